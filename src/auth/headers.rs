@@ -1,0 +1,55 @@
+//! Headers that the person wrote, with every value kept as a secret: nobody can tell which of them is one.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
+
+use crate::config::secret::Secret;
+
+/// Written headers, ready to be added to requests. The last one of a name counts.
+#[derive(Clone, Default)]
+pub struct WrittenHeaders {
+    headers: HeaderMap,
+}
+
+impl WrittenHeaders {
+    /// Sets a header.
+    ///
+    /// # Errors
+    /// When the value holds bytes that a header cannot carry.
+    pub fn set(&mut self, name: HeaderName, value: &Secret) -> Result<(), InvalidHeaderValue> {
+        self.headers.insert(name, sensitive(value)?);
+        Ok(())
+    }
+
+    /// Tells whether no header was written.
+    pub fn is_empty(&self) -> bool {
+        self.headers.is_empty()
+    }
+
+    pub(super) fn add_to(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+
+    /// The values, and what follows the scheme in one such as `Bearer …`.
+    pub(super) fn secrets(&self) -> Vec<&str> {
+        let values = self.headers.values().filter_map(|value| value.to_str().ok());
+        values
+            .flat_map(|value| [Some(value), value.split_once(' ').map(|(_, token)| token)])
+            .flatten()
+            .collect()
+    }
+}
+
+impl std::fmt::Debug for WrittenHeaders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.headers.keys()).finish()
+    }
+}
+
+/// A header value that no log prints and HTTP/2 does not index.
+pub(super) fn sensitive(value: &Secret) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut value = HeaderValue::from_str(value.reveal())?;
+    value.set_sensitive(true);
+    Ok(value)
+}

@@ -1,0 +1,126 @@
+//! What proves to the server who is asking: the schemes, and how they decorate a request.
+//!
+//! Outside the bridge, so that events can be recorded. A new scheme is a file here and a variant of [`Scheme`].
+//! Deliberately not here: where the values come from (`config`).
+
+pub mod cf_access;
+mod headers;
+
+use http::HeaderMap;
+use url::{Origin, Url};
+
+use cf_access::ServiceToken;
+pub use headers::WrittenHeaders;
+
+/// One way of proving who is asking.
+#[derive(Clone, Debug)]
+pub enum Scheme {
+    /// Headers that the person wrote.
+    Written(WrittenHeaders),
+    /// A service token of Cloudflare Access.
+    CfAccess(ServiceToken),
+}
+
+/// Everything that is attached to requests, and the one origin it goes to.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    origin: Origin,
+    schemes: Vec<Scheme>,
+}
+
+impl Credentials {
+    /// Credentials for the origin of `url`.
+    pub fn new(url: &Url, schemes: Vec<Scheme>) -> Credentials {
+        Credentials { origin: url.origin(), schemes }
+    }
+
+    /// Adds the headers to a request to `url`, if that is their origin; elsewhere nothing is added.
+    pub fn decorate(&self, url: &Url, headers: &mut HeaderMap) {
+        if url.origin() != self.origin {
+            return;
+        }
+        for scheme in &self.schemes {
+            match scheme {
+                Scheme::Written(written) => written.add_to(headers),
+                Scheme::CfAccess(token) => token.add_to(headers),
+            }
+        }
+    }
+
+    /// The client id of the service token, if there is one: it names the token in Cloudflare's dashboard and is no secret.
+    pub fn service_token_id(&self) -> Option<&str> {
+        self.schemes.iter().find_map(|scheme| match scheme {
+            Scheme::CfAccess(token) => Some(token.id()),
+            Scheme::Written(_) => None,
+        })
+    }
+
+    /// Takes every secret out of a text that somebody else wrote, such as a page that echoes the request.
+    pub fn scrub(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in self.schemes.iter().flat_map(Scheme::secrets) {
+            // A short value would blank out innocent words, and is no secret worth the name.
+            if secret.len() >= 6 {
+                text = text.replace(secret, "[secret]");
+            }
+        }
+        text
+    }
+}
+
+impl Scheme {
+    fn secrets(&self) -> Vec<&str> {
+        match self {
+            Scheme::Written(written) => written.secrets(),
+            Scheme::CfAccess(token) => vec![token.secret()],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::secret::Secret;
+
+    fn credentials() -> Credentials {
+        let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
+        let mut written = WrittenHeaders::default();
+        written
+            .set("authorization".parse().expect("a name"), &Secret::new("Bearer marked-token"))
+            .expect("a value");
+        let token =
+            ServiceToken::new(&Secret::new("id.access"), &Secret::new("marked-secret")).expect("values");
+        Credentials::new(&url, vec![Scheme::Written(written), Scheme::CfAccess(token)])
+    }
+
+    #[test]
+    fn credentials_go_to_their_origin_alone() {
+        let names = |url: &str| {
+            let mut headers = HeaderMap::new();
+            credentials().decorate(&Url::parse(url).expect("a URL"), &mut headers);
+            headers.keys().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        let all = ["authorization", "cf-access-client-id", "cf-access-client-secret"];
+        assert_eq!(names("https://mcp.example.com/other?x"), all);
+        assert_eq!(names("https://mcp.example.com:443/mcp"), all);
+        for elsewhere in
+            ["http://mcp.example.com/mcp", "https://mcp.example.com:8443/mcp", "https://example.com/mcp"]
+        {
+            assert_eq!(names(elsewhere), [""; 0], "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_taken_out_of_foreign_text_and_never_print() {
+        let credentials = credentials();
+        assert_eq!(
+            credentials.scrub("got Bearer marked-token (marked-token) and marked-secret"),
+            "got [secret] ([secret]) and [secret]"
+        );
+        let mut headers = HeaderMap::new();
+        credentials.decorate(&Url::parse("https://mcp.example.com").expect("a URL"), &mut headers);
+        for printed in [format!("{credentials:?}"), format!("{headers:?}")] {
+            assert!(!printed.contains("marked"), "{printed}");
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! What happens to the bridge and what it asks for: plain data, each with a one-line `Display`.
+//!
+//! Events and actions carry no credential, so that a recorded session can be attached to a bug report. Deliberately not
+//! here: decisions (the bridge) and where the facts of a failure come from (`remote`, by way of `diagnosis`).
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::jsonrpc::{Line, Message};
+
+/// One HTTP request and its whole answer. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ExchangeId(pub u64);
+
+impl fmt::Display for ExchangeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// The value of `Mcp-Session-Id`: whoever has it can act in the session, so that it prints shortened.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionId(String);
+
+impl SessionId {
+    /// Takes an id made of visible ASCII, which is all that the specification allows
+    /// (2025-11-25, basic/transports, session management).
+    pub fn new(value: &str) -> Option<SessionId> {
+        let visible = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
+        visible.then(|| SessionId(value.to_owned()))
+    }
+
+    /// The id itself, for the header.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            0..=8 => f.write_str(&self.0),
+            _ => write!(f, "{}…", &self.0[..4]),
+        }
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The client wrote a line.
+    Client(Line),
+    /// The client closed its side; it may still read ours.
+    ClientClosed,
+    /// The process is to end now.
+    Stop(Cause),
+    /// The whole request was handed to the connection: the server may have it.
+    Sent(ExchangeId),
+    /// The head of a successful answer came.
+    Opened(ExchangeId, Opening),
+    /// The server said something in this exchange.
+    Server(ExchangeId, Message),
+    /// The exchange is over. Always the last event of an exchange.
+    Ended(ExchangeId, Ending),
+}
+
+/// Why the process is to end at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The person or the client sent a signal.
+    Signal,
+    /// The client no longer reads.
+    OutputClosed,
+}
+
+/// The head of a 2xx answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The HTTP status.
+    pub status: u16,
+    /// The session that the server opened or goes on with.
+    pub session: SessionHeader,
+    /// Whether the connection carries many exchanges at once (HTTP/2).
+    pub multiplexed: bool,
+}
+
+/// What a head says about the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionHeader {
+    /// Nothing.
+    Absent,
+    /// Its id.
+    Id(SessionId),
+    /// An id that must not be used: it holds more than visible ASCII.
+    Unusable,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The answer was read to its end.
+    Complete,
+    /// The server took the message and answers nothing in this exchange (202).
+    Accepted,
+    /// A stream broke before its end.
+    Cut(Why),
+    /// The server answered with a status that is no success.
+    Refused(Refusal),
+    /// No usable answer came.
+    Lost {
+        /// Whether the server may have the request.
+        written: Written,
+        /// What happened.
+        why: Why,
+    },
+}
+
+/// Whether a request reached the connection, on which depends whether it may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Certainly not.
+    No,
+    /// Perhaps.
+    Maybe,
+}
+
+/// A status other than 2xx.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The JSON-RPC answer in the body, if there was one.
+    pub answer: Option<Message>,
+    /// How long the server asks to wait.
+    pub retry_after: Option<Duration>,
+    /// The same in words.
+    pub why: Why,
+}
+
+impl PartialEq for Refusal {
+    fn eq(&self, other: &Self) -> bool {
+        let text = |refusal: &Self| refusal.answer.as_ref().map(|answer| answer.text().clone());
+        (self.status, self.retry_after, &self.why) == (other.status, other.retry_after, &other.why)
+            && text(self) == text(other)
+    }
+}
+
+impl Eq for Refusal {}
+
+/// A failure in words, made by `diagnosis`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// Which kind of failure, for programs.
+    pub cause: Failure,
+    /// The HTTP status, where an answer came.
+    pub status: Option<u16>,
+    /// One sentence: lowercase, without a period, naming who is at fault.
+    pub sentence: String,
+    /// What to do about it, imperative.
+    pub advice: Option<String>,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+/// The kinds of failure. Each has a stable word and an error code (`report`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The program was started with something that cannot work.
+    Configuration,
+    /// The host name could not be resolved.
+    Dns,
+    /// No connection could be made.
+    Connect,
+    /// The TLS handshake failed.
+    Tls,
+    /// The connection broke.
+    Connection,
+    /// The server sent us elsewhere.
+    Redirect,
+    /// The server, or something in front of it, refused.
+    Status,
+    /// Cloudflare Access refused.
+    Access,
+    /// What came is not what MCP allows here.
+    Answer,
+    /// The exchange ended without the answer.
+    NoAnswer,
+    /// A message is larger than we carry.
+    TooLarge,
+    /// We are going.
+    Stopped,
+    /// A defect of this program.
+    Internal,
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Start an exchange.
+    Open(ExchangeId, Outgoing),
+    /// Drop an exchange; nothing of it is wanted any more.
+    Close(ExchangeId),
+    /// Write a message to the client.
+    Deliver(Message),
+    /// Tell whoever reads the log.
+    Notice(Notice),
+    /// End the process. Always the last action.
+    Exit(Reason),
+}
+
+/// The request of an exchange.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// What is asked.
+    pub ask: Ask,
+    /// What its headers say.
+    pub facts: Facts,
+}
+
+/// What an exchange asks of the server.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// POST one message.
+    Post(Message),
+    /// GET the stream for what the server has to say by itself.
+    Listen,
+    /// DELETE the session.
+    EndSession,
+}
+
+/// What the headers of a request are made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `Mcp-Session-Id`.
+    pub session: Option<SessionId>,
+    /// `MCP-Protocol-Version`, as the server wrote it.
+    pub revision: Option<String>,
+}
+
+/// Why the process ends, from which follows the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The client closed its side and everything was brought to an end.
+    ClientClosed,
+    /// See [`Cause`].
+    Stopped(Cause),
+}
+
+/// Worth a line in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The handshake is done.
+    Settled {
+        /// The revision the server chose.
+        revision: String,
+        /// Whether it opened a session.
+        session: Option<SessionId>,
+    },
+    /// A request was answered with an error of ours.
+    Failed {
+        /// What it was.
+        title: String,
+        /// Why.
+        why: Why,
+    },
+    /// A message that needs no answer did not get through.
+    Undelivered {
+        /// What it was.
+        title: String,
+        /// Why.
+        why: Why,
+    },
+    /// The stream for what the server has to say by itself is not offered, or ended.
+    NotListening(String),
+    /// The client wrote something that is no message.
+    Unreadable(String),
+    /// The server sent something that belongs to nothing.
+    Dropped {
+        /// What it was.
+        title: String,
+        /// Why nobody wants it.
+        because: &'static str,
+    },
+    /// The server took longer over a message that others wait for than we let them.
+    Overtaken(String),
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Client(Line::One(message)) => write!(f, "client {}", message.title()),
+            Event::Client(Line::Batch(elements)) => write!(f, "client batch of {}", elements.len()),
+            Event::Client(Line::Invalid(fault)) => write!(f, "client invalid: {fault}"),
+            Event::ClientClosed => f.write_str("client closed"),
+            Event::Stop(cause) => write!(f, "stop {cause:?}"),
+            Event::Sent(id) => write!(f, "sent {id}"),
+            Event::Opened(id, opening) => write!(f, "opened {id} {}", opening.status),
+            Event::Server(id, message) => write!(f, "server {id} {}", message.title()),
+            Event::Ended(id, ending) => write!(f, "ended {id} {ending}"),
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ending::Complete => f.write_str("complete"),
+            Ending::Accepted => f.write_str("accepted"),
+            Ending::Cut(why) => write!(f, "cut: {why}"),
+            Ending::Refused(refusal) => write!(f, "refused: {}", refusal.why),
+            Ending::Lost { written: Written::No, why } => write!(f, "not sent: {why}"),
+            Ending::Lost { written: Written::Maybe, why } => write!(f, "lost: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Open(id, outgoing) => write!(f, "open {id} {outgoing}"),
+            Action::Close(id) => write!(f, "close {id}"),
+            Action::Deliver(message) => write!(f, "reply {}", message.title()),
+            Action::Notice(notice) => write!(f, "notice {notice}"),
+            Action::Exit(reason) => write!(f, "exit {reason:?}"),
+        }
+    }
+}
+
+impl fmt::Display for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.ask {
+            Ask::Post(message) => f.write_str(&message.title())?,
+            Ask::Listen => f.write_str("listen")?,
+            Ask::EndSession => f.write_str("end session")?,
+        }
+        if let Some(session) = &self.facts.session {
+            write!(f, " session={session}")?;
+        }
+        if let Some(revision) = &self.facts.revision {
+            write!(f, " revision={revision}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::Settled { revision, session: Some(session) } => {
+                write!(f, "server settled on {revision}, session {session}")
+            }
+            Notice::Settled { revision, session: None } => {
+                write!(f, "server settled on {revision}, no session")
+            }
+            Notice::Failed { title, why } => write!(f, "{title} failed: {why}"),
+            Notice::Undelivered { title, why } => write!(f, "{title} was not delivered: {why}"),
+            Notice::NotListening(reason) => write!(f, "no stream for server messages: {reason}"),
+            Notice::Unreadable(reason) => write!(f, "the client wrote something unreadable: {reason}"),
+            Notice::Dropped { title, because } => write!(f, "dropped {title}: {because}"),
+            Notice::Overtaken(title) => {
+                write!(f, "the server has not acknowledged {title} yet; going on without")
+            }
+        }
+    }
+}
+
+impl Failure {
+    /// Our code in a JSON-RPC error: -31000…-31099 lies outside JSON-RPC's reserved band, in which the specification
+    /// (2026-07-28, basic, error codes) closes -32000…-32099 to new codes.
+    pub fn code(self) -> i64 {
+        match self {
+            Failure::Configuration => -31000,
+            Failure::Dns => -31001,
+            Failure::Connect => -31002,
+            Failure::Tls => -31003,
+            Failure::Connection => -31004,
+            Failure::Redirect => -31005,
+            Failure::Status => -31006,
+            Failure::Access => -31007,
+            Failure::Answer => -31008,
+            Failure::NoAnswer => -31009,
+            Failure::TooLarge => -31010,
+            Failure::Stopped => -31011,
+            Failure::Internal => -31099,
+        }
+    }
+
+    /// The stable word for `data.cause`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Failure::Configuration => "configuration",
+            Failure::Dns => "dns",
+            Failure::Connect => "connect",
+            Failure::Tls => "tls",
+            Failure::Connection => "connection",
+            Failure::Redirect => "redirect",
+            Failure::Status => "status",
+            Failure::Access => "access",
+            Failure::Answer => "answer",
+            Failure::NoAnswer => "no_answer",
+            Failure::TooLarge => "too_large",
+            Failure::Stopped => "stopped",
+            Failure::Internal => "internal",
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Every message that is not done with: who asked, and where it is.
+//!
+//! One ledger for what waits and what was sent, because recovery moves messages between the two and whatever stands in
+//! two places gets lost or doubled. Nothing else stores a message. Deliberately not here: when a message may go (the
+//! bridge) and what becomes of it (likewise).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::event::ExchangeId;
+use crate::jsonrpc::{Id, Kind, Message};
+
+/// The place of a message in the order in which the client wrote them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ticket(u64);
+
+/// A message and where it is.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) message: Message,
+    pub(super) place: Place,
+}
+
+impl Entry {
+    /// The id, if this is a request: something that must be answered.
+    pub(super) fn request_id(&self) -> Option<&Id> {
+        match self.message.kind() {
+            Kind::Request { id, .. } => Some(id),
+            Kind::Notification { .. } | Kind::Response { .. } => None,
+        }
+    }
+}
+
+/// Where a message is.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// Behind a message whose answer must come first.
+    AtGate,
+    /// A request that waits until fewer are under way.
+    ForSlot,
+    /// A cancellation that waits until its request was sent.
+    Behind(Ticket),
+    /// In an exchange.
+    Sent {
+        exchange: ExchangeId,
+        /// Whether the whole request was handed to the connection.
+        written: bool,
+    },
+}
+
+/// The ledger.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    entries: BTreeMap<Ticket, Entry>,
+    next: u64,
+    at_gate: VecDeque<Ticket>,
+    for_slot: VecDeque<Ticket>,
+    requests_sent: usize,
+    waiting_bytes: usize,
+}
+
+impl Ledger {
+    /// Takes a message in, at the gate.
+    pub(super) fn enter(&mut self, message: Message) -> Ticket {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        self.waiting_bytes += message.text().len();
+        self.at_gate.push_back(ticket);
+        self.entries.insert(ticket, Entry { message, place: Place::AtGate });
+        ticket
+    }
+
+    /// The message at a place, if it is still in the ledger.
+    pub(super) fn get(&self, ticket: Ticket) -> Option<&Entry> {
+        self.entries.get(&ticket)
+    }
+
+    /// The first message at the gate.
+    pub(super) fn first_at_gate(&self) -> Option<Ticket> {
+        self.at_gate.front().copied()
+    }
+
+    /// The first request that waits for a slot.
+    pub(super) fn first_for_slot(&self) -> Option<Ticket> {
+        self.for_slot.front().copied()
+    }
+
+    /// Moves a message to another place.
+    pub(super) fn put(&mut self, ticket: Ticket, place: Place) {
+        let Some(mut entry) = self.take_out(ticket) else { return };
+        entry.place = place;
+        match &entry.place {
+            Place::AtGate => self.at_gate.push_back(ticket),
+            Place::ForSlot => self.for_slot.push_back(ticket),
+            Place::Behind(_) => {}
+            Place::Sent { .. } if entry.request_id().is_some() => self.requests_sent += 1,
+            Place::Sent { .. } => {}
+        }
+        if !matches!(entry.place, Place::Sent { .. }) {
+            self.waiting_bytes += entry.message.text().len();
+        }
+        self.entries.insert(ticket, entry);
+    }
+
+    /// Strikes a message out: it was answered, delivered, or is no longer wanted.
+    pub(super) fn settle(&mut self, ticket: Ticket) -> Option<Entry> {
+        self.take_out(ticket)
+    }
+
+    /// The request with this very id that was entered first.
+    pub(super) fn request(&self, id: &Id) -> Option<Ticket> {
+        let (ticket, _) = self.entries.iter().find(|(_, entry)| entry.request_id() == Some(id))?;
+        Some(*ticket)
+    }
+
+    /// The cancellation that waits for a request to be sent.
+    pub(super) fn cancellation_of(&self, request: Ticket) -> Option<Ticket> {
+        let behind = |entry: &Entry| matches!(entry.place, Place::Behind(target) if target == request);
+        self.entries.range(request..).find(|(_, entry)| behind(entry)).map(|(ticket, _)| *ticket)
+    }
+
+    /// Everything in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Ticket, &Entry)> {
+        self.entries.iter().map(|(ticket, entry)| (*ticket, entry))
+    }
+
+    /// How many requests are in exchanges.
+    pub(super) fn requests_sent(&self) -> usize {
+        self.requests_sent
+    }
+
+    /// How many bytes wait to be sent.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    fn take_out(&mut self, ticket: Ticket) -> Option<Entry> {
+        let entry = self.entries.remove(&ticket)?;
+        match entry.place {
+            Place::AtGate => remove(&mut self.at_gate, ticket),
+            Place::ForSlot => remove(&mut self.for_slot, ticket),
+            Place::Behind(_) => {}
+            Place::Sent { .. } if entry.request_id().is_some() => self.requests_sent -= 1,
+            Place::Sent { .. } => {}
+        }
+        if !matches!(entry.place, Place::Sent { .. }) {
+            self.waiting_bytes -= entry.message.text().len();
+        }
+        Some(entry)
+    }
+}
+
+/// Takes a ticket out of a queue: nearly always the first one.
+fn remove(queue: &mut VecDeque<Ticket>, ticket: Ticket) {
+    if queue.front() == Some(&ticket) {
+        queue.pop_front();
+    } else if let Ok(at) = queue.binary_search(&ticket) {
+        queue.remove(at);
+    }
+}

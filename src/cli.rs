@@ -1,0 +1,205 @@
+//! What was typed: the options by clap, after the few forms clap does not know. No meaning.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ErrorKind};
+use clap::{ArgAction, Parser};
+
+const EXAMPLES: &str = r#"Examples:
+  Add a server behind Cloudflare Access to Claude Code:
+    claude mcp add my-server -- mcp-tether https://mcp.example.com/mcp
+
+  The same with an API key, in the "mcpServers" of claude_desktop_config.json:
+    "my-server": {
+      "command": "mcp-tether",
+      "args": ["https://mcp.example.com/mcp", "--header", "X-API-Key: ${KEY}"],
+      "env": { "KEY": "the key" }
+    }
+
+Exit codes: 0 the conversation ended; 2 options or configuration cannot work."#;
+
+/// The options as they were typed.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(
+    name = "mcp-tether",
+    version,
+    about = "A stdio MCP server that is a remote one: forwards every message over streamable HTTP, with credentials",
+    override_usage = "mcp-tether [OPTIONS] <URL>",
+    after_help = EXAMPLES,
+    disable_help_subcommand = true
+)]
+pub struct Options {
+    /// The remote server's streamable HTTP endpoint, such as https://mcp.example.com/mcp
+    #[arg(value_name = "URL", num_args = 0..)]
+    pub positional: Vec<String>,
+
+    /// A header for every request to the server, "Name: value"; ${VAR} and ${VAR:-default} are filled in from the
+    /// environment. Repeatable; wins over --header-file
+    #[arg(long = "header", value_name = "HEADER", help_heading = "Credentials", allow_hyphen_values = true)]
+    pub headers: Vec<String>,
+
+    /// A file with one "Name: value" a line, # for comments; expanded like --header. Repeatable
+    #[arg(long = "header-file", value_name = "PATH", help_heading = "Credentials")]
+    pub header_files: Vec<PathBuf>,
+
+    /// Do not send the Cloudflare Access service token found in the environment (CF_ACCESS_CLIENT_ID and
+    /// CF_ACCESS_CLIENT_SECRET; CF_ACCESS_HOSTS limits it to some hosts)
+    #[arg(long, help_heading = "Credentials")]
+    pub no_access: bool,
+
+    /// Accept an http:// URL that is not on this machine. Written headers then travel unencrypted; the service token
+    /// from the environment is not sent
+    #[arg(long, help_heading = "Connection")]
+    pub allow_http: bool,
+
+    /// How long making a connection may take, in seconds
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        help_heading = "Connection",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=3600)
+    )]
+    pub connect_timeout: u64,
+
+    /// Tell on stderr what happens: -v what you would notice, -vv each exchange, -vvv each message
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Diagnostics")]
+    pub verbose: u8,
+
+    /// Tell nothing on stderr, except why the program cannot start
+    #[arg(long, conflicts_with = "verbose", help_heading = "Diagnostics")]
+    pub silent: bool,
+}
+
+/// What the arguments ask for.
+#[derive(Debug)]
+pub enum Typed {
+    /// To run with these options.
+    Options(Box<Options>),
+    /// To print this text, help or version, on stdout.
+    Print(String),
+}
+
+/// Arguments that cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence}")]
+pub struct UsageError {
+    /// What is wrong.
+    pub sentence: String,
+    /// What to do about it.
+    pub advice: String,
+}
+
+/// Reads the arguments, of which the first is the program's name.
+///
+/// # Errors
+/// [`UsageError`] for an unknown option, a missing or an impossible value.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, UsageError> {
+    match Options::try_parse_from(join_split_headers(arguments.into_iter().collect())) {
+        Ok(options) => Ok(Typed::Options(Box::new(options))),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Ok(Typed::Print(error.render().to_string()))
+        }
+        Err(error) => Err(usage_error(&error)),
+    }
+}
+
+/// Some clients cut an argument at its spaces: `--header "X:" "v"` is put together again, unless what follows is an
+/// option or the URL.
+fn join_split_headers(arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::with_capacity(arguments.len());
+    let mut rest = arguments.into_iter().peekable();
+    while let Some(argument) = rest.next() {
+        let is_cut_name = |text: &str| text.trim_end().ends_with(':') && text.matches(':').count() == 1;
+        let is_cut = match argument.to_str() {
+            Some(text) => match text.strip_prefix("--header=") {
+                Some(header) => is_cut_name(header),
+                None => joined.last().is_some_and(|last| last == "--header") && is_cut_name(text),
+            },
+            None => false,
+        };
+        let follows = rest.peek().and_then(|next| next.to_str());
+        let is_value = |next: &str| {
+            !(next.starts_with('-') || next.starts_with("http://") || next.starts_with("https://"))
+        };
+        if is_cut && follows.is_some_and(is_value) {
+            let mut whole = argument;
+            whole.push(" ");
+            whole.push(rest.next().expect("it was peeked at"));
+            joined.push(whole);
+        } else {
+            joined.push(argument);
+        }
+    }
+    joined
+}
+
+/// Says what clap found in one sentence and one advice.
+fn usage_error(error: &clap::Error) -> UsageError {
+    let context = |kind| error.get(kind).map(ToString::to_string);
+    let text = error.render().to_string();
+    let first_line = text.lines().next().unwrap_or_default();
+    let sentence = first_line.strip_prefix("error: ").unwrap_or(first_line).to_owned();
+    let advice = match (error.kind(), context(ContextKind::SuggestedArg)) {
+        (ErrorKind::UnknownArgument, Some(nearest)) => format!("did you mean {nearest}?"),
+        _ => "see mcp-tether --help".to_owned(),
+    };
+    UsageError { sentence, advice }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Options {
+        let arguments = ["mcp-tether"].iter().chain(arguments).map(OsString::from);
+        match parse(arguments).unwrap_or_else(|error| panic!("{error}")) {
+            Typed::Options(options) => *options,
+            Typed::Print(text) => panic!("printed {text}"),
+        }
+    }
+
+    #[test]
+    fn every_way_of_writing_a_header_is_understood() {
+        const URL: &str = "https://h/mcp";
+        for (arguments, headers) in [
+            (&["--header", "X: v", URL][..], &["X: v"][..]),
+            (&["--header", "X:v", URL], &["X:v"]),
+            (&["--header=X: v", URL], &["X: v"]),
+            (&[URL, "--header", "X: v", "--header", "Y: w"], &["X: v", "Y: w"]),
+            (&["--header", "X:", "v", URL], &["X: v"]),
+            (&["--header=X:", "v", URL], &["X: v"]),
+            (&[URL, "--header", "X:", "v"], &["X: v"]),
+            (&["--header", "X:", URL], &["X:"]),
+            (&["--header", "X:", "--verbose", URL], &["X:"]),
+            (&["--header", "Authorization: Basic a:", URL], &["Authorization: Basic a:"]),
+        ] {
+            let options = options(arguments);
+            assert_eq!(options.headers, headers, "{arguments:?}");
+            assert_eq!(options.positional, [URL], "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_option_suggests_the_nearest_one() {
+        let arguments = ["mcp-tether", "--headers", "X: marked", "https://h"].map(OsString::from);
+        let error = parse(arguments).expect_err("unknown");
+        assert_eq!(error.advice, "did you mean --header?");
+        assert!(error.sentence.contains("--headers") && !error.sentence.contains("marked"), "{error}");
+        let arguments = ["mcp-tether", "--headr=X: marked", "https://h"].map(OsString::from);
+        let error = parse(arguments).expect_err("unknown");
+        assert!(!error.sentence.contains("marked"), "{error}");
+    }
+
+    #[test]
+    fn the_help_names_every_option_under_a_heading() {
+        let arguments = ["mcp-tether", "--help"].map(OsString::from);
+        let Ok(Typed::Print(help)) = parse(arguments) else { panic!("no help") };
+        for part in
+            ["Credentials:", "Connection:", "Diagnostics:", "--header-file", "claude mcp add", "Exit codes"]
+        {
+            assert!(help.contains(part), "{part} is missing in\n{help}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The service token of Cloudflare Access: from the environment, or written out as headers.
+
+use url::Url;
+
+use super::Environment;
+use super::error::{Error, Problem};
+use super::header::{Header, check, proper};
+use super::secret::Secret;
+use crate::auth::cf_access::{CLIENT_ID, CLIENT_SECRET, ServiceToken, are_swapped};
+
+/// The names under which people keep the token: the usual one, wrangler's, cloudflared's. The first complete pair counts.
+const PAIRS: [[&str; 2]; 3] = [
+    ["CF_ACCESS_CLIENT_ID", "CF_ACCESS_CLIENT_SECRET"],
+    ["CLOUDFLARE_ACCESS_CLIENT_ID", "CLOUDFLARE_ACCESS_CLIENT_SECRET"],
+    ["TUNNEL_SERVICE_TOKEN_ID", "TUNNEL_SERVICE_TOKEN_SECRET"],
+];
+
+/// The variable that limits the token to some hosts.
+const HOSTS: &str = "CF_ACCESS_HOSTS";
+
+/// One half of the token, and what to call it in an error.
+struct Half {
+    what: String,
+    value: Secret,
+}
+
+/// Tells whether the token in the environment is meant for the host of this URL.
+pub(super) fn is_meant_for(url: &Url, environment: &Environment) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let Some(hosts) = set(environment, HOSTS) else { return true };
+    hosts.split(',').map(|entry| entry.trim().to_ascii_lowercase()).any(|entry| {
+        match entry.strip_prefix("*.") {
+            Some(domain) => {
+                host.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+            }
+            None => host == entry,
+        }
+    })
+}
+
+/// Takes the token's headers out of those that were written and fills up what is missing from the environment, if that
+/// is to be used. Both halves or none: Access's strict mode refuses a lone one.
+pub(super) fn find(
+    headers: &mut Vec<Header>,
+    environment: Option<&Environment>,
+    is_private: bool,
+    warnings: &mut Vec<String>,
+) -> Result<Option<ServiceToken>, Error> {
+    let mut take = |name: http::HeaderName| {
+        let written = headers.extract_if(.., |header| header.name == name).last()?;
+        Some(Half { what: format!("the header {}", proper(name.as_str())), value: written.value })
+    };
+    let (id, secret) = match (take(CLIENT_ID), take(CLIENT_SECRET), environment) {
+        (None, None, None) => return Ok(None),
+        (None, None, Some(environment)) => {
+            let Some(pair) = in_environment(environment, warnings)? else { return Ok(None) };
+            if !is_private {
+                warnings.push("the service token in the environment is not sent over http".to_owned());
+                return Ok(None);
+            }
+            pair
+        }
+        (Some(id), Some(secret), _) => (id, secret),
+        (Some(id), None, environment) => {
+            let secret = environment.filter(|_| is_private).and_then(|environment| half(environment, 1));
+            let Some(secret) = secret.transpose()? else { return Err(half_written(&id, &CLIENT_SECRET)) };
+            (id, secret)
+        }
+        (None, Some(secret), environment) => {
+            let id = environment.filter(|_| is_private).and_then(|environment| half(environment, 0));
+            let Some(id) = id.transpose()? else { return Err(half_written(&secret, &CLIENT_ID)) };
+            (id, secret)
+        }
+    };
+    if are_swapped(id.value.reveal(), secret.value.reveal()) {
+        return Err(Error::Swapped { secret: secret.what });
+    }
+    for half in [&id, &secret] {
+        if let Some(at) = half.value.reveal().find([' ', '\t']) {
+            return Err(Error::Value { what: half.what.clone(), problem: Problem::Space(at + 1) });
+        }
+    }
+    if !id.value.reveal().contains(".access") {
+        warnings.push(format!("{} does not end in .access, as client ids do", id.what));
+    }
+    let token = ServiceToken::new(&id.value, &secret.value);
+    token.map(Some).map_err(|_| Error::Value { what: secret.what, problem: Problem::Control(0) })
+}
+
+fn half_written(present: &Half, missing: &http::HeaderName) -> Error {
+    let missing = format!("the header {}", proper(missing.as_str()));
+    Error::HalfPair { present: present.what.clone(), missing }
+}
+
+/// The first complete pair in the environment.
+fn in_environment(
+    environment: &Environment,
+    warnings: &mut Vec<String>,
+) -> Result<Option<(Half, Half)>, Error> {
+    let mut found: Option<([&str; 2], [&str; 2])> = None;
+    let mut half_a_pair = None;
+    for names in PAIRS {
+        match names.map(|name| set(environment, name)) {
+            [None, None] => {}
+            [Some(_), None] => half_a_pair = half_a_pair.or(Some([names[0], names[1]])),
+            [None, Some(_)] => half_a_pair = half_a_pair.or(Some([names[1], names[0]])),
+            [Some(id), Some(secret)] => {
+                let pair = [id, secret];
+                match &found {
+                    None => found = Some((names, pair)),
+                    Some((used, values)) if *values != pair => warnings.push(format!(
+                        "{} and {} hold different tokens; {} is used",
+                        used[0], names[0], used[0]
+                    )),
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+    match (found, half_a_pair) {
+        (Some((names, [id, secret])), _) => Ok(Some((checked(names[0], id)?, checked(names[1], secret)?))),
+        (None, Some([present, missing])) => {
+            Err(Error::HalfPair { present: present.to_owned(), missing: missing.to_owned() })
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// The first id (0) or secret (1) that is set.
+fn half(environment: &Environment, index: usize) -> Option<Result<Half, Error>> {
+    PAIRS.iter().find_map(|names| Some(checked(names[index], set(environment, names[index])?)))
+}
+
+fn checked(name: &str, value: &str) -> Result<Half, Error> {
+    let value = check(value, true).map_err(|problem| Error::Value { what: name.to_owned(), problem })?;
+    Ok(Half { what: name.to_owned(), value: Secret::new(value) })
+}
+
+/// A variable that is set to something: a bundle of Claude Desktop passes an optional setting that was left out as an
+/// empty text or as `${user_config.…}`.
+fn set<'value>(environment: &'value Environment, name: &str) -> Option<&'value str> {
+    let value = environment.get(name)?.trim();
+    (!value.is_empty() && !value.starts_with("${user_config.")).then_some(value)
+}

@@ -1,0 +1,156 @@
+//! What can be wrong with a configuration, and what to do about it. Values are never quoted, names always.
+
+use std::path::PathBuf;
+
+use super::expand;
+
+/// A configuration that cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No argument is left that could be the URL.
+    #[error("the URL of the server is missing")]
+    NoUrl,
+    /// The one argument is no URL.
+    #[error("the argument that stands for the server's URL does not begin with https:// or http://")]
+    NotUrl,
+    /// More than one argument is no option.
+    #[error("{0} arguments are neither options nor their values, but only the URL should be")]
+    TooManyArguments(usize),
+    /// The URL holds a `${…}`.
+    #[error("the URL holds a ${{…}}, which is filled in in headers only")]
+    UrlVariable,
+    /// The URL cannot be read.
+    #[error("the URL of the server is malformed: {0}")]
+    MalformedUrl(url::ParseError),
+    /// The URL carries a user name or password.
+    #[error("the URL holds a user name or password")]
+    UrlWithUser,
+    /// http to another machine.
+    #[error("the URL is not encrypted (http), and {host} is not this machine")]
+    InsecureUrl {
+        /// Where it leads.
+        host: String,
+    },
+    /// A header file cannot be read.
+    #[error("the header file {} cannot be read: {reason}", path.display())]
+    HeaderFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        reason: std::io::Error,
+    },
+    /// A header has no colon.
+    #[error("{place} is not of the form \"Name: value\"")]
+    HeaderForm {
+        /// Where it stands.
+        place: String,
+    },
+    /// A header's name is none.
+    #[error("the name of {place} holds characters that no header name may have")]
+    HeaderName {
+        /// Where it stands.
+        place: String,
+    },
+    /// A value cannot be sent as it is.
+    #[error("{what} {problem}")]
+    Value {
+        /// The header or variable, and where it stands.
+        what: String,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+    /// One half of the service token is missing.
+    #[error("{present} is there, but {missing} is not")]
+    HalfPair {
+        /// The half that was found.
+        present: String,
+        /// What the other half would be called.
+        missing: String,
+    },
+    /// The halves of the service token stand in each other's place.
+    #[error("client id and client secret look swapped: {secret} holds an id (it has \".access\" in it)")]
+    Swapped {
+        /// Where the id was found.
+        secret: String,
+    },
+}
+
+/// What is wrong with a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// It cannot be expanded.
+    #[error("cannot be filled in: {0}")]
+    Expansion(expand::Error),
+    /// Nothing is left of it.
+    #[error("is empty")]
+    Empty,
+    /// A `${…}` is left in it.
+    #[error("still holds a ${{…}}: what started this program passed the text on as it was")]
+    Leftover,
+    /// It stands between quotes.
+    #[error("begins with a quotation mark")]
+    Quoted,
+    /// A control character, at a position counted from 1 (0: unknown).
+    #[error("holds a control character or line break at position {0}")]
+    Control(usize),
+    /// A letter outside ASCII, at a position counted from 1.
+    #[error("holds a character outside ASCII at position {0}")]
+    NotAscii(usize),
+    /// A space, at a position counted from 1.
+    #[error("holds a space at position {0}")]
+    Space(usize),
+    /// The header's name was pasted along.
+    #[error("begins with the name of a header")]
+    NamePasted,
+    /// It is the text of an instruction.
+    #[error("is a placeholder, not a value")]
+    Placeholder,
+}
+
+impl Error {
+    /// What to do about it, imperative.
+    pub fn advice(&self) -> String {
+        match self {
+            Error::NoUrl => "add it: mcp-tether https://mcp.example.com/mcp".to_owned(),
+            Error::NotUrl => "write the URL in full, such as https://mcp.example.com/mcp, and put a header into quotes: --header \"Name: value\"".to_owned(),
+            Error::TooManyArguments(_) => "put a header that has spaces into quotes: --header \"Name: value\"".to_owned(),
+            Error::UrlVariable => "write the URL in full, and put secrets into --header \"Name: ${VAR}\"".to_owned(),
+            Error::MalformedUrl(_) => "write it like https://mcp.example.com/mcp".to_owned(),
+            Error::UrlWithUser => "take them out of the URL and send them as --header \"Authorization: Basic ${VAR}\"".to_owned(),
+            Error::InsecureUrl { .. } => "use https://, or add --allow-http if the network between is yours".to_owned(),
+            Error::HeaderFile { .. } => "check the path, and that this user may read the file".to_owned(),
+            Error::HeaderForm { .. } => "write --header \"Name: value\", in quotes where it has spaces".to_owned(),
+            Error::HeaderName { .. } => "use letters, digits and dashes in the name".to_owned(),
+            Error::Value { what, problem } => problem.advice(what),
+            Error::HalfPair { missing, .. } => format!(
+                "set {missing} as well, in the \"env\" of this server's entry where the client passes no environment on; or use --no-access"
+            ),
+            Error::Swapped { .. } => "exchange the two values".to_owned(),
+        }
+    }
+}
+
+impl Problem {
+    fn advice(&self, what: &str) -> String {
+        match self {
+            Problem::Expansion(expand::Error::Unset(name)) => format!(
+                "set {name}, in the \"env\" of this server's entry where the client passes no environment on, or write ${{{name}:-default}}"
+            ),
+            Problem::Expansion(expand::Error::Unclosed) => "close it, or take the \"${\" out".to_owned(),
+            Problem::Expansion(expand::Error::NoName(_)) => {
+                "use ${NAME} with letters, digits and underscores; other forms are the client's to fill in"
+                    .to_owned()
+            }
+            Problem::Empty => "give it a value, or leave it out".to_owned(),
+            Problem::Leftover => {
+                "write the value itself there: this client does not fill in variables".to_owned()
+            }
+            Problem::Quoted => "take the quotation marks off".to_owned(),
+            Problem::Control(_) | Problem::NotAscii(_) | Problem::Space(_) => {
+                "copy it again, without anything around it".to_owned()
+            }
+            Problem::NamePasted => "leave the name off and keep what stands behind the colon".to_owned(),
+            Problem::Placeholder => format!("put the real value into {what}"),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `${VAR}` and `${VAR:-default}` in header values: pure text to text.
+//!
+//! Our own thirty lines, because the crates for it also expand a bare `$VAR` or `~`, which would surprise in a header.
+//! Deliberately not here: where the variables come from.
+
+/// Why a text cannot be expanded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A variable without a default is not set, or empty.
+    #[error("the environment variable {0} is not set")]
+    Unset(String),
+    /// A `${` that has no `}`.
+    #[error("a \"${{\" is not closed by a \"}}\"")]
+    Unclosed,
+    /// What stands between the braces is no name of a variable.
+    #[error("\"${{{0}}}\" is not the name of an environment variable")]
+    NoName(String),
+}
+
+/// Expands every `${VAR}` and `${VAR:-default}` of `text`, once: what a variable holds is not expanded again.
+///
+/// A variable that is set but empty counts as unset, as with the shell's `:-`.
+///
+/// # Errors
+/// See [`Error`]. The error quotes names, never values.
+pub fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, Error> {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        expanded.push_str(&rest[..start]);
+        let inside = &rest[start + 2..];
+        let Some(end) = inside.find('}') else { return Err(Error::Unclosed) };
+        let (name, default) = match inside[..end].split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (&inside[..end], None),
+        };
+        if !is_name(name) {
+            return Err(Error::NoName(name.to_owned()));
+        }
+        match lookup(name).filter(|value| !value.is_empty()).as_deref().or(default) {
+            Some(value) => expanded.push_str(value),
+            None => return Err(Error::Unset(name.to_owned())),
+        }
+        rest = &inside[end + 1..];
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_and_defaults_are_expanded_once() {
+        let lookup = |name: &str| match name {
+            "KEY" => Some("v1".to_owned()),
+            "NESTED" => Some("${KEY}".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        for (text, expected) in [
+            ("plain $KEY", Ok("plain $KEY")),
+            ("Bearer ${KEY}", Ok("Bearer v1")),
+            ("${KEY}${KEY}", Ok("v1v1")),
+            ("${MISSING:-d}", Ok("d")),
+            ("${EMPTY:-d}", Ok("d")),
+            ("${MISSING:-}", Ok("")),
+            ("${KEY:-d}", Ok("v1")),
+            ("${NESTED}", Ok("${KEY}")),
+            ("${MISSING}", Err(Error::Unset("MISSING".into()))),
+            ("${EMPTY}", Err(Error::Unset("EMPTY".into()))),
+            ("a ${KEY", Err(Error::Unclosed)),
+            ("${user_config.key}", Err(Error::NoName("user_config.key".into()))),
+            ("${env:KEY}", Err(Error::NoName("env:KEY".into()))),
+            ("${}", Err(Error::NoName(String::new()))),
+        ] {
+            assert_eq!(expand(text, lookup), expected.map(str::to_owned), "{text}");
+        }
+    }
+}

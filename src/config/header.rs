@@ -1,0 +1,167 @@
+//! Written headers: from `Name: value` to a value that can be sent.
+
+use std::path::Path;
+
+use http::header::{self, HeaderName};
+
+use super::Environment;
+use super::error::{Error, Problem};
+use super::expand::expand;
+use super::secret::Secret;
+
+/// A header that the person wrote.
+pub(super) struct Header {
+    pub(super) name: HeaderName,
+    pub(super) value: Secret,
+    place: Place,
+}
+
+/// Where a header was written.
+#[derive(Clone)]
+pub(super) enum Place {
+    /// In a `--header`.
+    Option,
+    /// In a line of a file, counted from 1.
+    File(String, usize),
+}
+
+impl Place {
+    /// Names the header, or the place where its name should be.
+    fn describe(&self, name: Option<&HeaderName>) -> String {
+        let name = name.map(|name| proper(name.as_str()));
+        match (self, name) {
+            (Place::Option, Some(name)) => format!("the header {name}"),
+            (Place::Option, None) => "a --header".to_owned(),
+            (Place::File(path, line), Some(name)) => format!("the header {name} ({path}, line {line})"),
+            (Place::File(path, line), None) => format!("line {line} of {path}"),
+        }
+    }
+}
+
+impl Header {
+    /// Says that the value cannot be sent.
+    pub(super) fn refused(&self, problem: Problem) -> Error {
+        Error::Value { what: self.place.describe(Some(&self.name)), problem }
+    }
+}
+
+/// Reads one header.
+pub(super) fn parse(text: &str, place: Place, environment: &Environment) -> Result<Header, Error> {
+    let Some((name, value)) = text.split_once(':') else {
+        return Err(Error::HeaderForm { place: place.describe(None) });
+    };
+    let Ok(name) = name.trim().parse::<HeaderName>() else {
+        return Err(Error::HeaderName { place: place.describe(None) });
+    };
+    let refused = |problem| Error::Value { what: place.describe(Some(&name)), problem };
+    let expanded = expand(value, |variable| environment.get(variable).map(str::to_owned));
+    let expanded = expanded.map_err(|error| refused(Problem::Expansion(error)))?;
+    let value = check(&expanded, is_credential(&name)).map_err(refused)?;
+    Ok(Header { value: Secret::new(value), name, place })
+}
+
+/// Reads a header file.
+pub(super) fn read_file(path: &Path, environment: &Environment) -> Result<Vec<Header>, Error> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|reason| Error::HeaderFile { path: path.to_owned(), reason })?;
+    let lines = text.strip_prefix('\u{feff}').unwrap_or(&text).lines().enumerate();
+    lines
+        .map(|(index, line)| (index + 1, line.trim()))
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(number, line)| parse(line, Place::File(path.display().to_string(), number), environment))
+        .collect()
+}
+
+/// Headers that the protocol itself sets are left out: configurations copied from elsewhere often have them.
+pub(super) fn leave_out_protocol_headers(headers: &mut Vec<Header>, warnings: &mut Vec<String>) {
+    headers.retain(|header| {
+        let is_ours = [
+            header::ACCEPT,
+            header::CONTENT_TYPE,
+            header::CONTENT_LENGTH,
+            header::TRANSFER_ENCODING,
+            header::CONNECTION,
+            header::HOST,
+        ]
+        .contains(&header.name)
+            || ["mcp-session-id", "mcp-protocol-version", "last-event-id"].contains(&header.name.as_str());
+        if is_ours {
+            let what = header.place.describe(Some(&header.name));
+            warnings.push(format!("{what} is left out: the protocol sets it"));
+        }
+        !is_ours
+    });
+}
+
+/// Trims a value and finds what cannot be right. `strict` is for credentials, which are not quoted by design.
+pub(super) fn check(text: &str, strict: bool) -> Result<String, Problem> {
+    let value = text.trim();
+    let position = |wrong: fn(char) -> bool| Some(value.chars().position(wrong)? + 1);
+    if value.is_empty() {
+        return Err(Problem::Empty);
+    }
+    if value.contains("${") {
+        return Err(Problem::Leftover);
+    }
+    if let Some(at) = position(|letter| letter.is_control() && letter != '\t') {
+        return Err(Problem::Control(at));
+    }
+    if let Some(at) = position(|letter| !letter.is_ascii()) {
+        return Err(Problem::NotAscii(at));
+    }
+    match strict {
+        true if value.starts_with(['"', '\'', '`']) => Err(Problem::Quoted),
+        true if has_pasted_name(value) => Err(Problem::NamePasted),
+        true if is_placeholder(value) => Err(Problem::Placeholder),
+        _ => Ok(value.to_owned()),
+    }
+}
+
+/// Writes a header's name as people do.
+pub(super) fn proper(name: &str) -> String {
+    let mut start = true;
+    let letter = |letter: char| {
+        let letter = if start { letter.to_ascii_uppercase() } else { letter };
+        start = letter == '-';
+        letter
+    };
+    match name.strip_prefix("cf-") {
+        Some(rest) => format!("CF-{}", rest.chars().map(letter).collect::<String>()),
+        None => name.chars().map(letter).collect(),
+    }
+}
+
+fn is_credential(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("cf-access-")
+        || ["auth", "key", "token", "secret"].iter().any(|part| name.contains(part))
+}
+
+fn has_pasted_name(value: &str) -> bool {
+    let Some((name, _)) = value.split_once(':') else { return false };
+    let name = name.trim().to_ascii_lowercase();
+    matches!(name.as_str(), "cf-access-client-id" | "cf-access-client-secret" | "authorization" | "x-api-key")
+}
+
+fn is_placeholder(value: &str) -> bool {
+    // What follows a scheme such as "Bearer" is the value proper.
+    let value = value.rsplit(' ').next().unwrap_or(value).to_ascii_lowercase();
+    let is_instruction = |part: &str| value.contains(part);
+    (value.starts_with('<') && value.ends_with('>'))
+        || [
+            "your-",
+            "your_",
+            "changeme",
+            "change-me",
+            "change_me",
+            "placeholder",
+            "replace-",
+            "replace_",
+            "...",
+        ]
+        .into_iter()
+        .any(is_instruction)
+        || value.ends_with("-here")
+        || value.ends_with("_here")
+        || (value.len() >= 3 && value.chars().all(|letter| letter == 'x' || letter == '*'))
+}

@@ -1,0 +1,277 @@
+//! What can be wrong with a configuration is found, named, and never quoted.
+
+use http::HeaderMap;
+
+use super::*;
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn resolve(url: &str, headers: &[&str], variables: &[(&str, &str)]) -> Result<Config, Error> {
+    let options = Options {
+        positional: vec![url.to_owned()],
+        headers: headers.iter().map(|header| (*header).to_owned()).collect(),
+        ..Options::default()
+    };
+    Config::resolve(&options, &environment(variables))
+}
+
+/// The headers that go out, in order.
+fn sent(config: &Config) -> Vec<(String, String)> {
+    let mut headers = HeaderMap::new();
+    config.credentials.decorate(&config.url, &mut headers);
+    let text = |value: &http::HeaderValue| value.to_str().expect("ASCII").to_owned();
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
+}
+
+fn pairs(headers: &[(&str, &str)]) -> Vec<(String, String)> {
+    headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+const URL: &str = "https://mcp.example.com/mcp";
+const ID: &str = "0123456789abcdef0123456789abcdef.access";
+const SECRET: &str = "cfast_marked0123456789";
+const PAIR: [(&str, &str); 2] = [("CF_ACCESS_CLIENT_ID", ID), ("CF_ACCESS_CLIENT_SECRET", SECRET)];
+
+#[test]
+fn the_pair_is_found_under_each_of_its_names_and_trimmed() {
+    for [id, secret] in [
+        ["CF_ACCESS_CLIENT_ID", "CF_ACCESS_CLIENT_SECRET"],
+        ["CLOUDFLARE_ACCESS_CLIENT_ID", "CLOUDFLARE_ACCESS_CLIENT_SECRET"],
+        ["TUNNEL_SERVICE_TOKEN_ID", "TUNNEL_SERVICE_TOKEN_SECRET"],
+    ] {
+        let config = resolve(URL, &[], &[(id, &format!(" {ID}\r\n")), (secret, &format!("{SECRET}\n"))])
+            .expect("a pair");
+        let expected = pairs(&[("cf-access-client-id", ID), ("cf-access-client-secret", SECRET)]);
+        assert_eq!(sent(&config), expected, "{id}");
+        assert_eq!(config.warnings, [""; 0]);
+    }
+}
+
+#[test]
+fn the_first_complete_pair_counts_and_a_different_one_is_a_warning() {
+    let other = [("TUNNEL_SERVICE_TOKEN_ID", "f.access"), ("TUNNEL_SERVICE_TOKEN_SECRET", "another")];
+    let config = resolve(URL, &[], &[PAIR[0], PAIR[1], other[0], other[1]]).expect("a pair");
+    assert_eq!(sent(&config)[0].1, ID);
+    assert_eq!(config.warnings.len(), 1);
+    assert!(config.warnings[0].contains("TUNNEL_SERVICE_TOKEN_ID"), "{:?}", config.warnings);
+
+    let config = resolve(URL, &[], &[PAIR[0], other[0], other[1]]).expect("half a pair before a whole one");
+    assert_eq!(sent(&config)[0].1, "f.access");
+}
+
+#[test]
+fn written_out_it_is_not_sent_twice() {
+    let headers =
+        ["CF-Access-Client-Id: ${CF_ACCESS_CLIENT_ID}", "cf-access-client-secret:${CF_ACCESS_CLIENT_SECRET}"];
+    let expected = pairs(&[("cf-access-client-id", ID), ("cf-access-client-secret", SECRET)]);
+    assert_eq!(sent(&resolve(URL, &headers, &PAIR).expect("a pair")), expected);
+    assert_eq!(sent(&resolve(URL, &headers[..1], &PAIR).expect("half written, half found")), expected);
+}
+
+#[test]
+fn the_pair_stays_at_home_where_it_is_not_wanted() {
+    let hosts = |value| [PAIR[0], PAIR[1], ("CF_ACCESS_HOSTS", value)];
+    for (hosts_value, expected) in [
+        ("mcp.example.com", 2),
+        ("other.org, *.example.com", 2),
+        ("*.com", 2),
+        ("example.com", 0),
+        ("*.mcp.example.com", 0),
+        ("*ample.com", 0),
+        ("", 2),
+    ] {
+        let config = resolve(URL, &[], &hosts(hosts_value)).expect("ok");
+        assert_eq!(sent(&config).len(), expected, "{hosts_value}");
+    }
+    let options = Options { positional: vec![URL.to_owned()], no_access: true, ..Options::default() };
+    let config =
+        Config::resolve(&options, &environment(&PAIR[..1])).expect("switched off, half a pair is no error");
+    assert_eq!(sent(&config), []);
+}
+
+#[test]
+fn http_is_for_this_machine_or_for_those_who_ask() {
+    for url in ["http://localhost:1/mcp", "http://127.0.0.1/mcp", "http://[::1]:8/mcp", "http://a.localhost/"]
+    {
+        assert_eq!(sent(&resolve(url, &[], &PAIR).expect("loopback")).len(), 2, "{url}");
+    }
+    for url in
+        ["http://example.com/mcp", "http://10.0.0.1/mcp", "http://localhost.example.com/", "http://[::2]/"]
+    {
+        assert!(matches!(resolve(url, &[], &PAIR), Err(Error::InsecureUrl { .. })), "{url}");
+    }
+    let options = Options {
+        positional: vec!["http://example.com/mcp".to_owned()],
+        headers: vec!["X-API-Key: k1234567".to_owned()],
+        allow_http: true,
+        ..Options::default()
+    };
+    let config = Config::resolve(&options, &environment(&PAIR)).expect("asked for");
+    assert_eq!(sent(&config), pairs(&[("x-api-key", "k1234567")]), "the environment's pair is not sent");
+    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+}
+
+#[test]
+fn what_cannot_be_right_is_found_and_named_without_a_value() {
+    let with_id = |value| [("CF_ACCESS_CLIENT_ID", value), PAIR[1]];
+    let with_secret = |value| [PAIR[0], ("CF_ACCESS_CLIENT_SECRET", value)];
+    let env = |value| [("MY_KEY", value), ("OTHER", "")];
+    let header = "X-API-Key: ${MY_KEY}";
+    for (headers, variables, expected) in [
+        (&[][..], &PAIR[..1], "CF_ACCESS_CLIENT_ID is there, but CF_ACCESS_CLIENT_SECRET is not"),
+        (&[], &PAIR[1..], "CF_ACCESS_CLIENT_SECRET is there, but CF_ACCESS_CLIENT_ID is not"),
+        (&[], &with_secret("  "), "CF_ACCESS_CLIENT_ID is there, but CF_ACCESS_CLIENT_SECRET is not"),
+        (
+            &[],
+            &with_secret("${user_config.s}"),
+            "CF_ACCESS_CLIENT_ID is there, but CF_ACCESS_CLIENT_SECRET is not",
+        ),
+        (
+            &["CF-Access-Client-Id: a.access"],
+            &[],
+            "the header CF-Access-Client-Id is there, but the header CF-Access-Client-Secret is not",
+        ),
+        (
+            &[],
+            &[("CF_ACCESS_CLIENT_ID", "cfast_marked"), ("CF_ACCESS_CLIENT_SECRET", ID)],
+            "client id and client secret look swapped: CF_ACCESS_CLIENT_SECRET holds an id (it has \".access\" in it)",
+        ),
+        (&[], &with_secret("\"marked\""), "CF_ACCESS_CLIENT_SECRET begins with a quotation mark"),
+        (
+            &[],
+            &with_secret("mar\nked"),
+            "CF_ACCESS_CLIENT_SECRET holds a control character or line break at position 4",
+        ),
+        (
+            &[],
+            &with_secret("mark\u{200b}ed"),
+            "CF_ACCESS_CLIENT_SECRET holds a character outside ASCII at position 5",
+        ),
+        (&[], &with_secret("marked x"), "CF_ACCESS_CLIENT_SECRET holds a space at position 7"),
+        (
+            &[],
+            &with_secret("CF-Access-Client-Secret: marked"),
+            "CF_ACCESS_CLIENT_SECRET begins with the name of a header",
+        ),
+        (&[], &with_secret("your-secret-here"), "CF_ACCESS_CLIENT_SECRET is a placeholder, not a value"),
+        (&[], &with_id("<client-id>"), "CF_ACCESS_CLIENT_ID is a placeholder, not a value"),
+        (
+            &[],
+            &with_id("${CF_ACCESS_CLIENT_ID}"),
+            "CF_ACCESS_CLIENT_ID still holds a ${…}: what started this program passed the text on as it was",
+        ),
+        (
+            &[header],
+            &[],
+            "the header X-Api-Key cannot be filled in: the environment variable MY_KEY is not set",
+        ),
+        (
+            &["X-API-Key: ${OTHER}"],
+            &env(""),
+            "the header X-Api-Key cannot be filled in: the environment variable OTHER is not set",
+        ),
+        (
+            &["X-API-Key: ${user_config.key}"],
+            &[],
+            "the header X-Api-Key cannot be filled in: \"${user_config.key}\" is not the name of an environment variable",
+        ),
+        (
+            &[header],
+            &env("a${b"),
+            "the header X-Api-Key still holds a ${…}: what started this program passed the text on as it was",
+        ),
+        (
+            &[header],
+            &env("marked\r\nX-Evil: 1"),
+            "the header X-Api-Key holds a control character or line break at position 7",
+        ),
+        (&[header], &env("“marked”"), "the header X-Api-Key holds a character outside ASCII at position 1"),
+        (&[header], &env("'marked'"), "the header X-Api-Key begins with a quotation mark"),
+        (
+            &["Authorization: Bearer your-token-here"],
+            &[],
+            "the header Authorization is a placeholder, not a value",
+        ),
+        (&["X-Custom:"], &[], "the header X-Custom is empty"),
+        (&["X-Custom ${marked}"], &[], "a --header is not of the form \"Name: value\""),
+        (&["X Custom: marked"], &[], "the name of a --header holds characters that no header name may have"),
+    ] {
+        let error = resolve(URL, headers, variables).expect_err(expected);
+        assert_eq!(error.to_string(), expected);
+        assert!(!error.advice().is_empty() && !error.advice().contains("marked"), "{}", error.advice());
+    }
+}
+
+#[test]
+fn headers_that_only_look_odd_are_sent_as_they_are() {
+    let config = resolve(
+        URL,
+        &[
+            "If-None-Match: \"abc\"",
+            "X-Mode: ${MODE:-a b}",
+            "User-Agent: mine/1",
+            "Authorization: Basic dTpw==",
+        ],
+        &[],
+    )
+    .expect("all fine");
+    let expected = pairs(&[
+        ("if-none-match", "\"abc\""),
+        ("x-mode", "a b"),
+        ("user-agent", "mine/1"),
+        ("authorization", "Basic dTpw=="),
+    ]);
+    assert_eq!(sent(&config), expected);
+}
+
+#[test]
+fn what_the_protocol_sets_is_left_out_with_a_warning() {
+    let config = resolve(URL, &["Accept: */*", "Mcp-Session-Id: x", "X-A: b"], &[]).expect("ok");
+    assert_eq!(sent(&config), pairs(&[("x-a", "b")]));
+    assert_eq!(config.warnings.len(), 2);
+}
+
+#[test]
+fn a_header_file_is_read_and_its_errors_name_the_line() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let options = Options {
+        positional: vec![URL.to_owned()],
+        headers: vec!["X-A: option".to_owned()],
+        header_files: vec![file.path().to_owned()],
+        ..Options::default()
+    };
+    std::fs::write(file.path(), "\u{feff}# comment\r\n\r\nX-A: file\r\nX-B:  ${KEY}  \r\n").expect("written");
+    let config = Config::resolve(&options, &environment(&[("KEY", "k")])).expect("ok");
+    assert_eq!(sent(&config), pairs(&[("x-a", "option"), ("x-b", "k")]));
+
+    let error = Config::resolve(&options, &environment(&[])).expect_err("KEY is unset");
+    let place = format!("the header X-B ({}, line 4)", file.path().display());
+    assert!(error.to_string().starts_with(&place), "{error}");
+
+    let options = Options { header_files: vec!["/nonexistent/headers".into()], ..options };
+    let error = Config::resolve(&options, &environment(&[])).expect_err("no such file");
+    assert!(error.to_string().starts_with("the header file /nonexistent/headers cannot be read"), "{error}");
+}
+
+#[test]
+fn arguments_that_are_no_url_are_refused_without_being_quoted() {
+    for (positional, expected) in [
+        (&[][..], "the URL of the server is missing"),
+        (
+            &["marked"],
+            "the argument that stands for the server's URL does not begin with https:// or http://",
+        ),
+        (&["marked", URL], "2 arguments are neither options nor their values, but only the URL should be"),
+        (&["https://${marked}/mcp"], "the URL holds a ${…}, which is filled in in headers only"),
+        (&["https://u:marked@h/mcp"], "the URL holds a user name or password"),
+        (&["https://"], "the URL of the server is malformed: empty host"),
+    ] {
+        let positional = positional.iter().map(|text| (*text).to_owned()).collect();
+        let options = Options { positional, ..Options::default() };
+        let error = Config::resolve(&options, &Environment::default()).expect_err(expected);
+        assert_eq!(error.to_string(), expected);
+        assert!(!error.advice().contains("marked"));
+    }
+}

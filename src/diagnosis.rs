@@ -1,0 +1,295 @@
+//! From the facts of a failure to what it means and what to do: pure, one row per fact.
+//!
+//! Used by the proxy, so that the same failure is explained in the same words wherever it is met. No secret comes in
+//! here: whoever collects the facts has taken them out of foreign text before. Deliberately not here: finding out
+//! (`http`, `remote`) and deciding what to do about it (the bridge).
+
+use url::Url;
+
+use crate::bridge::{Failure, Why};
+use crate::http::TransportError;
+
+/// How much of a foreign text stands in a sentence, in characters.
+const EXCERPT: usize = 200;
+
+/// A failure below HTTP, on the way to `url`.
+pub fn transport(url: &Url, error: &TransportError) -> Why {
+    let place = place(url);
+    let (cause, sentence, advice) = match error {
+        TransportError::Dns => (
+            Failure::Dns,
+            format!("the host name {} could not be resolved", url.host_str().unwrap_or_default()),
+            "check the host name in the URL, and that this computer is online",
+        ),
+        TransportError::ConnectionRefused => (
+            Failure::Connect,
+            format!("nothing accepts connections at {place} (connection refused)"),
+            "check host and port of the URL, and that the server is running",
+        ),
+        TransportError::ConnectTimeout => (
+            Failure::Connect,
+            format!("no connection to {place} could be made in time"),
+            "check the network, a VPN or firewall; --connect-timeout allows for longer",
+        ),
+        TransportError::Connect(reason) => (
+            Failure::Connect,
+            format!("no connection to {place} could be made: {reason}"),
+            "check host and port of the URL, and the network",
+        ),
+        TransportError::Certificate(reason) => (
+            Failure::Tls,
+            format!("the certificate of {place} was not accepted: {reason}"),
+            "check the URL; where a company inspects traffic, its authority must be among this computer's (or SSL_CERT_FILE)",
+        ),
+        TransportError::Tls(reason) => (
+            Failure::Tls,
+            format!("no secure connection to {place} could be made: {reason}"),
+            "check that the URL's port speaks TLS",
+        ),
+        TransportError::Connection(reason) => (
+            Failure::Connection,
+            format!("the connection to {place} broke before the answer: {reason}"),
+            "look into the server's log; the request may have run",
+        ),
+    };
+    Why { cause, status: None, sentence, advice: Some(advice.to_owned()) }
+}
+
+/// What a refusal looked like.
+#[derive(Clone, Debug, Default)]
+pub struct Refused<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// Where it sends us, made absolute.
+    pub location: Option<&'a Url>,
+    /// Whether headers that only Cloudflare Access sets are there.
+    pub access_headers: bool,
+    /// The media type of the body.
+    pub media_type: Option<&'a str>,
+    /// The beginning of the body, without secrets.
+    pub body: &'a str,
+    /// The client id of the service token that went along.
+    pub service_token: Option<&'a str>,
+}
+
+/// A status that is no success, from `url`.
+pub fn refused(url: &Url, facts: &Refused<'_>) -> Why {
+    let status = facts.status;
+    let place = place(url);
+    let why = |cause, sentence, advice: &str| Why {
+        cause,
+        status: Some(status),
+        sentence,
+        advice: Some(advice.to_owned()),
+    };
+    if is_access(facts) {
+        return access(url, facts);
+    }
+    if let Some(target) = facts.location
+        && (300..400).contains(&status)
+    {
+        let target = origin_and_path(target);
+        return why(
+            Failure::Redirect,
+            format!(
+                "{place} answered {status} and points to {target}; credentials are not sent after a redirect"
+            ),
+            "if that is the right server, put its address into the URL",
+        );
+    }
+    let said = match said(facts) {
+        Some(text) => format!(": {text}"),
+        None => String::new(),
+    };
+    let sentence = format!("{place} answered {status} {}{said}", reason(status)).trim_end().to_owned();
+    let advice = match status {
+        401 => "check the credentials: this server does not accept those that were sent, or wants some",
+        403 => "check that the credentials are allowed to do this",
+        404 | 405 => "check the path of the URL (often /mcp)",
+        413 => "send less at once, or raise the limit of the server or of what stands before it",
+        429 => "wait a while, or raise the server's limit",
+        431 => "shorten the headers",
+        500..=599 => "look into the server's log, or try again later",
+        _ => "look into the server's log",
+    };
+    why(Failure::Status, sentence, advice)
+}
+
+/// An answer that MCP does not allow here.
+pub fn unusable(url: &Url, status: u16, problem: &str) -> Why {
+    Why {
+        cause: Failure::Answer,
+        status: Some(status),
+        sentence: format!("{} answered {status}, but {problem}", place(url)),
+        advice: Some("check that the URL is the server's MCP endpoint (often /mcp)".to_owned()),
+    }
+}
+
+/// A message beyond the limit.
+pub fn too_large(url: &Url, status: u16, limit: usize) -> Why {
+    let limit = limit / 1024 / 1024;
+    Why {
+        cause: Failure::TooLarge,
+        status: Some(status),
+        sentence: format!("the answer of {} is longer than {limit} MiB, the limit of mcp-tether", place(url)),
+        advice: Some("ask the server for less at once".to_owned()),
+    }
+}
+
+/// A redirect to `target` that cannot be followed because it leads round in a circle.
+pub fn redirect_loop(url: &Url, status: u16) -> Why {
+    Why {
+        cause: Failure::Redirect,
+        status: Some(status),
+        sentence: format!("{} redirects without end", place(url)),
+        advice: Some("put the address where the server really is into the URL".to_owned()),
+    }
+}
+
+/// Tells whether Cloudflare Access, not the server behind it, refused.
+fn is_access(facts: &Refused<'_>) -> bool {
+    let leads_there = facts.location.is_some_and(|target| {
+        target.host_str().is_some_and(|host| host.ends_with(".cloudflareaccess.com"))
+            || target.path().starts_with("/cdn-cgi/access/")
+    });
+    leads_there || (facts.access_headers && matches!(facts.status, 401 | 403))
+}
+
+fn access(url: &Url, facts: &Refused<'_>) -> Why {
+    let status = facts.status;
+    let place = place(url);
+    let (sentence, advice) = match facts.service_token {
+        None => (
+            format!("{place} is protected by Cloudflare Access ({status}) and the request carried no service token"),
+            "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET in the environment of this program".to_owned(),
+        ),
+        Some(id) => (
+            format!("Cloudflare Access before {place} did not let the service token {id} through ({status})"),
+            "check id and secret, that the token has not expired, and that a policy of the application with the action Service Auth (not Allow) includes it".to_owned(),
+        ),
+    };
+    Why { cause: Failure::Access, status: Some(status), sentence, advice: Some(advice) }
+}
+
+/// What a body says, in one line: the title of a page, or the beginning of a text.
+fn said(facts: &Refused<'_>) -> Option<String> {
+    let body = facts.body.trim();
+    let is_page =
+        facts.media_type.is_some_and(|media_type| media_type.contains("html")) || body.starts_with('<');
+    let text = match is_page {
+        true => {
+            let title = body.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
+            format!(
+                "a web page{}",
+                title.map(|(title, _)| format!(" titled \"{}\"", one_line(title))).unwrap_or_default()
+            )
+        }
+        false => one_line(body),
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for word in text
+        .split(|letter: char| letter.is_whitespace() || letter.is_control())
+        .filter(|word| !word.is_empty())
+    {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+        if line.chars().count() > EXCERPT {
+            return line.chars().take(EXCERPT).chain(['…']).collect();
+        }
+    }
+    line
+}
+
+/// Host, and port where it is not the usual one: enough to know which server, and no secret of a query.
+fn place(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn origin_and_path(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+fn reason(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("a URL")
+    }
+
+    fn sentence(facts: &Refused<'_>) -> String {
+        refused(&url("https://mcp.example.com/mcp?key=marked"), facts).sentence
+    }
+
+    #[test]
+    fn a_refusal_is_named_in_one_line() {
+        let page = "<html><head><title>Not\n Found</title></head><body>…";
+        let long = "word ".repeat(100);
+        for (status, media_type, body, expected) in [
+            (
+                404,
+                Some("text/html"),
+                page,
+                "mcp.example.com answered 404 Not Found: a web page titled \"Not Found\"",
+            ),
+            (
+                500,
+                Some("text/plain"),
+                " out of\r\n cheese ",
+                "mcp.example.com answered 500 Internal Server Error: out of cheese",
+            ),
+            (503, None, "", "mcp.example.com answered 503 Service Unavailable"),
+            (599, None, "", "mcp.example.com answered 599"),
+        ] {
+            let facts = Refused { status, media_type, body, ..Refused::default() };
+            assert_eq!(sentence(&facts), expected);
+        }
+        let facts = Refused { status: 500, body: &long, ..Refused::default() };
+        assert!(sentence(&facts).chars().count() < 300);
+    }
+
+    #[test]
+    fn a_redirect_names_its_target_without_the_query() {
+        let target = url("https://other.example.com:8443/login?token=marked");
+        let facts = Refused { status: 302, location: Some(&target), ..Refused::default() };
+        let sentence = sentence(&facts);
+        assert!(sentence.contains("https://other.example.com:8443/login;"), "{sentence}");
+        assert!(!sentence.contains("marked"), "{sentence}");
+    }
+
+    #[test]
+    fn access_is_told_apart_from_the_server_behind_it() {
+        let login = url("https://team.cloudflareaccess.com/cdn-cgi/access/login/mcp.example.com?kid=1");
+        for (facts, expected) in [
+            (
+                Refused { status: 302, location: Some(&login), ..Refused::default() },
+                "carried no service token",
+            ),
+            (
+                Refused {
+                    status: 302,
+                    location: Some(&login),
+                    service_token: Some("1.access"),
+                    ..Refused::default()
+                },
+                "did not let the service token 1.access through",
+            ),
+            (Refused { status: 403, access_headers: true, ..Refused::default() }, "carried no service token"),
+            (Refused { status: 403, ..Refused::default() }, "answered 403 Forbidden"),
+            (Refused { status: 404, access_headers: true, ..Refused::default() }, "answered 404 Not Found"),
+        ] {
+            assert!(sentence(&facts).contains(expected), "{}", sentence(&facts));
+        }
+    }
+}

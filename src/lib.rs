@@ -1,0 +1,21 @@
+#![doc = include_str!("README.md")]
+
+// In reading order: what was typed, the message's path, and what surrounds it.
+pub mod cli;
+pub mod start;
+
+pub mod config;
+
+pub mod jsonrpc;
+pub mod stdio;
+
+pub mod bridge;
+pub mod proxy;
+pub mod remote;
+
+pub mod auth;
+pub mod http;
+
+pub mod diagnosis;
+pub mod log;
+pub mod report;

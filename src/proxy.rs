@@ -1,0 +1,198 @@
+//! The driver: one loop between the client's lines, the exchanges and the bridge. No MCP words.
+//!
+//! It feeds events to the bridge and carries out its actions. Exchanges are tasks that it owns: dropping one cancels it,
+//! and a defect in one ends that one alone. Bounds: exchanges are not heard while 8 MiB wait for the client, and the
+//! client is not heard while 256 MiB wait to be sent. Deliberately not here: any decision.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tracing::{debug, info, trace, warn};
+
+use crate::bridge::{
+    Action, Bridge, Cause, Ending, Event, ExchangeId, Failure, Notice, Outgoing, Reason, Why, Written,
+};
+use crate::remote::{Events, Remote};
+use crate::stdio::{Lines, Writer};
+
+/// How much may wait for the client before the exchanges have to wait as well, in bytes.
+const OUTPUT_BOUND: usize = 8 * 1024 * 1024;
+/// How much may wait to be sent before the client has to wait as well, in bytes.
+const INPUT_BOUND: usize = 256 * 1024 * 1024;
+/// How many events may wait; each exchange holds at most one more.
+const EVENTS_BOUND: usize = 64;
+/// How long a client that closed its side may take to read the rest.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The same after a signal.
+const LAST_WORDS_STOPPED: Duration = Duration::from_millis(20);
+
+/// Runs the proxy between a client and a remote until either the client leaves or `stop` resolves.
+pub async fn run<R: Remote>(
+    input: impl AsyncRead + Unpin,
+    output: impl AsyncWrite + Unpin,
+    stop: impl Future<Output = ()>,
+    remote: R,
+) -> Reason {
+    let mut lines = Lines::new(input);
+    let mut client_open = true;
+    let mut stop = pin!(stop);
+    let mut stopped = false;
+    let mut output_open = true;
+    let mut driver = Driver::new(remote, Writer::new(output));
+    loop {
+        if let Some(reason) = driver.act() {
+            driver.say_last_words(reason, output_open).await;
+            return reason;
+        }
+        let due = driver.bridge.poll_timeout();
+        let alarm = async {
+            match due {
+                Some((at, what)) => {
+                    tokio::time::sleep_until(Instant::from_std(at)).await;
+                    debug!(what, "time is up");
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            line = lines.next(), if client_open && driver.bridge.waiting_bytes() < INPUT_BOUND => {
+                client_open = line.is_some();
+                driver.feed(line.map_or(Event::ClientClosed, Event::Client));
+            }
+            Some(event) = driver.events.recv(), if driver.writer.pending() < OUTPUT_BOUND || !output_open => {
+                driver.feed(event);
+            }
+            written = driver.writer.flush(), if output_open && driver.writer.pending() > 0 => {
+                if written.is_err() {
+                    output_open = false;
+                    driver.feed(Event::Stop(Cause::OutputClosed));
+                }
+            }
+            Some(finished) = driver.exchanges.join_next_with_id(), if !driver.exchanges.is_empty() => {
+                driver.finished(finished);
+            }
+            () = alarm => driver.bridge.handle_timeout(now()),
+            () = &mut stop, if !stopped => {
+                stopped = true;
+                driver.feed(Event::Stop(Cause::Signal));
+            }
+        }
+    }
+}
+
+/// What the loop holds between two events.
+struct Driver<R, W> {
+    bridge: Bridge,
+    remote: R,
+    writer: Writer<W>,
+    exchanges: JoinSet<()>,
+    /// The task of each exchange, and the exchange of each task.
+    handles: HashMap<ExchangeId, AbortHandle>,
+    tasks: HashMap<Id, ExchangeId>,
+    sender: Events,
+    events: mpsc::Receiver<Event>,
+}
+
+impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
+    fn new(remote: R, writer: Writer<W>) -> Driver<R, W> {
+        let (sender, events) = Events::channel(EVENTS_BOUND);
+        Driver {
+            bridge: Bridge::new(),
+            remote,
+            writer,
+            exchanges: JoinSet::new(),
+            handles: HashMap::new(),
+            tasks: HashMap::new(),
+            sender,
+            events,
+        }
+    }
+
+    fn feed(&mut self, event: Event) {
+        trace!(%event);
+        self.bridge.handle(event, now());
+    }
+
+    /// Carries out what the bridge asks for; tells when it asks to end.
+    fn act(&mut self) -> Option<Reason> {
+        while let Some(action) = self.bridge.poll_action() {
+            trace!(%action);
+            match action {
+                Action::Open(exchange, outgoing) => self.open(exchange, outgoing),
+                Action::Close(exchange) => {
+                    if let Some(handle) = self.handles.get(&exchange) {
+                        handle.abort();
+                    }
+                }
+                Action::Deliver(message) => self.writer.push(message.text()),
+                Action::Notice(notice) => log(&notice),
+                Action::Exit(reason) => return Some(reason),
+            }
+        }
+        None
+    }
+
+    fn open(&mut self, exchange: ExchangeId, outgoing: Outgoing) {
+        debug!(%exchange, %outgoing, "exchange started");
+        let handle = self.exchanges.spawn(self.remote.start(exchange, outgoing, self.sender.clone()));
+        self.tasks.insert(handle.id(), exchange);
+        self.handles.insert(exchange, handle);
+    }
+
+    /// Clears up behind an exchange. One that ended in a defect has not said so itself.
+    fn finished(&mut self, finished: Result<(Id, ()), JoinError>) {
+        let task = match &finished {
+            Ok((task, ())) => *task,
+            Err(failed) => failed.id(),
+        };
+        let Some(exchange) = self.tasks.remove(&task) else { return };
+        self.handles.remove(&exchange);
+        if finished.is_err_and(|failed| failed.is_panic()) {
+            let why = Why {
+                cause: Failure::Internal,
+                status: None,
+                sentence: "a defect of mcp-tether ended this exchange".to_owned(),
+                advice: Some("report it, with what stands on stderr".to_owned()),
+            };
+            self.feed(Event::Ended(exchange, Ending::Lost { written: Written::Maybe, why }));
+        }
+    }
+
+    /// Lets the client read what it was still told, for a moment.
+    async fn say_last_words(&mut self, reason: Reason, output_open: bool) {
+        let patience = match reason {
+            Reason::ClientClosed => LAST_WORDS,
+            Reason::Stopped(Cause::Signal) => LAST_WORDS_STOPPED,
+            Reason::Stopped(Cause::OutputClosed) => return,
+        };
+        if output_open && self.writer.pending() > 0 {
+            // Whether it was read or not: there is nobody left to tell.
+            let _ = tokio::time::timeout(patience, self.writer.flush()).await;
+        }
+    }
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+/// Writes a notice where the person looks for it.
+fn log(notice: &Notice) {
+    match notice {
+        Notice::Settled { .. } => info!("{notice}"),
+        // That was said at the start.
+        Notice::Failed { why, .. } if why.cause == Failure::Configuration => debug!("{notice}"),
+        Notice::Failed { why, .. } | Notice::Undelivered { why, .. } => match &why.advice {
+            Some(advice) => warn!(advice, "{notice}"),
+            None => warn!("{notice}"),
+        },
+        Notice::NotListening(_) | Notice::Dropped { .. } => debug!("{notice}"),
+        Notice::Unreadable(_) | Notice::Overtaken(_) => warn!("{notice}"),
+    }
+}

@@ -1,0 +1,63 @@
+//! The other end: exchanges with the remote server.
+//!
+//! [`Remote`] is a trait because the in-memory double of the tests is its second implementation, and a configuration
+//! that cannot work its third. Deliberately not here: what an ending means (the bridge).
+
+mod headers;
+pub mod sse;
+pub mod streamable;
+
+use std::future::Future;
+
+use tokio::sync::mpsc;
+
+use crate::bridge::{Ending, Event, ExchangeId, Outgoing, Why, Written};
+
+/// Carries out exchanges.
+pub trait Remote {
+    /// Starts an exchange, whose events go to `events`; the last one is [`Event::Ended`]. Dropping the future ends the
+    /// exchange at once.
+    fn start(
+        &self,
+        exchange: ExchangeId,
+        outgoing: Outgoing,
+        events: Events,
+    ) -> impl Future<Output = ()> + Send + 'static;
+}
+
+/// Where the events of an exchange go. Sending waits while the driver is not listening, which holds back the server.
+#[derive(Clone, Debug)]
+pub struct Events(mpsc::Sender<Event>);
+
+impl Events {
+    /// A channel for `capacity` events that nobody has looked at.
+    pub fn channel(capacity: usize) -> (Events, mpsc::Receiver<Event>) {
+        let (sender, receiver) = mpsc::channel(capacity);
+        (Events(sender), receiver)
+    }
+
+    /// Tells what happened. When the driver is gone nobody wants to know.
+    pub async fn send(&self, event: Event) {
+        let _ = self.0.send(event).await;
+    }
+}
+
+/// A remote that cannot be reached because the configuration cannot work: every exchange ends with the reason, so that
+/// a client hears it whatever it asks.
+#[derive(Clone, Debug)]
+pub struct Unconfigured {
+    /// What is wrong.
+    pub why: Why,
+}
+
+impl Remote for Unconfigured {
+    fn start(
+        &self,
+        exchange: ExchangeId,
+        _: Outgoing,
+        events: Events,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let ending = Ending::Lost { written: Written::No, why: self.why.clone() };
+        async move { events.send(Event::Ended(exchange, ending)).await }
+    }
+}

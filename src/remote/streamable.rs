@@ -1,0 +1,474 @@
+//! The streamable HTTP transport (2025-11-25, basic/transports): POST, GET and DELETE on one endpoint.
+//!
+//! An exchange reads its answer, whatever it turns out to be, and reports; [`classify`] is pure. Deliberately not here:
+//! sessions, order and meaning (the bridge), and the words for a failure (`diagnosis`).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::Method;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+use url::Url;
+
+use super::headers::{SESSION_ID, headers};
+use super::sse::Parser;
+use super::{Events, Remote};
+use crate::auth::Credentials;
+use crate::bridge::{
+    Ask, Ending, Event, ExchangeId, Facts, Opening, Outgoing, Refusal, SessionHeader, SessionId, Written,
+};
+use crate::diagnosis::{self, Refused};
+use crate::http::{TransportError, transport_error};
+use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, PARSE_ERROR, flatten};
+
+/// How many redirects within the origin are followed.
+const REDIRECTS: usize = 5;
+/// How much of a refusal's body is read, in bytes.
+const REFUSAL_LIMIT: usize = 64 * 1024;
+/// How long a refusal's body may take; what has come by then has to do.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a stream may linger after its answer, so that its connection can be used again.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// A remote server behind a streamable HTTP endpoint.
+#[derive(Clone, Debug)]
+pub struct Streamable {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    url: Url,
+    client: reqwest::Client,
+    credentials: Credentials,
+}
+
+impl Streamable {
+    /// The server at `url`.
+    pub fn new(url: Url, client: reqwest::Client, credentials: Credentials) -> Streamable {
+        Streamable { inner: Arc::new(Inner { url, client, credentials }) }
+    }
+}
+
+impl Remote for Streamable {
+    fn start(
+        &self,
+        exchange: ExchangeId,
+        outgoing: Outgoing,
+        events: Events,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let inner = Arc::clone(&self.inner);
+        async move {
+            let exchange = Exchange { inner: &inner, id: exchange, ask: &outgoing.ask, events: &events };
+            let ending = match exchange.run(&outgoing.facts).await {
+                Ok(ending) | Err(ending) => ending,
+            };
+            debug!(exchange = %exchange.id, %ending, "exchange ended");
+            events.send(Event::Ended(exchange.id, ending)).await;
+        }
+    }
+}
+
+/// What the head of an answer promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// One message, or a batch, in the body.
+    Json,
+    /// A stream of events.
+    EventStream,
+    /// Nothing.
+    Nothing,
+    /// A redirect that keeps method and body.
+    Redirect,
+    /// A status that is no success.
+    Refusal,
+    /// A success with a body that MCP does not know.
+    Unknown,
+}
+
+/// Tells what follows a head, from its status and media type. `is_request` says whether an answer is due.
+pub fn classify(status: u16, media_type: Option<&str>, is_request: bool) -> Answer {
+    match (status, media_type) {
+        (202 | 204 | 205, _) => Answer::Nothing,
+        (200..=299, Some("text/event-stream")) => Answer::EventStream,
+        (200..=299, _) if !is_request => Answer::Nothing,
+        // A type that was left out is taken for what it must be.
+        (200..=299, Some("application/json") | None) => Answer::Json,
+        (200..=299, Some(other)) if other.ends_with("+json") => Answer::Json,
+        (200..=299, Some(_)) => Answer::Unknown,
+        (307 | 308, _) => Answer::Redirect,
+        _ => Answer::Refusal,
+    }
+}
+
+/// One exchange under way.
+struct Exchange<'a> {
+    inner: &'a Inner,
+    id: ExchangeId,
+    ask: &'a Ask,
+    events: &'a Events,
+}
+
+impl Exchange<'_> {
+    /// Asks, follows redirects within the origin, and reads the answer. Both sides of the result are the ending; the
+    /// error side is for leaving early.
+    async fn run(&self, facts: &Facts) -> Result<Ending, Ending> {
+        let mut url = self.inner.url.clone();
+        for _ in 0..=REDIRECTS {
+            let response = self.send(&url, facts).await?;
+            let status = response.status().as_u16();
+            let media_type = media_type(response.headers());
+            match classify(status, media_type.as_deref(), self.awaits_answer()) {
+                Answer::Redirect => match target(&url, response.headers()) {
+                    Some(target) if target.origin() == url.origin() => url = target,
+                    Some(_) | None => return Ok(self.refusal(&url, response).await),
+                },
+                Answer::Refusal => return Ok(self.refusal(&url, response).await),
+                Answer::Nothing => {
+                    self.opened(&response).await;
+                    bounded(response, LINGER).await;
+                    return Ok(Ending::Accepted);
+                }
+                Answer::EventStream => {
+                    self.opened(&response).await;
+                    return self.stream(&url, response).await;
+                }
+                Answer::Json => {
+                    self.opened(&response).await;
+                    return self.json(&url, response).await;
+                }
+                Answer::Unknown => {
+                    let body = self.excerpt(response).await;
+                    let media_type = media_type.unwrap_or_default();
+                    let problem = match body.trim_start().starts_with('<') {
+                        true => format!("with a web page ({media_type}) instead of JSON"),
+                        false => format!("with the unknown content type {media_type}"),
+                    };
+                    let why = diagnosis::unusable(&url, status, &problem);
+                    return Ok(Ending::Lost { written: Written::Maybe, why });
+                }
+            }
+        }
+        Ok(Ending::Lost { written: Written::Maybe, why: diagnosis::redirect_loop(&url, 308) })
+    }
+
+    /// Tells whether this exchange is to bring the answer to a request.
+    fn awaits_answer(&self) -> bool {
+        match self.ask {
+            Ask::Post(message) => matches!(message.kind(), Kind::Request { .. }),
+            Ask::Listen => true,
+            Ask::EndSession => false,
+        }
+    }
+
+    /// Sends the request and waits for the head of the answer.
+    async fn send(&self, url: &Url, facts: &Facts) -> Result<reqwest::Response, Ending> {
+        let mut headers = headers(self.ask, facts);
+        self.inner.credentials.decorate(url, &mut headers);
+        let (method, body) = match self.ask {
+            Ask::Post(message) => (Method::POST, Some(message.text().clone())),
+            Ask::Listen => (Method::GET, None),
+            Ask::EndSession => (Method::DELETE, None),
+        };
+        let mut request = self.inner.client.request(method, url.clone()).headers(headers);
+        let written = Arc::new(AtomicBool::new(false));
+        let (announce, announced) = oneshot::channel();
+        if let Some(text) = body {
+            let body = Tracked { text: Some(text), written: Arc::clone(&written), announce: Some(announce) };
+            request = request.body(reqwest::Body::wrap(body));
+        }
+        let mut answer = std::pin::pin!(request.send());
+        let result = tokio::select! {
+            biased;
+            result = &mut answer => result,
+            Ok(()) = announced => {
+                self.events.send(Event::Sent(self.id)).await;
+                answer.await
+            }
+        };
+        result.map_err(|error| {
+            let why = diagnosis::transport(url, &transport_error(&error));
+            // A request without a body is written with its head, of which nobody tells.
+            let is_written = written.load(Ordering::Relaxed) || !matches!(self.ask, Ask::Post(_));
+            let written = if is_written { Written::Maybe } else { Written::No };
+            Ending::Lost { written, why }
+        })
+    }
+
+    async fn opened(&self, response: &reqwest::Response) {
+        let session = match response.headers().get(SESSION_ID) {
+            None => SessionHeader::Absent,
+            Some(value) => match value.to_str().ok().and_then(SessionId::new) {
+                Some(id) => SessionHeader::Id(id),
+                None => SessionHeader::Unusable,
+            },
+        };
+        let opening = Opening {
+            status: response.status().as_u16(),
+            session,
+            multiplexed: response.version() == http::Version::HTTP_2,
+        };
+        debug!(exchange = %self.id, status = opening.status, version = ?response.version(), "exchange opened");
+        self.events.send(Event::Opened(self.id, opening)).await;
+    }
+
+    /// Reads a body that is one message or a batch.
+    async fn json(&self, url: &Url, mut response: reqwest::Response) -> Result<Ending, Ending> {
+        let status = response.status().as_u16();
+        let lost = |why| Ending::Lost { written: Written::Maybe, why };
+        let announced =
+            response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(MESSAGE_LIMIT));
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > MESSAGE_LIMIT => {
+                    return Err(lost(diagnosis::too_large(url, status, MESSAGE_LIMIT)));
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(error) => return Err(lost(diagnosis::transport(url, &transport_error(&error)))),
+            }
+        }
+        if body.trim_ascii().is_empty() {
+            return Err(lost(diagnosis::unusable(url, status, "the body is empty")));
+        }
+        flatten(&mut body);
+        let line = Line::parse(body.freeze());
+        if let Line::Invalid(fault) = &line {
+            let problem = format!("its body is no JSON-RPC message: {fault}");
+            return Err(lost(diagnosis::unusable(url, status, &problem)));
+        }
+        self.deliver(line).await;
+        Ok(Ending::Complete)
+    }
+
+    /// Reads a stream of events to its end, or until shortly after the answer.
+    async fn stream(&self, url: &Url, mut response: reqwest::Response) -> Result<Ending, Ending> {
+        let status = response.status().as_u16();
+        let mut parser = Parser::default();
+        let mut linger: Option<Instant> = None;
+        loop {
+            let chunk = match linger {
+                None => response.chunk().await,
+                Some(end) => match tokio::time::timeout_at(end, response.chunk()).await {
+                    Ok(chunk) => chunk,
+                    Err(_) => return Ok(Ending::Complete),
+                },
+            };
+            let chunk = match chunk {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return Ok(Ending::Complete),
+                Err(_) if linger.is_some() => return Ok(Ending::Complete),
+                Err(error) => {
+                    let error = TransportError::Connection(match transport_error(&error) {
+                        TransportError::Connection(reason) | TransportError::Connect(reason) => reason,
+                        other => format!("{other:?}"),
+                    });
+                    return Err(Ending::Cut(diagnosis::transport(url, &error)));
+                }
+            };
+            let mut events = Vec::new();
+            let parsed = parser.push(&chunk, |event| events.push(event));
+            for event in events {
+                if !event.is_message() {
+                    continue;
+                }
+                let data = Bytes::from(event.data);
+                match Line::parse(data.clone()) {
+                    Line::Invalid(fault) => {
+                        warn!(exchange = %self.id, %fault, "the server sent an event that is no message");
+                        if self.awaits_answer() && is_broken_answer(&data, &fault) {
+                            let problem = format!("its answer is no JSON-RPC message: {fault}");
+                            let why = diagnosis::unusable(url, status, &problem);
+                            return Err(Ending::Lost { written: Written::Maybe, why });
+                        }
+                    }
+                    line => {
+                        if self.deliver(line).await {
+                            linger = Some(Instant::now() + LINGER);
+                        }
+                    }
+                }
+            }
+            if parsed.is_err() {
+                return Err(Ending::Lost {
+                    written: Written::Maybe,
+                    why: diagnosis::too_large(url, status, MESSAGE_LIMIT),
+                });
+            }
+        }
+    }
+
+    /// Passes messages on; tells whether the answer to the request was among them.
+    async fn deliver(&self, line: Line) -> bool {
+        let messages = match line {
+            Line::One(message) => vec![message],
+            Line::Batch(elements) => elements.into_iter().filter_map(Result::ok).collect(),
+            Line::Invalid(_) => vec![],
+        };
+        let mut answered = false;
+        for message in messages {
+            answered |= matches!(message.kind(), Kind::Response { .. }) && matches!(self.ask, Ask::Post(_));
+            self.events.send(Event::Server(self.id, message)).await;
+        }
+        answered
+    }
+
+    /// Reads what came with a status that is no success.
+    async fn refusal(&self, url: &Url, response: reqwest::Response) -> Ending {
+        let status = response.status();
+        let headers = response.headers().clone();
+        let location = target(url, &headers);
+        let media_type = media_type(&headers);
+        let body = bounded(response, REFUSAL_PATIENCE).await;
+        let answer = match Line::parse(flat(&body)) {
+            Line::One(message) if matches!(message.kind(), Kind::Response { .. }) => Some(message),
+            Line::One(_) | Line::Batch(_) | Line::Invalid(_) => None,
+        };
+        let text = self.inner.credentials.scrub(&String::from_utf8_lossy(&body));
+        let facts = Refused {
+            status: status.as_u16(),
+            location: location.as_ref(),
+            access_headers: is_from_access(&headers),
+            media_type: media_type.as_deref(),
+            body: &text,
+            service_token: self.inner.credentials.service_token_id(),
+        };
+        let why = diagnosis::refused(url, &facts);
+        Ending::Refused(Refusal { status: status.as_u16(), answer, retry_after: retry_after(&headers), why })
+    }
+
+    async fn excerpt(&self, response: reqwest::Response) -> String {
+        self.inner.credentials.scrub(&String::from_utf8_lossy(&bounded(response, REFUSAL_PATIENCE).await))
+    }
+}
+
+/// Tells whether an unreadable event was the answer. Anything else may be a sign of life that some servers send, and
+/// is passed over.
+fn is_broken_answer(data: &[u8], fault: &Fault) -> bool {
+    let holds = |part: &[u8]| memchr::memmem::find(data, part).is_some();
+    fault.code == PARSE_ERROR && data.starts_with(b"{") && (holds(b"\"result\"") || holds(b"\"error\""))
+}
+
+/// Headers that only Cloudflare Access sets.
+fn is_from_access(headers: &HeaderMap) -> bool {
+    let challenge = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    ["cf-access-aud", "cf-access-domain", "cf-access-error"].iter().any(|name| headers.contains_key(*name))
+        || challenge.into_iter().any(|value| {
+            value.starts_with("Cloudflare-Access")
+                || value.contains("/.well-known/cloudflare-access-protected-resource")
+        })
+}
+
+/// The media type of a body, in lower case and without parameters.
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    (!essence.is_empty()).then_some(essence)
+}
+
+/// Where a redirect leads.
+fn target(from: &Url, headers: &HeaderMap) -> Option<Url> {
+    from.join(headers.get(LOCATION)?.to_str().ok()?).ok()
+}
+
+/// The seconds of a Retry-After. A date would need the wall clock and is left alone.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The beginning of a body, as far as it comes in a given time.
+async fn bounded(mut response: reqwest::Response, patience: Duration) -> Bytes {
+    let end = Instant::now() + patience;
+    let mut body = BytesMut::new();
+    while let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(end, response.chunk()).await {
+        let room = REFUSAL_LIMIT - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() == REFUSAL_LIMIT {
+            break;
+        }
+    }
+    body.freeze()
+}
+
+fn flat(body: &Bytes) -> Bytes {
+    let mut text = body.to_vec();
+    flatten(&mut text);
+    text.into()
+}
+
+/// A request body that tells when the connection took it.
+struct Tracked {
+    text: Option<Bytes>,
+    written: Arc<AtomicBool>,
+    announce: Option<oneshot::Sender<()>>,
+}
+
+impl http_body::Body for Tracked {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        self.written.store(true, Ordering::Relaxed);
+        if let Some(announce) = self.announce.take() {
+            // Nobody listens any more once the answer came.
+            let _ = announce.send(());
+        }
+        Poll::Ready(self.text.take().map(|text| Ok(http_body::Frame::data(text))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.text.is_none()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.text.as_ref().map_or(0, |text| text.len() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_classified() {
+        for (status, media_type, is_request, expected) in [
+            (200, Some("application/json"), true, Answer::Json),
+            (200, Some("application/problem+json"), true, Answer::Json),
+            (200, None, true, Answer::Json),
+            (200, Some("text/event-stream"), true, Answer::EventStream),
+            (200, Some("text/event-stream"), false, Answer::EventStream),
+            (200, Some("text/html"), true, Answer::Unknown),
+            (200, Some("text/html"), false, Answer::Nothing),
+            (200, Some("application/json"), false, Answer::Nothing),
+            (202, Some("application/json"), true, Answer::Nothing),
+            (204, None, false, Answer::Nothing),
+            (307, None, true, Answer::Redirect),
+            (308, None, false, Answer::Redirect),
+            (301, None, true, Answer::Refusal),
+            (302, Some("text/html"), true, Answer::Refusal),
+            (404, Some("application/json"), true, Answer::Refusal),
+            (503, None, false, Answer::Refusal),
+        ] {
+            let found = classify(status, media_type, is_request);
+            assert_eq!(found, expected, "{status} {media_type:?} {is_request}");
+        }
+    }
+
+    #[test]
+    fn media_types_are_compared_without_case_and_parameters() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, "Application/JSON; charset=utf-8".parse().expect("a value"));
+        assert_eq!(media_type(&headers).as_deref(), Some("application/json"));
+    }
+}

@@ -1,0 +1,65 @@
+//! The last word of a program that cannot start: on stderr, to the client, and as exit code.
+//!
+//! Deliberately not here: failures while it runs (`diagnosis`).
+
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::bridge::{Failure, Reason, Why};
+use crate::cli::UsageError;
+use crate::config;
+
+/// Why the program cannot start, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    sentence: String,
+    advice: String,
+}
+
+impl From<&config::Error> for Report {
+    fn from(error: &config::Error) -> Report {
+        Report { sentence: error.to_string(), advice: error.advice() }
+    }
+}
+
+impl From<&UsageError> for Report {
+    fn from(error: &UsageError) -> Report {
+        Report { sentence: error.sentence.clone(), advice: error.advice.clone() }
+    }
+}
+
+impl Report {
+    /// The client cannot be made.
+    pub fn setup(reason: impl fmt::Display) -> Report {
+        Report {
+            sentence: format!("the HTTP client cannot be set up: {reason}"),
+            advice: "report this, with the platform and the version (mcp-tether --version)".to_owned(),
+        }
+    }
+
+    /// The same for the client, whose every request is answered with it.
+    pub fn why(&self) -> Why {
+        Why {
+            cause: Failure::Configuration,
+            status: None,
+            sentence: self.sentence.clone(),
+            advice: Some(self.advice.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}\n  try: {}", self.sentence, self.advice)
+    }
+}
+
+/// The exit code for a configuration that cannot work.
+pub const UNUSABLE: u8 = 2;
+
+/// The exit code after a conversation.
+pub fn exit_code(reason: Reason) -> ExitCode {
+    match reason {
+        Reason::ClientClosed | Reason::Stopped(_) => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,94 @@
+//! From arguments to exit code: what `main` does, as a function, so that examples can start themselves as the proxy.
+//!
+//! Whatever cannot work reaches the person: on a terminal at once, with a client on stdin as the answer to everything
+//! it asks, for hosts hide what stands on stderr. Deliberately not here: how anything is done.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use tokio::runtime::{Builder, Runtime};
+use tracing::warn;
+
+use crate::bridge::Reason;
+use crate::cli::{self, Options, Typed};
+use crate::config::{Config, Environment};
+use crate::remote::streamable::Streamable;
+use crate::remote::{Remote, Unconfigured};
+use crate::report::{Report, UNUSABLE, exit_code};
+use crate::{http, log, proxy, stdio};
+
+/// Runs the program with these arguments, of which the first is its name.
+pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    hide_panic_messages();
+    let environment = Environment::of_process();
+    let portable = environment.get("MCP_TETHER_STDIO") == Some("threads");
+    match cli::parse(arguments) {
+        Ok(Typed::Print(text)) => print(&text),
+        Ok(Typed::Options(options)) => match set_up(&options, &environment) {
+            Ok(remote) => serve(remote, portable).map_or(ExitCode::FAILURE, exit_code),
+            Err(report) => refuse(&report, portable),
+        },
+        Err(error) => refuse(&Report::from(&error), portable),
+    }
+}
+
+fn set_up(options: &Options, environment: &Environment) -> Result<Streamable, Report> {
+    log::start(options);
+    let config = Config::resolve(options, environment).map_err(|error| Report::from(&error))?;
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let client = http::client(&config.url, config.connect_timeout).map_err(Report::setup)?;
+    Ok(Streamable::new(config.url, client, config.credentials))
+}
+
+/// Runs the proxy until the client leaves. None when the system gives no event loop.
+fn serve(remote: impl Remote, portable: bool) -> Option<Reason> {
+    let runtime = runtime()?;
+    let reason = runtime.block_on(async {
+        let (input, output) = stdio::open(portable);
+        proxy::run(input, output, stdio::stop_signal(), remote).await
+    });
+    // A thread may stand in a read or a name lookup that nobody needs any more.
+    runtime.shutdown_background();
+    Some(reason)
+}
+
+fn runtime() -> Option<Runtime> {
+    match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => Some(runtime),
+        Err(error) => {
+            tell(&Report::setup(error).to_string());
+            None
+        }
+    }
+}
+
+/// Says why the program cannot start: to a person at once, to a client whenever it asks something.
+fn refuse(report: &Report, portable: bool) -> ExitCode {
+    tell(&report.to_string());
+    if !stdio::is_terminal() {
+        serve(Unconfigured { why: report.why() }, portable);
+    }
+    ExitCode::from(UNUSABLE)
+}
+
+/// Writes to stderr. Where that is closed there is nobody to tell.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Writes help or version to stdout, which is not a client's then.
+fn print(text: &str) -> ExitCode {
+    let _ = write!(std::io::stdout(), "{text}");
+    ExitCode::SUCCESS
+}
+
+/// The message of a panic can quote data; the place is what a report needs.
+fn hide_panic_messages() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tell(&format!("mcp-tether: a defect at {place}; please report it"));
+    }));
+}

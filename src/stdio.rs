@@ -1,0 +1,524 @@
+//! One end: lines in from the client, and the only writer of stdout. Also all code that differs by platform.
+//!
+//! Two ways to the same descriptors. Where stdin and stdout are sockets (what Node gives its children) or Linux pipes,
+//! they are used directly from the event loop, without blocking and without changing the descriptor that others may
+//! share: a socket takes "don't wait" per call, a pipe is opened a second time. Everything else (a terminal, a file, any
+//! descriptor on Windows) is served by a thread per direction: the portable path, which `MCP_TETHER_STDIO=threads`
+//! chooses on every platform, so that it can be tested. Deliberately not here: what the lines mean.
+
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::mpsc;
+
+use crate::jsonrpc::{Fault, Line, MESSAGE_LIMIT};
+
+/// How much is read from the client at once, at least.
+const READ_SIZE: usize = 64 * 1024;
+/// How much of the end of a line beyond the limit is kept, to find the id of its request.
+const TAIL_KEPT: usize = 1024;
+/// Messages up to this size are copied together with their line end; larger ones are written from where they are.
+const COPIED_UP_TO: usize = 16 * 1024;
+
+/// The standard input as a stream of bytes.
+pub type Input = Box<dyn AsyncRead + Unpin>;
+/// The standard output as a sink of bytes.
+pub type Output = Box<dyn AsyncWrite + Unpin>;
+
+/// Opens stdin and stdout. To be called within a runtime.
+pub fn open(portable: bool) -> (Input, Output) {
+    #[cfg(unix)]
+    if !portable {
+        let input = direct::Descriptor::input();
+        let output = direct::Descriptor::output();
+        return (
+            input.map_or_else(|| Box::new(ThreadInput::start()) as Input, |input| Box::new(input)),
+            output.map_or_else(|| Box::new(ThreadOutput::start()) as Output, |output| Box::new(output)),
+        );
+    }
+    #[cfg(not(unix))]
+    let _ = portable;
+    (Box::new(ThreadInput::start()), Box::new(ThreadOutput::start()))
+}
+
+/// Tells whether a person, not a client, is on stdin.
+pub fn is_terminal() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// The client's messages, line by line.
+pub struct Lines<R> {
+    input: R,
+    buffer: BytesMut,
+    /// How many bytes of the buffer are known to hold no line end.
+    searched: usize,
+    /// A line that grew beyond the limit, of which only the two ends are kept.
+    overlong: Option<Overlong>,
+    ended: bool,
+}
+
+struct Overlong {
+    head: BytesMut,
+    tail: BytesMut,
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    /// Reads lines from `input`.
+    pub fn new(input: R) -> Lines<R> {
+        Lines { input, buffer: BytesMut::new(), searched: 0, overlong: None, ended: false }
+    }
+
+    /// The next line that is not blank, or `None` at the end. A read error is the end as well: nobody can be told.
+    /// May be dropped and called again without losing anything.
+    pub async fn next(&mut self) -> Option<Line> {
+        loop {
+            if let Some(line) = self.buffered() {
+                return Some(line);
+            }
+            if self.ended {
+                return None;
+            }
+            self.buffer.reserve(READ_SIZE.max(self.buffer.len() / 2));
+            let read = self.input.read_buf(&mut self.buffer).await;
+            if let Ok(0) | Err(_) = read {
+                self.ended = true;
+                // The last line counts also without its end.
+                if !self.buffer.is_empty() || self.overlong.is_some() {
+                    self.buffer.extend_from_slice(b"\n");
+                }
+            }
+        }
+    }
+
+    /// The next line that is in the buffer as a whole.
+    fn buffered(&mut self) -> Option<Line> {
+        loop {
+            let Some(end) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
+                self.searched = self.buffer.len();
+                self.bound();
+                return None;
+            };
+            let mut line = self.buffer.split_to(self.searched + end + 1);
+            line.truncate(line.len() - 1);
+            self.searched = 0;
+            if let Some(mut overlong) = self.overlong.take() {
+                overlong.keep_tail(&line);
+                return Some(Line::Invalid(Fault::too_long(&overlong.head, &overlong.tail)));
+            }
+            if !line.trim_ascii().is_empty() {
+                return Some(Line::parse(line.freeze()));
+            }
+        }
+    }
+
+    /// Keeps a line without an end from growing for ever.
+    fn bound(&mut self) {
+        if let Some(overlong) = &mut self.overlong {
+            overlong.keep_tail(&self.buffer);
+        } else if self.buffer.len() > MESSAGE_LIMIT {
+            let mut head = self.buffer.clone();
+            head.truncate(READ_SIZE);
+            let mut overlong = Overlong { head, tail: BytesMut::new() };
+            overlong.keep_tail(&self.buffer);
+            self.overlong = Some(overlong);
+        } else {
+            return;
+        }
+        self.buffer = BytesMut::new();
+        self.searched = 0;
+    }
+}
+
+impl Overlong {
+    fn keep_tail(&mut self, more: &[u8]) {
+        self.tail.extend_from_slice(&more[more.len().saturating_sub(TAIL_KEPT)..]);
+        self.tail.advance(self.tail.len().saturating_sub(TAIL_KEPT));
+    }
+}
+
+/// The client's reading side: whole lines, in order.
+pub struct Writer<W> {
+    output: W,
+    queue: VecDeque<Bytes>,
+    pending: usize,
+}
+
+impl<W: AsyncWrite + Unpin> Writer<W> {
+    /// Writes lines to `output`.
+    pub fn new(output: W) -> Writer<W> {
+        Writer { output, queue: VecDeque::new(), pending: 0 }
+    }
+
+    /// Takes in one message. Nothing is written yet.
+    pub fn push(&mut self, message: &Bytes) {
+        self.pending += message.len() + 1;
+        if message.len() <= COPIED_UP_TO {
+            let mut line = BytesMut::with_capacity(message.len() + 1);
+            line.extend_from_slice(message);
+            line.extend_from_slice(b"\n");
+            self.queue.push_back(line.freeze());
+        } else {
+            self.queue.push_back(message.clone());
+            self.queue.push_back(Bytes::from_static(b"\n"));
+        }
+    }
+
+    /// How many bytes wait for the client to read.
+    pub fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// Writes what waits. May be dropped and called again without losing or repeating anything.
+    ///
+    /// # Errors
+    /// When the client no longer reads.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        while let Some(front) = self.queue.front_mut() {
+            let written = self.output.write(front).await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.pending -= written;
+            front.advance(written);
+            if front.is_empty() {
+                self.queue.pop_front();
+            }
+        }
+        self.output.flush().await
+    }
+}
+
+/// Resolves when the process is asked to end.
+pub async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        // A signal that cannot be watched ends the process in its own way.
+        let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+        std::future::poll_fn(|context| {
+            match signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+    #[cfg(not(unix))]
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Stdin, read by a thread.
+struct ThreadInput {
+    chunks: mpsc::Receiver<Bytes>,
+    current: Bytes,
+}
+
+impl ThreadInput {
+    fn start() -> ThreadInput {
+        let (sender, chunks) = mpsc::channel(4);
+        // The thread is not joined: it may stand in a read that ends only with the process.
+        std::thread::spawn(move || {
+            let mut input = io::stdin().lock();
+            loop {
+                let mut chunk = BytesMut::zeroed(READ_SIZE);
+                match io::Read::read(&mut input, &mut chunk) {
+                    Ok(0) => return,
+                    Ok(read) => {
+                        chunk.truncate(read);
+                        if sender.blocking_send(chunk.freeze()).is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => return,
+                }
+            }
+        });
+        ThreadInput { chunks, current: Bytes::new() }
+    }
+}
+
+impl AsyncRead for ThreadInput {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.current.is_empty() {
+            let Some(chunk) = ready!(self.chunks.poll_recv(context)) else { return Poll::Ready(Ok(())) };
+            self.current = chunk;
+        }
+        let size = self.current.len().min(buffer.remaining());
+        buffer.put_slice(&self.current.split_to(size));
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Stdout, written by a thread, one chunk at a time.
+struct ThreadOutput {
+    chunks: Option<mpsc::Sender<Bytes>>,
+    results: mpsc::Receiver<io::Result<()>>,
+    under_way: bool,
+}
+
+/// How much is handed to the writing thread at once.
+const WRITE_SIZE: usize = 256 * 1024;
+
+impl ThreadOutput {
+    fn start() -> ThreadOutput {
+        let (chunks, mut receiver) = mpsc::channel::<Bytes>(1);
+        let (sender, results) = mpsc::channel(1);
+        std::thread::spawn(move || {
+            while let Some(chunk) = receiver.blocking_recv() {
+                let mut output = io::stdout().lock();
+                let result =
+                    io::Write::write_all(&mut output, &chunk).and_then(|()| io::Write::flush(&mut output));
+                if sender.blocking_send(result).is_err() {
+                    return;
+                }
+            }
+        });
+        ThreadOutput { chunks: Some(chunks), results, under_way: false }
+    }
+
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.under_way {
+            let result = ready!(self.results.poll_recv(context));
+            self.under_way = false;
+            return Poll::Ready(result.unwrap_or_else(|| Err(io::ErrorKind::BrokenPipe.into())));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ThreadOutput {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_idle(context))?;
+        let size = bytes.len().min(WRITE_SIZE);
+        let chunk = Bytes::copy_from_slice(&bytes[..size]);
+        match self.chunks.as_ref().map(|chunks| chunks.try_send(chunk)) {
+            Some(Ok(())) => {
+                self.under_way = true;
+                Poll::Ready(Ok(size))
+            }
+            Some(Err(_)) | None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_idle(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_idle(context))?;
+        self.chunks = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(unix)]
+mod direct {
+    //! Descriptors that are used from the event loop.
+
+    use std::io;
+    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+    use std::pin::Pin;
+    use std::task::{Context, Poll, ready};
+
+    use rustix::fs::FileType;
+    use rustix::io::Errno;
+    use tokio::io::unix::AsyncFd;
+    use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+
+    /// A descriptor that never blocks.
+    pub(super) struct Descriptor {
+        fd: AsyncFd<OwnedFd>,
+        is_socket: bool,
+    }
+
+    impl Descriptor {
+        pub(super) fn input() -> Option<Descriptor> {
+            Descriptor::new(
+                io::stdin().as_fd(),
+                "/proc/self/fd/0",
+                rustix::fs::OFlags::RDONLY,
+                Interest::READABLE,
+            )
+        }
+
+        pub(super) fn output() -> Option<Descriptor> {
+            Descriptor::new(
+                io::stdout().as_fd(),
+                "/proc/self/fd/1",
+                rustix::fs::OFlags::WRONLY,
+                Interest::WRITABLE,
+            )
+        }
+
+        fn new(
+            fd: BorrowedFd<'_>,
+            path: &str,
+            access: rustix::fs::OFlags,
+            interest: Interest,
+        ) -> Option<Descriptor> {
+            let (fd, is_socket) = match FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode) {
+                FileType::Socket => (fd.try_clone_to_owned().ok()?, true),
+                // Opened again, because "non-blocking" belongs to the open file, which others may share. Where that
+                // cannot be done (macOS, another user's pipe), a thread serves.
+                FileType::Fifo => {
+                    let flags = access | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
+                    (rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?, false)
+                }
+                _ => return None,
+            };
+            #[expect(deprecated, reason = "its successor is unsafe; an OwnedFd keeps the promise asked for")]
+            let fd = AsyncFd::with_interest(fd, interest).ok()?;
+            Some(Descriptor { fd, is_socket })
+        }
+
+        fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+            match self.is_socket {
+                true => rustix::net::recv(self.fd.get_ref(), buffer, rustix::net::RecvFlags::DONTWAIT)
+                    .map(|(read, _)| read),
+                false => rustix::io::read(self.fd.get_ref(), buffer),
+            }
+        }
+
+        fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
+            let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
+            match self.is_socket {
+                true => rustix::net::send(self.fd.get_ref(), bytes, flags),
+                false => rustix::io::write(self.fd.get_ref(), bytes),
+            }
+        }
+    }
+
+    impl AsyncRead for Descriptor {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            // Tried before waiting: most often something is there already.
+            loop {
+                match self.read(buffer.initialize_unfilled()) {
+                    Ok(read) => {
+                        buffer.advance(read);
+                        return Poll::Ready(Ok(()));
+                    }
+                    Err(Errno::INTR) => {}
+                    Err(Errno::AGAIN) => ready!(self.fd.poll_read_ready(context))?.clear_ready(),
+                    Err(error) => return Poll::Ready(Err(error.into())),
+                }
+            }
+        }
+    }
+
+    impl AsyncWrite for Descriptor {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            loop {
+                match self.write(bytes) {
+                    Ok(written) => return Poll::Ready(Ok(written)),
+                    Err(Errno::INTR) => {}
+                    Err(Errno::AGAIN) => ready!(self.fd.poll_write_ready(context))?.clear_ready(),
+                    Err(error) => return Poll::Ready(Err(error.into())),
+                }
+            }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_are_found_wherever_the_reads_end() {
+        let text = "\u{feff}{\"method\":\"a\"}\r\n\n  \r\n{\"method\":\"b\"}\n{\"method\":\"c\"}";
+        for size in [1, 3, 64] {
+            let (client, ours) = tokio::io::duplex(size);
+            let write = async move {
+                let mut client = client;
+                client.write_all(text.as_bytes()).await.expect("read");
+            };
+            let read = async {
+                let (mut lines, mut seen) = (Lines::new(ours), Vec::new());
+                while let Some(line) = lines.next().await {
+                    let Line::One(message) = line else { panic!("{line:?}") };
+                    seen.push(message.title().into_owned());
+                }
+                seen
+            };
+            let ((), seen) = tokio::join!(write, read);
+            assert_eq!(seen, ["a", "b", "c"], "reads of {size}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_beyond_the_limit_is_refused_by_its_id_and_the_next_one_read() {
+        let (client, ours) = tokio::io::duplex(1024 * 1024);
+        let write = async move {
+            let mut client = client;
+            client.write_all(b"{\"method\":\"big\",\"params\":\"").await.expect("read");
+            let chunk = vec![b'a'; 1024 * 1024];
+            for _ in 0..=MESSAGE_LIMIT / chunk.len() {
+                client.write_all(&chunk).await.expect("read");
+            }
+            client
+                .write_all(b"\",\"jsonrpc\":\"2.0\",\"id\":77}\n{\"method\":\"next\"}\n")
+                .await
+                .expect("read");
+        };
+        let read = async {
+            let mut lines = Lines::new(ours);
+            let Some(Line::Invalid(fault)) = lines.next().await else { panic!("not refused") };
+            assert_eq!(fault.id.as_ref().map(ToString::to_string).as_deref(), Some("77"));
+            assert!(fault.reason.contains("256 MiB"), "{fault}");
+            let Some(Line::One(next)) = lines.next().await else { panic!("deaf") };
+            assert_eq!(next.method(), Some("next"));
+        };
+        tokio::join!(write, read);
+    }
+
+    #[tokio::test]
+    async fn messages_are_written_as_whole_lines_of_any_size() {
+        let (mut client, ours) = tokio::io::duplex(100);
+        let mut writer = Writer::new(ours);
+        let large = Bytes::from(vec![b'x'; COPIED_UP_TO + 1]);
+        writer.push(&Bytes::from_static(b"one"));
+        writer.push(&large);
+        assert_eq!(writer.pending(), 4 + COPIED_UP_TO + 2);
+        let read = async {
+            let mut all = vec![0; 4 + COPIED_UP_TO + 2];
+            client.read_exact(&mut all).await.expect("written");
+            all
+        };
+        let (written, all) = tokio::join!(writer.flush(), read);
+        written.expect("read");
+        assert_eq!(all, [b"one\n", large.as_ref(), b"\n"].concat());
+        assert_eq!(writer.pending(), 0);
+    }
+}
