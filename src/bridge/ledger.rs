@@ -37,7 +37,7 @@ pub(super) enum Place {
     AtGate,
     /// A request that waits until fewer are under way.
     ForSlot,
-    /// A cancellation that waits until its request was sent.
+    /// A cancellation that waits until this request was sent.
     Behind(Ticket),
     /// In an exchange.
     Sent {
@@ -54,6 +54,8 @@ pub(super) struct Ledger {
     next: u64,
     at_gate: VecDeque<Ticket>,
     for_slot: VecDeque<Ticket>,
+    /// Requests whose cancellation waits until they were sent.
+    cancellations: BTreeMap<Ticket, Ticket>,
     requests_sent: usize,
     waiting_bytes: usize,
 }
@@ -91,7 +93,7 @@ impl Ledger {
         match &entry.place {
             Place::AtGate => self.at_gate.push_back(ticket),
             Place::ForSlot => self.for_slot.push_back(ticket),
-            Place::Behind(_) => {}
+            Place::Behind(request) => drop(self.cancellations.insert(*request, ticket)),
             Place::Sent { .. } if entry.request_id().is_some() => self.requests_sent += 1,
             Place::Sent { .. } => {}
         }
@@ -114,8 +116,7 @@ impl Ledger {
 
     /// The cancellation that waits for a request to be sent.
     pub(super) fn cancellation_of(&self, request: Ticket) -> Option<Ticket> {
-        let behind = |entry: &Entry| matches!(entry.place, Place::Behind(target) if target == request);
-        self.entries.range(request..).find(|(_, entry)| behind(entry)).map(|(ticket, _)| *ticket)
+        self.cancellations.get(&request).copied()
     }
 
     /// Everything in order.
@@ -138,7 +139,7 @@ impl Ledger {
         match entry.place {
             Place::AtGate => remove(&mut self.at_gate, ticket),
             Place::ForSlot => remove(&mut self.for_slot, ticket),
-            Place::Behind(_) => {}
+            Place::Behind(request) => drop(self.cancellations.remove(&request)),
             Place::Sent { .. } if entry.request_id().is_some() => self.requests_sent -= 1,
             Place::Sent { .. } => {}
         }
@@ -153,7 +154,7 @@ impl Ledger {
 fn remove(queue: &mut VecDeque<Ticket>, ticket: Ticket) {
     if queue.front() == Some(&ticket) {
         queue.pop_front();
-    } else if let Ok(at) = queue.binary_search(&ticket) {
+    } else if let Some(at) = queue.iter().position(|other| *other == ticket) {
         queue.remove(at);
     }
 }

@@ -1,0 +1,194 @@
+//! How things end: an exchange, a request without an answer, the process.
+//!
+//! Every request gets its one answer here, if the server gave none. Deliberately not here: trying again.
+
+use std::time::Instant;
+
+use super::ledger::Ticket;
+use super::*;
+
+impl Bridge {
+    pub(super) fn ended(&mut self, exchange: ExchangeId, ending: Ending) {
+        let Some(purpose) = self.exchanges.remove(&exchange) else { return };
+        match purpose {
+            Purpose::Answer(ticket) => self.ended_unanswered(ticket, ending),
+            Purpose::Delivery(ticket) => self.ended_delivery(ticket, &ending),
+            Purpose::Cancellation(ticket, cancelled) => {
+                self.ended_delivery(ticket, &ending);
+                self.close(cancelled);
+            }
+            Purpose::Listening => {
+                let notice = match ending {
+                    Ending::Refused(refusal) if refusal.status == 405 => "the server offers none".to_owned(),
+                    Ending::Complete | Ending::Accepted => "the server closed it".to_owned(),
+                    Ending::Cut(_) | Ending::Refused(_) | Ending::Lost { .. } => ending.to_string(),
+                };
+                self.actions.push_back(Action::Notice(Notice::NotListening(notice)));
+            }
+            Purpose::Farewell => {
+                if let Phase::Leaving { farewell, reason, .. } = self.phase
+                    && farewell == exchange
+                {
+                    self.exit(reason);
+                }
+            }
+            Purpose::Answered | Purpose::Cancelled => {}
+        }
+        self.after_exchange(exchange);
+    }
+
+    fn ended_unanswered(&mut self, ticket: Ticket, ending: Ending) {
+        let why = match ending {
+            // The server's own error, whatever the status: it goes to the client as it is.
+            Ending::Refused(Refusal { answer: Some(answer), .. }) => {
+                let Settled::Wanted(entry) = self.settle(ticket) else { return };
+                let Some(id) = entry.request_id() else { return };
+                let intact = matches!(answer.kind(), Kind::Response { id: Some(theirs), .. } if theirs == id);
+                let answer = if intact { answer } else { answer.with_id(id) };
+                return self.actions.push_back(Action::Deliver(answer));
+            }
+            Ending::Refused(Refusal { why, .. }) | Ending::Cut(why) | Ending::Lost { why, .. } => why,
+            Ending::Complete => Why {
+                cause: Failure::NoAnswer,
+                status: None,
+                sentence: "the server ended its answer without answering the request".to_owned(),
+                advice: Some("look into the server's log; the request may have run".to_owned()),
+            },
+            Ending::Accepted => Why {
+                cause: Failure::NoAnswer,
+                status: Some(202),
+                sentence: "the server accepted the request but sent no answer".to_owned(),
+                advice: Some("check that the URL is the server's streamable HTTP endpoint".to_owned()),
+            },
+        };
+        self.fail(ticket, why);
+    }
+
+    fn ended_delivery(&mut self, ticket: Ticket, ending: &Ending) {
+        let Some(entry) = self.ledger.settle(ticket) else { return };
+        let why = match ending {
+            Ending::Complete | Ending::Accepted => {
+                if entry.message.method() == Some("notifications/initialized") {
+                    self.listen();
+                }
+                return;
+            }
+            Ending::Cut(why) | Ending::Lost { why, .. } => why.clone(),
+            Ending::Refused(refusal) => refusal.why.clone(),
+        };
+        let title = entry.message.title().into_owned();
+        self.actions.push_back(Action::Notice(Notice::Undelivered { title, why }));
+    }
+
+    /// Opens the stream for what the server has to say by itself; nothing waits for it.
+    fn listen(&mut self) {
+        if self.phase == Phase::Running && self.session.may_listen() {
+            let facts = self.session.facts();
+            let exchange = self.open(Purpose::Listening, Outgoing { ask: Ask::Listen, facts });
+            self.session.listen(exchange);
+        }
+    }
+
+    /// However an exchange came to its end: nothing waits for it any more.
+    pub(super) fn after_exchange(&mut self, exchange: ExchangeId) {
+        if self.session.is_opening(exchange) {
+            self.session.abandon();
+        }
+        if self.gate.as_ref().is_some_and(|gate| gate.exchange == exchange) {
+            self.gate = None;
+        }
+    }
+
+    /// Strikes a message out, and the cancellation that waits for it: with nothing to cancel there is nothing to send.
+    pub(super) fn settle(&mut self, ticket: Ticket) -> Settled {
+        self.asked.retain(|_, asking| *asking != ticket);
+        let cancellation =
+            self.ledger.cancellation_of(ticket).and_then(|cancellation| self.ledger.settle(cancellation));
+        match (self.ledger.settle(ticket), cancellation) {
+            (Some(entry), None) => Settled::Wanted(entry),
+            (Some(entry), Some(_)) => Settled::Cancelled(entry),
+            (None, _) => Settled::Unknown,
+        }
+    }
+
+    /// Answers a request with an error of ours.
+    pub(super) fn fail(&mut self, ticket: Ticket, why: Why) {
+        let entry = match self.settle(ticket) {
+            Settled::Wanted(entry) => {
+                if let Some(id) = entry.request_id() {
+                    self.actions.push_back(Action::Deliver(Message::error(Some(id), &error_object(&why))));
+                }
+                entry
+            }
+            Settled::Cancelled(entry) => entry,
+            Settled::Unknown => return,
+        };
+        let title = entry.message.title().into_owned();
+        self.actions.push_back(Action::Notice(Notice::Failed { title, why }));
+    }
+
+    pub(super) fn dropped(&mut self, message: &Message, because: &'static str) {
+        let title = message.title().into_owned();
+        self.actions.push_back(Action::Notice(Notice::Dropped { title, because }));
+    }
+
+    pub(super) fn nothing_can_finish(&self) -> bool {
+        self.ledger.iter().all(|(ticket, entry)| {
+            let waits_for_the_client = self.asked.values().any(|asking| *asking == ticket);
+            entry.request_id().is_some() && waits_for_the_client
+        })
+    }
+
+    pub(super) fn stop(&mut self, cause: Cause, now: Instant) {
+        let limit = now + FAREWELL_PATIENCE_STOPPED;
+        match &mut self.phase {
+            Phase::Running | Phase::Draining { .. } => self.leave(Reason::Stopped(cause), limit),
+            Phase::Leaving { deadline, .. } => *deadline = limit.min(*deadline),
+            Phase::Gone => {}
+        }
+    }
+
+    /// Answers what is left, drops every exchange and tells the server, where there is a session.
+    pub(super) fn leave(&mut self, reason: Reason, deadline: Instant) {
+        let left: Vec<Ticket> = self.ledger.iter().map(|(ticket, _)| ticket).collect();
+        for ticket in left {
+            let why = Why {
+                cause: Failure::Stopped,
+                status: None,
+                sentence: "stopped before the server answered".to_owned(),
+                advice: Some("the request may have run; look before repeating it".to_owned()),
+            };
+            self.fail(ticket, why);
+        }
+        let facts = self.session.facts();
+        for exchange in self.exchanges.keys().copied().collect::<Vec<_>>() {
+            if self.exchanges[&exchange] != Purpose::Farewell {
+                self.close(exchange);
+            }
+        }
+        self.gate = None;
+        if facts.session.is_none() {
+            return self.exit(reason);
+        }
+        let farewell = self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+        self.phase = Phase::Leaving { deadline, farewell, reason };
+    }
+
+    pub(super) fn exit(&mut self, reason: Reason) {
+        self.phase = Phase::Gone;
+        self.actions.push_back(Action::Exit(reason));
+    }
+}
+
+fn error_object(why: &Why) -> ErrorObject {
+    ErrorObject {
+        code: why.cause.code(),
+        message: format!("{SOURCE}: {}", why.sentence),
+        data: ErrorData {
+            source: SOURCE,
+            cause: why.cause.word(),
+            status: why.status,
+            advice: why.advice.clone(),
+        },
+    }
+}

@@ -1,0 +1,165 @@
+//! From the client to the exchanges: who may go, who waits, and what a cancellation does.
+//!
+//! Messages start in the order in which the client wrote them. Everything waits at the gate for the answer of
+//! `initialize` and for the heads of `notifications/initialized` and `logging/setLevel`; a cancellation waits until its
+//! request was sent; nothing else waits for anything. Deliberately not here: what the server makes of it (`answers`).
+
+use std::time::Instant;
+
+use super::ledger::{Place, Ticket};
+use super::*;
+
+impl Bridge {
+    pub(super) fn client(&mut self, line: Line, now: Instant) {
+        match line {
+            Line::One(message) => self.enter(message, now),
+            // Each message of a batch goes its own way and is answered by itself, in every revision: a receiver must
+            // accept single answers, and a slow one then holds up no other.
+            Line::Batch(elements) => {
+                for element in elements {
+                    match element {
+                        Ok(message) => self.enter(message, now),
+                        Err(fault) => self.unreadable(&fault),
+                    }
+                }
+            }
+            Line::Invalid(fault) => self.unreadable(&fault),
+        }
+    }
+
+    fn enter(&mut self, message: Message, now: Instant) {
+        if let Kind::Response { id: Some(id), .. } = message.kind() {
+            self.asked.remove(id);
+        }
+        // A cancellation concerns its request alone, and what the client takes back it takes back at once.
+        let is_cancellation = is_cancellation(&message);
+        let overtakes = matches!(message.kind(), Kind::Response { .. })
+            && self.gate.as_ref().is_some_and(|gate| gate.until == Until::Answer { head: true });
+        let ticket = self.ledger.enter(message);
+        if is_cancellation {
+            self.release_cancellation(ticket);
+        } else if overtakes {
+            self.release(ticket, now);
+        }
+    }
+
+    fn unreadable(&mut self, fault: &Fault) {
+        self.actions.push_back(Action::Notice(Notice::Unreadable(fault.reason.clone())));
+        let error = ErrorObject {
+            code: fault.code,
+            message: format!("mcp-tether: {}", fault.reason),
+            data: ErrorData { source: SOURCE, cause: "unreadable", status: None, advice: None },
+        };
+        self.actions.push_back(Action::Deliver(Message::error(fault.id.as_ref(), &error)));
+    }
+
+    /// Lets go whatever may go, and leaves once nothing is left to wait for.
+    pub(super) fn proceed(&mut self, now: Instant) {
+        while self.gate.is_none()
+            && let Some(ticket) = self.ledger.first_at_gate()
+        {
+            self.release(ticket, now);
+        }
+        while self.ledger.requests_sent() < self.requests_at_once
+            && let Some(ticket) = self.ledger.first_for_slot()
+        {
+            self.post(ticket, Purpose::Answer(ticket));
+        }
+        if matches!(self.phase, Phase::Draining { .. }) && self.nothing_can_finish() {
+            self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);
+        }
+    }
+
+    /// Sends a message that no other has to precede any more.
+    fn release(&mut self, ticket: Ticket, now: Instant) {
+        let Some(entry) = self.ledger.get(ticket) else { return };
+        let title = entry.message.title().into_owned();
+        let is_request = entry.request_id().is_some();
+        match (entry.message.method(), is_request) {
+            (Some("initialize"), true) => {
+                let exchange = self.post(ticket, Purpose::Answer(ticket));
+                self.session.begin(exchange);
+                self.gate = Some(Gate { exchange, title, until: Until::Answer { head: false } });
+            }
+            (Some("logging/setLevel"), true) => {
+                let exchange = self.post(ticket, Purpose::Answer(ticket));
+                let until = Until::Head { deadline: now + GATE_PATIENCE };
+                self.gate = Some(Gate { exchange, title, until });
+            }
+            (Some("notifications/initialized"), false) => {
+                let exchange = self.post(ticket, Purpose::Delivery(ticket));
+                let until = Until::Head { deadline: now + GATE_PATIENCE };
+                self.gate = Some(Gate { exchange, title, until });
+            }
+            (_, true) if self.may_post_request() => drop(self.post(ticket, Purpose::Answer(ticket))),
+            (_, true) => self.ledger.put(ticket, Place::ForSlot),
+            (_, false) => drop(self.post(ticket, Purpose::Delivery(ticket))),
+        }
+    }
+
+    /// Tells whether a request may go at once: there is room, and no other has waited for it.
+    fn may_post_request(&self) -> bool {
+        self.ledger.requests_sent() < self.requests_at_once && self.ledger.first_for_slot().is_none()
+    }
+
+    /// A cancellation goes out behind its request, and ends the interest in it.
+    pub(super) fn release_cancellation(&mut self, ticket: Ticket) {
+        let cancelled = self.ledger.get(ticket).and_then(|entry| entry.message.request_id_param());
+        let request = cancelled.and_then(|id| self.ledger.request(&id));
+        let place = request.and_then(|request| Some((request, &self.ledger.get(request)?.place)));
+        match place {
+            Some((request, &Place::Sent { written: true, exchange })) => {
+                self.post(ticket, Purpose::Cancellation(ticket, exchange));
+                self.settle(request);
+                self.exchanges.insert(exchange, Purpose::Cancelled);
+            }
+            Some((request, Place::Sent { written: false, .. }))
+                if self.ledger.cancellation_of(request).is_none() =>
+            {
+                self.ledger.put(ticket, Place::Behind(request));
+            }
+            // The server has never heard of the request and need not hear of either.
+            Some((request, Place::AtGate | Place::ForSlot)) => {
+                self.settle(request);
+                self.ledger.settle(ticket);
+            }
+            Some((_, Place::Sent { .. } | Place::Behind(_))) | None => {
+                self.ledger.settle(ticket);
+                let because = "the request it cancels is not under way";
+                let title = "notifications/cancelled".to_owned();
+                self.actions.push_back(Action::Notice(Notice::Dropped { title, because }));
+            }
+        }
+    }
+
+    fn post(&mut self, ticket: Ticket, purpose: Purpose) -> ExchangeId {
+        let entry = self.ledger.get(ticket).expect("a message is posted from the ledger");
+        let message = entry.message.clone();
+        let facts = match message.method() {
+            Some("initialize") => Facts::default(),
+            _ => self.session.facts(),
+        };
+        let exchange = self.open(purpose, Outgoing { ask: Ask::Post(message), facts });
+        self.ledger.put(ticket, Place::Sent { exchange, written: false });
+        exchange
+    }
+
+    pub(super) fn open(&mut self, purpose: Purpose, outgoing: Outgoing) -> ExchangeId {
+        let exchange = ExchangeId(self.next_exchange);
+        self.next_exchange += 1;
+        self.exchanges.insert(exchange, purpose);
+        self.actions.push_back(Action::Open(exchange, outgoing));
+        exchange
+    }
+
+    pub(super) fn close(&mut self, exchange: ExchangeId) {
+        if self.exchanges.remove(&exchange).is_some() {
+            self.actions.push_back(Action::Close(exchange));
+            self.after_exchange(exchange);
+        }
+    }
+}
+
+fn is_cancellation(message: &Message) -> bool {
+    matches!(message.kind(), Kind::Notification { method } if method.as_str() == "notifications/cancelled")
+}

@@ -1,0 +1,308 @@
+//! The driver in memory: `proxy::run` between a duplex pipe and a scripted remote, on a paused clock.
+//!
+//! Draining, timers, back-pressure and shutdown; nothing here opens a socket or waits for real time.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use mcp_tether::bridge::{
+    Ask, Cause, Ending, Event, ExchangeId, Failure, Opening, Outgoing, Reason, SessionHeader, SessionId, Why, Written,
+};
+use mcp_tether::jsonrpc::{Kind, Message};
+use mcp_tether::proxy;
+use mcp_tether::remote::{Events, Remote};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+type Answer = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A remote whose every exchange runs the same script; what was asked is told as well.
+struct Scripted<F> {
+    script: F,
+    asked: mpsc::UnboundedSender<String>,
+}
+
+impl<F: Fn(ExchangeId, Outgoing, Events) -> Answer> Remote for Scripted<F> {
+    fn start(&self, exchange: ExchangeId, outgoing: Outgoing, events: Events) -> impl Future<Output = ()> + Send + 'static {
+        let _ = self.asked.send(outgoing.to_string());
+        (self.script)(exchange, outgoing, events)
+    }
+}
+
+/// A proxy that runs, and the client's ends of its pipes.
+struct Session {
+    input: WriteHalf<DuplexStream>,
+    output: Lines<BufReader<ReadHalf<DuplexStream>>>,
+    asked: mpsc::UnboundedReceiver<String>,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    proxy: JoinSet<Reason>,
+}
+
+impl Session {
+    fn start(script: impl Fn(ExchangeId, Outgoing, Events) -> Answer + Send + Sync + 'static) -> Session {
+        Session::with_buffer(64 * 1024, script)
+    }
+
+    fn with_buffer(
+        size: usize,
+        script: impl Fn(ExchangeId, Outgoing, Events) -> Answer + Send + Sync + 'static,
+    ) -> Session {
+        let (client, ours) = tokio::io::duplex(size);
+        let (output, input) = tokio::io::split(client);
+        let (read, write) = tokio::io::split(ours);
+        let (asked_sender, asked) = mpsc::unbounded_channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let remote = Scripted { script, asked: asked_sender };
+        let mut proxy = JoinSet::new();
+        proxy.spawn(async move {
+            let stopped = async {
+                if stopped.await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            proxy::run(read, write, stopped, remote).await
+        });
+        Session { input, output: BufReader::new(output).lines(), asked, stop: Some(stop), proxy }
+    }
+
+    async fn write(&mut self, line: &str) {
+        self.input.write_all(line.as_bytes()).await.expect("read");
+        self.input.write_all(b"\n").await.expect("read");
+    }
+
+    async fn line(&mut self) -> String {
+        self.output.next_line().await.expect("readable").expect("a line")
+    }
+
+    async fn ended(&mut self) -> Reason {
+        self.proxy.join_next().await.expect("it runs").expect("it does not panic")
+    }
+}
+
+fn response(id: &str, text: &str) -> Message {
+    Message::parse(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"text":"{text}"}}}}"#).into()).expect("a message")
+}
+
+fn id(outgoing: &Outgoing) -> Option<String> {
+    let Ask::Post(message) = &outgoing.ask else { return None };
+    match message.kind() {
+        Kind::Request { id, .. } => Some(id.to_string()),
+        Kind::Notification { .. } | Kind::Response { .. } => None,
+    }
+}
+
+/// Answers everything after `delay`.
+fn answering(delay: Duration) -> impl Fn(ExchangeId, Outgoing, Events) -> Answer + Send + Sync + 'static {
+    move |exchange, outgoing, events| {
+        Box::pin(async move {
+            tokio::time::sleep(delay).await;
+            if let Some(id) = id(&outgoing) {
+                events.send(Event::Server(exchange, response(&id, "x"))).await;
+            }
+            events.send(Event::Ended(exchange, Ending::Complete)).await;
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_input_waits_for_answers_that_come_in_time() {
+    let mut session = Session::start(answering(Duration::from_secs(4)));
+    session.write(r#"{"id":1,"method":"a"}"#).await;
+    session.write(r#"{"id":2,"method":"b"}"#).await;
+    session.input.shutdown().await.expect("closed");
+    let mut answers = [session.line().await, session.line().await];
+    answers.sort();
+    assert!(answers[0].contains("\"id\":1") && answers[1].contains("\"id\":2"), "{answers:?}");
+    assert_eq!(session.ended().await, Reason::ClientClosed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_input_does_not_wait_for_ever() {
+    let mut session = Session::start(answering(Duration::from_secs(3_600)));
+    let start = tokio::time::Instant::now();
+    session.write(r#"{"id":1,"method":"a"}"#).await;
+    session.input.shutdown().await.expect("closed");
+    let answer = session.line().await;
+    assert!(answer.contains("\"code\":-31011"), "{answer}");
+    assert_eq!(session.ended().await, Reason::ClientClosed);
+    assert_eq!(start.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_answers_what_is_open_and_ends_the_session_in_no_time() {
+    let mut session = Session::start(|exchange, outgoing, events| {
+        Box::pin(async move {
+            if outgoing.to_string() == "request 1 initialize" {
+                let session = SessionHeader::Id(SessionId::new("a").expect("visible"));
+                events.send(Event::Opened(exchange, Opening { status: 200, session, multiplexed: false })).await;
+                events.send(Event::Server(exchange, response("1", "x"))).await;
+            }
+            std::future::pending().await
+        })
+    });
+    session.write(r#"{"id":1,"method":"initialize"}"#).await;
+    session.line().await;
+    session.write(r#"{"id":2,"method":"a"}"#).await;
+    assert_eq!(session.asked.recv().await.as_deref(), Some("request 1 initialize"));
+    assert_eq!(session.asked.recv().await.as_deref(), Some("request 2 a session=a"));
+    let start = tokio::time::Instant::now();
+    session.stop.take().expect("not stopped yet").send(()).expect("listening");
+    assert!(session.line().await.contains("stopped before the server answered"));
+    assert_eq!(session.asked.recv().await.as_deref(), Some("end session session=a"));
+    assert_eq!(session.ended().await, Reason::Stopped(Cause::Signal));
+    assert!(start.elapsed() < Duration::from_millis(80), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_gone_ends_the_proxy() {
+    let Session { mut input, output, mut proxy, asked, stop } = Session::start(answering(Duration::ZERO));
+    input.write_all(b"{\"id\":1,\"method\":\"a\"}\n").await.expect("read");
+    // Both halves of the pipe are gone: writing to it fails.
+    drop((input, output));
+    let reason = proxy.join_next().await.expect("it runs").expect("it does not panic");
+    assert!(matches!(reason, Reason::Stopped(Cause::OutputClosed) | Reason::ClientClosed), "{reason:?}");
+    drop((asked, stop));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_slow_call_holds_up_no_other_and_two_hundred_at_once_are_answered() {
+    let mut session = Session::start(|exchange, outgoing, events| {
+        Box::pin(async move {
+            let id = id(&outgoing).expect("a request");
+            if id == "0" {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
+            events.send(Event::Server(exchange, response(&id, "x"))).await;
+            events.send(Event::Ended(exchange, Ending::Complete)).await;
+        })
+    });
+    for id in 0..=200 {
+        session.write(&format!(r#"{{"id":{id},"method":"a"}}"#)).await;
+    }
+    let mut seen = Vec::new();
+    for _ in 0..=200 {
+        let line = session.line().await;
+        seen.push(line.split(['"', ':', ',', '{', '}']).find_map(|part| part.parse::<u32>().ok()).expect("an id"));
+    }
+    assert_eq!(seen.last(), Some(&0), "the slow one is the last");
+    seen.sort_unstable();
+    assert_eq!(seen, (0..=200).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_holds_back_the_server_and_loses_nothing() {
+    const MESSAGES: usize = 3_000;
+    let (sent, mut told) = mpsc::unbounded_channel();
+    let text = "x".repeat(10_000);
+    let expected = text.clone();
+    let mut session = Session::with_buffer(1024, move |exchange, outgoing, events| {
+        let (sent, text) = (sent.clone(), text.clone());
+        Box::pin(async move {
+            for number in 0..MESSAGES {
+                let text = format!(r#"{{"method":"notifications/n","params":[{number},"{text}"]}}"#);
+                events.send(Event::Server(exchange, Message::parse(text.into()).expect("a message"))).await;
+                let _ = sent.send(number);
+            }
+            let id = id(&outgoing).expect("a request");
+            events.send(Event::Server(exchange, response(&id, "x"))).await;
+            events.send(Event::Ended(exchange, Ending::Complete)).await;
+        })
+    });
+    session.write(r#"{"id":1,"method":"a"}"#).await;
+    // On a paused clock, time only passes once nothing else can happen: the flood has come to a stop by then.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut taken = 0;
+    while told.try_recv().is_ok() {
+        taken += 1;
+    }
+    assert!((800..1_100).contains(&taken), "{taken} of {MESSAGES} messages were taken, which is not 8 MiB");
+    for number in 0..MESSAGES {
+        let line = session.line().await;
+        assert!(line.starts_with(&format!(r#"{{"method":"notifications/n","params":[{number},"#)), "{number}");
+        assert!(line.contains(&expected));
+    }
+    assert!(session.line().await.contains("\"id\":1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_defect_in_one_exchange_is_an_error_for_its_request_alone() {
+    // What the runtime prints about the panic is not this test's business.
+    std::panic::set_hook(Box::new(|_| ()));
+    let mut session = Session::start(|exchange, outgoing, events| {
+        Box::pin(async move {
+            let id = id(&outgoing).expect("a request");
+            assert_ne!(id, "1", "a defect");
+            events.send(Event::Server(exchange, response(&id, "x"))).await;
+            events.send(Event::Ended(exchange, Ending::Complete)).await;
+        })
+    });
+    session.write(r#"{"id":1,"method":"a"}"#).await;
+    assert!(session.line().await.contains("\"code\":-31099"));
+    session.write(r#"{"id":2,"method":"a"}"#).await;
+    assert!(session.line().await.contains("\"id\":2,\"result\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_an_exchange_ends_its_task() {
+    let (dropped, mut told) = mpsc::unbounded_channel();
+    let mut session = Session::start(move |exchange, outgoing, events| {
+        let guard = Guard(dropped.clone());
+        Box::pin(async move {
+            match id(&outgoing) {
+                Some(_) => {
+                    events.send(Event::Sent(exchange)).await;
+                    let _guard = guard;
+                    std::future::pending().await
+                }
+                None => events.send(Event::Ended(exchange, Ending::Accepted)).await,
+            }
+        })
+    });
+    session.write(r#"{"id":1,"method":"a"}"#).await;
+    assert_eq!(session.asked.recv().await.as_deref(), Some("request 1 a"));
+    session.write(r#"{"method":"notifications/cancelled","params":{"requestId":1}}"#).await;
+    assert_eq!(session.asked.recv().await.as_deref(), Some("notifications/cancelled"));
+    // One guard goes with the cancellation's own exchange, the other with the one it closes.
+    assert!(told.recv().await.is_some() && told.recv().await.is_some());
+}
+
+struct Guard(mpsc::UnboundedSender<()>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_answered_with_its_reason() {
+    let mut session = Session::start(|exchange, _, events| {
+        Box::pin(async move {
+            let why = Why {
+                cause: Failure::Dns,
+                status: None,
+                sentence: "the host name h could not be resolved".to_owned(),
+                advice: Some("check it".to_owned()),
+            };
+            events.send(Event::Ended(exchange, Ending::Lost { written: Written::No, why })).await;
+        })
+    });
+    session.write(r#"{"id":"é","method":"a"}"#).await;
+    assert_eq!(
+        session.line().await,
+        r#"{"jsonrpc":"2.0","id":"é","error":{"code":-31001,"message":"mcp-tether: the host name h could not be resolved","data":{"source":"mcp-tether","cause":"dns","advice":"check it"}}}"#
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_after_the_last_line() {
+    let mut session = Session::start(answering(Duration::ZERO));
+    session.write(r#"{"id":1,"method":"a"}"#).await;
+    session.input.shutdown().await.expect("closed");
+    assert_eq!(session.ended().await, Reason::ClientClosed);
+    let mut rest = String::new();
+    session.output.get_mut().read_to_string(&mut rest).await.expect("UTF-8");
+    assert_eq!(rest.lines().count(), 1, "{rest}");
+}
