@@ -1,0 +1,181 @@
+//! A loopback stand-in for Cloudflare Access in front of an MCP server, for the demo, the tests and the curious.
+//!
+//! This file is what others use: [`Config`] says what to build, [`Edge`] is the running thing. The parts are apart
+//! because in the real world they are different parties: [`access`] decides, [`team`] is the sign-in host that must
+//! never see a secret, [`origin`] is the MCP server that believes only a signed assertion.
+//!
+//! Deliberately not here: Managed OAuth, the firewall and the tunnel in front of and behind Access, and any promise
+//! to be exact where Cloudflare documents nothing.
+
+mod access;
+mod answers;
+mod origin;
+mod seen;
+mod team;
+mod token;
+mod tools;
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::thread::JoinHandle;
+
+use axum::Router;
+use tokio::runtime::Runtime;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+
+pub(crate) use access::{Access, Mode, Policy};
+pub(crate) use origin::Answers;
+pub(crate) use seen::Seen;
+pub(crate) use token::ServiceToken;
+
+use seen::Log;
+use team::Team;
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The Access application in front of the server; without one the server stands alone and asks for nothing.
+    pub(crate) access: Option<Access>,
+    /// The form of the server's answers.
+    pub(crate) answers: Answers,
+    /// The port of the server's address, 0 for a free one.
+    pub(crate) port: u16,
+}
+
+impl Default for Config {
+    /// Access in legacy mode, where a person may sign in and the token is let through; a free port.
+    fn default() -> Self {
+        let policies = vec![Policy::Allow, Policy::ServiceAuth];
+        Self { access: Some(Access { mode: Mode::Legacy, policies }), answers: Answers::Stream, port: 0 }
+    }
+}
+
+/// A running edge; dropping it closes every listener and connection before the drop returns.
+pub(crate) struct Edge {
+    address: SocketAddr,
+    token: ServiceToken,
+    log: Log,
+    team: Option<Team>,
+    _servers: Servers,
+}
+
+impl Edge {
+    /// Starts to listen on the loopback interface; fails when the port is taken.
+    pub(crate) fn start(config: Config) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port))?;
+        let address = listener.local_addr()?;
+        let token = ServiceToken::random();
+        let log = Log::default();
+        let mut sites = Vec::new();
+        let (router, team) = match config.access {
+            None => (origin::open(config.answers), None),
+            Some(access) => {
+                let team_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+                let team = Team::new(team_listener.local_addr()?);
+                sites.push((team_listener, team.router()));
+                let audience = token::hex(64);
+                let origin = origin::guarded(config.answers, team.url(), &audience);
+                let application =
+                    access::Application { access, token: token.clone(), audience, team: team.clone() };
+                (application.protect(origin), Some(team))
+            }
+        };
+        sites.push((listener, log.watching(router)));
+        Ok(Self { address, token, log, team, _servers: Servers::start(sites)? })
+    }
+
+    /// The address of the MCP endpoint.
+    pub(crate) fn mcp_url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
+    /// The address of the sign-in host, none where there is no Access.
+    pub(crate) fn team_url(&self) -> Option<&str> {
+        self.team.as_ref().map(Team::url)
+    }
+
+    /// The one service token that exists.
+    pub(crate) fn token(&self) -> &ServiceToken {
+        &self.token
+    }
+
+    /// Every request answered so far, as it arrived here.
+    pub(crate) fn requests(&self) -> Vec<Seen> {
+        self.watch().borrow().clone()
+    }
+
+    /// The same as it grows, to wait on: each entry is there before the client can read the answer.
+    pub(crate) fn watch(&self) -> watch::Receiver<Vec<Seen>> {
+        self.log.watch()
+    }
+
+    /// Every request that reached the sign-in host, the origin's own look at the certificates included.
+    pub(crate) fn team_requests(&self) -> Vec<Seen> {
+        self.team.as_ref().map_or_else(Vec::new, |team| team.log().watch().borrow().clone())
+    }
+}
+
+impl fmt::Debug for Edge {
+    /// What an assertion wants to show; secrets inside are masked.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Edge")
+            .field("mcp_url", &self.mcp_url())
+            .field("team_url", &self.team_url())
+            .field("token", &self.token().id)
+            .field("requests", &self.requests())
+            .field("team_requests", &self.team_requests())
+            .finish()
+    }
+}
+
+/// All listeners on one thread with its own runtime: axum and rmcp spawn tasks that only the end of a runtime ends,
+/// and a test that blocks or pauses its clock must not stop the other side.
+struct Servers {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Servers {
+    fn start(sites: Vec<(TcpListener, Router)>) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut listening = Vec::new();
+        for (listener, router) in sites {
+            let _context = runtime.enter();
+            listener.set_nonblocking(true)?;
+            listening.push((tokio::net::TcpListener::from_std(listener)?, router));
+        }
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("edge".to_owned())
+            .spawn(move || serve(&runtime, listening, stopped))?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+fn serve(
+    runtime: &Runtime,
+    listening: Vec<(tokio::net::TcpListener, Router)>,
+    stopped: oneshot::Receiver<()>,
+) {
+    runtime.block_on(async {
+        let mut servers = JoinSet::new();
+        for (listener, router) in listening {
+            servers.spawn(axum::serve(listener, router).into_future());
+        }
+        // Either way, a word or a dropped sender, it is the end.
+        let _ = stopped.await;
+    });
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic over there has been printed already.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The team's host, which is `https://<team>.cloudflareaccess.com` in the real world: certificates and sign-in page.
+//!
+//! Apart because it is another origin than the MCP server's: a proxy that follows a redirect ends up here, and every
+//! request is noted so that tests can show that no credential ever did. Deliberately not here: signing anybody in.
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+
+use axum::http::StatusCode;
+use axum::middleware::map_response;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rsa::RsaPrivateKey;
+use rsa::pkcs1::EncodeRsaPrivateKey;
+use rsa::rand_core::OsRng;
+use rsa::traits::PublicKeyParts;
+use serde_json::{Value, json};
+
+use super::answers;
+use super::seen::Log;
+use super::token;
+
+/// The team: its address, its key and who came by.
+#[derive(Clone)]
+pub(super) struct Team {
+    url: String,
+    log: Log,
+}
+
+impl Team {
+    /// A team whose host listens on this address.
+    pub(super) fn new(address: SocketAddr) -> Self {
+        Self { url: format!("http://{address}"), log: Log::default() }
+    }
+
+    /// The address of the host, which is also the issuer of its tokens.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Everything that was asked of the host.
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Signs a JSON Web Token with the team's key.
+    pub(super) fn sign(&self, claims: &Value) -> String {
+        let key = Key::of_this_process();
+        let header = Header { kid: Some(key.id.clone()), ..Header::new(Algorithm::RS256) };
+        jsonwebtoken::encode(&header, claims, &key.private).expect("an RSA key signs any JSON object")
+    }
+
+    /// What the host answers.
+    pub(super) fn router(&self) -> Router {
+        let router = Router::new()
+            .route(
+                "/cdn-cgi/access/certs",
+                get(async || Json(json!({ "keys": [Key::of_this_process().public] }))),
+            )
+            .route("/cdn-cgi/access/login/{*application}", get(sign_in_page))
+            .fallback(async || StatusCode::NOT_FOUND)
+            .layer(map_response(async |response: Response| answers::stamp(response)));
+        self.log.watching(router)
+    }
+}
+
+async fn sign_in_page() -> Response {
+    let page = answers::page("Sign in ・ Cloudflare Access", "<p>Get a login code emailed to you</p>");
+    ([("cf-access-domain", "127.0.0.1")], Html(page)).into_response()
+}
+
+/// One signing key for all edges of this process: making one takes a noticeable moment.
+struct Key {
+    id: String,
+    private: EncodingKey,
+    public: Value,
+}
+
+impl Key {
+    fn of_this_process() -> &'static Self {
+        static KEY: OnceLock<Key> = OnceLock::new();
+        KEY.get_or_init(Self::random)
+    }
+
+    fn random() -> Self {
+        let key = RsaPrivateKey::new(&mut OsRng, 2048).expect("2048 bits are a valid size");
+        let der = key.to_pkcs1_der().expect("a fresh key can be encoded");
+        let id = token::hex(64);
+        let public = json!({
+            "kid": id, "kty": "RSA", "alg": "RS256", "use": "sig",
+            "n": base64url(&key.n().to_bytes_be()), "e": base64url(&key.e().to_bytes_be()),
+        });
+        Self { id, private: EncodingKey::from_rsa_der(der.as_bytes()), public }
+    }
+}
+
+/// Base64 for URLs, without padding: the only encoding a JSON Web Key knows for its numbers.
+fn base64url(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits =
+            chunk.iter().enumerate().fold(0_u32, |bits, (at, &byte)| bits | u32::from(byte) << (16 - 8 * at));
+        // n bytes make n + 1 digits of six bits.
+        for digit in 0..=chunk.len() {
+            text.push(char::from(ALPHABET[(bits >> (18 - 6 * digit)) as usize & 63]));
+        }
+    }
+    text
+}

@@ -1,0 +1,37 @@
+//! The service token and the random text that this and other made-up values consist of.
+//!
+//! Apart because the token is the one thing that all parties share. Deliberately not here: any check of a token,
+//! which is `access`, and protection of the secret, which opens nothing but this process.
+
+use rsa::rand_core::{OsRng, RngCore};
+
+/// A made-up Cloudflare Access service token in the format of August 2026.
+#[derive(Clone)]
+pub(crate) struct ServiceToken {
+    /// The value of `CF-Access-Client-Id`.
+    pub(crate) id: String,
+    /// The value of `CF-Access-Client-Secret`.
+    pub(crate) secret: String,
+}
+
+impl ServiceToken {
+    /// Makes one up; the checksum at its end is random too, because Cloudflare does not say how it is made.
+    pub(super) fn random() -> Self {
+        let secret = format!("cfast_{}{}", alphanumeric(40), hex(8));
+        Self { id: format!("{}.access", hex(32)), secret }
+    }
+}
+
+/// Makes up `digits` lowercase hexadecimal digits.
+pub(super) fn hex(digits: usize) -> String {
+    pick(b"0123456789abcdef", digits)
+}
+
+fn alphanumeric(characters: usize) -> String {
+    pick(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", characters)
+}
+
+fn pick(alphabet: &[u8], count: usize) -> String {
+    // The bias of the remainder does not matter here.
+    (0..count).map(|_| char::from(alphabet[OsRng.next_u32() as usize % alphabet.len()])).collect()
+}

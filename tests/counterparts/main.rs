@@ -1,0 +1,188 @@
+//! Real counterparts: rmcp's client starts the real binary, which talks to rmcp's server, plain and behind the edge.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use edge::{Access, Answers, Config, Edge, Mode, Policy, ServiceToken};
+use rmcp::model::{
+    CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, ClientRequest,
+    ElicitRequestParams, ElicitResult, ElicitationAction, GetPromptRequestParams, Implementation, JsonObject,
+    ProgressNotificationParam, ReadResourceRequestParams, ServerResult,
+};
+use rmcp::service::{NotificationContext, PeerRequestOptions, RequestContext, RunningService, ServiceError};
+use rmcp::transport::TokioChildProcess;
+use rmcp::{ClientHandler, ErrorData, RoleClient, ServiceExt};
+use serde_json::json;
+
+#[path = "../../examples/edge/edge/mod.rs"]
+mod edge;
+
+/// Nothing here takes this long unless something hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A client that answers questions and counts progress.
+#[derive(Clone, Debug, Default)]
+struct Client {
+    progress: Arc<AtomicU32>,
+}
+
+impl ClientHandler for Client {
+    fn get_info(&self) -> ClientConfig {
+        let capabilities = ClientCapabilities::builder().enable_elicitation().build();
+        ClientConfig::new(capabilities, Implementation::new("counterpart", "1"))
+    }
+
+    async fn create_elicitation(
+        &self,
+        _: ElicitRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        Ok(ElicitResult::new(ElicitationAction::Accept).with_content(json!({ "answer": "forty-two" })))
+    }
+
+    async fn on_progress(&self, _: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+type Running = RunningService<RoleClient, Client>;
+
+/// Starts the binary as a client does, with this environment and nothing else.
+async fn connect(url: &str, environment: &[(&str, &str)]) -> Result<Running, String> {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
+    command.arg(url).env_clear().envs(environment.iter().copied());
+    let transport = TokioChildProcess::new(command).expect("the binary starts");
+    let connecting = tokio::time::timeout(PATIENCE, Client::default().serve(transport));
+    connecting.await.expect("an answer in time").map_err(|error| error.to_string())
+}
+
+fn with_token(edge: &Edge) -> [(&str, &str); 2] {
+    [("CF_ACCESS_CLIENT_ID", &edge.token().id), ("CF_ACCESS_CLIENT_SECRET", &edge.token().secret)]
+}
+
+fn call(name: &'static str, arguments: serde_json::Value) -> CallToolRequestParams {
+    let serde_json::Value::Object(arguments) = arguments else { panic!("arguments are an object") };
+    CallToolRequestParams::new(name).with_arguments(JsonObject::from_iter(arguments))
+}
+
+fn text(result: &CallToolResult) -> String {
+    result.content.iter().filter_map(|content| content.as_text()).map(|text| text.text.clone()).collect()
+}
+
+#[tokio::test]
+async fn an_rmcp_client_and_server_do_everything_through_the_proxy() {
+    for answers in [Answers::Stream, Answers::Json] {
+        let edge = Edge::start(Config { access: None, answers, port: 0 }).expect("a free port");
+        let client = connect(&edge.mcp_url(), &[]).await.expect("connected");
+        let names: Vec<_> = client.list_all_tools().await.expect("tools").into_iter().map(|tool| tool.name).collect();
+        assert!(names.iter().any(|name| name == "echo"), "{names:?}");
+
+        let awkward = "é\u{2028}\"\\\n\t\u{1F600}".repeat(1000);
+        let echoed = client.call_tool(call("echo", json!({ "text": awkward }))).await.expect("an echo");
+        assert_eq!(text(&echoed), awkward);
+        let large = "x".repeat(1024 * 1024);
+        let echoed = client.call_tool(call("echo", json!({ "text": large }))).await.expect("an echo");
+        assert_eq!(text(&echoed), large);
+
+        let greeting = client.get_prompt(
+            GetPromptRequestParams::new("greet").with_arguments(JsonObject::from_iter([("name".to_owned(), json!("you"))])),
+        );
+        assert!(format!("{:?}", greeting.await.expect("a prompt")).contains("Please greet you."));
+        assert_eq!(client.list_all_resources().await.expect("resources").len(), 1);
+        let unknown = client.call_tool(call("no-such-tool", json!({}))).await;
+        assert!(matches!(unknown, Err(ServiceError::McpError(_))), "{unknown:?}");
+
+        let twenty = (0..20).map(|number| client.call_tool(call("add", json!({ "a": number, "b": 1 }))));
+        for (number, sum) in futures_util::future::join_all(twenty).await.into_iter().enumerate() {
+            assert_eq!(text(&sum.expect("a sum")), (number + 1).to_string());
+        }
+        client.cancel().await.expect("the proxy ends");
+    }
+}
+
+#[tokio::test]
+async fn questions_progress_and_cancellation_pass_while_a_call_runs() {
+    let edge = Edge::start(Config { access: None, answers: Answers::Stream, port: 0 }).expect("a free port");
+    let client = connect(&edge.mcp_url(), &[]).await.expect("connected");
+
+    let answer = client.call_tool(call("ask", json!({ "question": "how many?" }))).await.expect("an answer");
+    assert_eq!(text(&answer), "forty-two");
+
+    let slow = ClientRequest::CallToolRequest(CallToolRequest::new(call("slow", json!({ "ms": 30, "steps": 3 }))));
+    let handle = client.send_cancellable_request(slow, PeerRequestOptions::no_options()).await.expect("sent");
+    let Ok(ServerResult::CallToolResult(result)) = handle.await_response().await else { panic!("no result") };
+    assert_eq!(text(&result), "done after 3 steps");
+    // The result came behind the progress; rmcp hands notifications to tasks of their own.
+    while client.service().progress.load(Ordering::Relaxed) < 3 {
+        tokio::task::yield_now().await;
+    }
+
+    let endless = ClientRequest::CallToolRequest(CallToolRequest::new(call("slow", json!({ "ms": 600_000, "steps": 1 }))));
+    let handle = client.send_cancellable_request(endless, PeerRequestOptions::no_options()).await.expect("sent");
+    handle.cancel(Some("changed my mind".to_owned())).await.expect("told");
+    let count = async {
+        loop {
+            let resource = client.read_resource(ReadResourceRequestParams::new("edge://cancelled")).await.expect("a count");
+            if format!("{resource:?}").contains("text: \"1\"") {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, count).await.expect("the server heard of the cancellation");
+    client.cancel().await.expect("the proxy ends");
+    let ended = edge.requests().into_iter().filter(|seen| seen.method == "DELETE").count();
+    assert_eq!(ended, 1, "the session is ended once");
+}
+
+#[tokio::test]
+async fn a_service_token_opens_the_way_through_access() {
+    for mode in [Mode::Legacy, Mode::Strict] {
+        let access = Access { mode, policies: vec![Policy::Allow, Policy::ServiceAuth] };
+        let edge = Edge::start(Config { access: Some(access), ..Config::default() }).expect("a free port");
+        let client = connect(&edge.mcp_url(), &with_token(&edge)).await.expect("connected");
+        let who = client.call_tool(call("whoami", json!({}))).await.expect("an answer");
+        assert_eq!(text(&who), edge.token().id);
+        client.cancel().await.expect("the proxy ends");
+
+        let seen = edge.requests();
+        assert_eq!(seen.first().map(|first| first.method.as_str()), Some("POST"), "no probe before the handshake");
+        for request in &seen {
+            let count = |name: &str| request.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name)).count();
+            assert_eq!(count("cf-access-client-id"), 1, "{request:?}");
+            assert_eq!(count("cf-access-client-secret"), 1, "{request:?}");
+        }
+        let methods: Vec<&str> = seen.iter().map(|request| request.method.as_str()).collect();
+        assert!(methods.contains(&"GET") && methods.contains(&"DELETE"), "{methods:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_of_access_is_told_and_its_sign_in_page_never_called() {
+    let none = |_: &ServiceToken| None;
+    let right = |token: &ServiceToken| Some(token.secret.clone());
+    let wrong = |token: &ServiceToken| Some(token.secret.replacen("cfast_", "cfast_X", 1));
+    type Secret = fn(&ServiceToken) -> Option<String>;
+    let (none, right, wrong): (Secret, Secret, Secret) = (none, right, wrong);
+    for (mode, policies, token, expected) in [
+        (Mode::Legacy, vec![Policy::Allow], none, "carried no service token"),
+        (Mode::Legacy, vec![Policy::ServiceAuth], none, "carried no service token"),
+        (Mode::Legacy, vec![Policy::Allow, Policy::ServiceAuth], wrong, "did not let the service token"),
+        (Mode::Legacy, vec![Policy::ServiceAuth], wrong, "did not let the service token"),
+        (Mode::Strict, vec![Policy::ServiceAuth], wrong, "did not let the service token"),
+        (Mode::Legacy, vec![Policy::Allow], right, "did not let the service token"),
+        (Mode::Strict, vec![Policy::ServiceAuthOther], right, "did not let the service token"),
+    ] {
+        let case = format!("{mode:?} {policies:?}");
+        let access = Access { mode, policies };
+        let edge = Edge::start(Config { access: Some(access), ..Config::default() }).expect("a free port");
+        let secret = token(edge.token());
+        let environment = secret.as_deref().map_or_else(Vec::new, |secret| {
+            vec![("CF_ACCESS_CLIENT_ID", edge.token().id.as_str()), ("CF_ACCESS_CLIENT_SECRET", secret)]
+        });
+        let error = connect(&edge.mcp_url(), &environment).await.expect_err("refused");
+        assert!(error.contains(expected), "{case}: {error}");
+        assert!(!error.contains("cfast_"), "{case}: {error}");
+        assert!(edge.team_requests().is_empty(), "{case}: {:?}", edge.team_requests());
+    }
+}

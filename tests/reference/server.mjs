@@ -1,0 +1,87 @@
+// The processes: starts the reference server (a fresh one per run, on a free port), and sees to it that no child outlives us.
+
+import { spawn } from 'node:child_process';
+import net from 'node:net';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+
+const packageFolder = path.dirname(createRequire(import.meta.url).resolve('@modelcontextprotocol/server-everything/package.json'));
+const entry = path.join(packageFolder, 'dist', 'index.js');
+
+const running = new Set();
+
+/** Has a child process killed when this one ends, if it is still there. */
+export function own(child) {
+  running.add(child);
+  child.once('close', () => running.delete(child));
+}
+
+/** Kills whatever is still running, at once: for the exit handler, where nothing can be awaited. */
+export function killAll() {
+  for (const child of running) child.kill('SIGKILL');
+}
+
+/** Polls until `condition` holds (returns its value) or `milliseconds` have passed (throws). */
+export async function until(what, condition, milliseconds = 10_000) {
+  const deadline = performance.now() + milliseconds;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (performance.now() > deadline) throw new Error(`waited ${milliseconds} ms in vain for ${what}`);
+    await pause(5);
+  }
+}
+
+export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Starts a server that accepts connections when this returns. */
+export async function startReferenceServer() {
+  for (let attempt = 1; ; attempt += 1) {
+    const port = await freePort();
+    // A small fixed environment: one of the tools returns it.
+    const child = spawn(process.execPath, [entry, 'streamableHttp'], {
+      env: { PATH: process.env.PATH ?? '', PORT: String(port) },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    own(child);
+    let errors = '';
+    child.stderr.on('data', (chunk) => { errors = (errors + chunk).slice(-4000); });
+    let ended = false;
+    const end = new Promise((resolve) => child.once('close', () => { ended = true; resolve(); }));
+    const stop = async () => {
+      if (!ended) child.kill('SIGKILL');
+      await end;
+    };
+    try {
+      // Both: someone else may have taken the port between the choice and the start.
+      await until('the reference server to listen', () => {
+        if (ended) throw new Error('the reference server ended at once');
+        return errors.includes(`listening on port ${port}`) && accepts(port);
+      }, 20_000);
+      return { port, stop };
+    } catch (error) {
+      await stop();
+      if (attempt === 3) throw new Error(`${error.message}\n${errors}`);
+    }
+  }
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = net.createServer();
+    probe.once('error', reject);
+    // No address: the reference server listens on every interface, so the port must be free on every one.
+    probe.listen(0, () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+function accepts(port) {
+  return new Promise((resolve) => {
+    const socket = net.connect({ host: '127.0.0.1', port });
+    socket.once('connect', () => { socket.destroy(); resolve(true); });
+    socket.once('error', () => resolve(false));
+  });
+}

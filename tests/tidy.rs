@@ -1,0 +1,148 @@
+//! The repository's own rules, stated as absences: what a file may use, how long it is, how it begins.
+
+use std::path::{Path, PathBuf};
+
+/// A source file, without its tests.
+struct Source {
+    /// The path below `src/`, with `/`.
+    path: String,
+    text: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    assert!(files.len() > 20, "the sources were not found");
+    files
+        .into_iter()
+        .map(|file| {
+            let path = file.strip_prefix(&root).expect("below src").display().to_string().replace('\\', "/");
+            let text = std::fs::read_to_string(&file).expect("readable").replace("\r\n", "\n");
+            let code = text.split("\n#[cfg(test)]\n").next().expect("a first part").to_owned();
+            Source { path, text: code }
+        })
+        .filter(|source| !source.path.ends_with("tests.rs"))
+        .collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            true => collect(&path, files),
+            false if path.extension().is_some_and(|extension| extension == "rs") => files.push(path),
+            false => {}
+        }
+    }
+}
+
+impl Source {
+    /// The modules of this crate that the file uses, by name.
+    fn uses(&self) -> Vec<String> {
+        let mut modules = Vec::new();
+        for part in self.text.split("crate::").skip(1) {
+            let names = match part.strip_prefix('{') {
+                Some(list) => list.split('}').next().unwrap_or_default().to_owned(),
+                None => part.to_owned(),
+            };
+            for name in names.split(',') {
+                let word = |letter: char| letter.is_alphanumeric() || letter == '_';
+                let name: String = name.trim().chars().take_while(|letter| word(*letter)).collect();
+                if !name.is_empty() && !modules.contains(&name) {
+                    modules.push(name);
+                }
+                if !part.starts_with('{') {
+                    break;
+                }
+            }
+        }
+        modules
+    }
+}
+
+/// Fails with every line of `path` that holds one of `words`, comments aside.
+fn forbid(source: &Source, words: &[&str], because: &str) {
+    for (number, line) in source.text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        for word in words {
+            assert!(!code.contains(word), "src/{}:{}: `{word}`: {because}\n{line}", source.path, number + 1);
+        }
+    }
+}
+
+#[test]
+fn modules_use_only_what_lies_below_them() {
+    let allowed = |module: &str| -> &[&str] {
+        match module {
+            "main" | "lib" => &["start"],
+            "cli" | "jsonrpc" => &[],
+            "start" => &["bridge", "cli", "config", "http", "log", "proxy", "remote", "report", "stdio"],
+            "config" => &["auth", "cli"],
+            "auth" => &["config"],
+            "stdio" | "bridge" => &["jsonrpc"],
+            "proxy" => &["bridge", "remote", "stdio", "config", "report", "log"],
+            "remote" => &["bridge", "auth", "http", "jsonrpc", "diagnosis"],
+            "http" => &["config"],
+            "diagnosis" => &["bridge", "http"],
+            "log" => &["cli"],
+            "report" => &["bridge", "cli", "config"],
+            other => panic!("src/{other} is new: say here what it may use"),
+        }
+    };
+    for source in sources() {
+        let module = source.path.trim_end_matches(".rs").split('/').next().expect("a first part");
+        for used in source.uses() {
+            let known = used == module || allowed(module).contains(&used.as_str());
+            assert!(known, "src/{} uses crate::{used}, which does not lie below it", source.path);
+        }
+    }
+}
+
+#[test]
+fn the_bridge_performs_no_io_and_reads_no_clock() {
+    for source in sources().iter().filter(|source| source.path.starts_with("bridge/")) {
+        forbid(
+            source,
+            &[
+                "tokio", "reqwest", "http::", "std::fs", "std::env", "std::net", "std::io", "std::thread", "::now(",
+                "SystemTime", "HeaderMap",
+            ],
+            "the bridge performs no IO",
+        );
+    }
+}
+
+#[test]
+fn only_two_files_write_to_stdout() {
+    for source in sources().iter().filter(|source| !["stdio.rs", "start.rs"].contains(&source.path.as_str())) {
+        forbid(source, &["stdout", "print!", "println!"], "stdout belongs to the client");
+    }
+}
+
+#[test]
+fn no_revision_is_compared_where_its_features_should_be_asked_for() {
+    for source in sources().iter().filter(|source| source.path != "bridge/revision.rs") {
+        for year in 2024..2030 {
+            forbid(source, &[&format!("\"{year}-")], "revisions are compared in bridge/revision.rs alone");
+        }
+    }
+}
+
+#[test]
+fn platform_code_stays_in_one_file() {
+    for source in sources().iter().filter(|source| source.path != "stdio.rs") {
+        forbid(source, &["cfg(unix)", "cfg(windows)", "target_os", "std::os::"], "platform code stays in stdio.rs");
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_and_stays_readable() {
+    for source in sources() {
+        if source.path != "lib.rs" {
+            assert!(source.text.starts_with("//! "), "src/{} does not begin with what it is", source.path);
+        }
+        let lines = source.text.lines().count();
+        assert!(lines <= 550, "src/{} has {lines} lines before its tests: is it one idea?", source.path);
+    }
+}
