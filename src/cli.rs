@@ -30,8 +30,12 @@ Exit codes: 0 the conversation ended; 2 options or configuration cannot work."#;
     disable_help_subcommand = true
 )]
 pub struct Options {
-    /// The remote server's streamable HTTP endpoint, such as https://mcp.example.com/mcp
-    #[arg(value_name = "URL", num_args = 0..)]
+    /// What is no option: the URL.
+    #[arg(
+        value_name = "URL",
+        num_args = 0..,
+        help = "The remote server's streamable HTTP endpoint, such as https://mcp.example.com/mcp"
+    )]
     pub positional: Vec<String>,
 
     /// A header for every request to the server, "Name: value"; ${VAR} and ${VAR:-default} are filled in from the
