@@ -11,6 +11,8 @@ use crate::http::TransportError;
 
 /// How much of a foreign text stands in a sentence, in characters.
 const EXCERPT: usize = 200;
+/// How much of it stands beside the sentence.
+const BODY: usize = 1024;
 
 /// A failure below HTTP, on the way to `url`.
 pub fn transport(url: &Url, error: &TransportError) -> Why {
@@ -52,7 +54,7 @@ pub fn transport(url: &Url, error: &TransportError) -> Why {
             "look into the server's log; the request may have run",
         ),
     };
-    Why { cause, status: None, sentence, advice: Some(advice.to_owned()) }
+    Why::new(cause, sentence, advice)
 }
 
 /// What a refusal looked like.
@@ -76,12 +78,6 @@ pub struct Refused<'a> {
 pub fn refused(url: &Url, facts: &Refused<'_>) -> Why {
     let status = facts.status;
     let place = place(url);
-    let why = |cause, sentence, advice: &str| Why {
-        cause,
-        status: Some(status),
-        sentence,
-        advice: Some(advice.to_owned()),
-    };
     if is_access(facts) {
         return access(url, facts);
     }
@@ -89,13 +85,11 @@ pub fn refused(url: &Url, facts: &Refused<'_>) -> Why {
         && (300..400).contains(&status)
     {
         let target = origin_and_path(target);
-        return why(
-            Failure::Redirect,
-            format!(
-                "{place} answered {status} and points to {target}; credentials are not sent after a redirect"
-            ),
-            "if that is the right server, put its address into the URL",
+        let sentence = format!(
+            "{place} answered {status} and points to {target}; credentials are not sent after a redirect"
         );
+        let advice = "if that is the right server, put its address into the URL";
+        return Why::new(Failure::Redirect, sentence, advice).with_status(status);
     }
     let said = match said(facts) {
         Some(text) => format!(": {text}"),
@@ -112,38 +106,31 @@ pub fn refused(url: &Url, facts: &Refused<'_>) -> Why {
         500..=599 => "look into the server's log, or try again later",
         _ => "look into the server's log",
     };
-    why(Failure::Status, sentence, advice)
+    let body = facts.body.trim();
+    let body = (!body.is_empty()).then(|| body.chars().take(BODY).collect());
+    Why { body, ..Why::new(Failure::Status, sentence, advice).with_status(status) }
 }
 
 /// An answer that MCP does not allow here.
 pub fn unusable(url: &Url, status: u16, problem: &str) -> Why {
-    Why {
-        cause: Failure::Answer,
-        status: Some(status),
-        sentence: format!("{} answered {status}, but {problem}", place(url)),
-        advice: Some("check that the URL is the server's MCP endpoint (often /mcp)".to_owned()),
-    }
+    let sentence = format!("{} answered {status}, but {problem}", place(url));
+    let advice = "check that the URL is the server's MCP endpoint (often /mcp)";
+    Why::new(Failure::Answer, sentence, advice).with_status(status)
 }
 
 /// A message beyond the limit.
 pub fn too_large(url: &Url, status: u16, limit: usize) -> Why {
     let limit = limit / 1024 / 1024;
-    Why {
-        cause: Failure::TooLarge,
-        status: Some(status),
-        sentence: format!("the answer of {} is longer than {limit} MiB, the limit of mcp-tether", place(url)),
-        advice: Some("ask the server for less at once".to_owned()),
-    }
+    let sentence =
+        format!("the answer of {} is longer than {limit} MiB, the limit of mcp-tether", place(url));
+    Why::new(Failure::TooLarge, sentence, "ask the server for less at once").with_status(status)
 }
 
-/// A redirect to `target` that cannot be followed because it leads round in a circle.
+/// Redirects that lead round in a circle.
 pub fn redirect_loop(url: &Url, status: u16) -> Why {
-    Why {
-        cause: Failure::Redirect,
-        status: Some(status),
-        sentence: format!("{} redirects without end", place(url)),
-        advice: Some("put the address where the server really is into the URL".to_owned()),
-    }
+    let sentence = format!("{} redirects without end", place(url));
+    let advice = "put the address where the server really is into the URL";
+    Why::new(Failure::Redirect, sentence, advice).with_status(status)
 }
 
 /// Tells whether Cloudflare Access, not the server behind it, refused.
@@ -160,15 +147,17 @@ fn access(url: &Url, facts: &Refused<'_>) -> Why {
     let place = place(url);
     let (sentence, advice) = match facts.service_token {
         None => (
-            format!("{place} is protected by Cloudflare Access ({status}) and the request carried no service token"),
-            "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET in the environment of this program".to_owned(),
+            format!(
+                "{place} is protected by Cloudflare Access ({status}) and the request carried no service token"
+            ),
+            "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET in the environment of this program",
         ),
         Some(id) => (
             format!("Cloudflare Access before {place} did not let the service token {id} through ({status})"),
-            "check id and secret, that the token has not expired, and that a policy of the application with the action Service Auth (not Allow) includes it".to_owned(),
+            "check id and secret, that the token has not expired, and that a policy of the application with the action Service Auth (not Allow) includes it",
         ),
     };
-    Why { cause: Failure::Access, status: Some(status), sentence, advice: Some(advice) }
+    Why::new(Failure::Access, sentence, advice).with_status(status)
 }
 
 /// What a body says, in one line: the title of a page, or the beginning of a text.

@@ -18,8 +18,12 @@ use url::Url;
 
 use crate::config::is_loopback;
 
-/// Below what servers (Node: 5 s) and Cloudflare (400 s) keep, so that a connection is not reused while it is closed.
-const POOL_IDLE: Duration = Duration::from_secs(4);
+/// How long an idle connection is kept: less than the other side keeps it, so that it is not reused while it is being
+/// closed. Over http that is a bare server (Node: 5 s), over https something in front of it (load balancers: 60 s and
+/// more, Cloudflare: 400 s), where a new handshake costs more.
+fn pool_idle(url: &Url) -> Duration {
+    Duration::from_secs(if url.scheme() == "https" { 50 } else { 4 })
+}
 
 /// Makes the client for requests to `url`.
 ///
@@ -35,7 +39,7 @@ pub fn client(url: &Url, connect_timeout: Duration) -> Result<reqwest::Client, r
         .user_agent(concat!("mcp-tether/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .connect_timeout(connect_timeout)
-        .pool_idle_timeout(POOL_IDLE)
+        .pool_idle_timeout(pool_idle(url))
         .tls_backend_preconfigured(tls(roots));
     if is_loopback(url) {
         builder = builder.no_proxy();

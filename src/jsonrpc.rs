@@ -300,6 +300,9 @@ pub struct ErrorData {
     /// What to do about it, imperative.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// The beginning of what the server said instead of JSON-RPC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
 }
 
 /// Replaces raw line ends by spaces. They cannot stand inside a JSON string, so the message keeps its meaning.

@@ -154,12 +154,11 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
         let Some(exchange) = self.tasks.remove(&task) else { return };
         self.handles.remove(&exchange);
         if finished.is_err_and(|failed| failed.is_panic()) {
-            let why = Why {
-                cause: Failure::Internal,
-                status: None,
-                sentence: "a defect of mcp-tether ended this exchange".to_owned(),
-                advice: Some("report it, with what stands on stderr".to_owned()),
-            };
+            let why = Why::new(
+                Failure::Internal,
+                "a defect of mcp-tether ended this exchange",
+                "report it, with what stands on stderr",
+            );
             self.feed(Event::Ended(exchange, Ending::Lost { written: Written::Maybe, why }));
         }
     }

@@ -39,12 +39,7 @@ impl Report {
 
     /// The same for the client, whose every request is answered with it.
     pub fn why(&self) -> Why {
-        Why {
-            cause: Failure::Configuration,
-            status: None,
-            sentence: self.sentence.clone(),
-            advice: Some(self.advice.clone()),
-        }
+        Why::new(Failure::Configuration, &*self.sentence, &*self.advice)
     }
 }
 

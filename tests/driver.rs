@@ -7,12 +7,15 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use mcp_tether::bridge::{
-    Ask, Cause, Ending, Event, ExchangeId, Failure, Opening, Outgoing, Reason, SessionHeader, SessionId, Why, Written,
+    Ask, Cause, Ending, Event, ExchangeId, Failure, Opening, Outgoing, Reason, SessionHeader, SessionId, Why,
+    Written,
 };
 use mcp_tether::jsonrpc::{Kind, Message};
 use mcp_tether::proxy;
 use mcp_tether::remote::{Events, Remote};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf};
+use tokio::io::{
+    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -25,7 +28,12 @@ struct Scripted<F> {
 }
 
 impl<F: Fn(ExchangeId, Outgoing, Events) -> Answer> Remote for Scripted<F> {
-    fn start(&self, exchange: ExchangeId, outgoing: Outgoing, events: Events) -> impl Future<Output = ()> + Send + 'static {
+    fn start(
+        &self,
+        exchange: ExchangeId,
+        outgoing: Outgoing,
+        events: Events,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let _ = self.asked.send(outgoing.to_string());
         (self.script)(exchange, outgoing, events)
     }
@@ -82,7 +90,8 @@ impl Session {
 }
 
 fn response(id: &str, text: &str) -> Message {
-    Message::parse(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"text":"{text}"}}}}"#).into()).expect("a message")
+    Message::parse(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"text":"{text}"}}}}"#).into())
+        .expect("a message")
 }
 
 fn id(outgoing: &Outgoing) -> Option<String> {
@@ -136,7 +145,9 @@ async fn a_signal_answers_what_is_open_and_ends_the_session_in_no_time() {
         Box::pin(async move {
             if outgoing.to_string() == "request 1 initialize" {
                 let session = SessionHeader::Id(SessionId::new("a").expect("visible"));
-                events.send(Event::Opened(exchange, Opening { status: 200, session, multiplexed: false })).await;
+                events
+                    .send(Event::Opened(exchange, Opening { status: 200, session, multiplexed: false }))
+                    .await;
                 events.send(Event::Server(exchange, response("1", "x"))).await;
             }
             std::future::pending().await
@@ -184,11 +195,42 @@ async fn one_slow_call_holds_up_no_other_and_two_hundred_at_once_are_answered() 
     let mut seen = Vec::new();
     for _ in 0..=200 {
         let line = session.line().await;
-        seen.push(line.split(['"', ':', ',', '{', '}']).find_map(|part| part.parse::<u32>().ok()).expect("an id"));
+        seen.push(
+            line.split(['"', ':', ',', '{', '}']).find_map(|part| part.parse::<u32>().ok()).expect("an id"),
+        );
     }
     assert_eq!(seen.last(), Some(&0), "the slow one is the last");
     seen.sort_unstable();
     assert_eq!(seen, (0..=200).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_beyond_the_bound_wait_while_everything_else_passes() {
+    let (release, released) = tokio::sync::watch::channel(false);
+    let mut session = Session::start(move |exchange, outgoing, events| {
+        let mut released = released.clone();
+        Box::pin(async move {
+            if let Some(id) = id(&outgoing) {
+                released.wait_for(|released| *released).await.expect("the test runs");
+                events.send(Event::Server(exchange, response(&id, "x"))).await;
+            }
+            events.send(Event::Ended(exchange, Ending::Complete)).await;
+        })
+    });
+    for id in 0..130 {
+        session.write(&format!(r#"{{"id":{id},"method":"a"}}"#)).await;
+    }
+    session.write(r#"{"method":"notifications/n"}"#).await;
+    for id in 0..128 {
+        assert_eq!(session.asked.recv().await.expect("started"), format!("request {id} a"));
+    }
+    assert_eq!(session.asked.recv().await.as_deref(), Some("notifications/n"));
+    release.send(true).expect("listening");
+    assert_eq!(session.asked.recv().await.as_deref(), Some("request 128 a"));
+    assert_eq!(session.asked.recv().await.as_deref(), Some("request 129 a"));
+    for _ in 0..130 {
+        session.line().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,7 +262,10 @@ async fn a_client_that_does_not_read_holds_back_the_server_and_loses_nothing() {
     assert!((800..1_100).contains(&taken), "{taken} of {MESSAGES} messages were taken, which is not 8 MiB");
     for number in 0..MESSAGES {
         let line = session.line().await;
-        assert!(line.starts_with(&format!(r#"{{"method":"notifications/n","params":[{number},"#)), "{number}");
+        assert!(
+            line.starts_with(&format!(r#"{{"method":"notifications/n","params":[{number},"#)),
+            "{number}"
+        );
         assert!(line.contains(&expected));
     }
     assert!(session.line().await.contains("\"id\":1"));
@@ -280,12 +325,7 @@ impl Drop for Guard {
 async fn a_failure_is_answered_with_its_reason() {
     let mut session = Session::start(|exchange, _, events| {
         Box::pin(async move {
-            let why = Why {
-                cause: Failure::Dns,
-                status: None,
-                sentence: "the host name h could not be resolved".to_owned(),
-                advice: Some("check it".to_owned()),
-            };
+            let why = Why::new(Failure::Dns, "the host name h could not be resolved", "check it");
             events.send(Event::Ended(exchange, Ending::Lost { written: Written::No, why })).await;
         })
     });

@@ -35,9 +35,16 @@ fn folder() -> PathBuf {
 /// Installs the packages of the lock file, unless they are there.
 fn prepare() -> Result<(), String> {
     let node = Command::new("node").arg("--version").output();
-    let version = node.map_err(|error| format!("node cannot be started ({error}): install Node 20 or later"))?;
+    let version =
+        node.map_err(|error| format!("node cannot be started ({error}): install Node 20 or later"))?;
     let major = String::from_utf8_lossy(&version.stdout);
-    let major: u32 = major.trim().trim_start_matches('v').split('.').next().and_then(|part| part.parse().ok()).unwrap_or(0);
+    let major: u32 = major
+        .trim()
+        .trim_start_matches('v')
+        .split('.')
+        .next()
+        .and_then(|part| part.parse().ok())
+        .unwrap_or(0);
     if major < 20 {
         return Err(format!("node is of version {major}: install Node 20 or later"));
     }

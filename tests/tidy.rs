@@ -105,8 +105,17 @@ fn the_bridge_performs_no_io_and_reads_no_clock() {
         forbid(
             source,
             &[
-                "tokio", "reqwest", "http::", "std::fs", "std::env", "std::net", "std::io", "std::thread", "::now(",
-                "SystemTime", "HeaderMap",
+                "tokio",
+                "reqwest",
+                "http::",
+                "std::fs",
+                "std::env",
+                "std::net",
+                "std::io",
+                "std::thread",
+                "::now(",
+                "SystemTime",
+                "HeaderMap",
             ],
             "the bridge performs no IO",
         );
@@ -115,7 +124,8 @@ fn the_bridge_performs_no_io_and_reads_no_clock() {
 
 #[test]
 fn only_two_files_write_to_stdout() {
-    for source in sources().iter().filter(|source| !["stdio.rs", "start.rs"].contains(&source.path.as_str())) {
+    for source in sources().iter().filter(|source| !["stdio.rs", "start.rs"].contains(&source.path.as_str()))
+    {
         forbid(source, &["stdout", "print!", "println!"], "stdout belongs to the client");
     }
 }
@@ -132,7 +142,11 @@ fn no_revision_is_compared_where_its_features_should_be_asked_for() {
 #[test]
 fn platform_code_stays_in_one_file() {
     for source in sources().iter().filter(|source| source.path != "stdio.rs") {
-        forbid(source, &["cfg(unix)", "cfg(windows)", "target_os", "std::os::"], "platform code stays in stdio.rs");
+        forbid(
+            source,
+            &["cfg(unix)", "cfg(windows)", "target_os", "std::os::"],
+            "platform code stays in stdio.rs",
+        );
     }
 }
 

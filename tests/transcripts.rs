@@ -139,5 +139,5 @@ fn opening(text: &str) -> Option<Opening> {
 }
 
 fn why(cause: Failure, status: Option<u16>, sentence: &str) -> Why {
-    Why { cause, status, sentence: sentence.to_owned(), advice: None }
+    Why { cause, status, sentence: sentence.to_owned(), advice: None, body: None }
 }

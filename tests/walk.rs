@@ -200,8 +200,13 @@ impl Walk {
     }
 
     fn ending(&mut self) -> Ending {
-        let why =
-            Why { cause: Failure::Status, status: None, sentence: "it failed".to_owned(), advice: None };
+        let why = Why {
+            cause: Failure::Status,
+            status: None,
+            sentence: "it failed".to_owned(),
+            advice: None,
+            body: None,
+        };
         match self.dice.roll(6) {
             0 => Ending::Complete,
             1 => Ending::Accepted,

@@ -36,14 +36,12 @@ impl Bridge {
             (SessionHeader::Absent, _) => {}
             (SessionHeader::Id(id), _) => self.session.name(id),
             (SessionHeader::Unusable, Some(&Purpose::Answer(ticket))) => {
-                let why = Why {
-                    cause: Failure::Answer,
-                    status: Some(opening.status),
-                    sentence: "the server sent a session id with characters outside visible ASCII".to_owned(),
-                    advice: Some(
-                        "report this to the server's author: MCP allows 0x21 to 0x7E only".to_owned(),
-                    ),
-                };
+                let why = Why::new(
+                    Failure::Answer,
+                    "the server sent a session id with characters outside visible ASCII",
+                    "report this to the server's author: MCP allows 0x21 to 0x7E only",
+                );
+                let why = why.with_status(opening.status);
                 self.fail(ticket, why);
                 self.close(exchange);
             }

@@ -48,18 +48,17 @@ impl Bridge {
                 return self.actions.push_back(Action::Deliver(answer));
             }
             Ending::Refused(Refusal { why, .. }) | Ending::Cut(why) | Ending::Lost { why, .. } => why,
-            Ending::Complete => Why {
-                cause: Failure::NoAnswer,
-                status: None,
-                sentence: "the server ended its answer without answering the request".to_owned(),
-                advice: Some("look into the server's log; the request may have run".to_owned()),
-            },
-            Ending::Accepted => Why {
-                cause: Failure::NoAnswer,
-                status: Some(202),
-                sentence: "the server accepted the request but sent no answer".to_owned(),
-                advice: Some("check that the URL is the server's streamable HTTP endpoint".to_owned()),
-            },
+            Ending::Complete => Why::new(
+                Failure::NoAnswer,
+                "the server ended its answer without answering the request",
+                "look into the server's log; the request may have run",
+            ),
+            Ending::Accepted => Why::new(
+                Failure::NoAnswer,
+                "the server accepted the request but sent no answer",
+                "check that the URL is the server's streamable HTTP endpoint",
+            )
+            .with_status(202),
         };
         self.fail(ticket, why);
     }
@@ -152,12 +151,11 @@ impl Bridge {
     pub(super) fn leave(&mut self, reason: Reason, deadline: Instant) {
         let left: Vec<Ticket> = self.ledger.iter().map(|(ticket, _)| ticket).collect();
         for ticket in left {
-            let why = Why {
-                cause: Failure::Stopped,
-                status: None,
-                sentence: "stopped before the server answered".to_owned(),
-                advice: Some("the request may have run; look before repeating it".to_owned()),
-            };
+            let why = Why::new(
+                Failure::Stopped,
+                "stopped before the server answered",
+                "the request may have run; look before repeating it",
+            );
             self.fail(ticket, why);
         }
         let facts = self.session.facts();
@@ -189,6 +187,7 @@ fn error_object(why: &Why) -> ErrorObject {
             cause: why.cause.word(),
             status: why.status,
             advice: why.advice.clone(),
+            body: why.body.clone(),
         },
     }
 }

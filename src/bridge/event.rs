@@ -164,6 +164,20 @@ pub struct Why {
     pub sentence: String,
     /// What to do about it, imperative.
     pub advice: Option<String>,
+    /// The beginning of the body that came instead of an answer, without secrets.
+    pub body: Option<String>,
+}
+
+impl Why {
+    /// A failure without an HTTP answer behind it.
+    pub fn new(cause: Failure, sentence: impl Into<String>, advice: impl Into<String>) -> Why {
+        Why { cause, status: None, sentence: sentence.into(), advice: Some(advice.into()), body: None }
+    }
+
+    /// The same with the status that came.
+    pub fn with_status(self, status: u16) -> Why {
+        Why { status: Some(status), ..self }
+    }
 }
 
 impl fmt::Display for Why {

@@ -48,7 +48,7 @@ impl Bridge {
         let error = ErrorObject {
             code: fault.code,
             message: format!("mcp-tether: {}", fault.reason),
-            data: ErrorData { source: SOURCE, cause: "unreadable", status: None, advice: None },
+            data: ErrorData { source: SOURCE, cause: "unreadable", status: None, advice: None, body: None },
         };
         self.actions.push_back(Action::Deliver(Message::error(fault.id.as_ref(), &error)));
     }

@@ -75,7 +75,8 @@ async fn an_rmcp_client_and_server_do_everything_through_the_proxy() {
     for answers in [Answers::Stream, Answers::Json] {
         let edge = Edge::start(Config { access: None, answers, port: 0 }).expect("a free port");
         let client = connect(&edge.mcp_url(), &[]).await.expect("connected");
-        let names: Vec<_> = client.list_all_tools().await.expect("tools").into_iter().map(|tool| tool.name).collect();
+        let names: Vec<_> =
+            client.list_all_tools().await.expect("tools").into_iter().map(|tool| tool.name).collect();
         assert!(names.iter().any(|name| name == "echo"), "{names:?}");
 
         let awkward = "é\u{2028}\"\\\n\t\u{1F600}".repeat(1000);
@@ -86,7 +87,8 @@ async fn an_rmcp_client_and_server_do_everything_through_the_proxy() {
         assert_eq!(text(&echoed), large);
 
         let greeting = client.get_prompt(
-            GetPromptRequestParams::new("greet").with_arguments(JsonObject::from_iter([("name".to_owned(), json!("you"))])),
+            GetPromptRequestParams::new("greet")
+                .with_arguments(JsonObject::from_iter([("name".to_owned(), json!("you"))])),
         );
         assert!(format!("{:?}", greeting.await.expect("a prompt")).contains("Please greet you."));
         assert_eq!(client.list_all_resources().await.expect("resources").len(), 1);
@@ -109,7 +111,8 @@ async fn questions_progress_and_cancellation_pass_while_a_call_runs() {
     let answer = client.call_tool(call("ask", json!({ "question": "how many?" }))).await.expect("an answer");
     assert_eq!(text(&answer), "forty-two");
 
-    let slow = ClientRequest::CallToolRequest(CallToolRequest::new(call("slow", json!({ "ms": 30, "steps": 3 }))));
+    let slow =
+        ClientRequest::CallToolRequest(CallToolRequest::new(call("slow", json!({ "ms": 30, "steps": 3 }))));
     let handle = client.send_cancellable_request(slow, PeerRequestOptions::no_options()).await.expect("sent");
     let Ok(ServerResult::CallToolResult(result)) = handle.await_response().await else { panic!("no result") };
     assert_eq!(text(&result), "done after 3 steps");
@@ -118,12 +121,19 @@ async fn questions_progress_and_cancellation_pass_while_a_call_runs() {
         tokio::task::yield_now().await;
     }
 
-    let endless = ClientRequest::CallToolRequest(CallToolRequest::new(call("slow", json!({ "ms": 600_000, "steps": 1 }))));
-    let handle = client.send_cancellable_request(endless, PeerRequestOptions::no_options()).await.expect("sent");
+    let endless = ClientRequest::CallToolRequest(CallToolRequest::new(call(
+        "slow",
+        json!({ "ms": 600_000, "steps": 1 }),
+    )));
+    let handle =
+        client.send_cancellable_request(endless, PeerRequestOptions::no_options()).await.expect("sent");
     handle.cancel(Some("changed my mind".to_owned())).await.expect("told");
     let count = async {
         loop {
-            let resource = client.read_resource(ReadResourceRequestParams::new("edge://cancelled")).await.expect("a count");
+            let resource = client
+                .read_resource(ReadResourceRequestParams::new("edge://cancelled"))
+                .await
+                .expect("a count");
             if format!("{resource:?}").contains("text: \"1\"") {
                 break;
             }
@@ -146,9 +156,15 @@ async fn a_service_token_opens_the_way_through_access() {
         client.cancel().await.expect("the proxy ends");
 
         let seen = edge.requests();
-        assert_eq!(seen.first().map(|first| first.method.as_str()), Some("POST"), "no probe before the handshake");
+        assert_eq!(
+            seen.first().map(|first| first.method.as_str()),
+            Some("POST"),
+            "no probe before the handshake"
+        );
         for request in &seen {
-            let count = |name: &str| request.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name)).count();
+            let count = |name: &str| {
+                request.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name)).count()
+            };
             assert_eq!(count("cf-access-client-id"), 1, "{request:?}");
             assert_eq!(count("cf-access-client-secret"), 1, "{request:?}");
         }
