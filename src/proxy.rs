@@ -170,8 +170,9 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
             Reason::Stopped(Cause::Signal) => LAST_WORDS_STOPPED,
             Reason::Stopped(Cause::OutputClosed) => return,
         };
-        if output_open && self.writer.pending() > 0 {
-            // Whether it was read or not: there is nobody left to tell.
+        if output_open {
+            // Also with nothing pending: a writing thread may not be through with the last of it. Whether it was read
+            // or not, there is nobody left to tell.
             let _ = tokio::time::timeout(patience, self.writer.flush()).await;
         }
     }
