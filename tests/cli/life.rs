@@ -1,0 +1,123 @@
+//! How the process lives and ends.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+
+use crate::support::proxy::{Proxy, Stdin};
+use crate::support::server::Server;
+use crate::support::{INITIALIZE, INITIALIZED};
+
+#[test]
+fn the_end_of_input_lets_a_call_under_way_finish() {
+    for stdin in Stdin::ALL {
+        let (release, released) = channel::<()>();
+        let released = Mutex::new(released);
+        let server = Server::legacy(move |request, reply| {
+            released.lock().expect("no panic").recv().expect("released");
+            reply.result(request, "{}");
+        });
+        let mut proxy = Proxy::start_with(*stdin, &[&server.url], &[]);
+        proxy.ask(INITIALIZE);
+        proxy.send(r#"{"jsonrpc":"2.0","id":2,"method":"slow"}"#);
+        server.wait_for(|request| request.title() == "slow");
+        proxy.close();
+        release.send(()).expect("it waits");
+        let ended = proxy.wait();
+        assert_eq!(ended.code, Some(0), "{stdin:?}");
+        assert_eq!(ended.lines, [r#"{"jsonrpc":"2.0","id":2,"result":{}}"#]);
+        let farewell = server.wait_for(|request| request.method == "DELETE");
+        assert_eq!(farewell.header("mcp-session-id"), Some("session-1"));
+        assert_eq!(farewell.header("mcp-protocol-version"), Some("2025-06-18"));
+    }
+}
+
+#[test]
+fn the_end_of_input_does_not_wait_for_ever() {
+    let server = Server::legacy(|_, reply| reply.hang());
+    let mut proxy = Proxy::start(&[&server.url]);
+    proxy.ask(INITIALIZE);
+    proxy.send(r#"{"jsonrpc":"2.0","id":2,"method":"endless"}"#);
+    let ended = proxy.finish();
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.lines[0].contains("stopped before the server answered"), "{ended:?}");
+    server.wait_for(|request| request.method == "DELETE");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_answers_what_is_open_ends_the_session_and_the_process() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let server = Server::legacy(|_, reply| reply.hang());
+        let mut proxy = Proxy::start(&[&server.url]);
+        proxy.ask(INITIALIZE);
+        proxy.send(r#"{"jsonrpc":"2.0","id":2,"method":"endless"}"#);
+        server.wait_for(|request| request.title() == "endless");
+        let kill =
+            std::process::Command::new("kill").arg(format!("-{signal}")).arg(proxy.id().to_string()).status();
+        assert!(kill.expect("kill is there").success());
+        let ended = proxy.wait();
+        assert_eq!(ended.code, Some(0), "{signal}: {ended:?}");
+        assert!(ended.lines[0].contains("stopped before the server answered"), "{signal}: {ended:?}");
+        server.wait_for(|request| request.method == "DELETE");
+    }
+}
+
+#[test]
+fn a_client_that_reads_no_more_is_not_survived() {
+    for stdin in Stdin::ALL {
+        let server = Server::start(|request, reply| {
+            reply.open_stream();
+            // More than any pipe holds, so that the proxy notices whatever its writing thread may buffer.
+            for _ in 0..10_000 {
+                reply.event(&format!(r#"{{"method":"n","params":"{}"}}"#, "x".repeat(1_000)));
+            }
+            reply.event(&format!(r#"{{"id":{},"result":{{}}}}"#, request.id()));
+            reply.hang();
+        });
+        let mut proxy = Proxy::start_with(*stdin, &[&server.url], &[]);
+        proxy.deaf();
+        proxy.send(r#"{"id":1,"method":"flood"}"#);
+        // Its input stays open: nothing but the closed output ends it.
+        assert_eq!(proxy.wait().code, Some(0), "{stdin:?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_away_at_the_start_is_tried_again() {
+    let ready = AtomicBool::new(false);
+    let server = Server::start(move |request, reply| match ready.swap(true, Ordering::Relaxed) {
+        false => reply.answer(503, &[("content-type", "text/plain")], "warming up"),
+        true => reply.result(request, r#"{"protocolVersion":"2025-06-18"}"#),
+    });
+    let mut proxy = Proxy::start(&[&server.url]);
+    let refused = proxy.ask(INITIALIZE);
+    assert!(refused.contains("answered 503") && refused.contains("warming up"), "{refused}");
+    assert!(proxy.ask(INITIALIZE).contains("\"result\""));
+    assert_eq!(proxy.finish().code, Some(0));
+}
+
+#[test]
+fn nothing_on_stdin_is_no_reason_to_stay() {
+    for stdin in Stdin::ALL {
+        let ended = Proxy::start_with(*stdin, &["http://127.0.0.1:9/mcp"], &[]).finish();
+        assert_eq!((ended.code, ended.lines.len(), ended.stderr.as_str()), (Some(0), 0, ""), "{stdin:?}");
+    }
+    let null = std::process::Command::new(env!("CARGO_BIN_EXE_mcp-tether"))
+        .arg("http://127.0.0.1:9/mcp")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("it starts");
+    assert_eq!(null.status.code(), Some(0));
+}
+
+#[test]
+fn the_session_of_a_client_that_only_shook_hands_is_ended() {
+    let server = Server::legacy(|_, reply| reply.status(500));
+    let mut proxy = Proxy::start(&[&server.url]);
+    proxy.ask(INITIALIZE);
+    proxy.send(INITIALIZED);
+    server.wait_for(|request| request.method == "GET");
+    assert_eq!(proxy.finish().code, Some(0));
+    assert_eq!(server.titles(), ["initialize", "notifications/initialized", "GET", "DELETE"]);
+}

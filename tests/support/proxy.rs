@@ -1,0 +1,164 @@
+//! The real binary, started as a client starts it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+
+use super::PATIENCE;
+
+/// What stdin and stdout are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stdin {
+    /// Pipes, as most programs give.
+    Pipes,
+    /// A pair of sockets, as Node gives.
+    #[cfg(unix)]
+    Sockets,
+    /// Pipes, read and written by threads.
+    Threads,
+}
+
+impl Stdin {
+    /// Every way there is on this platform.
+    pub(crate) const ALL: &[Stdin] = &[
+        Stdin::Pipes,
+        #[cfg(unix)]
+        Stdin::Sockets,
+        Stdin::Threads,
+    ];
+}
+
+/// A running proxy.
+pub(crate) struct Proxy {
+    child: Child,
+    input: Option<Box<dyn Write>>,
+    lines: Receiver<String>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    /// The lines that nobody had read before.
+    pub(crate) lines: Vec<String>,
+    pub(crate) stderr: String,
+}
+
+impl Proxy {
+    /// Starts it with these arguments and an empty environment.
+    pub(crate) fn start(arguments: &[&str]) -> Proxy {
+        Proxy::start_with(Stdin::Pipes, arguments, &[])
+    }
+
+    /// Starts it.
+    pub(crate) fn start_with(stdin: Stdin, arguments: &[&str], environment: &[(&str, &str)]) -> Proxy {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
+        command.args(arguments).env_clear().envs(environment.iter().copied()).stderr(Stdio::piped());
+        // Windows resolves no name without it.
+        if let Some(root) = std::env::var_os("SystemRoot") {
+            command.env("SystemRoot", root);
+        }
+        if stdin == Stdin::Threads {
+            command.env("MCP_TETHER_STDIO", "threads");
+        }
+        let (mut child, input, output): (Child, Box<dyn Write>, Box<dyn Read + Send>) = match stdin {
+            Stdin::Pipes | Stdin::Threads => {
+                let mut child =
+                    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+                let input = child.stdin.take().expect("piped");
+                let output = child.stdout.take().expect("piped");
+                (child, Box::new(input), Box::new(output))
+            }
+            #[cfg(unix)]
+            Stdin::Sockets => {
+                use std::os::fd::OwnedFd;
+                use std::os::unix::net::UnixStream;
+                let (input, theirs_in) = UnixStream::pair().expect("sockets");
+                let (output, theirs_out) = UnixStream::pair().expect("sockets");
+                command.stdin(Stdio::from(OwnedFd::from(theirs_in)));
+                command.stdout(Stdio::from(OwnedFd::from(theirs_out)));
+                let child = command.spawn().expect("it starts");
+                // The command holds the child's ends as well; with them open nobody would ever see an end.
+                drop(command);
+                (child, Box::new(input), Box::new(output))
+            }
+        };
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines() {
+                let Ok(line) = line else { break };
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut stderr = child.stderr.take().expect("piped");
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).expect("UTF-8");
+            text
+        });
+        Proxy { child, input: Some(input), lines, stderr: Some(stderr) }
+    }
+
+    /// Writes bytes.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        let input = self.input.as_mut().expect("still open");
+        input.write_all(bytes).expect("it reads");
+        input.flush().expect("it reads");
+    }
+
+    /// Writes a line.
+    pub(crate) fn send(&mut self, line: &str) {
+        self.write(format!("{line}\n").as_bytes());
+    }
+
+    /// The next line of its output.
+    pub(crate) fn line(&mut self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("a line in time")
+    }
+
+    /// Writes a line and reads the next one.
+    pub(crate) fn ask(&mut self, line: &str) -> String {
+        self.send(line);
+        self.line()
+    }
+
+    /// Closes its input.
+    pub(crate) fn close(&mut self) {
+        self.input = None;
+    }
+
+    /// Stops reading its output.
+    pub(crate) fn deaf(&mut self) {
+        let (_, lines) = channel();
+        self.lines = lines;
+    }
+
+    /// Its process id.
+    #[cfg(unix)]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Closes its input, where it is still open, and waits for its end.
+    pub(crate) fn finish(mut self) -> Ended {
+        self.close();
+        self.wait()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> Ended {
+        let (sender, ended) = channel();
+        let mut child = self.child;
+        let id = child.id();
+        std::thread::spawn(move || sender.send(child.wait().expect("it was started").code()));
+        let Ok(code) = ended.recv_timeout(PATIENCE) else { panic!("process {id} does not end") };
+        let lines = self.lines.into_iter().collect();
+        let stderr = self.stderr.take().expect("taken once").join().expect("UTF-8");
+        drop(self.input);
+        Ended { code, lines, stderr }
+    }
+}
