@@ -148,8 +148,8 @@ impl Message {
     /// A name for logs: the method, or what it answers; never its contents.
     pub fn title(&self) -> Cow<'_, str> {
         match &self.kind {
-            Kind::Request { id, method } => format!("request {id} {}", method.as_str()).into(),
-            Kind::Notification { method } => method.as_str().into(),
+            Kind::Request { id, method } => format!("request {id} {}", printable(method.as_str())).into(),
+            Kind::Notification { method } => printable(method.as_str()),
             Kind::Response { id: Some(id), error: false } => format!("result {id}").into(),
             Kind::Response { id: Some(id), error: true } => format!("error {id}").into(),
             Kind::Response { id: None, .. } => "error without an id".into(),
@@ -279,7 +279,7 @@ pub const INVALID_REQUEST: i64 = -32600;
 /// The `error` member of a response that this program makes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ErrorObject {
-    /// See `report` for our own codes.
+    /// One of the standard codes, or of `bridge::Failure`.
     pub code: i64,
     /// One sentence.
     pub message: String,
@@ -359,6 +359,14 @@ pub fn string(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }
 
+/// A name that cannot break out of its line in a log.
+fn printable(name: &str) -> Cow<'_, str> {
+    match name.chars().any(char::is_control) {
+        true => name.escape_debug().to_string().into(),
+        false => name.into(),
+    }
+}
+
 fn trim(text: Bytes) -> Bytes {
     let inner = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text).trim_ascii();
     text.slice_ref(inner)
@@ -377,11 +385,12 @@ fn check_utf8(text: &[u8]) -> Result<&str, Fault> {
 fn salvage_id(head: &[u8], tail: &[u8]) -> Option<Id> {
     let mut seen = Seen::default();
     let head = String::from_utf8_lossy(head);
-    let _ = (&mut serde_json::Deserializer::from_str(&head)).deserialize_map(&mut seen);
+    let is_whole = (&mut serde_json::Deserializer::from_str(&head)).deserialize_map(&mut seen).is_ok();
     if !seen.method {
         return None;
     }
-    let token = seen.id.or_else(|| id_at_the_end(&String::from_utf8_lossy(tail)))?;
+    let at_the_end = || id_at_the_end(&String::from_utf8_lossy(tail)).filter(|_| !is_whole);
+    let token = seen.id.or_else(at_the_end)?;
     matches!(token.as_bytes().first(), Some(b'"' | b'-' | b'0'..=b'9')).then(|| Id(token.into()))
 }
 
@@ -390,7 +399,10 @@ fn id_at_the_end(tail: &str) -> Option<String> {
     let at = tail.rfind("\"id\"")?;
     let members = format!("{{{}", &tail[at..]);
     let mut seen = Seen::default();
-    (&mut serde_json::Deserializer::from_str(&members)).deserialize_map(&mut seen).ok()?;
+    let mut deserializer = serde_json::Deserializer::from_str(&members);
+    deserializer.deserialize_map(&mut seen).ok()?;
+    // What follows would mean that the object with the id stands inside the params.
+    deserializer.end().ok()?;
     seen.id
 }
 
@@ -518,9 +530,8 @@ impl Envelope<'_> {
                 }
             }
             (None, id) if answer.is_some() => (Kind::Response { id, error: self.result.is_none() }, answer),
-            (None, id) => {
-                return Err(Fault { id, ..Fault::invalid("the message has no method, result or error") });
-            }
+            // Its id is not repeated: it may be an answer that lost its result, not a request.
+            (None, _) => return Err(Fault::invalid("the message has no method, result or error")),
         };
         Ok(Message { kind, id: self.id.map(range), body: body.map(range), text: text.clone() })
     }
@@ -604,6 +615,9 @@ mod tests {
         );
         assert_eq!(ids(r#"{"id":3,"result":"#, r#"aaa"}"#), None, "a response is not answered");
         assert_eq!(ids(r#"{"method":"x","params":"#, r#"{\"id\":12}"}}"#), None);
+        assert_eq!(ids(r#"{"method":"x","params":"#, r#"{"a":1,"id":12}}"#), None, "inside the params");
+        let whole = r#"{"method":"n","params":{"x":1,"id":5}}"#;
+        assert_eq!(ids(whole, whole), None, "a notification has no id");
 
         let fault = Message::parse(Bytes::from_static(b"{\"id\":4,\"method\":\"x\",\"params\":\"\xff\"}"))
             .expect_err("not UTF-8");

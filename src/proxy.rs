@@ -27,9 +27,9 @@ const OUTPUT_BOUND: usize = 8 * 1024 * 1024;
 const INPUT_BOUND: usize = 256 * 1024 * 1024;
 /// How many events may wait; each exchange holds at most one more.
 const EVENTS_BOUND: usize = 64;
-/// How long a client that closed its side may take to read the rest.
+/// How long a client that closed its side may stand still before it has read the rest.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// The same after a signal.
+/// How long it may take to read the rest after a signal.
 const LAST_WORDS_STOPPED: Duration = Duration::from_millis(20);
 
 /// Runs the proxy between a client and a remote until either the client leaves or `stop` resolves.
@@ -68,7 +68,7 @@ pub async fn run<R: Remote>(
             Some(event) = driver.events.recv(), if driver.writer.pending() < OUTPUT_BOUND || !output_open => {
                 driver.feed(event);
             }
-            written = driver.writer.flush(), if output_open && driver.writer.pending() > 0 => {
+            written = driver.writer.flush(), if output_open && !driver.writer.is_idle() => {
                 if written.is_err() {
                     output_open = false;
                     driver.feed(Event::Stop(Cause::OutputClosed));
@@ -163,17 +163,20 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
         }
     }
 
-    /// Lets the client read what it was still told, for a moment.
+    /// Lets the client read what it was still told, as long as it reads at all. Whether it did: there is nobody left
+    /// to tell.
     async fn say_last_words(&mut self, reason: Reason, output_open: bool) {
-        let patience = match reason {
-            Reason::ClientClosed => LAST_WORDS,
-            Reason::Stopped(Cause::Signal) => LAST_WORDS_STOPPED,
+        let (patience, may_go_on) = match reason {
+            Reason::ClientClosed => (LAST_WORDS, true),
+            Reason::Stopped(Cause::Signal) => (LAST_WORDS_STOPPED, false),
             Reason::Stopped(Cause::OutputClosed) => return,
         };
-        if output_open {
-            // Also with nothing pending: a writing thread may not be through with the last of it. Whether it was read
-            // or not, there is nobody left to tell.
-            let _ = tokio::time::timeout(patience, self.writer.flush()).await;
+        while output_open {
+            let before = self.writer.pending();
+            let in_time = tokio::time::timeout(patience, self.writer.flush()).await.is_ok();
+            if in_time || !may_go_on || self.writer.pending() == before {
+                return;
+            }
         }
     }
 }

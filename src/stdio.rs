@@ -17,12 +17,15 @@ use tokio::sync::mpsc;
 
 use crate::jsonrpc::{Fault, Line, MESSAGE_LIMIT};
 
-/// How much is read from the client at once, at least.
+/// How much is read from the client at once.
 const READ_SIZE: usize = 64 * 1024;
 /// How much of the end of a line beyond the limit is kept, to find the id of its request.
 const TAIL_KEPT: usize = 1024;
-/// Messages up to this size are copied together with their line end; larger ones are written from where they are.
+/// Messages up to this size are copied, so that a small one does not hold on to a large buffer; larger ones stay where
+/// they are.
 const COPIED_UP_TO: usize = 16 * 1024;
+/// How many bytes of small messages are written at once.
+const GATHERED_UP_TO: usize = 256 * 1024;
 
 /// The standard input as a stream of bytes.
 pub type Input = Box<dyn AsyncRead + Unpin>;
@@ -53,6 +56,9 @@ pub fn is_terminal() -> bool {
 /// The client's messages, line by line.
 pub struct Lines<R> {
     input: R,
+    /// Where reads go first, so that no read has to clear a large buffer.
+    scratch: Box<[u8]>,
+    /// What was read and is not a whole line yet.
     buffer: BytesMut,
     /// How many bytes of the buffer are known to hold no line end.
     searched: usize,
@@ -69,7 +75,14 @@ struct Overlong {
 impl<R: AsyncRead + Unpin> Lines<R> {
     /// Reads lines from `input`.
     pub fn new(input: R) -> Lines<R> {
-        Lines { input, buffer: BytesMut::new(), searched: 0, overlong: None, ended: false }
+        Lines {
+            input,
+            scratch: vec![0; READ_SIZE].into(),
+            buffer: BytesMut::new(),
+            searched: 0,
+            overlong: None,
+            ended: false,
+        }
     }
 
     /// The next line that is not blank, or `None` at the end. A read error is the end as well: nobody can be told.
@@ -82,13 +95,14 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             if self.ended {
                 return None;
             }
-            self.buffer.reserve(READ_SIZE.max(self.buffer.len() / 2));
-            let read = self.input.read_buf(&mut self.buffer).await;
-            if let Ok(0) | Err(_) = read {
-                self.ended = true;
-                // The last line counts also without its end.
-                if !self.buffer.is_empty() || self.overlong.is_some() {
-                    self.buffer.extend_from_slice(b"\n");
+            match self.input.read(&mut self.scratch).await {
+                Ok(read) if read > 0 => self.buffer.extend_from_slice(&self.scratch[..read]),
+                Ok(_) | Err(_) => {
+                    self.ended = true;
+                    // The last line counts also without its end.
+                    if !self.buffer.is_empty() || self.overlong.is_some() {
+                        self.buffer.extend_from_slice(b"\n");
+                    }
                 }
             }
         }
@@ -102,17 +116,30 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 self.bound();
                 return None;
             };
-            let mut line = self.buffer.split_to(self.searched + end + 1);
-            line.truncate(line.len() - 1);
+            let line = self.take(self.searched + end);
             self.searched = 0;
             if let Some(mut overlong) = self.overlong.take() {
                 overlong.keep_tail(&line);
                 return Some(Line::Invalid(Fault::too_long(&overlong.head, &overlong.tail)));
             }
-            if !line.trim_ascii().is_empty() {
-                return Some(Line::parse(line.freeze()));
+            if !is_blank(&line) {
+                return Some(Line::parse(line));
             }
         }
+    }
+
+    /// Takes a line of `length` and its end out of the buffer.
+    fn take(&mut self, length: usize) -> Bytes {
+        if length <= COPIED_UP_TO {
+            let line = Bytes::copy_from_slice(&self.buffer[..length]);
+            self.buffer.advance(length + 1);
+            return line;
+        }
+        let mut line = self.buffer.split_to(length + 1);
+        line.truncate(length);
+        // What follows gets a buffer of its own, and the large one goes with its line.
+        self.buffer = BytesMut::from(&self.buffer[..]);
+        line.freeze()
     }
 
     /// Keeps a line without an end from growing for ever.
@@ -120,8 +147,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         if let Some(overlong) = &mut self.overlong {
             overlong.keep_tail(&self.buffer);
         } else if self.buffer.len() > MESSAGE_LIMIT {
-            let mut head = self.buffer.clone();
-            head.truncate(READ_SIZE);
+            let head = BytesMut::from(&self.buffer[..READ_SIZE]);
             let mut overlong = Overlong { head, tail: BytesMut::new() };
             overlong.keep_tail(&self.buffer);
             self.overlong = Some(overlong);
@@ -131,6 +157,11 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         self.buffer = BytesMut::new();
         self.searched = 0;
     }
+}
+
+/// White space, and the byte order mark that some programs write before it.
+fn is_blank(line: &[u8]) -> bool {
+    line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii().is_empty()
 }
 
 impl Overlong {
@@ -144,26 +175,40 @@ impl Overlong {
 pub struct Writer<W> {
     output: W,
     queue: VecDeque<Bytes>,
+    /// Small messages behind the queue, to be written together.
+    gathered: BytesMut,
     pending: usize,
+    /// Whether something was handed to the output that it may not be through with.
+    unflushed: bool,
 }
 
 impl<W: AsyncWrite + Unpin> Writer<W> {
     /// Writes lines to `output`.
     pub fn new(output: W) -> Writer<W> {
-        Writer { output, queue: VecDeque::new(), pending: 0 }
+        let (queue, gathered) = (VecDeque::new(), BytesMut::new());
+        Writer { output, queue, gathered, pending: 0, unflushed: false }
     }
 
     /// Takes in one message. Nothing is written yet.
     pub fn push(&mut self, message: &Bytes) {
         self.pending += message.len() + 1;
-        if message.len() <= COPIED_UP_TO {
-            let mut line = BytesMut::with_capacity(message.len() + 1);
-            line.extend_from_slice(message);
-            line.extend_from_slice(b"\n");
-            self.queue.push_back(line.freeze());
+        self.unflushed = true;
+        let is_small = message.len() <= COPIED_UP_TO;
+        if !is_small || self.gathered.len() + message.len() > GATHERED_UP_TO {
+            self.queue_gathered();
+        }
+        if is_small {
+            self.gathered.extend_from_slice(message);
+            self.gathered.extend_from_slice(b"\n");
         } else {
             self.queue.push_back(message.clone());
             self.queue.push_back(Bytes::from_static(b"\n"));
+        }
+    }
+
+    fn queue_gathered(&mut self) {
+        if !self.gathered.is_empty() {
+            self.queue.push_back(self.gathered.split().freeze());
         }
     }
 
@@ -172,12 +217,21 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         self.pending
     }
 
+    /// Tells whether everything was written, as far as can be known.
+    pub fn is_idle(&self) -> bool {
+        self.pending == 0 && !self.unflushed
+    }
+
     /// Writes what waits. May be dropped and called again without losing or repeating anything.
     ///
     /// # Errors
     /// When the client no longer reads.
     pub async fn flush(&mut self) -> io::Result<()> {
-        while let Some(front) = self.queue.front_mut() {
+        loop {
+            if self.queue.is_empty() {
+                self.queue_gathered();
+            }
+            let Some(front) = self.queue.front_mut() else { break };
             let written = self.output.write(front).await?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
@@ -188,7 +242,9 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                 self.queue.pop_front();
             }
         }
-        self.output.flush().await
+        self.output.flush().await?;
+        self.unflushed = false;
+        Ok(())
     }
 }
 
@@ -396,9 +452,9 @@ mod direct {
         }
 
         fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
-            let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
+            // Rust ignores SIGPIPE, so that a client that is gone shows as an error.
             match self.is_socket {
-                true => rustix::net::send(self.fd.get_ref(), bytes, flags),
+                true => rustix::net::send(self.fd.get_ref(), bytes, rustix::net::SendFlags::DONTWAIT),
                 false => rustix::io::write(self.fd.get_ref(), bytes),
             }
         }

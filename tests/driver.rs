@@ -157,11 +157,11 @@ async fn a_signal_answers_what_is_open_and_ends_the_session_in_no_time() {
     session.line().await;
     session.write(r#"{"id":2,"method":"a"}"#).await;
     assert_eq!(session.asked.recv().await.as_deref(), Some("request 1 initialize"));
-    assert_eq!(session.asked.recv().await.as_deref(), Some("request 2 a session=a"));
+    assert_eq!(session.asked.recv().await.as_deref(), Some("request 2 a session=a…"));
     let start = tokio::time::Instant::now();
     session.stop.take().expect("not stopped yet").send(()).expect("listening");
     assert!(session.line().await.contains("stopped before the server answered"));
-    assert_eq!(session.asked.recv().await.as_deref(), Some("end session session=a"));
+    assert_eq!(session.asked.recv().await.as_deref(), Some("end session session=a…"));
     assert_eq!(session.ended().await, Reason::Stopped(Cause::Signal));
     assert!(start.elapsed() < Duration::from_millis(80), "{:?}", start.elapsed());
 }
@@ -301,7 +301,7 @@ async fn closing_an_exchange_ends_its_task() {
                     let _guard = guard;
                     std::future::pending().await
                 }
-                None => events.send(Event::Ended(exchange, Ending::Accepted)).await,
+                None => events.send(Event::Ended(exchange, Ending::Accepted(202))).await,
             }
         })
     });

@@ -107,7 +107,7 @@ fn event(text: &str) -> Option<Event> {
         "opened" => return Some(Event::Opened(exchange, opening(rest)?)),
         "server" => return Some(Event::Server(exchange, message(rest)?)),
         "complete" => Ending::Complete,
-        "accepted" => Ending::Accepted,
+        "accepted" => Ending::Accepted(202),
         "cut" => Ending::Cut(why(Failure::Connection, None, rest)),
         "unsent" => Ending::Lost { written: Written::No, why: why(Failure::Connect, None, rest) },
         "lost" => Ending::Lost { written: Written::Maybe, why: why(Failure::Answer, None, rest) },

@@ -209,7 +209,7 @@ impl Walk {
         };
         match self.dice.roll(6) {
             0 => Ending::Complete,
-            1 => Ending::Accepted,
+            1 => Ending::Accepted(202),
             2 => Ending::Cut(why),
             3 => Ending::Lost { written: Written::No, why },
             4 => Ending::Lost { written: Written::Maybe, why },

@@ -62,6 +62,8 @@ impl Credentials {
             // A short value would blank out innocent words, and is no secret worth the name.
             if secret.len() >= 6 {
                 text = text.replace(secret, "[secret]");
+                // Some encoders of JSON escape the slash.
+                text = text.replace(&secret.replace('/', "\\/"), "[secret]");
             }
         }
         text

@@ -3,21 +3,23 @@
 //! Messages pass as they came; a response loses its way only where its id did. Deliberately not here: exchanges that end
 //! without an answer (`endings`).
 
+use std::time::Instant;
+
 use super::ledger::{Place, Ticket};
 use super::*;
 
 impl Bridge {
-    pub(super) fn sent(&mut self, exchange: ExchangeId) {
+    pub(super) fn sent(&mut self, exchange: ExchangeId, now: Instant) {
         let Some(&Purpose::Answer(ticket)) = self.exchanges.get(&exchange) else { return };
         self.ledger.put(ticket, Place::Sent { exchange, written: true });
         if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
-            self.release_cancellation(cancellation);
+            self.release_cancellation(cancellation, now);
         }
     }
 
-    pub(super) fn opened(&mut self, exchange: ExchangeId, opening: Opening) {
+    pub(super) fn opened(&mut self, exchange: ExchangeId, opening: Opening, now: Instant) {
         // An answer proves that the request got there, should nobody have said so.
-        self.sent(exchange);
+        self.sent(exchange, now);
         if opening.multiplexed {
             self.requests_at_once = REQUESTS_AT_ONCE_MULTIPLEXED;
         }
@@ -28,6 +30,13 @@ impl Bridge {
                 Until::Answer { head } => *head = true,
                 Until::Head { .. } => self.gate = None,
             }
+        }
+        if let Some(&Purpose::Delivery(ticket)) = self.exchanges.get(&exchange) {
+            // The head says that the server has it; what follows may be a stream that stays open.
+            self.deadlines.remove(&exchange);
+            self.initialized(ticket);
+            self.ledger.settle(ticket);
+            self.exchanges.insert(exchange, Purpose::Answered);
         }
         if !self.session.is_opening(exchange) {
             return;
@@ -90,7 +99,9 @@ impl Bridge {
         if let Some(ticket) = id.and_then(|id| self.ledger.request(id))
             && let Some(&Place::Sent { exchange, .. }) = self.ledger.get(ticket).map(|entry| &entry.place)
         {
-            return self.answer(exchange, ticket, message);
+            self.answer(exchange, ticket, message);
+            // Nothing more is to come where the answer did not.
+            return self.close(exchange);
         }
         if let Some((ticket, own_id)) = own
             && id.is_none_or(|id| id.is_same_value(own_id))

@@ -10,6 +10,7 @@ use super::*;
 impl Bridge {
     pub(super) fn ended(&mut self, exchange: ExchangeId, ending: Ending) {
         let Some(purpose) = self.exchanges.remove(&exchange) else { return };
+        self.deadlines.remove(&exchange);
         match purpose {
             Purpose::Answer(ticket) => self.ended_unanswered(ticket, ending),
             Purpose::Delivery(ticket) => self.ended_delivery(ticket, &ending),
@@ -20,7 +21,7 @@ impl Bridge {
             Purpose::Listening => {
                 let notice = match ending {
                     Ending::Refused(refusal) if refusal.status == 405 => "the server offers none".to_owned(),
-                    Ending::Complete | Ending::Accepted => "the server closed it".to_owned(),
+                    Ending::Complete | Ending::Accepted(_) => "the server closed it".to_owned(),
                     Ending::Cut(_) | Ending::Refused(_) | Ending::Lost { .. } => ending.to_string(),
                 };
                 self.actions.push_back(Action::Notice(Notice::NotListening(notice)));
@@ -53,25 +54,23 @@ impl Bridge {
                 "the server ended its answer without answering the request",
                 "look into the server's log; the request may have run",
             ),
-            Ending::Accepted => Why::new(
+            Ending::Accepted(status) => Why::new(
                 Failure::NoAnswer,
                 "the server accepted the request but sent no answer",
                 "check that the URL is the server's streamable HTTP endpoint",
             )
-            .with_status(202),
+            .with_status(status),
         };
         self.fail(ticket, why);
     }
 
     fn ended_delivery(&mut self, ticket: Ticket, ending: &Ending) {
+        if matches!(ending, Ending::Complete | Ending::Accepted(_)) {
+            self.initialized(ticket);
+        }
         let Some(entry) = self.ledger.settle(ticket) else { return };
         let why = match ending {
-            Ending::Complete | Ending::Accepted => {
-                if entry.message.method() == Some("notifications/initialized") {
-                    self.listen();
-                }
-                return;
-            }
+            Ending::Complete | Ending::Accepted(_) => return,
             Ending::Cut(why) | Ending::Lost { why, .. } => why.clone(),
             Ending::Refused(refusal) => refusal.why.clone(),
         };
@@ -79,12 +78,32 @@ impl Bridge {
         self.actions.push_back(Action::Notice(Notice::Undelivered { title, why }));
     }
 
-    /// Opens the stream for what the server has to say by itself; nothing waits for it.
-    fn listen(&mut self) {
-        if self.phase == Phase::Running && self.session.may_listen() {
+    /// The server has taken a message. Once it knows that the client is ready, the stream for what it has to say by
+    /// itself is opened; nothing waits for that.
+    pub(super) fn initialized(&mut self, ticket: Ticket) {
+        let method = self.ledger.get(ticket).and_then(|entry| entry.message.method());
+        if method == Some("notifications/initialized")
+            && self.phase == Phase::Running
+            && self.session.may_listen()
+        {
             let facts = self.session.facts();
             let exchange = self.open(Purpose::Listening, Outgoing { ask: Ask::Listen, facts });
             self.session.listen(exchange);
+        }
+    }
+
+    /// Gives up what the server has not acknowledged in time.
+    pub(super) fn give_up_deliveries(&mut self, now: Instant) {
+        let late =
+            self.deadlines.iter().filter(|(_, deadline)| **deadline <= now).map(|(exchange, _)| *exchange);
+        for exchange in late.collect::<Vec<_>>() {
+            self.actions.push_back(Action::Close(exchange));
+            let why = Why::new(
+                Failure::NoAnswer,
+                "the server did not acknowledge it in time",
+                "look into the server's log",
+            );
+            self.ended(exchange, Ending::Lost { written: Written::Maybe, why });
         }
     }
 

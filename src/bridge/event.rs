@@ -38,10 +38,8 @@ impl SessionId {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.len() {
-            0..=8 => f.write_str(&self.0),
-            _ => write!(f, "{}…", &self.0[..4]),
-        }
+        let shown = if self.0.len() < 16 { 1 } else { 4 };
+        write!(f, "{}…", &self.0[..shown])
     }
 }
 
@@ -106,8 +104,8 @@ pub enum SessionHeader {
 pub enum Ending {
     /// The answer was read to its end.
     Complete,
-    /// The server took the message and answers nothing in this exchange (202).
-    Accepted,
+    /// The server took the message and answers nothing in this exchange; with the status, mostly 202.
+    Accepted(u16),
     /// A stream broke before its end.
     Cut(Why),
     /// The server answered with a status that is no success.
@@ -186,7 +184,7 @@ impl fmt::Display for Why {
     }
 }
 
-/// The kinds of failure. Each has a stable word and an error code (`report`).
+/// The kinds of failure. Each has a stable word and an error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The program was started with something that cannot work.
@@ -329,7 +327,7 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Ending::Complete => f.write_str("complete"),
-            Ending::Accepted => f.write_str("accepted"),
+            Ending::Accepted(status) => write!(f, "accepted with {status}"),
             Ending::Cut(why) => write!(f, "cut: {why}"),
             Ending::Refused(refusal) => write!(f, "refused: {}", refusal.why),
             Ending::Lost { written: Written::No, why } => write!(f, "not sent: {why}"),

@@ -4,7 +4,7 @@
 //! two places gets lost or doubled. Nothing else stores a message. Deliberately not here: when a message may go (the
 //! bridge) and what becomes of it (likewise).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::event::ExchangeId;
 use crate::jsonrpc::{Id, Kind, Message};
@@ -51,6 +51,8 @@ pub(super) enum Place {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     entries: BTreeMap<Ticket, Entry>,
+    /// The request of each id. Of two with the same id, which no client should have, the later one.
+    requests: HashMap<Id, Ticket>,
     next: u64,
     at_gate: VecDeque<Ticket>,
     for_slot: VecDeque<Ticket>,
@@ -67,7 +69,11 @@ impl Ledger {
         self.next += 1;
         self.waiting_bytes += message.text().len();
         self.at_gate.push_back(ticket);
-        self.entries.insert(ticket, Entry { message, place: Place::AtGate });
+        let entry = Entry { message, place: Place::AtGate };
+        if let Some(id) = entry.request_id() {
+            self.requests.insert(id.clone(), ticket);
+        }
+        self.entries.insert(ticket, entry);
         ticket
     }
 
@@ -105,13 +111,18 @@ impl Ledger {
 
     /// Strikes a message out: it was answered, delivered, or is no longer wanted.
     pub(super) fn settle(&mut self, ticket: Ticket) -> Option<Entry> {
-        self.take_out(ticket)
+        let entry = self.take_out(ticket)?;
+        if let Some(id) = entry.request_id()
+            && self.requests.get(id) == Some(&ticket)
+        {
+            self.requests.remove(id);
+        }
+        Some(entry)
     }
 
-    /// The request with this very id that was entered first.
+    /// The request with this very id.
     pub(super) fn request(&self, id: &Id) -> Option<Ticket> {
-        let (ticket, _) = self.entries.iter().find(|(_, entry)| entry.request_id() == Some(id))?;
-        Some(*ticket)
+        self.requests.get(id).copied()
     }
 
     /// The cancellation that waits for a request to be sent.

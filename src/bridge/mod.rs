@@ -28,8 +28,15 @@ use crate::jsonrpc::{self, ErrorData, ErrorObject, Fault, Id, Kind, Line, Messag
 
 /// Request exchanges under way at once over HTTP/1.1, where each holds a connection.
 const REQUESTS_AT_ONCE: usize = 128;
-/// The same over HTTP/2; the connection's own limit is below this.
-const REQUESTS_AT_ONCE_MULTIPLEXED: usize = 1024;
+/// The same over HTTP/2, where servers should allow 100 streams (RFC 9113, section 6.5.2) and the rest is needed for
+/// what must always get through: responses, notifications, cancellations.
+const REQUESTS_AT_ONCE_MULTIPLEXED: usize = 64;
+/// Messages without an answer under way at once.
+const DELIVERIES_AT_ONCE: usize = 16;
+/// How long a message without an answer may take to be acknowledged before it is given up.
+const DELIVERY_PATIENCE: Duration = Duration::from_secs(30);
+/// The same for a cancellation, which holds its request's exchange as well.
+const CANCELLATION_PATIENCE: Duration = Duration::from_secs(5);
 /// How long others wait until the server acknowledges `notifications/initialized` or `logging/setLevel`.
 const GATE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long requests may still finish after the client closed its side.
@@ -46,6 +53,8 @@ pub struct Bridge {
     session: Session,
     /// What each exchange that has not ended is for.
     exchanges: BTreeMap<ExchangeId, Purpose>,
+    /// When the exchanges of messages without an answer are given up.
+    deadlines: BTreeMap<ExchangeId, Instant>,
     next_exchange: u64,
     gate: Option<Gate>,
     requests_at_once: usize,
@@ -132,6 +141,7 @@ impl Bridge {
             ledger: Ledger::default(),
             session: Session::default(),
             exchanges: BTreeMap::new(),
+            deadlines: BTreeMap::new(),
             next_exchange: 1,
             gate: None,
             requests_at_once: REQUESTS_AT_ONCE,
@@ -152,8 +162,8 @@ impl Bridge {
             }
             (Event::ClientClosed, Phase::Draining { .. } | Phase::Leaving { .. }) => {}
             (Event::Stop(cause), _) => self.stop(cause, now),
-            (Event::Sent(exchange), _) => self.sent(exchange),
-            (Event::Opened(exchange, opening), _) => self.opened(exchange, opening),
+            (Event::Sent(exchange), _) => self.sent(exchange, now),
+            (Event::Opened(exchange, opening), _) => self.opened(exchange, opening, now),
             (Event::Server(exchange, message), _) => self.server(exchange, message),
             (Event::Ended(exchange, ending), _) => self.ended(exchange, ending),
         }
@@ -168,6 +178,7 @@ impl Bridge {
             self.actions.push_back(Action::Notice(Notice::Overtaken(title.clone())));
             self.gate = None;
         }
+        self.give_up_deliveries(now);
         match self.phase {
             Phase::Draining { deadline } if deadline <= now => {
                 self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);
@@ -194,7 +205,8 @@ impl Bridge {
             Phase::Leaving { deadline, .. } => Some((deadline, "the session ends untold")),
             Phase::Running | Phase::Gone => None,
         };
-        [gate, phase].into_iter().flatten().min()
+        let delivery = self.deadlines.values().min().map(|deadline| (*deadline, "a delivery is given up"));
+        [gate, phase, delivery].into_iter().flatten().min()
     }
 
     /// How many bytes of the client's messages wait to be sent.

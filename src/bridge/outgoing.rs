@@ -37,7 +37,7 @@ impl Bridge {
             && self.gate.as_ref().is_some_and(|gate| gate.until == Until::Answer { head: true });
         let ticket = self.ledger.enter(message);
         if is_cancellation {
-            self.release_cancellation(ticket);
+            self.release_cancellation(ticket, now);
         } else if overtakes {
             self.release(ticket, now);
         }
@@ -57,6 +57,7 @@ impl Bridge {
     pub(super) fn proceed(&mut self, now: Instant) {
         while self.gate.is_none()
             && let Some(ticket) = self.ledger.first_at_gate()
+            && self.has_room_for(ticket)
         {
             self.release(ticket, now);
         }
@@ -68,6 +69,13 @@ impl Bridge {
         if matches!(self.phase, Phase::Draining { .. }) && self.nothing_can_finish() {
             self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);
         }
+    }
+
+    /// Tells whether a message may leave the gate. A flood of notifications waits there, and what stands behind it, for
+    /// order's sake.
+    fn has_room_for(&self, ticket: Ticket) -> bool {
+        let is_request = self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some());
+        is_request || self.deadlines.len() < DELIVERIES_AT_ONCE
     }
 
     /// Sends a message that no other has to precede any more.
@@ -87,14 +95,21 @@ impl Bridge {
                 self.gate = Some(Gate { exchange, title, until });
             }
             (Some("notifications/initialized"), false) => {
-                let exchange = self.post(ticket, Purpose::Delivery(ticket));
+                let exchange = self.deliver(ticket, now);
                 let until = Until::Head { deadline: now + GATE_PATIENCE };
                 self.gate = Some(Gate { exchange, title, until });
             }
             (_, true) if self.may_post_request() => drop(self.post(ticket, Purpose::Answer(ticket))),
             (_, true) => self.ledger.put(ticket, Place::ForSlot),
-            (_, false) => drop(self.post(ticket, Purpose::Delivery(ticket))),
+            (_, false) => drop(self.deliver(ticket, now)),
         }
+    }
+
+    /// Posts a message that has no answer.
+    fn deliver(&mut self, ticket: Ticket, now: Instant) -> ExchangeId {
+        let exchange = self.post(ticket, Purpose::Delivery(ticket));
+        self.deadlines.insert(exchange, now + DELIVERY_PATIENCE);
+        exchange
     }
 
     /// Tells whether a request may go at once: there is room, and no other has waited for it.
@@ -103,15 +118,19 @@ impl Bridge {
     }
 
     /// A cancellation goes out behind its request, and ends the interest in it.
-    pub(super) fn release_cancellation(&mut self, ticket: Ticket) {
+    pub(super) fn release_cancellation(&mut self, ticket: Ticket, now: Instant) {
         let cancelled = self.ledger.get(ticket).and_then(|entry| entry.message.request_id_param());
         let request = cancelled.and_then(|id| self.ledger.request(&id));
         let place = request.and_then(|request| Some((request, &self.ledger.get(request)?.place)));
         match place {
             Some((request, &Place::Sent { written: true, exchange })) => {
-                self.post(ticket, Purpose::Cancellation(ticket, exchange));
+                let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange));
+                self.deadlines.insert(cancelling, now + CANCELLATION_PATIENCE);
+                self.withdraw_questions(request);
                 self.settle(request);
                 self.exchanges.insert(exchange, Purpose::Cancelled);
+                // Nobody waits for the answer of what was cancelled.
+                self.after_exchange(exchange);
             }
             Some((request, Place::Sent { written: false, .. }))
                 if self.ledger.cancellation_of(request).is_none() =>
@@ -129,6 +148,17 @@ impl Bridge {
                 let title = "notifications/cancelled".to_owned();
                 self.actions.push_back(Action::Notice(Notice::Dropped { title, because }));
             }
+        }
+    }
+
+    /// What the server asked the client for the sake of a request goes with it.
+    fn withdraw_questions(&mut self, request: Ticket) {
+        for (id, _) in self.asked.iter().filter(|(_, asking)| **asking == request) {
+            let text = format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"the request it belongs to was cancelled"}}}}"#
+            );
+            let message = Message::parse(text.into()).expect("made from an id");
+            self.actions.push_back(Action::Deliver(message));
         }
     }
 
@@ -154,6 +184,7 @@ impl Bridge {
 
     pub(super) fn close(&mut self, exchange: ExchangeId) {
         if self.exchanges.remove(&exchange).is_some() {
+            self.deadlines.remove(&exchange);
             self.actions.push_back(Action::Close(exchange));
             self.after_exchange(exchange);
         }

@@ -22,14 +22,16 @@ use super::sse::Parser;
 use super::{Events, Remote};
 use crate::auth::Credentials;
 use crate::bridge::{
-    Ask, Ending, Event, ExchangeId, Facts, Opening, Outgoing, Refusal, SessionHeader, SessionId, Written,
+    Ask, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Why, Written,
 };
 use crate::diagnosis::{self, Refused};
 use crate::http::{TransportError, transport_error};
-use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, PARSE_ERROR, flatten};
+use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, Message, PARSE_ERROR, flatten};
 
 /// How many redirects within the origin are followed.
 const REDIRECTS: usize = 5;
+/// How much room is made for a body before any of it came, in bytes.
+const RESERVED: usize = 1024 * 1024;
 /// How much of a refusal's body is read, in bytes.
 const REFUSAL_LIMIT: usize = 64 * 1024;
 /// How long a refusal's body may take; what has come by then has to do.
@@ -66,9 +68,9 @@ impl Remote for Streamable {
     ) -> impl Future<Output = ()> + Send + 'static {
         let inner = Arc::clone(&self.inner);
         async move {
-            let exchange = Exchange { inner: &inner, id: exchange, ask: &outgoing.ask, events: &events };
-            let ending = match exchange.run(&outgoing.facts).await {
-                Ok(ending) | Err(ending) => ending,
+            let exchange = Exchange { inner: &inner, id: exchange, outgoing: &outgoing, events: &events };
+            let ending = match exchange.run().await {
+                Ok(ending) | Err(ending) => exchange.scrubbed(ending),
             };
             debug!(exchange = %exchange.id, %ending, "exchange ended");
             events.send(Event::Ended(exchange.id, ending)).await;
@@ -112,18 +114,20 @@ pub fn classify(status: u16, media_type: Option<&str>, is_request: bool) -> Answ
 struct Exchange<'a> {
     inner: &'a Inner,
     id: ExchangeId,
-    ask: &'a Ask,
+    outgoing: &'a Outgoing,
     events: &'a Events,
 }
 
 impl Exchange<'_> {
     /// Asks, follows redirects within the origin, and reads the answer. Both sides of the result are the ending; the
     /// error side is for leaving early.
-    async fn run(&self, facts: &Facts) -> Result<Ending, Ending> {
+    async fn run(&self) -> Result<Ending, Ending> {
         let mut url = self.inner.url.clone();
+        let mut last = 0;
         for _ in 0..=REDIRECTS {
-            let response = self.send(&url, facts).await?;
+            let response = self.send(&url).await?;
             let status = response.status().as_u16();
+            last = status;
             let media_type = media_type(response.headers());
             match classify(status, media_type.as_deref(), self.awaits_answer()) {
                 Answer::Redirect => match target(&url, response.headers()) {
@@ -134,7 +138,7 @@ impl Exchange<'_> {
                 Answer::Nothing => {
                     self.opened(&response).await;
                     bounded(response, LINGER).await;
-                    return Ok(Ending::Accepted);
+                    return Ok(Ending::Accepted(status));
                 }
                 Answer::EventStream => {
                     self.opened(&response).await;
@@ -156,12 +160,12 @@ impl Exchange<'_> {
                 }
             }
         }
-        Ok(Ending::Lost { written: Written::Maybe, why: diagnosis::redirect_loop(&url, 308) })
+        Ok(Ending::Lost { written: Written::Maybe, why: diagnosis::redirect_loop(&url, last) })
     }
 
     /// Tells whether this exchange is to bring the answer to a request.
     fn awaits_answer(&self) -> bool {
-        match self.ask {
+        match &self.outgoing.ask {
             Ask::Post(message) => matches!(message.kind(), Kind::Request { .. }),
             Ask::Listen => true,
             Ask::EndSession => false,
@@ -169,10 +173,10 @@ impl Exchange<'_> {
     }
 
     /// Sends the request and waits for the head of the answer.
-    async fn send(&self, url: &Url, facts: &Facts) -> Result<reqwest::Response, Ending> {
-        let mut headers = headers(self.ask, facts);
+    async fn send(&self, url: &Url) -> Result<reqwest::Response, Ending> {
+        let mut headers = headers(&self.outgoing.ask, &self.outgoing.facts);
         self.inner.credentials.decorate(url, &mut headers);
-        let (method, body) = match self.ask {
+        let (method, body) = match &self.outgoing.ask {
             Ask::Post(message) => (Method::POST, Some(message.text().clone())),
             Ask::Listen => (Method::GET, None),
             Ask::EndSession => (Method::DELETE, None),
@@ -196,7 +200,7 @@ impl Exchange<'_> {
         result.map_err(|error| {
             let why = diagnosis::transport(url, &transport_error(&error));
             // A request without a body is written with its head, of which nobody tells.
-            let is_written = written.load(Ordering::Relaxed) || !matches!(self.ask, Ask::Post(_));
+            let is_written = written.load(Ordering::Relaxed) || !matches!(self.outgoing.ask, Ask::Post(_));
             let written = if is_written { Written::Maybe } else { Written::No };
             Ending::Lost { written, why }
         })
@@ -205,6 +209,7 @@ impl Exchange<'_> {
     async fn opened(&self, response: &reqwest::Response) {
         let session = match response.headers().get(SESSION_ID) {
             None => SessionHeader::Absent,
+            Some(value) if value.is_empty() => SessionHeader::Absent,
             Some(value) => match value.to_str().ok().and_then(SessionId::new) {
                 Some(id) => SessionHeader::Id(id),
                 None => SessionHeader::Unusable,
@@ -225,7 +230,8 @@ impl Exchange<'_> {
         let lost = |why| Ending::Lost { written: Written::Maybe, why };
         let announced =
             response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(MESSAGE_LIMIT));
+        // What the server announces is believed up to a point.
+        let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(RESERVED));
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > MESSAGE_LIMIT => {
@@ -271,7 +277,7 @@ impl Exchange<'_> {
                         TransportError::Connection(reason) | TransportError::Connect(reason) => reason,
                         other => format!("{other:?}"),
                     });
-                    return Err(Ending::Cut(diagnosis::transport(url, &error)));
+                    return Err(Ending::Cut(diagnosis::transport(url, &error).with_status(status)));
                 }
             };
             let mut events = Vec::new();
@@ -315,10 +321,41 @@ impl Exchange<'_> {
         };
         let mut answered = false;
         for message in messages {
-            answered |= matches!(message.kind(), Kind::Response { .. }) && matches!(self.ask, Ask::Post(_));
+            answered |= self.is_answered_by(&message);
             self.events.send(Event::Server(self.id, message)).await;
         }
         answered
+    }
+
+    /// Tells whether a message is the answer to the request of this exchange, as far as the ids tell.
+    fn is_answered_by(&self, message: &Message) -> bool {
+        let Ask::Post(asked) = &self.outgoing.ask else { return false };
+        match (asked.kind(), message.kind()) {
+            (Kind::Request { id, .. }, Kind::Response { id: answered, .. }) => {
+                answered.as_ref().is_none_or(|answered| answered.is_same_value(id))
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes every secret out of the words about a failure: they may repeat what a server echoed, be it in a body, an
+    /// address or a media type.
+    fn scrubbed(&self, ending: Ending) -> Ending {
+        let scrub = |text: &str| {
+            let text = self.inner.credentials.scrub(text);
+            match &self.outgoing.facts.session {
+                Some(session) => text.replace(session.reveal(), &session.to_string()),
+                None => text,
+            }
+        };
+        let scrub =
+            |why: Why| Why { sentence: scrub(&why.sentence), body: why.body.as_deref().map(scrub), ..why };
+        match ending {
+            Ending::Complete | Ending::Accepted(_) => ending,
+            Ending::Cut(why) => Ending::Cut(scrub(why)),
+            Ending::Lost { written, why } => Ending::Lost { written, why: scrub(why) },
+            Ending::Refused(refusal) => Ending::Refused(Refusal { why: scrub(refusal.why), ..refusal }),
+        }
     }
 
     /// Reads what came with a status that is no success.
@@ -332,7 +369,7 @@ impl Exchange<'_> {
             Line::One(message) if matches!(message.kind(), Kind::Response { .. }) => Some(message),
             Line::One(_) | Line::Batch(_) | Line::Invalid(_) => None,
         };
-        let text = self.inner.credentials.scrub(&String::from_utf8_lossy(&body));
+        let text = String::from_utf8_lossy(&body);
         let facts = Refused {
             status: status.as_u16(),
             location: location.as_ref(),
@@ -346,7 +383,7 @@ impl Exchange<'_> {
     }
 
     async fn excerpt(&self, response: reqwest::Response) -> String {
-        self.inner.credentials.scrub(&String::from_utf8_lossy(&bounded(response, REFUSAL_PATIENCE).await))
+        String::from_utf8_lossy(&bounded(response, REFUSAL_PATIENCE).await).into_owned()
     }
 }
 
