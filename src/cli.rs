@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Parser};
 
 const EXAMPLES: &str = r#"Examples:
@@ -20,7 +20,7 @@ const EXAMPLES: &str = r#"Examples:
 Exit codes: 0 the conversation ended; 2 options or configuration cannot work."#;
 
 /// The options as they were typed.
-#[derive(Clone, Debug, Default, Parser)]
+#[derive(Clone, Default, Parser)]
 #[command(
     name = "mcp-tether",
     version,
@@ -77,7 +77,6 @@ pub struct Options {
 }
 
 /// What the arguments ask for.
-#[derive(Debug)]
 pub enum Typed {
     /// To run with these options.
     Options(Box<Options>),
@@ -139,17 +138,47 @@ fn join_split_headers(arguments: Vec<OsString>) -> Vec<OsString> {
     joined
 }
 
-/// Says what clap found in one sentence and one advice.
+/// Says what clap found, in words of our own: clap's quote what was typed, which may be a secret.
 fn usage_error(error: &clap::Error) -> UsageError {
-    let context = |kind| error.get(kind).map(ToString::to_string);
-    let text = error.render().to_string();
-    let first_line = text.lines().next().unwrap_or_default();
-    let sentence = first_line.strip_prefix("error: ").unwrap_or(first_line).to_owned();
-    let advice = match (error.kind(), context(ContextKind::SuggestedArg)) {
-        (ErrorKind::UnknownArgument, Some(nearest)) => format!("did you mean {nearest}?"),
-        _ => "see mcp-tether --help".to_owned(),
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(named(text)),
+        Some(ContextValue::Strings(texts)) => texts.first().map(|text| named(text)),
+        _ => None,
+    };
+    let option = context(ContextKind::InvalidArg).unwrap_or_else(|| "an argument".to_owned());
+    let see_help = "see mcp-tether --help".to_owned();
+    let (sentence, advice) = match error.kind() {
+        ErrorKind::UnknownArgument => {
+            let nearest =
+                context(ContextKind::SuggestedArg).map(|nearest| format!("did you mean {nearest}?"));
+            (format!("there is no option {option}"), nearest.unwrap_or(see_help))
+        }
+        ErrorKind::InvalidValue if error.get(ContextKind::InvalidValue).is_some_and(is_empty) => {
+            (format!("the option {option} wants a value"), see_help)
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            (format!("the value of {option} is not one that it takes"), see_help)
+        }
+        ErrorKind::TooManyValues | ErrorKind::WrongNumberOfValues => {
+            (format!("the option {option} takes no value, or not that many"), see_help)
+        }
+        ErrorKind::ArgumentConflict => {
+            let other = context(ContextKind::PriorArg).unwrap_or_else(|| "another option".to_owned());
+            (format!("{option} cannot be used with {other}"), "leave one of them out".to_owned())
+        }
+        ErrorKind::InvalidUtf8 => ("an argument is not Unicode".to_owned(), see_help),
+        kind => (kind.as_str().unwrap_or("the arguments cannot be understood").to_owned(), see_help),
     };
     UsageError { sentence, advice }
+}
+
+fn is_empty(value: &ContextValue) -> bool {
+    matches!(value, ContextValue::String(text) if text.is_empty())
+}
+
+/// The name of an option, without what may have been typed along with it.
+fn named(text: &str) -> String {
+    text.split(['=', ':', ' ', '\t']).next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -161,6 +190,13 @@ mod tests {
         match parse(arguments).unwrap_or_else(|error| panic!("{error}")) {
             Typed::Options(options) => *options,
             Typed::Print(text) => panic!("printed {text}"),
+        }
+    }
+
+    fn refused(arguments: &[&str]) -> (String, String) {
+        match parse(["mcp-tether"].iter().chain(arguments).map(OsString::from)) {
+            Err(error) => (error.sentence, error.advice),
+            Ok(_) => panic!("{arguments:?} was understood"),
         }
     }
 
@@ -187,13 +223,34 @@ mod tests {
 
     #[test]
     fn an_unknown_option_suggests_the_nearest_one() {
-        let arguments = ["mcp-tether", "--headers", "X: marked", "https://h"].map(OsString::from);
-        let error = parse(arguments).expect_err("unknown");
-        assert_eq!(error.advice, "did you mean --header?");
-        assert!(error.sentence.contains("--headers") && !error.sentence.contains("marked"), "{error}");
-        let arguments = ["mcp-tether", "--headr=X: marked", "https://h"].map(OsString::from);
-        let error = parse(arguments).expect_err("unknown");
-        assert!(!error.sentence.contains("marked"), "{error}");
+        assert_eq!(
+            refused(&["--headers", "X: y", "https://h"]),
+            ("there is no option --headers".to_owned(), "did you mean --header?".to_owned())
+        );
+    }
+
+    #[test]
+    fn what_was_typed_is_not_repeated() {
+        for (arguments, expected) in [
+            (&["--headr=X: marked", "https://h"][..], "there is no option --headr"),
+            (&["--header X-API-Key: marked", "https://h"], "there is no option --header"),
+            (&["--X-API-Key: marked", "https://h"], "there is no option --X-API-Key"),
+            (&["--silent=marked", "https://h"], "the option --silent takes no value, or not that many"),
+            (
+                &["--connect-timeout", "marked", "https://h"],
+                "the value of --connect-timeout is not one that it takes",
+            ),
+            (
+                &["--connect-timeout", "0", "https://h"],
+                "the value of --connect-timeout is not one that it takes",
+            ),
+            (&["https://h", "--header-file"], "the option --header-file wants a value"),
+            (&["-v", "--silent", "https://h"], "--verbose... cannot be used with --silent"),
+        ] {
+            let (sentence, advice) = refused(arguments);
+            assert_eq!(sentence, expected, "{arguments:?}");
+            assert!(!advice.contains("marked"));
+        }
     }
 
     #[test]

@@ -153,11 +153,22 @@ fn access(url: &Url, facts: &Refused<'_>) -> Why {
             "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET in the environment of this program",
         ),
         Some(id) => (
-            format!("Cloudflare Access before {place} did not let the service token {id} through ({status})"),
+            format!(
+                "Cloudflare Access before {place} did not let the service token {} through ({status})",
+                short(id)
+            ),
             "check id and secret, that the token has not expired, and that a policy of the application with the action Service Auth (not Allow) includes it",
         ),
     };
     Why::new(Failure::Access, sentence, advice).with_status(status)
+}
+
+/// Enough of a client id to find the token by; of anything else nothing, for it may be a secret in the wrong place.
+fn short(id: &str) -> String {
+    match id.split_once(".access") {
+        Some((name, _)) => format!("{}….access", name.chars().take(8).collect::<String>()),
+        None => "(whose id is none)".to_owned(),
+    }
 }
 
 /// What a body says, in one line: the title of a page, or the beginning of a text.
@@ -269,10 +280,10 @@ mod tests {
                 Refused {
                     status: 302,
                     location: Some(&login),
-                    service_token: Some("1.access"),
+                    service_token: Some("0123456789.access"),
                     ..Refused::default()
                 },
-                "did not let the service token 1.access through",
+                "did not let the service token 01234567….access through",
             ),
             (Refused { status: 403, access_headers: true, ..Refused::default() }, "carried no service token"),
             (Refused { status: 403, ..Refused::default() }, "answered 403 Forbidden"),

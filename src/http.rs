@@ -14,9 +14,10 @@ use rustls::crypto::{
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use url::Url;
+use url::{Host, Url};
 
-use crate::config::is_loopback;
+/// How often a silent connection is asked whether the other side is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How long an idle connection is kept: less than the other side keeps it, so that it is not reused while it is being
 /// closed. Over http that is a bare server (Node: 5 s), over https something in front of it (load balancers: 60 s and
@@ -39,6 +40,7 @@ pub fn client(url: &Url, connect_timeout: Duration) -> Result<reqwest::Client, r
         .user_agent(concat!("mcp-tether/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .connect_timeout(connect_timeout)
+        .tcp_keepalive(KEEP_ALIVE)
         .pool_idle_timeout(pool_idle(url))
         .tls_backend_preconfigured(tls(roots));
     if is_loopback(url) {
@@ -122,6 +124,16 @@ impl ServerCertVerifier for LateRoots {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+/// Tells whether a URL leads to this machine, where nobody else listens.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

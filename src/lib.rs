@@ -19,3 +19,4 @@ pub mod http;
 pub mod diagnosis;
 pub mod log;
 pub mod report;
+pub mod secret;

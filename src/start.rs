@@ -8,7 +8,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use tokio::runtime::{Builder, Runtime};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::bridge::Reason;
 use crate::cli::{self, Options, Typed};
@@ -23,14 +23,16 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     hide_panic_messages();
     let environment = Environment::of_process();
     let portable = environment.get("MCP_TETHER_STDIO") == Some("threads");
-    match cli::parse(arguments) {
+    let code = match cli::parse(arguments) {
         Ok(Typed::Print(text)) => print(&text),
         Ok(Typed::Options(options)) => match set_up(&options, &environment) {
             Ok(remote) => serve(remote, portable).map_or(ExitCode::FAILURE, exit_code),
             Err(report) => refuse(&report, portable),
         },
         Err(error) => refuse(&Report::from(&error), portable),
-    }
+    };
+    log::finish();
+    code
 }
 
 fn set_up(options: &Options, environment: &Environment) -> Result<Streamable, Report> {
@@ -38,6 +40,9 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Streamable, Re
     let config = Config::resolve(options, environment).map_err(|error| Report::from(&error))?;
     for warning in &config.warnings {
         warn!("{warning}");
+    }
+    for remark in &config.remarks {
+        info!("{remark}");
     }
     let client = http::client(&config.url, config.connect_timeout).map_err(Report::setup)?;
     Ok(Streamable::new(config.url, client, config.credentials))

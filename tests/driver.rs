@@ -337,6 +337,44 @@ async fn a_failure_is_answered_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_after_its_last_word_gets_everything() {
+    const SIZE: usize = 100_000;
+    let mut session = Session::with_buffer(1024, |exchange, outgoing, events| {
+        Box::pin(async move {
+            let id = id(&outgoing).expect("a request");
+            events.send(Event::Server(exchange, response(&id, &"x".repeat(SIZE)))).await;
+            events.send(Event::Ended(exchange, Ending::Complete)).await;
+        })
+    });
+    session.write(r#"{"id":1,"method":"a"}"#).await;
+    session.input.shutdown().await.expect("closed");
+    let (mut all, mut some) = (Vec::new(), [0; 1024]);
+    loop {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        match session.output.get_mut().read(&mut some).await.expect("readable") {
+            0 => break,
+            read => all.extend_from_slice(&some[..read]),
+        }
+    }
+    assert!(all.len() > SIZE && all.ends_with(b"}\n"), "{} bytes", all.len());
+    assert_eq!(session.ended().await, Reason::ClientClosed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stands_still_after_its_last_word_is_not_waited_for() {
+    let mut session = Session::with_buffer(1024, |exchange, outgoing, events| {
+        Box::pin(async move {
+            let id = id(&outgoing).expect("a request");
+            events.send(Event::Server(exchange, response(&id, &"x".repeat(10_000)))).await;
+            events.send(Event::Ended(exchange, Ending::Complete)).await;
+        })
+    });
+    session.write(r#"{"id":1,"method":"a"}"#).await;
+    session.input.shutdown().await.expect("closed");
+    assert_eq!(session.ended().await, Reason::ClientClosed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_written_after_the_last_line() {
     let mut session = Session::start(answering(Duration::ZERO));
     session.write(r#"{"id":1,"method":"a"}"#).await;

@@ -3,8 +3,8 @@
 //! Every wait has a limit, and what the program printed is looked through for the secret it was given. Deliberately
 //! not here: what the answers should be.
 
+use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 /// Nothing here takes this long unless something hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What to start, and the argument that comes before the URL.
-pub(crate) struct Program {
-    pub(crate) path: PathBuf,
-    pub(crate) argument: Option<&'static str>,
-}
+/// What came of it, or a sentence about what did not.
+type Outcome<T> = Result<T, String>;
 
 /// A running program; it is killed when this is dropped early.
 pub(crate) struct Client {
@@ -28,16 +25,16 @@ pub(crate) struct Client {
     stdout: Lines<BufReader<ChildStdout>>,
     /// Everything that came on stdout.
     heard: String,
-    last_id: u32,
+    id: u32,
     /// When the program was started, until something was measured from there.
     started: Option<Instant>,
 }
 
 impl Client {
-    /// Starts the program with this service token, and with nothing else that is set here.
-    pub(crate) fn start(program: &Program, url: &str, token: Option<(&str, &str)>) -> Result<Client, String> {
-        let mut command = Command::new(&program.path);
-        command.args(program.argument).arg(url).env_clear();
+    /// Starts the program – a path and arguments – with this service token, and with nothing else that is set here.
+    pub(crate) fn start(program: &[OsString], url: &str, token: Option<(&str, &str)>) -> Outcome<Client> {
+        let mut command = Command::new(&program[0]);
+        command.args(&program[1..]).arg(url).env_clear();
         // Windows cannot open a socket without the second.
         command.envs(["PATH", "SystemRoot"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         if let Some((id, secret)) = token {
@@ -45,16 +42,15 @@ impl Client {
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let started = Some(now());
-        let spawned = command.spawn();
         let mut child =
-            spawned.map_err(|error| format!("{} cannot be started: {error}", program.path.display()))?;
+            command.spawn().map_err(|error| format!("{:?} does not start: {error}", program[0]))?;
         let stdin = child.stdin.take().expect("it is piped");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        Ok(Client { child, stdin, stdout, heard: String::new(), last_id: 0, started })
+        Ok(Client { child, stdin, stdout, heard: String::new(), id: 0, started })
     }
 
     /// Writes a line.
-    pub(crate) async fn send(&mut self, line: &str) -> Result<(), String> {
+    pub(crate) async fn send(&mut self, line: &str) -> Outcome<()> {
         let line = format!("{line}\n");
         in_time("the proxy's stdin", self.stdin.write_all(line.as_bytes())).await
     }
@@ -66,9 +62,9 @@ impl Client {
         method: &str,
         params: &str,
         mut told: impl FnMut(&str, Option<Duration>, &str),
-    ) -> Result<(Value, Duration), String> {
-        self.last_id += 1;
-        let id = self.last_id;
+    ) -> Outcome<(Value, Duration)> {
+        self.id += 1;
+        let id = self.id;
         let request = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
         told("→", None, &request);
         let since = self.started.take().unwrap_or_else(now);
@@ -88,7 +84,7 @@ impl Client {
     }
 
     /// Closes stdin and sees to it that the program ends well, says no more and has nowhere printed this secret.
-    pub(crate) async fn leave(self, secret: &str) -> Result<(), String> {
+    pub(crate) async fn leave(self, secret: &str) -> Outcome<()> {
         let Client { mut child, stdin, stdout, heard, .. } = self;
         drop(stdin);
         let (mut rest, mut stderr) = (String::new(), String::new());
@@ -103,12 +99,12 @@ impl Client {
         }
         match status.success() && rest.is_empty() {
             true => Ok(()),
-            false => Err(format!("the proxy ended with {status}, the last words {rest:?}, and {stderr}")),
+            false => Err(format!("the proxy ended with {status}, saying {rest:?}, {stderr}")),
         }
     }
 }
 
-async fn in_time<T>(what: &str, wait: impl Future<Output = io::Result<T>>) -> Result<T, String> {
+async fn in_time<T>(what: &str, wait: impl Future<Output = io::Result<T>>) -> Outcome<T> {
     match tokio::time::timeout(PATIENCE, wait).await {
         Ok(done) => done.map_err(|error| format!("{what}: {error}")),
         Err(_) => Err(format!("{what}: nothing for {} seconds", PATIENCE.as_secs())),

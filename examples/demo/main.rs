@@ -11,12 +11,12 @@ mod client;
 mod edge;
 mod page;
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use client::{Client, PATIENCE, Program};
+use client::{Client, PATIENCE};
 use edge::{Access, Config, Edge, Mode, Policy};
 use page::{Page, masked, milliseconds};
 use serde_json::Value;
@@ -33,7 +33,7 @@ const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialize
 struct Options {
     /// The mcp-tether to show, instead of the one inside this program
     #[arg(long, value_name = "PATH")]
-    binary: Option<PathBuf>,
+    binary: Option<OsString>,
 }
 
 fn main() -> ExitCode {
@@ -53,11 +53,11 @@ fn main() -> ExitCode {
 fn run(options: Options) -> Result<(), String> {
     let itself = || std::env::current_exe().map_err(|error| format!("where is this program? {error}"));
     let program = match options.binary {
-        Some(path) => Program { path, argument: None },
-        None => Program { path: itself()?, argument: Some(AS_PROXY) },
+        Some(path) => vec![path],
+        None => vec![itself()?.into(), AS_PROXY.into()],
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let page = Page::of_stdout();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| format!("no event loop: {error}"))?.block_on(async {
         let edge = start_edge(Config::default())?;
         conversation(page, &program, &edge).await?;
@@ -81,12 +81,12 @@ fn start_edge(config: Config) -> Result<Edge, String> {
 }
 
 /// One conversation in which everything works.
-async fn conversation(page: Page, program: &Program, edge: &Edge) -> Result<(), String> {
+async fn conversation(page: Page, program: &[OsString], edge: &Edge) -> Result<(), String> {
     let (url, token) = (edge.mcp_url(), edge.token());
     page.heading("The command; the server is a stand-in for Cloudflare Access on this machine");
-    println!("CF_ACCESS_CLIENT_ID={} \\", token.id);
-    println!("CF_ACCESS_CLIENT_SECRET={} \\", masked(&token.secret));
-    println!("mcp-tether {url}");
+    println!("  CF_ACCESS_CLIENT_ID={} \\", token.id);
+    println!("  CF_ACCESS_CLIENT_SECRET={} \\", masked(&token.secret));
+    println!("  mcp-tether {url}");
 
     page.heading("The conversation, as a client has it on stdin and stdout");
     let mut client = Client::start(program, &url, Some((&token.id, &token.secret)))?;
@@ -107,7 +107,7 @@ async fn conversation(page: Page, program: &Program, edge: &Edge) -> Result<(), 
         if answer.get("result").is_none() || !answer.to_string().contains(expected) {
             return Err(format!("expected {expected} in {answer}"));
         }
-        times.push(after);
+        times.push(milliseconds(after));
         if method == "initialize" {
             page.message("→", None, INITIALIZED);
             client.send(INITIALIZED).await?;
@@ -117,11 +117,8 @@ async fn conversation(page: Page, program: &Program, edge: &Edge) -> Result<(), 
     if progress != 3 {
         return Err(format!("{progress} notifications of progress instead of 3"));
     }
-    let (first, whoami) = (milliseconds(times[0]), milliseconds(times[3]));
     let build = if cfg!(debug_assertions) { " (a debug build)" } else { "" };
-    println!(
-        "\n  First answer {first} after the start of the process; whoami took {whoami}{build}"
-    ));
+    println!("\n  First answer {} after the start of the process, whoami in {}{build}", times[0], times[3]);
     Ok(())
 }
 
@@ -130,46 +127,39 @@ fn wire(page: Page, edge: &Edge) -> Result<(), String> {
     let (seen, token) = (edge.requests(), edge.token());
     page.heading("On the wire: the last call, as Access saw it");
     let call = seen.iter().rfind(|seen| seen.method == "POST").ok_or("no call was seen")?;
-    println!("{} {} → {}", call.method, call.path, call.status);
+    println!("  {} {} → {}", call.method, call.path, call.status);
     for (name, value) in &call.headers {
         let is_secret = ["cf-access-client-secret", "mcp-session-id"].contains(&name.as_str());
-        let value = if is_secret { masked(value) } else { value.clone() };
-        println!("  {name:<24} {value}");
+        println!("    {name:<24} {}", if is_secret { masked(value) } else { value.clone() });
     }
-    let mut statuses = Vec::new();
     for request in &seen {
         let has_once = |name: &str, value: &String| {
-            let mut values = request.headers.iter().filter(|header| header.0 == name);
-            values.next().is_some_and(|first| first.1 == *value) && values.next().is_none()
+            request.headers.iter().filter(|header| header.0 == name).map(|header| &header.1).eq([value])
         };
-        let is_decorated =
+        let token_went_along =
             has_once("cf-access-client-id", &token.id) && has_once("cf-access-client-secret", &token.secret);
-        if !is_decorated || (request.method == "POST" && !(200..300).contains(&request.status)) {
+        if !token_went_along || (request.method == "POST" && !(200..300).contains(&request.status)) {
             return Err(format!("an unexpected request: {request}"));
         }
-        statuses.push(format!("{} {}", request.method, request.status));
     }
-    println!("\n  All {} requests carried the token, each half once:", seen.len();
-    println!("  {}", statuses.join(", ");
+    let all: Vec<_> = seen.iter().map(|request| format!("{} {}", request.method, request.status)).collect();
+    println!("\n  All {} requests carried the token, each half once:\n  {}", seen.len(), all.join(", "));
     Ok(())
 }
 
 /// Three ways to get it wrong, each met by a client of its own.
-async fn failures(page: Page, program: &Program, edge: &Edge) -> Result<(), String> {
+async fn failures(page: Page, program: &[OsString], edge: &Edge) -> Result<(), String> {
     page.heading("When it does not work, the client reads why");
     let access = Access { mode: Mode::Legacy, policies: vec![Policy::ServiceAuthOther] };
-    let without_policy = start_edge(Config { access: Some(access), ..Config::default() })?;
-    let (token, other) = (edge.token(), without_policy.token());
+    let excluding = start_edge(Config { access: Some(access), ..Config::default() })?;
+    let (token, excluded) = (edge.token(), excluding.token());
     let wrong = token.secret.replacen("cfast_", "cfast_x", 1);
+    let (wrong, excluded) = ((&*token.id, &*wrong), (&*excluded.id, &*excluded.secret));
+    let refused = "did not let the service token";
     for (title, edge, pair, expected) in [
         ("1. no credentials", edge, None, "carried no service token"),
-        ("2. a wrong secret", edge, Some((&*token.id, &*wrong)), "did not let the service token"),
-        (
-            "3. a token that no policy of the application includes",
-            &without_policy,
-            Some((&*other.id, &*other.secret)),
-            "did not let the service token",
-        ),
+        ("2. a wrong secret", edge, Some(wrong), refused),
+        ("3. a token that no policy of the application includes", &excluding, Some(excluded), refused),
     ] {
         let mut client = Client::start(program, &edge.mcp_url(), pair)?;
         let (answer, _) = client.ask("initialize", INITIALIZE, |_, _, _| {}).await?;
@@ -178,7 +168,7 @@ async fn failures(page: Page, program: &Program, edge: &Edge) -> Result<(), Stri
         if !sentence.contains(expected) || advice.is_empty() || part("/error/data/source") != "mcp-tether" {
             return Err(format!("{title}: an unexpected answer: {answer}"));
         }
-        page.text(title);
+        println!("  {title}");
         page.labelled("error", sentence);
         page.labelled("advice", &format!("{advice}\n"));
         client.leave(pair.map_or(&token.secret, |(_, secret)| secret)).await?;

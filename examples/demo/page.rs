@@ -19,8 +19,8 @@ impl Page {
     /// With colours on a terminal that understands them, unless `NO_COLOR` is set.
     pub(crate) fn of_stdout() -> Page {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let understood = !cfg!(windows) || is_set("WT_SESSION");
-        Page { coloured: std::io::stdout().is_terminal() && understood && !is_set("NO_COLOR") }
+        let is_understood = std::io::stdout().is_terminal() && (!cfg!(windows) || is_set("WT_SESSION"));
+        Page { coloured: is_understood && !is_set("NO_COLOR") }
     }
 
     pub(crate) fn heading(self, text: &str) {

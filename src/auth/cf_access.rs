@@ -7,7 +7,7 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 
 use super::headers::sensitive;
-use crate::config::secret::Secret;
+use crate::secret::Secret;
 
 /// The header that names the token.
 pub const CLIENT_ID: HeaderName = HeaderName::from_static("cf-access-client-id");

@@ -2,7 +2,7 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 
-use crate::config::secret::Secret;
+use crate::secret::Secret;
 
 /// Written headers, ready to be added to requests. The last one of a name counts.
 #[derive(Clone, Default)]

@@ -82,7 +82,7 @@ impl Scheme {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::secret::Secret;
+    use crate::secret::Secret;
 
     fn credentials() -> Credentials {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");

@@ -5,8 +5,8 @@ use url::Url;
 use super::Environment;
 use super::error::{Error, Problem};
 use super::header::{Header, check, proper};
-use super::secret::Secret;
 use crate::auth::cf_access::{CLIENT_ID, CLIENT_SECRET, ServiceToken, are_swapped};
+use crate::secret::Secret;
 
 /// The names under which people keep the token: the usual one, wrangler's, cloudflared's. The first complete pair counts.
 const PAIRS: [[&str; 2]; 3] = [
@@ -16,7 +16,7 @@ const PAIRS: [[&str; 2]; 3] = [
 ];
 
 /// The variable that limits the token to some hosts.
-const HOSTS: &str = "CF_ACCESS_HOSTS";
+pub(super) const HOSTS: &str = "CF_ACCESS_HOSTS";
 
 /// One half of the token, and what to call it in an error.
 struct Half {
@@ -29,12 +29,20 @@ pub(super) fn is_meant_for(url: &Url, environment: &Environment) -> bool {
     let host = url.host_str().unwrap_or_default();
     let Some(hosts) = set(environment, HOSTS) else { return true };
     hosts.split(',').map(|entry| entry.trim().to_ascii_lowercase()).any(|entry| {
-        match entry.strip_prefix("*.") {
+        // People write what they have at hand: a URL, or a host with its port.
+        let entry = entry.split_once("://").map_or(entry.as_str(), |(_, rest)| rest);
+        let entry = entry.split('/').next().unwrap_or_default();
+        let (entry, port) = match entry.rsplit_once(':').map(|(name, port)| (name, port.parse::<u16>())) {
+            Some((name, Ok(port))) => (name, Some(port)),
+            Some((_, Err(_))) | None => (entry, None),
+        };
+        let is_host = match entry.strip_prefix("*.") {
             Some(domain) => {
                 host.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
             }
             None => host == entry,
-        }
+        };
+        is_host && (port.is_none() || port == url.port_or_known_default())
     })
 }
 
@@ -74,6 +82,9 @@ pub(super) fn find(
     };
     if are_swapped(id.value.reveal(), secret.value.reveal()) {
         return Err(Error::Swapped { secret: secret.what });
+    }
+    if id.value == secret.value {
+        return Err(Error::Same { id: id.what, secret: secret.what });
     }
     for half in [&id, &secret] {
         if let Some(at) = half.value.reveal().find([' ', '\t']) {

@@ -1,7 +1,5 @@
 //! What can be wrong with a configuration, and what to do about it. Values are never quoted, names always.
 
-use std::path::PathBuf;
-
 use super::expand;
 
 /// A configuration that cannot work.
@@ -32,10 +30,10 @@ pub enum Error {
         host: String,
     },
     /// A header file cannot be read.
-    #[error("the header file {} cannot be read: {reason}", path.display())]
+    #[error("the header file {path} cannot be read: {reason}")]
     HeaderFile {
-        /// The file.
-        path: PathBuf,
+        /// The file; not quoted where it looks like a header in the place of a path.
+        path: String,
         /// The system's reason.
         reason: std::io::Error,
     },
@@ -66,6 +64,14 @@ pub enum Error {
         present: String,
         /// What the other half would be called.
         missing: String,
+    },
+    /// One value was put into both places.
+    #[error("{id} and {secret} hold the same value")]
+    Same {
+        /// Where the id was found.
+        id: String,
+        /// Where the secret was found.
+        secret: String,
     },
     /// The halves of the service token stand in each other's place.
     #[error("client id and client secret look swapped: {secret} holds an id (it has \".access\" in it)")]
@@ -125,6 +131,7 @@ impl Error {
             Error::HalfPair { missing, .. } => format!(
                 "set {missing} as well, in the \"env\" of this server's entry where the client passes no environment on; or use --no-access"
             ),
+            Error::Same { .. } => "copy the client id and the client secret of the token once more".to_owned(),
             Error::Swapped { .. } => "exchange the two values".to_owned(),
         }
     }

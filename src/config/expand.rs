@@ -35,7 +35,7 @@ pub fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Str
             None => (&inside[..end], None),
         };
         if !is_name(name) {
-            return Err(Error::NoName(name.to_owned()));
+            return Err(Error::NoName(beginning(name)));
         }
         match lookup(name).filter(|value| !value.is_empty()).as_deref().or(default) {
             Some(value) => expanded.push_str(value),
@@ -45,6 +45,16 @@ pub fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Str
     }
     expanded.push_str(rest);
     Ok(expanded)
+}
+
+/// What can be told of something that is no name: its beginning, as long as that could be one. The rest may be a value.
+fn beginning(name: &str) -> String {
+    let length =
+        name.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_' || letter == '.'));
+    match length {
+        Some(length) => format!("{}…", &name[..length]),
+        None => name.to_owned(),
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -78,7 +88,9 @@ mod tests {
             ("${EMPTY}", Err(Error::Unset("EMPTY".into()))),
             ("a ${KEY", Err(Error::Unclosed)),
             ("${user_config.key}", Err(Error::NoName("user_config.key".into()))),
-            ("${env:KEY}", Err(Error::NoName("env:KEY".into()))),
+            ("${env:KEY}", Err(Error::NoName("env…".into()))),
+            ("${KEY:=value}", Err(Error::NoName("KEY…".into()))),
+            ("${sec-ret}", Err(Error::NoName("sec…".into()))),
             ("${}", Err(Error::NoName(String::new()))),
         ] {
             assert_eq!(expand(text, lookup), expected.map(str::to_owned), "{text}");

@@ -7,7 +7,7 @@ use http::header::{self, HeaderName};
 use super::Environment;
 use super::error::{Error, Problem};
 use super::expand::expand;
-use super::secret::Secret;
+use crate::secret::Secret;
 
 /// A header that the person wrote.
 pub(super) struct Header {
@@ -39,6 +39,12 @@ impl Place {
 }
 
 impl Header {
+    /// Tells whether this is the whole service token in one header, which never goes together with the pair
+    /// (an application that reads tokens from one header, Access's `read_service_tokens_from_header`).
+    pub(super) fn is_single_header_token(&self) -> bool {
+        self.value.reveal().to_ascii_lowercase().contains("\"cf-access-client-id\"")
+    }
+
     /// Says that the value cannot be sent.
     pub(super) fn refused(&self, problem: Problem) -> Error {
         Error::Value { what: self.place.describe(Some(&self.name)), problem }
@@ -62,14 +68,23 @@ pub(super) fn parse(text: &str, place: Place, environment: &Environment) -> Resu
 
 /// Reads a header file.
 pub(super) fn read_file(path: &Path, environment: &Environment) -> Result<Vec<Header>, Error> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|reason| Error::HeaderFile { path: path.to_owned(), reason })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|reason| Error::HeaderFile { path: quotable(path), reason })?;
     let lines = text.strip_prefix('\u{feff}').unwrap_or(&text).lines().enumerate();
     lines
         .map(|(index, line)| (index + 1, line.trim()))
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         .map(|(number, line)| parse(line, Place::File(path.display().to_string(), number), environment))
         .collect()
+}
+
+/// A path as it may be told: a header that was written in its place may hold a secret.
+fn quotable(path: &Path) -> String {
+    let path = path.display().to_string();
+    match path.contains(": ") {
+        true => "(what was given looks like a header)".to_owned(),
+        false => path,
+    }
 }
 
 /// Headers that the protocol itself sets are left out: configurations copied from elsewhere often have them.
@@ -111,6 +126,12 @@ pub(super) fn check(text: &str, strict: bool) -> Result<String, Problem> {
     }
     match strict {
         true if value.starts_with(['"', '\'', '`']) => Err(Problem::Quoted),
+        true if ["bearer", "basic", "token"].contains(&value.to_ascii_lowercase().as_str()) => {
+            Err(Problem::Empty)
+        }
+        true if ["bearer", "basic", "token"].contains(&value.to_ascii_lowercase().as_str()) => {
+            Err(Problem::Empty)
+        }
         true if has_pasted_name(value) => Err(Problem::NamePasted),
         true if is_placeholder(value) => Err(Problem::Placeholder),
         _ => Ok(value.to_owned()),
@@ -146,21 +167,12 @@ fn has_pasted_name(value: &str) -> bool {
 fn is_placeholder(value: &str) -> bool {
     // What follows a scheme such as "Bearer" is the value proper.
     let value = value.rsplit(' ').next().unwrap_or(value).to_ascii_lowercase();
-    let is_instruction = |part: &str| value.contains(part);
+    let begins = |start: &str| value.starts_with(start);
+    let starts =
+        ["your-", "your_", "changeme", "change-me", "change_me", "placeholder", "replace-", "replace_"];
     (value.starts_with('<') && value.ends_with('>'))
-        || [
-            "your-",
-            "your_",
-            "changeme",
-            "change-me",
-            "change_me",
-            "placeholder",
-            "replace-",
-            "replace_",
-            "...",
-        ]
-        .into_iter()
-        .any(is_instruction)
+        || starts.into_iter().any(begins)
+        || value.ends_with("...")
         || value.ends_with("-here")
         || value.ends_with("_here")
         || (value.len() >= 3 && value.chars().all(|letter| letter == 'x' || letter == '*'))

@@ -8,18 +8,18 @@ mod access;
 mod error;
 pub mod expand;
 mod header;
-pub mod secret;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use url::{Host, Url};
+use url::Url;
 
 pub use error::{Error, Problem};
 
 use crate::auth::{Credentials, Scheme, WrittenHeaders};
 use crate::cli::Options;
+use crate::http::is_loopback;
 
 /// The environment variables of the process, as a value.
 #[derive(Clone, Default)]
@@ -62,6 +62,8 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// What works but is not as it should be, each a sentence for the log.
     pub warnings: Vec<String>,
+    /// What is as asked for, but may surprise, each a sentence for the log.
+    pub remarks: Vec<String>,
 }
 
 impl Config {
@@ -90,7 +92,13 @@ impl Config {
                 .push("the URL is not encrypted (http): anybody on the way can read the headers".to_owned());
         }
 
-        let use_pair = !options.no_access && access::is_meant_for(&url, environment);
+        let mut remarks = Vec::new();
+        let is_meant = access::is_meant_for(&url, environment);
+        if !is_meant {
+            remarks.push(format!("{} does not name this host: a service token is not sent", access::HOSTS));
+        }
+        let use_pair =
+            !options.no_access && is_meant && !headers.iter().any(header::Header::is_single_header_token);
         let pair = access::find(&mut headers, use_pair.then_some(environment), is_private, &mut warnings)?;
         let mut written = WrittenHeaders::default();
         for header in &headers {
@@ -107,24 +115,19 @@ impl Config {
             url,
             connect_timeout: Duration::from_secs(options.connect_timeout),
             warnings,
+            remarks,
         })
-    }
-}
-
-/// Tells whether a URL leads to this machine, where nobody else listens.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 
 /// Finds the one URL among the arguments that are no options. None of them is quoted in an error unless it is a URL:
 /// it may be the rest of a header that lost its quotes.
 fn endpoint(positional: &[String]) -> Result<Url, Error> {
-    let is_url = |text: &str| text.starts_with("https://") || text.starts_with("http://");
+    let is_url = |text: &str| {
+        ["https://", "http://"]
+            .iter()
+            .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+    };
     let text = match positional {
         [] => return Err(Error::NoUrl),
         [text] if is_url(text) => text,

@@ -81,6 +81,9 @@ fn the_pair_stays_at_home_where_it_is_not_wanted() {
         ("*.mcp.example.com", 0),
         ("*ample.com", 0),
         ("", 2),
+        ("https://mcp.example.com/mcp", 2),
+        ("mcp.example.com:443", 2),
+        ("mcp.example.com:8443", 0),
     ] {
         let config = resolve(URL, &[], &hosts(hosts_value)).expect("ok");
         assert_eq!(sent(&config).len(), expected, "{hosts_value}");
@@ -197,6 +200,12 @@ fn what_cannot_be_right_is_found_and_named_without_a_value() {
         (&["X-Custom:"], &[], "the header X-Custom is empty"),
         (&["X-Custom ${marked}"], &[], "a --header is not of the form \"Name: value\""),
         (&["X Custom: marked"], &[], "the name of a --header holds characters that no header name may have"),
+        (
+            &[],
+            &[("CF_ACCESS_CLIENT_ID", "marked"), ("CF_ACCESS_CLIENT_SECRET", "marked")],
+            "CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET hold the same value",
+        ),
+        (&["Authorization: Bearer ${MISSING:-}"], &[], "the header Authorization is empty"),
     ] {
         let error = resolve(URL, headers, variables).expect_err(expected);
         assert_eq!(error.to_string(), expected);
@@ -224,6 +233,12 @@ fn headers_that_only_look_odd_are_sent_as_they_are() {
         ("authorization", "Basic dTpw=="),
     ]);
     assert_eq!(sent(&config), expected);
+}
+
+#[test]
+fn the_token_in_one_header_does_not_go_together_with_the_pair() {
+    let single = "Authorization: {\"cf-access-client-id\": \"a.access\", \"cf-access-client-secret\": \"b\"}";
+    assert_eq!(sent(&resolve(URL, &[single], &PAIR).expect("ok")).len(), 1);
 }
 
 #[test]

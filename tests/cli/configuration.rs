@@ -71,7 +71,7 @@ fn a_configuration_that_cannot_work_is_the_answer_to_everything() {
         (&["https://h/mcp"], &PAIR[..1], "CF_ACCESS_CLIENT_SECRET is not"),
         (&["http://example.com/mcp"], &[], "not encrypted"),
         (&["--headers", "X: y", "https://h/mcp"], &[], "--headers"),
-        (&["https://h/mcp", "--connect-timeout", "soon"], &[], "soon"),
+        (&["https://h/mcp", "--connect-timeout", "soon"], &[], "value of --connect-timeout"),
         (&[], &[], "URL of the server is missing"),
     ] {
         for stdin in Stdin::ALL {

@@ -98,6 +98,32 @@ fn a_server_that_is_away_at_the_start_is_tried_again() {
 }
 
 #[test]
+fn a_stderr_that_nobody_reads_stops_nothing() {
+    let server =
+        Server::start(|_, reply| reply.answer(500, &[("content-type", "text/plain")], &"x".repeat(300)));
+    let mut proxy = Proxy::start_unheard(&["-vvv", &server.url]);
+    for id in 0..2_000 {
+        assert!(proxy.ask(&format!(r#"{{"id":{id},"method":"a"}}"#)).contains("answered 500"), "{id}");
+    }
+    assert_eq!(proxy.finish().code, Some(0));
+}
+
+#[test]
+fn large_answers_after_the_last_word_arrive_whole() {
+    let server =
+        Server::start(|request, reply| reply.result(request, &format!("\"{}\"", "x".repeat(1_000_000))));
+    for stdin in Stdin::ALL {
+        let mut proxy = Proxy::start_with(*stdin, &[&server.url], &[]);
+        for id in 0..20 {
+            proxy.send(&format!(r#"{{"id":{id},"method":"a"}}"#));
+        }
+        let ended = proxy.finish();
+        assert_eq!((ended.code, ended.lines.len()), (Some(0), 20), "{stdin:?}");
+        assert!(ended.lines.iter().all(|line| line.len() > 1_000_000 && line.ends_with('}')), "{stdin:?}");
+    }
+}
+
+#[test]
 fn nothing_on_stdin_is_no_reason_to_stay() {
     for stdin in Stdin::ALL {
         let ended = Proxy::start_with(*stdin, &["http://127.0.0.1:9/mcp"], &[]).finish();

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use super::PATIENCE;
@@ -34,7 +34,9 @@ pub(crate) struct Proxy {
     child: Child,
     input: Option<Box<dyn Write>>,
     lines: Receiver<String>,
+    /// Reads stderr; waits for a word before it begins, where a test wants nobody to read.
     stderr: Option<JoinHandle<String>>,
+    read_stderr: Option<Sender<()>>,
 }
 
 /// How it ended.
@@ -54,6 +56,15 @@ impl Proxy {
 
     /// Starts it.
     pub(crate) fn start_with(stdin: Stdin, arguments: &[&str], environment: &[(&str, &str)]) -> Proxy {
+        Proxy::spawn(stdin, arguments, environment, true)
+    }
+
+    /// Starts it with a stderr that nobody reads before the end.
+    pub(crate) fn start_unheard(arguments: &[&str]) -> Proxy {
+        Proxy::spawn(Stdin::Pipes, arguments, &[], false)
+    }
+
+    fn spawn(stdin: Stdin, arguments: &[&str], environment: &[(&str, &str)], read_at_once: bool) -> Proxy {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
         command.args(arguments).env_clear().envs(environment.iter().copied()).stderr(Stdio::piped());
         // Windows resolves no name without it.
@@ -95,12 +106,17 @@ impl Proxy {
             }
         });
         let mut stderr = child.stderr.take().expect("piped");
+        let (read_stderr, wanted) = channel();
+        if read_at_once {
+            read_stderr.send(()).expect("listening");
+        }
         let stderr = std::thread::spawn(move || {
+            let _ = wanted.recv();
             let mut text = String::new();
             stderr.read_to_string(&mut text).expect("UTF-8");
             text
         });
-        Proxy { child, input: Some(input), lines, stderr: Some(stderr) }
+        Proxy { child, input: Some(input), lines, stderr: Some(stderr), read_stderr: Some(read_stderr) }
     }
 
     /// Writes bytes.
@@ -156,6 +172,7 @@ impl Proxy {
         let id = child.id();
         std::thread::spawn(move || sender.send(child.wait().expect("it was started").code()));
         let Ok(code) = ended.recv_timeout(PATIENCE) else { panic!("process {id} does not end") };
+        drop(self.read_stderr.take());
         let lines = self.lines.into_iter().collect();
         let stderr = self.stderr.take().expect("taken once").join().expect("UTF-8");
         drop(self.input);

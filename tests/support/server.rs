@@ -169,7 +169,7 @@ fn titles(requests: &[Request]) -> Vec<String> {
     requests.iter().map(|request| request.title().to_owned()).collect()
 }
 
-fn converse(stream: TcpStream, handler: &(dyn Fn(&Request, &mut Reply)), seen: &Requests) {
+fn converse(stream: TcpStream, handler: &dyn Fn(&Request, &mut Reply), seen: &Requests) {
     let mut input = BufReader::new(stream.try_clone().expect("a second handle"));
     let mut reply = Reply { stream, keep: true };
     while reply.keep
