@@ -169,6 +169,11 @@ pub fn transport_error(error: &reqwest::Error) -> TransportError {
         if error.is_connect() && cause.to_string() == "dns error" {
             return TransportError::Dns;
         }
+        let hung_up = |io: &std::io::Error| io.kind() == std::io::ErrorKind::UnexpectedEof;
+        if error.is_connect() && cause.downcast_ref().is_some_and(hung_up) {
+            // Without TLS there is nothing to hang up in before the connection is made.
+            return TransportError::Tls("the other side hung up during the handshake".to_owned());
+        }
         innermost = cause;
     }
     let refused = |io: &std::io::Error| io.kind() == std::io::ErrorKind::ConnectionRefused;

@@ -171,7 +171,10 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
             Reason::Stopped(Cause::Signal) => (LAST_WORDS_STOPPED, false),
             Reason::Stopped(Cause::OutputClosed) => return,
         };
-        while output_open {
+        if !output_open {
+            return;
+        }
+        loop {
             let before = self.writer.pending();
             let in_time = tokio::time::timeout(patience, self.writer.flush()).await.is_ok();
             if in_time || !may_go_on || self.writer.pending() == before {

@@ -1,6 +1,7 @@
 //! The real binary, as clients start it: pipes, sockets and threads, ends and signals, bad configuration, secrets.
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "each crate of tests uses a part of it")]
 mod support;
 
 mod configuration;

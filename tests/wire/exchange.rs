@@ -1,0 +1,104 @@
+//! What an exchange reports, event by event: the transport by itself, without bridge and client.
+
+use std::time::Duration;
+
+use mcp_tether::auth::Credentials;
+use mcp_tether::bridge::{Ask, Ending, Event, ExchangeId, Facts, Outgoing, Written};
+use mcp_tether::jsonrpc::Message;
+use mcp_tether::remote::streamable::Streamable;
+use mcp_tether::remote::{Events, Remote};
+use url::Url;
+
+use crate::support::PATIENCE;
+use crate::support::server::{Reply, Request, Server};
+
+/// The events of one exchange, each as a line, and its ending.
+async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
+    let url = Url::parse(url).expect("a URL");
+    let client = mcp_tether::http::client(&url, Duration::from_secs(5)).expect("a client");
+    let remote = Streamable::new(url.clone(), client, Credentials::new(&url, Vec::new()));
+    let (sender, mut receiver) = Events::channel(16);
+    let exchange = remote.start(ExchangeId(1), Outgoing { ask, facts: Facts::default() }, sender);
+    let listen = async {
+        let mut lines = Vec::new();
+        while let Some(event) = receiver.recv().await {
+            if let Event::Ended(_, ending) = event {
+                return (lines, ending);
+            }
+            lines.push(event.to_string());
+        }
+        panic!("it never ended: {lines:?}");
+    };
+    let both = async { tokio::join!(exchange, listen).1 };
+    tokio::time::timeout(PATIENCE, both).await.expect("an end in time")
+}
+
+fn post(text: &str) -> Ask {
+    Ask::Post(Message::parse(text.to_owned().into()).expect("a message"))
+}
+
+fn server(handler: impl Fn(&Request, &mut Reply) + Send + Sync + 'static) -> Server {
+    Server::start(handler)
+}
+
+#[tokio::test]
+async fn an_answer_is_told_from_the_request_on() {
+    let server = server(|request, reply| reply.result(request, "{}"));
+    let (lines, ending) = events(&server.url, post(r#"{"id":1,"method":"a"}"#)).await;
+    assert_eq!(lines, ["sent #1", "opened #1 200", "server #1 result 1"]);
+    assert_eq!(ending, Ending::Complete);
+}
+
+#[tokio::test]
+async fn a_notification_is_accepted() {
+    let server = server(|_, reply| reply.status(202));
+    let (lines, ending) = events(&server.url, post(r#"{"method":"a"}"#)).await;
+    assert_eq!(lines, ["sent #1", "opened #1 202"]);
+    assert_eq!(ending, Ending::Accepted(202));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_never_made_wrote_nothing() {
+    let closed =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
+    let (lines, ending) = events(&format!("http://{closed}/"), post(r#"{"id":1,"method":"a"}"#)).await;
+    assert_eq!(lines, [""; 0]);
+    assert!(matches!(ending, Ending::Lost { written: Written::No, .. }), "{ending}");
+}
+
+#[tokio::test]
+async fn a_connection_that_broke_may_have_written_everything() {
+    let server = server(|_, reply| reply.close());
+    let (lines, ending) = events(&server.url, post(r#"{"id":1,"method":"a"}"#)).await;
+    assert_eq!(lines, ["sent #1"]);
+    assert!(matches!(ending, Ending::Lost { written: Written::Maybe, .. }), "{ending}");
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_is_complete_and_one_that_breaks_is_cut() {
+    let ends = server(|_, reply| {
+        reply.open_stream();
+        reply.event(r#"{"method":"n"}"#);
+    });
+    let (lines, ending) = events(&ends.url, Ask::Listen).await;
+    assert_eq!((lines.len(), ending), (2, Ending::Complete));
+    let breaks = server(|_, reply| {
+        reply.raw("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n");
+        reply.close();
+    });
+    let (_, ending) = events(&breaks.url, Ask::Listen).await;
+    assert!(matches!(ending, Ending::Cut(_)), "{ending}");
+}
+
+#[tokio::test]
+async fn a_stream_lingers_for_its_own_answer_only() {
+    let server = server(|_, reply| {
+        reply.open_stream();
+        reply.event(r#"{"id":"another","result":{}}"#);
+        reply.event(r#"{"id":1,"result":{}}"#);
+        reply.hang();
+    });
+    let (lines, ending) = events(&server.url, post(r#"{"id":1,"method":"a"}"#)).await;
+    assert_eq!(lines[2..], ["server #1 result \"another\"", "server #1 result 1"]);
+    assert_eq!(ending, Ending::Complete, "the stream stayed open, the exchange did not");
+}

@@ -1,0 +1,11 @@
+//! What goes over the wire, seen from a loopback server whose answers can be any bytes.
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "each crate of tests uses a part of it")]
+mod support;
+
+mod answers;
+mod exchange;
+mod order;
+mod refusals;
+mod session;

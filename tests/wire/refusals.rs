@@ -1,0 +1,143 @@
+//! Statuses that are no success, and redirects.
+
+use crate::support::proxy::{Proxy, Stdin};
+use crate::support::server::Server;
+
+const STATUSES: [u16; 14] = [400, 401, 403, 404, 405, 406, 413, 415, 429, 431, 500, 502, 503, 504];
+
+#[test]
+fn every_refusal_is_one_error_with_its_status() {
+    let server = Server::start(|request, reply| {
+        let (status, body) = (request.member("params").expect("params"), request.title());
+        let status = status.parse().expect("a status");
+        match body {
+            "html" => reply.answer(status, &[("content-type", "text/html")], "<html><title>Oh no</title>…"),
+            "text" => reply.answer(status, &[("content-type", "text/plain")], "out of\ncheese"),
+            "empty" => reply.status(status),
+            "json" => reply.answer(status, &[("content-type", "application/json")], "{\"detail\":\"no\"}"),
+            _ => reply.answer(
+                status,
+                &[("content-type", "application/json")],
+                r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"own","data":[1.0]},"id":null}"#,
+            ),
+        }
+    });
+    let mut proxy = Proxy::start(&["--silent", &server.url]);
+    for status in STATUSES {
+        for (body, expected) in
+            [("html", "Oh no"), ("text", "out of cheese"), ("empty", ""), ("json", "detail")]
+        {
+            let line =
+                proxy.ask(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{body}","params":{status}}}"#));
+            assert!(
+                line.starts_with(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-31006"#),
+                "{status} {body}: {line}"
+            );
+            assert!(
+                line.contains(&format!("answered {status} ")) && line.contains(expected),
+                "{status} {body}: {line}"
+            );
+            assert!(
+                line.contains(&format!("\"status\":{status}")) && line.contains("\"advice\""),
+                "{status} {body}: {line}"
+            );
+        }
+        let line = proxy.ask(&format!(r#"{{"jsonrpc":"2.0","id":"x","method":"own","params":{status}}}"#));
+        let expected = r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"own","data":[1.0]},"id":"x"}"#;
+        assert_eq!(line, expected, "{status}: the server's own error passes but for the id");
+    }
+    assert!(proxy.finish().lines.is_empty());
+}
+
+#[test]
+fn a_refusal_whose_body_never_ends_is_told_all_the_same() {
+    let server = Server::start(|_, reply| {
+        reply.raw("HTTP/1.1 503 X\r\ncontent-type: text/plain\r\ncontent-length: 1000\r\n\r\nwarming up");
+        reply.hang();
+    });
+    let mut proxy = Proxy::start(&["--silent", &server.url]);
+    let line = proxy.ask(r#"{"id":1,"method":"a"}"#);
+    assert!(line.contains("answered 503") && line.contains("warming up"), "{line}");
+    proxy.finish();
+}
+
+const SECRETS: [(&str, &str); 2] =
+    [("CF_ACCESS_CLIENT_ID", "0123.access"), ("CF_ACCESS_CLIENT_SECRET", "cfast_markedsecret")];
+
+#[test]
+fn only_a_redirect_within_the_origin_that_keeps_the_message_is_followed() {
+    let server = Server::start(|request, reply| {
+        if request.path == "/elsewhere" {
+            return reply.result(request, r#""there""#);
+        }
+        reply.answer(request.title().parse().expect("a status"), &[("location", "/elsewhere")], "");
+    });
+    let mut proxy = Proxy::start_with(Stdin::Pipes, &["--silent", &server.url], &SECRETS);
+    for status in [301, 302, 303] {
+        let line = proxy.ask(&format!(r#"{{"id":1,"method":"{status}"}}"#));
+        assert!(
+            line.contains(&format!(
+                "answered {status} and points to {}",
+                server.url.replace("/mcp", "/elsewhere")
+            )),
+            "{line}"
+        );
+        assert!(line.contains("\"cause\":\"redirect\""), "{line}");
+    }
+    for status in [307, 308] {
+        let message = format!(r#"{{"id":1,"method":"{status}"}}"#);
+        assert!(proxy.ask(&message).contains(r#""result":"there""#), "{status}");
+        let followed = server.requests().pop().expect("a request");
+        assert_eq!((followed.path.as_str(), followed.method.as_str()), ("/elsewhere", "POST"));
+        assert_eq!(followed.body, message);
+        assert_eq!(followed.header("cf-access-client-secret"), Some("cfast_markedsecret"));
+    }
+    proxy.finish();
+}
+
+#[test]
+fn nothing_ever_reaches_another_origin() {
+    let other = Server::start(|_, reply| reply.status(200));
+    let target = format!("{}/stolen?token=markedquery", other.url);
+    let server = Server::start(move |request, reply| {
+        reply.answer(request.title().parse().expect("a status"), &[("location", &target)], "");
+    });
+    let mut proxy = Proxy::start_with(Stdin::Pipes, &["--silent", &server.url], &SECRETS);
+    for status in [301, 302, 303, 307, 308] {
+        let line = proxy.ask(&format!(r#"{{"id":1,"method":"{status}"}}"#));
+        assert!(line.contains(&format!("points to {}/stolen;", other.url)), "{status}: {line}");
+        assert!(!line.contains("markedquery"), "{line}");
+    }
+    proxy.finish();
+    assert!(other.requests().is_empty(), "{:?}", other.requests());
+}
+
+#[test]
+fn redirects_without_end_are_given_up() {
+    let server = Server::start(|_, reply| reply.answer(307, &[("location", "/mcp")], ""));
+    let mut proxy = Proxy::start(&["--silent", &server.url]);
+    let line = proxy.ask(r#"{"id":1,"method":"a"}"#);
+    assert!(line.contains("redirects without end") && line.contains("\"status\":307"), "{line}");
+    proxy.finish();
+    assert_eq!(server.requests().len(), 6);
+}
+
+#[test]
+fn what_lies_below_http_is_named() {
+    let plain = Server::start(|_, reply| reply.status(200));
+    let tls_to_plain = format!("https://{}/mcp", plain.address);
+    // A port that was free a moment ago; should somebody have taken it, the answer is an error all the same.
+    let closed =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
+    let closed = format!("http://{closed}/mcp");
+    for (url, expected) in [
+        (closed.as_str(), "\"cause\":\"connect\""),
+        (tls_to_plain.as_str(), "\"cause\":\"tls\""),
+        ("https://nonexistent.invalid/mcp", "\"cause\":\"dns\""),
+    ] {
+        let mut proxy = Proxy::start(&["--silent", url]);
+        let line = proxy.ask(r#"{"id":1,"method":"a"}"#);
+        assert!(line.contains(expected) && line.contains("\"advice\""), "{url}: {line}");
+        assert_eq!(proxy.finish().code, Some(0));
+    }
+}
