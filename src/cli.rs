@@ -76,7 +76,15 @@ pub struct Options {
     pub silent: bool,
 }
 
+impl std::fmt::Debug for Options {
+    /// Says that they are options; what they hold may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").finish_non_exhaustive()
+    }
+}
+
 /// What the arguments ask for.
+#[derive(Debug)]
 pub enum Typed {
     /// To run with these options.
     Options(Box<Options>),

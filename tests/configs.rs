@@ -264,7 +264,8 @@ impl Client {
             ["mcp-tether".to_owned()].into_iter().chain(arguments).map(OsString::from).collect();
         let options = match cli::parse(arguments) {
             Ok(Typed::Options(options)) => options,
-            other => panic!("{} {}: {other:?}", self.file, entry.name),
+            Ok(Typed::Print(text)) => panic!("{} {} prints {text}", self.file, entry.name),
+            Err(error) => panic!("{} {}: {error}", self.file, entry.name),
         };
         let start = |passes_on: &fn(&Entry, &str) -> bool| {
             let variables = ["CF_ACCESS_CLIENT_ID", "CF_ACCESS_CLIENT_SECRET", "MY_API_KEY"].into_iter();

@@ -4,7 +4,7 @@ use url::Url;
 
 use super::Environment;
 use super::error::{Error, Problem};
-use super::header::{Header, check, proper};
+use super::header::{Header, check};
 use crate::auth::cf_access::{CLIENT_ID, CLIENT_SECRET, ServiceToken, are_swapped};
 use crate::secret::Secret;
 
@@ -17,6 +17,11 @@ const PAIRS: [[&str; 2]; 3] = [
 
 /// The variable that limits the token to some hosts.
 pub(super) const HOSTS: &str = "CF_ACCESS_HOSTS";
+
+/// What the written halves are called in an error.
+const ID_HEADER: &str = "the header CF-Access-Client-Id";
+/// See [`ID_HEADER`].
+const SECRET_HEADER: &str = "the header CF-Access-Client-Secret";
 
 /// One half of the token, and what to call it in an error.
 struct Half {
@@ -54,11 +59,11 @@ pub(super) fn find(
     is_private: bool,
     warnings: &mut Vec<String>,
 ) -> Result<Option<ServiceToken>, Error> {
-    let mut take = |name: http::HeaderName| {
+    let mut take = |name: http::HeaderName, shown: &str| {
         let written = headers.extract_if(.., |header| header.name == name).last()?;
-        Some(Half { what: format!("the header {}", proper(name.as_str())), value: written.value })
+        Some(Half { what: shown.to_owned(), value: written.value })
     };
-    let (id, secret) = match (take(CLIENT_ID), take(CLIENT_SECRET), environment) {
+    let (id, secret) = match (take(CLIENT_ID, ID_HEADER), take(CLIENT_SECRET, SECRET_HEADER), environment) {
         (None, None, None) => return Ok(None),
         (None, None, Some(environment)) => {
             let Some(pair) = in_environment(environment, warnings)? else { return Ok(None) };
@@ -71,12 +76,12 @@ pub(super) fn find(
         (Some(id), Some(secret), _) => (id, secret),
         (Some(id), None, environment) => {
             let secret = environment.filter(|_| is_private).and_then(|environment| half(environment, 1));
-            let Some(secret) = secret.transpose()? else { return Err(half_written(&id, &CLIENT_SECRET)) };
+            let Some(secret) = secret.transpose()? else { return Err(half_written(&id, SECRET_HEADER)) };
             (id, secret)
         }
         (None, Some(secret), environment) => {
             let id = environment.filter(|_| is_private).and_then(|environment| half(environment, 0));
-            let Some(id) = id.transpose()? else { return Err(half_written(&secret, &CLIENT_ID)) };
+            let Some(id) = id.transpose()? else { return Err(half_written(&secret, ID_HEADER)) };
             (id, secret)
         }
     };
@@ -98,9 +103,8 @@ pub(super) fn find(
     token.map(Some).map_err(|_| Error::Value { what: secret.what, problem: Problem::Control(0) })
 }
 
-fn half_written(present: &Half, missing: &http::HeaderName) -> Error {
-    let missing = format!("the header {}", proper(missing.as_str()));
-    Error::HalfPair { present: present.what.clone(), missing }
+fn half_written(present: &Half, missing: &str) -> Error {
+    Error::HalfPair { present: present.what.clone(), missing: missing.to_owned() }
 }
 
 /// The first complete pair in the environment.

@@ -90,8 +90,8 @@ pub enum Problem {
     /// Nothing is left of it.
     #[error("is empty")]
     Empty,
-    /// A `${…}` is left in it.
-    #[error("still holds a ${{…}}: what started this program passed the text on as it was")]
+    /// A `${…}` is left in it, or it is a variable of another form.
+    #[error("still holds a variable: what started this program passed the text on as it was")]
     Leftover,
     /// It stands between quotes.
     #[error("begins with a quotation mark")]

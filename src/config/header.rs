@@ -13,6 +13,8 @@ use crate::secret::Secret;
 pub(super) struct Header {
     pub(super) name: HeaderName,
     pub(super) value: Secret,
+    /// The name as it was written.
+    written: String,
     place: Place,
 }
 
@@ -27,8 +29,7 @@ pub(super) enum Place {
 
 impl Place {
     /// Names the header, or the place where its name should be.
-    fn describe(&self, name: Option<&HeaderName>) -> String {
-        let name = name.map(|name| proper(name.as_str()));
+    fn describe(&self, name: Option<&str>) -> String {
         match (self, name) {
             (Place::Option, Some(name)) => format!("the header {name}"),
             (Place::Option, None) => "a --header".to_owned(),
@@ -47,7 +48,7 @@ impl Header {
 
     /// Says that the value cannot be sent.
     pub(super) fn refused(&self, problem: Problem) -> Error {
-        Error::Value { what: self.place.describe(Some(&self.name)), problem }
+        Error::Value { what: self.place.describe(Some(&self.written)), problem }
     }
 }
 
@@ -56,14 +57,15 @@ pub(super) fn parse(text: &str, place: Place, environment: &Environment) -> Resu
     let Some((name, value)) = text.split_once(':') else {
         return Err(Error::HeaderForm { place: place.describe(None) });
     };
-    let Ok(name) = name.trim().parse::<HeaderName>() else {
+    let written = name.trim();
+    let Ok(name) = written.parse::<HeaderName>() else {
         return Err(Error::HeaderName { place: place.describe(None) });
     };
-    let refused = |problem| Error::Value { what: place.describe(Some(&name)), problem };
+    let refused = |problem| Error::Value { what: place.describe(Some(written)), problem };
     let expanded = expand(value, |variable| environment.get(variable).map(str::to_owned));
     let expanded = expanded.map_err(|error| refused(Problem::Expansion(error)))?;
     let value = check(&expanded, is_credential(&name)).map_err(refused)?;
-    Ok(Header { value: Secret::new(value), name, place })
+    Ok(Header { value: Secret::new(value), written: written.to_owned(), name, place })
 }
 
 /// Reads a header file.
@@ -101,7 +103,7 @@ pub(super) fn leave_out_protocol_headers(headers: &mut Vec<Header>, warnings: &m
         .contains(&header.name)
             || ["mcp-session-id", "mcp-protocol-version", "last-event-id"].contains(&header.name.as_str());
         if is_ours {
-            let what = header.place.describe(Some(&header.name));
+            let what = header.place.describe(Some(&header.written));
             warnings.push(format!("{what} is left out: the protocol sets it"));
         }
         !is_ours
@@ -125,6 +127,7 @@ pub(super) fn check(text: &str, strict: bool) -> Result<String, Problem> {
         return Err(Problem::NotAscii(at));
     }
     match strict {
+        true if is_variable(value) => Err(Problem::Leftover),
         true if value.starts_with(['"', '\'', '`']) => Err(Problem::Quoted),
         true if ["bearer", "basic", "token"].contains(&value.to_ascii_lowercase().as_str()) => {
             Err(Problem::Empty)
@@ -138,24 +141,21 @@ pub(super) fn check(text: &str, strict: bool) -> Result<String, Problem> {
     }
 }
 
-/// Writes a header's name as people do.
-pub(super) fn proper(name: &str) -> String {
-    let mut start = true;
-    let letter = |letter: char| {
-        let letter = if start { letter.to_ascii_uppercase() } else { letter };
-        start = letter == '-';
-        letter
-    };
-    match name.strip_prefix("cf-") {
-        Some(rest) => format!("CF-{}", rest.chars().map(letter).collect::<String>()),
-        None => name.chars().map(letter).collect(),
-    }
-}
-
 fn is_credential(name: &HeaderName) -> bool {
     let name = name.as_str();
     name.starts_with("cf-access-")
         || ["auth", "key", "token", "secret"].iter().any(|part| name.contains(part))
+}
+
+/// `$NAME` or `%NAME%`: a form that some clients fill in, copied into one that does not.
+fn is_variable(value: &str) -> bool {
+    let name = value.strip_prefix('$').or_else(|| value.strip_prefix('%')?.strip_suffix('%'));
+    name.is_some_and(|name| {
+        !name.is_empty()
+            && name
+                .chars()
+                .all(|letter| letter.is_ascii_uppercase() || letter == '_' || letter.is_ascii_digit())
+    })
 }
 
 fn has_pasted_name(value: &str) -> bool {

@@ -163,35 +163,35 @@ fn what_cannot_be_right_is_found_and_named_without_a_value() {
         (
             &[],
             &with_id("${CF_ACCESS_CLIENT_ID}"),
-            "CF_ACCESS_CLIENT_ID still holds a ${…}: what started this program passed the text on as it was",
+            "CF_ACCESS_CLIENT_ID still holds a variable: what started this program passed the text on as it was",
         ),
         (
             &[header],
             &[],
-            "the header X-Api-Key cannot be filled in: the environment variable MY_KEY is not set",
+            "the header X-API-Key cannot be filled in: the environment variable MY_KEY is not set",
         ),
         (
             &["X-API-Key: ${OTHER}"],
             &env(""),
-            "the header X-Api-Key cannot be filled in: the environment variable OTHER is not set",
+            "the header X-API-Key cannot be filled in: the environment variable OTHER is not set",
         ),
         (
             &["X-API-Key: ${user_config.key}"],
             &[],
-            "the header X-Api-Key cannot be filled in: \"${user_config.key}\" is not the name of an environment variable",
+            "the header X-API-Key cannot be filled in: \"${user_config.key}\" is not the name of an environment variable",
         ),
         (
             &[header],
             &env("a${b"),
-            "the header X-Api-Key still holds a ${…}: what started this program passed the text on as it was",
+            "the header X-API-Key still holds a variable: what started this program passed the text on as it was",
         ),
         (
             &[header],
             &env("marked\r\nX-Evil: 1"),
-            "the header X-Api-Key holds a control character or line break at position 7",
+            "the header X-API-Key holds a control character or line break at position 7",
         ),
-        (&[header], &env("“marked”"), "the header X-Api-Key holds a character outside ASCII at position 1"),
-        (&[header], &env("'marked'"), "the header X-Api-Key begins with a quotation mark"),
+        (&[header], &env("“marked”"), "the header X-API-Key holds a character outside ASCII at position 1"),
+        (&[header], &env("'marked'"), "the header X-API-Key begins with a quotation mark"),
         (
             &["Authorization: Bearer your-token-here"],
             &[],
@@ -206,6 +206,16 @@ fn what_cannot_be_right_is_found_and_named_without_a_value() {
             "CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET hold the same value",
         ),
         (&["Authorization: Bearer ${MISSING:-}"], &[], "the header Authorization is empty"),
+        (
+            &[],
+            &with_secret("$CF_ACCESS_CLIENT_SECRET"),
+            "CF_ACCESS_CLIENT_SECRET still holds a variable: what started this program passed the text on as it was",
+        ),
+        (
+            &["X-API-Key: %MY_KEY%"],
+            &[],
+            "the header X-API-Key still holds a variable: what started this program passed the text on as it was",
+        ),
     ] {
         let error = resolve(URL, headers, variables).expect_err(expected);
         assert_eq!(error.to_string(), expected);

@@ -21,6 +21,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread::JoinHandle;
 
 use axum::Router;
+use axum::serve::ListenerExt;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -163,6 +164,8 @@ fn serve(
     runtime.block_on(async {
         let mut servers = JoinSet::new();
         for (listener, router) in listening {
+            // Without this, Nagle holds back the second piece of every stream until the first is acknowledged.
+            let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
             servers.spawn(axum::serve(listener, router).into_future());
         }
         // Either way, a word or a dropped sender, it is the end.
