@@ -14,6 +14,8 @@ use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::json;
+
 /// The largest message carried in either direction, in bytes.
 pub const MESSAGE_LIMIT: usize = 256 * 1024 * 1024;
 
@@ -164,7 +166,7 @@ impl Message {
 
     /// One member of params, result or error, as JSON text.
     pub fn member(&self, name: &str) -> Option<&str> {
-        member(self.body()?, name)
+        json::member(self.body()?, name)
     }
 
     /// The requestId of a cancellation (params.requestId), where it has a usable one.
@@ -276,6 +278,9 @@ pub const PARSE_ERROR: i64 = -32700;
 /// JSON-RPC's code for JSON that is not a request.
 pub const INVALID_REQUEST: i64 = -32600;
 
+/// JSON-RPC's code for a method that nobody knows.
+pub const METHOD_NOT_FOUND: i64 = -32601;
+
 /// The `error` member of a response that this program makes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ErrorObject {
@@ -303,60 +308,6 @@ pub struct ErrorData {
     /// The beginning of what the server said instead of JSON-RPC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-}
-
-/// Replaces raw line ends by spaces. They cannot stand inside a JSON string, so the message keeps its meaning.
-/// Other bytes are left alone.
-pub fn flatten(text: &mut [u8]) {
-    let mut from = 0;
-    while let Some(at) = memchr::memchr2(b'\n', b'\r', &text[from..]) {
-        text[from + at] = b' ';
-        from += at + 1;
-    }
-}
-
-/// One member of a JSON object, as its text. The last of several with the same name, as most decoders have it.
-pub fn member<'text>(object: &'text str, name: &str) -> Option<&'text str> {
-    struct Seek<'name>(&'name str);
-    impl<'de> Visitor<'de> for Seek<'_> {
-        type Value = Option<&'de RawValue>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut found = None;
-            while let Some(matches) = map.next_key_seed(Matches(self.0))? {
-                match matches {
-                    true => found = Some(map.next_value()?),
-                    false => drop(map.next_value::<IgnoredAny>()?),
-                }
-            }
-            Ok(found)
-        }
-    }
-    struct Matches<'name>(&'name str);
-    impl<'de> serde::de::DeserializeSeed<'de> for Matches<'_> {
-        type Value = bool;
-        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-            deserializer.deserialize_str(self)
-        }
-    }
-    impl Visitor<'_> for Matches<'_> {
-        type Value = bool;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a key")
-        }
-        fn visit_str<E>(self, key: &str) -> Result<bool, E> {
-            Ok(key == self.0)
-        }
-    }
-    let mut deserializer = serde_json::Deserializer::from_str(object);
-    deserializer.deserialize_map(Seek(name)).ok().flatten().map(RawValue::get)
-}
-
-/// The string that a JSON text holds, if it is one.
-pub fn string(json: &str) -> Option<String> {
-    serde_json::from_str(json).ok()
 }
 
 /// A name that cannot break out of its line in a log.
@@ -542,7 +493,7 @@ fn text_of(raw: &RawValue, text: &Bytes) -> Option<Text> {
     let inner = token.strip_prefix('"')?.strip_suffix('"')?;
     match inner.contains('\\') {
         false => Some(Text(text.slice_ref(inner.as_bytes()))),
-        true => Some(Text(string(token)?.into())),
+        true => Some(Text(json::string(token)?.into())),
     }
 }
 
@@ -669,19 +620,9 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found_and_the_last_of_a_name_counts() {
-        assert_eq!(member(r#"{"a":{"b":1},"b": 2 ,"b":"x"}"#, "b"), Some("\"x\""));
-        assert_eq!(member(r#"{"\u0062":1}"#, "b"), Some("1"));
-        assert_eq!(member("[1]", "b"), None);
+    fn the_request_of_a_cancellation_is_found() {
         let cancelled =
             parse(r#"{"method":"notifications/cancelled","params":{"requestId":1e2}}"#).expect("ok");
         assert_eq!(cancelled.request_id_param(), Some(id("1e2")));
-    }
-
-    #[test]
-    fn line_ends_become_spaces() {
-        let mut text = b"{\r\n \"a\": \"\xc3\xa9\\n\"\n}".to_vec();
-        flatten(&mut text);
-        assert_eq!(text, b"{   \"a\": \"\xc3\xa9\\n\" }");
     }
 }

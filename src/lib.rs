@@ -6,6 +6,7 @@ pub mod start;
 
 pub mod config;
 
+pub mod json;
 pub mod jsonrpc;
 pub mod stdio;
 

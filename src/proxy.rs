@@ -199,6 +199,7 @@ fn log(notice: &Notice) {
             None => warn!("{notice}"),
         },
         Notice::NotListening(_) | Notice::Dropped { .. } => debug!("{notice}"),
-        Notice::Unreadable(_) | Notice::Overtaken(_) => warn!("{notice}"),
+        Notice::Unreadable(_) | Notice::LeftOut { .. } | Notice::Overtaken(_) => warn!("{notice}"),
+        Notice::Relistening => info!("{notice}"),
     }
 }

@@ -14,6 +14,8 @@ use mcp_tether::bridge::{
 use mcp_tether::jsonrpc::{Kind, Line, Message};
 
 const STEPS: u64 = 120;
+/// The `_meta` of a modern request.
+const MODERN: &str = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
 
 #[test]
 fn no_order_of_events_breaks_the_invariants() {
@@ -61,7 +63,7 @@ impl Dice {
 /// What the server's side knows of an exchange.
 struct Exchange {
     /// The id of the request in it.
-    request: Option<u64>,
+    request: Option<String>,
     listening: bool,
 }
 
@@ -154,8 +156,17 @@ impl Walk {
                 self.open.insert(id);
                 let method = ["initialize", "logging/setLevel", "tools/call", "tools/call", "x"]
                     [self.dice.roll(5) as usize];
-                // A client must not cancel initialize, and ours may keep it.
-                format!(r#"{{"id":{id},"method":"{method}","mark":{mark}}}"#)
+                match self.dice.roll(3) {
+                    // A modern request keeps no order: it waits for nobody, whoever waits before it.
+                    0 => {
+                        let method =
+                            ["tools/call", "tools/list", "subscriptions/listen"][self.dice.roll(3) as usize];
+                        format!(
+                            r#"{{"id":{id},"method":"{method}","params":{{"name":"t","_meta":{MODERN}}}}}"#
+                        )
+                    }
+                    _ => format!(r#"{{"id":{id},"method":"{method}","mark":{mark}}}"#),
+                }
             }
         };
         self.happen(Event::Client(Line::parse(text.into())), seen)
@@ -164,7 +175,7 @@ impl Walk {
     fn server(&mut self, seen: &mut Seen) -> Result<(), String> {
         let exchanges: Vec<ExchangeId> = self.exchanges.keys().copied().collect();
         let Some(exchange) = self.dice.pick(&exchanges) else { return Ok(()) };
-        let request = self.exchanges[&exchange].request;
+        let request = self.exchanges[&exchange].request.clone();
         let event = match self.dice.roll(12) {
             0..=2 => Event::Sent(exchange),
             3 | 4 => {
@@ -175,7 +186,12 @@ impl Walk {
                 };
                 Event::Opened(exchange, Opening { status: 200, session, multiplexed: self.dice.roll(9) == 0 })
             }
-            5 => Event::Server(exchange, message(r#"{"method":"notifications/message"}"#.to_owned())),
+            5 => {
+                let method = ["notifications/message", "notifications/subscriptions/acknowledged"]
+                    [self.dice.roll(2) as usize];
+                let params = r#"{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["a"]}}"#;
+                Event::Server(exchange, message(format!(r#"{{"method":"{method}","params":{params}}}"#)))
+            }
             6 => {
                 let id = self.server_requests;
                 self.server_requests += 1;
@@ -187,8 +203,13 @@ impl Walk {
             }
             8 | 9 if request.is_some() => {
                 let id = request.unwrap_or_default();
-                let body = ["\"result\":{\"protocolVersion\":\"2025-11-25\"}", "\"error\":{}"]
-                    [self.dice.roll(2) as usize];
+                let bodies = [
+                    r#""result":{"protocolVersion":"2025-11-25","tools":[{"name":"t"}]}"#,
+                    r#""result":{"tools":[],"nextCursor":"c"}"#,
+                    r#""error":{}"#,
+                    r#""error":{"code":-32020}"#,
+                ];
+                let body = bodies[self.dice.roll(4) as usize];
                 Event::Server(exchange, message(format!(r#"{{"id":{id},{body}}}"#)))
             }
             _ => {
@@ -259,16 +280,21 @@ impl Walk {
         }
         let nothing_under_way = self.exchanges.values().all(|exchange| exchange.listening);
         let waiting = self.bridge.waiting_bytes();
-        if nothing_under_way && !self.gone && (waiting > 0 || self.bridge.unanswered().count() > 0) {
+        let nothing_due = self.bridge.poll_timeout().is_none();
+        if nothing_under_way
+            && nothing_due
+            && !self.gone
+            && (waiting > 0 || self.bridge.unanswered().count() > 0)
+        {
             return Err(format!("stuck: {waiting} bytes wait, {:?} unanswered", self.open));
         }
         Ok(())
     }
 
     /// Checks the order of what keeps it: everything but cancellations and responses.
-    fn started(&mut self, message: &Message) -> Result<Option<u64>, String> {
+    fn started(&mut self, message: &Message) -> Result<Option<String>, String> {
         if let Some(mark) =
-            mcp_tether::jsonrpc::member(std::str::from_utf8(message.text()).expect("UTF-8"), "mark")
+            mcp_tether::json::member(std::str::from_utf8(message.text()).expect("UTF-8"), "mark")
         {
             let mark = mark.parse().expect("a number");
             if mark <= self.last_started {
@@ -277,7 +303,7 @@ impl Walk {
             self.last_started = mark;
         }
         match message.kind() {
-            Kind::Request { id, .. } => Ok(id.as_json().parse().ok()),
+            Kind::Request { id, .. } => Ok(Some(id.to_string())),
             Kind::Notification { .. } | Kind::Response { .. } => Ok(None),
         }
     }

@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use super::ledger::{Place, Ticket};
+use super::revision::Era;
 use super::*;
 
 impl Bridge {
@@ -63,10 +64,13 @@ impl Bridge {
         match (message.kind(), purpose) {
             (_, Purpose::Cancelled) => self.dropped(&message, "its request was cancelled"),
             (_, Purpose::Farewell) => self.dropped(&message, "the session is over"),
+            (Kind::Response { .. }, Purpose::Learning(ticket)) => self.looked_up(exchange, ticket, &message),
+            (_, Purpose::Learning(_)) => self.dropped(&message, "the proxy asked this, not the client"),
             (Kind::Response { id, .. }, _) => {
                 let id = id.clone();
                 self.response(exchange, purpose, id.as_ref(), message);
             }
+            (_, Purpose::Answer(ticket)) if self.is_modern(ticket) => self.modern_server(ticket, message),
             (Kind::Request { id, .. }, Purpose::Answer(ticket)) => {
                 self.asked.insert(id.clone(), ticket);
                 self.actions.push_back(Action::Deliver(message));
@@ -87,6 +91,7 @@ impl Bridge {
             Purpose::Delivery(_)
             | Purpose::Cancellation(..)
             | Purpose::Listening
+            | Purpose::Learning(_)
             | Purpose::Farewell
             | Purpose::Answered
             | Purpose::Cancelled => None,
@@ -112,9 +117,24 @@ impl Bridge {
         self.dropped(&message, "no request with this id is unanswered");
     }
 
+    fn is_modern(&self, ticket: Ticket) -> bool {
+        self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Modern)
+    }
+
     /// Gives a request its one answer.
     fn answer(&mut self, exchange: ExchangeId, ticket: Ticket, message: Message) {
         self.exchanges.insert(exchange, Purpose::Answered);
+        let message = match self.is_modern(ticket) {
+            false => message,
+            true => match self.modern_answer(ticket, message) {
+                Some(message) => message,
+                None => return,
+            },
+        };
+        if let Some(why) = self.eras_apart(ticket, Some(&message), None) {
+            self.fail(ticket, why);
+            return self.after_exchange(exchange);
+        }
         if self.session.is_opening(exchange) {
             self.handshake(&message);
         }
@@ -132,7 +152,7 @@ impl Bridge {
         if matches!(answer.kind(), Kind::Response { error: true, .. }) {
             return self.session.abandon();
         }
-        let revision = answer.member("protocolVersion").and_then(jsonrpc::string);
+        let revision = answer.member("protocolVersion").and_then(json::string);
         let listening = self.session.listening();
         let replaced = self.session.establish(revision.clone());
         if let Some(listening) = listening {

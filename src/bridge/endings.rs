@@ -5,14 +5,17 @@
 use std::time::Instant;
 
 use super::ledger::Ticket;
+use super::revision::Era;
 use super::*;
 
 impl Bridge {
-    pub(super) fn ended(&mut self, exchange: ExchangeId, ending: Ending) {
+    pub(super) fn ended(&mut self, exchange: ExchangeId, ending: Ending, now: Instant) {
         let Some(purpose) = self.exchanges.remove(&exchange) else { return };
         self.deadlines.remove(&exchange);
         match purpose {
+            Purpose::Answer(ticket) if self.rest(ticket, &ending, now) => {}
             Purpose::Answer(ticket) => self.ended_unanswered(ticket, ending),
+            Purpose::Learning(ticket) => self.give_up_learning(ticket),
             Purpose::Delivery(ticket) => self.ended_delivery(ticket, &ending),
             Purpose::Cancellation(ticket, cancelled) => {
                 self.ended_delivery(ticket, &ending);
@@ -41,14 +44,26 @@ impl Bridge {
     fn ended_unanswered(&mut self, ticket: Ticket, ending: Ending) {
         let why = match ending {
             // The server's own error, whatever the status: it goes to the client as it is.
-            Ending::Refused(Refusal { answer: Some(answer), .. }) => {
+            Ending::Refused(Refusal { answer: Some(answer), status, .. }) => {
+                if let Some(why) = self.eras_apart(ticket, Some(&answer), Some(status)) {
+                    return self.fail(ticket, why.with_status(status));
+                }
+                let is_modern = self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Modern);
+                let answer = match is_modern {
+                    true => self.modern_answer(ticket, answer),
+                    false => Some(answer),
+                };
+                let Some(answer) = answer else { return };
                 let Settled::Wanted(entry) = self.settle(ticket) else { return };
                 let Some(id) = entry.request_id() else { return };
-                let intact = matches!(answer.kind(), Kind::Response { id: Some(theirs), .. } if theirs == id);
-                let answer = if intact { answer } else { answer.with_id(id) };
-                return self.actions.push_back(Action::Deliver(answer));
+                return self.deliver_as(id, answer);
             }
-            Ending::Refused(Refusal { why, .. }) | Ending::Cut(why) | Ending::Lost { why, .. } => why,
+            Ending::Refused(Refusal { why, status, .. }) => match self.eras_apart(ticket, None, Some(status))
+            {
+                Some(apart) => Why { body: why.body, ..apart.with_status(status) },
+                None => why,
+            },
+            Ending::Cut(why) | Ending::Lost { why, .. } => why,
             Ending::Complete => Why::new(
                 Failure::NoAnswer,
                 "the server ended its answer without answering the request",
@@ -62,6 +77,13 @@ impl Bridge {
             .with_status(status),
         };
         self.fail(ticket, why);
+    }
+
+    /// Passes an answer on under the id that the client wrote.
+    pub(super) fn deliver_as(&mut self, id: &Id, answer: Message) {
+        let intact = matches!(answer.kind(), Kind::Response { id: Some(theirs), .. } if theirs == id);
+        let answer = if intact { answer } else { answer.with_id(id) };
+        self.actions.push_back(Action::Deliver(answer));
     }
 
     fn ended_delivery(&mut self, ticket: Ticket, ending: &Ending) {
@@ -103,7 +125,7 @@ impl Bridge {
                 "the server did not acknowledge it in time",
                 "look into the server's log",
             );
-            self.ended(exchange, Ending::Lost { written: Written::Maybe, why });
+            self.ended(exchange, Ending::Lost { written: Written::Maybe, why }, now);
         }
     }
 
@@ -153,7 +175,7 @@ impl Bridge {
     pub(super) fn nothing_can_finish(&self) -> bool {
         self.ledger.iter().all(|(ticket, entry)| {
             let waits_for_the_client = self.asked.values().any(|asking| *asking == ticket);
-            entry.request_id().is_some() && waits_for_the_client
+            entry.request_id().is_some() && (waits_for_the_client || entry.is_subscription())
         })
     }
 

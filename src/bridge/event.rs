@@ -203,6 +203,8 @@ pub enum Failure {
     Status,
     /// Cloudflare Access refused.
     Access,
+    /// Client and server speak different eras of the protocol.
+    Era,
     /// What came is not what MCP allows here.
     Answer,
     /// The exchange ended without the answer.
@@ -255,8 +257,21 @@ pub enum Ask {
 pub struct Facts {
     /// `Mcp-Session-Id`.
     pub session: Option<SessionId>,
-    /// `MCP-Protocol-Version`, as the server wrote it.
+    /// `MCP-Protocol-Version`: as the server wrote it (legacy), or as the message itself has it (modern).
     pub revision: Option<String>,
+    /// What a modern message repeats in its headers.
+    pub mirror: Option<Mirror>,
+}
+
+/// What the headers of a modern message repeat of its body (2026-07-28, streamable HTTP, request headers).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// `Mcp-Method`.
+    pub method: String,
+    /// `Mcp-Name`: of the tool, prompt, resource or task.
+    pub name: Option<String>,
+    /// `Mcp-Param-…`: what stands behind the dash, and the value.
+    pub parameters: Vec<(String, String)>,
 }
 
 /// Why the process ends, from which follows the exit code.
@@ -303,6 +318,15 @@ pub enum Notice {
         /// Why nobody wants it.
         because: &'static str,
     },
+    /// A tool is not offered to the client.
+    LeftOut {
+        /// Its name.
+        tool: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A subscription broke off and is opened again.
+    Relistening,
     /// The server took longer over a message that others wait for than we let them.
     Overtaken(String),
 }
@@ -361,6 +385,14 @@ impl fmt::Display for Outgoing {
         if let Some(revision) = &self.facts.revision {
             write!(f, " revision={revision}")?;
         }
+        if let Some(mirror) = &self.facts.mirror {
+            if let Some(name) = &mirror.name {
+                write!(f, " name={name:?}")?;
+            }
+            for (name, _) in &mirror.parameters {
+                write!(f, " param={name}")?;
+            }
+        }
         Ok(())
     }
 }
@@ -379,6 +411,8 @@ impl fmt::Display for Notice {
             Notice::NotListening(reason) => write!(f, "no stream for server messages: {reason}"),
             Notice::Unreadable(reason) => write!(f, "the client wrote something unreadable: {reason}"),
             Notice::Dropped { title, because } => write!(f, "dropped {title}: {because}"),
+            Notice::LeftOut { tool, reason } => write!(f, "the tool {tool} is left out: {reason}"),
+            Notice::Relistening => f.write_str("a subscription broke off and is opened again"),
             Notice::Overtaken(title) => {
                 write!(f, "the server has not acknowledged {title} yet; going on without")
             }
@@ -403,6 +437,7 @@ impl Failure {
             Failure::NoAnswer => -31009,
             Failure::TooLarge => -31010,
             Failure::Stopped => -31011,
+            Failure::Era => -31012,
             Failure::Internal => -31099,
         }
     }
@@ -418,6 +453,7 @@ impl Failure {
             Failure::Redirect => "redirect",
             Failure::Status => "status",
             Failure::Access => "access",
+            Failure::Era => "era",
             Failure::Answer => "answer",
             Failure::NoAnswer => "no_answer",
             Failure::TooLarge => "too_large",

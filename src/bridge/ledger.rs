@@ -5,8 +5,10 @@
 //! bridge) and what becomes of it (likewise).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Instant;
 
 use super::event::ExchangeId;
+use super::revision::Era;
 use crate::jsonrpc::{Id, Kind, Message};
 
 /// The place of a message in the order in which the client wrote them.
@@ -17,7 +19,21 @@ pub(super) struct Ticket(u64);
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) message: Message,
+    pub(super) era: Era,
     pub(super) place: Place,
+    /// Whether it was sent a second time with headers learned anew.
+    pub(super) relearned: bool,
+    /// What is known of the stream, if this is a `subscriptions/listen`.
+    pub(super) subscription: Subscription,
+}
+
+/// The life of a subscription, beyond its exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Subscription {
+    /// Whether the client has seen the acknowledgement.
+    pub(super) acknowledged: bool,
+    /// How often in a row it was opened again in vain.
+    pub(super) attempts: u32,
 }
 
 impl Entry {
@@ -30,6 +46,18 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// Tells whether this is a modern subscription: a request whose answer is its end.
+    pub(super) fn is_subscription(&self) -> bool {
+        self.era == Era::Modern && self.message.method() == Some("subscriptions/listen")
+    }
+
+    /// Tells whether this is one of the requests of which only so many go at once. A subscription lasts, and is none.
+    fn holds_slot(&self) -> bool {
+        self.request_id().is_some() && !self.is_subscription()
+    }
+}
+
 /// Where a message is.
 #[derive(Debug)]
 pub(super) enum Place {
@@ -39,6 +67,10 @@ pub(super) enum Place {
     ForSlot,
     /// A cancellation that waits until this request was sent.
     Behind(Ticket),
+    /// A call whose tool is looked up; should that not help, the server's refusal is the answer.
+    Learning { refusal: Message },
+    /// A subscription that broke off, until it is opened again.
+    Resting { until: Instant },
     /// In an exchange.
     Sent {
         exchange: ExchangeId,
@@ -58,18 +90,20 @@ pub(super) struct Ledger {
     for_slot: VecDeque<Ticket>,
     /// Requests whose cancellation waits until they were sent.
     cancellations: BTreeMap<Ticket, Ticket>,
+    resting: BTreeMap<Ticket, Instant>,
     requests_sent: usize,
     waiting_bytes: usize,
 }
 
 impl Ledger {
     /// Takes a message in, at the gate.
-    pub(super) fn enter(&mut self, message: Message) -> Ticket {
+    pub(super) fn enter(&mut self, message: Message, era: Era) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
         self.waiting_bytes += message.text().len();
         self.at_gate.push_back(ticket);
-        let entry = Entry { message, place: Place::AtGate };
+        let subscription = Subscription::default();
+        let entry = Entry { message, era, place: Place::AtGate, relearned: false, subscription };
         if let Some(id) = entry.request_id() {
             self.requests.insert(id.clone(), ticket);
         }
@@ -80,6 +114,21 @@ impl Ledger {
     /// The message at a place, if it is still in the ledger.
     pub(super) fn get(&self, ticket: Ticket) -> Option<&Entry> {
         self.entries.get(&ticket)
+    }
+
+    /// The same, to note something about it that does not concern its place.
+    pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Entry> {
+        self.entries.get_mut(&ticket)
+    }
+
+    /// The subscriptions that have rested long enough.
+    pub(super) fn rested(&self, now: Instant) -> Vec<Ticket> {
+        self.resting.iter().filter(|(_, until)| **until <= now).map(|(ticket, _)| *ticket).collect()
+    }
+
+    /// When the first subscription has rested long enough.
+    pub(super) fn next_to_wake(&self) -> Option<Instant> {
+        self.resting.values().min().copied()
     }
 
     /// The first message at the gate.
@@ -100,7 +149,9 @@ impl Ledger {
             Place::AtGate => self.at_gate.push_back(ticket),
             Place::ForSlot => self.for_slot.push_back(ticket),
             Place::Behind(request) => drop(self.cancellations.insert(*request, ticket)),
-            Place::Sent { .. } if entry.request_id().is_some() => self.requests_sent += 1,
+            Place::Resting { until } => drop(self.resting.insert(ticket, *until)),
+            Place::Learning { .. } => {}
+            Place::Sent { .. } if entry.holds_slot() => self.requests_sent += 1,
             Place::Sent { .. } => {}
         }
         if !matches!(entry.place, Place::Sent { .. }) {
@@ -151,7 +202,9 @@ impl Ledger {
             Place::AtGate => remove(&mut self.at_gate, ticket),
             Place::ForSlot => remove(&mut self.for_slot, ticket),
             Place::Behind(request) => drop(self.cancellations.remove(&request)),
-            Place::Sent { .. } if entry.request_id().is_some() => self.requests_sent -= 1,
+            Place::Resting { .. } => drop(self.resting.remove(&ticket)),
+            Place::Learning { .. } => {}
+            Place::Sent { .. } if entry.holds_slot() => self.requests_sent -= 1,
             Place::Sent { .. } => {}
         }
         if !matches!(entry.place, Place::Sent { .. }) {

@@ -4,33 +4,39 @@
 //! for the next event or [`Bridge::poll_timeout`]. The bridge decides what an ending means; the transport only reports.
 //! It performs no IO, reads no clock and knows no credential, so that every order of events can be tried in a test.
 //!
-//! Here is the same-era path of the legacy revisions (2024-11-05 … 2025-11-25): messages pass untouched, in order,
-//! and every request gets exactly one answer. The order (who waits for whom) is the gate's, below.
+//! Messages pass untouched, in order, and every request gets exactly one answer. Which era a message belongs to is read
+//! off the message itself, so that both can be spoken in one process. The order (who waits for whom) is the gate's, below.
 
 mod answers;
+mod backoff;
 mod endings;
 mod event;
 mod ledger;
+mod modern;
 mod outgoing;
+mod revision;
 mod session;
+mod tools;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 pub use event::{
-    Action, Ask, Cause, Ending, Event, ExchangeId, Facts, Failure, Notice, Opening, Outgoing, Reason,
+    Action, Ask, Cause, Ending, Event, ExchangeId, Facts, Failure, Mirror, Notice, Opening, Outgoing, Reason,
     Refusal, SessionHeader, SessionId, Why, Written,
 };
 use ledger::{Ledger, Ticket};
 use session::Session;
+use tools::{Invalid, Tools};
 
+use crate::json;
 use crate::jsonrpc::{self, ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
 
 /// Request exchanges under way at once over HTTP/1.1, where each holds a connection.
 const REQUESTS_AT_ONCE: usize = 128;
 /// The same over HTTP/2, where servers should allow 100 streams (RFC 9113, section 6.5.2) and the rest is needed for
 /// what must always get through: responses, notifications, cancellations.
-const REQUESTS_AT_ONCE_MULTIPLEXED: usize = 64;
+const REQUESTS_AT_ONCE_MULTIPLEXED: usize = 90;
 /// Messages without an answer under way at once.
 const DELIVERIES_AT_ONCE: usize = 16;
 /// How long a message without an answer may take to be acknowledged before it is given up.
@@ -60,6 +66,10 @@ pub struct Bridge {
     requests_at_once: usize,
     /// Requests of the server that wait for the client, each with the client's request in whose exchange it came.
     asked: HashMap<Id, Ticket>,
+    /// What the server's lists of tools said about headers.
+    tools: Tools,
+    /// Whether the server has shown that it speaks the modern era.
+    server_is_modern: bool,
     phase: Phase,
     actions: VecDeque<Action>,
 }
@@ -75,6 +85,8 @@ enum Purpose {
     Cancellation(Ticket, ExchangeId),
     /// To hear what the server has to say by itself.
     Listening,
+    /// To look up the tool of a call whose headers the server did not accept.
+    Learning(Ticket),
     /// To end the session.
     Farewell,
     /// Nothing any more: the request was answered.
@@ -146,6 +158,8 @@ impl Bridge {
             gate: None,
             requests_at_once: REQUESTS_AT_ONCE,
             asked: HashMap::new(),
+            tools: Tools::default(),
+            server_is_modern: false,
             phase: Phase::Running,
             actions: VecDeque::new(),
         }
@@ -165,7 +179,7 @@ impl Bridge {
             (Event::Sent(exchange), _) => self.sent(exchange, now),
             (Event::Opened(exchange, opening), _) => self.opened(exchange, opening, now),
             (Event::Server(exchange, message), _) => self.server(exchange, message),
-            (Event::Ended(exchange, ending), _) => self.ended(exchange, ending),
+            (Event::Ended(exchange, ending), _) => self.ended(exchange, ending, now),
         }
         self.proceed(now);
     }
@@ -179,6 +193,7 @@ impl Bridge {
             self.gate = None;
         }
         self.give_up_deliveries(now);
+        self.wake(now);
         match self.phase {
             Phase::Draining { deadline } if deadline <= now => {
                 self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);
@@ -206,7 +221,8 @@ impl Bridge {
             Phase::Running | Phase::Gone => None,
         };
         let delivery = self.deadlines.values().min().map(|deadline| (*deadline, "a delivery is given up"));
-        [gate, phase, delivery].into_iter().flatten().min()
+        let rest = self.ledger.next_to_wake().map(|until| (until, "a subscription is opened again"));
+        [gate, phase, delivery, rest].into_iter().flatten().min()
     }
 
     /// How many bytes of the client's messages wait to be sent.

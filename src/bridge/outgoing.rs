@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use super::ledger::{Place, Ticket};
+use super::revision::{self, Era};
 use super::*;
 
 impl Bridge {
@@ -33,9 +34,21 @@ impl Bridge {
         }
         // A cancellation concerns its request alone, and what the client takes back it takes back at once.
         let is_cancellation = is_cancellation(&message);
-        let overtakes = matches!(message.kind(), Kind::Response { .. })
-            && self.gate.as_ref().is_some_and(|gate| gate.until == Until::Answer { head: true });
-        let ticket = self.ledger.enter(message);
+        let (era, _) = revision::classify(&message);
+        let overtakes = match (era, &self.gate) {
+            (_, None) => false,
+            // What stands alone waits for nobody.
+            (Era::Modern, Some(_)) => true,
+            (Era::Legacy, Some(gate)) => {
+                matches!(message.kind(), Kind::Response { .. }) && gate.until == Until::Answer { head: true }
+            }
+        };
+        let is_unsendable = era == Era::Modern
+            && message.method().is_some_and(|method| !method.bytes().all(|byte| byte.is_ascii_graphic()));
+        if let (true, Kind::Request { id, .. }) = (is_unsendable, message.kind()) {
+            return self.refuse_method(&id.clone());
+        }
+        let ticket = self.ledger.enter(message, era);
         if is_cancellation {
             self.release_cancellation(ticket, now);
         } else if overtakes {
@@ -51,6 +64,16 @@ impl Bridge {
             data: ErrorData { source: SOURCE, cause: "unreadable", status: None, advice: None, body: None },
         };
         self.actions.push_back(Action::Deliver(Message::error(fault.id.as_ref(), &error)));
+    }
+
+    /// A method travels in a header too, and there is no encoding for one that a header cannot carry.
+    fn refuse_method(&mut self, id: &Id) {
+        let error = ErrorObject {
+            code: jsonrpc::METHOD_NOT_FOUND,
+            message: format!("{SOURCE}: the method holds characters that its header cannot carry"),
+            data: ErrorData { source: SOURCE, cause: "method", status: None, advice: None, body: None },
+        };
+        self.actions.push_back(Action::Deliver(Message::error(Some(id), &error)));
     }
 
     /// Lets go whatever may go, and leaves once nothing is left to wait for.
@@ -83,7 +106,8 @@ impl Bridge {
         let Some(entry) = self.ledger.get(ticket) else { return };
         let title = entry.message.title().into_owned();
         let is_request = entry.request_id().is_some();
-        match (entry.message.method(), is_request) {
+        let (is_legacy, is_subscription) = (entry.era == Era::Legacy, entry.is_subscription());
+        match (entry.message.method().filter(|_| is_legacy), is_request) {
             (Some("initialize"), true) => {
                 let exchange = self.post(ticket, Purpose::Answer(ticket));
                 self.session.begin(exchange);
@@ -99,7 +123,9 @@ impl Bridge {
                 let until = Until::Head { deadline: now + GATE_PATIENCE };
                 self.gate = Some(Gate { exchange, title, until });
             }
-            (_, true) if self.may_post_request() => drop(self.post(ticket, Purpose::Answer(ticket))),
+            (_, true) if is_subscription || self.may_post_request() => {
+                self.post(ticket, Purpose::Answer(ticket));
+            }
             (_, true) => self.ledger.put(ticket, Place::ForSlot),
             (_, false) => drop(self.deliver(ticket, now)),
         }
@@ -123,6 +149,24 @@ impl Bridge {
         let request = cancelled.and_then(|id| self.ledger.request(&id));
         let place = request.and_then(|request| Some((request, &self.ledger.get(request)?.place)));
         match place {
+            // A modern server takes the end of the exchange for the cancellation, and nothing else.
+            Some((request, place))
+                if self.ledger.get(request).is_some_and(|entry| entry.era == Era::Modern) =>
+            {
+                let exchange = match place {
+                    Place::Sent { exchange, .. } => Some(*exchange),
+                    Place::AtGate
+                    | Place::ForSlot
+                    | Place::Behind(_)
+                    | Place::Learning { .. }
+                    | Place::Resting { .. } => None,
+                };
+                self.settle(request);
+                self.ledger.settle(ticket);
+                if let Some(exchange) = exchange {
+                    self.close(exchange);
+                }
+            }
             Some((request, &Place::Sent { written: true, exchange })) => {
                 let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange));
                 self.deadlines.insert(cancelling, now + CANCELLATION_PATIENCE);
@@ -142,7 +186,11 @@ impl Bridge {
                 self.settle(request);
                 self.ledger.settle(ticket);
             }
-            Some((_, Place::Sent { .. } | Place::Behind(_))) | None => {
+            Some((
+                _,
+                Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. } | Place::Resting { .. },
+            ))
+            | None => {
                 self.ledger.settle(ticket);
                 let because = "the request it cancels is not under way";
                 let title = "notifications/cancelled".to_owned();
@@ -162,12 +210,13 @@ impl Bridge {
         }
     }
 
-    fn post(&mut self, ticket: Ticket, purpose: Purpose) -> ExchangeId {
+    pub(super) fn post(&mut self, ticket: Ticket, purpose: Purpose) -> ExchangeId {
         let entry = self.ledger.get(ticket).expect("a message is posted from the ledger");
         let message = entry.message.clone();
-        let facts = match message.method() {
-            Some("initialize") => Facts::default(),
-            _ => self.session.facts(),
+        let facts = match (entry.era, message.method()) {
+            (Era::Modern, _) => self.modern_facts(&message),
+            (Era::Legacy, Some("initialize")) => Facts::default(),
+            (Era::Legacy, _) => self.session.facts(),
         };
         let exchange = self.open(purpose, Outgoing { ask: Ask::Post(message), facts });
         self.ledger.put(ticket, Place::Sent { exchange, written: false });

@@ -62,7 +62,9 @@ impl Session {
     /// What the headers of the next message say.
     pub(super) fn facts(&self) -> Facts {
         match (&self.opening, &self.established) {
-            (Some(Opening { id: Some(id), .. }), _) => Facts { session: Some(id.clone()), revision: None },
+            (Some(Opening { id: Some(id), .. }), _) => {
+                Facts { session: Some(id.clone()), ..Facts::default() }
+            }
             (_, Some(established)) => established.facts(),
             (_, None) => Facts::default(),
         }
@@ -91,6 +93,6 @@ impl Session {
 
 impl Established {
     fn facts(&self) -> Facts {
-        Facts { session: self.id.clone(), revision: self.revision.clone() }
+        Facts { session: self.id.clone(), revision: self.revision.clone(), mirror: None }
     }
 }

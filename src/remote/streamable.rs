@@ -26,7 +26,8 @@ use crate::bridge::{
 };
 use crate::diagnosis::{self, Refused};
 use crate::http::{TransportError, transport_error};
-use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, Message, PARSE_ERROR, flatten};
+use crate::json::flatten;
+use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, Message, PARSE_ERROR};
 
 /// How many redirects within the origin are followed.
 const REDIRECTS: usize = 5;

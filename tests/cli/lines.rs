@@ -99,7 +99,7 @@ fn two_hundred_calls_at_once_are_all_answered() {
     let mut ids: Vec<u32> = (0..200)
         .map(|_| {
             let line = proxy.line();
-            let id = mcp_tether::jsonrpc::member(&line, "id").expect("an id").to_owned();
+            let id = mcp_tether::json::member(&line, "id").expect("an id").to_owned();
             id.parse().expect("a number")
         })
         .collect();

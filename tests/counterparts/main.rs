@@ -8,8 +8,9 @@ use edge::{Access, Answers, Config, Edge, Mode, Policy, ServiceToken};
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, ClientRequest,
     ElicitRequestParams, ElicitResult, ElicitationAction, GetPromptRequestParams, Implementation, JsonObject,
-    ProgressNotificationParam, ReadResourceRequestParams, ServerResult,
+    ProgressNotificationParam, ProtocolVersion, ReadResourceRequestParams, ServerResult,
 };
+use rmcp::service::{ClientLifecycleMode, ClientServiceExt};
 use rmcp::service::{NotificationContext, PeerRequestOptions, RequestContext, RunningService, ServiceError};
 use rmcp::transport::TokioChildProcess;
 use rmcp::{ClientHandler, ErrorData, RoleClient, ServiceExt};
@@ -143,6 +144,68 @@ async fn questions_progress_and_cancellation_pass_while_a_call_runs() {
     client.cancel().await.expect("the proxy ends");
     let ended = edge.requests().into_iter().filter(|seen| seen.method == "DELETE").count();
     assert_eq!(ended, 1, "the session is ended once");
+}
+
+#[tokio::test]
+async fn the_modern_era_passes_untouched_between_rmcp_client_and_server() {
+    for answers in [Answers::Stream, Answers::Json] {
+        let access = Access { mode: Mode::Legacy, policies: vec![Policy::ServiceAuth] };
+        let edge = Edge::start(Config { access: Some(access), answers, port: 0 }).expect("a free port");
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
+        command.arg(edge.mcp_url()).env_clear().envs(with_token(&edge));
+        let transport = TokioChildProcess::new(command).expect("the binary starts");
+        let modern =
+            ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] };
+        let connecting = Client::default().serve_with_lifecycle(transport, modern);
+        let client = tokio::time::timeout(PATIENCE, connecting).await.expect("in time").expect("connected");
+
+        assert!(!client.list_all_tools().await.expect("tools").is_empty());
+        let who = client.call_tool(call("whoami", json!({}))).await.expect("an answer");
+        assert_eq!(text(&who), edge.token().id);
+        let awkward = "é\u{2028}\"\\\n";
+        let echoed = client.call_tool(call("echo", json!({ "text": awkward }))).await.expect("an echo");
+        assert_eq!(text(&echoed), awkward);
+        let answer =
+            client.call_tool(call("ask", json!({ "question": "how many?" }))).await.expect("an answer");
+        assert_eq!(text(&answer), "forty-two", "asked and answered in two rounds");
+        let resource = client.read_resource(ReadResourceRequestParams::new("edge://cancelled")).await;
+        assert!(format!("{:?}", resource.expect("a resource")).contains("text: \"0\""));
+
+        if matches!(answers, Answers::Stream) {
+            cancel_once_it_runs(&client).await;
+        }
+        client.cancel().await.expect("the proxy ends");
+
+        for seen in edge.requests() {
+            let header =
+                |name: &str| seen.headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
+            assert_eq!(seen.method, "POST", "no GET and no DELETE in this era: {seen:?}");
+            assert!(header("mcp-method") && header("mcp-protocol-version"), "{seen:?}");
+            assert!(!header("mcp-session-id") && !header("last-event-id"), "{seen:?}");
+        }
+    }
+}
+
+/// Starts a call without end, waits until it reports progress, and cancels it: the server sees the exchange end.
+async fn cancel_once_it_runs(client: &Running) {
+    let slow = call("slow", json!({ "ms": 600_000, "steps": 600_000 }));
+    let endless = ClientRequest::CallToolRequest(CallToolRequest::new(slow));
+    let handle =
+        client.send_cancellable_request(endless, PeerRequestOptions::no_options()).await.expect("sent");
+    let before = client.service().progress.load(Ordering::Relaxed);
+    let runs_then_ends = async {
+        while client.service().progress.load(Ordering::Relaxed) == before {
+            tokio::task::yield_now().await;
+        }
+        handle.cancel(Some("changed my mind".to_owned())).await.expect("told");
+        loop {
+            let resource = client.read_resource(ReadResourceRequestParams::new("edge://cancelled")).await;
+            if format!("{:?}", resource.expect("a count")).contains("text: \"1\"") {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, runs_then_ends).await.expect("the server heard of the cancellation");
 }
 
 #[tokio::test]

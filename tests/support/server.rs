@@ -25,7 +25,7 @@ impl Request {
 
     /// A member of the body that is a JSON-RPC message, as its text.
     pub(crate) fn member(&self, name: &str) -> Option<&str> {
-        mcp_tether::jsonrpc::member(&self.body, name)
+        mcp_tether::json::member(&self.body, name)
     }
 
     /// The JSON-RPC method, or the HTTP method where there is no body.

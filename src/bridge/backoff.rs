@@ -1,0 +1,32 @@
+//! How long to wait before the next attempt: growing, bounded, and never the same for two.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// The delay before attempt number `attempt` (from 0): twice as long each time, up to half a minute, less up to a half
+/// by the jitter that `seed` decides.
+pub(super) fn delay(attempt: u32, seed: u64) -> Duration {
+    let full = FIRST.saturating_mul(1 << attempt.min(10)).min(LONGEST);
+    // A multiplicative hash spreads neighbouring seeds; its upper bits are the good ones.
+    let spread = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54;
+    full - full.mul_f64(spread as f64 / 2048.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_a_bound_and_differ() {
+        for attempt in 0..40 {
+            let full = Duration::from_millis(250 << attempt.min(10)).min(LONGEST);
+            for seed in 0..100 {
+                let delay = delay(attempt, seed);
+                assert!(delay > full / 2 && delay <= full, "attempt {attempt}, seed {seed}: {delay:?}");
+            }
+        }
+        assert_ne!(delay(3, 1), delay(3, 2));
+    }
+}

@@ -1,0 +1,80 @@
+//! Revisions and eras: which kind of protocol a message of the client belongs to.
+//!
+//! The one place where a revision is known by its date; everything else asks here. Deliberately not here: what follows
+//! from an era.
+
+use crate::json;
+use crate::jsonrpc::Message;
+
+/// The two kinds of protocol (2026-07-28, basic/versioning).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Era {
+    /// `initialize` first, then a session: 2024-11-05 to 2025-11-25.
+    Legacy,
+    /// Every request stands alone and names its revision: 2026-07-28.
+    Modern,
+}
+
+/// Names the eras in errors.
+pub(super) const LEGACY_NAME: &str = "legacy (initialize, up to 2025-11-25)";
+/// See [`LEGACY_NAME`].
+pub(super) const MODERN_NAME: &str = "modern (2026-07-28)";
+
+/// Tells whether a revision is one that `initialize` negotiates.
+pub(super) fn is_legacy(revision: &str) -> bool {
+    ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"].contains(&revision)
+}
+
+/// The key of a modern request's `_meta` under which it names its revision.
+const REVISION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
+
+/// The era of a message, and the revision it names where that is the modern way.
+pub(super) fn classify(message: &Message) -> (Era, Option<String>) {
+    match revision_of(message) {
+        Some(revision) => (Era::Modern, Some(revision)),
+        None if matches!(message.method(), Some("server/discover" | "subscriptions/listen")) => {
+            (Era::Modern, None)
+        }
+        None => (Era::Legacy, None),
+    }
+}
+
+/// The revision in `params._meta`.
+fn revision_of(message: &Message) -> Option<String> {
+    // Nearly every message of a legacy client ends here, without a look at its structure. The key may be written with
+    // an escaped slash, so only its first part is looked for.
+    memchr::memmem::find(message.text(), b"io.modelcontextprotocol")?;
+    let meta = message.member("_meta")?;
+    json::string(json::member(meta, REVISION_KEY)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_era_is_read_off_the_message() {
+        for (text, era, revision) in [
+            (
+                r#"{"id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}"#,
+                Era::Legacy,
+                None,
+            ),
+            (r#"{"id":1,"method":"tools/call","params":{"_meta":{"progressToken":1}}}"#, Era::Legacy, None),
+            (
+                r#"{"id":1,"method":"tools/call","params":{"x":"io.modelcontextprotocol/protocolVersion"}}"#,
+                Era::Legacy,
+                None,
+            ),
+            (r#"{"id":1,"method":"server/discover"}"#, Era::Modern, None),
+            (
+                r#"{"id":1,"method":"x","params":{"_meta":{"io.modelcontextprotocol\/protocolVersion":"2026-07-28"}}}"#,
+                Era::Modern,
+                Some("2026-07-28"),
+            ),
+        ] {
+            let message = Message::parse(text.into()).expect("a message");
+            assert_eq!(classify(&message), (era, revision.map(str::to_owned)), "{text}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What `tools/list` taught: which parameters of which tool travel as headers too.
+//!
+//! `x-mcp-header` in a tool's input schema asks for it (2026-07-28, basic/transports/streamable-http, custom headers); a
+//! tool whose annotations are invalid must not be offered to the client. Deliberately not here: how a value is encoded
+//! (`remote::headers`) and when the list is asked for.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::json;
+use crate::jsonrpc::Message;
+
+const ANNOTATION: &str = "x-mcp-header";
+
+/// The annotated parameters of every tool that has any.
+#[derive(Debug, Default)]
+pub(super) struct Tools {
+    annotated: HashMap<String, Vec<Annotation>>,
+}
+
+/// One parameter that travels as a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Annotation {
+    /// What stands behind `Mcp-Param-`.
+    header: String,
+    /// The names of the properties that lead to it.
+    path: Vec<String>,
+}
+
+/// A tool that must not be offered, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Invalid {
+    pub(super) tool: String,
+    pub(super) reason: String,
+}
+
+impl Tools {
+    /// Learns from one page of `tools/list`. Returns the page without the tools that are invalid, if there are any.
+    pub(super) fn learn(&mut self, page: &Message) -> Option<(Message, Vec<Invalid>)> {
+        if self.annotated.is_empty() && memchr::memmem::find(page.text(), ANNOTATION.as_bytes()).is_none() {
+            return None;
+        }
+        let array = page.member("tools")?;
+        let tools: Vec<&RawValue> = serde_json::from_str(array).ok()?;
+        let (mut kept, mut invalid) = (Vec::with_capacity(tools.len()), Vec::new());
+        for tool in tools {
+            match self.learn_tool(tool.get()) {
+                Ok(()) => kept.push(tool.get()),
+                Err(reason) => invalid.push(reason),
+            }
+        }
+        if invalid.is_empty() {
+            return None;
+        }
+        let start = array.as_ptr() as usize - page.text().as_ptr() as usize;
+        let (head, tail) = (&page.text()[..start], &page.text()[start + array.len()..]);
+        let text = [head, b"[", kept.join(",").as_bytes(), b"]", tail].concat();
+        let page = Message::parse(text.into()).expect("elements of an array were left out");
+        Some((page, invalid))
+    }
+
+    fn learn_tool(&mut self, tool: &str) -> Result<(), Invalid> {
+        let Some(name) = json::member(tool, "name").and_then(json::string) else { return Ok(()) };
+        self.annotated.remove(&name);
+        if memchr::memmem::find(tool.as_bytes(), ANNOTATION.as_bytes()).is_none() {
+            return Ok(());
+        }
+        let schema = json::member(tool, "inputSchema").and_then(|schema| serde_json::from_str(schema).ok());
+        let Some(schema): Option<Value> = schema else { return Ok(()) };
+        let mut annotations = Vec::new();
+        match collect(&schema, &mut Vec::new(), true, &mut annotations) {
+            Err(reason) => Err(Invalid { tool: name, reason }),
+            Ok(()) => {
+                if !annotations.is_empty() {
+                    self.annotated.insert(name, annotations);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The parameters of a call that travel as headers, each with its value as text. A null or absent value has none.
+    pub(super) fn headers(&self, call: &Message) -> Vec<(String, String)> {
+        if self.annotated.is_empty() {
+            return Vec::new();
+        }
+        let annotations =
+            call.member("name").and_then(json::string).and_then(|name| self.annotated.get(&name));
+        let (Some(annotations), Some(arguments)) = (annotations, call.member("arguments")) else {
+            return Vec::new();
+        };
+        let value = |annotation: &Annotation| {
+            let steps = annotation.path.iter();
+            let found = steps.into_iter().try_fold(arguments, |object, name| json::member(object, name))?;
+            Some((annotation.header.clone(), text(found)?))
+        };
+        annotations.iter().filter_map(value).collect()
+    }
+}
+
+/// Collects the annotations of a schema. Only a pure chain of `properties` from the root leads to a value for certain.
+fn collect(
+    schema: &Value,
+    path: &mut Vec<String>,
+    reachable: bool,
+    found: &mut Vec<Annotation>,
+) -> Result<(), String> {
+    let Value::Object(members) = schema else { return Ok(()) };
+    if let Some(annotation) = members.get(ANNOTATION) {
+        let place = if path.is_empty() { "the root of the schema".to_owned() } else { path.join(".") };
+        let Value::String(header) = annotation else {
+            return Err(format!("{ANNOTATION} of {place} is not a string"));
+        };
+        if !reachable || path.is_empty() {
+            return Err(format!("{ANNOTATION} of {place} does not lie on a chain of properties"));
+        }
+        if header.is_empty() || !header.bytes().all(is_token_byte) {
+            return Err(format!("{ANNOTATION} of {place} is not a header name"));
+        }
+        if !is_primitive(members.get("type")) {
+            return Err(format!("{place} is neither a string nor an integer nor a boolean"));
+        }
+        if found.iter().any(|other| other.header.eq_ignore_ascii_case(header)) {
+            return Err(format!("{ANNOTATION} {header} occurs twice"));
+        }
+        found.push(Annotation { header: header.clone(), path: path.clone() });
+    }
+    for (key, value) in members {
+        match (key.as_str(), value) {
+            ("properties", Value::Object(properties)) => {
+                for (name, property) in properties {
+                    path.push(name.clone());
+                    collect(property, path, reachable, found)?;
+                    path.pop();
+                }
+            }
+            // Data, not schemas.
+            ("default" | "const" | "enum" | "examples", _) => {}
+            // A map of schemas by names of the author's choice.
+            ("$defs" | "definitions" | "patternProperties" | "dependentSchemas", Value::Object(schemas)) => {
+                for (name, schema) in schemas {
+                    path.push(name.clone());
+                    collect(schema, path, false, found)?;
+                    path.pop();
+                }
+            }
+            (_, Value::Array(schemas)) => {
+                for schema in schemas {
+                    path.push(key.clone());
+                    collect(schema, path, false, found)?;
+                    path.pop();
+                }
+            }
+            (_, value) => {
+                path.push(key.clone());
+                collect(value, path, false, found)?;
+                path.pop();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `string`, `integer` or `boolean`, possibly with `null` beside it.
+fn is_primitive(kind: Option<&Value>) -> bool {
+    let primitive = |kind: &Value| matches!(kind.as_str(), Some("string" | "integer" | "boolean"));
+    match kind {
+        Some(Value::Array(kinds)) => {
+            let (null, others): (Vec<_>, Vec<_>) =
+                kinds.iter().partition(|kind| kind.as_str() == Some("null"));
+            null.len() == 1 && others.len() == 1 && primitive(others[0])
+        }
+        Some(kind) => primitive(kind),
+        None => false,
+    }
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// A value as a header has it: a string as it is, an integer in decimal, a boolean by name.
+fn text(json: &str) -> Option<String> {
+    match json.as_bytes().first()? {
+        b'"' => json::string(json),
+        b't' | b'f' => Some(json.to_owned()),
+        b'-' | b'0'..=b'9' => Some(integer(json).unwrap_or_else(|| json.to_owned())),
+        _ => None,
+    }
+}
+
+/// `42.0` and `4.2e1` are the integer 42.
+fn integer(json: &str) -> Option<String> {
+    if json.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) {
+        return Some(json.to_owned());
+    }
+    let number: f64 = json.parse().ok()?;
+    (number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0).then(|| format!("{number:.0}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> Message {
+        Message::parse(text.to_owned().into()).expect("a message")
+    }
+
+    fn page(schemas: &[&str]) -> Message {
+        let tools: Vec<String> = schemas
+            .iter()
+            .enumerate()
+            .map(|(index, schema)| format!(r#"{{"name":"t{index}", "inputSchema":{schema}}}"#))
+            .collect();
+        message(&format!(r#"{{"id":1,"result":{{"tools":[{}],"nextCursor":"c"}}}}"#, tools.join(" , ")))
+    }
+
+    /// By name: their order means nothing.
+    fn headers(tools: &Tools, arguments: &str) -> Vec<(String, String)> {
+        let mut headers = tools.headers(&message(&format!(
+            r#"{{"id":1,"method":"tools/call","params":{{"name":"t0","arguments":{arguments}}}}}"#
+        )));
+        headers.sort();
+        headers
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn annotated_values_are_found_on_their_path() {
+        let mut tools = Tools::default();
+        let schema = r#"{"type":"object","properties":{
+            "region":{"type":"string","x-mcp-header":"Region"},
+            "deep":{"type":"object","properties":{"n":{"type":["integer","null"],"x-mcp-header":"N"}}},
+            "flag":{"type":"boolean","x-mcp-header":"Flag"},
+            "x-mcp-header":{"type":"string","default":{"x-mcp-header":5}}}}"#;
+        assert!(tools.learn(&page(&[schema])).is_none());
+        let arguments = r#"{"region":"eu é","deep":{"n":42.0},"flag":false,"x-mcp-header":"a"}"#;
+        assert_eq!(headers(&tools, arguments), pairs(&[("Flag", "false"), ("N", "42"), ("Region", "eu é")]));
+        assert_eq!(headers(&tools, r#"{"region":null,"deep":{}}"#), []);
+        assert_eq!(
+            headers(&tools, r#"{"region":"","deep":{"n":-7}}"#),
+            pairs(&[("N", "-7"), ("Region", "")])
+        );
+
+        assert!(tools.learn(&page(&[r#"{"type":"object"}"#])).is_none());
+        assert_eq!(headers(&tools, arguments), [], "the newest schema counts");
+    }
+
+    #[test]
+    fn tools_with_invalid_annotations_are_left_out_and_the_rest_stays_as_it_was() {
+        let bad = |property: &str| format!(r#"{{"type":"object","properties":{{"p":{property}}}}}"#);
+        let schemas: Vec<String> = [
+            r#"{"type":"string","x-mcp-header":""}"#,
+            r#"{"type":"string","x-mcp-header":"a b"}"#,
+            r#"{"type":"string","x-mcp-header":5}"#,
+            r#"{"type":"number","x-mcp-header":"P"}"#,
+            r#"{"type":"object","x-mcp-header":"P"}"#,
+            r#"{"type":["string","integer"],"x-mcp-header":"P"}"#,
+            r#"{"type":"array","items":{"type":"string","x-mcp-header":"P"}}"#,
+            r#"{"oneOf":[{"properties":{"q":{"type":"string","x-mcp-header":"P"}}}]}"#,
+            r#"{"type":"object","properties":{"a":{"type":"string","x-mcp-header":"P"},"b":{"type":"string","x-mcp-header":"p"}}}"#,
+        ]
+        .into_iter()
+        .map(bad)
+        .chain([r##"{"$defs":{"d":{"type":"string","x-mcp-header":"P"}},"properties":{"p":{"$ref":"#/$defs/d"}}}"##.to_owned()])
+        .collect();
+        for schema in &schemas {
+            let (left, invalid) =
+                Tools::default().learn(&page(&[schema, "{}"])).unwrap_or_else(|| panic!("{schema}"));
+            assert_eq!(invalid.len(), 1, "{schema}");
+            assert_eq!(
+                std::str::from_utf8(left.text()).expect("UTF-8"),
+                r#"{"id":1,"result":{"tools":[{"name":"t1", "inputSchema":{}}],"nextCursor":"c"}}"#
+            );
+        }
+    }
+}
