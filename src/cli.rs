@@ -57,6 +57,19 @@ pub struct Options {
     #[arg(long, help_heading = "Connection")]
     pub allow_http: bool,
 
+    /// A file with further certificate authorities to trust, in PEM form, beside the operating system's and those of
+    /// NODE_EXTRA_CA_CERTS. Repeatable
+    #[arg(long = "ca-cert", value_name = "PATH", help_heading = "Connection")]
+    pub ca_certs: Vec<PathBuf>,
+
+    /// Your certificate, where the server wants one (mutual TLS), in PEM form
+    #[arg(long, value_name = "PATH", help_heading = "Connection", requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+
+    /// The private key of --client-cert, in PEM form
+    #[arg(long, value_name = "PATH", help_heading = "Connection", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
+
     /// How long making a connection may take, in seconds
     #[arg(
         long,
@@ -174,6 +187,9 @@ fn usage_error(error: &clap::Error) -> UsageError {
             let other = context(ContextKind::PriorArg).unwrap_or_else(|| "another option".to_owned());
             (format!("{option} cannot be used with {other}"), "leave one of them out".to_owned())
         }
+        ErrorKind::MissingRequiredArgument => {
+            (format!("{option} is missing"), "--client-cert and --client-key go together".to_owned())
+        }
         ErrorKind::InvalidUtf8 => ("an argument is not Unicode".to_owned(), see_help),
         kind => (kind.as_str().unwrap_or("the arguments cannot be understood").to_owned(), see_help),
     };
@@ -253,6 +269,7 @@ mod tests {
                 "the value of --connect-timeout is not one that it takes",
             ),
             (&["https://h", "--header-file"], "the option --header-file wants a value"),
+            (&["--client-cert", "marked", "https://h"], "--client-key is missing"),
             (&["-v", "--silent", "https://h"], "--verbose... cannot be used with --silent"),
         ] {
             let (sentence, advice) = refused(arguments);

@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::bridge::{Failure, Why};
 use crate::http::TransportError;
+use crate::tls;
 
 /// How much of a foreign text stands in a sentence, in characters.
 const EXCERPT: usize = 200;
@@ -38,16 +39,7 @@ pub fn transport(url: &Url, error: &TransportError) -> Why {
             format!("no connection to {place} could be made: {reason}"),
             "check host and port of the URL, and the network",
         ),
-        TransportError::Certificate(reason) => (
-            Failure::Tls,
-            format!("the certificate of {place} was not accepted: {reason}"),
-            "check the URL; where a company inspects traffic, its authority must be among this computer's (or SSL_CERT_FILE)",
-        ),
-        TransportError::Tls(reason) => (
-            Failure::Tls,
-            format!("no secure connection to {place} could be made: {reason}"),
-            "check that the URL's port speaks TLS",
-        ),
+        TransportError::Tls(failure) => return tls(url, failure),
         TransportError::Connection(reason) => (
             Failure::Connection,
             format!("the connection to {place} broke before the answer: {reason}"),
@@ -55,6 +47,68 @@ pub fn transport(url: &Url, error: &TransportError) -> Why {
         ),
     };
     Why::new(cause, sentence, advice)
+}
+
+/// A handshake that failed.
+fn tls(url: &Url, failure: &tls::Failure) -> Why {
+    let place = place(url);
+    let (sentence, advice) = match failure {
+        tls::Failure::UnknownAuthority => (
+            format!("the certificate of {place} was issued by an authority that this computer does not know"),
+            "check the URL; where a company inspects traffic or the server has an authority of its own, name its certificate: --ca-cert PATH",
+        ),
+        tls::Failure::WrongHost => (
+            format!("the certificate of {place} is for another host"),
+            "write the host name that the certificate is for into the URL",
+        ),
+        tls::Failure::Expired { since } => (
+            format!(
+                "the certificate of {place} has expired{}",
+                since.map(|since| format!(" on {}", date(since))).unwrap_or_default()
+            ),
+            "have the server's certificate renewed; if it is valid, set this computer's clock",
+        ),
+        tls::Failure::NotYetValid => (
+            format!("the certificate of {place} is not valid yet"),
+            "set this computer's clock; if it is right, the server's certificate is not",
+        ),
+        tls::Failure::Certificate(reason) => (
+            format!("the certificate of {place} was not accepted: {reason}"),
+            "have the server's certificate looked at",
+        ),
+        tls::Failure::ClientCertificate => (
+            format!("{place} wants a client certificate that it accepts"),
+            "name yours with --client-cert PATH and --client-key PATH",
+        ),
+        tls::Failure::Version => (
+            format!("{place} has no version of TLS in common with this program (1.2 and 1.3)"),
+            "have TLS 1.2 or 1.3 switched on there",
+        ),
+        tls::Failure::HungUp => (
+            format!("{place} hung up in the middle of the TLS handshake"),
+            "check that the URL's port speaks TLS",
+        ),
+        tls::Failure::Other(reason) => (
+            format!("no secure connection to {place} could be made: {reason}"),
+            "check that the URL's port speaks TLS",
+        ),
+    };
+    Why::new(Failure::Tls, sentence, advice)
+}
+
+/// The day of a moment in seconds since 1970, as year-month-day (the civil calendar of Howard Hinnant's
+/// `civil_from_days`).
+fn date(seconds: u64) -> String {
+    let days = seconds / 86_400 + 719_468;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year}-{month:02}-{day:02}")
 }
 
 /// What a refusal looked like.
@@ -257,6 +311,18 @@ mod tests {
         }
         let facts = Refused { status: 500, body: &long, ..Refused::default() };
         assert!(sentence(&facts).chars().count() < 300);
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01"),
+            (951_782_400, "2000-02-29"),
+            (1_735_689_599, "2024-12-31"),
+            (1_795_219_200, "2026-11-21"),
+        ] {
+            assert_eq!(date(seconds), expected);
+        }
     }
 
     #[test]

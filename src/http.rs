@@ -1,20 +1,15 @@
-//! The one HTTP client: no redirects, roots loaded late, connections that notice a dead peer.
+//! The one HTTP client: no redirects, dead peers noticed, errors sorted by what they mean.
 //!
-//! Loading the operating system's roots takes longer than everything else at start, so a thread begins it while the
-//! name is looked up, and only for https. Deliberately not here: what is asked, and with which headers.
+//! Deliberately not here: TLS (`tls`), what is asked, and with which headers.
 
-use std::sync::{Arc, OnceLock};
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use url::{Host, Url};
+
+use crate::tls::{self, LateRoots, Trust};
 
 /// How often a silent connection is asked whether the other side is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -30,11 +25,11 @@ fn pool_idle(url: &Url) -> Duration {
 ///
 /// # Errors
 /// When the TLS library or the HTTP library cannot be set up.
-pub fn client(url: &Url, connect_timeout: Duration) -> Result<reqwest::Client, reqwest::Error> {
-    let roots = Arc::new(LateRoots::new());
+pub fn client(url: &Url, connect_timeout: Duration, trust: Trust) -> Result<reqwest::Client, reqwest::Error> {
+    let Trust { authorities, identity } = trust;
+    let roots = Arc::new(LateRoots::new(authorities));
     if url.scheme() == "https" {
-        let roots = Arc::clone(&roots);
-        std::thread::spawn(move || drop(roots.verifier()));
+        roots.begin_loading();
     }
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("mcp-tether/", env!("CARGO_PKG_VERSION")))
@@ -42,89 +37,11 @@ pub fn client(url: &Url, connect_timeout: Duration) -> Result<reqwest::Client, r
         .connect_timeout(connect_timeout)
         .tcp_keepalive(KEEP_ALIVE)
         .pool_idle_timeout(pool_idle(url))
-        .tls_backend_preconfigured(tls(roots));
+        .tls_backend_preconfigured(tls::config(roots, identity));
     if is_loopback(url) {
         builder = builder.no_proxy();
     }
     builder.build()
-}
-
-fn tls(roots: Arc<LateRoots>) -> rustls::ClientConfig {
-    let mut config = rustls::ClientConfig::builder_with_provider(Arc::clone(&roots.provider))
-        .with_safe_default_protocol_versions()
-        .expect("the provider supports the default versions")
-        .dangerous()
-        .with_custom_certificate_verifier(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config
-}
-
-/// The standard verifier, made when the first certificate has to be judged.
-#[derive(Debug)]
-struct LateRoots {
-    provider: Arc<CryptoProvider>,
-    algorithms: WebPkiSupportedAlgorithms,
-    verifier: OnceLock<Result<Arc<WebPkiServerVerifier>, String>>,
-}
-
-impl LateRoots {
-    fn new() -> LateRoots {
-        let provider = rustls::crypto::ring::default_provider();
-        LateRoots {
-            algorithms: provider.signature_verification_algorithms,
-            provider: Arc::new(provider),
-            verifier: OnceLock::new(),
-        }
-    }
-
-    fn verifier(&self) -> Result<&Arc<WebPkiServerVerifier>, Error> {
-        let made = self.verifier.get_or_init(|| {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
-                .build()
-                .map_err(|error| error.to_string())
-        });
-        made.as_ref().map_err(|reason| {
-            Error::General(format!("the operating system has no usable root certificates ({reason})"))
-        })
-    }
-}
-
-impl ServerCertVerifier for LateRoots {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        self.verifier()?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
 }
 
 /// Tells whether a URL leads to this machine, where nobody else listens.
@@ -148,23 +65,18 @@ pub enum TransportError {
     ConnectTimeout,
     /// No connection could be made for another reason.
     Connect(String),
-    /// The server's certificate was not accepted.
-    Certificate(String),
-    /// The TLS handshake failed otherwise.
-    Tls(String),
+    /// The TLS handshake failed.
+    Tls(tls::Failure),
     /// A connection that was there broke.
     Connection(String),
 }
 
 /// Sorts an error of the HTTP library. Its text may hold the URL, so it is not used as a whole.
 pub fn transport_error(error: &reqwest::Error) -> TransportError {
-    let mut innermost: &(dyn std::error::Error + 'static) = error;
+    let mut innermost: &(dyn Error + 'static) = error;
     while let Some(cause) = source(innermost) {
-        if let Some(tls) = cause.downcast_ref::<Error>() {
-            return match tls {
-                Error::InvalidCertificate(reason) => TransportError::Certificate(certificate_error(reason)),
-                other => TransportError::Tls(other.to_string()),
-            };
+        if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+            return TransportError::Tls(tls::sort(error));
         }
         if error.is_connect() && cause.to_string() == "dns error" {
             return TransportError::Dns;
@@ -172,7 +84,7 @@ pub fn transport_error(error: &reqwest::Error) -> TransportError {
         let hung_up = |io: &std::io::Error| io.kind() == std::io::ErrorKind::UnexpectedEof;
         if error.is_connect() && cause.downcast_ref().is_some_and(hung_up) {
             // Without TLS there is nothing to hang up in before the connection is made.
-            return TransportError::Tls("the other side hung up during the handshake".to_owned());
+            return TransportError::Tls(tls::Failure::HungUp);
         }
         innermost = cause;
     }
@@ -186,19 +98,10 @@ pub fn transport_error(error: &reqwest::Error) -> TransportError {
 }
 
 /// The cause of an error; an IO error carries its own inside instead of naming it as the source.
-fn source<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     let inside = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
     match inside {
         Some(inside) => Some(inside),
         None => error.source(),
-    }
-}
-
-fn certificate_error(reason: &CertificateError) -> String {
-    match reason {
-        CertificateError::UnknownIssuer => {
-            "it was issued by an authority that this computer does not know".to_owned()
-        }
-        other => other.to_string(),
     }
 }

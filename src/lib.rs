@@ -16,6 +16,7 @@ pub mod remote;
 
 pub mod auth;
 pub mod http;
+pub mod tls;
 
 pub mod diagnosis;
 pub mod log;

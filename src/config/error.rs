@@ -37,6 +37,16 @@ pub enum Error {
         /// The system's reason.
         reason: std::io::Error,
     },
+    /// A certificate or key cannot be read.
+    #[error("the file {path} of {option} cannot be used: {reason}")]
+    Certificate {
+        /// What it was named by.
+        option: &'static str,
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// A header has no colon.
     #[error("{place} is not of the form \"Name: value\"")]
     HeaderForm {
@@ -114,6 +124,11 @@ pub enum Problem {
 }
 
 impl Error {
+    /// A certificate or key that cannot be read.
+    pub(super) fn certificate(option: &'static str, path: &std::path::Path, reason: String) -> Error {
+        Error::Certificate { option, path: path.display().to_string(), reason }
+    }
+
     /// What to do about it, imperative.
     pub fn advice(&self) -> String {
         match self {
@@ -125,6 +140,7 @@ impl Error {
             Error::UrlWithUser => "take them out of the URL and send them as --header \"Authorization: Basic ${VAR}\"".to_owned(),
             Error::InsecureUrl { .. } => "use https://, or add --allow-http if the network between is yours".to_owned(),
             Error::HeaderFile { .. } => "check the path, and that this user may read the file".to_owned(),
+            Error::Certificate { .. } => "check the path, and that the file is in PEM form (-----BEGIN …)".to_owned(),
             Error::HeaderForm { .. } => "write --header \"Name: value\", in quotes where it has spaces".to_owned(),
             Error::HeaderName { .. } => "use letters, digits and dashes in the name".to_owned(),
             Error::Value { what, problem } => problem.advice(what),

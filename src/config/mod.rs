@@ -20,6 +20,10 @@ pub use error::{Error, Problem};
 use crate::auth::{Credentials, Scheme, WrittenHeaders};
 use crate::cli::Options;
 use crate::http::is_loopback;
+use crate::tls::{self, Trust};
+
+/// Where people who come from Node have their company's authority.
+const NODE_AUTHORITIES: &str = "NODE_EXTRA_CA_CERTS";
 
 /// The environment variables of the process, as a value.
 #[derive(Clone, Default)]
@@ -60,6 +64,8 @@ pub struct Config {
     pub credentials: Credentials,
     /// How long making a connection may take.
     pub connect_timeout: Duration,
+    /// Whom to trust and who we are.
+    pub trust: Trust,
     /// What works but is not as it should be, each a sentence for the log.
     pub warnings: Vec<String>,
     /// What is as asked for, but may surprise, each a sentence for the log.
@@ -114,6 +120,7 @@ impl Config {
             credentials: Credentials::new(&url, schemes),
             url,
             connect_timeout: Duration::from_secs(options.connect_timeout),
+            trust: trust(options, environment, &mut warnings)?,
             warnings,
             remarks,
         })
@@ -142,6 +149,35 @@ fn endpoint(positional: &[String]) -> Result<Url, Error> {
         return Err(Error::UrlWithUser);
     }
     Ok(url)
+}
+
+/// Reads the certificates. One that was asked for has to be there; of Node's variable, as with Node, a warning is made.
+fn trust(options: &Options, environment: &Environment, warnings: &mut Vec<String>) -> Result<Trust, Error> {
+    let mut authorities = Vec::new();
+    for path in &options.ca_certs {
+        let path = home_expanded(path);
+        let certificates = tls::read_certificates(&path);
+        authorities.extend(certificates.map_err(|reason| Error::certificate("--ca-cert", &path, reason))?);
+    }
+    if let Some(path) = environment.get(NODE_AUTHORITIES).filter(|path| !path.is_empty()) {
+        match tls::read_certificates(Path::new(path)) {
+            Ok(certificates) => authorities.extend(certificates),
+            Err(reason) => {
+                warnings.push(format!("{NODE_AUTHORITIES} names {path}, which is left out: {reason}"))
+            }
+        }
+    }
+    let identity = match (&options.client_cert, &options.client_key) {
+        (Some(chain), Some(key)) => {
+            let (chain, key) = (home_expanded(chain), home_expanded(key));
+            let identity = tls::read_identity(&chain, &key);
+            Some(identity.map_err(|(path, reason)| {
+                Error::certificate("--client-cert or --client-key", path, reason)
+            })?)
+        }
+        _ => None,
+    };
+    Ok(Trust { authorities, identity })
 }
 
 /// No shell has expanded a `~/` that stands in a client's configuration.

@@ -7,6 +7,7 @@ use mcp_tether::bridge::{Ask, Ending, Event, ExchangeId, Facts, Outgoing, Writte
 use mcp_tether::jsonrpc::Message;
 use mcp_tether::remote::streamable::Streamable;
 use mcp_tether::remote::{Events, Remote};
+use mcp_tether::tls::Trust;
 use url::Url;
 
 use crate::support::PATIENCE;
@@ -15,7 +16,7 @@ use crate::support::server::{Reply, Request, Server};
 /// The events of one exchange, each as a line, and its ending.
 async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
     let url = Url::parse(url).expect("a URL");
-    let client = mcp_tether::http::client(&url, Duration::from_secs(5)).expect("a client");
+    let client = mcp_tether::http::client(&url, Duration::from_secs(5), Trust::default()).expect("a client");
     let remote = Streamable::new(url.clone(), client, Credentials::new(&url, Vec::new()));
     let (sender, mut receiver) = Events::channel(16);
     let exchange = remote.start(ExchangeId(1), Outgoing { ask, facts: Facts::default() }, sender);

@@ -9,3 +9,4 @@ mod exchange;
 mod order;
 mod refusals;
 mod session;
+mod tls;
