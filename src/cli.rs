@@ -70,6 +70,19 @@ pub struct Options {
     #[arg(long, value_name = "PATH", help_heading = "Connection", requires = "client_cert")]
     pub client_key: Option<PathBuf>,
 
+    /// The proxy to use, http://[user:password@]host:port, in place of HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
+    /// This machine is never reached through one
+    #[arg(long, value_name = "URL", help_heading = "Connection")]
+    pub proxy: Option<String>,
+
+    /// Use IPv4 addresses only
+    #[arg(long, help_heading = "Connection", conflicts_with = "ipv6")]
+    pub ipv4: bool,
+
+    /// Use IPv6 addresses only
+    #[arg(long, help_heading = "Connection")]
+    pub ipv6: bool,
+
     /// How long making a connection may take, in seconds
     #[arg(
         long,

@@ -39,6 +39,16 @@ pub fn transport(url: &Url, error: &TransportError) -> Why {
             format!("no connection to {place} could be made: {reason}"),
             "check host and port of the URL, and the network",
         ),
+        TransportError::Proxy { wants_credentials: true } => (
+            Failure::Proxy,
+            format!("the proxy on the way to {place} wants credentials (407)"),
+            "write them into the proxy's URL: http://user:password@host:port, in --proxy or HTTPS_PROXY",
+        ),
+        TransportError::Proxy { wants_credentials: false } => (
+            Failure::Proxy,
+            format!("the proxy on the way to {place} refused to connect to it"),
+            "have the host allowed there, or name it in NO_PROXY if it can be reached directly",
+        ),
         TransportError::Tls(failure) => return tls(url, failure),
         TransportError::Connection(reason) => (
             Failure::Connection,
@@ -154,6 +164,7 @@ pub fn refused(url: &Url, facts: &Refused<'_>) -> Why {
         401 => "check the credentials: this server does not accept those that were sent, or wants some",
         403 => "check that the credentials are allowed to do this",
         404 | 405 => "check the path of the URL (often /mcp)",
+        407 => "write the credentials into the proxy's URL: http://user:password@host:port",
         413 => "send less at once, or raise the limit of the server or of what stands before it",
         429 => "wait a while, or raise the server's limit",
         431 => "shorten the headers",

@@ -3,6 +3,7 @@
 //! Deliberately not here: TLS (`tls`), what is asked, and with which headers.
 
 use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,13 +22,40 @@ fn pool_idle(url: &Url) -> Duration {
     Duration::from_secs(if url.scheme() == "https" { 50 } else { 4 })
 }
 
+/// How connections are made.
+#[derive(Debug)]
+pub struct Settings {
+    /// How long making one may take.
+    pub connect_timeout: Duration,
+    /// Whom to trust and who we are.
+    pub trust: Trust,
+    /// The proxy for everything, in place of those of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
+    /// `NO_PROXY`) and of the operating system. Nothing on this machine is reached through one.
+    pub proxy: Option<Url>,
+    /// Which addresses are used.
+    pub family: Family,
+}
+
+/// Which addresses of a host are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    /// Whichever answers first, IPv6 with a head start (RFC 8305).
+    #[default]
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
 /// Makes the client for requests to `url`.
 ///
 /// # Errors
 /// When the TLS library or the HTTP library cannot be set up.
-pub fn client(url: &Url, connect_timeout: Duration, trust: Trust) -> Result<reqwest::Client, reqwest::Error> {
-    let Trust { authorities, identity } = trust;
-    let roots = Arc::new(LateRoots::new(authorities));
+pub fn client(url: &Url, settings: Settings) -> Result<reqwest::Client, reqwest::Error> {
+    let Settings { connect_timeout, trust: Trust { authorities, late_authorities, identity }, proxy, family } =
+        settings;
+    let roots = Arc::new(LateRoots::new(authorities, late_authorities));
     if url.scheme() == "https" {
         roots.begin_loading();
     }
@@ -40,7 +68,15 @@ pub fn client(url: &Url, connect_timeout: Duration, trust: Trust) -> Result<reqw
         .tls_backend_preconfigured(tls::config(roots, identity));
     if is_loopback(url) {
         builder = builder.no_proxy();
+    } else if let Some(proxy) = proxy {
+        // Named, it is used for everything; those of the environment are for whoever named none.
+        builder = builder.no_proxy().proxy(reqwest::Proxy::all(proxy)?);
     }
+    builder = match family {
+        Family::Any => builder,
+        Family::V4 => builder.local_address(IpAddr::from(Ipv4Addr::UNSPECIFIED)),
+        Family::V6 => builder.local_address(IpAddr::from(Ipv6Addr::UNSPECIFIED)),
+    };
     builder.build()
 }
 
@@ -65,6 +101,11 @@ pub enum TransportError {
     ConnectTimeout,
     /// No connection could be made for another reason.
     Connect(String),
+    /// A proxy did not let us through; it wants to know who we are, or not.
+    Proxy {
+        /// Whether it asks for credentials.
+        wants_credentials: bool,
+    },
     /// The TLS handshake failed.
     Tls(tls::Failure),
     /// A connection that was there broke.
@@ -80,6 +121,18 @@ pub fn transport_error(error: &reqwest::Error) -> TransportError {
         }
         if error.is_connect() && cause.to_string() == "dns error" {
             return TransportError::Dns;
+        }
+        // The proxy's errors have no type of their own.
+        match cause.to_string().as_str() {
+            "tunnel error: proxy authorization required" | "proxy authorization required"
+                if error.is_connect() =>
+            {
+                return TransportError::Proxy { wants_credentials: true };
+            }
+            "tunnel error: unsuccessful" if error.is_connect() => {
+                return TransportError::Proxy { wants_credentials: false };
+            }
+            _ => {}
         }
         let hung_up = |io: &std::io::Error| io.kind() == std::io::ErrorKind::UnexpectedEof;
         if error.is_connect() && cause.downcast_ref().is_some_and(hung_up) {

@@ -44,7 +44,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Streamable, Re
     for remark in &config.remarks {
         info!("{remark}");
     }
-    let client = http::client(&config.url, config.connect_timeout, config.trust).map_err(Report::setup)?;
+    let client = http::client(&config.url, config.connection).map_err(Report::setup)?;
     Ok(Streamable::new(config.url, client, config.credentials))
 }
 

@@ -3,7 +3,7 @@
 //! Loading the operating system's roots takes longer than everything else at start, so a thread begins it while the
 //! name is looked up, and only for https. Deliberately not here: HTTP, and the words for a failure (`diagnosis`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::WebPkiServerVerifier;
@@ -16,12 +16,16 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     AlertDescription, CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
+use tracing::warn;
 
 /// Whom to trust beside the operating system's authorities, and what proves who we are.
 #[derive(Debug, Default)]
 pub struct Trust {
     /// Further authorities.
     pub authorities: Vec<CertificateDer<'static>>,
+    /// A file with further authorities that is read when they are needed, and left out with a warning where it cannot
+    /// be.
+    pub late_authorities: Option<PathBuf>,
     /// Our certificate, where the server wants one.
     pub identity: Option<Identity>,
 }
@@ -87,18 +91,23 @@ pub(crate) fn config(roots: Arc<LateRoots>, identity: Option<Identity>) -> rustl
 pub(crate) struct LateRoots {
     provider: Arc<CryptoProvider>,
     authorities: Vec<CertificateDer<'static>>,
+    late_authorities: Option<PathBuf>,
     algorithms: WebPkiSupportedAlgorithms,
     verifier: OnceLock<Result<Arc<WebPkiServerVerifier>, String>>,
 }
 
 impl LateRoots {
     /// Trusts these authorities beside the operating system's.
-    pub(crate) fn new(authorities: Vec<CertificateDer<'static>>) -> LateRoots {
+    pub(crate) fn new(
+        authorities: Vec<CertificateDer<'static>>,
+        late_authorities: Option<PathBuf>,
+    ) -> LateRoots {
         let provider = rustls::crypto::ring::default_provider();
         LateRoots {
             algorithms: provider.signature_verification_algorithms,
             provider: Arc::new(provider),
             authorities,
+            late_authorities,
             verifier: OnceLock::new(),
         }
     }
@@ -118,6 +127,12 @@ impl LateRoots {
                 roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
             }
             roots.add_parsable_certificates(self.authorities.iter().cloned());
+            if let Some(path) = &self.late_authorities {
+                match read_certificates(path) {
+                    Ok(certificates) => drop(roots.add_parsable_certificates(certificates)),
+                    Err(reason) => warn!(path = %path.display(), reason, "a file of authorities is left out"),
+                }
+            }
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
                 .build()
                 .map_err(|error| error.to_string())

@@ -193,6 +193,8 @@ pub enum Failure {
     Dns,
     /// No connection could be made.
     Connect,
+    /// A proxy on the way refused.
+    Proxy,
     /// The TLS handshake failed.
     Tls,
     /// The connection broke.
@@ -438,6 +440,7 @@ impl Failure {
             Failure::TooLarge => -31010,
             Failure::Stopped => -31011,
             Failure::Era => -31012,
+            Failure::Proxy => -31013,
             Failure::Internal => -31099,
         }
     }
@@ -454,6 +457,7 @@ impl Failure {
             Failure::Status => "status",
             Failure::Access => "access",
             Failure::Era => "era",
+            Failure::Proxy => "proxy",
             Failure::Answer => "answer",
             Failure::NoAnswer => "no_answer",
             Failure::TooLarge => "too_large",

@@ -37,6 +37,9 @@ pub enum Error {
         /// The system's reason.
         reason: std::io::Error,
     },
+    /// The proxy's URL is none.
+    #[error("the value of --proxy is not the URL of a proxy")]
+    Proxy,
     /// A certificate or key cannot be read.
     #[error("the file {path} of {option} cannot be used: {reason}")]
     Certificate {
@@ -140,6 +143,7 @@ impl Error {
             Error::UrlWithUser => "take them out of the URL and send them as --header \"Authorization: Basic ${VAR}\"".to_owned(),
             Error::InsecureUrl { .. } => "use https://, or add --allow-http if the network between is yours".to_owned(),
             Error::HeaderFile { .. } => "check the path, and that this user may read the file".to_owned(),
+            Error::Proxy => "write it like http://proxy.example.com:3128, with user:password@ before the host where it wants them".to_owned(),
             Error::Certificate { .. } => "check the path, and that the file is in PEM form (-----BEGIN …)".to_owned(),
             Error::HeaderForm { .. } => "write --header \"Name: value\", in quotes where it has spaces".to_owned(),
             Error::HeaderName { .. } => "use letters, digits and dashes in the name".to_owned(),

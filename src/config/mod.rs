@@ -19,7 +19,7 @@ pub use error::{Error, Problem};
 
 use crate::auth::{Credentials, Scheme, WrittenHeaders};
 use crate::cli::Options;
-use crate::http::is_loopback;
+use crate::http::{Family, Settings, is_loopback};
 use crate::tls::{self, Trust};
 
 /// Where people who come from Node have their company's authority.
@@ -62,10 +62,8 @@ pub struct Config {
     pub url: Url,
     /// What proves to it who is asking.
     pub credentials: Credentials,
-    /// How long making a connection may take.
-    pub connect_timeout: Duration,
-    /// Whom to trust and who we are.
-    pub trust: Trust,
+    /// How connections to it are made.
+    pub connection: Settings,
     /// What works but is not as it should be, each a sentence for the log.
     pub warnings: Vec<String>,
     /// What is as asked for, but may surprise, each a sentence for the log.
@@ -119,8 +117,16 @@ impl Config {
         Ok(Config {
             credentials: Credentials::new(&url, schemes),
             url,
-            connect_timeout: Duration::from_secs(options.connect_timeout),
-            trust: trust(options, environment, &mut warnings)?,
+            connection: Settings {
+                connect_timeout: Duration::from_secs(options.connect_timeout),
+                trust: trust(options, environment)?,
+                proxy: options.proxy.as_deref().map(proxy).transpose()?,
+                family: match (options.ipv4, options.ipv6) {
+                    (true, _) => Family::V4,
+                    (false, true) => Family::V6,
+                    (false, false) => Family::Any,
+                },
+            },
             warnings,
             remarks,
         })
@@ -151,22 +157,15 @@ fn endpoint(positional: &[String]) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// Reads the certificates. One that was asked for has to be there; of Node's variable, as with Node, a warning is made.
-fn trust(options: &Options, environment: &Environment, warnings: &mut Vec<String>) -> Result<Trust, Error> {
+/// Reads the certificates that were asked for. Those of Node's variable are read when they are needed.
+fn trust(options: &Options, environment: &Environment) -> Result<Trust, Error> {
     let mut authorities = Vec::new();
     for path in &options.ca_certs {
         let path = home_expanded(path);
         let certificates = tls::read_certificates(&path);
         authorities.extend(certificates.map_err(|reason| Error::certificate("--ca-cert", &path, reason))?);
     }
-    if let Some(path) = environment.get(NODE_AUTHORITIES).filter(|path| !path.is_empty()) {
-        match tls::read_certificates(Path::new(path)) {
-            Ok(certificates) => authorities.extend(certificates),
-            Err(reason) => {
-                warnings.push(format!("{NODE_AUTHORITIES} names {path}, which is left out: {reason}"))
-            }
-        }
-    }
+    let node = environment.get(NODE_AUTHORITIES).filter(|path| !path.is_empty());
     let identity = match (&options.client_cert, &options.client_key) {
         (Some(chain), Some(key)) => {
             let (chain, key) = (home_expanded(chain), home_expanded(key));
@@ -177,7 +176,16 @@ fn trust(options: &Options, environment: &Environment, warnings: &mut Vec<String
         }
         _ => None,
     };
-    Ok(Trust { authorities, identity })
+    Ok(Trust { authorities, late_authorities: node.map(PathBuf::from), identity })
+}
+
+/// Reads the URL of a proxy, which may hold credentials and is not quoted.
+fn proxy(text: &str) -> Result<Url, Error> {
+    let url = Url::parse(text).map_err(|_| Error::Proxy)?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        _ => Err(Error::Proxy),
+    }
 }
 
 /// No shell has expanded a `~/` that stands in a client's configuration.

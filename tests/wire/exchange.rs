@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mcp_tether::auth::Credentials;
 use mcp_tether::bridge::{Ask, Ending, Event, ExchangeId, Facts, Outgoing, Written};
+use mcp_tether::http::{Family, Settings};
 use mcp_tether::jsonrpc::Message;
 use mcp_tether::remote::streamable::Streamable;
 use mcp_tether::remote::{Events, Remote};
@@ -16,7 +17,13 @@ use crate::support::server::{Reply, Request, Server};
 /// The events of one exchange, each as a line, and its ending.
 async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
     let url = Url::parse(url).expect("a URL");
-    let client = mcp_tether::http::client(&url, Duration::from_secs(5), Trust::default()).expect("a client");
+    let settings = Settings {
+        connect_timeout: Duration::from_secs(5),
+        trust: Trust::default(),
+        proxy: None,
+        family: Family::Any,
+    };
+    let client = mcp_tether::http::client(&url, settings).expect("a client");
     let remote = Streamable::new(url.clone(), client, Credentials::new(&url, Vec::new()));
     let (sender, mut receiver) = Events::channel(16);
     let exchange = remote.start(ExchangeId(1), Outgoing { ask, facts: Facts::default() }, sender);

@@ -6,6 +6,7 @@ mod support;
 
 mod answers;
 mod exchange;
+mod network;
 mod order;
 mod refusals;
 mod session;

@@ -47,20 +47,21 @@ impl Authority {
 }
 
 /// A server behind TLS, whose authority stands in a file.
-struct Secure {
-    url: String,
+pub(crate) struct Secure {
+    pub(crate) url: String,
+    pub(crate) address: String,
     folder: TempDir,
     _plain: Server,
 }
 
 impl Secure {
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 }
 
-/// Starts a server with a certificate changed so, which wants one of the client if `mutual`, and speaks `protocols`.
-fn secure(mutual: bool, change: impl FnOnce(&mut CertificateParams)) -> Secure {
+/// Starts a server with a certificate changed so, which wants one of the client if `mutual`.
+pub(crate) fn secure(mutual: bool, change: impl FnOnce(&mut CertificateParams)) -> Secure {
     let authority = Authority::new();
     let (certificate, key) = authority.issue("localhost", change);
     let folder = tempfile::tempdir().expect("a folder");
@@ -97,7 +98,12 @@ fn secure(mutual: bool, change: impl FnOnce(&mut CertificateParams)) -> Secure {
     let port = listener.local_addr().expect("an address").port();
     let (acceptor, behind) = (TlsAcceptor::from(Arc::new(config)), plain.address.clone());
     std::thread::spawn(move || relay(listener, &acceptor, &behind));
-    Secure { url: format!("https://localhost:{port}/mcp"), folder, _plain: plain }
+    Secure {
+        url: format!("https://localhost:{port}/mcp"),
+        address: format!("127.0.0.1:{port}"),
+        folder,
+        _plain: plain,
+    }
 }
 
 /// Takes TLS off and passes on what is inside.
