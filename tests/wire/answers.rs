@@ -1,7 +1,11 @@
 //! Answers of every form: how they reach the client.
 
+use std::io::Write;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use crate::support::proxy::Proxy;
 use crate::support::server::{Reply, Request, Server};
@@ -183,4 +187,41 @@ fn stray_bodies_behind_a_notification_are_nobodys() {
     assert!(proxy.ask(r#"{"jsonrpc":"2.0","id":1,"method":"last"}"#).contains("\"id\":1"));
     let ended = proxy.finish();
     assert_eq!((ended.lines.len(), ended.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn compressed_answers_pass_and_their_streams_flow_event_by_event() {
+    let (release, released) = channel::<()>();
+    let released = Mutex::new(released);
+    let server = Server::start(move |request, reply| {
+        assert_eq!(request.header("accept-encoding"), Some("gzip"));
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        let body = format!(r#"{{"id":{},"result":{{}}}}"#, request.id());
+        if request.title() == "json" {
+            packed.write_all(body.as_bytes()).expect("in memory");
+            let packed = packed.finish().expect("in memory");
+            reply.raw(format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len()));
+            return reply.raw(packed);
+        }
+        reply.raw("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n");
+        for number in 0..3 {
+            write!(packed, "data: {{\"method\":\"n\",\"params\":{{\"number\":{number}}}}}\n\n")
+                .expect("in memory");
+            packed.flush().expect("in memory");
+            reply.raw(std::mem::take(packed.get_mut()));
+            released.lock().expect("no panic").recv().expect("released");
+        }
+        write!(packed, "data: {body}\n\n").expect("in memory");
+        reply.raw(packed.finish().expect("in memory"));
+        reply.close();
+    });
+    let mut proxy = Proxy::start(&[&server.url]);
+    assert_eq!(proxy.ask(r#"{"id":1,"method":"json"}"#), r#"{"id":1,"result":{}}"#);
+    proxy.send(r#"{"id":2,"method":"stream"}"#);
+    for number in 0..3 {
+        assert_eq!(proxy.line(), format!(r#"{{"method":"n","params":{{"number":{number}}}}}"#));
+        release.send(()).expect("it waits");
+    }
+    assert_eq!(proxy.line(), r#"{"id":2,"result":{}}"#);
+    assert_eq!(proxy.finish().stderr, "");
 }

@@ -8,11 +8,13 @@ use crate::support::proxy::{Proxy, Stdin};
 use crate::support::server::Server;
 use crate::tls::{Secure, secure};
 
+/// What a proxy was asked for, each with the credentials that came along.
+type Asked = Vec<(String, Option<String>)>;
+
 /// A CONNECT proxy that leads to one address, whatever it is asked for.
 struct Tunnel {
     address: String,
-    /// What it was asked for, each with the credentials that came along.
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    asked: Arc<Mutex<Asked>>,
 }
 
 impl Tunnel {
@@ -31,18 +33,12 @@ impl Tunnel {
         Tunnel { address, asked }
     }
 
-    fn asked(&self) -> Vec<(String, Option<String>)> {
+    fn asked(&self) -> Asked {
         self.asked.lock().expect("no panic").clone()
     }
 }
 
-fn serve(
-    mut stream: TcpStream,
-    target: &str,
-    wanted: Option<&str>,
-    status: u16,
-    seen: &Mutex<Vec<(String, Option<String>)>>,
-) {
+fn serve(mut stream: TcpStream, target: &str, wanted: Option<&str>, status: u16, seen: &Mutex<Asked>) {
     let mut input = BufReader::new(stream.try_clone().expect("a second handle"));
     let (mut line, mut credentials) = (String::new(), None);
     input.read_line(&mut line).expect("a request");
@@ -77,6 +73,9 @@ fn elsewhere() -> Secure {
     })
 }
 
+/// Arguments and environment.
+pub(crate) type Way<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
+
 const URL: &str = "https://mcp.example.test/mcp";
 
 fn asked(arguments: &[&str], environment: &[(&str, &str)]) -> String {
@@ -92,7 +91,7 @@ fn a_proxy_is_used_by_option_and_by_environment() {
     let authority = server.file("ca.pem");
     let tunnel = Tunnel::start(&server.address, None, 200);
     let proxy = format!("http://{}", tunnel.address);
-    let ways: [(&[&str], &[(&str, &str)]); 3] = [
+    let ways: [Way<'_>; 3] = [
         (&["--proxy", &proxy], &[]),
         (&[], &[("HTTPS_PROXY", &proxy)]),
         (&[], &[("ALL_PROXY", &proxy), ("NO_PROXY", "other.test")]),

@@ -13,8 +13,14 @@ use rustls::{RootCertStore, ServerConfig};
 use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
+use crate::network::Way;
 use crate::support::proxy::{Proxy, Stdin};
 use crate::support::server::Server;
+use crate::support::{INITIALIZE, INITIALIZED};
+
+#[path = "../../examples/edge/edge/mod.rs"]
+mod edge;
+use edge::{Answers, Config, Edge};
 
 /// An authority made for one test.
 struct Authority {
@@ -51,7 +57,7 @@ pub(crate) struct Secure {
     pub(crate) url: String,
     pub(crate) address: String,
     folder: TempDir,
-    _plain: Server,
+    _plain: Option<Server>,
 }
 
 impl Secure {
@@ -62,6 +68,13 @@ impl Secure {
 
 /// Starts a server with a certificate changed so, which wants one of the client if `mutual`.
 pub(crate) fn secure(mutual: bool, change: impl FnOnce(&mut CertificateParams)) -> Secure {
+    let plain = Server::legacy(|request, reply| reply.result(request, "{}"));
+    let address = plain.address.clone();
+    Secure { _plain: Some(plain), ..before(&address, "http/1.1", mutual, change) }
+}
+
+/// Puts TLS before a server that speaks `protocol`.
+fn before(behind: &str, protocol: &str, mutual: bool, change: impl FnOnce(&mut CertificateParams)) -> Secure {
     let authority = Authority::new();
     let (certificate, key) = authority.issue("localhost", change);
     let folder = tempfile::tempdir().expect("a folder");
@@ -91,18 +104,17 @@ pub(crate) fn secure(mutual: bool, change: impl FnOnce(&mut CertificateParams)) 
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let mut config =
         builder.with_single_cert(vec![certificate.der().clone()], key).expect("they go together");
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
 
-    let plain = Server::legacy(|request, reply| reply.result(request, "{}"));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("an address").port();
-    let (acceptor, behind) = (TlsAcceptor::from(Arc::new(config)), plain.address.clone());
+    let (acceptor, behind) = (TlsAcceptor::from(Arc::new(config)), behind.to_owned());
     std::thread::spawn(move || relay(listener, &acceptor, &behind));
     Secure {
         url: format!("https://localhost:{port}/mcp"),
         address: format!("127.0.0.1:{port}"),
         folder,
-        _plain: plain,
+        _plain: None,
     }
 }
 
@@ -144,7 +156,7 @@ fn an_authority_is_trusted_once_it_is_named() {
     );
     assert!(line.contains("\"code\":-31003") && line.contains("\"cause\":\"tls\""), "{line}");
     let authority = server.file("ca.pem");
-    let trusted: [(&[&str], &[(&str, &str)]); 3] = [
+    let trusted: [Way<'_>; 3] = [
         (&["--ca-cert", &authority], &[]),
         (&[], &[("NODE_EXTRA_CA_CERTS", &authority)]),
         (&[], &[("SSL_CERT_FILE", &authority)]),
@@ -222,4 +234,39 @@ fn files_that_cannot_be_used_are_named_at_the_start() {
         let line = asked(&server, arguments, &[]);
         assert!(line.contains("\"code\":-31000") && line.contains(expected), "{arguments:?}: {line}");
     }
+}
+
+#[test]
+fn http2_carries_everything_and_its_limit_of_streams_locks_nothing_up() {
+    let edge = Edge::start(Config { access: None, answers: Answers::Stream, port: 0 }).expect("a free port");
+    let plain = edge.mcp_url().replace("http://", "").replace("/mcp", "");
+    let server = before(&plain, "h2", false, |_| ());
+    let mut proxy = Proxy::start(&["-vv", &server.url, "--ca-cert", &server.file("ca.pem")]);
+    assert!(proxy.ask(INITIALIZE).contains("\"result\""));
+    proxy.send(INITIALIZED);
+    // More calls without end than may be under way at once, then the cancellation of each.
+    for id in 0..150 {
+        proxy.send(&format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"slow","arguments":{{"ms":600000,"steps":1}}}}}}"#
+        ));
+    }
+    for id in 0..150 {
+        let params = format!(r#"{{"requestId":{id}}}"#);
+        proxy.send(&format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#));
+    }
+    let large = "x".repeat(3_000_000);
+    for id in 200..350 {
+        let text = if id == 200 { large.as_str() } else { "small" };
+        proxy.send(&format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo","arguments":{{"text":"{text}"}}}}}}"#
+        ));
+    }
+    let mut answered: Vec<String> = (200..350)
+        .map(|_| mcp_tether::json::member(&proxy.line(), "id").expect("an id").to_owned())
+        .collect();
+    answered.sort();
+    assert_eq!(answered, (200..350).map(|id| id.to_string()).collect::<Vec<_>>());
+    let ended = proxy.finish();
+    assert_eq!((ended.code, ended.lines.len()), (Some(0), 0));
+    assert!(ended.stderr.contains("HTTP/2.0") && !ended.stderr.contains("HTTP/1.1"), "{}", ended.stderr);
 }
