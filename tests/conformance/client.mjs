@@ -1,0 +1,58 @@
+// A modern local client, as the suite starts it: the official client, pinned to 2026-07-28, with mcp-tether as its
+// stdio server. It does what a thorough client does: lists everything and uses everything it listed.
+import { Client } from '@modelcontextprotocol/client';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+
+const url = process.argv.at(-1);
+const context = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT || '{}');
+const client = new Client(
+  { name: 'conformance-client', version: '1.0.0' },
+  {
+    capabilities: { elicitation: { form: {} }, sampling: {}, roots: {} },
+    versionNegotiation: { mode: { pin: '2026-07-28' } },
+  },
+);
+client.setRequestHandler('elicitation/create', () => ({ action: 'accept', content: { confirmed: true } }));
+client.setRequestHandler('sampling/createMessage', () => ({
+  role: 'assistant',
+  model: 'none',
+  content: { type: 'text', text: 'an answer' },
+}));
+client.setRequestHandler('roots/list', () => ({ roots: [] }));
+await client.connect(new StdioClientTransport({ command: process.env.MCP_TETHER, args: [url], stderr: 'inherit' }));
+
+const { tools } = await client.listTools();
+for (const call of context.toolCalls ?? tools.map((tool) => ({ name: tool.name, arguments: argumentsFor(tool) }))) {
+  await attempt(`tools/call ${call.name}`, () => client.callTool(call));
+}
+await attempt('prompts', async () => {
+  for (const prompt of (await client.listPrompts()).prompts) await client.getPrompt({ name: prompt.name });
+});
+await attempt('resources', async () => {
+  for (const resource of (await client.listResources()).resources) await client.readResource({ uri: resource.uri });
+});
+await client.close();
+
+/** Arguments that fit a tool's schema; one tool of the suite wants another's schema back as the client saw it. */
+function argumentsFor(tool) {
+  if (tool.name === 'json_schema_echo') {
+    return { schema: tools.find((other) => other.name === 'json_schema_2020_12_tool').inputSchema };
+  }
+  return valueFor(tool.inputSchema);
+}
+
+function valueFor(schema) {
+  if (schema.type === 'object') {
+    return Object.fromEntries(Object.entries(schema.properties ?? {}).map(([name, part]) => [name, valueFor(part)]));
+  }
+  return schema.enum?.[0] ?? { string: 'text', integer: 5, number: 5, boolean: true, array: [] }[schema.type] ?? null;
+}
+
+/** Refusals are the suite's to judge; they must not keep the client from the rest. */
+async function attempt(what, action) {
+  try {
+    await action();
+  } catch (error) {
+    console.error(`${what}: ${error.message}`);
+  }
+}
