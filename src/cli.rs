@@ -70,9 +70,14 @@ pub struct Options {
     #[arg(long, value_name = "PATH", help_heading = "Connection", requires = "client_cert")]
     pub client_key: Option<PathBuf>,
 
-    /// The proxy to use, http://[user:password@]host:port, in place of HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
-    /// This machine is never reached through one
-    #[arg(long, value_name = "URL", help_heading = "Connection")]
+    /// The proxy to use.
+    #[arg(
+        long,
+        value_name = "URL",
+        help_heading = "Connection",
+        help = "The proxy to use, http://[user:password@]host:port, in place of HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and \
+                NO_PROXY. This machine is never reached through one"
+    )]
     pub proxy: Option<String>,
 
     /// Use IPv4 addresses only

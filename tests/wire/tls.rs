@@ -168,6 +168,16 @@ fn an_authority_is_trusted_once_it_is_named() {
 }
 
 #[test]
+fn a_system_without_roots_uses_those_that_come_along() {
+    let server = secure(false, |_| ());
+    let (authority, missing) = (server.file("ca.pem"), server.file("missing.pem"));
+    let none = [("SSL_CERT_FILE", missing.as_str()), ("SSL_CERT_DIR", missing.as_str())];
+    let line = asked(&server, &[], &none);
+    assert!(line.contains("an authority that this computer does not know"), "{line}");
+    assert!(asked(&server, &["--ca-cert", &authority], &none).contains("\"result\""));
+}
+
+#[test]
 fn what_is_wrong_with_a_certificate_is_said() {
     let day = Duration::from_secs(86_400);
     #[expect(clippy::disallowed_methods, reason = "validity is counted from the day of the test")]
