@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -103,7 +104,7 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
     fn new(remote: R, writer: Writer<W>) -> Driver<R, W> {
         let (sender, events) = Events::channel(EVENTS_BOUND);
         Driver {
-            bridge: Bridge::new(),
+            bridge: Bridge::new(seed()),
             remote,
             writer,
             exchanges: JoinSet::new(),
@@ -182,6 +183,11 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
             }
         }
     }
+}
+
+/// A number that no other process has: the keys of the standard library's hash maps are random.
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 fn now() -> std::time::Instant {

@@ -56,7 +56,7 @@ fn check(file: &Path, update: bool) -> Result<(), Failed> {
 fn replay(transcript: &str) -> Result<String, String> {
     #[expect(clippy::disallowed_methods, reason = "any moment will do to count from")]
     let mut now = Instant::now();
-    let mut bridge = Bridge::new();
+    let mut bridge = Bridge::new(0);
     let mut replayed = String::new();
     for (number, line) in transcript.lines().enumerate() {
         let Some(happening) = line.strip_prefix("> ") else {

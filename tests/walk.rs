@@ -88,7 +88,7 @@ impl Walk {
         #[expect(clippy::disallowed_methods, reason = "any moment will do to count from")]
         let now = Instant::now();
         Walk {
-            bridge: Bridge::new(),
+            bridge: Bridge::new(0),
             dice: Dice(seed),
             now,
             transcript: Vec::new(),

@@ -70,6 +70,7 @@ pub struct Bridge {
     tools: Tools,
     /// Whether the server has shown that it speaks the modern era.
     server_is_modern: bool,
+    seed: u64,
     phase: Phase,
     actions: VecDeque<Action>,
 }
@@ -140,16 +141,12 @@ enum Phase {
     Gone,
 }
 
-impl Default for Bridge {
-    fn default() -> Self {
-        Bridge::new()
-    }
-}
-
 impl Bridge {
-    /// A bridge that has seen nothing yet.
-    pub fn new() -> Bridge {
+    /// A bridge that has seen nothing yet. `seed` is all the chance it gets: no two processes should have the same, so
+    /// that they do not come back to a server all at once.
+    pub fn new(seed: u64) -> Bridge {
         Bridge {
+            seed,
             ledger: Ledger::default(),
             session: Session::default(),
             exchanges: BTreeMap::new(),

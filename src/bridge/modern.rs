@@ -171,7 +171,7 @@ impl Bridge {
     /// An exchange that ended without the answer, if it is one that is opened again: a subscription that was there
     /// before. Tells whether it was.
     pub(super) fn rest(&mut self, ticket: Ticket, ending: &Ending, now: Instant) -> bool {
-        let seed = self.next_exchange;
+        let seed = self.seed.wrapping_add(self.next_exchange);
         let Some(entry) = self.ledger.get_mut(ticket) else { return false };
         let broke_off = match ending {
             Ending::Complete | Ending::Cut(_) | Ending::Lost { .. } => true,
