@@ -61,13 +61,32 @@ impl Credentials {
         for secret in self.schemes.iter().flat_map(Scheme::secrets) {
             // A short value would blank out innocent words, and is no secret worth the name.
             if secret.len() >= 6 {
-                text = text.replace(secret, "[secret]");
-                // Some encoders of JSON escape the slash.
-                text = text.replace(&secret.replace('/', "\\/"), "[secret]");
+                for form in written_as(secret) {
+                    text = text.replace(&form, "[secret]");
+                }
             }
         }
         text
     }
+}
+
+/// The forms in which a text may hold a secret: as it is, and escaped as in JSON (with or without the slash), HTML or a
+/// URL.
+fn written_as(secret: &str) -> Vec<String> {
+    let json = serde_json::to_string(secret).expect("a string always serializes");
+    let json = json[1..json.len() - 1].to_owned();
+    let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    vec![
+        secret.to_owned(),
+        secret.replace('/', "\\/"),
+        json.replace('/', "\\/"),
+        json,
+        html.replace('"', "&quot;").replace('\'', "&#39;"),
+        html.replace('"', "&#34;").replace('\'', "&#39;"),
+        html.replace('"', "&quot;").replace('\'', "&#x27;"),
+        html,
+        url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+    ]
 }
 
 impl Scheme {

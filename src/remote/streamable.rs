@@ -3,6 +3,7 @@
 //! An exchange reads its answer, whatever it turns out to be, and reports; [`classify`] is pure. Deliberately not here:
 //! sessions, order and meaning (the bridge), and the words for a failure (`diagnosis`).
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -342,20 +343,25 @@ impl Exchange<'_> {
     /// Takes every secret out of the words about a failure: they may repeat what a server echoed, be it in a body, an
     /// address or a media type.
     fn scrubbed(&self, ending: Ending) -> Ending {
-        let scrub = |text: &str| {
-            let text = self.inner.credentials.scrub(text);
-            match &self.outgoing.facts.session {
-                Some(session) => text.replace(session.reveal(), &session.to_string()),
-                None => text,
-            }
+        let scrub = |why: Why| Why {
+            sentence: self.scrub(&why.sentence),
+            body: why.body.as_deref().map(|body| self.scrub(body)),
+            ..why
         };
-        let scrub =
-            |why: Why| Why { sentence: scrub(&why.sentence), body: why.body.as_deref().map(scrub), ..why };
         match ending {
             Ending::Complete | Ending::Accepted(_) => ending,
             Ending::Cut(why) => Ending::Cut(scrub(why)),
             Ending::Lost { written, why } => Ending::Lost { written, why: scrub(why) },
             Ending::Refused(refusal) => Ending::Refused(Refusal { why: scrub(refusal.why), ..refusal }),
+        }
+    }
+
+    /// Takes every secret out of a text, the session's id as well.
+    fn scrub(&self, text: &str) -> String {
+        let text = self.inner.credentials.scrub(text);
+        match &self.outgoing.facts.session {
+            Some(session) => text.replace(session.reveal(), &session.to_string()),
+            None => text,
         }
     }
 
@@ -365,12 +371,13 @@ impl Exchange<'_> {
         let headers = response.headers().clone();
         let location = target(url, &headers);
         let media_type = media_type(&headers);
-        let body = bounded(response, REFUSAL_PATIENCE).await;
+        let (body, is_whole) = bounded(response, REFUSAL_PATIENCE).await;
         let answer = match Line::parse(flat(&body)) {
             Line::One(message) if matches!(message.kind(), Kind::Response { .. }) => Some(message),
             Line::One(_) | Line::Batch(_) | Line::Invalid(_) => None,
         };
-        let text = String::from_utf8_lossy(&body);
+        // Before an excerpt is cut out of it: half a secret would not be recognised.
+        let text = self.scrub(&tellable(&body, is_whole));
         let facts = Refused {
             status: status.as_u16(),
             location: location.as_ref(),
@@ -384,7 +391,7 @@ impl Exchange<'_> {
     }
 
     async fn excerpt(&self, response: reqwest::Response) -> String {
-        String::from_utf8_lossy(&bounded(response, REFUSAL_PATIENCE).await).into_owned()
+        String::from_utf8_lossy(&bounded(response, REFUSAL_PATIENCE).await.0).into_owned()
     }
 }
 
@@ -422,18 +429,32 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// The beginning of a body, as far as it comes in a given time.
-async fn bounded(mut response: reqwest::Response, patience: Duration) -> Bytes {
+/// The beginning of a body, as far as it comes in a given time, and whether that is all of it.
+async fn bounded(mut response: reqwest::Response, patience: Duration) -> (Bytes, bool) {
     let end = Instant::now() + patience;
     let mut body = BytesMut::new();
-    while let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(end, response.chunk()).await {
-        let room = REFUSAL_LIMIT - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == REFUSAL_LIMIT {
-            break;
+    loop {
+        match tokio::time::timeout_at(end, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => {
+                let room = REFUSAL_LIMIT - body.len();
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if body.len() == REFUSAL_LIMIT {
+                    return (body.freeze(), false);
+                }
+            }
+            Ok(Ok(None)) => return (body.freeze(), true),
+            Ok(Err(_)) | Err(_) => return (body.freeze(), false),
         }
     }
-    body.freeze()
+}
+
+/// What may be told of a body: of one that broke off not the last word, which may be half a secret.
+fn tellable(body: &[u8], is_whole: bool) -> Cow<'_, str> {
+    let end = match is_whole {
+        true => body.len(),
+        false => body.iter().rposition(u8::is_ascii_whitespace).map_or(0, |at| at + 1),
+    };
+    String::from_utf8_lossy(&body[..end])
 }
 
 fn flat(body: &Bytes) -> Bytes {

@@ -52,7 +52,7 @@ fn every_refusal_is_one_error_with_its_status() {
 #[test]
 fn a_refusal_whose_body_never_ends_is_told_all_the_same() {
     let server = Server::start(|_, reply| {
-        reply.raw("HTTP/1.1 503 X\r\ncontent-type: text/plain\r\ncontent-length: 1000\r\n\r\nwarming up");
+        reply.raw("HTTP/1.1 503 X\r\ncontent-type: text/plain\r\ncontent-length: 1000\r\n\r\nwarming up\n");
         reply.hang();
     });
     let mut proxy = Proxy::start(&["--silent", &server.url]);
