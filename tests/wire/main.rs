@@ -9,5 +9,6 @@ mod exchange;
 mod network;
 mod order;
 mod refusals;
+mod secrets;
 mod session;
 mod tls;
