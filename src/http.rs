@@ -53,6 +53,10 @@ pub enum Family {
 /// # Errors
 /// When the TLS library or the HTTP library cannot be set up.
 pub fn client(url: &Url, settings: Settings) -> Result<reqwest::Client, reqwest::Error> {
+    builder(url, settings)?.build()
+}
+
+fn builder(url: &Url, settings: Settings) -> Result<reqwest::ClientBuilder, reqwest::Error> {
     let Settings { connect_timeout, trust: Trust { authorities, late_authorities, identity }, proxy, family } =
         settings;
     let roots = Arc::new(LateRoots::new(authorities, late_authorities));
@@ -72,12 +76,11 @@ pub fn client(url: &Url, settings: Settings) -> Result<reqwest::Client, reqwest:
         // Named, it is used for everything; those of the environment are for whoever named none.
         builder = builder.no_proxy().proxy(reqwest::Proxy::all(proxy)?);
     }
-    builder = match family {
+    Ok(match family {
         Family::Any => builder,
         Family::V4 => builder.local_address(IpAddr::from(Ipv4Addr::UNSPECIFIED)),
         Family::V6 => builder.local_address(IpAddr::from(Ipv6Addr::UNSPECIFIED)),
-    };
-    builder.build()
+    })
 }
 
 /// Tells whether a URL leads to this machine, where nobody else listens.
@@ -156,5 +159,57 @@ fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
     match inside {
         Some(inside) => Some(inside),
         None => error.source(),
+    }
+}
+
+// A listener whose queue is full answers nobody on Linux; elsewhere it refuses.
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A port on which IPv6 swallows every connection and IPv4 answers.
+    fn half_reachable() -> Option<(TcpListener, TcpStream, TcpListener)> {
+        loop {
+            let hole = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).ok()?;
+            let address = hole.local_addr().expect("an address");
+            let Ok(server) = TcpListener::bind((Ipv4Addr::LOCALHOST, address.port())) else { continue };
+            rustix::net::listen(&hole, 0).expect("a shorter queue");
+            let last = TcpStream::connect(address).expect("the one that fits");
+            return Some((hole, last, server));
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_that_swallows_everything_does_not_hold_up_the_start() {
+        let Some((hole, _last, server)) = half_reachable() else {
+            println!("skipped: this machine has no IPv6");
+            return;
+        };
+        let port = server.local_addr().expect("an address").port();
+        let other = hole.local_addr().expect("an address");
+        let full = TcpStream::connect_timeout(&other, Duration::from_millis(100));
+        assert!(full.is_err(), "nothing is swallowed, so that this would prove nothing");
+        std::thread::spawn(move || {
+            let (mut stream, _) = server.accept().expect("a connection");
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        });
+        let url: Url = format!("http://two.test:{port}/").parse().expect("a URL");
+        let patience = Duration::from_secs(20);
+        let settings =
+            |family| Settings { connect_timeout: patience, trust: Trust::default(), proxy: None, family };
+        let addresses =
+            [SocketAddr::from((Ipv6Addr::LOCALHOST, 0)), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+        let builder = builder(&url, settings(Family::Any)).expect("a client").no_proxy();
+        let client = builder.resolve_to_addrs("two.test", &addresses).build().expect("a client");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let answer =
+            runtime.block_on(async { tokio::time::timeout(patience / 4, client.get(url).send()).await });
+        let status =
+            answer.expect("long before the connection would be given up").expect("an answer").status();
+        assert_eq!(status, 200);
     }
 }

@@ -132,6 +132,22 @@ fn a_proxy_that_wants_credentials_gets_them_and_its_refusals_are_its_own() {
 }
 
 #[test]
+fn over_http_a_proxy_answers_in_the_servers_place_and_says_so() {
+    let proxy = Server::start(|request, reply| match request.header("proxy-authorization") {
+        Some("Basic dTpw") => reply.result(request, "{}"),
+        _ => reply.status(407),
+    });
+    let with = |credentials: &str| {
+        let address = format!("http://{credentials}{}", proxy.address);
+        asked(&["http://mcp.example.test/a?b", "--allow-http", "--proxy", &address], &[])
+    };
+    let line = with("");
+    assert!(line.contains("\"status\":407") && line.contains("credentials into the proxy's URL"), "{line}");
+    assert!(with("u:p@").contains("\"result\""));
+    assert_eq!(proxy.requests().pop().expect("a request").path, "http://mcp.example.test/a?b");
+}
+
+#[test]
 fn this_machine_is_never_reached_through_a_proxy() {
     let server = Server::start(|request, reply| reply.result(request, "{}"));
     let tunnel = Tunnel::start(&server.address, None, 200);
@@ -161,4 +177,23 @@ fn a_url_is_kept_as_it_was_given() {
         assert!(asked(&[&url], &[]).contains("\"result\""), "{path}");
         assert_eq!(server.requests().pop().expect("a request").path, path);
     }
+}
+
+#[test]
+fn hosts_are_written_in_every_form() {
+    let server = elsewhere();
+    let tunnel = Tunnel::start(&server.address, None, 403);
+    let proxy = format!("http://{}", tunnel.address);
+    for (url, host) in [
+        ("https://bücher.example.test/mcp", "xn--bcher-kva.example.test:443"),
+        ("https://BÜCHER.example.test:8443/mcp", "xn--bcher-kva.example.test:8443"),
+        ("https://[2001:db8::1]/mcp", "[2001:db8::1]:443"),
+        ("https://[2001:db8::1]:444/mcp", "[2001:db8::1]:444"),
+    ] {
+        let line = asked(&[url, "--proxy", &proxy], &[]);
+        assert!(line.contains("\"cause\":\"proxy\""), "{url}: {line}");
+        assert_eq!(tunnel.asked().pop().expect("a request").0, host, "{url}");
+    }
+    let line = asked(&["https://bücher.example.test/mcp"], &[]);
+    assert!(line.contains("\"cause\":\"dns\"") && line.contains("xn--bcher-kva.example.test"), "{line}");
 }

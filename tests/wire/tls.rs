@@ -1,5 +1,6 @@
 //! TLS: whom the proxy trusts, who it is, and how a handshake that fails is explained.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -212,6 +213,24 @@ fn what_is_wrong_with_a_certificate_is_said() {
         let line = asked(&server, &["--ca-cert", &server.file("ca.pem")], &[]);
         assert!(line.contains(expected) && line.contains("\"cause\":\"tls\""), "{name}: {line}");
     }
+}
+
+#[test]
+fn a_server_without_a_version_in_common_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("https://localhost:{}/mcp", listener.local_addr().expect("an address").port());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            // A record of TLS 1.0: fatal alert 70, protocol_version (RFC 5246, section 7.2).
+            let _ = stream.write_all(&[21, 3, 1, 0, 2, 2, 70]);
+        }
+    });
+    let mut proxy = Proxy::start(&[&url]);
+    let line = proxy.ask(r#"{"id":1,"method":"ping"}"#);
+    assert!(line.contains("\"cause\":\"tls\""), "{line}");
+    assert!(line.contains("no version of TLS in common"), "{line}");
+    proxy.finish();
 }
 
 #[test]
