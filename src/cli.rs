@@ -98,6 +98,24 @@ pub struct Options {
     )]
     pub connect_timeout: u64,
 
+    /// Ask the server for a sign of life every 30 seconds, with pings of our own; three in a row without an answer renew
+    /// the session
+    #[arg(long, help_heading = "Connection")]
+    pub keep_alive: bool,
+
+    /// Like --keep-alive, every so many seconds
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        help_heading = "Connection",
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub ping_interval: Option<u64>,
+
+    /// Forget the server's cookies, by which load balancers know whom to send where
+    #[arg(long, help_heading = "Connection")]
+    pub disable_cookies: bool,
+
     /// Tell on stderr what happens: -v what you would notice, -vv each exchange, -vvv each message
     #[arg(short, long, action = ArgAction::Count, help_heading = "Diagnostics")]
     pub verbose: u8,

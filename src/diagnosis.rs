@@ -176,6 +176,20 @@ pub fn refused(url: &Url, facts: &Refused<'_>) -> Why {
     Why { body, ..Why::new(Failure::Status, sentence, advice).with_status(status) }
 }
 
+/// Tells whether a refusal says that the message was not processed, so that it may be sent again whatever it is: too
+/// many of them (429, also Cloudflare's 1015), a server that is away for a while and says for how long (503 with a time,
+/// but not Cloudflare's 1102, which stops a program in the middle), a tunnel without a connector (530 with 1033).
+pub fn is_unprocessed(facts: &Refused<'_>, asks_to_wait: bool) -> bool {
+    let has_code =
+        |code: &str| facts.body.split(|letter: char| !letter.is_ascii_digit()).any(|number| number == code);
+    match facts.status {
+        429 => true,
+        503 => asks_to_wait && !has_code("1102"),
+        530 => has_code("1033"),
+        _ => false,
+    }
+}
+
 /// An answer that MCP does not allow here.
 pub fn unusable(url: &Url, status: u16, problem: &str) -> Why {
     let sentence = format!("{} answered {status}, but {problem}", place(url));
@@ -295,6 +309,25 @@ mod tests {
 
     fn sentence(facts: &Refused<'_>) -> String {
         refused(&url("https://mcp.example.com/mcp?key=marked"), facts).sentence
+    }
+
+    #[test]
+    fn what_was_not_processed_is_told_from_what_may_have_been() {
+        for (status, body, asks_to_wait, expected) in [
+            (429, "", false, true),
+            (429, "error code: 1015", true, true),
+            (503, "", true, true),
+            (503, "", false, false),
+            (503, "error code: 1102", true, false),
+            (530, "error code: 1033", false, true),
+            (530, r#"{"error_code":1033}"#, true, true),
+            (530, "error code: 1016", false, false),
+            (502, "", true, false),
+            (500, "", true, false),
+        ] {
+            let facts = Refused { status, body, ..Refused::default() };
+            assert_eq!(is_unprocessed(&facts, asks_to_wait), expected, "{status} {body}");
+        }
     }
 
     #[test]

@@ -10,10 +10,13 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use url::{Host, Url};
 
+use crate::cookies::Cookies;
 use crate::tls::{self, LateRoots, Trust};
 
 /// How often a silent connection is asked whether the other side is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long it has to say so.
+const KEEP_ALIVE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long an idle connection is kept: less than the other side keeps it, so that it is not reused while it is being
 /// closed. Over http that is a bare server (Node: 5 s), over https something in front of it (load balancers: 60 s and
@@ -34,6 +37,8 @@ pub struct Settings {
     pub proxy: Option<Url>,
     /// Which addresses are used.
     pub family: Family,
+    /// Whether cookies of the server are kept and sent back, as long as the process lives.
+    pub cookies: bool,
 }
 
 /// Which addresses of a host are used.
@@ -57,8 +62,8 @@ pub fn client(url: &Url, settings: Settings) -> Result<reqwest::Client, reqwest:
 }
 
 fn builder(url: &Url, settings: Settings) -> Result<reqwest::ClientBuilder, reqwest::Error> {
-    let Settings { connect_timeout, trust: Trust { authorities, late_authorities, identity }, proxy, family } =
-        settings;
+    let Settings { connect_timeout, trust, proxy, family, cookies } = settings;
+    let Trust { authorities, late_authorities, identity } = trust;
     let roots = Arc::new(LateRoots::new(authorities, late_authorities));
     if url.scheme() == "https" {
         roots.begin_loading();
@@ -68,8 +73,15 @@ fn builder(url: &Url, settings: Settings) -> Result<reqwest::ClientBuilder, reqw
         .redirect(Policy::none())
         .connect_timeout(connect_timeout)
         .tcp_keepalive(KEEP_ALIVE)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_keep_alive_timeout(KEEP_ALIVE_PATIENCE)
+        // Also in between, so that after a change of networks the next call does not go into a dead connection.
+        .http2_keep_alive_while_idle(true)
         .pool_idle_timeout(pool_idle(url))
         .tls_backend_preconfigured(tls::config(roots, identity));
+    if cookies {
+        builder = builder.cookie_provider(Arc::new(Cookies::default()));
+    }
     if is_loopback(url) {
         builder = builder.no_proxy();
     } else if let Some(proxy) = proxy {
@@ -162,8 +174,9 @@ fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
     }
 }
 
+#[cfg(test)]
 // A listener whose queue is full answers nobody on Linux; elsewhere it refuses.
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -199,8 +212,13 @@ mod tests {
         });
         let url: Url = format!("http://two.test:{port}/").parse().expect("a URL");
         let patience = Duration::from_secs(20);
-        let settings =
-            |family| Settings { connect_timeout: patience, trust: Trust::default(), proxy: None, family };
+        let settings = |family| Settings {
+            connect_timeout: patience,
+            trust: Trust::default(),
+            proxy: None,
+            family,
+            cookies: true,
+        };
         let addresses =
             [SocketAddr::from((Ipv6Addr::LOCALHOST, 0)), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
         let builder = builder(&url, settings(Family::Any)).expect("a client").no_proxy();

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod start;
 
 pub mod config;
+mod cookies;
 
 pub mod json;
 pub mod jsonrpc;

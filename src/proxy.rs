@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use tracing::{debug, info, trace, warn};
 
 use crate::bridge::{
-    Action, Bridge, Cause, Ending, Event, ExchangeId, Failure, Notice, Outgoing, Reason, Why, Written,
+    self, Action, Bridge, Cause, Ending, Event, ExchangeId, Failure, Notice, Outgoing, Reason, SessionNews,
+    Why, Written,
 };
 use crate::remote::{Events, Remote};
 use crate::stdio::{Lines, Writer};
@@ -39,13 +40,14 @@ pub async fn run<R: Remote>(
     output: impl AsyncWrite + Unpin,
     stop: impl Future<Output = ()>,
     remote: R,
+    config: bridge::Config,
 ) -> Reason {
     let mut lines = Lines::new(input);
     let mut client_open = true;
     let mut stop = pin!(stop);
     let mut stopped = false;
     let mut output_open = true;
-    let mut driver = Driver::new(remote, Writer::new(output));
+    let mut driver = Driver::new(remote, Writer::new(output), config);
     loop {
         if let Some(reason) = driver.act() {
             driver.say_last_words(reason, output_open).await;
@@ -101,10 +103,10 @@ struct Driver<R, W> {
 }
 
 impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
-    fn new(remote: R, writer: Writer<W>) -> Driver<R, W> {
+    fn new(remote: R, writer: Writer<W>, config: bridge::Config) -> Driver<R, W> {
         let (sender, events) = Events::channel(EVENTS_BOUND);
         Driver {
-            bridge: Bridge::new(seed()),
+            bridge: Bridge::new(config),
             remote,
             writer,
             exchanges: JoinSet::new(),
@@ -186,7 +188,7 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
 }
 
 /// A number that no other process has: the keys of the standard library's hash maps are random.
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
@@ -206,6 +208,15 @@ fn log(notice: &Notice) {
         },
         Notice::NotListening(_) | Notice::Dropped { .. } => debug!("{notice}"),
         Notice::Unreadable(_) | Notice::LeftOut { .. } | Notice::Overtaken(_) => warn!("{notice}"),
-        Notice::Relistening => info!("{notice}"),
+        Notice::Relistening
+        | Notice::Resending { .. }
+        | Notice::Resuming { .. }
+        | Notice::SessionLost
+        | Notice::SessionRenewed(SessionNews::Same) => info!("{notice}"),
+        Notice::SessionRenewed(SessionNews::Changed) => warn!("{notice}; restart the client to have it know"),
+        Notice::SessionNotRenewed(why) => match &why.advice {
+            Some(advice) => warn!(advice, "{notice}"),
+            None => warn!("{notice}"),
+        },
     }
 }

@@ -6,11 +6,12 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
-use crate::bridge::Reason;
+use crate::bridge::{self, Reason};
 use crate::cli::{self, Options, Typed};
 use crate::config::{Config, Environment};
 use crate::remote::streamable::Streamable;
@@ -26,7 +27,7 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match cli::parse(arguments) {
         Ok(Typed::Print(text)) => print(&text),
         Ok(Typed::Options(options)) => match set_up(&options, &environment) {
-            Ok(remote) => serve(remote, portable).map_or(ExitCode::FAILURE, exit_code),
+            Ok((remote, ping)) => serve(remote, ping, portable).map_or(ExitCode::FAILURE, exit_code),
             Err(report) => refuse(&report, portable),
         },
         Err(error) => refuse(&Report::from(&error), portable),
@@ -35,7 +36,7 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     code
 }
 
-fn set_up(options: &Options, environment: &Environment) -> Result<Streamable, Report> {
+fn set_up(options: &Options, environment: &Environment) -> Result<(Streamable, Option<Duration>), Report> {
     log::start(options);
     let config = Config::resolve(options, environment).map_err(|error| Report::from(&error))?;
     for warning in &config.warnings {
@@ -45,15 +46,16 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Streamable, Re
         info!("{remark}");
     }
     let client = http::client(&config.url, config.connection).map_err(Report::setup)?;
-    Ok(Streamable::new(config.url, client, config.credentials))
+    Ok((Streamable::new(config.url, client, config.credentials), config.ping))
 }
 
 /// Runs the proxy until the client leaves. None when the system gives no event loop.
-fn serve(remote: impl Remote, portable: bool) -> Option<Reason> {
+fn serve(remote: impl Remote, ping: Option<Duration>, portable: bool) -> Option<Reason> {
     let runtime = runtime()?;
+    let config = bridge::Config { seed: proxy::seed(), ping };
     let reason = runtime.block_on(async {
         let (input, output) = stdio::open(portable);
-        proxy::run(input, output, stdio::stop_signal(), remote).await
+        proxy::run(input, output, stdio::stop_signal(), remote, config).await
     });
     // A thread may stand in a read or a name lookup that nobody needs any more.
     runtime.shutdown_background();
@@ -74,7 +76,7 @@ fn runtime() -> Option<Runtime> {
 fn refuse(report: &Report, portable: bool) -> ExitCode {
     tell(&report.to_string());
     if !stdio::is_terminal() {
-        serve(Unconfigured { why: report.why() }, portable);
+        serve(Unconfigured { why: report.why() }, None, portable);
     }
     ExitCode::from(UNUSABLE)
 }

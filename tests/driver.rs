@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use mcp_tether::bridge::{
-    Ask, Cause, Ending, Event, ExchangeId, Failure, Opening, Outgoing, Reason, SessionHeader, SessionId, Why,
-    Written,
+    Ask, Cause, Config, Ending, Event, ExchangeId, Failure, Opening, Outgoing, Reason, SessionHeader,
+    SessionId, Why, Written,
 };
 use mcp_tether::jsonrpc::{Kind, Message};
 use mcp_tether::proxy;
@@ -70,7 +70,7 @@ impl Session {
                     std::future::pending::<()>().await;
                 }
             };
-            proxy::run(read, write, stopped, remote).await
+            proxy::run(read, write, stopped, remote, Config::default()).await
         });
         Session { input, output: BufReader::new(output).lines(), asked, stop: Some(stop), proxy }
     }
@@ -332,7 +332,7 @@ async fn a_failure_is_answered_with_its_reason() {
     session.write(r#"{"id":"é","method":"a"}"#).await;
     assert_eq!(
         session.line().await,
-        r#"{"jsonrpc":"2.0","id":"é","error":{"code":-31001,"message":"mcp-tether: the host name h could not be resolved","data":{"source":"mcp-tether","cause":"dns","advice":"check it"}}}"#
+        r#"{"jsonrpc":"2.0","id":"é","error":{"code":-31001,"message":"mcp-tether: the host name h could not be resolved (4 attempts)","data":{"source":"mcp-tether","cause":"dns","advice":"check it"}}}"#
     );
 }
 

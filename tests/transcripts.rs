@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use mcp_tether::bridge::{
-    Action, Bridge, Cause, Ending, Event, ExchangeId, Failure, Opening, Refusal, SessionHeader, SessionId,
-    Why, Written,
+    Action, Bridge, Cause, Config, Cursor, Ending, Event, ExchangeId, Failure, Opening, Refusal,
+    SessionHeader, SessionId, Why, Written,
 };
 use mcp_tether::jsonrpc::{Line, Message};
 
@@ -56,7 +56,7 @@ fn check(file: &Path, update: bool) -> Result<(), Failed> {
 fn replay(transcript: &str) -> Result<String, String> {
     #[expect(clippy::disallowed_methods, reason = "any moment will do to count from")]
     let mut now = Instant::now();
-    let mut bridge = Bridge::new(0);
+    let mut bridge = Bridge::new(Config::default());
     let mut replayed = String::new();
     for (number, line) in transcript.lines().enumerate() {
         let Some(happening) = line.strip_prefix("> ") else {
@@ -68,12 +68,17 @@ fn replay(transcript: &str) -> Result<String, String> {
         };
         replayed.push_str(line);
         replayed.push('\n');
-        match happening.strip_prefix("wait ") {
-            Some(milliseconds) => {
-                now += Duration::from_millis(milliseconds.parse().map_err(|_| bad(number, line))?);
+        let parse = |text: &str| text.parse().map_err(|_| bad(number, line));
+        match happening.split_once(' ') {
+            Some(("wait", milliseconds)) => {
+                now += Duration::from_millis(parse(milliseconds)?);
                 bridge.handle_timeout(now);
             }
-            None => bridge.handle(event(happening).ok_or_else(|| bad(number, line))?, now),
+            Some(("ping-every", seconds)) => {
+                let ping = Some(Duration::from_secs(parse(seconds)?));
+                bridge = Bridge::new(Config { ping, ..Config::default() });
+            }
+            _ => bridge.handle(event(happening).ok_or_else(|| bad(number, line))?, now),
         }
         while let Some(action) = bridge.poll_action() {
             replayed.push_str(&match action {
@@ -111,15 +116,44 @@ fn event(text: &str) -> Option<Event> {
         "cut" => Ending::Cut(why(Failure::Connection, None, rest)),
         "unsent" => Ending::Lost { written: Written::No, why: why(Failure::Connect, None, rest) },
         "lost" => Ending::Lost { written: Written::Maybe, why: why(Failure::Answer, None, rest) },
-        "refused" => {
-            let (status, body) = rest.split_once(' ').unwrap_or((rest, ""));
-            let status = status.parse().ok()?;
-            let why = why(Failure::Status, Some(status), &format!("the server answered {status}"));
-            Ending::Refused(Refusal { status, answer: message(body), retry_after: None, why })
-        }
+        "cursor" => return Some(Event::Cursor(exchange, cursor(rest)?)),
+        "refused" => Ending::Refused(refusal(rest)?),
         _ => return None,
     };
     Some(Event::Ended(exchange, ending))
+}
+
+/// `404`, then any of `unprocessed` and `wait=SECONDS`, then a JSON-RPC answer or any other text of the body.
+fn refusal(text: &str) -> Option<Refusal> {
+    let (status, mut rest) = text.split_once(' ').unwrap_or((text, ""));
+    let status = status.parse().ok()?;
+    let (mut unprocessed, mut retry_after) = (false, None);
+    loop {
+        let (word, behind) = rest.split_once(' ').unwrap_or((rest, ""));
+        match word.strip_prefix("wait=") {
+            Some(seconds) => retry_after = Some(Duration::from_secs(seconds.parse().ok()?)),
+            None if word == "unprocessed" => unprocessed = true,
+            None => break,
+        }
+        rest = behind;
+    }
+    let answer = Message::parse(rest.to_owned().into()).ok();
+    let mut why = why(Failure::Status, Some(status), &format!("the server answered {status}"));
+    why.body = Some(rest.to_owned()).filter(|rest| !rest.is_empty() && answer.is_none());
+    Some(Refusal { status, answer, retry_after, unprocessed, why })
+}
+
+/// Any of `last=ID` and `retry=MILLISECONDS`.
+fn cursor(text: &str) -> Option<Cursor> {
+    let mut cursor = Cursor::default();
+    for word in text.split(' ') {
+        match word.split_once('=')? {
+            ("last", id) => cursor.last = Some(id.to_owned()),
+            ("retry", retry) => cursor.retry = Some(Duration::from_millis(retry.parse().ok()?)),
+            _ => return None,
+        }
+    }
+    Some(cursor)
 }
 
 /// `200`, then any of `session=ID`, `session!` (an unusable one) and `h2`.

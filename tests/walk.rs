@@ -1,5 +1,6 @@
 //! Random walks over the bridge: whatever happens in whatever order, every request gets exactly one answer, nothing
-//! about a cancelled one reaches the client, messages start in the client's order, and nothing is ever stuck.
+//! about a cancelled one reaches the client, messages start in the client's order, no call that may have run is sent
+//! again, nothing is said in a session that was refused, no two handshakes are under way, and nothing is ever stuck.
 //!
 //! `WALK=1000000 cargo test --release --test walk` walks longer. A failing walk prints its seed and its transcript;
 //! `WALK_SEED=n` walks that one alone.
@@ -8,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use mcp_tether::bridge::{
-    Action, Ask, Bridge, Cause, Ending, Event, ExchangeId, Failure, Opening, Refusal, SessionHeader,
-    SessionId, Why, Written,
+    Action, Ask, Bridge, Cause, Config, Cursor, Ending, Event, ExchangeId, Failure, Opening, Outgoing,
+    Refusal, SessionHeader, SessionId, Why, Written,
 };
 use mcp_tether::jsonrpc::{Kind, Line, Message};
 
@@ -33,6 +34,7 @@ fn no_order_of_events_breaks_the_invariants() {
     }
     // A walk that never gets anywhere proves nothing.
     assert!(seen.answers > 1_000 && seen.errors > 1_000 && seen.cancelled > 100, "{seen:?}");
+    assert!(seen.renewed > 100 && seen.resent > 100 && seen.resumed > 100 && seen.pings > 100, "{seen:?}");
 }
 
 /// How much the walks have seen, all together.
@@ -41,6 +43,10 @@ struct Seen {
     answers: u64,
     errors: u64,
     cancelled: u64,
+    renewed: u64,
+    resent: u64,
+    resumed: u64,
+    pings: u64,
 }
 
 /// A small generator of reproducible numbers (splitmix64).
@@ -61,10 +67,18 @@ impl Dice {
 }
 
 /// What the server's side knows of an exchange.
+#[derive(Clone, Default)]
 struct Exchange {
     /// The id of the request in it.
     request: Option<String>,
+    /// Its method.
+    method: Option<String>,
+    /// Whether this is a GET, and the event behind which it goes on.
     listening: bool,
+    after: Option<String>,
+    session: Option<String>,
+    opened: bool,
+    answered: bool,
 }
 
 struct Walk {
@@ -80,6 +94,14 @@ struct Walk {
     written: u64,
     last_started: u64,
     server_requests: u64,
+    started: BTreeSet<u64>,
+    /// How often each request of the client was sent.
+    sent: BTreeMap<String, u32>,
+    /// Calls that may have run and must not run twice.
+    may_have_run: BTreeSet<String>,
+    /// Sessions that the server has said it does not know.
+    dead: BTreeSet<String>,
+    sessions: u64,
     gone: bool,
 }
 
@@ -88,7 +110,10 @@ impl Walk {
         #[expect(clippy::disallowed_methods, reason = "any moment will do to count from")]
         let now = Instant::now();
         Walk {
-            bridge: Bridge::new(0),
+            bridge: Bridge::new(Config {
+                seed,
+                ping: seed.is_multiple_of(3).then_some(Duration::from_secs(4)),
+            }),
             dice: Dice(seed),
             now,
             transcript: Vec::new(),
@@ -99,6 +124,11 @@ impl Walk {
             written: 0,
             last_started: 0,
             server_requests: 0,
+            started: BTreeSet::new(),
+            sent: BTreeMap::new(),
+            may_have_run: BTreeSet::new(),
+            dead: BTreeSet::new(),
+            sessions: 0,
             gone: false,
         }
     }
@@ -154,18 +184,22 @@ impl Walk {
                 self.asked += 1;
                 let id = self.asked;
                 self.open.insert(id);
-                let method = ["initialize", "logging/setLevel", "tools/call", "tools/call", "x"]
-                    [self.dice.roll(5) as usize];
+                let method =
+                    ["initialize", "logging/setLevel", "tools/call", "tools/list", "resources/subscribe"]
+                        [self.dice.roll(5) as usize];
+                // The one says of itself that it only reads.
+                let tool = ["t", "reader"][self.dice.roll(2) as usize];
+                let params = format!(r#""params":{{"name":"{tool}","level":"debug","uri":"u{id}"}}"#);
                 match self.dice.roll(3) {
                     // A modern request keeps no order: it waits for nobody, whoever waits before it.
                     0 => {
                         let method =
                             ["tools/call", "tools/list", "subscriptions/listen"][self.dice.roll(3) as usize];
                         format!(
-                            r#"{{"id":{id},"method":"{method}","params":{{"name":"t","_meta":{MODERN}}}}}"#
+                            r#"{{"id":{id},"method":"{method}","params":{{"name":"{tool}","_meta":{MODERN}}}}}"#
                         )
                     }
-                    _ => format!(r#"{{"id":{id},"method":"{method}","mark":{mark}}}"#),
+                    _ => format!(r#"{{"id":{id},"method":"{method}","mark":{mark},{params}}}"#),
                 }
             }
         };
@@ -176,20 +210,26 @@ impl Walk {
         let exchanges: Vec<ExchangeId> = self.exchanges.keys().copied().collect();
         let Some(exchange) = self.dice.pick(&exchanges) else { return Ok(()) };
         let request = self.exchanges[&exchange].request.clone();
-        let event = match self.dice.roll(12) {
+        let event = match self.dice.roll(13) {
             0..=2 => Event::Sent(exchange),
             3 | 4 => {
                 let session = match self.dice.roll(8) {
                     0 => SessionHeader::Unusable,
-                    1..=4 => SessionHeader::Id(SessionId::new("session").expect("visible")),
+                    1..=4 => {
+                        self.sessions += 1;
+                        // They print shortened, so that the number comes first.
+                        let id = format!("{}-session", self.sessions);
+                        SessionHeader::Id(SessionId::new(&id).expect("visible"))
+                    }
                     _ => SessionHeader::Absent,
                 };
+                self.exchanges.get_mut(&exchange).expect("picked above").opened = true;
                 Event::Opened(exchange, Opening { status: 200, session, multiplexed: self.dice.roll(9) == 0 })
             }
             5 => {
                 let method = ["notifications/message", "notifications/subscriptions/acknowledged"]
                     [self.dice.roll(2) as usize];
-                let params = r#"{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["a"]}}"#;
+                let params = r#"{"progressToken":1,"notifications":{"toolsListChanged":true,"resourceSubscriptions":["a"]}}"#;
                 Event::Server(exchange, message(format!(r#"{{"method":"{method}","params":{params}}}"#)))
             }
             6 => {
@@ -199,36 +239,77 @@ impl Walk {
             }
             7 if self.asked > 0 => {
                 let id = self.dice.roll(self.asked) + 1;
+                let known = self.exchanges.get_mut(&exchange).expect("picked above");
+                known.answered |= known.request.as_ref() == Some(&id.to_string());
                 Event::Server(exchange, message(format!(r#"{{"id":{id},"result":{{}}}}"#)))
             }
             8 | 9 if request.is_some() => {
                 let id = request.unwrap_or_default();
                 let bodies = [
-                    r#""result":{"protocolVersion":"2025-11-25","tools":[{"name":"t"}]}"#,
+                    r#""result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true}},"tools":[{"name":"t"},{"name":"reader","annotations":{"readOnlyHint":true}}]}"#,
                     r#""result":{"tools":[],"nextCursor":"c"}"#,
                     r#""error":{}"#,
                     r#""error":{"code":-32020}"#,
                 ];
                 let body = bodies[self.dice.roll(4) as usize];
+                self.exchanges.get_mut(&exchange).expect("picked above").answered = true;
                 Event::Server(exchange, message(format!(r#"{{"id":{id},{body}}}"#)))
             }
+            10 => {
+                let last = (self.dice.roll(3) > 0).then(|| format!("e{}", self.dice.roll(100)));
+                let retry = (self.dice.roll(4) == 0).then(|| Duration::from_millis(self.dice.roll(2_000)));
+                Event::Cursor(exchange, Cursor { last, retry })
+            }
             _ => {
-                self.exchanges.remove(&exchange);
-                Event::Ended(exchange, self.ending())
+                let known = self.exchanges.remove(&exchange).expect("picked above");
+                // After the head of a 2xx there is no refusal.
+                let ending = match self.ending() {
+                    Ending::Refused(_) if known.opened => Ending::Complete,
+                    ending => ending,
+                };
+                self.note(&known, &ending);
+                Event::Ended(exchange, ending)
             }
         };
+        if let Event::Server(exchange, _) | Event::Cursor(exchange, _) = &event
+            && let Some(known) = self.exchanges.get_mut(exchange)
+        {
+            known.opened = true;
+        }
         self.happen(event, seen)
     }
 
-    fn ending(&mut self) -> Ending {
-        let why = Why {
-            cause: Failure::Status,
-            status: None,
-            sentence: "it failed".to_owned(),
-            advice: None,
-            body: None,
+    /// Keeps account of what an ending means for what may be sent later.
+    fn note(&mut self, known: &Exchange, ending: &Ending) {
+        let was_processed = match ending {
+            Ending::Lost { written: Written::No, .. } => false,
+            Ending::Refused(refusal) => !refusal.unprocessed && refusal.status != 404,
+            Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) | Ending::Lost { .. } => true,
         };
-        match self.dice.roll(6) {
+        if was_processed
+            && !known.answered
+            && known.method.as_deref() == Some("tools/call")
+            && let Some(request) = &known.request
+        {
+            self.may_have_run.insert(request.clone());
+        }
+        let tries = known.request.as_ref().and_then(|request| self.sent.get(request)).copied();
+        // A message that is refused for ever says nothing of the session; neither does a stream, nor a response or
+        // cancellation, which may have been too early for it.
+        let is_early = matches!(known.method.as_deref(), None | Some("notifications/cancelled"));
+        let is_blamed = !is_early && tries.is_none_or(|tries| tries < 4);
+        if let (Ending::Refused(Refusal { status: 404, .. }), Some(session), true) =
+            (ending, &known.session, is_blamed)
+        {
+            self.dead.insert(session.clone());
+        }
+    }
+
+    fn ending(&mut self) -> Ending {
+        let causes = [Failure::Connection, Failure::Connect, Failure::Answer];
+        let cause = causes[self.dice.roll(3) as usize];
+        let why = Why { cause, status: None, sentence: "it failed".to_owned(), advice: None, body: None };
+        match self.dice.roll(8) {
             0 => Ending::Complete,
             1 => Ending::Accepted(202),
             2 => Ending::Cut(why),
@@ -237,7 +318,10 @@ impl Walk {
             _ => {
                 let answer =
                     (self.dice.roll(2) == 0).then(|| message(r#"{"id":null,"error":{}}"#.to_owned()));
-                Ending::Refused(Refusal { status: 404, answer, retry_after: None, why })
+                let status = [404, 404, 502, 503, 429][self.dice.roll(5) as usize];
+                let retry_after = (self.dice.roll(3) == 0).then(|| Duration::from_secs(self.dice.roll(9)));
+                let unprocessed = status == 429 || (status == 503 && retry_after.is_some());
+                Ending::Refused(Refusal { status, answer, retry_after, unprocessed, why })
             }
         }
     }
@@ -263,12 +347,8 @@ impl Walk {
             }
             match action {
                 Action::Open(exchange, outgoing) => {
-                    let request = match &outgoing.ask {
-                        Ask::Post(message) => self.started(message)?,
-                        Ask::Listen | Ask::EndSession => None,
-                    };
-                    let listening = matches!(outgoing.ask, Ask::Listen);
-                    self.exchanges.insert(exchange, Exchange { request, listening });
+                    let started = self.started(&outgoing, seen)?;
+                    self.exchanges.insert(exchange, started);
                 }
                 Action::Close(exchange) => {
                     self.exchanges.remove(&exchange).ok_or("closed what was not open")?;
@@ -278,7 +358,9 @@ impl Walk {
                 Action::Exit(_) => self.gone = true,
             }
         }
-        let nothing_under_way = self.exchanges.values().all(|exchange| exchange.listening);
+        // A stream that goes on behind an event may be one that brings an answer.
+        let is_idle = |exchange: &Exchange| exchange.listening && exchange.after.is_none();
+        let nothing_under_way = self.exchanges.values().all(is_idle);
         let waiting = self.bridge.waiting_bytes();
         let nothing_due = self.bridge.poll_timeout().is_none();
         if nothing_under_way
@@ -291,21 +373,64 @@ impl Walk {
         Ok(())
     }
 
-    /// Checks the order of what keeps it: everything but cancellations and responses.
-    fn started(&mut self, message: &Message) -> Result<Option<String>, String> {
-        if let Some(mark) =
-            mcp_tether::json::member(std::str::from_utf8(message.text()).expect("UTF-8"), "mark")
+    /// Checks what may be sent: in order where it is the first time, once where it may have run, and nothing in a
+    /// session that is no more.
+    fn started(&mut self, outgoing: &Outgoing, seen: &mut Seen) -> Result<Exchange, String> {
+        let session = outgoing.facts.session.as_ref().map(|session| session.reveal().to_owned());
+        if let Some(session) = session.as_ref().filter(|session| self.dead.contains(*session))
+            && !matches!(outgoing.ask, Ask::EndSession)
         {
+            return Err(format!("something is said in session {session}, which was refused"));
+        }
+        let message = match &outgoing.ask {
+            Ask::Post(message) => message,
+            Ask::Listen { after } => {
+                seen.resumed += u64::from(after.is_some());
+                return Ok(Exchange {
+                    listening: true,
+                    after: after.clone(),
+                    session,
+                    ..Exchange::default()
+                });
+            }
+            Ask::EndSession => return Ok(Exchange { session, ..Exchange::default() }),
+        };
+        let is_handshake = |exchange: &Exchange| {
+            let id = exchange.request.as_ref().and_then(|id| id.parse().ok());
+            let is_wanted = !exchange.answered && !id.is_some_and(|id| self.cancelled.contains(&id));
+            is_wanted && exchange.method.as_deref() == Some("initialize")
+        };
+        if message.method() == Some("initialize") && self.exchanges.values().any(is_handshake) {
+            return Err("two handshakes at once".to_owned());
+        }
+        let text = std::str::from_utf8(message.text()).expect("UTF-8");
+        if let Some(mark) = mcp_tether::json::member(text, "mark") {
             let mark = mark.parse().expect("a number");
-            if mark <= self.last_started {
+            let is_first = self.started.insert(mark);
+            if is_first && mark <= self.last_started {
                 return Err(format!("message {mark} was started after message {}", self.last_started));
             }
-            self.last_started = mark;
+            self.last_started = mark.max(self.last_started);
         }
-        match message.kind() {
-            Kind::Request { id, .. } => Ok(Some(id.to_string())),
-            Kind::Notification { .. } | Kind::Response { .. } => Ok(None),
+        let method = message.method().map(str::to_owned);
+        let Kind::Request { id, .. } = message.kind() else {
+            return Ok(Exchange { method, session, ..Exchange::default() });
+        };
+        let id = id.to_string();
+        seen.pings += u64::from(method.as_deref() == Some("ping"));
+        let times = self.sent.entry(id.clone()).or_default();
+        *times += 1;
+        if *times > 1 {
+            match method.as_deref() {
+                Some("initialize") => seen.renewed += 1,
+                _ => seen.resent += 1,
+            }
         }
+        let only_reads = text.contains("\"reader\"");
+        if self.may_have_run.contains(&id) && !only_reads {
+            return Err(format!("request {id} was sent again although it may have run"));
+        }
+        Ok(Exchange { request: Some(id), method, session, ..Exchange::default() })
     }
 
     fn delivered(&mut self, message: &Message, seen: &mut Seen) -> Result<(), String> {

@@ -6,16 +6,21 @@
 use std::time::Instant;
 
 use super::ledger::{Place, Ticket};
+use super::modern::error_code;
 use super::revision::Era;
 use super::*;
 
 impl Bridge {
     pub(super) fn sent(&mut self, exchange: ExchangeId, now: Instant) {
-        let Some(&Purpose::Answer(ticket)) = self.exchanges.get(&exchange) else { return };
+        let Some(Purpose::Answer(ticket)) = self.purpose_of(exchange) else { return };
         self.ledger.put(ticket, Place::Sent { exchange, written: true });
         if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
             self.release_cancellation(cancellation, now);
         }
+    }
+
+    fn purpose_of(&self, exchange: ExchangeId) -> Option<Purpose> {
+        self.exchanges.get(&exchange).map(|exchange| exchange.purpose)
     }
 
     pub(super) fn opened(&mut self, exchange: ExchangeId, opening: Opening, now: Instant) {
@@ -24,73 +29,163 @@ impl Bridge {
         if opening.multiplexed {
             self.requests_at_once = REQUESTS_AT_ONCE_MULTIPLEXED;
         }
-        if let Some(gate) = &mut self.gate
-            && gate.exchange == exchange
-        {
-            match &mut gate.until {
-                Until::Answer { head } => *head = true,
-                Until::Head { .. } => self.gate = None,
+        match self.purpose_of(exchange) {
+            Some(Purpose::Answer(ticket)) => {
+                if let Some(entry) = self.ledger.get_mut(ticket) {
+                    entry.trial.opened = true;
+                }
+                if let Some(gate) = self.gate.as_mut().filter(|gate| gate.ticket == ticket) {
+                    match &mut gate.until {
+                        Until::Answer { head } => *head = true,
+                        Until::Head { .. } => self.gate = None,
+                    }
+                }
             }
-        }
-        if let Some(&Purpose::Delivery(ticket)) = self.exchanges.get(&exchange) {
-            // The head says that the server has it; what follows may be a stream that stays open.
-            self.deadlines.remove(&exchange);
-            self.initialized(ticket);
-            self.ledger.settle(ticket);
-            self.exchanges.insert(exchange, Purpose::Answered);
+            Some(Purpose::Delivery(ticket)) => {
+                // The head says that the server has it; what follows may be a stream that stays open.
+                self.deadlines.remove(&exchange);
+                self.initialized(ticket);
+                self.strike(ticket);
+                self.purpose(exchange, Purpose::Answered);
+            }
+            Some(Purpose::Listening) => self.listening.opened(exchange, now),
+            Some(Purpose::Renewal) => {
+                if let Recovery::Opening { head, .. } = &mut self.session.recovery {
+                    *head = true;
+                }
+            }
+            Some(Purpose::Restoration) => self.told(exchange, now),
+            Some(
+                Purpose::Cancellation(..)
+                | Purpose::Resumption(_)
+                | Purpose::Ping
+                | Purpose::Learning(_)
+                | Purpose::Farewell
+                | Purpose::Answered
+                | Purpose::Cancelled,
+            )
+            | None => {}
         }
         if !self.session.is_opening(exchange) {
             return;
         }
-        match (opening.session, self.exchanges.get(&exchange)) {
-            (SessionHeader::Absent, _) => {}
-            (SessionHeader::Id(id), _) => self.session.name(id),
-            (SessionHeader::Unusable, Some(&Purpose::Answer(ticket))) => {
+        match opening.session {
+            SessionHeader::Absent => {}
+            SessionHeader::Id(id) => self.session.name(id),
+            SessionHeader::Unusable => {
                 let why = Why::new(
                     Failure::Answer,
                     "the server sent a session id with characters outside visible ASCII",
                     "report this to the server's author: MCP allows 0x21 to 0x7E only",
                 );
                 let why = why.with_status(opening.status);
-                self.fail(ticket, why);
+                match self.purpose_of(exchange) {
+                    Some(Purpose::Answer(ticket)) => self.fail(ticket, why),
+                    Some(Purpose::Renewal) => self.fail_renewal(&why),
+                    _ => return,
+                }
                 self.close(exchange);
             }
-            (SessionHeader::Unusable, _) => {}
         }
     }
 
-    pub(super) fn server(&mut self, exchange: ExchangeId, message: Message) {
-        let Some(&purpose) = self.exchanges.get(&exchange) else { return };
+    /// Notes how far a stream has come.
+    pub(super) fn advance(&mut self, exchange: ExchangeId, cursor: Cursor) {
+        match self.purpose_of(exchange) {
+            Some(Purpose::Answer(ticket) | Purpose::Resumption(ticket)) if !self.is_modern(ticket) => {
+                if let Some(entry) = self.ledger.get_mut(ticket) {
+                    entry.stream.advance(cursor);
+                    // A server that says when to come back means it.
+                    if entry.stream.retry.is_some() {
+                        entry.stream.attempts = 0;
+                    }
+                }
+            }
+            Some(Purpose::Listening) => self.listening.advance(cursor),
+            Some(_) | None => {}
+        }
+    }
+
+    pub(super) fn server(&mut self, exchange: ExchangeId, message: Message, now: Instant) {
+        let Some(purpose) = self.purpose_of(exchange) else { return };
         match (message.kind(), purpose) {
             (_, Purpose::Cancelled) => self.dropped(&message, "its request was cancelled"),
             (_, Purpose::Farewell) => self.dropped(&message, "the session is over"),
-            (Kind::Response { .. }, Purpose::Learning(ticket)) => self.looked_up(exchange, ticket, &message),
+            (Kind::Response { .. }, Purpose::Learning(ticket)) => {
+                self.looked_up(exchange, ticket, &message, now);
+            }
             (_, Purpose::Learning(_)) => self.dropped(&message, "the proxy asked this, not the client"),
+            (Kind::Response { id, .. }, Purpose::Renewal) if self.is_for_the_renewal(id.as_ref()) => {
+                self.renewed(exchange, &message, now);
+            }
+            (Kind::Response { .. }, Purpose::Ping) => self.ponged(exchange),
+            // The answer is ours; what it says changes nothing.
+            (Kind::Response { .. }, Purpose::Restoration) => {}
             (Kind::Response { id, .. }, _) => {
                 let id = id.clone();
-                self.response(exchange, purpose, id.as_ref(), message);
+                self.response(exchange, purpose, id.as_ref(), message, now);
             }
             (_, Purpose::Answer(ticket)) if self.is_modern(ticket) => self.modern_server(ticket, message),
-            (Kind::Request { id, .. }, Purpose::Answer(ticket)) => {
-                self.asked.insert(id.clone(), ticket);
+            (Kind::Request { id, .. }, _) => {
+                let asking = match purpose {
+                    Purpose::Answer(ticket) | Purpose::Resumption(ticket) => Some(ticket),
+                    _ => None,
+                };
+                let id = id.clone();
+                self.heard(purpose);
+                self.asks(id, asking, &message);
                 self.actions.push_back(Action::Deliver(message));
             }
-            (Kind::Request { .. } | Kind::Notification { .. }, _) => {
+            (Kind::Notification { .. }, _) => {
+                self.heard(purpose);
                 self.actions.push_back(Action::Deliver(message));
             }
+        }
+    }
+
+    /// The server said something on a stream, which is therefore worth taking up again.
+    fn heard(&mut self, purpose: Purpose) {
+        match purpose {
+            Purpose::Listening => self.listening.heard(),
+            Purpose::Resumption(ticket) => {
+                if let Some(entry) = self.ledger.get_mut(ticket) {
+                    entry.stream.attempts = 0;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The server asks the client something.
+    fn asks(&mut self, id: Id, asking: Option<Ticket>, question: &Message) {
+        self.orphaned.remove(&id);
+        if self.asked.len() < QUESTIONS {
+            let meta = question.member("_meta");
+            let progress = meta.and_then(|meta| json::member(meta, "progressToken")).map(str::to_owned);
+            self.asked.insert(id, Question { asking, progress });
         }
     }
 
     /// Finds the request that a response answers: the one with its id, else the one whose exchange brought it, where
     /// the id was lost on the way (null, or decoded and encoded again).
-    fn response(&mut self, exchange: ExchangeId, purpose: Purpose, id: Option<&Id>, message: Message) {
+    fn response(
+        &mut self,
+        exchange: ExchangeId,
+        purpose: Purpose,
+        id: Option<&Id>,
+        message: Message,
+        now: Instant,
+    ) {
         let own = match purpose {
-            Purpose::Answer(ticket) => {
+            Purpose::Answer(ticket) | Purpose::Resumption(ticket) => {
                 self.ledger.get(ticket).and_then(|entry| Some((ticket, entry.request_id()?)))
             }
             Purpose::Delivery(_)
             | Purpose::Cancellation(..)
             | Purpose::Listening
+            | Purpose::Renewal
+            | Purpose::Restoration
+            | Purpose::Ping
             | Purpose::Learning(_)
             | Purpose::Farewell
             | Purpose::Answered
@@ -99,31 +194,61 @@ impl Bridge {
         if let Some((ticket, own_id)) = own
             && id == Some(own_id)
         {
-            return self.answer(exchange, ticket, message);
+            return self.answer_in(exchange, purpose, ticket, message, now);
         }
         if let Some(ticket) = id.and_then(|id| self.ledger.request(id))
-            && let Some(&Place::Sent { exchange, .. }) = self.ledger.get(ticket).map(|entry| &entry.place)
+            && let Some(entry) = self.ledger.get(ticket)
         {
-            self.answer(exchange, ticket, message);
-            // Nothing more is to come where the answer did not.
-            return self.close(exchange);
+            match entry.place {
+                Place::Sent { exchange, .. } => {
+                    self.answer(Some(exchange), ticket, message, now);
+                    // Nothing more is to come where the answer did not.
+                    return self.close(exchange);
+                }
+                // It was sent; only the stream with its answer is not there.
+                Place::Resting { .. } | Place::AtGate if entry.trial.attempts > 0 => {
+                    return self.answer(None, ticket, message, now);
+                }
+                Place::AtGate
+                | Place::ForSlot
+                | Place::Behind(_)
+                | Place::Learning { .. }
+                | Place::Resting { .. } => {}
+            }
         }
         if let Some((ticket, own_id)) = own
             && id.is_none_or(|id| id.is_same_value(own_id))
         {
             let message = message.with_id(own_id);
-            return self.answer(exchange, ticket, message);
+            return self.answer_in(exchange, purpose, ticket, message, now);
         }
         self.dropped(&message, "no request with this id is unanswered");
+    }
+
+    fn answer_in(
+        &mut self,
+        exchange: ExchangeId,
+        purpose: Purpose,
+        ticket: Ticket,
+        message: Message,
+        now: Instant,
+    ) {
+        self.answer(Some(exchange), ticket, message, now);
+        // A stream that was taken up again has no other end.
+        if matches!(purpose, Purpose::Resumption(_)) {
+            self.close(exchange);
+        }
     }
 
     fn is_modern(&self, ticket: Ticket) -> bool {
         self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Modern)
     }
 
-    /// Gives a request its one answer.
-    fn answer(&mut self, exchange: ExchangeId, ticket: Ticket, message: Message) {
-        self.exchanges.insert(exchange, Purpose::Answered);
+    /// Gives a request its one answer, which came in `exchange` if that is still there.
+    fn answer(&mut self, exchange: Option<ExchangeId>, ticket: Ticket, message: Message, now: Instant) {
+        if let Some(exchange) = exchange {
+            self.purpose(exchange, Purpose::Answered);
+        }
         let message = match self.is_modern(ticket) {
             false => message,
             true => match self.modern_answer(ticket, message) {
@@ -133,37 +258,50 @@ impl Bridge {
         };
         if let Some(why) = self.eras_apart(ticket, Some(&message), None) {
             self.fail(ticket, why);
-            return self.after_exchange(exchange);
+            return exchange.into_iter().for_each(|exchange| self.after_exchange(exchange));
         }
-        if self.session.is_opening(exchange) {
-            self.handshake(&message);
+        if exchange.is_some_and(|exchange| self.session.is_opening(exchange)) {
+            self.handshake(ticket, &message, now);
         }
         match self.settle(ticket) {
-            Settled::Wanted(_) => self.actions.push_back(Action::Deliver(message)),
+            Settled::Wanted(entry) => {
+                if error_code(&message).is_none() {
+                    self.taught(&entry.message, &message);
+                }
+                self.actions.push_back(Action::Deliver(message));
+            }
             Settled::Cancelled(_) => self.dropped(&message, "its request was cancelled"),
             Settled::Unknown => {}
         }
-        if self.gate.as_ref().is_some_and(|gate| gate.exchange == exchange) {
-            self.gate = None;
+    }
+
+    /// What there is to remember of a request that went well.
+    fn taught(&mut self, request: &Message, answer: &Message) {
+        match request.method() {
+            Some("tools/list") => self.tools.learn_hints(answer),
+            Some(_) => self.session.remember(request),
+            None => {}
         }
     }
 
-    fn handshake(&mut self, answer: &Message) {
-        if matches!(answer.kind(), Kind::Response { error: true, .. }) {
+    fn handshake(&mut self, ticket: Ticket, answer: &Message, now: Instant) {
+        if error_code(answer).is_some() {
             return self.session.abandon();
         }
-        let revision = answer.member("protocolVersion").and_then(json::string);
-        let listening = self.session.listening();
-        let replaced = self.session.establish(revision.clone());
-        if let Some(listening) = listening {
-            self.close(listening);
+        self.stop_listening();
+        let was_lost = self.session.recovery != Recovery::NotNeeded;
+        let replaced = self.session.establish(answer);
+        self.session.recovery = Recovery::NotNeeded;
+        if let Some(entry) = self.ledger.get(ticket) {
+            self.session.remember_start(entry.message.clone());
         }
+        self.begin_pings(now);
         // A client that starts over leaves a session behind that nobody else will end.
-        if let Some(facts) = replaced {
+        if let Some(facts) = replaced.filter(|_| !was_lost) {
             self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
         }
         let session = self.session.id();
-        let revision = revision.unwrap_or_else(|| "no revision".to_owned());
+        let revision = self.session.revision().unwrap_or("no revision").to_owned();
         self.actions.push_back(Action::Notice(Notice::Settled { revision, session }));
     }
 }

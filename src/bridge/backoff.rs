@@ -5,10 +5,19 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// The delay before a message is sent again, after `failures` (from 0) more than the first: a quarter of a second, one,
+/// four, less up to a half by the jitter that `seed` decides.
+pub(super) fn resending(failures: u32, seed: u64) -> Duration {
+    jittered(FIRST.saturating_mul(1 << (2 * failures.min(5))), seed)
+}
+
 /// The delay before attempt number `attempt` (from 0): twice as long each time, up to half a minute, less up to a half
 /// by the jitter that `seed` decides.
 pub(super) fn delay(attempt: u32, seed: u64) -> Duration {
-    let full = FIRST.saturating_mul(1 << attempt.min(10)).min(LONGEST);
+    jittered(FIRST.saturating_mul(1 << attempt.min(10)).min(LONGEST), seed)
+}
+
+fn jittered(full: Duration, seed: u64) -> Duration {
     // A multiplicative hash spreads neighbouring seeds; its upper bits are the good ones.
     let spread = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54;
     full - full.mul_f64(spread as f64 / 2048.0)

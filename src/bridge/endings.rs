@@ -1,6 +1,7 @@
 //! How things end: an exchange, a request without an answer, the process.
 //!
-//! Every request gets its one answer here, if the server gave none. Deliberately not here: trying again.
+//! Every request gets its one answer here, if the server gave none and trying again is no use. Deliberately not here:
+//! trying again (`resending`, `recovery`, `listening`).
 
 use std::time::Instant;
 
@@ -10,25 +11,30 @@ use super::*;
 
 impl Bridge {
     pub(super) fn ended(&mut self, exchange: ExchangeId, ending: Ending, now: Instant) {
-        let Some(purpose) = self.exchanges.remove(&exchange) else { return };
+        let Some(Exchange { purpose, epoch }) = self.exchanges.remove(&exchange) else { return };
         self.deadlines.remove(&exchange);
-        match purpose {
-            Purpose::Answer(ticket) if self.rest(ticket, &ending, now) => {}
-            Purpose::Answer(ticket) => self.ended_unanswered(ticket, ending),
-            Purpose::Learning(ticket) => self.give_up_learning(ticket),
-            Purpose::Delivery(ticket) => self.ended_delivery(ticket, &ending),
-            Purpose::Cancellation(ticket, cancelled) => {
-                self.ended_delivery(ticket, &ending);
+        if let (Some(ticket), Ending::Refused(refusal)) = (carried(purpose), &ending)
+            && self.outlive_session(ticket, epoch, refusal, now)
+        {
+            if let Purpose::Cancellation(_, cancelled) = purpose {
                 self.close(cancelled);
             }
-            Purpose::Listening => {
-                let notice = match ending {
-                    Ending::Refused(refusal) if refusal.status == 405 => "the server offers none".to_owned(),
-                    Ending::Complete | Ending::Accepted(_) => "the server closed it".to_owned(),
-                    Ending::Cut(_) | Ending::Refused(_) | Ending::Lost { .. } => ending.to_string(),
-                };
-                self.actions.push_back(Action::Notice(Notice::NotListening(notice)));
+            return;
+        }
+        match purpose {
+            Purpose::Answer(ticket) if self.rest(ticket, &ending, now) => {}
+            Purpose::Answer(ticket) => self.ended_unanswered(ticket, ending, now),
+            Purpose::Resumption(ticket) => self.ended_resumption(ticket, ending, now),
+            Purpose::Learning(ticket) => self.give_up_learning(ticket),
+            Purpose::Delivery(ticket) => self.ended_delivery(ticket, &ending, now),
+            Purpose::Cancellation(ticket, cancelled) => {
+                self.ended_delivery(ticket, &ending, now);
+                self.close(cancelled);
             }
+            Purpose::Listening => self.ended_listening(exchange, epoch, ending, now),
+            Purpose::Renewal => self.ended_renewal(ending, now),
+            Purpose::Restoration => self.ended_restoration(exchange, epoch, &ending, now),
+            Purpose::Ping => self.ended_ping(exchange, epoch, &ending, now),
             Purpose::Farewell => {
                 if let Phase::Leaving { farewell, reason, .. } = self.phase
                     && farewell == exchange
@@ -36,46 +42,63 @@ impl Bridge {
                     self.exit(reason);
                 }
             }
-            Purpose::Answered | Purpose::Cancelled => {}
+            Purpose::Cancelled => {
+                if let (Ending::Refused(refusal), Some(lost)) = (&ending, epoch)
+                    && self.is_session_loss(epoch, refusal)
+                {
+                    self.lose_session(lost, now);
+                }
+            }
+            Purpose::Answered => {}
         }
         self.after_exchange(exchange);
     }
 
-    fn ended_unanswered(&mut self, ticket: Ticket, ending: Ending) {
-        let why = match ending {
+    pub(super) fn ended_unanswered(&mut self, ticket: Ticket, ending: Ending, now: Instant) {
+        let apart = match &ending {
+            Ending::Refused(refusal) => {
+                self.eras_apart(ticket, refusal.answer.as_ref(), Some(refusal.status))
+            }
+            Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) | Ending::Lost { .. } => None,
+        };
+        if apart.is_none()
+            && (self.resume_later(ticket, &ending, now) || self.try_again(ticket, &ending, now))
+        {
+            return;
+        }
+        let why = match (apart, &ending) {
+            (Some(apart), Ending::Refused(Refusal { answer, why, status, .. })) => {
+                let body = why.body.clone().filter(|_| answer.is_none());
+                Why { body, ..apart.with_status(*status) }
+            }
             // The server's own error, whatever the status: it goes to the client as it is.
-            Ending::Refused(Refusal { answer: Some(answer), status, .. }) => {
-                if let Some(why) = self.eras_apart(ticket, Some(&answer), Some(status)) {
-                    return self.fail(ticket, why.with_status(status));
-                }
+            (_, Ending::Refused(Refusal { answer: Some(answer), .. })) => {
                 let is_modern = self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Modern);
                 let answer = match is_modern {
-                    true => self.modern_answer(ticket, answer),
-                    false => Some(answer),
+                    true => self.modern_answer(ticket, answer.clone()),
+                    false => Some(answer.clone()),
                 };
                 let Some(answer) = answer else { return };
                 let Settled::Wanted(entry) = self.settle(ticket) else { return };
                 let Some(id) = entry.request_id() else { return };
                 return self.deliver_as(id, answer);
             }
-            Ending::Refused(Refusal { why, status, .. }) => match self.eras_apart(ticket, None, Some(status))
-            {
-                Some(apart) => Why { body: why.body, ..apart.with_status(status) },
-                None => why,
-            },
-            Ending::Cut(why) | Ending::Lost { why, .. } => why,
-            Ending::Complete => Why::new(
+            (_, Ending::Refused(Refusal { why, .. }) | Ending::Cut(why) | Ending::Lost { why, .. }) => {
+                why.clone()
+            }
+            (_, Ending::Complete) => Why::new(
                 Failure::NoAnswer,
                 "the server ended its answer without answering the request",
-                "look into the server's log; the request may have run",
+                "look into the server's log",
             ),
-            Ending::Accepted(status) => Why::new(
+            (_, Ending::Accepted(status)) => Why::new(
                 Failure::NoAnswer,
                 "the server accepted the request but sent no answer",
                 "check that the URL is the server's streamable HTTP endpoint",
             )
-            .with_status(status),
+            .with_status(*status),
         };
+        let why = self.last_words(ticket, &ending, why);
         self.fail(ticket, why);
     }
 
@@ -86,11 +109,13 @@ impl Bridge {
         self.actions.push_back(Action::Deliver(answer));
     }
 
-    fn ended_delivery(&mut self, ticket: Ticket, ending: &Ending) {
+    fn ended_delivery(&mut self, ticket: Ticket, ending: &Ending, now: Instant) {
         if matches!(ending, Ending::Complete | Ending::Accepted(_)) {
             self.initialized(ticket);
+        } else if self.try_again(ticket, ending, now) {
+            return;
         }
-        let Some(entry) = self.ledger.settle(ticket) else { return };
+        let Some(entry) = self.strike(ticket) else { return };
         let why = match ending {
             Ending::Complete | Ending::Accepted(_) => return,
             Ending::Cut(why) | Ending::Lost { why, .. } => why.clone(),
@@ -104,13 +129,8 @@ impl Bridge {
     /// itself is opened; nothing waits for that.
     pub(super) fn initialized(&mut self, ticket: Ticket) {
         let method = self.ledger.get(ticket).and_then(|entry| entry.message.method());
-        if method == Some("notifications/initialized")
-            && self.phase == Phase::Running
-            && self.session.may_listen()
-        {
-            let facts = self.session.facts();
-            let exchange = self.open(Purpose::Listening, Outgoing { ask: Ask::Listen, facts });
-            self.session.listen(exchange);
+        if method == Some("notifications/initialized") {
+            self.listen();
         }
     }
 
@@ -134,17 +154,20 @@ impl Bridge {
         if self.session.is_opening(exchange) {
             self.session.abandon();
         }
-        if self.gate.as_ref().is_some_and(|gate| gate.exchange == exchange) {
-            self.gate = None;
-        }
+    }
+
+    /// Strikes a message out. Nobody waits behind it any more.
+    pub(super) fn strike(&mut self, ticket: Ticket) -> Option<ledger::Entry> {
+        self.gate = self.gate.take().filter(|gate| gate.ticket != ticket);
+        self.ledger.settle(ticket)
     }
 
     /// Strikes a message out, and the cancellation that waits for it: with nothing to cancel there is nothing to send.
     pub(super) fn settle(&mut self, ticket: Ticket) -> Settled {
-        self.asked.retain(|_, asking| *asking != ticket);
+        self.asked.retain(|_, question| question.asking != Some(ticket));
         let cancellation =
-            self.ledger.cancellation_of(ticket).and_then(|cancellation| self.ledger.settle(cancellation));
-        match (self.ledger.settle(ticket), cancellation) {
+            self.ledger.cancellation_of(ticket).and_then(|cancellation| self.strike(cancellation));
+        match (self.strike(ticket), cancellation) {
             (Some(entry), None) => Settled::Wanted(entry),
             (Some(entry), Some(_)) => Settled::Cancelled(entry),
             (None, _) => Settled::Unknown,
@@ -174,7 +197,7 @@ impl Bridge {
 
     pub(super) fn nothing_can_finish(&self) -> bool {
         self.ledger.iter().all(|(ticket, entry)| {
-            let waits_for_the_client = self.asked.values().any(|asking| *asking == ticket);
+            let waits_for_the_client = self.asked.values().any(|question| question.asking == Some(ticket));
             entry.request_id().is_some() && (waits_for_the_client || entry.is_subscription())
         })
     }
@@ -201,21 +224,48 @@ impl Bridge {
         }
         let facts = self.session.facts();
         for exchange in self.exchanges.keys().copied().collect::<Vec<_>>() {
-            if self.exchanges[&exchange] != Purpose::Farewell {
+            if self.exchanges[&exchange].purpose != Purpose::Farewell {
                 self.close(exchange);
             }
         }
         self.gate = None;
-        if facts.session.is_none() {
+        // A session that is lost needs no end.
+        if facts.session.is_none() || self.session.is_over(self.session.epoch()) {
             return self.exit(reason);
         }
         let farewell = self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
         self.phase = Phase::Leaving { deadline, farewell, reason };
     }
 
+    /// Tells whether nothing new is begun any more.
+    pub(super) fn is_leaving(&self) -> bool {
+        match self.phase {
+            Phase::Running | Phase::Draining { .. } => false,
+            Phase::Leaving { .. } | Phase::Gone => true,
+        }
+    }
+
     pub(super) fn exit(&mut self, reason: Reason) {
         self.phase = Phase::Gone;
         self.actions.push_back(Action::Exit(reason));
+    }
+}
+
+/// The message that an exchange was to bring to the server.
+fn carried(purpose: Purpose) -> Option<Ticket> {
+    match purpose {
+        Purpose::Answer(ticket) | Purpose::Delivery(ticket) | Purpose::Cancellation(ticket, _) => {
+            Some(ticket)
+        }
+        Purpose::Resumption(_)
+        | Purpose::Listening
+        | Purpose::Renewal
+        | Purpose::Restoration
+        | Purpose::Ping
+        | Purpose::Learning(_)
+        | Purpose::Farewell
+        | Purpose::Answered
+        | Purpose::Cancelled => None,
     }
 }
 

@@ -64,8 +64,20 @@ pub enum Event {
     Opened(ExchangeId, Opening),
     /// The server said something in this exchange.
     Server(ExchangeId, Message),
+    /// The stream of this exchange can be taken up again from here.
+    Cursor(ExchangeId, Cursor),
     /// The exchange is over. Always the last event of an exchange.
     Ended(ExchangeId, Ending),
+}
+
+/// How far a stream of events has come, and how it is to be taken up again (2025-11-25, basic/transports,
+/// resumability).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The id of the last event, for `Last-Event-ID`. An empty one takes back what was known; none changes nothing.
+    pub last: Option<String>,
+    /// How long to wait before; none changes nothing.
+    pub retry: Option<Duration>,
 }
 
 /// Why the process is to end at once.
@@ -137,6 +149,8 @@ pub struct Refusal {
     pub answer: Option<Message>,
     /// How long the server asks to wait.
     pub retry_after: Option<Duration>,
+    /// Whether the status says that the message was not processed and may be sent again.
+    pub unprocessed: bool,
     /// The same in words.
     pub why: Why,
 }
@@ -144,8 +158,8 @@ pub struct Refusal {
 impl PartialEq for Refusal {
     fn eq(&self, other: &Self) -> bool {
         let text = |refusal: &Self| refusal.answer.as_ref().map(|answer| answer.text().clone());
-        (self.status, self.retry_after, &self.why) == (other.status, other.retry_after, &other.why)
-            && text(self) == text(other)
+        let facts = |refusal: &Self| (refusal.status, refusal.retry_after, refusal.unprocessed);
+        facts(self) == facts(other) && self.why == other.why && text(self) == text(other)
     }
 }
 
@@ -248,8 +262,11 @@ pub struct Outgoing {
 pub enum Ask {
     /// POST one message.
     Post(Message),
-    /// GET the stream for what the server has to say by itself.
-    Listen,
+    /// GET a stream: the one for what the server has to say by itself, or the rest of one that broke.
+    Listen {
+        /// The last event that came, for `Last-Event-ID`.
+        after: Option<String>,
+    },
     /// DELETE the session.
     EndSession,
 }
@@ -329,8 +346,35 @@ pub enum Notice {
     },
     /// A subscription broke off and is opened again.
     Relistening,
+    /// A message is sent again.
+    Resending {
+        /// What it is.
+        title: String,
+        /// Why the last attempt was in vain.
+        why: Why,
+    },
+    /// A stream broke and is taken up again where it was.
+    Resuming {
+        /// What its request is.
+        title: String,
+    },
+    /// The server has forgotten the session, and a new one is opened.
+    SessionLost,
+    /// A new session took the place of the one that was lost.
+    SessionRenewed(SessionNews),
+    /// None could be opened; the next message tries again.
+    SessionNotRenewed(Why),
     /// The server took longer over a message that others wait for than we let them.
     Overtaken(String),
+}
+
+/// How a renewed session differs from the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionNews {
+    /// Not at all.
+    Same,
+    /// The server chose another revision, or has other capabilities: the client does not know.
+    Changed,
 }
 
 impl fmt::Display for Event {
@@ -344,6 +388,16 @@ impl fmt::Display for Event {
             Event::Sent(id) => write!(f, "sent {id}"),
             Event::Opened(id, opening) => write!(f, "opened {id} {}", opening.status),
             Event::Server(id, message) => write!(f, "server {id} {}", message.title()),
+            Event::Cursor(id, cursor) => {
+                write!(f, "cursor {id}")?;
+                if let Some(last) = &cursor.last {
+                    write!(f, " last={last:?}")?;
+                }
+                match cursor.retry {
+                    Some(retry) => write!(f, " retry={}", retry.as_millis()),
+                    None => Ok(()),
+                }
+            }
             Event::Ended(id, ending) => write!(f, "ended {id} {ending}"),
         }
     }
@@ -378,7 +432,8 @@ impl fmt::Display for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.ask {
             Ask::Post(message) => f.write_str(&message.title())?,
-            Ask::Listen => f.write_str("listen")?,
+            Ask::Listen { after: None } => f.write_str("listen")?,
+            Ask::Listen { after: Some(after) } => write!(f, "listen after={after:?}")?,
             Ask::EndSession => f.write_str("end session")?,
         }
         if let Some(session) = &self.facts.session {
@@ -414,6 +469,16 @@ impl fmt::Display for Notice {
             Notice::Unreadable(reason) => write!(f, "the client wrote something unreadable: {reason}"),
             Notice::Dropped { title, because } => write!(f, "dropped {title}: {because}"),
             Notice::LeftOut { tool, reason } => write!(f, "the tool {tool} is left out: {reason}"),
+            Notice::Resending { title, why } => write!(f, "{title} is sent again: {why}"),
+            Notice::Resuming { title } => {
+                write!(f, "the stream with the answer to {title} broke and is taken up again")
+            }
+            Notice::SessionLost => f.write_str("the server has forgotten the session; a new one is opened"),
+            Notice::SessionRenewed(SessionNews::Same) => f.write_str("the session was renewed"),
+            Notice::SessionRenewed(SessionNews::Changed) => f.write_str(
+                "the session was renewed, but the server now has another revision or other capabilities",
+            ),
+            Notice::SessionNotRenewed(why) => write!(f, "the session could not be renewed: {why}"),
             Notice::Relistening => f.write_str("a subscription broke off and is opened again"),
             Notice::Overtaken(title) => {
                 write!(f, "the server has not acknowledged {title} yet; going on without")

@@ -4,10 +4,10 @@
 //! two places gets lost or doubled. Nothing else stores a message. Deliberately not here: when a message may go (the
 //! bridge) and what becomes of it (likewise).
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
-use super::event::ExchangeId;
+use super::event::{Cursor, ExchangeId};
 use super::revision::Era;
 use crate::jsonrpc::{Id, Kind, Message};
 
@@ -25,6 +25,44 @@ pub(super) struct Entry {
     pub(super) relearned: bool,
     /// What is known of the stream, if this is a `subscriptions/listen`.
     pub(super) subscription: Subscription,
+    /// How often it was tried, and since when.
+    pub(super) trial: Trial,
+    /// How far the stream of its answer has come.
+    pub(super) stream: Stream,
+}
+
+/// The attempts to get a message through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Trial {
+    /// How often it was sent.
+    pub(super) attempts: u32,
+    /// From when on the time is counted.
+    pub(super) since: Option<Instant>,
+    /// Whether the head of an answer has come, at the last attempt.
+    pub(super) opened: bool,
+    /// The session it was sent in, at the last attempt; see `session`.
+    pub(super) epoch: Option<u64>,
+}
+
+/// The position in a stream of events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stream {
+    /// The id of the last event.
+    pub(super) last: Option<String>,
+    /// How long the server wants us to wait before we come back.
+    pub(super) retry: Option<Duration>,
+    /// How often in a row it was taken up again without anything coming.
+    pub(super) attempts: u32,
+}
+
+impl Stream {
+    /// Notes what an event said of its place.
+    pub(super) fn advance(&mut self, cursor: Cursor) {
+        if let Some(last) = cursor.last {
+            self.last = Some(last).filter(|last| !last.is_empty());
+        }
+        self.retry = cursor.retry.or(self.retry);
+    }
 }
 
 /// The life of a subscription, beyond its exchange.
@@ -69,14 +107,23 @@ pub(super) enum Place {
     Behind(Ticket),
     /// A call whose tool is looked up; should that not help, the server's refusal is the answer.
     Learning { refusal: Message },
-    /// A subscription that broke off, until it is opened again.
-    Resting { until: Instant },
+    /// What is tried again after a while.
+    Resting { until: Instant, then: Then },
     /// In an exchange.
     Sent {
         exchange: ExchangeId,
         /// Whether the whole request was handed to the connection.
         written: bool,
     },
+}
+
+/// What follows a rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The message is sent again.
+    Post,
+    /// The stream of its answer is taken up again.
+    Resume,
 }
 
 /// The ledger.
@@ -86,8 +133,8 @@ pub(super) struct Ledger {
     /// The request of each id. Of two with the same id, which no client should have, the later one.
     requests: HashMap<Id, Ticket>,
     next: u64,
-    at_gate: VecDeque<Ticket>,
-    for_slot: VecDeque<Ticket>,
+    at_gate: BTreeSet<Ticket>,
+    for_slot: BTreeSet<Ticket>,
     /// Requests whose cancellation waits until they were sent.
     cancellations: BTreeMap<Ticket, Ticket>,
     resting: BTreeMap<Ticket, Instant>,
@@ -101,9 +148,16 @@ impl Ledger {
         let ticket = Ticket(self.next);
         self.next += 1;
         self.waiting_bytes += message.text().len();
-        self.at_gate.push_back(ticket);
-        let subscription = Subscription::default();
-        let entry = Entry { message, era, place: Place::AtGate, relearned: false, subscription };
+        self.at_gate.insert(ticket);
+        let entry = Entry {
+            message,
+            era,
+            place: Place::AtGate,
+            relearned: false,
+            subscription: Subscription::default(),
+            trial: Trial::default(),
+            stream: Stream::default(),
+        };
         if let Some(id) = entry.request_id() {
             self.requests.insert(id.clone(), ticket);
         }
@@ -121,24 +175,24 @@ impl Ledger {
         self.entries.get_mut(&ticket)
     }
 
-    /// The subscriptions that have rested long enough.
+    /// What has rested long enough.
     pub(super) fn rested(&self, now: Instant) -> Vec<Ticket> {
         self.resting.iter().filter(|(_, until)| **until <= now).map(|(ticket, _)| *ticket).collect()
     }
 
-    /// When the first subscription has rested long enough.
+    /// When the first has rested long enough.
     pub(super) fn next_to_wake(&self) -> Option<Instant> {
         self.resting.values().min().copied()
     }
 
     /// The first message at the gate.
     pub(super) fn first_at_gate(&self) -> Option<Ticket> {
-        self.at_gate.front().copied()
+        self.at_gate.first().copied()
     }
 
     /// The first request that waits for a slot.
     pub(super) fn first_for_slot(&self) -> Option<Ticket> {
-        self.for_slot.front().copied()
+        self.for_slot.first().copied()
     }
 
     /// Moves a message to another place.
@@ -146,10 +200,10 @@ impl Ledger {
         let Some(mut entry) = self.take_out(ticket) else { return };
         entry.place = place;
         match &entry.place {
-            Place::AtGate => self.at_gate.push_back(ticket),
-            Place::ForSlot => self.for_slot.push_back(ticket),
+            Place::AtGate => drop(self.at_gate.insert(ticket)),
+            Place::ForSlot => drop(self.for_slot.insert(ticket)),
             Place::Behind(request) => drop(self.cancellations.insert(*request, ticket)),
-            Place::Resting { until } => drop(self.resting.insert(ticket, *until)),
+            Place::Resting { until, .. } => drop(self.resting.insert(ticket, *until)),
             Place::Learning { .. } => {}
             Place::Sent { .. } if entry.holds_slot() => self.requests_sent += 1,
             Place::Sent { .. } => {}
@@ -199,8 +253,8 @@ impl Ledger {
     fn take_out(&mut self, ticket: Ticket) -> Option<Entry> {
         let entry = self.entries.remove(&ticket)?;
         match entry.place {
-            Place::AtGate => remove(&mut self.at_gate, ticket),
-            Place::ForSlot => remove(&mut self.for_slot, ticket),
+            Place::AtGate => drop(self.at_gate.remove(&ticket)),
+            Place::ForSlot => drop(self.for_slot.remove(&ticket)),
             Place::Behind(request) => drop(self.cancellations.remove(&request)),
             Place::Resting { .. } => drop(self.resting.remove(&ticket)),
             Place::Learning { .. } => {}
@@ -211,14 +265,5 @@ impl Ledger {
             self.waiting_bytes -= entry.message.text().len();
         }
         Some(entry)
-    }
-}
-
-/// Takes a ticket out of a queue: nearly always the first one.
-fn remove(queue: &mut VecDeque<Ticket>, ticket: Ticket) {
-    if queue.front() == Some(&ticket) {
-        queue.pop_front();
-    } else if let Some(at) = queue.iter().position(|other| *other == ticket) {
-        queue.remove(at);
     }
 }

@@ -12,8 +12,12 @@ mod backoff;
 mod endings;
 mod event;
 mod ledger;
+mod listening;
 mod modern;
 mod outgoing;
+mod ping;
+mod recovery;
+mod resending;
 mod revision;
 mod session;
 mod tools;
@@ -22,11 +26,14 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 pub use event::{
-    Action, Ask, Cause, Ending, Event, ExchangeId, Facts, Failure, Mirror, Notice, Opening, Outgoing, Reason,
-    Refusal, SessionHeader, SessionId, Why, Written,
+    Action, Ask, Cause, Cursor, Ending, Event, ExchangeId, Facts, Failure, Mirror, Notice, Opening, Outgoing,
+    Reason, Refusal, SessionHeader, SessionId, SessionNews, Why, Written,
 };
-use ledger::{Ledger, Ticket};
-use session::Session;
+use ledger::{Ledger, Ticket, Trial};
+use listening::Listening;
+use ping::Pings;
+use recovery::Renewal;
+use session::{Recovery, Session};
 use tools::{Invalid, Tools};
 
 use crate::json;
@@ -52,27 +59,63 @@ const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
 /// The same after a signal: Claude Code kills 400 ms after SIGTERM.
 const FAREWELL_PATIENCE_STOPPED: Duration = Duration::from_millis(50);
 
+/// Server requests without an answer that are kept track of. Beyond that one is passed on, but would not be taken back.
+const QUESTIONS: usize = 10_000;
+
+/// What a bridge is told at its beginning.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Config {
+    /// All the chance it gets: no two processes should have the same, so that they do not come back to a server all at
+    /// once.
+    pub seed: u64,
+    /// How often the server is asked for a sign of life, where the client wants that.
+    pub ping: Option<Duration>,
+}
+
 /// The state machine between the client and the exchanges with the server.
 #[derive(Debug)]
 pub struct Bridge {
+    config: Config,
     ledger: Ledger,
     session: Session,
+    renewal: Renewal,
+    listening: Listening,
+    pings: Pings,
     /// What each exchange that has not ended is for.
-    exchanges: BTreeMap<ExchangeId, Purpose>,
+    exchanges: BTreeMap<ExchangeId, Exchange>,
     /// When the exchanges of messages without an answer are given up.
     deadlines: BTreeMap<ExchangeId, Instant>,
     next_exchange: u64,
     gate: Option<Gate>,
     requests_at_once: usize,
-    /// Requests of the server that wait for the client, each with the client's request in whose exchange it came.
-    asked: HashMap<Id, Ticket>,
+    /// Requests of the server that wait for the client.
+    asked: HashMap<Id, Question>,
+    /// Those of a session that is no more, with their progress tokens: what the client answers goes nowhere.
+    orphaned: HashMap<Id, Option<String>>,
     /// What the server's lists of tools said about headers.
     tools: Tools,
     /// Whether the server has shown that it speaks the modern era.
     server_is_modern: bool,
-    seed: u64,
+    rolled: u64,
     phase: Phase,
     actions: VecDeque<Action>,
+}
+
+/// An exchange that has not ended.
+#[derive(Clone, Copy, Debug)]
+struct Exchange {
+    purpose: Purpose,
+    /// The session that its headers name; see `session`.
+    epoch: Option<u64>,
+}
+
+/// A request of the server.
+#[derive(Debug)]
+struct Question {
+    /// The client's request in whose exchange it came.
+    asking: Option<Ticket>,
+    /// The JSON text of the token under which the client may report progress.
+    progress: Option<String>,
 }
 
 /// What an exchange is for.
@@ -84,8 +127,16 @@ enum Purpose {
     Delivery(Ticket),
     /// To cancel a request whose exchange is then closed.
     Cancellation(Ticket, ExchangeId),
+    /// To hear the rest of a stream that broke before the answer.
+    Resumption(Ticket),
     /// To hear what the server has to say by itself.
     Listening,
+    /// To open a session in the client's place.
+    Renewal,
+    /// To tell a new session what the one before knew.
+    Restoration,
+    /// To see whether the server is there.
+    Ping,
     /// To look up the tool of a call whose headers the server did not accept.
     Learning(Ticket),
     /// To end the session.
@@ -99,7 +150,10 @@ enum Purpose {
 /// What everything behind it waits for.
 #[derive(Debug)]
 struct Gate {
-    exchange: ExchangeId,
+    /// The message that everything waits for.
+    ticket: Ticket,
+    /// Whether it is `initialize`.
+    starts_session: bool,
     title: String,
     until: Until,
 }
@@ -142,19 +196,23 @@ enum Phase {
 }
 
 impl Bridge {
-    /// A bridge that has seen nothing yet. `seed` is all the chance it gets: no two processes should have the same, so
-    /// that they do not come back to a server all at once.
-    pub fn new(seed: u64) -> Bridge {
+    /// A bridge that has seen nothing yet.
+    pub fn new(config: Config) -> Bridge {
         Bridge {
-            seed,
+            config,
             ledger: Ledger::default(),
             session: Session::default(),
+            renewal: Renewal::default(),
+            listening: Listening::default(),
+            pings: Pings::default(),
             exchanges: BTreeMap::new(),
             deadlines: BTreeMap::new(),
             next_exchange: 1,
             gate: None,
             requests_at_once: REQUESTS_AT_ONCE,
             asked: HashMap::new(),
+            orphaned: HashMap::new(),
+            rolled: 0,
             tools: Tools::default(),
             server_is_modern: false,
             phase: Phase::Running,
@@ -175,7 +233,8 @@ impl Bridge {
             (Event::Stop(cause), _) => self.stop(cause, now),
             (Event::Sent(exchange), _) => self.sent(exchange, now),
             (Event::Opened(exchange, opening), _) => self.opened(exchange, opening, now),
-            (Event::Server(exchange, message), _) => self.server(exchange, message),
+            (Event::Server(exchange, message), _) => self.server(exchange, message, now),
+            (Event::Cursor(exchange, cursor), _) => self.advance(exchange, cursor),
             (Event::Ended(exchange, ending), _) => self.ended(exchange, ending, now),
         }
         self.proceed(now);
@@ -190,7 +249,10 @@ impl Bridge {
             self.gate = None;
         }
         self.give_up_deliveries(now);
+        self.renew_again(now);
         self.wake(now);
+        self.listen_again(now);
+        self.ping(now);
         match self.phase {
             Phase::Draining { deadline } if deadline <= now => {
                 self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);
@@ -218,8 +280,11 @@ impl Bridge {
             Phase::Running | Phase::Gone => None,
         };
         let delivery = self.deadlines.values().min().map(|deadline| (*deadline, "a delivery is given up"));
-        let rest = self.ledger.next_to_wake().map(|until| (until, "a subscription is opened again"));
-        [gate, phase, delivery, rest].into_iter().flatten().min()
+        let rest = self.ledger.next_to_wake().map(|until| (until, "a message is tried again"));
+        let renewal = self.renewal.next().map(|until| (until, "the session is opened again"));
+        let listening = self.listening.next().map(|until| (until, "the stream is opened again"));
+        let ping = self.pings.next().map(|until| (until, "the server is asked for a sign of life"));
+        [gate, phase, delivery, rest, renewal, listening, ping].into_iter().flatten().min()
     }
 
     /// How many bytes of the client's messages wait to be sent.

@@ -3,12 +3,13 @@
 //!
 //! Nothing waits for a handshake and there is no session. What is left to do: mirror the body in headers, learn which
 //! parameters travel so, close the exchange of what the client cancels, and open a subscription again that broke off.
-//! Deliberately not here: bridging to the other era.
+//! Deliberately not here: bridging to the other era,
+//! and sending again (`resending`).
 
 use std::time::Instant;
 
 use super::backoff;
-use super::ledger::{Place, Ticket};
+use super::ledger::{Place, Then, Ticket};
 use super::revision::{self, Era};
 use super::*;
 
@@ -66,23 +67,18 @@ impl Bridge {
         let Some(id) = entry.request_id().cloned() else { return };
         let Some(honoured) = message.member("notifications") else { return };
         let meta = format!(r#""_meta":{{"{SUBSCRIPTION_KEY}":{id}}}"#);
-        let mut tell = |method: &str, extra: &str| {
-            let text = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{{{meta}{extra}}}}}"#);
-            let message = Message::parse(text.into()).expect("made from JSON texts");
-            self.actions.push_back(Action::Deliver(message));
-        };
         for (filter, method) in [
             ("toolsListChanged", "notifications/tools/list_changed"),
             ("promptsListChanged", "notifications/prompts/list_changed"),
             ("resourcesListChanged", "notifications/resources/list_changed"),
         ] {
             if json::member(honoured, filter) == Some("true") {
-                tell(method, "");
+                self.tell_client(method, &format!("{{{meta}}}"));
             }
         }
         let uris = json::member(honoured, "resourceSubscriptions").map(json::elements).unwrap_or_default();
         for uri in uris {
-            tell("notifications/resources/updated", &format!(r#","uri":{uri}"#));
+            self.tell_client("notifications/resources/updated", &format!(r#"{{{meta},"uri":{uri}}}"#));
         }
     }
 
@@ -124,19 +120,15 @@ impl Bridge {
         let Some(entry) = self.ledger.get(ticket) else { return };
         let meta = entry.message.member("_meta").unwrap_or("{}");
         let cursor = cursor.map(|cursor| format!(r#","cursor":{cursor}"#)).unwrap_or_default();
-        let number = self.next_exchange;
-        let text = format!(
-            r#"{{"jsonrpc":"2.0","id":"{SOURCE}-{number}","method":"tools/list","params":{{"_meta":{meta}{cursor}}}}}"#
-        );
-        let request = Message::parse(text.into()).expect("made from JSON texts");
+        let request = self.own_request("tools/list", &format!(r#"{{"_meta":{meta}{cursor}}}"#));
         let facts = self.modern_facts(&request);
         self.ledger.put(ticket, Place::Learning { refusal });
         self.open(Purpose::Learning(ticket), Outgoing { ask: Ask::Post(request), facts });
     }
 
     /// A page of the list that was asked for in our own name.
-    pub(super) fn looked_up(&mut self, exchange: ExchangeId, ticket: Ticket, page: &Message) {
-        self.exchanges.insert(exchange, Purpose::Answered);
+    pub(super) fn looked_up(&mut self, exchange: ExchangeId, ticket: Ticket, page: &Message, now: Instant) {
+        self.purpose(exchange, Purpose::Answered);
         let Some(entry) = self.ledger.get(ticket) else { return };
         let Place::Learning { refusal } = &entry.place else { return };
         let refusal = refusal.clone();
@@ -154,7 +146,7 @@ impl Bridge {
                 if let Some(entry) = self.ledger.get_mut(ticket) {
                     entry.relearned = true;
                 }
-                self.post(ticket, Purpose::Answer(ticket));
+                self.post(ticket, Purpose::Answer(ticket), now);
             }
         }
     }
@@ -171,27 +163,24 @@ impl Bridge {
     /// An exchange that ended without the answer, if it is one that is opened again: a subscription that was there
     /// before. Tells whether it was.
     pub(super) fn rest(&mut self, ticket: Ticket, ending: &Ending, now: Instant) -> bool {
-        let seed = self.seed.wrapping_add(self.next_exchange);
+        let seed = self.chance();
         let Some(entry) = self.ledger.get_mut(ticket) else { return false };
         let broke_off = match ending {
             Ending::Complete | Ending::Cut(_) | Ending::Lost { .. } => true,
             Ending::Accepted(_) | Ending::Refused(_) => false,
         };
-        if !broke_off || !entry.subscription.acknowledged || self.phase != Phase::Running {
+        if !broke_off
+            || !entry.is_subscription()
+            || !entry.subscription.acknowledged
+            || self.phase != Phase::Running
+        {
             return false;
         }
         let delay = backoff::delay(entry.subscription.attempts, seed);
         entry.subscription.attempts += 1;
-        self.ledger.put(ticket, Place::Resting { until: now + delay });
+        self.ledger.put(ticket, Place::Resting { until: now + delay, then: Then::Post });
         self.actions.push_back(Action::Notice(Notice::Relistening));
         true
-    }
-
-    /// Opens what has rested long enough.
-    pub(super) fn wake(&mut self, now: Instant) {
-        for ticket in self.ledger.rested(now) {
-            self.post(ticket, Purpose::Answer(ticket));
-        }
     }
 
     /// Says that the eras do not meet, where a refusal shows it. The answer to `server/discover` is left to the client,

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use super::ledger::{Place, Ticket};
+use super::ledger::{Place, Stream, Then, Ticket};
 use super::revision::{self, Era};
 use super::*;
 
@@ -29,19 +29,19 @@ impl Bridge {
     }
 
     fn enter(&mut self, message: Message, now: Instant) {
+        if self.is_orphaned(&message) {
+            return self.dropped(&message, "it belongs to a session that is no more");
+        }
         if let Kind::Response { id: Some(id), .. } = message.kind() {
             self.asked.remove(id);
         }
         // A cancellation concerns its request alone, and what the client takes back it takes back at once.
         let is_cancellation = is_cancellation(&message);
         let (era, _) = revision::classify(&message);
-        let overtakes = match (era, &self.gate) {
-            (_, None) => false,
+        let overtakes = match era {
             // What stands alone waits for nobody.
-            (Era::Modern, Some(_)) => true,
-            (Era::Legacy, Some(gate)) => {
-                matches!(message.kind(), Kind::Response { .. }) && gate.until == Until::Answer { head: true }
-            }
+            Era::Modern => self.is_held(),
+            Era::Legacy => matches!(message.kind(), Kind::Response { .. }) && self.lets_responses_pass(),
         };
         let is_unsendable = era == Era::Modern
             && message.method().is_some_and(|method| !method.bytes().all(|byte| byte.is_ascii_graphic()));
@@ -76,22 +76,47 @@ impl Bridge {
         self.actions.push_back(Action::Deliver(Message::error(Some(id), &error)));
     }
 
+    /// Tells whether everything of the legacy era has to wait.
+    fn is_held(&self) -> bool {
+        self.gate.is_some() || self.session.is_being_renewed()
+    }
+
+    /// Tells whether a handshake is under way in which the server may ask something.
+    fn lets_responses_pass(&self) -> bool {
+        match (&self.gate, &self.session.recovery) {
+            (_, Recovery::Opening { head, .. }) => *head,
+            (Some(gate), _) => gate.until == Until::Answer { head: true },
+            (None, _) => false,
+        }
+    }
+
     /// Lets go whatever may go, and leaves once nothing is left to wait for.
     pub(super) fn proceed(&mut self, now: Instant) {
-        while self.gate.is_none()
+        while !self.is_held()
             && let Some(ticket) = self.ledger.first_at_gate()
             && self.has_room_for(ticket)
         {
-            self.release(ticket, now);
+            if self.session.recovery == Recovery::Due && self.needs_session(ticket) {
+                self.renew(now);
+            } else {
+                self.release(ticket, now);
+            }
         }
         while self.ledger.requests_sent() < self.requests_at_once
             && let Some(ticket) = self.ledger.first_for_slot()
         {
-            self.post(ticket, Purpose::Answer(ticket));
+            self.post(ticket, Purpose::Answer(ticket), now);
         }
         if matches!(self.phase, Phase::Draining { .. }) && self.nothing_can_finish() {
             self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);
         }
+    }
+
+    /// Tells whether a message can only be sent in a session.
+    fn needs_session(&self, ticket: Ticket) -> bool {
+        self.ledger
+            .get(ticket)
+            .is_some_and(|entry| entry.era == Era::Legacy && entry.message.method() != Some("initialize"))
     }
 
     /// Tells whether a message may leave the gate. A flood of notifications waits there, and what stands behind it, for
@@ -102,40 +127,43 @@ impl Bridge {
     }
 
     /// Sends a message that no other has to precede any more.
-    fn release(&mut self, ticket: Ticket, now: Instant) {
+    pub(super) fn release(&mut self, ticket: Ticket, now: Instant) {
         let Some(entry) = self.ledger.get(ticket) else { return };
+        let message = entry.message.clone();
         let title = entry.message.title().into_owned();
         let is_request = entry.request_id().is_some();
         let (is_legacy, is_subscription) = (entry.era == Era::Legacy, entry.is_subscription());
         match (entry.message.method().filter(|_| is_legacy), is_request) {
             (Some("initialize"), true) => {
-                let exchange = self.post(ticket, Purpose::Answer(ticket));
+                let exchange = self.post(ticket, Purpose::Answer(ticket), now);
                 self.session.begin(exchange);
-                self.gate = Some(Gate { exchange, title, until: Until::Answer { head: false } });
+                self.renewal = Renewal::default();
+                let until = Until::Answer { head: false };
+                self.gate = Some(Gate { ticket, starts_session: true, title, until });
             }
             (Some("logging/setLevel"), true) => {
-                let exchange = self.post(ticket, Purpose::Answer(ticket));
+                self.post(ticket, Purpose::Answer(ticket), now);
                 let until = Until::Head { deadline: now + GATE_PATIENCE };
-                self.gate = Some(Gate { exchange, title, until });
+                self.gate = Some(Gate { ticket, starts_session: false, title, until });
             }
             (Some("notifications/initialized"), false) => {
-                let exchange = self.deliver(ticket, now);
+                self.session.remember_ready(message);
+                self.deliver(ticket, now);
                 let until = Until::Head { deadline: now + GATE_PATIENCE };
-                self.gate = Some(Gate { exchange, title, until });
+                self.gate = Some(Gate { ticket, starts_session: false, title, until });
             }
             (_, true) if is_subscription || self.may_post_request() => {
-                self.post(ticket, Purpose::Answer(ticket));
+                self.post(ticket, Purpose::Answer(ticket), now);
             }
             (_, true) => self.ledger.put(ticket, Place::ForSlot),
-            (_, false) => drop(self.deliver(ticket, now)),
+            (_, false) => self.deliver(ticket, now),
         }
     }
 
     /// Posts a message that has no answer.
-    fn deliver(&mut self, ticket: Ticket, now: Instant) -> ExchangeId {
-        let exchange = self.post(ticket, Purpose::Delivery(ticket));
+    fn deliver(&mut self, ticket: Ticket, now: Instant) {
+        let exchange = self.post(ticket, Purpose::Delivery(ticket), now);
         self.deadlines.insert(exchange, now + DELIVERY_PATIENCE);
-        exchange
     }
 
     /// Tells whether a request may go at once: there is room, and no other has waited for it.
@@ -148,6 +176,10 @@ impl Bridge {
         let cancelled = self.ledger.get(ticket).and_then(|entry| entry.message.request_id_param());
         let request = cancelled.and_then(|id| self.ledger.request(&id));
         let place = request.and_then(|request| Some((request, &self.ledger.get(request)?.place)));
+        let is_outlived = |exchange: &ExchangeId| {
+            let epoch = self.exchanges.get(exchange).and_then(|exchange| exchange.epoch);
+            epoch.is_some_and(|epoch| self.session.is_over(epoch))
+        };
         match place {
             // A modern server takes the end of the exchange for the cancellation, and nothing else.
             Some((request, place))
@@ -162,17 +194,23 @@ impl Bridge {
                     | Place::Resting { .. } => None,
                 };
                 self.settle(request);
-                self.ledger.settle(ticket);
+                self.strike(ticket);
                 if let Some(exchange) = exchange {
                     self.close(exchange);
                 }
             }
+            // Its session is no more; whoever has the request does not know the cancellation's.
+            Some((request, &Place::Sent { exchange, .. })) if is_outlived(&exchange) => {
+                self.settle(request);
+                self.strike(ticket);
+                self.close(exchange);
+            }
             Some((request, &Place::Sent { written: true, exchange })) => {
-                let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange));
+                let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange), now);
                 self.deadlines.insert(cancelling, now + CANCELLATION_PATIENCE);
                 self.withdraw_questions(request);
                 self.settle(request);
-                self.exchanges.insert(exchange, Purpose::Cancelled);
+                self.purpose(exchange, Purpose::Cancelled);
                 // Nobody waits for the answer of what was cancelled.
                 self.after_exchange(exchange);
             }
@@ -181,17 +219,18 @@ impl Bridge {
             {
                 self.ledger.put(ticket, Place::Behind(request));
             }
-            // The server has never heard of the request and need not hear of either.
-            Some((request, Place::AtGate | Place::ForSlot)) => {
+            // The server has never heard of the request, or has done with it, and need not hear of either.
+            Some((request, Place::AtGate | Place::ForSlot | Place::Resting { then: Then::Post, .. })) => {
                 self.settle(request);
-                self.ledger.settle(ticket);
+                self.strike(ticket);
             }
-            Some((
-                _,
-                Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. } | Place::Resting { .. },
-            ))
-            | None => {
-                self.ledger.settle(ticket);
+            // It may be at work on the request, although the stream with the answer broke.
+            Some((request, Place::Resting { then: Then::Resume, .. })) => {
+                self.withdraw_questions(request);
+                self.settle(request);
+            }
+            Some((_, Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. })) | None => {
+                self.strike(ticket);
                 let because = "the request it cancels is not under way";
                 let title = "notifications/cancelled".to_owned();
                 self.actions.push_back(Action::Notice(Notice::Dropped { title, because }));
@@ -201,16 +240,27 @@ impl Bridge {
 
     /// What the server asked the client for the sake of a request goes with it.
     fn withdraw_questions(&mut self, request: Ticket) {
-        for (id, _) in self.asked.iter().filter(|(_, asking)| **asking == request) {
-            let text = format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"the request it belongs to was cancelled"}}}}"#
-            );
-            let message = Message::parse(text.into()).expect("made from an id");
-            self.actions.push_back(Action::Deliver(message));
+        let questions = self.asked.iter().filter(|(_, question)| question.asking == Some(request));
+        let questions: Vec<Id> = questions.map(|(id, _)| id.clone()).collect();
+        for id in questions {
+            self.withdraw(&id, "the request it belongs to was cancelled");
         }
     }
 
-    pub(super) fn post(&mut self, ticket: Ticket, purpose: Purpose) -> ExchangeId {
+    /// Tells the client that the server's question needs no answer any more.
+    pub(super) fn withdraw(&mut self, question: &Id, reason: &str) {
+        let params = format!(r#"{{"requestId":{question},"reason":"{reason}"}}"#);
+        self.tell_client("notifications/cancelled", &params);
+    }
+
+    /// Says something to the client in the server's place.
+    pub(super) fn tell_client(&mut self, method: &str, params: &str) {
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#);
+        let message = Message::parse(text.into()).expect("made from JSON texts");
+        self.actions.push_back(Action::Deliver(message));
+    }
+
+    pub(super) fn post(&mut self, ticket: Ticket, purpose: Purpose, now: Instant) -> ExchangeId {
         let entry = self.ledger.get(ticket).expect("a message is posted from the ledger");
         let message = entry.message.clone();
         let facts = match (entry.era, message.method()) {
@@ -218,17 +268,32 @@ impl Bridge {
             (Era::Legacy, Some("initialize")) => Facts::default(),
             (Era::Legacy, _) => self.session.facts(),
         };
+        let epoch = self.session.epoch_of(&facts);
         let exchange = self.open(purpose, Outgoing { ask: Ask::Post(message), facts });
         self.ledger.put(ticket, Place::Sent { exchange, written: false });
+        if let Some(entry) = self.ledger.get_mut(ticket) {
+            let Trial { attempts, since, .. } = entry.trial;
+            let since = since.or(Some(now));
+            entry.trial = Trial { attempts: attempts + 1, since, opened: false, epoch };
+            entry.stream = Stream::default();
+        }
         exchange
     }
 
     pub(super) fn open(&mut self, purpose: Purpose, outgoing: Outgoing) -> ExchangeId {
         let exchange = ExchangeId(self.next_exchange);
         self.next_exchange += 1;
-        self.exchanges.insert(exchange, purpose);
+        let epoch = self.session.epoch_of(&outgoing.facts);
+        self.exchanges.insert(exchange, Exchange { purpose, epoch });
         self.actions.push_back(Action::Open(exchange, outgoing));
         exchange
+    }
+
+    /// Gives an exchange that has not ended another purpose.
+    pub(super) fn purpose(&mut self, exchange: ExchangeId, purpose: Purpose) {
+        if let Some(exchange) = self.exchanges.get_mut(&exchange) {
+            exchange.purpose = purpose;
+        }
     }
 
     pub(super) fn close(&mut self, exchange: ExchangeId) {

@@ -1,16 +1,39 @@
-//! The remembered handshake: which session is open, which one is being opened, and its listening stream.
+//! The remembered handshake: which session is open, which one is being opened, and what a new one must be told.
 //!
-//! Apart from the bridge because recovery lives by it. Deliberately not here: sending anything.
+//! Sessions are counted in epochs, so that what an old one says late is not taken for the new one's. Apart from the
+//! bridge because recovery lives by it. Deliberately not here: sending anything.
+
+use std::collections::BTreeSet;
 
 use super::event::{ExchangeId, Facts, SessionId};
+use crate::json;
+use crate::jsonrpc::Message;
 
 /// What is known of the session with the server.
 #[derive(Debug, Default)]
 pub(super) struct Session {
     established: Option<Established>,
     opening: Option<Opening>,
-    /// The exchange that listens for what the server has to say by itself.
-    listening: Option<ExchangeId>,
+    /// Counts the sessions. 0 before the first.
+    epoch: u64,
+    pub(super) recovery: Recovery,
+    memory: Memory,
+}
+
+/// Whether the session is in order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// As far as is known.
+    #[default]
+    NotNeeded,
+    /// It is lost, and the next message begins to renew it.
+    Due,
+    /// `initialize` rests before the next attempt.
+    Resting,
+    /// `initialize` is under way; once its head came, the client's responses may pass.
+    Opening { exchange: ExchangeId, head: bool },
+    /// What has to be told before everything else is under way.
+    Telling { exchange: ExchangeId },
 }
 
 /// A handshake that succeeded.
@@ -19,6 +42,8 @@ struct Established {
     id: Option<SessionId>,
     /// The revision the server chose, as it wrote it: also one that is unknown here goes into the header.
     revision: Option<String>,
+    /// What the server can do, as it wrote it.
+    capabilities: Option<String>,
 }
 
 /// A handshake under way.
@@ -26,6 +51,17 @@ struct Established {
 struct Opening {
     exchange: ExchangeId,
     id: Option<SessionId>,
+}
+
+/// What the client has told the session, for the next one.
+#[derive(Debug, Default)]
+struct Memory {
+    initialize: Option<Message>,
+    initialized: Option<Message>,
+    /// The JSON text of the log level.
+    level: Option<String>,
+    /// The JSON texts of the URIs of the resources the client wants to hear of.
+    subscriptions: BTreeSet<String>,
 }
 
 impl Session {
@@ -46,11 +82,14 @@ impl Session {
         }
     }
 
-    /// The handshake succeeded. Returns what a session that it replaces had in its headers, for its end is to be told.
-    pub(super) fn establish(&mut self, revision: Option<String>) -> Option<Facts> {
+    /// The handshake succeeded: a new epoch begins. Returns what a session that it replaces had in its headers, for its
+    /// end is to be told.
+    pub(super) fn establish(&mut self, answer: &Message) -> Option<Facts> {
         let id = self.opening.take().and_then(|opening| opening.id);
-        let before = self.established.replace(Established { id, revision })?;
-        self.listening = None;
+        let revision = answer.member("protocolVersion").and_then(json::string);
+        let capabilities = answer.member("capabilities").map(str::to_owned);
+        self.epoch += 1;
+        let before = self.established.replace(Established { id, revision, capabilities })?;
         before.id.is_some().then(|| before.facts())
     }
 
@@ -65,9 +104,25 @@ impl Session {
             (Some(Opening { id: Some(id), .. }), _) => {
                 Facts { session: Some(id.clone()), ..Facts::default() }
             }
-            (_, Some(established)) => established.facts(),
-            (_, None) => Facts::default(),
+            (_, Some(established)) if !self.is_over(self.epoch) => established.facts(),
+            (_, Some(_) | None) => Facts::default(),
         }
+    }
+
+    /// The epoch of the session that headers name; none where they name none, or one that is only being opened.
+    pub(super) fn epoch_of(&self, facts: &Facts) -> Option<u64> {
+        let named = facts.session.as_ref()?;
+        (self.established.as_ref()?.id.as_ref() == Some(named)).then_some(self.epoch)
+    }
+
+    /// The number of the session.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Tells whether the handshake is done.
+    pub(super) fn is_established(&self) -> bool {
+        self.established.is_some()
     }
 
     /// The id of the session, once the handshake is done.
@@ -75,19 +130,77 @@ impl Session {
         self.established.as_ref()?.id.clone()
     }
 
-    /// Tells whether the listening stream is to be opened: after a handshake, once.
-    pub(super) fn may_listen(&self) -> bool {
-        self.established.is_some() && self.listening.is_none()
+    /// The revision of the session, once the handshake is done.
+    pub(super) fn revision(&self) -> Option<&str> {
+        self.established.as_ref()?.revision.as_deref()
     }
 
-    /// The stream was opened in this exchange.
-    pub(super) fn listen(&mut self, exchange: ExchangeId) {
-        self.listening = Some(exchange);
+    /// What the server can do, as JSON text.
+    pub(super) fn capabilities(&self) -> Option<&str> {
+        self.established.as_ref()?.capabilities.as_deref()
     }
 
-    /// The listening exchange, also one that has ended.
-    pub(super) fn listening(&self) -> Option<ExchangeId> {
-        self.listening
+    /// Tells whether everything has to wait because the session is being renewed.
+    pub(super) fn is_being_renewed(&self) -> bool {
+        match self.recovery {
+            Recovery::NotNeeded | Recovery::Due => false,
+            Recovery::Resting | Recovery::Opening { .. } | Recovery::Telling { .. } => true,
+        }
+    }
+
+    /// Tells whether nothing may be said in the session of this epoch any more.
+    pub(super) fn is_over(&self, epoch: u64) -> bool {
+        epoch != self.epoch
+            || match self.recovery {
+                Recovery::NotNeeded | Recovery::Telling { .. } => false,
+                Recovery::Due | Recovery::Resting | Recovery::Opening { .. } => true,
+            }
+    }
+
+    /// The client opens a session: what it said in the one before no longer counts.
+    pub(super) fn remember_start(&mut self, initialize: Message) {
+        self.memory = Memory { initialize: Some(initialize), ..Memory::default() };
+    }
+
+    /// The client has said that it is ready.
+    pub(super) fn remember_ready(&mut self, initialized: Message) {
+        self.memory.initialized = Some(initialized);
+    }
+
+    /// The server has done what the client asked for: what of it must be asked for again in a new session.
+    pub(super) fn remember(&mut self, request: &Message) {
+        match request.method() {
+            Some("logging/setLevel") => self.memory.level = request.member("level").map(str::to_owned),
+            Some("resources/subscribe") => {
+                self.memory.subscriptions.extend(request.member("uri").map(str::to_owned));
+            }
+            Some("resources/unsubscribe") => {
+                if let Some(uri) = request.member("uri") {
+                    self.memory.subscriptions.remove(uri);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The message by which the client opened the session.
+    pub(super) fn start(&self) -> Option<&Message> {
+        self.memory.initialize.as_ref()
+    }
+
+    /// The message by which the client said that it is ready.
+    pub(super) fn ready(&self) -> Option<&Message> {
+        self.memory.initialized.as_ref()
+    }
+
+    /// The log level, as JSON text.
+    pub(super) fn level(&self) -> Option<&str> {
+        self.memory.level.as_deref()
+    }
+
+    /// The URIs of the resources the client wants to hear of, as JSON texts.
+    pub(super) fn subscriptions(&self) -> impl Iterator<Item = &str> {
+        self.memory.subscriptions.iter().map(String::as_str)
     }
 }
 

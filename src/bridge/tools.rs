@@ -1,10 +1,10 @@
-//! What `tools/list` taught: which parameters of which tool travel as headers too.
+//! What `tools/list` taught: which parameters of which tool travel as headers too, and which tools may be called twice.
 //!
 //! `x-mcp-header` in a tool's input schema asks for it (2026-07-28, basic/transports/streamable-http, custom headers); a
 //! tool whose annotations are invalid must not be offered to the client. Deliberately not here: how a value is encoded
 //! (`remote::headers`) and when the list is asked for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -18,6 +18,8 @@ const ANNOTATION: &str = "x-mcp-header";
 #[derive(Debug, Default)]
 pub(super) struct Tools {
     annotated: HashMap<String, Vec<Annotation>>,
+    /// Those that say of themselves that doing it twice is as good as once.
+    repeatable: HashSet<String>,
 }
 
 /// One parameter that travels as a header.
@@ -59,6 +61,31 @@ impl Tools {
         let text = [head, b"[", kept.join(",").as_bytes(), b"]", tail].concat();
         let page = Message::parse(text.into()).expect("elements of an array were left out");
         Some((page, invalid))
+    }
+
+    /// Learns from one page of `tools/list` which tools may be called twice: those whose annotations say that they only
+    /// read, or that doing it again changes nothing (2025-03-26 and later, server/tools, annotations).
+    pub(super) fn learn_hints(&mut self, page: &Message) {
+        if self.repeatable.is_empty() && memchr::memmem::find(page.text(), b"Hint\"").is_none() {
+            return;
+        }
+        let tools = page.member("tools").map(json::elements).unwrap_or_default();
+        for tool in tools {
+            let Some(name) = json::member(tool, "name").and_then(json::string) else { continue };
+            let annotations = json::member(tool, "annotations");
+            let says = |hint| annotations.and_then(|hints| json::member(hints, hint)) == Some("true");
+            match says("readOnlyHint") || says("idempotentHint") {
+                true => self.repeatable.insert(name),
+                false => self.repeatable.remove(&name),
+            };
+        }
+    }
+
+    /// Tells whether a message is a call of a tool that may be called twice.
+    pub(super) fn is_repeatable(&self, call: &Message) -> bool {
+        !self.repeatable.is_empty()
+            && call.method() == Some("tools/call")
+            && call.member("name").and_then(json::string).is_some_and(|name| self.repeatable.contains(&name))
     }
 
     fn learn_tool(&mut self, tool: &str) -> Result<(), Invalid> {

@@ -25,6 +25,9 @@ use crate::tls::{self, Trust};
 /// Where people who come from Node have their company's authority.
 const NODE_AUTHORITIES: &str = "NODE_EXTRA_CA_CERTS";
 
+/// How often the server is pinged, unless the person says how often.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+
 /// The environment variables of the process, as a value.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
@@ -64,6 +67,8 @@ pub struct Config {
     pub credentials: Credentials,
     /// How connections to it are made.
     pub connection: Settings,
+    /// How often the server is asked for a sign of life.
+    pub ping: Option<Duration>,
     /// What works but is not as it should be, each a sentence for the log.
     pub warnings: Vec<String>,
     /// What is as asked for, but may surprise, each a sentence for the log.
@@ -126,6 +131,12 @@ impl Config {
                     (false, true) => Family::V6,
                     (false, false) => Family::Any,
                 },
+                cookies: !options.disable_cookies,
+            },
+            ping: match (options.ping_interval, options.keep_alive) {
+                (Some(seconds), _) => Some(Duration::from_secs(seconds)),
+                (None, true) => Some(PING_INTERVAL),
+                (None, false) => None,
             },
             warnings,
             remarks,

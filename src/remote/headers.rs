@@ -12,6 +12,7 @@ use crate::bridge::{Ask, Facts};
 /// The header that names the session.
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
@@ -23,7 +24,13 @@ pub(super) fn headers(ask: &Ask, facts: &Facts) -> HeaderMap {
             headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        Ask::Listen => drop(headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"))),
+        Ask::Listen { after } => {
+            headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+            // Servers may name an event as they like; one that no header can carry is not repeated.
+            if let Some(Ok(after)) = after.as_ref().map(|after| HeaderValue::from_bytes(after.as_bytes())) {
+                headers.insert(LAST_EVENT_ID, after);
+            }
+        }
         Ask::EndSession => {}
     }
     if let Some(session) = &facts.session
@@ -81,7 +88,7 @@ mod tests {
         let facts =
             Facts { session: SessionId::new("s-1"), revision: Some("2025-06-18".to_owned()), mirror: None };
         let message = Message::parse("{\"method\":\"x\"}".into()).expect("a message");
-        let text = |ask, facts: &Facts| {
+        let text = |ask: &Ask, facts: &Facts| {
             let headers = headers(ask, facts);
             let lines =
                 headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().expect("ASCII")));
@@ -93,7 +100,11 @@ mod tests {
             ["accept: application/json, text/event-stream", "content-type: application/json"]
         );
         assert_eq!(text(&post, &facts)[2..], ["mcp-session-id: s-1", "mcp-protocol-version: 2025-06-18"]);
-        assert_eq!(text(&Ask::Listen, &facts)[..2], ["accept: text/event-stream", "mcp-session-id: s-1"]);
+        let listen = |after: Option<&str>| Ask::Listen { after: after.map(str::to_owned) };
+        let (fresh, behind, odd_id) = (listen(None), listen(Some("e 1")), listen(Some("a\rb")));
+        assert_eq!(text(&fresh, &facts)[..2], ["accept: text/event-stream", "mcp-session-id: s-1"]);
+        assert_eq!(text(&behind, &facts)[1], "last-event-id: e 1");
+        assert_eq!(text(&odd_id, &facts)[1], "mcp-session-id: s-1");
         assert_eq!(text(&Ask::EndSession, &facts).len(), 2);
         let odd = Facts { session: None, revision: Some("new\nline".to_owned()), mirror: None };
         assert_eq!(text(&Ask::EndSession, &odd), [""; 0]);

@@ -8,22 +8,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, WWW_AUTHENTICATE};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 use url::Url;
 
 use super::headers::{SESSION_ID, headers};
-use super::sse::Parser;
+use super::sse::{self, Parser};
 use super::{Events, Remote};
 use crate::auth::Credentials;
 use crate::bridge::{
-    Ask, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Why, Written,
+    Ask, Cursor, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Why,
+    Written,
 };
 use crate::diagnosis::{self, Refused};
 use crate::http::{TransportError, transport_error};
@@ -38,6 +39,8 @@ const RESERVED: usize = 1024 * 1024;
 const REFUSAL_LIMIT: usize = 64 * 1024;
 /// How long a refusal's body may take; what has come by then has to do.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(2);
+/// A number of seconds beyond this is a moment, not a span.
+const SINCE_1970: u64 = 1_000_000_000;
 /// How long a stream may linger after its answer, so that its connection can be used again.
 const LINGER: Duration = Duration::from_millis(50);
 
@@ -169,7 +172,7 @@ impl Exchange<'_> {
     fn awaits_answer(&self) -> bool {
         match &self.outgoing.ask {
             Ask::Post(message) => matches!(message.kind(), Kind::Request { .. }),
-            Ask::Listen => true,
+            Ask::Listen { .. } => true,
             Ask::EndSession => false,
         }
     }
@@ -180,7 +183,7 @@ impl Exchange<'_> {
         self.inner.credentials.decorate(url, &mut headers);
         let (method, body) = match &self.outgoing.ask {
             Ask::Post(message) => (Method::POST, Some(message.text().clone())),
-            Ask::Listen => (Method::GET, None),
+            Ask::Listen { .. } => (Method::GET, None),
             Ask::EndSession => (Method::DELETE, None),
         };
         let mut request = self.inner.client.request(method, url.clone()).headers(headers);
@@ -284,8 +287,10 @@ impl Exchange<'_> {
             };
             let mut events = Vec::new();
             let parsed = parser.push(&chunk, |event| events.push(event));
-            for event in events {
+            for mut event in events {
+                let cursor = self.cursor(&mut event);
                 if !event.is_message() {
+                    self.advance(cursor).await;
                     continue;
                 }
                 let data = Bytes::from(event.data);
@@ -304,6 +309,8 @@ impl Exchange<'_> {
                         }
                     }
                 }
+                // Only now: what has not been passed on must come again.
+                self.advance(cursor).await;
             }
             if parsed.is_err() {
                 return Err(Ending::Lost {
@@ -311,6 +318,19 @@ impl Exchange<'_> {
                     why: diagnosis::too_large(url, status, MESSAGE_LIMIT),
                 });
             }
+        }
+    }
+
+    /// What an event says of its place in the stream. The modern era takes no stream up again.
+    fn cursor(&self, event: &mut sse::Event) -> Option<Cursor> {
+        let cursor = Cursor { last: event.id.take(), retry: event.retry };
+        let says_something = cursor != Cursor::default();
+        (says_something && self.outgoing.facts.mirror.is_none()).then_some(cursor)
+    }
+
+    async fn advance(&self, cursor: Option<Cursor>) {
+        if let Some(cursor) = cursor {
+            self.events.send(Event::Cursor(self.id, cursor)).await;
         }
     }
 
@@ -387,7 +407,9 @@ impl Exchange<'_> {
             service_token: self.inner.credentials.service_token_id(),
         };
         let why = diagnosis::refused(url, &facts);
-        Ending::Refused(Refusal { status: status.as_u16(), answer, retry_after: retry_after(&headers), why })
+        let retry_after = retry_after(&headers);
+        let unprocessed = diagnosis::is_unprocessed(&facts, retry_after.is_some());
+        Ending::Refused(Refusal { status: status.as_u16(), answer, retry_after, unprocessed, why })
     }
 
     async fn excerpt(&self, response: reqwest::Response) -> String {
@@ -424,9 +446,27 @@ fn target(from: &Url, headers: &HeaderMap) -> Option<Url> {
     from.join(headers.get(LOCATION)?.to_str().ok()?).ok()
 }
 
-/// The seconds of a Retry-After. A date would need the wall clock and is left alone.
+/// How long the server asks to wait: Retry-After in seconds or as a date (RFC 9110, section 10.2.3), or what
+/// X-RateLimit-Reset has, in seconds from now or since 1970.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    let value = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let until = |then: SystemTime| then.duration_since(wall_clock()).unwrap_or_default();
+    let asked = value("retry-after").and_then(|value| match value.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(value).ok().map(until),
+    });
+    asked.or_else(|| {
+        let reset: u64 = value("x-ratelimit-reset")?.parse().ok()?;
+        Some(match reset > SINCE_1970 {
+            true => until(UNIX_EPOCH + Duration::from_secs(reset)),
+            false => Duration::from_secs(reset),
+        })
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a server's date means the wall clock")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
 
 /// The beginning of a body, as far as it comes in a given time, and whether that is all of it.
@@ -521,6 +561,35 @@ mod tests {
         ] {
             let found = classify(status, media_type, is_request);
             assert_eq!(found, expected, "{status} {media_type:?} {is_request}");
+        }
+    }
+
+    #[test]
+    fn a_server_asks_to_wait_in_every_form() {
+        let now = wall_clock();
+        let in_a_minute = now + Duration::from_secs(60);
+        let date = httpdate::fmt_http_date(in_a_minute);
+        let moment = in_a_minute.duration_since(UNIX_EPOCH).expect("later").as_secs().to_string();
+        for (name, value, expected) in [
+            ("retry-after", "7", Some(7)),
+            ("retry-after", "0", Some(0)),
+            ("retry-after", "soon", None),
+            ("retry-after", "-1", None),
+            ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
+            ("retry-after", &date, Some(60)),
+            ("x-ratelimit-reset", "12", Some(12)),
+            ("x-ratelimit-reset", &moment, Some(60)),
+            ("x-ratelimit-reset", "1000000001", Some(0)),
+            ("x-other", "12", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers
+                .insert(http::HeaderName::try_from(name).expect("a name"), value.parse().expect("a value"));
+            let found = retry_after(&headers).map(|wait| wait.as_secs());
+            // The clock goes on, and dates have whole seconds.
+            let about =
+                |found: u64| expected.is_some_and(|expected| found <= expected && found + 2 >= expected);
+            assert!(found.map_or(expected.is_none(), about), "{name}: {value}: {found:?}");
         }
     }
 

@@ -91,8 +91,21 @@ fn a_server_that_is_away_at_the_start_is_tried_again() {
         true => reply.result(request, r#"{"protocolVersion":"2025-06-18"}"#),
     });
     let mut proxy = Proxy::start(&[&server.url]);
+    let answer = proxy.ask(INITIALIZE);
+    assert!(answer.contains("\"result\""), "the client sees nothing but the delay: {answer}");
+    assert_eq!(proxy.finish().code, Some(0));
+}
+
+#[test]
+fn a_start_that_fails_is_answered_and_the_next_one_tries_again() {
+    let ready = AtomicBool::new(false);
+    let server = Server::start(move |request, reply| match ready.swap(true, Ordering::Relaxed) {
+        false => reply.answer(500, &[("content-type", "text/plain")], "no database"),
+        true => reply.result(request, r#"{"protocolVersion":"2025-06-18"}"#),
+    });
+    let mut proxy = Proxy::start(&[&server.url]);
     let refused = proxy.ask(INITIALIZE);
-    assert!(refused.contains("answered 503") && refused.contains("warming up"), "{refused}");
+    assert!(refused.contains("answered 500") && refused.contains("no database"), "{refused}");
     assert!(proxy.ask(INITIALIZE).contains("\"result\""));
     assert_eq!(proxy.finish().code, Some(0));
 }

@@ -22,6 +22,7 @@ async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
         trust: Trust::default(),
         proxy: None,
         family: Family::Any,
+        cookies: true,
     };
     let client = mcp_tether::http::client(&url, settings).expect("a client");
     let remote = Streamable::new(url.clone(), client, Credentials::new(&url, Vec::new()));
@@ -88,13 +89,13 @@ async fn a_stream_that_ends_is_complete_and_one_that_breaks_is_cut() {
         reply.open_stream();
         reply.event(r#"{"method":"n"}"#);
     });
-    let (lines, ending) = events(&ends.url, Ask::Listen).await;
+    let (lines, ending) = events(&ends.url, Ask::Listen { after: None }).await;
     assert_eq!((lines.len(), ending), (2, Ending::Complete));
     let breaks = server(|_, reply| {
         reply.raw("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n");
         reply.close();
     });
-    let (_, ending) = events(&breaks.url, Ask::Listen).await;
+    let (_, ending) = events(&breaks.url, Ask::Listen { after: None }).await;
     assert!(matches!(ending, Ending::Cut(_)), "{ending}");
 }
 

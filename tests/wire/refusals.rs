@@ -8,19 +8,19 @@ const STATUSES: [u16; 14] = [400, 401, 403, 404, 405, 406, 413, 415, 429, 431, 5
 #[test]
 fn every_refusal_is_one_error_with_its_status() {
     let server = Server::start(|request, reply| {
-        let (status, body) = (request.member("params").expect("params"), request.title());
-        let status = status.parse().expect("a status");
-        match body {
-            "html" => reply.answer(status, &[("content-type", "text/html")], "<html><title>Oh no</title>…"),
-            "text" => reply.answer(status, &[("content-type", "text/plain")], "out of\ncheese"),
-            "empty" => reply.status(status),
-            "json" => reply.answer(status, &[("content-type", "application/json")], "{\"detail\":\"no\"}"),
-            _ => reply.answer(
-                status,
-                &[("content-type", "application/json")],
-                r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"own","data":[1.0]},"id":null}"#,
-            ),
-        }
+        let (status, form) = (request.member("params").expect("params"), request.title());
+        let own = r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"own","data":[1.0]},"id":null}"#;
+        let (media_type, body) = match form {
+            "html" => ("text/html", "<html><title>Oh no</title>…"),
+            "text" => ("text/plain", "out of\ncheese"),
+            "empty" => ("text/plain", ""),
+            "json" => ("application/json", "{\"detail\":\"no\"}"),
+            _ => ("application/json", own),
+        };
+        // Too long a wait for anything to be sent again.
+        let headers = [("content-type", media_type), ("retry-after", "60")];
+        let headers = if status == "429" { &headers[..] } else { &headers[..1] };
+        reply.answer(status.parse().expect("a status"), headers, body);
     });
     let mut proxy = Proxy::start(&["--silent", &server.url]);
     for status in STATUSES {
