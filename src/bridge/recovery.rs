@@ -205,6 +205,7 @@ impl Bridge {
         let known =
             (self.session.revision().map(str::to_owned), self.session.capabilities().map(str::to_owned));
         self.session.establish(answer);
+        self.session.recovery = Recovery::NotNeeded;
         let same = (self.session.revision(), self.session.capabilities())
             == (known.0.as_deref(), known.1.as_deref());
         self.renewal.news = Some(if same { SessionNews::Same } else { SessionNews::Changed });
