@@ -4,10 +4,11 @@
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::redirect::Policy;
+use tracing::debug;
 use url::{Host, Url};
 
 use crate::cookies::Cookies;
@@ -17,6 +18,8 @@ use crate::tls::{self, LateRoots, Trust};
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long it has to say so.
 const KEEP_ALIVE_PATIENCE: Duration = Duration::from_secs(10);
+/// What two clocks may differ by although the computer was awake.
+const SLEEP: Duration = Duration::from_secs(10);
 
 /// How long an idle connection is kept: less than the other side keeps it, so that it is not reused while it is being
 /// closed. Over http that is a bare server (Node: 5 s), over https something in front of it (load balancers: 60 s and
@@ -53,21 +56,85 @@ pub enum Family {
     V6,
 }
 
-/// Makes the client for requests to `url`.
-///
-/// # Errors
-/// When the TLS library or the HTTP library cannot be set up.
-pub fn client(url: &Url, settings: Settings) -> Result<reqwest::Client, reqwest::Error> {
-    builder(url, settings)?.build()
+/// The client for requests to one server. After the computer slept it is another one, whose connections are new: those
+/// from before are dead, and only the first call into them would show it.
+#[derive(Debug)]
+pub struct Http {
+    url: Url,
+    connect_timeout: Duration,
+    tls: rustls::ClientConfig,
+    proxy: Option<Url>,
+    family: Family,
+    cookies: Option<Arc<Cookies>>,
+    current: Mutex<(reqwest::Client, Clocks)>,
 }
 
-fn builder(url: &Url, settings: Settings) -> Result<reqwest::ClientBuilder, reqwest::Error> {
-    let Settings { connect_timeout, trust, proxy, family, cookies } = settings;
-    let Trust { authorities, late_authorities, identity } = trust;
-    let roots = Arc::new(LateRoots::new(authorities, late_authorities));
-    if url.scheme() == "https" {
-        roots.begin_loading();
+impl Http {
+    /// A client for requests to `url`.
+    ///
+    /// # Errors
+    /// When the TLS library or the HTTP library cannot be set up.
+    pub fn new(url: &Url, settings: Settings) -> Result<Http, reqwest::Error> {
+        let Settings { connect_timeout, trust, proxy, family, cookies } = settings;
+        let Trust { authorities, late_authorities, identity } = trust;
+        let roots = Arc::new(LateRoots::new(authorities, late_authorities));
+        if url.scheme() == "https" {
+            roots.begin_loading();
+        }
+        let tls = tls::config(roots, identity);
+        let cookies = cookies.then(Arc::<Cookies>::default);
+        let client =
+            builder(url, connect_timeout, &tls, proxy.as_ref(), family, cookies.as_ref())?.build()?;
+        let current = Mutex::new((client, Clocks::now()));
+        Ok(Http { url: url.clone(), connect_timeout, tls, proxy, family, cookies, current })
     }
+
+    /// The client for the next exchange.
+    pub fn client(&self) -> reqwest::Client {
+        let mut current = self.current.lock().expect("nothing panics in between");
+        let now = Clocks::now();
+        if now.slept_since(&current.1) {
+            debug!("this computer has slept; connections are made anew");
+            let Http { url, connect_timeout, tls, proxy, family, cookies, .. } = self;
+            let another = builder(url, *connect_timeout, tls, proxy.as_ref(), *family, cookies.as_ref());
+            if let Ok(another) = another.and_then(reqwest::ClientBuilder::build) {
+                current.0 = another;
+            }
+        }
+        current.1 = now;
+        current.0.clone()
+    }
+}
+
+/// Two clocks, of which only one goes on while the computer sleeps (on Windows both do, and idle connections run out by
+/// themselves).
+#[derive(Clone, Copy, Debug)]
+struct Clocks {
+    wall: SystemTime,
+    awake: Instant,
+}
+
+impl Clocks {
+    #[expect(clippy::disallowed_methods, reason = "one clock alone does not show that the computer slept")]
+    fn now() -> Clocks {
+        Clocks { wall: SystemTime::now(), awake: Instant::now() }
+    }
+
+    /// Tells whether the computer slept in between, or its clock was set, which does no harm.
+    fn slept_since(&self, before: &Clocks) -> bool {
+        let awake = self.awake.saturating_duration_since(before.awake);
+        self.wall.duration_since(before.wall).is_ok_and(|passed| passed > awake + SLEEP)
+    }
+}
+
+fn builder(
+    url: &Url,
+    connect_timeout: Duration,
+    tls: &rustls::ClientConfig,
+    proxy: Option<&Url>,
+    family: Family,
+    cookies: Option<&Arc<Cookies>>,
+) -> Result<reqwest::ClientBuilder, reqwest::Error> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("mcp-tether/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
@@ -78,15 +145,15 @@ fn builder(url: &Url, settings: Settings) -> Result<reqwest::ClientBuilder, reqw
         // Also in between, so that after a change of networks the next call does not go into a dead connection.
         .http2_keep_alive_while_idle(true)
         .pool_idle_timeout(pool_idle(url))
-        .tls_backend_preconfigured(tls::config(roots, identity));
-    if cookies {
-        builder = builder.cookie_provider(Arc::new(Cookies::default()));
+        .tls_backend_preconfigured(tls.clone());
+    if let Some(cookies) = cookies {
+        builder = builder.cookie_provider(Arc::clone(cookies));
     }
     if is_loopback(url) {
         builder = builder.no_proxy();
     } else if let Some(proxy) = proxy {
         // Named, it is used for everything; those of the environment are for whoever named none.
-        builder = builder.no_proxy().proxy(reqwest::Proxy::all(proxy)?);
+        builder = builder.no_proxy().proxy(reqwest::Proxy::all(proxy.clone())?);
     }
     Ok(match family {
         Family::Any => builder,
@@ -196,6 +263,51 @@ mod tests {
     }
 
     #[test]
+    fn only_a_computer_that_slept_shows_clocks_that_differ() {
+        let before = Clocks::now();
+        for (wall, awake, expected) in [(60, 60, false), (9, 0, false), (60, 0, true), (0, 60, false)] {
+            let (wall, awake) = (Duration::from_secs(wall), Duration::from_secs(awake));
+            let now = Clocks { wall: before.wall + wall, awake: before.awake + awake };
+            assert_eq!(now.slept_since(&before), expected, "{wall:?} {awake:?}");
+        }
+        let set_back = Clocks { wall: before.wall - Duration::from_secs(3600), ..before };
+        assert!(!set_back.slept_since(&before));
+    }
+
+    #[test]
+    fn after_sleep_connections_are_made_anew() {
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let url: Url =
+            format!("http://{}/", server.local_addr().expect("an address")).parse().expect("a URL");
+        std::thread::spawn(move || {
+            for (number, mut stream) in server.incoming().flatten().enumerate() {
+                std::thread::spawn(move || {
+                    while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
+                        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}");
+                        let _ = stream.write_all(answer.as_bytes());
+                    }
+                });
+            }
+        });
+        let settings = Settings {
+            connect_timeout: KEEP_ALIVE,
+            trust: Trust::default(),
+            proxy: None,
+            family: Family::Any,
+            cookies: true,
+        };
+        let http = Http::new(&url, settings).expect("a client");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let connection = || {
+            let request = http.client().get(url.clone());
+            runtime.block_on(async { request.send().await.expect("an answer").text().await.expect("a body") })
+        };
+        assert_eq!((connection(), connection()), ("0".to_owned(), "0".to_owned()), "one is used again");
+        http.current.lock().expect("no panic").1.wall -= Duration::from_secs(3600);
+        assert_eq!((connection(), connection()), ("1".to_owned(), "1".to_owned()), "a new one is used again");
+    }
+
+    #[test]
     #[expect(clippy::print_stdout, reason = "whoever reads the test's output is to know")]
     fn an_ipv6_address_that_swallows_everything_does_not_hold_up_the_start() {
         let Some((hole, _last, server)) = half_reachable() else {
@@ -213,16 +325,10 @@ mod tests {
         });
         let url: Url = format!("http://two.test:{port}/").parse().expect("a URL");
         let patience = Duration::from_secs(20);
-        let settings = |family| Settings {
-            connect_timeout: patience,
-            trust: Trust::default(),
-            proxy: None,
-            family,
-            cookies: true,
-        };
+        let tls = tls::config(Arc::new(LateRoots::new(Vec::new(), None)), None);
         let addresses =
             [SocketAddr::from((Ipv6Addr::LOCALHOST, 0)), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
-        let builder = builder(&url, settings(Family::Any)).expect("a client").no_proxy();
+        let builder = builder(&url, patience, &tls, None, Family::Any, None).expect("a client").no_proxy();
         let client = builder.resolve_to_addrs("two.test", &addresses).build().expect("a client");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let answer =

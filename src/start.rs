@@ -14,10 +14,11 @@ use tracing::{info, warn};
 use crate::bridge::{self, Reason};
 use crate::cli::{self, Options, Typed};
 use crate::config::{Config, Environment};
+use crate::http::Http;
 use crate::remote::streamable::Streamable;
 use crate::remote::{Remote, Unconfigured};
 use crate::report::{Report, UNUSABLE, exit_code};
-use crate::{http, log, proxy, stdio};
+use crate::{log, proxy, stdio};
 
 /// Runs the program with these arguments, of which the first is its name.
 pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -45,8 +46,8 @@ fn set_up(options: &Options, environment: &Environment) -> Result<(Streamable, O
     for remark in &config.remarks {
         info!("{remark}");
     }
-    let client = http::client(&config.url, config.connection).map_err(Report::setup)?;
-    Ok((Streamable::new(config.url, client, config.credentials), config.ping))
+    let http = Http::new(&config.url, config.connection).map_err(Report::setup)?;
+    Ok((Streamable::new(config.url, http, config.credentials), config.ping))
 }
 
 /// Runs the proxy until the client leaves. None when the system gives no event loop.

@@ -27,7 +27,7 @@ use crate::bridge::{
     Written,
 };
 use crate::diagnosis::{self, Refused};
-use crate::http::{TransportError, transport_error};
+use crate::http::{Http, TransportError, transport_error};
 use crate::json::flatten;
 use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, Message, PARSE_ERROR};
 
@@ -53,14 +53,14 @@ pub struct Streamable {
 #[derive(Debug)]
 struct Inner {
     url: Url,
-    client: reqwest::Client,
+    http: Http,
     credentials: Credentials,
 }
 
 impl Streamable {
     /// The server at `url`.
-    pub fn new(url: Url, client: reqwest::Client, credentials: Credentials) -> Streamable {
-        Streamable { inner: Arc::new(Inner { url, client, credentials }) }
+    pub fn new(url: Url, http: Http, credentials: Credentials) -> Streamable {
+        Streamable { inner: Arc::new(Inner { url, http, credentials }) }
     }
 }
 
@@ -186,7 +186,7 @@ impl Exchange<'_> {
             Ask::Listen { .. } => (Method::GET, None),
             Ask::EndSession => (Method::DELETE, None),
         };
-        let mut request = self.inner.client.request(method, url.clone()).headers(headers);
+        let mut request = self.inner.http.client().request(method, url.clone()).headers(headers);
         let written = Arc::new(AtomicBool::new(false));
         let (announce, announced) = oneshot::channel();
         if let Some(text) = body {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mcp_tether::auth::Credentials;
 use mcp_tether::bridge::{Ask, Ending, Event, ExchangeId, Facts, Outgoing, Written};
-use mcp_tether::http::{Family, Settings};
+use mcp_tether::http::{Family, Http, Settings};
 use mcp_tether::jsonrpc::Message;
 use mcp_tether::remote::streamable::Streamable;
 use mcp_tether::remote::{Events, Remote};
@@ -24,8 +24,8 @@ async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
         family: Family::Any,
         cookies: true,
     };
-    let client = mcp_tether::http::client(&url, settings).expect("a client");
-    let remote = Streamable::new(url.clone(), client, Credentials::new(&url, Vec::new()));
+    let http = Http::new(&url, settings).expect("a client");
+    let remote = Streamable::new(url.clone(), http, Credentials::new(&url, Vec::new()));
     let (sender, mut receiver) = Events::channel(16);
     let exchange = remote.start(ExchangeId(1), Outgoing { ask, facts: Facts::default() }, sender);
     let listen = async {
