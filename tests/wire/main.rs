@@ -6,6 +6,7 @@ mod support;
 
 mod answers;
 mod exchange;
+mod healing;
 mod network;
 mod order;
 mod refusals;
