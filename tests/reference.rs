@@ -11,8 +11,14 @@ use std::process::{Command, ExitCode};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// What is run: a name, the folder below `tests/`, the script, and what it prints at the end when all is well.
-const COMPARISONS: [(&str, &str, &str, &str); 2] = [
+const COMPARISONS: [(&str, &str, &str, &str); 3] = [
     ("the_same_conversation_with_and_without_the_proxy", "reference", "compare.mjs", "steps, identical"),
+    (
+        "a_restart_of_the_reference_server_is_not_noticed",
+        "reference",
+        "restart.mjs",
+        "31 calls over 3 restarts, all answered",
+    ),
     (
         "the_conformance_suite_passes_for_clients_of_2026_07_28",
         "conformance",

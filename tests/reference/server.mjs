@@ -34,10 +34,10 @@ export async function until(what, condition, milliseconds = 10_000) {
 
 export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Starts a server that accepts connections when this returns. */
-export async function startReferenceServer() {
+/** Starts a server that accepts connections when this returns; on a given port, or a free one. */
+export async function startReferenceServer(wanted) {
   for (let attempt = 1; ; attempt += 1) {
-    const port = await freePort();
+    const port = wanted ?? await freePort();
     // A small fixed environment: one of the tools returns it.
     const child = spawn(process.execPath, [entry, 'streamableHttp'], {
       env: { PATH: process.env.PATH ?? '', PORT: String(port) },
