@@ -20,10 +20,10 @@ const COMPARISONS: [(&str, &str, &str, &str); 3] = [
         "31 calls over 3 restarts, all answered",
     ),
     (
-        "the_conformance_suite_passes_for_clients_of_2026_07_28",
+        "the_conformance_suite_passes_for_clients_of_both_eras",
         "conformance",
         "run.mjs",
-        "8 scenarios passed, 0 failed",
+        "13 scenarios passed, 0 failed",
     ),
 ];
 

@@ -1,5 +1,5 @@
-// A modern local client, as the suite starts it: the official client, pinned to 2026-07-28, with mcp-tether as its
-// stdio server. It does what a thorough client does: lists everything and uses everything it listed.
+// A local client, as the suite starts it: the official client, pinned to the revision, with mcp-tether as its stdio
+// server. It does what a thorough client does: lists everything and uses everything it listed.
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 
@@ -8,8 +8,8 @@ const context = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT || '{}');
 const client = new Client(
   { name: 'conformance-client', version: '1.0.0' },
   {
-    capabilities: { elicitation: { form: {} }, sampling: {}, roots: {} },
-    versionNegotiation: { mode: { pin: '2026-07-28' } },
+    capabilities: { elicitation: { form: { applyDefaults: true } }, sampling: {}, roots: {} },
+    versionNegotiation: { mode: process.env.REVISION === '2026-07-28' ? { pin: '2026-07-28' } : 'legacy' },
   },
 );
 client.setRequestHandler('elicitation/create', () => ({ action: 'accept', content: { confirmed: true } }));

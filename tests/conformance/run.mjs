@@ -1,4 +1,5 @@
-// Runs the client scenarios of the official conformance suite for 2026-07-28, all but auth/*, through mcp-tether.
+// Runs the client scenarios of the official conformance suite for 2026-07-28 and 2025-11-25, all but auth/*, through
+// mcp-tether.
 //
 //   node run.mjs --command PATH [--only SCENARIO]
 import { spawn } from 'node:child_process';
@@ -6,27 +7,32 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const SCENARIOS = [
-  'tools_call',
-  'request-metadata',
-  'http-standard-headers',
-  'http-custom-headers',
-  'http-invalid-tool-headers',
-  'sep-2322-client-request-state',
-  'json-schema-ref-no-deref',
-  'json-schema-2020-12-preservation',
+  ['tools_call', '2026-07-28'],
+  ['request-metadata', '2026-07-28'],
+  ['http-standard-headers', '2026-07-28'],
+  ['http-custom-headers', '2026-07-28'],
+  ['http-invalid-tool-headers', '2026-07-28'],
+  ['sep-2322-client-request-state', '2026-07-28'],
+  ['json-schema-ref-no-deref', '2026-07-28'],
+  ['json-schema-2020-12-preservation', '2026-07-28'],
+  ['initialize', '2025-11-25'],
+  ['tools_call', '2025-11-25'],
+  ['elicitation-sep1034-client-defaults', '2025-11-25'],
+  ['sse-retry', '2025-11-25'],
+  ['json-schema-2020-12-preservation', '2025-11-25'],
 ];
 
 const here = dirname(fileURLToPath(import.meta.url));
 const option = (name) => process.argv[process.argv.indexOf(name) + 1];
 const command = process.argv.includes('--command') ? option('--command') : 'mcp-tether';
-const chosen = process.argv.includes('--only') ? [option('--only')] : SCENARIOS;
+const chosen = process.argv.includes('--only') ? SCENARIOS.filter(([name]) => name === option('--only')) : SCENARIOS;
 
 let failed = 0;
-for (const scenario of chosen) {
-  const { code, told } = await run(scenario);
+for (const [scenario, revision] of chosen) {
+  const { code, told } = await run(scenario, revision);
   const checks = told.match(/Passed: \d+\/\d+/)?.[0] ?? 'no checks';
   const passed = code === 0 && told.includes('OVERALL: PASSED');
-  console.log(`${passed ? 'ok  ' : 'FAIL'} ${scenario} (${checks})`);
+  console.log(`${passed ? 'ok  ' : 'FAIL'} ${scenario}, ${revision} (${checks})`);
   if (!passed) {
     failed += 1;
     console.log(told);
@@ -35,13 +41,13 @@ for (const scenario of chosen) {
 console.log(`${chosen.length - failed} scenarios passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
 
-function run(scenario) {
+function run(scenario, revision) {
   const suite = join(here, 'node_modules/@modelcontextprotocol/conformance/dist/index.js');
   const preload = pathToFileURL(join(here, 'preload.mjs')).href;
   const client = `"${process.execPath}" "${join(here, 'client.mjs')}"`;
-  const suiteArguments = ['client', '--command', client, '--scenario', scenario, '--spec-version', '2026-07-28'];
+  const suiteArguments = ['client', '--command', client, '--scenario', scenario, '--spec-version', revision];
   const child = spawn(process.execPath, ['--import', preload, suite, ...suiteArguments], {
-    env: { ...process.env, MCP_TETHER: command },
+    env: { ...process.env, MCP_TETHER: command, REVISION: revision },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let told = '';
