@@ -240,17 +240,19 @@ impl Bridge {
 
     /// What the server asked the client for the sake of a request goes with it.
     fn withdraw_questions(&mut self, request: Ticket) {
-        let questions = self.asked.iter().filter(|(_, question)| question.asking == Some(request));
-        let questions: Vec<Id> = questions.map(|(id, _)| id.clone()).collect();
-        for id in questions {
-            self.withdraw(&id, "the request it belongs to was cancelled");
-        }
+        self.withdraw(|question| question.asking == Some(request), "the request it belongs to was cancelled");
     }
 
-    /// Tells the client that the server's question needs no answer any more.
-    pub(super) fn withdraw(&mut self, question: &Id, reason: &str) {
-        let params = format!(r#"{{"requestId":{question},"reason":"{reason}"}}"#);
-        self.tell_client("notifications/cancelled", &params);
+    /// Tells the client that some of the server's questions need no answer any more.
+    pub(super) fn withdraw(&mut self, which: impl Fn(&Question) -> bool, reason: &str) {
+        let questions = self.asked.iter().filter(|(_, question)| which(question));
+        let mut ids: Vec<String> = questions.map(|(id, _)| id.to_string()).collect();
+        // They have no order of their own, and every run is to be the same.
+        ids.sort();
+        for id in ids {
+            let params = format!(r#"{{"requestId":{id},"reason":"{reason}"}}"#);
+            self.tell_client("notifications/cancelled", &params);
+        }
     }
 
     /// Says something to the client in the server's place.

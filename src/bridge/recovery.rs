@@ -138,10 +138,8 @@ impl Bridge {
 
     /// The server's questions die with their session: the client is told, and what it still answers goes nowhere.
     fn forget_questions(&mut self) {
+        self.withdraw(|_| true, "the session it belongs to has ended");
         let asked = std::mem::take(&mut self.asked);
-        for id in asked.keys() {
-            self.withdraw(id, "the session it belongs to has ended");
-        }
         self.orphaned = asked.into_iter().map(|(id, asked)| (id, asked.progress)).collect();
     }
 

@@ -104,7 +104,9 @@ impl Bridge {
                 sentence: format!("{}; it asks to wait {} s", why.sentence, wait.as_secs().max(1)),
                 ..why
             },
-            Outcome::Unknown if has_effects(entry) && !self.is_repeatable(ticket) => {
+            Outcome::Unknown | Outcome::Final
+                if may_have_run(ending) && has_effects(entry) && !self.is_repeatable(ticket) =>
+            {
                 Why { sentence: format!("{}; it may have run and was not repeated", why.sentence), ..why }
             }
             Outcome::Unprocessed { .. } | Outcome::Unknown if entry.trial.attempts > 1 => {
@@ -169,6 +171,25 @@ fn is_free_of_effects(entry: &Entry) -> bool {
 /// Tells whether a request may change something that stays when its exchange is over.
 fn has_effects(entry: &Entry) -> bool {
     !is_free_of_effects(entry) && !entry.is_subscription()
+}
+
+/// Tells whether the server may have done what a request asks for.
+fn may_have_run(ending: &Ending) -> bool {
+    match ending {
+        Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) => true,
+        Ending::Lost { written: Written::No, .. } => false,
+        Ending::Lost { written: Written::Maybe, why } => matches!(
+            why.cause,
+            Failure::Dns
+                | Failure::Connect
+                | Failure::Connection
+                | Failure::Answer
+                | Failure::TooLarge
+                | Failure::Internal
+        ),
+        // What the server itself says stands for itself.
+        Ending::Refused(refusal) => is_passing(refusal.status),
+    }
 }
 
 fn why(ending: &Ending) -> Option<Why> {
