@@ -294,6 +294,7 @@ pub struct ErrorObject {
 
 /// The `data` of an error that this program makes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ErrorData {
     /// Who speaks: a server never says this.
     pub source: &'static str,
@@ -308,6 +309,31 @@ pub struct ErrorData {
     /// The beginning of what the server said instead of JSON-RPC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
+    /// What Cloudflare's log has the request under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ray: Option<String>,
+    /// What the server's log has it under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    /// The same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+impl ErrorData {
+    /// The cause alone.
+    pub fn of(source: &'static str, cause: &'static str) -> ErrorData {
+        ErrorData {
+            source,
+            cause,
+            status: None,
+            advice: None,
+            body: None,
+            ray: None,
+            correlation_id: None,
+            request_id: None,
+        }
+    }
 }
 
 /// A name that cannot break out of its line in a log.

@@ -86,7 +86,7 @@ fn modules_use_only_what_lies_below_them() {
             "bridge" => &["json", "jsonrpc"],
             "proxy" => &["bridge", "remote", "stdio", "config", "report", "log"],
             "remote" => &["bridge", "auth", "http", "json", "jsonrpc", "diagnosis"],
-            "diagnosis" => &["bridge", "http", "tls"],
+            "diagnosis" => &["bridge", "http", "json", "tls"],
             "log" => &["cli"],
             "report" => &["bridge", "cli", "config"],
             other => panic!("src/{other} is new: say here what it may use"),

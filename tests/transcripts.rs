@@ -173,5 +173,5 @@ fn opening(text: &str) -> Option<Opening> {
 }
 
 fn why(cause: Failure, status: Option<u16>, sentence: &str) -> Why {
-    Why { cause, status, sentence: sentence.to_owned(), advice: None, body: None }
+    Why { advice: None, status, ..Why::new(cause, sentence, "") }
 }

@@ -308,7 +308,7 @@ impl Walk {
     fn ending(&mut self) -> Ending {
         let causes = [Failure::Connection, Failure::Connect, Failure::Answer];
         let cause = causes[self.dice.roll(3) as usize];
-        let why = Why { cause, status: None, sentence: "it failed".to_owned(), advice: None, body: None };
+        let why = Why::new(cause, "it failed", "");
         match self.dice.roll(8) {
             0 => Ending::Complete,
             1 => Ending::Accepted(202),

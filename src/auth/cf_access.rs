@@ -14,11 +14,15 @@ pub const CLIENT_ID: HeaderName = HeaderName::from_static("cf-access-client-id")
 /// The header that proves it.
 pub const CLIENT_SECRET: HeaderName = HeaderName::from_static("cf-access-client-secret");
 
+/// The header for the token of a person or of an application.
+pub const TOKEN: HeaderName = HeaderName::from_static("cf-access-token");
+
 /// A service token, ready to be added to requests.
 #[derive(Clone, Debug)]
 pub struct ServiceToken {
     id: HeaderValue,
     secret: HeaderValue,
+    shown: String,
 }
 
 impl ServiceToken {
@@ -27,7 +31,7 @@ impl ServiceToken {
     /// # Errors
     /// When one holds bytes that a header cannot carry.
     pub fn new(id: &Secret, secret: &Secret) -> Result<ServiceToken, InvalidHeaderValue> {
-        Ok(ServiceToken { id: sensitive(id)?, secret: sensitive(secret)? })
+        Ok(ServiceToken { id: sensitive(id)?, secret: sensitive(secret)?, shown: shown(secret.reveal()) })
     }
 
     pub(super) fn add_to(&self, headers: &mut HeaderMap) {
@@ -35,13 +39,40 @@ impl ServiceToken {
         headers.insert(CLIENT_SECRET, self.secret.clone());
     }
 
-    pub(super) fn id(&self) -> &str {
-        self.id.to_str().unwrap_or_default()
+    /// The client id, which names the token in Cloudflare's dashboard and is no secret. What does not look like one is
+    /// not shown: it may be a secret in the wrong place.
+    pub fn id(&self) -> &str {
+        self.id.to_str().ok().filter(|id| id.contains(".access")).unwrap_or("(whose id is none)")
+    }
+
+    /// Enough of the secret to recognise it by, and its length: `cfast_…ee42 (54 characters)`.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// What is odd about the secret's form, in words.
+    pub fn oddity(&self) -> Option<&str> {
+        let secret = self.secret();
+        let is_new = secret
+            .strip_prefix("cfast_")
+            .is_some_and(|rest| rest.len() == 48 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        let is_old = secret.len() == 64 && secret.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (!is_new && !is_old).then_some(
+            "does not have the form of one (cfast_ and 48 letters and digits, or 64 hexadecimal digits)",
+        )
     }
 
     pub(super) fn secret(&self) -> &str {
         self.secret.to_str().unwrap_or_default()
     }
+}
+
+fn shown(secret: &str) -> String {
+    let length = secret.chars().count();
+    let start = if secret.starts_with("cfast_") { "cfast_" } else { "" };
+    // Of a short one the end would be too much of it.
+    let end = if length >= 32 { secret.get(secret.len() - 4..).unwrap_or_default() } else { "" };
+    format!("{start}…{end} ({length} characters)")
 }
 
 /// Tells whether the two halves of a token stand in each other's place: ids end in `.access` (older ones in
@@ -53,6 +84,24 @@ pub fn are_swapped(id: &str, secret: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_shown_without_its_secret_and_an_odd_one_is_told() {
+        let new = format!("cfast_{}ee42", "a".repeat(44));
+        let old = "0123456789abcdef".repeat(4);
+        for (secret, shown, is_odd) in [
+            (new.as_str(), "cfast_…ee42 (54 characters)", false),
+            (old.as_str(), "…cdef (64 characters)", false),
+            ("cfast_short", "cfast_… (11 characters)", true),
+            (&new[..50], "cfast_…aaaa (50 characters)", true),
+        ] {
+            let token =
+                ServiceToken::new(&Secret::new("0123.access"), &Secret::new(secret)).expect("a token");
+            assert_eq!((token.id(), token.shown(), token.oddity().is_some()), ("0123.access", shown, is_odd));
+        }
+        let token = ServiceToken::new(&Secret::new("cfast_secret"), &Secret::new("x")).expect("a token");
+        assert_eq!(token.id(), "(whose id is none)");
+    }
 
     #[test]
     fn swapped_halves_are_recognised() {

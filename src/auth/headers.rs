@@ -25,6 +25,11 @@ impl WrittenHeaders {
         self.headers.is_empty()
     }
 
+    /// Tells whether a header of this name was written.
+    pub(super) fn has(&self, name: &HeaderName) -> bool {
+        self.headers.contains_key(name)
+    }
+
     pub(super) fn add_to(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.headers {
             headers.insert(name.clone(), value.clone());

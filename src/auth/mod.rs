@@ -47,11 +47,19 @@ impl Credentials {
         }
     }
 
-    /// The client id of the service token, if there is one: it names the token in Cloudflare's dashboard and is no secret.
-    pub fn service_token_id(&self) -> Option<&str> {
+    /// The service token, if there is one.
+    pub fn service_token(&self) -> Option<&ServiceToken> {
         self.schemes.iter().find_map(|scheme| match scheme {
-            Scheme::CfAccess(token) => Some(token.id()),
+            Scheme::CfAccess(token) => Some(token),
             Scheme::Written(_) => None,
+        })
+    }
+
+    /// Tells whether another credential of Cloudflare Access goes along: the token of a person or of an application.
+    pub fn sends_access_token(&self) -> bool {
+        self.schemes.iter().any(|scheme| match scheme {
+            Scheme::Written(written) => written.has(&cf_access::TOKEN),
+            Scheme::CfAccess(_) => false,
         })
     }
 

@@ -279,6 +279,9 @@ fn error_object(why: &Why) -> ErrorObject {
             status: why.status,
             advice: why.advice.clone(),
             body: why.body.clone(),
+            ray: why.ray.clone(),
+            correlation_id: why.correlation_id.clone(),
+            request_id: why.request_id.clone(),
         },
     }
 }

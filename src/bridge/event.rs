@@ -6,6 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::failure::Why;
 use crate::jsonrpc::{Line, Message};
 
 /// One HTTP request and its whole answer. Never used twice.
@@ -164,74 +165,6 @@ impl PartialEq for Refusal {
 }
 
 impl Eq for Refusal {}
-
-/// A failure in words, made by `diagnosis`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Why {
-    /// Which kind of failure, for programs.
-    pub cause: Failure,
-    /// The HTTP status, where an answer came.
-    pub status: Option<u16>,
-    /// One sentence: lowercase, without a period, naming who is at fault.
-    pub sentence: String,
-    /// What to do about it, imperative.
-    pub advice: Option<String>,
-    /// The beginning of the body that came instead of an answer, without secrets.
-    pub body: Option<String>,
-}
-
-impl Why {
-    /// A failure without an HTTP answer behind it.
-    pub fn new(cause: Failure, sentence: impl Into<String>, advice: impl Into<String>) -> Why {
-        Why { cause, status: None, sentence: sentence.into(), advice: Some(advice.into()), body: None }
-    }
-
-    /// The same with the status that came.
-    pub fn with_status(self, status: u16) -> Why {
-        Why { status: Some(status), ..self }
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.sentence)
-    }
-}
-
-/// The kinds of failure. Each has a stable word and an error code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The program was started with something that cannot work.
-    Configuration,
-    /// The host name could not be resolved.
-    Dns,
-    /// No connection could be made.
-    Connect,
-    /// A proxy on the way refused.
-    Proxy,
-    /// The TLS handshake failed.
-    Tls,
-    /// The connection broke.
-    Connection,
-    /// The server sent us elsewhere.
-    Redirect,
-    /// The server, or something in front of it, refused.
-    Status,
-    /// Cloudflare Access refused.
-    Access,
-    /// Client and server speak different eras of the protocol.
-    Era,
-    /// What came is not what MCP allows here.
-    Answer,
-    /// The exchange ended without the answer.
-    NoAnswer,
-    /// A message is larger than we carry.
-    TooLarge,
-    /// We are going.
-    Stopped,
-    /// A defect of this program.
-    Internal,
-}
 
 /// Something to do.
 #[derive(Debug)]
@@ -483,51 +416,6 @@ impl fmt::Display for Notice {
             Notice::Overtaken(title) => {
                 write!(f, "the server has not acknowledged {title} yet; going on without")
             }
-        }
-    }
-}
-
-impl Failure {
-    /// Our code in a JSON-RPC error: -31000…-31099 lies outside JSON-RPC's reserved band, in which the specification
-    /// (2026-07-28, basic, error codes) closes -32000…-32099 to new codes.
-    pub fn code(self) -> i64 {
-        match self {
-            Failure::Configuration => -31000,
-            Failure::Dns => -31001,
-            Failure::Connect => -31002,
-            Failure::Tls => -31003,
-            Failure::Connection => -31004,
-            Failure::Redirect => -31005,
-            Failure::Status => -31006,
-            Failure::Access => -31007,
-            Failure::Answer => -31008,
-            Failure::NoAnswer => -31009,
-            Failure::TooLarge => -31010,
-            Failure::Stopped => -31011,
-            Failure::Era => -31012,
-            Failure::Proxy => -31013,
-            Failure::Internal => -31099,
-        }
-    }
-
-    /// The stable word for `data.cause`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Failure::Configuration => "configuration",
-            Failure::Dns => "dns",
-            Failure::Connect => "connect",
-            Failure::Tls => "tls",
-            Failure::Connection => "connection",
-            Failure::Redirect => "redirect",
-            Failure::Status => "status",
-            Failure::Access => "access",
-            Failure::Era => "era",
-            Failure::Proxy => "proxy",
-            Failure::Answer => "answer",
-            Failure::NoAnswer => "no_answer",
-            Failure::TooLarge => "too_large",
-            Failure::Stopped => "stopped",
-            Failure::Internal => "internal",
         }
     }
 }

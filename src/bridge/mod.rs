@@ -11,6 +11,7 @@ mod answers;
 mod backoff;
 mod endings;
 mod event;
+mod failure;
 mod ledger;
 mod listening;
 mod modern;
@@ -26,9 +27,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 pub use event::{
-    Action, Ask, Cause, Cursor, Ending, Event, ExchangeId, Facts, Failure, Mirror, Notice, Opening, Outgoing,
-    Reason, Refusal, SessionHeader, SessionId, SessionNews, Why, Written,
+    Action, Ask, Cause, Cursor, Ending, Event, ExchangeId, Facts, Mirror, Notice, Opening, Outgoing, Reason,
+    Refusal, SessionHeader, SessionId, SessionNews, Written,
 };
+pub use failure::{Failure, Why};
 use ledger::{Ledger, Ticket, Trial};
 use listening::Listening;
 use ping::Pings;

@@ -61,7 +61,7 @@ impl Bridge {
         let error = ErrorObject {
             code: fault.code,
             message: format!("mcp-tether: {}", fault.reason),
-            data: ErrorData { source: SOURCE, cause: "unreadable", status: None, advice: None, body: None },
+            data: ErrorData::of(SOURCE, "unreadable"),
         };
         self.actions.push_back(Action::Deliver(Message::error(fault.id.as_ref(), &error)));
     }
@@ -71,7 +71,7 @@ impl Bridge {
         let error = ErrorObject {
             code: jsonrpc::METHOD_NOT_FOUND,
             message: format!("{SOURCE}: the method holds characters that its header cannot carry"),
-            data: ErrorData { source: SOURCE, cause: "method", status: None, advice: None, body: None },
+            data: ErrorData::of(SOURCE, "method"),
         };
         self.actions.push_back(Action::Deliver(Message::error(Some(id), &error)));
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -26,7 +26,7 @@ use crate::bridge::{
     Ask, Cursor, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Why,
     Written,
 };
-use crate::diagnosis::{self, Refused};
+use crate::diagnosis::{self, Refused, Token};
 use crate::http::{Http, TransportError, transport_error};
 use crate::json::flatten;
 use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, Message, PARSE_ERROR};
@@ -127,6 +127,9 @@ impl Exchange<'_> {
     /// Asks, follows redirects within the origin, and reads the answer. Both sides of the result are the ending; the
     /// error side is for leaving early.
     async fn run(&self) -> Result<Ending, Ending> {
+        // The message may have come together with the news that an idle connection was closed: first that is heard, for
+        // a call that goes out on it would have an outcome that nobody knows.
+        tokio::task::yield_now().await;
         let mut url = self.inner.url.clone();
         let mut last = 0;
         for _ in 0..=REDIRECTS {
@@ -154,13 +157,10 @@ impl Exchange<'_> {
                     return self.json(&url, response).await;
                 }
                 Answer::Unknown => {
-                    let body = self.excerpt(response).await;
-                    let media_type = media_type.unwrap_or_default();
-                    let problem = match body.trim_start().starts_with('<') {
-                        true => format!("with a web page ({media_type}) instead of JSON"),
-                        false => format!("with the unknown content type {media_type}"),
-                    };
-                    let why = diagnosis::unusable(&url, status, &problem);
+                    let headers = response.headers().clone();
+                    let (body, is_whole) = bounded(response, REFUSAL_PATIENCE).await;
+                    let text = self.scrub(&tellable(&body, is_whole));
+                    let why = diagnosis::page(&url, &self.facts(status, &headers, None, &text));
                     return Ok(Ending::Lost { written: Written::Maybe, why });
                 }
             }
@@ -366,6 +366,9 @@ impl Exchange<'_> {
         let scrub = |why: Why| Why {
             sentence: self.scrub(&why.sentence),
             body: why.body.as_deref().map(|body| self.scrub(body)),
+            ray: why.ray.as_deref().map(|ray| self.scrub(ray)),
+            correlation_id: why.correlation_id.as_deref().map(|id| self.scrub(id)),
+            request_id: why.request_id.as_deref().map(|id| self.scrub(id)),
             ..why
         };
         match ending {
@@ -390,7 +393,6 @@ impl Exchange<'_> {
         let status = response.status();
         let headers = response.headers().clone();
         let location = target(url, &headers);
-        let media_type = media_type(&headers);
         let (body, is_whole) = bounded(response, REFUSAL_PATIENCE).await;
         let answer = match Line::parse(flat(&body)) {
             Line::One(message) if matches!(message.kind(), Kind::Response { .. }) => Some(message),
@@ -398,22 +400,26 @@ impl Exchange<'_> {
         };
         // Before an excerpt is cut out of it: half a secret would not be recognised.
         let text = self.scrub(&tellable(&body, is_whole));
-        let facts = Refused {
-            status: status.as_u16(),
-            location: location.as_ref(),
-            access_headers: is_from_access(&headers),
-            media_type: media_type.as_deref(),
-            body: &text,
-            service_token: self.inner.credentials.service_token_id(),
-        };
+        let facts = self.facts(status.as_u16(), &headers, location.as_ref(), &text);
         let why = diagnosis::refused(url, &facts);
         let retry_after = retry_after(&headers);
         let unprocessed = diagnosis::is_unprocessed(&facts, retry_after.is_some());
         Ending::Refused(Refusal { status: status.as_u16(), answer, retry_after, unprocessed, why })
     }
 
-    async fn excerpt(&self, response: reqwest::Response) -> String {
-        String::from_utf8_lossy(&bounded(response, REFUSAL_PATIENCE).await.0).into_owned()
+    /// What there is to explain a refusal by.
+    fn facts<'f>(
+        &'f self,
+        status: u16,
+        headers: &'f HeaderMap,
+        location: Option<&'f Url>,
+        body: &'f str,
+    ) -> Refused<'f> {
+        let token = self.inner.credentials.service_token();
+        let token =
+            token.map(|token| Token { id: token.id(), secret: token.shown(), oddity: token.oddity() });
+        let sends_access_token = self.inner.credentials.sends_access_token();
+        Refused { status, headers, location, body, token, sends_access_token }
     }
 }
 
@@ -422,16 +428,6 @@ impl Exchange<'_> {
 fn is_broken_answer(data: &[u8], fault: &Fault) -> bool {
     let holds = |part: &[u8]| memchr::memmem::find(data, part).is_some();
     fault.code == PARSE_ERROR && data.starts_with(b"{") && (holds(b"\"result\"") || holds(b"\"error\""))
-}
-
-/// Headers that only Cloudflare Access sets.
-fn is_from_access(headers: &HeaderMap) -> bool {
-    let challenge = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-    ["cf-access-aud", "cf-access-domain", "cf-access-error"].iter().any(|name| headers.contains_key(*name))
-        || challenge.into_iter().any(|value| {
-            value.starts_with("Cloudflare-Access")
-                || value.contains("/.well-known/cloudflare-access-protected-resource")
-        })
 }
 
 /// The media type of a body, in lower case and without parameters.

@@ -4,7 +4,14 @@
 //! here: whoever collects the facts has taken them out of foreign text before. Deliberately not here: finding out
 //! (`http`, `remote`) and deciding what to do about it (the bridge).
 
+mod access;
+mod cloudflare;
+
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use url::Url;
+
+pub use access::Token;
 
 use crate::bridge::{Failure, Why};
 use crate::http::TransportError;
@@ -122,32 +129,93 @@ fn date(seconds: u64) -> String {
 }
 
 /// What a refusal looked like.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Refused<'a> {
     /// The HTTP status.
     pub status: u16,
+    /// The headers.
+    pub headers: &'a HeaderMap,
     /// Where it sends us, made absolute.
     pub location: Option<&'a Url>,
-    /// Whether headers that only Cloudflare Access sets are there.
-    pub access_headers: bool,
-    /// The media type of the body.
-    pub media_type: Option<&'a str>,
     /// The beginning of the body, without secrets.
     pub body: &'a str,
-    /// The client id of the service token that went along.
-    pub service_token: Option<&'a str>,
+    /// The service token that went along.
+    pub token: Option<Token<'a>>,
+    /// Whether another credential of Access went along.
+    pub sends_access_token: bool,
 }
 
-/// A status that is no success, from `url`.
+impl<'a> Refused<'a> {
+    /// A refusal of which only status and headers are known.
+    pub fn of(status: u16, headers: &'a HeaderMap) -> Refused<'a> {
+        Refused { status, headers, location: None, body: "", token: None, sends_access_token: false }
+    }
+
+    /// A header's value.
+    fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// All values of a header.
+    fn header_values(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+    }
+
+    fn media_type(&self) -> Option<&'a str> {
+        self.headers.get(CONTENT_TYPE)?.to_str().ok()
+    }
+}
+
+/// A status that is no success, or a page in place of an answer, from `url`.
 pub fn refused(url: &Url, facts: &Refused<'_>) -> Why {
+    let why = access::explain(url, facts)
+        .or_else(|| cloudflare::explain(url, facts))
+        .unwrap_or_else(|| plainly_refused(url, facts));
+    with_references(why, facts)
+}
+
+/// A 2xx with a web page instead of JSON: the sign-in page of Access, or something that is no MCP server.
+pub fn page(url: &Url, facts: &Refused<'_>) -> Why {
+    let why = access::explain(url, facts).unwrap_or_else(|| {
+        let media_type = facts.media_type().unwrap_or_default();
+        let problem = match facts.body.trim_start().starts_with('<') {
+            true => format!("with a web page ({media_type}) instead of JSON"),
+            false => format!("with the unknown content type {media_type}"),
+        };
+        unusable(url, facts.status, &problem)
+    });
+    with_references(why, facts)
+}
+
+/// Adds what an administrator finds the request by.
+fn with_references(why: Why, facts: &Refused<'_>) -> Why {
+    let reference = |name: &str| {
+        let is_harmless = |value: &&str| {
+            (1..=80).contains(&value.len())
+                && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+        };
+        facts.header(name).filter(is_harmless).map(str::to_owned)
+    };
+    Why {
+        ray: reference("cf-ray"),
+        correlation_id: reference("x-correlation-id"),
+        request_id: reference("x-request-id"),
+        ..why
+    }
+}
+
+fn plainly_refused(url: &Url, facts: &Refused<'_>) -> Why {
     let status = facts.status;
     let place = place(url);
-    if is_access(facts) {
-        return access(url, facts);
-    }
     if let Some(target) = facts.location
         && (300..400).contains(&status)
     {
+        let only_the_scheme_differs =
+            url.scheme() == "http" && target.scheme() == "https" && url.host_str() == target.host_str();
+        if only_the_scheme_differs {
+            let sentence = format!("{place} answered {status} and wants https");
+            return Why::new(Failure::Redirect, sentence, "write https:// into the URL").with_status(status);
+        }
         let target = origin_and_path(target);
         let sentence = format!(
             "{place} answered {status} and points to {target}; credentials are not sent after a redirect"
@@ -159,6 +227,18 @@ pub fn refused(url: &Url, facts: &Refused<'_>) -> Why {
         Some(text) => format!(": {text}"),
         None => String::new(),
     };
+    let body = facts.body.trim();
+    let body = (!body.is_empty()).then(|| body.chars().take(BODY).collect());
+    if let (401 | 403, Some(token)) = (status, facts.token) {
+        let sentence = format!(
+            "the server behind {place} itself refused the request ({status}), not Cloudflare Access{said}"
+        );
+        let advice = format!(
+            "a service token carries no e-mail address, only its id ({}): the server must accept that; or it wants a --header of its own",
+            token.id
+        );
+        return Why { body, ..Why::new(Failure::OriginRefused, sentence, advice).with_status(status) };
+    }
     let sentence = format!("{place} answered {status} {}{said}", reason(status)).trim_end().to_owned();
     let advice = match status {
         401 => "check the credentials: this server does not accept those that were sent, or wants some",
@@ -171,8 +251,6 @@ pub fn refused(url: &Url, facts: &Refused<'_>) -> Why {
         500..=599 => "look into the server's log, or try again later",
         _ => "look into the server's log",
     };
-    let body = facts.body.trim();
-    let body = (!body.is_empty()).then(|| body.chars().take(BODY).collect());
     Why { body, ..Why::new(Failure::Status, sentence, advice).with_status(status) }
 }
 
@@ -180,12 +258,9 @@ pub fn refused(url: &Url, facts: &Refused<'_>) -> Why {
 /// many of them (429, also Cloudflare's 1015), a server that is away for a while and says for how long (503 with a time,
 /// but not Cloudflare's 1102, which stops a program in the middle), a tunnel without a connector (530 with 1033).
 pub fn is_unprocessed(facts: &Refused<'_>, asks_to_wait: bool) -> bool {
-    let has_code =
-        |code: &str| facts.body.split(|letter: char| !letter.is_ascii_digit()).any(|number| number == code);
-    match facts.status {
-        429 => true,
-        503 => asks_to_wait && !has_code("1102"),
-        530 => has_code("1033"),
+    match (facts.status, cloudflare::code(facts)) {
+        (429, _) | (530, Some(1033)) => true,
+        (503, code) => asks_to_wait && code != Some(1102),
         _ => false,
     }
 }
@@ -212,60 +287,25 @@ pub fn redirect_loop(url: &Url, status: u16) -> Why {
     Why::new(Failure::Redirect, sentence, advice).with_status(status)
 }
 
-/// Tells whether Cloudflare Access, not the server behind it, refused.
-fn is_access(facts: &Refused<'_>) -> bool {
-    let leads_there = facts.location.is_some_and(|target| {
-        target.host_str().is_some_and(|host| host.ends_with(".cloudflareaccess.com"))
-            || target.path().starts_with("/cdn-cgi/access/")
-    });
-    leads_there || (facts.access_headers && matches!(facts.status, 401 | 403))
-}
-
-fn access(url: &Url, facts: &Refused<'_>) -> Why {
-    let status = facts.status;
-    let place = place(url);
-    let (sentence, advice) = match facts.service_token {
-        None => (
-            format!(
-                "{place} is protected by Cloudflare Access ({status}) and the request carried no service token"
-            ),
-            "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET in the environment of this program",
-        ),
-        Some(id) => (
-            format!(
-                "Cloudflare Access before {place} did not let the service token {} through ({status})",
-                short(id)
-            ),
-            "check id and secret, that the token has not expired, and that a policy of the application with the action Service Auth (not Allow) includes it",
-        ),
-    };
-    Why::new(Failure::Access, sentence, advice).with_status(status)
-}
-
-/// Enough of a client id to find the token by; of anything else nothing, for it may be a secret in the wrong place.
-fn short(id: &str) -> String {
-    match id.split_once(".access") {
-        Some((name, _)) => format!("{}….access", name.chars().take(8).collect::<String>()),
-        None => "(whose id is none)".to_owned(),
-    }
-}
-
 /// What a body says, in one line: the title of a page, or the beginning of a text.
 fn said(facts: &Refused<'_>) -> Option<String> {
     let body = facts.body.trim();
     let is_page =
-        facts.media_type.is_some_and(|media_type| media_type.contains("html")) || body.starts_with('<');
+        facts.media_type().is_some_and(|media_type| media_type.contains("html")) || body.starts_with('<');
     let text = match is_page {
         true => {
-            let title = body.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
-            format!(
-                "a web page{}",
-                title.map(|(title, _)| format!(" titled \"{}\"", one_line(title))).unwrap_or_default()
-            )
+            let title = title(body).map(|title| format!(" titled \"{}\"", one_line(title)));
+            format!("a web page{}", title.unwrap_or_default())
         }
         false => one_line(body),
     };
     (!text.is_empty()).then_some(text)
+}
+
+/// The title of a page.
+fn title(body: &str) -> Option<&str> {
+    let (_, rest) = body.split_once("<title>")?;
+    Some(rest.split_once("</title>")?.0)
 }
 
 fn one_line(text: &str) -> String {
@@ -320,12 +360,13 @@ mod tests {
             (503, "", false, false),
             (503, "error code: 1102", true, false),
             (530, "error code: 1033", false, true),
-            (530, r#"{"error_code":1033}"#, true, true),
+            (530, r#"{"cloudflare_error":true,"error_code":1033}"#, true, true),
             (530, "error code: 1016", false, false),
             (502, "", true, false),
             (500, "", true, false),
         ] {
-            let facts = Refused { status, body, ..Refused::default() };
+            let headers = HeaderMap::new();
+            let facts = Refused { body, ..Refused::of(status, &headers) };
             assert_eq!(is_unprocessed(&facts, asks_to_wait), expected, "{status} {body}");
         }
     }
@@ -350,10 +391,13 @@ mod tests {
             (503, None, "", "mcp.example.com answered 503 Service Unavailable"),
             (599, None, "", "mcp.example.com answered 599"),
         ] {
-            let facts = Refused { status, media_type, body, ..Refused::default() };
+            let headers: HeaderMap =
+                media_type.into_iter().map(|value| (CONTENT_TYPE, value.parse().expect("a value"))).collect();
+            let facts = Refused { body, ..Refused::of(status, &headers) };
             assert_eq!(sentence(&facts), expected);
         }
-        let facts = Refused { status: 500, body: &long, ..Refused::default() };
+        let headers = HeaderMap::new();
+        let facts = Refused { body: &long, ..Refused::of(500, &headers) };
         assert!(sentence(&facts).chars().count() < 300);
     }
 
@@ -372,34 +416,52 @@ mod tests {
     #[test]
     fn a_redirect_names_its_target_without_the_query() {
         let target = url("https://other.example.com:8443/login?token=marked");
-        let facts = Refused { status: 302, location: Some(&target), ..Refused::default() };
+        let headers = HeaderMap::new();
+        let facts = Refused { location: Some(&target), ..Refused::of(302, &headers) };
         let sentence = sentence(&facts);
         assert!(sentence.contains("https://other.example.com:8443/login;"), "{sentence}");
         assert!(!sentence.contains("marked"), "{sentence}");
     }
 
     #[test]
-    fn access_is_told_apart_from_the_server_behind_it() {
-        let login = url("https://team.cloudflareaccess.com/cdn-cgi/access/login/mcp.example.com?kid=1");
-        for (facts, expected) in [
-            (
-                Refused { status: 302, location: Some(&login), ..Refused::default() },
-                "carried no service token",
-            ),
-            (
-                Refused {
-                    status: 302,
-                    location: Some(&login),
-                    service_token: Some("0123456789.access"),
-                    ..Refused::default()
-                },
-                "did not let the service token 01234567….access through",
-            ),
-            (Refused { status: 403, access_headers: true, ..Refused::default() }, "carried no service token"),
-            (Refused { status: 403, ..Refused::default() }, "answered 403 Forbidden"),
-            (Refused { status: 404, access_headers: true, ..Refused::default() }, "answered 404 Not Found"),
+    fn a_server_that_refuses_behind_access_is_named_as_the_one() {
+        let token = Token { id: "0a1b.access", secret: "…", oddity: None };
+        let headers = HeaderMap::new();
+        for (status, token, expected) in [
+            (401, Some(token), "the server behind mcp.example.com itself refused the request (401)"),
+            (403, Some(token), "not Cloudflare Access: no e-mail"),
+            (403, None, "mcp.example.com answered 403 Forbidden: no e-mail"),
+            (500, Some(token), "mcp.example.com answered 500"),
         ] {
+            let facts = Refused { body: "no e-mail", token, ..Refused::of(status, &headers) };
             assert!(sentence(&facts).contains(expected), "{}", sentence(&facts));
         }
+    }
+
+    #[test]
+    fn what_an_administrator_looks_for_comes_along_if_it_is_harmless() {
+        let header = |name: &'static str, value: &str| {
+            (http::HeaderName::from_static(name), value.parse().expect("a value"))
+        };
+        let headers: HeaderMap = [
+            header("cf-ray", "8f00000000000000-FRA"),
+            header("x-correlation-id", "a-1_2.3:4"),
+            header("x-request-id", "has spaces"),
+        ]
+        .into_iter()
+        .collect();
+        let why = refused(&url("https://mcp.example.com/mcp"), &Refused::of(500, &headers));
+        assert_eq!(why.ray.as_deref(), Some("8f00000000000000-FRA"));
+        assert_eq!(why.correlation_id.as_deref(), Some("a-1_2.3:4"));
+        assert_eq!(why.request_id, None);
+    }
+
+    #[test]
+    fn a_server_that_wants_https_is_told_from_one_that_points_elsewhere() {
+        let target = url("https://mcp.example.com/mcp");
+        let headers = HeaderMap::new();
+        let facts = Refused { location: Some(&target), ..Refused::of(301, &headers) };
+        let why = refused(&url("http://mcp.example.com/mcp"), &facts);
+        assert_eq!(why.sentence, "mcp.example.com answered 301 and wants https");
     }
 }

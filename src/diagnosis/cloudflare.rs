@@ -1,0 +1,207 @@
+//! What Cloudflare's edge means by the answers that it gives in the server's place: in front of Access and behind it.
+//!
+//! The same code comes as JSON (RFC 9457), as one line of text, or in a page. Pure. Deliberately not here: Access itself.
+
+use url::Url;
+
+use super::{Refused, place};
+use crate::bridge::{Failure, Why};
+use crate::json;
+
+/// The explanation of an answer that Cloudflare's edge gave; none where it was the server's own.
+pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
+    let place = place(url);
+    let status = facts.status;
+    if facts.header("cf-mitigated").is_some_and(|value| value.eq_ignore_ascii_case("challenge")) {
+        let sentence = format!(
+            "Cloudflare wants a browser to prove itself before {place} (cf-mitigated: challenge); a program cannot"
+        );
+        let advice = format!(
+            "have Bot Fight Mode or the managed challenge skip {place}{}: Security > WAF > Custom rules",
+            url.path()
+        );
+        return Some(Why::new(Failure::Challenge, sentence, advice).with_status(status));
+    }
+    let code = code(facts)?;
+    let skip = "the zone's administrator finds it under Security > Events by the ray";
+    let (cause, sentence, advice) = match (code, status) {
+        (1020, _) => (
+            Failure::Firewall,
+            format!("a firewall rule of Cloudflare blocked the request to {place} (1020)"),
+            format!("{skip}, and can add a Skip rule for {place}{}", url.path()),
+        ),
+        (1010, _) => (
+            Failure::BrowserCheck,
+            format!("Cloudflare's Browser Integrity Check refused this program's signature before {place} (1010)"),
+            format!("have the check switched off for {place}, or write another --header \"User-Agent: …\""),
+        ),
+        (1015, _) => (
+            Failure::RateLimit,
+            format!("Cloudflare's rate limit before {place} is used up (1015)"),
+            "wait a while, or have the rule's limit raised".to_owned(),
+        ),
+        (1033, _) => (
+            Failure::Tunnel,
+            format!("the Cloudflare Tunnel behind {place} has no connector that runs (1033)"),
+            "start cloudflared at the server".to_owned(),
+        ),
+        (1000..=1004 | 1014 | 1016 | 1018, _) => (
+            Failure::OriginDns,
+            format!("Cloudflare does not find the server behind {place} ({code})"),
+            "have the DNS record of the host looked at: it names no server, or one that Cloudflare may not use".to_owned(),
+        ),
+        (1101, _) => (
+            Failure::Worker,
+            format!("the Worker behind {place} failed (1101)"),
+            "look into the Worker's log (wrangler tail)".to_owned(),
+        ),
+        (1102, _) => (
+            Failure::Worker,
+            format!("the Worker behind {place} used up its time or memory (1102)"),
+            "look into the Worker's log; the call may have run in part".to_owned(),
+        ),
+        (524, _) => (
+            Failure::OriginTimeout,
+            format!("the server behind {place} did not answer within Cloudflare's limit of 100 to 120 seconds (524)"),
+            "the call may still be running; have the tool report progress, or answer sooner".to_owned(),
+        ),
+        (525 | 526, _) => (
+            Failure::Origin,
+            format!("Cloudflare does not accept the certificate of the server behind {place} ({code})"),
+            "have the certificate of the server itself renewed".to_owned(),
+        ),
+        (522, _) => (
+            Failure::Origin,
+            format!("Cloudflare cannot reach the server behind {place} (522)"),
+            "check that the server runs; for an MCP portal, the host must be a proxied CNAME of gateway.agents.cloudflare.com".to_owned(),
+        ),
+        (502 | 504 | 520 | 521 | 523, _) => (
+            Failure::Origin,
+            format!("Cloudflare got no usable answer from the server behind {place} ({code})"),
+            "check that the server runs, and look into its log".to_owned(),
+        ),
+        _ => (
+            Failure::Edge,
+            format!("Cloudflare refused the request to {place} ({code})"),
+            format!("look the code up at developers.cloudflare.com/support; {skip}"),
+        ),
+    };
+    Some(Why::new(cause, sentence, advice).with_status(status))
+}
+
+/// The code that Cloudflare gives, in any of its three forms. A status that only Cloudflare has is one as well.
+pub(super) fn code(facts: &Refused<'_>) -> Option<u16> {
+    let is_code = |code: &u16| (500..=530).contains(code) || (1000..=1299).contains(code);
+    let from_json = || {
+        let is_cloudflares = json::member(facts.body, "cloudflare_error") == Some("true");
+        let code = json::member(facts.body, "error_code").and_then(|code| code.parse().ok());
+        code.filter(|_| is_cloudflares || is_from_cloudflare(facts))
+    };
+    let from_text = || {
+        let text = facts.body.trim();
+        let is_line = text.len() < 40 && text.to_ascii_lowercase().starts_with("error code");
+        is_line.then(|| number_after(text)).flatten()
+    };
+    let from_page = || {
+        let is_page = facts.body.contains("cf-error-details") || is_from_cloudflare(facts);
+        let at = facts.body.to_ascii_lowercase().find("error code")?;
+        is_page.then(|| number_after(&facts.body[at..])).flatten()
+    };
+    let from_status = || matches!(facts.status, 520..=526).then_some(facts.status);
+    from_json().or_else(from_text).or_else(from_page).filter(is_code).or_else(from_status)
+}
+
+/// Tells whether the answer passed Cloudflare's edge.
+fn is_from_cloudflare(facts: &Refused<'_>) -> bool {
+    facts.header("cf-ray").is_some() || facts.header("server") == Some("cloudflare")
+}
+
+/// The first number behind the words `error code`, which may have markup in between.
+fn number_after(text: &str) -> Option<u16> {
+    let rest = text.get("error code".len()..)?;
+    let digits = rest.find(|letter: char| letter.is_ascii_digit()).filter(|at| *at < 60)?;
+    let rest = &rest[digits..];
+    rest[..rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len())].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn every_code_is_found_in_every_form_and_explained() {
+        let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
+        for (status, code, cause) in [
+            (403, 1020, Failure::Firewall),
+            (403, 1010, Failure::BrowserCheck),
+            (429, 1015, Failure::RateLimit),
+            (530, 1033, Failure::Tunnel),
+            (530, 1016, Failure::OriginDns),
+            (409, 1001, Failure::OriginDns),
+            (403, 1014, Failure::OriginDns),
+            (530, 1018, Failure::OriginDns),
+            (500, 1101, Failure::Worker),
+            (503, 1102, Failure::Worker),
+            (502, 502, Failure::Origin),
+            (504, 504, Failure::Origin),
+            (520, 520, Failure::Origin),
+            (521, 521, Failure::Origin),
+            (522, 522, Failure::Origin),
+            (523, 523, Failure::Origin),
+            (524, 524, Failure::OriginTimeout),
+            (525, 525, Failure::Origin),
+            (526, 526, Failure::Origin),
+            (530, 1038, Failure::Edge),
+            (530, 1200, Failure::Edge),
+        ] {
+            for body in [
+                format!(r#"{{"cloudflare_error":true,"error_code":{code},"ray_id":"8f00"}}"#),
+                format!("error code: {code}"),
+                format!(
+                    "<html><body><div id=\"cf-error-details\"><span>Error code {code}</span></div></body></html>"
+                ),
+                format!(
+                    "<div id=\"cf-error-details\"><h1><span>Error code</span><span class=\"x\">{code}</span></h1></div>"
+                ),
+            ] {
+                let headers = HeaderMap::new();
+                let facts = Refused { body: &body, ..Refused::of(status, &headers) };
+                let why = explain(&url, &facts).unwrap_or_else(|| panic!("{body}"));
+                assert_eq!(why.cause, cause, "{body}");
+                assert!(
+                    why.sentence.contains(&code.to_string()) && why.sentence.contains("mcp.example.com"),
+                    "{why}"
+                );
+                assert!(why.advice.is_some(), "{why}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_challenge_for_browsers_is_named() {
+        let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
+        let headers: HeaderMap =
+            [(http::HeaderName::from_static("cf-mitigated"), "challenge".parse().expect("a value"))]
+                .into_iter()
+                .collect();
+        let facts = Refused { body: "<title>Just a moment...</title>", ..Refused::of(403, &headers) };
+        assert_eq!(explain(&url, &facts).map(|why| why.cause), Some(Failure::Challenge));
+    }
+
+    #[test]
+    fn what_a_server_says_itself_is_its_own() {
+        let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
+        let headers = HeaderMap::new();
+        for (status, body) in [
+            (502, "<html><center>nginx</center></html>"),
+            (500, r#"{"error_code":1020}"#),
+            (400, "the tool ended with error code 1020, which it should not"),
+            (403, ""),
+        ] {
+            let facts = Refused { body, ..Refused::of(status, &headers) };
+            assert_eq!(explain(&url, &facts), None, "{status} {body}");
+        }
+    }
+}
