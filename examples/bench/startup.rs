@@ -1,0 +1,39 @@
+//! Start and end: how long a person waits for the first answer, and a host for the end.
+//!
+//! Every round starts each contender once. Deliberately not here: several at once (`memory`).
+
+use crate::Bench;
+use crate::board::Unit;
+
+const GROUP: &str = "Start and end";
+
+/// Measures starts over http and https, and the end.
+pub(crate) fn measure(bench: &mut Bench) {
+    let mut end = bench.row(GROUP, "end of the input to exit", Unit::Time);
+    for scheme in ["http", "https"] {
+        let url = bench.url(scheme, "json");
+        let mut hello = bench.row(GROUP, format!("start to initialize answered, {scheme}"), Unit::Time);
+        let mut first = bench.row(GROUP, format!("start to the first tool result, {scheme}"), Unit::Time);
+        for _ in 0..bench.options.rounds {
+            bench.each(&format!("start over {scheme}"), |bench, at| {
+                let mut peer = bench.contenders[at].start(&url, &bench.surroundings)?;
+                peer.greet()?;
+                hello.samples[at].push(peer.greeted()?);
+                first.samples[at].push(peer.first_result()?);
+                end.samples[at].push(peer.leave()?);
+                Ok(())
+            });
+        }
+        bench.add([hello, first]);
+    }
+    bench.add([end]);
+}
+
+/// Measures the size of the program.
+pub(crate) fn measure_file(bench: &mut Bench) {
+    let mut row = bench.row(GROUP, "size of the program", Unit::Memory);
+    for (at, contender) in bench.contenders.iter().enumerate() {
+        row.samples[at].extend(contender.file_size());
+    }
+    bench.add([row]);
+}
