@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::bridge::{self, Reason};
@@ -51,16 +52,21 @@ fn set_up(options: &Options, environment: &Environment) -> Result<(Streamable, O
 }
 
 /// Runs the proxy until the client leaves. None when the system gives no event loop.
-fn serve(remote: impl Remote, ping: Option<Duration>, portable: bool) -> Option<Reason> {
+fn serve(remote: impl Remote + Send + 'static, ping: Option<Duration>, portable: bool) -> Option<Reason> {
     let runtime = runtime()?;
     let config = bridge::Config { seed: proxy::seed(), ping };
     let reason = runtime.block_on(async {
         let (input, output) = stdio::open(portable);
-        proxy::run(input, output, stdio::stop_signal(), remote, config).await
+        // Tasks, because the runtime asks the system for news each time the future that it blocks on is woken.
+        let (mut proxy, mut signal) = (JoinSet::new(), JoinSet::new());
+        signal.spawn(stdio::stop_signal());
+        let stop = async move { drop(signal.join_next().await) };
+        proxy.spawn(proxy::run(input, output, stop, remote, config));
+        proxy.join_next().await
     });
     // A thread may stand in a read or a name lookup that nobody needs any more.
     runtime.shutdown_background();
-    Some(reason)
+    reason?.ok()
 }
 
 fn runtime() -> Option<Runtime> {

@@ -28,9 +28,9 @@ const COPIED_UP_TO: usize = 16 * 1024;
 const GATHERED_UP_TO: usize = 256 * 1024;
 
 /// The standard input as a stream of bytes.
-pub type Input = Box<dyn AsyncRead + Unpin>;
+pub type Input = Box<dyn AsyncRead + Send + Unpin>;
 /// The standard output as a sink of bytes.
-pub type Output = Box<dyn AsyncWrite + Unpin>;
+pub type Output = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// Opens stdin and stdout. To be called within a runtime.
 pub fn open(portable: bool) -> (Input, Output) {
@@ -466,15 +466,16 @@ mod direct {
             context: &mut Context<'_>,
             buffer: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
-            // Tried before waiting: most often something is there already.
             loop {
+                // Asked only when something came: the loop looks here between any two events.
+                let mut ready = ready!(self.fd.poll_read_ready(context))?;
                 match self.read(buffer.initialize_unfilled()) {
                     Ok(read) => {
                         buffer.advance(read);
                         return Poll::Ready(Ok(()));
                     }
                     Err(Errno::INTR) => {}
-                    Err(Errno::AGAIN) => ready!(self.fd.poll_read_ready(context))?.clear_ready(),
+                    Err(Errno::AGAIN) => ready.clear_ready(),
                     Err(error) => return Poll::Ready(Err(error.into())),
                 }
             }
