@@ -397,10 +397,25 @@ mod direct {
     use tokio::io::unix::AsyncFd;
     use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
+    /// What a pipe holds on every system that has a say in it; what is written or read at once beyond that is large.
+    const PIPE_SIZE: usize = 64 * 1024;
+    /// What a pipe is made to hold when something large comes through it: fewer turns between us and the client. As
+    /// much as Linux gives to anybody, and not before it is needed, because all pipes of a user share a bound.
+    #[cfg(target_os = "linux")]
+    const LARGE_PIPE_SIZE: usize = 1024 * 1024;
+
     /// A descriptor that never blocks.
     pub(super) struct Descriptor {
         fd: AsyncFd<OwnedFd>,
-        is_socket: bool,
+        kind: Kind,
+    }
+
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Kind {
+        Socket,
+        Pipe,
+        /// A pipe that was made to hold more, or that cannot be.
+        LargePipe,
     }
 
     impl Descriptor {
@@ -428,41 +443,52 @@ mod direct {
             access: rustix::fs::OFlags,
             interest: Interest,
         ) -> Option<Descriptor> {
-            let (fd, is_socket) = match FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode) {
-                FileType::Socket => (fd.try_clone_to_owned().ok()?, true),
+            let (fd, kind) = match FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode) {
+                FileType::Socket => (fd.try_clone_to_owned().ok()?, Kind::Socket),
                 // Opened again, because "non-blocking" belongs to the open file, which others may share. Where that
                 // cannot be done (macOS, another user's pipe), a thread serves.
                 FileType::Fifo => {
                     let flags = access | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-                    (rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?, false)
+                    (rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?, Kind::Pipe)
                 }
                 _ => return None,
             };
             #[expect(deprecated, reason = "its successor is unsafe; an OwnedFd keeps the promise asked for")]
             let fd = AsyncFd::with_interest(fd, interest).ok()?;
-            Some(Descriptor { fd, is_socket })
+            Some(Descriptor { fd, kind })
+        }
+
+        /// Makes a pipe hold more once this many bytes go through it at once. Where that is not possible it stays.
+        fn make_room(&mut self, size: usize) {
+            if self.kind == Kind::Pipe && size >= PIPE_SIZE {
+                self.kind = Kind::LargePipe;
+                #[cfg(target_os = "linux")]
+                let _ = rustix::pipe::fcntl_setpipe_size(self.fd.get_ref(), LARGE_PIPE_SIZE);
+            }
         }
 
         fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
-            match self.is_socket {
-                true => rustix::net::recv(self.fd.get_ref(), buffer, rustix::net::RecvFlags::DONTWAIT)
+            match self.kind {
+                Kind::Socket => rustix::net::recv(self.fd.get_ref(), buffer, rustix::net::RecvFlags::DONTWAIT)
                     .map(|(read, _)| read),
-                false => rustix::io::read(self.fd.get_ref(), buffer),
+                Kind::Pipe | Kind::LargePipe => rustix::io::read(self.fd.get_ref(), buffer),
             }
         }
 
         fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
             // Rust ignores SIGPIPE, so that a client that is gone shows as an error.
-            match self.is_socket {
-                true => rustix::net::send(self.fd.get_ref(), bytes, rustix::net::SendFlags::DONTWAIT),
-                false => rustix::io::write(self.fd.get_ref(), bytes),
+            match self.kind {
+                Kind::Socket => {
+                    rustix::net::send(self.fd.get_ref(), bytes, rustix::net::SendFlags::DONTWAIT)
+                }
+                Kind::Pipe | Kind::LargePipe => rustix::io::write(self.fd.get_ref(), bytes),
             }
         }
     }
 
     impl AsyncRead for Descriptor {
         fn poll_read(
-            self: Pin<&mut Self>,
+            mut self: Pin<&mut Self>,
             context: &mut Context<'_>,
             buffer: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
@@ -472,6 +498,7 @@ mod direct {
                 match self.read(buffer.initialize_unfilled()) {
                     Ok(read) => {
                         buffer.advance(read);
+                        self.make_room(read);
                         return Poll::Ready(Ok(()));
                     }
                     Err(Errno::INTR) => {}
@@ -484,10 +511,11 @@ mod direct {
 
     impl AsyncWrite for Descriptor {
         fn poll_write(
-            self: Pin<&mut Self>,
+            mut self: Pin<&mut Self>,
             context: &mut Context<'_>,
             bytes: &[u8],
         ) -> Poll<io::Result<usize>> {
+            self.make_room(bytes.len());
             loop {
                 match self.write(bytes) {
                     Ok(written) => return Poll::Ready(Ok(written)),

@@ -235,14 +235,23 @@ impl Exchange<'_> {
         let lost = |why| Ending::Lost { written: Written::Maybe, why };
         let announced =
             response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        // What the server announces is believed up to a point.
-        let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(RESERVED));
+        // What the server announces is believed up to a point, and as a whole once that much has come.
+        let announced: usize = announced.unwrap_or(0).min(MESSAGE_LIMIT);
+        let mut body = BytesMut::with_capacity(announced.min(RESERVED));
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > MESSAGE_LIMIT => {
                     return Err(lost(diagnosis::too_large(url, status, MESSAGE_LIMIT)));
                 }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(Some(chunk)) => {
+                    let from = body.len();
+                    if from + chunk.len() > body.capacity() {
+                        body.reserve(announced.saturating_sub(from));
+                    }
+                    body.extend_from_slice(&chunk);
+                    // Now, while it is at hand: a large body has left the caches when it is complete.
+                    flatten(&mut body[from..]);
+                }
                 Ok(None) => break,
                 Err(error) => return Err(lost(diagnosis::transport(url, &transport_error(&error)))),
             }
@@ -250,7 +259,6 @@ impl Exchange<'_> {
         if body.trim_ascii().is_empty() {
             return Err(lost(diagnosis::unusable(url, status, "the body is empty")));
         }
-        flatten(&mut body);
         let line = Line::parse(body.freeze());
         if let Line::Invalid(fault) = &line {
             let problem = format!("its body is no JSON-RPC message: {fault}");
