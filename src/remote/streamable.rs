@@ -314,6 +314,7 @@ impl Exchange<'_> {
                     line => {
                         if self.deliver(line).await {
                             linger = Some(Instant::now() + LINGER);
+                            turn_of_others().await;
                         }
                     }
                 }
@@ -429,6 +430,19 @@ impl Exchange<'_> {
         let sends_access_token = self.inner.credentials.sends_access_token();
         Refused { status, headers, location, body, token, sends_access_token }
     }
+}
+
+/// Lets the connection have its turn: most often it has the end of the stream, and no alarm need be set for that.
+async fn turn_of_others() {
+    let mut waited = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Tells whether an unreadable event was the answer. Anything else may be a sign of life that some servers send, and
