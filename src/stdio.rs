@@ -469,8 +469,10 @@ mod direct {
 
         fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
             match self.kind {
-                Kind::Socket => rustix::net::recv(self.fd.get_ref(), buffer, rustix::net::RecvFlags::DONTWAIT)
-                    .map(|(read, _)| read),
+                Kind::Socket => {
+                    rustix::net::recv(self.fd.get_ref(), buffer, rustix::net::RecvFlags::DONTWAIT)
+                        .map(|(read, _)| read)
+                }
                 Kind::Pipe | Kind::LargePipe => rustix::io::read(self.fd.get_ref(), buffer),
             }
         }
@@ -478,9 +480,7 @@ mod direct {
         fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
             // Rust ignores SIGPIPE, so that a client that is gone shows as an error.
             match self.kind {
-                Kind::Socket => {
-                    rustix::net::send(self.fd.get_ref(), bytes, rustix::net::SendFlags::DONTWAIT)
-                }
+                Kind::Socket => rustix::net::send(self.fd.get_ref(), bytes, rustix::net::SendFlags::DONTWAIT),
                 Kind::Pipe | Kind::LargePipe => rustix::io::write(self.fd.get_ref(), bytes),
             }
         }

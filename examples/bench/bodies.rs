@@ -28,7 +28,7 @@ pub(crate) fn measure(bench: &mut Bench) {
 fn one(bench: &mut Bench, kind: &str, told: &str, said: usize, wanted: usize) {
     let mut took = bench.row(GROUP, told, Unit::Time);
     let mut peak = bench.row(GROUP, format!("{told}: peak memory"), Unit::Memory);
-    let url = bench.url("http", kind);
+    let url = bench.server.url("http", kind);
     let mut peers: Vec<Option<Peer>> = bench.peers(&url);
     for _ in 0..ROUNDS {
         bench.each(told, |_, at| {

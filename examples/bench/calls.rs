@@ -7,6 +7,8 @@ use crate::Bench;
 use crate::board::{Unit, median};
 use crate::contender::Peer;
 use crate::messages::SMALL;
+use crate::process::OneCore;
+use crate::server::Server;
 
 const GROUP: &str = "Calls of 1 KB";
 /// How many turns each has.
@@ -16,30 +18,39 @@ const AT_ONCE: usize = 64;
 /// How many turns each has in the measure of many at once.
 const LOAD_BLOCKS: usize = 5;
 
-/// Measures calls one after the other.
+/// Measures calls one after the other: as the system divides the cores, and with everybody on one.
 pub(crate) fn measure_latency(bench: &mut Bench) {
     for (kind, told) in [("json", "JSON"), ("sse", "SSE")] {
-        let mut took = bench.row(GROUP, format!("one call, {told}"), Unit::Time);
-        let mut added = bench.row(GROUP, format!("added to one call, {told}"), Unit::Time);
-        let url = bench.url("http", kind);
-        let mut peers = bench.peers(&url);
-        let calls = bench.options.calls.div_ceil(BLOCKS);
-        for _ in 0..BLOCKS {
-            let mut floor = None;
-            bench.each(&format!("one call, {told}"), |bench, at| {
-                let Some(peer) = &mut peers[at] else { return Ok(()) };
-                let Some(middle) = median(&peer.calls(calls, SMALL, SMALL)?) else { return Ok(()) };
-                took.samples[at].push(middle);
-                match (bench.contenders[at].is_direct(), floor) {
-                    (true, _) => floor = Some(middle),
-                    (false, Some(floor)) => added.samples[at].push(middle - floor),
-                    (false, None) => {}
-                }
-                Ok(())
-            });
+        let url = bench.server.url("http", kind);
+        latency(bench, &url, told);
+        let Some(_one_core) = OneCore::keep() else { continue };
+        match Server::start() {
+            Ok(server) => latency(bench, &server.url("http", kind), &format!("{told}, all on one core")),
+            Err(problem) => bench.board.notes.push(problem),
         }
-        bench.add([took, added]);
     }
+}
+
+fn latency(bench: &mut Bench, url: &str, told: &str) {
+    let mut took = bench.row(GROUP, format!("one call, {told}"), Unit::Time);
+    let mut added = bench.row(GROUP, format!("added to one call, {told}"), Unit::Time);
+    let mut peers = bench.peers(url);
+    let calls = bench.options.calls.div_ceil(BLOCKS);
+    for _ in 0..BLOCKS {
+        let mut floor = None;
+        bench.each(&format!("one call, {told}"), |bench, at| {
+            let Some(peer) = &mut peers[at] else { return Ok(()) };
+            let Some(middle) = median(&peer.calls(calls, SMALL, SMALL)?) else { return Ok(()) };
+            took.samples[at].push(middle);
+            match (bench.contenders[at].is_direct(), floor) {
+                (true, _) => floor = Some(middle),
+                (false, Some(floor)) => added.samples[at].push(middle - floor),
+                (false, None) => {}
+            }
+            Ok(())
+        });
+    }
+    bench.add([took, added]);
 }
 
 /// Measures many calls at once, and the memory before and after.
@@ -51,7 +62,7 @@ pub(crate) fn measure_load(bench: &mut Bench) {
     let mut after =
         bench.row("Memory", format!("resident after {total} calls, {AT_ONCE} at once"), Unit::Memory);
     let mut threads = bench.row("Memory", "threads", Unit::Number);
-    let url = bench.url("http", "json");
+    let url = bench.server.url("http", "json");
     let mut peers: Vec<Option<Peer>> = bench.peers(&url);
     for (at, peer) in peers.iter().enumerate() {
         let usage = peer.as_ref().and_then(Peer::usage);

@@ -14,7 +14,7 @@ const ROUNDS: usize = 5;
 pub(crate) fn measure(bench: &mut Bench) {
     let mut took = bench.row("Start and end", format!("{INSTANCES} instances, all initialized"), Unit::Time);
     let mut held = bench.row("Memory", format!("{INSTANCES} instances (PSS)"), Unit::Memory);
-    let url = bench.url("http", "json");
+    let url = bench.server.url("http", "json");
     for _ in 0..ROUNDS {
         bench.each("many instances", |bench, at| {
             let start = crate::now();

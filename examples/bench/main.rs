@@ -21,16 +21,15 @@ mod server;
 mod startup;
 mod table;
 
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use board::{Board, Row, Unit};
 use clap::Parser;
 use contender::{Contender, Peer, Surroundings};
 use program::Outcome;
-use serde_json::Value;
+use server::Server;
 
 /// The first argument of this program when it is the server or the floor.
 const AS_SERVER: &str = "--as-server";
@@ -121,25 +120,12 @@ struct Bench {
     _folder: tempfile::TempDir,
 }
 
-/// The server's process and its ports.
-struct Server {
-    process: Child,
-    ports: Value,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
 impl Bench {
     fn set_up(options: Options) -> Outcome<Bench> {
         let binary = options.binary.clone().map_or_else(build, Ok)?;
-        let (server, authority) = start_server()?;
+        let server = Server::start()?;
         let folder = tempfile::tempdir().map_err(|error| format!("a folder for this run: {error}"))?;
-        let roots = authority::Roots::write(&authority, folder.path());
+        let roots = authority::Roots::write(server.authority(), folder.path());
         let roots = roots.map_err(|error| format!("the system's roots: {error}"))?;
         let mut contenders = vec![Contender::direct(), Contender::ours(&binary)];
         contenders.extend(options.against.iter().cloned());
@@ -154,11 +140,6 @@ impl Bench {
         }
         let surroundings = Surroundings { roots, folder: folder.path().to_owned() };
         Ok(Bench { options, contenders, surroundings, server, board, _folder: folder })
-    }
-
-    /// Where the server answers over this scheme in this kind.
-    fn url(&self, scheme: &str, kind: &str) -> String {
-        format!("{scheme}://127.0.0.1:{}/{kind}", self.server.ports[scheme])
     }
 
     /// A row without samples.
@@ -204,20 +185,6 @@ impl Bench {
 /// This program.
 fn itself() -> Outcome<PathBuf> {
     std::env::current_exe().map_err(|error| format!("where is this program? {error}"))
-}
-
-fn start_server() -> Outcome<(Server, String)> {
-    let mut command = Command::new(itself()?);
-    command.arg(AS_SERVER).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut process = command.spawn().map_err(|error| format!("the server: {error}"))?;
-    let mut line = String::new();
-    let stdout = process.stdout.take().expect("it is piped");
-    let read = BufReader::new(stdout).read_line(&mut line);
-    let mut server = Server { process, ports: Value::Null };
-    read.map_err(|error| format!("the server: {error}"))?;
-    server.ports = serde_json::from_str(&line).map_err(|error| format!("the server: {error}"))?;
-    let authority = server.ports["authority"].as_str().unwrap_or_default().to_owned();
-    Ok((server, authority))
 }
 
 /// Builds the program as it is released, and tells where it is: beside the folder of the examples.

@@ -4,6 +4,7 @@
 //! to look.
 
 use std::fs::read_to_string;
+use std::path::Path;
 
 /// What a process and those that it started use.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,18 +16,16 @@ pub(crate) struct Usage {
     /// The most that was ever resident.
     pub(crate) peak: f64,
     pub(crate) threads: f64,
-    /// Processor time since the start, in seconds.
+    /// Processor time of the threads that live, in seconds.
     pub(crate) processor: f64,
 }
-
-/// The unit of the processor times in `/proc`, in seconds: it is the same on every Linux.
-const TICK: f64 = 0.01;
 
 /// What the process with this id uses.
 pub(crate) fn usage(id: u32) -> Option<Usage> {
     let mut usage = own(id)?;
     let tasks = std::fs::read_dir(format!("/proc/{id}/task")).ok()?;
     for task in tasks.filter_map(Result::ok) {
+        usage.processor += first_number(&task.path().join("schedstat")).unwrap_or_default() / 1e9;
         let children = read_to_string(task.path().join("children")).unwrap_or_default();
         for child in children.split_whitespace().filter_map(|id| self::usage(id.parse().ok()?)) {
             usage.resident += child.resident;
@@ -42,22 +41,59 @@ pub(crate) fn usage(id: u32) -> Option<Usage> {
 fn own(id: u32) -> Option<Usage> {
     let status = read_to_string(format!("/proc/{id}/status")).ok()?;
     let shares = read_to_string(format!("/proc/{id}/smaps_rollup")).ok()?;
-    let times = read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name in parentheses may hold anything; user and system time are the 12th and 13th word behind it.
-    let times: Vec<&str> = times.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = |at: usize| times.get(at)?.parse::<f64>().ok();
     Some(Usage {
         resident: number(&status, "VmRSS:")? * 1024.0,
         proportional: number(&shares, "Pss:")? * 1024.0,
         peak: number(&status, "VmHWM:")? * 1024.0,
         threads: number(&status, "Threads:")?,
-        processor: (ticks(11)? + ticks(12)?) * TICK,
+        processor: 0.0,
     })
 }
 
 fn number(text: &str, name: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+fn first_number(path: &Path) -> Option<f64> {
+    read_to_string(path).ok()?.split_whitespace().next()?.parse().ok()
+}
+
+/// As long as this lives, whatever is started runs on one core.
+///
+/// Between cores the wake-up of one that sleeps is what is measured, and in a virtual machine that is several times a
+/// call.
+pub(crate) struct OneCore {
+    #[cfg(target_os = "linux")]
+    before: rustix::thread::CpuSet,
+}
+
+impl OneCore {
+    /// None where it cannot be done.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn keep() -> Option<OneCore> {
+        use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+        let before = sched_getaffinity(None).ok()?;
+        let last = (0..CpuSet::MAX_CPU).rev().find(|core| before.is_set(*core))?;
+        let mut one = CpuSet::new();
+        one.set(last);
+        sched_setaffinity(None, &one).ok()?;
+        Some(OneCore { before })
+    }
+
+    /// None where it cannot be done.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn keep() -> Option<OneCore> {
+        None
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for OneCore {
+    fn drop(&mut self) {
+        // It could be narrowed, so it can be widened again.
+        let _ = rustix::thread::sched_setaffinity(None, &self.before);
+    }
 }
 
 /// The machine, in words.

@@ -5,12 +5,13 @@
 //! prepared texts, and throws large requests away as they come, so that it is never what is measured. Deliberately not
 //! here: correctness beyond what the bench asks.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Ipv4Addr;
-use std::process::ExitCode;
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -18,11 +19,51 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::authority::Authority;
 use crate::messages::{LARGEST, SESSION, text};
+use crate::program::Outcome;
 
 /// How much of either end of a request is kept: its id is in one of them.
 const KEPT: usize = 1024;
 /// How much is read at once.
 const READ_SIZE: usize = 256 * 1024;
+
+/// The server's process, as the bench has it.
+pub(crate) struct Server {
+    process: Child,
+    introduction: Value,
+}
+
+impl Server {
+    /// Starts it and waits until it listens.
+    pub(crate) fn start() -> Outcome<Server> {
+        let failed = |error: &dyn std::fmt::Display| format!("the server: {error}");
+        let mut command = Command::new(crate::itself()?);
+        command.arg(crate::AS_SERVER).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().map_err(|error| failed(&error))?;
+        let stdout = process.stdout.take().expect("it is piped");
+        let mut server = Server { process, introduction: Value::Null };
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).map_err(|error| failed(&error))?;
+        server.introduction = serde_json::from_str(&line).map_err(|error| failed(&error))?;
+        Ok(server)
+    }
+
+    /// The authority that vouches for it, in PEM form.
+    pub(crate) fn authority(&self) -> &str {
+        self.introduction["authority"].as_str().unwrap_or_default()
+    }
+
+    /// Where it answers over this scheme in this kind.
+    pub(crate) fn url(&self, scheme: &str, kind: &str) -> String {
+        format!("{scheme}://127.0.0.1:{}/{kind}", self.introduction[scheme])
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
 
 /// Serves until stdin ends. Tells the two ports and the authority on stdout.
 pub(crate) fn serve() -> ExitCode {

@@ -11,7 +11,7 @@ const GROUP: &str = "Start and end";
 pub(crate) fn measure(bench: &mut Bench) {
     let mut end = bench.row(GROUP, "end of the input to exit", Unit::Time);
     for scheme in ["http", "https"] {
-        let url = bench.url(scheme, "json");
+        let url = bench.server.url(scheme, "json");
         let mut hello = bench.row(GROUP, format!("start to initialize answered, {scheme}"), Unit::Time);
         let mut first = bench.row(GROUP, format!("start to the first tool result, {scheme}"), Unit::Time);
         for _ in 0..bench.options.rounds {
