@@ -1,0 +1,157 @@
+//! What one call may allocate, in number and size, on its way through bridge and driver: a guard for the speed that no
+//! busy machine disturbs.
+//!
+//! In memory: a remote that has its answers ready, a client that hands over and takes bytes. The bounds leave room for
+//! other versions of the libraries; one copy of a payload, or a few more allocations in each call, they do not let pass.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use allocation_counter::AllocationInfo;
+use bytes::Bytes;
+use mcp_tether::bridge::{Ending, Event, ExchangeId, Opening, Outgoing, SessionHeader};
+use mcp_tether::jsonrpc::{Line, Message};
+use mcp_tether::proxy;
+use mcp_tether::remote::{Events, Remote};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+const MEGABYTE: usize = 1024 * 1024;
+/// How many calls are measured, so that what happens once in a while counts as little as it should.
+const CALLS: usize = 64;
+
+/// Answers each request with the same text: all ask under the same id.
+struct Ready(Bytes);
+
+impl Remote for Ready {
+    fn start(
+        &self,
+        exchange: ExchangeId,
+        _: Outgoing,
+        events: Events,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let text = self.0.clone();
+        async move {
+            let opening = Opening { status: 200, session: SessionHeader::Absent, multiplexed: false };
+            let Line::One(answer) = Line::parse(text) else { panic!("a message") };
+            events.send(Event::Sent(exchange)).await;
+            events.send(Event::Opened(exchange, opening)).await;
+            events.send(Event::Server(exchange, answer)).await;
+            events.send(Event::Ended(exchange, Ending::Complete)).await;
+        }
+    }
+}
+
+/// The client's writing side: what it hands over is read from where it is.
+struct Input {
+    texts: mpsc::UnboundedReceiver<Bytes>,
+    current: Bytes,
+}
+
+impl AsyncRead for Input {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        if self.current.is_empty() {
+            let Some(text) = ready!(self.texts.poll_recv(context)) else { return Poll::Ready(Ok(())) };
+            self.current = text;
+        }
+        let size = self.current.len().min(buffer.remaining());
+        buffer.put_slice(&self.current.split_to(size));
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The client's reading side: it counts what comes and tells how long each line was.
+struct Output {
+    lines: mpsc::UnboundedSender<usize>,
+    length: usize,
+}
+
+impl AsyncWrite for Output {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.length += bytes.len();
+        if bytes.last() == Some(&b'\n') {
+            let length = std::mem::take(&mut self.length);
+            self.lines.send(length).expect("somebody reads");
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What one call allocates whose request and answer hold so many bytes, after some that are not counted.
+fn allocated(said: usize, answered: usize) -> AllocationInfo {
+    let request = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"say","arguments":{{"text":"{}"}}}}}}"#,
+        "x".repeat(said)
+    );
+    let request = Bytes::from(request + "\n");
+    let answer = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"text":"{}"}}}}"#, "x".repeat(answered));
+    let answer = Bytes::from(answer);
+    assert!(Message::parse(answer.clone()).is_ok());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.expect("an event loop");
+    let (texts, input) = mpsc::unbounded_channel();
+    let (lines, mut answers) = mpsc::unbounded_channel();
+    let input = Input { texts: input, current: Bytes::new() };
+    let output = Output { lines, length: 0 };
+    let mut proxy = JoinSet::new();
+    proxy
+        .spawn_on(proxy::run(input, output, std::future::pending(), Ready(answer.clone())), runtime.handle());
+    let mut calls = || {
+        for _ in 0..CALLS {
+            texts.send(request.clone()).expect("the proxy runs");
+            let length = runtime.block_on(answers.recv()).expect("an answer");
+            assert_eq!(length, answer.len() + 1);
+        }
+    };
+    calls();
+    // Counted is what this thread allocates: there is no other.
+    let all = allocation_counter::measure(calls);
+    AllocationInfo {
+        count_total: all.count_total / CALLS as u64,
+        bytes_total: all.bytes_total / CALLS as u64,
+        ..all
+    }
+}
+
+#[test]
+fn a_small_call_takes_few_allocations() {
+    let one = allocated(1000, 1000);
+    assert!(one.count_total <= 12, "{one:?}");
+    assert!(one.bytes_total <= 6 * 1024, "{one:?}");
+}
+
+#[test]
+fn a_large_answer_is_never_copied() {
+    let one = allocated(1000, MEGABYTE);
+    assert!(one.bytes_total <= MEGABYTE as u64 / 16, "{one:?}");
+}
+
+#[test]
+fn a_large_request_is_gathered_and_never_copied() {
+    let one = allocated(MEGABYTE, 1000);
+    // The line's buffer doubles until it holds all of it: twice the size in the end, and as much on the way there.
+    assert!(one.bytes_total <= 9 * MEGABYTE as u64 / 2, "{one:?}");
+}
+
+#[test]
+fn nothing_stays_behind() {
+    let one = allocated(1000, 1000);
+    assert!(one.bytes_current.unsigned_abs() <= 4096, "{one:?}");
+}
