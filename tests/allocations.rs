@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use allocation_counter::AllocationInfo;
 use bytes::Bytes;
-use mcp_tether::bridge::{Ending, Event, ExchangeId, Opening, Outgoing, SessionHeader};
+use mcp_tether::bridge::{Config, Ending, Event, ExchangeId, Opening, Outgoing, SessionHeader};
 use mcp_tether::jsonrpc::{Line, Message};
 use mcp_tether::proxy;
 use mcp_tether::remote::{Events, Remote};
@@ -111,8 +111,10 @@ fn allocated(said: usize, answered: usize) -> AllocationInfo {
     let input = Input { texts: input, current: Bytes::new() };
     let output = Output { lines, length: 0 };
     let mut proxy = JoinSet::new();
-    proxy
-        .spawn_on(proxy::run(input, output, std::future::pending(), Ready(answer.clone())), runtime.handle());
+    proxy.spawn_on(
+        proxy::run(input, output, std::future::pending(), Ready(answer.clone()), Config::default()),
+        runtime.handle(),
+    );
     let mut calls = || {
         for _ in 0..CALLS {
             texts.send(request.clone()).expect("the proxy runs");

@@ -8,7 +8,7 @@ use std::io::{BufRead, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use mcp_tether::http::{Family, Settings, client};
+use mcp_tether::http::{Family, Http, Settings};
 use mcp_tether::tls::Trust;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::task::JoinSet;
@@ -35,8 +35,9 @@ fn work(url: &str) -> Result<(), String> {
         trust: Trust::default(),
         proxy: None,
         family: Family::Any,
+        cookies: true,
     };
-    let client = client(&url, settings).map_err(|error| error.to_string())?;
+    let client = Http::new(&url, settings).map_err(|error| error.to_string())?.client();
     let direct = Direct { client, url };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;

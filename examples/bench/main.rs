@@ -83,7 +83,8 @@ fn main() -> ExitCode {
 
 fn run(options: Options) -> Outcome<()> {
     let mut bench = Bench::set_up(options)?;
-    let measures: [(&str, fn(&mut Bench)); 6] = [
+    type Measure = (&'static str, fn(&mut Bench));
+    let measures: [Measure; 6] = [
         ("startup", startup::measure),
         ("startup", startup::measure_file),
         ("instances", instances::measure),

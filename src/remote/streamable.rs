@@ -1,6 +1,6 @@
 //! The streamable HTTP transport (2025-11-25, basic/transports): POST, GET and DELETE on one endpoint.
 //!
-//! An exchange reads its answer, whatever it turns out to be, and reports; [`classify`] is pure. Deliberately not here:
+//! An exchange reads its answer, whatever it turns out to be, and reports. Deliberately not here:
 //! sessions, order and meaning (the bridge), and the words for a failure (`diagnosis`).
 
 use std::borrow::Cow;
@@ -8,16 +8,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
+use http::header::{CONTENT_LENGTH, HeaderMap};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 use url::Url;
 
+use super::head::{Answer, classify, media_type, retry_after, target};
 use super::headers::{SESSION_ID, headers};
 use super::sse::{self, Parser};
 use super::{Events, Remote};
@@ -39,8 +40,6 @@ const RESERVED: usize = 1024 * 1024;
 const REFUSAL_LIMIT: usize = 64 * 1024;
 /// How long a refusal's body may take; what has come by then has to do.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(2);
-/// A number of seconds beyond this is a moment, not a span.
-const SINCE_1970: u64 = 1_000_000_000;
 /// How long a stream may linger after its answer, so that its connection can be used again.
 const LINGER: Duration = Duration::from_millis(50);
 
@@ -80,38 +79,6 @@ impl Remote for Streamable {
             debug!(exchange = %exchange.id, %ending, "exchange ended");
             events.send(Event::Ended(exchange.id, ending)).await;
         }
-    }
-}
-
-/// What the head of an answer promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// One message, or a batch, in the body.
-    Json,
-    /// A stream of events.
-    EventStream,
-    /// Nothing.
-    Nothing,
-    /// A redirect that keeps method and body.
-    Redirect,
-    /// A status that is no success.
-    Refusal,
-    /// A success with a body that MCP does not know.
-    Unknown,
-}
-
-/// Tells what follows a head, from its status and media type. `is_request` says whether an answer is due.
-pub fn classify(status: u16, media_type: Option<&str>, is_request: bool) -> Answer {
-    match (status, media_type) {
-        (202 | 204 | 205, _) => Answer::Nothing,
-        (200..=299, Some("text/event-stream")) => Answer::EventStream,
-        (200..=299, _) if !is_request => Answer::Nothing,
-        // A type that was left out is taken for what it must be.
-        (200..=299, Some("application/json") | None) => Answer::Json,
-        (200..=299, Some(other)) if other.ends_with("+json") => Answer::Json,
-        (200..=299, Some(_)) => Answer::Unknown,
-        (307 | 308, _) => Answer::Redirect,
-        _ => Answer::Refusal,
     }
 }
 
@@ -452,41 +419,6 @@ fn is_broken_answer(data: &[u8], fault: &Fault) -> bool {
     fault.code == PARSE_ERROR && data.starts_with(b"{") && (holds(b"\"result\"") || holds(b"\"error\""))
 }
 
-/// The media type of a body, in lower case and without parameters.
-fn media_type(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    (!essence.is_empty()).then_some(essence)
-}
-
-/// Where a redirect leads.
-fn target(from: &Url, headers: &HeaderMap) -> Option<Url> {
-    from.join(headers.get(LOCATION)?.to_str().ok()?).ok()
-}
-
-/// How long the server asks to wait: Retry-After in seconds or as a date (RFC 9110, section 10.2.3), or what
-/// X-RateLimit-Reset has, in seconds from now or since 1970.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let until = |then: SystemTime| then.duration_since(wall_clock()).unwrap_or_default();
-    let asked = value("retry-after").and_then(|value| match value.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => httpdate::parse_http_date(value).ok().map(until),
-    });
-    asked.or_else(|| {
-        let reset: u64 = value("x-ratelimit-reset")?.parse().ok()?;
-        Some(match reset > SINCE_1970 {
-            true => until(UNIX_EPOCH + Duration::from_secs(reset)),
-            false => Duration::from_secs(reset),
-        })
-    })
-}
-
-#[expect(clippy::disallowed_methods, reason = "a server's date means the wall clock")]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
-}
-
 /// The beginning of a body, as far as it comes in a given time, and whether that is all of it.
 async fn bounded(mut response: reqwest::Response, patience: Duration) -> (Bytes, bool) {
     let end = Instant::now() + patience;
@@ -550,71 +482,5 @@ impl http_body::Body for Tracked {
 
     fn size_hint(&self) -> http_body::SizeHint {
         http_body::SizeHint::with_exact(self.text.as_ref().map_or(0, |text| text.len() as u64))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heads_are_classified() {
-        for (status, media_type, is_request, expected) in [
-            (200, Some("application/json"), true, Answer::Json),
-            (200, Some("application/problem+json"), true, Answer::Json),
-            (200, None, true, Answer::Json),
-            (200, Some("text/event-stream"), true, Answer::EventStream),
-            (200, Some("text/event-stream"), false, Answer::EventStream),
-            (200, Some("text/html"), true, Answer::Unknown),
-            (200, Some("text/html"), false, Answer::Nothing),
-            (200, Some("application/json"), false, Answer::Nothing),
-            (202, Some("application/json"), true, Answer::Nothing),
-            (204, None, false, Answer::Nothing),
-            (307, None, true, Answer::Redirect),
-            (308, None, false, Answer::Redirect),
-            (301, None, true, Answer::Refusal),
-            (302, Some("text/html"), true, Answer::Refusal),
-            (404, Some("application/json"), true, Answer::Refusal),
-            (503, None, false, Answer::Refusal),
-        ] {
-            let found = classify(status, media_type, is_request);
-            assert_eq!(found, expected, "{status} {media_type:?} {is_request}");
-        }
-    }
-
-    #[test]
-    fn a_server_asks_to_wait_in_every_form() {
-        let now = wall_clock();
-        let in_a_minute = now + Duration::from_secs(60);
-        let date = httpdate::fmt_http_date(in_a_minute);
-        let moment = in_a_minute.duration_since(UNIX_EPOCH).expect("later").as_secs().to_string();
-        for (name, value, expected) in [
-            ("retry-after", "7", Some(7)),
-            ("retry-after", "0", Some(0)),
-            ("retry-after", "soon", None),
-            ("retry-after", "-1", None),
-            ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
-            ("retry-after", &date, Some(60)),
-            ("x-ratelimit-reset", "12", Some(12)),
-            ("x-ratelimit-reset", &moment, Some(60)),
-            ("x-ratelimit-reset", "1000000001", Some(0)),
-            ("x-other", "12", None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers
-                .insert(http::HeaderName::try_from(name).expect("a name"), value.parse().expect("a value"));
-            let found = retry_after(&headers).map(|wait| wait.as_secs());
-            // The clock goes on, and dates have whole seconds.
-            let about =
-                |found: u64| expected.is_some_and(|expected| found <= expected && found + 2 >= expected);
-            assert!(found.map_or(expected.is_none(), about), "{name}: {value}: {found:?}");
-        }
-    }
-
-    #[test]
-    fn media_types_are_compared_without_case_and_parameters() {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, "Application/JSON; charset=utf-8".parse().expect("a value"));
-        assert_eq!(media_type(&headers).as_deref(), Some("application/json"));
     }
 }
