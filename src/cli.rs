@@ -47,6 +47,29 @@ pub struct Options {
     #[arg(long = "header-file", value_name = "PATH", help_heading = "Credentials")]
     pub header_files: Vec<PathBuf>,
 
+    /// A file with one NAME=value a line, whose variables count where the environment has none. Repeatable
+    #[arg(long = "env-file", value_name = "PATH", help_heading = "Credentials")]
+    pub env_files: Vec<PathBuf>,
+
+    /// A header whose value a command prints, "Name: COMMAND"; run without a shell, and again when the value is refused.
+    /// Repeatable
+    #[arg(long = "header-from", value_name = "HEADER", help_heading = "Credentials")]
+    pub headers_from: Vec<String>,
+
+    /// The Access token of a person.
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        help_heading = "Credentials",
+        help = "A command that prints a token for Cloudflare Access, sent as Cf-Access-Token: \"cloudflared access token \
+                --app=URL\"; run again before it expires and when it is refused"
+    )]
+    pub access_token_command: Option<String>,
+
+    /// Send the service token in this one header, for applications that read tokens from one (Authorization)
+    #[arg(long, value_name = "NAME", help_heading = "Credentials")]
+    pub access_header: Option<String>,
+
     /// Do not send the Cloudflare Access service token found in the environment (CF_ACCESS_CLIENT_ID and
     /// CF_ACCESS_CLIENT_SECRET; CF_ACCESS_HOSTS limits it to some hosts)
     #[arg(long, help_heading = "Credentials")]

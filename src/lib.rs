@@ -5,10 +5,10 @@ pub mod cli;
 pub mod start;
 
 pub mod config;
-mod cookies;
 
 pub mod json;
 pub mod jsonrpc;
+pub mod platform;
 pub mod stdio;
 
 pub mod bridge;
@@ -16,6 +16,7 @@ pub mod proxy;
 pub mod remote;
 
 pub mod auth;
+mod cookies;
 pub mod http;
 pub mod tls;
 

@@ -6,15 +6,17 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::auth::keeper::{Keeper, Source};
 use crate::bridge::{self, Reason};
 use crate::cli::{self, Options, Typed};
-use crate::config::{Config, Environment};
+use crate::config::{self, Config, Environment};
 use crate::http::Http;
 use crate::remote::streamable::Streamable;
 use crate::remote::{Remote, Unconfigured};
@@ -48,7 +50,13 @@ fn set_up(options: &Options, environment: &Environment) -> Result<(Streamable, O
         info!("{remark}");
     }
     let http = Http::new(&config.url, config.connection).map_err(Report::setup)?;
-    Ok((Streamable::new(config.url, http, config.credentials), config.ping))
+    let source = config::can_change(options).then(|| {
+        let (options, environment) = (options.clone(), environment.clone());
+        let read =
+            move || config::credentials_again(&options, &environment).map_err(|error| error.to_string());
+        Arc::new(read) as Source
+    });
+    Ok((Streamable::new(config.url, http, Keeper::new(config.found, source)), config.ping))
 }
 
 /// Runs the proxy until the client leaves. None when the system gives no event loop.

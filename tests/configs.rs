@@ -292,7 +292,7 @@ fn all(name: &str) -> Option<&'static str> {
 /// The headers that go out.
 fn sent(config: &Config) -> Vec<(String, String)> {
     let mut headers = HeaderMap::new();
-    config.credentials.decorate(&config.url, &mut headers);
+    config.found.credentials.decorate(&config.url, &mut headers);
     let text = |value: &http::HeaderValue| value.to_str().expect("ASCII").to_owned();
     headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }

@@ -18,11 +18,13 @@ pub const CLIENT_SECRET: HeaderName = HeaderName::from_static("cf-access-client-
 pub const TOKEN: HeaderName = HeaderName::from_static("cf-access-token");
 
 /// A service token, ready to be added to requests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceToken {
     id: HeaderValue,
     secret: HeaderValue,
     shown: String,
+    /// The one header that carries both, where the application reads tokens from one.
+    single: Option<(HeaderName, HeaderValue)>,
 }
 
 impl ServiceToken {
@@ -31,10 +33,28 @@ impl ServiceToken {
     /// # Errors
     /// When one holds bytes that a header cannot carry.
     pub fn new(id: &Secret, secret: &Secret) -> Result<ServiceToken, InvalidHeaderValue> {
-        Ok(ServiceToken { id: sensitive(id)?, secret: sensitive(secret)?, shown: shown(secret.reveal()) })
+        let shown = shown(secret.reveal());
+        Ok(ServiceToken { id: sensitive(id)?, secret: sensitive(secret)?, shown, single: None })
+    }
+
+    /// The same token in one header, as a JSON object (Access's `read_service_tokens_from_header`). Never together with
+    /// the pair, which strict mode refuses.
+    #[must_use]
+    pub fn in_one_header(mut self, name: HeaderName) -> ServiceToken {
+        let quote = |text: &str| serde_json::to_string(text).expect("a string always serializes");
+        let (id, secret) = (self.id.to_str().unwrap_or_default(), self.secret());
+        let value = format!("{{\"{CLIENT_ID}\":{},\"{CLIENT_SECRET}\":{}}}", quote(id), quote(secret));
+        if let Ok(value) = sensitive(&Secret::new(value)) {
+            self.single = Some((name, value));
+        }
+        self
     }
 
     pub(super) fn add_to(&self, headers: &mut HeaderMap) {
+        if let Some((name, value)) = &self.single {
+            headers.insert(name.clone(), value.clone());
+            return;
+        }
         headers.insert(CLIENT_ID, self.id.clone());
         headers.insert(CLIENT_SECRET, self.secret.clone());
     }

@@ -5,7 +5,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use crate::secret::Secret;
 
 /// Written headers, ready to be added to requests. The last one of a name counts.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct WrittenHeaders {
     headers: HeaderMap,
 }

@@ -1,10 +1,12 @@
 //! What proves to the server who is asking: the schemes, and how they decorate a request.
 //!
 //! Outside the bridge, so that events can be recorded. A new scheme is a file here and a variant of [`Scheme`].
-//! Deliberately not here: where the values come from (`config`).
+//! [`keeper`] exchanges what
+//! is refused for something else. Deliberately not here: where the values come from (`config`).
 
 pub mod cf_access;
 mod headers;
+pub mod keeper;
 
 use http::HeaderMap;
 use url::{Origin, Url};
@@ -13,7 +15,7 @@ use cf_access::ServiceToken;
 pub use headers::WrittenHeaders;
 
 /// One way of proving who is asking.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// Headers that the person wrote.
     Written(WrittenHeaders),
@@ -22,7 +24,7 @@ pub enum Scheme {
 }
 
 /// Everything that is attached to requests, and the one origin it goes to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     origin: Origin,
     schemes: Vec<Scheme>,

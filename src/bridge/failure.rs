@@ -127,6 +127,18 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Tells whether Cloudflare Access refused.
+    pub fn is_of_access(self) -> bool {
+        matches!(
+            self,
+            Failure::AccessCredentials
+                | Failure::AccessToken
+                | Failure::AccessPolicy
+                | Failure::AccessForbidden
+                | Failure::AccessHidden
+        )
+    }
+
     /// Our code in a JSON-RPC error: -31000…-31099 lies outside JSON-RPC's reserved band, in which the specification
     /// (2026-07-28, basic, error codes) closes -32000…-32099 to new codes.
     pub fn code(self) -> i64 {

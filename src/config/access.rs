@@ -15,6 +15,9 @@ const PAIRS: [[&str; 2]; 3] = [
     ["TUNNEL_SERVICE_TOKEN_ID", "TUNNEL_SERVICE_TOKEN_SECRET"],
 ];
 
+/// The names of the token that takes over when the first one is refused.
+const NEXT: [&str; 2] = ["CF_ACCESS_CLIENT_ID_NEXT", "CF_ACCESS_CLIENT_SECRET_NEXT"];
+
 /// The variable that limits the token to some hosts.
 pub(super) const HOSTS: &str = "CF_ACCESS_HOSTS";
 
@@ -85,6 +88,26 @@ pub(super) fn find(
             (id, secret)
         }
     };
+    token(id, secret, warnings).map(Some)
+}
+
+/// The token that takes over when the first one is refused.
+pub(super) fn next(
+    environment: &Environment,
+    warnings: &mut Vec<String>,
+) -> Result<Option<ServiceToken>, Error> {
+    match NEXT.map(|name| set(environment, name)) {
+        [None, None] => Ok(None),
+        [Some(id), Some(secret)] => {
+            token(checked(NEXT[0], id)?, checked(NEXT[1], secret)?, warnings).map(Some)
+        }
+        [Some(_), None] => Err(Error::HalfPair { present: NEXT[0].to_owned(), missing: NEXT[1].to_owned() }),
+        [None, Some(_)] => Err(Error::HalfPair { present: NEXT[1].to_owned(), missing: NEXT[0].to_owned() }),
+    }
+}
+
+/// Puts two halves together, unless one can tell that they are none.
+fn token(id: Half, secret: Half, warnings: &mut Vec<String>) -> Result<ServiceToken, Error> {
     if are_swapped(id.value.reveal(), secret.value.reveal()) {
         return Err(Error::Swapped { secret: secret.what });
     }
@@ -100,7 +123,7 @@ pub(super) fn find(
         warnings.push(format!("{} does not end in .access, as client ids do", id.what));
     }
     let token = ServiceToken::new(&id.value, &secret.value);
-    token.map(Some).map_err(|_| Error::Value { what: secret.what, problem: Problem::Control(0) })
+    token.map_err(|_| Error::Value { what: secret.what, problem: Problem::Control(0) })
 }
 
 fn half_written(present: &Half, missing: &str) -> Error {

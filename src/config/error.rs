@@ -37,6 +37,25 @@ pub enum Error {
         /// The system's reason.
         reason: std::io::Error,
     },
+    /// A file with variables cannot be read.
+    #[error("the file {path} of --env-file cannot be used: {reason}")]
+    EnvFile {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A command has no value.
+    #[error("the command of {place} {reason}")]
+    Command {
+        /// What it is for.
+        place: String,
+        /// Why.
+        reason: String,
+    },
+    /// A name that is to be a header's is none.
+    #[error("the value of --access-header is not the name of a header")]
+    AccessHeader,
     /// The proxy's URL is none.
     #[error("the value of --proxy is not the URL of a proxy")]
     Proxy,
@@ -143,6 +162,9 @@ impl Error {
             Error::UrlWithUser => "take them out of the URL and send them as --header \"Authorization: Basic ${VAR}\"".to_owned(),
             Error::InsecureUrl { .. } => "use https://, or add --allow-http if the network between is yours".to_owned(),
             Error::HeaderFile { .. } => "check the path, and that this user may read the file".to_owned(),
+            Error::EnvFile { .. } => "check the path, and that each line is NAME=value".to_owned(),
+            Error::Command { .. } => "run it by hand: it must print the value and nothing else (a cloudflared that has no token prints nothing: cloudflared access login URL)".to_owned(),
+            Error::AccessHeader => "write the name that the application reads its tokens from, such as Authorization".to_owned(),
             Error::Proxy => "write it like http://proxy.example.com:3128, with user:password@ before the host where it wants them".to_owned(),
             Error::Certificate { .. } => "check the path, and that the file is in PEM form (-----BEGIN …)".to_owned(),
             Error::HeaderForm { .. } => "write --header \"Name: value\", in quotes where it has spaces".to_owned(),

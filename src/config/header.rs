@@ -5,6 +5,7 @@ use std::path::Path;
 use http::header::{self, HeaderName};
 
 use super::Environment;
+use super::command;
 use super::error::{Error, Problem};
 use super::expand::expand;
 use crate::secret::Secret;
@@ -25,6 +26,8 @@ pub(super) enum Place {
     Option,
     /// In a line of a file, counted from 1.
     File(String, usize),
+    /// Printed by a command.
+    Command,
 }
 
 impl Place {
@@ -33,6 +36,8 @@ impl Place {
         match (self, name) {
             (Place::Option, Some(name)) => format!("the header {name}"),
             (Place::Option, None) => "a --header".to_owned(),
+            (Place::Command, Some(name)) => format!("the header {name}, which a command prints,"),
+            (Place::Command, None) => "a --header-from".to_owned(),
             (Place::File(path, line), Some(name)) => format!("the header {name} ({path}, line {line})"),
             (Place::File(path, line), None) => format!("line {line} of {path}"),
         }
@@ -66,6 +71,32 @@ pub(super) fn parse(text: &str, place: Place, environment: &Environment) -> Resu
     let expanded = expanded.map_err(|error| refused(Problem::Expansion(error)))?;
     let value = check(&expanded, is_credential(&name)).map_err(refused)?;
     Ok(Header { value: Secret::new(value), written: written.to_owned(), name, place })
+}
+
+/// Runs the command of a `--header-from "Name: COMMAND"`.
+pub(super) fn from_command(text: &str) -> Result<Header, Error> {
+    let place = Place::Command;
+    let Some((name, command)) = text.split_once(':') else {
+        return Err(Error::HeaderForm { place: place.describe(None) });
+    };
+    let written = name.trim();
+    let Ok(name) = written.parse::<HeaderName>() else {
+        return Err(Error::HeaderName { place: place.describe(None) });
+    };
+    printed(name, written, command, format!("--header-from {written}"))
+}
+
+/// The header whose value a command prints.
+pub(super) fn printed(
+    name: HeaderName,
+    written: &str,
+    command: &str,
+    place: String,
+) -> Result<Header, Error> {
+    let value = command::output(command).map_err(|reason| Error::Command { place, reason })?;
+    let what = Place::Command.describe(Some(written));
+    let value = check(&value, is_credential(&name)).map_err(|problem| Error::Value { what, problem })?;
+    Ok(Header { value: Secret::new(value), written: written.to_owned(), name, place: Place::Command })
 }
 
 /// Reads a header file.

@@ -5,22 +5,29 @@
 //! travel (`auth`), and the wording of advice about failures on the wire (`diagnosis`).
 
 mod access;
+mod command;
 mod error;
 pub mod expand;
 mod header;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use http::HeaderName;
 use url::Url;
 
 pub use error::{Error, Problem};
 
+use crate::auth::cf_access::{ServiceToken, TOKEN};
+use crate::auth::keeper::Found;
 use crate::auth::{Credentials, Scheme, WrittenHeaders};
 use crate::cli::Options;
 use crate::http::{Family, Settings, is_loopback};
 use crate::tls::{self, Trust};
+use crate::{json, platform};
 
 /// Where people who come from Node have their company's authority.
 const NODE_AUTHORITIES: &str = "NODE_EXTRA_CA_CERTS";
@@ -52,6 +59,27 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// The same, with the variables of files where it has none itself. Of several files the last one counts.
+    fn filled_up(&self, files: &[PathBuf], warnings: &mut Vec<String>) -> Result<Environment, Error> {
+        let mut filled = Environment::default();
+        for path in files {
+            let path = home_expanded(path);
+            let unusable = |reason: String| Error::EnvFile { path: path.display().to_string(), reason };
+            let text = std::fs::read_to_string(&path).map_err(|error| unusable(error.to_string()))?;
+            warn_of_readers(&path, warnings);
+            for (index, variable) in dotenvy::from_read_iter(text.as_bytes()).enumerate() {
+                // The library's error quotes the line, which may be a secret.
+                let (name, value) =
+                    variable.map_err(|_| unusable(format!("entry {} is not NAME=value", index + 1)))?;
+                filled.0.insert(name, value);
+            }
+        }
+        filled.0.extend(self.0.iter().map(|(name, value)| (name.clone(), value.clone())));
+        Ok(filled)
+    }
+}
+
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Environment {
         Environment(variables.into_iter().collect())
@@ -64,7 +92,7 @@ pub struct Config {
     /// The server's endpoint.
     pub url: Url,
     /// What proves to it who is asking.
-    pub credentials: Credentials,
+    pub found: Found,
     /// How connections to it are made.
     pub connection: Settings,
     /// How often the server is asked for a sign of life.
@@ -88,39 +116,10 @@ impl Config {
             return Err(Error::InsecureUrl { host: url.host_str().unwrap_or_default().to_owned() });
         }
 
-        let mut headers = Vec::new();
-        for path in &options.header_files {
-            headers.extend(header::read_file(&home_expanded(path), environment)?);
-        }
-        for argument in &options.headers {
-            headers.push(header::parse(argument, header::Place::Option, environment)?);
-        }
-        header::leave_out_protocol_headers(&mut headers, &mut warnings);
-        if !is_private && !headers.is_empty() {
-            warnings
-                .push("the URL is not encrypted (http): anybody on the way can read the headers".to_owned());
-        }
-
         let mut remarks = Vec::new();
-        let is_meant = access::is_meant_for(&url, environment);
-        if !is_meant {
-            remarks.push(format!("{} does not name this host: a service token is not sent", access::HOSTS));
-        }
-        let use_pair =
-            !options.no_access && is_meant && !headers.iter().any(header::Header::is_single_header_token);
-        let pair = access::find(&mut headers, use_pair.then_some(environment), is_private, &mut warnings)?;
-        let mut written = WrittenHeaders::default();
-        for header in &headers {
-            let sendable = written.set(header.name.clone(), &header.value);
-            sendable.map_err(|_| header.refused(Problem::Control(0)))?;
-        }
-        let mut schemes = Vec::new();
-        if !written.is_empty() {
-            schemes.push(Scheme::Written(written));
-        }
-        schemes.extend(pair.map(Scheme::CfAccess));
+        let found = credentials(options, environment, &url, &mut warnings, &mut remarks)?;
         Ok(Config {
-            credentials: Credentials::new(&url, schemes),
+            found,
             url,
             connection: Settings {
                 connect_timeout: Duration::from_secs(options.connect_timeout),
@@ -141,6 +140,106 @@ impl Config {
             warnings,
             remarks,
         })
+    }
+}
+
+/// Tells whether credentials come from where they can change while the process lives.
+pub fn can_change(options: &Options) -> bool {
+    !options.header_files.is_empty()
+        || !options.env_files.is_empty()
+        || !options.headers_from.is_empty()
+        || options.access_token_command.is_some()
+}
+
+/// Puts the credentials together anew, from files and commands as they are now.
+///
+/// # Errors
+/// See [`Error`].
+pub fn credentials_again(options: &Options, environment: &Environment) -> Result<Found, Error> {
+    let url = endpoint(&options.positional)?;
+    // What there is to say about them was said at the start.
+    credentials(options, environment, &url, &mut Vec::new(), &mut Vec::new())
+}
+
+fn credentials(
+    options: &Options,
+    environment: &Environment,
+    url: &Url,
+    warnings: &mut Vec<String>,
+    remarks: &mut Vec<String>,
+) -> Result<Found, Error> {
+    let environment = &environment.filled_up(&options.env_files, warnings)?;
+    let is_private = url.scheme() == "https" || is_loopback(url);
+    let mut headers = Vec::new();
+    for path in &options.header_files {
+        let path = home_expanded(path);
+        warn_of_readers(&path, warnings);
+        headers.extend(header::read_file(&path, environment)?);
+    }
+    for argument in &options.headers {
+        headers.push(header::parse(argument, header::Place::Option, environment)?);
+    }
+    for argument in &options.headers_from {
+        headers.push(header::from_command(argument)?);
+    }
+    let mut expires = None;
+    if let Some(command) = &options.access_token_command {
+        let place = "--access-token-command".to_owned();
+        let header = header::printed(TOKEN, "Cf-Access-Token", command, place)?;
+        expires = expiry(header.value.reveal());
+        headers.push(header);
+    }
+    header::leave_out_protocol_headers(&mut headers, warnings);
+    if !is_private && !headers.is_empty() {
+        warnings.push("the URL is not encrypted (http): anybody on the way can read the headers".to_owned());
+    }
+
+    let is_meant = access::is_meant_for(url, environment);
+    if !is_meant {
+        remarks.push(format!("{} does not name this host: a service token is not sent", access::HOSTS));
+    }
+    let use_pair =
+        !options.no_access && is_meant && !headers.iter().any(header::Header::is_single_header_token);
+    let pair = access::find(&mut headers, use_pair.then_some(environment), is_private, warnings)?;
+    let next = match (&pair, use_pair && is_private) {
+        (Some(_), true) => access::next(environment, warnings)?,
+        _ => None,
+    };
+    let single = options.access_header.as_ref().map(|name| name.parse().map_err(|_| Error::AccessHeader));
+    let single: Option<HeaderName> = single.transpose()?;
+    let mut written = WrittenHeaders::default();
+    for header in &headers {
+        let sendable = written.set(header.name.clone(), &header.value);
+        sendable.map_err(|_| header.refused(Problem::Control(0)))?;
+    }
+    let with = |pair: Option<ServiceToken>| {
+        let mut schemes = Vec::new();
+        if !written.is_empty() {
+            schemes.push(Scheme::Written(written.clone()));
+        }
+        let pair = pair.map(|pair| match &single {
+            Some(name) => pair.in_one_header(name.clone()),
+            None => pair,
+        });
+        schemes.extend(pair.map(Scheme::CfAccess));
+        Credentials::new(url, schemes)
+    };
+    Ok(Found { next: next.map(|next| with(Some(next))), credentials: with(pair), expires })
+}
+
+/// When a JSON Web Token runs out (RFC 7519, section 4.1.4); none where it does not say so.
+fn expiry(token: &str) -> Option<SystemTime> {
+    let payload = token.split('.').nth(1)?.trim_end_matches('=');
+    let payload = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    let seconds = json::member(&payload, "exp")?.parse().ok()?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// A file with secrets in it is its owner's alone.
+fn warn_of_readers(path: &Path, warnings: &mut Vec<String>) {
+    if platform::others_can_read(path) {
+        let path = path.display();
+        warnings.push(format!("{path} holds secrets, and others on this computer can read it: chmod 600"));
     }
 }
 

@@ -22,7 +22,7 @@ use super::head::{Answer, classify, media_type, retry_after, target};
 use super::headers::{SESSION_ID, headers};
 use super::sse::{self, Parser};
 use super::{Events, Remote};
-use crate::auth::Credentials;
+use crate::auth::keeper::{InUse, Keeper};
 use crate::bridge::{
     Ask, Cursor, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Why,
     Written,
@@ -34,6 +34,8 @@ use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, Message, PARSE_ERROR};
 
 /// How many redirects within the origin are followed.
 const REDIRECTS: usize = 5;
+/// How often a message is sent again with other credentials.
+const OTHER_CREDENTIALS: usize = 2;
 /// How much room is made for a body before any of it came, in bytes.
 const RESERVED: usize = 1024 * 1024;
 /// How much of a refusal's body is read, in bytes.
@@ -53,13 +55,13 @@ pub struct Streamable {
 struct Inner {
     url: Url,
     http: Http,
-    credentials: Credentials,
+    keeper: Keeper,
 }
 
 impl Streamable {
     /// The server at `url`.
-    pub fn new(url: Url, http: Http, credentials: Credentials) -> Streamable {
-        Streamable { inner: Arc::new(Inner { url, http, credentials }) }
+    pub fn new(url: Url, http: Http, keeper: Keeper) -> Streamable {
+        Streamable { inner: Arc::new(Inner { url, http, keeper }) }
     }
 }
 
@@ -72,10 +74,18 @@ impl Remote for Streamable {
     ) -> impl Future<Output = ()> + Send + 'static {
         let inner = Arc::clone(&self.inner);
         async move {
-            let exchange = Exchange { inner: &inner, id: exchange, outgoing: &outgoing, events: &events };
-            let ending = match exchange.run().await {
-                Ok(ending) | Err(ending) => exchange.scrubbed(ending),
-            };
+            let credentials = inner.keeper.current().await;
+            let mut exchange =
+                Exchange { inner: &inner, id: exchange, outgoing: &outgoing, events: &events, credentials };
+            let mut ending = exchange.attempt().await;
+            for _ in 0..OTHER_CREDENTIALS {
+                if !is_about_credentials(&ending) {
+                    break;
+                }
+                let Some(another) = inner.keeper.another(&exchange.credentials).await else { break };
+                exchange.credentials = another;
+                ending = exchange.attempt().await;
+            }
             debug!(exchange = %exchange.id, %ending, "exchange ended");
             events.send(Event::Ended(exchange.id, ending)).await;
         }
@@ -88,9 +98,27 @@ struct Exchange<'a> {
     id: ExchangeId,
     outgoing: &'a Outgoing,
     events: &'a Events,
+    credentials: InUse,
+}
+
+/// Tells whether other credentials may help. Whoever refused has not processed the message.
+fn is_about_credentials(ending: &Ending) -> bool {
+    match ending {
+        Ending::Refused(refusal) => refusal.status == 401 || refusal.why.cause.is_of_access(),
+        // The sign-in page, where a redirect to it was followed on the way.
+        Ending::Lost { why, .. } => why.cause.is_of_access(),
+        Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) => false,
+    }
 }
 
 impl Exchange<'_> {
+    /// Asks once, with the credentials there are.
+    async fn attempt(&self) -> Ending {
+        match self.run().await {
+            Ok(ending) | Err(ending) => self.scrubbed(ending),
+        }
+    }
+
     /// Asks, follows redirects within the origin, and reads the answer. Both sides of the result are the ending; the
     /// error side is for leaving early.
     async fn run(&self) -> Result<Ending, Ending> {
@@ -147,7 +175,7 @@ impl Exchange<'_> {
     /// Sends the request and waits for the head of the answer.
     async fn send(&self, url: &Url) -> Result<reqwest::Response, Ending> {
         let mut headers = headers(&self.outgoing.ask, &self.outgoing.facts);
-        self.inner.credentials.decorate(url, &mut headers);
+        self.credentials.credentials.decorate(url, &mut headers);
         let (method, body) = match &self.outgoing.ask {
             Ask::Post(message) => (Method::POST, Some(message.text().clone())),
             Ask::Listen { .. } => (Method::GET, None),
@@ -357,7 +385,7 @@ impl Exchange<'_> {
 
     /// Takes every secret out of a text, the session's id as well.
     fn scrub(&self, text: &str) -> String {
-        let text = self.inner.credentials.scrub(text);
+        let text = self.credentials.credentials.scrub(text);
         match &self.outgoing.facts.session {
             Some(session) => text.replace(session.reveal(), &session.to_string()),
             None => text,
@@ -391,10 +419,10 @@ impl Exchange<'_> {
         location: Option<&'f Url>,
         body: &'f str,
     ) -> Refused<'f> {
-        let token = self.inner.credentials.service_token();
+        let token = self.credentials.credentials.service_token();
         let token =
             token.map(|token| Token { id: token.id(), secret: token.shown(), oddity: token.oddity() });
-        let sends_access_token = self.inner.credentials.sends_access_token();
+        let sends_access_token = self.credentials.credentials.sends_access_token();
         Refused { status, headers, location, body, token, sends_access_token }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mcp_tether::auth::Credentials;
+use mcp_tether::auth::keeper::Keeper;
 use mcp_tether::bridge::{Ask, Ending, Event, ExchangeId, Facts, Outgoing, Written};
 use mcp_tether::http::{Family, Http, Settings};
 use mcp_tether::jsonrpc::Message;
@@ -25,7 +26,7 @@ async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
         cookies: true,
     };
     let http = Http::new(&url, settings).expect("a client");
-    let remote = Streamable::new(url.clone(), http, Credentials::new(&url, Vec::new()));
+    let remote = Streamable::new(url.clone(), http, Keeper::fixed(Credentials::new(&url, Vec::new())));
     let (sender, mut receiver) = Events::channel(16);
     let exchange = remote.start(ExchangeId(1), Outgoing { ask, facts: Facts::default() }, sender);
     let listen = async {

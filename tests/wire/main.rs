@@ -10,6 +10,7 @@ mod healing;
 mod network;
 mod order;
 mod refusals;
+mod rotation;
 mod secrets;
 mod session;
 mod tls;
