@@ -187,8 +187,8 @@ fn may_have_run(ending: &Ending) -> bool {
                 | Failure::TooLarge
                 | Failure::Internal
         ),
-        // What the server itself says stands for itself.
-        Ending::Refused(refusal) => is_passing(refusal.status),
+        // Any other status says that nothing was done, or says what was.
+        Ending::Refused(refusal) => refusal.status == 500 || is_passing(refusal.status),
     }
 }
 
