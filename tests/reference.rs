@@ -1,46 +1,81 @@
-//! What the MCP project itself offers to test with, in Node: the reference server driven by the official client, directly and
-//! through the real binary, with the same transcript and the same requests on the server's side (`tests/reference/`);
+//! What the MCP project itself offers to test with, in Node and Python: the reference server driven by the official client,
+//! directly and through the real binary, with the same transcript and the same requests on the server's side
+//! (`tests/reference/`); the same with the clients and the server of the SDKs for 2026-07-28 (`tests/sdks/`);
 //! and the conformance suite's scenarios for clients (`tests/conformance/`).
 //!
-//! Without Node, or where the packages cannot be installed, a test says so and counts as ignored; in CI (`CI=true`) it
-//! fails instead.
+//! Without Node or Python, or where the packages cannot be installed, a test says so and counts as ignored; in CI
+//! (`CI=true`) it fails instead.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// What is run: a name, the folder below `tests/`, the script, and what it prints at the end when all is well.
-const COMPARISONS: [(&str, &str, &str, &str); 3] = [
-    ("the_same_conversation_with_and_without_the_proxy", "reference", "compare.mjs", "steps, identical"),
-    (
-        "a_restart_of_the_reference_server_is_not_noticed",
-        "reference",
-        "restart.mjs",
-        "31 calls over 3 restarts, all answered",
-    ),
-    (
-        "the_conformance_suite_passes_for_clients_of_both_eras",
-        "conformance",
-        "run.mjs",
-        "13 scenarios passed, 0 failed",
-    ),
+/// A script that runs everything itself and judges it.
+struct Comparison {
+    /// The test's name.
+    name: &'static str,
+    /// The folder below `tests/`.
+    folder: &'static str,
+    /// The script in it, for Node.
+    script: &'static str,
+    /// Whether the script wants a Python with the packages of the folder.
+    wants_python: bool,
+    /// What it prints at the end when all is well.
+    expected: &'static str,
+}
+
+const COMPARISONS: [Comparison; 5] = [
+    Comparison {
+        name: "the_same_conversation_with_and_without_the_proxy",
+        folder: "reference",
+        script: "compare.mjs",
+        wants_python: false,
+        expected: "steps, identical",
+    },
+    Comparison {
+        name: "the_typescript_sdk_sees_and_sends_the_same_with_and_without_the_proxy",
+        folder: "sdks",
+        script: "compare.mjs",
+        wants_python: false,
+        expected: "3 modes identical, 0 different",
+    },
+    Comparison {
+        name: "the_python_sdk_sees_and_sends_the_same_with_and_without_the_proxy",
+        folder: "sdks",
+        script: "compare.mjs",
+        wants_python: true,
+        expected: "3 modes identical, 0 different",
+    },
+    Comparison {
+        name: "a_restart_of_the_reference_server_is_not_noticed",
+        folder: "reference",
+        script: "restart.mjs",
+        wants_python: false,
+        expected: "31 calls over 3 restarts, all answered",
+    },
+    Comparison {
+        name: "the_conformance_suite_passes_for_clients_of_both_eras",
+        folder: "conformance",
+        script: "run.mjs",
+        wants_python: false,
+        expected: "13 scenarios passed, 0 failed",
+    },
 ];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let is_ci = std::env::var_os("CI").is_some();
-    let trials = COMPARISONS.map(|(name, folder, script, expected)| {
+    let trials = COMPARISONS.map(|comparison| {
+        let name = comparison.name;
         // Listing must not install anything.
-        let missing = if arguments.list { None } else { prepare(&root(folder)).err() };
-        if let Some(reason) = &missing {
+        let prepared = if arguments.list { Ok(Vec::new()) } else { prepare(&comparison) };
+        if let Err(reason) = &prepared {
             tell(name, reason);
         }
-        let is_ignored = missing.is_some() && !is_ci;
-        let trial = Trial::test(name, move || match missing {
-            Some(reason) => Err(reason.into()),
-            None => run(&root(folder), script, expected),
-        });
+        let is_ignored = prepared.is_err() && !is_ci;
+        let trial = Trial::test(name, move || run(&comparison, &prepared?));
         trial.with_ignored_flag(is_ignored)
     });
     libtest_mimic::run(&arguments, trials.into()).exit_code()
@@ -50,8 +85,18 @@ fn root(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder)
 }
 
-/// Installs the packages of the lock file, unless they are there.
-fn prepare(folder: &Path) -> Result<(), String> {
+/// Installs what a comparison needs, unless it is there; gives the arguments that tell the script where.
+fn prepare(comparison: &Comparison) -> Result<Vec<OsString>, String> {
+    let folder = root(comparison.folder);
+    prepare_node(&folder)?;
+    match comparison.wants_python {
+        false => Ok(Vec::new()),
+        true => Ok(vec!["--python".into(), prepare_python(&folder)?.into()]),
+    }
+}
+
+/// Installs the packages of the lock file.
+fn prepare_node(folder: &Path) -> Result<(), String> {
     let node = Command::new("node").arg("--version").output();
     let version =
         node.map_err(|error| format!("node cannot be started ({error}): install Node 20 or later"))?;
@@ -72,26 +117,49 @@ fn prepare(folder: &Path) -> Result<(), String> {
         return Ok(());
     }
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
-    let install = Command::new(npm)
-        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-        .current_dir(folder)
-        .output()
-        .map_err(|error| format!("npm cannot be started ({error})"))?;
-    match install.status.success() {
+    finish(Command::new(npm).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(folder))
+}
+
+/// Installs the packages of `requirements.txt` into an environment of their own; gives its interpreter.
+fn prepare_python(folder: &Path) -> Result<PathBuf, String> {
+    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let interpreter = environment.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let requirements = std::fs::read(folder.join("requirements.txt")).map_err(|error| error.to_string())?;
+    let installed = environment.join("installed.txt");
+    if std::fs::read(&installed).is_ok_and(|installed| installed == requirements) {
+        return Ok(interpreter);
+    }
+    let is_recent = "import sys; sys.exit(sys.version_info < (3, 10))";
+    let python = ["python3", "python"]
+        .into_iter()
+        .find(|python| finish(Command::new(python).args(["-c", is_recent])).is_ok())
+        .ok_or("there is no Python: install Python 3.10 or later")?;
+    finish(Command::new(python).args(["-m", "venv", "--clear"]).arg(&environment))?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"];
+    finish(Command::new(&interpreter).args(pip).current_dir(folder))?;
+    std::fs::write(installed, requirements).map_err(|error| error.to_string())?;
+    Ok(interpreter)
+}
+
+/// Runs a step of the preparation; the error says which failed and how.
+fn finish(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{command:?} cannot be started ({error})"))?;
+    match output.status.success() {
         true => Ok(()),
-        false => Err(format!("npm ci failed: {}", String::from_utf8_lossy(&install.stderr).trim())),
+        false => Err(format!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim())),
     }
 }
 
-fn run(folder: &Path, script: &str, expected: &str) -> Result<(), Failed> {
+fn run(comparison: &Comparison, arguments: &[OsString]) -> Result<(), Failed> {
     let output = Command::new("node")
-        .arg(script)
+        .arg(comparison.script)
         .arg("--command")
         .arg(env!("CARGO_BIN_EXE_mcp-tether"))
-        .current_dir(folder)
+        .args(arguments)
+        .current_dir(root(comparison.folder))
         .output()?;
     let told = String::from_utf8_lossy(&output.stdout);
-    match output.status.success() && told.contains(expected) {
+    match output.status.success() && told.contains(comparison.expected) {
         true => Ok(()),
         false => Err(format!("{told}\n{}", String::from_utf8_lossy(&output.stderr)).into()),
     }

@@ -63,6 +63,13 @@ function normaliseBlob(blob) {
   return text.includes('blob created at') ? `base64 of: ${normaliseText(text)}` : normaliseText(blob);
 }
 
+/** What an exchange of the recorder is, for the order among its like: between these kinds it is left to chance. */
+export function kind({ method, message }) {
+  if (method !== 'POST') return method;
+  if (message.method === undefined) return 'responses';
+  return message.id === undefined ? 'notifications' : 'requests';
+}
+
 /** The headers of a request that matter, by KNOWN_DIFFERENCES. */
 export function headerFacts(method, headers) {
   const facts = {};

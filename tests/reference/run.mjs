@@ -8,7 +8,7 @@ import { InMemoryTaskStore } from '@modelcontextprotocol/sdk/experimental/tasks'
 import {
   CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, ResultSchema,
 } from '@modelcontextprotocol/sdk/types.js';
-import { headerFacts, KNOWN_REPORTS, normalise } from './differences.mjs';
+import { headerFacts, kind, KNOWN_REPORTS, normalise } from './differences.mjs';
 import { startRecorder } from './recorder.mjs';
 import { createScenario } from './scenario.mjs';
 import { own, pause, startReferenceServer, until } from './server.mjs';
@@ -236,12 +236,6 @@ function sectionsOf(session, recorder, steps) {
     }
   }
   return sections;
-}
-
-function kind({ method, message }) {
-  if (method !== 'POST') return method;
-  if (message.method === undefined) return 'responses';
-  return message.id === undefined ? 'notifications' : 'requests';
 }
 
 /** What must hold in every run, however equal two runs may be; returns sentences about what does not. */
