@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::PATIENCE;
 
@@ -133,7 +134,12 @@ impl Proxy {
 
     /// The next line of its output.
     pub(crate) fn line(&mut self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("a line in time")
+        self.line_within(PATIENCE).expect("a line in time")
+    }
+
+    /// The next line of its output, if there is one in time.
+    pub(crate) fn line_within(&mut self, patience: Duration) -> Option<String> {
+        self.lines.recv_timeout(patience).ok()
     }
 
     /// Writes a line and reads the next one.
@@ -154,7 +160,6 @@ impl Proxy {
     }
 
     /// Its process id.
-    #[cfg(unix)]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
