@@ -323,22 +323,23 @@ impl Bridge {
 
     /// The handshake in the client's place ended without an answer.
     pub(super) fn ended_renewal(&mut self, ending: Ending, now: Instant) {
-        let (why, passes) = match ending {
+        let sentence = "the server ended its answer without answering the request";
+        let unanswered = Why::new(Failure::NoAnswer, sentence, "look into the server's log");
+        let (why, passes, wait) = match ending {
             Ending::Cut(why) | Ending::Lost { why, .. } => {
                 let passes = matches!(why.cause, Failure::Dns | Failure::Connect | Failure::Connection);
-                (why, passes)
+                (why, passes, None)
             }
-            Ending::Refused(refusal) => {
-                let passes = refusal.unprocessed || resending::is_passing(refusal.status);
-                (refusal.why, passes)
-            }
-            Ending::Complete | Ending::Accepted(_) => {
-                let sentence = "the server ended its answer without answering the request";
-                (Why::new(Failure::NoAnswer, sentence, "look into the server's log"), false)
-            }
+            Ending::Refused(refusal) if refusal.unprocessed => (refusal.why, true, refusal.retry_after),
+            Ending::Refused(refusal) => (refusal.why, resending::is_passing(refusal.status), None),
+            Ending::Complete => (unanswered, true, None),
+            Ending::Accepted(_) => (unanswered, false, None),
         };
         let seed = self.chance();
-        let until = now + backoff::resending(self.renewal.attempts - 1, seed);
+        let backoff = backoff::resending(self.renewal.attempts - 1, seed);
+        // Beyond the budget all waits are the same.
+        let wait = wait.unwrap_or_default();
+        let until = now + backoff.max(wait.min(BUDGET * 2));
         let in_time = self.renewal.since.is_some_and(|since| until <= since + BUDGET);
         if passes && in_time && self.renewal.attempts < ATTEMPTS && !self.is_leaving() {
             self.renewal.until = Some(until);
@@ -346,7 +347,7 @@ impl Bridge {
             let title = "request initialize".to_owned();
             return self.actions.push_back(Action::Notice(Notice::Resending { title, why }));
         }
-        self.fail_renewal(&why);
+        self.fail_renewal(&resending::asking_to_wait(why, wait));
     }
 
     /// There is no new session: everything that waits for it is told, and the next message tries again.

@@ -46,6 +46,16 @@ fn outcome(ending: &Ending) -> Outcome {
     }
 }
 
+/// Says for how long the server asks to wait, if it does.
+pub(super) fn asking_to_wait(why: Why, wait: Duration) -> Why {
+    match wait.is_zero() {
+        true => why,
+        false => {
+            Why { sentence: format!("{}; it asks to wait {} s", why.sentence, wait.as_secs().max(1)), ..why }
+        }
+    }
+}
+
 /// Tells whether a status comes from something in front of the server that may soon be well again.
 pub(super) fn is_passing(status: u16) -> bool {
     matches!(status, 502..=504 | 520..=530)
@@ -100,10 +110,7 @@ impl Bridge {
     pub(super) fn last_words(&self, ticket: Ticket, ending: &Ending, why: Why) -> Why {
         let Some(entry) = self.ledger.get(ticket) else { return why };
         match outcome(ending) {
-            Outcome::Unprocessed { wait: Some(wait) } if !wait.is_zero() => Why {
-                sentence: format!("{}; it asks to wait {} s", why.sentence, wait.as_secs().max(1)),
-                ..why
-            },
+            Outcome::Unprocessed { wait: Some(wait) } if !wait.is_zero() => asking_to_wait(why, wait),
             Outcome::Unknown | Outcome::Final
                 if may_have_run(ending) && has_effects(entry) && !self.is_repeatable(ticket) =>
             {
