@@ -16,6 +16,8 @@ const TOOLS: &str = r#"{"tools":[{"name":"add","inputSchema":{"type":"object"}},
 const INITIALIZED: &str = r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true},"resources":{}},"serverInfo":{"name":"faults","version":"1"}}"#;
 const DISCOVERED: &str = r#"{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}"#;
 const MODERN: &str = "2026-07-28";
+/// What was written is to be read before a reset overtakes it.
+const ARRIVAL: Duration = Duration::from_millis(1);
 
 /// Answers what comes on a connection, until one side has had enough.
 pub(crate) async fn converse(mut connection: Connection, number: u64, world: Arc<World>) {
@@ -118,16 +120,18 @@ async fn post(
         }
         Fault::CutNamed | Fault::CutPrimed if can_be_fetched => {
             world.memory().keep(&stream, &body);
-            connection.write(&format!("{STREAM}id: {stream}:0\ndata:\n\n")).await;
+            // Sessions are lost so often here that most answers would be forgotten before anybody asks for them.
+            let retry = if dice.happens(700) { "retry: 10\n" } else { "" };
+            connection.write(&format!("{STREAM}id: {stream}:0\n{retry}data:\n\n")).await;
             if fault == Fault::CutNamed {
                 let half = &body[..body.len() / 2];
                 connection.write(&format!("id: {stream}:1\ndata: {half}")).await;
             }
-            end(connection, dice)
+            end(connection, dice).await
         }
         Fault::CutNamed | Fault::CutPrimed | Fault::CutUnnamed => {
             connection.write(&format!("{STREAM}data: {}", &body[..body.len() / 2])).await;
-            end(connection, dice)
+            end(connection, dice).await
         }
         other => fail(connection, other, &whole, world, dice).await,
     }
@@ -143,12 +147,12 @@ async fn fail(
 ) -> Option<Connection> {
     match fault {
         Fault::Refuse { .. } => {
-            world.break_down(Outage::Refuse(Duration::from_millis(20 + dice.roll(300))));
+            world.break_down(Outage::Refuse(Duration::from_millis(10 + dice.roll(140))));
             connection.reset();
             return None;
         }
         Fault::Restart { .. } => {
-            world.break_down(Outage::Restart(Duration::from_millis(20 + dice.roll(300))));
+            world.break_down(Outage::Restart(Duration::from_millis(10 + dice.roll(140))));
             // The restart ends this connection with all others.
             return std::future::pending().await;
         }
@@ -160,14 +164,13 @@ async fn fail(
             let end = whole.find("\r\n\r\n").expect("a head") + 4;
             let end = if dice.happens(500) { end } else { end / 2 };
             connection.write(&whole[..end]).await;
-            // The head is to arrive before the reset overtakes it.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(ARRIVAL).await;
             connection.reset();
             return None;
         }
         Fault::Hang { .. } => {
             tokio::time::sleep(Duration::from_millis(50 + dice.roll(300))).await;
-            return end(connection, dice);
+            return end(connection, dice).await;
         }
         Fault::Forget => {
             world.memory().forget();
@@ -336,8 +339,9 @@ fn look_at_headers(request: &Request, is_modern: bool, world: &World) {
 }
 
 /// The end of a connection, either way.
-fn end(connection: Connection, dice: &mut Dice) -> Option<Connection> {
+async fn end(connection: Connection, dice: &mut Dice) -> Option<Connection> {
     if dice.happens(500) {
+        tokio::time::sleep(ARRIVAL).await;
         connection.reset();
     }
     None

@@ -99,11 +99,13 @@ impl Client {
         if ended.code != Some(0) {
             self.log.offences.push(format!("the proxy ended with {:?}: {}", ended.code, ended.stderr));
         }
-        for line in ended.lines {
-            if id_of(&line).is_some() {
-                self.log.offences.push(format!("after all answers: {line}"));
-            }
-        }
+        // Only the server's notifications may still come.
+        let is_notification = |line: &String| {
+            let message: Option<Value> = serde_json::from_str(line).ok();
+            message.is_some_and(|message| message["method"].is_string() && message.get("id").is_none())
+        };
+        let more = ended.lines.into_iter().filter(|line| !is_notification(line));
+        self.log.offences.extend(more.map(|line| format!("after all answers: {line}")));
         self.log
     }
 

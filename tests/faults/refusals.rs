@@ -1,5 +1,7 @@
 //! The words of servers that refuse, as they are in the field.
 
+use std::time::Duration;
+
 use crate::connection::{Connection, JSON, Request};
 use crate::dice::Dice;
 
@@ -20,6 +22,10 @@ const UNKNOWN: [(u16, i64, &str); 7] = [
 
 /// Says that the session is not known.
 pub(crate) async fn unknown_session(connection: &mut Connection, request: &Request, dice: &mut Dice) {
+    // Some say so when others have a new session already.
+    if dice.happens(200) {
+        tokio::time::sleep(Duration::from_millis(10 + dice.roll(100))).await;
+    }
     let (status, code, words) = UNKNOWN[dice.roll(UNKNOWN.len() as u64) as usize];
     if code == 0 {
         return connection.answer(status, "", words).await;
