@@ -19,6 +19,9 @@ const RESUMPTIONS: u32 = 8;
 const FIRST_ATTEMPTS: u32 = 6;
 /// A stream that lasted this long was no failure.
 const LASTING: Duration = Duration::from_secs(5);
+/// How long the first attempt to take up an answer's stream waits, where the server does not say: servers do not keep
+/// events for long, and a gateway that cuts streams is there again at once.
+const SOON: Duration = Duration::from_millis(20);
 /// The longest a server may have us wait before a stream is taken up again.
 const LONGEST_RETRY: Duration = Duration::from_secs(60 * 60);
 
@@ -178,7 +181,14 @@ impl Bridge {
             Ending::Refused(refusal) => refusal.retry_after,
             Ending::Complete | Ending::Cut(_) | Ending::Accepted(_) | Ending::Lost { .. } => None,
         };
-        let until = next_attempt(&mut entry.stream, wait, seed, now);
+        let is_first = entry.stream.attempts == 0;
+        let until = match entry.stream.retry.or(wait) {
+            None if is_first => {
+                entry.stream.attempts = 1;
+                now + SOON
+            }
+            None | Some(_) => next_attempt(&mut entry.stream, wait, seed, now),
+        };
         let title = entry.message.title().into_owned();
         self.ledger.put(ticket, Place::Resting { until, then: Then::Resume });
         self.actions.push_back(Action::Notice(Notice::Resuming { title }));
