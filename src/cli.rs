@@ -25,7 +25,7 @@ Exit codes: 0 the conversation ended; 2 options or configuration cannot work."#;
     name = "mcp-tether",
     version,
     about = "A stdio MCP server that is a remote one: forwards every message over streamable HTTP, with credentials",
-    override_usage = "mcp-tether [OPTIONS] <URL>",
+    override_usage = "mcp-tether [OPTIONS] <URL>          what a client starts\n       mcp-tether check [OPTIONS] <URL>    looks at the whole way to the server, and says what is wrong",
     after_help = EXAMPLES,
     disable_help_subcommand = true
 )]
@@ -37,6 +37,14 @@ pub struct Options {
         help = "The remote server's streamable HTTP endpoint, such as https://mcp.example.com/mcp"
     )]
     pub positional: Vec<String>,
+
+    /// Whether `check` stands before the URL.
+    #[arg(skip)]
+    pub checks: bool,
+
+    /// With check: tell what was found as JSON
+    #[arg(long, help_heading = "Diagnostics")]
+    pub json: bool,
 
     /// A header for every request to the server, "Name: value"; ${VAR} and ${VAR:-default} are filled in from the
     /// environment. Repeatable; wins over --header-file
@@ -180,7 +188,13 @@ pub struct UsageError {
 /// [`UsageError`] for an unknown option, a missing or an impossible value.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, UsageError> {
     match Options::try_parse_from(join_split_headers(arguments.into_iter().collect())) {
-        Ok(options) => Ok(Typed::Options(Box::new(options))),
+        Ok(mut options) => {
+            options.checks = options.positional.first().is_some_and(|word| word == "check");
+            if options.checks {
+                options.positional.remove(0);
+            }
+            Ok(Typed::Options(Box::new(options)))
+        }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Typed::Print(error.render().to_string()))
         }

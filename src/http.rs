@@ -42,6 +42,8 @@ pub struct Settings {
     pub family: Family,
     /// Whether cookies of the server are kept and sent back, as long as the process lives.
     pub cookies: bool,
+    /// Whether answers tell of the certificate that the server showed.
+    pub inspect: bool,
 }
 
 /// Which addresses of a host are used.
@@ -60,12 +62,7 @@ pub enum Family {
 /// from before are dead, and only the first call into them would show it.
 #[derive(Debug)]
 pub struct Http {
-    url: Url,
-    connect_timeout: Duration,
-    tls: rustls::ClientConfig,
-    proxy: Option<Url>,
-    family: Family,
-    cookies: Option<Arc<Cookies>>,
+    make: Make,
     current: Mutex<(reqwest::Client, Clocks)>,
 }
 
@@ -75,7 +72,7 @@ impl Http {
     /// # Errors
     /// When the TLS library or the HTTP library cannot be set up.
     pub fn new(url: &Url, settings: Settings) -> Result<Http, reqwest::Error> {
-        let Settings { connect_timeout, trust, proxy, family, cookies } = settings;
+        let Settings { connect_timeout, trust, proxy, family, cookies, inspect } = settings;
         let Trust { authorities, late_authorities, identity } = trust;
         let roots = Arc::new(LateRoots::new(authorities, late_authorities));
         if url.scheme() == "https" {
@@ -83,10 +80,9 @@ impl Http {
         }
         let tls = tls::config(roots, identity);
         let cookies = cookies.then(Arc::<Cookies>::default);
-        let client =
-            builder(url, connect_timeout, &tls, proxy.as_ref(), family, cookies.as_ref())?.build()?;
-        let current = Mutex::new((client, Clocks::now()));
-        Ok(Http { url: url.clone(), connect_timeout, tls, proxy, family, cookies, current })
+        let make = Make { url: url.clone(), connect_timeout, tls, proxy, family, cookies, inspect };
+        let current = Mutex::new((make.builder()?.build()?, Clocks::now()));
+        Ok(Http { make, current })
     }
 
     /// The client for the next exchange.
@@ -95,15 +91,73 @@ impl Http {
         let now = Clocks::now();
         if now.slept_since(&current.1) {
             debug!("this computer has slept; connections are made anew");
-            let Http { url, connect_timeout, tls, proxy, family, cookies, .. } = self;
-            let another = builder(url, *connect_timeout, tls, proxy.as_ref(), *family, cookies.as_ref());
-            if let Ok(another) = another.and_then(reqwest::ClientBuilder::build) {
+            if let Ok(another) = self.make.builder().and_then(reqwest::ClientBuilder::build) {
                 current.0 = another;
             }
         }
         current.1 = now;
         current.0.clone()
     }
+}
+
+/// What clients are made of.
+#[derive(Debug)]
+struct Make {
+    url: Url,
+    connect_timeout: Duration,
+    tls: rustls::ClientConfig,
+    proxy: Option<Url>,
+    family: Family,
+    cookies: Option<Arc<Cookies>>,
+    inspect: bool,
+}
+
+impl Make {
+    fn builder(&self) -> Result<reqwest::ClientBuilder, reqwest::Error> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("mcp-tether/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .connect_timeout(self.connect_timeout)
+            .tcp_keepalive(KEEP_ALIVE)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .http2_keep_alive_timeout(KEEP_ALIVE_PATIENCE)
+            // Also in between, so that after a change of networks the next call does not go into a dead connection.
+            .http2_keep_alive_while_idle(true)
+            .pool_idle_timeout(pool_idle(&self.url))
+            .tls_info(self.inspect)
+            .tls_backend_preconfigured(self.tls.clone());
+        if let Some(cookies) = &self.cookies {
+            builder = builder.cookie_provider(Arc::clone(cookies));
+        }
+        if is_loopback(&self.url) {
+            builder = builder.no_proxy();
+        } else if let Some(proxy) = &self.proxy {
+            // Named, it is used for everything; those of the environment are for whoever named none.
+            builder = builder.no_proxy().proxy(reqwest::Proxy::all(proxy.clone())?);
+        }
+        Ok(match self.family {
+            Family::Any => builder,
+            Family::V4 => builder.local_address(IpAddr::from(Ipv4Addr::UNSPECIFIED)),
+            Family::V6 => builder.local_address(IpAddr::from(Ipv6Addr::UNSPECIFIED)),
+        })
+    }
+}
+
+/// The proxy that requests to `url` go through, as host and port: the one that is named, or the system's.
+pub fn proxy_of(url: &Url, named: Option<&Url>) -> Option<String> {
+    if is_loopback(url) {
+        return None;
+    }
+    if let Some(named) = named {
+        let port = named.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
+        return Some(format!("{}{port}", named.host_str().unwrap_or_default()));
+    }
+    let target = url.as_str().parse().ok()?;
+    let proxy = hyper_util::client::proxy::matcher::Matcher::from_system().intercept(&target)?;
+    proxy.uri().authority().map(|authority| {
+        // Without the credentials that may stand before the host.
+        authority.as_str().rsplit('@').next().unwrap_or_default().to_owned()
+    })
 }
 
 /// Two clocks, of which only one goes on while the computer sleeps (on Windows both do, and idle connections run out by
@@ -125,41 +179,6 @@ impl Clocks {
         let awake = self.awake.saturating_duration_since(before.awake);
         self.wall.duration_since(before.wall).is_ok_and(|passed| passed > awake + SLEEP)
     }
-}
-
-fn builder(
-    url: &Url,
-    connect_timeout: Duration,
-    tls: &rustls::ClientConfig,
-    proxy: Option<&Url>,
-    family: Family,
-    cookies: Option<&Arc<Cookies>>,
-) -> Result<reqwest::ClientBuilder, reqwest::Error> {
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("mcp-tether/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        .connect_timeout(connect_timeout)
-        .tcp_keepalive(KEEP_ALIVE)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .http2_keep_alive_timeout(KEEP_ALIVE_PATIENCE)
-        // Also in between, so that after a change of networks the next call does not go into a dead connection.
-        .http2_keep_alive_while_idle(true)
-        .pool_idle_timeout(pool_idle(url))
-        .tls_backend_preconfigured(tls.clone());
-    if let Some(cookies) = cookies {
-        builder = builder.cookie_provider(Arc::clone(cookies));
-    }
-    if is_loopback(url) {
-        builder = builder.no_proxy();
-    } else if let Some(proxy) = proxy {
-        // Named, it is used for everything; those of the environment are for whoever named none.
-        builder = builder.no_proxy().proxy(reqwest::Proxy::all(proxy.clone())?);
-    }
-    Ok(match family {
-        Family::Any => builder,
-        Family::V4 => builder.local_address(IpAddr::from(Ipv4Addr::UNSPECIFIED)),
-        Family::V6 => builder.local_address(IpAddr::from(Ipv6Addr::UNSPECIFIED)),
-    })
 }
 
 /// Tells whether a URL leads to this machine, where nobody else listens.
@@ -295,6 +314,7 @@ mod tests {
             proxy: None,
             family: Family::Any,
             cookies: true,
+            inspect: false,
         };
         let http = Http::new(&url, settings).expect("a client");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -325,10 +345,18 @@ mod tests {
         });
         let url: Url = format!("http://two.test:{port}/").parse().expect("a URL");
         let patience = Duration::from_secs(20);
-        let tls = tls::config(Arc::new(LateRoots::new(Vec::new(), None)), None);
+        let make = Make {
+            url: url.clone(),
+            connect_timeout: patience,
+            tls: tls::config(Arc::new(LateRoots::new(Vec::new(), None)), None),
+            proxy: None,
+            family: Family::Any,
+            cookies: None,
+            inspect: false,
+        };
         let addresses =
             [SocketAddr::from((Ipv6Addr::LOCALHOST, 0)), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
-        let builder = builder(&url, patience, &tls, None, Family::Any, None).expect("a client").no_proxy();
+        let builder = make.builder().expect("a client").no_proxy();
         let client = builder.resolve_to_addrs("two.test", &addresses).build().expect("a client");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let answer =

@@ -20,6 +20,7 @@ mod cookies;
 pub mod http;
 pub mod tls;
 
+pub mod check;
 pub mod diagnosis;
 pub mod log;
 pub mod report;

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::auth::keeper::{Keeper, Source};
 use crate::bridge::{self, Reason};
+use crate::check::{self, Findings, Style};
 use crate::cli::{self, Options, Typed};
 use crate::config::{self, Config, Environment};
 use crate::http::Http;
@@ -30,6 +31,7 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let portable = environment.get("MCP_TETHER_STDIO") == Some("threads");
     let code = match cli::parse(arguments) {
         Ok(Typed::Print(text)) => print(&text),
+        Ok(Typed::Options(options)) if options.checks => look(&options, &environment),
         Ok(Typed::Options(options)) => match set_up(&options, &environment) {
             Ok((remote, ping)) => serve(remote, ping, portable).map_or(ExitCode::FAILURE, exit_code),
             Err(report) => refuse(&report, portable),
@@ -57,6 +59,34 @@ fn set_up(options: &Options, environment: &Environment) -> Result<(Streamable, O
         Arc::new(read) as Source
     });
     Ok((Streamable::new(config.url, http, Keeper::new(config.found, source)), config.ping))
+}
+
+/// Looks at the whole way to the server.
+fn look(options: &Options, environment: &Environment) -> ExitCode {
+    log::start(options);
+    let style = match (options.json, stdio::is_output_terminal()) {
+        (true, _) => Style::Json,
+        (false, true) => Style::Terminal,
+        (false, false) => Style::Plain,
+    };
+    let mut findings = Findings::new(std::io::stdout(), style);
+    let resolved = Config::resolve(options, environment);
+    let config = match resolved {
+        Ok(config) => config,
+        Err(error) => {
+            findings.failed("configuration", &Report::from(&error).why());
+            findings.finish("", false);
+            return ExitCode::from(UNUSABLE);
+        }
+    };
+    // Without the query, which may hold a key.
+    let url = config.url.join(config.url.path()).map_or_else(|_| String::new(), |url| url.to_string());
+    let named = options.proxy.as_deref().and_then(|proxy| proxy.parse().ok());
+    let Some(runtime) = runtime() else { return ExitCode::FAILURE };
+    let is_well = runtime.block_on(check::run(config, named, &mut findings));
+    runtime.shutdown_background();
+    findings.finish(&url, is_well);
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs the proxy until the client leaves. None when the system gives no event loop.

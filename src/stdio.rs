@@ -53,6 +53,11 @@ pub fn is_terminal() -> bool {
     io::stdin().is_terminal()
 }
 
+/// Tells whether a person, not a program, reads stdout.
+pub fn is_output_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// The client's messages, line by line.
 pub struct Lines<R> {
     input: R,

@@ -79,8 +79,12 @@ fn modules_use_only_what_lies_below_them() {
             "cli" | "cookies" | "json" | "platform" | "secret" | "tls" => &[],
             "http" => &["cookies", "tls"],
             "jsonrpc" => &["json"],
-            "start" => {
-                &["auth", "bridge", "cli", "config", "http", "log", "proxy", "remote", "report", "stdio"]
+            "start" => &[
+                "auth", "bridge", "check", "cli", "config", "http", "log", "proxy", "remote", "report",
+                "stdio",
+            ],
+            "check" => {
+                &["auth", "bridge", "config", "diagnosis", "http", "json", "jsonrpc", "remote", "report"]
             }
             "config" => &["auth", "cli", "http", "json", "platform", "secret", "tls"],
             "auth" => &["secret"],

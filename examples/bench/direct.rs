@@ -36,6 +36,7 @@ fn work(url: &str) -> Result<(), String> {
         proxy: None,
         family: Family::Any,
         cookies: true,
+        inspect: false,
     };
     let client = Http::new(&url, settings).map_err(|error| error.to_string())?.client();
     let direct = Direct { client, url };

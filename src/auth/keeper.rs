@@ -27,6 +27,8 @@ pub struct Found {
     pub next: Option<Credentials>,
     /// When they run out, where they say so.
     pub expires: Option<SystemTime>,
+    /// What was found where, each a sentence without secrets.
+    pub described: Vec<String>,
 }
 
 /// Where credentials are read again. It may block.
@@ -73,7 +75,7 @@ impl Keeper {
 
     /// Credentials that never change.
     pub fn fixed(credentials: Credentials) -> Keeper {
-        Keeper::new(Found { credentials, next: None, expires: None }, None)
+        Keeper::new(Found { credentials, next: None, expires: None, described: Vec::new() }, None)
     }
 
     /// What to attach to the next request. What is about to run out is asked for again first.
@@ -195,7 +197,7 @@ mod tests {
     }
 
     fn found(credentials: &str, next: Option<&str>) -> Found {
-        Found { credentials: token(credentials), next: next.map(token), expires: None }
+        Found { credentials: token(credentials), next: next.map(token), expires: None, described: Vec::new() }
     }
 
     /// A source that has these one after the other, and the last one for ever.

@@ -35,6 +35,7 @@ use ledger::{Ledger, Ticket, Trial};
 use listening::Listening;
 use ping::Pings;
 use recovery::Renewal;
+pub use revision::{LEGACY_REVISION, MODERN_REVISION};
 use session::{Recovery, Session};
 use tools::{Invalid, Tools};
 

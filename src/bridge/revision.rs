@@ -25,6 +25,11 @@ pub(super) fn is_legacy(revision: &str) -> bool {
     ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"].contains(&revision)
 }
 
+/// The revision of the modern era.
+pub const MODERN_REVISION: &str = "2026-07-28";
+/// The latest revision that `initialize` negotiates.
+pub const LEGACY_REVISION: &str = "2025-11-25";
+
 /// The key of a modern request's `_meta` under which it names its revision.
 const REVISION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
 

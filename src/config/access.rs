@@ -61,6 +61,7 @@ pub(super) fn find(
     environment: Option<&Environment>,
     is_private: bool,
     warnings: &mut Vec<String>,
+    described: &mut Vec<String>,
 ) -> Result<Option<ServiceToken>, Error> {
     let mut take = |name: http::HeaderName, shown: &str| {
         let written = headers.extract_if(.., |header| header.name == name).last()?;
@@ -88,18 +89,19 @@ pub(super) fn find(
             (id, secret)
         }
     };
-    token(id, secret, warnings).map(Some)
+    token(id, secret, warnings, described).map(Some)
 }
 
 /// The token that takes over when the first one is refused.
 pub(super) fn next(
     environment: &Environment,
     warnings: &mut Vec<String>,
+    described: &mut Vec<String>,
 ) -> Result<Option<ServiceToken>, Error> {
     match NEXT.map(|name| set(environment, name)) {
         [None, None] => Ok(None),
         [Some(id), Some(secret)] => {
-            token(checked(NEXT[0], id)?, checked(NEXT[1], secret)?, warnings).map(Some)
+            token(checked(NEXT[0], id)?, checked(NEXT[1], secret)?, warnings, described).map(Some)
         }
         [Some(_), None] => Err(Error::HalfPair { present: NEXT[0].to_owned(), missing: NEXT[1].to_owned() }),
         [None, Some(_)] => Err(Error::HalfPair { present: NEXT[1].to_owned(), missing: NEXT[0].to_owned() }),
@@ -107,7 +109,12 @@ pub(super) fn next(
 }
 
 /// Puts two halves together, unless one can tell that they are none.
-fn token(id: Half, secret: Half, warnings: &mut Vec<String>) -> Result<ServiceToken, Error> {
+fn token(
+    id: Half,
+    secret: Half,
+    warnings: &mut Vec<String>,
+    described: &mut Vec<String>,
+) -> Result<ServiceToken, Error> {
     if are_swapped(id.value.reveal(), secret.value.reveal()) {
         return Err(Error::Swapped { secret: secret.what });
     }
@@ -123,7 +130,11 @@ fn token(id: Half, secret: Half, warnings: &mut Vec<String>) -> Result<ServiceTo
         warnings.push(format!("{} does not end in .access, as client ids do", id.what));
     }
     let token = ServiceToken::new(&id.value, &secret.value);
-    token.map_err(|_| Error::Value { what: secret.what, problem: Problem::Control(0) })
+    let token =
+        token.map_err(|_| Error::Value { what: secret.what.clone(), problem: Problem::Control(0) })?;
+    let (shown_id, shown) = (token.id(), token.shown());
+    described.push(format!("service token {shown_id} (secret {shown}) from {} and {}", id.what, secret.what));
+    Ok(token)
 }
 
 fn half_written(present: &Half, missing: &str) -> Error {

@@ -51,6 +51,17 @@ impl Header {
         self.value.reveal().to_ascii_lowercase().contains("\"cf-access-client-id\"")
     }
 
+    /// Names the header and says where it comes from, without its value.
+    pub(super) fn described(&self) -> String {
+        let place = match &self.place {
+            Place::Option => "--header".to_owned(),
+            Place::File(path, line) => format!("{path}, line {line}"),
+            Place::Command => "a command".to_owned(),
+        };
+        let length = self.value.reveal().chars().count();
+        format!("header {} ({length} characters) from {place}", self.written)
+    }
+
     /// Says that the value cannot be sent.
     pub(super) fn refused(&self, problem: Problem) -> Error {
         Error::Value { what: self.place.describe(Some(&self.written)), problem }

@@ -131,6 +131,7 @@ impl Config {
                     (false, false) => Family::Any,
                 },
                 cookies: !options.disable_cookies,
+                inspect: options.checks,
             },
             ping: match (options.ping_interval, options.keep_alive) {
                 (Some(seconds), _) => Some(Duration::from_secs(seconds)),
@@ -170,7 +171,7 @@ fn credentials(
 ) -> Result<Found, Error> {
     let environment = &environment.filled_up(&options.env_files, warnings)?;
     let is_private = url.scheme() == "https" || is_loopback(url);
-    let mut headers = Vec::new();
+    let (mut headers, mut described) = (Vec::new(), Vec::new());
     for path in &options.header_files {
         let path = home_expanded(path);
         warn_of_readers(&path, warnings);
@@ -200,15 +201,17 @@ fn credentials(
     }
     let use_pair =
         !options.no_access && is_meant && !headers.iter().any(header::Header::is_single_header_token);
-    let pair = access::find(&mut headers, use_pair.then_some(environment), is_private, warnings)?;
+    let pair =
+        access::find(&mut headers, use_pair.then_some(environment), is_private, warnings, &mut described)?;
     let next = match (&pair, use_pair && is_private) {
-        (Some(_), true) => access::next(environment, warnings)?,
+        (Some(_), true) => access::next(environment, warnings, &mut described)?,
         _ => None,
     };
     let single = options.access_header.as_ref().map(|name| name.parse().map_err(|_| Error::AccessHeader));
     let single: Option<HeaderName> = single.transpose()?;
     let mut written = WrittenHeaders::default();
     for header in &headers {
+        described.push(header.described());
         let sendable = written.set(header.name.clone(), &header.value);
         sendable.map_err(|_| header.refused(Problem::Control(0)))?;
     }
@@ -224,7 +227,7 @@ fn credentials(
         schemes.extend(pair.map(Scheme::CfAccess));
         Credentials::new(url, schemes)
     };
-    Ok(Found { next: next.map(|next| with(Some(next))), credentials: with(pair), expires })
+    Ok(Found { next: next.map(|next| with(Some(next))), credentials: with(pair), expires, described })
 }
 
 /// When a JSON Web Token runs out (RFC 7519, section 4.1.4); none where it does not say so.

@@ -302,3 +302,62 @@ async fn every_refusal_of_access_is_told_and_its_sign_in_page_never_called() {
         assert!(edge.team_requests().is_empty(), "{case}: {:?}", edge.team_requests());
     }
 }
+
+/// Runs `check` and returns its exit code and what it told.
+async fn check(url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
+    command.arg("check").args(arguments).arg(url).env_clear().envs(environment.iter().copied());
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("in time").expect("it starts");
+    (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
+}
+
+#[tokio::test]
+async fn a_check_looks_at_the_whole_way_and_leaves_nothing_behind() {
+    for answers in [Answers::Stream, Answers::Json] {
+        let edge = Edge::start(Config { answers, ..Config::default() }).expect("a free port");
+        let (code, told) = check(&edge.mcp_url(), &[], &with_token(&edge)).await;
+        assert_eq!(code, Some(0), "{told}");
+        for expected in [
+            "credentials   ok      service token",
+            "access        ok      application",
+            "Managed OAuth is off",
+            "handshake     ok      edge",
+            "tools         ok      5",
+            "prompts       ok      1",
+            "resources     ok      1",
+            "round trip    ok",
+        ] {
+            assert!(told.contains(expected), "{expected}: {told}");
+        }
+        assert!(!told.contains(&edge.token().secret) && !told.contains('\x1b'), "{told}");
+        if matches!(answers, Answers::Stream) {
+            assert!(told.contains("session       ok      ended"), "{told}");
+            assert_eq!(edge.requests().last().map(|seen| seen.method.clone()).as_deref(), Some("DELETE"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_check_stops_at_the_first_failure_with_its_advice() {
+    let edge = Edge::start(Config::default()).expect("a free port");
+    let url = edge.mcp_url();
+    let wrong = format!("cfast_{}", "x".repeat(48));
+    let id = edge.token().id.clone();
+    let wrong_token = [("CF_ACCESS_CLIENT_ID", id.as_str()), ("CF_ACCESS_CLIENT_SECRET", wrong.as_str())];
+    for (address, environment, code, step, cause) in [
+        (url.as_str(), &wrong_token[..], 1, "handshake", "access_token"),
+        (url.as_str(), &[][..], 1, "handshake", "access_credentials"),
+        (url.as_str(), &wrong_token[..1], 2, "configuration", "configuration"),
+        ("https://nowhere.invalid/mcp", &[][..], 1, "name", "dns"),
+        ("https://127.0.0.1:1/mcp", &[][..], 1, "connection", "connect"),
+        ("no-url", &[][..], 2, "configuration", "configuration"),
+    ] {
+        let (found, told) = check(address, &["--json"], environment).await;
+        let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+        let last = told["findings"].as_array().and_then(|findings| findings.last()).expect("a finding");
+        assert_eq!(found, Some(code), "{told}");
+        assert_eq!((last["step"].as_str(), last["cause"].as_str()), (Some(step), Some(cause)), "{told}");
+        assert!(last["advice"].is_string() && told["ok"] == false, "{told}");
+    }
+    assert!(edge.team_requests().is_empty(), "the sign-in page is never called");
+}

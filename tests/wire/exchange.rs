@@ -24,6 +24,7 @@ async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
         proxy: None,
         family: Family::Any,
         cookies: true,
+        inspect: false,
     };
     let http = Http::new(&url, settings).expect("a client");
     let remote = Streamable::new(url.clone(), http, Keeper::fixed(Credentials::new(&url, Vec::new())));

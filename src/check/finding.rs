@@ -1,0 +1,172 @@
+//! What a check found, as lines for a person or as JSON for a program.
+//!
+//! On a terminal in colours, with the step that is being waited for; anywhere else plain. Deliberately not here: the
+//! steps.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::bridge::Why;
+
+/// How findings are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Lines with colours, and progress.
+    Terminal,
+    /// Lines.
+    Plain,
+    /// One JSON document at the end.
+    Json,
+}
+
+/// What a line says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Note,
+    Warning,
+    Failed,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    step: &'static str,
+    state: State,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ray: Option<String>,
+}
+
+/// The findings of one check, told as they come.
+#[derive(Debug)]
+pub struct Findings<W> {
+    output: W,
+    style: Style,
+    all: Vec<Finding>,
+}
+
+impl<W: Write> Findings<W> {
+    /// Findings that are written to `output`.
+    pub fn new(output: W, style: Style) -> Findings<W> {
+        Findings { output, style, all: Vec::new() }
+    }
+
+    /// A step begins for which one may have to wait.
+    pub(super) fn begin(&mut self, step: &'static str) {
+        if self.style == Style::Terminal {
+            let _ = write!(self.output, "\r\x1b[K{step:<14}…");
+            let _ = self.output.flush();
+        }
+    }
+
+    /// Something is as it should be.
+    pub(super) fn well(&mut self, step: &'static str, text: &str) {
+        self.tell(step, State::Ok, text);
+    }
+
+    /// Something is neither good nor bad.
+    pub(super) fn noted(&mut self, step: &'static str, text: &str) {
+        self.tell(step, State::Note, text);
+    }
+
+    /// Something works, but should be looked at.
+    pub(super) fn warned(&mut self, step: &'static str, text: &str) {
+        self.tell(step, State::Warning, text);
+    }
+
+    /// A step failed.
+    pub fn failed(&mut self, step: &'static str, why: &Why) {
+        let finding = Finding {
+            step,
+            state: State::Failed,
+            text: why.to_string(),
+            cause: Some(why.cause.word()),
+            advice: why.advice.clone(),
+            status: why.status,
+            ray: why.ray.clone(),
+        };
+        self.push(finding);
+    }
+
+    fn tell(&mut self, step: &'static str, state: State, text: &str) {
+        let text = text.to_owned();
+        self.push(Finding { step, state, text, cause: None, advice: None, status: None, ray: None });
+    }
+
+    fn push(&mut self, finding: Finding) {
+        let Finding { step, state, text, advice, .. } = &finding;
+        let (word, colour) = match state {
+            State::Ok => ("ok", "32"),
+            State::Note => ("-", "2"),
+            State::Warning => ("warning", "33"),
+            State::Failed => ("FAILED", "31"),
+        };
+        // Whoever stopped reading does not want to know.
+        let _ = match self.style {
+            Style::Terminal => {
+                writeln!(self.output, "\r\x1b[K{step:<14}\x1b[{colour}m{word:<8}\x1b[0m{text}")
+            }
+            Style::Plain => writeln!(self.output, "{step:<14}{word:<8}{text}"),
+            Style::Json => Ok(()),
+        };
+        if let (Some(advice), Style::Terminal | Style::Plain) = (advice, self.style) {
+            let _ = writeln!(self.output, "{:<14}{:<8}{advice}", "", "try");
+        }
+        self.all.push(finding);
+    }
+
+    /// Tells what has not been told yet.
+    pub fn finish(mut self, url: &str, is_well: bool) {
+        if self.style != Style::Json {
+            return;
+        }
+        #[derive(Serialize)]
+        struct Document<'a> {
+            url: &'a str,
+            ok: bool,
+            findings: &'a [Finding],
+        }
+        let document = Document { url, ok: is_well, findings: &self.all };
+        let text = serde_json::to_string_pretty(&document).expect("strings and numbers always serialize");
+        let _ = writeln!(self.output, "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::Failure;
+
+    fn told(style: Style) -> String {
+        let mut output = Vec::new();
+        let mut findings = Findings::new(&mut output, style);
+        findings.well("credentials", "a token");
+        findings.begin("handshake");
+        findings.failed("handshake", &Why::new(Failure::AccessPolicy, "refused", "add a policy"));
+        findings.finish("https://mcp.example.com/mcp", false);
+        String::from_utf8(output).expect("UTF-8")
+    }
+
+    #[test]
+    fn findings_are_lines_for_people_and_json_for_programs() {
+        assert_eq!(
+            told(Style::Plain),
+            "credentials   ok      a token\nhandshake     FAILED  refused\n              try     add a policy\n"
+        );
+        let terminal = told(Style::Terminal);
+        assert!(terminal.contains("handshake     …") && terminal.contains("\x1b[31mFAILED"), "{terminal}");
+        let json: serde_json::Value = serde_json::from_str(&told(Style::Json)).expect("JSON");
+        assert_eq!(json["ok"], false);
+        assert_eq!(json["findings"][1]["cause"], "access_policy");
+        assert_eq!(json["findings"][1]["advice"], "add a policy");
+        assert_eq!(json["findings"][0]["state"], "ok");
+    }
+}
