@@ -35,6 +35,9 @@ use server::Server;
 const AS_SERVER: &str = "--as-server";
 const AS_DIRECT: &str = "--as-direct";
 
+/// The kinds of measures.
+const KINDS: [&str; 5] = ["startup", "instances", "latency", "load", "bodies"];
+
 /// Measures mcp-tether beside a direct client of the same HTTP library, and beside other proxies. Minutes, no network.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bench")]
@@ -60,8 +63,8 @@ struct Options {
     /// How many calls are made with many at once
     #[arg(long, default_value_t = 20_000)]
     load: usize,
-    /// Only measures of these kinds: startup, latency, load, bodies, instances
-    #[arg(long, value_delimiter = ',')]
+    /// Only measures of these kinds
+    #[arg(long, value_name = "KIND,…", value_delimiter = ',', value_parser = KINDS)]
     only: Vec<String>,
 }
 
@@ -83,19 +86,17 @@ fn main() -> ExitCode {
 
 fn run(options: Options) -> Outcome<()> {
     let mut bench = Bench::set_up(options)?;
-    type Measure = (&'static str, fn(&mut Bench));
-    let measures: [Measure; 6] = [
-        ("startup", startup::measure),
-        ("startup", startup::measure_file),
-        ("instances", instances::measure),
-        ("latency", calls::measure_latency),
-        ("load", calls::measure_load),
-        ("bodies", bodies::measure),
-    ];
-    for (kind, measure) in measures {
+    for kind in KINDS {
         let only = &bench.options.only;
-        if only.is_empty() || only.iter().any(|wanted| wanted == kind) {
-            measure(&mut bench);
+        if !only.is_empty() && !only.iter().any(|wanted| wanted == kind) {
+            continue;
+        }
+        match kind {
+            "startup" => startup::measure(&mut bench),
+            "instances" => instances::measure(&mut bench),
+            "latency" => calls::measure_latency(&mut bench),
+            "load" => calls::measure_load(&mut bench),
+            _ => bodies::measure(&mut bench),
         }
     }
     let Bench { board, options, .. } = bench;

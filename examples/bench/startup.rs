@@ -7,7 +7,7 @@ use crate::board::Unit;
 
 const GROUP: &str = "Start and end";
 
-/// Measures starts over http and https, and the end.
+/// Measures starts over http and https, the end, and the size of the program.
 pub(crate) fn measure(bench: &mut Bench) {
     let mut end = bench.row(GROUP, "end of the input to exit", Unit::Time);
     for scheme in ["http", "https"] {
@@ -26,14 +26,9 @@ pub(crate) fn measure(bench: &mut Bench) {
         }
         bench.add([hello, first]);
     }
-    bench.add([end]);
-}
-
-/// Measures the size of the program.
-pub(crate) fn measure_file(bench: &mut Bench) {
-    let mut row = bench.row(GROUP, "size of the program", Unit::Memory);
+    let mut size = bench.row(GROUP, "size of the program", Unit::Memory);
     for (at, contender) in bench.contenders.iter().enumerate() {
-        row.samples[at].extend(contender.file_size());
+        size.samples[at].extend(contender.file_size());
     }
-    bench.add([row]);
+    bench.add([end, size]);
 }
