@@ -35,9 +35,19 @@ pub(crate) struct Proxy {
     child: Child,
     input: Option<Box<dyn Write>>,
     lines: Receiver<String>,
+    /// Let the reading of stdout begin, where a test wants nobody to read at first.
+    read_stdout: Option<Sender<()>>,
     /// Reads stderr; waits for a word before it begins, where a test wants nobody to read.
     stderr: Option<JoinHandle<String>>,
     read_stderr: Option<Sender<()>>,
+}
+
+/// What is read from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    Both,
+    StdoutAlone,
+    StderrAlone,
 }
 
 /// How it ended.
@@ -57,15 +67,20 @@ impl Proxy {
 
     /// Starts it.
     pub(crate) fn start_with(stdin: Stdin, arguments: &[&str], environment: &[(&str, &str)]) -> Proxy {
-        Proxy::spawn(stdin, arguments, environment, true)
+        Proxy::spawn(stdin, arguments, environment, Heard::Both)
+    }
+
+    /// Starts it with a stdout that nobody reads before [`Proxy::listen`].
+    pub(crate) fn start_unread(stdin: Stdin, arguments: &[&str]) -> Proxy {
+        Proxy::spawn(stdin, arguments, &[], Heard::StderrAlone)
     }
 
     /// Starts it with a stderr that nobody reads before the end.
     pub(crate) fn start_unheard(arguments: &[&str]) -> Proxy {
-        Proxy::spawn(Stdin::Pipes, arguments, &[], false)
+        Proxy::spawn(Stdin::Pipes, arguments, &[], Heard::StdoutAlone)
     }
 
-    fn spawn(stdin: Stdin, arguments: &[&str], environment: &[(&str, &str)], read_at_once: bool) -> Proxy {
+    fn spawn(stdin: Stdin, arguments: &[&str], environment: &[(&str, &str)], heard: Heard) -> Proxy {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
         command.args(arguments).env_clear().envs(environment.iter().copied()).stderr(Stdio::piped());
         // Windows resolves no name without it.
@@ -98,7 +113,12 @@ impl Proxy {
             }
         };
         let (sender, lines) = channel();
+        let (read_stdout, wanted) = channel::<()>();
+        if heard != Heard::StderrAlone {
+            read_stdout.send(()).expect("listening");
+        }
         std::thread::spawn(move || {
+            let _ = wanted.recv();
             for line in BufReader::new(output).lines() {
                 let Ok(line) = line else { break };
                 if sender.send(line).is_err() {
@@ -108,7 +128,7 @@ impl Proxy {
         });
         let mut stderr = child.stderr.take().expect("piped");
         let (read_stderr, wanted) = channel();
-        if read_at_once {
+        if heard != Heard::StdoutAlone {
             read_stderr.send(()).expect("listening");
         }
         let stderr = std::thread::spawn(move || {
@@ -117,7 +137,13 @@ impl Proxy {
             stderr.read_to_string(&mut text).expect("UTF-8");
             text
         });
-        Proxy { child, input: Some(input), lines, stderr: Some(stderr), read_stderr: Some(read_stderr) }
+        let (read_stdout, read_stderr) = (Some(read_stdout), Some(read_stderr));
+        Proxy { child, input: Some(input), lines, read_stdout, stderr: Some(stderr), read_stderr }
+    }
+
+    /// Begins to read its output.
+    pub(crate) fn listen(&mut self) {
+        self.read_stdout = None;
     }
 
     /// Writes bytes.
@@ -139,7 +165,7 @@ impl Proxy {
 
     /// The next line of its output, if there is one in time.
     pub(crate) fn line_within(&mut self, patience: Duration) -> Option<String> {
-        self.lines.recv_timeout(patience).ok()
+        self.lines.recv_timeout(patience).ok().map(message)
     }
 
     /// Writes a line and reads the next one.
@@ -170,17 +196,34 @@ impl Proxy {
         self.wait()
     }
 
+    /// Waits for its end while nobody reads what it wrote, and tells its exit code.
+    pub(crate) fn wait_unread(self) -> Option<i32> {
+        exit_code(self.child)
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Ended {
-        let (sender, ended) = channel();
-        let mut child = self.child;
-        let id = child.id();
-        std::thread::spawn(move || sender.send(child.wait().expect("it was started").code()));
-        let Ok(code) = ended.recv_timeout(PATIENCE) else { panic!("process {id} does not end") };
-        drop(self.read_stderr.take());
-        let lines = self.lines.into_iter().collect();
+        let code = exit_code(self.child);
+        drop((self.read_stdout.take(), self.read_stderr.take()));
+        let lines = self.lines.into_iter().map(message).collect();
         let stderr = self.stderr.take().expect("taken once").join().expect("UTF-8");
         drop(self.input);
         Ended { code, lines, stderr }
     }
+}
+
+fn exit_code(mut child: Child) -> Option<i32> {
+    let (sender, ended) = channel();
+    let id = child.id();
+    std::thread::spawn(move || sender.send(child.wait().expect("it was started").code()));
+    let Ok(code) = ended.recv_timeout(PATIENCE) else { panic!("process {id} does not end") };
+    code
+}
+
+/// A line of stdout, which must be one JSON object and nothing else.
+fn message(line: String) -> String {
+    let is_json = serde_json::from_str::<&serde_json::value::RawValue>(&line).is_ok();
+    let shown = line.chars().take(300).collect::<String>();
+    assert!(is_json && line.starts_with('{') && line.ends_with('}'), "no message on stdout: {shown}");
+    line
 }

@@ -1,7 +1,11 @@
 //! A loopback HTTP/1.1 server by hand: it sees every byte of a request and writes whatever a test wants.
+//!
+//! Dropped, it fails the test if a handler panicked, a message came without its length, or a [`Script`] was not followed
+//! to the letter.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::PATIENCE;
@@ -88,6 +92,14 @@ impl Reply {
         self.keep = false;
     }
 
+    /// Breaks the connection behind this answer, instead of closing it.
+    #[cfg(unix)]
+    pub(crate) fn reset(&mut self) {
+        self.keep = false;
+        let at_once = Some(std::time::Duration::ZERO);
+        rustix::net::sockopt::set_socket_linger(&self.stream, at_once).expect("a socket");
+    }
+
     /// Waits until the other side is gone.
     pub(crate) fn hang(&mut self) {
         self.keep = false;
@@ -95,13 +107,68 @@ impl Reply {
     }
 }
 
-type Requests = Arc<(Mutex<Vec<Request>>, Condvar)>;
+/// What a server has seen so far.
+#[derive(Default)]
+struct Seen {
+    requests: Vec<Request>,
+    /// Where each connection came from, in order.
+    peers: Vec<SocketAddr>,
+    /// What must not happen and did.
+    troubles: Vec<String>,
+}
+
+type Shared = Arc<(Mutex<Seen>, Condvar)>;
 
 /// A running server.
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) address: String,
-    requests: Requests,
+    shared: Shared,
+    /// What a script still waits for.
+    missing: Box<dyn Fn() -> Vec<&'static str> + Send + Sync>,
+}
+
+type Answer = Box<dyn FnOnce(&Request, &mut Reply) + Send>;
+
+/// Exactly the requests that are to come, each with its answer.
+#[derive(Default)]
+pub(crate) struct Script {
+    steps: Vec<(&'static str, Answer)>,
+}
+
+impl Script {
+    /// One request more, by its title. Those of one title are answered in the order written here, others in any.
+    pub(crate) fn expect(
+        mut self,
+        title: &'static str,
+        answer: impl FnOnce(&Request, &mut Reply) + Send + 'static,
+    ) -> Script {
+        self.steps.push((title, Box::new(answer)));
+        self
+    }
+
+    /// Starts a server that answers this and takes anything else for a failure of the test.
+    pub(crate) fn serve(self) -> Server {
+        let steps = Arc::new(Mutex::new(self.steps));
+        let left = Arc::clone(&steps);
+        let mut server = Server::start(move |request, reply| {
+            let answer = {
+                let mut steps = steps.lock().expect("no panic");
+                let found = steps.iter().position(|(title, _)| *title == request.title());
+                found.map(|index| steps.remove(index).1)
+            };
+            match answer {
+                Some(answer) => answer(request, reply),
+                None => {
+                    reply.status(500);
+                    panic!("nobody expected {} {}", request.method, request.title());
+                }
+            }
+        });
+        server.missing =
+            Box::new(move || left.lock().expect("no panic").iter().map(|(title, _)| *title).collect());
+        server
+    }
 }
 
 impl Server {
@@ -109,16 +176,17 @@ impl Server {
     pub(crate) fn start(handler: impl Fn(&Request, &mut Reply) + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
-        let requests = Requests::default();
+        let shared = Shared::default();
         let handler = Arc::new(handler);
-        let seen = Arc::clone(&requests);
+        let seen = Arc::clone(&shared);
         std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
+            while let Ok((stream, peer)) = listener.accept() {
+                note(&seen, |seen| seen.peers.push(peer));
                 let (handler, seen) = (Arc::clone(&handler), Arc::clone(&seen));
                 std::thread::spawn(move || converse(stream, &*handler, &seen));
             }
         });
-        Server { url: format!("http://{address}/mcp"), address, requests }
+        Server { url: format!("http://{address}/mcp"), address, shared, missing: Box::new(Vec::new) }
     }
 
     /// A server that opens a session, takes notifications, offers no stream, and answers everything else with `handler`.
@@ -146,17 +214,32 @@ impl Server {
 
     /// Everything that arrived so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
-        self.requests.0.lock().expect("no panic").clone()
+        self.shared.0.lock().expect("no panic").requests.clone()
     }
 
     /// Waits for a request.
     pub(crate) fn wait_for(&self, wanted: impl Fn(&Request) -> bool) -> Request {
-        let (requests, arrived) = &*self.requests;
-        let guard = requests.lock().expect("no panic");
-        let missing = |requests: &mut Vec<Request>| !requests.iter().any(&wanted);
+        let (seen, arrived) = &*self.shared;
+        let guard = seen.lock().expect("no panic");
+        let missing = |seen: &mut Seen| !seen.requests.iter().any(&wanted);
         let (guard, _) = arrived.wait_timeout_while(guard, PATIENCE, missing).expect("no panic");
-        let found = guard.iter().find(|request| wanted(request)).cloned();
-        found.unwrap_or_else(|| panic!("the request never came; there were {:?}", titles(&guard)))
+        let (found, titles) =
+            (guard.requests.iter().find(|request| wanted(request)).cloned(), titles(&guard.requests));
+        drop(guard);
+        found.unwrap_or_else(|| panic!("the request never came; there were {titles:?}"))
+    }
+
+    /// How many connections were made to it so far. One of our own comes last in the line and tells that all before it
+    /// were counted.
+    pub(crate) fn connections(&self) -> usize {
+        let ours = TcpStream::connect(&self.address).expect("it listens");
+        let address = ours.local_addr().expect("an address");
+        let (seen, arrived) = &*self.shared;
+        let guard = seen.lock().expect("no panic");
+        let missing = |seen: &mut Seen| !seen.peers.contains(&address);
+        let (mut guard, _) = arrived.wait_timeout_while(guard, PATIENCE, missing).expect("no panic");
+        guard.peers.retain(|peer| *peer != address);
+        guard.peers.len()
     }
 
     /// What arrived, by title.
@@ -165,20 +248,46 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let missing = (self.missing)();
+        assert!(missing.is_empty(), "never came: {missing:?}");
+        let troubles = std::mem::take(&mut self.shared.0.lock().expect("no panic").troubles);
+        assert!(troubles.is_empty(), "{troubles:?}");
+    }
+}
+
+fn note(shared: &Shared, change: impl FnOnce(&mut Seen)) {
+    let (seen, arrived) = &**shared;
+    change(&mut seen.lock().expect("no panic"));
+    arrived.notify_all();
+}
+
 fn titles(requests: &[Request]) -> Vec<String> {
     requests.iter().map(|request| request.title().to_owned()).collect()
 }
 
-fn converse(stream: TcpStream, handler: &dyn Fn(&Request, &mut Reply), seen: &Requests) {
+fn converse(stream: TcpStream, handler: &dyn Fn(&Request, &mut Reply), shared: &Shared) {
     let mut input = BufReader::new(stream.try_clone().expect("a second handle"));
     let mut reply = Reply { stream, keep: true };
     while reply.keep
         && let Some(request) = read(&mut input)
     {
-        let (requests, arrived) = &**seen;
-        requests.lock().expect("no panic").push(request.clone());
-        arrived.notify_all();
-        handler(&request, &mut reply);
+        if request.method == "POST" && request.header("content-length").is_none() {
+            note(shared, |seen| seen.troubles.push(format!("no length of its own: {:?}", request.headers)));
+        }
+        note(shared, |seen| seen.requests.push(request.clone()));
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| handler(&request, &mut reply))) {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            note(shared, |seen| {
+                seen.troubles.push(format!("{}: {}", request.title(), text.unwrap_or_default()));
+            });
+            return;
+        }
     }
 }
 
