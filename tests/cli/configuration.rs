@@ -60,8 +60,18 @@ fn the_pair_arrives_exactly_once() {
         assert_eq!(request.header("cf-access-client-secret"), Some(SECRET));
     }
     assert_eq!(arrived(&["--no-access", "URL"], &PAIR).header("cf-access-client-id"), None);
-    let elsewhere = [PAIR[0], PAIR[1], ("CF_ACCESS_HOSTS", "*.example.com")];
-    assert_eq!(arrived(&["URL"], &elsewhere).header("cf-access-client-id"), None);
+}
+
+#[test]
+fn the_pair_goes_to_the_hosts_that_are_named() {
+    for (hosts, is_sent) in
+        [("127.0.0.1", true), ("example.com, 127.0.0.1", true), ("*.0.0.1", true), ("*.example.com", false)]
+    {
+        let environment = [PAIR[0], PAIR[1], ("CF_ACCESS_HOSTS", hosts)];
+        let request = arrived(&["URL"], &environment);
+        assert_eq!(request.header("cf-access-client-id").is_some(), is_sent, "{hosts}");
+        assert_eq!(request.header("cf-access-client-secret").is_some(), is_sent, "{hosts}");
+    }
 }
 
 #[test]

@@ -5,5 +5,6 @@
 mod support;
 
 mod configuration;
+mod ends;
 mod life;
 mod lines;
