@@ -16,7 +16,7 @@ use crate::support::PATIENCE;
 use crate::support::server::{Reply, Request, Server};
 
 /// The events of one exchange, each as a line, and its ending.
-async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
+pub(crate) async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
     let url = Url::parse(url).expect("a URL");
     let settings = Settings {
         connect_timeout: Duration::from_secs(5),
@@ -44,7 +44,7 @@ async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
     tokio::time::timeout(PATIENCE, both).await.expect("an end in time")
 }
 
-fn post(text: &str) -> Ask {
+pub(crate) fn post(text: &str) -> Ask {
     Ask::Post(Message::parse(text.to_owned().into()).expect("a message"))
 }
 

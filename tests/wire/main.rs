@@ -5,10 +5,14 @@
 mod support;
 
 mod answers;
+mod conversations;
+mod cuts;
 mod exchange;
 mod healing;
 mod network;
+mod oddities;
 mod order;
+mod redirects;
 mod refusals;
 mod rotation;
 mod secrets;

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use crate::support::proxy::Proxy;
-use crate::support::server::{Request, Server};
+use crate::support::server::{Request, Script, Server};
 use crate::support::{INITIALIZE, INITIALIZED};
 
 fn facts(request: &Request) -> [Option<&str>; 4] {
@@ -72,13 +72,20 @@ fn a_server_without_sessions_hears_of_none() {
 
 #[test]
 fn a_session_id_beyond_visible_ascii_is_refused() {
-    let server = Server::start(|request, reply| {
-        let body = format!(r#"{{"id":{},"result":{{}}}}"#, request.id());
-        reply.answer(200, &[("content-type", "application/json"), ("mcp-session-id", "a b")], &body);
-    });
-    let mut proxy = Proxy::start(&["--silent", &server.url]);
-    assert!(proxy.ask(INITIALIZE).contains("session id with characters outside visible ASCII"));
-    assert!(proxy.finish().lines.is_empty());
+    let ids: [&[u8]; 5] = [b"a b", b"a\tb", b"s-\xc3\xa9", b"\xff", "s-日本".as_bytes()];
+    for id in ids {
+        let server = Script::default()
+            .expect("initialize", move |_, reply| {
+                reply.raw("HTTP/1.1 200 OK\r\ncontent-length: 20\r\nmcp-session-id: ");
+                reply.raw(id);
+                reply.raw("\r\n\r\n{\"id\":1,\"result\":{}}");
+            })
+            .serve();
+        let mut proxy = Proxy::start(&["--silent", &server.url]);
+        let line = proxy.ask(INITIALIZE);
+        assert!(line.contains("session id with characters outside visible ASCII"), "{id:?}: {line}");
+        assert!(proxy.finish().lines.is_empty());
+    }
 }
 
 #[test]
