@@ -4,6 +4,7 @@
 #[expect(dead_code, reason = "each crate of tests uses a part of it")]
 mod support;
 
+mod bounds;
 mod configuration;
 mod ends;
 mod life;

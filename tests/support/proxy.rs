@@ -190,6 +190,13 @@ impl Proxy {
         self.child.id()
     }
 
+    /// The most memory it ever had, in MiB; none where the system does not tell.
+    pub(crate) fn peak(&self) -> Option<usize> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().trim_end_matches(" kB").parse::<usize>().ok().map(|kib| kib / 1024)
+    }
+
     /// Closes its input, where it is still open, and waits for its end.
     pub(crate) fn finish(mut self) -> Ended {
         self.close();
