@@ -174,6 +174,7 @@ fn a_conversation_from_a_file_into_a_file_is_answered_in_full() {
 }
 
 /// Fails if something takes this many seconds.
+#[track_caller]
 #[expect(clippy::disallowed_methods, reason = "the time of another process is measured")]
 fn within<T>(seconds: u64, act: impl FnOnce() -> T) -> T {
     let begin = std::time::Instant::now();
