@@ -125,7 +125,9 @@ impl Bridge {
                 let id = id.clone();
                 self.response(exchange, purpose, id.as_ref(), message, now);
             }
-            (_, Purpose::Answer(ticket)) if self.is_modern(ticket) => self.modern_server(ticket, message),
+            (_, Purpose::Answer(ticket)) if self.is_modern(ticket) => {
+                self.modern_server(exchange, ticket, message, now);
+            }
             (Kind::Request { id, .. }, _) => {
                 let asking = match purpose {
                     Purpose::Answer(ticket) | Purpose::Resumption(ticket) => Some(ticket),
@@ -245,13 +247,19 @@ impl Bridge {
     }
 
     /// Gives a request its one answer, which came in `exchange` if that is still there.
-    fn answer(&mut self, exchange: Option<ExchangeId>, ticket: Ticket, message: Message, now: Instant) {
+    pub(super) fn answer(
+        &mut self,
+        exchange: Option<ExchangeId>,
+        ticket: Ticket,
+        message: Message,
+        now: Instant,
+    ) {
         if let Some(exchange) = exchange {
             self.purpose(exchange, Purpose::Answered);
         }
         let message = match self.is_modern(ticket) {
             false => message,
-            true => match self.modern_answer(ticket, message) {
+            true => match self.modern_answer(ticket, message, now) {
                 Some(message) => message,
                 None => return,
             },

@@ -75,7 +75,7 @@ impl Bridge {
             (_, Ending::Refused(Refusal { answer: Some(answer), .. })) => {
                 let is_modern = self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Modern);
                 let answer = match is_modern {
-                    true => self.modern_answer(ticket, answer.clone()),
+                    true => self.modern_answer(ticket, answer.clone(), now),
                     false => Some(answer.clone()),
                 };
                 let Some(answer) = answer else { return };

@@ -106,7 +106,12 @@ pub(super) enum Place {
     /// A cancellation that waits until this request was sent.
     Behind(Ticket),
     /// A call whose tool is looked up; should that not help, the server's refusal is the answer.
-    Learning { refusal: Message },
+    Learning {
+        refusal: Message,
+        /// How many pages of the list are left to ask for, and until when.
+        pages: u32,
+        until: Instant,
+    },
     /// What is tried again after a while.
     Resting { until: Instant, then: Then },
     /// In an exchange.

@@ -6,7 +6,7 @@
 //! Deliberately not here: bridging to the other era,
 //! and sending again (`resending`).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::backoff;
 use super::ledger::{Place, Then, Ticket};
@@ -17,6 +17,9 @@ use super::*;
 const HEADER_MISMATCH: i64 = -32020;
 const MISSING_CAPABILITY: i64 = -32021;
 const UNSUPPORTED_REVISION: i64 = -32022;
+/// How many pages of tools are asked for in our own name, and how long that may take, before a call is given up.
+const LOOKUP_PAGES: u32 = 100;
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(30);
 /// The key under which a notification names its subscription.
 const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
 
@@ -41,7 +44,13 @@ impl Bridge {
     }
 
     /// What a modern server says besides the answer. It must not ask anything, and only tell what belongs to the request.
-    pub(super) fn modern_server(&mut self, ticket: Ticket, message: Message) {
+    pub(super) fn modern_server(
+        &mut self,
+        exchange: ExchangeId,
+        ticket: Ticket,
+        message: Message,
+        now: Instant,
+    ) {
         match message.kind() {
             Kind::Request { .. } => self.dropped(&message, "a server of this era asks nothing"),
             Kind::Notification { method }
@@ -49,8 +58,28 @@ impl Bridge {
             {
                 self.acknowledged(ticket, message);
             }
+            Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
+                self.ended_by_server(exchange, ticket, &message, now);
+            }
             Kind::Notification { .. } | Kind::Response { .. } => {
                 self.actions.push_back(Action::Deliver(message))
+            }
+        }
+    }
+
+    /// A server may end a subscription by a cancellation (2026-07-28, basic/patterns/cancellation), which is good for
+    /// nothing else; the client gets the answer that it waits for.
+    fn ended_by_server(&mut self, exchange: ExchangeId, ticket: Ticket, message: &Message, now: Instant) {
+        let subscription = self.ledger.get(ticket).filter(|entry| entry.is_subscription());
+        let id = subscription.and_then(|entry| entry.request_id()).cloned();
+        match id.filter(|id| message.request_id_param().as_ref() == Some(id)) {
+            None => self.dropped(message, "a server cancels nothing but subscriptions"),
+            Some(id) => {
+                let result = format!(r#"{{"resultType":"complete","_meta":{{"{SUBSCRIPTION_KEY}":{id}}}}}"#);
+                let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
+                let answer = Message::parse(text.into()).expect("made from JSON texts");
+                self.answer(Some(exchange), ticket, answer, now);
+                self.close(exchange);
             }
         }
     }
@@ -58,6 +87,7 @@ impl Bridge {
     /// The client hears of the first acknowledgement. A later one means that changes may have been missed: then it is
     /// told of each that it asked for.
     fn acknowledged(&mut self, ticket: Ticket, message: Message) {
+        self.server_is_modern = true;
         let Some(entry) = self.ledger.get_mut(ticket) else { return };
         let first = !std::mem::replace(&mut entry.subscription.acknowledged, true);
         entry.subscription.attempts = 0;
@@ -84,7 +114,12 @@ impl Bridge {
 
     /// A modern answer on its way to the client: what there is to learn from it, and whether it is the answer yet.
     /// None: the request is tried once more and not answered for now.
-    pub(super) fn modern_answer(&mut self, ticket: Ticket, message: Message) -> Option<Message> {
+    pub(super) fn modern_answer(
+        &mut self,
+        ticket: Ticket,
+        message: Message,
+        now: Instant,
+    ) -> Option<Message> {
         let entry = self.ledger.get(ticket)?;
         let code = error_code(&message);
         if code.is_none_or(|code| [HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION].contains(&code))
@@ -94,7 +129,10 @@ impl Bridge {
         match (entry.message.method(), code) {
             (Some("tools/list"), None) => Some(self.learn(message)),
             (Some("tools/call"), Some(HEADER_MISMATCH)) if !entry.relearned => {
-                self.look_up_tools(ticket, message, None);
+                let place =
+                    Place::Learning { refusal: message, pages: LOOKUP_PAGES, until: now + LOOKUP_PATIENCE };
+                self.ledger.put(ticket, place);
+                self.look_up_tools(ticket, None);
                 None
             }
             _ => Some(message),
@@ -116,22 +154,31 @@ impl Bridge {
 
     /// Asks for the tools in our own name, with what the call itself says of the client, because the headers that the
     /// server wants are in a list that was never asked for, or has changed.
-    fn look_up_tools(&mut self, ticket: Ticket, refusal: Message, cursor: Option<&str>) {
+    fn look_up_tools(&mut self, ticket: Ticket, cursor: Option<&str>) {
+        let Some(entry) = self.ledger.get_mut(ticket) else { return };
+        let Place::Learning { pages, until, .. } = &mut entry.place else { return };
+        let until = *until;
+        match pages.checked_sub(1) {
+            Some(left) => *pages = left,
+            None => return self.give_up_learning(ticket),
+        }
         let Some(entry) = self.ledger.get(ticket) else { return };
         let meta = entry.message.member("_meta").unwrap_or("{}");
         let cursor = cursor.map(|cursor| format!(r#","cursor":{cursor}"#)).unwrap_or_default();
         let request = self.own_request("tools/list", &format!(r#"{{"_meta":{meta}{cursor}}}"#));
         let facts = self.modern_facts(&request);
-        self.ledger.put(ticket, Place::Learning { refusal });
-        self.open(Purpose::Learning(ticket), Outgoing { ask: Ask::Post(request), facts });
+        let exchange = self.open(Purpose::Learning(ticket), Outgoing { ask: Ask::Post(request), facts });
+        self.deadlines.insert(exchange, until);
     }
 
     /// A page of the list that was asked for in our own name.
     pub(super) fn looked_up(&mut self, exchange: ExchangeId, ticket: Ticket, page: &Message, now: Instant) {
         self.purpose(exchange, Purpose::Answered);
-        let Some(entry) = self.ledger.get(ticket) else { return };
-        let Place::Learning { refusal } = &entry.place else { return };
-        let refusal = refusal.clone();
+        self.deadlines.remove(&exchange);
+        let place = self.ledger.get(ticket).map(|entry| &entry.place);
+        if !matches!(place, Some(Place::Learning { .. })) {
+            return;
+        }
         if error_code(page).is_some() {
             return self.give_up_learning(ticket);
         }
@@ -141,7 +188,7 @@ impl Bridge {
         let names = page.member("tools").map(json::elements).unwrap_or_default();
         let found = names.iter().any(|tool| json::member(tool, "name").and_then(json::string) == wanted);
         match cursor {
-            Some(cursor) if !found => self.look_up_tools(ticket, refusal, Some(cursor)),
+            Some(cursor) if !found => self.look_up_tools(ticket, Some(cursor)),
             Some(_) | None => {
                 if let Some(entry) = self.ledger.get_mut(ticket) {
                     entry.relearned = true;
@@ -155,7 +202,7 @@ impl Bridge {
     pub(super) fn give_up_learning(&mut self, ticket: Ticket) {
         let Settled::Wanted(entry) = self.settle(ticket) else { return };
         let id = entry.request_id().cloned();
-        if let (Place::Learning { refusal }, Some(id)) = (entry.place, id) {
+        if let (Place::Learning { refusal, .. }, Some(id)) = (entry.place, id) {
             self.deliver_as(&id, refusal);
         }
     }
