@@ -9,6 +9,7 @@ mod conversations;
 mod cuts;
 mod exchange;
 mod healing;
+mod modern;
 mod network;
 mod oddities;
 mod order;
