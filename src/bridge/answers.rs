@@ -62,6 +62,7 @@ impl Bridge {
                 | Purpose::Learning(_)
                 | Purpose::Farewell
                 | Purpose::Answered
+                | Purpose::Over
                 | Purpose::Cancelled,
             )
             | None => {}
@@ -125,6 +126,7 @@ impl Bridge {
                 let id = id.clone();
                 self.response(exchange, purpose, id.as_ref(), message, now);
             }
+            (_, Purpose::Over) => self.dropped(&message, "its request was answered"),
             (_, Purpose::Answer(ticket)) if self.is_modern(ticket) => {
                 self.modern_server(exchange, ticket, message, now);
             }
@@ -191,6 +193,7 @@ impl Bridge {
             | Purpose::Learning(_)
             | Purpose::Farewell
             | Purpose::Answered
+            | Purpose::Over
             | Purpose::Cancelled => None,
         };
         if let Some((ticket, own_id)) = own
@@ -254,10 +257,11 @@ impl Bridge {
         message: Message,
         now: Instant,
     ) {
+        let is_modern = self.is_modern(ticket);
         if let Some(exchange) = exchange {
-            self.purpose(exchange, Purpose::Answered);
+            self.purpose(exchange, if is_modern { Purpose::Over } else { Purpose::Answered });
         }
-        let message = match self.is_modern(ticket) {
+        let message = match is_modern {
             false => message,
             true => match self.modern_answer(ticket, message, now) {
                 Some(message) => message,

@@ -49,7 +49,7 @@ impl Bridge {
                     self.lose_session(lost, now);
                 }
             }
-            Purpose::Answered => {}
+            Purpose::Answered | Purpose::Over => {}
         }
         self.after_exchange(exchange);
     }
@@ -265,6 +265,7 @@ fn carried(purpose: Purpose) -> Option<Ticket> {
         | Purpose::Learning(_)
         | Purpose::Farewell
         | Purpose::Answered
+        | Purpose::Over
         | Purpose::Cancelled => None,
     }
 }

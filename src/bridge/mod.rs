@@ -146,6 +146,8 @@ enum Purpose {
     Farewell,
     /// Nothing any more: the request was answered.
     Answered,
+    /// The same where a server has nothing to say behind its answer: in the modern era.
+    Over,
     /// Nothing any more: the request was cancelled, and nothing about it goes to the client.
     Cancelled,
 }
