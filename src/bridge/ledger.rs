@@ -42,6 +42,8 @@ pub(super) struct Trial {
     pub(super) opened: bool,
     /// The session it was sent in, at the last attempt; see `session`.
     pub(super) epoch: Option<u64>,
+    /// How many sessions that were lost have refused it.
+    pub(super) outlived: u32,
 }
 
 /// The position in a stream of events.

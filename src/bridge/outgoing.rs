@@ -274,9 +274,9 @@ impl Bridge {
         let exchange = self.open(purpose, Outgoing { ask: Ask::Post(message), facts });
         self.ledger.put(ticket, Place::Sent { exchange, written: false });
         if let Some(entry) = self.ledger.get_mut(ticket) {
-            let Trial { attempts, since, .. } = entry.trial;
+            let Trial { attempts, since, outlived, .. } = entry.trial;
             let since = since.or(Some(now));
-            entry.trial = Trial { attempts: attempts + 1, since, opened: false, epoch };
+            entry.trial = Trial { attempts: attempts + 1, since, opened: false, epoch, outlived };
             entry.stream = Stream::default();
         }
         exchange

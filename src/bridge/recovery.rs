@@ -20,6 +20,8 @@ const RENEWAL_PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is tried, and how long in all, before those that wait are told.
 const ATTEMPTS: u32 = 4;
 const BUDGET: Duration = Duration::from_secs(6);
+/// How many sessions may be lost over one message.
+const OUTLIVED: u32 = 3;
 /// How many of the client's subscriptions are renewed at once.
 const RESTORED_AT_ONCE: usize = 8;
 
@@ -81,10 +83,18 @@ impl Bridge {
         let Some(epoch) = epoch.filter(|epoch| self.is_session_loss(Some(*epoch), refusal)) else {
             return false;
         };
-        let Some(entry) = self.ledger.get(ticket) else { return false };
-        if entry.trial.attempts >= ATTEMPTS || self.is_leaving() {
+        let is_leaving = self.is_leaving();
+        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
+        let most = match refusal.status {
+            404 => OUTLIVED,
+            // Words may mean something else, and the server may have acted before it said them.
+            _ => 1,
+        };
+        if entry.trial.outlived >= most || is_leaving {
             return false;
         }
+        entry.trial.outlived += 1;
+        let entry = &*entry;
         let is_over_with_it = dies_with_its_session(&entry.message)
             || entry.message.method() == Some("notifications/initialized")
             || self.ledger.cancellation_of(ticket).is_some();
