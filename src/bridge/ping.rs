@@ -59,6 +59,14 @@ impl Bridge {
         self.purpose(exchange, Purpose::Answered);
     }
 
+    /// The session is no more: what becomes of its ping says nothing of the next one.
+    pub(super) fn forget_pings(&mut self) {
+        self.pings.lost = 0;
+        if let Some(exchange) = self.pings.under_way.take() {
+            self.close(exchange);
+        }
+    }
+
     /// A ping ended without an answer.
     pub(super) fn ended_ping(
         &mut self,
@@ -73,7 +81,9 @@ impl Bridge {
         self.pings.under_way = None;
         match ending {
             Ending::Refused(refusal) if self.is_session_loss(epoch, refusal) => {
-                self.lose_session(self.session.epoch(), now);
+                if let Some(epoch) = epoch {
+                    self.lose_session(epoch, now);
+                }
             }
             // The server's own error is a sign of life as well.
             Ending::Refused(Refusal { answer: Some(_), .. }) => self.pings.lost = 0,
@@ -88,7 +98,6 @@ impl Bridge {
     fn lost_ping(&mut self, now: Instant) {
         self.pings.lost += 1;
         if self.pings.lost >= LOST_AT_MOST {
-            self.pings.lost = 0;
             self.lose_session(self.session.epoch(), now);
         }
     }

@@ -119,6 +119,7 @@ impl Bridge {
         let starts_over = |gate: &Gate| gate.starts_session;
         self.gate = self.gate.take().filter(starts_over);
         self.stop_listening();
+        self.forget_pings();
         self.forget_questions();
         let waiting = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
         let waiting: Vec<(Ticket, bool, bool)> = waiting
