@@ -130,6 +130,9 @@ impl Bridge {
             (_, Purpose::Answer(ticket)) if self.is_modern(ticket) => {
                 self.modern_server(exchange, ticket, message, now);
             }
+            (Kind::Request { .. }, _) if self.is_outlived(exchange) => {
+                self.dropped(&message, "the session it belongs to is no more");
+            }
             (Kind::Request { id, .. }, _) => {
                 let asking = match purpose {
                     Purpose::Answer(ticket) | Purpose::Resumption(ticket) => Some(ticket),
@@ -137,14 +140,25 @@ impl Bridge {
                 };
                 let id = id.clone();
                 self.heard(purpose);
-                self.asks(id, asking, &message);
+                self.asks(exchange, id, asking, &message);
                 self.actions.push_back(Action::Deliver(message));
             }
-            (Kind::Notification { .. }, _) => {
+            (Kind::Notification { method }, _) => {
+                if method.as_str() == "notifications/cancelled"
+                    && let Some(id) = message.request_id_param()
+                {
+                    self.asked.remove(&id);
+                }
                 self.heard(purpose);
                 self.actions.push_back(Action::Deliver(message));
             }
         }
+    }
+
+    /// Tells whether the session of an exchange is no more, although the exchange itself may live on.
+    pub(super) fn is_outlived(&self, exchange: ExchangeId) -> bool {
+        let epoch = self.exchanges.get(&exchange).and_then(|exchange| exchange.epoch);
+        epoch.is_some_and(|epoch| self.session.is_over(epoch))
     }
 
     /// The server said something on a stream, which is therefore worth taking up again.
@@ -161,12 +175,13 @@ impl Bridge {
     }
 
     /// The server asks the client something.
-    fn asks(&mut self, id: Id, asking: Option<Ticket>, question: &Message) {
+    fn asks(&mut self, exchange: ExchangeId, id: Id, asking: Option<Ticket>, question: &Message) {
         self.orphaned.remove(&id);
         if self.asked.len() < QUESTIONS {
             let meta = question.member("_meta");
             let progress = meta.and_then(|meta| json::member(meta, "progressToken")).map(str::to_owned);
-            self.asked.insert(id, Question { asking, progress });
+            let epoch = self.session.epoch() + u64::from(self.session.is_opening(exchange));
+            self.asked.insert(id, Question { asking, epoch, progress });
         }
     }
 

@@ -93,7 +93,7 @@ pub struct Bridge {
     requests_at_once: usize,
     /// Requests of the server that wait for the client.
     asked: HashMap<Id, Question>,
-    /// Those of a session that is no more, with their progress tokens: what the client answers goes nowhere.
+    /// Those of sessions that are no more, with their progress tokens: what the client answers goes nowhere.
     orphaned: HashMap<Id, Option<String>>,
     /// What the server's lists of tools said about headers.
     tools: Tools,
@@ -117,6 +117,8 @@ struct Exchange {
 struct Question {
     /// The client's request in whose exchange it came.
     asking: Option<Ticket>,
+    /// The session it belongs to; see `session`.
+    epoch: u64,
     /// The JSON text of the token under which the client may report progress.
     progress: Option<String>,
 }

@@ -176,10 +176,6 @@ impl Bridge {
         let cancelled = self.ledger.get(ticket).and_then(|entry| entry.message.request_id_param());
         let request = cancelled.and_then(|id| self.ledger.request(&id));
         let place = request.and_then(|request| Some((request, &self.ledger.get(request)?.place)));
-        let is_outlived = |exchange: &ExchangeId| {
-            let epoch = self.exchanges.get(exchange).and_then(|exchange| exchange.epoch);
-            epoch.is_some_and(|epoch| self.session.is_over(epoch))
-        };
         match place {
             // A modern server takes the end of the exchange for the cancellation, and nothing else.
             Some((request, place))
@@ -200,7 +196,7 @@ impl Bridge {
                 }
             }
             // Its session is no more; whoever has the request does not know the cancellation's.
-            Some((request, &Place::Sent { exchange, .. })) if is_outlived(&exchange) => {
+            Some((request, &Place::Sent { exchange, .. })) if self.is_outlived(exchange) => {
                 self.settle(request);
                 self.strike(ticket);
                 self.close(exchange);

@@ -120,7 +120,7 @@ impl Bridge {
         self.gate = self.gate.take().filter(starts_over);
         self.stop_listening();
         self.forget_pings();
-        self.forget_questions();
+        self.forget_questions(epoch);
         let waiting = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
         let waiting: Vec<(Ticket, bool, bool)> = waiting
             .filter(|(_, entry)| !matches!(entry.place, Place::Sent { .. } | Place::Behind(_)))
@@ -148,10 +148,16 @@ impl Bridge {
     }
 
     /// The server's questions die with their session: the client is told, and what it still answers goes nowhere.
-    fn forget_questions(&mut self) {
-        self.withdraw(|_| true, "the session it belongs to has ended");
+    fn forget_questions(&mut self, epoch: u64) {
+        let is_over = |question: &Question| question.epoch <= epoch;
+        self.withdraw(is_over, "the session it belongs to has ended");
         let asked = std::mem::take(&mut self.asked);
-        self.orphaned = asked.into_iter().map(|(id, asked)| (id, asked.progress)).collect();
+        let (over, open): (HashMap<_, _>, _) = asked.into_iter().partition(|(_, question)| is_over(question));
+        self.asked = open;
+        if self.orphaned.len() + over.len() > QUESTIONS {
+            self.orphaned.clear();
+        }
+        self.orphaned.extend(over.into_iter().map(|(id, question)| (id, question.progress)));
     }
 
     /// Tells whether what the client says belongs to a session that is no more.
