@@ -222,8 +222,12 @@ impl Bridge {
             }
             // It may be at work on the request, although the stream with the answer broke.
             Some((request, Place::Resting { then: Then::Resume, .. })) => {
+                let epoch = self.ledger.get(request).and_then(|entry| entry.trial.epoch);
                 self.withdraw_questions(request);
                 self.settle(request);
+                if epoch.is_some_and(|epoch| self.session.is_over(epoch)) {
+                    self.strike(ticket);
+                }
             }
             Some((_, Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. })) | None => {
                 self.strike(ticket);

@@ -126,7 +126,10 @@ impl Bridge {
             .filter(|(_, entry)| !matches!(entry.place, Place::Sent { .. } | Place::Behind(_)))
             .map(|(ticket, entry)| {
                 let for_slot = matches!(entry.place, Place::ForSlot);
-                (ticket, for_slot, dies_with_its_session(&entry.message))
+                // The next session is told that the client is ready as soon as it is open.
+                let is_told =
+                    entry.trial.attempts > 0 && entry.message.method() == Some("notifications/initialized");
+                (ticket, for_slot, is_told || dies_with_its_session(&entry.message))
             })
             .collect();
         for (ticket, for_slot, dies) in waiting {
