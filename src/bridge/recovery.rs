@@ -322,22 +322,20 @@ impl Bridge {
             Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) | Ending::Lost { .. } => false,
         };
         match (&self.session.recovery, forgotten) {
-            (Recovery::Telling { exchange: told }, true) if *told == exchange => {
+            // That the session takes no log level does not make it useless.
+            (Recovery::Telling { exchange: told }, true) if *told == exchange && !self.renewal.levelled => {
                 let Ending::Refused(refusal) = ending else { return };
                 let why = refusal.why.clone();
                 self.fail_renewal(&why);
             }
-            (Recovery::Telling { exchange: told }, false) if *told == exchange => self.told(exchange, now),
-            (_, true) => {
-                if let Some(epoch) = epoch {
-                    self.lose_session(epoch, now);
-                }
-            }
-            (_, false) if epoch.is_none_or(|epoch| !self.session.is_over(epoch)) => {
+            (Recovery::Telling { exchange: told }, _) if *told == exchange => self.told(exchange, now),
+            // If the session is lost again, the client's own messages will show it. A subscription that is always
+            // refused must not have it opened anew for ever.
+            (_, _) if epoch.is_none_or(|epoch| !self.session.is_over(epoch)) => {
                 self.renewal.restoring = self.renewal.restoring.saturating_sub(1);
                 self.restore(now);
             }
-            (_, false) => {}
+            (_, _) => {}
         }
     }
 
