@@ -222,7 +222,7 @@ impl Bridge {
             );
             self.fail(ticket, why);
         }
-        let facts = self.session.facts();
+        let facts = self.session.facts_of_handshake();
         for exchange in self.exchanges.keys().copied().collect::<Vec<_>>() {
             if self.exchanges[&exchange].purpose != Purpose::Farewell {
                 self.close(exchange);

@@ -265,10 +265,15 @@ impl Bridge {
     pub(super) fn post(&mut self, ticket: Ticket, purpose: Purpose, now: Instant) -> ExchangeId {
         let entry = self.ledger.get(ticket).expect("a message is posted from the ledger");
         let message = entry.message.clone();
+        let is_about_handshake = matches!(
+            purpose, Purpose::Cancellation(_, cancelled) if self.session.is_opening(cancelled)
+        );
         let facts = match (entry.era, message.method()) {
             (Era::Modern, _) => self.modern_facts(&message),
             (Era::Legacy, Some("initialize")) => Facts::default(),
-            (Era::Legacy, _) => self.session.facts(),
+            (Era::Legacy, None) => self.session.facts_of_handshake(),
+            (Era::Legacy, Some(_)) if is_about_handshake => self.session.facts_of_handshake(),
+            (Era::Legacy, Some(_)) => self.session.facts(),
         };
         let epoch = self.session.epoch_of(&facts);
         let exchange = self.open(purpose, Outgoing { ask: Ask::Post(message), facts });

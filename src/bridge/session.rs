@@ -98,14 +98,20 @@ impl Session {
         self.opening = None;
     }
 
-    /// What the headers of the next message say.
+    /// What the headers of a message say that has to do with a handshake under way: its session, where it has named
+    /// one.
+    pub(super) fn facts_of_handshake(&self) -> Facts {
+        match &self.opening {
+            Some(Opening { id: Some(id), .. }) => Facts { session: Some(id.clone()), ..Facts::default() },
+            Some(Opening { id: None, .. }) | None => self.facts(),
+        }
+    }
+
+    /// What the headers of every other message say.
     pub(super) fn facts(&self) -> Facts {
-        match (&self.opening, &self.established) {
-            (Some(Opening { id: Some(id), .. }), _) => {
-                Facts { session: Some(id.clone()), ..Facts::default() }
-            }
-            (_, Some(established)) if !self.is_over(self.epoch) => established.facts(),
-            (_, Some(_) | None) => Facts::default(),
+        match &self.established {
+            Some(established) if !self.is_over(self.epoch) => established.facts(),
+            Some(_) | None => Facts::default(),
         }
     }
 
