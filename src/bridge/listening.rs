@@ -22,6 +22,8 @@ const LASTING: Duration = Duration::from_secs(5);
 /// How long the first attempt to take up an answer's stream waits, where the server does not say: servers do not keep
 /// events for long, and a gateway that cuts streams is there again at once.
 const SOON: Duration = Duration::from_millis(20);
+/// The shortest wait, whatever the server wishes, for it may end every stream at once.
+const SHORTEST_RETRY: Duration = Duration::from_millis(100);
 /// The longest a server may have us wait before a stream is taken up again.
 const LONGEST_RETRY: Duration = Duration::from_secs(60 * 60);
 
@@ -124,10 +126,16 @@ impl Bridge {
             // Before it ever was there, this only says that there is none.
             Ending::Refused(Refusal { status: 400 | 404, .. }) if was_there => {
                 if let Some(epoch) = epoch {
-                    return self.lose_session(epoch, now);
+                    // A server that forgets each session over its stream is not hammered either.
+                    let attempts = self.listening.stream.attempts.min(FIRST_ATTEMPTS - 1);
+                    self.lose_session(epoch, now);
+                    self.listening.stream.attempts = attempts;
+                    return;
                 }
                 false
             }
+            // The server has not noticed yet that the stream broke, or has a weak moment.
+            Ending::Refused(Refusal { status: 409 | 500, .. }) => was_there,
             Ending::Refused(refusal) => {
                 let may_be_well_again = refusal.unprocessed || is_passing(refusal.status);
                 may_be_well_again && (was_there || self.listening.stream.attempts < FIRST_ATTEMPTS)
@@ -166,7 +174,10 @@ impl Bridge {
             Ending::Lost { why, .. } => {
                 matches!(why.cause, Failure::Dns | Failure::Connect | Failure::Connection)
             }
-            Ending::Refused(refusal) => refusal.unprocessed || is_passing(refusal.status),
+            // 409: the server has not noticed yet that the stream broke.
+            Ending::Refused(refusal) => {
+                refusal.unprocessed || refusal.status == 409 || is_passing(refusal.status)
+            }
             Ending::Accepted(_) => false,
         };
         let seed = self.chance();
@@ -241,7 +252,7 @@ impl Bridge {
 
 /// When a stream is to be taken up again: when the server says, unless nothing came of that before.
 fn next_attempt(stream: &mut Stream, wait: Option<Duration>, seed: u64, now: Instant) -> Instant {
-    let wished = stream.retry.max(wait).map(|wish| wish.min(LONGEST_RETRY));
+    let wished = stream.retry.max(wait).map(|wish| wish.clamp(SHORTEST_RETRY, LONGEST_RETRY));
     let delay = match (wished, stream.attempts) {
         (Some(wished), 0) => wished,
         (wished, attempts) => backoff::delay(attempts, seed).max(wished.unwrap_or_default()),
