@@ -448,6 +448,43 @@ impl Walk {
     }
 }
 
+#[test]
+fn streams_that_are_taken_up_again_wait_for_a_slot_as_well() {
+    #[expect(clippy::disallowed_methods, reason = "any moment will do to count from")]
+    let mut now = Instant::now();
+    let mut bridge = Bridge::new(Config::default());
+    for id in 0..1_000 {
+        let call = format!(r#"{{"id":{id},"method":"tools/call"}}"#);
+        bridge.handle(Event::Client(Line::parse(call.into())), now);
+    }
+    // Each stream breaks behind an event; those that are taken up again stay open.
+    let (mut posted, mut most) = (Vec::new(), 0);
+    let mut open = BTreeSet::new();
+    loop {
+        while let Some(action) = bridge.poll_action() {
+            if let Action::Open(exchange, outgoing) = action {
+                match outgoing.ask {
+                    Ask::Post(_) => posted.push(exchange),
+                    Ask::Listen { .. } | Ask::EndSession => drop(open.insert(exchange)),
+                }
+            }
+        }
+        most = most.max(posted.len() + open.len());
+        if let Some(exchange) = posted.pop() {
+            let opening = Opening { status: 200, session: SessionHeader::Absent, multiplexed: true };
+            bridge.handle(Event::Opened(exchange, opening), now);
+            bridge.handle(Event::Cursor(exchange, Cursor { last: Some("e".to_owned()), retry: None }), now);
+            bridge.handle(Event::Ended(exchange, Ending::Complete), now);
+        } else if let Some((until, _)) = bridge.poll_timeout() {
+            now = until;
+            bridge.handle_timeout(now);
+        } else {
+            break;
+        }
+    }
+    assert_eq!((open.len(), most), (90, 128), "over HTTP/2 90, before that is known 128");
+}
+
 fn message(text: String) -> Message {
     Message::parse(text.into()).expect("a message")
 }

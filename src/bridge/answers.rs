@@ -226,11 +226,11 @@ impl Bridge {
                     return self.close(exchange);
                 }
                 // It was sent; only the stream with its answer is not there.
-                Place::Resting { .. } | Place::AtGate if entry.trial.attempts > 0 => {
+                Place::Resting { .. } | Place::ForSlot { .. } | Place::AtGate if entry.trial.attempts > 0 => {
                     return self.answer(None, ticket, message, now);
                 }
                 Place::AtGate
-                | Place::ForSlot
+                | Place::ForSlot { .. }
                 | Place::Behind(_)
                 | Place::Learning { .. }
                 | Place::Resting { .. } => {}

@@ -104,7 +104,7 @@ pub(super) enum Place {
     /// Behind a message whose answer must come first.
     AtGate,
     /// A request that waits until fewer are under way.
-    ForSlot,
+    ForSlot { then: Then },
     /// A cancellation that waits until this request was sent.
     Behind(Ticket),
     /// A call whose tool is looked up; should that not help, the server's refusal is the answer.
@@ -124,7 +124,7 @@ pub(super) enum Place {
     },
 }
 
-/// What follows a rest.
+/// What follows a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     /// The message is sent again.
@@ -144,7 +144,7 @@ pub(super) struct Ledger {
     for_slot: BTreeSet<Ticket>,
     /// Requests whose cancellation waits until they were sent.
     cancellations: BTreeMap<Ticket, Ticket>,
-    resting: BTreeMap<Ticket, Instant>,
+    resting: BTreeSet<(Instant, Ticket)>,
     requests_sent: usize,
     waiting_bytes: usize,
 }
@@ -182,14 +182,17 @@ impl Ledger {
         self.entries.get_mut(&ticket)
     }
 
-    /// What has rested long enough.
+    /// What has rested long enough, in order.
     pub(super) fn rested(&self, now: Instant) -> Vec<Ticket> {
-        self.resting.iter().filter(|(_, until)| **until <= now).map(|(ticket, _)| *ticket).collect()
+        let due = self.resting.iter().take_while(|(until, _)| *until <= now);
+        let mut due: Vec<Ticket> = due.map(|(_, ticket)| *ticket).collect();
+        due.sort_unstable();
+        due
     }
 
     /// When the first has rested long enough.
     pub(super) fn next_to_wake(&self) -> Option<Instant> {
-        self.resting.values().min().copied()
+        self.resting.first().map(|(until, _)| *until)
     }
 
     /// The first message at the gate.
@@ -208,9 +211,9 @@ impl Ledger {
         entry.place = place;
         match &entry.place {
             Place::AtGate => drop(self.at_gate.insert(ticket)),
-            Place::ForSlot => drop(self.for_slot.insert(ticket)),
+            Place::ForSlot { .. } => drop(self.for_slot.insert(ticket)),
             Place::Behind(request) => drop(self.cancellations.insert(*request, ticket)),
-            Place::Resting { until, .. } => drop(self.resting.insert(ticket, *until)),
+            Place::Resting { until, .. } => drop(self.resting.insert((*until, ticket))),
             Place::Learning { .. } => {}
             Place::Sent { .. } if entry.holds_slot() => self.requests_sent += 1,
             Place::Sent { .. } => {}
@@ -261,9 +264,9 @@ impl Ledger {
         let entry = self.entries.remove(&ticket)?;
         match entry.place {
             Place::AtGate => drop(self.at_gate.remove(&ticket)),
-            Place::ForSlot => drop(self.for_slot.remove(&ticket)),
+            Place::ForSlot { .. } => drop(self.for_slot.remove(&ticket)),
             Place::Behind(request) => drop(self.cancellations.remove(&request)),
-            Place::Resting { .. } => drop(self.resting.remove(&ticket)),
+            Place::Resting { until, .. } => drop(self.resting.remove(&(until, ticket))),
             Place::Learning { .. } => {}
             Place::Sent { .. } if entry.holds_slot() => self.requests_sent -= 1,
             Place::Sent { .. } => {}

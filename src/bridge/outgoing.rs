@@ -105,7 +105,10 @@ impl Bridge {
         while self.ledger.requests_sent() < self.requests_at_once
             && let Some(ticket) = self.ledger.first_for_slot()
         {
-            self.post(ticket, Purpose::Answer(ticket), now);
+            match self.ledger.get(ticket).map(|entry| &entry.place) {
+                Some(Place::ForSlot { then: Then::Resume }) => self.resume(ticket, now),
+                _ => drop(self.post(ticket, Purpose::Answer(ticket), now)),
+            }
         }
         if matches!(self.phase, Phase::Draining { .. }) && self.nothing_can_finish() {
             self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);
@@ -155,7 +158,7 @@ impl Bridge {
             (_, true) if is_subscription || self.may_post_request() => {
                 self.post(ticket, Purpose::Answer(ticket), now);
             }
-            (_, true) => self.ledger.put(ticket, Place::ForSlot),
+            (_, true) => self.ledger.put(ticket, Place::ForSlot { then: Then::Post }),
             (_, false) => self.deliver(ticket, now),
         }
     }
@@ -167,7 +170,7 @@ impl Bridge {
     }
 
     /// Tells whether a request may go at once: there is room, and no other has waited for it.
-    fn may_post_request(&self) -> bool {
+    pub(super) fn may_post_request(&self) -> bool {
         self.ledger.requests_sent() < self.requests_at_once && self.ledger.first_for_slot().is_none()
     }
 
@@ -184,7 +187,7 @@ impl Bridge {
                 let exchange = match place {
                     Place::Sent { exchange, .. } => Some(*exchange),
                     Place::AtGate
-                    | Place::ForSlot
+                    | Place::ForSlot { .. }
                     | Place::Behind(_)
                     | Place::Learning { .. }
                     | Place::Resting { .. } => None,
@@ -216,12 +219,18 @@ impl Bridge {
                 self.ledger.put(ticket, Place::Behind(request));
             }
             // The server has never heard of the request, or has done with it, and need not hear of either.
-            Some((request, Place::AtGate | Place::ForSlot | Place::Resting { then: Then::Post, .. })) => {
+            Some((
+                request,
+                Place::AtGate | Place::ForSlot { then: Then::Post } | Place::Resting { then: Then::Post, .. },
+            )) => {
                 self.settle(request);
                 self.strike(ticket);
             }
             // It may be at work on the request, although the stream with the answer broke.
-            Some((request, Place::Resting { then: Then::Resume, .. })) => {
+            Some((
+                request,
+                Place::ForSlot { then: Then::Resume } | Place::Resting { then: Then::Resume, .. },
+            )) => {
                 let epoch = self.ledger.get(request).and_then(|entry| entry.trial.epoch);
                 self.withdraw_questions(request);
                 self.settle(request);

@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::backoff;
-use super::ledger::{Place, Ticket};
+use super::ledger::{Place, Then, Ticket};
 use super::modern::error_code;
 use super::revision::Era;
 use super::session::Recovery;
@@ -125,7 +125,7 @@ impl Bridge {
         let waiting: Vec<(Ticket, bool, bool)> = waiting
             .filter(|(_, entry)| !matches!(entry.place, Place::Sent { .. } | Place::Behind(_)))
             .map(|(ticket, entry)| {
-                let for_slot = matches!(entry.place, Place::ForSlot);
+                let for_slot = matches!(entry.place, Place::ForSlot { then: Then::Post });
                 // The next session is told that the client is ready as soon as it is open.
                 let is_told =
                     entry.trial.attempts > 0 && entry.message.method() == Some("notifications/initialized");

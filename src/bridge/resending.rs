@@ -138,7 +138,8 @@ impl Bridge {
             let Place::Resting { then, .. } = entry.place else { continue };
             let holds_the_gate = self.gate.as_ref().is_some_and(|gate| gate.ticket == ticket);
             match then {
-                Then::Resume => self.resume(ticket, now),
+                Then::Resume if self.may_post_request() => self.resume(ticket, now),
+                Then::Resume => self.ledger.put(ticket, Place::ForSlot { then }),
                 Then::Post if entry.era == Era::Modern || holds_the_gate => self.release(ticket, now),
                 // In its old place, which the order of tickets decides.
                 Then::Post => self.ledger.put(ticket, Place::AtGate),
