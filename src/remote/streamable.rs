@@ -147,6 +147,12 @@ impl Exchange<'_> {
                     self.opened(&response).await;
                     return self.stream(&url, response).await;
                 }
+                // Servers that know no stream answer a GET with a page about themselves, too.
+                Answer::Json if matches!(self.outgoing.ask, Ask::Listen { .. }) => {
+                    self.json(&url, response).await?;
+                    let why = diagnosis::unusable(&url, status, "with JSON instead of a stream");
+                    return Ok(Ending::Lost { written: Written::Maybe, why });
+                }
                 Answer::Json => {
                     self.opened(&response).await;
                     return self.json(&url, response).await;

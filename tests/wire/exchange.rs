@@ -102,6 +102,18 @@ async fn a_stream_that_ends_is_complete_and_one_that_breaks_is_cut() {
 }
 
 #[tokio::test]
+async fn a_page_is_no_stream() {
+    for body in
+        ["", r#"{"status":"ok"}"#, r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"POST"},"id":null}"#]
+    {
+        let server = server(move |_, reply| reply.answer(200, &[("content-type", "application/json")], body));
+        let (lines, ending) = events(&server.url, Ask::Listen { after: None }).await;
+        assert!(lines.iter().all(|line| !line.starts_with("opened")), "{body}: {lines:?}");
+        assert!(matches!(ending, Ending::Lost { .. }), "{body}: {ending}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_lingers_for_its_own_answer_only() {
     let server = server(|_, reply| {
         reply.open_stream();
