@@ -122,25 +122,7 @@ async fn questions_progress_and_cancellation_pass_while_a_call_runs() {
         tokio::task::yield_now().await;
     }
 
-    let endless = ClientRequest::CallToolRequest(CallToolRequest::new(call(
-        "slow",
-        json!({ "ms": 600_000, "steps": 1 }),
-    )));
-    let handle =
-        client.send_cancellable_request(endless, PeerRequestOptions::no_options()).await.expect("sent");
-    handle.cancel(Some("changed my mind".to_owned())).await.expect("told");
-    let count = async {
-        loop {
-            let resource = client
-                .read_resource(ReadResourceRequestParams::new("edge://cancelled"))
-                .await
-                .expect("a count");
-            if format!("{resource:?}").contains("text: \"1\"") {
-                break;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, count).await.expect("the server heard of the cancellation");
+    cancel_once_it_runs(&client).await;
     client.cancel().await.expect("the proxy ends");
     let ended = edge.requests().into_iter().filter(|seen| seen.method == "DELETE").count();
     assert_eq!(ended, 1, "the session is ended once");
