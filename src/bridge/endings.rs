@@ -229,8 +229,8 @@ impl Bridge {
             }
         }
         self.gate = None;
-        // A session that is lost needs no end.
-        if facts.session.is_none() || self.session.is_over(self.session.epoch()) {
+        // A session that is lost is not among the facts, and needs no end.
+        if facts.session.is_none() {
             return self.exit(reason);
         }
         let farewell = self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
