@@ -36,8 +36,8 @@ pub(super) struct Renewal {
     news: Option<SessionNews>,
     /// Whether the log level was told.
     levelled: bool,
-    /// What is still to be told, once everything else may go on.
-    rest: VecDeque<Message>,
+    /// The JSON texts of the URIs still to be subscribed to, once everything else may go on.
+    rest: VecDeque<String>,
     restoring: usize,
 }
 
@@ -261,10 +261,7 @@ impl Bridge {
     fn finish_renewal(&mut self, now: Instant) {
         self.session.recovery = Recovery::NotNeeded;
         let subscriptions: Vec<String> = self.session.subscriptions().map(str::to_owned).collect();
-        for uri in &subscriptions {
-            let request = self.own_request("resources/subscribe", &format!(r#"{{"uri":{uri}}}"#));
-            self.renewal.rest.push_back(request);
-        }
+        self.renewal.rest.extend(subscriptions.iter().cloned());
         let news = self.renewal.news.unwrap_or(SessionNews::Same);
         self.actions.push_back(Action::Notice(Notice::SessionRenewed(news)));
         self.restore(now);
@@ -300,9 +297,10 @@ impl Bridge {
     /// Renews the client's subscriptions, a few at once.
     fn restore(&mut self, now: Instant) {
         while self.renewal.restoring < RESTORED_AT_ONCE
-            && let Some(message) = self.renewal.rest.pop_front()
+            && let Some(uri) = self.renewal.rest.pop_front()
         {
             self.renewal.restoring += 1;
+            let message = self.own_request("resources/subscribe", &format!(r#"{{"uri":{uri}}}"#));
             let outgoing = Outgoing { ask: Ask::Post(message), facts: self.session.facts() };
             let exchange = self.open(Purpose::Restoration, outgoing);
             self.deadlines.insert(exchange, now + DELIVERY_PATIENCE);
