@@ -119,9 +119,11 @@ impl Bridge {
             (Kind::Response { id, .. }, Purpose::Renewal) if self.is_for_the_renewal(id.as_ref()) => {
                 self.renewed(exchange, &message, now);
             }
-            (Kind::Response { .. }, Purpose::Ping) => self.ponged(exchange),
+            (Kind::Response { id, .. }, Purpose::Ping) if !self.is_asked_by_client(id.as_ref()) => {
+                self.ponged(exchange);
+            }
             // The answer is ours; what it says changes nothing.
-            (Kind::Response { .. }, Purpose::Restoration) => {}
+            (Kind::Response { id, .. }, Purpose::Restoration) if !self.is_asked_by_client(id.as_ref()) => {}
             (Kind::Response { id, .. }, _) => {
                 let id = id.clone();
                 self.response(exchange, purpose, id.as_ref(), message, now);
@@ -183,6 +185,11 @@ impl Bridge {
             let epoch = self.session.epoch() + u64::from(self.session.is_opening(exchange));
             self.asked.insert(id, Question { asking, epoch, progress });
         }
+    }
+
+    /// Tells whether a response answers a request of the client, which may come on any stream.
+    fn is_asked_by_client(&self, id: Option<&Id>) -> bool {
+        id.is_some_and(|id| self.ledger.request(id).is_some())
     }
 
     /// Finds the request that a response answers: the one with its id, else the one whose exchange brought it, where

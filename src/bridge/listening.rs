@@ -123,6 +123,13 @@ impl Bridge {
         let was_there = self.listening.was_there;
         self.listening.place = Standing::Off;
         let comes_again = match &ending {
+            // Servers that do not know the event any more say so by 400: from now on is enough.
+            Ending::Refused(Refusal { status: 400, .. })
+                if was_there && self.listening.stream.last.is_some() =>
+            {
+                self.listening.stream.last = None;
+                true
+            }
             // Before it ever was there, this only says that there is none.
             Ending::Refused(Refusal { status: 400 | 404, .. }) if was_there => {
                 if let Some(epoch) = epoch {
