@@ -124,8 +124,8 @@ pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) address: String,
     shared: Shared,
-    /// What a script still waits for.
-    missing: Box<dyn Fn() -> Vec<&'static str> + Send + Sync>,
+    /// What is to come, by title, if there is a script.
+    expected: Vec<&'static str>,
 }
 
 type Answer = Box<dyn FnOnce(&Request, &mut Reply) + Send>;
@@ -149,8 +149,8 @@ impl Script {
 
     /// Starts a server that answers this and takes anything else for a failure of the test.
     pub(crate) fn serve(self) -> Server {
-        let steps = Arc::new(Mutex::new(self.steps));
-        let left = Arc::clone(&steps);
+        let expected = self.steps.iter().map(|(title, _)| *title).collect();
+        let steps = Mutex::new(self.steps);
         let mut server = Server::start(move |request, reply| {
             let answer = {
                 let mut steps = steps.lock().expect("no panic");
@@ -165,8 +165,7 @@ impl Script {
                 }
             }
         });
-        server.missing =
-            Box::new(move || left.lock().expect("no panic").iter().map(|(title, _)| *title).collect());
+        server.expected = expected;
         server
     }
 }
@@ -186,7 +185,7 @@ impl Server {
                 std::thread::spawn(move || converse(stream, &*handler, &seen));
             }
         });
-        Server { url: format!("http://{address}/mcp"), address, shared, missing: Box::new(Vec::new) }
+        Server { url: format!("http://{address}/mcp"), address, shared, expected: Vec::new() }
     }
 
     /// A server that opens a session, takes notifications, offers no stream, and answers everything else with `handler`.
@@ -253,7 +252,13 @@ impl Drop for Server {
         if std::thread::panicking() {
             return;
         }
-        let missing = (self.missing)();
+        // By what arrived, for its handler may not have begun yet.
+        let mut missing = std::mem::take(&mut self.expected);
+        for title in self.titles() {
+            if let Some(index) = missing.iter().position(|expected| **expected == title) {
+                missing.swap_remove(index);
+            }
+        }
         assert!(missing.is_empty(), "never came: {missing:?}");
         let troubles = std::mem::take(&mut self.shared.0.lock().expect("no panic").troubles);
         assert!(troubles.is_empty(), "{troubles:?}");
