@@ -61,8 +61,9 @@ impl fmt::Display for Why {
     }
 }
 
-/// The kinds of failure. Each has a stable word and an error code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The kinds of failure. Each has a stable word, by which a transcript names it, and an error code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// The program was started with something that cannot work.
     Configuration,

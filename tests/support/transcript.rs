@@ -1,0 +1,237 @@
+//! Replays a transcript against the bridge. `tests/README.md` lists the forms of its lines.
+
+use std::time::{Duration, Instant};
+
+use mcp_tether::bridge::{
+    Action, Bridge, Cause, Config, Cursor, Ending, Event, ExchangeId, Failure, Opening, Refusal,
+    SessionHeader, SessionId, Why, Written,
+};
+use mcp_tether::json;
+use mcp_tether::jsonrpc::{Fault, Kind, Line, Message};
+
+/// The transcript with the bridge's side as it is.
+pub(crate) fn replay(transcript: &str) -> Result<String, String> {
+    #[expect(clippy::disallowed_methods, reason = "any moment will do to count from")]
+    let mut now = Instant::now();
+    let mut config = Config::default();
+    let mut bridge = Bridge::new(config);
+    let mut replayed = String::new();
+    for (number, line) in transcript.lines().enumerate() {
+        let Some(happening) = line.strip_prefix("> ") else {
+            if line.starts_with('#') || line.is_empty() {
+                replayed.push_str(line);
+                replayed.push('\n');
+            }
+            continue;
+        };
+        replayed.push_str(line);
+        replayed.push('\n');
+        let parse = |text: &str| text.parse().map_err(|_| bad(number, line));
+        match happening.split_once(' ') {
+            Some(("wait", milliseconds)) => {
+                now += Duration::from_millis(parse(milliseconds)?);
+                bridge.handle_timeout(now);
+            }
+            Some(("ping-every", seconds)) => {
+                config.ping = Some(Duration::from_secs(parse(seconds)?));
+                bridge = Bridge::new(config);
+            }
+            Some(("seed", seed)) => {
+                config.seed = parse(seed)?;
+                bridge = Bridge::new(config);
+            }
+            _ => bridge.handle(event(happening).ok_or_else(|| bad(number, line))?, now),
+        }
+        while let Some(action) = bridge.poll_action() {
+            replayed.push_str(&match action {
+                Action::Deliver(message) => format!("reply {}", String::from_utf8_lossy(message.text())),
+                other => other.to_string(),
+            });
+            replayed.push('\n');
+        }
+    }
+    Ok(replayed)
+}
+
+fn bad(number: usize, line: &str) -> String {
+    format!("line {} is no happening: {line}", number + 1)
+}
+
+fn event(text: &str) -> Option<Event> {
+    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    match word {
+        "client" => return Some(Event::Client(Line::parse(rest.to_owned().into()))),
+        "batch" => return batch(rest),
+        "unreadable" => return Some(Event::Client(Line::Invalid(fault(rest)?))),
+        "client-closed" => return Some(Event::ClientClosed),
+        "stop" if rest == "signal" => return Some(Event::Stop(Cause::Signal)),
+        "stop" if rest == "output" => return Some(Event::Stop(Cause::OutputClosed)),
+        _ => {}
+    }
+    let (exchange, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    let exchange = ExchangeId(exchange.strip_prefix('#')?.parse().ok()?);
+    let message = |text: &str| Message::parse(text.to_owned().into()).ok();
+    let ending = match word {
+        "sent" => return Some(Event::Sent(exchange)),
+        "opened" => return Some(Event::Opened(exchange, opening(rest)?)),
+        "server" => return Some(Event::Server(exchange, message(rest)?)),
+        "complete" => Ending::Complete,
+        "accepted" if rest.is_empty() => Ending::Accepted(202),
+        "accepted" => Ending::Accepted(rest.parse().ok()?),
+        "cut" => Ending::Cut(failure(Failure::Connection, rest)?),
+        "unsent" => Ending::Lost { written: Written::No, why: failure(Failure::Connect, rest)? },
+        "lost" => Ending::Lost { written: Written::Maybe, why: failure(Failure::Answer, rest)? },
+        "cursor" => return Some(Event::Cursor(exchange, cursor(rest)?)),
+        "refused" => Ending::Refused(refusal(rest)?),
+        _ => return None,
+    };
+    Some(Event::Ended(exchange, ending))
+}
+
+/// A batch of which some elements were no messages; those say so themselves.
+fn batch(text: &str) -> Option<Event> {
+    let elements: Vec<&serde_json::value::RawValue> = serde_json::from_str(text).ok()?;
+    let element = |raw: &&serde_json::value::RawValue| match json::member(raw.get(), "unreadable") {
+        Some(text) => Some(Err(fault(text)?)),
+        None => Some(Message::parse(raw.get().to_owned().into())),
+    };
+    Some(Event::Client(Line::Batch(elements.iter().map(element).collect::<Option<_>>()?)))
+}
+
+/// `{"code":…,"id":…,"reason":…}`: why something of the client is no message.
+fn fault(text: &str) -> Option<Fault> {
+    let code = json::member(text, "code")?.parse().ok()?;
+    let reason = json::string(json::member(text, "reason")?)?;
+    let id = json::member(text, "id").filter(|id| *id != "null");
+    let carrier = id.map(|id| Message::parse(format!(r#"{{"id":{id},"method":"x"}}"#).into()).ok());
+    let id = match carrier {
+        Some(message) => match message?.kind() {
+            Kind::Request { id, .. } => Some(id.clone()),
+            Kind::Notification { .. } | Kind::Response { .. } => None,
+        },
+        None => None,
+    };
+    Some(Fault { code, reason, id })
+}
+
+/// `404`, then any of `unprocessed` and `wait=SECONDS`, then what there is of the words, then a JSON-RPC answer or any
+/// other text of the body.
+fn refusal(text: &str) -> Option<Refusal> {
+    let (status, mut rest) = text.split_once(' ').unwrap_or((text, ""));
+    let status = status.parse().ok()?;
+    let (mut unprocessed, mut retry_after) = (false, None);
+    loop {
+        let (word, behind) = rest.split_once(' ').unwrap_or((rest, ""));
+        match word.strip_prefix("wait=") {
+            Some(seconds) => retry_after = Some(self::seconds(seconds)?),
+            None if word == "unprocessed" => unprocessed = true,
+            None => break,
+        }
+        rest = behind;
+    }
+    let sentence = format!("the server answered {status}");
+    let (mut why, rest) = words(why(Failure::Status, Some(status), &sentence), rest)?;
+    let answer = Message::parse(rest.to_owned().into()).ok();
+    if answer.is_none() && !rest.is_empty() {
+        why.body = Some(rest.to_owned());
+    }
+    Some(Refusal { status, answer, retry_after, unprocessed, why })
+}
+
+/// Seconds, whole or with a fraction.
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    Some(Duration::new(whole.parse().ok()?, format!("{fraction:0<9}").parse().ok()?))
+}
+
+/// What there is of the words, then the sentence.
+fn failure(cause: Failure, text: &str) -> Option<Why> {
+    let (mut why, sentence) = words(why(cause, None, ""), text)?;
+    if !sentence.is_empty() {
+        sentence.clone_into(&mut why.sentence);
+    }
+    Some(why)
+}
+
+/// Any of `cause=WORD`, `status=CODE` and, in quotes, `why`, `advice`, `body`, `ray`, `correlation-id` and `request-id`;
+/// and what stands behind them.
+fn words(mut why: Why, mut text: &str) -> Option<(Why, &str)> {
+    while let Some((name, behind)) = text.split_once('=') {
+        let field = match name {
+            "cause" | "status" => {
+                let (word, rest) = behind.split_once(' ').unwrap_or((behind, ""));
+                text = rest;
+                match (name, word) {
+                    ("cause", word) => why.cause = serde_json::from_value(word.into()).ok()?,
+                    (_, "none") => why.status = None,
+                    (_, status) => why.status = Some(status.parse().ok()?),
+                }
+                continue;
+            }
+            "why" => None,
+            "advice" => Some(&mut why.advice),
+            "body" => Some(&mut why.body),
+            "ray" => Some(&mut why.ray),
+            "correlation-id" => Some(&mut why.correlation_id),
+            "request-id" => Some(&mut why.request_id),
+            _ => break,
+        };
+        let (value, rest) = quoted(behind)?;
+        text = rest;
+        match field {
+            Some(field) => *field = Some(value),
+            None => why.sentence = value,
+        }
+    }
+    Some((why, text))
+}
+
+/// A JSON string, and what stands behind it and the space.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
+    let value = values.next()?.ok()?;
+    let rest = &text[values.byte_offset()..];
+    Some((value, rest.strip_prefix(' ').unwrap_or(rest)))
+}
+
+/// Any of `last=ID`, in quotes or not, and `retry=MILLISECONDS`.
+fn cursor(mut text: &str) -> Option<Cursor> {
+    let mut cursor = Cursor::default();
+    while !text.is_empty() {
+        let (name, behind) = text.split_once('=')?;
+        let (value, rest) = match behind.starts_with('"') {
+            true => quoted(behind)?,
+            false => {
+                let (word, rest) = behind.split_once(' ').unwrap_or((behind, ""));
+                (word.to_owned(), rest)
+            }
+        };
+        match name {
+            "last" => cursor.last = Some(value),
+            "retry" => cursor.retry = Some(Duration::from_millis(value.parse().ok()?)),
+            _ => return None,
+        }
+        text = rest;
+    }
+    Some(cursor)
+}
+
+/// `200`, then any of `session=ID`, `session!` (an unusable one) and `h2`.
+fn opening(text: &str) -> Option<Opening> {
+    let mut words = text.split(' ');
+    let status = words.next()?.parse().ok()?;
+    let mut opening = Opening { status, session: SessionHeader::Absent, multiplexed: false };
+    for word in words {
+        match word.split_once('=') {
+            Some(("session", id)) => opening.session = SessionHeader::Id(SessionId::new(id)?),
+            None if word == "session!" => opening.session = SessionHeader::Unusable,
+            None if word == "h2" => opening.multiplexed = true,
+            _ => return None,
+        }
+    }
+    Some(opening)
+}
+
+fn why(cause: Failure, status: Option<u16>, sentence: &str) -> Why {
+    Why { advice: None, status, ..Why::new(cause, sentence, "") }
+}
