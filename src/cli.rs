@@ -147,13 +147,29 @@ pub struct Options {
     #[arg(long, help_heading = "Connection")]
     pub disable_cookies: bool,
 
-    /// Tell on stderr what happens: -v what you would notice, -vv each exchange, -vvv each message
+    /// Tell on stderr what passes: -v a line per message and exchange, -vv the headers too, -vvv the bodies too. Secrets are
+    /// masked
     #[arg(short, long, action = ArgAction::Count, help_heading = "Diagnostics")]
     pub verbose: u8,
 
-    /// Tell nothing on stderr, except why the program cannot start
+    /// Tell nothing on stderr, except why the program cannot start. A log file goes on
     #[arg(long, conflicts_with = "verbose", help_heading = "Diagnostics")]
     pub silent: bool,
+
+    /// Write what -vv tells into a file, whatever stderr shows; with -vvv what that tells. Readable for its owner alone; at
+    /// 10 MiB it becomes PATH.1 and a new one begins. Several processes may share it
+    #[arg(long, value_name = "PATH", help_heading = "Diagnostics")]
+    pub log_file: Option<PathBuf>,
+
+    /// -vv, and the same in a log file: that of --log-file, else HOST_debug.log in ~/.mcp-auth/mcp-tether
+    /// (MCP_REMOTE_CONFIG_DIR takes the place of ~/.mcp-auth). With --silent the file alone
+    #[arg(long, help_heading = "Diagnostics")]
+    pub debug: bool,
+
+    /// Write the conversation into a file that shows what mcp-tether did and why, and can be replayed: for bug reports.
+    /// Secrets are masked; what is said is not. Up to 64 MiB; what was there becomes PATH.1
+    #[arg(long, value_name = "PATH", help_heading = "Diagnostics")]
+    pub record: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Options {
@@ -192,6 +208,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Usa
             options.checks = options.positional.first().is_some_and(|word| word == "check");
             if options.checks {
                 options.positional.remove(0);
+                if options.record.is_some() {
+                    return Err(UsageError {
+                        sentence: "--record cannot be used with check".to_owned(),
+                        advice: "leave one of them out".to_owned(),
+                    });
+                }
             }
             Ok(Typed::Options(Box::new(options)))
         }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use reqwest::cookie::CookieStore;
 use reqwest::redirect::Policy;
 use tracing::debug;
 use url::{Host, Url};
@@ -83,6 +84,11 @@ impl Http {
         let make = Make { url: url.clone(), connect_timeout, tls, proxy, family, cookies, inspect };
         let current = Mutex::new((make.builder()?.build()?, Clocks::now()));
         Ok(Http { make, current })
+    }
+
+    /// Tells whether cookies go along with a request to `url`.
+    pub fn has_cookies_for(&self, url: &Url) -> bool {
+        self.make.cookies.as_ref().is_some_and(|cookies| cookies.cookies(url).is_some())
     }
 
     /// The client for the next exchange.

@@ -22,6 +22,9 @@ pub mod tls;
 
 pub mod check;
 pub mod diagnosis;
+pub mod files;
 pub mod log;
+pub mod record;
 pub mod report;
 pub mod secret;
+pub mod traffic;

@@ -16,3 +16,29 @@ pub fn others_can_read(path: &std::path::Path) -> bool {
         false
     }
 }
+
+/// Has a file that does not exist yet created for its owner alone, where the system has such a notion; elsewhere the
+/// folder decides.
+pub fn for_owner_alone(options: &mut std::fs::OpenOptions) -> &mut std::fs::OpenOptions {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options
+}
+
+/// Creates a folder, and those above it, for their owner alone. It may be there already.
+///
+/// # Errors
+/// When the system refuses.
+pub fn create_private_folder(path: &std::path::Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(path)
+}

@@ -14,14 +14,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
-use tracing::{debug, info, trace, warn};
+use tracing::{debug, info, warn};
 
 use crate::bridge::{
     self, Action, Bridge, Cause, Ending, Event, ExchangeId, Failure, Notice, Outgoing, Reason, SessionNews,
     Why, Written,
 };
+use crate::record::Recorder;
 use crate::remote::{Events, Remote};
 use crate::stdio::{Lines, Writer};
+use crate::traffic::Traffic;
 
 /// How much may wait for the client before the exchanges have to wait as well, in bytes.
 const OUTPUT_BOUND: usize = 8 * 1024 * 1024;
@@ -42,14 +44,27 @@ pub async fn run<R: Remote>(
     remote: R,
     config: bridge::Config,
 ) -> Reason {
+    run_recorded(input, output, stop, remote, config, None).await
+}
+
+/// The same, written down by `recorder`.
+pub async fn run_recorded<R: Remote>(
+    input: impl AsyncRead + Unpin,
+    output: impl AsyncWrite + Unpin,
+    stop: impl Future<Output = ()>,
+    remote: R,
+    config: bridge::Config,
+    recorder: Option<Recorder>,
+) -> Reason {
     let mut lines = Lines::new(input);
     let mut client_open = true;
     let mut stop = pin!(stop);
     let mut stopped = false;
     let mut output_open = true;
-    let mut driver = Driver::new(remote, Writer::new(output), config);
+    let mut driver = Driver::new(remote, Writer::new(output), config, recorder);
     loop {
-        if let Some(reason) = driver.act() {
+        driver.act();
+        if let Some(reason) = driver.ended {
             driver.say_last_words(reason, output_open).await;
             return reason;
         }
@@ -80,7 +95,7 @@ pub async fn run<R: Remote>(
             Some(finished) = driver.exchanges.join_next_with_id(), if !driver.exchanges.is_empty() => {
                 driver.finished(finished);
             }
-            () = alarm => driver.bridge.handle_timeout(now()),
+            () = alarm => driver.wake(),
             () = &mut stop, if !stopped => {
                 stopped = true;
                 driver.feed(Event::Stop(Cause::Signal));
@@ -100,11 +115,17 @@ struct Driver<R, W> {
     tasks: HashMap<Id, ExchangeId>,
     sender: Events,
     events: mpsc::Receiver<Event>,
+    /// Tells of each message, where somebody wants to know.
+    traffic: Option<Traffic>,
+    recorder: Option<Recorder>,
+    /// Why the bridge asked to end.
+    ended: Option<Reason>,
 }
 
 impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
-    fn new(remote: R, writer: Writer<W>, config: bridge::Config) -> Driver<R, W> {
+    fn new(remote: R, writer: Writer<W>, config: bridge::Config, recorder: Option<Recorder>) -> Driver<R, W> {
         let (sender, events) = Events::channel(EVENTS_BOUND);
+        let traffic = sender.witness().cloned().map(Traffic::new);
         Driver {
             bridge: Bridge::new(config),
             remote,
@@ -114,35 +135,78 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
             tasks: HashMap::new(),
             sender,
             events,
+            traffic,
+            recorder,
+            ended: None,
         }
     }
 
     fn feed(&mut self, event: Event) {
-        trace!(%event);
-        self.bridge.handle(event, now());
+        let now = self.pass();
+        if let Some(traffic) = &mut self.traffic {
+            traffic.happened(&event, now);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.happened(&event);
+        }
+        self.bridge.handle(event, now);
     }
 
-    /// Carries out what the bridge asks for; tells when it asks to end.
-    fn act(&mut self) -> Option<Reason> {
+    /// Does what is due.
+    fn wake(&mut self) {
+        let now = match &mut self.recorder {
+            Some(recorder) => recorder.wake(now()),
+            None => now(),
+        };
+        self.bridge.handle_timeout(now);
+    }
+
+    /// The time as the bridge is to have it. In a recording time goes by in steps, at each of which what is due is done.
+    fn pass(&mut self) -> std::time::Instant {
+        let Some(recorder) = &mut self.recorder else { return now() };
+        let (now, is_later) = recorder.pass(now());
+        if is_later {
+            self.bridge.handle_timeout(now);
+            self.act();
+        }
+        now
+    }
+
+    /// Carries out what the bridge asks for.
+    fn act(&mut self) {
         while let Some(action) = self.bridge.poll_action() {
-            trace!(%action);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.did(&action);
+            }
             match action {
                 Action::Open(exchange, outgoing) => self.open(exchange, outgoing),
                 Action::Close(exchange) => {
+                    if let Some(traffic) = &mut self.traffic {
+                        traffic.closed(exchange, now());
+                    }
                     if let Some(handle) = self.handles.get(&exchange) {
                         handle.abort();
                     }
                 }
-                Action::Deliver(message) => self.writer.push(message.text()),
+                Action::Deliver(message) => {
+                    if let Some(traffic) = &mut self.traffic {
+                        traffic.delivered(&message);
+                    }
+                    self.writer.push(message.text());
+                }
                 Action::Notice(notice) => log(&notice),
-                Action::Exit(reason) => return Some(reason),
+                Action::Exit(reason) => self.ended = Some(reason),
             }
         }
-        None
+        if let Some(recorder) = &mut self.recorder {
+            recorder.finish_turn();
+        }
     }
 
     fn open(&mut self, exchange: ExchangeId, outgoing: Outgoing) {
-        debug!(%exchange, %outgoing, "exchange started");
+        if let Some(traffic) = &mut self.traffic {
+            traffic.opened(exchange, &outgoing, self.bridge.circumstances(exchange), now());
+        }
         let handle = self.exchanges.spawn(self.remote.start(exchange, outgoing, self.sender.clone()));
         self.tasks.insert(handle.id(), exchange);
         self.handles.insert(exchange, handle);
@@ -192,7 +256,8 @@ pub fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-fn now() -> std::time::Instant {
+/// The time, by the clock that the driver sleeps by.
+pub fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 

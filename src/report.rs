@@ -3,6 +3,7 @@
 //! Deliberately not here: failures while it runs (`diagnosis`).
 
 use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::bridge::{Failure, Reason, Why};
@@ -34,6 +35,17 @@ impl Report {
         Report {
             sentence: format!("the HTTP client cannot be set up: {reason}"),
             advice: "report this, with the platform and the version (mcp-tether --version)".to_owned(),
+        }
+    }
+
+    /// A file that an option names cannot be written.
+    pub fn unwritable(option: &str, path: &Path, reason: &std::io::Error) -> Report {
+        // A header that was written in its place may hold a secret.
+        let path = path.display().to_string();
+        let path = if path.contains(": ") { "(what was given looks like a header)" } else { &path };
+        Report {
+            sentence: format!("{path} cannot be written ({option}): {reason}"),
+            advice: format!("name a file in a folder that you may write to, or leave {option} out"),
         }
     }
 

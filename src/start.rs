@@ -4,25 +4,31 @@
 //! it asks, for hosts hide what stands on stderr. Deliberately not here: how anything is done.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
+use url::Url;
 
 use crate::auth::keeper::{Keeper, Source};
+use crate::auth::known;
 use crate::bridge::{self, Reason};
 use crate::check::{self, Findings, Style};
 use crate::cli::{self, Options, Typed};
 use crate::config::{self, Config, Environment};
+use crate::files::Growing;
 use crate::http::Http;
+use crate::record::Recorder;
 use crate::remote::streamable::Streamable;
 use crate::remote::{Remote, Unconfigured};
 use crate::report::{Report, UNUSABLE, exit_code};
-use crate::{log, proxy, stdio};
+use crate::{files, log, platform, proxy, stdio};
 
 /// Runs the program with these arguments, of which the first is its name.
 pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -33,7 +39,9 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Typed::Print(text)) => print(&text),
         Ok(Typed::Options(options)) if options.checks => look(&options, &environment),
         Ok(Typed::Options(options)) => match set_up(&options, &environment) {
-            Ok((remote, ping)) => serve(remote, ping, portable).map_or(ExitCode::FAILURE, exit_code),
+            Ok(Ready { remote, ping, record }) => {
+                serve(remote, ping, record, portable).map_or(ExitCode::FAILURE, exit_code)
+            }
             Err(report) => refuse(&report, portable),
         },
         Err(error) => refuse(&Report::from(&error), portable),
@@ -42,9 +50,24 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     code
 }
 
-fn set_up(options: &Options, environment: &Environment) -> Result<(Streamable, Option<Duration>), Report> {
-    log::start(options);
+/// What it takes to run.
+struct Ready {
+    remote: Streamable,
+    ping: Option<Duration>,
+    /// Where the conversation is recorded.
+    record: Option<File>,
+}
+
+fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report> {
+    begin_logging(options, environment)?;
     let config = Config::resolve(options, environment).map_err(|error| Report::from(&error))?;
+    // A server may echo them, too.
+    config.url.query().into_iter().for_each(known::learn);
+    config.url.query_pairs().for_each(|(_, value)| known::learn(&value));
+    let record = options.record.as_deref().map(config::home_expanded);
+    let record = record
+        .map(|path| files::anew(&path).map_err(|reason| Report::unwritable("--record", &path, &reason)));
+    let record = record.transpose()?;
     for warning in &config.warnings {
         warn!("{warning}");
     }
@@ -58,23 +81,68 @@ fn set_up(options: &Options, environment: &Environment) -> Result<(Streamable, O
             move || config::credentials_again(&options, &environment).map_err(|error| error.to_string());
         Arc::new(read) as Source
     });
-    Ok((Streamable::new(config.url, http, Keeper::new(config.found, source)), config.ping))
+    let remote = Streamable::new(config.url, http, Keeper::new(config.found, source));
+    Ok(Ready { remote, ping: config.ping, record })
+}
+
+/// Starts the log. A file that was asked for and cannot be written is an error: whoever looks for it later would find
+/// nothing. That of `--debug` alone, whose place nobody chose, is a warning.
+fn begin_logging(options: &Options, environment: &Environment) -> Result<(), Report> {
+    if options.verbose > 0 || options.debug || options.log_file.is_some() || options.record.is_some() {
+        known::remember();
+    }
+    let named = options.log_file.as_deref().map(config::home_expanded);
+    let path = named.clone().or_else(|| options.debug.then(|| debug_log(options, environment)).flatten());
+    let opened = path.as_deref().map(|path| {
+        if let (None, Some(folder)) = (&named, path.parent()) {
+            platform::create_private_folder(folder)?;
+        }
+        Growing::open(path, log::FILE_LIMIT)
+    });
+    let (file, refused) = match opened {
+        Some(Ok(file)) => (Some(file), None),
+        Some(Err(reason)) => (None, Some(reason)),
+        None => (None, None),
+    };
+    let is_open = file.is_some();
+    log::start(options, file);
+    let Some(path) = path else { return Ok(()) };
+    match refused {
+        Some(reason) if named.is_some() => return Err(Report::unwritable("--log-file", &path, &reason)),
+        Some(reason) => warn!("there is no log file, {} cannot be written: {reason}", path.display()),
+        None => {}
+    }
+    if is_open && platform::others_can_read(&path) {
+        warn!("others on this computer can read the log file {}: chmod 600", path.display());
+    }
+    debug!("mcp-tether {} begins; the log is in {}", env!("CARGO_PKG_VERSION"), path.display());
+    Ok(())
+}
+
+/// Where `--debug` has its log: in the folder that mcp-remote has its own in, one file for each server.
+fn debug_log(options: &Options, environment: &Environment) -> Option<PathBuf> {
+    let url: Url = options.positional.first()?.parse().ok()?;
+    let folder = environment.get("MCP_REMOTE_CONFIG_DIR").filter(|folder| !folder.is_empty());
+    let folder = config::home_expanded(Path::new(folder.unwrap_or("~/.mcp-auth")));
+    let port = url.port().map(|port| format!("_{port}")).unwrap_or_default();
+    let host = url.host_str()?.replace(['[', ']', ':'], "_");
+    Some(folder.join("mcp-tether").join(format!("{host}{port}_debug.log")))
 }
 
 /// Looks at the whole way to the server.
 fn look(options: &Options, environment: &Environment) -> ExitCode {
-    log::start(options);
     let style = match (options.json, stdio::is_output_terminal()) {
         (true, _) => Style::Json,
         (false, true) => Style::Terminal,
         (false, false) => Style::Plain,
     };
     let mut findings = Findings::new(std::io::stdout(), style);
-    let resolved = Config::resolve(options, environment);
+    let resolved = begin_logging(options, environment)
+        .and_then(|()| Config::resolve(options, environment).map_err(|error| Report::from(&error)));
     let config = match resolved {
         Ok(config) => config,
-        Err(error) => {
-            findings.failed("configuration", &Report::from(&error).why());
+        Err(report) => {
+            findings.failed("configuration", &report.why());
             findings.finish("", false);
             return ExitCode::from(UNUSABLE);
         }
@@ -90,16 +158,22 @@ fn look(options: &Options, environment: &Environment) -> ExitCode {
 }
 
 /// Runs the proxy until the client leaves. None when the system gives no event loop.
-fn serve(remote: impl Remote + Send + 'static, ping: Option<Duration>, portable: bool) -> Option<Reason> {
+fn serve(
+    remote: impl Remote + Send + 'static,
+    ping: Option<Duration>,
+    record: Option<File>,
+    portable: bool,
+) -> Option<Reason> {
     let runtime = runtime()?;
     let config = bridge::Config { seed: proxy::seed(), ping };
+    let recorder = record.map(|file| Recorder::new(file, &config, proxy::now()));
     let reason = runtime.block_on(async {
         let (input, output) = stdio::open(portable);
         // Tasks, because the runtime asks the system for news each time the future that it blocks on is woken.
         let (mut proxy, mut signal) = (JoinSet::new(), JoinSet::new());
         signal.spawn(stdio::stop_signal());
         let stop = async move { drop(signal.join_next().await) };
-        proxy.spawn(proxy::run(input, output, stop, remote, config));
+        proxy.spawn(proxy::run_recorded(input, output, stop, remote, config, recorder));
         proxy.join_next().await
     });
     // A thread may stand in a read or a name lookup that nobody needs any more.
@@ -121,7 +195,7 @@ fn runtime() -> Option<Runtime> {
 fn refuse(report: &Report, portable: bool) -> ExitCode {
     tell(&report.to_string());
     if !stdio::is_terminal() {
-        serve(Unconfigured { why: report.why() }, None, portable);
+        serve(Unconfigured { why: report.why() }, None, None, portable);
     }
     ExitCode::from(UNUSABLE)
 }

@@ -80,8 +80,8 @@ fn modules_use_only_what_lies_below_them() {
             "http" => &["cookies", "tls"],
             "jsonrpc" => &["json"],
             "start" => &[
-                "auth", "bridge", "check", "cli", "config", "http", "log", "proxy", "remote", "report",
-                "stdio",
+                "auth", "bridge", "check", "cli", "config", "files", "http", "log", "platform", "proxy",
+                "record", "remote", "report", "stdio",
             ],
             "check" => {
                 &["auth", "bridge", "config", "diagnosis", "http", "json", "jsonrpc", "remote", "report"]
@@ -90,10 +90,12 @@ fn modules_use_only_what_lies_below_them() {
             "auth" => &["secret"],
             "stdio" => &["jsonrpc"],
             "bridge" => &["json", "jsonrpc"],
-            "proxy" => &["bridge", "remote", "stdio", "config", "report", "log"],
-            "remote" => &["bridge", "auth", "http", "json", "jsonrpc", "diagnosis"],
+            "proxy" => &["bridge", "record", "remote", "stdio", "traffic", "config", "report", "log"],
+            "record" | "traffic" => &["auth", "bridge", "jsonrpc"],
+            "remote" => &["bridge", "auth", "http", "json", "jsonrpc", "diagnosis", "traffic"],
             "diagnosis" => &["bridge", "http", "json", "tls"],
-            "log" => &["cli"],
+            "files" => &["platform"],
+            "log" => &["auth", "cli", "files"],
             "report" => &["bridge", "cli", "config"],
             other => panic!("src/{other} is new: say here what it may use"),
         }

@@ -7,6 +7,7 @@
 pub mod cf_access;
 mod headers;
 pub mod keeper;
+pub mod known;
 
 use http::HeaderMap;
 use url::{Origin, Url};

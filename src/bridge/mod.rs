@@ -75,6 +75,17 @@ pub struct Config {
     pub ping: Option<Duration>,
 }
 
+/// What an exchange belongs to, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Circumstances {
+    /// The era of its message: `legacy` or `modern`.
+    pub era: &'static str,
+    /// Which session its headers name, counted from the first; none without one.
+    pub epoch: Option<u64>,
+    /// How often its message has been sent, this time included.
+    pub attempt: u32,
+}
+
 /// The state machine between the client and the exchanges with the server.
 #[derive(Debug)]
 pub struct Bridge {
@@ -152,6 +163,27 @@ enum Purpose {
     Over,
     /// Nothing any more: the request was cancelled, and nothing about it goes to the client.
     Cancelled,
+}
+
+impl Purpose {
+    /// The message of the client that an exchange is for.
+    fn ticket(self) -> Option<Ticket> {
+        match self {
+            Purpose::Answer(ticket)
+            | Purpose::Delivery(ticket)
+            | Purpose::Cancellation(ticket, _)
+            | Purpose::Resumption(ticket)
+            | Purpose::Learning(ticket) => Some(ticket),
+            Purpose::Listening
+            | Purpose::Renewal
+            | Purpose::Restoration
+            | Purpose::Ping
+            | Purpose::Farewell
+            | Purpose::Answered
+            | Purpose::Over
+            | Purpose::Cancelled => None,
+        }
+    }
 }
 
 /// What everything behind it waits for.
@@ -292,6 +324,20 @@ impl Bridge {
         let listening = self.listening.next().map(|until| (until, "the stream is opened again"));
         let ping = self.pings.next().map(|until| (until, "the server is asked for a sign of life"));
         [gate, phase, delivery, rest, renewal, listening, ping].into_iter().flatten().min()
+    }
+
+    /// What the log tells of an exchange that has not ended, beside what it asks.
+    pub fn circumstances(&self, exchange: ExchangeId) -> Option<Circumstances> {
+        let exchange = self.exchanges.get(&exchange)?;
+        let entry = exchange.purpose.ticket().and_then(|ticket| self.ledger.get(ticket));
+        Some(Circumstances {
+            era: match entry.map(|entry| entry.era) {
+                Some(revision::Era::Modern) => "modern",
+                Some(revision::Era::Legacy) | None => "legacy",
+            },
+            epoch: exchange.epoch,
+            attempt: entry.map_or(1, |entry| entry.trial.attempts),
+        })
     }
 
     /// How many bytes of the client's messages wait to be sent.

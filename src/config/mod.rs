@@ -301,8 +301,8 @@ fn proxy(text: &str) -> Result<Url, Error> {
     }
 }
 
-/// No shell has expanded a `~/` that stands in a client's configuration.
-fn home_expanded(path: &Path) -> PathBuf {
+/// A path with its `~/` expanded: no shell has done that for a client's configuration.
+pub fn home_expanded(path: &Path) -> PathBuf {
     match (path.strip_prefix("~"), dirs::home_dir()) {
         (Ok(rest), Some(home)) => home.join(rest),
         _ => path.to_owned(),

@@ -13,6 +13,7 @@ use std::future::Future;
 use tokio::sync::mpsc;
 
 use crate::bridge::{Ending, Event, ExchangeId, Outgoing, Why, Written};
+use crate::traffic::Witness;
 
 /// Carries out exchanges.
 pub trait Remote {
@@ -28,18 +29,26 @@ pub trait Remote {
 
 /// Where the events of an exchange go. Sending waits while the driver is not listening, which holds back the server.
 #[derive(Clone, Debug)]
-pub struct Events(mpsc::Sender<Event>);
+pub struct Events {
+    sender: mpsc::Sender<Event>,
+    witness: Option<Witness>,
+}
 
 impl Events {
     /// A channel for `capacity` events that nobody has looked at.
     pub fn channel(capacity: usize) -> (Events, mpsc::Receiver<Event>) {
         let (sender, receiver) = mpsc::channel(capacity);
-        (Events(sender), receiver)
+        (Events { sender, witness: Witness::wanted() }, receiver)
+    }
+
+    /// Who wants to see the heads of requests and answers.
+    pub fn witness(&self) -> Option<&Witness> {
+        self.witness.as_ref()
     }
 
     /// Tells what happened. When the driver is gone nobody wants to know.
     pub async fn send(&self, event: Event) {
-        let _ = self.0.send(event).await;
+        let _ = self.sender.send(event).await;
     }
 }
 

@@ -15,7 +15,7 @@ use http::Method;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::warn;
 use url::Url;
 
 use super::head::{Answer, classify, media_type, retry_after, target};
@@ -86,7 +86,6 @@ impl Remote for Streamable {
                 exchange.credentials = another;
                 ending = exchange.attempt().await;
             }
-            debug!(exchange = %exchange.id, %ending, "exchange ended");
             events.send(Event::Ended(exchange.id, ending)).await;
         }
     }
@@ -187,6 +186,10 @@ impl Exchange<'_> {
             Ask::Listen { .. } => (Method::GET, None),
             Ask::EndSession => (Method::DELETE, None),
         };
+        if let Some(witness) = self.events.witness() {
+            let has_cookies = self.inner.http.has_cookies_for(url);
+            witness.asked(self.id, &method, url, &headers, has_cookies, &self.credentials.credentials);
+        }
         let mut request = self.inner.http.client().request(method, url.clone()).headers(headers);
         let written = Arc::new(AtomicBool::new(false));
         let (announce, announced) = oneshot::channel();
@@ -203,6 +206,9 @@ impl Exchange<'_> {
                 answer.await
             }
         };
+        if let (Some(witness), Ok(response)) = (self.events.witness(), &result) {
+            witness.answered(self.id, response.status().as_u16(), url, response.headers());
+        }
         result.map_err(|error| {
             let why = diagnosis::transport(url, &transport_error(&error));
             // A request without a body is written with its head, of which nobody tells.
@@ -226,7 +232,6 @@ impl Exchange<'_> {
             session,
             multiplexed: response.version() == http::Version::HTTP_2,
         };
-        debug!(exchange = %self.id, status = opening.status, version = ?response.version(), "exchange opened");
         self.events.send(Event::Opened(self.id, opening)).await;
     }
 

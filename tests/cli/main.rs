@@ -3,9 +3,13 @@
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each crate of tests uses a part of it")]
 mod support;
+#[path = "../support/transcript.rs"]
+mod transcript;
 
 mod bounds;
 mod configuration;
 mod ends;
 mod life;
 mod lines;
+mod logging;
+mod recording;

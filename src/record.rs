@@ -1,0 +1,424 @@
+//! The conversation as a transcript, in the form of `tests/transcripts`: what happened and what the bridge did about it,
+//! so that it can be attached to a report and replayed.
+//!
+//! The bridge knows no credential; what a server echoed of one is masked, and each session has a name of its own in place
+//! of its id. Time goes by in whole milliseconds, also for the bridge, so that it does the same in a replay.
+//! `tests/README.md` lists the forms of the lines. Deliberately not here: where the file comes from (`files`).
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use crate::auth::known;
+use crate::bridge::{
+    Action, Cause, Config, Cursor, Ending, Event, Failure, Notice, Opening, Refusal, SessionHeader,
+    SessionId, Why, Written,
+};
+use crate::jsonrpc::{Fault, Line, Message};
+
+/// How large a recording gets, in bytes.
+pub const LIMIT: usize = 64 * 1024 * 1024;
+/// A shorter session id is not looked for in the middle of texts, where it would be found in innocent words.
+const SHORTEST: usize = 6;
+
+/// Writes down what happens.
+#[derive(Debug)]
+pub struct Recorder {
+    /// None once it is full, or the system took no more.
+    file: Option<File>,
+    room: usize,
+    /// What happened last, and what was done about it so far.
+    turn: String,
+    begun: Instant,
+    /// How many milliseconds have gone by since then.
+    at: u64,
+    /// The sessions so far; the place says what each is called.
+    sessions: Vec<SessionId>,
+}
+
+impl Recorder {
+    /// Begins to record into a file the life of a bridge that was made of `config`.
+    pub fn new(file: File, config: &Config, now: Instant) -> Recorder {
+        let mut recorder = Recorder {
+            file: Some(file),
+            room: LIMIT,
+            turn: String::new(),
+            begun: now,
+            at: 0,
+            sessions: Vec::new(),
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        recorder.line(format_args!("# Recorded by mcp-tether {version}; secrets are masked."));
+        recorder.line(format_args!("> seed {}", config.seed));
+        if let Some(ping) = config.ping {
+            recorder.line(format_args!("> ping-every {}", ping.as_secs()));
+        }
+        recorder.finish_turn();
+        recorder
+    }
+
+    /// The time as the bridge is to have it when something happens: the next whole millisecond, so that whatever is due
+    /// is so then. Tells whether it is another than before; then the bridge has to do what is due first.
+    pub fn pass(&mut self, now: Instant) -> (Instant, bool) {
+        let before = self.at;
+        let is_later = self.milliseconds(now) > before;
+        let now = if is_later { self.wake(now) } else { self.begun + Duration::from_millis(before) };
+        (now, is_later)
+    }
+
+    /// The same when it is time for the bridge to do what is due.
+    pub fn wake(&mut self, now: Instant) -> Instant {
+        let later = self.milliseconds(now).max(self.at);
+        self.line(format_args!("> wait {}", later - self.at));
+        self.at = later;
+        self.begun + Duration::from_millis(later)
+    }
+
+    fn milliseconds(&self, now: Instant) -> u64 {
+        let elapsed = now.saturating_duration_since(self.begun);
+        elapsed.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(u64::MAX)
+    }
+
+    /// Writes down what happened.
+    pub fn happened(&mut self, event: &Event) {
+        if self.file.is_none() {
+            return;
+        }
+        if size(event) > self.room {
+            return self.close("it would be too large");
+        }
+        let text = self.event(event);
+        match is_unchanged_in_kind(event, &text) {
+            true => self.line(format_args!("> {text}")),
+            false => {
+                self.line(format_args!("# Something that cannot be told without a secret is left out here."))
+            }
+        }
+    }
+
+    /// Writes down what the bridge did about it.
+    pub fn did(&mut self, action: &Action) {
+        if self.file.is_none() {
+            return;
+        }
+        let text = match action {
+            Action::Deliver(message) => format!("reply {}", flat(message)),
+            Action::Open(exchange, outgoing) => {
+                let mut outgoing = outgoing.clone();
+                outgoing.facts.session = outgoing.facts.session.map(|session| self.renamed(&session));
+                Action::Open(*exchange, outgoing).to_string()
+            }
+            Action::Notice(Notice::Settled { revision, session: Some(session) }) => {
+                let (revision, session) = (revision.clone(), Some(self.renamed(session)));
+                Action::Notice(Notice::Settled { revision, session }).to_string()
+            }
+            Action::Close(_) | Action::Notice(_) | Action::Exit(_) => action.to_string(),
+        };
+        let text = self.masked(&text).replace(['\n', '\r'], " ");
+        self.line(format_args!("{text}"));
+    }
+
+    /// Hands the lines of one turn to the system, all or none.
+    pub fn finish_turn(&mut self) {
+        if self.turn.len() > self.room {
+            return self.close("it would be too large");
+        }
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.write_all(self.turn.as_bytes())
+        {
+            warn!("the conversation is no longer recorded: {error}");
+            self.file = None;
+        }
+        self.room -= self.turn.len();
+        self.turn.clear();
+    }
+
+    fn close(&mut self, because: &str) {
+        if let Some(mut file) = self.file.take() {
+            warn!("the conversation is no longer recorded: {because}");
+            // What stands there can be replayed, with or without the last word.
+            let _ = writeln!(file, "# The rest is not recorded: {because}.");
+        }
+        self.turn = String::new();
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        if self.file.is_some() {
+            writeln!(self.turn, "{line}").expect("a string takes everything");
+        }
+    }
+
+    fn event(&mut self, event: &Event) -> String {
+        match event {
+            Event::Client(Line::One(message)) => format!("client {}", self.message(message)),
+            Event::Client(Line::Batch(elements)) => {
+                let elements: Vec<String> = elements
+                    .iter()
+                    .map(|element| match element {
+                        Ok(message) => self.message(message),
+                        Err(fault) => format!(r#"{{"unreadable":{}}}"#, fault_in_json(fault)),
+                    })
+                    .collect();
+                format!("batch [{}]", elements.join(","))
+            }
+            Event::Client(Line::Invalid(fault)) => format!("unreadable {}", fault_in_json(fault)),
+            Event::ClientClosed => "client-closed".to_owned(),
+            Event::Stop(Cause::Signal) => "stop signal".to_owned(),
+            Event::Stop(Cause::OutputClosed) => "stop output".to_owned(),
+            Event::Sent(exchange) => format!("sent {exchange}"),
+            Event::Opened(exchange, opening) => format!("opened {exchange} {}", self.opening(opening)),
+            Event::Server(exchange, message) => format!("server {exchange} {}", self.message(message)),
+            Event::Cursor(exchange, cursor) => format!("cursor {exchange}{}", self.cursor(cursor)),
+            Event::Ended(exchange, ending) => match ending {
+                Ending::Complete => format!("complete {exchange}"),
+                Ending::Accepted(202) => format!("accepted {exchange}"),
+                Ending::Accepted(status) => format!("accepted {exchange} {status}"),
+                Ending::Cut(why) => format!("cut {exchange}{}", self.why(why, None)),
+                Ending::Lost { written: Written::No, why } => {
+                    format!("unsent {exchange}{}", self.why(why, None))
+                }
+                Ending::Lost { written: Written::Maybe, why } => {
+                    format!("lost {exchange}{}", self.why(why, None))
+                }
+                Ending::Refused(refusal) => format!("refused {exchange} {}", self.refusal(refusal)),
+            },
+        }
+    }
+
+    fn opening(&mut self, opening: &Opening) -> String {
+        let mut text = opening.status.to_string();
+        match &opening.session {
+            SessionHeader::Absent => {}
+            SessionHeader::Id(session) => {
+                let renamed = self.renamed(session);
+                write!(text, " session={}", renamed.reveal()).expect("a string takes everything");
+            }
+            SessionHeader::Unusable => text.push_str(" session!"),
+        }
+        if opening.multiplexed {
+            text.push_str(" h2");
+        }
+        text
+    }
+
+    fn cursor(&self, cursor: &Cursor) -> String {
+        let last = cursor.last.as_ref().map(|last| format!(" last={}", self.quoted(last)));
+        let retry = cursor.retry.map(|retry| format!(" retry={}", retry.as_millis()));
+        [last, retry].into_iter().flatten().collect()
+    }
+
+    fn refusal(&self, refusal: &Refusal) -> String {
+        let mut text = refusal.status.to_string();
+        if refusal.unprocessed {
+            text.push_str(" unprocessed");
+        }
+        if let Some(wait) = refusal.retry_after {
+            write!(text, " wait={}.{:09}", wait.as_secs(), wait.subsec_nanos())
+                .expect("a string takes everything");
+        }
+        text.push_str(&self.why(&refusal.why, Some(refusal.status)));
+        if let Some(answer) = &refusal.answer {
+            write!(text, " {}", self.message(answer)).expect("a string takes everything");
+        }
+        text
+    }
+
+    /// A failure in words. The status is left out where it is the one that is expected.
+    fn why(&self, why: &Why, expected: Option<u16>) -> String {
+        let cause: Failure = why.cause;
+        let mut text = format!(" cause={}", cause.word());
+        if why.status != expected {
+            let status = why.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+            write!(text, " status={status}").expect("a string takes everything");
+        }
+        for (name, value) in [
+            ("why", Some(&why.sentence)),
+            ("advice", why.advice.as_ref()),
+            ("body", why.body.as_ref()),
+            ("ray", why.ray.as_ref()),
+            ("correlation-id", why.correlation_id.as_ref()),
+            ("request-id", why.request_id.as_ref()),
+        ] {
+            if let Some(value) = value {
+                write!(text, " {name}={}", self.quoted(value)).expect("a string takes everything");
+            }
+        }
+        text
+    }
+
+    fn message(&self, message: &Message) -> String {
+        self.masked(&flat(message)).into_owned()
+    }
+
+    fn quoted(&self, text: &str) -> String {
+        serde_json::to_string(&*self.masked(text)).expect("a string always serializes")
+    }
+
+    /// The session under the name that it has in the recording.
+    fn renamed(&mut self, session: &SessionId) -> SessionId {
+        let place = self.sessions.iter().position(|known| known == session).unwrap_or_else(|| {
+            self.sessions.push(session.clone());
+            self.sessions.len() - 1
+        });
+        name(place)
+    }
+
+    fn masked<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut text = Cow::from(text);
+        for (place, session) in self.sessions.iter().enumerate() {
+            let id = session.reveal();
+            // What words about a failure show of it.
+            let shown = session.to_string();
+            if id.len() >= SHORTEST && text.contains(id) {
+                text = text.replace(id, name(place).reveal()).into();
+            }
+            if shown.chars().count() > 2 && text.contains(&shown) {
+                text = text.replace(&shown, &name(place).to_string()).into();
+            }
+        }
+        match known::scrub(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(scrubbed) => scrubbed.into(),
+        }
+    }
+}
+
+/// What a session is called: `a-session`, `b-session`, …
+fn name(place: usize) -> SessionId {
+    let letter = u32::try_from(place).ok().and_then(|place| char::from_digit(place + 10, 36));
+    let name = letter.map_or_else(|| format!("{place}-session"), |letter| format!("{letter}-session"));
+    SessionId::new(&name).expect("visible ASCII")
+}
+
+/// A message in one line: outside of its strings, where none can be, an end of a line is a space.
+fn flat(message: &Message) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(message.text());
+    match text.contains(['\n', '\r']) {
+        true => text.replace(['\n', '\r'], " ").into(),
+        false => text,
+    }
+}
+
+fn fault_in_json(fault: &Fault) -> String {
+    let reason = serde_json::to_string(&fault.reason).expect("a string always serializes");
+    let id = fault.id.as_ref().map_or("null", |id| id.as_json());
+    format!(r#"{{"code":{},"id":{id},"reason":{reason}}}"#, fault.code)
+}
+
+/// About how large the words for an event are.
+fn size(event: &Event) -> usize {
+    match event {
+        Event::Client(Line::One(message)) | Event::Server(_, message) => message.text().len(),
+        Event::Client(Line::Batch(elements)) => {
+            elements.iter().flatten().map(|message| message.text().len()).sum()
+        }
+        Event::Client(Line::Invalid(_))
+        | Event::ClientClosed
+        | Event::Stop(_)
+        | Event::Sent(_)
+        | Event::Opened(..)
+        | Event::Cursor(..)
+        | Event::Ended(..) => 0,
+    }
+}
+
+/// Tells whether a message is still one once its secrets are masked: one may stand where no text may.
+fn is_unchanged_in_kind(event: &Event, text: &str) -> bool {
+    let is_message = |text: &str| Message::parse(text.to_owned().into()).is_ok();
+    match event {
+        Event::Client(Line::One(_)) => text.strip_prefix("client ").is_some_and(is_message),
+        Event::Server(..) => text.splitn(3, ' ').nth(2).is_some_and(is_message),
+        Event::Client(Line::Batch(_) | Line::Invalid(_))
+        | Event::ClientClosed
+        | Event::Stop(_)
+        | Event::Sent(_)
+        | Event::Opened(..)
+        | Event::Cursor(..)
+        | Event::Ended(..) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::bridge::{Ask, ExchangeId, Facts, Outgoing};
+
+    fn recorder(path: &Path) -> (Recorder, Instant) {
+        #[expect(clippy::disallowed_methods, reason = "any moment will do to count from")]
+        let now = Instant::now();
+        (Recorder::new(File::create(path).expect("a file"), &Config::default(), now), now)
+    }
+
+    fn client(text: &str) -> Event {
+        Event::Client(Line::parse(text.to_owned().into()))
+    }
+
+    fn lines(path: &Path) -> Vec<String> {
+        std::fs::read_to_string(path).expect("a recording").lines().skip(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_recording_ends_at_its_bound_with_a_whole_turn() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let (mut recorder, _) = recorder(file.path());
+        recorder.room = 100;
+        let small = r#"{"method":"small"}"#;
+        for text in [small, &format!(r#"{{"method":"{}"}}"#, "x".repeat(60)), small] {
+            recorder.happened(&client(text));
+            recorder.did(&Action::Close(ExchangeId(1)));
+            recorder.finish_turn();
+        }
+        let expected = [
+            "> client {\"method\":\"small\"}",
+            "close #1",
+            "# The rest is not recorded: it would be too large.",
+        ];
+        assert_eq!(lines(file.path()), expected);
+    }
+
+    #[test]
+    fn time_goes_by_in_whole_milliseconds_and_never_back() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let (mut recorder, begun) = recorder(file.path());
+        let after = |microseconds| begun + Duration::from_micros(microseconds);
+        assert_eq!(recorder.pass(after(0)), (begun, false));
+        assert_eq!(recorder.pass(after(1)), (after(1000), true));
+        assert_eq!(recorder.pass(after(900)), (after(1000), false));
+        assert_eq!(recorder.wake(after(950)), after(1000));
+        assert_eq!(recorder.wake(after(2001)), after(3000));
+        recorder.finish_turn();
+        assert_eq!(lines(file.path()), ["> wait 1", "> wait 0", "> wait 2"]);
+    }
+
+    #[test]
+    fn a_session_has_a_name_of_its_own_wherever_its_id_stands() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let (mut recorder, _) = recorder(file.path());
+        let session = |id: &str| SessionId::new(id).expect("visible");
+        let opened = |id: &str| {
+            let session = SessionHeader::Id(session(id));
+            Event::Opened(ExchangeId(1), Opening { status: 200, session, multiplexed: true })
+        };
+        recorder.happened(&opened("marked-0123456789"));
+        recorder.happened(&opened("x"));
+        recorder.happened(&opened("marked-0123456789"));
+        recorder.happened(&client(r#"{"method":"x","params":"marked-0123456789"}"#));
+        let facts = Facts { session: Some(session("x")), ..Facts::default() };
+        recorder.did(&Action::Open(ExchangeId(2), Outgoing { ask: Ask::EndSession, facts }));
+        recorder.finish_turn();
+        let expected = [
+            "> opened #1 200 session=a-session h2",
+            "> opened #1 200 session=b-session h2",
+            "> opened #1 200 session=a-session h2",
+            r#"> client {"method":"x","params":"a-session"}"#,
+            "open #2 end session session=b…",
+        ];
+        assert_eq!(lines(file.path()), expected);
+    }
+}

@@ -1,0 +1,419 @@
+//! What passes, a line each, for somebody who reads along: messages, exchanges, heads, bodies.
+//!
+//! Info has a line per message of either side and one per exchange, when it is over; debug adds what the server sends, and
+//! the headers of both sides; trace adds bodies. Every value that may be a secret is masked: of the headers of ours, those
+//! that are not known to be harmless; of the server's, those whose name says so. What is known as a secret is taken out of
+//! everything. Deliberately not here: where the lines go (`log`).
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
+use tracing::{Level, debug, enabled, info, trace};
+use url::Url;
+
+use crate::auth::{Credentials, known};
+use crate::bridge::{Ask, Circumstances, Ending, Event, ExchangeId, Outgoing, SessionId, Why};
+use crate::jsonrpc::{Kind, Line, Message};
+
+/// How much of a body is shown, in bytes.
+const BODY_LIMIT: usize = 2048;
+/// How much of a header's value is shown, in bytes.
+const VALUE_LIMIT: usize = 200;
+/// The width of the column that says what a message is.
+const NAME_WIDTH: usize = 30;
+/// Where lines that belong to the one above begin.
+const INDENT: &str = "          ";
+/// The header that names the session.
+const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+/// Headers of ours that hold no secret.
+const HARMLESS: [&str; 6] =
+    ["accept", "content-type", "mcp-protocol-version", "mcp-method", "mcp-name", "last-event-id"];
+/// What the names of headers with secrets hold.
+const TELLING: [&str; 9] =
+    ["cookie", "token", "secret", "authoriz", "key", "jwt", "session", "password", "credential"];
+
+/// Tells of what passes between client, bridge and exchanges.
+#[derive(Debug)]
+pub struct Traffic {
+    witness: Witness,
+    open: HashMap<ExchangeId, Open>,
+    /// The last message of the server: passed on as it is, it need not be shown again.
+    arrived: Option<Bytes>,
+}
+
+/// An exchange under way.
+#[derive(Debug)]
+struct Open {
+    method: &'static str,
+    name: String,
+    id: String,
+    since: Instant,
+    sent: usize,
+    received: usize,
+    circumstances: Option<Circumstances>,
+}
+
+impl Traffic {
+    /// One that tells what `witness` has seen, too.
+    pub fn new(witness: Witness) -> Traffic {
+        Traffic { witness, open: HashMap::new(), arrived: None }
+    }
+
+    /// Tells of what happened.
+    pub fn happened(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Client(Line::One(message)) => from_client(message),
+            Event::Client(Line::Batch(elements)) => elements.iter().flatten().for_each(from_client),
+            Event::Server(exchange, message) => {
+                if let Some(open) = self.open.get_mut(exchange) {
+                    open.received += message.text().len();
+                }
+                debug!("{}", line("server ->", message, Some(*exchange)));
+                body(message.text());
+                self.arrived = Some(message.text().clone());
+            }
+            Event::Ended(exchange, ending) => self.ended(*exchange, ending, now),
+            Event::ClientClosed | Event::Stop(_) | Event::Cursor(..) => debug!("{INDENT}{event}"),
+            // Of these a notice and the heads tell more.
+            Event::Client(Line::Invalid(_)) | Event::Sent(_) | Event::Opened(..) => {}
+        }
+    }
+
+    /// Takes note of an exchange that begins.
+    pub fn opened(
+        &mut self,
+        exchange: ExchangeId,
+        outgoing: &Outgoing,
+        circumstances: Option<Circumstances>,
+        now: Instant,
+    ) {
+        let (method, (name, id), sent) = match &outgoing.ask {
+            Ask::Post(message) => ("POST", named(message), message.text().len()),
+            Ask::Listen { .. } => ("GET", ("listen".to_owned(), String::new()), 0),
+            Ask::EndSession => ("DELETE", ("end session".to_owned(), String::new()), 0),
+        };
+        let open = Open { method, name, id, since: now, sent, received: 0, circumstances };
+        self.open.insert(exchange, open);
+    }
+
+    /// Tells of an exchange that is given up.
+    pub fn closed(&mut self, exchange: ExchangeId, now: Instant) {
+        self.over(exchange, "closed", None, now);
+    }
+
+    /// Tells of a message to the client.
+    pub fn delivered(&mut self, message: &Message) {
+        info!("{}", line("-> client", message, None));
+        if self.arrived.as_ref().is_none_or(|arrived| arrived.as_ptr() != message.text().as_ptr()) {
+            body(message.text());
+        }
+    }
+
+    fn ended(&mut self, exchange: ExchangeId, ending: &Ending, now: Instant) {
+        let (word, why) = match ending {
+            Ending::Complete => ("complete", None),
+            Ending::Accepted(_) => ("accepted", None),
+            Ending::Cut(why) => ("cut", Some(why)),
+            Ending::Refused(refusal) => ("refused", Some(&refusal.why)),
+            Ending::Lost { why, .. } => ("lost", Some(why)),
+        };
+        self.over(exchange, word, why, now);
+        match ending {
+            Ending::Refused(refusal) if refusal.answer.is_some() => {
+                refusal.answer.iter().for_each(|answer| body(answer.text()));
+            }
+            Ending::Complete
+            | Ending::Accepted(_)
+            | Ending::Cut(_)
+            | Ending::Refused(_)
+            | Ending::Lost { .. } => {
+                if let Some(text) = why.and_then(|why| why.body.as_ref()) {
+                    body(text.as_bytes());
+                }
+            }
+        }
+    }
+
+    fn over(&mut self, exchange: ExchangeId, word: &str, why: Option<&Why>, now: Instant) {
+        let head = self.witness.taken(exchange);
+        let Some(open) = self.open.remove(&exchange) else { return };
+        if !enabled!(Level::INFO) {
+            return;
+        }
+        let status = head.status.or(why.and_then(|why| why.status));
+        let received = open.received.max(head.length.unwrap_or_default());
+        let mut text = columns("exchange", &open.name, &open.id, &exchange.to_string(), received);
+        let status = status.map_or_else(|| "-".to_owned(), |status| status.to_string());
+        let milliseconds = now.saturating_duration_since(open.since).as_millis();
+        let mut more =
+            |part: std::fmt::Arguments<'_>| text.write_fmt(part).expect("a string takes everything");
+        more(format_args!("  {:<6} {status:<3} {milliseconds:>6} ms  {word:<8}", open.method));
+        if open.sent > 0 {
+            more(format_args!("  sent {}", size(open.sent)));
+        }
+        if let Some(Circumstances { era, epoch, attempt }) = open.circumstances {
+            more(format_args!("  {era}"));
+            if let Some(epoch) = epoch {
+                more(format_args!("  session {epoch}"));
+            }
+            more(format_args!("  attempt {attempt}"));
+        }
+        if head.count > 1 {
+            more(format_args!("  asked {} times", head.count));
+        }
+        for (name, value) in
+            [("ray", head.ray), ("correlation-id", head.correlation_id), ("request-id", head.request_id)]
+        {
+            if let Some(value) = value {
+                more(format_args!("  {name} {value}"));
+            }
+        }
+        if let Some(why) = why {
+            more(format_args!("  {}", why.cause.word()));
+        }
+        info!("{text}");
+    }
+}
+
+fn from_client(message: &Message) {
+    info!("{}", line("client ->", message, None));
+    body(message.text());
+}
+
+/// A message in columns: whence or whither, what, the id, the exchange, the size.
+fn line(direction: &str, message: &Message, exchange: Option<ExchangeId>) -> String {
+    let (name, id) = named(message);
+    let exchange = exchange.map(|exchange| exchange.to_string()).unwrap_or_default();
+    columns(direction, &name, &id, &exchange, message.text().len())
+}
+
+fn columns(direction: &str, name: &str, id: &str, exchange: &str, bytes: usize) -> String {
+    let (name, id) = (shortened(name, NAME_WIDTH), shortened(id, 12));
+    format!("{direction:<9} {name:<NAME_WIDTH$} {id:>5} {exchange:>5} {:>8}", size(bytes))
+}
+
+/// What a message is, and its id.
+fn named(message: &Message) -> (String, String) {
+    match message.kind() {
+        Kind::Request { id, method } => (printable(method.as_str()), printable(id.as_json())),
+        Kind::Notification { method } => (printable(method.as_str()), String::new()),
+        Kind::Response { id, error } => {
+            let name = if *error { "error" } else { "result" };
+            (name.to_owned(), id.as_ref().map(|id| printable(id.as_json())).unwrap_or_default())
+        }
+    }
+}
+
+/// The beginning of a body, under the line that it belongs to.
+fn body(text: &[u8]) {
+    if !enabled!(Level::TRACE) {
+        return;
+    }
+    let (shown, is_cut) = known::excerpt(&String::from_utf8_lossy(text), BODY_LIMIT);
+    match is_cut {
+        true => trace!("{INDENT}{} … ({} in all)", printable(&shown), size(text.len())),
+        false => trace!("{INDENT}{}", printable(&shown)),
+    }
+}
+
+/// One line without anything that a terminal would obey.
+fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+fn shortened(text: &str, width: usize) -> String {
+    match text.chars().count() > width {
+        true => text.chars().take(width - 1).chain(['…']).collect(),
+        false => text.to_owned(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a digit behind the point is all that is shown")]
+fn size(bytes: usize) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+/// What the heads of answers said that the line of the exchange repeats.
+#[derive(Debug, Default)]
+struct Head {
+    status: Option<u16>,
+    /// How many there were: redirects, other credentials.
+    count: u32,
+    /// How large the body is to be, where the server says so.
+    length: Option<usize>,
+    ray: Option<String>,
+    correlation_id: Option<String>,
+    request_id: Option<String>,
+}
+
+/// Sees the heads of both sides of every exchange: tells of them, and learns which secrets they hold.
+#[derive(Clone, Debug, Default)]
+pub struct Witness {
+    heads: Arc<Mutex<HashMap<ExchangeId, Head>>>,
+}
+
+impl Witness {
+    /// One, where something is told or written down.
+    pub fn wanted() -> Option<Witness> {
+        known::is_remembering().then(Witness::default)
+    }
+
+    /// Sees a request. `has_cookies` says whether the HTTP library adds some.
+    pub fn asked(
+        &self,
+        exchange: ExchangeId,
+        method: &http::Method,
+        url: &Url,
+        headers: &HeaderMap,
+        has_cookies: bool,
+        credentials: &Credentials,
+    ) {
+        known::learn_credentials(credentials);
+        if let Some(session) = headers.get(SESSION_ID).and_then(|value| value.to_str().ok()) {
+            known::learn(session);
+        }
+        if !enabled!(Level::DEBUG) {
+            return;
+        }
+        let mut text = format!("-> server {method} {} {exchange}", without_query(url));
+        for (name, value) in headers {
+            let shown = match name {
+                name if HARMLESS.contains(&name.as_str()) => plain(value),
+                name if *name == SESSION_ID => session(value),
+                _ => masked(value),
+            };
+            header(&mut text, name, &shown);
+        }
+        if has_cookies {
+            header(&mut text, &http::header::COOKIE, "[masked]");
+        }
+        debug!("{text}");
+    }
+
+    /// Sees the head of an answer.
+    pub fn answered(&self, exchange: ExchangeId, status: u16, url: &Url, headers: &HeaderMap) {
+        for value in headers.get_all(SET_COOKIE) {
+            known::learn(cookie(value).1);
+        }
+        if let Some(session) = headers.get(SESSION_ID).and_then(|value| value.to_str().ok()) {
+            known::learn(session);
+        }
+        let value = |name: &str| headers.get(name).map(plain);
+        let mut heads = self.heads.lock().expect("nothing panics in between");
+        let head = heads.entry(exchange).or_default();
+        *head = Head {
+            status: Some(status),
+            count: head.count + 1,
+            length: value("content-length").and_then(|length| length.parse().ok()),
+            ray: value("cf-ray"),
+            correlation_id: value("x-correlation-id"),
+            request_id: value("x-request-id"),
+        };
+        drop(heads);
+        if !enabled!(Level::DEBUG) {
+            return;
+        }
+        let mut text = format!("server -> {status} {exchange}");
+        for (name, value) in headers {
+            let shown = match name {
+                name if *name == SESSION_ID => session(value),
+                name if *name == SET_COOKIE => format!("{}=[masked]", known::scrub(cookie(value).0)),
+                name if *name == LOCATION => match value.to_str().ok().and_then(|text| url.join(text).ok()) {
+                    Some(target) => shortened(&known::scrub(&without_query(&target)), VALUE_LIMIT),
+                    None => masked(value),
+                },
+                name if TELLING.iter().any(|part| name.as_str().contains(part)) => masked(value),
+                _ => plain(value),
+            };
+            header(&mut text, name, &shown);
+        }
+        debug!("{text}");
+    }
+
+    fn taken(&self, exchange: ExchangeId) -> Head {
+        self.heads.lock().expect("nothing panics in between").remove(&exchange).unwrap_or_default()
+    }
+}
+
+fn header(text: &mut String, name: &HeaderName, value: &str) {
+    write!(text, "\n{INDENT}{name}: {value}").expect("a string takes everything");
+}
+
+/// A URL without what may be a key.
+fn without_query(url: &Url) -> String {
+    let mut shown = url.clone();
+    shown.set_fragment(None);
+    if url.query().is_some() {
+        shown.set_query(Some("…"));
+    }
+    let shown = shown.to_string();
+    shown.replace("?%E2%80%A6", "?…")
+}
+
+fn plain(value: &HeaderValue) -> String {
+    let (shown, is_cut) = known::excerpt(&String::from_utf8_lossy(value.as_bytes()), VALUE_LIMIT);
+    printable(&shown) + if is_cut { "…" } else { "" }
+}
+
+fn masked(value: &HeaderValue) -> String {
+    format!("[masked, {} characters]", value.len())
+}
+
+fn session(value: &HeaderValue) -> String {
+    match value.to_str().ok().and_then(SessionId::new) {
+        Some(session) => session.to_string(),
+        None => masked(value),
+    }
+}
+
+/// The name and the value of a cookie.
+fn cookie(header: &HeaderValue) -> (&str, &str) {
+    let text = header.to_str().unwrap_or_default();
+    let (name, value) = text.split(';').next().unwrap_or_default().split_once('=').unwrap_or(("", text));
+    (name.trim(), value.trim().trim_matches('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stay_where_they_are() {
+        let message = |text: &str| Message::parse(text.to_owned().into()).expect("a message");
+        let call = message(r#"{"id":7,"method":"tools/call","params":{}}"#);
+        let long = message(&format!(r#"{{"method":"notifications/{}"}}"#, "x".repeat(2000)));
+        assert_eq!(
+            line("client ->", &call, None),
+            "client -> tools/call                         7           42 B"
+        );
+        assert_eq!(
+            line("server ->", &long, Some(ExchangeId(12))),
+            "server -> notifications/xxxxxxxxxxxxxxx…         #12   2.0 kB"
+        );
+        assert_eq!(size(12_345_678), "12.3 MB");
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_query() {
+        let shown = |url: &str| without_query(&url.parse().expect("a URL"));
+        assert_eq!(shown("https://h.example/mcp?key=marked#marked"), "https://h.example/mcp?…");
+        assert_eq!(shown("https://h.example/mcp"), "https://h.example/mcp");
+    }
+
+    #[test]
+    fn a_cookie_is_taken_apart() {
+        for (header, expected) in
+            [("lb=\"value\"; Path=/; Secure", ("lb", "value")), ("a=b=c", ("a", "b=c")), ("odd", ("", "odd"))]
+        {
+            assert_eq!(cookie(&HeaderValue::from_str(header).expect("a value")), expected);
+        }
+    }
+}
