@@ -299,7 +299,14 @@ impl Witness {
     }
 
     /// Sees the head of an answer.
-    pub fn answered(&self, exchange: ExchangeId, status: u16, url: &Url, headers: &HeaderMap) {
+    pub fn answered(
+        &self,
+        exchange: ExchangeId,
+        version: http::Version,
+        status: u16,
+        url: &Url,
+        headers: &HeaderMap,
+    ) {
         for value in headers.get_all(SET_COOKIE) {
             known::learn(cookie(value).1);
         }
@@ -321,7 +328,7 @@ impl Witness {
         if !enabled!(Level::DEBUG) {
             return;
         }
-        let mut text = format!("server -> {status} {exchange}");
+        let mut text = format!("server -> {version:?} {status} {exchange}");
         for (name, value) in headers {
             let shown = match name {
                 name if *name == SESSION_ID => session(value),

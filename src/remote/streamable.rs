@@ -207,7 +207,8 @@ impl Exchange<'_> {
             }
         };
         if let (Some(witness), Ok(response)) = (self.events.witness(), &result) {
-            witness.answered(self.id, response.status().as_u16(), url, response.headers());
+            let status = response.status().as_u16();
+            witness.answered(self.id, response.version(), status, url, response.headers());
         }
         result.map_err(|error| {
             let why = diagnosis::transport(url, &transport_error(&error));

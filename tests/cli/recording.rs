@@ -153,7 +153,7 @@ fn what_depends_on_time_is_replayed_as_well() {
 }
 
 #[test]
-fn a_server_that_is_not_there_and_a_stop_are_replayed() {
+fn a_server_that_is_not_there_is_replayed() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}/mcp", gone.local_addr().expect("an address"));
     drop(gone);
@@ -165,5 +165,41 @@ fn a_server_that_is_not_there_and_a_stop_are_replayed() {
     proxy.finish();
     let text = std::fs::read_to_string(&record).expect("a recording");
     assert_holds(&text, &["> unsent #1 cause=connect why="]);
+    assert_replays(&text);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stream_that_is_taken_up_again_and_a_signal_are_replayed() {
+    // The first GET offers no stream; what a stream named is taken up behind it, after as long as the server asked for.
+    let server = Server::start(|request, reply| match (request.title(), request.header("last-event-id")) {
+        ("GET", Some(_)) => {
+            reply.open_stream();
+            reply.event(r#"{"jsonrpc":"2.0","id":2,"result":{"resumed":true}}"#);
+        }
+        ("cut", _) => {
+            reply.open_stream();
+            reply.raw("id: e \"1\"\nretry: 150\ndata:\n\n");
+        }
+        ("hang", _) => reply.hang(),
+        ("initialize", _) => reply.result(request, r#"{"protocolVersion":"2025-06-18"}"#),
+        (title, _) if title.starts_with("notifications/") => reply.status(202),
+        _ => reply.status(405),
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let record = folder.path().join("record");
+    let mut proxy = Proxy::start(&[&server.url, "--record", record.to_str().expect("UTF-8")]);
+    proxy.ask(INITIALIZE);
+    proxy.send(INITIALIZED);
+    assert!(proxy.ask(r#"{"jsonrpc":"2.0","id":2,"method":"cut"}"#).contains("resumed"));
+    proxy.send(r#"{"jsonrpc":"2.0","id":3,"method":"hang"}"#);
+    server.wait_for(|request| request.title() == "hang");
+    let kill = std::process::Command::new("kill").arg("-TERM").arg(proxy.id().to_string()).status();
+    assert!(kill.expect("kill is there").success());
+    assert!(proxy.line().contains("error"));
+    assert_eq!(proxy.wait().code, Some(0));
+    let text = std::fs::read_to_string(&record).expect("a recording");
+    let cursor = r#" last="e \"1\"" retry=150"#;
+    assert_holds(&text, &[cursor, "> stop signal", "exit Stopped(Signal)", r#"listen after="e \"1\"""#]);
     assert_replays(&text);
 }

@@ -65,9 +65,9 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Starts the proxy for the server at `url`.
-    pub(crate) fn start(url: &str, era: Era, seed: u64) -> Client {
-        let proxy = Proxy::start(&[url]);
+    /// Starts the proxy for the server at `url`, with further options.
+    pub(crate) fn start(url: &str, options: &[&str], era: Era, seed: u64) -> Client {
+        let proxy = Proxy::start(&[&[url], options].concat());
         Client { proxy, era, seed, open: HashMap::new(), log: Log::default() }
     }
 

@@ -18,6 +18,8 @@ mod verdict;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each crate of tests uses a part of it")]
 mod support;
+#[path = "../support/transcript.rs"]
+mod transcript;
 
 use std::ops::Range;
 
@@ -36,6 +38,27 @@ fn nothing_is_lost_or_done_twice_in_a_session() {
 #[test]
 fn nothing_is_lost_or_done_twice_without_a_session() {
     run_all(Era::Modern, 1..2, number("FAULTS").map(|calls| calls.div_ceil(10)));
+}
+
+#[test]
+fn what_was_recorded_of_all_that_failed_is_replayed_as_it_was() {
+    for era in [Era::Legacy, Era::Modern] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let record = folder.path().join("record");
+        let server = Server::start(1);
+        let options = ["--record", record.to_str().expect("UTF-8"), "--ping-interval", "1"];
+        Client::start(&server.url, &options, era, 1).run(number("FAULTS").unwrap_or(CALLS));
+        server.stop();
+        let recorded = std::fs::read_to_string(&record).expect("a recording");
+        let replayed = transcript::replay(&recorded).unwrap_or_else(|error| panic!("{era:?}: {error}"));
+        let differing = recorded.lines().zip(replayed.lines()).position(|(one, two)| one != two);
+        if let Some(at) = differing {
+            let before = recorded.lines().skip(at.saturating_sub(20)).take(21).collect::<Vec<_>>().join("\n");
+            let instead = replayed.lines().nth(at).unwrap_or_default();
+            panic!("{era:?}: line {} is {instead} in the replay of\n{before}", at + 1);
+        }
+        assert!(recorded == replayed, "{era:?}: one goes on where the other ends");
+    }
 }
 
 /// Runs with several seeds at once in the short form; in the long form with one, which is one long life of a process.
@@ -59,7 +82,7 @@ fn number(name: &str) -> Option<u64> {
 #[expect(clippy::print_stdout, reason = "a long run is for its counts")]
 fn run(era: Era, seed: u64, calls: u64) {
     let server = Server::start(seed);
-    let client = Client::start(&server.url, era, seed).run(calls);
+    let client = Client::start(&server.url, &[], era, seed).run(calls);
     let verdict = Verdict { era, seed, client, server: server.stop() };
     let report = verdict.report();
     println!("{report}");
