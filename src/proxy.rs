@@ -65,6 +65,9 @@ pub async fn run_recorded<R: Remote>(
     loop {
         driver.act();
         if let Some(reason) = driver.ended {
+            if let Some(traffic) = &mut driver.traffic {
+                traffic.left(now());
+            }
             driver.say_last_words(reason, output_open).await;
             return reason;
         }

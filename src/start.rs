@@ -64,9 +64,14 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
     // A server may echo them, too.
     config.url.query().into_iter().for_each(known::learn);
     config.url.query_pairs().for_each(|(_, value)| known::learn(&value));
-    let record = options.record.as_deref().map(config::home_expanded);
-    let record = record
-        .map(|path| files::anew(&path).map_err(|reason| Report::unwritable("--record", &path, &reason)));
+    let record = options.record.as_deref().map(config::home_expanded).map(|path| {
+        let is_log = options.log_file.as_deref().map(config::home_expanded).as_ref() == Some(&path);
+        let file = match is_log {
+            true => Err(std::io::Error::other("the log is written there")),
+            false => files::anew(&path),
+        };
+        file.map_err(|reason| Report::unwritable("--record", &path, &reason))
+    });
     let record = record.transpose()?;
     for warning in &config.warnings {
         warn!("{warning}");

@@ -33,8 +33,22 @@ const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const HARMLESS: [&str; 6] =
     ["accept", "content-type", "mcp-protocol-version", "mcp-method", "mcp-name", "last-event-id"];
 /// What the names of headers with secrets hold.
-const TELLING: [&str; 9] =
-    ["cookie", "token", "secret", "authoriz", "key", "jwt", "session", "password", "credential"];
+const TELLING: [&str; 14] = [
+    "auth",
+    "cookie",
+    "token",
+    "secret",
+    "key",
+    "jwt",
+    "assertion",
+    "session",
+    "password",
+    "passwd",
+    "credential",
+    "signature",
+    "csrf",
+    "xsrf",
+];
 
 /// Tells of what passes between client, bridge and exchanges.
 #[derive(Debug)]
@@ -103,6 +117,15 @@ impl Traffic {
     /// Tells of an exchange that is given up.
     pub fn closed(&mut self, exchange: ExchangeId, now: Instant) {
         self.over(exchange, "closed", None, now);
+    }
+
+    /// Tells of what is still under way when the process ends.
+    pub fn left(&mut self, now: Instant) {
+        let mut left: Vec<ExchangeId> = self.open.keys().copied().collect();
+        left.sort();
+        for exchange in left {
+            self.over(exchange, "left", None, now);
+        }
     }
 
     /// Tells of a message to the client.
@@ -337,7 +360,7 @@ impl Witness {
                     Some(target) => shortened(&known::scrub(&without_query(&target)), VALUE_LIMIT),
                     None => masked(value),
                 },
-                name if TELLING.iter().any(|part| name.as_str().contains(part)) => masked(value),
+                name if is_telling(name.as_str()) => masked(value),
                 _ => plain(value),
             };
             header(&mut text, name, &shown);
@@ -352,6 +375,11 @@ impl Witness {
 
 fn header(text: &mut String, name: &HeaderName, value: &str) {
     write!(text, "\n{INDENT}{name}: {value}").expect("a string takes everything");
+}
+
+/// Tells whether a header of the server's holds a secret, by its name. A challenge says how to get one, and holds none.
+fn is_telling(name: &str) -> bool {
+    TELLING.iter().any(|part| name.contains(part)) && !name.ends_with("-authenticate")
 }
 
 /// A URL without what may be a key.
@@ -413,6 +441,22 @@ mod tests {
         let shown = |url: &str| without_query(&url.parse().expect("a URL"));
         assert_eq!(shown("https://h.example/mcp?key=marked#marked"), "https://h.example/mcp?…");
         assert_eq!(shown("https://h.example/mcp"), "https://h.example/mcp");
+    }
+
+    #[test]
+    fn headers_with_secrets_are_known_by_their_names() {
+        for (name, expected) in [
+            ("x-api-key", true),
+            ("x-auth", true),
+            ("cf-access-jwt-assertion", true),
+            ("x-csrf", true),
+            ("www-authenticate", false),
+            ("content-type", false),
+            ("cf-ray", false),
+            ("x-correlation-id", false),
+        ] {
+            assert_eq!(is_telling(name), expected, "{name}");
+        }
     }
 
     #[test]

@@ -304,7 +304,64 @@ fn a_file_that_cannot_be_written_is_told_before_anything_begins() {
         assert_eq!(ended.code, Some(2));
         assert!(ended.stderr.contains("  try: name a file"), "{}", ended.stderr);
     }
+    let one = path(&folder, "one");
+    let mut proxy = Proxy::start(&["http://127.0.0.1:9/mcp", "--log-file", &one, "--record", &one]);
+    assert!(proxy.ask(INITIALIZE).contains("the log is written there"));
+    assert_eq!(proxy.finish().code, Some(2));
     let mut proxy = Proxy::start(&["check", "http://127.0.0.1:9/mcp", "--record", &nowhere]);
     assert!(proxy.ask(INITIALIZE).contains("--record cannot be used with check"));
     assert_eq!(proxy.finish().code, Some(2));
+}
+
+#[test]
+fn a_log_file_goes_on_where_nobody_reads_stderr() {
+    let server = Server::legacy(|request, reply| reply.result(request, "{}"));
+    let folder = folder();
+    let log = path(&folder, "log");
+    let mut proxy = Proxy::start_unheard(&["-vvv", &server.url, "--log-file", &log]);
+    let filler = "x".repeat(1000);
+    for id in 0..200 {
+        proxy.ask(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"a","params":"{filler}"}}"#));
+    }
+    assert_eq!(proxy.finish().code, Some(0));
+    let logged = text(&log);
+    assert_eq!(logged.matches("exchange  a ").count(), 200);
+    assert!(!logged.contains("lines were lost"));
+}
+
+#[test]
+fn check_can_be_read_along_as_well() {
+    let server = Server::legacy(|request, reply| reply.result(request, "{}"));
+    let folder = folder();
+    let log = path(&folder, "log");
+    let header = format!("X-API-Key: {SECRET}");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_mcp-tether"))
+        .args(["check", &server.url, "--header", &header, "--log-file", &log])
+        .env_clear()
+        .output()
+        .expect("it starts");
+    let logged = text(&log);
+    assert!(logged.contains("x-api-key: [masked, 28 characters]"), "{logged}\n{output:?}");
+    assert!(!logged.contains("markedsecret"), "{logged}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_under_way_at_the_end_is_told() {
+    let server = Server::legacy(|_, reply| reply.hang());
+    let mut proxy = Proxy::start(&["-v", &server.url]);
+    proxy.ask(INITIALIZE);
+    proxy.send(r#"{"jsonrpc":"2.0","id":2,"method":"hangs"}"#);
+    proxy.send(r#"{"jsonrpc":"2.0","id":3,"method":"is-cancelled"}"#);
+    server.wait_for(|request| request.title() == "hangs");
+    server.wait_for(|request| request.title() == "is-cancelled");
+    proxy.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3}}"#);
+    server.wait_for(|request| request.title() == "notifications/cancelled");
+    let kill = std::process::Command::new("kill").arg("-TERM").arg(proxy.id().to_string()).status();
+    assert!(kill.expect("kill is there").success());
+    let told = proxy.wait().stderr;
+    for method in ["hangs", "is-cancelled", "notifications/cancelled"] {
+        let lines = told.lines().filter(|line| line.contains(&format!("exchange  {method} "))).count();
+        assert_eq!(lines, 1, "{method}: {told}");
+    }
 }
