@@ -5,22 +5,18 @@
 //! conversation to a halt, nor must a slow disk. What does not fit the queue is lost, and how much that was is told. Where
 //! secrets are known (`auth::known`), every line is scrubbed of them.
 
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Subscriber, warn};
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{self, FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::{Interest, set_global_default};
+use tracing::{Event, Metadata, Subscriber, warn};
 
 use crate::auth::known;
 use crate::cli::Options;
@@ -32,68 +28,120 @@ pub const FILE_LIMIT: u64 = 10 * 1024 * 1024;
 /// Starts logging as the options ask. A second call in the same process changes nothing.
 pub fn start(options: &Options, file: Option<Growing>) {
     let verbosity = if options.debug { options.verbose.max(2) } else { options.verbose };
-    let level = match (options.silent, verbosity) {
+    let stderr = match (options.silent, verbosity) {
         (true, _) => LevelFilter::OFF,
         (false, 0) => LevelFilter::WARN,
         (false, 1) => LevelFilter::INFO,
         (false, 2) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
-    let clock = if verbosity == 0 { Clock::None } else { Clock::Uptime(begin()) };
-    let stderr = fmt::layer().with_writer(|| &STDERR).with_ansi(false).event_format(Format(clock));
-    let file = file.map(|file| {
-        let level = if verbosity > 2 { LevelFilter::TRACE } else { LevelFilter::DEBUG };
-        *FILE.target.lock().expect("nothing panics in between") = Some(file);
-        let layer = fmt::layer().with_writer(|| &FILE).with_ansi(false);
-        layer.event_format(Format(Clock::Wall(std::process::id()))).with_filter(ours(level))
-    });
-    drop(tracing_subscriber::registry().with(stderr.with_filter(ours(level))).with(file).try_init());
-}
-
-fn ours(level: LevelFilter) -> Targets {
-    Targets::new().with_target(env!("CARGO_CRATE_NAME"), level)
+    let in_file = match (&file, verbosity) {
+        (None, _) => LevelFilter::OFF,
+        (Some(_), 0..=2) => LevelFilter::DEBUG,
+        (Some(_), _) => LevelFilter::TRACE,
+    };
+    let begun = (verbosity > 0).then(monotonic_clock);
+    if set_global_default(Log { stderr, file: in_file, begun }).is_ok() {
+        *FILE.target.lock().expect("nothing panics in between") = file;
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "lines tell how long the program has run")]
-fn begin() -> Instant {
+fn monotonic_clock() -> Instant {
     Instant::now()
 }
 
-/// How a line is written: when, how important, what.
-struct Format(Clock);
-
-/// What a line says of the time.
-enum Clock {
-    /// Nothing.
-    None,
-    /// How long the program has run.
-    Uptime(Instant),
-    /// The date, and which of the processes that may write the same file it was.
-    Wall(u32),
+#[expect(clippy::disallowed_methods, reason = "lines of a file tell the date")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
 
-impl<S, N> FormatEvent<S, N> for Format
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut line: Writer<'_>,
-        event: &Event<'_>,
-    ) -> std::fmt::Result {
-        match &self.0 {
-            Clock::None => {}
-            Clock::Uptime(since) => write!(line, "{:>8.3} ", since.elapsed().as_secs_f64())?,
-            Clock::Wall(process) => {
-                SystemTime.format_time(&mut line)?;
-                write!(line, " {process:>7} ")?;
-            }
+/// Turns events into lines. There are no spans.
+struct Log {
+    /// What is told on stderr.
+    stderr: LevelFilter,
+    /// What is told in the file.
+    file: LevelFilter,
+    /// From when on the lines on stderr count the time, where they do.
+    begun: Option<Instant>,
+}
+
+impl Subscriber for Log {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.enabled(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let ours = metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"));
+        ours && *metadata.level() <= self.stderr.max(self.file)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.stderr.max(self.file))
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let level = event.metadata().level();
+        let mut words = Words(String::new());
+        event.record(&mut words);
+        // Nothing that a terminal would obey, whoever wrote it.
+        let harmless = |letter: char| if letter.is_control() && letter != '\n' { ' ' } else { letter };
+        let words: String = known::scrub(&words.0).chars().map(harmless).collect();
+        if *level <= self.stderr {
+            let at = self.begun.map(|begun| format!("{:>8.3} ", begun.elapsed().as_secs_f64()));
+            STDERR.push(format!("{}{level:>5} {words}\n", at.unwrap_or_default()));
         }
-        write!(line, "{:>5} ", event.metadata().level())?;
-        context.format_fields(line.by_ref(), event)?;
-        line.write_char('\n')
+        if *level <= self.file {
+            let (date, process) = (Date(wall_clock()), std::process::id());
+            FILE.push(format!("{date} {process:>7} {level:>5} {words}\n"));
+        }
+    }
+}
+
+/// The message of an event, then its fields.
+struct Words(String);
+
+impl Visit for Words {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let space = if self.0.is_empty() { "" } else { " " };
+        let written = match field.name() {
+            "message" => write!(self.0, "{space}{value:?}"),
+            name => write!(self.0, "{space}{name}={value:?}"),
+        };
+        written.expect("a string takes everything");
+    }
+}
+
+/// A moment as `2026-07-28T12:34:56.789Z`.
+struct Date(SystemTime);
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (seconds, milliseconds) = (since.as_secs(), since.subsec_millis());
+        // Years begin in March here, so that the day that comes and goes is their last.
+        let days = seconds / 86_400 + 719_468;
+        let (era, day) = (days / 146_097, days % 146_097);
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+        let year = 400 * era + year + carry;
+        let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
     }
 }
 
@@ -114,7 +162,7 @@ struct Queue<T> {
 }
 
 enum Entry {
-    Line(Vec<u8>),
+    Line(String),
     /// Everything before this was written.
     End(SyncSender<()>),
 }
@@ -157,7 +205,7 @@ impl<T: Target> Queue<T> {
         Queue { entries: OnceLock::new(), lost: AtomicUsize::new(0), target: Mutex::new(None) }
     }
 
-    fn push(&'static self, line: Vec<u8>) {
+    fn push(&'static self, line: String) {
         // A full queue loses the line; waiting would be worse.
         if self.entries.get_or_init(|| self.start_writing()).try_send(Entry::Line(line)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -174,10 +222,7 @@ impl<T: Target> Queue<T> {
                         let lost = self.lost.swap(0, Ordering::Relaxed);
                         let gap =
                             if lost > 0 { format!("({lost} lines were lost here)\n") } else { String::new() };
-                        if target
-                            .as_mut()
-                            .is_some_and(|target| !target.put(&[gap.as_bytes(), &line].concat()))
-                        {
+                        if target.as_mut().is_some_and(|target| !target.put((gap + &line).as_bytes())) {
                             target = None;
                         }
                     }
@@ -204,18 +249,23 @@ pub fn finish() {
     STDERR.finish();
 }
 
-impl<T: Target> Write for &'static Queue<T> {
-    /// Takes one line per write, as the formatter writes them.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let scrubbed = match known::is_remembering() {
-            true => known::scrub(&String::from_utf8_lossy(line)).into_owned().into_bytes(),
-            false => line.to_vec(),
-        };
-        self.push(scrubbed);
-        Ok(line.len())
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (milliseconds, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_709_164_800_000, "2024-02-29T00:00:00.000Z"),
+            (1_735_689_599_000, "2024-12-31T23:59:59.000Z"),
+            (1_785_240_896_789, "2026-07-28T12:14:56.789Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(Date(UNIX_EPOCH + Duration::from_millis(milliseconds)).to_string(), expected);
+        }
     }
 }
