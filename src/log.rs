@@ -25,6 +25,9 @@ use crate::files::Growing;
 /// How large a log file gets before it is set aside, in bytes.
 pub const FILE_LIMIT: u64 = 10 * 1024 * 1024;
 
+/// Where what belongs to the line above begins.
+pub const INDENT: &str = "          ";
+
 /// Starts logging as the options ask. A second call in the same process changes nothing.
 pub fn start(options: &Options, file: Option<Growing>) {
     let verbosity = if options.debug { options.verbose.max(2) } else { options.verbose };
@@ -96,9 +99,7 @@ impl Subscriber for Log {
         let level = event.metadata().level();
         let mut words = Words(String::new());
         event.record(&mut words);
-        // Nothing that a terminal would obey, whoever wrote it.
-        let harmless = |letter: char| if letter.is_control() && letter != '\n' { ' ' } else { letter };
-        let words: String = known::scrub(&words.0).chars().map(harmless).collect();
+        let words = harmless(&known::scrub(&words.0));
         if *level <= self.stderr {
             let at = self.begun.map(|begun| format!("{:>8.3} ", begun.elapsed().as_secs_f64()));
             STDERR.push(format!("{}{level:>5} {words}\n", at.unwrap_or_default()));
@@ -108,6 +109,18 @@ impl Subscriber for Log {
             FILE.push(format!("{date} {process:>7} {level:>5} {words}\n"));
         }
     }
+}
+
+/// A text without anything that a terminal would obey or that looks like a line of its own, whoever wrote it: what
+/// belongs to the line above is indented.
+fn harmless(text: &str) -> String {
+    let mut lines = text.split('\n');
+    let mut harmless = lines.next().unwrap_or_default().to_owned();
+    for line in lines {
+        harmless.push(if line.starts_with(INDENT) { '\n' } else { ' ' });
+        harmless.push_str(line);
+    }
+    harmless.chars().map(|letter| if letter.is_control() && letter != '\n' { ' ' } else { letter }).collect()
 }
 
 /// The message of an event, then its fields.
@@ -252,6 +265,12 @@ pub fn finish() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_writes_a_line_of_ours_or_commands_a_terminal() {
+        let text = format!("a\n{INDENT}b: c\n   0.001  INFO forged\r\u{1b}[2Jd");
+        assert_eq!(harmless(&text), format!("a\n{INDENT}b: c    0.001  INFO forged  [2Jd"));
+    }
 
     #[test]
     fn dates_are_those_of_the_calendar() {

@@ -18,6 +18,7 @@ use url::Url;
 use crate::auth::{Credentials, known};
 use crate::bridge::{Ask, Circumstances, Ending, Event, ExchangeId, Outgoing, SessionId, Why};
 use crate::jsonrpc::{Kind, Line, Message};
+use crate::log::INDENT;
 
 /// How much of a body is shown, in bytes.
 const BODY_LIMIT: usize = 2048;
@@ -25,8 +26,6 @@ const BODY_LIMIT: usize = 2048;
 const VALUE_LIMIT: usize = 200;
 /// The width of the column that says what a message is.
 const NAME_WIDTH: usize = 30;
-/// Where lines that belong to the one above begin.
-const INDENT: &str = "          ";
 /// The header that names the session.
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 /// Headers of ours that hold no secret.
