@@ -15,8 +15,12 @@ use super::Credentials;
 const MARGIN: Duration = Duration::from_secs(60);
 /// How long credentials that were refused are not tried again in another's place.
 const QUARANTINE: Duration = Duration::from_secs(60);
-/// How long a source that brought nothing new is left alone.
-const PAUSE: Duration = Duration::from_secs(5);
+/// How long a source that brought nothing new is left alone: as many times as long as it took to ask it…
+const PAUSE_FACTOR: u32 = 10;
+/// …but no less, for a file that is read in no time, …
+const LEAST_PAUSE: Duration = Duration::from_millis(500);
+/// …and no more.
+const MOST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What a source has.
 #[derive(Clone, Debug)]
@@ -29,6 +33,25 @@ pub struct Found {
     pub expires: Option<SystemTime>,
     /// What was found where, each a sentence without secrets.
     pub described: Vec<String>,
+}
+
+impl Found {
+    /// Both, the one with the service token of `current` first: the switch from one token to the other is kept.
+    fn in_order(&self, current: &Credentials) -> Vec<&Credentials> {
+        let mut both: Vec<&Credentials> =
+            [Some(&self.credentials), self.next.as_ref()].into_iter().flatten().collect();
+        both.sort_by_key(|credentials| credentials.service_token() != current.service_token());
+        both
+    }
+}
+
+/// Who refused credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refuser {
+    /// Cloudflare Access.
+    Access,
+    /// The server itself (401). That says nothing of the service token, which Access let through.
+    Server,
 }
 
 /// Where credentials are read again. It may block.
@@ -45,8 +68,10 @@ pub struct Keeper {
 struct Held {
     found: Found,
     current: InUse,
-    /// When the source was asked last.
-    asked: Option<Instant>,
+    /// From when on the source is asked although nothing was refused.
+    renewal: Option<SystemTime>,
+    /// Until when the source is left alone.
+    pause: Option<Instant>,
     /// What was refused, and when.
     refused: Vec<(Credentials, Instant)>,
 }
@@ -69,7 +94,10 @@ impl Keeper {
     /// Credentials that were found, and where others may be found later.
     pub fn new(found: Found, source: Option<Source>) -> Keeper {
         let current = InUse { credentials: Arc::new(found.credentials.clone()), version: 0 };
-        let held = Mutex::new(Held { found, current, asked: None, refused: Vec::new() });
+        // A moment that cannot be told is one long ago.
+        let renewal =
+            found.expires.map(|expires| expires.checked_sub(MARGIN).unwrap_or(SystemTime::UNIX_EPOCH));
+        let held = Mutex::new(Held { found, current, renewal, pause: None, refused: Vec::new() });
         Keeper { held, source, asking: tokio::sync::Mutex::new(()) }
     }
 
@@ -82,68 +110,84 @@ impl Keeper {
     pub async fn current(&self) -> InUse {
         let (current, runs_out) = {
             let held = self.held();
-            (held.current.clone(), held.found.expires.is_some_and(|expires| expires <= wall_clock() + MARGIN))
+            (held.current.clone(), held.renewal.is_some_and(|renewal| renewal <= wall_clock()))
         };
         if !runs_out || self.source.is_none() {
             return current;
         }
         let _asking = self.asking.lock().await;
-        if self.held().current.version == current.version {
-            self.ask().await;
+        if self.held().current.version == current.version && self.ask().await {
+            let mut held = self.held();
+            let renewed = held.found.in_order(&held.current.credentials).into_iter();
+            let renewed = renewed.filter(|credentials| !held.was_refused(credentials)).next().cloned();
+            if let Some(renewed) = renewed.filter(|renewed| *renewed != *held.current.credentials) {
+                info!("the credentials were about to run out; others were found where they come from");
+                held.replace(renewed);
+            }
         }
         self.held().current.clone()
     }
 
     /// Other credentials than those that were refused, if there are any.
-    pub async fn another(&self, refused: &InUse) -> Option<InUse> {
+    pub async fn another(&self, refused: &InUse, by: Refuser) -> Option<InUse> {
         let _asking = self.asking.lock().await;
         let current = self.held().current.clone();
         if current.version != refused.version {
             return Some(current);
         }
         self.held().refuse(&refused.credentials);
-        if self.ask().await {
-            info!("the credentials were refused; others were found where they come from");
-            return Some(self.held().current.clone());
-        }
+        self.ask().await;
         let mut held = self.held();
-        let next = held.found.next.take().filter(|next| !held.was_refused(next))?;
-        info!("the service token was refused; the next one takes its place");
-        held.replace(next);
+        let mut choice = held.found.in_order(&refused.credentials);
+        if by == Refuser::Server {
+            choice.truncate(1);
+        }
+        let another = choice.into_iter().find(|credentials| !held.was_refused(credentials)).cloned();
+        let Some(another) = another else {
+            // Neither is accepted: the first one is what the next request begins with, as if nothing had happened.
+            if by == Refuser::Access && held.found.credentials != *held.current.credentials {
+                let first = held.found.credentials.clone();
+                held.replace(first);
+            }
+            return None;
+        };
+        match another.service_token() {
+            Some(token) if held.found.next.as_ref() == Some(&another) => {
+                info!(token = token.id(), "the service token was refused; the next one takes its place");
+            }
+            _ => info!("the credentials were refused; others were found where they come from"),
+        }
+        held.replace(another);
+        // What is new may be refused as well, and then be asked for again.
+        held.pause = None;
         Some(held.current.clone())
     }
 
-    /// Asks the source, and uses what it has if that is another. Tells whether it is.
+    /// Asks the source, unless it was asked a moment ago. Tells whether it was asked and has answered.
     async fn ask(&self) -> bool {
         let Some(source) = self.source.clone() else { return false };
-        let now = monotonic_clock();
-        {
-            let mut held = self.held();
-            if held.asked.is_some_and(|asked| now.saturating_duration_since(asked) < PAUSE) {
-                return false;
-            }
-            held.asked = Some(now);
+        let begun = monotonic_clock();
+        if self.held().pause.is_some_and(|pause| begun < pause) {
+            return false;
         }
         // Files and commands take their time, and the conversation goes on meanwhile.
-        let found = match tokio::task::spawn_blocking(move || source()).await {
-            Ok(Ok(found)) => found,
+        let answer = tokio::task::spawn_blocking(move || source()).await;
+        let now = monotonic_clock();
+        let took = now.saturating_duration_since(begun);
+        let mut held = self.held();
+        held.pause = Some(now + (took * PAUSE_FACTOR).clamp(LEAST_PAUSE, MOST_PAUSE));
+        match answer {
+            Ok(Ok(found)) => {
+                held.renewal = found.expires.map(|expires| renewal(expires, wall_clock()));
+                held.found = found;
+                true
+            }
             Ok(Err(reason)) => {
                 warn!("the credentials could not be read again: {reason}");
-                return false;
+                false
             }
-            Err(_) => return false,
-        };
-        let mut held = self.held();
-        held.found.expires = found.expires;
-        held.found.next = found.next;
-        let is_another =
-            found.credentials != *held.current.credentials && !held.was_refused(&found.credentials);
-        if is_another {
-            held.replace(found.credentials);
-            // What is new may be refused as well, and then be asked for again.
-            held.asked = None;
+            Err(_) => false,
         }
-        is_another
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
@@ -169,6 +213,13 @@ impl Held {
         let version = self.current.version + 1;
         self.current = InUse { credentials: Arc::new(credentials), version };
     }
+}
+
+/// When a token that was just brought is asked for again: a minute before it runs out, or half-way to its end where it
+/// holds for a shorter time, so that a source that has no better one is not asked before every request.
+fn renewal(expires: SystemTime, now: SystemTime) -> SystemTime {
+    let left = expires.duration_since(now).unwrap_or_default();
+    now + left.saturating_sub(MARGIN).max(left / 2)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a token's end is a moment of the wall clock")]
@@ -220,7 +271,7 @@ mod tests {
         let refused = keeper.current().await;
         assert_eq!(*refused.credentials, token("old"));
         for _ in 0..10 {
-            let another = keeper.another(&refused).await.expect("another");
+            let another = keeper.another(&refused, Refuser::Access).await.expect("another");
             assert_eq!(*another.credentials, token("new"));
         }
         assert_eq!(*asked.lock().expect("no panic"), 1);
@@ -232,7 +283,7 @@ mod tests {
         let keeper = Keeper::new(found("old", None), Some(source));
         let refused = keeper.current().await;
         for _ in 0..10 {
-            assert!(keeper.another(&refused).await.is_none());
+            assert!(keeper.another(&refused, Refuser::Access).await.is_none());
         }
         assert_eq!(*asked.lock().expect("no panic"), 1);
     }
@@ -241,12 +292,15 @@ mod tests {
     async fn the_next_token_takes_over_once_and_two_dead_ones_end_it() {
         let keeper = Keeper::new(found("old", Some("next")), None);
         let first = keeper.current().await;
-        let second = keeper.another(&first).await.expect("the next one");
+        let second = keeper.another(&first, Refuser::Access).await.expect("the next one");
         assert_eq!(*second.credentials, token("next"));
         assert_eq!(*keeper.current().await.credentials, token("next"), "it is kept");
-        assert!(keeper.another(&second).await.is_none());
+        assert!(keeper.another(&second, Refuser::Access).await.is_none());
         let same = Keeper::new(found("old", Some("old")), None);
-        assert!(same.another(&same.current().await).await.is_none(), "the same is not another");
+        assert!(
+            same.another(&same.current().await, Refuser::Access).await.is_none(),
+            "the same is not another"
+        );
     }
 
     #[tokio::test]
@@ -254,10 +308,10 @@ mod tests {
         let (source, _) = source(vec![Ok(found("old", Some("next")))]);
         let keeper = Keeper::new(found("old", Some("next")), Some(source));
         let first = keeper.current().await;
-        let second = keeper.another(&first).await.expect("the next one");
+        let second = keeper.another(&first, Refuser::Access).await.expect("the next one");
         assert_eq!(*second.credentials, token("next"));
-        assert!(keeper.another(&second).await.is_none());
-        assert!(keeper.another(&keeper.current().await).await.is_none());
+        assert!(keeper.another(&second, Refuser::Access).await.is_none());
+        assert!(keeper.another(&keeper.current().await, Refuser::Access).await.is_none());
     }
 
     #[tokio::test]
@@ -268,5 +322,54 @@ mod tests {
         assert_eq!(*keeper.current().await.credentials, token("new"));
         keeper.current().await;
         assert_eq!(*asked.lock().expect("no panic"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_next_token_that_is_dead_as_well_leaves_the_first_in_its_place() {
+        let keeper = Keeper::new(found("old", Some("next")), None);
+        let first = keeper.current().await;
+        let second = keeper.another(&first, Refuser::Access).await.expect("the next one");
+        assert!(keeper.another(&second, Refuser::Access).await.is_none());
+        assert_eq!(*keeper.current().await.credentials, token("old"), "a passing refusal is survived");
+    }
+
+    #[tokio::test]
+    async fn the_servers_own_refusal_says_nothing_of_the_service_token() {
+        let keeper = Keeper::new(found("old", Some("next")), None);
+        let first = keeper.current().await;
+        assert!(keeper.another(&first, Refuser::Server).await.is_none());
+        assert_eq!(*keeper.current().await.credentials, token("old"));
+        let (source, _) = source(vec![Ok(found("new", Some("next")))]);
+        let keeper = Keeper::new(found("old", Some("next")), Some(source));
+        let second = keeper.another(&keeper.current().await, Refuser::Server).await.expect("another");
+        assert_eq!(*second.credentials, token("new"), "what is new is tried");
+        let keeper = Keeper::new(found("old", Some("next")), None);
+        let next = keeper.another(&keeper.current().await, Refuser::Access).await.expect("the next one");
+        assert!(keeper.another(&next, Refuser::Server).await.is_none());
+        assert_eq!(*keeper.current().await.credentials, token("next"), "and the switch is kept");
+    }
+
+    #[tokio::test]
+    async fn a_renewal_keeps_the_token_that_took_over() {
+        let soon = || Found { expires: Some(wall_clock() + MARGIN / 2), ..found("old", Some("next")) };
+        let (source, asked) = source(vec![Ok(soon())]);
+        let keeper = Keeper::new(soon(), Some(source));
+        let first = keeper.current().await;
+        assert_eq!(*first.credentials, token("old"));
+        keeper.another(&first, Refuser::Access).await.expect("the next one");
+        let before = *asked.lock().expect("no panic");
+        keeper.held().renewal = Some(SystemTime::UNIX_EPOCH);
+        assert_eq!(*keeper.current().await.credentials, token("next"));
+        assert_eq!(*asked.lock().expect("no panic"), before + 1);
+    }
+
+    #[test]
+    fn a_token_is_renewed_a_minute_before_its_end_or_half_way() {
+        let now = wall_clock();
+        for (left, expected) in [(3_600, 3_540), (120, 60), (60, 30), (2, 1), (0, 0)] {
+            let (left, expected) = (Duration::from_secs(left), Duration::from_secs(expected));
+            assert_eq!(renewal(now + left, now), now + expected, "{left:?}");
+        }
+        assert_eq!(renewal(now - MARGIN, now), now);
     }
 }

@@ -1,5 +1,8 @@
 //! The service token of Cloudflare Access: from the environment, or written out as headers.
 
+use std::collections::BTreeMap;
+
+use http::HeaderName;
 use url::Url;
 
 use super::Environment;
@@ -92,16 +95,52 @@ pub(super) fn find(
     token(id, secret, warnings, described).map(Some)
 }
 
-/// The token that takes over when the first one is refused.
+/// Takes a token that was written out in one header from the headers. It is put together anew, because Access reads no
+/// other spelling of the names than its own.
+pub(super) fn in_one_header(
+    headers: &mut Vec<Header>,
+    warnings: &mut Vec<String>,
+    described: &mut Vec<String>,
+) -> Result<Option<(HeaderName, ServiceToken)>, Error> {
+    let Some(header) = headers.extract_if(.., |header| header.is_single_header_token()).last() else {
+        return Ok(None);
+    };
+    // Whatever else there is of the token: the two forms never go together.
+    headers.retain(|other| other.name != CLIENT_ID && other.name != CLIENT_SECRET);
+    let what = header.what();
+    let wrong = |reason| Error::SingleHeader { what: what.clone(), reason };
+    let members: BTreeMap<String, String> = serde_json::from_str(header.value.reveal())
+        .map_err(|_| wrong("it is no JSON object of two texts"))?;
+    let half = |name: &HeaderName| {
+        let value = members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name.as_str()));
+        let value = value.ok_or_else(|| wrong("one of its halves is missing"))?.1;
+        let what = format!("{name} in {what}");
+        let value = check(value, true).map_err(|problem| Error::Value { what: what.clone(), problem })?;
+        Ok(Half { what, value: Secret::new(value) })
+    };
+    let token = token(half(&CLIENT_ID)?, half(&CLIENT_SECRET)?, warnings, described)?;
+    Ok(Some((header.name, token)))
+}
+
+/// The token that takes over when the first one is refused, if there is one to take over from.
 pub(super) fn next(
     environment: &Environment,
+    has_first: bool,
     warnings: &mut Vec<String>,
     described: &mut Vec<String>,
 ) -> Result<Option<ServiceToken>, Error> {
     match NEXT.map(|name| set(environment, name)) {
         [None, None] => Ok(None),
+        [Some(_), _] | [_, Some(_)] if !has_first => {
+            warnings.push(format!(
+                "{} and {} are not used: there is no service token that they could take over from",
+                NEXT[0], NEXT[1]
+            ));
+            Ok(None)
+        }
         [Some(id), Some(secret)] => {
-            token(checked(NEXT[0], id)?, checked(NEXT[1], secret)?, warnings, described).map(Some)
+            let (id, secret) = (checked(environment, NEXT[0], id)?, checked(environment, NEXT[1], secret)?);
+            token(id, secret, warnings, described).map(Some)
         }
         [Some(_), None] => Err(Error::HalfPair { present: NEXT[0].to_owned(), missing: NEXT[1].to_owned() }),
         [None, Some(_)] => Err(Error::HalfPair { present: NEXT[1].to_owned(), missing: NEXT[0].to_owned() }),
@@ -167,7 +206,9 @@ fn in_environment(
         }
     }
     match (found, half_a_pair) {
-        (Some((names, [id, secret])), _) => Ok(Some((checked(names[0], id)?, checked(names[1], secret)?))),
+        (Some((names, [id, secret])), _) => {
+            Ok(Some((checked(environment, names[0], id)?, checked(environment, names[1], secret)?)))
+        }
         (None, Some([present, missing])) => {
             Err(Error::HalfPair { present: present.to_owned(), missing: missing.to_owned() })
         }
@@ -177,12 +218,13 @@ fn in_environment(
 
 /// The first id (0) or secret (1) that is set.
 fn half(environment: &Environment, index: usize) -> Option<Result<Half, Error>> {
-    PAIRS.iter().find_map(|names| Some(checked(names[index], set(environment, names[index])?)))
+    PAIRS.iter().find_map(|names| Some(checked(environment, names[index], set(environment, names[index])?)))
 }
 
-fn checked(name: &str, value: &str) -> Result<Half, Error> {
-    let value = check(value, true).map_err(|problem| Error::Value { what: name.to_owned(), problem })?;
-    Ok(Half { what: name.to_owned(), value: Secret::new(value) })
+fn checked(environment: &Environment, name: &str, value: &str) -> Result<Half, Error> {
+    let what = environment.place(name);
+    let value = check(value, true).map_err(|problem| Error::Value { what: what.clone(), problem })?;
+    Ok(Half { what, value: Secret::new(value) })
 }
 
 /// A variable that is set to something: a bundle of Claude Desktop passes an optional setting that was left out as an

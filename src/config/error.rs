@@ -54,8 +54,25 @@ pub enum Error {
         reason: String,
     },
     /// A name that is to be a header's is none.
-    #[error("the value of --access-header is not the name of a header")]
+    #[error("the value of --access-header is not the name of a header that a token can travel in")]
     AccessHeader,
+    /// There is no token for that header.
+    #[error("--access-header names a header for the service token, but there is no service token")]
+    AccessHeaderAlone,
+    /// Something else stands in that header.
+    #[error("the header {name} is to carry the service token, but another value is written for it")]
+    AccessHeaderTaken {
+        /// The header.
+        name: String,
+    },
+    /// A service token in one header that cannot be read.
+    #[error("{what} is not a service token in one header: {reason}")]
+    SingleHeader {
+        /// The header, and where it stands.
+        what: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// The proxy's URL is none.
     #[error("the value of --proxy is not the URL of a proxy")]
     Proxy,
@@ -162,8 +179,12 @@ impl Error {
             Error::UrlWithUser => "take them out of the URL and send them as --header \"Authorization: Basic ${VAR}\"".to_owned(),
             Error::InsecureUrl { .. } => "use https://, or add --allow-http if the network between is yours".to_owned(),
             Error::HeaderFile { .. } => "check the path, and that this user may read the file".to_owned(),
-            Error::EnvFile { .. } => "check the path, and that each line is NAME=value".to_owned(),
+            Error::EnvFile { .. } => "check the path, and that each line is NAME=value, with the value in quotes where it has any".to_owned(),
+            Error::Command { reason, .. } if reason.contains("PATH") => "write the program's full path: clients start this program with a short PATH".to_owned(),
             Error::Command { .. } => "run it by hand: it must print the value and nothing else (a cloudflared that has no token prints nothing: cloudflared access login URL)".to_owned(),
+            Error::AccessHeaderAlone => "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET, in the \"env\" of this server's entry where the client passes no environment on; or leave --access-header out".to_owned(),
+            Error::AccessHeaderTaken { .. } => "leave that header out, or have the application read tokens from another one (read_service_tokens_from_header)".to_owned(),
+            Error::SingleHeader { .. } => "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET, and name the header with --access-header: it is put together for you".to_owned(),
             Error::AccessHeader => "write the name that the application reads its tokens from, such as Authorization".to_owned(),
             Error::Proxy => "write it like http://proxy.example.com:3128, with user:password@ before the host where it wants them".to_owned(),
             Error::Certificate { .. } => "check the path, and that the file is in PEM form (-----BEGIN …)".to_owned(),

@@ -51,6 +51,24 @@ impl Header {
         self.value.reveal().to_ascii_lowercase().contains("\"cf-access-client-id\"")
     }
 
+    /// Tells whether the value may be another one when it is asked for again.
+    pub(super) fn can_change(&self, variables_can: bool) -> bool {
+        match self.place {
+            Place::Option => variables_can,
+            Place::File(..) | Place::Command => true,
+        }
+    }
+
+    /// What follows the scheme in a value such as `Bearer …`, else the whole value.
+    pub(super) fn token(&self) -> &str {
+        self.value.reveal().rsplit(' ').next().unwrap_or_default()
+    }
+
+    /// Names the header and where it stands.
+    pub(super) fn what(&self) -> String {
+        self.place.describe(Some(&self.written))
+    }
+
     /// Names the header and says where it comes from, without its value.
     pub(super) fn described(&self) -> String {
         let place = match &self.place {
@@ -64,7 +82,7 @@ impl Header {
 
     /// Says that the value cannot be sent.
     pub(super) fn refused(&self, problem: Problem) -> Error {
-        Error::Value { what: self.place.describe(Some(&self.written)), problem }
+        Error::Value { what: self.what(), problem }
     }
 }
 
@@ -134,22 +152,26 @@ fn quotable(path: &Path) -> String {
 /// Headers that the protocol itself sets are left out: configurations copied from elsewhere often have them.
 pub(super) fn leave_out_protocol_headers(headers: &mut Vec<Header>, warnings: &mut Vec<String>) {
     headers.retain(|header| {
-        let is_ours = [
-            header::ACCEPT,
-            header::CONTENT_TYPE,
-            header::CONTENT_LENGTH,
-            header::TRANSFER_ENCODING,
-            header::CONNECTION,
-            header::HOST,
-        ]
-        .contains(&header.name)
-            || ["mcp-session-id", "mcp-protocol-version", "last-event-id"].contains(&header.name.as_str());
+        let is_ours = is_of_the_protocol(&header.name);
         if is_ours {
-            let what = header.place.describe(Some(&header.written));
-            warnings.push(format!("{what} is left out: the protocol sets it"));
+            warnings.push(format!("{} is left out: the protocol sets it", header.what()));
         }
         !is_ours
     });
+}
+
+/// Tells whether the protocol itself sets this header.
+pub(super) fn is_of_the_protocol(name: &HeaderName) -> bool {
+    [
+        header::ACCEPT,
+        header::CONTENT_TYPE,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::CONNECTION,
+        header::HOST,
+    ]
+    .contains(name)
+        || ["mcp-session-id", "mcp-protocol-version", "last-event-id"].contains(&name.as_str())
 }
 
 /// Trims a value and finds what cannot be right. `strict` is for credentials, which are not quoted by design.
@@ -171,9 +193,6 @@ pub(super) fn check(text: &str, strict: bool) -> Result<String, Problem> {
     match strict {
         true if is_variable(value) => Err(Problem::Leftover),
         true if value.starts_with(['"', '\'', '`']) => Err(Problem::Quoted),
-        true if ["bearer", "basic", "token"].contains(&value.to_ascii_lowercase().as_str()) => {
-            Err(Problem::Empty)
-        }
         true if ["bearer", "basic", "token"].contains(&value.to_ascii_lowercase().as_str()) => {
             Err(Problem::Empty)
         }

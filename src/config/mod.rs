@@ -6,6 +6,7 @@
 
 mod access;
 mod command;
+mod dotenv;
 mod error;
 pub mod expand;
 mod header;
@@ -35,9 +36,12 @@ const NODE_AUTHORITIES: &str = "NODE_EXTRA_CA_CERTS";
 /// How often the server is pinged, unless the person says how often.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The environment variables of the process, as a value.
+/// The environment variables of the process, as a value; and those of files, with where they stand.
 #[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment {
+    own: BTreeMap<String, String>,
+    filled_in: BTreeMap<String, (String, PathBuf)>,
+}
 
 impl Environment {
     /// The variables of this process. A value that is not Unicode shows up with replacement characters, which no
@@ -50,39 +54,46 @@ impl Environment {
 
     /// A variable's value. On Windows, names have no case.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let exact = self.0.get(name);
-        let found = match cfg!(windows) {
-            true => exact.or_else(|| Some(self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?.1)),
-            false => exact,
-        };
-        found.map(String::as_str)
+        let own = find(&self.own, name).map(String::as_str);
+        own.or_else(|| find(&self.filled_in, name).map(|(value, _)| value.as_str()))
     }
-}
 
-impl Environment {
+    /// Names a variable, and the file that it stands in, where it does.
+    fn place(&self, name: &str) -> String {
+        match (find(&self.own, name), find(&self.filled_in, name)) {
+            (None, Some((_, path))) => format!("{name} ({})", path.display()),
+            _ => name.to_owned(),
+        }
+    }
+
     /// The same, with the variables of files where it has none itself. Of several files the last one counts.
     fn filled_up(&self, files: &[PathBuf], warnings: &mut Vec<String>) -> Result<Environment, Error> {
-        let mut filled = Environment::default();
+        let mut filled = self.clone();
         for path in files {
             let path = home_expanded(path);
             let unusable = |reason: String| Error::EnvFile { path: path.display().to_string(), reason };
             let text = std::fs::read_to_string(&path).map_err(|error| unusable(error.to_string()))?;
             warn_of_readers(&path, warnings);
-            for (index, variable) in dotenvy::from_read_iter(text.as_bytes()).enumerate() {
-                // The library's error quotes the line, which may be a secret.
-                let (name, value) =
-                    variable.map_err(|_| unusable(format!("entry {} is not NAME=value", index + 1)))?;
-                filled.0.insert(name, value);
-            }
+            let variables = dotenv::parse(&text);
+            let variables = variables.map_err(|line| unusable(format!("line {line} is not NAME=value")))?;
+            let placed = variables.into_iter().map(|(name, value)| (name, (value, path.clone())));
+            filled.filled_in.extend(placed);
         }
-        filled.0.extend(self.0.iter().map(|(name, value)| (name.clone(), value.clone())));
         Ok(filled)
+    }
+}
+
+fn find<'map, Value>(variables: &'map BTreeMap<String, Value>, name: &str) -> Option<&'map Value> {
+    let exact = variables.get(name);
+    match cfg!(windows) {
+        true => exact.or_else(|| Some(variables.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?.1)),
+        false => exact,
     }
 }
 
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Environment {
-        Environment(variables.into_iter().collect())
+        Environment { own: variables.into_iter().collect(), filled_in: BTreeMap::new() }
     }
 }
 
@@ -117,6 +128,9 @@ impl Config {
         }
 
         let mut remarks = Vec::new();
+        if let Some(key) = &options.client_key {
+            warn_of_readers(&home_expanded(key), &mut warnings);
+        }
         let found = credentials(options, environment, &url, &mut warnings, &mut remarks)?;
         Ok(Config {
             found,
@@ -183,34 +197,47 @@ fn credentials(
     for argument in &options.headers_from {
         headers.push(header::from_command(argument)?);
     }
-    let mut expires = None;
     if let Some(command) = &options.access_token_command {
         let place = "--access-token-command".to_owned();
-        let header = header::printed(TOKEN, "Cf-Access-Token", command, place)?;
-        expires = expiry(header.value.reveal());
-        headers.push(header);
+        headers.push(header::printed(TOKEN, "Cf-Access-Token", command, place)?);
     }
     header::leave_out_protocol_headers(&mut headers, warnings);
     if !is_private && !headers.is_empty() {
         warnings.push("the URL is not encrypted (http): anybody on the way can read the headers".to_owned());
     }
+    // Those that can be another one tomorrow.
+    let expires = headers
+        .iter()
+        .filter(|header| header.can_change(!options.env_files.is_empty()))
+        .filter_map(|header| expiry(header.token()))
+        .min();
 
     let is_meant = access::is_meant_for(url, environment);
     if !is_meant {
         remarks.push(format!("{} does not name this host: a service token is not sent", access::HOSTS));
     }
-    let use_pair =
-        !options.no_access && is_meant && !headers.iter().any(header::Header::is_single_header_token);
-    let pair =
-        access::find(&mut headers, use_pair.then_some(environment), is_private, warnings, &mut described)?;
-    let next = match (&pair, use_pair && is_private) {
-        (Some(_), true) => access::next(environment, warnings, &mut described)?,
-        _ => None,
+    let single = options.access_header.as_deref().map(access_header).transpose()?;
+    let (pair, single) = match access::in_one_header(&mut headers, warnings, &mut described)? {
+        Some((name, token)) => (Some(token), Some(name)),
+        None => {
+            let environment = (!options.no_access && is_meant).then_some(environment);
+            (access::find(&mut headers, environment, is_private, warnings, &mut described)?, single)
+        }
     };
-    let single = options.access_header.as_ref().map(|name| name.parse().map_err(|_| Error::AccessHeader));
-    let single: Option<HeaderName> = single.transpose()?;
+    match (&pair, &options.access_header) {
+        (None, Some(_)) if is_private && is_meant => return Err(Error::AccessHeaderAlone),
+        _ => {}
+    }
+    let is_next_wanted = !options.no_access && is_meant && is_private;
+    let next = match is_next_wanted {
+        true => access::next(environment, pair.is_some(), warnings, &mut described)?,
+        false => None,
+    };
     let mut written = WrittenHeaders::default();
     for header in &headers {
+        if pair.is_some() && single.as_ref() == Some(&header.name) {
+            return Err(Error::AccessHeaderTaken { name: header.name.to_string() });
+        }
         described.push(header.described());
         let sendable = written.set(header.name.clone(), &header.value);
         sendable.map_err(|_| header.refused(Problem::Control(0)))?;
@@ -230,6 +257,15 @@ fn credentials(
     Ok(Found { next: next.map(|next| with(Some(next))), credentials: with(pair), expires, described })
 }
 
+/// The one header that a service token is to travel in.
+fn access_header(name: &str) -> Result<HeaderName, Error> {
+    let name: HeaderName = name.parse().map_err(|_| Error::AccessHeader)?;
+    match header::is_of_the_protocol(&name) {
+        true => Err(Error::AccessHeader),
+        false => Ok(name),
+    }
+}
+
 /// When a JSON Web Token runs out (RFC 7519, section 4.1.4); none where it does not say so.
 fn expiry(token: &str) -> Option<SystemTime> {
     let payload = token.split('.').nth(1)?.trim_end_matches('=');
@@ -242,7 +278,8 @@ fn expiry(token: &str) -> Option<SystemTime> {
 fn warn_of_readers(path: &Path, warnings: &mut Vec<String>) {
     if platform::others_can_read(path) {
         let path = path.display();
-        warnings.push(format!("{path} holds secrets, and others on this computer can read it: chmod 600"));
+        warnings
+            .push(format!("{path} holds secrets, and others on this computer can read it: chmod 600 {path}"));
     }
 }
 

@@ -22,7 +22,7 @@ use super::head::{Answer, classify, media_type, retry_after, target};
 use super::headers::{SESSION_ID, headers};
 use super::sse::{self, Parser};
 use super::{Events, Remote};
-use crate::auth::keeper::{InUse, Keeper};
+use crate::auth::keeper::{InUse, Keeper, Refuser};
 use crate::bridge::{
     Ask, Cursor, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Why,
     Written,
@@ -54,14 +54,14 @@ pub struct Streamable {
 #[derive(Debug)]
 struct Inner {
     url: Url,
-    http: Http,
+    http: Arc<Http>,
     keeper: Keeper,
 }
 
 impl Streamable {
     /// The server at `url`.
-    pub fn new(url: Url, http: Http, keeper: Keeper) -> Streamable {
-        Streamable { inner: Arc::new(Inner { url, http, keeper }) }
+    pub fn new(url: Url, http: impl Into<Arc<Http>>, keeper: Keeper) -> Streamable {
+        Streamable { inner: Arc::new(Inner { url, http: http.into(), keeper }) }
     }
 }
 
@@ -79,10 +79,8 @@ impl Remote for Streamable {
                 Exchange { inner: &inner, id: exchange, outgoing: &outgoing, events: &events, credentials };
             let mut ending = exchange.attempt().await;
             for _ in 0..OTHER_CREDENTIALS {
-                if !is_about_credentials(&ending) {
-                    break;
-                }
-                let Some(another) = inner.keeper.another(&exchange.credentials).await else { break };
+                let Some(refuser) = refuser(&ending) else { break };
+                let Some(another) = inner.keeper.another(&exchange.credentials, refuser).await else { break };
                 exchange.credentials = another;
                 ending = exchange.attempt().await;
             }
@@ -100,13 +98,14 @@ struct Exchange<'a> {
     credentials: InUse,
 }
 
-/// Tells whether other credentials may help. Whoever refused has not processed the message.
-fn is_about_credentials(ending: &Ending) -> bool {
+/// Who refused the credentials, where other ones may help. Whoever refused has not processed the message.
+fn refuser(ending: &Ending) -> Option<Refuser> {
     match ending {
-        Ending::Refused(refusal) => refusal.status == 401 || refusal.why.cause.is_of_access(),
+        Ending::Refused(refusal) if refusal.why.cause.is_of_access() => Some(Refuser::Access),
+        Ending::Refused(refusal) => (refusal.status == 401).then_some(Refuser::Server),
         // The sign-in page, where a redirect to it was followed on the way.
-        Ending::Lost { why, .. } => why.cause.is_of_access(),
-        Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) => false,
+        Ending::Lost { why, .. } => why.cause.is_of_access().then_some(Refuser::Access),
+        Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) => None,
     }
 }
 
