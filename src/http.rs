@@ -43,7 +43,7 @@ pub struct Settings {
     pub family: Family,
     /// Whether cookies of the server are kept and sent back, as long as the process lives.
     pub cookies: bool,
-    /// Whether answers tell of the certificate that the server showed.
+    /// Whether the certificates that the server shows are kept to be looked at.
     pub inspect: bool,
 }
 
@@ -64,6 +64,7 @@ pub enum Family {
 #[derive(Debug)]
 pub struct Http {
     make: Make,
+    roots: Arc<LateRoots>,
     current: Mutex<(reqwest::Client, Clocks)>,
 }
 
@@ -75,15 +76,21 @@ impl Http {
     pub fn new(url: &Url, settings: Settings) -> Result<Http, reqwest::Error> {
         let Settings { connect_timeout, trust, proxy, family, cookies, inspect } = settings;
         let Trust { authorities, late_authorities, identity } = trust;
-        let roots = Arc::new(LateRoots::new(authorities, late_authorities));
+        let roots = LateRoots::new(authorities, late_authorities);
+        let roots = Arc::new(if inspect { roots.remembering() } else { roots });
         if url.scheme() == "https" {
             roots.begin_loading();
         }
-        let tls = tls::config(roots, identity);
+        let tls = tls::config(Arc::clone(&roots), identity);
         let cookies = cookies.then(Arc::<Cookies>::default);
         let make = Make { url: url.clone(), connect_timeout, tls, proxy, family, cookies, inspect };
         let current = Mutex::new((make.builder()?.build()?, Clocks::now()));
-        Ok(Http { make, current })
+        Ok(Http { make, roots, current })
+    }
+
+    /// The certificates that the server showed last, its own first, where they are kept.
+    pub fn certificates(&self) -> Vec<tls::Described> {
+        self.roots.shown().iter().map(tls::describe).collect()
     }
 
     /// Tells whether cookies go along with a request to `url`.
@@ -149,21 +156,22 @@ impl Make {
     }
 }
 
-/// The proxy that requests to `url` go through, as host and port: the one that is named, or the system's.
-pub fn proxy_of(url: &Url, named: Option<&Url>) -> Option<String> {
+/// Host and port of the proxy that requests to `url` go through: the one that is named, or the system's.
+pub fn proxy_of(url: &Url, named: Option<&Url>) -> Option<(String, u16)> {
     if is_loopback(url) {
         return None;
     }
     if let Some(named) = named {
-        let port = named.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
-        return Some(format!("{}{port}", named.host_str().unwrap_or_default()));
+        return Some((named.host_str()?.to_owned(), named.port_or_known_default()?));
     }
     let target = url.as_str().parse().ok()?;
     let proxy = hyper_util::client::proxy::matcher::Matcher::from_system().intercept(&target)?;
-    proxy.uri().authority().map(|authority| {
-        // Without the credentials that may stand before the host.
-        authority.as_str().rsplit('@').next().unwrap_or_default().to_owned()
-    })
+    let usual = match proxy.uri().scheme_str() {
+        Some("https") => 443,
+        Some(scheme) if scheme.starts_with("socks") => 1080,
+        Some(_) | None => 80,
+    };
+    Some((proxy.uri().host()?.to_owned(), proxy.uri().port_u16().unwrap_or(usual)))
 }
 
 /// Two clocks, of which only one goes on while the computer sleeps (on Windows both do, and idle connections run out by

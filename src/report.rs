@@ -64,6 +64,9 @@ impl fmt::Display for Report {
 /// The exit code for a configuration that cannot work.
 pub const UNUSABLE: u8 = 2;
 
+/// The exit code of a check that was stopped by a signal, as shells have it for Ctrl-C.
+pub const STOPPED: u8 = 130;
+
 /// The exit code after a conversation.
 pub fn exit_code(reason: Reason) -> ExitCode {
     match reason {

@@ -19,7 +19,7 @@ use url::Url;
 use crate::auth::keeper::{Keeper, Source};
 use crate::auth::known;
 use crate::bridge::{self, Reason};
-use crate::check::{self, Findings, Style};
+use crate::check::{self, Findings, Outcome, Style};
 use crate::cli::{self, Options, Typed};
 use crate::config::{self, Config, Environment};
 use crate::files::Growing;
@@ -27,7 +27,7 @@ use crate::http::Http;
 use crate::record::Recorder;
 use crate::remote::streamable::Streamable;
 use crate::remote::{Remote, Unconfigured};
-use crate::report::{Report, UNUSABLE, exit_code};
+use crate::report::{Report, STOPPED, UNUSABLE, exit_code};
 use crate::{files, log, platform, proxy, stdio};
 
 /// Runs the program with these arguments, of which the first is its name.
@@ -136,12 +136,16 @@ fn debug_log(options: &Options, environment: &Environment) -> Option<PathBuf> {
 
 /// Looks at the whole way to the server.
 fn look(options: &Options, environment: &Environment) -> ExitCode {
-    let style = match (options.json, stdio::is_output_terminal()) {
-        (true, _) => Style::Json,
-        (false, true) => Style::Terminal,
-        (false, false) => Style::Plain,
+    let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
+    // A terminal without means is written to like a file (https://no-color.org for the other variable).
+    let style = match stdio::is_output_terminal() && environment.get("TERM") != Some("dumb") {
+        _ if options.json => Style::Json,
+        true => Style::Terminal { coloured: !is_set("NO_COLOR") },
+        false => Style::Plain,
     };
     let mut findings = Findings::new(std::io::stdout(), style);
+    // Commands that print secrets take their time.
+    findings.begin("credentials");
     let resolved = begin_logging(options, environment)
         .and_then(|()| Config::resolve(options, environment).map_err(|error| Report::from(&error)));
     let config = match resolved {
@@ -156,10 +160,14 @@ fn look(options: &Options, environment: &Environment) -> ExitCode {
     let url = config.url.join(config.url.path()).map_or_else(|_| String::new(), |url| url.to_string());
     let named = options.proxy.as_deref().and_then(|proxy| proxy.parse().ok());
     let Some(runtime) = runtime() else { return ExitCode::FAILURE };
-    let is_well = runtime.block_on(check::run(config, named, &mut findings));
+    let outcome = runtime.block_on(check::run(config, named, stdio::stop_signal(), &mut findings));
     runtime.shutdown_background();
-    findings.finish(&url, is_well);
-    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    findings.finish(&url, outcome == Outcome::Well);
+    match outcome {
+        Outcome::Well => ExitCode::SUCCESS,
+        Outcome::Wrong => ExitCode::FAILURE,
+        Outcome::Stopped => ExitCode::from(STOPPED),
+    }
 }
 
 /// Runs the proxy until the client leaves. None when the system gives no event loop.

@@ -4,15 +4,17 @@
 //! name is looked up, and only for https. Deliberately not here: HTTP, and the words for a failure (`diagnosis`).
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     AlertDescription, CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
@@ -94,6 +96,8 @@ pub(crate) struct LateRoots {
     late_authorities: Option<PathBuf>,
     algorithms: WebPkiSupportedAlgorithms,
     verifier: OnceLock<Result<Arc<WebPkiServerVerifier>, String>>,
+    /// The chain that a server showed last, where somebody wants to look at it.
+    shown: Option<Mutex<Vec<CertificateDer<'static>>>>,
 }
 
 impl LateRoots {
@@ -109,7 +113,19 @@ impl LateRoots {
             authorities,
             late_authorities,
             verifier: OnceLock::new(),
+            shown: None,
         }
+    }
+
+    /// Remembers what servers show.
+    pub(crate) fn remembering(self) -> LateRoots {
+        LateRoots { shown: Some(Mutex::default()), ..self }
+    }
+
+    /// The chain that a server showed last, its own certificate first.
+    pub(crate) fn shown(&self) -> Vec<CertificateDer<'static>> {
+        let shown = self.shown.as_ref().map(|shown| shown.lock().expect("nothing panics in between").clone());
+        shown.unwrap_or_default()
     }
 
     /// Begins to load on a thread of its own.
@@ -152,6 +168,11 @@ impl ServerCertVerifier for LateRoots {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if let Some(shown) = &self.shown {
+            let chain = std::iter::once(end_entity).chain(intermediates);
+            *shown.lock().expect("nothing panics in between") =
+                chain.map(|certificate| certificate.clone().into_owned()).collect();
+        }
         self.verifier()?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
@@ -176,6 +197,52 @@ impl ServerCertVerifier for LateRoots {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// What a certificate says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Described {
+    /// Whose it is.
+    pub subject: String,
+    /// Who issued it.
+    pub issuer: String,
+    /// Until when it holds, in seconds since 1970, where it says so.
+    pub expires: Option<u64>,
+}
+
+/// Reads what a certificate says of itself; nothing where it cannot be read.
+pub fn describe(certificate: &CertificateDer<'_>) -> Described {
+    let Ok(read) = webpki::EndEntityCert::try_from(certificate) else { return Described::default() };
+    let subject = Some(name(read.subject())).filter(|name| !name.is_empty());
+    let subject = subject.or_else(|| read.valid_dns_names().next().map(str::to_owned)).unwrap_or_default();
+    Described { subject, issuer: name(read.issuer()), expires: expires(certificate) }
+}
+
+/// The library tells when a certificate ends only of one that has ended, so it is asked what it thinks at the end of
+/// time. That comes before anything else about it.
+fn expires(certificate: &CertificateDer<'_>) -> Option<u64> {
+    let end_of_time = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let judged =
+        verify_server_cert_signed_by_trust_anchor(&parsed, &RootCertStore::empty(), &[], end_of_time, &[]);
+    match judged {
+        Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            Some(not_after.as_secs())
+        }
+        Ok(()) | Err(_) => None,
+    }
+}
+
+/// Organisation and common name (X.520) of a distinguished name in DER, as far as there are any.
+fn name(der: &[u8]) -> String {
+    let parts = [10, 3].into_iter().filter_map(|attribute| {
+        let identifier = [6, 3, 0x55, 4, attribute];
+        let at = memchr::memmem::find(der, &identifier)? + identifier.len();
+        // A text of some kind and its length, which is less than 128 by the standard's bound.
+        let text = der.get(at + 2..at + 2 + usize::from(*der.get(at + 1)?))?;
+        Some(String::from_utf8_lossy(text).into_owned())
+    });
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// Why a handshake failed.

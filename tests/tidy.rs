@@ -83,9 +83,19 @@ fn modules_use_only_what_lies_below_them() {
                 "auth", "bridge", "check", "cli", "config", "files", "http", "log", "platform", "proxy",
                 "record", "remote", "report", "stdio",
             ],
-            "check" => {
-                &["auth", "bridge", "config", "diagnosis", "http", "json", "jsonrpc", "remote", "report"]
-            }
+            "check" => &[
+                "auth",
+                "bridge",
+                "config",
+                "diagnosis",
+                "http",
+                "json",
+                "jsonrpc",
+                "remote",
+                "report",
+                "secret",
+                "tls",
+            ],
             "config" => &["auth", "cli", "http", "json", "platform", "secret", "tls"],
             "auth" => &["secret"],
             "stdio" => &["jsonrpc"],

@@ -3,17 +3,25 @@
 //! On a terminal in colours, with the step that is being waited for; anywhere else plain. Deliberately not here: the
 //! steps.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde::Serialize;
 
+use crate::auth::Credentials;
 use crate::bridge::Why;
+
+/// How much of a text is told, in characters.
+const LENGTH: usize = 1_000;
 
 /// How findings are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Lines with colours, and progress.
-    Terminal,
+    /// Lines, and what is being waited for.
+    Terminal {
+        /// Whether the words are coloured.
+        coloured: bool,
+    },
     /// Lines.
     Plain,
     /// One JSON document at the end.
@@ -30,6 +38,33 @@ enum State {
     Failed,
 }
 
+/// Something about a finding that programs want to have by itself.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Detail {
+    Text(String),
+    Number(i64),
+    Flag(bool),
+}
+
+impl From<String> for Detail {
+    fn from(text: String) -> Detail {
+        Detail::Text(text)
+    }
+}
+
+impl From<i64> for Detail {
+    fn from(number: i64) -> Detail {
+        Detail::Number(number)
+    }
+}
+
+impl From<bool> for Detail {
+    fn from(flag: bool) -> Detail {
+        Detail::Flag(flag)
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Finding {
     step: &'static str,
@@ -43,6 +78,8 @@ struct Finding {
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ray: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    details: BTreeMap<&'static str, Detail>,
 }
 
 /// The findings of one check, told as they come.
@@ -51,17 +88,23 @@ pub struct Findings<W> {
     output: W,
     style: Style,
     all: Vec<Finding>,
+    secrets: Vec<Credentials>,
 }
 
 impl<W: Write> Findings<W> {
     /// Findings that are written to `output`.
     pub fn new(output: W, style: Style) -> Findings<W> {
-        Findings { output, style, all: Vec::new() }
+        Findings { output, style, all: Vec::new(), secrets: Vec::new() }
+    }
+
+    /// Takes these out of whatever is told from now on: servers repeat what they were sent.
+    pub(super) fn keep_secret(&mut self, credentials: Credentials) {
+        self.secrets.push(credentials);
     }
 
     /// A step begins for which one may have to wait.
-    pub(super) fn begin(&mut self, step: &'static str) {
-        if self.style == Style::Terminal {
+    pub fn begin(&mut self, step: &'static str) {
+        if matches!(self.style, Style::Terminal { .. }) {
             let _ = write!(self.output, "\r\x1b[K{step:<14}…");
             let _ = self.output.flush();
         }
@@ -82,23 +125,38 @@ impl<W: Write> Findings<W> {
         self.tell(step, State::Warning, text);
     }
 
+    /// Adds to the last finding what programs want to have by itself.
+    pub(super) fn detail(&mut self, name: &'static str, detail: impl Into<Detail>) {
+        if let Some(last) = self.all.last_mut() {
+            last.details.insert(name, detail.into());
+        }
+    }
+
     /// A step failed.
     pub fn failed(&mut self, step: &'static str, why: &Why) {
         let finding = Finding {
             step,
             state: State::Failed,
-            text: why.to_string(),
+            text: self.tellable(&why.to_string()),
             cause: Some(why.cause.word()),
-            advice: why.advice.clone(),
+            advice: why.advice.as_deref().map(|advice| self.tellable(advice)),
             status: why.status,
             ray: why.ray.clone(),
+            details: BTreeMap::new(),
         };
         self.push(finding);
     }
 
     fn tell(&mut self, step: &'static str, state: State, text: &str) {
-        let text = text.to_owned();
-        self.push(Finding { step, state, text, cause: None, advice: None, status: None, ray: None });
+        let text = self.tellable(text);
+        let details = BTreeMap::new();
+        self.push(Finding { step, state, text, cause: None, advice: None, status: None, ray: None, details });
+    }
+
+    /// A text without secrets, and without letters that would do something to a terminal.
+    fn tellable(&self, text: &str) -> String {
+        let text = self.secrets.iter().fold(text.to_owned(), |text, secret| secret.scrub(&text));
+        text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(LENGTH).collect()
     }
 
     fn push(&mut self, finding: Finding) {
@@ -111,13 +169,16 @@ impl<W: Write> Findings<W> {
         };
         // Whoever stopped reading does not want to know.
         let _ = match self.style {
-            Style::Terminal => {
+            Style::Terminal { coloured: true } => {
                 writeln!(self.output, "\r\x1b[K{step:<14}\x1b[{colour}m{word:<8}\x1b[0m{text}")
+            }
+            Style::Terminal { coloured: false } => {
+                writeln!(self.output, "\r\x1b[K{step:<14}{word:<8}{text}")
             }
             Style::Plain => writeln!(self.output, "{step:<14}{word:<8}{text}"),
             Style::Json => Ok(()),
         };
-        if let (Some(advice), Style::Terminal | Style::Plain) = (advice, self.style) {
+        if let (Some(advice), Style::Terminal { .. } | Style::Plain) = (advice, self.style) {
             let _ = writeln!(self.output, "{:<14}{:<8}{advice}", "", "try");
         }
         self.all.push(finding);
@@ -143,12 +204,15 @@ impl<W: Write> Findings<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::{Scheme, WrittenHeaders};
     use crate::bridge::Failure;
+    use crate::secret::Secret;
 
     fn told(style: Style) -> String {
         let mut output = Vec::new();
         let mut findings = Findings::new(&mut output, style);
         findings.well("credentials", "a token");
+        findings.detail("expires", 7);
         findings.begin("handshake");
         findings.failed("handshake", &Why::new(Failure::AccessPolicy, "refused", "add a policy"));
         findings.finish("https://mcp.example.com/mcp", false);
@@ -161,12 +225,29 @@ mod tests {
             told(Style::Plain),
             "credentials   ok      a token\nhandshake     FAILED  refused\n              try     add a policy\n"
         );
-        let terminal = told(Style::Terminal);
+        let terminal = told(Style::Terminal { coloured: true });
         assert!(terminal.contains("handshake     …") && terminal.contains("\x1b[31mFAILED"), "{terminal}");
+        let terminal = told(Style::Terminal { coloured: false });
+        assert!(terminal.contains("handshake     …") && !terminal.contains("\x1b[3"), "{terminal}");
         let json: serde_json::Value = serde_json::from_str(&told(Style::Json)).expect("JSON");
         assert_eq!(json["ok"], false);
         assert_eq!(json["findings"][1]["cause"], "access_policy");
         assert_eq!(json["findings"][1]["advice"], "add a policy");
         assert_eq!(json["findings"][0]["state"], "ok");
+        assert_eq!(json["findings"][0]["details"]["expires"], 7);
+    }
+
+    #[test]
+    fn what_a_server_says_does_nothing_to_a_terminal_and_holds_no_secret() {
+        let url = "https://mcp.example.com".parse().expect("a URL");
+        let mut written = WrittenHeaders::default();
+        let value = Secret::new("Bearer marked-token");
+        written.set("authorization".parse().expect("a name"), &value).expect("a value");
+        let mut output = Vec::new();
+        let mut findings = Findings::new(&mut output, Style::Plain);
+        findings.keep_secret(Credentials::new(&url, vec![Scheme::Written(written)]));
+        findings.well("handshake", "a \x1b[31mred\r\nserver that got marked-token");
+        let told = String::from_utf8(output).expect("UTF-8");
+        assert_eq!(told, "handshake     ok      a  [31mred  server that got [secret]\n");
     }
 }

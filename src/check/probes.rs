@@ -2,31 +2,81 @@
 //!
 //! No credential goes along: what is asked for here is for everybody. Deliberately not here: the conversation itself.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use http::header::{ACCEPT, LOCATION, WWW_AUTHENTICATE};
 use url::Url;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{PATIENCE, clock, shown};
-use crate::bridge::Why;
+use super::{clock, shown};
+use crate::bridge::{Failure, Why};
 use crate::check::finding::Findings;
-use crate::http::{Http, TransportError, transport_error};
-use crate::{diagnosis, json};
+use crate::diagnosis::{self, Refused};
+use crate::http::{Family, Http, TransportError, transport_error};
+use crate::json;
+use crate::tls::Described;
 
 /// Asks Access whether an application of it covers the URL (cloudflared does the same).
 const ASKS_FOR_METADATA: &str = "cf-access-metadata-request";
 const METADATA: &str = "cf-access-metadata";
 /// Where Access says how one may sign in.
 const PROTECTED_RESOURCE: &str = "/.well-known/cloudflare-access-protected-resource";
+/// How long an answer may take that only tells more.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an address may take when there are others.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(3);
+/// How much of a document is read, in bytes.
+const LIMIT: usize = 64 * 1024;
 /// A certificate that holds for less is worth a warning, in days.
 const SOON: i64 = 14;
+const DAY: i64 = 86_400;
 
-/// The addresses of the host.
-pub(super) async fn resolve(url: &Url, findings: &mut Findings<impl Write>) -> Result<Vec<SocketAddr>, Why> {
+/// What stands before the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Edge {
+    /// Whether an application of Access covers the URL.
+    pub(super) is_protected: bool,
+    /// Whether a request without credentials was refused by it; nothing where that was not seen.
+    pub(super) refuses_strangers: Option<bool>,
+}
+
+/// The way through a proxy: it must be there.
+pub(super) async fn proxy(
+    proxy: &(String, u16),
+    timeout: Duration,
+    findings: &mut Findings<impl Write>,
+) -> Result<(), Why> {
+    findings.begin("proxy");
+    let (host, port) = proxy;
+    let failed = |problem: &str| {
+        let advice = "check --proxy, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, and that the proxy is running; NO_PROXY names hosts that need none";
+        Why::new(Failure::Proxy, format!("the proxy {host}:{port} {problem}"), advice)
+    };
+    let begun = clock();
+    let host_alone = host.trim_start_matches('[').trim_end_matches(']');
+    let Ok(found) = tokio::net::lookup_host((host_alone, *port)).await else {
+        return Err(failed("could not be resolved"));
+    };
+    for address in found {
+        if let Ok(Ok(_)) = tokio::time::timeout(timeout, tokio::net::TcpStream::connect(address)).await {
+            let took = shown(clock().saturating_duration_since(begun));
+            let text = format!("through {host}:{port} ({took}), which resolves the name and connects");
+            findings.well("proxy", &text);
+            return Ok(());
+        }
+    }
+    Err(failed("accepts no connection"))
+}
+
+/// The addresses of the host that may be used.
+pub(super) async fn resolve(
+    url: &Url,
+    family: Family,
+    findings: &mut Findings<impl Write>,
+) -> Result<Vec<SocketAddr>, Why> {
     findings.begin("name");
     let (host, port) = place(url);
     let begun = clock();
@@ -39,7 +89,19 @@ pub(super) async fn resolve(url: &Url, findings: &mut Findings<impl Write>) -> R
     shown_addresses.dedup();
     let took = shown(clock().saturating_duration_since(begun));
     findings.well("name", &format!("{host} is {} ({took})", shown_addresses.join(", ")));
-    Ok(addresses)
+    let (wanted, option): (fn(&SocketAddr) -> bool, _) = match family {
+        Family::Any => (|_| true, ""),
+        Family::V4 => (SocketAddr::is_ipv4, "--ipv4"),
+        Family::V6 => (SocketAddr::is_ipv6, "--ipv6"),
+    };
+    let addresses: Vec<SocketAddr> = addresses.into_iter().filter(wanted).collect();
+    match addresses.is_empty() {
+        true => {
+            let sentence = format!("{host} has no address that {option} allows");
+            Err(Why::new(Failure::Connect, sentence, format!("leave {option} out")))
+        }
+        false => Ok(addresses),
+    }
 }
 
 /// Connects to one address after the other, until one accepts.
@@ -51,100 +113,196 @@ pub(super) async fn connect(
 ) -> Result<(), Why> {
     findings.begin("connection");
     let mut last = TransportError::ConnectTimeout;
-    for address in addresses {
+    for (index, address) in addresses.iter().enumerate() {
+        let is_last = index + 1 == addresses.len();
+        let patience = if is_last { timeout } else { timeout.min(ADDRESS_PATIENCE) };
         let begun = clock();
-        match tokio::time::timeout(timeout, tokio::net::TcpStream::connect(address)).await {
+        match tokio::time::timeout(patience, tokio::net::TcpStream::connect(address)).await {
             Ok(Ok(_)) => {
                 let took = shown(clock().saturating_duration_since(begun));
                 findings.well("connection", &format!("{address} ({took})"));
                 return Ok(());
             }
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
                 last = TransportError::ConnectionRefused;
             }
             Ok(Err(error)) => last = TransportError::Connect(error.to_string()),
             Err(_) => last = TransportError::ConnectTimeout,
         }
-        findings.warned("connection", &format!("{address} does not answer"));
+        if !is_last {
+            findings.warned("connection", &format!("{address} does not answer"));
+        }
     }
     Err(diagnosis::transport(url, &last))
 }
 
 /// The certificate, and what Access says of itself to everybody.
-pub(super) async fn edge(url: &Url, http: &Http, findings: &mut Findings<impl Write>) -> Result<(), Why> {
+pub(super) async fn edge(
+    url: &Url,
+    http: &Http,
+    timeout: Duration,
+    findings: &mut Findings<impl Write>,
+) -> Result<Edge, Why> {
     let step = if url.scheme() == "https" { "tls" } else { "http" };
     findings.begin(step);
     let begun = clock();
-    let head =
-        http.client().head(url.clone()).header(ASKS_FOR_METADATA, "true").timeout(PATIENCE).send().await;
-    let head = head.map_err(|error| diagnosis::transport(url, &transport_error(&error)))?;
+    let head = http.client().head(url.clone()).header(ASKS_FOR_METADATA, "true");
+    // As the conversation asks, for Access answers a browser otherwise.
+    let head = head.header(ACCEPT, "application/json, text/event-stream").timeout(timeout + PATIENCE);
+    let head = match head.send().await.map_err(|error| transport_error(&error)) {
+        Ok(head) => Some(head),
+        // A server need not know what to do with HEAD.
+        Err(TransportError::Connection(_)) => None,
+        Err(error) => {
+            if let [own, ..] = &http.certificates()[..] {
+                findings.noted(step, &format!("the server showed a certificate{}", whose(own)));
+            }
+            return Err(diagnosis::transport(url, &error));
+        }
+    };
     let took = shown(clock().saturating_duration_since(begun));
-    let version = format!("{:?}", head.version());
-    match head.extensions().get::<reqwest::tls::TlsInfo>().and_then(reqwest::tls::TlsInfo::peer_certificate) {
-        Some(certificate) => certified(certificate, &version, &took, findings),
-        None => findings.well(step, &format!("{version} ({took})")),
+    let version =
+        head.as_ref().map_or_else(|| "no answer to HEAD".to_owned(), |head| format!("{:?}", head.version()));
+    match &http.certificates()[..] {
+        [] => findings.well(step, &format!("{version} ({took})")),
+        chain => certified(chain, &version, &took, findings),
     }
     findings.begin("access");
-    let metadata = head.headers().get(METADATA).and_then(|value| value.to_str().ok());
-    let resource = protected_resource(url, http).await;
-    match (metadata.and_then(application), resource) {
-        (None, None) => findings.noted("access", "no application of Cloudflare Access answers for this URL"),
-        (Some(application), None) => findings.well("access", &application),
-        (application, Some(sign_in)) => {
-            let application = application.unwrap_or_else(|| "an application".to_owned());
-            findings.well("access", &format!("{application}, {sign_in}"));
-        }
+    let Some(head) = head else {
+        findings.noted("access", "whether Cloudflare Access stands before the server was not told");
+        return Ok(Edge::default());
+    };
+    let header = |name: &str| head.headers().get(name).and_then(|value| value.to_str().ok());
+    let status = head.status().as_u16();
+    let location = header(LOCATION.as_str()).and_then(|target| url.join(target).ok());
+    let facts = Refused { location: location.as_ref(), ..Refused::of(status, head.headers()) };
+    let refused = !head.status().is_success() && diagnosis::refused(url, &facts).cause.is_of_access();
+    let application = header(METADATA).and_then(application);
+    let document = header(WWW_AUTHENTICATE.as_str()).and_then(|challenge| named_document(url, challenge));
+    let has_oauth = managed_oauth(url, document, http).await;
+    let is_protected = refused || application.is_some() || has_oauth.is_some();
+    if !is_protected {
+        findings.noted("access", "no application of Cloudflare Access answers for this URL");
+        return Ok(Edge { is_protected, refuses_strangers: None });
     }
-    Ok(())
+    let named = application.as_ref().map_or_else(|| "an application".to_owned(), Application::shown);
+    let sign_in = match has_oauth {
+        Some(true) => "Managed OAuth is on",
+        Some(false) => "Managed OAuth is off",
+        None => "whether Managed OAuth is on is not told",
+    };
+    findings.well("access", &format!("{named}, {sign_in}"));
+    if let Some(Application { tag, team }) = application {
+        findings.detail("application", tag);
+        findings.detail("team", team);
+    }
+    if let Some(has_oauth) = has_oauth {
+        findings.detail("managed_oauth", has_oauth);
+    }
+    Ok(Edge { is_protected, refuses_strangers: Some(refused) })
 }
 
-fn certified(certificate: &[u8], version: &str, took: &str, findings: &mut Findings<impl Write>) {
-    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
-        return findings.well("tls", &format!("{version} ({took})"));
-    };
-    let left = certificate.validity().time_to_expiration().map_or(0, |left| left.whole_days());
-    let issuer = certificate.issuer().iter_organization().next().and_then(|name| name.as_str().ok());
-    let issuer = issuer.map(|issuer| format!(" by {issuer}")).unwrap_or_default();
-    let text = format!("certificate{issuer} holds for {left} more days, {version} ({took})");
-    match left < SOON {
+fn certified(chain: &[Described], version: &str, took: &str, findings: &mut Findings<impl Write>) {
+    let own = chain.first().cloned().unwrap_or_default();
+    // A certificate is worth as much as those above it.
+    let ends = chain.iter().filter_map(|certificate| certificate.expires).min();
+    let left = ends.map(|ends| i64::try_from(ends).unwrap_or(i64::MAX).saturating_sub(now()) / DAY);
+    let holds = left.map(|left| format!(", holds for {left} more days")).unwrap_or_default();
+    let length = chain.len();
+    let text = format!("certificate{}, chain of {length}{holds}, {version} ({took})", whose(&own));
+    match left.is_some_and(|left| left < SOON) {
         true => findings.warned("tls", &text),
         false => findings.well("tls", &text),
     }
+    if let Some(left) = left {
+        findings.detail("days_left", left);
+    }
+    let names = chain.iter().map(|certificate| certificate.subject.clone());
+    let names: Vec<String> = names.chain(chain.last().map(|last| last.issuer.clone())).collect();
+    findings.detail("chain", names.join(" < "));
+    findings.detail("issuer", own.issuer);
 }
 
-/// The application that covers the URL, as Access names it. Shown as a hint: it is not verified.
-fn application(token: &str) -> Option<String> {
+fn whose(certificate: &Described) -> String {
+    let part = |word: &str, name: &str| match name.is_empty() {
+        true => String::new(),
+        false => format!(" {word} {name}"),
+    };
+    format!("{}{}", part("of", &certificate.subject), part("issued by", &certificate.issuer))
+}
+
+/// The application that covers the URL, as Access names it. A hint: it is not verified.
+struct Application {
+    tag: String,
+    team: String,
+}
+
+impl Application {
+    fn shown(&self) -> String {
+        // Enough of the tag to tell applications apart in the dashboard.
+        format!("application {}… of team {}", self.tag.get(..12).unwrap_or(&self.tag), self.team)
+    }
+}
+
+fn application(token: &str) -> Option<Application> {
     let payload = token.split('.').nth(1)?.trim_end_matches('=');
     let payload = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
     let member = |name| json::member(&payload, name).and_then(json::string);
     let (tag, team) = (member("aud")?, member("auth_domain").unwrap_or_default());
-    let tag: String = tag.chars().filter(char::is_ascii_hexdigit).take(12).collect();
-    let team: String = team.chars().filter(|letter| letter.is_ascii_graphic()).take(100).collect();
-    Some(format!("application {tag}… of team {team}"))
+    Some(Application {
+        tag: tag.chars().filter(char::is_ascii_hexdigit).take(128).collect(),
+        team: team.chars().filter(char::is_ascii_graphic).take(100).collect(),
+    })
 }
 
-/// How Access lets people sign in to what is behind the URL.
-async fn protected_resource(url: &Url, http: &Http) -> Option<String> {
-    let mut address = url.clone();
-    address.set_path(&format!("{PROTECTED_RESOURCE}{}", url.path()));
-    address.set_query(None);
-    let answer = http.client().get(address).timeout(PATIENCE).send().await.ok()?;
-    if !answer.status().is_success() {
-        return None;
-    }
-    let text = answer.text().await.ok().filter(|text| text.len() < 64 * 1024)?;
+/// The document that a challenge names, if it is Access's on this origin.
+fn named_document(url: &Url, challenge: &str) -> Option<Url> {
+    let (_, rest) = challenge.split_once("resource_metadata=")?;
+    let named = rest.trim_start_matches('"').split(['"', ',', ' ']).next()?;
+    let named = url.join(named).ok()?;
+    (named.origin() == url.origin() && named.path().starts_with(PROTECTED_RESOURCE)).then_some(named)
+}
+
+/// Whether people can sign in to what is behind the URL without a browser at the edge; nothing where Access does not tell.
+async fn managed_oauth(url: &Url, document: Option<Url>, http: &Http) -> Option<bool> {
+    let address = document.unwrap_or_else(|| {
+        let mut address = url.clone();
+        address.set_path(&format!("{PROTECTED_RESOURCE}{}", url.path()));
+        address.set_query(None);
+        address
+    });
+    let read = async {
+        let mut answer = http.client().get(address).timeout(PATIENCE).send().await.ok()?;
+        let mut body = Vec::new();
+        while answer.status().is_success()
+            && let Some(chunk) = answer.chunk().await.ok()?
+        {
+            body.extend_from_slice(&chunk);
+            if body.len() > LIMIT {
+                return None;
+            }
+        }
+        String::from_utf8(body).ok()
+    };
+    let text = read.await?;
     if json::member(&text, "protected") != Some("true") {
         return None;
     }
     let methods = json::member(&text, "authentication_methods").map(json::elements).unwrap_or_default();
-    let has_oauth = methods
-        .iter()
-        .any(|method| json::member(method, "name").and_then(json::string).as_deref() == Some("oauth"));
-    Some(format!("Managed OAuth is {}", if has_oauth { "on" } else { "off" }))
+    let named =
+        |method: &str| json::member(method, "name").and_then(json::string).or_else(|| json::string(method));
+    Some(methods.into_iter().any(|method| named(method).as_deref() == Some("oauth")))
 }
 
 fn place(url: &Url) -> (String, u16) {
     let host = url.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     (host, url.port_or_known_default().unwrap_or(443))
+}
+
+/// Seconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "certificates and tokens end by the wall clock")]
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

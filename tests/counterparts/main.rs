@@ -314,7 +314,10 @@ async fn a_check_looks_at_the_whole_way_and_leaves_nothing_behind() {
             "credentials   ok      service token",
             "access        ok      application",
             "Managed OAuth is off",
+            "token         ok      Cloudflare Access accepts the service token",
+            "policy        ok      Service Auth",
             "handshake     ok      edge",
+            "capabilities  ok      tools",
             "tools         ok      5",
             "prompts       ok      1",
             "resources     ok      1",
@@ -338,8 +341,8 @@ async fn a_check_stops_at_the_first_failure_with_its_advice() {
     let id = edge.token().id.clone();
     let wrong_token = [("CF_ACCESS_CLIENT_ID", id.as_str()), ("CF_ACCESS_CLIENT_SECRET", wrong.as_str())];
     for (address, environment, code, step, cause) in [
-        (url.as_str(), &wrong_token[..], 1, "handshake", "access_token"),
-        (url.as_str(), &[][..], 1, "handshake", "access_credentials"),
+        (url.as_str(), &wrong_token[..], 1, "token", "access_token"),
+        (url.as_str(), &[][..], 1, "token", "access_credentials"),
         (url.as_str(), &wrong_token[..1], 2, "configuration", "configuration"),
         ("https://nowhere.invalid/mcp", &[][..], 1, "name", "dns"),
         ("https://127.0.0.1:1/mcp", &[][..], 1, "connection", "connect"),

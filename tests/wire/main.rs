@@ -5,6 +5,7 @@
 mod support;
 
 mod answers;
+mod check;
 mod conversations;
 mod cuts;
 mod exchange;

@@ -12,14 +12,14 @@ use crate::tls::{Secure, secure};
 type Asked = Vec<(String, Option<String>)>;
 
 /// A CONNECT proxy that leads to one address, whatever it is asked for.
-struct Tunnel {
-    address: String,
+pub(crate) struct Tunnel {
+    pub(crate) address: String,
     asked: Arc<Mutex<Asked>>,
 }
 
 impl Tunnel {
     /// Answers with `status` unless the credentials are `wanted`, or there are none to want.
-    fn start(target: &str, wanted: Option<&'static str>, status: u16) -> Tunnel {
+    pub(crate) fn start(target: &str, wanted: Option<&'static str>, status: u16) -> Tunnel {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -66,7 +66,7 @@ fn serve(mut stream: TcpStream, target: &str, wanted: Option<&str>, status: u16,
 }
 
 /// A server under a name that nobody resolves, so that only a proxy leads to it.
-fn elsewhere() -> Secure {
+pub(crate) fn elsewhere() -> Secure {
     secure(false, |params| {
         params.subject_alt_names =
             vec![rcgen::SanType::DnsName("mcp.example.test".try_into().expect("a name"))];
@@ -76,7 +76,7 @@ fn elsewhere() -> Secure {
 /// Arguments and environment.
 pub(crate) type Way<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
 
-const URL: &str = "https://mcp.example.test/mcp";
+pub(crate) const URL: &str = "https://mcp.example.test/mcp";
 
 fn asked(arguments: &[&str], environment: &[(&str, &str)]) -> String {
     let mut proxy = Proxy::start_with(Stdin::Pipes, arguments, environment);

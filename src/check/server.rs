@@ -1,0 +1,505 @@
+//! The conversation of a check: one exchange at a time, and every session that a server opens is known from the head of
+//! its answer on, so that it can be ended whatever happens.
+//!
+//! Deliberately not here: what comes before it (`probes`), and the order of a real conversation (the bridge).
+
+use std::cell::{Cell, RefCell};
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::finding::Findings;
+use super::probes::Edge;
+use super::{Failed, clock, shown};
+use crate::auth::Credentials;
+use crate::auth::keeper::{Found, Keeper};
+use crate::bridge::{
+    Ask, Ending, Event, ExchangeId, Facts, Failure, LEGACY_REVISION, MODERN_REVISION, Mirror, Outgoing,
+    SessionHeader, SessionId, Why,
+};
+use crate::http::Http;
+use crate::json;
+use crate::jsonrpc::{Kind, Message};
+use crate::remote::streamable::Streamable;
+use crate::remote::{Events, Remote};
+
+/// How long a step may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a question may take that the check can do without.
+const SIDE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the end of a session may take.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// How long an exchange may go on behind its answer, so that its connection can be used again.
+const LINGER: Duration = Duration::from_millis(100);
+/// How many pages of a list are counted.
+const PAGES: usize = 50;
+/// How often the way there and back is measured.
+const ROUNDS: u32 = 3;
+
+/// What a server may say that it can do, with the parts that clients ask for.
+const CAPABILITIES: [(&str, &[&str]); 8] = [
+    ("tools", &["listChanged"]),
+    ("prompts", &["listChanged"]),
+    ("resources", &["listChanged", "subscribe"]),
+    ("logging", &[]),
+    ("completions", &[]),
+    ("tasks", &[]),
+    ("extensions", &[]),
+    ("experimental", &[]),
+];
+
+/// The server, spoken to one exchange at a time.
+pub(super) struct Server {
+    /// With the credentials in use, and with those that would take their place.
+    remote: Streamable,
+    next: Option<Streamable>,
+    /// Whether the next ones are in use.
+    switched: Cell<bool>,
+    credentials: Credentials,
+    edge: Edge,
+    /// Every session that the server named.
+    sessions: RefCell<Vec<SessionId>>,
+    revision: RefCell<Option<String>>,
+    named: Notify,
+}
+
+/// What an exchange brought.
+struct Brought {
+    session: Option<SessionId>,
+    answer: Option<Message>,
+    took: Duration,
+}
+
+impl Server {
+    pub(super) fn new(url: &Url, http: &Arc<Http>, found: Found, edge: Edge) -> Server {
+        let with = |credentials| Streamable::new(url.clone(), Arc::clone(http), Keeper::fixed(credentials));
+        Server {
+            remote: with(found.credentials.clone()),
+            next: found.next.map(with),
+            switched: Cell::new(false),
+            credentials: found.credentials,
+            edge,
+            sessions: RefCell::default(),
+            revision: RefCell::default(),
+            named: Notify::new(),
+        }
+    }
+
+    /// Resolves once the server has named a session.
+    pub(super) async fn is_named(&self) {
+        while self.sessions.borrow().is_empty() {
+            self.named.notified().await;
+        }
+    }
+
+    /// Ends every session that the server opened.
+    pub(super) async fn end_sessions(&self, findings: &mut Findings<impl Write>) {
+        let sessions = self.sessions.take();
+        for session in sessions {
+            let facts =
+                Facts { session: Some(session), revision: self.revision.borrow().clone(), mirror: None };
+            match self.exchange(Ask::EndSession, facts, FAREWELL).await {
+                Ok(_) => findings.well("session", "ended"),
+                Err(why) if why.status == Some(405) => {
+                    findings.noted("session", "the server ends sessions by itself")
+                }
+                Err(why) => findings.warned("session", &format!("not ended: {why}")),
+            }
+        }
+    }
+
+    /// Speaks to the server: handshake, lists, times.
+    pub(super) async fn look(&self, findings: &mut Findings<impl Write>) -> Result<(), Failed> {
+        findings.begin("handshake");
+        let opened = match self.initialize().await {
+            Err(why) if why.cause.is_of_access() && self.next.is_some() => {
+                findings.warned("token", &why.to_string());
+                self.switched.set(true);
+                self.initialize().await
+            }
+            opened => opened,
+        };
+        let refused = match opened {
+            Ok(opened) => match opened.answer.as_ref().map(|answer| (answer, error_of(answer))) {
+                None => no_answer(),
+                Some((_, Some(error))) => error,
+                Some((answer, None)) => {
+                    self.tell_access(findings);
+                    return self.look_at_legacy(&opened, answer, findings).await;
+                }
+            },
+            Err(why) => why,
+        };
+        // A server of the later era may know nothing of `initialize`.
+        if refused.status.is_none_or(|status| matches!(status, 200 | 400 | 404..=406 | 415 | 422 | 501))
+            && let Some(found) = self.discover(None, PATIENCE).await
+            && let Some(answer) = &found.answer
+        {
+            self.tell_access(findings);
+            return self.look_at_modern(&found, answer, findings).await;
+        }
+        Err(self.refused_by(refused, findings))
+    }
+
+    async fn initialize(&self) -> Result<Brought, Why> {
+        let info = client_info();
+        let params =
+            format!(r#"{{"protocolVersion":"{LEGACY_REVISION}","capabilities":{{}},"clientInfo":{info}}}"#);
+        self.exchange(Ask::Post(request("initialize", &params)), Facts::default(), PATIENCE).await
+    }
+
+    /// Which step a refused handshake belongs to; what came before it is told.
+    fn refused_by(&self, why: Why, findings: &mut Findings<impl Write>) -> Failed {
+        let step = match why.cause {
+            Failure::AccessPolicy => {
+                findings.well("token", "Cloudflare Access knows the service token");
+                "policy"
+            }
+            cause if cause.is_of_access() => "token",
+            _ => "handshake",
+        };
+        let is_servers_own =
+            matches!(why.cause, Failure::OriginRefused | Failure::Status | Failure::Answer | Failure::Era);
+        if is_servers_own && why.status.is_some() && self.edge.refuses_strangers == Some(true) {
+            self.tell_access(findings);
+        }
+        (step, why)
+    }
+
+    /// What it means that the server was reached.
+    fn tell_access(&self, findings: &mut Findings<impl Write>) {
+        let token = self.credentials.service_token();
+        if !self.edge.is_protected {
+            if token.is_some() {
+                let text = "no application of Cloudflare Access covers this URL: the service token went to the server itself; leave it out (--no-access) or correct the host name";
+                findings.noted("token", text);
+            }
+            return;
+        }
+        if self.edge.refuses_strangers == Some(false) {
+            let text = "Bypass: everybody gets through to the server, which has no proof of who asks";
+            findings.noted("policy", text);
+            return;
+        }
+        match (token, self.credentials.sends_access_token()) {
+            (Some(token), _) => {
+                let which = if self.switched.get() { "the next service token" } else { "the service token" };
+                findings.well("token", &format!("Cloudflare Access accepts {which} {}", token.id()));
+                findings.well("policy", "Service Auth: a policy with this action includes the token");
+            }
+            (None, true) => {
+                findings.well("token", "Cloudflare Access accepts the Access token");
+                findings.well("policy", "a policy lets in whom the token is for");
+            }
+            (None, false) => findings.well("token", "Cloudflare Access lets these headers through"),
+        }
+    }
+
+    async fn look_at_legacy(
+        &self,
+        opened: &Brought,
+        answer: &Message,
+        findings: &mut Findings<impl Write>,
+    ) -> Result<(), Failed> {
+        let revision = answer.member("protocolVersion").and_then(json::string);
+        self.revision.replace(revision.clone());
+        let facts = Facts { session: opened.session.clone(), revision: revision.clone(), mirror: None };
+        let session = if facts.session.is_some() { "with a session" } else { "without sessions" };
+        let (name, revision) =
+            (name_of(answer.member("serverInfo")), revision.unwrap_or_else(|| "not told".to_owned()));
+        let text = format!("{name}, revision {revision}, {session} ({})", shown(opened.took));
+        findings.well("handshake", &text);
+        findings.detail("server", name);
+        findings.detail("revision", revision);
+        findings.detail("session", facts.session.is_some());
+        let told = Ask::Post(notification("notifications/initialized"));
+        self.exchange(told, facts.clone(), PATIENCE).await.map_err(|why| ("handshake", why))?;
+        // In the session, where there is one: some servers open another for every message that names none.
+        findings.begin("era");
+        let is_modern = self.discover(facts.session.clone(), SIDE_PATIENCE).await.is_some();
+        match is_modern {
+            true => findings.well("era", &format!("sessions, and {MODERN_REVISION} as well")),
+            false => findings.noted("era", &format!("sessions; {MODERN_REVISION} is not spoken")),
+        }
+        findings.detail("modern", is_modern);
+        self.try_next(&facts, findings).await;
+        let capabilities = answer.member("capabilities");
+        tell_capabilities(capabilities, findings);
+        self.count(&facts, capabilities, findings).await
+    }
+
+    async fn look_at_modern(
+        &self,
+        found: &Brought,
+        answer: &Message,
+        findings: &mut Findings<impl Write>,
+    ) -> Result<(), Failed> {
+        let info = answer.member("_meta");
+        let info = info.and_then(|meta| json::member(meta, "io.modelcontextprotocol/serverInfo"));
+        let name = name_of(info.or_else(|| answer.member("serverInfo")));
+        let text = format!("{name}, revision {MODERN_REVISION}, without sessions ({})", shown(found.took));
+        findings.well("handshake", &text);
+        findings.detail("server", name);
+        findings.detail("revision", MODERN_REVISION.to_owned());
+        findings.detail("session", false);
+        findings.noted(
+            "era",
+            &format!("{MODERN_REVISION} alone: clients that begin with initialize are not served"),
+        );
+        findings.detail("modern", true);
+        let facts = modern_facts("server/discover");
+        self.try_next(&facts, findings).await;
+        let capabilities = answer.member("capabilities");
+        tell_capabilities(capabilities, findings);
+        self.count(&facts, capabilities, findings).await
+    }
+
+    /// The opening of the later era; none where the server does not speak it.
+    async fn discover(&self, session: Option<SessionId>, patience: Duration) -> Option<Brought> {
+        let facts = Facts { session, ..modern_facts("server/discover") };
+        let found = self.exchange(Ask::Post(modern("server/discover", None)), facts, patience).await.ok()?;
+        let answer = found.answer.as_ref()?;
+        let revisions = answer.member("supportedVersions").map(json::elements).unwrap_or_default();
+        let speaks_it =
+            revisions.iter().any(|revision| json::string(revision).as_deref() == Some(MODERN_REVISION));
+        (error_of(answer).is_none() && speaks_it).then_some(found)
+    }
+
+    /// Whether the token that is to take over would be accepted.
+    async fn try_next(&self, facts: &Facts, findings: &mut Findings<impl Write>) {
+        let (Some(next), false) = (&self.next, self.switched.get()) else { return };
+        findings.begin("next token");
+        let ask = self.sign_of_life(facts);
+        match self.exchange_with(next, ask, facts.clone(), SIDE_PATIENCE).await {
+            Err(why) if why.cause.is_of_access() => {
+                findings.warned("next token", &format!("cannot take over yet: {why}"));
+            }
+            Ok(_) | Err(_) if self.edge.refuses_strangers == Some(true) => {
+                findings.well("next token", "is accepted as well, and takes over when the first is refused");
+            }
+            Ok(_) | Err(_) => findings.noted("next token", "nobody refuses it"),
+        }
+    }
+
+    fn sign_of_life(&self, facts: &Facts) -> Ask {
+        Ask::Post(match facts.mirror {
+            Some(_) => modern("server/discover", None),
+            None => request("ping", "{}"),
+        })
+    }
+
+    /// Counts what the server offers, and measures the way there and back.
+    async fn count(
+        &self,
+        facts: &Facts,
+        capabilities: Option<&str>,
+        findings: &mut Findings<impl Write>,
+    ) -> Result<(), Failed> {
+        for (step, method) in
+            [("tools", "tools/list"), ("prompts", "prompts/list"), ("resources", "resources/list")]
+        {
+            let offers = capabilities.is_none_or(|capabilities| json::member(capabilities, step).is_some());
+            if !offers {
+                findings.noted(step, "not offered");
+                continue;
+            }
+            findings.begin(step);
+            match self.length(step, method, facts).await {
+                Ok((count, is_all)) => {
+                    let more = if is_all { "" } else { "more than " };
+                    findings.well(step, &format!("{more}{count}"));
+                    findings.detail("count", i64::try_from(count).unwrap_or(i64::MAX));
+                }
+                // Without being told what there is, a refusal may only mean that there is none.
+                Err(_) if capabilities.is_none() => findings.noted(step, "not offered"),
+                Err(why) => return Err((step, why)),
+            }
+        }
+        findings.begin("round trip");
+        let mut times = Vec::new();
+        for _ in 0..ROUNDS {
+            let answered = self.exchange(self.sign_of_life(facts), facts.clone(), PATIENCE).await;
+            times.push(answered.map_err(|why| ("round trip", why))?.took);
+        }
+        times.sort_unstable();
+        let (best, worst) = (times.first().copied(), times.last().copied());
+        let (best, worst) = (best.unwrap_or_default(), worst.unwrap_or_default());
+        findings
+            .well("round trip", &format!("{} at best, {} at worst of {ROUNDS}", shown(best), shown(worst)));
+        findings.detail("best_microseconds", i64::try_from(best.as_micros()).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// How many entries a list has, and whether those are all.
+    async fn length(&self, what: &'static str, method: &str, facts: &Facts) -> Result<(usize, bool), Why> {
+        let (mut count, mut cursor) = (0, None);
+        for _ in 0..PAGES {
+            let (message, facts) = match &facts.mirror {
+                Some(_) => (modern(method, cursor.as_deref()), modern_facts(method)),
+                None => {
+                    let params = cursor.map(|cursor: String| format!(r#"{{"cursor":{cursor}}}"#));
+                    (request(method, params.as_deref().unwrap_or("{}")), facts.clone())
+                }
+            };
+            let page = self.exchange(Ask::Post(message), facts, PATIENCE).await?;
+            let page = page.answer.ok_or_else(no_answer)?;
+            if let Some(why) = error_of(&page) {
+                return Err(why);
+            }
+            count += page.member(what).map(json::elements).unwrap_or_default().len();
+            cursor = page.member("nextCursor").filter(|cursor| cursor.starts_with('"')).map(str::to_owned);
+            if cursor.is_none() {
+                return Ok((count, true));
+            }
+        }
+        Ok((count, false))
+    }
+
+    async fn exchange(&self, ask: Ask, facts: Facts, patience: Duration) -> Result<Brought, Why> {
+        let remote = match (&self.next, self.switched.get()) {
+            (Some(next), true) => next,
+            _ => &self.remote,
+        };
+        self.exchange_with(remote, ask, facts, patience).await
+    }
+
+    /// One exchange to its end.
+    async fn exchange_with(
+        &self,
+        remote: &Streamable,
+        ask: Ask,
+        facts: Facts,
+        patience: Duration,
+    ) -> Result<Brought, Why> {
+        let (sender, mut events) = Events::channel(16);
+        let begun = clock();
+        let mut exchange = JoinSet::new();
+        exchange.spawn(remote.start(ExchangeId(1), Outgoing { ask, facts }, sender));
+        let mut brought = Brought { session: None, answer: None, took: Duration::ZERO };
+        let listen = async {
+            while let Some(event) = events.recv().await {
+                let took = clock().saturating_duration_since(begun);
+                match event {
+                    Event::Opened(_, opening) => {
+                        if let SessionHeader::Id(id) = opening.session {
+                            brought.session = Some(id.clone());
+                            self.remember(id);
+                        }
+                    }
+                    Event::Server(_, message) if matches!(message.kind(), Kind::Response { .. }) => {
+                        brought.answer = Some(message);
+                        brought.took = took;
+                        return Ok(brought);
+                    }
+                    Event::Ended(_, Ending::Complete | Ending::Accepted(_)) => {
+                        brought.took = took;
+                        return Ok(brought);
+                    }
+                    Event::Ended(_, Ending::Refused(refusal)) => match refusal.answer {
+                        Some(answer) => {
+                            brought.answer = Some(answer);
+                            brought.took = took;
+                            return Ok(brought);
+                        }
+                        None => return Err(refusal.why),
+                    },
+                    Event::Ended(_, Ending::Cut(why) | Ending::Lost { why, .. }) => return Err(why),
+                    _ => {}
+                }
+            }
+            Err(no_answer())
+        };
+        let brought = match tokio::time::timeout(patience, listen).await {
+            Ok(brought) => brought?,
+            Err(_) => {
+                let sentence = format!("the server did not answer within {} seconds", patience.as_secs());
+                return Err(Why::new(Failure::NoAnswer, sentence, "look into the server's log"));
+            }
+        };
+        // A stream may stay open behind its answer; what ends by itself leaves a connection that can be used again.
+        let _ = tokio::time::timeout(LINGER, async { while events.recv().await.is_some() {} }).await;
+        Ok(brought)
+    }
+
+    fn remember(&self, session: SessionId) {
+        let mut sessions = self.sessions.borrow_mut();
+        if !sessions.contains(&session) {
+            sessions.push(session);
+            self.named.notify_one();
+        }
+    }
+}
+
+/// What the server says that it can do.
+fn tell_capabilities(capabilities: Option<&str>, findings: &mut Findings<impl Write>) {
+    let Some(capabilities) = capabilities else {
+        return findings.noted("capabilities", "the server names none");
+    };
+    let named = CAPABILITIES.iter().filter_map(|(name, parts)| {
+        let value = json::member(capabilities, name)?;
+        let parts: Vec<&str> =
+            parts.iter().filter(|part| json::member(value, part) == Some("true")).copied().collect();
+        Some(match parts.is_empty() {
+            true => (*name).to_owned(),
+            false => format!("{name} ({})", parts.join(", ")),
+        })
+    });
+    let named: Vec<String> = named.collect();
+    match named.is_empty() {
+        true => findings.noted("capabilities", "none"),
+        false => findings.well("capabilities", &named.join(", ")),
+    }
+}
+
+fn client_info() -> &'static str {
+    concat!(r#"{"name":"mcp-tether check","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#)
+}
+
+fn request(method: &str, params: &str) -> Message {
+    let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+    Message::parse(text.into()).expect("made from JSON texts")
+}
+
+fn notification(method: &str) -> Message {
+    Message::parse(format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#).into()).expect("made here")
+}
+
+fn modern(method: &str, cursor: Option<&str>) -> Message {
+    let cursor = cursor.map(|cursor| format!(r#","cursor":{cursor}"#)).unwrap_or_default();
+    let info = client_info();
+    let meta = format!(
+        r#"{{"io.modelcontextprotocol/protocolVersion":"{MODERN_REVISION}","io.modelcontextprotocol/clientInfo":{info},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#
+    );
+    request(method, &format!(r#"{{"_meta":{meta}{cursor}}}"#))
+}
+
+fn modern_facts(method: &str) -> Facts {
+    let mirror = Mirror { method: method.to_owned(), name: None, parameters: Vec::new() };
+    Facts { session: None, revision: Some(MODERN_REVISION.to_owned()), mirror: Some(mirror) }
+}
+
+/// The server's own error.
+fn error_of(answer: &Message) -> Option<Why> {
+    let Kind::Response { error: true, .. } = answer.kind() else { return None };
+    let said = answer.member("message").and_then(json::string).unwrap_or_default();
+    let code = answer.member("code").unwrap_or("no code");
+    let advice = "this is the server's own error: look into its log";
+    Some(Why::new(Failure::Answer, format!("the server answered with an error: {said} ({code})"), advice))
+}
+
+fn no_answer() -> Why {
+    Why::new(Failure::NoAnswer, "the server ended its answer without answering", "look into the server's log")
+}
+
+fn name_of(info: Option<&str>) -> String {
+    let member = |name| info.and_then(|info| json::member(info, name)).and_then(json::string);
+    let name = member("name").unwrap_or_else(|| "a server without a name".to_owned());
+    match member("version") {
+        Some(version) => format!("{name} {version}"),
+        None => name,
+    }
+}
