@@ -17,7 +17,8 @@ const EXAMPLES: &str = r#"Examples:
       "env": { "KEY": "the key" }
     }
 
-Exit codes: 0 the conversation ended; 2 options or configuration cannot work."#;
+Exit codes: 0 the conversation ended; 2 options or configuration cannot work.
+With check: 0 all is well; 1 something on the way is wrong; 2 as above; 130 stopped."#;
 
 /// The options as they were typed.
 #[derive(Clone, Default, Parser)]
@@ -51,16 +52,18 @@ pub struct Options {
     #[arg(long = "header", value_name = "HEADER", help_heading = "Credentials", allow_hyphen_values = true)]
     pub headers: Vec<String>,
 
-    /// A file with one "Name: value" a line, # for comments; expanded like --header. Repeatable
+    /// A file with one "Name: value" a line, # for comments; expanded like --header, and read again when a value is
+    /// refused. Repeatable
     #[arg(long = "header-file", value_name = "PATH", help_heading = "Credentials")]
     pub header_files: Vec<PathBuf>,
 
-    /// A file with one NAME=value a line, whose variables count where the environment has none. Repeatable
+    /// A file with one NAME=value a line, whose variables count where the environment has none; read again when a
+    /// credential is refused. Repeatable, the last one counts
     #[arg(long = "env-file", value_name = "PATH", help_heading = "Credentials")]
     pub env_files: Vec<PathBuf>,
 
-    /// A header whose value a command prints, "Name: COMMAND"; run without a shell, and again when the value is refused.
-    /// Repeatable
+    /// A header whose value a command prints, "Name: COMMAND"; run without a shell, for 20 seconds at most, and again
+    /// before a token in it expires and when it is refused. Repeatable; wins over --header
     #[arg(long = "header-from", value_name = "HEADER", help_heading = "Credentials")]
     pub headers_from: Vec<String>,
 
@@ -74,12 +77,14 @@ pub struct Options {
     )]
     pub access_token_command: Option<String>,
 
-    /// Send the service token in this one header, for applications that read tokens from one (Authorization)
+    /// Send the service token in this one header and not in its own two, for applications that read tokens from one
+    /// (Authorization)
     #[arg(long, value_name = "NAME", help_heading = "Credentials")]
     pub access_header: Option<String>,
 
     /// Do not send the Cloudflare Access service token found in the environment (CF_ACCESS_CLIENT_ID and
-    /// CF_ACCESS_CLIENT_SECRET; CF_ACCESS_HOSTS limits it to some hosts)
+    /// CF_ACCESS_CLIENT_SECRET; CF_ACCESS_HOSTS limits it to some hosts; those of the same names with _NEXT take over when
+    /// they are refused)
     #[arg(long, help_heading = "Credentials")]
     pub no_access: bool,
 

@@ -118,8 +118,8 @@ impl Keeper {
         let _asking = self.asking.lock().await;
         if self.held().current.version == current.version && self.ask().await {
             let mut held = self.held();
-            let renewed = held.found.in_order(&held.current.credentials).into_iter();
-            let renewed = renewed.filter(|credentials| !held.was_refused(credentials)).next().cloned();
+            let mut choice = held.found.in_order(&held.current.credentials).into_iter();
+            let renewed = choice.find(|credentials| !held.was_refused(credentials)).cloned();
             if let Some(renewed) = renewed.filter(|renewed| *renewed != *held.current.credentials) {
                 info!("the credentials were about to run out; others were found where they come from");
                 held.replace(renewed);

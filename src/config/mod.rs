@@ -270,8 +270,9 @@ fn access_header(name: &str) -> Result<HeaderName, Error> {
 fn expiry(token: &str) -> Option<SystemTime> {
     let payload = token.split('.').nth(1)?.trim_end_matches('=');
     let payload = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    let seconds = json::member(&payload, "exp")?.parse().ok()?;
-    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+    // A number that may have a fraction.
+    let seconds: f64 = json::member(&payload, "exp")?.parse().ok()?;
+    UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
 }
 
 /// A file with secrets in it is its owner's alone.
