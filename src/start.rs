@@ -35,6 +35,9 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     hide_panic_messages();
     let environment = Environment::of_process();
     let portable = environment.get("MCP_TETHER_STDIO") == Some("threads");
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // As far as can be told of arguments that are not understood.
+    let is_check = arguments.iter().any(|argument| argument == "check");
     let code = match cli::parse(arguments) {
         Ok(Typed::Print(text)) => print(&text),
         Ok(Typed::Options(options)) if options.checks => look(&options, &environment),
@@ -44,6 +47,11 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
             Err(report) => refuse(&report, portable),
         },
+        // A person or a script waits for it, and no client.
+        Err(error) if is_check => {
+            tell(&Report::from(&error).to_string());
+            ExitCode::from(UNUSABLE)
+        }
         Err(error) => refuse(&Report::from(&error), portable),
     };
     log::finish();

@@ -106,20 +106,26 @@ impl Keeper {
         Keeper::new(Found { credentials, next: None, expires: None, described: Vec::new() }, None)
     }
 
-    /// What to attach to the next request. What is about to run out is asked for again first.
+    /// What to attach to the next request. What is about to run out is asked for again first; meanwhile other requests
+    /// use what still holds.
     pub async fn current(&self) -> InUse {
-        let (current, runs_out) = {
-            let held = self.held();
-            (held.current.clone(), held.renewal.is_some_and(|renewal| renewal <= wall_clock()))
+        let (current, runs_out, still_holds) = {
+            let (held, now) = (self.held(), wall_clock());
+            let runs_out = held.renewal.is_some_and(|renewal| renewal <= now);
+            (held.current.clone(), runs_out, held.found.expires.is_some_and(|expires| expires > now))
         };
         if !runs_out || self.source.is_none() {
             return current;
         }
-        let _asking = self.asking.lock().await;
+        let _asking = match self.asking.try_lock() {
+            Ok(asking) => asking,
+            Err(_) if still_holds => return current,
+            Err(_) => self.asking.lock().await,
+        };
         if self.held().current.version == current.version && self.ask().await {
             let mut held = self.held();
-            let mut choice = held.found.in_order(&held.current.credentials).into_iter();
-            let renewed = choice.find(|credentials| !held.was_refused(credentials)).cloned();
+            let renewed = held.found.in_order(&held.current.credentials).first().copied().cloned();
+            let renewed = renewed.filter(|renewed| !held.was_refused(renewed));
             if let Some(renewed) = renewed.filter(|renewed| *renewed != *held.current.credentials) {
                 info!("the credentials were about to run out; others were found where they come from");
                 held.replace(renewed);
@@ -371,5 +377,37 @@ mod tests {
             assert_eq!(renewal(now + left, now), now + expected, "{left:?}");
         }
         assert_eq!(renewal(now - MARGIN, now), now);
+    }
+
+    #[tokio::test]
+    async fn a_renewal_that_brings_nothing_new_switches_no_token() {
+        let soon = || Found { expires: Some(wall_clock() + MARGIN / 2), ..found("old", Some("next")) };
+        let (source, _) = source(vec![Ok(soon())]);
+        let keeper = Keeper::new(soon(), Some(source));
+        let first = keeper.current().await;
+        assert!(keeper.another(&first, Refuser::Server).await.is_none());
+        keeper.held().renewal = Some(SystemTime::UNIX_EPOCH);
+        keeper.held().pause = None;
+        assert_eq!(*keeper.current().await.credentials, token("old"));
+    }
+
+    #[tokio::test]
+    async fn what_still_holds_is_used_while_a_source_takes_its_time() {
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Mutex::new(wait);
+        let source: Source = Arc::new(move || {
+            let _ = wait.lock().expect("no panic").recv();
+            Ok(found("new", None))
+        });
+        let soon = Found { expires: Some(wall_clock() + MARGIN / 2), ..found("old", None) };
+        let keeper = Arc::new(Keeper::new(soon, Some(source)));
+        let mut asking = tokio::task::JoinSet::new();
+        let asks = Arc::clone(&keeper);
+        asking.spawn(async move { asks.current().await });
+        tokio::task::yield_now().await;
+        assert_eq!(*keeper.current().await.credentials, token("old"), "nobody waits for it");
+        release.send(()).expect("waiting");
+        let renewed = asking.join_next().await.expect("a task").expect("no panic");
+        assert_eq!(*renewed.credentials, token("new"));
     }
 }

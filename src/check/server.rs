@@ -222,8 +222,8 @@ impl Server {
         findings.begin("era");
         let is_modern = self.discover(facts.session.clone(), SIDE_PATIENCE).await.is_some();
         match is_modern {
-            true => findings.well("era", &format!("sessions, and {MODERN_REVISION} as well")),
-            false => findings.noted("era", &format!("sessions; {MODERN_REVISION} is not spoken")),
+            true => findings.well("era", &format!("initialize, and {MODERN_REVISION} as well")),
+            false => findings.noted("era", &format!("initialize alone: {MODERN_REVISION} is not spoken")),
         }
         findings.detail("modern", is_modern);
         self.try_next(&facts, findings).await;
@@ -336,8 +336,11 @@ impl Server {
 
     /// How many entries a list has, and whether those are all.
     async fn length(&self, what: &'static str, method: &str, facts: &Facts) -> Result<(usize, bool), Why> {
-        let (mut count, mut cursor) = (0, None);
+        let (mut count, mut cursor, begun) = (0, None, clock());
         for _ in 0..PAGES {
+            if clock().saturating_duration_since(begun) > PATIENCE {
+                break;
+            }
             let (message, facts) = match &facts.mirror {
                 Some(_) => (modern(method, cursor.as_deref()), modern_facts(method)),
                 None => {

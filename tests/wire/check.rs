@@ -179,7 +179,7 @@ fn a_server_of_both_eras_is_known_as_one() {
     });
     let (code, told) = told(&[&server.url], &[]);
     assert_eq!(code, Some(0), "{told}");
-    assert_eq!(text(&told, "era"), "sessions, and 2026-07-28 as well");
+    assert_eq!(text(&told, "era"), "initialize, and 2026-07-28 as well");
     assert_eq!(text(&told, "session"), "the server ends sessions by itself");
 }
 
@@ -593,6 +593,26 @@ fn a_secret_that_the_server_repeats_is_not_told() {
     let (code, told) = checked(&[&server.url, "--header", "X-API-Key: ${KEY}"], &[("KEY", "marked-key")]);
     assert_eq!(code, Some(1));
     assert!(told.contains("bad [secret]") && !told.contains('\x1b'), "{told}");
+}
+
+#[test]
+fn what_cannot_be_understood_ends_a_check_at_once_whatever_stdin_is() {
+    for arguments in
+        [&["--no-such-option", "https://h"][..], &["--json", "--headr=X: marked", "https://h"], &[]]
+    {
+        let mut command = command(arguments, &[]);
+        // Kept open: a client's proxy would stay and answer.
+        let mut child = command.stdin(Stdio::piped()).spawn().expect("it starts");
+        let input = child.stdin.take();
+        assert_eq!(exit_code(child), Some(2), "{arguments:?}");
+        drop(input);
+    }
+}
+
+fn exit_code(mut child: std::process::Child) -> Option<i32> {
+    let (sender, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait()));
+    ended.recv_timeout(PATIENCE).expect("it ends").expect("it was started").code()
 }
 
 #[test]

@@ -419,6 +419,31 @@ fn a_command_that_prints_nothing_when_it_is_asked_again_is_told_and_loses_nothin
 }
 
 #[test]
+#[cfg(unix)]
+fn a_command_is_run_once_for_however_many_requests_were_refused() {
+    let server = Server::start(|request, reply| match request.header("cf-access-token") {
+        Some("marked-2") => reply.result(request, "{}"),
+        _ if request.title() == "first" => reply.result(request, "{}"),
+        _ => reply.answer(401, &[("www-authenticate", "Cloudflare-Access")], ""),
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let runs = folder.path().join("runs");
+    // It prints how often it was run.
+    let command = format!("sh -c 'echo x >> {0}; set -- $(wc -l < {0}); echo marked-$1'", runs.display());
+    let mut proxy = Proxy::start(&[&server.url, "-v", "--access-token-command", &command]);
+    proxy.ask(r#"{"id":0,"method":"first"}"#);
+    for id in 1..40 {
+        proxy.send(&format!(r#"{{"id":{id},"method":"tools/call","params":{{"name":"t"}}}}"#));
+    }
+    for _ in 1..40 {
+        let line = proxy.line();
+        assert!(line.contains("\"result\""), "{line}");
+    }
+    assert_eq!(std::fs::read_to_string(&runs).expect("it ran").lines().count(), 2);
+    assert!(!proxy.finish().stderr.contains("marked"));
+}
+
+#[test]
 fn the_other_forms_of_access_come_from_every_source() {
     let server = Server::start(|request, reply| {
         let value = |name| request.header(name).unwrap_or("-").to_owned();
