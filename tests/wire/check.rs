@@ -1,7 +1,7 @@
 //! `mcp-tether check`: what it finds on the way, where it stops, and that it leaves nothing behind.
 
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -28,10 +28,10 @@ fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     command
 }
 
-fn output(mut command: Command) -> Output {
-    let child = command.spawn().expect("it starts");
+/// Waits for the end of a check, for no longer than anything may take.
+fn output(child: Child) -> Output {
     let id = child.id();
-    let (sender, ended) = std::sync::mpsc::channel();
+    let (sender, ended) = channel();
     std::thread::spawn(move || sender.send(child.wait_with_output()));
     let Ok(output) = ended.recv_timeout(PATIENCE) else { panic!("process {id} does not end") };
     output.expect("it was started")
@@ -39,7 +39,7 @@ fn output(mut command: Command) -> Output {
 
 /// Runs a check to its end: exit code, and what it told as lines and as JSON.
 fn checked(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
-    let found = output(command(arguments, environment));
+    let found = output(command(arguments, environment).spawn().expect("it starts"));
     let all = [found.stdout.as_slice(), &found.stderr].concat();
     let all = String::from_utf8(all).expect("UTF-8");
     assert!(!all.contains("marked"), "a secret: {all}");
@@ -240,7 +240,7 @@ fn no_session_is_left_behind_where_something_fails() {
 fn no_session_is_left_behind_by_ctrl_c() {
     // What hangs when the signal comes; `head`: the server names the session only after that.
     for hangs in ["tools/list", "body", "head"] {
-        let (killed, is_killed) = std::sync::mpsc::channel::<()>();
+        let (killed, is_killed) = channel::<()>();
         let is_killed = std::sync::Mutex::new(is_killed);
         let server = Server::start(move |request, reply| match request.title() {
             "HEAD" | "GET" => reply.status(405),
@@ -269,7 +269,7 @@ fn no_session_is_left_behind_by_ctrl_c() {
         assert!(kill.expect("kill is there").success());
         // Nobody may be listening.
         let _ = killed.send(());
-        let found = child.wait_with_output().expect("it ends");
+        let found = output(child);
         let told: Value = serde_json::from_slice(&found.stdout).expect("JSON");
         assert_eq!(found.status.code(), Some(130), "{hangs}: {told}");
         let last = told["findings"].as_array().and_then(|all| all.last()).expect("a finding");
@@ -604,25 +604,15 @@ fn what_cannot_be_understood_ends_a_check_at_once_whatever_stdin_is() {
         // Kept open: a client's proxy would stay and answer.
         let mut child = command.stdin(Stdio::piped()).spawn().expect("it starts");
         let input = child.stdin.take();
-        assert_eq!(exit_code(child), Some(2), "{arguments:?}");
+        assert_eq!(output(child).status.code(), Some(2), "{arguments:?}");
         drop(input);
     }
 }
 
-fn exit_code(mut child: std::process::Child) -> Option<i32> {
-    let (sender, ended) = std::sync::mpsc::channel();
-    std::thread::spawn(move || sender.send(child.wait()));
-    ended.recv_timeout(PATIENCE).expect("it ends").expect("it was started").code()
-}
-
 #[test]
 fn a_server_that_hangs_up_on_head_is_no_failure() {
-    let asked = AtomicUsize::new(0);
-    let server = Server::start(move |request, reply| match request.title() {
-        "HEAD" => {
-            asked.fetch_add(1, Ordering::Relaxed);
-            reply.close();
-        }
+    let server = Server::start(|request, reply| match request.title() {
+        "HEAD" => reply.close(),
         "initialize" => initialized(request, reply, "{}"),
         "GET" | "DELETE" | "notifications/initialized" => reply.status(202),
         _ => reply.result(request, "{}"),
