@@ -506,12 +506,21 @@ impl Envelope<'_> {
                     None => (Kind::Notification { method }, self.params),
                 }
             }
+            // Not of the protocol: so write gateways and OAuth (RFC 6750), whom nobody's id would make an answer.
+            (None, None) if self.result.is_none() && is_no_object(self.error) => {
+                return Err(Fault::invalid("the error is no object"));
+            }
             (None, id) if answer.is_some() => (Kind::Response { id, error: self.result.is_none() }, answer),
             // Its id is not repeated: it may be an answer that lost its result, not a request.
             (None, _) => return Err(Fault::invalid("the message has no method, result or error")),
         };
         Ok(Message { kind, id: self.id.map(range), body: body.map(range), text: text.clone() })
     }
+}
+
+/// Tells whether there is something else than an object.
+fn is_no_object(raw: Option<&RawValue>) -> bool {
+    raw.is_some_and(|raw| !raw.get().starts_with('{'))
 }
 
 fn text_of(raw: &RawValue, text: &Bytes) -> Option<Text> {
@@ -567,6 +576,8 @@ mod tests {
             (r#"{"id":1,"method":"x"} tail"#, PARSE_ERROR, "the text is not JSON, at line 1 column 23"),
             ("5", INVALID_REQUEST, "the JSON is not a JSON-RPC object"),
             ("{}", INVALID_REQUEST, "the message has no method, result or error"),
+            (r#"{"error":"invalid_token"}"#, INVALID_REQUEST, "the error is no object"),
+            (r#"{"id":null,"error":7}"#, INVALID_REQUEST, "the error is no object"),
             (r#"{"id":null,"method":"x"}"#, INVALID_REQUEST, "the id of a request must not be null"),
             (r#"{"id":{},"method":"x"}"#, INVALID_REQUEST, "the id is neither a string nor a number"),
             (r#"{"id":1,"method":5}"#, INVALID_REQUEST, "the method is not a string"),

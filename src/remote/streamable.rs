@@ -410,7 +410,7 @@ impl Exchange<'_> {
         let location = target(url, &headers);
         let (body, is_whole) = bounded(response, REFUSAL_PATIENCE).await;
         let answer = match Line::parse(flat(&body)) {
-            Line::One(message) if matches!(message.kind(), Kind::Response { .. }) => Some(message),
+            Line::One(message) if is_json_rpc_answer(&message) => Some(message),
             Line::One(_) | Line::Batch(_) | Line::Invalid(_) => None,
         };
         // Before an excerpt is cut out of it: half a secret would not be recognised.
@@ -435,6 +435,16 @@ impl Exchange<'_> {
             token.map(|token| Token { id: token.id(), secret: token.shown(), oddity: token.oddity() });
         let sends_access_token = self.credentials.credentials.sends_access_token();
         Refused { status, headers, location, body, token, sends_access_token }
+    }
+}
+
+/// Tells whether what came with a refusal is an answer of the protocol: others write `{"error":"invalid_token"}` as well
+/// (RFC 6750, and many a gateway), which is none and would tell the client nothing.
+fn is_json_rpc_answer(message: &Message) -> bool {
+    match message.kind() {
+        Kind::Response { error: true, .. } => message.body().is_some_and(|error| error.starts_with('{')),
+        Kind::Response { error: false, .. } => true,
+        Kind::Request { .. } | Kind::Notification { .. } => false,
     }
 }
 

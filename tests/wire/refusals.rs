@@ -15,6 +15,8 @@ fn every_refusal_is_one_error_with_its_status() {
             "text" => ("text/plain", "out of\ncheese"),
             "empty" => ("text/plain", ""),
             "json" => ("application/json", "{\"detail\":\"no\"}"),
+            "oauth" => ("application/json", "{\"error\":\"invalid_token\"}"),
+            "named" => ("application/json", "{\"error\":\"invalid_token\",\"id\":1}"),
             _ => ("application/json", own),
         };
         // Too long a wait for anything to be sent again.
@@ -24,9 +26,14 @@ fn every_refusal_is_one_error_with_its_status() {
     });
     let mut proxy = Proxy::start(&["--silent", &server.url]);
     for status in STATUSES {
-        for (body, expected) in
-            [("html", "Oh no"), ("text", "out of cheese"), ("empty", ""), ("json", "detail")]
-        {
+        for (body, expected) in [
+            ("html", "Oh no"),
+            ("text", "out of cheese"),
+            ("empty", ""),
+            ("json", "detail"),
+            ("oauth", "invalid_token"),
+            ("named", "invalid_token"),
+        ] {
             let line =
                 proxy.ask(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{body}","params":{status}}}"#));
             assert!(
