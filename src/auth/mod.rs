@@ -9,6 +9,8 @@ mod headers;
 pub mod keeper;
 pub mod known;
 
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
 use http::HeaderMap;
 use url::{Origin, Url};
 
@@ -81,13 +83,14 @@ impl Credentials {
     }
 }
 
-/// The forms in which a text may hold a secret: as it is, and escaped as in JSON (with or without the slash), HTML or a
-/// URL.
+/// The forms in which a text may hold a secret: as it is, escaped as in JSON (with or without the slash), HTML or a URL,
+/// and in base64.
 fn written_as(secret: &str) -> Vec<String> {
     let json = serde_json::to_string(secret).expect("a string always serializes");
     let json = json[1..json.len() - 1].to_owned();
     let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    vec![
+    let every_byte = |byte: fn(&u8) -> String| secret.as_bytes().iter().map(byte).collect::<String>();
+    let mut forms = vec![
         secret.to_owned(),
         secret.replace('/', "\\/"),
         json.replace('/', "\\/"),
@@ -97,7 +100,18 @@ fn written_as(secret: &str) -> Vec<String> {
         html.replace('"', "&quot;").replace('\'', "&#x27;"),
         html,
         url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
-    ]
+        every_byte(|byte| format!("%{byte:02X}")),
+        every_byte(|byte| format!("%{byte:02x}")),
+    ];
+    // In the middle of something that is encoded, a secret begins at the first, second or third byte of a group. The
+    // letters at its ends belong to what surrounds it as well and may stay.
+    for before in 0..3 {
+        let padded = [&[0; 2][..before], secret.as_bytes()].concat();
+        let (begin, end) = ((before * 8).div_ceil(6), padded.len() / 3 * 4);
+        forms.push(BASE64_STANDARD.encode(&padded)[begin..end].to_owned());
+        forms.push(BASE64_URL_SAFE.encode(&padded)[begin..end].to_owned());
+    }
+    forms
 }
 
 impl Scheme {
@@ -149,6 +163,12 @@ mod tests {
             credentials.scrub("got Bearer marked-token (marked-token) and marked-secret"),
             "got [secret] ([secret]) and [secret]"
         );
+        for around in ["", "x", "xy", "xyz"] {
+            let text = BASE64_STANDARD.encode(format!("{around}marked-secret{around}"));
+            let scrubbed = credentials.scrub(&text);
+            assert!(scrubbed.contains("[secret]") && scrubbed.len() < 8 + 2 * 8, "{text}: {scrubbed}");
+        }
+        assert_eq!(credentials.scrub("%6D%61%72%6B%65%64%2D%73%65%63%72%65%74"), "[secret]");
         let mut headers = HeaderMap::new();
         credentials.decorate(&Url::parse("https://mcp.example.com").expect("a URL"), &mut headers);
         for printed in [format!("{credentials:?}"), format!("{headers:?}")] {
