@@ -41,6 +41,7 @@ fn outcome(ending: &Ending) -> Outcome {
         },
         Ending::Cut(_) | Ending::Complete => Outcome::Unknown,
         Ending::Refused(refusal) if refusal.unprocessed => Outcome::Unprocessed { wait: refusal.retry_after },
+        Ending::Refused(refusal) if is_lasting(refusal) => Outcome::Final,
         Ending::Refused(refusal) if is_passing(refusal.status) => Outcome::Unknown,
         Ending::Refused(_) | Ending::Accepted(_) => Outcome::Final,
     }
@@ -54,6 +55,13 @@ pub(super) fn asking_to_wait(why: Why, wait: Duration) -> Why {
             Why { sentence: format!("{}; it asks to wait {} s", why.sentence, wait.as_secs().max(1)), ..why }
         }
     }
+}
+
+/// Tells whether a refusal names something that somebody has to mend: a certificate, a name, a check for browsers.
+/// None of these lets a message through to the server.
+fn is_lasting(refusal: &Refusal) -> bool {
+    matches!(refusal.status, 525 | 526)
+        || matches!(refusal.why.cause, Failure::Challenge | Failure::OriginDns | Failure::Firewall)
 }
 
 /// Tells whether a status comes from something in front of the server that may soon be well again.
@@ -196,7 +204,9 @@ fn may_have_run(ending: &Ending) -> bool {
                 | Failure::Internal
         ),
         // Any other status says that nothing was done, or says what was.
-        Ending::Refused(refusal) => refusal.status == 500 || is_passing(refusal.status),
+        Ending::Refused(refusal) => {
+            refusal.status == 500 || is_passing(refusal.status) && !is_lasting(refusal)
+        }
     }
 }
 
