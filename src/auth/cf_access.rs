@@ -65,6 +65,11 @@ impl ServiceToken {
         self.id.to_str().ok().filter(|id| id.contains(".access")).unwrap_or("(whose id is none)")
     }
 
+    /// The one header that carries both halves, where it is not the pair.
+    pub fn header(&self) -> Option<&str> {
+        self.single.as_ref().map(|(name, _)| name.as_str())
+    }
+
     /// Enough of the secret to recognise it by, and its length: `cfast_…ee42 (54 characters)`.
     pub fn shown(&self) -> &str {
         &self.shown

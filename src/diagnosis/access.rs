@@ -26,6 +26,29 @@ pub struct Token<'a> {
     pub secret: &'a str,
     /// What is odd about its form, in words.
     pub oddity: Option<&'a str>,
+    /// The one header that carried both halves, where it was not the usual pair.
+    pub header: Option<&'a str>,
+}
+
+/// Who would sign a person in after a refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignIn {
+    /// Cloudflare Access, as the document at this address describes; whether Managed OAuth is among its ways stands there.
+    Access(Url),
+    /// The server itself, by its own challenge.
+    Server,
+}
+
+/// Whether a refusal invites a person to sign in, and whose invitation it is.
+///
+/// One by Access is none while a service token or an Access token goes along: then the credential is what has to be
+/// mended, and a sign-in would hide that. The server's own 401 behind Access is one all the same; the token goes along.
+pub fn sign_in(url: &Url, facts: &Refused<'_>) -> Option<SignIn> {
+    match decision(url, facts) {
+        Some(_) if facts.token.is_some() || facts.sends_access_token => None,
+        Some(decision) => decision.document.map(SignIn::Access),
+        None => (facts.status == 401).then_some(SignIn::Server),
+    }
 }
 
 /// What an answer of Access says.
@@ -39,6 +62,10 @@ struct Decision {
     token_is_valid: Option<bool>,
     /// Whether this is the challenge of Managed OAuth.
     is_oauth: bool,
+    /// Where Access describes how to sign in.
+    document: Option<Url>,
+    /// What Access calls the reason.
+    error: Option<String>,
 }
 
 /// The explanation of a refusal by Access; none where it was somebody else's.
@@ -54,32 +81,38 @@ pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
         (None, Some(application)) => format!(" (application {application})"),
         (None, None) => String::new(),
     };
+    let error = decision.error.as_ref().map(|error| format!(", \"{error}\"")).unwrap_or_default();
+    let status_and_error = format!("{status}{error}");
+    let set = "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET in the environment of this program";
     let (cause, sentence, advice) = match (facts.token, decision.token_is_valid) {
         (None, _) if facts.sends_access_token => (
             Failure::AccessToken,
-            format!("Cloudflare Access before {place}{application} did not accept the Access token that was sent ({status})"),
+            format!("Cloudflare Access before {place}{application} did not accept the Access token that was sent ({status_and_error})"),
             "it has expired, or is for another application: get a new one".to_owned(),
         ),
         (None, _) => (
             Failure::AccessCredentials,
-            format!("{place} is protected by Cloudflare Access{application}, and this request carried no service token ({status})"),
-            "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET in the environment of this program".to_owned(),
+            format!("{place} is protected by Cloudflare Access{application}, and this request carried no service token ({status_and_error})"),
+            match decision.admits_people(status) {
+                true => format!("{set}, or go as a person with --access-token-command 'cloudflared access token --app={}'", super::origin_and_path(url)),
+                false => set.to_owned(),
+            },
         ),
         (Some(token), Some(true)) => (
             Failure::AccessPolicy,
-            format!("the service token {} is valid, but no Service Auth policy of the application before {place}{application} includes it ({status})", token.id),
+            format!("the service token {} is valid, but no Service Auth policy of the application before {place}{application} includes it ({status_and_error})", token.id),
             "add a policy with the action Service Auth (not Allow) to that application, Include > Service Token".to_owned(),
         ),
-        (Some(token), Some(false)) => refused_token(&place, &application, status, &token),
+        (Some(token), Some(false)) => refused_token(&place, &application, &status_and_error, &token),
         (Some(token), None) if decision.is_oauth => (
             Failure::AccessHidden,
-            format!("Cloudflare Access before {place}{application} answered with an OAuth challenge although the service token {} was sent; it hides the reason ({status})", token.id),
+            format!("Cloudflare Access before {place}{application} answered with an OAuth challenge although the service token {} was sent; it hides the reason ({status_and_error})", token.id),
             format!("{}; or no Service Auth policy of the application includes the token", not_accepted(&token)),
         ),
-        (Some(token), None) if status == 401 => refused_token(&place, &application, status, &token),
+        (Some(token), None) if status == 401 => refused_token(&place, &application, &status_and_error, &token),
         (Some(token), None) => (
             Failure::AccessForbidden,
-            format!("Cloudflare Access before {place}{application} did not let the service token {} through and gives no reason ({status})", token.id),
+            format!("Cloudflare Access before {place}{application} did not let the service token {} through and gives no reason ({status_and_error})", token.id),
             format!("either no policy with the action Service Auth (not Allow) includes the token, or {}", not_accepted(&token)),
         ),
     };
@@ -89,7 +122,7 @@ pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
 fn refused_token(
     place: &str,
     application: &str,
-    status: u16,
+    status: &str,
     token: &Token<'_>,
 ) -> (Failure, String, String) {
     let sentence = format!(
@@ -105,11 +138,26 @@ fn refused_token(
 
 fn not_accepted(token: &Token<'_>) -> String {
     let where_to_look = "look under Zero Trust > Access controls > Service credentials";
-    match token.oddity {
+    let reasons = match token.oddity {
         Some(oddity) => format!("its secret {oddity}; {where_to_look}"),
-        None => {
-            format!("it is mistyped, expired, rotated, disabled or deleted: {where_to_look}")
+        None => format!(
+            "it is mistyped, expired, rotated, disabled, deleted or of another account, though its form is right: {where_to_look}"
+        ),
+    };
+    match token.header {
+        Some(header) => {
+            format!(
+                "{reasons}; or the application does not read tokens from the header {header}, in which it was sent"
+            )
         }
+        None => reasons,
+    }
+}
+
+impl Decision {
+    /// Tells whether there is a policy by which people get in: without one the answer is a 403.
+    fn admits_people(&self, status: u16) -> bool {
+        status != 403 || self.document.is_some()
     }
 }
 
@@ -124,28 +172,46 @@ fn decision(url: &Url, facts: &Refused<'_>) -> Option<Decision> {
         decision.application = query("kid").map(|value| value.into_owned()).filter(|kid| is_tag(kid));
         decision.token_is_valid = query("meta").and_then(|meta| token_status(&meta));
     }
+    let own_document = |address: &str| {
+        let document = url.join(address).ok()?;
+        (document.origin() == url.origin() && document.path().starts_with(METADATA)).then_some(document)
+    };
     for challenge in facts.header_values("www-authenticate") {
-        let names_itself = challenge.starts_with("Cloudflare-Access");
-        let points_to_itself =
-            metadata_url(challenge).and_then(|metadata| url.join(metadata).ok()).is_some_and(|metadata| {
-                metadata.origin() == url.origin() && metadata.path().starts_with(METADATA)
-            });
-        is_access |= names_itself || points_to_itself;
-        decision.is_oauth |= points_to_itself && !names_itself;
+        let names_itself = is_scheme(challenge, "Cloudflare-Access");
+        let document = metadata_url(challenge).and_then(own_document);
+        is_access |= names_itself || document.is_some();
+        decision.is_oauth |= document.is_some() && !names_itself;
+        decision.document = decision.document.or(document);
     }
-    if matches!(facts.status, 401 | 403) {
+    let is_page = facts.media_type().is_some_and(|media_type| media_type.contains("html"));
+    if matches!(facts.status, 401 | 403) || facts.status == 200 && is_page {
         for name in ["cf-access-aud", "cf-access-domain", "cf-access-error"] {
             is_access |= facts.header(name).is_some();
         }
-        // The form for programs has the application's tag and the ray in it.
+    }
+    if matches!(facts.status, 401 | 403) {
         let member = |name| json::member(facts.body, name).and_then(json::string);
-        if let (Some(tag), Some(_)) = (member("aud"), member("ray_id")) {
+        // The body of the challenge repeats what its header says.
+        if let Some(document) = member("resource_metadata").and_then(|address| own_document(&address)) {
             is_access = true;
-            decision.application = decision.application.or(Some(tag).filter(|tag| is_tag(tag)));
+            decision.is_oauth |= facts.status == 401;
+            decision.document = decision.document.or(Some(document));
+        }
+        // The form for programs has the ray in it, and the application's tag or its own name for the status.
+        let tag = member("aud");
+        if member("ray_id").is_some() && (tag.is_some() || json::member(facts.body, "status_code").is_some())
+        {
+            is_access = true;
+            decision.application = decision.application.or(tag.filter(|tag| is_tag(tag)));
         }
     }
     let tag = facts.header("cf-access-aud").filter(|tag| is_tag(tag)).map(str::to_owned);
     decision.application = decision.application.or(tag);
+    let is_harmless = |error: &&str| {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b" _-.".contains(&byte);
+        (1..=60).contains(&error.len()) && error.bytes().all(is_word)
+    };
+    decision.error = facts.header("cf-access-error").filter(is_harmless).map(str::to_owned);
     is_access |= title(facts.body).is_some_and(|title| title.trim_end().ends_with("Cloudflare Access"));
     is_access.then_some(decision)
 }
@@ -154,6 +220,11 @@ fn decision(url: &Url, facts: &Refused<'_>) -> Option<Decision> {
 fn is_sign_in(target: &Url) -> bool {
     target.host_str().is_some_and(|host| host.ends_with(".cloudflareaccess.com"))
         || target.path().starts_with(PAGES)
+}
+
+/// Tells whether a challenge is of a scheme, whose name is compared without case (RFC 9110, section 11.1).
+fn is_scheme(challenge: &str, scheme: &str) -> bool {
+    challenge.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
 }
 
 /// The address of the metadata that a challenge names.
@@ -193,13 +264,13 @@ mod tests {
     const METADATA_HERE: &str =
         "https://mcp.example.com/.well-known/cloudflare-access-protected-resource/mcp";
     const TOKEN: Token<'_> =
-        Token { id: "0a1b.access", secret: "cfast_…ee42 (54 characters)", oddity: None };
+        Token { id: "0a1b.access", secret: "cfast_…ee42 (54 characters)", oddity: None, header: None };
 
     fn meta(payload: &str) -> String {
         format!("e30.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode(payload))
     }
 
-    fn sign_in(payload: &str) -> String {
+    fn sign_in_page(payload: &str) -> String {
         format!(
             "https://acme.cloudflareaccess.com/cdn-cgi/access/login/mcp.example.com?kid={TAG}&meta={}&redirect_url=%2Fmcp",
             meta(payload)
@@ -219,30 +290,43 @@ mod tests {
             r#"{{"message":"Forbidden. You don't have permission to view this.","status_code":403,"aud":"{TAG}","ray_id":"8f00"}}"#
         );
         let oauth = || own(r#"Bearer realm="OAuth", error="invalid_token","#);
+        let challenge_body = format!(r#"{{"error":"invalid_token","resource_metadata":"{METADATA_HERE}"}}"#);
         let odd = Token { oddity: Some("has 12 characters"), ..TOKEN };
         let rows: Vec<Row<'_>> = vec![
             // No credentials.
-            (302, vec![("location", sign_in("{}"))], "", None, Some(Failure::AccessCredentials), "carried no service token"),
-            (302, vec![("location", sign_in("{}")), own("Cloudflare-Access")], "", None, Some(Failure::AccessCredentials), "(team acme.cloudflareaccess.com, application 0123"),
+            (302, vec![("location", sign_in_page("{}"))], "", None, Some(Failure::AccessCredentials), "carried no service token"),
+            (302, vec![("location", sign_in_page("{}")), own("Cloudflare-Access")], "", None, Some(Failure::AccessCredentials), "(team acme.cloudflareaccess.com, application 0123"),
             (401, vec![oauth()], "{}", None, Some(Failure::AccessCredentials), "carried no service token"),
             (403, vec![aud()], page, None, Some(Failure::AccessCredentials), "carried no service token"),
             // Wrong, unknown, expired, disabled, deleted, swapped.
-            (302, vec![("location", sign_in(r#"{"service_token_status":false}"#))], "", Some(TOKEN), Some(Failure::AccessToken), "did not accept the service token 0a1b.access (secret cfast_…ee42 (54 characters))"),
-            (302, vec![("location", sign_in(r#"{"auth_status":"SERVICE_TOKEN_INVALID"}"#))], "", Some(TOKEN), Some(Failure::AccessToken), "did not accept"),
+            (302, vec![("location", sign_in_page(r#"{"service_token_status":false}"#))], "", Some(TOKEN), Some(Failure::AccessToken), "did not accept the service token 0a1b.access (secret cfast_…ee42 (54 characters))"),
+            (302, vec![("location", sign_in_page(r#"{"auth_status":"SERVICE_TOKEN_INVALID"}"#))], "", Some(TOKEN), Some(Failure::AccessToken), "did not accept"),
             (401, vec![oauth()], "{}", Some(TOKEN), Some(Failure::AccessHidden), "hides the reason"),
             (403, vec![aud()], page, Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason"),
             (401, vec![aud()], "", Some(TOKEN), Some(Failure::AccessToken), "did not accept"),
             (401, vec![("cf-access-domain", "mcp.example.com".to_owned())], "", Some(odd), Some(Failure::AccessToken), "did not accept"),
             (401, vec![own("Cloudflare-Access")], "", Some(TOKEN), Some(Failure::AccessToken), "did not accept"),
             // Valid, but no policy includes it.
-            (302, vec![("location", sign_in(r#"{"service_token_status":true,"service_token_id":"x"}"#))], "", Some(TOKEN), Some(Failure::AccessPolicy), "is valid, but no Service Auth policy"),
+            (302, vec![("location", sign_in_page(r#"{"service_token_status":true,"service_token_id":"x"}"#))], "", Some(TOKEN), Some(Failure::AccessPolicy), "is valid, but no Service Auth policy"),
             (403, vec![], &form, Some(TOKEN), Some(Failure::AccessForbidden), "(application 0123"),
-            (403, vec![("cf-access-error", "x".to_owned())], "", Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason"),
+            (403, vec![("cf-access-error", "no_policy".to_owned())], "", Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason (403, \"no_policy\")"),
+            (403, vec![("cf-access-error", "<b>".to_owned())], "", Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason (403)"),
+            (403, vec![], r#"{"message":"Forbidden.","status_code":403,"ray_id":"8f00"}"#, Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason"),
+            // A page for every status, whatever its headers.
+            (401, vec![], "<title>Error ・ Cloudflare Access</title>", Some(TOKEN), Some(Failure::AccessToken), "did not accept"),
+            (403, vec![], page, Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason"),
+            // The challenge in the body alone, or written otherwise.
+            (401, vec![], &challenge_body, Some(TOKEN), Some(Failure::AccessHidden), "hides the reason"),
+            (401, vec![], &challenge_body, None, Some(Failure::AccessCredentials), "carried no service token"),
+            (302, vec![("www-authenticate", "cloudflare-access".to_owned())], "", Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason"),
+            (401, vec![("www-authenticate", format!("Bearer resource_metadata={METADATA_HERE}, realm=\"OAuth\""))], "", Some(TOKEN), Some(Failure::AccessHidden), "hides the reason"),
             // A redirect that says nothing of the token.
             (302, vec![("location", "https://acme.cloudflareaccess.com/cdn-cgi/access/login/x?meta=garbage".to_owned())], "", Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason"),
             (307, vec![("location", "/cdn-cgi/access/login/x".to_owned())], "", None, Some(Failure::AccessCredentials), "carried no service token"),
             // The sign-in page itself, where somebody followed the redirect.
             (200, vec![], "<title>Sign in ・ Cloudflare Access</title>", None, Some(Failure::AccessCredentials), "carried no service token"),
+            (200, vec![("content-type", "text/html".to_owned()), ("cf-access-domain", "x".to_owned())], "", Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason (200)"),
+            (200, vec![("content-type", "text/html".to_owned())], "<title>Welcome</title>", Some(TOKEN), None, ""),
             // The server's own refusals.
             (401, vec![], "Unauthorized: missing Cf-Access-Jwt-Assertion", Some(TOKEN), None, ""),
             (403, vec![], "Invalid token", Some(TOKEN), None, ""),
@@ -284,7 +368,7 @@ mod tests {
     fn an_access_token_that_is_no_service_token_is_named_as_one() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let headers = HeaderMap::new();
-        let target = Url::parse(&sign_in("{}")).expect("a URL");
+        let target = Url::parse(&sign_in_page("{}")).expect("a URL");
         let facts = Refused {
             status: 302,
             headers: &headers,
@@ -296,5 +380,57 @@ mod tests {
         let why = explain(&url, &facts).expect("Access");
         assert_eq!(why.cause, Failure::AccessToken);
         assert!(why.sentence.contains("did not accept the Access token"), "{why}");
+    }
+
+    #[test]
+    fn what_to_do_names_the_ways_that_there_are() {
+        let url = Url::parse("https://mcp.example.com/mcp?key=marked").expect("a URL");
+        let advice = |status: u16, header: Option<(&'static str, String)>, token: Option<Token<'_>>| {
+            let headers: HeaderMap = header
+                .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().expect("a value")))
+                .into_iter()
+                .collect();
+            let location =
+                headers.get("location").map(|at| url.join(at.to_str().expect("ASCII")).expect("a URL"));
+            let facts = Refused { location: location.as_ref(), token, ..Refused::of(status, &headers) };
+            explain(&url, &facts).expect("Access").advice.expect("an advice")
+        };
+        let redirect = || Some(("location", sign_in_page("{}")));
+        let forbidden = || Some(("cf-access-aud", TAG.to_owned()));
+        let app = "--access-token-command 'cloudflared access token --app=https://mcp.example.com/mcp'";
+        assert!(advice(302, redirect(), None).ends_with(app));
+        assert!(!advice(403, forbidden(), None).contains("cloudflared"), "nobody could sign in there");
+        assert!(advice(401, forbidden(), Some(TOKEN)).contains("its form is right"));
+        let single = Token { header: Some("authorization"), ..TOKEN };
+        assert!(
+            advice(401, forbidden(), Some(single))
+                .contains("does not read tokens from the header authorization")
+        );
+    }
+
+    #[test]
+    fn only_what_came_without_a_credential_is_invited_to_sign_in_by_access() {
+        let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
+        let document = Some(SignIn::Access(Url::parse(METADATA_HERE).expect("a URL")));
+        let own = format!(r#"Cloudflare-Access resource_metadata="{METADATA_HERE}""#);
+        let oauth = format!(r#"Bearer realm="OAuth", resource_metadata="{METADATA_HERE}""#);
+        let server =
+            "Bearer resource_metadata=\"https://mcp.example.com/.well-known/oauth-protected-resource\"";
+        for (status, challenge, token, sends_access_token, expected) in [
+            (302, own.as_str(), None, false, document.clone()),
+            (401, &oauth, None, false, document),
+            (302, &own, Some(TOKEN), false, None),
+            (401, &oauth, Some(TOKEN), false, None),
+            (401, &oauth, None, true, None),
+            (403, "Cloudflare-Access", None, false, None),
+            (401, server, None, false, Some(SignIn::Server)),
+            (401, server, Some(TOKEN), false, Some(SignIn::Server)),
+            (403, server, None, false, None),
+        ] {
+            let headers: HeaderMap =
+                [(http::header::WWW_AUTHENTICATE, challenge.parse().expect("a value"))].into_iter().collect();
+            let facts = Refused { token, sends_access_token, ..Refused::of(status, &headers) };
+            assert_eq!(sign_in(&url, &facts), expected, "{status} {challenge} {token:?}");
+        }
     }
 }

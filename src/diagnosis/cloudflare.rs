@@ -22,7 +22,7 @@ pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
         );
         return Some(Why::new(Failure::Challenge, sentence, advice).with_status(status));
     }
-    let code = code(facts)?;
+    let Some(code) = code(facts) else { return unstyled(&place, facts) };
     let skip = "the zone's administrator finds it under Security > Events by the ray";
     let (cause, sentence, advice) = match (code, status) {
         (1020, _) => (
@@ -34,6 +34,16 @@ pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
             Failure::BrowserCheck,
             format!("Cloudflare's Browser Integrity Check refused this program's signature before {place} (1010)"),
             format!("have the check switched off for {place}, or write another --header \"User-Agent: …\""),
+        ),
+        (1005..=1009 | 1012 | 1106, _) => (
+            Failure::Firewall,
+            format!("Cloudflare keeps this computer's network or country out of {place} ({code})"),
+            format!("{skip}, and can allow this address; a VPN changes it"),
+        ),
+        (1003, _) => (
+            Failure::OriginDns,
+            format!("Cloudflare does not know which site {place} is (1003)"),
+            "write the host name into the URL, not an address".to_owned(),
         ),
         (1015, _) => (
             Failure::RateLimit,
@@ -49,6 +59,11 @@ pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
             Failure::OriginDns,
             format!("Cloudflare does not find the server behind {place} ({code})"),
             "have the DNS record of the host looked at: it names no server, or one that Cloudflare may not use".to_owned(),
+        ),
+        (1027, _) => (
+            Failure::Worker,
+            format!("the Worker behind {place} has used up its requests of the day (1027)"),
+            "wait until midnight UTC, or have the plan's limit raised".to_owned(),
         ),
         (1101, _) => (
             Failure::Worker,
@@ -89,9 +104,29 @@ pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
     Some(Why::new(cause, sentence, advice).with_status(status))
 }
 
-/// The code that Cloudflare gives, in any of its three forms. A status that only Cloudflare has is one as well.
+/// A page of the web server that Cloudflare is built upon: it came to nothing before Access and before the server.
+fn unstyled(place: &str, facts: &Refused<'_>) -> Option<Why> {
+    let is_its_own = facts.body.contains("<center>cloudflare</center>");
+    let status = facts.status;
+    let (sentence, advice) = match status {
+        403 if is_its_own => (
+            format!("Cloudflare refused the request to {place} before Access and the server saw it (403)"),
+            "check the host name in the URL, and that no --header and no proxy on the way changes the Host"
+                .to_owned(),
+        ),
+        413 if is_its_own => (
+            format!("the request is larger than Cloudflare lets through to {place} (413)"),
+            "send less at once, or have the zone's upload limit raised".to_owned(),
+        ),
+        _ => return None,
+    };
+    Some(Why::new(Failure::Edge, sentence, advice).with_status(status))
+}
+
+/// The code that Cloudflare gives, in any of its three forms or in the header beside them. A status that only Cloudflare has is one as well.
 pub(super) fn code(facts: &Refused<'_>) -> Option<u16> {
     let is_code = |code: &u16| (500..=530).contains(code) || (1000..=1299).contains(code);
+    let from_header = || facts.header("cf-error-type")?.parse().ok();
     let from_json = || {
         let is_cloudflares = json::member(facts.body, "cloudflare_error") == Some("true");
         let code = json::member(facts.body, "error_code").and_then(|code| code.parse().ok());
@@ -108,11 +143,12 @@ pub(super) fn code(facts: &Refused<'_>) -> Option<u16> {
         is_page.then(|| number_after(&facts.body[at..])).flatten()
     };
     let from_status = || matches!(facts.status, 520..=526).then_some(facts.status);
-    from_json().or_else(from_text).or_else(from_page).filter(is_code).or_else(from_status)
+    let told = from_header().filter(is_code).or_else(from_json);
+    told.or_else(from_text).or_else(from_page).filter(is_code).or_else(from_status)
 }
 
 /// Tells whether the answer passed Cloudflare's edge.
-fn is_from_cloudflare(facts: &Refused<'_>) -> bool {
+pub(super) fn is_from_cloudflare(facts: &Refused<'_>) -> bool {
     facts.header("cf-ray").is_some() || facts.header("server") == Some("cloudflare")
 }
 
@@ -153,10 +189,16 @@ mod tests {
             (524, 524, Failure::OriginTimeout),
             (525, 525, Failure::Origin),
             (526, 526, Failure::Origin),
+            (403, 1003, Failure::OriginDns),
+            (403, 1006, Failure::Firewall),
+            (403, 1009, Failure::Firewall),
+            (403, 1106, Failure::Firewall),
+            (429, 1027, Failure::Worker),
             (530, 1038, Failure::Edge),
             (530, 1200, Failure::Edge),
         ] {
             for body in [
+                String::new(),
                 format!(r#"{{"cloudflare_error":true,"error_code":{code},"ray_id":"8f00"}}"#),
                 format!("error code: {code}"),
                 format!(
@@ -166,7 +208,10 @@ mod tests {
                     "<div id=\"cf-error-details\"><h1><span>Error code</span><span class=\"x\">{code}</span></h1></div>"
                 ),
             ] {
-                let headers = HeaderMap::new();
+                let mut headers = HeaderMap::new();
+                if body.is_empty() {
+                    headers.insert("cf-error-type", code.to_string().parse().expect("a value"));
+                }
                 let facts = Refused { body: &body, ..Refused::of(status, &headers) };
                 let why = explain(&url, &facts).unwrap_or_else(|| panic!("{body}"));
                 assert_eq!(why.cause, cause, "{body}");
@@ -188,6 +233,25 @@ mod tests {
                 .collect();
         let facts = Refused { body: "<title>Just a moment...</title>", ..Refused::of(403, &headers) };
         assert_eq!(explain(&url, &facts).map(|why| why.cause), Some(Failure::Challenge));
+    }
+
+    #[test]
+    fn a_page_of_cloudflare_without_a_code_is_its_own_all_the_same() {
+        let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
+        let headers = HeaderMap::new();
+        let page = "<center><h1>403 Forbidden</h1></center><hr><center>cloudflare</center>";
+        for (status, body, expected) in [
+            (403, page, Some("before Access")),
+            (413, page, Some("larger than Cloudflare lets through")),
+            (404, page, None),
+            (403, "<hr><center>nginx</center>", None),
+        ] {
+            let why = explain(&url, &Refused { body, ..Refused::of(status, &headers) });
+            let told =
+                why.as_ref().is_some_and(|why| expected.is_some_and(|part| why.sentence.contains(part)));
+            assert_eq!(why.is_some(), expected.is_some(), "{status} {body}");
+            assert_eq!(told, expected.is_some(), "{why:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use url::Url;
 
-pub use access::Token;
+pub use access::{SignIn, Token, sign_in};
 
 use crate::bridge::{Failure, Why};
 use crate::http::TransportError;
@@ -229,14 +229,8 @@ fn plainly_refused(url: &Url, facts: &Refused<'_>) -> Why {
     };
     let body = facts.body.trim();
     let body = (!body.is_empty()).then(|| body.chars().take(BODY).collect());
-    if let (401 | 403, Some(token)) = (status, facts.token) {
-        let sentence = format!(
-            "the server behind {place} itself refused the request ({status}), not Cloudflare Access{said}"
-        );
-        let advice = format!(
-            "a service token carries no e-mail address, only its id ({}): the server must accept that; or it wants a --header of its own",
-            token.id
-        );
+    if matches!(status, 401 | 403) && (facts.token.is_some() || facts.sends_access_token) {
+        let (sentence, advice) = refused_by_the_server(&place, &said, facts);
         return Why { body, ..Why::new(Failure::OriginRefused, sentence, advice).with_status(status) };
     }
     let sentence = format!("{place} answered {status} {}{said}", reason(status)).trim_end().to_owned();
@@ -245,7 +239,9 @@ fn plainly_refused(url: &Url, facts: &Refused<'_>) -> Why {
         403 => "check that the credentials are allowed to do this",
         404 | 405 => "check the path of the URL (often /mcp)",
         407 => "write the credentials into the proxy's URL: http://user:password@host:port",
+        400 if facts.body.contains("Request Header Or Cookie Too Large") => "shorten the headers",
         413 => "send less at once, or raise the limit of the server or of what stands before it",
+        414 => "shorten the URL",
         429 => "wait a while, or raise the server's limit",
         431 => "shorten the headers",
         500..=599 => "look into the server's log, or try again later",
@@ -254,12 +250,48 @@ fn plainly_refused(url: &Url, facts: &Refused<'_>) -> Why {
     Why { body, ..Why::new(Failure::Status, sentence, advice).with_status(status) }
 }
 
+/// The words for a refusal by the server although a credential of Access went along.
+fn refused_by_the_server(place: &str, said: &str, facts: &Refused<'_>) -> (String, String) {
+    let status = facts.status;
+    if cloudflare::is_from_cloudflare(facts) && said.is_empty() && facts.header("www-authenticate").is_none()
+    {
+        // How Access refuses in strict mode is not documented; this might be it.
+        let advice = "look into the server's log; if the request is not there, Access refused it: see whether the token \
+                      is accepted, and whether a Service Auth policy includes it";
+        let sentence = format!(
+            "the request to {place} was refused without a word ({status}), by the server itself or by Cloudflare Access in strict mode"
+        );
+        return (sentence, advice.to_owned());
+    }
+    let sentence = format!(
+        "the server behind {place} itself refused the request ({status}), not Cloudflare Access{said}"
+    );
+    let advice = match facts.token {
+        _ if !cloudflare::is_from_cloudflare(facts) => {
+            "the answer has no cf-ray, so Cloudflare is not before this host: check the host name, or give the server the \
+             --header that it wants"
+                .to_owned()
+        }
+        Some(token) => format!(
+            "a service token carries no e-mail address, only its id ({}): the server must accept that, for this \
+             application's AUD tag and team; or it wants a --header of its own",
+            token.id
+        ),
+        None => "the server must accept this application's AUD tag and team, and this person; or it wants a --header of \
+                 its own"
+            .to_owned(),
+    };
+    (sentence, advice)
+}
+
 /// Tells whether a refusal says that the message was not processed, so that it may be sent again whatever it is: too
 /// many of them (429, also Cloudflare's 1015), a server that is away for a while and says for how long (503 with a time,
-/// but not Cloudflare's 1102, which stops a program in the middle), a tunnel without a connector (530 with 1033).
+/// but not Cloudflare's 1102, which stops a program in the middle), a tunnel without a connector (530 with 1033), what
+/// Cloudflare keeps from the server for a while and says for how long (1004, 1005, 1038, 1200).
 pub fn is_unprocessed(facts: &Refused<'_>, asks_to_wait: bool) -> bool {
     match (facts.status, cloudflare::code(facts)) {
         (429, _) | (530, Some(1033)) => true,
+        (_, Some(1004 | 1005 | 1038 | 1200)) => asks_to_wait,
         (503, code) => asks_to_wait && code != Some(1102),
         _ => false,
     }
@@ -362,6 +394,9 @@ mod tests {
             (530, "error code: 1033", false, true),
             (530, r#"{"cloudflare_error":true,"error_code":1033}"#, true, true),
             (530, "error code: 1016", false, false),
+            (530, "error code: 1200", true, true),
+            (530, "error code: 1200", false, false),
+            (403, "error code: 1005", true, true),
             (502, "", true, false),
             (500, "", true, false),
         ] {
@@ -425,7 +460,7 @@ mod tests {
 
     #[test]
     fn a_server_that_refuses_behind_access_is_named_as_the_one() {
-        let token = Token { id: "0a1b.access", secret: "…", oddity: None };
+        let token = Token { id: "0a1b.access", secret: "…", oddity: None, header: None };
         let headers = HeaderMap::new();
         for (status, token, expected) in [
             (401, Some(token), "the server behind mcp.example.com itself refused the request (401)"),
@@ -435,6 +470,28 @@ mod tests {
         ] {
             let facts = Refused { body: "no e-mail", token, ..Refused::of(status, &headers) };
             assert!(sentence(&facts).contains(expected), "{}", sentence(&facts));
+        }
+    }
+
+    #[test]
+    fn who_refused_behind_access_is_told_as_far_as_it_can_be() {
+        let token = Some(Token { id: "0a1b.access", secret: "…", oddity: None, header: None });
+        for (status, through, body, token, person, sentence, advice) in [
+            (403, true, "no e-mail", token, false, "itself refused", "AUD tag"),
+            (401, true, "no", None, true, "itself refused", "this person"),
+            (401, false, "no", token, false, "itself refused", "no cf-ray"),
+            (401, true, "", token, false, "without a word (401)", "Access refused it"),
+            (403, true, " ", token, false, "without a word (403)", "Service Auth"),
+        ] {
+            let headers: HeaderMap = through
+                .then(|| (http::HeaderName::from_static("cf-ray"), "8f00".parse().expect("a value")))
+                .into_iter()
+                .collect();
+            let facts = Refused { body, token, sends_access_token: person, ..Refused::of(status, &headers) };
+            let why = refused(&url("https://mcp.example.com/mcp"), &facts);
+            assert_eq!(why.cause, Failure::OriginRefused, "{why}");
+            assert!(why.sentence.contains(sentence) && why.sentence.contains("mcp.example.com"), "{why}");
+            assert!(why.advice.as_ref().is_some_and(|told| told.contains(advice)), "{:?}", why.advice);
         }
     }
 

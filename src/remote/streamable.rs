@@ -431,8 +431,12 @@ impl Exchange<'_> {
         body: &'f str,
     ) -> Refused<'f> {
         let token = self.credentials.credentials.service_token();
-        let token =
-            token.map(|token| Token { id: token.id(), secret: token.shown(), oddity: token.oddity() });
+        let token = token.map(|token| Token {
+            id: token.id(),
+            secret: token.shown(),
+            oddity: token.oddity(),
+            header: token.header(),
+        });
         let sends_access_token = self.credentials.credentials.sends_access_token();
         Refused { status, headers, location, body, token, sends_access_token }
     }
