@@ -8,6 +8,7 @@
 
 mod client;
 #[path = "../edge/edge/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "a part of it is used here")]
 mod edge;
 mod page;
 

@@ -20,6 +20,7 @@ use crate::support::server::Server;
 use crate::support::{INITIALIZE, INITIALIZED};
 
 #[path = "../../examples/edge/edge/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "a part of it is used here")]
 mod edge;
 use edge::{Answers, Config, Edge};
 

@@ -1,9 +1,10 @@
 //! How the answers of Access look: the redirect, the refusals, and the two documents anybody may ask for.
 //!
 //! Apart from `access` because looks change without the decision. Where Cloudflare documents a header or a body it is
-//! used; the body of 401, and that `Accept` chooses between JSON and HTML, are guesses.
+//! used; the body of 401, that `Accept` chooses between JSON and HTML, and the value of `cf-access-error` are guesses,
+//! which is why the forms can be chosen (`settings::Form`).
 //!
-//! Deliberately not here: any decision, and `cf-access-error`, whose values nobody has written down.
+//! Deliberately not here: any decision.
 
 use axum::Json;
 use axum::extract::Request;
@@ -14,14 +15,24 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use super::access::{Application, visible};
+use super::settings::{Form, Settings};
 use super::token;
 
 const PROTECTED_RESOURCE: &str = "/.well-known/cloudflare-access-protected-resource";
 
 /// Redirects to the team's sign-in page; `meta` tells whether a token came that Access knows.
-pub(super) fn sign_in(application: &Application, request: &Request, token_known: bool) -> Response {
+pub(super) fn sign_in(
+    application: &Application,
+    settings: &Settings,
+    request: &Request,
+    token_known: bool,
+) -> Response {
     let (host, path) = (host(request.headers()), request.uri().path());
     let hostname = hostname(host);
+    if matches!(settings.form, Form::Bare | Form::Silent) {
+        let location = format!("{}/cdn-cgi/access/login/{hostname}", application.team.url());
+        return (StatusCode::FOUND, [(LOCATION, visible(&location))]).into_response();
+    }
     let now = jsonwebtoken::get_current_timestamp();
     let mut meta = json!({
         "type": "meta", "aud": application.audience, "iss": application.team.url(), "iat": now, "exp": now + 300,
@@ -37,8 +48,7 @@ pub(super) fn sign_in(application: &Application, request: &Request, token_known:
         .append_pair("redirect_url", path)
         .finish();
     let location = format!("{}/cdn-cgi/access/login/{hostname}?{query}", application.team.url());
-    let challenge =
-        format!("Cloudflare-Access resource_metadata=\"http://{host}{PROTECTED_RESOURCE}{path}\"");
+    let challenge = format!("Cloudflare-Access resource_metadata=\"{}\"", document(request));
     let cookie = format!("CF_AppSession={}; Path=/; Secure; HttpOnly", token::hex(16));
     let headers = [
         (LOCATION, visible(&location)),
@@ -48,56 +58,113 @@ pub(super) fn sign_in(application: &Application, request: &Request, token_known:
     (StatusCode::FOUND, headers, Html(page("302 Found", "<h1>302 Found</h1>"))).into_response()
 }
 
+/// The challenge of Managed OAuth, which is the same whether there was no token or a wrong one.
+pub(super) fn challenge(settings: &Settings, request: &Request) -> Response {
+    let (document, sentence) = (document(request), "Missing or invalid access token");
+    let challenge = format!(
+        "Bearer realm=\"OAuth\", error=\"invalid_token\", error_description=\"{sentence}\", resource_metadata=\"{document}\""
+    );
+    let body = match settings.form {
+        Form::Bare | Form::Silent => ().into_response(),
+        Form::ByAccept | Form::Json | Form::Html | Form::Text => Json(json!({
+            "error": "invalid_token", "error_description": sentence, "resource_metadata": document,
+        }))
+        .into_response(),
+    };
+    (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, visible(&challenge))], body).into_response()
+}
+
 /// The hard 403 of an application that no person could sign in to.
-pub(super) fn forbidden(application: &Application, headers: &HeaderMap) -> Response {
+pub(super) fn forbidden(application: &Application, settings: &Settings, headers: &HeaderMap) -> Response {
     let sentence =
         "Forbidden. You don't have permission to view this. Please contact your system administrator.";
-    refusal(application, headers, StatusCode::FORBIDDEN, "Forbidden", sentence)
+    refusal(application, settings, headers, StatusCode::FORBIDDEN, "Forbidden", sentence)
 }
 
 /// The 401 of the strict mode for a token that is not accepted.
-pub(super) fn unauthorized(application: &Application, headers: &HeaderMap) -> Response {
+pub(super) fn unauthorized(application: &Application, settings: &Settings, headers: &HeaderMap) -> Response {
     let sentence = "Unauthorized. The service token is not valid.";
-    refusal(application, headers, StatusCode::UNAUTHORIZED, "Error", sentence)
+    refusal(application, settings, headers, StatusCode::UNAUTHORIZED, "Error", sentence)
 }
 
 fn refusal(
     application: &Application,
+    settings: &Settings,
     headers: &HeaderMap,
     status: StatusCode,
     title: &str,
     sentence: &str,
 ) -> Response {
-    let wants_json = headers
+    let ray = ray();
+    let domain = visible(hostname(host(headers)));
+    let marks = [
+        ("cf-access-aud", visible(&application.audience)),
+        ("cf-access-domain", domain.clone()),
+        ("cf-ray", visible(&ray)),
+    ];
+    match form(settings.form, headers) {
+        Form::Json => {
+            let body = json!({
+                "message": sentence, "status_code": status.as_u16(), "aud": application.audience, "ray_id": ray,
+            });
+            (status, marks, Json(body)).into_response()
+        }
+        Form::ByAccept | Form::Html => {
+            let title = format!("{title} ・ Cloudflare Access");
+            (status, marks, Html(page(&title, &format!("<p>{sentence}</p><p>Ray ID: {ray}</p>"))))
+                .into_response()
+        }
+        Form::Text => {
+            let marks = [("cf-access-error", visible("no_matching_policy")), ("cf-ray", visible(&ray))];
+            (status, marks, sentence.to_owned()).into_response()
+        }
+        Form::Bare => (status, [("cf-access-domain", domain)]).into_response(),
+        Form::Silent => status.into_response(),
+    }
+}
+
+/// The form that is wanted, or that the one who asks accepts.
+pub(super) fn form(wanted: Form, headers: &HeaderMap) -> Form {
+    let accepts_json = headers
         .get_all(ACCEPT)
         .iter()
         .any(|value| value.to_str().is_ok_and(|value| value.contains("application/json")));
-    let ray = ray();
-    let marks = [
-        ("cf-access-aud", visible(&application.audience)),
-        ("cf-access-domain", visible(hostname(host(headers)))),
-        ("cf-ray", visible(&ray)),
-    ];
-    if wants_json {
-        let body = json!({
-            "message": sentence, "status_code": status.as_u16(), "aud": application.audience, "ray_id": ray,
-        });
-        return (status, marks, Json(body)).into_response();
+    match wanted {
+        Form::ByAccept if accepts_json => Form::Json,
+        Form::ByAccept => Form::Html,
+        form => form,
     }
-    let title = format!("{title} ・ Cloudflare Access");
-    (status, marks, Html(page(&title, &format!("<p>{sentence}</p><p>Ray ID: {ray}</p>")))).into_response()
+}
+
+/// The sign-in page.
+pub(super) fn sign_in_page() -> Response {
+    let page = page("Sign in ・ Cloudflare Access", "<p>Get a login code emailed to you</p>");
+    ([("cf-access-domain", "127.0.0.1")], Html(page)).into_response()
 }
 
 /// Answers the document that names the team and the ways to authenticate, which needs no credential.
-pub(super) fn protected_resource(application: &Application, request: &Request) -> Option<Response> {
+pub(super) fn protected_resource(
+    application: &Application,
+    settings: &Settings,
+    request: &Request,
+) -> Option<Response> {
     let path = request.uri().path().strip_prefix(PROTECTED_RESOURCE)?;
-    let body = json!({
+    let mut body = json!({
         "resource": format!("http://{}{path}", host(request.headers())),
         "protected": true,
         "team_domain": domain(application),
         "authentication_methods": [{ "name": "cloudflared" }],
     });
+    if settings.managed_oauth {
+        body["authorization_servers"] = json!([application.team.url()]);
+        body["authentication_methods"] = json!([{ "name": "cloudflared" }, { "name": "oauth" }]);
+    }
     Some(Json(body).into_response())
+}
+
+/// Where that document is for what a request asks for.
+fn document(request: &Request) -> String {
+    format!("http://{}{PROTECTED_RESOURCE}{}", host(request.headers()), request.uri().path())
 }
 
 /// The signed description of the application for those who ask with `cf-access-metadata-request`.
@@ -114,7 +181,8 @@ fn domain(application: &Application) -> &str {
     application.team.url().trim_start_matches("http://")
 }
 
-fn host(headers: &HeaderMap) -> &str {
+/// The host that a request names.
+pub(super) fn host(headers: &HeaderMap) -> &str {
     headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1")
 }
 
@@ -135,6 +203,7 @@ pub(super) fn stamp(mut response: Response) -> Response {
     response
 }
 
-fn ray() -> String {
+/// A made-up ray.
+pub(super) fn ray() -> String {
     format!("{}-TST", token::hex(16))
 }

@@ -1,19 +1,22 @@
 //! A loopback stand-in for Cloudflare Access in front of an MCP server, for the demo, the tests and the curious.
 //!
-//! This file is what others use: [`Config`] says what to build, [`Edge`] is the running thing. The parts are apart
-//! because in the real world they are different parties: [`access`] decides, [`team`] is the sign-in host that must
-//! never see a secret, [`origin`] is the MCP server that believes only a signed assertion.
+//! This file is what others use: [`Config`] says what to build, [`Edge`] is the running thing, [`Settings`] is what can
+//! be changed while it runs. The parts are apart because in the real world they are different parties: [`access`]
+//! decides, [`trouble`] is the rest of Cloudflare, [`team`] is the sign-in host that must never see a secret, [`origin`]
+//! is the MCP server that believes only a signed assertion, [`manager`] another one with a key of its own.
 //!
-//! Deliberately not here: Managed OAuth, the firewall and the tunnel in front of and behind Access, and any promise
-//! to be exact where Cloudflare documents nothing.
+//! Deliberately not here: the sign-in itself, and any promise to be exact where Cloudflare documents nothing.
 
 mod access;
 mod answers;
+mod manager;
 mod origin;
 mod seen;
+mod settings;
 mod team;
 mod token;
 mod tools;
+mod trouble;
 
 use std::fmt;
 use std::io;
@@ -29,9 +32,13 @@ use tokio::task::JoinSet;
 pub(crate) use access::{Access, Mode, Policy};
 pub(crate) use origin::Answers;
 pub(crate) use seen::Seen;
+pub(crate) use settings::{Believes, Form, Limit, Settings};
 pub(crate) use token::ServiceToken;
+pub(crate) use trouble::Trouble;
 
 use seen::Log;
+use serde_json::json;
+use settings::Switches;
 use team::Team;
 
 /// What to start.
@@ -57,6 +64,9 @@ impl Default for Config {
 pub(crate) struct Edge {
     address: SocketAddr,
     token: ServiceToken,
+    key: String,
+    audience: String,
+    switches: Switches,
     log: Log,
     team: Option<Team>,
     _servers: Servers,
@@ -68,23 +78,71 @@ impl Edge {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port))?;
         let address = listener.local_addr()?;
         let token = ServiceToken::random();
+        // Letters that JSON, HTML and URLs write otherwise.
+        let key = format!("tm_{}/+=&{}", token::hex(12), token::hex(12));
+        let audience = token::hex(64);
         let log = Log::default();
         let mut sites = Vec::new();
+        let access = config.access.clone().unwrap_or(Access { mode: Mode::Legacy, policies: Vec::new() });
+        let switches = Switches::new(Settings::new(access, &token));
+        let server = origin::open(config.answers, &key, &switches);
         let (router, team) = match config.access {
-            None => (origin::open(config.answers), None),
-            Some(access) => {
+            None => (server, None),
+            Some(_) => {
                 let team_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
                 let team = Team::new(team_listener.local_addr()?);
                 sites.push((team_listener, team.router()));
-                let audience = token::hex(64);
-                let origin = origin::guarded(config.answers, team.url(), &audience);
-                let application =
-                    access::Application { access, token: token.clone(), audience, team: team.clone() };
+                let origin = origin::guarded(server, team.url(), &audience, &switches);
+                let (switches, audience) = (switches.clone(), audience.clone());
+                let application = access::Application { switches, audience, team: team.clone() };
                 (application.protect(origin), Some(team))
             }
         };
         sites.push((listener, log.watching(router)));
-        Ok(Self { address, token, log, team, _servers: Servers::start(sites)? })
+        Ok(Self { address, token, key, audience, switches, log, team, _servers: Servers::start(sites)? })
+    }
+
+    /// Turns switches while the edge runs.
+    pub(crate) fn change(&self, turn: impl FnOnce(&mut Settings)) {
+        turn(&mut self.switches.lock());
+    }
+
+    /// The settings as they are.
+    pub(crate) fn settings(&self) -> Settings {
+        self.switches.now()
+    }
+
+    /// Rotates the service token: the same id with another secret, while the old one goes on being accepted until
+    /// [`Edge::end_grace`].
+    pub(crate) fn rotate(&self) -> ServiceToken {
+        let rotated = self.token.rotated();
+        self.change(|settings| settings.tokens.push(rotated.clone()));
+        rotated
+    }
+
+    /// Ends the time in which an old secret is accepted beside the latest.
+    pub(crate) fn end_grace(&self) {
+        self.change(|settings| drop(settings.tokens.drain(..settings.tokens.len().saturating_sub(1))));
+    }
+
+    /// Signs a person in for so many seconds: what `cloudflared access token` prints. None where there is no Access.
+    pub(crate) fn sign_in(&self, email: &str, seconds: i64) -> Option<String> {
+        let team = self.team.as_ref()?;
+        let now = i64::try_from(jsonwebtoken::get_current_timestamp()).ok()?;
+        Some(team.sign(&json!({
+            "type": "app", "aud": [self.audience], "iss": team.url(), "iat": now, "exp": now + seconds,
+            "email": email,
+        })))
+    }
+
+    /// The key that the plain server wants in `X-API-Key`.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The AUD tag of the application.
+    pub(crate) fn audience(&self) -> &str {
+        &self.audience
     }
 
     /// The address of the MCP endpoint.
@@ -97,7 +155,7 @@ impl Edge {
         self.team.as_ref().map(Team::url)
     }
 
-    /// The one service token that exists.
+    /// The service token, as it was at the start.
     pub(crate) fn token(&self) -> &ServiceToken {
         &self.token
     }

@@ -22,7 +22,10 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
 use super::access::ASSERTION;
-use super::tools::{Caller, Tools};
+use super::manager;
+use super::settings::{Believes, Switches};
+use super::tools::Tools;
+use super::trouble;
 
 /// The form of the MCP server's answers.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +34,8 @@ pub(crate) enum Answers {
     Stream,
     /// Plain JSON where one message is the whole answer; rmcp offers that only without sessions.
     Json,
+    /// Another server, written by hand in the manner of a token manager: plain JSON, and a key of its own.
+    Plain,
 }
 
 impl FromStr for Answers {
@@ -40,14 +45,34 @@ impl FromStr for Answers {
         match word {
             "stream" => Ok(Self::Stream),
             "json" => Ok(Self::Json),
-            _ => Err("answers are `stream` or `json`".to_owned()),
+            "plain" => Ok(Self::Plain),
+            _ => Err("answers are `stream`, `json` or `plain`".to_owned()),
         }
     }
 }
 
-/// The MCP server for everybody.
-pub(super) fn open(answers: Answers) -> Router {
+/// Whom Access let through.
+#[derive(Clone)]
+pub(super) enum Caller {
+    /// A service token, by its client id.
+    Token(String),
+    /// A person, by the e-mail address.
+    Person(String),
+}
+
+impl Caller {
+    /// What to call it.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Token(name) | Self::Person(name) => name,
+        }
+    }
+}
+
+/// The MCP server for everybody; `key` is that of the plain one.
+pub(super) fn open(answers: Answers, key: &str, switches: &Switches) -> Router {
     let config = match answers {
+        Answers::Plain => return manager::router(key, switches),
         Answers::Stream => StreamableHttpServerConfig::default(),
         Answers::Json => {
             StreamableHttpServerConfig::default().with_legacy_session_mode(false).with_json_response(true)
@@ -62,25 +87,48 @@ pub(super) fn open(answers: Answers) -> Router {
     Router::new().route_service("/mcp", service)
 }
 
-/// The MCP server for those whom Access let through.
-pub(super) fn guarded(answers: Answers, team_url: &str, audience: &str) -> Router {
-    let guard =
-        Guard { team_url: team_url.to_owned(), audience: audience.to_owned(), certificates: OnceCell::new() };
-    open(answers).layer(from_fn_with_state(Arc::new(guard), check_assertion))
+/// The same server for those whom Access let through.
+pub(super) fn guarded(server: Router, team_url: &str, audience: &str, switches: &Switches) -> Router {
+    let guard = Guard {
+        team_url: team_url.to_owned(),
+        audience: audience.to_owned(),
+        certificates: OnceCell::new(),
+        switches: switches.clone(),
+    };
+    server.layer(from_fn_with_state(Arc::new(guard), check_assertion))
 }
 
 struct Guard {
     team_url: String,
     audience: String,
     certificates: OnceCell<JwkSet>,
+    switches: Switches,
 }
 
+/// What an assertion says of the caller: a service token has a name, a person an address.
 #[derive(Deserialize)]
 struct Claims {
-    common_name: String,
+    common_name: Option<String>,
+    email: Option<String>,
 }
 
-async fn check_assertion(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+impl Claims {
+    fn caller(self) -> Option<Caller> {
+        self.email.map(Caller::Person).or_else(|| self.common_name.map(Caller::Token))
+    }
+}
+
+async fn check_assertion(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let mut request = match trouble::answer(&guard.switches, true, request).await {
+        Ok(request) => request,
+        Err(answer) => return answer,
+    };
+    let believes = guard.switches.lock().believes;
+    let audience = match believes {
+        Believes::Anybody => return next.run(request).await,
+        Believes::Assertion | Believes::People => guard.audience.as_str(),
+        Believes::OtherApplication => "of another application",
+    };
     let Some(assertion) = request.headers().get(ASSERTION) else {
         return (StatusCode::UNAUTHORIZED, "Unauthorized: missing Cf-Access-Jwt-Assertion").into_response();
     };
@@ -88,20 +136,25 @@ async fn check_assertion(State(guard): State<Arc<Guard>>, mut request: Request, 
     else {
         return (StatusCode::INTERNAL_SERVER_ERROR, "Cannot fetch the team's certificates").into_response();
     };
-    let Some(claims) = assertion.to_str().ok().and_then(|assertion| guard.verify(assertion, certificates))
-    else {
-        return (StatusCode::FORBIDDEN, "Invalid token").into_response();
-    };
-    request.extensions_mut().insert(Caller(claims.common_name));
-    next.run(request).await
+    let claims = assertion.to_str().ok().and_then(|token| guard.verify(token, audience, certificates));
+    match claims.and_then(Claims::caller) {
+        None => (StatusCode::FORBIDDEN, "Invalid token").into_response(),
+        Some(Caller::Token(_)) if believes == Believes::People => {
+            (StatusCode::FORBIDDEN, "Forbidden: no email in the assertion").into_response()
+        }
+        Some(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+    }
 }
 
 impl Guard {
-    fn verify(&self, assertion: &str, certificates: &JwkSet) -> Option<Claims> {
+    fn verify(&self, assertion: &str, audience: &str, certificates: &JwkSet) -> Option<Claims> {
         let key_id = jsonwebtoken::decode_header(assertion).ok()?.kid?;
         let key = DecodingKey::from_jwk(certificates.find(&key_id)?).ok()?;
         let mut validation = Validation::new(Algorithm::RS256);
-        validation.set_audience(&[&self.audience]);
+        validation.set_audience(&[audience]);
         validation.set_issuer(&[&self.team_url]);
         validation.set_required_spec_claims(&["exp", "aud", "iss"]);
         Some(jsonwebtoken::decode(assertion, &key, &validation).ok()?.claims)

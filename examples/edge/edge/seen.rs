@@ -35,6 +35,7 @@ impl fmt::Display for Seen {
                 | "cf-access-client-secret"
                 | "cf-access-token"
                 | "cf-access-jwt-assertion"
+                | "x-api-key"
                 | "authorization"
                 | "cookie" => write!(formatter, "  {name}={}", masked(value))?,
                 shown if shown.starts_with("mcp-") => write!(formatter, "  {name}={value}")?,

@@ -8,14 +8,15 @@ use std::sync::OnceLock;
 
 use axum::http::StatusCode;
 use axum::middleware::map_response;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::EncodeRsaPrivateKey;
 use rsa::rand_core::OsRng;
 use rsa::traits::PublicKeyParts;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answers;
@@ -52,6 +53,18 @@ impl Team {
         jsonwebtoken::encode(&header, claims, &key.private).expect("an RSA key signs any JSON object")
     }
 
+    /// The person whom a token was signed for that has not expired yet.
+    pub(super) fn person(&self, token: &str, audience: &str) -> Option<String> {
+        let key = jsonwebtoken::jwk::Jwk::deserialize(&Key::of_this_process().public).ok()?;
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.leeway = 0;
+        validation.set_audience(&[audience]);
+        validation.set_issuer(&[&self.url]);
+        let token =
+            jsonwebtoken::decode::<Value>(token, &DecodingKey::from_jwk(&key).ok()?, &validation).ok()?;
+        Some(token.claims["email"].as_str()?.to_owned())
+    }
+
     /// What the host answers.
     pub(super) fn router(&self) -> Router {
         let router = Router::new()
@@ -59,16 +72,11 @@ impl Team {
                 "/cdn-cgi/access/certs",
                 get(async || Json(json!({ "keys": [Key::of_this_process().public] }))),
             )
-            .route("/cdn-cgi/access/login/{*application}", get(sign_in_page))
+            .route("/cdn-cgi/access/login/{*application}", get(async || answers::sign_in_page()))
             .fallback(async || StatusCode::NOT_FOUND)
             .layer(map_response(async |response: Response| answers::stamp(response)));
         self.log.watching(router)
     }
-}
-
-async fn sign_in_page() -> Response {
-    let page = answers::page("Sign in ・ Cloudflare Access", "<p>Get a login code emailed to you</p>");
-    ([("cf-access-domain", "127.0.0.1")], Html(page)).into_response()
 }
 
 /// One signing key for all edges of this process: making one takes a noticeable moment.

@@ -3,10 +3,12 @@
 //! Apart because the token is the one thing that all parties share. Deliberately not here: any check of a token,
 //! which is `access`, and protection of the secret, which opens nothing but this process.
 
+use std::fmt;
+
 use rsa::rand_core::{OsRng, RngCore};
 
 /// A made-up Cloudflare Access service token in the format of August 2026.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ServiceToken {
     /// The value of `CF-Access-Client-Id`.
     pub(crate) id: String,
@@ -19,6 +21,18 @@ impl ServiceToken {
     pub(super) fn random() -> Self {
         let secret = format!("cfast_{}{}", alphanumeric(40), hex(8));
         Self { id: format!("{}.access", hex(32)), secret }
+    }
+
+    /// The same token with another secret, as Rotate makes it.
+    pub(super) fn rotated(&self) -> Self {
+        Self { id: self.id.clone(), ..Self::random() }
+    }
+}
+
+impl fmt::Debug for ServiceToken {
+    /// The id alone.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ServiceToken({})", self.id)
     }
 }
 

@@ -27,14 +27,12 @@ use rmcp::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::origin::Caller;
+
 /// Where to read how many calls of `slow` were cancelled.
 const CANCELLED: &str = "edge://cancelled";
 /// The name under which a question of `ask` travels where questions are part of the result.
 const QUESTION: &str = "question";
-
-/// The name in the assertion that a request came with.
-#[derive(Clone)]
-pub(super) struct Caller(pub(super) String);
 
 /// The server; clones share their count of cancelled calls.
 #[derive(Clone, Default)]
@@ -100,7 +98,7 @@ impl Tools {
         parts
             .extensions
             .get::<Caller>()
-            .map_or_else(|| "nobody in particular".to_owned(), |caller| caller.0.clone())
+            .map_or_else(|| "nobody in particular".to_owned(), |caller| caller.name().to_owned())
     }
 
     #[tool(
