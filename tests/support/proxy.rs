@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(crate) struct Proxy {
     read_stdout: Option<Sender<()>>,
     /// Reads stderr; waits for a word before it begins, where a test wants nobody to read.
     stderr: Option<JoinHandle<String>>,
+    /// What it read so far.
+    told: Arc<(Mutex<Vec<u8>>, Condvar)>,
     read_stderr: Option<Sender<()>>,
 }
 
@@ -131,14 +134,19 @@ impl Proxy {
         if heard != Heard::StdoutAlone {
             read_stderr.send(()).expect("listening");
         }
+        let told = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
+        let heard = Arc::clone(&told);
         let stderr = std::thread::spawn(move || {
             let _ = wanted.recv();
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).expect("UTF-8");
-            text
+            let mut chunk = [0; 8192];
+            while let Ok(count @ 1..) = stderr.read(&mut chunk) {
+                heard.0.lock().expect("no panic").extend_from_slice(&chunk[..count]);
+                heard.1.notify_all();
+            }
+            String::from_utf8(heard.0.lock().expect("no panic").clone()).expect("UTF-8")
         });
         let (read_stdout, read_stderr) = (Some(read_stdout), Some(read_stderr));
-        Proxy { child, input: Some(input), lines, read_stdout, stderr: Some(stderr), read_stderr }
+        Proxy { child, input: Some(input), lines, read_stdout, stderr: Some(stderr), told, read_stderr }
     }
 
     /// Begins to read its output.
@@ -172,6 +180,15 @@ impl Proxy {
     pub(crate) fn ask(&mut self, line: &str) -> String {
         self.send(line);
         self.line()
+    }
+
+    /// Waits until stderr has this in it. What is told last may be lost at the end, on a machine that is busy.
+    pub(crate) fn tells(&self, part: &str) {
+        let (told, more) = &*self.told;
+        let told = told.lock().expect("no panic");
+        let lacks = |told: &mut Vec<u8>| !String::from_utf8_lossy(told).contains(part);
+        let (told, waited) = more.wait_timeout_while(told, PATIENCE, lacks).expect("no panic");
+        assert!(!waited.timed_out(), "stderr lacks {part:?}: {}", String::from_utf8_lossy(&told));
     }
 
     /// Closes its input.
