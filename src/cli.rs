@@ -148,6 +148,15 @@ pub struct Options {
     )]
     pub ping_interval: Option<u64>,
 
+    /// The era of MCP that the server speaks: legacy (initialize, up to 2025-11-25) or modern (2026-07-28). By default it is
+    /// found out, and remembered
+    #[arg(long, value_name = "ERA", help_heading = "Connection", default_value = "auto", value_parser = ["auto", "legacy", "modern"])]
+    pub protocol: String,
+
+    /// Remember nothing about the server from one start to the next
+    #[arg(long, help_heading = "Connection")]
+    pub no_cache: bool,
+
     /// Forget the server's cookies, by which load balancers know whom to send where
     #[arg(long, help_heading = "Connection")]
     pub disable_cookies: bool,

@@ -56,6 +56,53 @@ pub fn member<'text>(object: &'text str, name: &str) -> Option<&'text str> {
     deserializer.deserialize_map(Seek(name)).ok().flatten().map(RawValue::get)
 }
 
+/// The members of a JSON object, each with its name decoded and its text, in order; none where it is no object.
+pub fn members(object: &str) -> Vec<(String, &str)> {
+    struct All;
+    impl<'de> Visitor<'de> for All {
+        type Value = Vec<(String, &'de RawValue)>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
+            while let Some(member) = map.next_entry()? {
+                members.push(member);
+            }
+            Ok(members)
+        }
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(object);
+    let members = deserializer.deserialize_map(All).unwrap_or_default();
+    members.into_iter().map(|(name, value)| (name, value.get())).collect()
+}
+
+/// Puts an object together from names and JSON texts.
+pub fn object<'text>(members: impl IntoIterator<Item = (&'text str, &'text str)>) -> String {
+    let mut text = String::from("{");
+    for (name, value) in members {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(&quoted(name));
+        text.push(':');
+        text.push_str(value);
+    }
+    text.push('}');
+    text
+}
+
+/// The JSON text of a string.
+pub fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("a string always serializes")
+}
+
+/// The JSON text of a list of strings.
+pub fn quoted_all<'text>(texts: impl IntoIterator<Item = &'text String>) -> String {
+    let texts: Vec<String> = texts.into_iter().map(|text| quoted(text)).collect();
+    format!("[{}]", texts.join(","))
+}
+
 /// The elements of a JSON array, as their texts; none where it is no array.
 pub fn elements(array: &str) -> Vec<&str> {
     let elements: Vec<&RawValue> = serde_json::from_str(array).unwrap_or_default();

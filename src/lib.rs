@@ -12,6 +12,7 @@ pub mod platform;
 pub mod stdio;
 
 pub mod bridge;
+pub mod cache;
 pub mod proxy;
 pub mod remote;
 

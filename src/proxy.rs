@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::bridge::{
-    self, Action, Bridge, Cause, Ending, Event, ExchangeId, Failure, Notice, Outgoing, Reason, SessionNews,
-    Why, Written,
+    self, Action, Bridge, Cause, Ending, Event, ExchangeId, Failure, Known, Notice, Outgoing, Reason,
+    SessionNews, Why, Written,
 };
 use crate::record::Recorder;
 use crate::remote::{Events, Remote};
@@ -44,24 +44,33 @@ pub async fn run<R: Remote>(
     remote: R,
     config: bridge::Config,
 ) -> Reason {
-    run_recorded(input, output, stop, remote, config, None).await
+    let keeping = Keeping { recorder: None, remember: Box::new(|_| {}) };
+    run_keeping(input, output, stop, remote, config, keeping).await
 }
 
-/// The same, written down by `recorder`.
-pub async fn run_recorded<R: Remote>(
+/// What is kept of a conversation.
+pub struct Keeping {
+    /// Who writes it down.
+    pub recorder: Option<Recorder>,
+    /// What to do with what is worth remembering of the server.
+    pub remember: Box<dyn FnMut(&Known) + Send>,
+}
+
+/// The same, with something kept of it.
+pub async fn run_keeping<R: Remote>(
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin,
     stop: impl Future<Output = ()>,
     remote: R,
     config: bridge::Config,
-    recorder: Option<Recorder>,
+    keeping: Keeping,
 ) -> Reason {
     let mut lines = Lines::new(input);
     let mut client_open = true;
     let mut stop = pin!(stop);
     let mut stopped = false;
     let mut output_open = true;
-    let mut driver = Driver::new(remote, Writer::new(output), config, recorder);
+    let mut driver = Driver::new(remote, Writer::new(output), config, keeping);
     loop {
         driver.act();
         if let Some(reason) = driver.ended {
@@ -121,12 +130,13 @@ struct Driver<R, W> {
     /// Tells of each message, where somebody wants to know.
     traffic: Option<Traffic>,
     recorder: Option<Recorder>,
+    remember: Box<dyn FnMut(&Known) + Send>,
     /// Why the bridge asked to end.
     ended: Option<Reason>,
 }
 
 impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
-    fn new(remote: R, writer: Writer<W>, config: bridge::Config, recorder: Option<Recorder>) -> Driver<R, W> {
+    fn new(remote: R, writer: Writer<W>, config: bridge::Config, keeping: Keeping) -> Driver<R, W> {
         let (sender, events) = Events::channel(EVENTS_BOUND);
         let traffic = sender.witness().cloned().map(Traffic::new);
         Driver {
@@ -139,7 +149,8 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
             sender,
             events,
             traffic,
-            recorder,
+            recorder: keeping.recorder,
+            remember: keeping.remember,
             ended: None,
         }
     }
@@ -198,6 +209,7 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
                     self.writer.push(message.text());
                 }
                 Action::Notice(notice) => log(&notice),
+                Action::Remember(known) => (self.remember)(&known),
                 Action::Exit(reason) => self.ended = Some(reason),
             }
         }
@@ -267,7 +279,7 @@ pub fn now() -> std::time::Instant {
 /// Writes a notice where the person looks for it.
 fn log(notice: &Notice) {
     match notice {
-        Notice::Settled { .. } => info!("{notice}"),
+        Notice::Settled { .. } | Notice::Bridged { .. } => info!("{notice}"),
         // That was said at the start.
         Notice::Failed { why, .. } if why.cause == Failure::Configuration => debug!("{notice}"),
         Notice::Failed { why, .. } | Notice::Undelivered { why, .. } => match &why.advice {

@@ -15,9 +15,10 @@ use tracing::warn;
 
 use crate::auth::known;
 use crate::bridge::{
-    Action, Cause, Config, Cursor, Ending, Event, Failure, Notice, Opening, Refusal, SessionHeader,
-    SessionId, Why, Written,
+    Action, Cause, Config, Cursor, Ending, Era, Event, Failure, Known, Notice, Opening, Refusal,
+    SessionHeader, SessionId, Why, Written,
 };
+use crate::json;
 use crate::jsonrpc::{Fault, Line, Message};
 
 /// How large a recording gets, in bytes.
@@ -56,6 +57,18 @@ impl Recorder {
         recorder.line(format_args!("> seed {}", config.seed));
         if let Some(ping) = config.ping {
             recorder.line(format_args!("> ping-every {}", ping.as_secs()));
+        }
+        let word = |era| match era {
+            Era::Legacy => "legacy",
+            Era::Modern => "modern",
+        };
+        if let Some(era) = config.era {
+            recorder.line(format_args!("> server-is {}", word(era)));
+        }
+        if config.known != Known::default() {
+            let era = config.known.era.map_or("unknown", word);
+            let names = json::quoted_all(&config.known.falls_back);
+            recorder.line(format_args!("> remembered {era} {names}"));
         }
         recorder.finish_turn();
         recorder
@@ -116,7 +129,9 @@ impl Recorder {
                 let (revision, session) = (revision.clone(), Some(self.renamed(session)));
                 Action::Notice(Notice::Settled { revision, session }).to_string()
             }
-            Action::Close(_) | Action::Notice(_) | Action::Exit(_) => action.to_string(),
+            Action::Close(_) | Action::Notice(_) | Action::Remember(_) | Action::Exit(_) => {
+                action.to_string()
+            }
         };
         let text = self.masked(&text).replace(['\n', '\r'], " ");
         self.line(format_args!("{text}"));

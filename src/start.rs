@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::SystemTime;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
@@ -19,11 +19,13 @@ use url::Url;
 use crate::auth::keeper::{Keeper, Source};
 use crate::auth::known;
 use crate::bridge::{self, Reason};
+use crate::cache::Cache;
 use crate::check::{self, Findings, Outcome, Style};
 use crate::cli::{self, Options, Typed};
 use crate::config::{self, Config, Environment};
 use crate::files::Growing;
 use crate::http::Http;
+use crate::proxy::Keeping;
 use crate::record::Recorder;
 use crate::remote::streamable::Streamable;
 use crate::remote::{Remote, Unconfigured};
@@ -42,9 +44,8 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Typed::Print(text)) => print(&text),
         Ok(Typed::Options(options)) if options.checks => look(&options, &environment),
         Ok(Typed::Options(options)) => match set_up(&options, &environment) {
-            Ok(Ready { remote, ping, record }) => {
-                serve(remote, ping, record, portable).map_or(ExitCode::FAILURE, exit_code)
-            }
+            Ok(ready) => serve(ready.remote, ready.bridge, ready.record, ready.cache, portable)
+                .map_or(ExitCode::FAILURE, exit_code),
             Err(report) => refuse(&report, portable),
         },
         // A person or a script waits for it, and no client.
@@ -61,9 +62,11 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// What it takes to run.
 struct Ready {
     remote: Streamable,
-    ping: Option<Duration>,
+    bridge: bridge::Config,
     /// Where the conversation is recorded.
     record: Option<File>,
+    /// Where the server's era is remembered.
+    cache: Cache,
 }
 
 fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report> {
@@ -94,8 +97,15 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
             move || config::credentials_again(&options, &environment).map_err(|error| error.to_string());
         Arc::new(read) as Source
     });
+    let cache = match options.no_cache {
+        true => Cache::none(),
+        false => Cache::of(dirs::cache_dir(), &config.url, &config.found.credentials),
+    };
+    let known = cache.recall(now());
+    let secret = u128::from(proxy::seed()) << 64 | u128::from(proxy::seed());
+    let bridge = bridge::Config { seed: proxy::seed(), secret, ping: config.ping, era: config.era, known };
     let remote = Streamable::new(config.url, http, Keeper::new(config.found, source));
-    Ok(Ready { remote, ping: config.ping, record })
+    Ok(Ready { remote, bridge, record, cache })
 }
 
 /// Starts the log. A file that was asked for and cannot be written is an error: whoever looks for it later would find
@@ -181,25 +191,34 @@ fn look(options: &Options, environment: &Environment) -> ExitCode {
 /// Runs the proxy until the client leaves. None when the system gives no event loop.
 fn serve(
     remote: impl Remote + Send + 'static,
-    ping: Option<Duration>,
+    config: bridge::Config,
     record: Option<File>,
+    cache: Cache,
     portable: bool,
 ) -> Option<Reason> {
     let runtime = runtime()?;
-    let config = bridge::Config { seed: proxy::seed(), ping };
     let recorder = record.map(|file| Recorder::new(file, &config, proxy::now()));
+    let remember = Box::new(move |known: &_| cache.keep(known, now()));
     let reason = runtime.block_on(async {
         let (input, output) = stdio::open(portable);
         // Tasks, because the runtime asks the system for news each time the future that it blocks on is woken.
         let (mut proxy, mut signal) = (JoinSet::new(), JoinSet::new());
         signal.spawn(stdio::stop_signal());
         let stop = async move { drop(signal.join_next().await) };
-        proxy.spawn(proxy::run_recorded(input, output, stop, remote, config, recorder));
+        proxy.spawn(proxy::run_keeping(input, output, stop, remote, config, Keeping { recorder, remember }));
         proxy.join_next().await
     });
     // A thread may stand in a read or a name lookup that nobody needs any more.
     runtime.shutdown_background();
     reason?.ok()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long something has been known is a matter of the calendar"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 fn runtime() -> Option<Runtime> {
@@ -216,7 +235,7 @@ fn runtime() -> Option<Runtime> {
 fn refuse(report: &Report, portable: bool) -> ExitCode {
     tell(&report.to_string());
     if !stdio::is_terminal() {
-        serve(Unconfigured { why: report.why() }, None, None, portable);
+        serve(Unconfigured { why: report.why() }, bridge::Config::default(), None, Cache::none(), portable);
     }
     ExitCode::from(UNUSABLE)
 }

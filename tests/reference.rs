@@ -1,6 +1,7 @@
 //! What the MCP project itself offers to test with, in Node and Python: the reference server driven by the official client,
 //! directly and through the real binary, with the same transcript and the same requests on the server's side
 //! (`tests/reference/`); the same with the clients and the server of the SDKs for 2026-07-28 (`tests/sdks/`);
+//! clients of both generations against servers of either era and of both (`tests/eras/`);
 //! and the conformance suite's scenarios for clients (`tests/conformance/`).
 //!
 //! Without Node or Python, or where the packages cannot be installed, a test says so and counts as ignored; in CI
@@ -26,7 +27,7 @@ struct Comparison {
     expected: &'static str,
 }
 
-const COMPARISONS: [Comparison; 5] = [
+const COMPARISONS: [Comparison; 6] = [
     Comparison {
         name: "the_same_conversation_with_and_without_the_proxy",
         folder: "reference",
@@ -49,6 +50,13 @@ const COMPARISONS: [Comparison; 5] = [
         expected: "3 modes identical, 0 different",
     },
     Comparison {
+        name: "clients_of_either_era_see_the_same_of_servers_of_either_era",
+        folder: "eras",
+        script: "run.mjs",
+        wants_python: false,
+        expected: "12 cells well, 0 not",
+    },
+    Comparison {
         name: "a_restart_of_the_reference_server_is_not_noticed",
         folder: "reference",
         script: "restart.mjs",
@@ -60,7 +68,7 @@ const COMPARISONS: [Comparison; 5] = [
         folder: "conformance",
         script: "run.mjs",
         wants_python: false,
-        expected: "13 scenarios passed, 0 failed",
+        expected: "30 scenarios passed, 0 failed",
     },
 ];
 

@@ -113,6 +113,7 @@ impl Walk {
             bridge: Bridge::new(Config {
                 seed,
                 ping: seed.is_multiple_of(3).then_some(Duration::from_secs(4)),
+                ..Config::default()
             }),
             dice: Dice(seed),
             now,
@@ -354,7 +355,7 @@ impl Walk {
                     self.exchanges.remove(&exchange).ok_or("closed what was not open")?;
                 }
                 Action::Deliver(message) => self.delivered(&message, seen)?,
-                Action::Notice(_) => {}
+                Action::Notice(_) | Action::Remember(_) => {}
                 Action::Exit(_) => self.gone = true,
             }
         }

@@ -6,7 +6,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::Known;
 use super::failure::Why;
+use super::revision::Era;
+use crate::json;
 use crate::jsonrpc::{Line, Message};
 
 /// One HTTP request and its whole answer. Never used twice.
@@ -177,6 +180,8 @@ pub enum Action {
     Deliver(Message),
     /// Tell whoever reads the log.
     Notice(Notice),
+    /// Keep for the next start.
+    Remember(Known),
     /// End the process. Always the last action.
     Exit(Reason),
 }
@@ -244,6 +249,11 @@ pub enum Notice {
         revision: String,
         /// Whether it opened a session.
         session: Option<SessionId>,
+    },
+    /// The server speaks another era than the client; from now on there is a translator between them.
+    Bridged {
+        /// The server's.
+        server: Era,
     },
     /// A request was answered with an error of ours.
     Failed {
@@ -356,6 +366,14 @@ impl fmt::Display for Action {
             Action::Close(id) => write!(f, "close {id}"),
             Action::Deliver(message) => write!(f, "reply {}", message.title()),
             Action::Notice(notice) => write!(f, "notice {notice}"),
+            Action::Remember(Known { era, falls_back }) => {
+                let era = match era {
+                    Some(Era::Legacy) => "legacy",
+                    Some(Era::Modern) => "modern",
+                    None => "unknown",
+                };
+                write!(f, "remember {era} {}", json::quoted_all(falls_back))
+            }
             Action::Exit(reason) => write!(f, "exit {reason:?}"),
         }
     }
@@ -395,6 +413,12 @@ impl fmt::Display for Notice {
             }
             Notice::Settled { revision, session: None } => {
                 write!(f, "server settled on {revision}, no session")
+            }
+            Notice::Bridged { server: Era::Modern } => {
+                f.write_str("the server speaks the modern era of MCP only; translating for the client")
+            }
+            Notice::Bridged { server: Era::Legacy } => {
+                f.write_str("the server speaks the legacy era of MCP only; translating for the client")
             }
             Notice::Failed { title, why } => write!(f, "{title} failed: {why}"),
             Notice::Undelivered { title, why } => write!(f, "{title} was not delivered: {why}"),

@@ -4,75 +4,58 @@
 //! for the next event or [`Bridge::poll_timeout`]. The bridge decides what an ending means; the transport only reports.
 //! It performs no IO, reads no clock and knows no credential, so that every order of events can be tried in a test.
 //!
-//! Messages pass untouched, in order, and every request gets exactly one answer. Which era a message belongs to is read
-//! off the message itself, so that both can be spoken in one process. The order (who waits for whom) is the gate's, below.
+//! Where client and server share an era, messages pass untouched through [`relay`]. Where they do not, a translator stands
+//! between the client and the relay, which then speaks the server's era with its whole strength (order, recovery, sending
+//! again): [`legacy_client`] or [`modern_client`]. Which it is, `detection` finds out from what the server says.
 
-mod answers;
-mod backoff;
-mod endings;
+mod detection;
 mod event;
 mod failure;
-mod ledger;
-mod listening;
-mod modern;
-mod outgoing;
-mod ping;
-mod recovery;
-mod resending;
+mod legacy_client;
+mod modern_client;
+mod relay;
 mod revision;
-mod session;
-mod tools;
+mod splice;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use detection::Detection;
 pub use event::{
     Action, Ask, Cause, Cursor, Ending, Event, ExchangeId, Facts, Mirror, Notice, Opening, Outgoing, Reason,
     Refusal, SessionHeader, SessionId, SessionNews, Written,
 };
 pub use failure::{Failure, Why};
-use ledger::{Ledger, Ticket, Trial};
-use listening::Listening;
-use ping::Pings;
-use recovery::Renewal;
-pub use revision::{LEGACY_REVISION, MODERN_REVISION};
-use session::{Recovery, Session};
-use tools::{Invalid, Tools};
+use legacy_client::LegacyClient;
+use modern_client::ModernClient;
+use relay::{Output, Relay};
+pub use revision::{Era, LEGACY_REVISION, MODERN_REVISION};
 
-use crate::json;
-use crate::jsonrpc::{self, ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
-
-/// Request exchanges under way at once over HTTP/1.1, where each holds a connection.
-const REQUESTS_AT_ONCE: usize = 128;
-/// The same over HTTP/2, where servers should allow 100 streams (RFC 9113, section 6.5.2) and the rest is needed for
-/// what must always get through: responses, notifications, cancellations.
-const REQUESTS_AT_ONCE_MULTIPLEXED: usize = 90;
-/// Messages without an answer under way at once.
-const DELIVERIES_AT_ONCE: usize = 16;
-/// How long a message without an answer may take to be acknowledged before it is given up.
-const DELIVERY_PATIENCE: Duration = Duration::from_secs(30);
-/// The same for a cancellation, which holds its request's exchange as well.
-const CANCELLATION_PATIENCE: Duration = Duration::from_secs(5);
-/// How long others wait until the server acknowledges `notifications/initialized` or `logging/setLevel`.
-const GATE_PATIENCE: Duration = Duration::from_secs(5);
-/// How long requests may still finish after the client closed its side.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
-/// How long the end of the session may take to tell, after the client closed its side.
-const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
-/// The same after a signal: Claude Code kills 400 ms after SIGTERM.
-const FAREWELL_PATIENCE_STOPPED: Duration = Duration::from_millis(50);
-
-/// Server requests without an answer that are kept track of. Beyond that one is passed on, but would not be taken back.
-const QUESTIONS: usize = 10_000;
+use crate::jsonrpc::{Id, Kind, Line, Message};
 
 /// What a bridge is told at its beginning.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// All the chance it gets: no two processes should have the same, so that they do not come back to a server all at
     /// once.
     pub seed: u64,
+    /// What the tokens are made of that a client hands back with its replies: nobody should be able to guess them.
+    pub secret: u128,
     /// How often the server is asked for a sign of life, where the client wants that.
     pub ping: Option<Duration>,
+    /// The era of the server, where the person says so: then it is not found out.
+    pub era: Option<Era>,
+    /// What was found out before.
+    pub known: Known,
+}
+
+/// What is worth remembering of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The only era it speaks, as far as that matters: none where the client's own did.
+    pub era: Option<Era>,
+    /// The names of clients that fall back to `initialize` by themselves when their probe is refused.
+    pub falls_back: BTreeSet<String>,
 }
 
 /// What an exchange belongs to, for the log.
@@ -89,267 +72,233 @@ pub struct Circumstances {
 /// The state machine between the client and the exchanges with the server.
 #[derive(Debug)]
 pub struct Bridge {
-    config: Config,
-    ledger: Ledger,
-    session: Session,
-    renewal: Renewal,
-    listening: Listening,
-    pings: Pings,
-    /// What each exchange that has not ended is for.
-    exchanges: BTreeMap<ExchangeId, Exchange>,
-    /// When the exchanges of messages without an answer are given up.
-    deadlines: BTreeMap<ExchangeId, Instant>,
-    next_exchange: u64,
-    gate: Option<Gate>,
-    requests_at_once: usize,
-    /// Requests of the server that wait for the client.
-    asked: HashMap<Id, Question>,
-    /// Those of sessions that are no more, with their progress tokens: what the client answers goes nowhere.
-    orphaned: HashMap<Id, Option<String>>,
-    /// What the server's lists of tools said about headers.
-    tools: Tools,
-    /// Whether the server has shown that it speaks the modern era.
-    server_is_modern: bool,
-    rolled: u64,
-    phase: Phase,
+    relay: Relay,
+    detection: Detection,
+    /// A legacy client's messages to a modern server.
+    legacy: Option<Box<LegacyClient>>,
+    /// A modern client's messages to a legacy server.
+    modern: Option<Box<ModernClient>>,
+    /// See [`Config`].
+    secret: u128,
     actions: VecDeque<Action>,
 }
 
-/// An exchange that has not ended.
-#[derive(Clone, Copy, Debug)]
-struct Exchange {
-    purpose: Purpose,
-    /// The session that its headers name; see `session`.
-    epoch: Option<u64>,
-}
-
-/// A request of the server.
+/// What a translator wants done with a message.
 #[derive(Debug)]
-struct Question {
-    /// The client's request in whose exchange it came.
-    asking: Option<Ticket>,
-    /// The session it belongs to; see `session`.
-    epoch: u64,
-    /// The JSON text of the token under which the client may report progress.
-    progress: Option<String>,
-}
-
-/// What an exchange is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// To have a request answered.
-    Answer(Ticket),
-    /// To get a message through that has no answer.
-    Delivery(Ticket),
-    /// To cancel a request whose exchange is then closed.
-    Cancellation(Ticket, ExchangeId),
-    /// To hear the rest of a stream that broke before the answer.
-    Resumption(Ticket),
-    /// To hear what the server has to say by itself.
-    Listening,
-    /// To open a session in the client's place.
-    Renewal,
-    /// To tell a new session what the one before knew.
-    Restoration,
-    /// To see whether the server is there.
-    Ping,
-    /// To look up the tool of a call whose headers the server did not accept.
-    Learning(Ticket),
-    /// To end the session.
-    Farewell,
-    /// Nothing any more: the request was answered.
-    Answered,
-    /// The same where a server has nothing to say behind its answer: in the modern era.
-    Over,
-    /// Nothing any more: the request was cancelled, and nothing about it goes to the client.
-    Cancelled,
-}
-
-impl Purpose {
-    /// The message of the client that an exchange is for.
-    fn ticket(self) -> Option<Ticket> {
-        match self {
-            Purpose::Answer(ticket)
-            | Purpose::Delivery(ticket)
-            | Purpose::Cancellation(ticket, _)
-            | Purpose::Resumption(ticket)
-            | Purpose::Learning(ticket) => Some(ticket),
-            Purpose::Listening
-            | Purpose::Renewal
-            | Purpose::Restoration
-            | Purpose::Ping
-            | Purpose::Farewell
-            | Purpose::Answered
-            | Purpose::Over
-            | Purpose::Cancelled => None,
-        }
-    }
-}
-
-/// What everything behind it waits for.
-#[derive(Debug)]
-struct Gate {
-    /// The message that everything waits for.
-    ticket: Ticket,
-    /// Whether it is `initialize`.
-    starts_session: bool,
-    title: String,
-    until: Until,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Until {
-    /// The answer (of `initialize`: it says which revision the next header names). Once the head came, the client's
-    /// responses may pass, for the server may ask something before it answers.
-    Answer { head: bool },
-    /// The head of the answer, for a bounded time.
-    Head { deadline: Instant },
-}
-
-/// What was struck out of the ledger.
-#[derive(Debug)]
-enum Settled {
-    /// A message whose outcome the client wants to know.
-    Wanted(ledger::Entry),
-    /// A request that the client has cancelled.
-    Cancelled(ledger::Entry),
-    /// Nothing: it was struck out before.
-    Unknown,
-}
-
-/// Where in its life the process is.
-#[derive(Debug, PartialEq, Eq)]
-enum Phase {
-    Running,
-    /// The client closed its side; what can still finish may.
-    Draining {
-        deadline: Instant,
-    },
-    /// The server is being told that the session ends.
-    Leaving {
-        deadline: Instant,
-        farewell: ExchangeId,
-        reason: Reason,
-    },
-    Gone,
+enum Crossing {
+    /// It goes to the client.
+    ToClient(Message),
+    /// It goes to the server, in the client's place.
+    ToServer(Message),
+    /// Somebody may want to read about it.
+    Told(Notice),
+    /// The server speaks this era.
+    Found(Era),
+    /// The session that was opened in the client's place is not needed.
+    EndSession,
+    /// The translator has no use any more; the client's messages go to the server as they are.
+    Over(Vec<Message>),
 }
 
 impl Bridge {
     /// A bridge that has seen nothing yet.
     pub fn new(config: Config) -> Bridge {
         Bridge {
-            config,
-            ledger: Ledger::default(),
-            session: Session::default(),
-            renewal: Renewal::default(),
-            listening: Listening::default(),
-            pings: Pings::default(),
-            exchanges: BTreeMap::new(),
-            deadlines: BTreeMap::new(),
-            next_exchange: 1,
-            gate: None,
-            requests_at_once: REQUESTS_AT_ONCE,
-            asked: HashMap::new(),
-            orphaned: HashMap::new(),
-            rolled: 0,
-            tools: Tools::default(),
-            server_is_modern: false,
-            phase: Phase::Running,
+            detection: Detection::new(&config),
+            legacy: None,
+            modern: None,
+            secret: config.secret,
+            relay: Relay::new(config),
             actions: VecDeque::new(),
         }
     }
 
     /// Takes in what happened.
     pub fn handle(&mut self, event: Event, now: Instant) {
-        match (event, &self.phase) {
-            (_, Phase::Gone) => {}
-            (Event::Client(line), Phase::Running) => self.client(line, now),
-            (Event::Client(_), Phase::Draining { .. } | Phase::Leaving { .. }) => {}
-            (Event::ClientClosed, Phase::Running) => {
-                self.phase = Phase::Draining { deadline: now + DRAIN_PATIENCE };
+        match event {
+            Event::Client(Line::One(message)) if self.is_watching(&message) => self.client(message, now),
+            Event::Client(Line::Batch(elements))
+                if elements.iter().flatten().any(|message| self.is_watching(message)) =>
+            {
+                for element in elements {
+                    let line = element.map_or_else(Line::Invalid, Line::One);
+                    self.handle(Event::Client(line), now);
+                }
             }
-            (Event::ClientClosed, Phase::Draining { .. } | Phase::Leaving { .. }) => {}
-            (Event::Stop(cause), _) => self.stop(cause, now),
-            (Event::Sent(exchange), _) => self.sent(exchange, now),
-            (Event::Opened(exchange, opening), _) => self.opened(exchange, opening, now),
-            (Event::Server(exchange, message), _) => self.server(exchange, message, now),
-            (Event::Cursor(exchange, cursor), _) => self.advance(exchange, cursor),
-            (Event::Ended(exchange, ending), _) => self.ended(exchange, ending, now),
+            event => self.relay.handle(event, now),
         }
-        self.proceed(now);
+        self.settle(now);
     }
 
     /// Does what is due. Harmless when nothing is.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Some(Gate { title, until: Until::Head { deadline }, .. }) = &self.gate
-            && *deadline <= now
-        {
-            self.actions.push_back(Action::Notice(Notice::Overtaken(title.clone())));
-            self.gate = None;
+        self.relay.handle_timeout(now);
+        if let Some(legacy) = &mut self.legacy {
+            legacy.handle_timeout(now);
         }
-        self.give_up_deliveries(now);
-        self.renew_again(now);
-        self.wake(now);
-        self.listen_again(now);
-        self.ping(now);
-        match self.phase {
-            Phase::Draining { deadline } if deadline <= now => {
-                self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);
-            }
-            Phase::Leaving { deadline, reason, .. } if deadline <= now => self.exit(reason),
-            Phase::Running | Phase::Draining { .. } | Phase::Leaving { .. } | Phase::Gone => {}
+        if let Some(modern) = &mut self.modern {
+            modern.handle_timeout(now);
         }
-        self.proceed(now);
+        self.detect_later(now);
+        self.settle(now);
     }
 
     /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        match self.relay.poll()? {
+            Output::Do(action) => Some(action),
+            Output::Said { message, .. } => Some(Action::Deliver(message)),
+            // `settle` leaves none.
+            Output::Apart(apart) => Some(Action::Deliver(apart.last_word.answer)),
+        }
     }
 
     /// The next moment anything is due, and what it is (for the log).
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        let gate = match &self.gate {
-            Some(Gate { until: Until::Head { deadline }, .. }) => Some((*deadline, "others stop waiting")),
-            Some(Gate { until: Until::Answer { .. }, .. }) | None => None,
-        };
-        let phase = match self.phase {
-            Phase::Draining { deadline } => Some((deadline, "requests may no longer finish")),
-            Phase::Leaving { deadline, .. } => Some((deadline, "the session ends untold")),
-            Phase::Running | Phase::Gone => None,
-        };
-        let delivery = self.deadlines.values().min().map(|deadline| (*deadline, "a delivery is given up"));
-        let rest = self.ledger.next_to_wake().map(|until| (until, "a message is tried again"));
-        let renewal = self.renewal.next().map(|until| (until, "the session is opened again"));
-        let listening = self.listening.next().map(|until| (until, "the stream is opened again"));
-        let ping = self.pings.next().map(|until| (until, "the server is asked for a sign of life"));
-        [gate, phase, delivery, rest, renewal, listening, ping].into_iter().flatten().min()
+        let legacy = self.legacy.as_ref().and_then(|legacy| legacy.poll_timeout());
+        let modern = self.modern.as_ref().and_then(|modern| modern.poll_timeout());
+        [self.relay.poll_timeout(), legacy, modern, self.detection.next()].into_iter().flatten().min()
     }
 
     /// What the log tells of an exchange that has not ended, beside what it asks.
     pub fn circumstances(&self, exchange: ExchangeId) -> Option<Circumstances> {
-        let exchange = self.exchanges.get(&exchange)?;
-        let entry = exchange.purpose.ticket().and_then(|ticket| self.ledger.get(ticket));
-        Some(Circumstances {
-            era: match entry.map(|entry| entry.era) {
-                Some(revision::Era::Modern) => "modern",
-                Some(revision::Era::Legacy) | None => "legacy",
-            },
-            epoch: exchange.epoch,
-            attempt: entry.map_or(1, |entry| entry.trial.attempts),
-        })
+        self.relay.circumstances(exchange)
     }
 
     /// How many bytes of the client's messages wait to be sent.
     pub fn waiting_bytes(&self) -> usize {
-        self.ledger.waiting_bytes()
+        let legacy = self.legacy.as_ref().map_or(0, |legacy| legacy.waiting_bytes());
+        let modern = self.modern.as_ref().map_or(0, |modern| modern.waiting_bytes());
+        self.relay.waiting_bytes() + legacy + modern
     }
 
-    /// The requests that have no answer yet, in order.
+    /// The requests that have no answer yet, under the ids that the server knows.
     pub fn unanswered(&self) -> impl Iterator<Item = &Id> {
-        self.ledger.iter().filter_map(|(_, entry)| entry.request_id())
+        self.relay.unanswered()
+    }
+
+    /// Tells whether a translator stands between the client and the relay.
+    fn is_translating(&self) -> bool {
+        self.legacy.is_some() || self.modern.is_some()
+    }
+
+    /// Carries what came out of the relay through the translators, and what they want to the relay, until nothing is left
+    /// to carry. Where there are none, what came out stays where it is.
+    fn settle(&mut self, now: Instant) {
+        while self.relay.take_parted() || self.is_translating() {
+            self.carry(now);
+            if let Some(output) = self.relay.poll() {
+                self.came_out(output, now);
+                continue;
+            }
+            let legacy = self.legacy.as_ref().is_some_and(|legacy| legacy.expects_more());
+            let modern = self.modern.as_ref().is_some_and(|modern| modern.expects_more());
+            if !self.relay.expect_more(legacy || modern, now) {
+                return;
+            }
+        }
+    }
+
+    /// Does what the translators want.
+    fn carry(&mut self, now: Instant) {
+        loop {
+            if let Some(crossing) = self.legacy.as_mut().and_then(|legacy| legacy.poll()) {
+                match crossing {
+                    Crossing::Over(held) => {
+                        self.legacy = None;
+                        self.say_all(held, now);
+                    }
+                    crossing => self.cross(crossing, now),
+                }
+            } else if let Some(crossing) = self.modern.as_mut().and_then(|modern| modern.poll()) {
+                match crossing {
+                    Crossing::Over(held) => {
+                        self.modern = None;
+                        self.say_all(held, now);
+                    }
+                    crossing => self.cross(crossing, now),
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn cross(&mut self, crossing: Crossing, now: Instant) {
+        match crossing {
+            Crossing::ToClient(message) => self.actions.push_back(Action::Deliver(message)),
+            Crossing::ToServer(message) => self.relay.say(message, now),
+            Crossing::Told(notice) => self.actions.push_back(Action::Notice(notice)),
+            Crossing::Found(era) => self.found(era, now),
+            Crossing::EndSession => self.relay.end_session(),
+            Crossing::Over(held) => self.say_all(held, now),
+        }
+    }
+
+    /// Sends messages of the client as they are. At the end of the process they are answered instead.
+    fn say_all(&mut self, messages: Vec<Message>, now: Instant) {
+        for message in messages {
+            match message.kind() {
+                Kind::Request { id, .. } if self.relay.is_leaving() => {
+                    let why = Why::new(
+                        Failure::Stopped,
+                        "stopped before the request was sent",
+                        "start again to send it",
+                    );
+                    let answer = Message::error(Some(id), &relay::error_object(&why));
+                    self.actions.push_back(Action::Deliver(answer));
+                }
+                _ => self.relay.say(message, now),
+            }
+        }
+    }
+
+    fn came_out(&mut self, output: Output, now: Instant) {
+        match output {
+            Output::Apart(apart) => self.apart(apart, now),
+            Output::Do(Action::Deliver(message)) => self.server(message, None, now),
+            Output::Said { message, within } => self.server(message, within.as_ref(), now),
+            Output::Do(Action::Exit(reason)) => {
+                // Nothing is to stay without an answer.
+                if let Some(legacy) = &mut self.legacy {
+                    legacy.close();
+                }
+                if let Some(modern) = &mut self.modern {
+                    modern.close();
+                }
+                self.carry(now);
+                self.actions.push_back(Action::Exit(reason));
+            }
+            Output::Do(action) => self.actions.push_back(action),
+        }
+    }
+
+    /// Brings a message of the server to whoever it is for.
+    fn server(&mut self, message: Message, within: Option<&Id>, now: Instant) {
+        let message = match &mut self.legacy {
+            Some(legacy) if legacy.takes(&message, within) => return legacy.server(message, now),
+            Some(_) | None => message,
+        };
+        match &mut self.modern {
+            Some(modern) if modern.takes(&message, within) => {
+                let asking = match message.kind() {
+                    Kind::Request { id, .. } => self.relay.asking(id),
+                    Kind::Notification { .. } | Kind::Response { .. } => None,
+                };
+                modern.server(message, within.cloned().or(asking), now);
+            }
+            Some(_) | None => {
+                self.detection.answered(&message);
+                if let Some(modern) = &mut self.modern
+                    && self.detection.is_modern()
+                {
+                    modern.retire();
+                }
+                self.actions.push_back(Action::Deliver(message));
+            }
+        }
     }
 }
-
-/// Marks what this program says to the client in its own name.
-const SOURCE: &str = "mcp-tether";

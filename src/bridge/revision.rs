@@ -8,17 +8,12 @@ use crate::jsonrpc::Message;
 
 /// The two kinds of protocol (2026-07-28, basic/versioning).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Era {
+pub enum Era {
     /// `initialize` first, then a session: 2024-11-05 to 2025-11-25.
     Legacy,
     /// Every request stands alone and names its revision: 2026-07-28.
     Modern,
 }
-
-/// Names the eras in errors.
-pub(super) const LEGACY_NAME: &str = "legacy (initialize, up to 2025-11-25)";
-/// See [`LEGACY_NAME`].
-pub(super) const MODERN_NAME: &str = "modern (2026-07-28)";
 
 /// Tells whether a revision is one that `initialize` negotiates.
 pub(super) fn is_legacy(revision: &str) -> bool {

@@ -25,6 +25,7 @@ pub use error::{Error, Problem};
 use crate::auth::cf_access::{ServiceToken, TOKEN};
 use crate::auth::keeper::Found;
 use crate::auth::{Credentials, Scheme, WrittenHeaders};
+use crate::bridge::Era;
 use crate::cli::Options;
 use crate::http::{Family, Settings, is_loopback};
 use crate::tls::{self, Trust};
@@ -108,6 +109,8 @@ pub struct Config {
     pub connection: Settings,
     /// How often the server is asked for a sign of life.
     pub ping: Option<Duration>,
+    /// The era that the server speaks, where the person says so.
+    pub era: Option<Era>,
     /// What works but is not as it should be, each a sentence for the log.
     pub warnings: Vec<String>,
     /// What is as asked for, but may surprise, each a sentence for the log.
@@ -146,6 +149,11 @@ impl Config {
                 },
                 cookies: !options.disable_cookies,
                 inspect: options.checks,
+            },
+            era: match options.protocol.as_str() {
+                "legacy" => Some(Era::Legacy),
+                "modern" => Some(Era::Modern),
+                _ => None,
             },
             ping: match (options.ping_interval, options.keep_alive) {
                 (Some(seconds), _) => Some(Duration::from_secs(seconds)),

@@ -1,4 +1,4 @@
-// A local client, as the suite starts it: the official client, pinned to the revision, with mcp-tether as its stdio
+// A local client, as the suite starts it: the official client, of either era, with mcp-tether as its stdio
 // server. It does what a thorough client does: lists everything and uses everything it listed.
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
@@ -9,7 +9,7 @@ const client = new Client(
   { name: 'conformance-client', version: '1.0.0' },
   {
     capabilities: { elicitation: { form: { applyDefaults: true } }, sampling: {}, roots: {} },
-    versionNegotiation: { mode: process.env.REVISION === '2026-07-28' ? { pin: '2026-07-28' } : 'legacy' },
+    versionNegotiation: { mode: process.env.CLIENT_ERA === 'modern' ? { pin: '2026-07-28' } : 'legacy' },
   },
 );
 client.setRequestHandler('elicitation/create', () => ({ action: 'accept', content: { confirmed: true } }));
@@ -19,18 +19,19 @@ client.setRequestHandler('sampling/createMessage', () => ({
   content: { type: 'text', text: 'an answer' },
 }));
 client.setRequestHandler('roots/list', () => ({ roots: [] }));
-await client.connect(new StdioClientTransport({ command: process.env.MCP_TETHER, args: [url], stderr: 'inherit' }));
+const options = process.env.MCP_TETHER_OPTIONS.split(' ').filter(Boolean);
+await client.connect(new StdioClientTransport({ command: process.env.MCP_TETHER, args: [...options, url], stderr: 'inherit' }));
 
 const { tools } = await client.listTools();
-for (const call of context.toolCalls ?? tools.map((tool) => ({ name: tool.name, arguments: argumentsFor(tool) }))) {
-  await attempt(`tools/call ${call.name}`, () => client.callTool(call));
-}
 await attempt('prompts', async () => {
   for (const prompt of (await client.listPrompts()).prompts) await client.getPrompt({ name: prompt.name });
 });
 await attempt('resources', async () => {
   for (const resource of (await client.listResources()).resources) await client.readResource({ uri: resource.uri });
 });
+for (const call of context.toolCalls ?? tools.map((tool) => ({ name: tool.name, arguments: argumentsFor(tool) }))) {
+  await attempt(`tools/call ${call.name}`, () => client.callTool(call));
+}
 await client.close();
 
 /** Arguments that fit a tool's schema; one tool of the suite wants another's schema back as the client saw it. */

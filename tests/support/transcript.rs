@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use mcp_tether::bridge::{
-    Action, Bridge, Cause, Config, Cursor, Ending, Event, ExchangeId, Failure, Opening, Refusal,
-    SessionHeader, SessionId, Why, Written,
+    Action, Ask, Bridge, Cause, Config, Cursor, Ending, Era, Event, ExchangeId, Failure, Known, Opening,
+    Outgoing, Refusal, SessionHeader, SessionId, Why, Written,
 };
 use mcp_tether::json;
 use mcp_tether::jsonrpc::{Fault, Kind, Line, Message};
@@ -14,8 +14,9 @@ pub(crate) fn replay(transcript: &str) -> Result<String, String> {
     #[expect(clippy::disallowed_methods, reason = "any moment will do to count from")]
     let mut now = Instant::now();
     let mut config = Config::default();
-    let mut bridge = Bridge::new(config);
+    let mut bridge = Bridge::new(config.clone());
     let mut replayed = String::new();
+    let mut in_full = false;
     for (number, line) in transcript.lines().enumerate() {
         let Some(happening) = line.strip_prefix("> ") else {
             if line.starts_with('#') || line.is_empty() {
@@ -34,23 +35,53 @@ pub(crate) fn replay(transcript: &str) -> Result<String, String> {
             }
             Some(("ping-every", seconds)) => {
                 config.ping = Some(Duration::from_secs(parse(seconds)?));
-                bridge = Bridge::new(config);
+                bridge = Bridge::new(config.clone());
+            }
+            None if happening == "in-full" => in_full = true,
+            None if happening == "anew" => {
+                config = Config::default();
+                bridge = Bridge::new(config.clone());
+            }
+            Some(("server-is", word)) => {
+                config.era = era(word);
+                bridge = Bridge::new(config.clone());
+            }
+            Some(("remembered", what)) => {
+                let (word, names) = what.split_once(' ').unwrap_or((what, "[]"));
+                let falls_back = serde_json::from_str(names).map_err(|_| bad(number, line))?;
+                config.known = Known { era: era(word), falls_back };
+                bridge = Bridge::new(config.clone());
             }
             Some(("seed", seed)) => {
                 config.seed = parse(seed)?;
-                bridge = Bridge::new(config);
+                bridge = Bridge::new(config.clone());
             }
             _ => bridge.handle(event(happening).ok_or_else(|| bad(number, line))?, now),
         }
         while let Some(action) = bridge.poll_action() {
+            let posted = match &action {
+                Action::Open(_, Outgoing { ask: Ask::Post(message), .. }) if in_full => Some(message.clone()),
+                _ => None,
+            };
             replayed.push_str(&match action {
                 Action::Deliver(message) => format!("reply {}", String::from_utf8_lossy(message.text())),
                 other => other.to_string(),
             });
             replayed.push('\n');
+            if let Some(message) = posted {
+                replayed.push_str(&format!("  post {}\n", String::from_utf8_lossy(message.text())));
+            }
         }
     }
     Ok(replayed)
+}
+
+fn era(word: &str) -> Option<Era> {
+    match word {
+        "legacy" => Some(Era::Legacy),
+        "modern" => Some(Era::Modern),
+        _ => None,
+    }
 }
 
 fn bad(number: usize, line: &str) -> String {

@@ -15,9 +15,15 @@ fn modern(id: &str, method: &str, params: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}{comma}{META}}}}}"#)
 }
 
+/// A result of a modern server, whatever was asked.
+const COMPLETE: &str = r#"{"resultType":"complete","supportedVersions":["2026-07-28"]}"#;
+
 fn tools(request: &Request, reply: &mut Reply, rest: &str) {
     let schema = r#"{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"},"count":{"type":"integer","x-mcp-header":"Count"},"urgent":{"type":"boolean","x-mcp-header":"Urgent"},"deep":{"type":"object","properties":{"er":{"type":"string","x-mcp-header":"Deeper"}}}}}"#;
-    reply.result(request, &format!(r#"{{"tools":[{{"name":"t","inputSchema":{schema}}}]{rest}}}"#));
+    reply.result(
+        request,
+        &format!(r#"{{"resultType":"complete","tools":[{{"name":"t","inputSchema":{schema}}}]{rest}}}"#),
+    );
 }
 
 #[test]
@@ -25,7 +31,7 @@ fn each_message_repeats_itself_in_its_headers_and_passes_untouched() {
     let server = Server::start(|request, reply| match request.id() {
         "null" => reply.status(202),
         id => {
-            let event = format!("id: 7\ndata: {{\"id\":{id},\"result\":{{}}}}\n\n");
+            let event = format!("id: 7\ndata: {{\"id\":{id},\"result\":{COMPLETE}}}\n\n");
             // A session, and a place in the stream: of both a modern server knows nothing.
             reply.answer(200, &[("content-type", "text/event-stream"), ("mcp-session-id", "echoed")], &event);
         }
@@ -49,7 +55,10 @@ fn each_message_repeats_itself_in_its_headers_and_passes_untouched() {
     ];
     for (method, params, name) in named {
         let message = modern("1", method, params);
-        assert_eq!(proxy.ask(&message), r#"{"id":1,"result":{}}"#);
+        assert_eq!(
+            proxy.ask(&message),
+            r#"{"id":1,"result":{"resultType":"complete","supportedVersions":["2026-07-28"]}}"#
+        );
         let request = server.requests().pop().expect("a request");
         assert_eq!(request.body, message);
         assert_eq!(request.header("mcp-method"), Some(method));
@@ -72,7 +81,7 @@ fn each_message_repeats_itself_in_its_headers_and_passes_untouched() {
 fn parameters_travel_as_their_tool_wants_it() {
     let server = Server::start(|request, reply| match request.title() {
         "tools/list" => tools(request, reply, ""),
-        _ => reply.result(request, "{}"),
+        _ => reply.result(request, COMPLETE),
     });
     let mut proxy = Proxy::start(&[&server.url]);
     proxy.ask(&modern("1", "tools/list", ""));
@@ -114,14 +123,16 @@ fn a_strict_server_is_asked_for_its_tools_and_the_call_is_sent_once_more() {
     let server =
         Server::start(|request, reply| match (request.title(), request.header("mcp-param-region")) {
             ("tools/list", _) if request.body.contains("\"cursor\":\"2\"") => tools(request, reply, ""),
-            ("tools/list", _) => reply.result(request, r#"{"tools":[],"nextCursor":"2"}"#),
-            (_, Some("eu")) => reply.result(request, "{}"),
+            ("tools/list", _) => {
+                reply.result(request, r#"{"resultType":"complete","tools":[],"nextCursor":"2"}"#)
+            }
+            (_, Some("eu")) => reply.result(request, COMPLETE),
             _ => reply.answer(400, &[("content-type", "application/json")], MISMATCH),
         });
     let mut proxy = Proxy::start(&[&server.url]);
     for id in ["\"a\"", "2"] {
         let line = proxy.ask(&modern(id, "tools/call", r#""name":"t","arguments":{"region":"eu"}"#));
-        assert_eq!(line, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
+        assert_eq!(line, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{COMPLETE}}}"#));
     }
     assert_eq!(proxy.finish().stderr, "");
     assert_eq!(server.titles(), ["tools/call", "tools/list", "tools/list", "tools/call", "tools/call"]);
@@ -134,7 +145,7 @@ fn a_list_of_tools_without_end_is_given_up() {
     let server = Server::start(|request, reply| match request.title() {
         "tools/list" => reply.result(request, r#"{"tools":[],"nextCursor":"more"}"#),
         "tools/call" => reply.answer(400, &[("content-type", "application/json")], MISMATCH),
-        _ => reply.result(request, "{}"),
+        _ => reply.result(request, COMPLETE),
     });
     let mut proxy = Proxy::start(&[&server.url]);
     let line = proxy.ask(&modern("1", "tools/call", r#""name":"t""#));
@@ -172,7 +183,7 @@ fn a_cancellation_ends_the_connection_and_is_not_sent() {
             reply.hang();
             tell.lock().expect("no panic").send(()).expect("it waits");
         }
-        _ => reply.result(request, "{}"),
+        _ => reply.result(request, COMPLETE),
     });
     let mut proxy = Proxy::start(&[&server.url]);
     assert!(proxy.ask(&modern("1", "tools/call", r#""name":"t""#)).contains("progress"));

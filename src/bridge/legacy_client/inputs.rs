@@ -1,0 +1,218 @@
+//! What the server wants to know before it answers: `input_required` becomes ordinary requests to the client, and their
+//! answers travel with the request that is sent again (2026-07-28, basic/patterns/mrtr).
+//!
+//! A round ends when all its questions are answered. The state that the server keeps with us goes back byte for byte.
+//! Deliberately not here: what a question looks like to an older client (`shapes`).
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use super::opening::Client;
+use super::*;
+
+/// How many rounds a request may take.
+const ROUNDS: u32 = 10;
+/// How long to wait before a request that only brought a state is sent again; doubled each round.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The longest such wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The requests that wait for the client.
+#[derive(Debug, Default)]
+pub(super) struct Inputs {
+    rounds: BTreeMap<u64, Round>,
+    /// Which round each question belongs to, and which one it is there.
+    asked: HashMap<Id, (u64, usize)>,
+    next: u64,
+}
+
+/// One round of a request.
+#[derive(Debug)]
+struct Round {
+    /// The request's id at the client.
+    id: Id,
+    /// What the server keeps with us, as JSON text.
+    state: Option<String>,
+    questions: Vec<Question>,
+    /// When the request is sent again although nothing was asked.
+    due: Option<Instant>,
+}
+
+/// One thing that the server wants to know.
+#[derive(Debug)]
+struct Question {
+    key: String,
+    method: String,
+    /// The JSON text of the client's result.
+    answer: Option<String>,
+}
+
+impl Inputs {
+    /// When a request is sent again without an answer.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.rounds.values().filter_map(|round| round.due).min()
+    }
+}
+
+/// There is no form for a client that refuses to answer. A person who does not want to is one who dismisses; who knows no
+/// roots has none; without a model's answer the request cannot go on.
+fn instead_of_answer(method: &str) -> Option<&'static str> {
+    match method {
+        "elicitation/create" => Some(r#"{"action":"cancel"}"#),
+        "roots/list" => Some(r#"{"roots":[]}"#),
+        _ => None,
+    }
+}
+
+/// What is wrong with what the server wants to know.
+fn objection(method: &str, params: Option<&str>, request: &Request, client: &Client) -> Option<String> {
+    let is_url = params.and_then(|params| json::member(params, "mode")) == Some(r#""url""#);
+    let may_ask = match method {
+        "elicitation/create" if is_url => client.opens_urls(),
+        "elicitation/create" => client.can("elicitation"),
+        "sampling/createMessage" => client.can("sampling"),
+        "roots/list" => client.can("roots"),
+        _ => false,
+    };
+    let title = request.sent.method().unwrap_or_default();
+    match (may_ask, title) {
+        (_, method) if !matches!(method, "tools/call" | "prompts/get" | "resources/read") => {
+            Some(format!("the server wants to know something before it answers {method}, which it may not"))
+        }
+        (false, _) => Some(format!("the server asks for {method}, which the client did not offer")),
+        (true, _) => None,
+    }
+}
+
+impl LegacyClient {
+    /// The server wants to know something before it answers.
+    pub(super) fn input_required(&mut self, id: Id, mut request: Request, answer: &Message, now: Instant) {
+        let wanted = answer.member("inputRequests").map(json::members).unwrap_or_default();
+        let state = answer.member("requestState").filter(|state| *state != "null").map(str::to_owned);
+        request.rounds += 1;
+        if wanted.is_empty() && state.is_none() {
+            return self.fail(&id, &request, "the server wants more input, but does not say which");
+        }
+        if request.rounds > ROUNDS {
+            let text = format!("the server wanted more input {ROUNDS} times");
+            return self.fail(&id, &request, &text);
+        }
+        let mut questions = Vec::new();
+        for (key, input) in &wanted {
+            let method = json::member(input, "method").and_then(json::string).unwrap_or_default();
+            if let Some(objection) = objection(&method, json::member(input, "params"), &request, &self.client)
+            {
+                return self.fail(&id, &request, &objection);
+            }
+            questions.push(Question { key: key.clone(), method, answer: None });
+        }
+        let pause = PAUSE * 2u32.saturating_pow(request.rounds - 1);
+        let due = questions.is_empty().then(|| now + pause.min(LONGEST_PAUSE));
+        let number = self.inputs.next;
+        self.inputs.next += 1;
+        for (place, ((_, input), question)) in wanted.iter().zip(&questions).enumerate() {
+            let asked = self.mint();
+            let params = json::member(input, "params");
+            let params =
+                params.map(|params| shapes::question(&question.method, params, &asked, &self.client));
+            let params = params.map(|params| format!(r#","params":{params}"#)).unwrap_or_default();
+            let method = json::quoted(&question.method);
+            self.inputs.asked.insert(asked.clone(), (number, place));
+            self.to_client(made(&format!(r#"{{"jsonrpc":"2.0","id":{asked},"method":{method}{params}}}"#)));
+        }
+        self.inputs.rounds.insert(number, Round { id: id.clone(), state, questions, due });
+        self.requests.insert(id, request);
+    }
+
+    /// The client answers a question.
+    pub(super) fn supplied(&mut self, response: &Message) {
+        let Kind::Response { id: Some(id), error } = response.kind() else { return };
+        let Some((number, place)) = self.inputs.asked.remove(id) else {
+            let because = "it answers nothing that was asked";
+            let notice = Notice::Dropped { title: response.title().into_owned(), because };
+            return self.out.push_back(Crossing::Told(notice));
+        };
+        let Some(round) = self.inputs.rounds.get_mut(&number) else { return };
+        let question = &mut round.questions[place];
+        let answer = match error {
+            false => Some(response.body().unwrap_or("{}")),
+            true => instead_of_answer(&question.method),
+        };
+        match answer {
+            Some(answer) => {
+                question.answer = Some(answer.to_owned());
+                if round.questions.iter().all(|question| question.answer.is_some()) {
+                    self.send_again(number);
+                }
+            }
+            None => {
+                let id = round.id.clone();
+                let said = response.member("message").and_then(json::string).unwrap_or_default();
+                self.withdraw_inputs(&id, "another question of the same request was refused");
+                if let Some(request) = self.requests.remove(&id) {
+                    let text = format!("the client refused what the server wanted to know: {said}");
+                    self.fail(&id, &request, &text);
+                }
+            }
+        }
+    }
+
+    /// The request goes out once more, with the answers of this round and the server's state.
+    fn send_again(&mut self, number: u64) {
+        let Some(round) = self.inputs.rounds.remove(&number) else { return };
+        let upstream = self.mint();
+        let Some(request) = self.requests.get_mut(&round.id) else { return };
+        let mut members = Vec::new();
+        if !round.questions.is_empty() {
+            let answers = round.questions.iter();
+            let answers = answers.filter_map(|question| Some((&*question.key, question.answer.as_deref()?)));
+            members.push(format!(r#""inputResponses":{}"#, json::object(answers)));
+        }
+        members.extend(round.state.map(|state| format!(r#""requestState":{state}"#)));
+        let again = splice::put_in(&request.sent.with_id(&upstream), &members.join(","));
+        request.upstream = upstream.clone();
+        self.renamed.insert(upstream, round.id);
+        self.to_server(again.expect("it has params, which are an object"));
+    }
+
+    /// Sends again what only waits for time to pass.
+    pub(super) fn ask_again(&mut self, now: Instant) {
+        let due = self.inputs.rounds.iter().filter(|(_, round)| round.due.is_some_and(|due| due <= now));
+        for number in due.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.send_again(number);
+        }
+    }
+
+    /// The client need not answer any more what was asked for the sake of a request. Tells whether the request waited for
+    /// that, and not for the server.
+    pub(super) fn withdraw_inputs(&mut self, id: &Id, reason: &str) -> bool {
+        let number = self.inputs.rounds.iter().find(|(_, round)| round.id == *id).map(|(number, _)| *number);
+        let Some(number) = number else { return false };
+        self.inputs.rounds.remove(&number);
+        let of_round = self.inputs.asked.iter().filter(|(_, (round, _))| *round == number);
+        let mut questions: Vec<Id> = of_round.map(|(question, _)| question.clone()).collect();
+        questions.sort_by_key(ToString::to_string);
+        for question in questions {
+            self.inputs.asked.remove(&question);
+            let params = format!(r#"{{"requestId":{question},"reason":"{reason}"}}"#);
+            self.to_client(made(&format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#
+            )));
+        }
+        true
+    }
+
+    /// A request that cannot go on: a call says so in its result, where the model reads it.
+    fn fail(&mut self, id: &Id, request: &Request, text: &str) {
+        match request.sent.method() {
+            Some("tools/call") => {
+                let text = json::quoted(&format!("{}: {text}", relay::SOURCE));
+                self.answer(
+                    id,
+                    &format!(r#"{{"content":[{{"type":"text","text":{text}}}],"isError":true}}"#),
+                );
+            }
+            _ => self.refuse(id, Failure::Answer.code(), text, Failure::Answer.word()),
+        }
+    }
+}

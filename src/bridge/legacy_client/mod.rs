@@ -1,0 +1,367 @@
+//! A legacy client on a modern server (cell LM of the compatibility matrix).
+//!
+//! Towards the client this is a server of the era that opens with `initialize`; towards the relay it is a modern client.
+//! Every request goes out with what the handshake said of the client in its `_meta`; what has no counterpart in the other
+//! era is answered here. Requests keep the client's id on the way, so that most answers pass as they came.
+//! Deliberately not here: sending again, order, headers (the relay).
+
+mod inputs;
+mod opening;
+mod shapes;
+mod subscriptions;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Instant;
+
+use inputs::Inputs;
+use opening::{Client, Server};
+use subscriptions::Subscriptions;
+
+use super::relay::LastWord;
+use super::splice;
+use super::*;
+use crate::json;
+use crate::jsonrpc::{self, ErrorData, ErrorObject};
+
+/// The key under which a notification names its subscription.
+const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// The translator.
+#[derive(Debug)]
+pub(super) struct LegacyClient {
+    phase: Phase,
+    client: Client,
+    server: Server,
+    /// What is known of each request of the client that the server works on, by the id the client gave it.
+    requests: HashMap<Id, Request>,
+    /// The client's id of each request that goes by another towards the server.
+    renamed: HashMap<Id, Id>,
+    inputs: Inputs,
+    subscriptions: Subscriptions,
+    /// The log level that the client wants, as JSON text.
+    level: Option<String>,
+    /// Tools whose results are wrapped, because their schema is.
+    wrapped: HashSet<String>,
+    minted: u64,
+    out: VecDeque<Crossing>,
+}
+
+/// How far the handshake is.
+#[derive(Debug)]
+enum Phase {
+    /// The server is asked what it can do.
+    Opening {
+        initialize: Message,
+        /// What the client is answered if the server does not say.
+        last_word: Option<LastWord>,
+        /// Whether the server has not shown in this process that it is modern.
+        assumed: bool,
+        discover: Id,
+        /// Whether a server that is of two minds about the revision was asked again.
+        asked_twice: bool,
+        /// What the client has said meanwhile.
+        held: VecDeque<Message>,
+        held_bytes: usize,
+    },
+    Open,
+    /// There is nothing to translate to.
+    Over,
+}
+
+/// A request that the server works on.
+#[derive(Debug)]
+struct Request {
+    /// As it was sent at first.
+    sent: Message,
+    /// The id it has towards the server now.
+    upstream: Id,
+    /// How often the server has wanted more input.
+    rounds: u32,
+}
+
+impl LegacyClient {
+    /// A translator for a client that opened with this. Should there be nothing to translate to,
+    /// `last_word` is its answer.
+    /// `assumed` says that the server has not shown its era yet.
+    pub(super) fn begin(initialize: Message, last_word: Option<LastWord>, assumed: bool) -> LegacyClient {
+        let mut translator = LegacyClient {
+            phase: Phase::Over,
+            client: Client::default(),
+            server: Server::default(),
+            requests: HashMap::new(),
+            renamed: HashMap::new(),
+            inputs: Inputs::default(),
+            subscriptions: Subscriptions::default(),
+            level: None,
+            wrapped: HashSet::new(),
+            minted: 0,
+            out: VecDeque::new(),
+        };
+        translator.start(initialize, last_word, assumed);
+        translator
+    }
+
+    /// A message of the client: legacy, or a response or cancellation of something that is here.
+    pub(super) fn client(&mut self, message: Message, now: Instant) {
+        match message.kind() {
+            // Servers of the other era ask nothing but what is asked here.
+            Kind::Response { .. } => return self.supplied(&message),
+            Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
+                if let Some(id) = message.request_id_param() {
+                    self.cancelled(&id);
+                }
+                return;
+            }
+            Kind::Request { .. } if message.method() == Some("initialize") => {
+                return self.start(message, None, false);
+            }
+            Kind::Request { .. } | Kind::Notification { .. } => {}
+        }
+        match &mut self.phase {
+            Phase::Opening { held, held_bytes, .. } => {
+                *held_bytes += message.text().len();
+                held.push_back(message);
+            }
+            Phase::Open => self.pass_on(message, now),
+            Phase::Over => self.to_server(message),
+        }
+    }
+
+    /// Translates a message of the client.
+    fn pass_on(&mut self, message: Message, now: Instant) {
+        match message.kind() {
+            Kind::Request { id, method } => {
+                let id = id.clone();
+                match method.as_str() {
+                    "ping" => self.answer(&id, "{}"),
+                    "logging/setLevel" => self.set_level(&id, &message),
+                    "resources/subscribe" => self.subscribe(&id, &message),
+                    "resources/unsubscribe" => self.unsubscribe(&id, &message),
+                    // The tasks of that era are not offered, and are not those of the other (SEP-2663).
+                    "tasks/get" | "tasks/result" | "tasks/list" | "tasks/cancel" => self.unknown_method(&id),
+                    _ => self.ask(id, &message),
+                }
+            }
+            Kind::Notification { method } => match method.as_str() {
+                "notifications/initialized" => self.listen(now),
+                // Roots are asked for each time; nobody waits for progress on what the server was told by an answer.
+                "notifications/roots/list_changed" | "notifications/progress" => {}
+                _ => {
+                    if let Some(message) = splice::put_in_meta(&message, &self.meta()) {
+                        self.to_server(message);
+                    }
+                }
+            },
+            Kind::Response { .. } => {}
+        }
+    }
+
+    /// Sends a request on, with what every request of the other era says of its client.
+    fn ask(&mut self, id: Id, message: &Message) {
+        let Some(sent) = splice::put_in_meta(message, &self.meta()) else {
+            let text = "the params of a request must be an object";
+            return self.refuse(&id, jsonrpc::INVALID_PARAMS, text, "params");
+        };
+        self.requests.insert(id.clone(), Request { sent: sent.clone(), upstream: id, rounds: 0 });
+        self.to_server(sent);
+    }
+
+    /// The members of `_meta` that every request has, as JSON text.
+    fn meta(&self) -> String {
+        let level =
+            self.level.as_ref().map(|level| format!(r#","io.modelcontextprotocol/logLevel":{level}"#));
+        format!("{}{}", self.client.meta, level.unwrap_or_default())
+    }
+
+    fn set_level(&mut self, id: &Id, message: &Message) {
+        match message.member("level").filter(|_| self.server.can("logging")) {
+            Some(level) => {
+                self.level = Some(level.to_owned());
+                self.answer(id, "{}");
+            }
+            None if self.server.can("logging") => {
+                self.refuse(id, jsonrpc::INVALID_PARAMS, "the log level is missing", "params");
+            }
+            None => self.unknown_method(id),
+        }
+    }
+
+    /// The client takes a request back.
+    fn cancelled(&mut self, id: &Id) {
+        if let Phase::Opening { held, held_bytes, .. } = &mut self.phase {
+            let is_it =
+                |message: &Message| matches!(message.kind(), Kind::Request { id: own, .. } if own == id);
+            if let Some(at) = held.iter().position(is_it)
+                && let Some(taken) = held.remove(at)
+            {
+                *held_bytes -= taken.text().len();
+            }
+        }
+        self.forget_subscriber(id);
+        let Some(request) = self.requests.remove(id) else { return };
+        self.renamed.remove(&request.upstream);
+        if !self.withdraw_inputs(id, "the request it belongs to was cancelled") {
+            self.to_server(detection::cancellation(&request.upstream));
+        }
+    }
+
+    /// Tells whether a request of the client that has no answer yet is here.
+    pub(super) fn serves(&self, id: &Id) -> bool {
+        let is_held =
+            |message: &Message| matches!(message.kind(), Kind::Request { id: own, .. } if own == id);
+        self.requests.contains_key(id)
+            || self.subscriptions.serves(id)
+            || matches!(&self.phase, Phase::Opening { held, .. } if held.iter().any(is_held))
+    }
+
+    /// Tells whether a message of the server is this translator's affair. `within` is the request in whose exchange the
+    /// server said it.
+    pub(super) fn takes(&self, message: &Message, within: Option<&Id>) -> bool {
+        match (message.kind(), within) {
+            (Kind::Response { id: Some(id), .. }, _) => self.is_ours(id),
+            (Kind::Response { id: None, .. }, _) => false,
+            (_, Some(within)) => self.is_ours(within),
+            (_, None) => self.subscriptions.is_of(message),
+        }
+    }
+
+    fn is_ours(&self, upstream: &Id) -> bool {
+        let is_discover = matches!(&self.phase, Phase::Opening { discover, .. } if discover == upstream);
+        is_discover
+            || self.requests.contains_key(upstream)
+            || self.renamed.contains_key(upstream)
+            || self.subscriptions.is_listen(upstream)
+    }
+
+    /// Such a message.
+    pub(super) fn server(&mut self, message: Message, now: Instant) {
+        match message.kind() {
+            Kind::Response { id: Some(id), .. } => {
+                let id = id.clone();
+                if matches!(&self.phase, Phase::Opening { discover, .. } if *discover == id) {
+                    self.discovered(&message, now);
+                } else if self.subscriptions.is_listen(&id) {
+                    self.listen_ended(&id, &message);
+                } else {
+                    self.answered(&id, message, now);
+                }
+            }
+            Kind::Notification { method } => match method.as_str() {
+                "notifications/subscriptions/acknowledged" => self.acknowledged(&message),
+                _ if self.subscriptions.is_unwanted(&message) => {}
+                _ => self.to_client(splice::take_out_of_meta(&message, &[SUBSCRIPTION_KEY])),
+            },
+            Kind::Request { .. } | Kind::Response { id: None, .. } => {}
+        }
+    }
+
+    /// The server's answer to a request of the client, unless it wants to know something first.
+    fn answered(&mut self, upstream: &Id, answer: Message, now: Instant) {
+        let id = self.renamed.remove(upstream).unwrap_or_else(|| upstream.clone());
+        let Some(request) = self.requests.remove(&id) else { return };
+        if relay::error_code(&answer).is_none() {
+            match result_type(&answer).as_deref() {
+                None | Some("complete") => {}
+                Some("input_required") => return self.input_required(id, request, &answer, now),
+                Some(other) => {
+                    let text = format!(
+                        "the server answered with a result of the type {other:?}, which the client cannot take"
+                    );
+                    return self.refuse(&id, Failure::Answer.code(), &text, "answer");
+                }
+            }
+        }
+        let answer = self.shape(&request.sent, answer);
+        let answer = if *upstream == id { answer } else { answer.with_id(&id) };
+        self.to_client(answer);
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.ask_again(now);
+    }
+
+    /// When something is.
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        self.inputs.next().map(|due| (due, "a request is asked again with its state"))
+    }
+
+    /// How many bytes of the client's messages wait here.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::Opening { held_bytes, .. } => *held_bytes,
+            Phase::Open | Phase::Over => 0,
+        }
+    }
+
+    /// Tells whether there will be more to send once the server has answered.
+    pub(super) fn expects_more(&self) -> bool {
+        matches!(self.phase, Phase::Opening { .. }) || self.inputs.next().is_some()
+    }
+
+    /// The next thing to do.
+    pub(super) fn poll(&mut self) -> Option<Crossing> {
+        self.out.pop_front()
+    }
+
+    /// The process ends: whatever waits here is answered.
+    pub(super) fn close(&mut self) {
+        let why = "stopped before the server answered";
+        if let Phase::Opening { initialize, held, .. } = std::mem::replace(&mut self.phase, Phase::Over) {
+            for message in std::iter::once(initialize).chain(held) {
+                if let Kind::Request { id, .. } = message.kind() {
+                    self.refuse(id, Failure::Stopped.code(), why, Failure::Stopped.word());
+                }
+            }
+        }
+        let mut waiting: Vec<Id> = self.requests.drain().map(|(id, _)| id).collect();
+        waiting.extend(self.subscriptions.take_subscribers());
+        waiting.sort_by_key(ToString::to_string);
+        for id in waiting {
+            self.refuse(&id, Failure::Stopped.code(), why, Failure::Stopped.word());
+        }
+    }
+
+    fn mint(&mut self) -> Id {
+        self.minted += 1;
+        Id::ours('l', self.minted)
+    }
+
+    fn to_client(&mut self, message: Message) {
+        self.out.push_back(Crossing::ToClient(message));
+    }
+
+    fn to_server(&mut self, message: Message) {
+        self.out.push_back(Crossing::ToServer(message));
+    }
+
+    /// Answers a request of the client here.
+    fn answer(&mut self, id: &Id, result: &str) {
+        self.to_client(made(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)));
+    }
+
+    /// Answers a request of the client with an error of ours.
+    fn refuse(&mut self, id: &Id, code: i64, text: &str, cause: &'static str) {
+        let error = ErrorObject {
+            code,
+            message: format!("{}: {text}", relay::SOURCE),
+            data: ErrorData::of(relay::SOURCE, cause),
+        };
+        self.to_client(Message::error(Some(id), &error));
+    }
+
+    fn unknown_method(&mut self, id: &Id) {
+        self.refuse(id, jsonrpc::METHOD_NOT_FOUND, "the server does not offer this method", "method");
+    }
+}
+
+/// Which kind of result an answer has. The quick look spares large results a slow one.
+fn result_type(answer: &Message) -> Option<String> {
+    memchr::memmem::find(answer.text(), b"resultType")?;
+    answer.member("resultType").and_then(json::string)
+}
+
+/// A message made from JSON texts.
+fn made(text: &str) -> Message {
+    Message::parse(text.to_owned().into()).expect("made from JSON texts")
+}

@@ -1,0 +1,195 @@
+//! Shapes of JSON that older clients do not know, and what they become (2025-11-25 and earlier against 2026-07-28).
+//!
+//! A schema of a tool's output that is no object would make a client reject the whole list, so it is put into one, and the
+//! output with it. Everything else keeps its text. Deliberately not here: input schemas, which stay as they are.
+
+use std::collections::HashSet;
+
+use super::opening::Client;
+use super::*;
+
+impl LegacyClient {
+    /// An answer to a request, as the client can take it.
+    pub(super) fn shape(&mut self, request: &Message, answer: Message) -> Message {
+        match request.method() {
+            Some("tools/list") => tools(&answer, &mut self.wrapped).unwrap_or(answer),
+            Some("tools/call") => {
+                let name = request.member("name").and_then(json::string);
+                let is_wrapped = name.is_some_and(|name| self.wrapped.contains(&name));
+                output(&answer, is_wrapped).unwrap_or(answer)
+            }
+            _ => answer,
+        }
+    }
+}
+
+/// A page of tools with every output schema an object; none where it is already.
+fn tools(page: &Message, wrapped: &mut HashSet<String>) -> Option<Message> {
+    if wrapped.is_empty() && memchr::memmem::find(page.text(), b"outputSchema").is_none() {
+        return None;
+    }
+    let list = page.member("tools")?;
+    let mut changes = false;
+    let mut shaped = Vec::new();
+    for tool in json::elements(list) {
+        let name = json::member(tool, "name").and_then(json::string).unwrap_or_default();
+        let schema = json::member(tool, "outputSchema").filter(|schema| !is_of_objects(schema));
+        match schema {
+            None => {
+                wrapped.remove(&name);
+                shaped.push(tool.to_owned());
+            }
+            Some(schema) => {
+                wrapped.insert(name);
+                changes = true;
+                let start = schema.as_ptr() as usize - tool.as_ptr() as usize;
+                let (before, behind) = (&tool[..start], &tool[start + schema.len()..]);
+                shaped.push(format!("{before}{}{behind}", wrap_schema(schema)));
+            }
+        }
+    }
+    changes.then(|| splice::replace(page, list, &format!("[{}]", shaped.join(","))))
+}
+
+fn is_of_objects(schema: &str) -> bool {
+    json::member(schema, "type") == Some(r#""object""#)
+}
+
+/// A schema of an object with one member, `result`. Definitions move to where references from the root look for them.
+fn wrap_schema(schema: &str) -> String {
+    let definitions = ["$defs", "definitions"].into_iter().filter_map(|name| {
+        let text = json::member(schema, name)?;
+        Some((name, text))
+    });
+    let properties = format!(r#"{{"result":{schema}}}"#);
+    let members = [("type", r#""object""#), ("properties", &properties), ("required", r#"["result"]"#)];
+    json::object(members.into_iter().chain(definitions))
+}
+
+/// The result of a call whose output fits the schema that the client knows; none where it does already.
+fn output(answer: &Message, is_wrapped: bool) -> Option<Message> {
+    memchr::memmem::find(answer.text(), b"structuredContent")?;
+    let content = answer.member("structuredContent")?;
+    match (is_wrapped, content.starts_with('{')) {
+        (true, _) => Some(splice::replace(answer, content, &format!(r#"{{"result":{content}}}"#))),
+        (false, true) => None,
+        // The client has no schema for it, and its protocol no place.
+        (false, false) => {
+            let text = json::quoted(content);
+            let blocks = answer.member("content").filter(|blocks| !json::elements(blocks).is_empty());
+            let without = splice::take_out(answer, &["structuredContent"]);
+            match blocks {
+                Some(_) => Some(without),
+                None => {
+                    let without = splice::take_out(&without, &["content"]);
+                    splice::put_in(&without, &format!(r#""content":[{{"type":"text","text":{text}}}]"#))
+                }
+            }
+        }
+    }
+}
+
+/// The params of a question, as the client can take them.
+pub(super) fn question(method: &str, params: &str, id: &Id, client: &Client) -> String {
+    let mode = json::member(params, "mode").and_then(json::string);
+    match (method, mode.as_deref()) {
+        // Named so that the server can say when it is done, which the other era does not do.
+        ("elicitation/create", Some("url")) if json::member(params, "elicitationId").is_none() => {
+            let members = json::members(params);
+            let id = ("elicitationId", id.as_json());
+            json::object(members.iter().map(|(name, text)| (name.as_str(), *text)).chain([id]))
+        }
+        ("elicitation/create", Some("form")) if !client.is_latest() => splice::without(params, &["mode"]),
+        ("sampling/createMessage", _) if !client.is_latest() => single_contents(params),
+        _ => params.to_owned(),
+    }
+}
+
+/// A conversation whose messages have one content each instead of a list with one.
+fn single_contents(params: &str) -> String {
+    let Some(messages) = json::member(params, "messages") else { return params.to_owned() };
+    let single = |message: &str| {
+        let members = json::members(message);
+        json::object(members.iter().map(|(name, text)| {
+            let elements = if name == "content" { json::elements(text) } else { Vec::new() };
+            let text = if elements.len() == 1 { elements[0] } else { *text };
+            (name.as_str(), text)
+        }))
+    };
+    let messages: Vec<String> = json::elements(messages).into_iter().map(single).collect();
+    let messages = format!("[{}]", messages.join(","));
+    let members = json::members(params);
+    json::object(members.iter().map(|(name, text)| match name.as_str() {
+        "messages" => (name.as_str(), messages.as_str()),
+        _ => (name.as_str(), *text),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(message: &Message) -> String {
+        String::from_utf8(message.text().to_vec()).expect("UTF-8")
+    }
+
+    #[test]
+    fn schemas_that_are_no_objects_are_put_into_one() {
+        let mut wrapped = HashSet::new();
+        let page = made(
+            r##"{"id":1,"result":{"tools":[{"name":"a","outputSchema":{"type":"array","items":{"$ref":"#/$defs/d"},"$defs":{"d":{"type":"string"}}},"x":1.0},{"name":"b","outputSchema":{"type":"object"}},{"name":"c"}]}}"##,
+        );
+        let shaped = tools(&page, &mut wrapped).expect("changed");
+        assert_eq!(
+            text(&shaped),
+            r##"{"id":1,"result":{"tools":[{"name":"a","outputSchema":{"type":"object","properties":{"result":{"type":"array","items":{"$ref":"#/$defs/d"},"$defs":{"d":{"type":"string"}}}},"required":["result"],"$defs":{"d":{"type":"string"}}},"x":1.0},{"name":"b","outputSchema":{"type":"object"}},{"name":"c"}]}}"##
+        );
+        assert_eq!(wrapped, HashSet::from(["a".to_owned()]));
+        let later = made(r#"{"id":2,"result":{"tools":[{"name":"a"}]}}"#);
+        assert!(tools(&later, &mut wrapped).is_none() && wrapped.is_empty());
+    }
+
+    #[test]
+    fn outputs_fit_what_the_client_knows() {
+        let answer =
+            made(r#"{"id":1,"result":{"content":[{"type":"text","text":"x"}],"structuredContent":[1.0]}}"#);
+        assert_eq!(
+            text(&output(&answer, true).expect("wrapped")),
+            r#"{"id":1,"result":{"content":[{"type":"text","text":"x"}],"structuredContent":{"result":[1.0]}}}"#
+        );
+        assert_eq!(
+            text(&output(&answer, false).expect("taken out")),
+            r#"{"id":1,"result":{"content":[{"type":"text","text":"x"}]}}"#
+        );
+        let bare = made(r#"{"id":1,"result":{"structuredContent":[1.0],"content":[]}}"#);
+        assert_eq!(
+            text(&output(&bare, false).expect("as text")),
+            r#"{"id":1,"result":{"content":[{"type":"text","text":"[1.0]"}]}}"#
+        );
+        assert!(output(&made(r#"{"id":1,"result":{"structuredContent":{"a":1}}}"#), false).is_none());
+    }
+
+    #[test]
+    fn questions_fit_what_older_clients_know() {
+        let client = |revision: &str| {
+            let params = format!(r#"{{"protocolVersion":"{revision}"}}"#);
+            Client::of(&made(&format!(r#"{{"id":1,"method":"initialize","params":{params}}}"#)))
+        };
+        let id = Id::ours('l', 1);
+        let ask = |method, params, revision| question(method, params, &id, &client(revision));
+        let form = r#"{"mode":"form","message":"m"}"#;
+        assert_eq!(ask("elicitation/create", form, "2025-06-18"), r#"{"message":"m"}"#);
+        assert_eq!(ask("elicitation/create", form, LEGACY_REVISION), form);
+        assert_eq!(
+            ask("elicitation/create", r#"{"mode":"url","url":"u"}"#, LEGACY_REVISION),
+            r#"{"mode":"url","url":"u","elicitationId":"mcp-tether/l1"}"#
+        );
+        let sampling =
+            r#"{"messages":[{"role":"user","content":[{"type":"text","text":"t"}]}],"maxTokens":1}"#;
+        assert_eq!(ask("sampling/createMessage", sampling, LEGACY_REVISION), sampling);
+        assert_eq!(
+            ask("sampling/createMessage", sampling, "2025-06-18"),
+            r#"{"messages":[{"role":"user","content":{"type":"text","text":"t"}}],"maxTokens":1}"#
+        );
+    }
+}

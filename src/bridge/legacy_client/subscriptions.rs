@@ -1,0 +1,234 @@
+//! What the client hears of without having asked: one merged `subscriptions/listen` in place of the stream of the other
+//! era (2026-07-28, basic/patterns/subscriptions).
+//!
+//! A new one is opened before the old one is closed, so that nothing is missed; one at a time is being opened, and what
+//! changes meanwhile goes into the next. A subscription that breaks off is the relay's to open again.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+/// The listening.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    /// The client is ready to hear.
+    ready: bool,
+    /// The one that is acknowledged.
+    current: Option<Id>,
+    /// The one that is being opened.
+    opening: Option<Opening>,
+    /// Whether something has changed since that one was sent.
+    stale: bool,
+    /// The JSON texts of the URIs of the resources that the client wants to hear of.
+    uris: BTreeSet<String>,
+    /// Those that it no longer wants to hear of, as long as a subscription of before may tell of them.
+    unwanted: BTreeSet<String>,
+    /// The client's requests that wait for the next one to be acknowledged, each with its URI.
+    waiting: Vec<(Id, String)>,
+}
+
+#[derive(Debug)]
+struct Opening {
+    id: Id,
+    /// The client's requests that it answers.
+    subscribers: Vec<(Id, String)>,
+}
+
+impl Subscriptions {
+    /// Tells whether this is one of ours.
+    pub(super) fn is_listen(&self, id: &Id) -> bool {
+        self.current.as_ref() == Some(id) || self.opening.as_ref().is_some_and(|opening| opening.id == *id)
+    }
+
+    /// Tells whether a notification that came by itself belongs to one of ours.
+    pub(super) fn is_of(&self, message: &Message) -> bool {
+        subscription_of(message).is_some_and(|id| {
+            let ours = self.current.iter().chain(self.opening.as_ref().map(|opening| &opening.id));
+            ours.into_iter().any(|own| own.as_json() == id)
+        })
+    }
+
+    /// Tells whether a notification is about a resource that the client no longer wants to hear of.
+    pub(super) fn is_unwanted(&self, message: &Message) -> bool {
+        message.method() == Some("notifications/resources/updated")
+            && message.member("uri").is_some_and(|uri| self.unwanted.contains(uri))
+    }
+
+    /// Tells whether a request of the client waits for an acknowledgement.
+    pub(super) fn serves(&self, id: &Id) -> bool {
+        self.subscribers().any(|(own, _)| own == id)
+    }
+
+    /// The requests that wait, which are answered by somebody else now.
+    pub(super) fn take_subscribers(&mut self) -> Vec<Id> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let opening = self.opening.take().map(|opening| opening.subscribers).unwrap_or_default();
+        waiting.into_iter().chain(opening).map(|(id, _)| id).collect()
+    }
+
+    fn subscribers(&self) -> impl Iterator<Item = &(Id, String)> {
+        self.waiting.iter().chain(self.opening.iter().flat_map(|opening| &opening.subscribers))
+    }
+}
+
+/// The subscription that a notification names, as JSON text.
+fn subscription_of(message: &Message) -> Option<&str> {
+    json::member(message.member("_meta")?, SUBSCRIPTION_KEY)
+}
+
+impl LegacyClient {
+    /// The client is ready to hear what the server has to say by itself.
+    pub(super) fn listen(&mut self, _now: Instant) {
+        if !self.subscriptions.ready {
+            self.subscriptions.ready = true;
+            self.listen_anew();
+        }
+    }
+
+    /// The client wants to hear of a resource.
+    pub(super) fn subscribe(&mut self, id: &Id, request: &Message) {
+        if !self.server.says("resources", "subscribe") {
+            return self.unknown_method(id);
+        }
+        let Some(uri) = request.member("uri").filter(|uri| uri.starts_with('"')) else {
+            return self.refuse(id, jsonrpc::INVALID_PARAMS, "the uri is missing", "params");
+        };
+        self.subscriptions.uris.insert(uri.to_owned());
+        self.subscriptions.unwanted.remove(uri);
+        self.subscriptions.waiting.push((id.clone(), uri.to_owned()));
+        self.listen_anew();
+    }
+
+    /// The client no longer does.
+    pub(super) fn unsubscribe(&mut self, id: &Id, request: &Message) {
+        let uri = request.member("uri").and_then(|uri| self.subscriptions.uris.take(uri));
+        self.answer(id, "{}");
+        if let Some(uri) = uri {
+            self.subscriptions.unwanted.insert(uri);
+            self.listen_anew();
+        }
+    }
+
+    /// The client takes a subscription back before it is acknowledged.
+    pub(super) fn forget_subscriber(&mut self, id: &Id) {
+        let subscriptions = &mut self.subscriptions;
+        let Some((_, uri)) = subscriptions.subscribers().find(|(own, _)| own == id).cloned() else { return };
+        subscriptions.uris.remove(&uri);
+        subscriptions.waiting.retain(|(own, _)| own != id);
+        if let Some(opening) = &mut subscriptions.opening {
+            opening.subscribers.retain(|(own, _)| own != id);
+        }
+        self.listen_anew();
+    }
+
+    /// Opens a subscription for what the client wants to hear now.
+    fn listen_anew(&mut self) {
+        let wants = |capability: &str| self.server.says(capability, "listChanged");
+        let mut filter = Vec::new();
+        if self.subscriptions.ready {
+            for (capability, name) in [
+                ("tools", "toolsListChanged"),
+                ("prompts", "promptsListChanged"),
+                ("resources", "resourcesListChanged"),
+            ] {
+                filter.extend(wants(capability).then(|| format!(r#""{name}":true"#)));
+            }
+        }
+        if !self.subscriptions.uris.is_empty() {
+            let uris: Vec<&str> = self.subscriptions.uris.iter().map(String::as_str).collect();
+            filter.push(format!(r#""resourceSubscriptions":[{}]"#, uris.join(",")));
+        }
+        if self.subscriptions.opening.is_some() {
+            self.subscriptions.stale = true;
+            return;
+        }
+        self.subscriptions.stale = false;
+        if filter.is_empty() {
+            return self.close_current();
+        }
+        let id = self.mint();
+        let subscribers = std::mem::take(&mut self.subscriptions.waiting);
+        self.subscriptions.opening = Some(Opening { id: id.clone(), subscribers });
+        self.to_server(made(&format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"subscriptions/listen","params":{{"_meta":{{{}}},"notifications":{{{}}}}}}}"#,
+            self.meta(),
+            filter.join(",")
+        )));
+    }
+
+    fn close_current(&mut self) {
+        if let Some(current) = self.subscriptions.current.take() {
+            self.to_server(detection::cancellation(&current));
+        }
+    }
+
+    /// The server listens; what it has honoured answers who waited for it.
+    pub(super) fn acknowledged(&mut self, message: &Message) {
+        let is_it =
+            |opening: &mut Opening| subscription_of(message).is_none_or(|id| id == opening.id.as_json());
+        let Some(opening) = self.subscriptions.opening.take_if(is_it) else { return };
+        let honoured = message.member("notifications");
+        let honoured = honoured.and_then(|honoured| json::member(honoured, "resourceSubscriptions"));
+        let honoured: Vec<String> =
+            honoured.map(json::elements).unwrap_or_default().into_iter().filter_map(json::string).collect();
+        for (id, uri) in opening.subscribers {
+            if json::string(&uri).is_some_and(|uri| honoured.contains(&uri)) {
+                self.answer(&id, "{}");
+            } else {
+                self.subscriptions.uris.remove(&uri);
+                let text = "the server does not tell of changes of this resource";
+                self.refuse(&id, jsonrpc::INVALID_PARAMS, text, "params");
+            }
+        }
+        self.close_current();
+        self.subscriptions.current = Some(opening.id);
+        match self.subscriptions.stale {
+            true => self.listen_anew(),
+            false => self.subscriptions.unwanted.clear(),
+        }
+    }
+
+    /// A subscription of ours has ended for good, or never was.
+    pub(super) fn listen_ended(&mut self, id: &Id, answer: &Message) {
+        let is_error = relay::error_code(answer).is_some();
+        if self.subscriptions.current.as_ref() == Some(id) {
+            self.subscriptions.current = None;
+            let notice = "the server has ended the subscription".to_owned();
+            return self.out.push_back(Crossing::Told(Notice::NotListening(notice)));
+        }
+        let is_it = |opening: &mut Opening| opening.id == *id;
+        let Some(opening) = self.subscriptions.opening.take_if(is_it) else { return };
+        for (subscriber, uri) in opening.subscribers {
+            self.subscriptions.uris.remove(&uri);
+            match is_error {
+                true => self.to_client(answer.with_id(&subscriber)),
+                false => {
+                    let text = "the server has ended the subscription at once";
+                    self.refuse(&subscriber, Failure::NoAnswer.code(), text, Failure::NoAnswer.word());
+                }
+            }
+        }
+        let said = answer.member("message").and_then(json::string).unwrap_or_default();
+        let notice = format!("the server did not accept the subscription: {said}");
+        self.out.push_back(Crossing::Told(Notice::NotListening(notice)));
+        if self.subscriptions.stale {
+            self.listen_anew();
+        }
+    }
+
+    /// The client starts over: what it wanted to hear it must ask for again.
+    pub(super) fn stop_listening(&mut self) {
+        self.close_current();
+        let before = std::mem::take(&mut self.subscriptions);
+        let text = "the client has started over";
+        for (id, _) in before.waiting {
+            self.refuse(&id, Failure::Stopped.code(), text, Failure::Stopped.word());
+        }
+        if let Some(opening) = before.opening {
+            for (id, _) in opening.subscribers {
+                self.refuse(&id, Failure::Stopped.code(), text, Failure::Stopped.word());
+            }
+            self.to_server(detection::cancellation(&opening.id));
+        }
+    }
+}

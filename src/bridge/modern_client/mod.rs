@@ -1,0 +1,351 @@
+//! A modern client and a legacy server: one session, opened in the client's place, carries what stands alone.
+//!
+//! Towards the server this is a legacy client, and the relay below does for it what it does for any: order, recovery,
+//! streams, sending again. Ids are ours upstream, because a modern client may use one again that a session must not.
+//! A request goes out as it came but for its id and the keys of the other era (`requests`), its answer comes back with
+//! what that era wants to see (`answers`); subscriptions are the session's notifications (`listens`), and what the server
+//! asks becomes an answer that asks, until the client calls again with the reply (`parked`). Deliberately not here:
+//! whether the server is legacy (`detection`).
+
+mod answers;
+mod listens;
+mod logs;
+mod opening;
+mod parked;
+mod questions;
+mod requests;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use listens::Listens;
+use logs::Level;
+use opening::Stage;
+use parked::{Call, Question};
+
+use super::relay::LastWord;
+use super::*;
+use crate::json;
+
+/// Marks what this program says in its own name.
+const SOURCE: &str = "mcp-tether";
+/// What our ids begin with, in JSON; a number follows.
+const MINTED: &str = "\"mcp-tether/m";
+
+/// The translator.
+#[derive(Debug)]
+pub(super) struct ModernClient {
+    stage: Stage,
+    /// The capabilities that the session was told the client has.
+    declared: String,
+    /// Whether the client has opened a session of its own.
+    went_legacy: bool,
+    /// What tokens are made of that must not be guessed, and how many were made.
+    secret: u128,
+    tokens: u64,
+    minted: u64,
+    /// What the server was asked under each of our ids, until it is over.
+    asked: BTreeMap<u64, Asked>,
+    /// The latest call of each of the client's ids.
+    calls: HashMap<Id, u64>,
+    /// What waits for the session, in the client's order.
+    held: VecDeque<Held>,
+    listens: Listens,
+    /// What the server asks for nobody's sake, and until when it waits for a call.
+    homeless: Vec<(Question, Instant)>,
+    /// The log level the server was told.
+    level: Option<Level>,
+    outbox: VecDeque<Crossing>,
+}
+
+/// What an id of ours stands for.
+#[derive(Debug)]
+enum Asked {
+    /// `initialize`.
+    Session,
+    /// A request of the client.
+    Call(Box<Call>),
+    /// A log level; the answer changes nothing.
+    Level,
+    /// To hear of a resource, or no longer.
+    Subscription(String),
+    Unsubscription(String),
+}
+
+/// A message of the client that waits for the session.
+#[derive(Debug)]
+struct Held {
+    message: Message,
+    /// What the server said to it, where it went there as it was.
+    answer: Option<LastWord>,
+}
+
+impl ModernClient {
+    /// A translator for a server that is known to be legacy. The session is opened with what the first request says of
+    /// the client. Of `secret` are made the tokens that must not be guessed.
+    pub(super) fn begin(secret: u128) -> ModernClient {
+        ModernClient {
+            stage: Stage::Closed,
+            declared: String::new(),
+            went_legacy: false,
+            secret,
+            tokens: 0,
+            minted: 0,
+            asked: BTreeMap::new(),
+            calls: HashMap::new(),
+            held: VecDeque::new(),
+            listens: Listens::default(),
+            homeless: Vec::new(),
+            level: None,
+            outbox: VecDeque::new(),
+        }
+    }
+
+    /// One that finds out whether the server is: `initialize` goes out beside the client's probe, which has no answer yet.
+    pub(super) fn hedge(probe: &Message, secret: u128) -> ModernClient {
+        let mut hedge = ModernClient::begin(secret);
+        hedge.open(probe, opening::Need::Perhaps);
+        hedge
+    }
+
+    /// A message of the client: modern, or a cancellation of something that this translator serves.
+    pub(super) fn client(&mut self, message: Message, now: Instant) {
+        match message.kind() {
+            Kind::Request { .. } => self.take_in(message, None, now),
+            Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
+                if let Some(id) = message.request_id_param() {
+                    self.take_back(&id, &message, now);
+                }
+            }
+            Kind::Notification { .. } if self.is_open() => self.tell(&message),
+            Kind::Notification { .. } => {
+                self.open(&message, opening::Need::Certain);
+                self.held.push_back(Held { message, answer: None });
+            }
+            // It is never asked anything.
+            Kind::Response { .. } => self.drop_message(&message, "nothing like it was asked"),
+        }
+    }
+
+    /// A request that went to the server as it was, which has shown by `answer` that it is legacy.
+    pub(super) fn refused(&mut self, request: Message, last_word: LastWord, now: Instant) {
+        let Kind::Request { id, method } = request.kind() else { return };
+        let is_done = matches!(last_word.answer.kind(), Kind::Response { error: false, .. });
+        if is_done && method.as_str() != "server/discover" {
+            // The server has done what it was asked, and must not do it twice.
+            let done = answers::finished(method.as_str(), id, last_word.answer, false);
+            self.outbox.push_back(Crossing::ToClient(done));
+            return self.open(&request, opening::Need::Certain);
+        }
+        self.take_in(request, Some(last_word), now);
+    }
+
+    /// Takes a request in: it is objected to, served, or waits for the session.
+    fn take_in(&mut self, request: Message, answer: Option<LastWord>, now: Instant) {
+        if let Some(objection) = requests::objection(&request) {
+            self.outbox.push_back(Crossing::ToClient(objection));
+        } else if self.is_open() {
+            self.serve(request, now);
+        } else {
+            self.open(&request, opening::Need::Certain);
+            self.held.push_back(Held { message: request, answer });
+        }
+    }
+
+    /// The client wants nothing more of a request.
+    fn take_back(&mut self, id: &Id, cancellation: &Message, now: Instant) {
+        if let Some(at) = self.held.iter().position(|held| is_request(&held.message, id)) {
+            self.held.remove(at);
+        } else if self.is_listening(id) {
+            self.stop_listening(id);
+        } else if let Some(call) = self.calls.remove(id) {
+            self.cancel(call, cancellation, now);
+        }
+    }
+
+    /// Tells whether a message of the server is this translator's affair. `within` is the request in whose exchange the
+    /// server said it.
+    pub(super) fn takes(&self, message: &Message, within: Option<&Id>) -> bool {
+        match (message.kind(), within) {
+            (Kind::Response { id, .. }, _) => id.as_ref().and_then(number).is_some(),
+            (_, Some(within)) => number(within).is_some(),
+            // A modern server asks nothing, and a modern client must not be asked.
+            (Kind::Request { .. }, None) => !self.went_legacy,
+            // What belongs to a subscription of a modern server passes, as long as it may be one.
+            (Kind::Notification { .. }, None) => {
+                !self.went_legacy && (self.is_open() || !listens::is_of_subscription(message))
+            }
+        }
+    }
+
+    /// Such a message.
+    pub(super) fn server(&mut self, message: Message, within: Option<Id>, now: Instant) {
+        let within = within.as_ref().and_then(number);
+        match message.kind() {
+            Kind::Response { id, .. } => {
+                if let Some(number) = id.as_ref().and_then(number) {
+                    self.answered(number, message, now);
+                }
+            }
+            Kind::Request { .. } => self.question(&message, within, now),
+            Kind::Notification { method } => {
+                let method = method.as_str().to_owned();
+                self.told(&method, message, within);
+            }
+        }
+    }
+
+    fn answered(&mut self, number: u64, answer: Message, now: Instant) {
+        let is_done = matches!(answer.kind(), Kind::Response { error: false, .. });
+        match self.asked.remove(&number) {
+            Some(Asked::Session) => self.session(answer, now),
+            Some(Asked::Call(call)) => self.call_answered(number, call, answer, now),
+            Some(Asked::Subscription(uri)) => self.subscribed(&uri, is_done),
+            Some(Asked::Unsubscription(uri)) => self.unsubscribed(&uri),
+            Some(Asked::Level) | None => {}
+        }
+    }
+
+    /// The server says something that is neither an answer nor a question.
+    fn told(&mut self, method: &str, message: Message, within: Option<u64>) {
+        match method {
+            "notifications/cancelled" => {
+                if let Some(id) = message.request_id_param() {
+                    self.withdraw(&id);
+                }
+            }
+            "notifications/message" => self.log(message, within),
+            "notifications/progress" => self.progress(message, within),
+            "notifications/tools/list_changed"
+            | "notifications/prompts/list_changed"
+            | "notifications/resources/list_changed"
+            | "notifications/resources/updated" => self.changed(method, &message),
+            // The client looks again by itself, and knows nothing of these tasks.
+            "notifications/elicitation/complete" | "notifications/tasks/status" => {
+                self.drop_message(&message, "the client's era has nothing like it");
+            }
+            _ if self.is_parked(within) => self.drop_message(&message, "its request waits for the client"),
+            _ => self.outbox.push_back(Crossing::ToClient(message)),
+        }
+    }
+
+    /// Tells whether a request of the client that has no answer yet is here, or one that can still be called off.
+    pub(super) fn serves(&self, id: &Id) -> bool {
+        self.calls.contains_key(id)
+            || self.is_listening(id)
+            || self.held.iter().any(|held| is_request(&held.message, id))
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.park_or_expire(now);
+        self.acknowledge_late(now);
+    }
+
+    /// When something is.
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        [self.next_of_calls(), self.listens.next()].into_iter().flatten().min()
+    }
+
+    /// How many bytes of the client's messages wait here.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.held.iter().map(|held| held.message.text().len()).sum()
+    }
+
+    /// Tells whether there will be more to send once the server has answered.
+    pub(super) fn expects_more(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// The next thing to do.
+    pub(super) fn poll(&mut self) -> Option<Crossing> {
+        self.outbox.pop_front()
+    }
+
+    /// The process ends: whatever waits here is answered.
+    pub(super) fn close(&mut self) {
+        let why = Why::new(
+            Failure::Stopped,
+            "stopped before the server answered",
+            "the request may have run; look before repeating it",
+        );
+        let error = relay::error_object(&why);
+        let held = std::mem::take(&mut self.held);
+        let held = held.into_iter().filter_map(|held| match held.message.kind() {
+            Kind::Request { id, .. } => Some(id.clone()),
+            Kind::Notification { .. } | Kind::Response { .. } => None,
+        });
+        let asked = std::mem::take(&mut self.asked);
+        let waiting = asked.into_values().filter_map(|asked| match asked {
+            Asked::Call(call) => call.client_that_waits(),
+            Asked::Session | Asked::Level | Asked::Subscription(_) | Asked::Unsubscription(_) => None,
+        });
+        let answers = held.chain(waiting).map(|id| Crossing::ToClient(Message::error(Some(&id), &error)));
+        self.outbox.extend(answers);
+        self.calls.clear();
+        self.homeless.clear();
+        self.end_listens();
+    }
+
+    /// Sends a request in our name, under the next of our ids.
+    fn ask(&mut self, asked: Asked, method: &str, params: &str) {
+        let id = self.mint(asked);
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
+        self.outbox.push_back(Crossing::ToServer(made(text)));
+    }
+
+    /// An id for something that is asked of the server.
+    fn mint(&mut self, asked: Asked) -> Id {
+        self.minted += 1;
+        self.asked.insert(self.minted, asked);
+        id_of(self.minted)
+    }
+
+    /// A token that nobody guesses who has never seen one.
+    fn token(&mut self) -> String {
+        self.tokens += 1;
+        let step = self.tokens.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        // Two streams of splitmix64.
+        let mix = |half: u64| {
+            let mixed = half.wrapping_add(step);
+            let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            mixed ^ (mixed >> 31)
+        };
+        let (high, low) = ((self.secret >> 64) as u64, self.secret as u64);
+        format!("{:016x}{:016x}", mix(high), mix(!low))
+    }
+
+    fn drop_message(&mut self, message: &Message, because: &'static str) {
+        let title = message.title().into_owned();
+        self.outbox.push_back(Crossing::Told(Notice::Dropped { title, because }));
+    }
+}
+
+/// One of our ids.
+fn id_of(number: u64) -> Id {
+    Id::ours('m', number)
+}
+
+/// The number of an id of ours.
+fn number(id: &Id) -> Option<u64> {
+    id.as_json().strip_prefix(MINTED)?.strip_suffix('"')?.parse().ok()
+}
+
+/// Tells whether a message is the request with this id.
+fn is_request(message: &Message, id: &Id) -> bool {
+    matches!(message.kind(), Kind::Request { id: own, .. } if own == id)
+}
+
+/// A message of our own making.
+fn made(text: String) -> Message {
+    Message::parse(text.into()).expect("made from JSON texts")
+}
+
+/// An error of ours; `data` are more members for what a program can act on, with a comma before them.
+fn error(id: &Id, code: i64, sentence: &str, cause: &str, data: &str) -> Message {
+    let sentence = json::quoted(&format!("{SOURCE}: {sentence}"));
+    made(format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":{sentence},"data":{{"source":"{SOURCE}","cause":"{cause}"{data}}}}}}}"#
+    ))
+}

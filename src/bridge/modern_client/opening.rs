@@ -1,0 +1,264 @@
+//! The session that a modern client does not know of: how it is opened in its place, and what `server/discover` says of it.
+//!
+//! `initialize` says of the client what its first request says. Until it is answered everything waits, for no longer than
+//! the client's patience. Should it fail, each of those that wait is told: what the server said to it before, where it said
+//! something, else why there is no session. Deliberately not here: a session that is lost later (the relay's affair).
+
+use super::*;
+
+const CLIENT_KEY: &str = "io.modelcontextprotocol/clientInfo";
+const SERVER_KEY: &str = "io.modelcontextprotocol/serverInfo";
+/// An extension of the modern era that shares its name, and nothing else, with what sessions have.
+const TASKS: &str = "io.modelcontextprotocol/tasks";
+
+/// How far the session has come.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Nobody has asked for one.
+    Closed,
+    /// `initialize` has no answer yet.
+    Opening(Need),
+    /// It is open, with this answer.
+    Open(Message),
+    /// It could not be opened. The next request goes to the server as it is, and begins anew if that shows the same.
+    Failed,
+    /// It is not needed.
+    Over,
+}
+
+/// Whether the session that is being opened is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// The server is legacy.
+    Certain,
+    /// It may be.
+    Perhaps,
+    /// It is modern.
+    None,
+}
+
+impl ModernClient {
+    /// Whether the server's era is not known yet: then the client's messages still go to the server as they are.
+    pub(in crate::bridge) fn is_hedge(&self) -> bool {
+        matches!(self.stage, Stage::Opening(Need::Perhaps | Need::None) | Stage::Failed)
+    }
+
+    /// The server has turned out to be modern: a session that is being opened is not needed.
+    pub(in crate::bridge) fn retire(&mut self) {
+        match self.stage {
+            Stage::Opening(Need::Perhaps) => self.stage = Stage::Opening(Need::None),
+            Stage::Failed => self.finish_translating(),
+            Stage::Closed | Stage::Opening(_) | Stage::Open(_) | Stage::Over => {}
+        }
+    }
+
+    /// The client opens a session by itself, which replaces ours: from now on what the server says by itself goes to it
+    /// untranslated.
+    pub(in crate::bridge) fn client_went_legacy(&mut self) {
+        self.went_legacy = true;
+        self.level = None;
+        self.homeless.clear();
+        self.end_listens();
+    }
+
+    /// Tells whether the client is a modern one only: then what lacks the marks of its era lacks them by mistake.
+    pub(in crate::bridge) fn stands_alone(&self) -> bool {
+        !self.went_legacy && !self.is_hedge()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open(_))
+    }
+
+    /// Opens the session, unless that was done.
+    pub(super) fn open(&mut self, request: &Message, need: Need) {
+        match self.stage {
+            Stage::Closed | Stage::Failed => {
+                self.stage = Stage::Opening(need);
+                self.declared = session_capabilities(requests::capabilities(request).unwrap_or("{}"));
+                let introduction = introduction(request, &self.declared);
+                self.ask(Asked::Session, "initialize", &introduction);
+            }
+            Stage::Opening(_) => self.stage = Stage::Opening(need),
+            Stage::Open(_) | Stage::Over => {}
+        }
+    }
+
+    /// What the server says to `initialize`.
+    pub(super) fn session(&mut self, answer: Message, now: Instant) {
+        let Stage::Opening(need) = self.stage else { return };
+        let is_open = matches!(answer.kind(), Kind::Response { error: false, .. });
+        let revision = answer.member("protocolVersion").and_then(json::string);
+        match need {
+            Need::None => {
+                if is_open {
+                    self.end_session();
+                }
+                self.finish_translating();
+            }
+            Need::Perhaps if !is_open => self.finish_translating(),
+            Need::Certain if !is_open => self.give_up(&answer),
+            Need::Certain | Need::Perhaps if !revision.as_deref().is_some_and(revision::is_legacy) => {
+                let chosen =
+                    revision.map_or_else(|| "no revision".to_owned(), |it| format!("the revision {it}"));
+                let why = Why::new(
+                    Failure::Era,
+                    format!("the server answered initialize with {chosen}, which nobody negotiates that way"),
+                    "report this to the server's author",
+                );
+                self.end_session();
+                self.give_up(&Message::error(None, &relay::error_object(&why)));
+            }
+            Need::Certain | Need::Perhaps => self.begin_session(answer, now),
+        }
+    }
+
+    fn begin_session(&mut self, answer: Message, now: Instant) {
+        // Whoever opens a session of its own says itself that it is ready.
+        if !self.went_legacy {
+            let ready = made(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_owned());
+            self.outbox.push_back(Crossing::ToServer(ready));
+        }
+        self.stage = Stage::Open(answer);
+        self.outbox.push_back(Crossing::Found(Era::Legacy));
+        for Held { message, .. } in std::mem::take(&mut self.held) {
+            match message.kind() {
+                Kind::Request { .. } => self.serve(message, now),
+                Kind::Notification { .. } | Kind::Response { .. } => self.tell(&message),
+            }
+        }
+    }
+
+    fn end_session(&mut self) {
+        // One that the client opens replaces it, and ends it that way.
+        if !self.went_legacy {
+            self.outbox.push_back(Crossing::EndSession);
+        }
+    }
+
+    /// There is no session: everybody who waits for it is told, with what the server said to the request itself if it did.
+    fn give_up(&mut self, refusal: &Message) {
+        for Held { message, answer } in std::mem::take(&mut self.held) {
+            if let Kind::Request { id, .. } = message.kind() {
+                let without_notice = || LastWord { answer: refusal.clone(), notice: None };
+                let LastWord { answer, notice } = answer.unwrap_or_else(without_notice);
+                self.outbox.push_back(Crossing::ToClient(answer.with_id(id)));
+                self.outbox.extend(notice.map(Crossing::Told));
+            }
+        }
+        self.stage = Stage::Failed;
+    }
+
+    /// There is nothing to translate.
+    fn finish_translating(&mut self) {
+        self.stage = Stage::Over;
+        self.outbox.push_back(Crossing::Over(Vec::new()));
+    }
+
+    /// Tells whether the server has shown nothing of its era yet: the session is opened because of what was known before.
+    pub(in crate::bridge) fn was_assumed(&self) -> bool {
+        let is_opening = matches!(self.stage, Stage::Opening(Need::Certain));
+        is_opening && self.held.iter().all(|held| held.answer.is_none())
+    }
+
+    /// The server is not legacy after all: what the client said goes to it as it is.
+    pub(in crate::bridge) fn give_back(&mut self) {
+        self.stage = Stage::Over;
+        let held = std::mem::take(&mut self.held).into_iter().map(|held| held.message).collect();
+        self.outbox.push_back(Crossing::Over(held));
+    }
+
+    /// What the server can do.
+    pub(super) fn capability(&self, name: &str) -> Option<&str> {
+        let Stage::Open(answer) = &self.stage else { return None };
+        json::member(answer.member("capabilities")?, name)
+    }
+
+    /// Answers `server/discover` by what the server said at the beginning of the session.
+    pub(super) fn discovered(&mut self, id: &Id) {
+        let Stage::Open(answer) = &self.stage else { return };
+        let capabilities = answer.member("capabilities").filter(|it| it.starts_with('{')).unwrap_or("{}");
+        let capabilities = without_tasks(capabilities);
+        let instructions = answer.member("instructions").filter(|it| it.starts_with('"'));
+        let instructions = instructions.map(|it| format!(r#","instructions":{it}"#)).unwrap_or_default();
+        let server = answer.member("serverInfo").filter(|it| it.starts_with('{'));
+        let server = server.map(|it| format!(r#","_meta":{{"{SERVER_KEY}":{it}}}"#)).unwrap_or_default();
+        let discovery = made(format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","supportedVersions":["{MODERN_REVISION}"],"capabilities":{capabilities}{instructions},"ttlMs":0,"cacheScope":"private"{server}}}}}"#
+        ));
+        self.outbox.push_back(Crossing::ToClient(discovery));
+    }
+}
+
+/// The parameters of `initialize`, by what a request says of its client.
+fn introduction(request: &Message, capabilities: &str) -> String {
+    let meta = request.member("_meta").unwrap_or("{}");
+    let is_named = |client: &&str| {
+        ["name", "version"].iter().all(|name| json::member(client, name).and_then(json::string).is_some())
+    };
+    let client = json::member(meta, CLIENT_KEY).filter(is_named).map(str::to_owned);
+    let client = client
+        .unwrap_or_else(|| format!(r#"{{"name":"{SOURCE}","version":"{}"}}"#, env!("CARGO_PKG_VERSION")));
+    format!(
+        r#"{{"protocolVersion":"{LEGACY_REVISION}","capabilities":{capabilities},"clientInfo":{client}}}"#
+    )
+}
+
+/// A modern client's capabilities as a session has them: it never tells of its roots by itself.
+fn session_capabilities(capabilities: &str) -> String {
+    let capabilities = without_tasks(capabilities);
+    match json::member(&capabilities, "roots") {
+        None => capabilities,
+        Some(roots) => replaced(&capabilities, "roots", &splice::without(roots, &["listChanged"])),
+    }
+}
+
+/// Capabilities without what looks alike in both eras and is not.
+fn without_tasks(capabilities: &str) -> String {
+    let capabilities = splice::without(capabilities, &["tasks"]);
+    match json::member(&capabilities, "extensions") {
+        None => capabilities,
+        Some(extensions) => replaced(&capabilities, "extensions", &splice::without(extensions, &[TASKS])),
+    }
+}
+
+/// An object with another value for one of its members; the very same text where it is the same.
+fn replaced(object: &str, name: &str, value: &str) -> String {
+    match json::member(object, name) == Some(value) {
+        true => object.to_owned(),
+        false => {
+            let members = json::members(object);
+            let members =
+                members.iter().map(|(own, text)| (own.as_str(), if own == name { value } else { *text }));
+            json::object(members)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_lose_what_the_other_era_does_not_mean_by_them() {
+        for (before, after) in [
+            (r#"{"elicitation": {"url":{}}}"#, r#"{"elicitation": {"url":{}}}"#),
+            (r#"{"roots":{"listChanged":true},"tasks":{}}"#, r#"{"roots":{}}"#),
+            (
+                r#"{"extensions":{"io.modelcontextprotocol/tasks":{},"com.example/x":{"a":1.0}}}"#,
+                r#"{"extensions":{"com.example/x":{"a":1.0}}}"#,
+            ),
+        ] {
+            assert_eq!(session_capabilities(before), after);
+        }
+    }
+
+    #[test]
+    fn a_client_without_a_whole_name_gets_ours() {
+        let request = |client: &str| {
+            made(format!(r#"{{"id":1,"method":"x","params":{{"_meta":{{"{CLIENT_KEY}":{client}}}}}}}"#))
+        };
+        assert!(introduction(&request(r#"{"name":"c","version":"1"}"#), "{}").contains(r#""name":"c""#));
+        assert!(introduction(&request(r#"{"name":"c"}"#), "{}").contains(r#""name":"mcp-tether""#));
+    }
+}

@@ -1,0 +1,631 @@
+//! What a legacy server asks of a client that answers no requests: the client's own call is answered by the question, and
+//! waits at the server until the client calls again with the reply.
+//!
+//! A call goes to the server once. Questions that come in its exchange are collected for a moment, then the client gets
+//! `input_required` with all of them and a token; its next request with that token brings the replies, which go to the
+//! server as answers, and takes the call over (2026-07-28, basic/patterns/mrtr). A question of the server that belongs to
+//! no call is given to the latest one that may carry it, or waits a few seconds for one, which then goes out behind the
+//! reply. Deliberately not here: what a question says, and which client may be asked it (`questions`).
+
+use std::fmt::Write as _;
+
+use super::questions::{Kind as Asks, Reply};
+use super::*;
+use crate::jsonrpc::{INVALID_PARAMS, METHOD_NOT_FOUND};
+
+/// How long questions that come together are collected.
+const COLLECTING: Duration = Duration::from_millis(10);
+/// How long a call waits at the server for its client to come back.
+const PARKED: Duration = Duration::from_secs(15 * 60);
+/// How many do: each holds an exchange.
+const PARKED_AT_ONCE: usize = 64;
+/// How long a question that belongs to no call waits for one.
+const HOMELESS: Duration = Duration::from_secs(5);
+/// How many such questions do.
+const HOMELESS_AT_ONCE: usize = 100;
+const INTERNAL_ERROR: i64 = -32603;
+/// The code for what the client has not said that it can do (2026-07-28, basic, error codes).
+const MISSING_CAPABILITY: i64 = -32021;
+
+/// A request of the client at the server.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// The client's latest request for it.
+    pub(super) client: Id,
+    /// What the server has.
+    pub(super) upstream: Message,
+    /// What the client says it can do.
+    capabilities: String,
+    pub(super) level: Option<Level>,
+    /// The progress token that the server knows, and the one that the client does, as JSON texts.
+    pub(super) token: Option<String>,
+    pub(super) heard: Option<String>,
+    state: State,
+    questions: Vec<Question>,
+    /// How many questions it has had.
+    asked: u32,
+}
+
+/// Where a call is.
+#[derive(Debug)]
+enum State {
+    /// At the server; the client waits.
+    Waiting,
+    /// The same; the server has asked something, and what else it asks by then goes to the client together.
+    Collecting { until: Instant },
+    /// The client has the questions.
+    Parked { token: String, until: Instant, then: Then },
+}
+
+/// What the client's next request for a parked call brings about.
+#[derive(Debug)]
+enum Then {
+    /// The call goes on at the server.
+    GoOn,
+    /// The server has not waited: this is its answer.
+    Answer(Message),
+    /// The call goes to the server, for the first time or again.
+    Again,
+}
+
+/// A question of the server.
+#[derive(Debug)]
+pub(super) struct Question {
+    /// Its id; none where it came as an error, which nobody answers.
+    id: Option<Id>,
+    asks: Asks,
+    /// What the client is to reply under.
+    key: String,
+    /// `{"method":…,"params":…}`.
+    text: String,
+    /// Whether it came in the exchange of the call that carries it.
+    is_own: bool,
+}
+
+impl Call {
+    /// A request of the client that is about to be sent.
+    pub(super) fn new(client: Id, request: &Message) -> Call {
+        let token = progress_token(request);
+        Call {
+            client,
+            upstream: request.clone(),
+            capabilities: requests::capabilities(request).unwrap_or("{}").to_owned(),
+            level: requests::level(request),
+            heard: token.clone(),
+            token,
+            state: State::Waiting,
+            questions: Vec::new(),
+            asked: 0,
+        }
+    }
+
+    fn method(&self) -> &str {
+        self.upstream.method().unwrap_or_default()
+    }
+
+    fn is_parked(&self) -> bool {
+        matches!(self.state, State::Parked { .. })
+    }
+
+    /// The client's request, if it has no answer yet.
+    pub(super) fn client_that_waits(&self) -> Option<Id> {
+        (!self.is_parked()).then(|| self.client.clone())
+    }
+
+    /// Tells whether this question may go to the client by way of this call.
+    fn may_carry(&self, asks: Asks) -> bool {
+        let goes_on = match &self.state {
+            State::Waiting | State::Collecting { .. } | State::Parked { then: Then::GoOn, .. } => true,
+            State::Parked { then: Then::Answer(_) | Then::Again, .. } => false,
+        };
+        goes_on && may_ask(self.method()) && asks.is_declared(&self.capabilities)
+    }
+
+    /// The result that asks the client.
+    fn asking(&self, token: &str) -> Message {
+        let mut requests = String::new();
+        for question in &self.questions {
+            let comma = if requests.is_empty() { "" } else { "," };
+            let _ = write!(requests, "{comma}\"{}\":{}", question.key, question.text);
+        }
+        made(format!(
+            r#"{{"jsonrpc":"2.0","id":{},"result":{{"resultType":"input_required","inputRequests":{{{requests}}},"requestState":"{token}"}}}}"#,
+            self.client
+        ))
+    }
+
+    fn add(&mut self, mut question: Question) {
+        self.asked += 1;
+        question.key = format!("{}-{}", question.asks.word(), self.asked);
+        self.questions.push(question);
+    }
+}
+
+/// Tells whether a result of this method may ask the client (2026-07-28, basic/patterns/mrtr).
+pub(super) fn may_ask(method: &str) -> bool {
+    matches!(method, "tools/call" | "prompts/get" | "resources/read")
+}
+
+/// Tells whether a request goes on with a call that has asked its client.
+pub(super) fn is_retry(request: &Message) -> bool {
+    request.member("requestState").is_some() || request.member("inputResponses").is_some()
+}
+
+fn progress_token(request: &Message) -> Option<String> {
+    json::member(request.member("_meta")?, "progressToken").map(str::to_owned)
+}
+
+/// What a call is for: the name of the tool or prompt, or the resource.
+fn subject(request: &Message) -> Option<String> {
+    let name = if request.method() == Some("resources/read") { "uri" } else { "name" };
+    json::string(request.member(name)?)
+}
+
+impl ModernClient {
+    /// The calls whose clients wait for the server.
+    pub(super) fn calls_under_way(&self) -> impl Iterator<Item = (u64, &Call)> {
+        self.all_calls().filter(|(_, call)| !call.is_parked())
+    }
+
+    fn all_calls(&self) -> impl Iterator<Item = (u64, &Call)> {
+        self.asked.iter().filter_map(|(number, asked)| match asked {
+            Asked::Call(call) => Some((*number, &**call)),
+            Asked::Session | Asked::Level | Asked::Subscription(_) | Asked::Unsubscription(_) => None,
+        })
+    }
+
+    fn call_mut(&mut self, number: u64) -> Option<&mut Call> {
+        match self.asked.get_mut(&number)? {
+            Asked::Call(call) => Some(call),
+            Asked::Session | Asked::Level | Asked::Subscription(_) | Asked::Unsubscription(_) => None,
+        }
+    }
+
+    fn take_call(&mut self, number: u64) -> Option<Box<Call>> {
+        match self.asked.remove(&number)? {
+            Asked::Call(call) => Some(call),
+            other => {
+                self.asked.insert(number, other);
+                None
+            }
+        }
+    }
+
+    /// Tells whether the client has been asked something for the sake of this request, and has not come back.
+    pub(super) fn is_parked(&self, number: Option<u64>) -> bool {
+        matches!(number.and_then(|number| self.asked.get(&number)), Some(Asked::Call(call)) if call.is_parked())
+    }
+
+    /// The server asks something.
+    pub(super) fn question(&mut self, message: &Message, within: Option<u64>, now: Instant) {
+        let Kind::Request { id, method } = message.kind() else { return };
+        let id = id.clone();
+        let Some(asks) = Asks::of(message) else {
+            return match method.as_str() {
+                "ping" => self.reply(&id, "result", "{}"),
+                method => {
+                    let sentence = format!("the client knows no {method}");
+                    self.reply_error(&id, METHOD_NOT_FOUND, &sentence);
+                }
+            };
+        };
+        // A stream that is taken up again may bring it once more.
+        if self.all_questions().any(|question| question.id.as_ref() == Some(&id)) {
+            return self.drop_message(message, "it was asked already");
+        }
+        let own = within.and_then(|number| self.call_mut(number)).is_some_and(|call| may_ask(call.method()));
+        let question =
+            Question { id: Some(id), asks, key: String::new(), text: asks.embedded(message), is_own: own };
+        match within.filter(|_| own) {
+            Some(number) if self.call_mut(number).is_some_and(|call| call.may_carry(asks)) => {
+                self.give(number, question, now);
+            }
+            Some(_) => self.refuse(question),
+            None => self.find_home(question, now + HOMELESS, now),
+        }
+    }
+
+    fn all_questions(&self) -> impl Iterator<Item = &Question> {
+        let homeless = self.homeless.iter().map(|(question, _)| question);
+        self.all_calls().flat_map(|(_, call)| &call.questions).chain(homeless)
+    }
+
+    /// Gives a question that belongs to no call to one that may carry it: the latest whose client waits, else the latest.
+    fn find_home(&mut self, question: Question, until: Instant, now: Instant) {
+        let may_carry = |(_, call): &(u64, &Call)| call.may_carry(question.asks);
+        let waiting = self.calls_under_way().filter(may_carry).last();
+        let home = waiting.or_else(|| self.all_calls().filter(may_carry).last());
+        match home.map(|(number, _)| number) {
+            Some(number) => self.give(number, question, now),
+            None if question.asks.is_declared(&self.declared)
+                && until > now
+                && self.homeless.len() < HOMELESS_AT_ONCE =>
+            {
+                self.homeless.push((question, until));
+            }
+            None => self.refuse(question),
+        }
+    }
+
+    fn give(&mut self, number: u64, question: Question, now: Instant) {
+        let Some(call) = self.call_mut(number) else { return self.refuse(question) };
+        call.add(question);
+        if matches!(call.state, State::Waiting) {
+            call.state = State::Collecting { until: now + COLLECTING };
+        }
+    }
+
+    /// What waits for a call goes to the client before the call goes to the server, which may want to know it for the call.
+    /// Gives the call back if there is nothing.
+    pub(super) fn ask_first(&mut self, mut call: Call, now: Instant) -> Option<Call> {
+        let homeless = std::mem::take(&mut self.homeless);
+        let (carried, left) = homeless.into_iter().partition(|(question, _)| call.may_carry(question.asks));
+        self.homeless = left;
+        let carried: Vec<(Question, Instant)> = carried;
+        if carried.is_empty() {
+            return Some(call);
+        }
+        for (question, _) in carried {
+            call.add(question);
+        }
+        let client = call.client.clone();
+        self.mint(Asked::Call(Box::new(call)));
+        self.calls.insert(client, self.minted);
+        self.park(self.minted, Then::Again, now);
+        None
+    }
+
+    /// A call was sent: what has come to wait for one meanwhile may go by it.
+    pub(super) fn house(&mut self, number: u64, now: Instant) {
+        for (question, until) in std::mem::take(&mut self.homeless) {
+            match self.call_mut(number).is_some_and(|call| call.may_carry(question.asks)) {
+                true => self.give(number, question, now),
+                false => self.homeless.push((question, until)),
+            }
+        }
+    }
+
+    /// Nobody will answer a question.
+    fn refuse(&mut self, question: Question) {
+        if let Some(id) = question.id {
+            let sentence = match question.asks.is_declared(&self.declared) {
+                true => "the client can only be asked this while a call of its own is under way that says so",
+                false => "the client has not said that it can be asked this",
+            };
+            self.reply_error(&id, METHOD_NOT_FOUND, sentence);
+        }
+    }
+
+    /// The server takes a question back.
+    pub(super) fn withdraw(&mut self, id: &Id) {
+        self.homeless.retain(|(question, _)| question.id.as_ref() != Some(id));
+        for asked in self.asked.values_mut() {
+            if let Asked::Call(call) = asked {
+                call.questions.retain(|question| question.id.as_ref() != Some(id));
+                if call.questions.is_empty() && matches!(call.state, State::Collecting { .. }) {
+                    call.state = State::Waiting;
+                }
+            }
+        }
+    }
+
+    /// The server has answered a call.
+    pub(super) fn call_answered(&mut self, number: u64, mut call: Box<Call>, answer: Message, now: Instant) {
+        self.disband(std::mem::take(&mut call.questions), now);
+        if let State::Parked { then, .. } = &mut call.state {
+            *then = Then::Answer(answer);
+            self.asked.insert(number, Asked::Call(call));
+            return;
+        }
+        self.finish(number, call, answer, now);
+    }
+
+    /// A call is over: what was asked by way of it has to go another, or needs no answer.
+    fn disband(&mut self, questions: Vec<Question>, now: Instant) {
+        for question in questions {
+            match (&question.id, question.is_own) {
+                (Some(_), false) => self.find_home(question, now + HOMELESS, now),
+                (Some(id), true) => {
+                    self.reply_error(&id.clone(), INTERNAL_ERROR, "the request it belongs to is over");
+                }
+                (None, _) => {}
+            }
+        }
+    }
+
+    /// Gives the client the answer, unless that wants the client to look at pages first.
+    fn finish(&mut self, number: u64, mut call: Box<Call>, answer: Message, now: Instant) {
+        if relay::error_code(&answer) == Some(answers::URL_REQUIRED) && may_ask(call.method()) {
+            let pages = questions::pages(&answer);
+            if !pages.is_empty() && Asks::Page.is_declared(&call.capabilities) {
+                for text in pages {
+                    call.add(Question { id: None, asks: Asks::Page, key: String::new(), text, is_own: true });
+                }
+                self.asked.insert(number, Asked::Call(call));
+                return self.park(number, Then::Again, now);
+            }
+            if !pages.is_empty() {
+                let sentence =
+                    "the server wants the client to open pages, and the client has not said that it can";
+                let data = r#","requiredCapabilities":{"elicitation":{"url":{}}}"#;
+                let answer = error(&call.client, MISSING_CAPABILITY, sentence, "capability", data);
+                return self.settle_call(number, &call.client, answer);
+            }
+        }
+        let answer = answers::finished(call.method(), &call.client, answer, call.asked > 0);
+        self.settle_call(number, &call.client, answer);
+    }
+
+    fn settle_call(&mut self, number: u64, client: &Id, answer: Message) {
+        self.forget(client, number);
+        self.outbox.push_back(Crossing::ToClient(answer));
+    }
+
+    /// The client's id stands for this call no longer.
+    fn forget(&mut self, client: &Id, number: u64) {
+        if self.calls.get(client) == Some(&number) {
+            self.calls.remove(client);
+        }
+    }
+
+    /// Answers the client by the questions that there are.
+    fn park(&mut self, number: u64, then: Then, now: Instant) {
+        let parked = self.all_calls().filter_map(|(number, call)| match &call.state {
+            State::Parked { until, .. } => Some((*until, number)),
+            State::Waiting | State::Collecting { .. } => None,
+        });
+        let parked: Vec<_> = parked.collect();
+        if parked.len() >= PARKED_AT_ONCE
+            && let Some((_, oldest)) = parked.into_iter().min()
+        {
+            self.expire(oldest);
+        }
+        let token = self.token();
+        if let Some(call) = self.call_mut(number) {
+            let asking = call.asking(&token);
+            call.state = State::Parked { token, until: now + PARKED, then };
+            self.outbox.push_back(Crossing::ToClient(asking));
+        }
+    }
+
+    /// The client calls again, with replies.
+    pub(super) fn retry(&mut self, request: Message, now: Instant) {
+        let Kind::Request { id, .. } = request.kind() else { return };
+        let id = id.clone();
+        let token = request.member("requestState").and_then(json::string);
+        let parked = self.all_calls().find(|(_, call)| {
+            matches!(&call.state, State::Parked { token: own, .. } if Some(own) == token.as_ref())
+        });
+        let objection = match &parked {
+            None => Some("the input request expired; call again without requestState"),
+            Some((_, call)) => {
+                let same = call.upstream.method() == request.method()
+                    && subject(&call.upstream) == subject(&request);
+                (!same).then_some("requestState belongs to another call; call again without it")
+            }
+        };
+        if let Some(sentence) = objection {
+            let refusal = error(&id, INVALID_PARAMS, sentence, "request_state", "");
+            return self.outbox.push_back(Crossing::ToClient(refusal));
+        }
+        let Some(number) = parked.map(|(number, _)| number) else { return };
+        let Some(mut call) = self.take_call(number) else { return };
+        self.forget(&call.client, number);
+        self.calls.insert(id.clone(), number);
+        call.client = id;
+        call.capabilities = requests::capabilities(&request).unwrap_or("{}").to_owned();
+        call.level = requests::level(&request);
+        call.heard = progress_token(&request);
+        let State::Parked { then, .. } = std::mem::replace(&mut call.state, State::Waiting) else { return };
+        self.want_level(call.level);
+        let is_declined = self.hand_in(&mut call, &request);
+        match then {
+            Then::Answer(answer) => self.finish(number, call, answer, now),
+            Then::Again if is_declined => {
+                let sentence = "the server wants a page to be opened first, which was declined";
+                let answer = error(&call.client, INTERNAL_ERROR, sentence, "declined", "");
+                self.settle_call(number, &call.client, answer);
+            }
+            Then::Again if call.questions.is_empty() => {
+                self.forget(&call.client, number);
+                let request = call.upstream.clone();
+                self.send_call(*call, &request, now);
+            }
+            Then::Again => {
+                self.asked.insert(number, Asked::Call(call));
+                self.park(number, Then::Again, now);
+            }
+            Then::GoOn => {
+                if !call.questions.is_empty() {
+                    call.state = State::Collecting { until: now + COLLECTING };
+                }
+                self.asked.insert(number, Asked::Call(call));
+            }
+        }
+    }
+
+    /// Takes the replies of a request: those for the server go there. Tells whether one for nobody is a refusal.
+    fn hand_in(&mut self, call: &mut Call, request: &Message) -> bool {
+        let replies = json::members(request.member("inputResponses").unwrap_or("{}"));
+        let mut is_declined = false;
+        let questions = std::mem::take(&mut call.questions);
+        for question in questions {
+            let reply = replies.iter().rfind(|(key, _)| *key == question.key).map(|(_, reply)| *reply);
+            match (Reply::of(reply), &question.id) {
+                (Reply::None, _) => call.questions.push(question),
+                (Reply::Given { text, .. }, Some(id)) => self.reply(&id.clone(), "result", text),
+                (Reply::Given { accepts, .. }, None) => is_declined |= !accepts,
+            }
+        }
+        is_declined
+    }
+
+    /// The client calls a call off.
+    pub(super) fn cancel(&mut self, number: u64, cancellation: &Message, now: Instant) {
+        let Some(mut call) = self.take_call(number) else { return };
+        let is_over = matches!(call.state, State::Parked { then: Then::Answer(_) | Then::Again, .. });
+        let cancelled = cancellation.member("requestId");
+        if let Some(cancelled) = cancelled.filter(|_| !is_over) {
+            let cancellation = splice::replace(cancellation, cancelled, id_of(number).as_json());
+            self.tell(&cancellation);
+        }
+        // The server's own need no answer any more.
+        call.questions.retain(|question| !question.is_own);
+        self.disband(std::mem::take(&mut call.questions), now);
+    }
+
+    /// When a call or a question waits no longer.
+    pub(super) fn next_of_calls(&self) -> Option<(Instant, &'static str)> {
+        let calls = self.all_calls().filter_map(|(_, call)| match &call.state {
+            State::Waiting => None,
+            State::Collecting { until } => Some((*until, "the client is asked")),
+            State::Parked { until, .. } => Some((*until, "the client has not come back")),
+        });
+        let homeless = self.homeless.iter().map(|(_, until)| (*until, "a question is refused"));
+        calls.chain(homeless).min()
+    }
+
+    /// Asks the client what has been collected, and gives up what has waited long enough.
+    pub(super) fn park_or_expire(&mut self, now: Instant) {
+        let due = self.all_calls().filter_map(|(number, call)| match &call.state {
+            State::Collecting { until } if *until <= now => Some((number, true)),
+            State::Parked { until, .. } if *until <= now => Some((number, false)),
+            State::Waiting | State::Collecting { .. } | State::Parked { .. } => None,
+        });
+        for (number, is_collected) in due.collect::<Vec<_>>() {
+            match is_collected {
+                true => self.park(number, Then::GoOn, now),
+                false => self.expire(number),
+            }
+        }
+        let (late, waiting) =
+            std::mem::take(&mut self.homeless).into_iter().partition(|(_, until)| *until <= now);
+        self.homeless = waiting;
+        let late: Vec<(Question, Instant)> = late;
+        for (question, _) in late {
+            self.refuse(question);
+        }
+    }
+
+    /// The client does not come back to a call.
+    fn expire(&mut self, number: u64) {
+        let Some(mut call) = self.take_call(number) else { return };
+        self.forget(&call.client, number);
+        for question in std::mem::take(&mut call.questions) {
+            if let Some(id) = &question.id {
+                self.reply_error(&id.clone(), INTERNAL_ERROR, "the client has not answered in time");
+            }
+        }
+        if let State::Parked { then: Then::GoOn, .. } = &call.state {
+            let reason = "the client has not come back";
+            let id = id_of(number);
+            let cancellation = made(format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"{reason}"}}}}"#
+            ));
+            self.outbox.push_back(Crossing::ToServer(cancellation));
+        }
+    }
+
+    fn reply(&mut self, question: &Id, member: &str, text: &str) {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{question},"{member}":{text}}}"#);
+        self.outbox.push_back(Crossing::ToServer(made(text)));
+    }
+
+    fn reply_error(&mut self, question: &Id, code: i64, sentence: &str) {
+        self.outbox.push_back(Crossing::ToServer(error(question, code, sentence, "client", "")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"roots":{}}}"#;
+
+    /// A translator with a session, and what it does.
+    struct Under {
+        client: ModernClient,
+        now: Instant,
+    }
+
+    impl Under {
+        fn new() -> Under {
+            #[expect(clippy::disallowed_methods, reason = "any moment will do to count from")]
+            let now = Instant::now();
+            let mut under = Under { client: ModernClient::begin(7), now };
+            under.call(0);
+            let answer =
+                r#"{"id":"mcp-tether/m1","result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
+            under.server(answer, None);
+            under
+        }
+
+        fn call(&mut self, id: u64) {
+            let call = made(format!(r#"{{"id":{id},"method":"tools/call","params":{{"name":"t",{META}}}}}"#));
+            self.client.client(call, self.now);
+        }
+
+        fn server(&mut self, text: &str, within: Option<u64>) {
+            self.client.server(made(text.to_owned()), within.map(id_of), self.now);
+        }
+
+        fn done(&mut self) -> (Vec<String>, Vec<String>) {
+            let (mut told, mut sent) = (Vec::new(), Vec::new());
+            let text = |message: Message| String::from_utf8(message.text().to_vec()).expect("UTF-8");
+            while let Some(crossing) = self.client.poll() {
+                match crossing {
+                    Crossing::ToClient(message) => told.push(text(message)),
+                    Crossing::ToServer(message) => sent.push(text(message)),
+                    Crossing::Told(_) | Crossing::Found(_) | Crossing::EndSession | Crossing::Over(_) => {}
+                }
+            }
+            (told, sent)
+        }
+    }
+
+    #[test]
+    fn calls_that_wait_for_their_clients_do_not_pile_up() {
+        let mut under = Under::new();
+        let calls = PARKED_AT_ONCE as u64 + 3;
+        for id in 1..=calls {
+            under.call(id);
+            // The first call had the second of our ids.
+            under.server(&format!(r#"{{"id":"q{id}","method":"roots/list"}}"#), Some(id + 2));
+            under.now += COLLECTING;
+            under.client.handle_timeout(under.now);
+        }
+        let (told, sent) = under.done();
+        assert_eq!(told.iter().filter(|told| told.contains("input_required")).count() as u64, calls);
+        let given_up: Vec<&String> =
+            sent.iter().filter(|sent| sent.contains("notifications/cancelled")).collect();
+        assert_eq!(given_up.len(), 3, "{given_up:?}");
+        assert!(given_up[0].contains("\"mcp-tether/m3\""), "the oldest goes first: {}", given_up[0]);
+        assert!(sent.iter().any(|sent| sent.contains(r#""id":"q1","error""#)));
+    }
+
+    #[test]
+    fn questions_for_nobody_do_not_pile_up() {
+        let mut under = Under::new();
+        under.server(r#"{"id":"mcp-tether/m2","result":{}}"#, None);
+        under.done();
+        for id in 0..HOMELESS_AT_ONCE + 2 {
+            under.server(&format!(r#"{{"id":{id},"method":"roots/list"}}"#), None);
+        }
+        assert_eq!(under.done().1.len(), 2);
+        under.now += HOMELESS;
+        under.client.handle_timeout(under.now);
+        assert_eq!(under.done().1.len(), HOMELESS_AT_ONCE);
+        assert!(under.client.poll_timeout().is_none());
+    }
+
+    #[test]
+    fn tokens_are_long_and_all_different() {
+        let mut tokens = std::collections::BTreeSet::new();
+        for secret in [0, 1, u128::MAX, 1 << 64] {
+            let mut client = ModernClient::begin(secret);
+            tokens.extend((0..100).map(|_| client.token()));
+        }
+        assert_eq!(tokens.len(), 400);
+        assert!(tokens.iter().all(|token| token.len() == 32));
+    }
+}

@@ -1,0 +1,187 @@
+//! What a legacy server may ask a client, and how that is put to a modern one.
+//!
+//! Three questions are the same in both eras but for where they stand; a page to be opened has lost its id on the way, for
+//! the client says that it is done by calling again (2026-07-28, client features). Nobody is asked what it has not said it
+//! can answer. Deliberately not here: when and by way of which call (`parked`).
+
+use super::*;
+
+/// A kind of question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Which folders the server may look at.
+    Roots,
+    /// What a model says.
+    Sampling,
+    /// The same, with tools.
+    SamplingWithTools,
+    /// A form for the person.
+    Form,
+    /// A page for the person to open.
+    Page,
+}
+
+/// What the client replies to a question.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reply<'text> {
+    /// Nothing, or nothing usable.
+    None,
+    /// A result, and whether the person accepts, where that was the question.
+    Given { text: &'text str, accepts: bool },
+}
+
+impl Kind {
+    /// What a request of the server asks, if it is a question for the client.
+    pub(super) fn of(request: &Message) -> Option<Kind> {
+        match request.method()? {
+            "roots/list" => Some(Kind::Roots),
+            "sampling/createMessage" => {
+                let has_tools = ["tools", "toolChoice"].iter().any(|name| request.member(name).is_some());
+                Some(if has_tools { Kind::SamplingWithTools } else { Kind::Sampling })
+            }
+            "elicitation/create" => {
+                let is_page = request.member("mode").and_then(json::string).as_deref() == Some("url");
+                Some(if is_page { Kind::Page } else { Kind::Form })
+            }
+            _ => None,
+        }
+    }
+
+    /// What its keys begin with.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Kind::Roots => "roots",
+            Kind::Sampling | Kind::SamplingWithTools => "sampling",
+            Kind::Form | Kind::Page => "elicitation",
+        }
+    }
+
+    /// Tells whether a client with these capabilities can answer it.
+    pub(super) fn is_declared(self, capabilities: &str) -> bool {
+        let capability = |name: &str| object_in(capabilities, name);
+        let has = |object: Option<&str>, name: &str| object.is_some_and(|it| object_in(it, name).is_some());
+        match self {
+            Kind::Roots => capability("roots").is_some(),
+            Kind::Sampling => capability("sampling").is_some(),
+            Kind::SamplingWithTools => has(capability("sampling"), "tools"),
+            // None of the two means forms, as it did before there were two.
+            Kind::Form => {
+                let elicitation = capability("elicitation");
+                elicitation.is_some() && (has(elicitation, "form") || !has(elicitation, "url"))
+            }
+            Kind::Page => has(capability("elicitation"), "url"),
+        }
+    }
+
+    /// The question as a part of a result.
+    pub(super) fn embedded(self, request: &Message) -> String {
+        let params = request.body().filter(|params| params.starts_with('{')).unwrap_or("{}");
+        let method = request.method().unwrap_or_default();
+        format!(r#"{{"method":"{method}","params":{}}}"#, put_to_modern(params))
+    }
+}
+
+/// A member that is an object.
+fn object_in<'text>(object: &'text str, name: &str) -> Option<&'text str> {
+    json::member(object, name).filter(|member| member.starts_with('{'))
+}
+
+impl Reply<'_> {
+    /// What stands under a question's key.
+    pub(super) fn of(text: Option<&str>) -> Reply<'_> {
+        match text.filter(|text| text.starts_with('{')) {
+            None => Reply::None,
+            Some(text) => {
+                let action = json::member(text, "action").and_then(json::string);
+                Reply::Given { text, accepts: action.as_deref() == Some("accept") }
+            }
+        }
+    }
+}
+
+/// The pages that an error wants to be opened, as parts of a result.
+pub(super) fn pages(error: &Message) -> Vec<String> {
+    let pages = error.member("data").and_then(|data| json::member(data, "elicitations"));
+    let pages = pages.map(json::elements).unwrap_or_default().into_iter();
+    let pages = pages.filter(|page| json::member(page, "url").and_then(json::string).is_some());
+    pages
+        .map(|page| {
+            let page = put_to_modern(page);
+            let page = match json::member(&page, "mode") {
+                Some(_) => page,
+                None => page.replacen('{', r#"{"mode":"url","#, 1),
+            };
+            format!(r#"{{"method":"elicitation/create","params":{page}}}"#)
+        })
+        .collect()
+}
+
+/// Parameters without what only means something in a session.
+fn put_to_modern(params: &str) -> String {
+    let params = splice::without(params, &["elicitationId", "task"]);
+    let Some(meta) = json::member(&params, "_meta") else { return params };
+    match splice::without(meta, &["progressToken"]) {
+        left if left == meta => params,
+        left if left == "{}" => splice::without(&params, &["_meta"]),
+        left => {
+            let members = json::members(&params);
+            let members = members.iter().map(|(name, value)| match name.as_str() {
+                "_meta" => (name.as_str(), left.as_str()),
+                name => (name, *value),
+            });
+            json::object(members)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_asked_what_it_cannot_answer() {
+        for (kind, capabilities, is_declared) in [
+            (Kind::Roots, "{}", false),
+            (Kind::Roots, r#"{"roots":{}}"#, true),
+            (Kind::Sampling, r#"{"sampling":{}}"#, true),
+            (Kind::SamplingWithTools, r#"{"sampling":{}}"#, false),
+            (Kind::SamplingWithTools, r#"{"sampling":{"tools":{}}}"#, true),
+            (Kind::Form, r#"{"elicitation":{}}"#, true),
+            (Kind::Form, r#"{"elicitation":{"url":{}}}"#, false),
+            (Kind::Form, r#"{"elicitation":{"url":{},"form":{}}}"#, true),
+            (Kind::Page, r#"{"elicitation":{}}"#, false),
+            (Kind::Page, r#"{"elicitation":{"url":{}}}"#, true),
+            (Kind::Page, r#"{"elicitation":null}"#, false),
+        ] {
+            assert_eq!(kind.is_declared(capabilities), is_declared, "{kind:?} {capabilities}");
+        }
+    }
+
+    #[test]
+    fn a_question_loses_what_only_a_session_knows() {
+        for (before, after) in [
+            ("{}", "{}"),
+            (r#"{"message":"m", "x":1.0}"#, r#"{"message":"m", "x":1.0}"#),
+            (r#"{"mode":"url","elicitationId":"e","url":"u"}"#, r#"{"mode":"url","url":"u"}"#),
+            (r#"{"m":1,"_meta":{"progressToken":1}}"#, r#"{"m":1}"#),
+            (r#"{"m":1,"_meta":{"progressToken":1,"k":2}}"#, r#"{"m":1,"_meta":{"k":2}}"#),
+        ] {
+            assert_eq!(put_to_modern(before), after);
+        }
+    }
+
+    #[test]
+    fn pages_are_made_of_what_has_a_url() {
+        let error = made(
+            r#"{"id":1,"error":{"code":-32042,"data":{"elicitations":[{"url":"https://a"},{"mode":"url","elicitationId":"e","url":"b"},5,{}]}}}"#
+                .to_owned(),
+        );
+        assert_eq!(
+            pages(&error),
+            [
+                r#"{"method":"elicitation/create","params":{"mode":"url","url":"https://a"}}"#,
+                r#"{"method":"elicitation/create","params":{"mode":"url","url":"b"}}"#,
+            ]
+        );
+    }
+}

@@ -1,0 +1,352 @@
+//! From the exchanges to the client: heads, messages, and which request an answer belongs to.
+//!
+//! Messages pass as they came; a response loses its way only where its id did. Deliberately not here: exchanges that end
+//! without an answer (`endings`).
+
+use std::time::Instant;
+
+use super::ledger::{Place, Ticket};
+use super::modern::error_code;
+use super::revision::Era;
+use super::*;
+
+impl Relay {
+    pub(super) fn sent(&mut self, exchange: ExchangeId, now: Instant) {
+        let Some(Purpose::Answer(ticket)) = self.purpose_of(exchange) else { return };
+        self.ledger.put(ticket, Place::Sent { exchange, written: true });
+        if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
+            self.release_cancellation(cancellation, now);
+        }
+    }
+
+    fn purpose_of(&self, exchange: ExchangeId) -> Option<Purpose> {
+        self.exchanges.get(&exchange).map(|exchange| exchange.purpose)
+    }
+
+    pub(super) fn opened(&mut self, exchange: ExchangeId, opening: Opening, now: Instant) {
+        // An answer proves that the request got there, should nobody have said so.
+        self.sent(exchange, now);
+        if opening.multiplexed {
+            self.requests_at_once = REQUESTS_AT_ONCE_MULTIPLEXED;
+        }
+        match self.purpose_of(exchange) {
+            Some(Purpose::Answer(ticket)) => {
+                if let Some(entry) = self.ledger.get_mut(ticket) {
+                    entry.trial.opened = true;
+                }
+                if let Some(gate) = self.gate.as_mut().filter(|gate| gate.ticket == ticket) {
+                    match &mut gate.until {
+                        Until::Answer { head } => *head = true,
+                        Until::Head { .. } => self.gate = None,
+                    }
+                }
+            }
+            Some(Purpose::Delivery(ticket)) => {
+                // The head says that the server has it; what follows may be a stream that stays open.
+                self.deadlines.remove(&exchange);
+                self.initialized(ticket);
+                self.strike(ticket);
+                self.purpose(exchange, Purpose::Answered);
+            }
+            Some(Purpose::Listening) => self.listening.opened(exchange, now),
+            Some(Purpose::Renewal) => {
+                if let Recovery::Opening { head, .. } = &mut self.session.recovery {
+                    *head = true;
+                }
+            }
+            Some(Purpose::Restoration) => self.told(exchange, now),
+            Some(
+                Purpose::Cancellation(..)
+                | Purpose::Resumption(_)
+                | Purpose::Ping
+                | Purpose::Learning(_)
+                | Purpose::Farewell
+                | Purpose::Answered
+                | Purpose::Over
+                | Purpose::Cancelled,
+            )
+            | None => {}
+        }
+        if !self.session.is_opening(exchange) {
+            return;
+        }
+        match opening.session {
+            SessionHeader::Absent => {}
+            SessionHeader::Id(id) => self.session.name(id),
+            SessionHeader::Unusable => {
+                let why = Why::new(
+                    Failure::Answer,
+                    "the server sent a session id with characters outside visible ASCII",
+                    "report this to the server's author: MCP allows 0x21 to 0x7E only",
+                );
+                let why = why.with_status(opening.status);
+                match self.purpose_of(exchange) {
+                    Some(Purpose::Answer(ticket)) => self.fail(ticket, why),
+                    Some(Purpose::Renewal) => self.fail_renewal(&why),
+                    _ => return,
+                }
+                self.close(exchange);
+            }
+        }
+    }
+
+    /// Notes how far a stream has come.
+    pub(super) fn advance(&mut self, exchange: ExchangeId, cursor: Cursor) {
+        match self.purpose_of(exchange) {
+            Some(Purpose::Answer(ticket) | Purpose::Resumption(ticket)) if !self.is_modern(ticket) => {
+                if let Some(entry) = self.ledger.get_mut(ticket) {
+                    entry.stream.advance(cursor);
+                    // A server that says when to come back means it.
+                    if entry.stream.retry.is_some() {
+                        entry.stream.attempts = 0;
+                    }
+                }
+            }
+            Some(Purpose::Listening) => self.listening.advance(cursor),
+            Some(_) | None => {}
+        }
+    }
+
+    pub(super) fn server(&mut self, exchange: ExchangeId, message: Message, now: Instant) {
+        let Some(purpose) = self.purpose_of(exchange) else { return };
+        match (message.kind(), purpose) {
+            (_, Purpose::Cancelled) => self.dropped(&message, "its request was cancelled"),
+            (_, Purpose::Farewell) => self.dropped(&message, "the session is over"),
+            (Kind::Response { .. }, Purpose::Learning(ticket)) => {
+                self.looked_up(exchange, ticket, &message, now);
+            }
+            (_, Purpose::Learning(_)) => self.dropped(&message, "the proxy asked this, not the client"),
+            (Kind::Response { id, .. }, Purpose::Renewal) if self.is_for_the_renewal(id.as_ref()) => {
+                self.renewed(exchange, &message, now);
+            }
+            (Kind::Response { id, .. }, Purpose::Ping) if !self.is_asked_by_client(id.as_ref()) => {
+                self.ponged(exchange);
+            }
+            // The answer is ours; what it says changes nothing.
+            (Kind::Response { id, .. }, Purpose::Restoration) if !self.is_asked_by_client(id.as_ref()) => {}
+            (Kind::Response { id, .. }, _) => {
+                let id = id.clone();
+                self.response(exchange, purpose, id.as_ref(), message, now);
+            }
+            (_, Purpose::Over) => self.dropped(&message, "its request was answered"),
+            (_, Purpose::Answer(ticket)) if self.is_modern(ticket) => {
+                self.modern_server(exchange, ticket, message, now);
+            }
+            (Kind::Request { .. }, _) if self.is_outlived(exchange) => {
+                self.dropped(&message, "the session it belongs to is no more");
+            }
+            (Kind::Request { id, .. }, _) => {
+                let asking = match purpose {
+                    Purpose::Answer(ticket) | Purpose::Resumption(ticket) => Some(ticket),
+                    _ => None,
+                };
+                let id = id.clone();
+                self.heard(purpose);
+                self.asks(exchange, id, asking, &message);
+                self.said(purpose, message);
+            }
+            (Kind::Notification { method }, _) => {
+                if method.as_str() == "notifications/cancelled"
+                    && let Some(id) = message.request_id_param()
+                {
+                    self.asked.remove(&id);
+                }
+                self.heard(purpose);
+                self.said(purpose, message);
+            }
+        }
+    }
+
+    /// Passes on what the server says besides answers, with the request in whose exchange it does.
+    pub(super) fn said(&mut self, purpose: Purpose, message: Message) {
+        let within = match purpose {
+            Purpose::Answer(ticket) | Purpose::Resumption(ticket) => {
+                self.ledger.get(ticket).and_then(|entry| entry.request_id()).cloned()
+            }
+            _ => None,
+        };
+        self.outputs.push_back(Output::Said { message, within });
+    }
+
+    /// Tells whether the session of an exchange is no more, although the exchange itself may live on.
+    pub(super) fn is_outlived(&self, exchange: ExchangeId) -> bool {
+        let epoch = self.exchanges.get(&exchange).and_then(|exchange| exchange.epoch);
+        epoch.is_some_and(|epoch| self.session.is_over(epoch))
+    }
+
+    /// The server said something on a stream, which is therefore worth taking up again.
+    fn heard(&mut self, purpose: Purpose) {
+        match purpose {
+            Purpose::Listening => self.listening.heard(),
+            Purpose::Resumption(ticket) => {
+                if let Some(entry) = self.ledger.get_mut(ticket) {
+                    entry.stream.attempts = 0;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The server asks the client something.
+    fn asks(&mut self, exchange: ExchangeId, id: Id, asking: Option<Ticket>, question: &Message) {
+        self.orphaned.remove(&id);
+        if self.asked.len() < QUESTIONS {
+            let meta = question.member("_meta");
+            let progress = meta.and_then(|meta| json::member(meta, "progressToken")).map(str::to_owned);
+            let epoch = self.session.epoch() + u64::from(self.session.is_opening(exchange));
+            self.asked.insert(id, Question { asking, epoch, progress });
+        }
+    }
+
+    /// Tells whether a response answers a request of the client, which may come on any stream.
+    fn is_asked_by_client(&self, id: Option<&Id>) -> bool {
+        id.is_some_and(|id| self.ledger.request(id).is_some())
+    }
+
+    /// Finds the request that a response answers: the one with its id, else the one whose exchange brought it, where
+    /// the id was lost on the way (null, or decoded and encoded again).
+    fn response(
+        &mut self,
+        exchange: ExchangeId,
+        purpose: Purpose,
+        id: Option<&Id>,
+        message: Message,
+        now: Instant,
+    ) {
+        let own = match purpose {
+            Purpose::Answer(ticket) | Purpose::Resumption(ticket) => {
+                self.ledger.get(ticket).and_then(|entry| Some((ticket, entry.request_id()?)))
+            }
+            Purpose::Delivery(_)
+            | Purpose::Cancellation(..)
+            | Purpose::Listening
+            | Purpose::Renewal
+            | Purpose::Restoration
+            | Purpose::Ping
+            | Purpose::Learning(_)
+            | Purpose::Farewell
+            | Purpose::Answered
+            | Purpose::Over
+            | Purpose::Cancelled => None,
+        };
+        if let Some((ticket, own_id)) = own
+            && id == Some(own_id)
+        {
+            return self.answer_in(exchange, purpose, ticket, message, now);
+        }
+        if let Some(ticket) = id.and_then(|id| self.ledger.request(id))
+            && let Some(entry) = self.ledger.get(ticket)
+        {
+            match entry.place {
+                Place::Sent { exchange, .. } => {
+                    self.answer(Some(exchange), ticket, message, now);
+                    // Nothing more is to come where the answer did not.
+                    return self.close(exchange);
+                }
+                // It was sent; only the stream with its answer is not there.
+                Place::Resting { .. } | Place::ForSlot { .. } | Place::AtGate if entry.trial.attempts > 0 => {
+                    return self.answer(None, ticket, message, now);
+                }
+                Place::AtGate
+                | Place::ForSlot { .. }
+                | Place::Behind(_)
+                | Place::Learning { .. }
+                | Place::Resting { .. } => {}
+            }
+        }
+        if let Some((ticket, own_id)) = own
+            && id.is_none_or(|id| id.is_same_value(own_id))
+        {
+            let message = message.with_id(own_id);
+            return self.answer_in(exchange, purpose, ticket, message, now);
+        }
+        self.dropped(&message, "no request with this id is unanswered");
+    }
+
+    fn answer_in(
+        &mut self,
+        exchange: ExchangeId,
+        purpose: Purpose,
+        ticket: Ticket,
+        message: Message,
+        now: Instant,
+    ) {
+        self.answer(Some(exchange), ticket, message, now);
+        // A stream that was taken up again has no other end.
+        if matches!(purpose, Purpose::Resumption(_)) {
+            self.close(exchange);
+        }
+    }
+
+    fn is_modern(&self, ticket: Ticket) -> bool {
+        self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Modern)
+    }
+
+    /// Gives a request its one answer, which came in `exchange` if that is still there.
+    pub(super) fn answer(
+        &mut self,
+        exchange: Option<ExchangeId>,
+        ticket: Ticket,
+        message: Message,
+        now: Instant,
+    ) {
+        let is_modern = self.is_modern(ticket);
+        if let Some(exchange) = exchange {
+            self.purpose(exchange, if is_modern { Purpose::Over } else { Purpose::Answered });
+        }
+        let message = match is_modern {
+            false => message,
+            true => match self.modern_answer(ticket, message, now) {
+                Some(message) => message,
+                None => return,
+            },
+        };
+        if let Some(evidence) = self.evidence(ticket, Some(&message), None) {
+            self.part(ticket, evidence, message, None);
+            return exchange.into_iter().for_each(|exchange| self.after_exchange(exchange));
+        }
+        if exchange.is_some_and(|exchange| self.session.is_opening(exchange)) {
+            self.handshake(ticket, &message, now);
+        }
+        match self.settle(ticket) {
+            Settled::Wanted(entry) => {
+                if error_code(&message).is_none() {
+                    self.taught(&entry.message, &message);
+                }
+                self.act(Action::Deliver(message));
+            }
+            Settled::Cancelled(_) => self.dropped(&message, "its request was cancelled"),
+            Settled::Unknown => {}
+        }
+    }
+
+    /// What there is to remember of a request that went well.
+    fn taught(&mut self, request: &Message, answer: &Message) {
+        match request.method() {
+            Some("tools/list") => self.tools.learn_hints(answer),
+            Some(_) => self.session.remember(request),
+            None => {}
+        }
+    }
+
+    fn handshake(&mut self, ticket: Ticket, answer: &Message, now: Instant) {
+        if error_code(answer).is_some() {
+            return self.session.abandon();
+        }
+        self.stop_listening();
+        let was_lost = self.session.recovery != Recovery::NotNeeded;
+        let replaced = self.session.establish(answer);
+        self.session.recovery = Recovery::NotNeeded;
+        if let Some(entry) = self.ledger.get(ticket) {
+            self.session.remember_start(entry.message.clone());
+        }
+        self.begin_pings(now);
+        // A client that starts over leaves a session behind that nobody else will end.
+        if let Some(facts) = replaced.filter(|_| !was_lost) {
+            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+        }
+        let session = self.session.id();
+        let revision = self.session.revision().unwrap_or("no revision").to_owned();
+        self.act(Action::Notice(Notice::Settled { revision, session }));
+    }
+}

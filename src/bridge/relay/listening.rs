@@ -1,0 +1,269 @@
+//! Streams that break: the one for what the server has to say by itself, and those that were to bring an answer.
+//!
+//! The first is opened again as long as the session lives, with growing, jittered delays: gateways cut silent streams,
+//! and a server that closes it at once is not hammered. A stream that named an event is taken up again behind it, a
+//! bounded number of times. Both by GET (2025-11-25, basic/transports, resumability). Deliberately not here:
+//! subscriptions of the modern era (`modern`).
+
+use std::time::{Duration, Instant};
+
+use super::backoff;
+use super::event::Cursor;
+use super::ledger::{Place, Stream, Then, Ticket};
+use super::resending::is_passing;
+use super::*;
+
+/// How often in a row a stream with an answer is taken up again without anything coming.
+const RESUMPTIONS: u32 = 8;
+/// How often the listening stream is asked for while it was never there, where the server is not well.
+const FIRST_ATTEMPTS: u32 = 6;
+/// A stream that lasted this long was no failure.
+const LASTING: Duration = Duration::from_secs(5);
+/// How long the first attempt to take up an answer's stream waits, where the server does not say: servers do not keep
+/// events for long, and a gateway that cuts streams is there again at once.
+const SOON: Duration = Duration::from_millis(20);
+/// The shortest wait, whatever the server wishes, for it may end every stream at once.
+const SHORTEST_RETRY: Duration = Duration::from_millis(100);
+/// The longest a server may have us wait before a stream is taken up again.
+const LONGEST_RETRY: Duration = Duration::from_secs(60 * 60);
+
+/// The stream for what the server has to say by itself.
+#[derive(Debug, Default)]
+pub(super) struct Listening {
+    place: Standing,
+    stream: Stream,
+    /// Whether it was there once, in this session.
+    was_there: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    /// Not asked for, or not offered.
+    #[default]
+    Off,
+    /// Open, or being opened.
+    On { exchange: ExchangeId, since: Option<Instant> },
+    /// To be opened again.
+    Resting { until: Instant },
+}
+
+impl Listening {
+    /// When it is to be opened again.
+    pub(super) fn next(&self) -> Option<Instant> {
+        match self.place {
+            Standing::Resting { until } => Some(until),
+            Standing::Off | Standing::On { .. } => None,
+        }
+    }
+
+    /// The head of its answer came.
+    pub(super) fn opened(&mut self, exchange: ExchangeId, now: Instant) {
+        if let Standing::On { exchange: own, since } = &mut self.place
+            && *own == exchange
+        {
+            *since = Some(now);
+            self.was_there = true;
+        }
+    }
+
+    /// The server has said something: the stream is worth opening again.
+    pub(super) fn heard(&mut self) {
+        self.stream.attempts = 0;
+    }
+
+    /// The stream can be taken up again from here.
+    pub(super) fn advance(&mut self, cursor: Cursor) {
+        self.stream.advance(cursor);
+    }
+}
+
+impl Relay {
+    /// Opens the stream for what the server has to say by itself, once in a session.
+    pub(super) fn listen(&mut self) {
+        if self.phase == Phase::Running
+            && self.session.is_established()
+            && self.session.recovery == Recovery::NotNeeded
+            && self.listening.place == Standing::Off
+        {
+            let after = self.listening.stream.last.clone();
+            let facts = self.session.facts();
+            let exchange = self.open(Purpose::Listening, Outgoing { ask: Ask::Listen { after }, facts });
+            self.listening.place = Standing::On { exchange, since: None };
+        }
+    }
+
+    /// Opens it again when its time has come.
+    pub(super) fn listen_again(&mut self, now: Instant) {
+        if self.listening.next().is_some_and(|until| until <= now) {
+            self.listening.place = Standing::Off;
+            self.listen();
+        }
+    }
+
+    /// The session is another: its stream is closed and forgotten.
+    pub(super) fn stop_listening(&mut self) {
+        let before = std::mem::take(&mut self.listening);
+        if let Standing::On { exchange, .. } = before.place {
+            self.close(exchange);
+        }
+    }
+
+    /// The stream ended.
+    pub(super) fn ended_listening(
+        &mut self,
+        exchange: ExchangeId,
+        epoch: Option<u64>,
+        ending: Ending,
+        now: Instant,
+    ) {
+        let Standing::On { exchange: own, since } = self.listening.place else { return };
+        if own != exchange {
+            return;
+        }
+        let was_there = self.listening.was_there;
+        self.listening.place = Standing::Off;
+        let comes_again = match &ending {
+            // Servers that do not know the event any more say so by 400: from now on is enough.
+            Ending::Refused(Refusal { status: 400, .. })
+                if was_there && self.listening.stream.last.is_some() =>
+            {
+                self.listening.stream.last = None;
+                true
+            }
+            // Before it ever was there, this only says that there is none.
+            Ending::Refused(Refusal { status: 400 | 404, .. }) if was_there => {
+                if let Some(epoch) = epoch {
+                    // A server that forgets each session over its stream is not hammered either.
+                    let attempts = self.listening.stream.attempts.min(FIRST_ATTEMPTS - 1);
+                    self.lose_session(epoch, now);
+                    self.listening.stream.attempts = attempts;
+                    return;
+                }
+                false
+            }
+            // The server has not noticed yet that the stream broke, or has a weak moment.
+            Ending::Refused(Refusal { status: 409 | 500, .. }) => was_there,
+            Ending::Refused(refusal) => {
+                let may_be_well_again = refusal.unprocessed || is_passing(refusal.status);
+                may_be_well_again && (was_there || self.listening.stream.attempts < FIRST_ATTEMPTS)
+            }
+            Ending::Complete | Ending::Cut(_) => true,
+            Ending::Accepted(_) => false,
+            Ending::Lost { why, .. } => match why.cause {
+                Failure::Dns | Failure::Connect | Failure::Connection => true,
+                _ => was_there,
+            },
+        };
+        if since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING) {
+            self.listening.heard();
+        }
+        if comes_again {
+            let wait = match &ending {
+                Ending::Refused(Refusal { retry_after, .. }) => *retry_after,
+                Ending::Complete | Ending::Cut(_) | Ending::Accepted(_) | Ending::Lost { .. } => None,
+            };
+            let seed = self.chance();
+            let until = next_attempt(&mut self.listening.stream, wait, seed, now);
+            self.listening.place = Standing::Resting { until };
+        }
+        let notice = match ending {
+            Ending::Refused(Refusal { status: 405, .. }) => "the server offers none".to_owned(),
+            Ending::Complete | Ending::Accepted(_) => "the server closed it".to_owned(),
+            Ending::Cut(_) | Ending::Refused(_) | Ending::Lost { .. } => ending.to_string(),
+        };
+        self.act(Action::Notice(Notice::NotListening(notice)));
+    }
+
+    /// Lets a stream that was to bring an answer be taken up again, where it said from where. Tells whether it will be.
+    pub(super) fn resume_later(&mut self, ticket: Ticket, ending: &Ending, now: Instant) -> bool {
+        let broke = match ending {
+            Ending::Complete | Ending::Cut(_) => true,
+            Ending::Lost { why, .. } => {
+                matches!(why.cause, Failure::Dns | Failure::Connect | Failure::Connection)
+            }
+            // 409: the server has not noticed yet that the stream broke.
+            Ending::Refused(refusal) => {
+                refusal.unprocessed || refusal.status == 409 || is_passing(refusal.status)
+            }
+            Ending::Accepted(_) => false,
+        };
+        let seed = self.chance();
+        if self.is_leaving() || self.ledger.cancellation_of(ticket).is_some() {
+            return false;
+        }
+        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
+        if !broke || entry.stream.last.is_none() || entry.stream.attempts >= RESUMPTIONS {
+            return false;
+        }
+        let wait = match ending {
+            Ending::Refused(refusal) => refusal.retry_after,
+            Ending::Complete | Ending::Cut(_) | Ending::Accepted(_) | Ending::Lost { .. } => None,
+        };
+        let is_first = entry.stream.attempts == 0;
+        let until = match entry.stream.retry.or(wait) {
+            None if is_first => {
+                entry.stream.attempts = 1;
+                now + SOON
+            }
+            None | Some(_) => next_attempt(&mut entry.stream, wait, seed, now),
+        };
+        let title = entry.message.title().into_owned();
+        self.ledger.put(ticket, Place::Resting { until, then: Then::Resume });
+        self.act(Action::Notice(Notice::Resuming { title }));
+        true
+    }
+
+    /// Takes the stream of an answer up again, in the session that it belongs to.
+    pub(super) fn resume(&mut self, ticket: Ticket, now: Instant) {
+        let Some(entry) = self.ledger.get(ticket) else { return };
+        let after = entry.stream.last.clone();
+        if entry.trial.epoch.is_some_and(|epoch| self.session.is_over(epoch)) {
+            if let Some(entry) = self.ledger.get_mut(ticket) {
+                entry.stream = Stream::default();
+            }
+            let why = Why::new(
+                Failure::NoAnswer,
+                "the stream with the answer broke, and the server has forgotten the session",
+                "look into the server's log",
+            );
+            return self.ended_unanswered(ticket, Ending::Cut(why), now);
+        }
+        let facts = self.session.facts();
+        let exchange = self.open(Purpose::Resumption(ticket), Outgoing { ask: Ask::Listen { after }, facts });
+        self.ledger.put(ticket, Place::Sent { exchange, written: true });
+    }
+
+    /// A stream that was taken up again ended without the answer.
+    pub(super) fn ended_resumption(&mut self, ticket: Ticket, ending: Ending, now: Instant) {
+        if self.resume_later(ticket, &ending, now) {
+            return;
+        }
+        // Whatever the server makes of the GET, the request itself may have run.
+        if let Some(entry) = self.ledger.get_mut(ticket) {
+            entry.stream = Stream::default();
+        }
+        let why = match ending {
+            Ending::Cut(why) | Ending::Lost { why, .. } => why,
+            Ending::Refused(refusal) => refusal.why,
+            Ending::Complete | Ending::Accepted(_) => Why::new(
+                Failure::NoAnswer,
+                "the server ended its answer without answering the request",
+                "look into the server's log",
+            ),
+        };
+        let sentence =
+            format!("the stream with the answer broke and could not be taken up again: {}", why.sentence);
+        self.ended_unanswered(ticket, Ending::Cut(Why { sentence, ..why }), now);
+    }
+}
+
+/// When a stream is to be taken up again: when the server says, unless nothing came of that before.
+fn next_attempt(stream: &mut Stream, wait: Option<Duration>, seed: u64, now: Instant) -> Instant {
+    let wished = stream.retry.max(wait).map(|wish| wish.clamp(SHORTEST_RETRY, LONGEST_RETRY));
+    let delay = match (wished, stream.attempts) {
+        (Some(wished), 0) => wished,
+        (wished, attempts) => backoff::delay(attempts, seed).max(wished.unwrap_or_default()),
+    };
+    stream.attempts += 1;
+    now + delay
+}

@@ -1,0 +1,396 @@
+//! The same-era path: messages pass untouched, in order, and every request gets exactly one answer.
+//!
+//! Contract: one [`Relay::handle`] or [`Relay::handle_timeout`], then [`Relay::poll`] until `None`, then wait for the next
+//! event or [`Relay::poll_timeout`]. Which era a message belongs to is read off the message itself, so that both can be
+//! spoken in one process; where client and server do not share one, the relay says so and gives the messages back. The
+//! order (who waits for whom) is the gate's, below. Deliberately not here: translating between the eras.
+
+mod answers;
+mod apart;
+mod backoff;
+mod endings;
+mod ledger;
+mod listening;
+mod modern;
+mod outgoing;
+mod ping;
+mod recovery;
+mod resending;
+mod session;
+mod tools;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::event::*;
+use super::failure::{Failure, Why};
+use super::{Circumstances, Config, event, revision};
+pub(super) use apart::{Apart, Evidence, LastWord, UNSUPPORTED_REVISION};
+pub(super) use endings::error_object;
+use ledger::{Ledger, Ticket, Trial};
+use listening::Listening;
+pub(super) use modern::error_code;
+use ping::Pings;
+use recovery::Renewal;
+use session::{Recovery, Session};
+use tools::{Invalid, Tools};
+
+use crate::json;
+use crate::jsonrpc::{self, ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
+
+/// Request exchanges under way at once over HTTP/1.1, where each holds a connection.
+const REQUESTS_AT_ONCE: usize = 128;
+/// The same over HTTP/2, where servers should allow 100 streams (RFC 9113, section 6.5.2) and the rest is needed for
+/// what must always get through: responses, notifications, cancellations.
+const REQUESTS_AT_ONCE_MULTIPLEXED: usize = 90;
+/// Messages without an answer under way at once.
+const DELIVERIES_AT_ONCE: usize = 16;
+/// How long a message without an answer may take to be acknowledged before it is given up.
+const DELIVERY_PATIENCE: Duration = Duration::from_secs(30);
+/// The same for a cancellation, which holds its request's exchange as well.
+const CANCELLATION_PATIENCE: Duration = Duration::from_secs(5);
+/// How long others wait until the server acknowledges `notifications/initialized` or `logging/setLevel`.
+const GATE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long requests may still finish after the client closed its side.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the end of the session may take to tell, after the client closed its side.
+const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
+/// The same after a signal: Claude Code kills 400 ms after SIGTERM.
+const FAREWELL_PATIENCE_STOPPED: Duration = Duration::from_millis(50);
+
+/// Server requests without an answer that are kept track of. Beyond that one is passed on, but would not be taken back.
+const QUESTIONS: usize = 10_000;
+
+/// The state machine between the client and the exchanges with the server.
+#[derive(Debug)]
+pub(super) struct Relay {
+    config: Config,
+    ledger: Ledger,
+    session: Session,
+    renewal: Renewal,
+    listening: Listening,
+    pings: Pings,
+    /// What each exchange that has not ended is for.
+    exchanges: BTreeMap<ExchangeId, Exchange>,
+    /// When the exchanges of messages without an answer are given up.
+    deadlines: BTreeMap<ExchangeId, Instant>,
+    next_exchange: u64,
+    gate: Option<Gate>,
+    requests_at_once: usize,
+    /// Requests of the server that wait for the client.
+    asked: HashMap<Id, Question>,
+    /// Those of sessions that are no more, with their progress tokens: what the client answers goes nowhere.
+    orphaned: HashMap<Id, Option<String>>,
+    /// What the server's lists of tools said about headers.
+    tools: Tools,
+    /// Whether the server has shown that it speaks the modern era.
+    server_is_modern: bool,
+    rolled: u64,
+    phase: Phase,
+    outputs: VecDeque<Output>,
+    /// Whether there is something among them that only the bridge can deal with.
+    parted: bool,
+    /// Whether the bridge has more to send once it has heard from the server.
+    awaited: bool,
+}
+
+/// What comes out of the relay.
+#[derive(Debug)]
+pub(super) enum Output {
+    /// Something to do.
+    Do(Action),
+    /// The server said something that is no answer, in the exchange of this request.
+    Said { message: Message, within: Option<Id> },
+    /// A request that the server cannot understand.
+    Apart(Apart),
+}
+
+/// An exchange that has not ended.
+#[derive(Clone, Copy, Debug)]
+struct Exchange {
+    purpose: Purpose,
+    /// The session that its headers name; see `session`.
+    epoch: Option<u64>,
+}
+
+/// A request of the server.
+#[derive(Debug)]
+struct Question {
+    /// The client's request in whose exchange it came.
+    asking: Option<Ticket>,
+    /// The session it belongs to; see `session`.
+    epoch: u64,
+    /// The JSON text of the token under which the client may report progress.
+    progress: Option<String>,
+}
+
+/// What an exchange is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To have a request answered.
+    Answer(Ticket),
+    /// To get a message through that has no answer.
+    Delivery(Ticket),
+    /// To cancel a request whose exchange is then closed.
+    Cancellation(Ticket, ExchangeId),
+    /// To hear the rest of a stream that broke before the answer.
+    Resumption(Ticket),
+    /// To hear what the server has to say by itself.
+    Listening,
+    /// To open a session in the client's place.
+    Renewal,
+    /// To tell a new session what the one before knew.
+    Restoration,
+    /// To see whether the server is there.
+    Ping,
+    /// To look up the tool of a call whose headers the server did not accept.
+    Learning(Ticket),
+    /// To end the session.
+    Farewell,
+    /// Nothing any more: the request was answered.
+    Answered,
+    /// The same where a server has nothing to say behind its answer: in the modern era.
+    Over,
+    /// Nothing any more: the request was cancelled, and nothing about it goes to the client.
+    Cancelled,
+}
+
+impl Purpose {
+    /// The message of the client that an exchange is for.
+    fn ticket(self) -> Option<Ticket> {
+        match self {
+            Purpose::Answer(ticket)
+            | Purpose::Delivery(ticket)
+            | Purpose::Cancellation(ticket, _)
+            | Purpose::Resumption(ticket)
+            | Purpose::Learning(ticket) => Some(ticket),
+            Purpose::Listening
+            | Purpose::Renewal
+            | Purpose::Restoration
+            | Purpose::Ping
+            | Purpose::Farewell
+            | Purpose::Answered
+            | Purpose::Over
+            | Purpose::Cancelled => None,
+        }
+    }
+}
+
+/// What everything behind it waits for.
+#[derive(Debug)]
+struct Gate {
+    /// The message that everything waits for.
+    ticket: Ticket,
+    /// Whether it is `initialize`.
+    starts_session: bool,
+    title: String,
+    until: Until,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Until {
+    /// The answer (of `initialize`: it says which revision the next header names). Once the head came, the client's
+    /// responses may pass, for the server may ask something before it answers.
+    Answer { head: bool },
+    /// The head of the answer, for a bounded time.
+    Head { deadline: Instant },
+}
+
+/// What was struck out of the ledger.
+#[derive(Debug)]
+enum Settled {
+    /// A message whose outcome the client wants to know.
+    Wanted(ledger::Entry),
+    /// A request that the client has cancelled.
+    Cancelled(ledger::Entry),
+    /// Nothing: it was struck out before.
+    Unknown,
+}
+
+/// Where in its life the process is.
+#[derive(Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// The client closed its side; what can still finish may.
+    Draining {
+        deadline: Instant,
+    },
+    /// The server is being told that the session ends.
+    Leaving {
+        deadline: Instant,
+        farewell: ExchangeId,
+        reason: Reason,
+    },
+    Gone,
+}
+
+impl Relay {
+    /// A relay that has seen nothing yet.
+    pub(super) fn new(config: Config) -> Relay {
+        Relay {
+            config,
+            ledger: Ledger::default(),
+            session: Session::default(),
+            renewal: Renewal::default(),
+            listening: Listening::default(),
+            pings: Pings::default(),
+            exchanges: BTreeMap::new(),
+            deadlines: BTreeMap::new(),
+            next_exchange: 1,
+            gate: None,
+            requests_at_once: REQUESTS_AT_ONCE,
+            asked: HashMap::new(),
+            orphaned: HashMap::new(),
+            rolled: 0,
+            tools: Tools::default(),
+            server_is_modern: false,
+            phase: Phase::Running,
+            outputs: VecDeque::new(),
+            parted: false,
+            awaited: false,
+        }
+    }
+
+    /// Takes in what happened.
+    pub(super) fn handle(&mut self, event: Event, now: Instant) {
+        match (event, &self.phase) {
+            (_, Phase::Gone) => {}
+            (Event::Client(line), Phase::Running) => self.client(line, now),
+            (Event::Client(_), Phase::Draining { .. } | Phase::Leaving { .. }) => {}
+            (Event::ClientClosed, Phase::Running) => {
+                self.phase = Phase::Draining { deadline: now + DRAIN_PATIENCE };
+            }
+            (Event::ClientClosed, Phase::Draining { .. } | Phase::Leaving { .. }) => {}
+            (Event::Stop(cause), _) => self.stop(cause, now),
+            (Event::Sent(exchange), _) => self.sent(exchange, now),
+            (Event::Opened(exchange, opening), _) => self.opened(exchange, opening, now),
+            (Event::Server(exchange, message), _) => self.server(exchange, message, now),
+            (Event::Cursor(exchange, cursor), _) => self.advance(exchange, cursor),
+            (Event::Ended(exchange, ending), _) => self.ended(exchange, ending, now),
+        }
+        self.proceed(now);
+    }
+
+    /// Does what is due. Harmless when nothing is.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if let Some(Gate { title, until: Until::Head { deadline }, .. }) = &self.gate
+            && *deadline <= now
+        {
+            self.act(Action::Notice(Notice::Overtaken(title.clone())));
+            self.gate = None;
+        }
+        self.give_up_deliveries(now);
+        self.renew_again(now);
+        self.wake(now);
+        self.listen_again(now);
+        self.ping(now);
+        match self.phase {
+            Phase::Draining { deadline } if deadline <= now => {
+                self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);
+            }
+            Phase::Leaving { deadline, reason, .. } if deadline <= now => self.exit(reason),
+            Phase::Running | Phase::Draining { .. } | Phase::Leaving { .. } | Phase::Gone => {}
+        }
+        self.proceed(now);
+    }
+
+    /// Takes in what the bridge says in the client's place. At the end of the process nobody hears it any more.
+    pub(super) fn say(&mut self, message: Message, now: Instant) {
+        if !self.is_leaving() {
+            self.enter(message, now);
+            self.proceed(now);
+        }
+    }
+
+    /// Says whether the bridge has more to send once it has heard from the server. Tells whether that changes anything.
+    pub(super) fn expect_more(&mut self, awaited: bool, now: Instant) -> bool {
+        let changes = self.awaited != awaited;
+        self.awaited = awaited;
+        if changes {
+            self.proceed(now);
+        }
+        changes
+    }
+
+    /// Ends the session, which nobody needs, and goes on without.
+    pub(super) fn end_session(&mut self) {
+        let facts = self.session.facts();
+        self.stop_listening();
+        self.session = Session::default();
+        if facts.session.is_some() {
+            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+        }
+    }
+
+    /// The request of the client for whose sake the server asks something.
+    pub(super) fn asking(&self, question: &Id) -> Option<Id> {
+        let entry = self.ledger.get(self.asked.get(question)?.asking?)?;
+        entry.request_id().cloned()
+    }
+
+    /// The next thing that came out.
+    pub(super) fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Tells whether among what came out is something that only the bridge can deal with, since it last asked.
+    pub(super) fn take_parted(&mut self) -> bool {
+        std::mem::take(&mut self.parted)
+    }
+
+    fn act(&mut self, action: Action) {
+        self.outputs.push_back(Output::Do(action));
+    }
+
+    /// The next moment anything is due, and what it is (for the log).
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let gate = match &self.gate {
+            Some(Gate { until: Until::Head { deadline }, .. }) => Some((*deadline, "others stop waiting")),
+            Some(Gate { until: Until::Answer { .. }, .. }) | None => None,
+        };
+        let phase = match self.phase {
+            Phase::Draining { deadline } => Some((deadline, "requests may no longer finish")),
+            Phase::Leaving { deadline, .. } => Some((deadline, "the session ends untold")),
+            Phase::Running | Phase::Gone => None,
+        };
+        let delivery = self.deadlines.values().min().map(|deadline| (*deadline, "a delivery is given up"));
+        let rest = self.ledger.next_to_wake().map(|until| (until, "a message is tried again"));
+        let renewal = self.renewal.next().map(|until| (until, "the session is opened again"));
+        let listening = self.listening.next().map(|until| (until, "the stream is opened again"));
+        let ping = self.pings.next().map(|until| (until, "the server is asked for a sign of life"));
+        [gate, phase, delivery, rest, renewal, listening, ping].into_iter().flatten().min()
+    }
+
+    /// See [`super::Bridge::circumstances`].
+    pub(super) fn circumstances(&self, exchange: ExchangeId) -> Option<Circumstances> {
+        let exchange = self.exchanges.get(&exchange)?;
+        let entry = exchange.purpose.ticket().and_then(|ticket| self.ledger.get(ticket));
+        Some(Circumstances {
+            era: match entry.map(|entry| entry.era) {
+                Some(revision::Era::Modern) => "modern",
+                Some(revision::Era::Legacy) | None => "legacy",
+            },
+            epoch: exchange.epoch,
+            attempt: entry.map_or(1, |entry| entry.trial.attempts),
+        })
+    }
+
+    /// How many bytes of the client's messages wait to be sent.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.ledger.waiting_bytes()
+    }
+
+    /// The request with this id that has no answer yet.
+    pub(super) fn request(&self, id: &Id) -> Option<&Message> {
+        let entry = self.ledger.get(self.ledger.request(id)?)?;
+        Some(&entry.message)
+    }
+
+    /// The requests that have no answer yet, in order.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = &Id> {
+        self.ledger.iter().filter_map(|(_, entry)| entry.request_id())
+    }
+}
+
+/// Marks what this program says to the client in its own name.
+pub(super) const SOURCE: &str = "mcp-tether";

@@ -1,0 +1,256 @@
+//! The modern era, untouched (2026-07-28): every request stands alone, repeats itself in its headers, and ends with its
+//! exchange.
+//!
+//! Nothing waits for a handshake and there is no session. What is left to do: mirror the body in headers, learn which
+//! parameters travel so, close the exchange of what the client cancels, and open a subscription again that broke off.
+//! Deliberately not here: bridging to the other era,
+//! and sending again (`resending`).
+
+use std::time::{Duration, Instant};
+
+use super::apart::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION, discovers_modern};
+use super::backoff;
+use super::ledger::{Place, Then, Ticket};
+use super::revision;
+use super::*;
+
+/// How many pages of tools are asked for in our own name, and how long that may take, before a call is given up.
+const LOOKUP_PAGES: u32 = 100;
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(30);
+/// The key under which a notification names its subscription.
+const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
+
+impl Relay {
+    /// What the headers of a modern message say.
+    pub(super) fn modern_facts(&self, message: &Message) -> Facts {
+        let (_, revision) = revision::classify(message);
+        let method = message.method().unwrap_or_default();
+        let name = match method {
+            "tools/call" | "prompts/get" => message.member("name"),
+            "resources/read" => message.member("uri"),
+            "tasks/get" | "tasks/update" | "tasks/cancel" => message.member("taskId"),
+            _ => None,
+        };
+        let parameters = match method {
+            "tools/call" => self.tools.headers(message),
+            _ => Vec::new(),
+        };
+        let name = name.and_then(json::string);
+        let mirror = Mirror { method: method.to_owned(), name, parameters };
+        Facts { session: None, revision, mirror: Some(mirror) }
+    }
+
+    /// What a modern server says besides the answer. It must not ask anything, and only tell what belongs to the request.
+    pub(super) fn modern_server(
+        &mut self,
+        exchange: ExchangeId,
+        ticket: Ticket,
+        message: Message,
+        now: Instant,
+    ) {
+        match message.kind() {
+            Kind::Request { .. } => self.dropped(&message, "a server of this era asks nothing"),
+            Kind::Notification { method }
+                if method.as_str() == "notifications/subscriptions/acknowledged" =>
+            {
+                self.acknowledged(ticket, message);
+            }
+            Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
+                self.ended_by_server(exchange, ticket, &message, now);
+            }
+            Kind::Notification { .. } | Kind::Response { .. } => self.said(Purpose::Answer(ticket), message),
+        }
+    }
+
+    /// A server may end a subscription by a cancellation (2026-07-28, basic/patterns/cancellation), which is good for
+    /// nothing else; the client gets the answer that it waits for.
+    fn ended_by_server(&mut self, exchange: ExchangeId, ticket: Ticket, message: &Message, now: Instant) {
+        let subscription = self.ledger.get(ticket).filter(|entry| entry.is_subscription());
+        let id = subscription.and_then(|entry| entry.request_id()).cloned();
+        match id.filter(|id| message.request_id_param().as_ref() == Some(id)) {
+            None => self.dropped(message, "a server cancels nothing but subscriptions"),
+            Some(id) => {
+                let answer = end_of_subscription(&id);
+                self.answer(Some(exchange), ticket, answer, now);
+                self.close(exchange);
+            }
+        }
+    }
+
+    /// The process ends, and with it a subscription, by its result (2026-07-28, basic/patterns/subscriptions). Tells
+    /// whether the message is one.
+    pub(super) fn end_subscription(&mut self, ticket: Ticket) -> bool {
+        let subscription = self.ledger.get(ticket).filter(|entry| entry.is_subscription());
+        let acknowledged = subscription.filter(|entry| entry.subscription.acknowledged);
+        let Some(id) = acknowledged.and_then(|entry| entry.request_id()).cloned() else { return false };
+        if let Settled::Wanted(_) = self.settle(ticket) {
+            self.act(Action::Deliver(end_of_subscription(&id)));
+        }
+        true
+    }
+
+    /// The client hears of the first acknowledgement. A later one means that changes may have been missed: then it is
+    /// told of each that it asked for.
+    fn acknowledged(&mut self, ticket: Ticket, message: Message) {
+        self.server_is_modern = true;
+        let Some(entry) = self.ledger.get_mut(ticket) else { return };
+        let first = !std::mem::replace(&mut entry.subscription.acknowledged, true);
+        entry.subscription.attempts = 0;
+        if first {
+            return self.said(Purpose::Answer(ticket), message);
+        }
+        let Some(id) = entry.request_id().cloned() else { return };
+        let Some(honoured) = message.member("notifications") else { return };
+        let meta = format!(r#""_meta":{{"{SUBSCRIPTION_KEY}":{id}}}"#);
+        for (filter, method) in [
+            ("toolsListChanged", "notifications/tools/list_changed"),
+            ("promptsListChanged", "notifications/prompts/list_changed"),
+            ("resourcesListChanged", "notifications/resources/list_changed"),
+        ] {
+            if json::member(honoured, filter) == Some("true") {
+                self.tell_client(method, &format!("{{{meta}}}"));
+            }
+        }
+        let uris = json::member(honoured, "resourceSubscriptions").map(json::elements).unwrap_or_default();
+        for uri in uris {
+            self.tell_client("notifications/resources/updated", &format!(r#"{{{meta},"uri":{uri}}}"#));
+        }
+    }
+
+    /// A modern answer on its way to the client: what there is to learn from it, and whether it is the answer yet.
+    /// None: the request is tried once more and not answered for now.
+    pub(super) fn modern_answer(
+        &mut self,
+        ticket: Ticket,
+        message: Message,
+        now: Instant,
+    ) -> Option<Message> {
+        let entry = self.ledger.get(ticket)?;
+        let code = error_code(&message);
+        // A result without a type comes of a server of the other era that does without sessions.
+        let is_modern = match code {
+            Some(code) => [HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION].contains(&code),
+            None => message.member("resultType").is_some() || discovers_modern(&message),
+        };
+        self.server_is_modern |= is_modern;
+        match (entry.message.method(), code) {
+            (Some("tools/list"), None) => Some(self.learn(message)),
+            (Some("tools/call"), Some(HEADER_MISMATCH)) if !entry.relearned => {
+                let place =
+                    Place::Learning { refusal: message, pages: LOOKUP_PAGES, until: now + LOOKUP_PATIENCE };
+                self.ledger.put(ticket, place);
+                self.look_up_tools(ticket, None);
+                None
+            }
+            _ => Some(message),
+        }
+    }
+
+    /// Learns from a page of tools, and leaves out what must not be offered.
+    fn learn(&mut self, page: Message) -> Message {
+        match self.tools.learn(&page) {
+            None => page,
+            Some((page, invalid)) => {
+                for Invalid { tool, reason } in invalid {
+                    self.act(Action::Notice(Notice::LeftOut { tool, reason }));
+                }
+                page
+            }
+        }
+    }
+
+    /// Asks for the tools in our own name, with what the call itself says of the client, because the headers that the
+    /// server wants are in a list that was never asked for, or has changed.
+    fn look_up_tools(&mut self, ticket: Ticket, cursor: Option<&str>) {
+        let Some(entry) = self.ledger.get_mut(ticket) else { return };
+        let Place::Learning { pages, until, .. } = &mut entry.place else { return };
+        let until = *until;
+        match pages.checked_sub(1) {
+            Some(left) => *pages = left,
+            None => return self.give_up_learning(ticket),
+        }
+        let Some(entry) = self.ledger.get(ticket) else { return };
+        let meta = entry.message.member("_meta").unwrap_or("{}");
+        let cursor = cursor.map(|cursor| format!(r#","cursor":{cursor}"#)).unwrap_or_default();
+        let request = self.own_request("tools/list", &format!(r#"{{"_meta":{meta}{cursor}}}"#));
+        let facts = self.modern_facts(&request);
+        let exchange = self.open(Purpose::Learning(ticket), Outgoing { ask: Ask::Post(request), facts });
+        self.deadlines.insert(exchange, until);
+    }
+
+    /// A page of the list that was asked for in our own name.
+    pub(super) fn looked_up(&mut self, exchange: ExchangeId, ticket: Ticket, page: &Message, now: Instant) {
+        self.purpose(exchange, Purpose::Answered);
+        self.deadlines.remove(&exchange);
+        let place = self.ledger.get(ticket).map(|entry| &entry.place);
+        if !matches!(place, Some(Place::Learning { .. })) {
+            return;
+        }
+        if error_code(page).is_some() {
+            return self.give_up_learning(ticket);
+        }
+        drop(self.learn(page.clone()));
+        let wanted = self.ledger.get(ticket).and_then(|entry| json::string(entry.message.member("name")?));
+        let cursor = page.member("nextCursor").filter(|cursor| cursor.starts_with('"'));
+        let names = page.member("tools").map(json::elements).unwrap_or_default();
+        let found = names.iter().any(|tool| json::member(tool, "name").and_then(json::string) == wanted);
+        match cursor {
+            Some(cursor) if !found => self.look_up_tools(ticket, Some(cursor)),
+            Some(_) | None => {
+                if let Some(entry) = self.ledger.get_mut(ticket) {
+                    entry.relearned = true;
+                }
+                self.post(ticket, Purpose::Answer(ticket), now);
+            }
+        }
+    }
+
+    /// The list could not be had: the server's refusal is the answer after all.
+    pub(super) fn give_up_learning(&mut self, ticket: Ticket) {
+        let Settled::Wanted(entry) = self.settle(ticket) else { return };
+        let id = entry.request_id().cloned();
+        if let (Place::Learning { refusal, .. }, Some(id)) = (entry.place, id) {
+            self.deliver_as(&id, refusal);
+        }
+    }
+
+    /// An exchange that ended without the answer, if it is one that is opened again: a subscription that was there
+    /// before. Tells whether it was.
+    pub(super) fn rest(&mut self, ticket: Ticket, ending: &Ending, now: Instant) -> bool {
+        let seed = self.chance();
+        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
+        let broke_off = match ending {
+            Ending::Complete | Ending::Cut(_) | Ending::Lost { .. } => true,
+            Ending::Accepted(_) | Ending::Refused(_) => false,
+        };
+        if !broke_off
+            || !entry.is_subscription()
+            || !entry.subscription.acknowledged
+            || self.phase != Phase::Running
+        {
+            return false;
+        }
+        let delay = backoff::delay(entry.subscription.attempts, seed);
+        entry.subscription.attempts += 1;
+        self.ledger.put(ticket, Place::Resting { until: now + delay, then: Then::Post });
+        self.act(Action::Notice(Notice::Relistening));
+        true
+    }
+}
+
+/// What a subscription is answered with when it ends well.
+fn end_of_subscription(id: &Id) -> Message {
+    let result = format!(r#"{{"resultType":"complete","_meta":{{"{SUBSCRIPTION_KEY}":{id}}}}}"#);
+    let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
+    Message::parse(text.into()).expect("made from JSON texts")
+}
+
+/// The code of an error response.
+pub(in crate::bridge) fn error_code(message: &Message) -> Option<i64> {
+    match message.kind() {
+        Kind::Response { error: true, .. } => {
+            Some(message.member("code").and_then(|code| code.parse().ok()).unwrap_or(0))
+        }
+        Kind::Response { error: false, .. } | Kind::Request { .. } | Kind::Notification { .. } => None,
+    }
+}

@@ -1,0 +1,326 @@
+//! From the client to the exchanges: who may go, who waits, and what a cancellation does.
+//!
+//! Messages start in the order in which the client wrote them. Everything waits at the gate for the answer of
+//! `initialize` and for the heads of `notifications/initialized` and `logging/setLevel`; a cancellation waits until its
+//! request was sent; nothing else waits for anything. Deliberately not here: what the server makes of it (`answers`).
+
+use std::time::Instant;
+
+use super::ledger::{Place, Stream, Then, Ticket};
+use super::revision::{self, Era};
+use super::*;
+
+impl Relay {
+    pub(super) fn client(&mut self, line: Line, now: Instant) {
+        match line {
+            Line::One(message) => self.enter(message, now),
+            // Each message of a batch goes its own way and is answered by itself, in every revision: a receiver must
+            // accept single answers, and a slow one then holds up no other.
+            Line::Batch(elements) => {
+                for element in elements {
+                    match element {
+                        Ok(message) => self.enter(message, now),
+                        Err(fault) => self.unreadable(&fault),
+                    }
+                }
+            }
+            Line::Invalid(fault) => self.unreadable(&fault),
+        }
+    }
+
+    pub(super) fn enter(&mut self, message: Message, now: Instant) {
+        if self.is_orphaned(&message) {
+            return self.dropped(&message, "it belongs to a session that is no more");
+        }
+        if let Kind::Response { id: Some(id), .. } = message.kind() {
+            self.asked.remove(id);
+        }
+        // A cancellation concerns its request alone, and what the client takes back it takes back at once.
+        let is_cancellation = is_cancellation(&message);
+        let (era, _) = revision::classify(&message);
+        let overtakes = match era {
+            // What stands alone waits for nobody.
+            Era::Modern => self.is_held(),
+            Era::Legacy => matches!(message.kind(), Kind::Response { .. }) && self.lets_responses_pass(),
+        };
+        let is_unsendable = era == Era::Modern
+            && message.method().is_some_and(|method| !method.bytes().all(|byte| byte.is_ascii_graphic()));
+        if let (true, Kind::Request { id, .. }) = (is_unsendable, message.kind()) {
+            return self.refuse_method(&id.clone());
+        }
+        let ticket = self.ledger.enter(message, era);
+        if is_cancellation {
+            self.release_cancellation(ticket, now);
+        } else if overtakes {
+            self.release(ticket, now);
+        }
+    }
+
+    fn unreadable(&mut self, fault: &Fault) {
+        self.act(Action::Notice(Notice::Unreadable(fault.reason.clone())));
+        let error = ErrorObject {
+            code: fault.code,
+            message: format!("mcp-tether: {}", fault.reason),
+            data: ErrorData::of(SOURCE, "unreadable"),
+        };
+        self.act(Action::Deliver(Message::error(fault.id.as_ref(), &error)));
+    }
+
+    /// A method travels in a header too, and there is no encoding for one that a header cannot carry.
+    fn refuse_method(&mut self, id: &Id) {
+        let error = ErrorObject {
+            code: jsonrpc::METHOD_NOT_FOUND,
+            message: format!("{SOURCE}: the method holds characters that its header cannot carry"),
+            data: ErrorData::of(SOURCE, "method"),
+        };
+        self.act(Action::Deliver(Message::error(Some(id), &error)));
+    }
+
+    /// Tells whether everything of the legacy era has to wait.
+    fn is_held(&self) -> bool {
+        self.gate.is_some() || self.session.is_being_renewed()
+    }
+
+    /// Tells whether a handshake is under way in which the server may ask something.
+    fn lets_responses_pass(&self) -> bool {
+        match (&self.gate, &self.session.recovery) {
+            (_, Recovery::Opening { head, .. }) => *head,
+            (Some(gate), _) => gate.until == Until::Answer { head: true },
+            (None, _) => false,
+        }
+    }
+
+    /// Lets go whatever may go, and leaves once nothing is left to wait for.
+    pub(super) fn proceed(&mut self, now: Instant) {
+        while !self.is_held()
+            && let Some(ticket) = self.ledger.first_at_gate()
+            && self.has_room_for(ticket)
+        {
+            if self.session.recovery == Recovery::Due && self.needs_session(ticket) {
+                self.renew(now);
+            } else {
+                self.release(ticket, now);
+            }
+        }
+        while self.ledger.requests_sent() < self.requests_at_once
+            && let Some(ticket) = self.ledger.first_for_slot()
+        {
+            match self.ledger.get(ticket).map(|entry| &entry.place) {
+                Some(Place::ForSlot { then: Then::Resume }) => self.resume(ticket, now),
+                _ => drop(self.post(ticket, Purpose::Answer(ticket), now)),
+            }
+        }
+        if matches!(self.phase, Phase::Draining { .. }) && !self.awaited && self.nothing_can_finish() {
+            self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);
+        }
+    }
+
+    /// Tells whether a message can only be sent in a session.
+    fn needs_session(&self, ticket: Ticket) -> bool {
+        self.ledger
+            .get(ticket)
+            .is_some_and(|entry| entry.era == Era::Legacy && entry.message.method() != Some("initialize"))
+    }
+
+    /// Tells whether a message may leave the gate. A flood of notifications waits there, and what stands behind it, for
+    /// order's sake.
+    fn has_room_for(&self, ticket: Ticket) -> bool {
+        let is_request = self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some());
+        is_request || self.deadlines.len() < DELIVERIES_AT_ONCE
+    }
+
+    /// Sends a message that no other has to precede any more.
+    pub(super) fn release(&mut self, ticket: Ticket, now: Instant) {
+        let Some(entry) = self.ledger.get(ticket) else { return };
+        let message = entry.message.clone();
+        let title = entry.message.title().into_owned();
+        let is_request = entry.request_id().is_some();
+        let (is_legacy, is_subscription) = (entry.era == Era::Legacy, entry.is_subscription());
+        match (entry.message.method().filter(|_| is_legacy), is_request) {
+            (Some("initialize"), true) => {
+                let exchange = self.post(ticket, Purpose::Answer(ticket), now);
+                self.session.begin(exchange);
+                self.renewal = Renewal::default();
+                let until = Until::Answer { head: false };
+                self.gate = Some(Gate { ticket, starts_session: true, title, until });
+            }
+            (Some("logging/setLevel"), true) => {
+                self.post(ticket, Purpose::Answer(ticket), now);
+                let until = Until::Head { deadline: now + GATE_PATIENCE };
+                self.gate = Some(Gate { ticket, starts_session: false, title, until });
+            }
+            (Some("notifications/initialized"), false) => {
+                self.session.remember_ready(message);
+                self.deliver(ticket, now);
+                let until = Until::Head { deadline: now + GATE_PATIENCE };
+                self.gate = Some(Gate { ticket, starts_session: false, title, until });
+            }
+            (_, true) if is_subscription || self.may_post_request() => {
+                self.post(ticket, Purpose::Answer(ticket), now);
+            }
+            (_, true) => self.ledger.put(ticket, Place::ForSlot { then: Then::Post }),
+            (_, false) => self.deliver(ticket, now),
+        }
+    }
+
+    /// Posts a message that has no answer.
+    fn deliver(&mut self, ticket: Ticket, now: Instant) {
+        let exchange = self.post(ticket, Purpose::Delivery(ticket), now);
+        self.deadlines.insert(exchange, now + DELIVERY_PATIENCE);
+    }
+
+    /// Tells whether a request may go at once: there is room, and no other has waited for it.
+    pub(super) fn may_post_request(&self) -> bool {
+        self.ledger.requests_sent() < self.requests_at_once && self.ledger.first_for_slot().is_none()
+    }
+
+    /// A cancellation goes out behind its request, and ends the interest in it.
+    pub(super) fn release_cancellation(&mut self, ticket: Ticket, now: Instant) {
+        let cancelled = self.ledger.get(ticket).and_then(|entry| entry.message.request_id_param());
+        let request = cancelled.and_then(|id| self.ledger.request(&id));
+        let place = request.and_then(|request| Some((request, &self.ledger.get(request)?.place)));
+        match place {
+            // A modern server takes the end of the exchange for the cancellation, and nothing else.
+            Some((request, place))
+                if self.ledger.get(request).is_some_and(|entry| entry.era == Era::Modern) =>
+            {
+                let exchange = match place {
+                    Place::Sent { exchange, .. } => Some(*exchange),
+                    Place::AtGate
+                    | Place::ForSlot { .. }
+                    | Place::Behind(_)
+                    | Place::Learning { .. }
+                    | Place::Resting { .. } => None,
+                };
+                self.settle(request);
+                self.strike(ticket);
+                if let Some(exchange) = exchange {
+                    self.close(exchange);
+                }
+            }
+            // Its session is no more; whoever has the request does not know the cancellation's.
+            Some((request, &Place::Sent { exchange, .. })) if self.is_outlived(exchange) => {
+                self.settle(request);
+                self.strike(ticket);
+                self.close(exchange);
+            }
+            Some((request, &Place::Sent { written: true, exchange })) => {
+                let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange), now);
+                self.deadlines.insert(cancelling, now + CANCELLATION_PATIENCE);
+                self.withdraw_questions(request);
+                self.settle(request);
+                self.purpose(exchange, Purpose::Cancelled);
+                // Nobody waits for the answer of what was cancelled.
+                self.after_exchange(exchange);
+            }
+            Some((request, Place::Sent { written: false, .. }))
+                if self.ledger.cancellation_of(request).is_none() =>
+            {
+                self.ledger.put(ticket, Place::Behind(request));
+            }
+            // The server has never heard of the request, or has done with it, and need not hear of either.
+            Some((
+                request,
+                Place::AtGate | Place::ForSlot { then: Then::Post } | Place::Resting { then: Then::Post, .. },
+            )) => {
+                self.settle(request);
+                self.strike(ticket);
+            }
+            // It may be at work on the request, although the stream with the answer broke.
+            Some((
+                request,
+                Place::ForSlot { then: Then::Resume } | Place::Resting { then: Then::Resume, .. },
+            )) => {
+                let epoch = self.ledger.get(request).and_then(|entry| entry.trial.epoch);
+                self.withdraw_questions(request);
+                self.settle(request);
+                if epoch.is_some_and(|epoch| self.session.is_over(epoch)) {
+                    self.strike(ticket);
+                }
+            }
+            Some((_, Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. })) | None => {
+                self.strike(ticket);
+                let because = "the request it cancels is not under way";
+                let title = "notifications/cancelled".to_owned();
+                self.act(Action::Notice(Notice::Dropped { title, because }));
+            }
+        }
+    }
+
+    /// What the server asked the client for the sake of a request goes with it.
+    fn withdraw_questions(&mut self, request: Ticket) {
+        self.withdraw(|question| question.asking == Some(request), "the request it belongs to was cancelled");
+    }
+
+    /// Tells the client that some of the server's questions need no answer any more.
+    pub(super) fn withdraw(&mut self, which: impl Fn(&Question) -> bool, reason: &str) {
+        let questions = self.asked.iter().filter(|(_, question)| which(question));
+        let mut ids: Vec<String> = questions.map(|(id, _)| id.to_string()).collect();
+        // They have no order of their own, and every run is to be the same.
+        ids.sort();
+        for id in ids {
+            let params = format!(r#"{{"requestId":{id},"reason":"{reason}"}}"#);
+            self.tell_client("notifications/cancelled", &params);
+        }
+    }
+
+    /// Says something to the client in the server's place.
+    pub(super) fn tell_client(&mut self, method: &str, params: &str) {
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#);
+        let message = Message::parse(text.into()).expect("made from JSON texts");
+        self.act(Action::Deliver(message));
+    }
+
+    pub(super) fn post(&mut self, ticket: Ticket, purpose: Purpose, now: Instant) -> ExchangeId {
+        let entry = self.ledger.get(ticket).expect("a message is posted from the ledger");
+        let message = entry.message.clone();
+        let is_about_handshake = matches!(
+            purpose, Purpose::Cancellation(_, cancelled) if self.session.is_opening(cancelled)
+        );
+        let facts = match (entry.era, message.method()) {
+            (Era::Modern, _) => self.modern_facts(&message),
+            (Era::Legacy, Some("initialize")) => Facts::default(),
+            (Era::Legacy, None) => self.session.facts_of_handshake(),
+            (Era::Legacy, Some(_)) if is_about_handshake => self.session.facts_of_handshake(),
+            (Era::Legacy, Some(_)) => self.session.facts(),
+        };
+        let epoch = self.session.epoch_of(&facts);
+        let exchange = self.open(purpose, Outgoing { ask: Ask::Post(message), facts });
+        self.ledger.put(ticket, Place::Sent { exchange, written: false });
+        if let Some(entry) = self.ledger.get_mut(ticket) {
+            let Trial { attempts, since, outlived, .. } = entry.trial;
+            let since = since.or(Some(now));
+            entry.trial = Trial { attempts: attempts + 1, since, opened: false, epoch, outlived };
+            entry.stream = Stream::default();
+        }
+        exchange
+    }
+
+    pub(super) fn open(&mut self, purpose: Purpose, outgoing: Outgoing) -> ExchangeId {
+        let exchange = ExchangeId(self.next_exchange);
+        self.next_exchange += 1;
+        let epoch = self.session.epoch_of(&outgoing.facts);
+        self.exchanges.insert(exchange, Exchange { purpose, epoch });
+        self.act(Action::Open(exchange, outgoing));
+        exchange
+    }
+
+    /// Gives an exchange that has not ended another purpose.
+    pub(super) fn purpose(&mut self, exchange: ExchangeId, purpose: Purpose) {
+        if let Some(exchange) = self.exchanges.get_mut(&exchange) {
+            exchange.purpose = purpose;
+        }
+    }
+
+    pub(super) fn close(&mut self, exchange: ExchangeId) {
+        if self.exchanges.remove(&exchange).is_some() {
+            self.deadlines.remove(&exchange);
+            self.act(Action::Close(exchange));
+            self.after_exchange(exchange);
+        }
+    }
+}
+
+fn is_cancellation(message: &Message) -> bool {
+    matches!(message.kind(), Kind::Notification { method } if method.as_str() == "notifications/cancelled")
+}

@@ -1,0 +1,104 @@
+//! Signs of life, where the person asked for them: the server is pinged in our own name, and the answers are swallowed.
+//!
+//! Three in a row that stay out mean that the session is gone, and it is renewed. There are none in the modern era, which
+//! has neither `ping` nor sessions. Deliberately not here: dead connections, which the HTTP client notices by itself.
+
+use std::time::Instant;
+
+use super::*;
+
+/// How many pings in a row may stay without an answer.
+const LOST_AT_MOST: u32 = 3;
+
+/// The pings of a session.
+#[derive(Debug, Default)]
+pub(super) struct Pings {
+    next: Option<Instant>,
+    under_way: Option<ExchangeId>,
+    lost: u32,
+}
+
+impl Pings {
+    /// When the next one is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.next
+    }
+}
+
+impl Relay {
+    /// A session begins: its pings, too, where they are wanted.
+    pub(super) fn begin_pings(&mut self, now: Instant) {
+        let next = self.config.ping.map(|interval| now + interval);
+        self.pings = Pings { next, ..Pings::default() };
+    }
+
+    /// Sends what is due. One that is still out by then is lost.
+    pub(super) fn ping(&mut self, now: Instant) {
+        let Some(interval) = self.config.ping else { return };
+        if self.pings.next.is_none_or(|next| next > now) {
+            return;
+        }
+        self.pings.next = (self.phase == Phase::Running).then(|| now + interval);
+        if let Some(exchange) = self.pings.under_way.take() {
+            self.close(exchange);
+            self.lost_ping(now);
+        }
+        if self.pings.next.is_some() && self.session.recovery == Recovery::NotNeeded && self.gate.is_none() {
+            let request = self.own_request("ping", "{}");
+            let outgoing = Outgoing { ask: Ask::Post(request), facts: self.session.facts() };
+            self.pings.under_way = Some(self.open(Purpose::Ping, outgoing));
+        }
+    }
+
+    /// The server has answered; whatever it said, it is there.
+    pub(super) fn ponged(&mut self, exchange: ExchangeId) {
+        if self.pings.under_way == Some(exchange) {
+            self.pings.under_way = None;
+            self.pings.lost = 0;
+        }
+        self.purpose(exchange, Purpose::Answered);
+    }
+
+    /// The session is no more: what becomes of its ping says nothing of the next one.
+    pub(super) fn forget_pings(&mut self) {
+        self.pings.lost = 0;
+        if let Some(exchange) = self.pings.under_way.take() {
+            self.close(exchange);
+        }
+    }
+
+    /// A ping ended without an answer.
+    pub(super) fn ended_ping(
+        &mut self,
+        exchange: ExchangeId,
+        epoch: Option<u64>,
+        ending: &Ending,
+        now: Instant,
+    ) {
+        if self.pings.under_way != Some(exchange) {
+            return;
+        }
+        self.pings.under_way = None;
+        match ending {
+            Ending::Refused(refusal) if self.is_session_loss(epoch, refusal) => {
+                if let Some(epoch) = epoch {
+                    self.lose_session(epoch, now);
+                }
+            }
+            // The server's own error is a sign of life as well.
+            Ending::Refused(Refusal { answer: Some(_), .. }) => self.pings.lost = 0,
+            Ending::Refused(_)
+            | Ending::Complete
+            | Ending::Accepted(_)
+            | Ending::Cut(_)
+            | Ending::Lost { .. } => self.lost_ping(now),
+        }
+    }
+
+    fn lost_ping(&mut self, now: Instant) {
+        self.pings.lost += 1;
+        if self.pings.lost >= LOST_AT_MOST {
+            self.lose_session(self.session.epoch(), now);
+        }
+    }
+}

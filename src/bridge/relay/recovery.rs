@@ -1,0 +1,401 @@
+//! A session that the server has forgotten: one handshake in the client's place, and everything goes on in the new one.
+//!
+//! However many messages are refused at once, one `initialize` is sent, while every other message of the era waits at
+//! the gate; then each waiting and each refused message goes out once with the new session (2025-11-25,
+//! basic/transports, session management). What only the old session knew is put right first: log level, subscriptions,
+//! the listening stream, questions of the server. Deliberately not here: what a refusal must look like, save for the
+//! words by which servers say that they know no such session.
+
+use std::time::{Duration, Instant};
+
+use super::backoff;
+use super::ledger::{Place, Then, Ticket};
+use super::modern::error_code;
+use super::revision::Era;
+use super::session::Recovery;
+use super::*;
+
+/// How long the server may take over the handshake.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is tried, and how long in all, before those that wait are told.
+const ATTEMPTS: u32 = 4;
+const BUDGET: Duration = Duration::from_secs(6);
+/// How many sessions may be lost over one message.
+const OUTLIVED: u32 = 3;
+/// How many of the client's subscriptions are renewed at once.
+const RESTORED_AT_ONCE: usize = 8;
+
+/// A renewal under way, beyond its exchange.
+#[derive(Debug, Default)]
+pub(super) struct Renewal {
+    attempts: u32,
+    since: Option<Instant>,
+    /// When `initialize` is sent again.
+    until: Option<Instant>,
+    /// Whether the revision and capabilities are those the client knows.
+    news: Option<SessionNews>,
+    /// Whether the log level was told.
+    levelled: bool,
+    /// The JSON texts of the URIs still to be subscribed to, once everything else may go on.
+    rest: VecDeque<String>,
+    restoring: usize,
+}
+
+impl Renewal {
+    /// When the next attempt is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.until
+    }
+}
+
+impl Relay {
+    /// Tells whether a refusal means that the server does not know the session any more: 404, or one of the forms that
+    /// servers in the field have instead.
+    pub(super) fn is_session_loss(&self, epoch: Option<u64>, refusal: &Refusal) -> bool {
+        let code = refusal.answer.as_ref().and_then(error_code);
+        let names_the_session = || {
+            let text = match &refusal.answer {
+                Some(answer) => answer.member("message").and_then(json::string).unwrap_or_default(),
+                None => refusal.why.body.clone().unwrap_or_default(),
+            };
+            let text = text.to_lowercase();
+            text.contains("session") || text.contains("not initialized")
+        };
+        // An unknown method or a parameter that is none says nothing of the session, whatever the status.
+        let is_about_the_message = matches!(code, Some(-32601 | -32602 | -32700));
+        epoch.is_some()
+            && !is_about_the_message
+            && match refusal.status {
+                404 => true,
+                400 | 422 => names_the_session(),
+                _ => false,
+            }
+    }
+
+    /// A message was refused because its session is no more: it waits for the next one. Tells whether it does.
+    pub(super) fn outlive_session(
+        &mut self,
+        ticket: Ticket,
+        epoch: Option<u64>,
+        refusal: &Refusal,
+        now: Instant,
+    ) -> bool {
+        let Some(epoch) = epoch.filter(|epoch| self.is_session_loss(Some(*epoch), refusal)) else {
+            return false;
+        };
+        let is_leaving = self.is_leaving();
+        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
+        let most = match refusal.status {
+            404 => OUTLIVED,
+            // Words may mean something else, and the server may have acted before it said them.
+            _ => 1,
+        };
+        if entry.trial.outlived >= most || is_leaving {
+            return false;
+        }
+        entry.trial.outlived += 1;
+        let entry = &*entry;
+        let is_over_with_it = dies_with_its_session(&entry.message)
+            || entry.message.method() == Some("notifications/initialized")
+            || self.ledger.cancellation_of(ticket).is_some();
+        match is_over_with_it {
+            true => {
+                self.settle(ticket);
+            }
+            false => self.ledger.put(ticket, Place::AtGate),
+        }
+        self.lose_session(epoch, now);
+        true
+    }
+
+    /// The session of this epoch is no more. What is said of an earlier one changes nothing.
+    pub(super) fn lose_session(&mut self, epoch: u64, now: Instant) {
+        if self.session.is_over(epoch) || self.is_leaving() {
+            return;
+        }
+        self.act(Action::Notice(Notice::SessionLost));
+        self.session.recovery = Recovery::Due;
+        // A client that is starting over needs nobody to do it.
+        let starts_over = |gate: &Gate| gate.starts_session;
+        self.gate = self.gate.take().filter(starts_over);
+        self.stop_listening();
+        self.forget_pings();
+        self.forget_questions(epoch);
+        let waiting = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
+        let waiting: Vec<(Ticket, bool, bool)> = waiting
+            .filter(|(_, entry)| !matches!(entry.place, Place::Sent { .. } | Place::Behind(_)))
+            .map(|(ticket, entry)| {
+                let for_slot = matches!(entry.place, Place::ForSlot { then: Then::Post });
+                // The next session is told that the client is ready as soon as it is open.
+                let is_told =
+                    entry.trial.attempts > 0 && entry.message.method() == Some("notifications/initialized");
+                (ticket, for_slot, is_told || dies_with_its_session(&entry.message))
+            })
+            .collect();
+        for (ticket, for_slot, dies) in waiting {
+            match (dies, for_slot) {
+                (true, _) => self.strike_stale(ticket),
+                (false, true) => self.ledger.put(ticket, Place::AtGate),
+                (false, false) => {}
+            }
+        }
+        if self.gate.is_none() {
+            self.renew(now);
+        }
+    }
+
+    fn strike_stale(&mut self, ticket: Ticket) {
+        if let Settled::Wanted(entry) | Settled::Cancelled(entry) = self.settle(ticket) {
+            self.dropped(&entry.message, "it belongs to a session that is no more");
+        }
+    }
+
+    /// The server's questions die with their session: the client is told, and what it still answers goes nowhere.
+    fn forget_questions(&mut self, epoch: u64) {
+        let is_over = |question: &Question| question.epoch <= epoch;
+        self.withdraw(is_over, "the session it belongs to has ended");
+        let asked = std::mem::take(&mut self.asked);
+        let (over, open): (HashMap<_, _>, _) = asked.into_iter().partition(|(_, question)| is_over(question));
+        self.asked = open;
+        if self.orphaned.len() + over.len() > QUESTIONS {
+            self.orphaned.clear();
+        }
+        self.orphaned.extend(over.into_iter().map(|(id, question)| (id, question.progress)));
+    }
+
+    /// Tells whether what the client says belongs to a session that is no more.
+    pub(super) fn is_orphaned(&mut self, message: &Message) -> bool {
+        match message.kind() {
+            Kind::Response { id: Some(id), .. } => self.orphaned.remove(id).is_some(),
+            Kind::Notification { method } if method.as_str() == "notifications/progress" => {
+                let token = message.member("progressToken");
+                token.is_some_and(|token| {
+                    self.orphaned.values().any(|orphaned| orphaned.as_deref() == Some(token))
+                })
+            }
+            _ => false,
+        }
+    }
+
+    /// Opens a new session in the client's place.
+    pub(super) fn renew(&mut self, now: Instant) {
+        if self.session.recovery == Recovery::Due {
+            self.renewal = Renewal { since: Some(now), ..Renewal::default() };
+        }
+        let Some(initialize) = self.session.start().cloned() else { return };
+        self.renewal.attempts += 1;
+        self.renewal.until = None;
+        let outgoing = Outgoing { ask: Ask::Post(initialize), facts: Facts::default() };
+        let exchange = self.open(Purpose::Renewal, outgoing);
+        self.session.begin(exchange);
+        self.session.recovery = Recovery::Opening { exchange, head: false };
+        self.deadlines.insert(exchange, now + RENEWAL_PATIENCE);
+    }
+
+    /// Sends `initialize` again when its time has come.
+    pub(super) fn renew_again(&mut self, now: Instant) {
+        if self.renewal.until.is_some_and(|until| until <= now) {
+            self.renew(now);
+        }
+    }
+
+    /// Tells whether a response answers the handshake in the client's place, which has the client's id.
+    pub(super) fn is_for_the_renewal(&self, id: Option<&Id>) -> bool {
+        match self.session.start().map(Message::kind) {
+            Some(Kind::Request { id: own, .. }) => id.is_none_or(|id| id.is_same_value(own)),
+            _ => false,
+        }
+    }
+
+    /// The answer to the handshake in the client's place. The client, which has one, does not see it.
+    pub(super) fn renewed(&mut self, exchange: ExchangeId, answer: &Message, now: Instant) {
+        self.deadlines.remove(&exchange);
+        self.purpose(exchange, Purpose::Answered);
+        if error_code(answer).is_some() {
+            let said = answer.member("message").and_then(json::string).unwrap_or_default();
+            let why = Why::new(
+                Failure::Answer,
+                format!("the server refused a new session: {said}"),
+                "restart the client, or look into the server's log",
+            );
+            return self.fail_renewal(&why);
+        }
+        let known =
+            (self.session.revision().map(str::to_owned), self.session.capabilities().map(str::to_owned));
+        self.session.establish(answer);
+        self.session.recovery = Recovery::NotNeeded;
+        let same = (self.session.revision(), self.session.capabilities())
+            == (known.0.as_deref(), known.1.as_deref());
+        self.renewal.news = Some(if same { SessionNews::Same } else { SessionNews::Changed });
+        match self.session.ready().cloned() {
+            Some(initialized) => self.tell_first(initialized, now),
+            // Its client has not said so either, yet.
+            None => self.finish_renewal(now),
+        }
+    }
+
+    /// Sends what everything else waits for, until the head of its answer.
+    fn tell_first(&mut self, message: Message, now: Instant) {
+        let outgoing = Outgoing { ask: Ask::Post(message), facts: self.session.facts() };
+        let exchange = self.open(Purpose::Restoration, outgoing);
+        self.session.recovery = Recovery::Telling { exchange };
+        self.deadlines.insert(exchange, now + GATE_PATIENCE);
+    }
+
+    /// What was told has arrived, or is not waited for any longer.
+    pub(super) fn told(&mut self, exchange: ExchangeId, now: Instant) {
+        if self.session.recovery != (Recovery::Telling { exchange }) {
+            return;
+        }
+        let level = self.session.level().filter(|_| !self.renewal.levelled);
+        match level.map(|level| format!(r#"{{"level":{level}}}"#)) {
+            Some(params) => {
+                self.renewal.levelled = true;
+                self.tell_first(self.own_request("logging/setLevel", &params), now);
+            }
+            None => self.finish_renewal(now),
+        }
+    }
+
+    /// Everything may go on; what can be put right meanwhile is.
+    fn finish_renewal(&mut self, now: Instant) {
+        self.session.recovery = Recovery::NotNeeded;
+        let subscriptions: Vec<String> = self.session.subscriptions().map(str::to_owned).collect();
+        self.renewal.rest.extend(subscriptions.iter().cloned());
+        let news = self.renewal.news.unwrap_or(SessionNews::Same);
+        self.act(Action::Notice(Notice::SessionRenewed(news)));
+        self.restore(now);
+        if self.session.ready().is_some() {
+            self.listen();
+        }
+        // What has changed meanwhile was told to nobody.
+        for (capability, method) in [
+            ("tools", "notifications/tools/list_changed"),
+            ("prompts", "notifications/prompts/list_changed"),
+            ("resources", "notifications/resources/list_changed"),
+        ] {
+            let capability =
+                self.session.capabilities().and_then(|capabilities| json::member(capabilities, capability));
+            let tells = capability.and_then(|capability| json::member(capability, "listChanged"));
+            if tells == Some("true") {
+                self.tell_client(method, "{}");
+            }
+        }
+        for uri in subscriptions {
+            self.tell_client("notifications/resources/updated", &format!(r#"{{"uri":{uri}}}"#));
+        }
+    }
+
+    /// A request in our own name, under an id that no client has.
+    pub(super) fn own_request(&self, method: &str, params: &str) -> Message {
+        let number = self.next_exchange;
+        let text =
+            format!(r#"{{"jsonrpc":"2.0","id":"{SOURCE}-{number}","method":"{method}","params":{params}}}"#);
+        Message::parse(text.into()).expect("made from JSON texts")
+    }
+
+    /// Renews the client's subscriptions, a few at once.
+    fn restore(&mut self, now: Instant) {
+        while self.renewal.restoring < RESTORED_AT_ONCE
+            && let Some(uri) = self.renewal.rest.pop_front()
+        {
+            self.renewal.restoring += 1;
+            let message = self.own_request("resources/subscribe", &format!(r#"{{"uri":{uri}}}"#));
+            let outgoing = Outgoing { ask: Ask::Post(message), facts: self.session.facts() };
+            let exchange = self.open(Purpose::Restoration, outgoing);
+            self.deadlines.insert(exchange, now + DELIVERY_PATIENCE);
+        }
+    }
+
+    /// Something that had to be told in a new session is through, or not.
+    pub(super) fn ended_restoration(
+        &mut self,
+        exchange: ExchangeId,
+        epoch: Option<u64>,
+        ending: &Ending,
+        now: Instant,
+    ) {
+        let forgotten = match ending {
+            Ending::Refused(refusal) => self.is_session_loss(epoch, refusal),
+            Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) | Ending::Lost { .. } => false,
+        };
+        match (&self.session.recovery, forgotten) {
+            // That the session takes no log level does not make it useless.
+            (Recovery::Telling { exchange: told }, true) if *told == exchange && !self.renewal.levelled => {
+                let Ending::Refused(refusal) = ending else { return };
+                let why = refusal.why.clone();
+                self.fail_renewal(&why);
+            }
+            (Recovery::Telling { exchange: told }, _) if *told == exchange => self.told(exchange, now),
+            // If the session is lost again, the client's own messages will show it. A subscription that is always
+            // refused must not have it opened anew for ever.
+            (_, _) if epoch.is_none_or(|epoch| !self.session.is_over(epoch)) => {
+                self.renewal.restoring = self.renewal.restoring.saturating_sub(1);
+                self.restore(now);
+            }
+            (_, _) => {}
+        }
+    }
+
+    /// The handshake in the client's place ended without an answer.
+    pub(super) fn ended_renewal(&mut self, ending: Ending, now: Instant) {
+        let sentence = "the server ended its answer without answering the request";
+        let unanswered = Why::new(Failure::NoAnswer, sentence, "look into the server's log");
+        let (why, passes, wait) = match ending {
+            Ending::Cut(why) | Ending::Lost { why, .. } => {
+                let passes = matches!(why.cause, Failure::Dns | Failure::Connect | Failure::Connection);
+                (why, passes, None)
+            }
+            Ending::Refused(refusal) if refusal.unprocessed => (refusal.why, true, refusal.retry_after),
+            Ending::Refused(refusal) => (refusal.why, resending::is_passing(refusal.status), None),
+            Ending::Complete => (unanswered, true, None),
+            Ending::Accepted(_) => (unanswered, false, None),
+        };
+        let seed = self.chance();
+        let backoff = backoff::resending(self.renewal.attempts - 1, seed);
+        // Beyond the budget all waits are the same.
+        let wait = wait.unwrap_or_default();
+        let until = now + backoff.max(wait.min(BUDGET * 2));
+        let in_time = self.renewal.since.is_some_and(|since| until <= since + BUDGET);
+        if passes && in_time && self.renewal.attempts < ATTEMPTS && !self.is_leaving() {
+            self.renewal.until = Some(until);
+            self.session.recovery = Recovery::Resting;
+            let title = "request initialize".to_owned();
+            return self.act(Action::Notice(Notice::Resending { title, why }));
+        }
+        self.fail_renewal(&resending::asking_to_wait(why, wait));
+    }
+
+    /// There is no new session: everything that waits for it is told, and the next message tries again.
+    pub(super) fn fail_renewal(&mut self, why: &Why) {
+        self.session.abandon();
+        self.session.recovery = Recovery::Due;
+        self.renewal = Renewal::default();
+        self.act(Action::Notice(Notice::SessionNotRenewed(why.clone())));
+        let waiting = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
+        let waiting: Vec<Ticket> = waiting
+            .filter(|(_, entry)| matches!(entry.place, Place::AtGate))
+            // A client that starts over does not need the session.
+            .take_while(|(_, entry)| entry.message.method() != Some("initialize"))
+            .map(|(ticket, _)| ticket)
+            .collect();
+        for ticket in waiting {
+            let sentence = format!(
+                "the server has forgotten the session, and no new one could be opened: {}",
+                why.sentence
+            );
+            self.fail(ticket, Why { sentence, ..why.clone() });
+        }
+    }
+}
+
+/// Tells whether a message means nothing to another session than the one it was written for.
+fn dies_with_its_session(message: &Message) -> bool {
+    match message.kind() {
+        Kind::Response { .. } => true,
+        Kind::Notification { method } => {
+            matches!(method.as_str(), "notifications/cancelled" | "notifications/progress")
+        }
+        Kind::Request { .. } => false,
+    }
+}

@@ -1,0 +1,219 @@
+//! Sending again: what an ending says about whether the server has processed a message, and what may be repeated.
+//!
+//! A message that was certainly not processed is sent again, whatever it is. One whose outcome is unknown only if it has
+//! no side effects, or is a call of a tool that says so of itself: nothing is ever done twice. Four attempts and six
+//! seconds in all. Deliberately not here: a session that was lost (`recovery`), streams that are taken up again
+//! (`listening`).
+
+use std::time::{Duration, Instant};
+
+use super::backoff;
+use super::ledger::{Entry, Place, Then, Ticket};
+use super::revision::Era;
+use super::*;
+
+/// How often a message is sent at most.
+const ATTEMPTS: u32 = 4;
+/// How long all attempts may take together.
+const BUDGET: Duration = Duration::from_secs(6);
+/// The same for the probe of a client that has little patience before it falls back to `initialize`.
+const BUDGET_DISCOVER: Duration = Duration::from_millis(900);
+
+/// What an ending says about the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The server has certainly not processed it; it may ask to wait.
+    Unprocessed { wait: Option<Duration> },
+    /// It may have, or not.
+    Unknown,
+    /// Another attempt would end the same way.
+    Final,
+}
+
+fn outcome(ending: &Ending) -> Outcome {
+    match ending {
+        Ending::Lost { written, why } => match (why.cause, written) {
+            (Failure::Dns | Failure::Connect | Failure::Connection, Written::No) => {
+                Outcome::Unprocessed { wait: None }
+            }
+            (Failure::Dns | Failure::Connect | Failure::Connection, Written::Maybe) => Outcome::Unknown,
+            _ => Outcome::Final,
+        },
+        Ending::Cut(_) | Ending::Complete => Outcome::Unknown,
+        Ending::Refused(refusal) if refusal.unprocessed => Outcome::Unprocessed { wait: refusal.retry_after },
+        Ending::Refused(refusal) if is_lasting(refusal) => Outcome::Final,
+        Ending::Refused(refusal) if is_passing(refusal.status) => Outcome::Unknown,
+        Ending::Refused(_) | Ending::Accepted(_) => Outcome::Final,
+    }
+}
+
+/// Says for how long the server asks to wait, if it does.
+pub(super) fn asking_to_wait(why: Why, wait: Duration) -> Why {
+    match wait.is_zero() {
+        true => why,
+        false => {
+            Why { sentence: format!("{}; it asks to wait {} s", why.sentence, wait.as_secs().max(1)), ..why }
+        }
+    }
+}
+
+/// Tells whether a refusal names something that somebody has to mend: a certificate, a name, a check for browsers.
+/// None of these lets a message through to the server.
+fn is_lasting(refusal: &Refusal) -> bool {
+    matches!(refusal.status, 525 | 526)
+        || matches!(refusal.why.cause, Failure::Challenge | Failure::OriginDns | Failure::Firewall)
+}
+
+/// Tells whether a status comes from something in front of the server that may soon be well again.
+pub(super) fn is_passing(status: u16) -> bool {
+    matches!(status, 502..=504 | 520..=530)
+}
+
+impl Relay {
+    /// Lets a message be sent once more, where that may be and helps. Tells whether it will be.
+    pub(super) fn try_again(&mut self, ticket: Ticket, ending: &Ending, now: Instant) -> bool {
+        let may_repeat = match outcome(ending) {
+            Outcome::Final => false,
+            Outcome::Unprocessed { .. } => true,
+            Outcome::Unknown => self.is_repeatable(ticket),
+        };
+        // What the client has taken back is not sent again.
+        if !may_repeat || self.ledger.cancellation_of(ticket).is_some() || self.is_leaving() {
+            return false;
+        }
+        let seed = self.chance();
+        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
+        let budget = match entry.message.method() {
+            Some("server/discover") if !entry.request_id().is_some_and(Id::is_ours) => BUDGET_DISCOVER,
+            _ => BUDGET,
+        };
+        // A stream that went well for a while has its own beginning.
+        let since = match entry.trial {
+            Trial { opened: true, attempts: ..=1, .. } => now,
+            Trial { since, .. } => since.unwrap_or(now),
+        };
+        let backoff = backoff::resending(entry.trial.attempts.saturating_sub(1), seed);
+        let deadline = since + budget;
+        let until = match outcome(ending) {
+            Outcome::Unprocessed { wait: Some(wait) } => now.checked_add(wait.max(backoff)),
+            // The last attempt uses up the time there is.
+            Outcome::Unprocessed { wait: None } | Outcome::Unknown | Outcome::Final => {
+                Some((now + backoff).min(deadline)).filter(|until| *until > now)
+            }
+        };
+        let Some(until) = until.filter(|until| *until <= deadline) else { return false };
+        if entry.trial.attempts >= ATTEMPTS {
+            return false;
+        }
+        entry.trial.since = Some(since);
+        let title = entry.message.title().into_owned();
+        self.ledger.put(ticket, Place::Resting { until, then: Then::Post });
+        if let Some(why) = why(ending) {
+            self.act(Action::Notice(Notice::Resending { title, why }));
+        }
+        true
+    }
+
+    /// The words for an ending after which a request is not sent again.
+    pub(super) fn last_words(&self, ticket: Ticket, ending: &Ending, why: Why) -> Why {
+        let Some(entry) = self.ledger.get(ticket) else { return why };
+        match outcome(ending) {
+            Outcome::Unprocessed { wait: Some(wait) } if !wait.is_zero() => asking_to_wait(why, wait),
+            Outcome::Unknown | Outcome::Final
+                if may_have_run(ending) && has_effects(entry) && !self.is_repeatable(ticket) =>
+            {
+                Why { sentence: format!("{}; it may have run and was not repeated", why.sentence), ..why }
+            }
+            Outcome::Unprocessed { .. } | Outcome::Unknown if entry.trial.attempts > 1 => {
+                Why { sentence: format!("{} ({} attempts)", why.sentence, entry.trial.attempts), ..why }
+            }
+            Outcome::Unprocessed { .. } | Outcome::Unknown | Outcome::Final => why,
+        }
+    }
+
+    /// Tells whether a message may be sent again although the server may have processed it.
+    pub(super) fn is_repeatable(&self, ticket: Ticket) -> bool {
+        let Some(entry) = self.ledger.get(ticket) else { return false };
+        // In the modern era a stream that broke is the client's to ask for anew (2026-07-28, changelog).
+        let is_the_clients = entry.era == Era::Modern && entry.trial.opened;
+        !is_the_clients && (is_free_of_effects(entry) || self.tools.is_repeatable(&entry.message))
+    }
+
+    /// Opens or sends what has rested long enough.
+    pub(super) fn wake(&mut self, now: Instant) {
+        for ticket in self.ledger.rested(now) {
+            let Some(entry) = self.ledger.get(ticket) else { continue };
+            let Place::Resting { then, .. } = entry.place else { continue };
+            let holds_the_gate = self.gate.as_ref().is_some_and(|gate| gate.ticket == ticket);
+            match then {
+                Then::Resume if self.may_post_request() => self.resume(ticket, now),
+                Then::Resume => self.ledger.put(ticket, Place::ForSlot { then }),
+                Then::Post if entry.era == Era::Modern || holds_the_gate => self.release(ticket, now),
+                // In its old place, which the order of tickets decides.
+                Then::Post => self.ledger.put(ticket, Place::AtGate),
+            }
+        }
+    }
+
+    /// A number that is different each time.
+    pub(super) fn chance(&mut self) -> u64 {
+        self.rolled = self.rolled.wrapping_add(1);
+        self.config.seed.wrapping_add(self.rolled)
+    }
+}
+
+/// Tells whether a request only asks for something.
+fn is_free_of_effects(entry: &Entry) -> bool {
+    entry.request_id().is_some()
+        && matches!(
+            entry.message.method(),
+            Some(
+                "initialize"
+                    | "server/discover"
+                    | "ping"
+                    | "tools/list"
+                    | "prompts/list"
+                    | "prompts/get"
+                    | "resources/list"
+                    | "resources/templates/list"
+                    | "resources/read"
+                    | "completion/complete"
+                    | "tasks/list"
+                    | "tasks/get"
+            )
+        )
+}
+
+/// Tells whether a request may change something that stays when its exchange is over.
+fn has_effects(entry: &Entry) -> bool {
+    !is_free_of_effects(entry) && !entry.is_subscription()
+}
+
+/// Tells whether the server may have done what a request asks for.
+fn may_have_run(ending: &Ending) -> bool {
+    match ending {
+        Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) => true,
+        Ending::Lost { written: Written::No, .. } => false,
+        Ending::Lost { written: Written::Maybe, why } => matches!(
+            why.cause,
+            Failure::Dns
+                | Failure::Connect
+                | Failure::Connection
+                | Failure::Answer
+                | Failure::TooLarge
+                | Failure::Internal
+        ),
+        // Any other status says that nothing was done, or says what was.
+        Ending::Refused(refusal) => {
+            refusal.status == 500 || is_passing(refusal.status) && !is_lasting(refusal)
+        }
+    }
+}
+
+fn why(ending: &Ending) -> Option<Why> {
+    match ending {
+        Ending::Complete | Ending::Accepted(_) => None,
+        Ending::Cut(why) | Ending::Lost { why, .. } => Some(why.clone()),
+        Ending::Refused(refusal) => Some(refusal.why.clone()),
+    }
+}

@@ -1,0 +1,181 @@
+//! What is remembered of a server from one start to the next: the era it speaks, and which clients know a way of their own.
+//!
+//! One small file for each URL and credential in the user's cache directory, under a name that shows neither. Losing it
+//! costs one round trip, so nothing here is ever an error. That a server is legacy is believed for a day, because it may be
+//! brought up to date without anybody noticing here; that it is modern, until it shows otherwise. Deliberately not here:
+//! what follows from it (`bridge::detection`).
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::HeaderMap;
+use ring::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
+use tracing::debug;
+use url::Url;
+
+use crate::auth::Credentials;
+use crate::bridge::{Era, Known};
+
+/// How long a server is believed to be legacy.
+const LEGACY_LASTS: Duration = Duration::from_secs(24 * 60 * 60);
+/// More clients than anybody has.
+const CLIENTS: usize = 16;
+
+/// The file of one server, or none.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    path: Option<PathBuf>,
+}
+
+/// What stands in the file.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    era: Option<String>,
+    /// When that was found out, in seconds since 1970.
+    since: u64,
+    /// Names of clients that fall back to `initialize` by themselves.
+    #[serde(default)]
+    falls_back: Vec<String>,
+}
+
+impl Cache {
+    /// No cache.
+    pub fn none() -> Cache {
+        Cache { path: None }
+    }
+
+    /// The file for a server in `directory`, which need not be there.
+    pub fn of(directory: Option<PathBuf>, url: &Url, credentials: &Credentials) -> Cache {
+        let path = directory.map(|directory| directory.join("mcp-tether").join(name(url, credentials)));
+        Cache { path }
+    }
+
+    /// What is known from before.
+    pub fn recall(&self, now: SystemTime) -> Known {
+        let text = self.path.as_ref().and_then(|path| std::fs::read(path).ok());
+        let entry: Option<Entry> = text.and_then(|text| serde_json::from_slice(&text).ok());
+        let Some(entry) = entry else { return Known::default() };
+        let since = UNIX_EPOCH + Duration::from_secs(entry.since);
+        // A time that is still to come says that the clock was set.
+        let is_fresh = now.duration_since(since).is_ok_and(|age| age < LEGACY_LASTS);
+        let era = match entry.era.as_deref() {
+            Some("modern") => Some(Era::Modern),
+            Some("legacy") if is_fresh => Some(Era::Legacy),
+            _ => None,
+        };
+        Known { era, falls_back: entry.falls_back.into_iter().take(CLIENTS).collect() }
+    }
+
+    /// Keeps it for the next time.
+    pub fn keep(&self, known: &Known, now: SystemTime) {
+        let Some(path) = &self.path else { return };
+        let era = known.era.map(|era| match era {
+            Era::Legacy => "legacy".to_owned(),
+            Era::Modern => "modern".to_owned(),
+        });
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let falls_back = known.falls_back.iter().take(CLIENTS).cloned().collect();
+        let text = serde_json::to_vec(&Entry { era, since, falls_back }).expect("strings and numbers");
+        // Several processes may write at once: each a file of its own, of which the last takes the place.
+        let own = path.with_extension(std::process::id().to_string());
+        let written = path
+            .parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::write(&own, text))
+            .and_then(|()| std::fs::rename(&own, path));
+        if let Err(error) = written {
+            debug!(%error, "the cache cannot be written");
+            // What is half done is of no use to anybody.
+            let _ = std::fs::remove_file(&own);
+        }
+    }
+}
+
+/// A name that shows neither the URL, which may hold a key, nor who asks.
+fn name(url: &Url, credentials: &Credentials) -> String {
+    let mut headers = HeaderMap::new();
+    credentials.decorate(url, &mut headers);
+    let mut parts: Vec<&[u8]> = vec![url.as_str().as_bytes()];
+    for (name, value) in &headers {
+        parts.extend([name.as_str().as_bytes(), value.as_bytes()]);
+    }
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_le_bytes());
+        context.update(part);
+    }
+    let digest = context.finish();
+    let hex: Vec<String> = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}.json", hex.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Scheme, WrittenHeaders};
+    use crate::secret::Secret;
+
+    const NOW: SystemTime = UNIX_EPOCH;
+
+    fn later(seconds: u64) -> SystemTime {
+        NOW + Duration::from_secs(1_000_000 + seconds)
+    }
+
+    fn cache(directory: &std::path::Path, key: &str) -> Cache {
+        let url = Url::parse("https://mcp.example.com/mcp?key=marked").expect("a URL");
+        let mut written = WrittenHeaders::default();
+        written.set("x-api-key".parse().expect("a name"), &Secret::new(key)).expect("a value");
+        let credentials = Credentials::new(&url, vec![Scheme::Written(written)]);
+        Cache::of(Some(directory.to_owned()), &url, &credentials)
+    }
+
+    #[test]
+    fn an_era_is_remembered_for_its_time() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cache = cache(directory.path(), "one");
+        assert_eq!(cache.recall(later(0)), Known::default());
+        let known = |era| Known { era: Some(era), falls_back: ["c".to_owned()].into() };
+        cache.keep(&known(Era::Legacy), later(0));
+        assert_eq!(cache.recall(later(86_399)), known(Era::Legacy));
+        assert_eq!(cache.recall(later(86_400)).era, None);
+        assert_eq!(cache.recall(NOW).era, None, "a clock that was set back");
+        cache.keep(&known(Era::Modern), later(0));
+        assert_eq!(cache.recall(later(86_400 * 365)), known(Era::Modern));
+        cache.keep(&Known::default(), later(0));
+        assert_eq!(cache.recall(later(0)), Known::default());
+    }
+
+    #[test]
+    fn who_asks_has_a_file_of_their_own_that_shows_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (one, two) = (cache(directory.path(), "marked-one"), cache(directory.path(), "marked-two"));
+        one.keep(&Known { era: Some(Era::Modern), ..Known::default() }, later(0));
+        assert_eq!(two.recall(later(0)), Known::default());
+        for file in std::fs::read_dir(directory.path().join("mcp-tether")).expect("a directory") {
+            let file = file.expect("an entry").path();
+            let shown = format!("{}{}", file.display(), std::fs::read_to_string(&file).expect("text"));
+            assert!(!shown.contains("marked"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn an_unusable_cache_is_no_error() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cache = cache(directory.path(), "one");
+        let path = cache.path.clone().expect("a path");
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        for text in ["", "{", "[]", r#"{"era":5}"#, r#"{"era":"future","since":0}"#] {
+            std::fs::write(&path, text).expect("a file");
+            assert_eq!(cache.recall(later(0)), Known::default(), "{text}");
+        }
+        let nowhere = Cache::of(
+            Some(path),
+            &Url::parse("https://h/").expect("a URL"),
+            &Credentials::new(&Url::parse("https://h/").expect("a URL"), vec![]),
+        );
+        nowhere.keep(&Known::default(), later(0));
+        assert_eq!(nowhere.recall(later(0)), Known::default());
+        Cache::none().keep(&Known::default(), later(0));
+    }
+}

@@ -1,0 +1,630 @@
+//! The JSON-RPC envelope over raw text: [`Message`], [`Id`], [`ErrorObject`].
+//!
+//! A message is the bytes it arrived in plus the few ranges the bridge looks at (id, method, and the text of params,
+//! result or error). Nothing is decoded that is not asked for and nothing is ever encoded again, so numbers, key order,
+//! duplicate keys and unknown members leave as they came. There is deliberately no document tree here, and no MCP:
+//! what a method means is the bridge's affair.
+
+mod error;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+pub use error::{ErrorData, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
+
+use crate::json;
+
+/// The largest message carried in either direction, in bytes.
+pub const MESSAGE_LIMIT: usize = 256 * 1024 * 1024;
+
+/// The id of a request, kept as the token that was written: `1`, `1.0` and `"1"` are three ids.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Id(Bytes);
+
+/// How the ids of our own making begin.
+const OURS: &str = "\"mcp-tether/";
+
+impl Id {
+    /// An id of our own making, which no client has.
+    pub fn ours(kind: char, number: u64) -> Id {
+        Id(format!("{OURS}{kind}{number}\"").into())
+    }
+
+    /// Tells whether it is one.
+    pub fn is_ours(&self) -> bool {
+        self.0.starts_with(OURS.as_bytes())
+    }
+
+    /// The JSON text of the id.
+    pub fn as_json(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("an id is a slice of checked UTF-8 at token boundaries")
+    }
+
+    /// Tells whether a peer that decoded and encoded this id again may have written `other` (`1.0` and `1`, an escaped
+    /// and a plain letter, an integer beyond 2^53 and its nearest double).
+    pub fn is_same_value(&self, other: &Id) -> bool {
+        if self == other {
+            return true;
+        }
+        let decode = |id: &Id| serde_json::from_str::<serde_json::Value>(id.as_json()).ok();
+        match (decode(self), decode(other)) {
+            (Some(serde_json::Value::String(one)), Some(serde_json::Value::String(two))) => one == two,
+            (Some(serde_json::Value::Number(one)), Some(serde_json::Value::Number(two))) => {
+                one.as_f64().is_some() && one.as_f64() == two.as_f64()
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_json())
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a message is, in JSON-RPC's terms.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// Asks for an answer.
+    Request {
+        /// The id its answer carries.
+        id: Id,
+        /// The method, unescaped.
+        method: Text,
+    },
+    /// Asks for nothing.
+    Notification {
+        /// The method, unescaped.
+        method: Text,
+    },
+    /// Answers a request.
+    Response {
+        /// The id of the request; none when it was absent or null (an error that could not be matched).
+        id: Option<Id>,
+        /// Whether it carries an error instead of a result.
+        error: bool,
+    },
+}
+
+/// A short string that shares the message's buffer where it can.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Text(Bytes);
+
+impl Text {
+    /// The string.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("a text is made from checked UTF-8")
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// One JSON-RPC message: its text as it came, and where the envelope's parts stand in it. Cloning is cheap.
+#[derive(Clone)]
+pub struct Message {
+    text: Bytes,
+    kind: Kind,
+    /// Where the value of `id` stands, when there is one (also null).
+    id: Option<Range<usize>>,
+    /// Where params, result or error stand: whichever the kind has.
+    body: Option<Range<usize>>,
+}
+
+impl fmt::Debug for Message {
+    /// Names the message without its contents.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} bytes)", self.title(), self.text.len())
+    }
+}
+
+impl Message {
+    /// Reads the envelope of one message.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the text is not UTF-8, not JSON, or JSON but not a JSON-RPC message.
+    pub fn parse(text: Bytes) -> Result<Message, Fault> {
+        let checked = check_utf8(&text)?;
+        let envelope: Envelope<'_> =
+            serde_json::from_str(checked).map_err(|error| Fault::from_json(checked, &error))?;
+        envelope.into_message(&text)
+    }
+
+    /// The text as it came.
+    pub fn text(&self) -> &Bytes {
+        &self.text
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// The method of a request or notification.
+    pub fn method(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Request { method, .. } | Kind::Notification { method } => Some(method.as_str()),
+            Kind::Response { .. } => None,
+        }
+    }
+
+    /// A name for logs: the method, or what it answers; never its contents.
+    pub fn title(&self) -> Cow<'_, str> {
+        match &self.kind {
+            Kind::Request { id, method } => format!("request {id} {}", printable(method.as_str())).into(),
+            Kind::Notification { method } => printable(method.as_str()),
+            Kind::Response { id: Some(id), error: false } => format!("result {id}").into(),
+            Kind::Response { id: Some(id), error: true } => format!("error {id}").into(),
+            Kind::Response { id: None, .. } => "error without an id".into(),
+        }
+    }
+
+    /// The JSON text of params, result or error.
+    pub fn body(&self) -> Option<&str> {
+        let range = self.body.clone()?;
+        Some(std::str::from_utf8(&self.text[range]).expect("a member is a slice of checked UTF-8"))
+    }
+
+    /// One member of params, result or error, as JSON text.
+    pub fn member(&self, name: &str) -> Option<&str> {
+        json::member(self.body()?, name)
+    }
+
+    /// The requestId of a cancellation (params.requestId), where it has a usable one.
+    pub fn request_id_param(&self) -> Option<Id> {
+        let token = self.member("requestId")?;
+        matches!(token.as_bytes().first(), Some(b'"' | b'-' | b'0'..=b'9'))
+            .then(|| Id(self.text.slice_ref(token.as_bytes())))
+    }
+
+    /// The same message with other text in a place of it. Panics if that is no message any more.
+    pub fn spliced(&self, place: Range<usize>, text: &str) -> Message {
+        let text = [&self.text[..place.start], text.as_bytes(), &self.text[place.end..]].concat();
+        Message::parse(text.into()).expect("a part of a message was replaced by its like")
+    }
+
+    /// Where a part of this message, as [`Message::body`] and [`Message::member`] give it, stands in its text.
+    pub fn place_of(&self, part: &str) -> Range<usize> {
+        let start = part.as_ptr() as usize - self.text.as_ptr() as usize;
+        start..start + part.len()
+    }
+
+    /// The same request or response under another id.
+    pub fn with_id(&self, id: &Id) -> Message {
+        let token = id.as_json();
+        let text = match &self.id {
+            Some(range) => [&self.text[..range.start], token.as_bytes(), &self.text[range.end..]].concat(),
+            None => {
+                let brace = memchr::memchr(b'{', &self.text).expect("a message is an object") + 1;
+                let head = [&self.text[..brace], b"\"id\":", token.as_bytes(), b","].concat();
+                [&head, &self.text[brace..]].concat()
+            }
+        };
+        Message::parse(text.into()).expect("only the id was replaced by another id")
+    }
+
+    /// An error response. Without an id it says `"id":null`, which JSON-RPC asks for where the id is unknown.
+    pub fn error(id: Option<&Id>, error: &ErrorObject) -> Message {
+        let id = id.map_or("null", Id::as_json);
+        let error = serde_json::to_string(error).expect("strings and numbers always serialize");
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#);
+        Message::parse(text.into()).expect("made from an id and a serialized object")
+    }
+}
+
+/// What one line, one event or one body holds.
+#[derive(Debug)]
+pub enum Line {
+    /// One message.
+    One(Message),
+    /// A JSON array of messages (revision 2025-03-26), each element on its own.
+    Batch(Vec<Result<Message, Fault>>),
+    /// Nothing usable.
+    Invalid(Fault),
+}
+
+impl Line {
+    /// Reads one line, event or body. White space around it and a byte order mark are not part of it.
+    pub fn parse(text: Bytes) -> Line {
+        let text = trim(text);
+        if text.first() != Some(&b'[') {
+            return Message::parse(text).map_or_else(Line::Invalid, Line::One);
+        }
+        let elements = check_utf8(&text).and_then(|checked| {
+            serde_json::from_str::<Vec<&RawValue>>(checked).map_err(|error| Fault::from_json(checked, &error))
+        });
+        match elements {
+            Err(fault) => Line::Invalid(fault),
+            Ok(elements) if elements.is_empty() => Line::Invalid(Fault::invalid("an empty batch")),
+            Ok(elements) => Line::Batch(
+                elements.iter().map(|raw| Message::parse(text.slice_ref(raw.get().as_bytes()))).collect(),
+            ),
+        }
+    }
+}
+
+/// Why a text is not a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Fault {
+    /// The JSON-RPC code that says so.
+    pub code: i64,
+    /// What is wrong and where, without quoting the contents.
+    pub reason: String,
+    /// The id of the request, where it could be made out.
+    pub id: Option<Id>,
+}
+
+impl Fault {
+    /// JSON, but not a JSON-RPC message.
+    pub fn invalid(reason: impl Into<String>) -> Fault {
+        Fault { code: INVALID_REQUEST, reason: reason.into(), id: None }
+    }
+
+    /// A line beyond [`MESSAGE_LIMIT`], of which the first and the last part were kept.
+    pub fn too_long(head: &[u8], tail: &[u8]) -> Fault {
+        let limit = MESSAGE_LIMIT / 1024 / 1024;
+        Fault {
+            code: INVALID_REQUEST,
+            reason: format!("the message is longer than {limit} MiB, the limit of mcp-tether"),
+            id: salvage_id(head, tail),
+        }
+    }
+
+    fn from_json(text: &str, error: &serde_json::Error) -> Fault {
+        // A data error means well-formed JSON of the wrong type; anything else is not JSON.
+        if error.is_data() && serde_json::from_str::<IgnoredAny>(text).is_ok() {
+            return Fault::invalid("the JSON is not a JSON-RPC object");
+        }
+        let place = format!("line {} column {}", error.line(), error.column());
+        let reason = match text.is_empty() {
+            true => "the text is empty".to_owned(),
+            false if error.is_eof() => format!("the JSON ends early, at {place}"),
+            false => format!("the text is not JSON, at {place}"),
+        };
+        Fault { code: PARSE_ERROR, reason, id: None }
+    }
+}
+
+/// A name that cannot break out of its line in a log.
+fn printable(name: &str) -> Cow<'_, str> {
+    match name.chars().any(char::is_control) {
+        true => name.escape_debug().to_string().into(),
+        false => name.into(),
+    }
+}
+
+fn trim(text: Bytes) -> Bytes {
+    let inner = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text).trim_ascii();
+    text.slice_ref(inner)
+}
+
+fn check_utf8(text: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(text).map_err(|error| Fault {
+        code: PARSE_ERROR,
+        reason: format!("byte {} of the message is not UTF-8", error.valid_up_to() + 1),
+        id: salvage_id(text, text),
+    })
+}
+
+/// Finds the id of a request that cannot be read as a whole: before or after its params. Nothing is found unless the
+/// beginning shows a method, for an answer to something that was no request would hit another one.
+fn salvage_id(head: &[u8], tail: &[u8]) -> Option<Id> {
+    let mut seen = Seen::default();
+    let head = String::from_utf8_lossy(head);
+    let is_whole = (&mut serde_json::Deserializer::from_str(&head)).deserialize_map(&mut seen).is_ok();
+    if !seen.method {
+        return None;
+    }
+    let at_the_end = || id_at_the_end(&String::from_utf8_lossy(tail)).filter(|_| !is_whole);
+    let token = seen.id.or_else(at_the_end)?;
+    matches!(token.as_bytes().first(), Some(b'"' | b'-' | b'0'..=b'9')).then(|| Id(token.into()))
+}
+
+/// The id that stands behind the params, as the TypeScript SDK writes it.
+fn id_at_the_end(tail: &str) -> Option<String> {
+    let at = tail.rfind("\"id\"")?;
+    let members = format!("{{{}", &tail[at..]);
+    let mut seen = Seen::default();
+    let mut deserializer = serde_json::Deserializer::from_str(&members);
+    deserializer.deserialize_map(&mut seen).ok()?;
+    // What follows would mean that the object with the id stands inside the params.
+    deserializer.end().ok()?;
+    seen.id
+}
+
+/// What was read of an envelope before it broke off.
+#[derive(Default)]
+struct Seen {
+    id: Option<String>,
+    method: bool,
+}
+
+impl<'de> Visitor<'de> for &mut Seen {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key()? {
+            match key {
+                Key::Id => self.id = Some(map.next_value::<&RawValue>()?.get().to_owned()),
+                Key::Method => {
+                    map.next_value::<IgnoredAny>()?;
+                    self.method = true;
+                }
+                Key::Params | Key::Result | Key::Error | Key::Other => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The keys of an envelope that matter here.
+enum Key {
+    Id,
+    Method,
+    Params,
+    Result,
+    Error,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = Key;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+                Ok(match key {
+                    "id" => Key::Id,
+                    "method" => Key::Method,
+                    "params" => Key::Params,
+                    "result" => Key::Result,
+                    "error" => Key::Error,
+                    _ => Key::Other,
+                })
+            }
+        }
+        deserializer.deserialize_str(Name)
+    }
+}
+
+/// The members of an envelope, each as its text.
+#[derive(Default)]
+struct Envelope<'text> {
+    id: Option<&'text RawValue>,
+    method: Option<&'text RawValue>,
+    params: Option<&'text RawValue>,
+    result: Option<&'text RawValue>,
+    error: Option<&'text RawValue>,
+}
+
+impl<'de: 'text, 'text> Deserialize<'de> for Envelope<'text> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Envelope<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON-RPC object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
+                let mut envelope = Envelope::default();
+                // A key that occurs twice is no error: the last one counts, and all are forwarded.
+                while let Some(key) = map.next_key()? {
+                    match key {
+                        Key::Id => envelope.id = Some(map.next_value()?),
+                        Key::Method => envelope.method = Some(map.next_value()?),
+                        Key::Params => envelope.params = Some(map.next_value()?),
+                        Key::Result => envelope.result = Some(map.next_value()?),
+                        Key::Error => envelope.error = Some(map.next_value()?),
+                        Key::Other => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(envelope)
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+impl Envelope<'_> {
+    fn into_message(self, text: &Bytes) -> Result<Message, Fault> {
+        let range = |raw: &RawValue| {
+            let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
+            start..start + raw.get().len()
+        };
+        let id = match self.id.map(|raw| (raw.get(), raw.get().as_bytes()[0])) {
+            None | Some(("null", _)) => None,
+            Some((token, b'"' | b'-' | b'0'..=b'9')) => Some(Id(text.slice_ref(token.as_bytes()))),
+            Some(_) => return Err(Fault::invalid("the id is neither a string nor a number")),
+        };
+        let answer = self.result.or(self.error);
+        let (kind, body) = match (self.method, id) {
+            (Some(_), None) if self.id.is_some() => {
+                return Err(Fault::invalid("the id of a request must not be null"));
+            }
+            (Some(method), id) => {
+                let Some(method) = text_of(method, text) else {
+                    return Err(Fault { id, ..Fault::invalid("the method is not a string") });
+                };
+                match id {
+                    Some(id) => (Kind::Request { id, method }, self.params),
+                    None => (Kind::Notification { method }, self.params),
+                }
+            }
+            // Not of the protocol: so write gateways and OAuth (RFC 6750), whom nobody's id would make an answer.
+            (None, None) if self.result.is_none() && is_no_object(self.error) => {
+                return Err(Fault::invalid("the error is no object"));
+            }
+            (None, id) if answer.is_some() => (Kind::Response { id, error: self.result.is_none() }, answer),
+            // Its id is not repeated: it may be an answer that lost its result, not a request.
+            (None, _) => return Err(Fault::invalid("the message has no method, result or error")),
+        };
+        Ok(Message { kind, id: self.id.map(range), body: body.map(range), text: text.clone() })
+    }
+}
+
+/// Tells whether there is something else than an object.
+fn is_no_object(raw: Option<&RawValue>) -> bool {
+    raw.is_some_and(|raw| !raw.get().starts_with('{'))
+}
+
+fn text_of(raw: &RawValue, text: &Bytes) -> Option<Text> {
+    let token = raw.get();
+    let inner = token.strip_prefix('"')?.strip_suffix('"')?;
+    match inner.contains('\\') {
+        false => Some(Text(text.slice_ref(inner.as_bytes()))),
+        true => Some(Text(json::string(token)?.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Message, Fault> {
+        Message::parse(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn id(token: &str) -> Id {
+        Id(Bytes::copy_from_slice(token.as_bytes()))
+    }
+
+    #[test]
+    fn kinds_are_told_apart_and_ids_keep_their_token() {
+        for (text, title) in [
+            (r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#, "request 1 ping"),
+            (r#"{"method":"ping","id":18446744073709551615000}"#, "request 18446744073709551615000 ping"),
+            (r#"{"id":1.50,"method":"ping"}"#, "request 1.50 ping"),
+            (r#"{"id":"1","method":"ping","params":{"id":2,"method":"x"}}"#, "request \"1\" ping"),
+            (r#"{"id":"","method":"p\u0069ng"}"#, "request \"\" ping"),
+            (r#"{"method":"notifications/initialized"}"#, "notifications/initialized"),
+            (r#"{"id":7,"result":{"deep":[[[1e400]]]}}"#, "result 7"),
+            (r#"{"id":7,"error":{"code":1}}"#, "error 7"),
+            (r#"{"id":null,"error":{"code":1}}"#, "error without an id"),
+            (r#"{"error":{"code":1}}"#, "error without an id"),
+            (r#"{"id":1,"id":2,"method":"a","method":"b","x":1,"x":2}"#, "request 2 b"),
+        ] {
+            assert_eq!(
+                parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}")).title(),
+                title,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_named() {
+        for (text, code, reason) in [
+            ("", PARSE_ERROR, "the text is empty"),
+            ("hello", PARSE_ERROR, "the text is not JSON, at line 1 column 1"),
+            (r#"{"id":1,"method":"#, PARSE_ERROR, "the JSON ends early, at line 1 column 17"),
+            (r#"{"id":1,"method":"x"} tail"#, PARSE_ERROR, "the text is not JSON, at line 1 column 23"),
+            ("5", INVALID_REQUEST, "the JSON is not a JSON-RPC object"),
+            ("{}", INVALID_REQUEST, "the message has no method, result or error"),
+            (r#"{"error":"invalid_token"}"#, INVALID_REQUEST, "the error is no object"),
+            (r#"{"id":null,"error":7}"#, INVALID_REQUEST, "the error is no object"),
+            (r#"{"id":null,"method":"x"}"#, INVALID_REQUEST, "the id of a request must not be null"),
+            (r#"{"id":{},"method":"x"}"#, INVALID_REQUEST, "the id is neither a string nor a number"),
+            (r#"{"id":1,"method":5}"#, INVALID_REQUEST, "the method is not a string"),
+        ] {
+            let fault = parse(text).expect_err(text);
+            assert_eq!((fault.code, fault.reason.as_str()), (code, reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_read_keeps_its_id_where_it_shows() {
+        let ids = |head: &str, tail: &str| {
+            Fault::too_long(head.as_bytes(), tail.as_bytes()).id.map(|id| id.to_string())
+        };
+        assert_eq!(ids(r#"{"id":"a","method":"x","params":{"t":"aaa"#, "").as_deref(), Some("\"a\""));
+        assert_eq!(
+            ids(r#"{"method":"x","params":"#, r#"aaa"},"jsonrpc":"2.0","id":12}"#).as_deref(),
+            Some("12")
+        );
+        assert_eq!(
+            ids(r#"{"method":"x","params":"#, r#"aaa"},"id":12,"jsonrpc":"2.0"}"#).as_deref(),
+            Some("12")
+        );
+        assert_eq!(ids(r#"{"id":3,"result":"#, r#"aaa"}"#), None, "a response is not answered");
+        assert_eq!(ids(r#"{"method":"x","params":"#, r#"{\"id\":12}"}}"#), None);
+        assert_eq!(ids(r#"{"method":"x","params":"#, r#"{"a":1,"id":12}}"#), None, "inside the params");
+        let whole = r#"{"method":"n","params":{"x":1,"id":5}}"#;
+        assert_eq!(ids(whole, whole), None, "a notification has no id");
+
+        let fault = Message::parse(Bytes::from_static(b"{\"id\":4,\"method\":\"x\",\"params\":\"\xff\"}"))
+            .expect_err("not UTF-8");
+        assert_eq!(fault.reason, "byte 32 of the message is not UTF-8");
+        assert_eq!(fault.id.map(|id| id.to_string()).as_deref(), Some("4"));
+    }
+
+    #[test]
+    fn a_batch_is_taken_apart_element_by_element() {
+        let Line::Batch(elements) = Line::parse(Bytes::from_static(b" [{\"id\":1,\"method\":\"a\"}, 5 ]\r"))
+        else {
+            panic!("not a batch");
+        };
+        assert_eq!(elements[0].as_ref().expect("a request").text().as_ref(), br#"{"id":1,"method":"a"}"#);
+        assert_eq!(elements[1].as_ref().expect_err("a number").code, INVALID_REQUEST);
+        assert!(matches!(Line::parse(Bytes::from_static(b"[]")), Line::Invalid(_)));
+        assert!(matches!(
+            Line::parse(Bytes::from_static(b"[1")),
+            Line::Invalid(Fault { code: PARSE_ERROR, .. })
+        ));
+    }
+
+    #[test]
+    fn white_space_and_byte_order_mark_are_not_part_of_the_message() {
+        let Line::One(message) = Line::parse(Bytes::from_static(b"\xEF\xBB\xBF {\"method\":\"a\"} \r"))
+        else {
+            panic!("not a message");
+        };
+        assert_eq!(message.text().as_ref(), br#"{"method":"a"}"#);
+    }
+
+    #[test]
+    fn an_id_is_put_back_in_place_or_in_front() {
+        let with = |text: &str| {
+            let message = parse(text).expect("a response").with_id(&id("\"q\""));
+            String::from_utf8(message.text().to_vec()).expect("UTF-8")
+        };
+        assert_eq!(with(r#"{ "id" : null , "error":{}}"#), r#"{ "id" : "q" , "error":{}}"#);
+        assert_eq!(with(r#"{"jsonrpc":"2.0","error":{}}"#), r#"{"id":"q","jsonrpc":"2.0","error":{}}"#);
+    }
+
+    #[test]
+    fn ids_that_were_decoded_on_the_way_are_recognised() {
+        assert!(id("1.0").is_same_value(&id("1")));
+        assert!(id("9007199254740993").is_same_value(&id("9007199254740992")));
+        assert!(id(r#""\u0041""#).is_same_value(&id("\"A\"")));
+        assert!(!id("1").is_same_value(&id("\"1\"")));
+        assert!(!id("1").is_same_value(&id("2")));
+    }
+
+    #[test]
+    fn the_request_of_a_cancellation_is_found() {
+        let cancelled =
+            parse(r#"{"method":"notifications/cancelled","params":{"requestId":1e2}}"#).expect("ok");
+        assert_eq!(cancelled.request_id_param(), Some(id("1e2")));
+    }
+}
