@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, ValueEnum};
 
 const EXAMPLES: &str = r#"Examples:
   Add a server behind Cloudflare Access to Claude Code:
@@ -19,6 +19,20 @@ const EXAMPLES: &str = r#"Examples:
 
 Exit codes: 0 the conversation ended; 2 options or configuration cannot work.
 With check: 0 all is well; 1 something on the way is wrong; 2 as above; 130 stopped."#;
+
+/// The values of `--transport`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Transport {
+    /// Streamable HTTP, then HTTP+SSE.
+    #[default]
+    HttpFirst,
+    /// HTTP+SSE, then streamable HTTP.
+    SseFirst,
+    /// Streamable HTTP alone.
+    HttpOnly,
+    /// HTTP+SSE alone.
+    SseOnly,
+}
 
 /// The options as they were typed.
 #[derive(Clone, Default, Parser)]
@@ -123,6 +137,19 @@ pub struct Options {
     /// Use IPv6 addresses only
     #[arg(long, help_heading = "Connection")]
     pub ipv6: bool,
+
+    /// The transport.
+    #[arg(
+        long,
+        value_name = "ORDER",
+        help_heading = "Connection",
+        value_enum,
+        default_value_t = Transport::HttpFirst,
+        hide_possible_values = true,
+        help = "Which transports are tried for a client of up to 2025-11-25: http-first (streamable HTTP, then HTTP+SSE of \
+                2024-11-05), sse-first, http-only or sse-only"
+    )]
+    pub transport: Transport,
 
     /// How long making a connection may take, in seconds
     #[arg(

@@ -286,9 +286,11 @@ fn log(notice: &Notice) {
             Some(advice) => warn!(advice, "{notice}"),
             None => warn!("{notice}"),
         },
-        Notice::NotListening(_) | Notice::Dropped { .. } => debug!("{notice}"),
+        Notice::NotListening(_) | Notice::OtherTransport(_) | Notice::Dropped { .. } => debug!("{notice}"),
         Notice::Unreadable(_) | Notice::LeftOut { .. } | Notice::Overtaken(_) => warn!("{notice}"),
-        Notice::Relistening
+        Notice::Older
+        | Notice::StreamEnded(_)
+        | Notice::Relistening
         | Notice::Resending { .. }
         | Notice::Resuming { .. }
         | Notice::SessionLost

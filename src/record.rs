@@ -16,7 +16,7 @@ use tracing::warn;
 use crate::auth::known;
 use crate::bridge::{
     Action, Cause, Config, Cursor, Ending, Era, Event, Failure, Known, Notice, Opening, Refusal,
-    SessionHeader, SessionId, Why, Written,
+    SessionHeader, SessionId, Transport, Why, Written,
 };
 use crate::json;
 use crate::jsonrpc::{Fault, Line, Message};
@@ -69,6 +69,9 @@ impl Recorder {
             let era = config.known.era.map_or("unknown", word);
             let names = json::quoted_all(&config.known.falls_back);
             recorder.line(format_args!("> remembered {era} {names}"));
+        }
+        if config.transport != Transport::default() {
+            recorder.line(format_args!("> transport {}", config.transport));
         }
         recorder.finish_turn();
         recorder

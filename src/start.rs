@@ -21,14 +21,14 @@ use crate::auth::known;
 use crate::bridge::{self, Reason};
 use crate::cache::Cache;
 use crate::check::{self, Findings, Outcome, Style};
-use crate::cli::{self, Options, Typed};
+use crate::cli::{self, Options, Transport, Typed};
 use crate::config::{self, Config, Environment};
 use crate::files::Growing;
 use crate::http::Http;
 use crate::proxy::Keeping;
 use crate::record::Recorder;
 use crate::remote::streamable::Streamable;
-use crate::remote::{Remote, Unconfigured};
+use crate::remote::{Remote, Server, Unconfigured};
 use crate::report::{Report, STOPPED, UNUSABLE, exit_code};
 use crate::{files, log, platform, proxy, stdio};
 
@@ -61,7 +61,7 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// What it takes to run.
 struct Ready {
-    remote: Streamable,
+    remote: Server,
     bridge: bridge::Config,
     /// Where the conversation is recorded.
     record: Option<File>,
@@ -90,6 +90,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
     for remark in &config.remarks {
         info!("{remark}");
     }
+    let patience = config.connection.connect_timeout;
     let http = Http::new(&config.url, config.connection).map_err(Report::setup)?;
     let source = config::can_change(options).then(|| {
         let (options, environment) = (options.clone(), environment.clone());
@@ -101,10 +102,21 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
         true => Cache::none(),
         false => Cache::of(dirs::cache_dir(), &config.url, &config.found.credentials),
     };
-    let known = cache.recall(now());
-    let secret = u128::from(proxy::seed()) << 64 | u128::from(proxy::seed());
-    let bridge = bridge::Config { seed: proxy::seed(), secret, ping: config.ping, era: config.era, known };
+    let bridge = bridge::Config {
+        seed: proxy::seed(),
+        secret: u128::from(proxy::seed()) << 64 | u128::from(proxy::seed()),
+        ping: config.ping,
+        era: config.era,
+        known: cache.recall(now()),
+        transport: match config.transport {
+            Transport::HttpFirst => bridge::Transport::HttpFirst,
+            Transport::SseFirst => bridge::Transport::SseFirst,
+            Transport::HttpOnly => bridge::Transport::HttpOnly,
+            Transport::SseOnly => bridge::Transport::SseOnly,
+        },
+    };
     let remote = Streamable::new(config.url, http, Keeper::new(config.found, source));
+    let remote = Server::new(remote, patience);
     Ok(Ready { remote, bridge, record, cache })
 }
 

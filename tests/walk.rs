@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use mcp_tether::bridge::{
     Action, Ask, Bridge, Cause, Config, Cursor, Ending, Event, ExchangeId, Failure, Opening, Outgoing,
-    Refusal, SessionHeader, SessionId, Why, Written,
+    Refusal, SessionHeader, SessionId, Transport, Via, Why, Written,
 };
 use mcp_tether::jsonrpc::{Kind, Line, Message};
 
@@ -35,6 +35,7 @@ fn no_order_of_events_breaks_the_invariants() {
     // A walk that never gets anywhere proves nothing.
     assert!(seen.answers > 1_000 && seen.errors > 1_000 && seen.cancelled > 100, "{seen:?}");
     assert!(seen.renewed > 100 && seen.resent > 100 && seen.resumed > 100 && seen.pings > 100, "{seen:?}");
+    assert!(seen.carried > 1_000, "{seen:?}");
 }
 
 /// How much the walks have seen, all together.
@@ -47,6 +48,8 @@ struct Seen {
     resent: u64,
     resumed: u64,
     pings: u64,
+    /// Messages that went to the address a stream had named.
+    carried: u64,
 }
 
 /// A small generator of reproducible numbers (splitmix64).
@@ -113,6 +116,12 @@ impl Walk {
             bridge: Bridge::new(Config {
                 seed,
                 ping: seed.is_multiple_of(3).then_some(Duration::from_secs(4)),
+                transport: [
+                    Transport::HttpFirst,
+                    Transport::SseFirst,
+                    Transport::HttpOnly,
+                    Transport::SseOnly,
+                ][(seed / 3 % 4) as usize],
                 ..Config::default()
             }),
             dice: Dice(seed),
@@ -242,6 +251,11 @@ impl Walk {
                 let id = self.dice.roll(self.asked) + 1;
                 let known = self.exchanges.get_mut(&exchange).expect("picked above");
                 known.answered |= known.request.as_ref() == Some(&id.to_string());
+                // An exchange that goes on behind an answer which came elsewhere is no handshake any more.
+                for other in self.exchanges.values_mut() {
+                    let is_handshake = other.method.as_deref() == Some("initialize");
+                    other.answered |= is_handshake && other.request.as_ref() == Some(&id.to_string());
+                }
                 Event::Server(exchange, message(format!(r#"{{"id":{id},"result":{{}}}}"#)))
             }
             8 | 9 if request.is_some() => {
@@ -319,9 +333,10 @@ impl Walk {
             _ => {
                 let answer =
                     (self.dice.roll(2) == 0).then(|| message(r#"{"id":null,"error":{}}"#.to_owned()));
-                let status = [404, 404, 502, 503, 429][self.dice.roll(5) as usize];
+                let status = [404, 404, 502, 503, 429, 405][self.dice.roll(6) as usize];
                 let retry_after = (self.dice.roll(3) == 0).then(|| Duration::from_secs(self.dice.roll(9)));
                 let unprocessed = status == 429 || (status == 503 && retry_after.is_some());
+                let why = Why { cause: Failure::Status, ..why };
                 Ending::Refused(Refusal { status, answer, retry_after, unprocessed, why })
             }
         }
@@ -382,6 +397,12 @@ impl Walk {
             && !matches!(outgoing.ask, Ask::EndSession)
         {
             return Err(format!("something is said in session {session}, which was refused"));
+        }
+        if let Via::Stream(stream) = outgoing.facts.via {
+            seen.carried += 1;
+            if !self.exchanges.contains_key(&stream) {
+                return Err(format!("something is sent to the address of {stream}, which is over"));
+            }
         }
         let message = match &outgoing.ask {
             Ask::Post(message) => message,

@@ -40,8 +40,10 @@ impl Detection {
     /// What is known at the start.
     pub(super) fn new(config: &Config) -> Detection {
         let memory = config.known.clone();
-        let known = config.era.or(memory.era);
-        Detection { said: config.era, known, memory, prober: None, probe: None, client_is_legacy: false }
+        // The older transport carries nothing of the modern era.
+        let said = config.era.or((config.transport == Transport::SseOnly).then_some(Era::Legacy));
+        let known = said.or(memory.era);
+        Detection { said, known, memory, prober: None, probe: None, client_is_legacy: false }
     }
 
     /// When there is something to do.
@@ -76,7 +78,9 @@ impl Detection {
 impl Bridge {
     /// Tells whether a message of the client is more than the relay's affair.
     pub(super) fn is_watching(&self, message: &Message) -> bool {
-        self.is_translating() || matches!(message.method(), Some("initialize" | "server/discover"))
+        self.is_translating()
+            || self.detection.known == Some(Era::Legacy)
+            || matches!(message.method(), Some("initialize" | "server/discover"))
     }
 
     /// Brings a message of the client to whoever carries it.
@@ -149,7 +153,7 @@ impl Bridge {
         if is_probe {
             self.detection.prober = client_of(&message);
         }
-        if is_probe
+        if matches!(message.kind(), Kind::Request { .. })
             && self.modern.is_none()
             && self.detection.known == Some(Era::Legacy)
             && !self.detection.client_is_legacy

@@ -218,6 +218,21 @@ pub struct Facts {
     pub revision: Option<String>,
     /// What a modern message repeats in its headers.
     pub mirror: Option<Mirror>,
+    /// Which way it goes.
+    pub via: Via,
+}
+
+/// The way that a message takes to the server, and its answer back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Via {
+    /// The server's one endpoint, which answers in the same exchange (streamable HTTP).
+    #[default]
+    Endpoint,
+    /// A stream of its own that names where to POST, and lasts beyond the answer: everything that the server says in
+    /// the session comes on it (HTTP+SSE, 2024-11-05). The exchange is [`Event::Opened`] once the address is known.
+    NewStream,
+    /// The address that the stream of this exchange named. The POST is only acknowledged.
+    Stream(ExchangeId),
 }
 
 /// What the headers of a modern message repeat of its body (2026-07-28, streamable HTTP, request headers).
@@ -301,6 +316,12 @@ pub enum Notice {
         /// What its request is.
         title: String,
     },
+    /// The server speaks the older transport.
+    Older,
+    /// One transport is not what the server speaks, and the other is tried.
+    OtherTransport(String),
+    /// The stream that carries a session of the older transport is no more.
+    StreamEnded(String),
     /// The server has forgotten the session, and a new one is opened.
     SessionLost,
     /// A new session took the place of the one that was lost.
@@ -390,6 +411,11 @@ impl fmt::Display for Outgoing {
         if let Some(session) = &self.facts.session {
             write!(f, " session={session}")?;
         }
+        match self.facts.via {
+            Via::Endpoint => {}
+            Via::NewStream => f.write_str(" on a stream of its own")?,
+            Via::Stream(stream) => write!(f, " stream={stream}")?,
+        }
         if let Some(revision) = &self.facts.revision {
             write!(f, " revision={revision}")?;
         }
@@ -430,6 +456,9 @@ impl fmt::Display for Notice {
             Notice::Resuming { title } => {
                 write!(f, "the stream with the answer to {title} broke and is taken up again")
             }
+            Notice::Older => f.write_str("the server speaks HTTP+SSE (2024-11-05)"),
+            Notice::OtherTransport(reason) => write!(f, "the other transport is tried: {reason}"),
+            Notice::StreamEnded(reason) => write!(f, "the stream of the session ended: {reason}"),
             Notice::SessionLost => f.write_str("the server has forgotten the session; a new one is opened"),
             Notice::SessionRenewed(SessionNews::Same) => f.write_str("the session was renewed"),
             Notice::SessionRenewed(SessionNews::Changed) => f.write_str(

@@ -117,6 +117,8 @@ pub enum Failure {
     Era,
     /// What came is not what MCP allows here.
     Answer,
+    /// There is no address for messages, or one that must not be used (HTTP+SSE).
+    Endpoint,
     /// The exchange ended without the answer.
     NoAnswer,
     /// A message is larger than we carry.
@@ -167,7 +169,7 @@ impl Failure {
             | Failure::AccessPolicy
             | Failure::AccessForbidden
             | Failure::AccessHidden => -31007,
-            Failure::Answer => -31008,
+            Failure::Answer | Failure::Endpoint => -31008,
             Failure::NoAnswer => -31009,
             Failure::TooLarge => -31010,
             Failure::Stopped => -31011,
@@ -206,6 +208,7 @@ impl Failure {
             Failure::Era => "era",
             Failure::Proxy => "proxy",
             Failure::Answer => "answer",
+            Failure::Endpoint => "endpoint",
             Failure::NoAnswer => "no_answer",
             Failure::TooLarge => "too_large",
             Failure::Stopped => "stopped",

@@ -23,11 +23,12 @@ use std::time::{Duration, Instant};
 use detection::Detection;
 pub use event::{
     Action, Ask, Cause, Cursor, Ending, Event, ExchangeId, Facts, Mirror, Notice, Opening, Outgoing, Reason,
-    Refusal, SessionHeader, SessionId, SessionNews, Written,
+    Refusal, SessionHeader, SessionId, SessionNews, Via, Written,
 };
 pub use failure::{Failure, Why};
 use legacy_client::LegacyClient;
 use modern_client::ModernClient;
+pub use relay::Transport;
 use relay::{Output, Relay};
 pub use revision::{Era, LEGACY_REVISION, MODERN_REVISION};
 
@@ -47,6 +48,8 @@ pub struct Config {
     pub era: Option<Era>,
     /// What was found out before.
     pub known: Known,
+    /// Which of the two transports of the legacy era is tried, and in which order.
+    pub transport: Transport,
 }
 
 /// What is worth remembering of a server.

@@ -20,6 +20,18 @@ pub(super) fn is_legacy(revision: &str) -> bool {
     ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"].contains(&revision)
 }
 
+/// Tells whether messages of a session repeat its revision in a header wherever there are headers (2025-06-18,
+/// basic/transports, protocol version header).
+pub(super) fn is_named_in_headers(revision: &str) -> bool {
+    !["2024-11-05", "2025-03-26"].contains(&revision)
+}
+
+/// Tells whether a client that asks for this revision takes any status 4xx for a server of the older transport, and not
+/// only some (2025-03-26, basic/transports, backwards compatibility).
+pub(super) fn takes_any_4xx_for_older(revision: &str) -> bool {
+    revision == "2025-03-26"
+}
+
 /// The revision of the modern era.
 pub const MODERN_REVISION: &str = "2026-07-28";
 /// The latest revision that `initialize` negotiates.

@@ -100,8 +100,11 @@ impl Server {
     pub(super) async fn end_sessions(&self, findings: &mut Findings<impl Write>) {
         let sessions = self.sessions.take();
         for session in sessions {
-            let facts =
-                Facts { session: Some(session), revision: self.revision.borrow().clone(), mirror: None };
+            let facts = Facts {
+                session: Some(session),
+                revision: self.revision.borrow().clone(),
+                ..Facts::default()
+            };
             match self.exchange(Ask::EndSession, facts, FAREWELL).await {
                 Ok(_) => findings.well("session", "ended"),
                 Err(why) if why.status == Some(405) => {
@@ -207,7 +210,7 @@ impl Server {
     ) -> Result<(), Failed> {
         let revision = answer.member("protocolVersion").and_then(json::string);
         self.revision.replace(revision.clone());
-        let facts = Facts { session: opened.session.clone(), revision: revision.clone(), mirror: None };
+        let facts = Facts { session: opened.session.clone(), revision: revision.clone(), ..Facts::default() };
         let session = if facts.session.is_some() { "with a session" } else { "without sessions" };
         let (name, revision) =
             (name_of(answer.member("serverInfo")), revision.unwrap_or_else(|| "not told".to_owned()));
@@ -482,7 +485,7 @@ fn modern(method: &str, cursor: Option<&str>) -> Message {
 
 fn modern_facts(method: &str) -> Facts {
     let mirror = Mirror { method: method.to_owned(), name: None, parameters: Vec::new() };
-    Facts { session: None, revision: Some(MODERN_REVISION.to_owned()), mirror: Some(mirror) }
+    Facts { revision: Some(MODERN_REVISION.to_owned()), mirror: Some(mirror), ..Facts::default() }
 }
 
 /// The server's own error.

@@ -26,7 +26,7 @@ use crate::auth::cf_access::{ServiceToken, TOKEN};
 use crate::auth::keeper::Found;
 use crate::auth::{Credentials, Scheme, WrittenHeaders};
 use crate::bridge::Era;
-use crate::cli::Options;
+use crate::cli::{Options, Transport};
 use crate::http::{Family, Settings, is_loopback};
 use crate::tls::{self, Trust};
 use crate::{json, platform};
@@ -111,6 +111,8 @@ pub struct Config {
     pub ping: Option<Duration>,
     /// The era that the server speaks, where the person says so.
     pub era: Option<Era>,
+    /// Which transports are tried, and in which order.
+    pub transport: Transport,
     /// What works but is not as it should be, each a sentence for the log.
     pub warnings: Vec<String>,
     /// What is as asked for, but may surprise, each a sentence for the log.
@@ -160,6 +162,7 @@ impl Config {
                 (None, true) => Some(PING_INTERVAL),
                 (None, false) => None,
             },
+            transport: options.transport,
             warnings,
             remarks,
         })

@@ -358,7 +358,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// Host, and port where it is not the usual one: enough to know which server, and no secret of a query.
-fn place(url: &Url) -> String {
+pub fn place(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

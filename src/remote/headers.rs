@@ -85,8 +85,11 @@ mod tests {
 
     #[test]
     fn each_ask_has_its_headers() {
-        let facts =
-            Facts { session: SessionId::new("s-1"), revision: Some("2025-06-18".to_owned()), mirror: None };
+        let facts = Facts {
+            session: SessionId::new("s-1"),
+            revision: Some("2025-06-18".to_owned()),
+            ..Facts::default()
+        };
         let message = Message::parse("{\"method\":\"x\"}".into()).expect("a message");
         let text = |ask: &Ask, facts: &Facts| {
             let headers = headers(ask, facts);
@@ -106,7 +109,7 @@ mod tests {
         assert_eq!(text(&behind, &facts)[1], "last-event-id: e 1");
         assert_eq!(text(&odd_id, &facts)[1], "mcp-session-id: s-1");
         assert_eq!(text(&Ask::EndSession, &facts).len(), 2);
-        let odd = Facts { session: None, revision: Some("new\nline".to_owned()), mirror: None };
+        let odd = Facts { revision: Some("new\nline".to_owned()), ..Facts::default() };
         assert_eq!(text(&Ask::EndSession, &odd), [""; 0]);
     }
 
@@ -135,7 +138,8 @@ mod tests {
             name: Some("café".to_owned()),
             parameters: vec![("Region".to_owned(), "eu".to_owned()), ("Empty".to_owned(), String::new())],
         };
-        let facts = Facts { session: None, revision: Some("2026-07-28".to_owned()), mirror: Some(mirror) };
+        let facts =
+            Facts { revision: Some("2026-07-28".to_owned()), mirror: Some(mirror), ..Facts::default() };
         let message = Message::parse("{\"method\":\"x\"}".into()).expect("a message");
         let headers = headers(&Ask::Post(message), &facts);
         let value = |name: &str| headers.get(name).map(|value| value.to_str().expect("ASCII").to_owned());

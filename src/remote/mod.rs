@@ -5,15 +5,19 @@
 
 mod head;
 mod headers;
+pub mod http_sse;
 pub mod sse;
 pub mod streamable;
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::bridge::{Ending, Event, ExchangeId, Outgoing, Why, Written};
+use crate::bridge::{Ending, Event, ExchangeId, Outgoing, Via, Why, Written};
 use crate::traffic::Witness;
+use http_sse::HttpSse;
+use streamable::Streamable;
 
 /// Carries out exchanges.
 pub trait Remote {
@@ -25,6 +29,42 @@ pub trait Remote {
         outgoing: Outgoing,
         events: Events,
     ) -> impl Future<Output = ()> + Send + 'static;
+}
+
+/// A server by either transport: each exchange says by which.
+#[derive(Clone, Debug)]
+pub struct Server {
+    streamable: Streamable,
+    http_sse: HttpSse,
+}
+
+impl Server {
+    /// The server that is reached so; a stream of the older transport has `patience` to name its address.
+    pub fn new(streamable: Streamable, patience: Duration) -> Server {
+        let http_sse = HttpSse::new(&streamable, patience);
+        Server { streamable, http_sse }
+    }
+}
+
+impl Remote for Server {
+    fn start(
+        &self,
+        exchange: ExchangeId,
+        outgoing: Outgoing,
+        events: Events,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        // One of them for each exchange, and the rare one does not make room for itself in the frequent one.
+        let exchange = match outgoing.facts.via {
+            Via::Endpoint => Ok(self.streamable.start(exchange, outgoing, events)),
+            Via::NewStream | Via::Stream(_) => Err(Box::pin(self.http_sse.start(exchange, outgoing, events))),
+        };
+        async move {
+            match exchange {
+                Ok(streamable) => streamable.await,
+                Err(http_sse) => http_sse.await,
+            }
+        }
+    }
 }
 
 /// Where the events of an exchange go. Sending waits while the driver is not listening, which holds back the server.

@@ -33,17 +33,17 @@ use crate::json::flatten;
 use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, Message, PARSE_ERROR};
 
 /// How many redirects within the origin are followed.
-const REDIRECTS: usize = 5;
+pub(super) const REDIRECTS: usize = 5;
 /// How often a message is sent again with other credentials.
-const OTHER_CREDENTIALS: usize = 2;
+pub(super) const OTHER_CREDENTIALS: usize = 2;
 /// How much room is made for a body before any of it came, in bytes.
 const RESERVED: usize = 1024 * 1024;
 /// How much of a refusal's body is read, in bytes.
 const REFUSAL_LIMIT: usize = 64 * 1024;
 /// How long a refusal's body may take; what has come by then has to do.
-const REFUSAL_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const REFUSAL_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a stream may linger after its answer, so that its connection can be used again.
-const LINGER: Duration = Duration::from_millis(50);
+pub(super) const LINGER: Duration = Duration::from_millis(50);
 
 /// A remote server behind a streamable HTTP endpoint.
 #[derive(Clone, Debug)]
@@ -52,16 +52,21 @@ pub struct Streamable {
 }
 
 #[derive(Debug)]
-struct Inner {
-    url: Url,
+pub(super) struct Inner {
+    pub(super) url: Url,
     http: Arc<Http>,
-    keeper: Keeper,
+    pub(super) keeper: Keeper,
 }
 
 impl Streamable {
     /// The server at `url`.
     pub fn new(url: Url, http: impl Into<Arc<Http>>, keeper: Keeper) -> Streamable {
         Streamable { inner: Arc::new(Inner { url, http: http.into(), keeper }) }
+    }
+
+    /// What the other transport needs as well.
+    pub(super) fn inner(&self) -> Arc<Inner> {
+        Arc::clone(&self.inner)
     }
 }
 
@@ -90,16 +95,16 @@ impl Remote for Streamable {
 }
 
 /// One exchange under way.
-struct Exchange<'a> {
-    inner: &'a Inner,
-    id: ExchangeId,
-    outgoing: &'a Outgoing,
-    events: &'a Events,
-    credentials: InUse,
+pub(super) struct Exchange<'a> {
+    pub(super) inner: &'a Inner,
+    pub(super) id: ExchangeId,
+    pub(super) outgoing: &'a Outgoing,
+    pub(super) events: &'a Events,
+    pub(super) credentials: InUse,
 }
 
 /// Who refused the credentials, where other ones may help. Whoever refused has not processed the message.
-fn refuser(ending: &Ending) -> Option<Refuser> {
+pub(super) fn refuser(ending: &Ending) -> Option<Refuser> {
     match ending {
         Ending::Refused(refusal) if refusal.why.cause.is_of_access() => Some(Refuser::Access),
         Ending::Refused(refusal) => (refusal.status == 401).then_some(Refuser::Server),
@@ -177,7 +182,7 @@ impl Exchange<'_> {
     }
 
     /// Sends the request and waits for the head of the answer.
-    async fn send(&self, url: &Url) -> Result<reqwest::Response, Ending> {
+    pub(super) async fn send(&self, url: &Url) -> Result<reqwest::Response, Ending> {
         let mut headers = headers(&self.outgoing.ask, &self.outgoing.facts);
         self.credentials.credentials.decorate(url, &mut headers);
         let (method, body) = match &self.outgoing.ask {
@@ -292,11 +297,7 @@ impl Exchange<'_> {
                 Ok(None) => return Ok(Ending::Complete),
                 Err(_) if linger.is_some() => return Ok(Ending::Complete),
                 Err(error) => {
-                    let error = TransportError::Connection(match transport_error(&error) {
-                        TransportError::Connection(reason) | TransportError::Connect(reason) => reason,
-                        other => format!("{other:?}"),
-                    });
-                    return Err(Ending::Cut(diagnosis::transport(url, &error).with_status(status)));
+                    return Err(cut(url, status, &error));
                 }
             };
             let mut events = Vec::new();
@@ -350,7 +351,7 @@ impl Exchange<'_> {
     }
 
     /// Passes messages on; tells whether the answer to the request was among them.
-    async fn deliver(&self, line: Line) -> bool {
+    pub(super) async fn deliver(&self, line: Line) -> bool {
         let messages = match line {
             Line::One(message) => vec![message],
             Line::Batch(elements) => elements.into_iter().filter_map(Result::ok).collect(),
@@ -365,7 +366,7 @@ impl Exchange<'_> {
     }
 
     /// Tells whether a message is the answer to the request of this exchange, as far as the ids tell.
-    fn is_answered_by(&self, message: &Message) -> bool {
+    pub(super) fn is_answered_by(&self, message: &Message) -> bool {
         let Ask::Post(asked) = &self.outgoing.ask else { return false };
         match (asked.kind(), message.kind()) {
             (Kind::Request { id, .. }, Kind::Response { id: answered, .. }) => {
@@ -377,25 +378,12 @@ impl Exchange<'_> {
 
     /// Takes every secret out of the words about a failure: they may repeat what a server echoed, be it in a body, an
     /// address or a media type.
-    fn scrubbed(&self, ending: Ending) -> Ending {
-        let scrub = |why: Why| Why {
-            sentence: self.scrub(&why.sentence),
-            body: why.body.as_deref().map(|body| self.scrub(body)),
-            ray: why.ray.as_deref().map(|ray| self.scrub(ray)),
-            correlation_id: why.correlation_id.as_deref().map(|id| self.scrub(id)),
-            request_id: why.request_id.as_deref().map(|id| self.scrub(id)),
-            ..why
-        };
-        match ending {
-            Ending::Complete | Ending::Accepted(_) => ending,
-            Ending::Cut(why) => Ending::Cut(scrub(why)),
-            Ending::Lost { written, why } => Ending::Lost { written, why: scrub(why) },
-            Ending::Refused(refusal) => Ending::Refused(Refusal { why: scrub(refusal.why), ..refusal }),
-        }
+    pub(super) fn scrubbed(&self, ending: Ending) -> Ending {
+        rewritten(ending, |text| self.scrub(text))
     }
 
     /// Takes every secret out of a text, the session's id as well.
-    fn scrub(&self, text: &str) -> String {
+    pub(super) fn scrub(&self, text: &str) -> String {
         let text = self.credentials.credentials.scrub(text);
         match &self.outgoing.facts.session {
             Some(session) => text.replace(session.reveal(), &session.to_string()),
@@ -404,7 +392,7 @@ impl Exchange<'_> {
     }
 
     /// Reads what came with a status that is no success.
-    async fn refusal(&self, url: &Url, response: reqwest::Response) -> Ending {
+    pub(super) async fn refusal(&self, url: &Url, response: reqwest::Response) -> Ending {
         let status = response.status();
         let headers = response.headers().clone();
         let location = target(url, &headers);
@@ -423,7 +411,7 @@ impl Exchange<'_> {
     }
 
     /// What there is to explain a refusal by.
-    fn facts<'f>(
+    pub(super) fn facts<'f>(
         &'f self,
         status: u16,
         headers: &'f HeaderMap,
@@ -452,6 +440,33 @@ fn is_json_rpc_answer(message: &Message) -> bool {
     }
 }
 
+/// The same ending, with every foreign word of it passed through `scrub`.
+pub(super) fn rewritten(ending: Ending, scrub: impl Fn(&str) -> String) -> Ending {
+    let scrub = |why: Why| Why {
+        sentence: scrub(&why.sentence),
+        body: why.body.as_deref().map(&scrub),
+        ray: why.ray.as_deref().map(&scrub),
+        correlation_id: why.correlation_id.as_deref().map(&scrub),
+        request_id: why.request_id.as_deref().map(&scrub),
+        ..why
+    };
+    match ending {
+        Ending::Complete | Ending::Accepted(_) => ending,
+        Ending::Cut(why) => Ending::Cut(scrub(why)),
+        Ending::Lost { written, why } => Ending::Lost { written, why: scrub(why) },
+        Ending::Refused(refusal) => Ending::Refused(Refusal { why: scrub(refusal.why), ..refusal }),
+    }
+}
+
+/// A stream that broke.
+pub(super) fn cut(url: &Url, status: u16, error: &reqwest::Error) -> Ending {
+    let error = TransportError::Connection(match transport_error(error) {
+        TransportError::Connection(reason) | TransportError::Connect(reason) => reason,
+        other => format!("{other:?}"),
+    });
+    Ending::Cut(diagnosis::transport(url, &error).with_status(status))
+}
+
 /// Lets the connection have its turn: most often it has the end of the stream, and no alarm need be set for that.
 async fn turn_of_others() {
     let mut waited = false;
@@ -467,13 +482,13 @@ async fn turn_of_others() {
 
 /// Tells whether an unreadable event was the answer. Anything else may be a sign of life that some servers send, and
 /// is passed over.
-fn is_broken_answer(data: &[u8], fault: &Fault) -> bool {
+pub(super) fn is_broken_answer(data: &[u8], fault: &Fault) -> bool {
     let holds = |part: &[u8]| memchr::memmem::find(data, part).is_some();
     fault.code == PARSE_ERROR && data.starts_with(b"{") && (holds(b"\"result\"") || holds(b"\"error\""))
 }
 
 /// The beginning of a body, as far as it comes in a given time, and whether that is all of it.
-async fn bounded(mut response: reqwest::Response, patience: Duration) -> (Bytes, bool) {
+pub(super) async fn bounded(mut response: reqwest::Response, patience: Duration) -> (Bytes, bool) {
     let end = Instant::now() + patience;
     let mut body = BytesMut::new();
     loop {
@@ -492,7 +507,7 @@ async fn bounded(mut response: reqwest::Response, patience: Duration) -> (Bytes,
 }
 
 /// What may be told of a body: of one that broke off not the last word, which may be half a secret.
-fn tellable(body: &[u8], is_whole: bool) -> Cow<'_, str> {
+pub(super) fn tellable(body: &[u8], is_whole: bool) -> Cow<'_, str> {
     let end = match is_whole {
         true => body.len(),
         false => body.iter().rposition(u8::is_ascii_whitespace).map_or(0, |at| at + 1),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mcp_tether::bridge::{
     Action, Ask, Bridge, Cause, Config, Cursor, Ending, Era, Event, ExchangeId, Failure, Known, Opening,
-    Outgoing, Refusal, SessionHeader, SessionId, Why, Written,
+    Outgoing, Refusal, SessionHeader, SessionId, Transport, Why, Written,
 };
 use mcp_tether::json;
 use mcp_tether::jsonrpc::{Fault, Kind, Line, Message};
@@ -56,6 +56,10 @@ pub(crate) fn replay(transcript: &str) -> Result<String, String> {
                 config.seed = parse(seed)?;
                 bridge = Bridge::new(config.clone());
             }
+            Some(("transport", order)) => {
+                config.transport = transport(order).ok_or_else(|| bad(number, line))?;
+                bridge = Bridge::new(config.clone());
+            }
             _ => bridge.handle(event(happening).ok_or_else(|| bad(number, line))?, now),
         }
         while let Some(action) = bridge.poll_action() {
@@ -86,6 +90,12 @@ fn era(word: &str) -> Option<Era> {
 
 fn bad(number: usize, line: &str) -> String {
     format!("line {} is no happening: {line}", number + 1)
+}
+
+fn transport(order: &str) -> Option<Transport> {
+    [Transport::HttpFirst, Transport::SseFirst, Transport::HttpOnly, Transport::SseOnly]
+        .into_iter()
+        .find(|transport| transport.to_string() == order)
 }
 
 fn event(text: &str) -> Option<Event> {

@@ -70,6 +70,7 @@ impl Relay {
         if !self.session.is_opening(exchange) {
             return;
         }
+        self.settled_on_transport();
         match opening.session {
             SessionHeader::Absent => {}
             SessionHeader::Id(id) => self.session.name(id),
@@ -124,6 +125,9 @@ impl Relay {
             }
             // The answer is ours; what it says changes nothing.
             (Kind::Response { id, .. }, Purpose::Restoration) if !self.is_asked_by_client(id.as_ref()) => {}
+            (Kind::Response { id, .. }, Purpose::Answered) if self.is_pong(exchange, id.as_ref()) => {
+                self.ponged_on_carrier();
+            }
             (Kind::Response { id, .. }, _) => {
                 let id = id.clone();
                 self.response(exchange, purpose, id.as_ref(), message, now);
@@ -177,6 +181,7 @@ impl Relay {
     /// The server said something on a stream, which is therefore worth taking up again.
     fn heard(&mut self, purpose: Purpose) {
         match purpose {
+            Purpose::Answered => self.carrier.heard(),
             Purpose::Listening => self.listening.heard(),
             Purpose::Resumption(ticket) => {
                 if let Some(entry) = self.ledger.get_mut(ticket) {
@@ -238,10 +243,17 @@ impl Relay {
             && let Some(entry) = self.ledger.get(ticket)
         {
             match entry.place {
+                Place::Sent { exchange: posted, .. } if self.session.carrier() == Some(exchange) => {
+                    self.answer(Some(posted), ticket, message, now);
+                    return self.let_acknowledge(posted, now);
+                }
                 Place::Sent { exchange, .. } => {
                     self.answer(Some(exchange), ticket, message, now);
-                    // Nothing more is to come where the answer did not.
-                    return self.close(exchange);
+                    // Nothing more is to come where the answer did not, unless that carries a session from now on.
+                    return match self.session.carrier() == Some(exchange) {
+                        true => {}
+                        false => self.close(exchange),
+                    };
                 }
                 // It was sent; only the stream with its answer is not there.
                 Place::Resting { .. } | Place::ForSlot { .. } | Place::AtGate if entry.trial.attempts > 0 => {
@@ -331,9 +343,10 @@ impl Relay {
 
     fn handshake(&mut self, ticket: Ticket, answer: &Message, now: Instant) {
         if error_code(answer).is_some() {
-            return self.session.abandon();
+            return self.abandon_handshake();
         }
         self.stop_listening();
+        self.drop_carrier(None, now);
         let was_lost = self.session.recovery != Recovery::NotNeeded;
         let replaced = self.session.establish(answer);
         self.session.recovery = Recovery::NotNeeded;
@@ -341,6 +354,7 @@ impl Relay {
             self.session.remember_start(entry.message.clone());
         }
         self.begin_pings(now);
+        self.carrier.begin(now);
         // A client that starts over leaves a session behind that nobody else will end.
         if let Some(facts) = replaced.filter(|_| !was_lost) {
             self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });

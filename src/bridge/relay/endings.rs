@@ -22,8 +22,13 @@ impl Relay {
             return;
         }
         match purpose {
+            Purpose::Answer(ticket)
+                if self.answer_comes_on_carrier(ticket, (exchange, epoch), &ending, now) => {}
             Purpose::Answer(ticket) if self.rest(ticket, &ending, now) => {}
-            Purpose::Answer(ticket) => self.ended_unanswered(ticket, ending, now),
+            Purpose::Answer(ticket) => {
+                let ending = self.taken_too_late(ticket, ending);
+                self.ended_unanswered(ticket, ending, now);
+            }
             Purpose::Resumption(ticket) => self.ended_resumption(ticket, ending, now),
             Purpose::Learning(ticket) => self.give_up_learning(ticket),
             Purpose::Delivery(ticket) => self.ended_delivery(ticket, &ending, now),
@@ -49,12 +54,24 @@ impl Relay {
                     self.lose_session(lost, now);
                 }
             }
-            Purpose::Answered | Purpose::Over => {}
+            Purpose::Answered => self.ended_carrier(exchange, ending, now),
+            Purpose::Over => {}
         }
         self.after_exchange(exchange);
     }
 
     pub(super) fn ended_unanswered(&mut self, ticket: Ticket, ending: Ending, now: Instant) {
+        let shown = match &ending {
+            Ending::Refused(refusal) => self.evidence(ticket, refusal.answer.as_ref(), Some(refusal)),
+            Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) | Ending::Lost { .. } => None,
+        };
+        let ending = match shown {
+            Some(Evidence::Modern | Evidence::Legacy) => ending,
+            Some(Evidence::Nothing) | None => match self.fall_back(ticket, ending, now) {
+                Some(ending) => ending,
+                None => return,
+            },
+        };
         if let Ending::Refused(refusal) = &ending
             && let Some(evidence) = self.evidence(ticket, refusal.answer.as_ref(), Some(refusal))
         {

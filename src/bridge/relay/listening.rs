@@ -83,6 +83,7 @@ impl Relay {
         if self.phase == Phase::Running
             && self.session.is_established()
             && self.session.recovery == Recovery::NotNeeded
+            && self.session.carrier().is_none()
             && self.listening.place == Standing::Off
         {
             let after = self.listening.stream.last.clone();

@@ -8,7 +8,9 @@
 mod answers;
 mod apart;
 mod backoff;
+mod carrier;
 mod endings;
+mod fallback;
 mod ledger;
 mod listening;
 mod modern;
@@ -26,7 +28,10 @@ use super::event::*;
 use super::failure::{Failure, Why};
 use super::{Circumstances, Config, event, revision};
 pub(super) use apart::{Apart, Evidence, LastWord, UNSUPPORTED_REVISION};
+use carrier::Carrier;
 pub(super) use endings::error_object;
+use fallback::Fallback;
+pub use fallback::Transport;
 use ledger::{Ledger, Ticket, Trial};
 use listening::Listening;
 pub(super) use modern::error_code;
@@ -68,6 +73,8 @@ pub(super) struct Relay {
     ledger: Ledger,
     session: Session,
     renewal: Renewal,
+    fallback: Fallback,
+    carrier: Carrier,
     listening: Listening,
     pings: Pings,
     /// What each exchange that has not ended is for.
@@ -228,10 +235,12 @@ impl Relay {
     /// A relay that has seen nothing yet.
     pub(super) fn new(config: Config) -> Relay {
         Relay {
+            fallback: Fallback::new(config.transport),
             config,
             ledger: Ledger::default(),
             session: Session::default(),
             renewal: Renewal::default(),
+            carrier: Carrier::default(),
             listening: Listening::default(),
             pings: Pings::default(),
             exchanges: BTreeMap::new(),
@@ -281,6 +290,7 @@ impl Relay {
         }
         self.give_up_deliveries(now);
         self.renew_again(now);
+        self.reconnect(now);
         self.wake(now);
         self.listen_again(now);
         self.ping(now);
@@ -356,9 +366,10 @@ impl Relay {
         let delivery = self.deadlines.values().min().map(|deadline| (*deadline, "a delivery is given up"));
         let rest = self.ledger.next_to_wake().map(|until| (until, "a message is tried again"));
         let renewal = self.renewal.next().map(|until| (until, "the session is opened again"));
+        let carrier = self.carrier.next().map(|until| (until, "the stream of the session is opened again"));
         let listening = self.listening.next().map(|until| (until, "the stream is opened again"));
         let ping = self.pings.next().map(|until| (until, "the server is asked for a sign of life"));
-        [gate, phase, delivery, rest, renewal, listening, ping].into_iter().flatten().min()
+        [gate, phase, delivery, rest, renewal, carrier, listening, ping].into_iter().flatten().min()
     }
 
     /// See [`super::Bridge::circumstances`].

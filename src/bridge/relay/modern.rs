@@ -37,7 +37,7 @@ impl Relay {
         };
         let name = name.and_then(json::string);
         let mirror = Mirror { method: method.to_owned(), name, parameters };
-        Facts { session: None, revision, mirror: Some(mirror) }
+        Facts { revision, mirror: Some(mirror), ..Facts::default() }
     }
 
     /// What a modern server says besides the answer. It must not ask anything, and only tell what belongs to the request.

@@ -110,6 +110,7 @@ impl Relay {
                 _ => drop(self.post(ticket, Purpose::Answer(ticket), now)),
             }
         }
+        self.plan_reconnection(now);
         if matches!(self.phase, Phase::Draining { .. }) && !self.awaited && self.nothing_can_finish() {
             self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);
         }
@@ -131,6 +132,9 @@ impl Relay {
 
     /// Sends a message that no other has to precede any more.
     pub(super) fn release(&mut self, ticket: Ticket, now: Instant) {
+        if let Some(why) = self.no_way_for(ticket) {
+            return self.turn_away(ticket, why);
+        }
         let Some(entry) = self.ledger.get(ticket) else { return };
         let message = entry.message.clone();
         let title = entry.message.title().into_owned();
@@ -138,8 +142,9 @@ impl Relay {
         let (is_legacy, is_subscription) = (entry.era == Era::Legacy, entry.is_subscription());
         match (entry.message.method().filter(|_| is_legacy), is_request) {
             (Some("initialize"), true) => {
+                self.fallback.begin();
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-                self.session.begin(exchange);
+                self.session.begin(exchange, self.fallback.via());
                 self.renewal = Renewal::default();
                 let until = Until::Answer { head: false };
                 self.gate = Some(Gate { ticket, starts_session: true, title, until });
@@ -279,7 +284,7 @@ impl Relay {
         );
         let facts = match (entry.era, message.method()) {
             (Era::Modern, _) => self.modern_facts(&message),
-            (Era::Legacy, Some("initialize")) => Facts::default(),
+            (Era::Legacy, Some("initialize")) => self.fallback.facts_of_start(),
             (Era::Legacy, None) => self.session.facts_of_handshake(),
             (Era::Legacy, Some(_)) if is_about_handshake => self.session.facts_of_handshake(),
             (Era::Legacy, Some(_)) => self.session.facts(),

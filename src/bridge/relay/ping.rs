@@ -59,6 +59,22 @@ impl Relay {
         self.purpose(exchange, Purpose::Answered);
     }
 
+    /// Tells whether a response on the stream of the session answers the ping that is out.
+    pub(super) fn is_pong(&self, carrier: ExchangeId, id: Option<&Id>) -> bool {
+        self.session.carrier() == Some(carrier)
+            && self
+                .pings
+                .under_way
+                .is_some_and(|ping| id.is_some_and(|id| id.as_json() == format!("\"{SOURCE}-{}\"", ping.0)))
+    }
+
+    /// That answer came.
+    pub(super) fn ponged_on_carrier(&mut self) {
+        if let Some(exchange) = self.pings.under_way {
+            self.ponged(exchange);
+        }
+    }
+
     /// The session is no more: what becomes of its ping says nothing of the next one.
     pub(super) fn forget_pings(&mut self) {
         self.pings.lost = 0;
@@ -76,6 +92,10 @@ impl Relay {
         now: Instant,
     ) {
         if self.pings.under_way != Some(exchange) {
+            return;
+        }
+        if matches!(ending, Ending::Accepted(_)) && self.session.carrier().is_some() {
+            // Its answer comes on the stream of the session.
             return;
         }
         self.pings.under_way = None;

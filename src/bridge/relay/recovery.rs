@@ -114,6 +114,7 @@ impl Relay {
             return;
         }
         self.act(Action::Notice(Notice::SessionLost));
+        self.drop_carrier(None, now);
         self.session.recovery = Recovery::Due;
         // A client that is starting over needs nobody to do it.
         let starts_over = |gate: &Gate| gate.starts_session;
@@ -139,7 +140,7 @@ impl Relay {
                 (false, false) => {}
             }
         }
-        if self.gate.is_none() {
+        if self.gate.is_none() && !self.carrier.is_resting() {
             self.renew(now);
         }
     }
@@ -185,9 +186,16 @@ impl Relay {
         let Some(initialize) = self.session.start().cloned() else { return };
         self.renewal.attempts += 1;
         self.renewal.until = None;
-        let outgoing = Outgoing { ask: Ask::Post(initialize), facts: Facts::default() };
-        let exchange = self.open(Purpose::Renewal, outgoing);
-        self.session.begin(exchange);
+        self.carrier.connecting();
+        self.fallback.begin();
+        self.post_renewal(initialize, now);
+    }
+
+    /// Sends `initialize` in the client's place.
+    pub(super) fn post_renewal(&mut self, initialize: Message, now: Instant) {
+        let facts = self.fallback.facts_of_start();
+        let exchange = self.open(Purpose::Renewal, Outgoing { ask: Ask::Post(initialize), facts });
+        self.session.begin(exchange, self.fallback.via());
         self.session.recovery = Recovery::Opening { exchange, head: false };
         self.deadlines.insert(exchange, now + RENEWAL_PATIENCE);
     }
@@ -224,6 +232,7 @@ impl Relay {
             (self.session.revision().map(str::to_owned), self.session.capabilities().map(str::to_owned));
         self.session.establish(answer);
         self.session.recovery = Recovery::NotNeeded;
+        self.carrier.begin(now);
         let same = (self.session.revision(), self.session.capabilities())
             == (known.0.as_deref(), known.1.as_deref());
         self.renewal.news = Some(if same { SessionNews::Same } else { SessionNews::Changed });
@@ -339,6 +348,7 @@ impl Relay {
 
     /// The handshake in the client's place ended without an answer.
     pub(super) fn ended_renewal(&mut self, ending: Ending, now: Instant) {
+        let Some(ending) = self.fall_back_in_renewal(ending, now) else { return };
         let sentence = "the server ended its answer without answering the request";
         let unanswered = Why::new(Failure::NoAnswer, sentence, "look into the server's log");
         let (why, passes, wait) = match ending {
@@ -368,7 +378,7 @@ impl Relay {
 
     /// There is no new session: everything that waits for it is told, and the next message tries again.
     pub(super) fn fail_renewal(&mut self, why: &Why) {
-        self.session.abandon();
+        self.abandon_handshake();
         self.session.recovery = Recovery::Due;
         self.renewal = Renewal::default();
         self.act(Action::Notice(Notice::SessionNotRenewed(why.clone())));

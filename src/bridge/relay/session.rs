@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::event::{ExchangeId, Facts, SessionId};
+use super::event::{ExchangeId, Facts, SessionId, Via};
+use super::revision;
 use crate::json;
 use crate::jsonrpc::Message;
 
@@ -44,6 +45,8 @@ struct Established {
     revision: Option<String>,
     /// What the server can do, as it wrote it.
     capabilities: Option<String>,
+    /// The exchange whose stream carries it, over HTTP+SSE.
+    carrier: Option<ExchangeId>,
 }
 
 /// A handshake under way.
@@ -51,6 +54,8 @@ struct Established {
 struct Opening {
     exchange: ExchangeId,
     id: Option<SessionId>,
+    /// Whether the stream of the exchange will carry the session.
+    carries: bool,
 }
 
 /// What the client has told the session, for the next one.
@@ -65,9 +70,9 @@ struct Memory {
 }
 
 impl Session {
-    /// `initialize` was sent in this exchange.
-    pub(super) fn begin(&mut self, exchange: ExchangeId) {
-        self.opening = Some(Opening { exchange, id: None });
+    /// `initialize` was sent in this exchange, which carries the session where it goes on a stream of its own.
+    pub(super) fn begin(&mut self, exchange: ExchangeId, via: Via) {
+        self.opening = Some(Opening { exchange, id: None, carries: via == Via::NewStream });
     }
 
     /// Tells whether a handshake is under way in this exchange.
@@ -75,9 +80,9 @@ impl Session {
         self.opening.as_ref().is_some_and(|opening| opening.exchange == exchange)
     }
 
-    /// The head of the answer to `initialize` named a session.
+    /// The head of the answer to `initialize` named a session. One that a stream carries has no name.
     pub(super) fn name(&mut self, id: SessionId) {
-        if let Some(opening) = &mut self.opening {
+        if let Some(opening) = self.opening.as_mut().filter(|opening| !opening.carries) {
             opening.id = Some(id);
         }
     }
@@ -85,11 +90,13 @@ impl Session {
     /// The handshake succeeded: a new epoch begins. Returns what a session that it replaces had in its headers, for its
     /// end is to be told.
     pub(super) fn establish(&mut self, answer: &Message) -> Option<Facts> {
-        let id = self.opening.take().and_then(|opening| opening.id);
+        let opening = self.opening.take();
+        let carrier = opening.as_ref().filter(|opening| opening.carries).map(|opening| opening.exchange);
+        let id = opening.and_then(|opening| opening.id);
         let revision = answer.member("protocolVersion").and_then(json::string);
         let capabilities = answer.member("capabilities").map(str::to_owned);
         self.epoch += 1;
-        let before = self.established.replace(Established { id, revision, capabilities })?;
+        let before = self.established.replace(Established { id, revision, capabilities, carrier })?;
         before.id.is_some().then(|| before.facts())
     }
 
@@ -102,6 +109,9 @@ impl Session {
     /// one.
     pub(super) fn facts_of_handshake(&self) -> Facts {
         match &self.opening {
+            Some(Opening { carries: true, exchange, .. }) => {
+                Facts { via: Via::Stream(*exchange), ..Facts::default() }
+            }
             Some(Opening { id: Some(id), .. }) => Facts { session: Some(id.clone()), ..Facts::default() },
             Some(Opening { id: None, .. }) | None => self.facts(),
         }
@@ -117,8 +127,23 @@ impl Session {
 
     /// The epoch of the session that headers name; none where they name none, or one that is only being opened.
     pub(super) fn epoch_of(&self, facts: &Facts) -> Option<u64> {
-        let named = facts.session.as_ref()?;
-        (self.established.as_ref()?.id.as_ref() == Some(named)).then_some(self.epoch)
+        let established = self.established.as_ref()?;
+        let is_its_own = match (&facts.session, facts.via) {
+            (Some(named), _) => established.id.as_ref() == Some(named),
+            (None, Via::Stream(stream)) => established.carrier == Some(stream),
+            (None, Via::Endpoint | Via::NewStream) => false,
+        };
+        is_its_own.then_some(self.epoch)
+    }
+
+    /// The exchange whose stream is to carry the session that is being opened.
+    pub(super) fn future_carrier(&self) -> Option<ExchangeId> {
+        self.opening.as_ref().filter(|opening| opening.carries).map(|opening| opening.exchange)
+    }
+
+    /// The exchange whose stream carries the session, over HTTP+SSE, as far as it is in order.
+    pub(super) fn carrier(&self) -> Option<ExchangeId> {
+        self.established.as_ref().filter(|_| !self.is_over(self.epoch))?.carrier
     }
 
     /// The number of the session.
@@ -212,6 +237,13 @@ impl Session {
 
 impl Established {
     fn facts(&self) -> Facts {
-        Facts { session: self.id.clone(), revision: self.revision.clone(), mirror: None }
+        let revision = self.revision.clone();
+        match self.carrier {
+            None => Facts { session: self.id.clone(), revision, ..Facts::default() },
+            Some(carrier) => {
+                let revision = revision.filter(|revision| revision::is_named_in_headers(revision));
+                Facts { revision, via: Via::Stream(carrier), ..Facts::default() }
+            }
+        }
     }
 }

@@ -1,0 +1,202 @@
+//! The stream that carries a session of the older transport (HTTP+SSE, 2024-11-05): all that the server says comes on it,
+//! and with its end the session is lost.
+//!
+//! It is the exchange of `initialize`, which lasts beyond its answer. Every other message is POSTed in an exchange of its
+//! own that ends when the server has taken it; a request then waits, in the same place of the ledger, for its answer on
+//! the stream. When that ends, each such request has an unknown outcome, and the session is renewed as any other.
+//! Deliberately not here: which transport is used (`fallback`), what may be sent again (`resending`).
+
+use std::time::{Duration, Instant};
+
+use super::backoff;
+use super::ledger::{Place, Ticket};
+use super::revision::Era;
+use super::*;
+
+/// A stream that lasted this long was no failure.
+const LASTING: Duration = Duration::from_secs(5);
+
+/// The life of the streams, from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct Carrier {
+    /// Since when there is one.
+    since: Option<Instant>,
+    /// How often in a row one ended soon and in vain.
+    attempts: u32,
+    /// When the next one is opened, whether or not anybody has something to say.
+    until: Option<Instant>,
+}
+
+impl Carrier {
+    /// When the next one is opened.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.until
+    }
+
+    /// Tells whether the next one is not to be opened at once.
+    pub(super) fn is_resting(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// The next one is being opened.
+    pub(super) fn connecting(&mut self) {
+        self.until = None;
+    }
+
+    /// A session is open.
+    pub(super) fn begin(&mut self, now: Instant) {
+        *self = Carrier { since: Some(now), attempts: self.attempts, until: None };
+    }
+
+    /// The server has said something of its own accord.
+    pub(super) fn heard(&mut self) {
+        self.attempts = 0;
+    }
+
+    fn rest(&mut self, seed: u64, now: Instant) {
+        self.until = Some(now + backoff::delay(self.attempts, seed));
+        self.attempts = self.attempts.saturating_add(1);
+    }
+}
+
+impl Relay {
+    /// Tells whether the end of a POST is only its acknowledgement, because the answer comes on the stream.
+    pub(super) fn answer_comes_on_carrier(
+        &mut self,
+        ticket: Ticket,
+        (exchange, epoch): (ExchangeId, Option<u64>),
+        ending: &Ending,
+        now: Instant,
+    ) -> bool {
+        let comes = matches!(ending, Ending::Accepted(_))
+            && self.session.carrier().is_some()
+            && epoch == Some(self.session.epoch());
+        if comes {
+            // The server has it, should nobody have said so, and whoever waited for that may go on.
+            self.ledger.put(ticket, Place::Sent { exchange, written: true });
+            self.gate = self.gate.take().filter(|gate| gate.ticket != ticket);
+            if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
+                self.release_cancellation(cancellation, now);
+            }
+        }
+        comes
+    }
+
+    /// The answer came before the server has acknowledged the POST. It has a while to do so, for a connection that is
+    /// not broken off can be used again.
+    pub(super) fn let_acknowledge(&mut self, posted: ExchangeId, now: Instant) {
+        if self.exchanges.contains_key(&posted) {
+            self.deadlines.insert(posted, now + CANCELLATION_PATIENCE);
+        }
+    }
+
+    /// An exchange behind its answer ended. If it carried the session, that is lost.
+    pub(super) fn ended_carrier(&mut self, exchange: ExchangeId, ending: Ending, now: Instant) {
+        if self.session.carrier() != Some(exchange) {
+            return;
+        }
+        let ending = match ending {
+            Ending::Cut(_) => ending,
+            // Whatever it says of `initialize`: what was taken since may have run.
+            Ending::Lost { why, .. } => Ending::Lost { written: Written::Maybe, why },
+            Ending::Complete | Ending::Accepted(_) | Ending::Refused(_) => Ending::Cut(Why::new(
+                Failure::NoAnswer,
+                "the server ended the stream on which it answers",
+                "look into the server's log",
+            )),
+        };
+        if let Ending::Cut(why) | Ending::Lost { why, .. } = &ending {
+            self.act(Action::Notice(Notice::StreamEnded(why.sentence.clone())));
+        }
+        let epoch = self.session.epoch();
+        self.drop_carrier(Some(ending), now);
+        let lasted = self.carrier.since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING);
+        match lasted {
+            true => self.carrier.heard(),
+            // A server that ends each stream at once is not hammered.
+            false => {
+                let seed = self.chance();
+                self.carrier.rest(seed, now);
+            }
+        }
+        self.lose_session(epoch, now);
+    }
+
+    /// The session on the stream is over, and with it every answer that was to come: those requests are sent again
+    /// where that may be, or answered.
+    pub(super) fn drop_carrier(&mut self, ending: Option<Ending>, now: Instant) {
+        let Some(carrier) = self.session.carrier() else { return };
+        let epoch = Some(self.session.epoch());
+        self.close(carrier);
+        let ending = ending.unwrap_or_else(|| Ending::Cut(gone()));
+        let under_way: Vec<(Ticket, ExchangeId, bool)> = self
+            .ledger
+            .iter()
+            .filter(|(_, entry)| entry.era == Era::Legacy && entry.trial.epoch == epoch)
+            .filter(|(_, entry)| entry.request_id().is_some())
+            .filter_map(|(ticket, entry)| match entry.place {
+                Place::Sent { exchange, written } => Some((ticket, exchange, written)),
+                Place::AtGate
+                | Place::ForSlot { .. }
+                | Place::Behind(_)
+                | Place::Learning { .. }
+                | Place::Resting { .. } => None,
+            })
+            .collect();
+        for (ticket, exchange, written) in under_way {
+            match written {
+                true => {
+                    self.close(exchange);
+                    self.ended_unanswered(ticket, ending.clone(), now);
+                }
+                // Whether it still gets there is not known before its own exchange says so.
+                false => drop(self.deadlines.insert(exchange, now + CANCELLATION_PATIENCE)),
+            }
+        }
+    }
+
+    /// How the POST of a request ended, where there is no stream any more on which its answer could come.
+    pub(super) fn taken_too_late(&self, ticket: Ticket, ending: Ending) -> Ending {
+        let is_legacy = self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Legacy);
+        match ending {
+            Ending::Accepted(_) if is_legacy && self.fallback.uses_streams() => Ending::Cut(gone()),
+            ending => ending,
+        }
+    }
+
+    /// The server refused the handshake in its answer: a stream that was to carry the session is of no more use.
+    pub(super) fn abandon_handshake(&mut self) {
+        match self.session.future_carrier() {
+            Some(exchange) => self.close(exchange),
+            None => self.session.abandon(),
+        }
+    }
+
+    /// A session that could not be renewed is tried again, for the server may have something to say although nobody
+    /// asks.
+    pub(super) fn plan_reconnection(&mut self, now: Instant) {
+        if self.session.recovery == Recovery::Due
+            && self.phase == Phase::Running
+            && self.gate.is_none()
+            && self.fallback.uses_streams()
+            && !self.carrier.is_resting()
+        {
+            let seed = self.chance();
+            self.carrier.rest(seed, now);
+        }
+    }
+
+    /// Opens the next stream when its time has come.
+    pub(super) fn reconnect(&mut self, now: Instant) {
+        if self.carrier.until.is_some_and(|until| until <= now) {
+            self.carrier.until = None;
+            if self.session.recovery == Recovery::Due && self.phase == Phase::Running && self.gate.is_none() {
+                self.renew(now);
+            }
+        }
+    }
+}
+
+fn gone() -> Why {
+    Why::new(Failure::NoAnswer, "the session ended before the server answered", "look into the server's log")
+}

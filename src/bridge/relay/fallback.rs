@@ -1,0 +1,243 @@
+//! Which of the two transports of the legacy era the server speaks: streamable HTTP, or HTTP+SSE of 2024-11-05.
+//!
+//! Found out with `initialize` alone, each time a session is opened: the transport that worked last goes first, and the
+//! other one follows if the refusal says that the server does not know the first. Neither twice, so that a server that
+//! was upgraded is found again and nothing goes round in circles. Credentials that are refused, a server that is not
+//! well and a network that is away say nothing of transports (2025-11-25, basic/transports, backwards compatibility).
+//! Deliberately not here: how a session on a stream lives (`carrier`).
+
+use std::time::Instant;
+
+use super::ledger::Ticket;
+use super::modern::error_code;
+use super::revision::{self, Era};
+use super::*;
+
+/// Which transports are tried, and in which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// Streamable HTTP, then HTTP+SSE.
+    #[default]
+    HttpFirst,
+    /// HTTP+SSE, then streamable HTTP.
+    SseFirst,
+    /// Streamable HTTP alone.
+    HttpOnly,
+    /// HTTP+SSE alone.
+    SseOnly,
+}
+
+impl std::fmt::Display for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Transport::HttpFirst => "http-first",
+            Transport::SseFirst => "sse-first",
+            Transport::HttpOnly => "http-only",
+            Transport::SseOnly => "sse-only",
+        })
+    }
+}
+
+/// One of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Endpoint,
+    Stream,
+}
+
+/// What is known of the server's transport.
+#[derive(Debug)]
+pub(super) struct Fallback {
+    transport: Transport,
+    /// The one that worked last.
+    settled: Option<Way>,
+    /// The one that the handshake under way is sent by.
+    way: Way,
+    /// How the first of the two refused this handshake.
+    first: Option<Ending>,
+}
+
+impl Fallback {
+    /// Nothing is known yet.
+    pub(super) fn new(transport: Transport) -> Fallback {
+        let mut fallback = Fallback { transport, settled: None, way: Way::Endpoint, first: None };
+        fallback.begin();
+        fallback
+    }
+
+    /// A handshake begins.
+    pub(super) fn begin(&mut self) {
+        self.first = None;
+        self.way = self.settled.unwrap_or(match self.transport {
+            Transport::HttpFirst | Transport::HttpOnly => Way::Endpoint,
+            Transport::SseFirst | Transport::SseOnly => Way::Stream,
+        });
+    }
+
+    /// The way of `initialize`.
+    pub(super) fn via(&self) -> Via {
+        match self.way {
+            Way::Endpoint => Via::Endpoint,
+            Way::Stream => Via::NewStream,
+        }
+    }
+
+    /// What the headers of `initialize` say: nothing, whichever way it goes.
+    pub(super) fn facts_of_start(&self) -> Facts {
+        Facts { via: self.via(), ..Facts::default() }
+    }
+
+    /// Tells whether sessions of this server are carried by a stream, as far as is known.
+    pub(super) fn uses_streams(&self) -> bool {
+        self.settled == Some(Way::Stream) || self.transport == Transport::SseOnly
+    }
+
+    /// What follows from the end of `initialize` without an answer: what is to be told, or else why the other transport
+    /// is to be tried. `opened` says that the server had taken the handshake up.
+    fn judge(&mut self, ending: Ending, opened: bool, any_4xx: bool) -> Result<Ending, String> {
+        let may_try_other = matches!(self.transport, Transport::HttpFirst | Transport::SseFirst);
+        if opened || !may_try_other {
+            return Ok(ending);
+        }
+        let speaks_against = match self.way {
+            Way::Endpoint => knows_no_streamable(&ending, any_4xx),
+            Way::Stream => names_no_endpoint(&ending),
+        };
+        match (self.first.take(), self.way) {
+            (None, _) if speaks_against => {
+                self.way = match self.way {
+                    Way::Endpoint => Way::Stream,
+                    Way::Stream => Way::Endpoint,
+                };
+                let reason = ending.to_string();
+                self.first = Some(ending);
+                Err(reason)
+            }
+            // What the POST was told says more than that there is nothing to GET either.
+            (Some(posted), Way::Stream) if speaks_against => Ok(posted),
+            (_, _) => Ok(ending),
+        }
+    }
+}
+
+/// Tells whether a refusal says that this is no endpoint of streamable HTTP.
+fn knows_no_streamable(ending: &Ending, any_4xx: bool) -> bool {
+    let Ending::Refused(refusal) = ending else { return false };
+    // These are said by servers that have understood the request.
+    let is_understood = match refusal.answer.as_ref().and_then(error_code) {
+        Some(-32020 | -32021 | -32022 | -32602) => true,
+        Some(-32601) => refusal.status == 404,
+        Some(_) | None => false,
+    };
+    let is_about_transport = match refusal.status {
+        400 | 404 | 405 => true,
+        status => any_4xx && is_clients_fault(status),
+    };
+    is_about_transport && !is_understood && is_servers_own(refusal)
+}
+
+/// Tells whether there is no stream that names an address: another answer, or a stream that is something else.
+fn names_no_endpoint(ending: &Ending) -> bool {
+    match ending {
+        Ending::Refused(refusal) => {
+            (is_clients_fault(refusal.status) || refusal.status == 501) && is_servers_own(refusal)
+        }
+        Ending::Lost { why, .. } => matches!(why.cause, Failure::Answer | Failure::NoAnswer),
+        Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) => false,
+    }
+}
+
+/// Tells whether a status says that the request cannot be served as it is: not who asks, how fast, or how often.
+fn is_clients_fault(status: u16) -> bool {
+    (400..500).contains(&status) && !matches!(status, 401 | 403 | 407 | 408 | 429)
+}
+
+/// Tells whether nothing in front of the server has refused in its place.
+fn is_servers_own(refusal: &Refusal) -> bool {
+    refusal.why.cause == Failure::Status && !refusal.unprocessed
+}
+
+impl Relay {
+    /// The server has taken up the handshake, in the way that it was sent.
+    pub(super) fn settled_on_transport(&mut self) {
+        let fallback = &mut self.fallback;
+        fallback.first = None;
+        let before = fallback.settled.replace(fallback.way);
+        if fallback.way == Way::Stream && before != Some(Way::Stream) {
+            self.act(Action::Notice(Notice::Older));
+        }
+    }
+
+    /// The client's `initialize` ended without an answer: it may be sent the other way. None if it was.
+    pub(super) fn fall_back(&mut self, ticket: Ticket, ending: Ending, now: Instant) -> Option<Ending> {
+        let is_wanted = !self.is_leaving() && self.ledger.cancellation_of(ticket).is_none();
+        let entry = self.ledger.get(ticket).filter(|entry| {
+            entry.era == Era::Legacy && entry.message.method() == Some("initialize") && is_wanted
+        });
+        let Some(entry) = entry else { return Some(ending) };
+        let any_4xx = takes_any_4xx(&entry.message);
+        match self.fallback.judge(ending, entry.trial.opened, any_4xx) {
+            Ok(ending) => Some(ending),
+            Err(reason) => {
+                self.act(Action::Notice(Notice::OtherTransport(reason)));
+                let exchange = self.post(ticket, Purpose::Answer(ticket), now);
+                self.session.begin(exchange, self.fallback.via());
+                None
+            }
+        }
+    }
+
+    /// The same for the handshake in the client's place.
+    pub(super) fn fall_back_in_renewal(&mut self, ending: Ending, now: Instant) -> Option<Ending> {
+        let opened = matches!(self.session.recovery, Recovery::Opening { head: true, .. });
+        let Some(initialize) = self.session.start().cloned().filter(|_| !self.is_leaving()) else {
+            return Some(ending);
+        };
+        match self.fallback.judge(ending, opened, takes_any_4xx(&initialize)) {
+            Ok(ending) => Some(ending),
+            Err(reason) => {
+                self.act(Action::Notice(Notice::OtherTransport(reason)));
+                self.post_renewal(initialize, now);
+                None
+            }
+        }
+    }
+
+    /// Why a message cannot be sent at all, where messages only go to the address that a stream named.
+    pub(super) fn no_way_for(&self, ticket: Ticket) -> Option<Why> {
+        if !self.fallback.uses_streams() {
+            return None;
+        }
+        let entry = self.ledger.get(ticket)?;
+        match (entry.era, entry.message.method()) {
+            (Era::Modern, _) if self.config.transport == Transport::SseOnly => Some(Why::new(
+                Failure::Era,
+                "HTTP+SSE carries the legacy era of MCP (initialize, up to 2025-11-25), but this is a message of the \
+                 modern one",
+                "leave --transport sse-only out",
+            )),
+            (Era::Modern, _) | (Era::Legacy, Some("initialize")) => None,
+            (Era::Legacy, _) if self.session.facts_of_handshake().via == Via::Endpoint => Some(Why::new(
+                Failure::Endpoint,
+                "no session is open, and without one an HTTP+SSE server has no address for messages",
+                "send initialize first",
+            )),
+            (Era::Legacy, _) => None,
+        }
+    }
+
+    /// Answers what cannot be sent, or tells of it.
+    pub(super) fn turn_away(&mut self, ticket: Ticket, why: Why) {
+        if self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some()) {
+            return self.fail(ticket, why);
+        }
+        let Some(entry) = self.strike(ticket) else { return };
+        let title = entry.message.title().into_owned();
+        self.act(Action::Notice(Notice::Undelivered { title, why }));
+    }
+}
+
+fn takes_any_4xx(initialize: &Message) -> bool {
+    let revision = initialize.member("protocolVersion").and_then(json::string);
+    revision.is_some_and(|revision| revision::takes_any_4xx_for_older(&revision))
+}

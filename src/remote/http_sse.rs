@@ -1,0 +1,436 @@
+//! The HTTP+SSE transport (2024-11-05, basic/transports): one stream by GET, whose first event names the address to
+//! which every message is POSTed. All that the server says comes on the stream.
+//!
+//! The exchange of `initialize` is that stream, and lasts as long as the session; every other message is an exchange of
+//! its own, over when the server has taken it. Where a message goes and how long its stream lasts is all that is kept
+//! here. Deliberately not here: which answer belongs to what, what the end of the stream means and whether another one
+//! is opened (the bridge).
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tracing::warn;
+use url::Url;
+
+use super::head::{Answer, classify, media_type, target};
+use super::sse::{self, Parser};
+use super::streamable::{
+    Exchange, Inner, LINGER, OTHER_CREDENTIALS, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded, cut,
+    is_broken_answer, refuser, rewritten, tellable,
+};
+use super::{Events, Remote};
+use crate::auth::known;
+use crate::bridge::{
+    Ask, Ending, Event, ExchangeId, Facts, Failure, Opening, Outgoing, SessionHeader, Via, Why, Written,
+};
+use crate::diagnosis;
+use crate::jsonrpc::{Line, MESSAGE_LIMIT};
+
+/// How long the head of the stream may take: servers that were asleep need a while.
+const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+/// The event that names the address.
+const ENDPOINT: &str = "endpoint";
+/// A part of the address that is shorter is no secret worth the name.
+const SHORTEST_SECRET: usize = 6;
+
+/// A remote server behind an HTTP+SSE URL.
+#[derive(Clone, Debug)]
+pub struct HttpSse {
+    inner: Arc<Inner>,
+    /// Where the messages of each stream go.
+    addresses: Addresses,
+    patience: Duration,
+}
+
+type Addresses = Arc<Mutex<HashMap<ExchangeId, Url>>>;
+
+impl HttpSse {
+    /// The same server as by streamable HTTP. A stream has `patience` to name its address.
+    pub fn new(streamable: &Streamable, patience: Duration) -> HttpSse {
+        HttpSse { inner: streamable.inner(), addresses: Addresses::default(), patience }
+    }
+
+    fn address(&self, stream: ExchangeId) -> Option<Url> {
+        self.lock().get(&stream).cloned()
+    }
+}
+
+impl Remote for HttpSse {
+    fn start(
+        &self,
+        exchange: ExchangeId,
+        outgoing: Outgoing,
+        events: Events,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let remote = self.clone();
+        async move {
+            let ending = match outgoing.facts.via {
+                Via::Stream(stream) => remote.post(exchange, stream, &outgoing, &events).await,
+                Via::NewStream | Via::Endpoint => remote.carry(exchange, &outgoing, &events).await,
+            };
+            events.send(Event::Ended(exchange, ending)).await;
+        }
+    }
+}
+
+impl HttpSse {
+    /// POSTs a message to the address that a stream has named.
+    async fn post(&self, id: ExchangeId, stream: ExchangeId, outgoing: &Outgoing, events: &Events) -> Ending {
+        let Some(address) = self.address(stream) else {
+            let why = Why::new(
+                Failure::Connection,
+                "the stream on which the server answers is gone",
+                "look into the server's log",
+            );
+            return Ending::Lost { written: Written::No, why };
+        };
+        let credentials = self.inner.keeper.current().await;
+        let mut exchange = Exchange { inner: &self.inner, id, outgoing, events, credentials };
+        deliver(&mut exchange, &address, Acknowledged::Told).await
+    }
+
+    /// Opens a stream, POSTs the message to the address that it names, and passes on what comes until the stream ends.
+    async fn carry(&self, id: ExchangeId, outgoing: &Outgoing, events: &Events) -> Ending {
+        let listen = Outgoing { ask: Ask::Listen { after: None }, facts: Facts::default() };
+        let credentials = self.inner.keeper.current().await;
+        let mut get = Exchange { inner: &self.inner, id, outgoing: &listen, events, credentials };
+        let mut connected = self.connect(&get).await;
+        for _ in 0..OTHER_CREDENTIALS {
+            let Err(ending) = &connected else { break };
+            let Some(refuser) = refuser(ending) else { break };
+            let Some(another) = self.inner.keeper.another(&get.credentials, refuser).await else { break };
+            get.credentials = another;
+            connected = self.connect(&get).await;
+        }
+        let (mut stream, address) = match connected {
+            Ok(connected) => connected,
+            // The message itself was not sent, whatever became of the GET.
+            Err(Ending::Lost { why, .. } | Ending::Cut(why)) => {
+                return Ending::Lost { written: Written::No, why };
+            }
+            Err(ending) => return ending,
+        };
+        let _named = Named::new(&self.addresses, id, address.clone());
+        let opening = Opening {
+            status: stream.status,
+            session: SessionHeader::Absent,
+            multiplexed: stream.multiplexed,
+        };
+        events.send(Event::Opened(id, opening)).await;
+        let mut exchange = Exchange { outgoing, ..get };
+        let credentials = exchange.credentials.clone();
+        // What comes is looked at by another one, for this one is busy.
+        let listener = Exchange { inner: &self.inner, id, outgoing, events, credentials };
+        let mut delivery = pin!(deliver(&mut exchange, &address, Acknowledged::Untold));
+        let (mut delivered, mut answered) = (false, false);
+        loop {
+            tokio::select! {
+                biased;
+                ending = &mut delivery, if !delivered => match ending {
+                    // A server that has answered has taken the message, whatever it says of that.
+                    Ending::Accepted(_) => delivered = true,
+                    _ if answered => delivered = true,
+                    ending => return ending,
+                },
+                event = stream.next() => match event {
+                    Ok(Some(event)) if event.event == ENDPOINT => match self.address_in(&event, &stream.url) {
+                        Ok(address) => drop(self.lock().insert(id, address)),
+                        Err(why) => warn!(exchange = %id, %why, "the server named another address"),
+                    },
+                    Ok(Some(event)) => match pass_on(&listener, event, &stream).await {
+                        Ok(is_answer) => answered |= is_answer,
+                        Err(ending) => return listener.scrubbed(ending),
+                    },
+                    Ok(None) => return Ending::Complete,
+                    Err(ending) => return listener.scrubbed(ending),
+                },
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ExchangeId, Url>> {
+        self.addresses.lock().expect("nothing panics in between")
+    }
+
+    /// Opens the stream, and waits until it has named the address.
+    async fn connect(&self, exchange: &Exchange<'_>) -> Result<(Stream, Url), Ending> {
+        let result = async {
+            let opened = tokio::time::timeout(HEAD_PATIENCE.max(self.patience), open(exchange)).await;
+            let mut stream = opened.map_err(|_| {
+                lost(Why::new(
+                    Failure::NoAnswer,
+                    format!(
+                        "{} did not begin the stream of HTTP+SSE in time",
+                        diagnosis::place(&self.inner.url)
+                    ),
+                    "look into the server's log",
+                ))
+            })??;
+            let named = tokio::time::timeout(self.patience, self.first_event(&mut stream)).await;
+            let address = named.map_err(|_| {
+                let sentence = format!(
+                    "{} began a stream, but did not name the address for messages within {} seconds (HTTP+SSE)",
+                    diagnosis::place(&stream.url),
+                    self.patience.as_secs()
+                );
+                let advice = "check that the URL is the server's SSE endpoint (often /sse); --connect-timeout allows for longer";
+                lost(Why::new(Failure::NoAnswer, sentence, advice).with_status(stream.status))
+            })??;
+            Ok((stream, address))
+        };
+        result.await.map_err(|ending| exchange.scrubbed(ending))
+    }
+
+    /// The address in the first event.
+    async fn first_event(&self, stream: &mut Stream) -> Result<Url, Ending> {
+        loop {
+            let problem = match stream.next().await? {
+                Some(event) if event.event == ENDPOINT => {
+                    return self.address_in(&event, &stream.url).map_err(|why| lost(*why));
+                }
+                Some(event) if event.is_message() => "with a message before the address (HTTP+SSE)",
+                // A sign of life.
+                Some(_) => continue,
+                None => "ended the stream before it named the address for messages (HTTP+SSE)",
+            };
+            return Err(lost(diagnosis::unusable(&stream.url, stream.status, problem)));
+        }
+    }
+
+    /// The address for messages, as an event names it: relative to where the stream came from, and of its origin.
+    fn address_in(&self, event: &sse::Event, url: &Url) -> Result<Url, Box<Why>> {
+        let place = diagnosis::place(url);
+        let advice = "look at how the server makes the address in its `endpoint` event";
+        let unusable =
+            |problem: &str| Box::new(Why::new(Failure::Endpoint, format!("{place} named {problem}"), advice));
+        let text = std::str::from_utf8(&event.data).map(str::trim).unwrap_or_default();
+        if text.is_empty() {
+            return Err(unusable("no address for messages"));
+        }
+        let mut address = url.join(text).map_err(|_| unusable("an address for messages that is none"))?;
+        if address.origin() != url.origin() {
+            let (theirs, ours) = (address.origin().ascii_serialization(), url.origin().ascii_serialization());
+            let sentence = format!(
+                "the stream of {ours} wants messages sent to {theirs}, which is another origin: credentials are not sent there"
+            );
+            let advice = "have the server name a relative address, or the one it is reached by (behind a proxy: X-Forwarded-Proto and -Host)";
+            return Err(Box::new(Why::new(Failure::Endpoint, sentence, advice)));
+        }
+        // Whoever has the session's id, which stands in there, can act in the session.
+        address.query().into_iter().for_each(known::learn);
+        address.query_pairs().for_each(|(_, value)| known::learn(&value));
+        address.set_fragment(None);
+        // Whoever we are is said by the credentials alone. Neither can fail where there is a host.
+        let _ = (address.set_username(""), address.set_password(None));
+        Ok(address)
+    }
+}
+
+/// A stream that has begun.
+struct Stream {
+    response: reqwest::Response,
+    /// Where it came from, behind the redirects.
+    url: Url,
+    status: u16,
+    multiplexed: bool,
+    parser: Parser,
+    /// What was read but not asked for yet.
+    events: VecDeque<sse::Event>,
+    is_too_large: bool,
+}
+
+impl Stream {
+    /// The next event; none at the end. Nothing is lost if this is dropped.
+    async fn next(&mut self) -> Result<Option<sse::Event>, Ending> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.is_too_large {
+                return Err(lost(diagnosis::too_large(&self.url, self.status, MESSAGE_LIMIT)));
+            }
+            match self.response.chunk().await {
+                Ok(Some(chunk)) => {
+                    let events = &mut self.events;
+                    self.is_too_large = self.parser.push(&chunk, |event| events.push_back(event)).is_err();
+                }
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(cut(&self.url, self.status, &error)),
+            }
+        }
+    }
+}
+
+/// GETs the stream.
+async fn open(exchange: &Exchange<'_>) -> Result<Stream, Ending> {
+    let mut url = exchange.inner.url.clone();
+    let mut last = 0;
+    for _ in 0..=REDIRECTS {
+        let response = exchange.send(&url).await?;
+        let status = response.status().as_u16();
+        last = status;
+        let media_type = media_type(response.headers());
+        let problem = match classify(status, media_type.as_deref(), true) {
+            Answer::EventStream => {
+                let multiplexed = response.version() == http::Version::HTTP_2;
+                let (parser, events) = (Parser::default(), VecDeque::new());
+                return Ok(Stream {
+                    response,
+                    url,
+                    status,
+                    multiplexed,
+                    parser,
+                    events,
+                    is_too_large: false,
+                });
+            }
+            Answer::Redirect => match target(&url, response.headers()) {
+                Some(target) if target.origin() == url.origin() => {
+                    url = target;
+                    continue;
+                }
+                Some(_) | None => return Err(exchange.refusal(&url, response).await),
+            },
+            Answer::Refusal => return Err(exchange.refusal(&url, response).await),
+            Answer::Unknown => return Err(page(exchange, &url, response).await),
+            Answer::Json => "with JSON instead of a stream",
+            Answer::Nothing => "without a stream",
+        };
+        return Err(lost(diagnosis::unusable(&url, status, problem)));
+    }
+    Err(lost(diagnosis::redirect_loop(&url, last)))
+}
+
+/// A page that came instead.
+async fn page(exchange: &Exchange<'_>, url: &Url, response: reqwest::Response) -> Ending {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let (body, is_whole) = bounded(response, REFUSAL_PATIENCE).await;
+    let text = exchange.scrub(&tellable(&body, is_whole));
+    let why = diagnosis::page(url, &exchange.facts(status, &headers, None, &text));
+    Ending::Lost { written: Written::Maybe, why }
+}
+
+/// Whether the bridge hears that the server has taken the message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Acknowledged {
+    Told,
+    Untold,
+}
+
+/// POSTs a message until the server has taken it, with other credentials where these are refused.
+async fn deliver(exchange: &mut Exchange<'_>, address: &Url, acknowledged: Acknowledged) -> Ending {
+    let mut ending = attempt(exchange, address, acknowledged).await;
+    for _ in 0..OTHER_CREDENTIALS {
+        let Some(refuser) = refuser(&ending) else { break };
+        let keeper = &exchange.inner.keeper;
+        let Some(another) = keeper.another(&exchange.credentials, refuser).await else { break };
+        exchange.credentials = another;
+        ending = attempt(exchange, address, acknowledged).await;
+    }
+    ending
+}
+
+async fn attempt(exchange: &Exchange<'_>, address: &Url, acknowledged: Acknowledged) -> Ending {
+    let ending = match post_once(exchange, address, acknowledged).await {
+        Ok(ending) | Err(ending) => exchange.scrubbed(ending),
+    };
+    let secrets: Vec<String> = address
+        .query_pairs()
+        .map(|(_, value)| value.into_owned())
+        .filter(|value| value.len() >= SHORTEST_SECRET)
+        .collect();
+    rewritten(ending, |text| {
+        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "[session]"))
+    })
+}
+
+/// POSTs a message. What stands in the body of a 2xx means nothing.
+async fn post_once(
+    exchange: &Exchange<'_>,
+    address: &Url,
+    acknowledged: Acknowledged,
+) -> Result<Ending, Ending> {
+    // As by the other transport: first it is heard whether an idle connection was closed.
+    tokio::task::yield_now().await;
+    let mut url = address.clone();
+    let mut last = 0;
+    for _ in 0..=REDIRECTS {
+        let response = exchange.send(&url).await?;
+        let status = response.status().as_u16();
+        last = status;
+        let media_type = media_type(response.headers());
+        match classify(status, media_type.as_deref(), false) {
+            Answer::Redirect => match target(&url, response.headers()) {
+                Some(target) if target.origin() == url.origin() => url = target,
+                Some(_) | None => return Ok(exchange.refusal(&url, response).await),
+            },
+            Answer::Refusal => return Ok(exchange.refusal(&url, response).await),
+            Answer::EventStream | Answer::Json | Answer::Nothing | Answer::Unknown => {
+                let multiplexed = response.version() == http::Version::HTTP_2;
+                if media_type.as_deref() == Some("text/html") {
+                    // A page is all the same, unless it is the one to sign in at: then the message got nowhere.
+                    let ending = page(exchange, &url, response).await;
+                    if refuser(&ending).is_some() {
+                        return Ok(ending);
+                    }
+                } else if acknowledged == Acknowledged::Untold {
+                    bounded(response, LINGER).await;
+                } else {
+                    let opening = Opening { status, session: SessionHeader::Absent, multiplexed };
+                    exchange.events.send(Event::Opened(exchange.id, opening)).await;
+                    bounded(response, LINGER).await;
+                }
+                return Ok(Ending::Accepted(status));
+            }
+        }
+    }
+    Ok(Ending::Lost { written: Written::Maybe, why: diagnosis::redirect_loop(&url, last) })
+}
+
+/// Passes on what an event brought; tells whether that was the answer to the message of this exchange.
+async fn pass_on(exchange: &Exchange<'_>, event: sse::Event, stream: &Stream) -> Result<bool, Ending> {
+    if !event.is_message() {
+        return Ok(false);
+    }
+    let data = Bytes::from(event.data);
+    match Line::parse(data.clone()) {
+        Line::Invalid(fault) => {
+            warn!(exchange = %exchange.id, %fault, "the server sent an event that is no message");
+            match is_broken_answer(&data, &fault) {
+                false => Ok(false),
+                // Whose it was nobody can tell, and whoever waits for it would wait for ever.
+                true => {
+                    let problem = format!("an answer on its stream is no JSON-RPC message: {fault}");
+                    Err(lost(diagnosis::unusable(&stream.url, stream.status, &problem)))
+                }
+            }
+        }
+        line => Ok(exchange.deliver(line).await),
+    }
+}
+
+fn lost(why: Why) -> Ending {
+    Ending::Lost { written: Written::Maybe, why }
+}
+
+/// The address of a stream, as long as that lasts.
+struct Named<'a> {
+    addresses: &'a Addresses,
+    stream: ExchangeId,
+}
+
+impl<'a> Named<'a> {
+    fn new(addresses: &'a Addresses, stream: ExchangeId, address: Url) -> Named<'a> {
+        addresses.lock().expect("nothing panics in between").insert(stream, address);
+        Named { addresses, stream }
+    }
+}
+
+impl Drop for Named<'_> {
+    fn drop(&mut self) {
+        self.addresses.lock().expect("nothing panics in between").remove(&self.stream);
+    }
+}
