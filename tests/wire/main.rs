@@ -10,6 +10,7 @@ mod conversations;
 mod cuts;
 mod exchange;
 mod healing;
+mod http_sse;
 mod modern;
 mod network;
 mod oddities;
