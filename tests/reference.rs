@@ -64,6 +64,13 @@ const COMPARISONS: [Comparison; 6] = [
         expected: "31 calls over 3 restarts, all answered",
     },
     Comparison {
+        name: "the_same_conversation_over_http_sse_with_and_without_the_proxy",
+        folder: "reference",
+        script: "sse.mjs",
+        wants_python: false,
+        expected: "over HTTP+SSE, identical; 11 calls over a restart",
+    },
+    Comparison {
         name: "the_conformance_suite_passes_for_clients_of_both_eras",
         folder: "conformance",
         script: "run.mjs",

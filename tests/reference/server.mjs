@@ -34,12 +34,12 @@ export async function until(what, condition, milliseconds = 10_000) {
 
 export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Starts a server that accepts connections when this returns; on a given port, or a free one. */
-export async function startReferenceServer(wanted) {
+/** Starts a server that accepts connections when this returns; on a given port, or a free one; by the transport named. */
+export async function startReferenceServer(wanted, transport = 'streamableHttp') {
   for (let attempt = 1; ; attempt += 1) {
     const port = wanted ?? await freePort();
     // A small fixed environment: one of the tools returns it.
-    const child = spawn(process.execPath, [entry, 'streamableHttp'], {
+    const child = spawn(process.execPath, [entry, transport], {
       env: { PATH: process.env.PATH ?? '', PORT: String(port) },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
@@ -56,7 +56,7 @@ export async function startReferenceServer(wanted) {
       // Both: someone else may have taken the port between the choice and the start.
       await until('the reference server to listen', () => {
         if (ended) throw new Error('the reference server ended at once');
-        return errors.includes(`listening on port ${port}`) && accepts(port);
+        return new RegExp(`(listening|running) on port ${port}`).test(errors) && accepts(port);
       }, 20_000);
       return { port, stop };
     } catch (error) {
