@@ -27,7 +27,7 @@ struct Comparison {
     expected: &'static str,
 }
 
-const COMPARISONS: [Comparison; 6] = [
+const COMPARISONS: [Comparison; 7] = [
     Comparison {
         name: "the_same_conversation_with_and_without_the_proxy",
         folder: "reference",

@@ -8,6 +8,7 @@ mod headers;
 pub mod http_sse;
 pub mod sse;
 pub mod streamable;
+mod tracked;
 
 use std::future::Future;
 use std::time::Duration;

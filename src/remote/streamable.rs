@@ -4,10 +4,9 @@
 //! sessions, order and meaning (the bridge), and the words for a failure (`diagnosis`).
 
 use std::borrow::Cow;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -21,6 +20,7 @@ use url::Url;
 use super::head::{Answer, classify, media_type, retry_after, target};
 use super::headers::{SESSION_ID, headers};
 use super::sse::{self, Parser};
+use super::tracked::Tracked;
 use super::{Events, Remote};
 use crate::auth::keeper::{InUse, Keeper, Refuser};
 use crate::bridge::{
@@ -519,36 +519,4 @@ fn flat(body: &Bytes) -> Bytes {
     let mut text = body.to_vec();
     flatten(&mut text);
     text.into()
-}
-
-/// A request body that tells when the connection took it.
-struct Tracked {
-    text: Option<Bytes>,
-    written: Arc<AtomicBool>,
-    announce: Option<oneshot::Sender<()>>,
-}
-
-impl http_body::Body for Tracked {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
-        self.written.store(true, Ordering::Relaxed);
-        if let Some(announce) = self.announce.take() {
-            // Nobody listens any more once the answer came.
-            let _ = announce.send(());
-        }
-        Poll::Ready(self.text.take().map(|text| Ok(http_body::Frame::data(text))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.text.is_none()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        http_body::SizeHint::with_exact(self.text.as_ref().map_or(0, |text| text.len() as u64))
-    }
 }
