@@ -15,11 +15,12 @@ use bytes::Bytes;
 use tracing::warn;
 use url::Url;
 
+use super::ending::{cut, rewritten};
 use super::head::{Answer, classify, media_type, target};
 use super::sse::{self, Parser};
 use super::streamable::{
-    Exchange, Inner, LINGER, OTHER_CREDENTIALS, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded, cut,
-    is_broken_answer, refuser, rewritten, tellable,
+    Exchange, Inner, LINGER, OTHER_CREDENTIALS, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded,
+    is_broken_answer, refuser, tellable,
 };
 use super::{Events, Remote};
 use crate::auth::known;
@@ -136,7 +137,7 @@ impl HttpSse {
                     ending => return ending,
                 },
                 event = stream.next() => match event {
-                    Ok(Some(event)) if event.event == ENDPOINT => match self.address_in(&event, &stream.url) {
+                    Ok(Some(event)) if event.event == ENDPOINT => match address_in(&event, &stream.url) {
                         Ok(address) => drop(self.lock().insert(id, address)),
                         Err(why) => warn!(exchange = %id, %why, "the server named another address"),
                     },
@@ -189,7 +190,7 @@ impl HttpSse {
         loop {
             let problem = match stream.next().await? {
                 Some(event) if event.event == ENDPOINT => {
-                    return self.address_in(&event, &stream.url).map_err(|why| lost(*why));
+                    return address_in(&event, &stream.url).map_err(|why| lost(*why));
                 }
                 Some(event) if event.is_message() => "with a message before the address (HTTP+SSE)",
                 // A sign of life.
@@ -198,34 +199,6 @@ impl HttpSse {
             };
             return Err(lost(diagnosis::unusable(&stream.url, stream.status, problem)));
         }
-    }
-
-    /// The address for messages, as an event names it: relative to where the stream came from, and of its origin.
-    fn address_in(&self, event: &sse::Event, url: &Url) -> Result<Url, Box<Why>> {
-        let place = diagnosis::place(url);
-        let advice = "look at how the server makes the address in its `endpoint` event";
-        let unusable =
-            |problem: &str| Box::new(Why::new(Failure::Endpoint, format!("{place} named {problem}"), advice));
-        let text = std::str::from_utf8(&event.data).map(str::trim).unwrap_or_default();
-        if text.is_empty() {
-            return Err(unusable("no address for messages"));
-        }
-        let mut address = url.join(text).map_err(|_| unusable("an address for messages that is none"))?;
-        if address.origin() != url.origin() {
-            let (theirs, ours) = (address.origin().ascii_serialization(), url.origin().ascii_serialization());
-            let sentence = format!(
-                "the stream of {ours} wants messages sent to {theirs}, which is another origin: credentials are not sent there"
-            );
-            let advice = "have the server name a relative address, or the one it is reached by (behind a proxy: X-Forwarded-Proto and -Host)";
-            return Err(Box::new(Why::new(Failure::Endpoint, sentence, advice)));
-        }
-        // Whoever has the session's id, which stands in there, can act in the session.
-        address.query().into_iter().for_each(known::learn);
-        address.query_pairs().for_each(|(_, value)| known::learn(&value));
-        address.set_fragment(None);
-        // Whoever we are is said by the credentials alone. Neither can fail where there is a host.
-        let _ = (address.set_username(""), address.set_password(None));
-        Ok(address)
     }
 }
 
@@ -262,6 +235,34 @@ impl Stream {
             }
         }
     }
+}
+
+/// The address for messages, as an event names it: relative to where the stream came from, and of its origin.
+fn address_in(event: &sse::Event, url: &Url) -> Result<Url, Box<Why>> {
+    let place = diagnosis::place(url);
+    let advice = "look at how the server makes the address in its `endpoint` event";
+    let unusable =
+        |problem: &str| Box::new(Why::new(Failure::Endpoint, format!("{place} named {problem}"), advice));
+    let text = std::str::from_utf8(&event.data).map(str::trim).unwrap_or_default();
+    if text.is_empty() {
+        return Err(unusable("no address for messages"));
+    }
+    let mut address = url.join(text).map_err(|_| unusable("an address for messages that is none"))?;
+    if address.origin() != url.origin() {
+        let (theirs, ours) = (address.origin().ascii_serialization(), url.origin().ascii_serialization());
+        let sentence = format!(
+            "the stream of {ours} wants messages sent to {theirs}, which is another origin: credentials are not sent there"
+        );
+        let advice = "have the server name a relative address, or the one it is reached by (behind a proxy: X-Forwarded-Proto and -Host)";
+        return Err(Box::new(Why::new(Failure::Endpoint, sentence, advice)));
+    }
+    // Whoever has the session's id, which stands in there, can act in the session.
+    address.query().into_iter().for_each(known::learn);
+    address.query_pairs().for_each(|(_, value)| known::learn(&value));
+    address.set_fragment(None);
+    // Whoever we are is said by the credentials alone. Neither can fail where there is a host.
+    let _ = (address.set_username(""), address.set_password(None));
+    Ok(address)
 }
 
 /// GETs the stream.
@@ -432,5 +433,71 @@ impl<'a> Named<'a> {
 impl Drop for Named<'_> {
     fn drop(&mut self) {
         self.addresses.lock().expect("nothing panics in between").remove(&self.stream);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(data: &str) -> Result<String, String> {
+        let event = sse::Event { event: ENDPOINT.to_owned(), data: data.into(), ..sse::Event::default() };
+        let url = Url::parse("https://mcp.example.com/deep/sse?key=1").expect("a URL");
+        address_in(&event, &url).map(String::from).map_err(|why| why.sentence)
+    }
+
+    #[test]
+    fn an_address_is_relative_to_its_stream() {
+        for (data, expected) in [
+            ("/messages?s=1", "https://mcp.example.com/messages?s=1"),
+            ("messages", "https://mcp.example.com/deep/messages"),
+            ("?s=1", "https://mcp.example.com/deep/sse?s=1"),
+            (" ./a/../b ", "https://mcp.example.com/deep/b"),
+            ("//mcp.example.com/m", "https://mcp.example.com/m"),
+            ("https://mcp.example.com:443/m#part", "https://mcp.example.com/m"),
+            ("https://name:word@mcp.example.com/m", "https://mcp.example.com/m"),
+            ("HTTPS://MCP.Example.COM/m", "https://mcp.example.com/m"),
+        ] {
+            assert_eq!(address(data).as_deref(), Ok(expected), "{data}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_another_origin_is_none() {
+        for data in [
+            "http://mcp.example.com/m",
+            "https://mcp.example.com:8443/m",
+            "https://example.com/m",
+            "https://mcp.example.com.evil.test/m",
+            "https://mcp.example.com@evil.test/m",
+            "//evil.test/m",
+            "\\\\evil.test/m",
+            "data:text/plain,x",
+            "javascript:1",
+        ] {
+            let sentence = address(data).expect_err(data);
+            assert!(sentence.contains("another origin"), "{data}: {sentence}");
+        }
+        for (data, expected) in [
+            ("", "no address"),
+            (" \t", "no address"),
+            ("https://", "that is none"),
+            ("http://[", "that is none"),
+        ] {
+            assert!(address(data).expect_err(data).contains(expected), "{data}");
+        }
+        let event = sse::Event { data: b"/m\xff".to_vec(), ..sse::Event::default() };
+        let url = Url::parse("https://mcp.example.com/sse").expect("a URL");
+        assert!(address_in(&event, &url).is_err(), "no UTF-8");
+    }
+
+    #[test]
+    fn an_address_lasts_as_long_as_its_stream() {
+        let addresses = Addresses::default();
+        let url = Url::parse("https://mcp.example.com/m").expect("a URL");
+        let named = Named::new(&addresses, ExchangeId(1), url);
+        assert!(addresses.lock().expect("no panic").contains_key(&ExchangeId(1)));
+        drop(named);
+        assert!(addresses.lock().expect("no panic").is_empty());
     }
 }

@@ -3,6 +3,7 @@
 //! [`Remote`] is a trait because the in-memory double of the tests is its second implementation, and a configuration
 //! that cannot work its third. Deliberately not here: what an ending means (the bridge).
 
+mod ending;
 mod head;
 mod headers;
 pub mod http_sse;

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tracing::warn;
 use url::Url;
 
+use super::ending::{cut, rewritten};
 use super::head::{Answer, classify, media_type, retry_after, target};
 use super::headers::{SESSION_ID, headers};
 use super::sse::{self, Parser};
@@ -24,11 +25,10 @@ use super::tracked::Tracked;
 use super::{Events, Remote};
 use crate::auth::keeper::{InUse, Keeper, Refuser};
 use crate::bridge::{
-    Ask, Cursor, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Why,
-    Written,
+    Ask, Cursor, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Written,
 };
 use crate::diagnosis::{self, Refused, Token};
-use crate::http::{Http, TransportError, transport_error};
+use crate::http::{Http, transport_error};
 use crate::json::flatten;
 use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, Message, PARSE_ERROR};
 
@@ -438,33 +438,6 @@ fn is_json_rpc_answer(message: &Message) -> bool {
         Kind::Response { error: false, .. } => true,
         Kind::Request { .. } | Kind::Notification { .. } => false,
     }
-}
-
-/// The same ending, with every foreign word of it passed through `scrub`.
-pub(super) fn rewritten(ending: Ending, scrub: impl Fn(&str) -> String) -> Ending {
-    let scrub = |why: Why| Why {
-        sentence: scrub(&why.sentence),
-        body: why.body.as_deref().map(&scrub),
-        ray: why.ray.as_deref().map(&scrub),
-        correlation_id: why.correlation_id.as_deref().map(&scrub),
-        request_id: why.request_id.as_deref().map(&scrub),
-        ..why
-    };
-    match ending {
-        Ending::Complete | Ending::Accepted(_) => ending,
-        Ending::Cut(why) => Ending::Cut(scrub(why)),
-        Ending::Lost { written, why } => Ending::Lost { written, why: scrub(why) },
-        Ending::Refused(refusal) => Ending::Refused(Refusal { why: scrub(refusal.why), ..refusal }),
-    }
-}
-
-/// A stream that broke.
-pub(super) fn cut(url: &Url, status: u16, error: &reqwest::Error) -> Ending {
-    let error = TransportError::Connection(match transport_error(error) {
-        TransportError::Connection(reason) | TransportError::Connect(reason) => reason,
-        other => format!("{other:?}"),
-    });
-    Ending::Cut(diagnosis::transport(url, &error).with_status(status))
 }
 
 /// Lets the connection have its turn: most often it has the end of the stream, and no alarm need be set for that.

@@ -442,3 +442,149 @@ fn a_client_that_leaves_waits_for_what_is_under_way_and_closes_the_stream() {
     assert_eq!(ended.lines, [r#"{"jsonrpc":"2.0","id":2,"result":{}}"#]);
     assert!(!server.titles().contains(&"DELETE".to_owned()));
 }
+
+#[test]
+fn credentials_that_are_refused_are_read_again_on_either_way() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("headers");
+    let write =
+        |path: &std::path::Path, key: &str| std::fs::write(path, format!("X-Key: {key}")).expect("written");
+    write(&file, "first-key");
+    let (streams, theirs) = (file.clone(), Streams::default());
+    let server = Server::start(move |request, reply| {
+        let key = request.header("x-key").expect("a key").to_owned();
+        match (request.method.as_str(), request.title(), key.as_str()) {
+            ("GET", _, "first-key") => {
+                write(&streams, "second-key");
+                reply.status(401);
+            }
+            ("GET", _, _) => theirs.open(reply, "/messages"),
+            (_, "tools/list", "second-key") => {
+                write(&streams, "third-key");
+                reply.status(401);
+            }
+            ("POST", title, _) if request.path == "/messages" => {
+                reply.status(202);
+                match title {
+                    "initialize" => theirs.result(request, RESULT),
+                    "tools/list" => theirs.result(request, &format!("\"{}\"", &key[..5])),
+                    _ => {}
+                }
+            }
+            _ => reply.status(405),
+        }
+    });
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("a file");
+    }
+    let file = file.display().to_string();
+    let mut proxy = begun(&server, &["--silent", "--transport", "sse-only", "--header-file", &file]);
+    assert!(proxy.ask(&list(2)).contains("\"third\""));
+}
+
+#[test]
+fn no_log_shows_the_session_in_the_address() {
+    let (server, _) = old(|request, reply, streams| {
+        reply.answer(202, &[("x-echo", "marked-session")], "marked-session");
+        streams.result(request, "{}");
+    });
+    let mut proxy = begun(&server, &["-vvv"]);
+    proxy.ask(&list(2));
+    let ended = proxy.finish();
+    assert!(ended.stderr.contains("the server speaks HTTP+SSE"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("marked-session"), "{}", ended.stderr);
+}
+
+#[test]
+fn whatever_becomes_of_streams_and_posts_every_request_has_one_answer_and_no_call_runs_twice() {
+    const REQUESTS: u32 = 96;
+    let ran = Arc::new(Mutex::new(Vec::<String>::new()));
+    let (theirs, turn) = (Arc::clone(&ran), Mutex::new(0_u32));
+    let streams = Streams::default();
+    let last = streams.clone();
+    let server = Server::start(move |request, reply| {
+        match (request.method.as_str(), request.path.as_str(), request.title()) {
+            ("GET", ..) => {
+                let number = streams.count();
+                return streams.open(reply, &format!("/messages?session=session-{number}"));
+            }
+            (_, "/mcp", _) => return reply.status(405),
+            _ => {}
+        }
+        let mine: usize =
+            request.path.rsplit('-').next().and_then(|number| number.parse().ok()).expect("one");
+        let stream = streams.0.lock().expect("no panic")[mine].clone();
+        let answer = |result: &str| {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, request.id());
+            drop(stream.send(Next::Say(text)));
+        };
+        match request.title() {
+            "initialize" => {
+                reply.status(202);
+                return answer(RESULT);
+            }
+            title if title.starts_with("notifications/") => return reply.status(202),
+            _ => {}
+        }
+        let turn = {
+            let mut turn = turn.lock().expect("no panic");
+            *turn += 1;
+            *turn
+        };
+        // What is not processed says so; what is taken has run, whatever becomes of the answer.
+        match turn % 13 {
+            2 => return reply.answer(503, &[("retry-after", "0")], ""),
+            6 => return reply.answer(404, &[], "no such session"),
+            _ => theirs.lock().expect("no panic").push(request.id().to_owned()),
+        }
+        match turn % 13 {
+            1 => {
+                let _ = stream.send(Next::End);
+                reply.status(202);
+            }
+            4 => reply.close(),
+            8 => {
+                reply.status(202);
+                let _ = stream.send(Next::End);
+            }
+            9 => {
+                answer("{}");
+                reply.close();
+            }
+            11 => reply.status(500),
+            _ => {
+                reply.status(202);
+                answer("{}");
+            }
+        }
+    });
+    let mut proxy = Proxy::start(&["--silent", &server.url]);
+    assert!(proxy.ask(INITIALIZE).contains("\"result\""));
+    proxy.send(INITIALIZED);
+    let mut answers = std::collections::BTreeMap::new();
+    for batch in 0..REQUESTS / 8 {
+        for id in (0..8).map(|number| 10 + batch * 8 + number) {
+            proxy.send(&if id % 2 == 0 { call(id) } else { list(id) });
+        }
+        for _ in 0..8 {
+            let line = proxy.line();
+            let id = mcp_tether::json::member(&line, "id").expect("an id").to_owned();
+            assert_eq!(answers.insert(id, line.contains("\"result\"")), None, "a second answer: {line}");
+        }
+    }
+    assert_eq!(answers.len(), REQUESTS as usize);
+    let ran = ran.lock().expect("no panic");
+    let mut results = 0;
+    for (id, is_result) in &answers {
+        let times = ran.iter().filter(|other| *other == id).count();
+        let is_call = id.parse::<u32>().expect("a number") % 2 == 0;
+        assert!(!is_call || times <= 1, "call {id} ran {times} times");
+        assert!(!is_result || times >= 1, "{id} has a result, but never ran");
+        results += usize::from(*is_result);
+    }
+    assert!(results * 2 > answers.len(), "only {results} results: that proves little");
+    assert!(last.count() > 5, "only {} streams: that proves little", last.count());
+    assert!(proxy.finish().lines.is_empty());
+}

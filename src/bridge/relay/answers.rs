@@ -244,6 +244,7 @@ impl Relay {
         {
             match entry.place {
                 Place::Sent { exchange: posted, .. } if self.session.carrier() == Some(exchange) => {
+                    self.carrier.heard();
                     self.answer(Some(posted), ticket, message, now);
                     return self.let_acknowledge(posted, now);
                 }

@@ -48,7 +48,7 @@ impl Carrier {
         *self = Carrier { since: Some(now), attempts: self.attempts, until: None };
     }
 
-    /// The server has said something of its own accord.
+    /// The server has said something, beyond the handshake.
     pub(super) fn heard(&mut self) {
         self.attempts = 0;
     }

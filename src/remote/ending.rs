@@ -1,0 +1,36 @@
+//! What the transports have in common where an exchange ends badly.
+//!
+//! Deliberately not here: the words for a failure (`diagnosis`), and what it means (the bridge).
+
+use url::Url;
+
+use crate::bridge::{Ending, Refusal, Why};
+use crate::diagnosis;
+use crate::http::{TransportError, transport_error};
+
+/// The same ending, with every foreign word of it passed through `scrub`.
+pub(super) fn rewritten(ending: Ending, scrub: impl Fn(&str) -> String) -> Ending {
+    let scrub = |why: Why| Why {
+        sentence: scrub(&why.sentence),
+        body: why.body.as_deref().map(&scrub),
+        ray: why.ray.as_deref().map(&scrub),
+        correlation_id: why.correlation_id.as_deref().map(&scrub),
+        request_id: why.request_id.as_deref().map(&scrub),
+        ..why
+    };
+    match ending {
+        Ending::Complete | Ending::Accepted(_) => ending,
+        Ending::Cut(why) => Ending::Cut(scrub(why)),
+        Ending::Lost { written, why } => Ending::Lost { written, why: scrub(why) },
+        Ending::Refused(refusal) => Ending::Refused(Refusal { why: scrub(refusal.why), ..refusal }),
+    }
+}
+
+/// A stream that broke.
+pub(super) fn cut(url: &Url, status: u16, error: &reqwest::Error) -> Ending {
+    let error = TransportError::Connection(match transport_error(error) {
+        TransportError::Connection(reason) | TransportError::Connect(reason) => reason,
+        other => format!("{other:?}"),
+    });
+    Ending::Cut(diagnosis::transport(url, &error).with_status(status))
+}
