@@ -52,6 +52,8 @@ enum Phase {
     /// The server is asked what it can do.
     Opening {
         initialize: Message,
+        /// Whether the client has taken that back, which it should not.
+        taken_back: bool,
         /// What the client is answered if the server does not say.
         last_word: Option<LastWord>,
         /// Whether the server has not shown in this process that it is modern.
@@ -188,9 +190,10 @@ impl LegacyClient {
 
     /// The client takes a request back.
     fn cancelled(&mut self, id: &Id) {
-        if let Phase::Opening { held, held_bytes, .. } = &mut self.phase {
+        if let Phase::Opening { initialize, taken_back, held, held_bytes, .. } = &mut self.phase {
             let is_it =
                 |message: &Message| matches!(message.kind(), Kind::Request { id: own, .. } if own == id);
+            *taken_back |= is_it(initialize);
             if let Some(at) = held.iter().position(is_it)
                 && let Some(taken) = held.remove(at)
             {
@@ -211,7 +214,10 @@ impl LegacyClient {
             |message: &Message| matches!(message.kind(), Kind::Request { id: own, .. } if own == id);
         self.requests.contains_key(id)
             || self.subscriptions.serves(id)
-            || matches!(&self.phase, Phase::Opening { held, .. } if held.iter().any(is_held))
+            || match &self.phase {
+                Phase::Opening { initialize, held, .. } => is_held(initialize) || held.iter().any(is_held),
+                Phase::Open | Phase::Over => false,
+            }
     }
 
     /// Tells whether a message of the server is this translator's affair. `within` is the request in whose exchange the
@@ -307,8 +313,10 @@ impl LegacyClient {
     /// The process ends: whatever waits here is answered.
     pub(super) fn close(&mut self) {
         let why = "stopped before the server answered";
-        if let Phase::Opening { initialize, held, .. } = std::mem::replace(&mut self.phase, Phase::Over) {
-            for message in std::iter::once(initialize).chain(held) {
+        if let Phase::Opening { initialize, taken_back, held, .. } =
+            std::mem::replace(&mut self.phase, Phase::Over)
+        {
+            for message in Some(initialize).filter(|_| !taken_back).into_iter().chain(held) {
                 if let Kind::Request { id, .. } = message.kind() {
                     self.refuse(id, Failure::Stopped.code(), why, Failure::Stopped.word());
                 }

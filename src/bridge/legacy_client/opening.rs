@@ -91,26 +91,29 @@ impl LegacyClient {
         self.client = Client::of(&initialize);
         self.level = None;
         self.stop_listening();
-        let before = std::mem::replace(
-            &mut self.phase,
-            Phase::Opening {
-                initialize,
-                last_word,
-                assumed,
-                discover: discover.clone(),
-                asked_twice: false,
-                held: VecDeque::new(),
-                held_bytes: 0,
-            },
-        );
+        let (mut held, mut held_bytes) = (VecDeque::new(), 0);
+        let before = std::mem::replace(&mut self.phase, Phase::Over);
         // A client that cannot wait: the first handshake has no answer yet, and will get none of its own.
-        if let Phase::Opening { initialize, discover, .. } = before {
+        if let Phase::Opening { initialize, taken_back, discover, held: before, held_bytes: bytes, .. } =
+            before
+        {
+            (held, held_bytes) = (before, bytes);
             self.to_server(detection::cancellation(&discover));
-            if let Kind::Request { id, .. } = initialize.kind() {
-                let id = id.clone();
-                self.refuse(&id, Failure::Stopped.code(), "the client has started over", "stopped");
+            if let (Kind::Request { id, .. }, false) = (initialize.kind(), taken_back) {
+                self.refuse(id, Failure::Stopped.code(), "the client has started over", "stopped");
             }
         }
+        let discover_id = discover.clone();
+        self.phase = Phase::Opening {
+            initialize,
+            taken_back: false,
+            last_word,
+            assumed,
+            discover: discover_id,
+            asked_twice: false,
+            held,
+            held_bytes,
+        };
         self.discover(&discover);
     }
 
@@ -147,8 +150,9 @@ impl LegacyClient {
     /// The server is not modern after all: what the client said goes to it as it is.
     pub(in crate::bridge) fn give_back(&mut self) {
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
-        let Phase::Opening { initialize, held, .. } = phase else { return };
-        self.out.push_back(Crossing::Over(std::iter::once(initialize).chain(held).collect()));
+        let Phase::Opening { initialize, taken_back, held, .. } = phase else { return };
+        let initialize = Some(initialize).filter(|_| !taken_back);
+        self.out.push_back(Crossing::Over(initialize.into_iter().chain(held).collect()));
     }
 
     /// The server has said what it can do, or not.
@@ -157,13 +161,13 @@ impl LegacyClient {
             return;
         }
         let phase = std::mem::replace(&mut self.phase, Phase::Open);
-        let Phase::Opening { initialize, last_word, held, .. } = phase else { return };
+        let Phase::Opening { initialize, taken_back, last_word, held, .. } = phase else { return };
         let Kind::Request { id, .. } = initialize.kind() else { return };
         if relay::error_code(answer).is_some() {
             self.phase = Phase::Over;
             let without_notice = || LastWord { answer: answer.with_id(id), notice: None };
             let LastWord { answer, notice } = last_word.unwrap_or_else(without_notice);
-            self.to_client(answer);
+            self.out.extend(Some(Crossing::ToClient(answer)).filter(|_| !taken_back));
             self.out.extend(notice.map(Crossing::Told));
             return self.out.push_back(Crossing::Over(held.into()));
         }
@@ -179,7 +183,8 @@ impl LegacyClient {
                 ),
                 "look for a newer mcp-tether",
             );
-            self.to_client(Message::error(Some(id), &relay::error_object(&why)));
+            let answer = Message::error(Some(id), &relay::error_object(&why));
+            self.out.extend(Some(Crossing::ToClient(answer)).filter(|_| !taken_back));
             return self.out.push_back(Crossing::Over(held.into()));
         }
         let capabilities = legacy_capabilities(answer.member("capabilities").unwrap_or("{}"));
@@ -194,7 +199,9 @@ impl LegacyClient {
         );
         self.server = Server { capabilities };
         self.out.push_back(Crossing::Found(Era::Modern));
-        self.answer(id, &result);
+        if !taken_back {
+            self.answer(id, &result);
+        }
         for message in held {
             self.client(message, now);
         }

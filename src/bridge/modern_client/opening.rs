@@ -56,6 +56,8 @@ impl ModernClient {
     /// untranslated.
     pub(in crate::bridge) fn client_went_legacy(&mut self) {
         self.went_legacy = true;
+        // What nobody waits for was said to no session.
+        self.held.retain(|held| matches!(held.message.kind(), Kind::Request { .. }));
         self.level = None;
         self.homeless.clear();
         self.end_listens();
@@ -164,7 +166,9 @@ impl ModernClient {
     /// The server is not legacy after all: what the client said goes to it as it is.
     pub(in crate::bridge) fn give_back(&mut self) {
         self.stage = Stage::Over;
-        let held = std::mem::take(&mut self.held).into_iter().map(|held| held.message).collect();
+        let held = std::mem::take(&mut self.held).into_iter().map(|held| held.message);
+        // What nobody waits for was said to a session that is none.
+        let held = held.filter(|message| matches!(message.kind(), Kind::Request { .. })).collect();
         self.outbox.push_back(Crossing::Over(held));
     }
 

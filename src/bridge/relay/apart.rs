@@ -3,7 +3,7 @@
 //! Evidence is only what a server of the other era says, never a refusal for want of credentials, a server in trouble or a
 //! broken connection (2026-07-28, basic/versioning, backward compatibility). Deliberately not here: what to do about it.
 
-use super::ledger::{Place, Ticket};
+use super::ledger::{Place, Then, Ticket};
 use super::modern::error_code;
 use super::revision::Era;
 use super::*;
@@ -110,10 +110,15 @@ impl Relay {
     pub(super) fn part(&mut self, ticket: Ticket, evidence: Evidence, answer: Message, why: Option<Why>) {
         let Settled::Wanted(entry) = self.settle(ticket) else { return };
         let mut waiting = Vec::new();
-        if entry.era == Era::Legacy {
+        // Behind a handshake of ours nobody waits for another era.
+        if entry.era == Era::Legacy && !entry.request_id().is_some_and(Id::is_ours) {
             let behind = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
             let behind = behind.filter(|(_, entry)| match entry.place {
-                Place::AtGate | Place::ForSlot { .. } | Place::Resting { .. } => true,
+                Place::AtGate
+                | Place::ForSlot { then: Then::Post }
+                | Place::Resting { then: Then::Post, .. } => true,
+                // The server may be at work on it, although the stream of its answer broke.
+                Place::ForSlot { then: Then::Resume } | Place::Resting { then: Then::Resume, .. } => false,
                 Place::Behind(_) | Place::Learning { .. } | Place::Sent { .. } => false,
             });
             for ticket in behind.map(|(ticket, _)| ticket).collect::<Vec<_>>() {
