@@ -20,7 +20,7 @@ client.setRequestHandler('sampling/createMessage', () => ({
 }));
 client.setRequestHandler('roots/list', () => ({ roots: [] }));
 const options = process.env.MCP_TETHER_OPTIONS.split(' ').filter(Boolean);
-await client.connect(new StdioClientTransport({ command: process.env.MCP_TETHER, args: [...options, url], stderr: 'inherit' }));
+await client.connect(new StdioClientTransport({ command: process.env.MCP_TETHER, args: ['--no-cache', ...options, url], stderr: 'inherit' }));
 
 const { tools } = await client.listTools();
 await attempt('prompts', async () => {

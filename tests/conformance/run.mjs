@@ -3,8 +3,6 @@
 //
 //   node run.mjs --command PATH [--only SCENARIO] [--client legacy|modern]
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -32,8 +30,6 @@ const SCENARIOS = [
  */
 const SAID = ['request-metadata', 'http-standard-headers'];
 
-const cache = mkdtempSync(join(tmpdir(), 'mcp-tether-conformance-'));
-process.on('exit', () => rmSync(cache, { recursive: true, force: true }));
 const here = dirname(fileURLToPath(import.meta.url));
 const option = (name) => process.argv[process.argv.indexOf(name) + 1];
 const command = process.argv.includes('--command') ? option('--command') : 'mcp-tether';
@@ -64,7 +60,7 @@ function run(scenario, revision, era) {
   const suiteArguments = ['client', '--command', client, '--scenario', scenario, '--spec-version', revision];
   const said = era === 'legacy' && SAID.includes(scenario) ? '--protocol=modern' : '';
   const child = spawn(process.execPath, ['--import', preload, suite, ...suiteArguments], {
-    env: { ...process.env, MCP_TETHER: command, MCP_TETHER_OPTIONS: said, CLIENT_ERA: era, XDG_CACHE_HOME: cache },
+    env: { ...process.env, MCP_TETHER: command, MCP_TETHER_OPTIONS: said, CLIENT_ERA: era },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let told = '';

@@ -53,7 +53,7 @@ type Running = RunningService<RoleClient, Client>;
 /// Starts the binary as a client does, with this environment and nothing else.
 async fn connect(url: &str, environment: &[(&str, &str)]) -> Result<Running, String> {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
-    command.arg(url).env_clear().envs(environment.iter().copied());
+    command.args(["--no-cache", url]).env_clear().envs(environment.iter().copied());
     let transport = TokioChildProcess::new(command).expect("the binary starts");
     let connecting = tokio::time::timeout(PATIENCE, Client::default().serve(transport));
     connecting.await.expect("an answer in time").map_err(|error| error.to_string())
@@ -135,7 +135,7 @@ async fn the_modern_era_passes_untouched_between_rmcp_client_and_server() {
         let access = Access { mode: Mode::Legacy, policies: vec![Policy::ServiceAuth] };
         let edge = Edge::start(Config { access: Some(access), answers, port: 0 }).expect("a free port");
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
-        command.arg(edge.mcp_url()).env_clear().envs(with_token(&edge));
+        command.arg("--no-cache").arg(edge.mcp_url()).env_clear().envs(with_token(&edge));
         let transport = TokioChildProcess::new(command).expect("the binary starts");
         let modern =
             ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] };

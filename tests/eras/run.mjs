@@ -3,9 +3,6 @@
 //   node run.mjs --command PATH [--client "2 auto"] [--server legacy] [--verbose]
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
 import { isLegacyRequest } from '@modelcontextprotocol/server';
@@ -38,11 +35,9 @@ process.exitCode = failed ? 1 : 0;
 
 async function cell(client, kind) {
   const { url, stop, sessions } = await SERVERS[kind]();
-  const cache = mkdtempSync(join(tmpdir(), 'mcp-tether-eras-'));
   try {
     const script = fileURLToPath(new URL('client.mjs', import.meta.url));
-    const env = { ...process.env, XDG_CACHE_HOME: cache };
-    const { code, output, errors } = await finished([process.execPath, script, ...client.split(' '), options.command, url], env);
+    const { code, output, errors } = await finished([process.execPath, script, ...client.split(' '), options.command, '--no-cache', url]);
     const steps = new Map(output.split('\n').filter(Boolean).map((line) => JSON.parse(line)).map(({ step, cameTo }) => [step, cameTo]));
     const broken = [];
     for (const [step, expected] of Object.entries(EXPECTED)) {
@@ -55,12 +50,11 @@ async function cell(client, kind) {
     return options.verbose && broken.length === 1 ? (console.log(broken[0]), []) : broken;
   } finally {
     await stop();
-    rmSync(cache, { recursive: true, force: true });
   }
 }
 
-function finished([program, ...args], env) {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+function finished([program, ...args]) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const patience = setTimeout(() => child.kill('SIGKILL'), TIME_LIMIT);
   let output = '';
   let errors = '';

@@ -37,7 +37,7 @@ async function main(command) {
   const heard = { tools: 0, updates: 0 };
   client.setNotificationHandler(ToolListChangedNotificationSchema, () => { heard.tools += 1; });
   client.setNotificationHandler(ResourceUpdatedNotificationSchema, () => { heard.updates += 1; });
-  await client.connect(new StdioClientTransport({ command, args: [url], stderr: 'inherit' }));
+  await client.connect(new StdioClientTransport({ command, args: ['--no-cache', url], stderr: 'inherit' }));
   await client.setLoggingLevel('debug');
   const { tools } = await client.listTools();
   await client.subscribeResource({ uri: 'demo://resource/static/document/features.md' });

@@ -100,7 +100,7 @@ function createSession(recorder, command) {
     serverSaw: (test) => recorder.exchanges.some((exchange) => exchange.message && test(exchange.message)),
   };
   const transport = command
-    ? new StdioClientTransport({ command: command.path, args: [...command.args, recorder.url], stderr: 'pipe' })
+    ? new StdioClientTransport({ command: command.path, args: ['--no-cache', ...command.args, recorder.url], stderr: 'pipe' })
     // No resumption in the direct run: the SDK resumes every stream that ended with a JSON-RPC error although it is complete,
     // and the reference server then repeats the later events of all streams.
     : new StreamableHTTPClientTransport(new URL(recorder.url), { reconnectionOptions: { maxRetries: 0, initialReconnectionDelay: 1000, maxReconnectionDelay: 1000, reconnectionDelayGrowFactor: 1 } });

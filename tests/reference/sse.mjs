@@ -40,7 +40,7 @@ process.exit();
 
 async function main(command) {
   const direct = await run('direct', (url) => new SSEClientTransport(new URL(url)));
-  const through = (args) => (url) => new StdioClientTransport({ command, args: [...args, url], stderr: 'inherit' });
+  const through = (args) => (url) => new StdioClientTransport({ command, args: ['--no-cache', ...args, url], stderr: 'inherit' });
   const others = [
     await run('through the command', through([])),
     await run('through the command, told', through(['--transport', 'sse-only'])),
@@ -179,7 +179,7 @@ function createSession(transport) {
 async function restart(command) {
   let server = await startReferenceServer(undefined, 'sse');
   const client = new Client({ name: 'mcp-tether-sse', version: '1.0.0' }, { capabilities: {} });
-  await client.connect(new StdioClientTransport({ command, args: [`http://127.0.0.1:${server.port}/sse`], stderr: 'inherit' }));
+  await client.connect(new StdioClientTransport({ command, args: ['--no-cache', `http://127.0.0.1:${server.port}/sse`], stderr: 'inherit' }));
   await client.setLoggingLevel('debug');
   await client.listTools();
   const echo = async (message) => {

@@ -56,7 +56,7 @@ async function run(mode, command) {
   const server = await startServer();
   const recorder = await startRecorder(server.port);
   try {
-    const way = isDirect ? ['direct'] : [process.execPath, here('watch.mjs'), notes, command];
+    const way = isDirect ? ['direct'] : [process.execPath, here('watch.mjs'), notes, command, '--no-cache'];
     const { code, output, errors } = await finished([...client, mode, ...way, recorder.url]);
     const steps = output.split('\n').filter(Boolean).map((line) => JSON.parse(line));
     const { exchanges } = recorder;

@@ -43,6 +43,8 @@ pub(crate) struct Proxy {
     /// What it read so far.
     told: Arc<(Mutex<Vec<u8>>, Condvar)>,
     read_stderr: Option<Sender<()>>,
+    /// What one test's server was is nothing to the next one's, which may have its port.
+    _cache: tempfile::TempDir,
 }
 
 /// What is read from the start.
@@ -85,7 +87,9 @@ impl Proxy {
 
     fn spawn(stdin: Stdin, arguments: &[&str], environment: &[(&str, &str)], heard: Heard) -> Proxy {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
-        command.args(arguments).env_clear().envs(environment.iter().copied()).stderr(Stdio::piped());
+        let cache = tempfile::tempdir().expect("a directory");
+        command.args(arguments).env_clear().env("XDG_CACHE_HOME", cache.path());
+        command.envs(environment.iter().copied()).stderr(Stdio::piped());
         // Windows resolves no name without it.
         if let Some(root) = std::env::var_os("SystemRoot") {
             command.env("SystemRoot", root);
@@ -146,7 +150,8 @@ impl Proxy {
             String::from_utf8(heard.0.lock().expect("no panic").clone()).expect("UTF-8")
         });
         let (read_stdout, read_stderr) = (Some(read_stdout), Some(read_stderr));
-        Proxy { child, input: Some(input), lines, read_stdout, stderr: Some(stderr), told, read_stderr }
+        let (input, stderr) = (Some(input), Some(stderr));
+        Proxy { child, input, lines, read_stdout, stderr, told, read_stderr, _cache: cache }
     }
 
     /// Begins to read its output.

@@ -8,6 +8,7 @@ mod answers;
 mod check;
 mod conversations;
 mod cuts;
+mod eras;
 mod exchange;
 mod healing;
 mod http_sse;
