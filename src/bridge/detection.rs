@@ -142,14 +142,14 @@ impl Bridge {
         match &mut self.legacy {
             Some(legacy) => legacy.client(message, now),
             None if starts && self.detection.known == Some(Era::Modern) => {
-                self.legacy = Some(Box::new(LegacyClient::begin(message, None, true)));
+                self.legacy = Some(Box::new(LegacyClient::begin(message, None, true, self.minted)));
             }
             None => self.forward(message, now),
         }
     }
 
     fn modern_client(&mut self, message: Message, now: Instant) {
-        let is_probe = message.method() == Some("server/discover");
+        let is_probe = is_probe(&message);
         if is_probe {
             self.detection.prober = client_of(&message);
         }
@@ -183,7 +183,7 @@ impl Bridge {
         {
             // The server is not what it was: it is asked as if nothing were known.
             if self.detection.said.is_none() && legacy.was_assumed() {
-                legacy.give_back();
+                legacy.give_back(&last_word.answer);
                 return self.forget_era();
             }
             return legacy.server(last_word.answer, now);
@@ -204,11 +204,17 @@ impl Bridge {
             (Evidence::Modern | Evidence::Nothing, None | Some(Era::Modern)) => {
                 // A server that has shown its era has a better answer than this one.
                 let last_word = Some(last_word).filter(|_| evidence == Evidence::Nothing);
-                let mut legacy = LegacyClient::begin(request, last_word, false);
-                for message in waiting {
+                let mut legacy = LegacyClient::begin(request, last_word, false, self.minted);
+                let is_of_session =
+                    |message: &Message| self.modern.as_ref().is_some_and(|modern| modern.has_asked(message));
+                // What the session was asked in a modern client's place has its answer from the server.
+                let (of_session, of_client): (Vec<Message>, Vec<Message>) =
+                    waiting.into_iter().partition(is_of_session);
+                for message in of_client {
                     legacy.client(message, now);
                 }
                 self.legacy = Some(Box::new(legacy));
+                self.say_all(of_session, now);
             }
             (Evidence::Legacy, None | Some(Era::Legacy))
                 if !self.detection.falls_back(&request) && !self.detection.client_is_legacy =>
@@ -218,7 +224,8 @@ impl Bridge {
                 modern.refused(request, last_word, now);
             }
             (Evidence::Modern | Evidence::Nothing | Evidence::Legacy, _) => {
-                self.detection.answered(&last_word.answer);
+                // Whatever kind of answer this is: it does not show a modern server.
+                self.detection.probe.take_if(|(probe, _)| is_answered_by(probe, &last_word.answer));
                 self.actions.push_back(Action::Deliver(last_word.answer));
                 self.actions.extend(last_word.notice.map(Action::Notice));
                 self.say_all(waiting, now);
@@ -243,7 +250,8 @@ impl Bridge {
         let Some((id, due)) = &mut self.detection.probe else { return };
         if due.is_some_and(|due| due <= now) {
             *due = None;
-            if let (None, Some(probe)) = (&self.modern, self.relay.request(id)) {
+            let probe = self.relay.request(id).filter(|request| is_probe(request));
+            if let (None, Some(probe)) = (&self.modern, probe) {
                 self.modern = Some(Box::new(ModernClient::hedge(probe, self.secret)));
             }
         }
@@ -261,7 +269,7 @@ impl Bridge {
         // A probe that was left hanging is answered by what the other way brought.
         if era == Era::Legacy
             && let Some((id, _)) = self.detection.probe.take()
-            && let Some(probe) = self.relay.request(&id).cloned()
+            && let Some(probe) = self.relay.request(&id).filter(|request| is_probe(request)).cloned()
         {
             self.relay.say(cancellation(&id), now);
             if let Some(modern) = &mut self.modern {
@@ -276,6 +284,15 @@ pub(super) fn cancellation(id: &Id) -> Message {
     let text =
         format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#);
     Message::parse(text.into()).expect("made from an id")
+}
+
+/// Tells whether a message is a probe: its id alone does not say so, for the client may use one again.
+fn is_probe(message: &Message) -> bool {
+    message.method() == Some("server/discover")
+}
+
+fn is_answered_by(request: &Id, answer: &Message) -> bool {
+    matches!(answer.kind(), Kind::Response { id: Some(id), .. } if id == request)
 }
 
 /// The name that the client of a modern request has.

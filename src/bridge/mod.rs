@@ -79,6 +79,8 @@ pub struct Bridge {
     detection: Detection,
     /// A legacy client's messages to a modern server.
     legacy: Option<Box<LegacyClient>>,
+    /// How many ids the translators before it made: the client may yet answer what one of them asked.
+    minted: u64,
     /// A modern client's messages to a legacy server.
     modern: Option<Box<ModernClient>>,
     /// See [`Config`].
@@ -109,6 +111,7 @@ impl Bridge {
         Bridge {
             detection: Detection::new(&config),
             legacy: None,
+            minted: 0,
             modern: None,
             secret: config.secret,
             relay: Relay::new(config),
@@ -203,6 +206,7 @@ impl Bridge {
                 return;
             }
         }
+        self.relay.expect_more(false, now);
     }
 
     /// Does what the translators want.
@@ -211,7 +215,9 @@ impl Bridge {
             if let Some(crossing) = self.legacy.as_mut().and_then(|legacy| legacy.poll()) {
                 match crossing {
                     Crossing::Over(held) => {
-                        self.legacy = None;
+                        self.minted = self.legacy.as_ref().map_or(self.minted, |legacy| legacy.minted());
+                        // At the end of the process it still knows whom not to answer twice.
+                        self.legacy = self.legacy.take().filter(|_| self.relay.is_leaving());
                         self.say_all(held, now);
                     }
                     crossing => self.cross(crossing, now),
@@ -261,7 +267,7 @@ impl Bridge {
 
     fn came_out(&mut self, output: Output, now: Instant) {
         match output {
-            Output::Apart(apart) => self.apart(apart, now),
+            Output::Apart(apart) => self.apart(*apart, now),
             Output::Do(Action::Deliver(message)) => self.server(message, None, now),
             Output::Said { message, within } => self.server(message, within.as_ref(), now),
             Output::Do(Action::Exit(reason)) => {

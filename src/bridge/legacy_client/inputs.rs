@@ -66,10 +66,13 @@ fn instead_of_answer(method: &str) -> Option<&'static str> {
 
 /// What is wrong with what the server wants to know.
 fn objection(method: &str, params: Option<&str>, request: &Request, client: &Client) -> Option<String> {
-    let is_url = params.and_then(|params| json::member(params, "mode")) == Some(r#""url""#);
+    let member = |name: &str| params.and_then(|params| json::member(params, name));
+    let is_url = member("mode").and_then(json::string).as_deref() == Some("url");
+    let has_tools = member("tools").or_else(|| member("toolChoice")).is_some();
     let may_ask = match method {
         "elicitation/create" if is_url => client.opens_urls(),
-        "elicitation/create" => client.can("elicitation"),
+        "elicitation/create" => client.fills_forms(),
+        "sampling/createMessage" if has_tools => client.samples_with_tools(),
         "sampling/createMessage" => client.can("sampling"),
         "roots/list" => client.can("roots"),
         _ => false,
@@ -118,7 +121,7 @@ impl LegacyClient {
             let params = params.map(|params| format!(r#","params":{params}"#)).unwrap_or_default();
             let method = json::quoted(&question.method);
             self.inputs.asked.insert(asked.clone(), (number, place));
-            self.to_client(made(&format!(r#"{{"jsonrpc":"2.0","id":{asked},"method":{method}{params}}}"#)));
+            self.deliver(made(&format!(r#"{{"jsonrpc":"2.0","id":{asked},"method":{method}{params}}}"#)));
         }
         self.inputs.rounds.insert(number, Round { id: id.clone(), state, questions, due });
         self.requests.insert(id, request);
@@ -172,7 +175,7 @@ impl LegacyClient {
         let again = splice::put_in(&request.sent.with_id(&upstream), &members.join(","));
         request.upstream = upstream.clone();
         self.renamed.insert(upstream, round.id);
-        self.to_server(again.expect("it has params, which are an object"));
+        self.send(again.expect("it has params, which are an object"));
     }
 
     /// Sends again what only waits for time to pass.
@@ -195,7 +198,7 @@ impl LegacyClient {
         for question in questions {
             self.inputs.asked.remove(&question);
             let params = format!(r#"{{"requestId":{question},"reason":"{reason}"}}"#);
-            self.to_client(made(&format!(
+            self.deliver(made(&format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#
             )));
         }

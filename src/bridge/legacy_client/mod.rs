@@ -36,6 +36,8 @@ pub(super) struct LegacyClient {
     requests: HashMap<Id, Request>,
     /// The client's id of each request that goes by another towards the server.
     renamed: HashMap<Id, Id>,
+    /// The ids towards the server of what was answered here, because there is nothing to translate to any more.
+    left_off: HashSet<Id>,
     inputs: Inputs,
     subscriptions: Subscriptions,
     /// The log level that the client wants, as JSON text.
@@ -48,12 +50,11 @@ pub(super) struct LegacyClient {
 
 /// How far the handshake is.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 enum Phase {
     /// The server is asked what it can do.
     Opening {
         initialize: Message,
-        /// Whether the client has taken that back, which it should not.
-        taken_back: bool,
         /// What the client is answered if the server does not say.
         last_word: Option<LastWord>,
         /// Whether the server has not shown in this process that it is modern.
@@ -64,6 +65,8 @@ enum Phase {
         /// What the client has said meanwhile.
         held: VecDeque<Message>,
         held_bytes: usize,
+        /// How many of these it said before it started over.
+        earlier: usize,
     },
     Open,
     /// There is nothing to translate to.
@@ -82,21 +85,26 @@ struct Request {
 }
 
 impl LegacyClient {
-    /// A translator for a client that opened with this. Should there be nothing to translate to,
-    /// `last_word` is its answer.
-    /// `assumed` says that the server has not shown its era yet.
-    pub(super) fn begin(initialize: Message, last_word: Option<LastWord>, assumed: bool) -> LegacyClient {
+    /// A translator for a client that opened with this. Should there be nothing to translate to, `last_word` is its answer.
+    /// `assumed` says that the server has not shown its era yet. Of the ids of our making, `minted` are used up.
+    pub(super) fn begin(
+        initialize: Message,
+        last_word: Option<LastWord>,
+        assumed: bool,
+        minted: u64,
+    ) -> LegacyClient {
         let mut translator = LegacyClient {
             phase: Phase::Over,
             client: Client::default(),
             server: Server::default(),
             requests: HashMap::new(),
             renamed: HashMap::new(),
+            left_off: HashSet::new(),
             inputs: Inputs::default(),
             subscriptions: Subscriptions::default(),
             level: None,
             wrapped: HashSet::new(),
-            minted: 0,
+            minted,
             out: VecDeque::new(),
         };
         translator.start(initialize, last_word, assumed);
@@ -115,7 +123,8 @@ impl LegacyClient {
                 return;
             }
             Kind::Request { .. } if message.method() == Some("initialize") => {
-                return self.start(message, None, false);
+                // What the server was when the client began need not be what it is now.
+                return self.start(message, None, true);
             }
             Kind::Request { .. } | Kind::Notification { .. } => {}
         }
@@ -125,7 +134,7 @@ impl LegacyClient {
                 held.push_back(message);
             }
             Phase::Open => self.pass_on(message, now),
-            Phase::Over => self.to_server(message),
+            Phase::Over => self.send(message),
         }
     }
 
@@ -150,7 +159,7 @@ impl LegacyClient {
                 "notifications/roots/list_changed" | "notifications/progress" => {}
                 _ => {
                     if let Some(message) = splice::put_in_meta(&message, &self.meta()) {
-                        self.to_server(message);
+                        self.send(message);
                     }
                 }
             },
@@ -165,7 +174,7 @@ impl LegacyClient {
             return self.refuse(&id, jsonrpc::INVALID_PARAMS, text, "params");
         };
         self.requests.insert(id.clone(), Request { sent: sent.clone(), upstream: id, rounds: 0 });
-        self.to_server(sent);
+        self.send(sent);
     }
 
     /// The members of `_meta` that every request has, as JSON text.
@@ -190,34 +199,44 @@ impl LegacyClient {
 
     /// The client takes a request back.
     fn cancelled(&mut self, id: &Id) {
-        if let Phase::Opening { initialize, taken_back, held, held_bytes, .. } = &mut self.phase {
+        if self.is_opened_by(id)
+            && let Phase::Opening { discover, held, .. } = std::mem::replace(&mut self.phase, Phase::Over)
+        {
+            self.send(detection::cancellation(&discover));
+            return self.leave_off(held.into());
+        }
+        if let Phase::Opening { held, held_bytes, earlier, .. } = &mut self.phase {
             let is_it =
                 |message: &Message| matches!(message.kind(), Kind::Request { id: own, .. } if own == id);
-            *taken_back |= is_it(initialize);
             if let Some(at) = held.iter().position(is_it)
                 && let Some(taken) = held.remove(at)
             {
                 *held_bytes -= taken.text().len();
+                *earlier -= usize::from(at < *earlier);
             }
         }
         self.forget_subscriber(id);
         let Some(request) = self.requests.remove(id) else { return };
         self.renamed.remove(&request.upstream);
         if !self.withdraw_inputs(id, "the request it belongs to was cancelled") {
-            self.to_server(detection::cancellation(&request.upstream));
+            self.send(detection::cancellation(&request.upstream));
         }
+    }
+
+    /// Tells whether this is the handshake that has no answer yet. No client should take it back.
+    fn is_opened_by(&self, id: &Id) -> bool {
+        let Phase::Opening { initialize, .. } = &self.phase else { return false };
+        matches!(initialize.kind(), Kind::Request { id: own, .. } if own == id)
     }
 
     /// Tells whether a request of the client that has no answer yet is here.
     pub(super) fn serves(&self, id: &Id) -> bool {
         let is_held =
             |message: &Message| matches!(message.kind(), Kind::Request { id: own, .. } if own == id);
-        self.requests.contains_key(id)
+        self.is_opened_by(id)
+            || self.requests.contains_key(id)
             || self.subscriptions.serves(id)
-            || match &self.phase {
-                Phase::Opening { initialize, held, .. } => is_held(initialize) || held.iter().any(is_held),
-                Phase::Open | Phase::Over => false,
-            }
+            || matches!(&self.phase, Phase::Opening { held, .. } if held.iter().any(is_held))
     }
 
     /// Tells whether a message of the server is this translator's affair. `within` is the request in whose exchange the
@@ -236,6 +255,7 @@ impl LegacyClient {
         is_discover
             || self.requests.contains_key(upstream)
             || self.renamed.contains_key(upstream)
+            || self.left_off.contains(upstream)
             || self.subscriptions.is_listen(upstream)
     }
 
@@ -255,7 +275,7 @@ impl LegacyClient {
             Kind::Notification { method } => match method.as_str() {
                 "notifications/subscriptions/acknowledged" => self.acknowledged(&message),
                 _ if self.subscriptions.is_unwanted(&message) => {}
-                _ => self.to_client(splice::take_out_of_meta(&message, &[SUBSCRIPTION_KEY])),
+                _ => self.deliver(splice::take_out_of_meta(&message, &[SUBSCRIPTION_KEY])),
             },
             Kind::Request { .. } | Kind::Response { id: None, .. } => {}
         }
@@ -279,7 +299,7 @@ impl LegacyClient {
         }
         let answer = self.shape(&request.sent, answer);
         let answer = if *upstream == id { answer } else { answer.with_id(&id) };
-        self.to_client(answer);
+        self.deliver(answer);
     }
 
     /// Does what is due.
@@ -313,10 +333,8 @@ impl LegacyClient {
     /// The process ends: whatever waits here is answered.
     pub(super) fn close(&mut self) {
         let why = "stopped before the server answered";
-        if let Phase::Opening { initialize, taken_back, held, .. } =
-            std::mem::replace(&mut self.phase, Phase::Over)
-        {
-            for message in Some(initialize).filter(|_| !taken_back).into_iter().chain(held) {
+        if let Phase::Opening { initialize, held, .. } = std::mem::replace(&mut self.phase, Phase::Over) {
+            for message in std::iter::once(initialize).chain(held) {
                 if let Kind::Request { id, .. } = message.kind() {
                     self.refuse(id, Failure::Stopped.code(), why, Failure::Stopped.word());
                 }
@@ -330,22 +348,27 @@ impl LegacyClient {
         }
     }
 
+    /// How many ids were made.
+    pub(super) fn minted(&self) -> u64 {
+        self.minted
+    }
+
     fn mint(&mut self) -> Id {
         self.minted += 1;
         Id::ours('l', self.minted)
     }
 
-    fn to_client(&mut self, message: Message) {
+    fn deliver(&mut self, message: Message) {
         self.out.push_back(Crossing::ToClient(message));
     }
 
-    fn to_server(&mut self, message: Message) {
+    fn send(&mut self, message: Message) {
         self.out.push_back(Crossing::ToServer(message));
     }
 
     /// Answers a request of the client here.
     fn answer(&mut self, id: &Id, result: &str) {
-        self.to_client(made(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)));
+        self.deliver(made(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)));
     }
 
     /// Answers a request of the client with an error of ours.
@@ -355,7 +378,7 @@ impl LegacyClient {
             message: format!("{}: {text}", relay::SOURCE),
             data: ErrorData::of(relay::SOURCE, cause),
         };
-        self.to_client(Message::error(Some(id), &error));
+        self.deliver(Message::error(Some(id), &error));
     }
 
     fn unknown_method(&mut self, id: &Id) {

@@ -57,6 +57,20 @@ impl Client {
         json::member(&self.capabilities, capability).is_some()
     }
 
+    /// Tells whether it can put a form before the person. Where it names no mode it means forms, as it did before there
+    /// were two.
+    pub(super) fn fills_forms(&self) -> bool {
+        let has = |elicitation, name| json::member(elicitation, name).is_some();
+        json::member(&self.capabilities, "elicitation")
+            .is_some_and(|elicitation| has(elicitation, "form") || !has(elicitation, "url"))
+    }
+
+    /// Tells whether a model that it asks may be given tools (2025-11-25, client/sampling).
+    pub(super) fn samples_with_tools(&self) -> bool {
+        let sampling = json::member(&self.capabilities, "sampling");
+        sampling.is_some_and(|sampling| json::member(sampling, "tools").is_some())
+    }
+
     /// Tells whether it can open a URL for the server (2025-11-25, client/elicitation).
     pub(super) fn opens_urls(&self) -> bool {
         let elicitation = json::member(&self.capabilities, "elicitation");
@@ -91,45 +105,48 @@ impl LegacyClient {
         self.client = Client::of(&initialize);
         self.level = None;
         self.stop_listening();
-        let (mut held, mut held_bytes) = (VecDeque::new(), 0);
-        let before = std::mem::replace(&mut self.phase, Phase::Over);
+        let before = std::mem::replace(
+            &mut self.phase,
+            Phase::Opening {
+                initialize,
+                last_word,
+                assumed,
+                discover: discover.clone(),
+                asked_twice: false,
+                held: VecDeque::new(),
+                held_bytes: 0,
+                earlier: 0,
+            },
+        );
         // A client that cannot wait: the first handshake has no answer yet, and will get none of its own.
-        if let Phase::Opening { initialize, taken_back, discover, held: before, held_bytes: bytes, .. } =
-            before
-        {
-            (held, held_bytes) = (before, bytes);
-            self.to_server(detection::cancellation(&discover));
-            if let (Kind::Request { id, .. }, false) = (initialize.kind(), taken_back) {
-                self.refuse(id, Failure::Stopped.code(), "the client has started over", "stopped");
+        if let Phase::Opening { initialize, discover, held: before, held_bytes: bytes, .. } = before {
+            if let Phase::Opening { held, held_bytes, earlier, .. } = &mut self.phase {
+                (*earlier, *held_bytes, *held) = (before.len(), bytes, before);
+            }
+            self.send(detection::cancellation(&discover));
+            if let Kind::Request { id, .. } = initialize.kind() {
+                let id = id.clone();
+                self.refuse(&id, Failure::Stopped.code(), "the client has started over", "stopped");
             }
         }
-        let discover_id = discover.clone();
-        self.phase = Phase::Opening {
-            initialize,
-            taken_back: false,
-            last_word,
-            assumed,
-            discover: discover_id,
-            asked_twice: false,
-            held,
-            held_bytes,
-        };
         self.discover(&discover);
     }
 
     /// A server that does not take the revision, but then names it among those that it does, gets it once more
     /// (2026-07-28, basic/versioning).
     fn asks_once_more(&mut self, answer: &Message) -> bool {
-        let fresh = self.mint();
-        let Phase::Opening { discover, asked_twice, .. } = &mut self.phase else { return false };
         let supported = answer.member("data").and_then(|data| json::member(data, "supported"));
         let revisions = supported.map(json::elements).unwrap_or_default();
         let offers = revisions.into_iter().any(|it| json::string(it).as_deref() == Some(MODERN_REVISION));
-        if *asked_twice || relay::error_code(answer) != Some(relay::UNSUPPORTED_REVISION) || !offers {
+        let may_ask = matches!(self.phase, Phase::Opening { asked_twice: false, .. });
+        if !may_ask || relay::error_code(answer) != Some(relay::UNSUPPORTED_REVISION) || !offers {
             return false;
         }
-        *asked_twice = true;
-        *discover = fresh.clone();
+        let fresh = self.mint();
+        if let Phase::Opening { discover, asked_twice, .. } = &mut self.phase {
+            *asked_twice = true;
+            *discover = fresh.clone();
+        }
         self.discover(&fresh);
         true
     }
@@ -137,7 +154,7 @@ impl LegacyClient {
     fn discover(&mut self, id: &Id) {
         let meta = &self.client.meta;
         let params = format!(r#"{{"_meta":{{{meta}}}}}"#);
-        self.to_server(made(&format!(
+        self.send(made(&format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{params}}}"#
         )));
     }
@@ -148,11 +165,29 @@ impl LegacyClient {
     }
 
     /// The server is not modern after all: what the client said goes to it as it is.
-    pub(in crate::bridge) fn give_back(&mut self) {
+    pub(in crate::bridge) fn give_back(&mut self, shown_by: &Message) {
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
-        let Phase::Opening { initialize, taken_back, held, .. } = phase else { return };
-        let initialize = Some(initialize).filter(|_| !taken_back);
-        self.out.push_back(Crossing::Over(initialize.into_iter().chain(held).collect()));
+        let Phase::Opening { initialize, mut held, earlier, discover, .. } = phase else { return };
+        // An earlier request may have shown it, before the server has said what it can do.
+        if !matches!(shown_by.kind(), Kind::Response { id: Some(id), .. } if *id == discover) {
+            self.send(detection::cancellation(&discover));
+        }
+        held.insert(earlier, initialize);
+        self.leave_off(held.into());
+    }
+
+    /// There is nothing to translate to any more: what the client has said since goes to the server as it is. What was under
+    /// way from before it started over would come back untranslated, or never.
+    pub(super) fn leave_off(&mut self, held: Vec<Message>) {
+        let mut left: Vec<Id> = self.requests.keys().cloned().collect();
+        left.sort_by_key(ToString::to_string);
+        for id in left {
+            self.left_off.extend(self.requests.get(&id).map(|request| request.upstream.clone()));
+            self.cancelled(&id);
+            let text = "the client has started over, and the server did not say again what it can do";
+            self.refuse(&id, Failure::Stopped.code(), text, Failure::Stopped.word());
+        }
+        self.out.push_back(Crossing::Over(held));
     }
 
     /// The server has said what it can do, or not.
@@ -161,15 +196,15 @@ impl LegacyClient {
             return;
         }
         let phase = std::mem::replace(&mut self.phase, Phase::Open);
-        let Phase::Opening { initialize, taken_back, last_word, held, .. } = phase else { return };
+        let Phase::Opening { initialize, last_word, held, .. } = phase else { return };
         let Kind::Request { id, .. } = initialize.kind() else { return };
         if relay::error_code(answer).is_some() {
             self.phase = Phase::Over;
             let without_notice = || LastWord { answer: answer.with_id(id), notice: None };
             let LastWord { answer, notice } = last_word.unwrap_or_else(without_notice);
-            self.out.extend(Some(Crossing::ToClient(answer)).filter(|_| !taken_back));
+            self.deliver(answer);
             self.out.extend(notice.map(Crossing::Told));
-            return self.out.push_back(Crossing::Over(held.into()));
+            return self.leave_off(held.into());
         }
         let supported = answer.member("supportedVersions").unwrap_or("[]");
         let revisions: Vec<String> = json::elements(supported).into_iter().filter_map(json::string).collect();
@@ -183,9 +218,8 @@ impl LegacyClient {
                 ),
                 "look for a newer mcp-tether",
             );
-            let answer = Message::error(Some(id), &relay::error_object(&why));
-            self.out.extend(Some(Crossing::ToClient(answer)).filter(|_| !taken_back));
-            return self.out.push_back(Crossing::Over(held.into()));
+            self.deliver(Message::error(Some(id), &relay::error_object(&why)));
+            return self.leave_off(held.into());
         }
         let capabilities = legacy_capabilities(answer.member("capabilities").unwrap_or("{}"));
         let meta = answer.member("_meta").and_then(|meta| json::member(meta, SERVER_KEY));
@@ -199,9 +233,7 @@ impl LegacyClient {
         );
         self.server = Server { capabilities };
         self.out.push_back(Crossing::Found(Era::Modern));
-        if !taken_back {
-            self.answer(id, &result);
-        }
+        self.answer(id, &result);
         for message in held {
             self.client(message, now);
         }

@@ -144,12 +144,16 @@ impl LegacyClient {
         }
         self.subscriptions.stale = false;
         if filter.is_empty() {
+            // What they asked for was taken back meanwhile.
+            for (id, _) in std::mem::take(&mut self.subscriptions.waiting) {
+                self.answer(&id, "{}");
+            }
             return self.close_current();
         }
         let id = self.mint();
         let subscribers = std::mem::take(&mut self.subscriptions.waiting);
         self.subscriptions.opening = Some(Opening { id: id.clone(), subscribers });
-        self.to_server(made(&format!(
+        self.send(made(&format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"subscriptions/listen","params":{{"_meta":{{{}}},"notifications":{{{}}}}}}}"#,
             self.meta(),
             filter.join(",")
@@ -158,7 +162,7 @@ impl LegacyClient {
 
     fn close_current(&mut self) {
         if let Some(current) = self.subscriptions.current.take() {
-            self.to_server(detection::cancellation(&current));
+            self.send(detection::cancellation(&current));
         }
     }
 
@@ -201,7 +205,7 @@ impl LegacyClient {
         for (subscriber, uri) in opening.subscribers {
             self.subscriptions.uris.remove(&uri);
             match is_error {
-                true => self.to_client(answer.with_id(&subscriber)),
+                true => self.deliver(answer.with_id(&subscriber)),
                 false => {
                     let text = "the server has ended the subscription at once";
                     self.refuse(&subscriber, Failure::NoAnswer.code(), text, Failure::NoAnswer.word());
@@ -228,7 +232,7 @@ impl LegacyClient {
             for (id, _) in opening.subscribers {
                 self.refuse(&id, Failure::Stopped.code(), text, Failure::Stopped.word());
             }
-            self.to_server(detection::cancellation(&opening.id));
+            self.send(detection::cancellation(&opening.id));
         }
     }
 }

@@ -178,6 +178,11 @@ impl ModernClient {
         }
     }
 
+    /// Tells whether a message is a request of this translator.
+    pub(super) fn has_asked(&self, message: &Message) -> bool {
+        matches!(message.kind(), Kind::Request { id, .. } if number(id).is_some())
+    }
+
     /// Such a message.
     pub(super) fn server(&mut self, message: Message, within: Option<Id>, now: Instant) {
         let within = within.as_ref().and_then(number);

@@ -45,8 +45,10 @@ impl Relay {
                 // The head says that the server has it; what follows may be a stream that stays open.
                 self.deadlines.remove(&exchange);
                 self.initialized(ticket);
+                // In the modern era nothing follows, and above all no question.
+                let purpose = if self.is_modern(ticket) { Purpose::Over } else { Purpose::Answered };
                 self.strike(ticket);
-                self.purpose(exchange, Purpose::Answered);
+                self.purpose(exchange, purpose);
             }
             Some(Purpose::Listening) => self.listening.opened(exchange, now),
             Some(Purpose::Renewal) => {
@@ -291,7 +293,7 @@ impl Relay {
         }
     }
 
-    fn is_modern(&self, ticket: Ticket) -> bool {
+    pub(super) fn is_modern(&self, ticket: Ticket) -> bool {
         self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Modern)
     }
 

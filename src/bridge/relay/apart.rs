@@ -117,9 +117,12 @@ impl Relay {
                 Place::AtGate
                 | Place::ForSlot { then: Then::Post }
                 | Place::Resting { then: Then::Post, .. } => true,
-                // The server may be at work on it, although the stream of its answer broke.
-                Place::ForSlot { then: Then::Resume } | Place::Resting { then: Then::Resume, .. } => false,
-                Place::Behind(_) | Place::Learning { .. } | Place::Sent { .. } => false,
+                // The server is at work on what waits for the rest of its answer.
+                Place::ForSlot { then: Then::Resume }
+                | Place::Resting { then: Then::Resume, .. }
+                | Place::Behind(_)
+                | Place::Learning { .. }
+                | Place::Sent { .. } => false,
             });
             for ticket in behind.map(|(ticket, _)| ticket).collect::<Vec<_>>() {
                 if let Settled::Wanted(entry) = self.settle(ticket) {
@@ -136,12 +139,8 @@ impl Relay {
         self.parted = true;
         // The bridge will have more to send because of it.
         self.awaited = true;
-        self.outputs.push_back(Output::Apart(Apart {
-            request,
-            evidence,
-            last_word: LastWord { answer, notice },
-            waiting,
-        }));
+        let last_word = LastWord { answer, notice };
+        self.outputs.push_back(Output::Apart(Box::new(Apart { request, evidence, last_word, waiting })));
     }
 }
 

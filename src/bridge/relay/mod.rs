@@ -109,7 +109,7 @@ pub(super) enum Output {
     /// The server said something that is no answer, in the exchange of this request.
     Said { message: Message, within: Option<Id> },
     /// A request that the server cannot understand.
-    Apart(Apart),
+    Apart(Box<Apart>),
 }
 
 /// An exchange that has not ended.
@@ -327,6 +327,16 @@ impl Relay {
         let facts = self.session.facts();
         self.stop_listening();
         self.session = Session::default();
+        // What the server has to say behind its answers, or to ours, is of that session too.
+        for (exchange, purpose) in self.exchanges.iter().map(|(at, it)| (*at, it.purpose)).collect::<Vec<_>>()
+        {
+            match purpose {
+                Purpose::Delivery(ticket) if !self.is_modern(ticket) => drop(self.strike(ticket)),
+                Purpose::Answered => {}
+                _ => continue,
+            }
+            self.close(exchange);
+        }
         if facts.session.is_some() {
             self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
         }

@@ -32,8 +32,12 @@ impl Relay {
         if self.is_orphaned(&message) {
             return self.dropped(&message, "it belongs to a session that is no more");
         }
-        if let Kind::Response { id: Some(id), .. } = message.kind() {
-            self.asked.remove(id);
+        if let Kind::Response { id: Some(id), .. } = message.kind()
+            && self.asked.remove(id).is_none()
+            && id.is_ours()
+        {
+            return self
+                .dropped(&message, "what it answers was asked in the server's place, and is no longer");
         }
         // A cancellation concerns its request alone, and what the client takes back it takes back at once.
         let is_cancellation = is_cancellation(&message);
