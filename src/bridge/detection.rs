@@ -32,6 +32,8 @@ pub(super) struct Detection {
     prober: Option<String>,
     /// The client's probe that has no answer yet, and when the server is asked the other way too.
     probe: Option<(Id, Option<Instant>)>,
+    /// Whether a probe was answered as a modern server does.
+    probe_succeeded: bool,
     /// Whether the client has opened a session by itself: it must not be replaced by one of ours.
     client_is_legacy: bool,
 }
@@ -43,7 +45,15 @@ impl Detection {
         // The older transport carries nothing of the modern era.
         let said = config.era.or((config.transport == Transport::SseOnly).then_some(Era::Legacy));
         let known = said.or(memory.era);
-        Detection { said, known, memory, prober: None, probe: None, client_is_legacy: false }
+        Detection {
+            said,
+            known,
+            memory,
+            prober: None,
+            probe: None,
+            probe_succeeded: false,
+            client_is_legacy: false,
+        }
     }
 
     /// When there is something to do.
@@ -52,9 +62,9 @@ impl Detection {
         due.map(|due| (due, "the server is asked the legacy way too"))
     }
 
-    /// Tells whether the server is known to be modern.
+    /// Tells whether the server has answered a probe as a modern one does. It may know the other era as well.
     pub(super) fn is_modern(&self) -> bool {
-        self.known == Some(Era::Modern)
+        self.probe_succeeded
     }
 
     /// Tells whether the client of a modern request is known to fall back by itself.
@@ -69,7 +79,7 @@ impl Detection {
         if self.probe.as_ref().is_some_and(|(probe, _)| probe == id) {
             self.probe = None;
             if !error {
-                self.known = self.said.or(Some(Era::Modern));
+                self.probe_succeeded = true;
             }
         }
     }
@@ -262,7 +272,9 @@ impl Bridge {
         if self.detection.known.replace(era) != Some(era) {
             self.actions.push_back(Action::Notice(Notice::Bridged { server: era }));
         }
-        if self.detection.said.is_none() && self.detection.memory.era != Some(era) {
+        // A server that only was slow to answer the probe may know both: that is nothing to remember.
+        let is_certain = self.detection.probe.is_none();
+        if is_certain && self.detection.said.is_none() && self.detection.memory.era != Some(era) {
             self.detection.memory.era = Some(era);
             self.remember();
         }

@@ -326,7 +326,7 @@ impl Relay {
     pub(super) fn end_session(&mut self) {
         let facts = self.session.facts();
         self.stop_listening();
-        self.session = Session::default();
+        self.session.forget();
         // What the server has to say behind its answers, or to ours, is of that session too.
         for (exchange, purpose) in self.exchanges.iter().map(|(at, it)| (*at, it.purpose)).collect::<Vec<_>>()
         {

@@ -100,6 +100,11 @@ impl Session {
         before.id.is_some().then(|| before.facts())
     }
 
+    /// The session is no more, and nobody wants another in its place. What comes of it late is still known as its own.
+    pub(super) fn forget(&mut self) {
+        *self = Session { epoch: self.epoch, ..Session::default() };
+    }
+
     /// The handshake failed; a session that was open before still is.
     pub(super) fn abandon(&mut self) {
         self.opening = None;
