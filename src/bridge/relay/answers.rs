@@ -138,7 +138,7 @@ impl Relay {
             (_, Purpose::Answer(ticket)) if self.is_modern(ticket) => {
                 self.modern_server(exchange, ticket, message, now);
             }
-            (Kind::Request { .. }, Purpose::Answered) if !self.session.is_established() => {
+            (_, Purpose::Answered) if !self.session.is_established() => {
                 self.dropped(&message, "there is no session that it could belong to");
             }
             (Kind::Request { .. }, _) if self.is_outlived(exchange) => {
