@@ -6,9 +6,13 @@
 //! `WALK=1000000 cargo test --release --test walk_legacy_client` walks longer. A failing walk prints its seed and its
 //! transcript; `WALK_SEED=n` walks that one alone.
 
+#[path = "support/dice.rs"]
+mod dice;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use dice::Dice;
 use mcp_tether::bridge::{
     Action, Ask, Bridge, Cause, Config, Cursor, Ending, Era, Event, ExchangeId, Failure, Known, Opening,
     Outgoing, Refusal, SessionHeader, SessionId, Why, Written,
@@ -86,21 +90,8 @@ struct Seen {
     bridged: u64,
 }
 
-/// A small generator of reproducible numbers (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
-        from[self.roll(from.len() as u64) as usize].clone()
-    }
+fn one_of<T: Clone>(dice: &mut Dice, from: &[T]) -> T {
+    dice.pick(from).expect("there are some")
 }
 
 /// Which eras one side speaks.
@@ -156,9 +147,9 @@ impl Walk {
     fn new(seed: u64) -> Walk {
         #[expect(clippy::disallowed_methods, reason = "any moment will do to count from")]
         let now = Instant::now();
-        let mut dice = Dice(seed);
-        let client = dice.pick(&[LEGACY, LEGACY, LEGACY, MODERN, BOTH]);
-        let server = dice.pick(&[MODERN, MODERN, MODERN, LEGACY, BOTH]);
+        let mut dice = Dice::new(seed);
+        let client = one_of(&mut dice, &[LEGACY, LEGACY, LEGACY, MODERN, BOTH]);
+        let server = one_of(&mut dice, &[MODERN, MODERN, MODERN, LEGACY, BOTH]);
         let changes = dice.roll(3) == 0;
         // What was true before may be so no more.
         let remembered = match server {
@@ -166,7 +157,7 @@ impl Walk {
             LEGACY if !changes => [None, Some(Era::Legacy)],
             _ => [Some(Era::Legacy), Some(Era::Modern)],
         };
-        let era = if dice.roll(2) == 0 { None } else { dice.pick(&remembered) };
+        let era = if dice.roll(2) == 0 { None } else { one_of(&mut dice, &remembered) };
         let known = Known { era, ..Known::default() };
         Walk {
             bridge: Bridge::new(Config { seed, secret: u128::from(seed), known, ..Config::default() }),
@@ -194,7 +185,7 @@ impl Walk {
     fn run(&mut self, seen: &mut Seen) -> Result<(), String> {
         for _ in 0..STEPS {
             if self.changes && self.dice.roll(30) == 0 {
-                self.server = self.dice.pick(&[MODERN, LEGACY, BOTH]);
+                self.server = one_of(&mut self.dice, &[MODERN, LEGACY, BOTH]);
                 self.transcript.push(format!("the server is {:?} now", self.server));
             }
             match self.dice.roll(10) {
@@ -249,7 +240,7 @@ impl Walk {
         let open: Vec<u64> = open.iter().copied().filter(|id| self.open.contains_key(id)).collect();
         match self.dice.roll(14) {
             0 | 1 if !open.is_empty() => {
-                let id = self.dice.pick(&open);
+                let id = one_of(&mut self.dice, &open);
                 // Nobody cancels its own handshake.
                 if self.open[&id].0 == "initialize" {
                     return r#"{"method":"notifications/y"}"#.to_owned();
@@ -270,19 +261,22 @@ impl Walk {
                 .to_owned(),
             3..=6 if !is_modern && (!self.asked.is_empty() || !self.questions.is_empty()) => {
                 let ids: Vec<String> = self.asked.iter().chain(&self.questions).cloned().collect();
-                let id = self.dice.pick(&ids);
+                let id = one_of(&mut self.dice, &ids);
                 self.asked.remove(&id);
-                let reply = self.dice.pick(&[
-                    r#""result":{"action":"accept"}"#,
-                    r#""result":{"action":"accept"}"#,
-                    r#""result":null"#,
-                    r#""error":{"code":-1,"message":"no"}"#,
-                ]);
+                let reply = one_of(
+                    &mut self.dice,
+                    &[
+                        r#""result":{"action":"accept"}"#,
+                        r#""result":{"action":"accept"}"#,
+                        r#""result":null"#,
+                        r#""error":{"code":-1,"message":"no"}"#,
+                    ],
+                );
                 format!(r#"{{"id":{id},{reply}}}"#)
             }
             7 if is_modern => self.request("server/discover", is_modern),
             _ if is_modern => {
-                let method = self.dice.pick(&MODERN_METHODS);
+                let method = one_of(&mut self.dice, &MODERN_METHODS);
                 self.request(method, is_modern)
             }
             _ if !self.has_opened || self.dice.roll(25) == 0 => {
@@ -290,7 +284,7 @@ impl Walk {
                 self.request("initialize", is_modern)
             }
             _ => {
-                let method = self.dice.pick(&LEGACY_METHODS);
+                let method = one_of(&mut self.dice, &LEGACY_METHODS);
                 self.request(method, is_modern)
             }
         }
@@ -331,7 +325,7 @@ impl Walk {
         if exchanges.is_empty() {
             return Ok(());
         }
-        let exchange = self.dice.pick(&exchanges);
+        let exchange = one_of(&mut self.dice, &exchanges);
         let known = self.exchanges[&exchange].clone();
         let understands = if known.is_modern { self.server.modern } else { self.server.legacy };
         let event = match self.dice.roll(14) {
@@ -415,7 +409,7 @@ impl Walk {
 
     fn answer(&mut self, exchange: ExchangeId, known: &Exchange) -> Message {
         self.exchanges.get_mut(&exchange).expect("picked from them").is_answered = true;
-        let capabilities = self.dice.pick(&[CAPABILITIES, FEW_CAPABILITIES]);
+        let capabilities = one_of(&mut self.dice, &[CAPABILITIES, FEW_CAPABILITIES]);
         let may_ask = ["tools/call", "prompts/get", "resources/read"].contains(&&*known.method);
         let body = match (known.method.as_str(), known.is_modern, self.dice.roll(10)) {
             (_, _, 0) => r#""error":{"code":-32603,"message":"m"}"#.to_owned(),
@@ -427,7 +421,7 @@ impl Walk {
                 r#""result":{{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{capabilities},"ttlMs":0,"cacheScope":"private"}}"#
             ),
             (_, true, 2..=7) if may_ask => {
-                let asks = self.dice.pick(&[
+                let asks = one_of(&mut self.dice, &[
                     r#""inputRequests":{"a":{"method":"elicitation/create","params":{"message":"m"}}}"#,
                     r#""inputRequests":{"a":{"method":"elicitation/create","params":{"message":"m"}},"b":{"method":"roots/list"}},"requestState":"s""#,
                     r#""inputRequests":{"a":{"method":"sampling/createMessage","params":{}}}"#,
@@ -455,9 +449,10 @@ impl Walk {
         let meta = format!(r#""_meta":{{"{SUBSCRIPTION_KEY}":{id}}}"#);
         let (method, more) = match self.dice.roll(4) {
             _ if !known.is_listening => {
-                let honoured = self
-                    .dice
-                    .pick(&["{}", r#"{"toolsListChanged":true,"resourceSubscriptions":["a:1","a:2"]}"#]);
+                let honoured = one_of(
+                    &mut self.dice,
+                    &["{}", r#"{"toolsListChanged":true,"resourceSubscriptions":["a:1","a:2"]}"#],
+                );
                 ("subscriptions/acknowledged", format!(r#","notifications":{honoured}"#))
             }
             0 => ("tools/list_changed", String::new()),
@@ -478,10 +473,13 @@ impl Walk {
                 self.last_question += 1;
                 let id = format!("\"q{}\"", self.last_question);
                 self.questions.insert(id.clone());
-                let question = self.dice.pick(&[
-                    r#""method":"roots/list""#,
-                    r#""method":"elicitation/create","params":{"message":"m"}"#,
-                ]);
+                let question = one_of(
+                    &mut self.dice,
+                    &[
+                        r#""method":"roots/list""#,
+                        r#""method":"elicitation/create","params":{"message":"m"}"#,
+                    ],
+                );
                 format!(r#""id":{id},{question}"#)
             }
             (4, _) if !known.is_modern => r#""method":"notifications/tools/list_changed""#.to_owned(),
@@ -493,7 +491,7 @@ impl Walk {
     }
 
     fn ending(&mut self, is_opened: bool) -> Ending {
-        let cause = self.dice.pick(&[Failure::Connection, Failure::Connect, Failure::Answer]);
+        let cause = one_of(&mut self.dice, &[Failure::Connection, Failure::Connect, Failure::Answer]);
         let why = Why::new(cause, "it failed", "");
         match self.dice.roll(8) {
             0 | 1 => Ending::Complete,
@@ -502,7 +500,7 @@ impl Walk {
             5 if !is_opened => Ending::Lost { written: Written::No, why },
             6 if !is_opened => Ending::Lost { written: Written::Maybe, why },
             // None of these says anything about the era.
-            _ if !is_opened => refusal(self.dice.pick(&[401, 403, 500, 502]), None),
+            _ if !is_opened => refusal(one_of(&mut self.dice, &[401, 403, 500, 502]), None),
             _ => Ending::Complete,
         }
     }

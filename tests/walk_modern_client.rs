@@ -6,9 +6,13 @@
 //! `WALK=1000000 cargo test --release --test walk_modern_client` walks longer. A failing walk prints its seed and its
 //! transcript; `WALK_SEED=n` walks that one alone.
 
+#[path = "support/dice.rs"]
+mod dice;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use dice::Dice;
 use mcp_tether::bridge::{
     Action, Ask, Bridge, Cause, Config, Cursor, Ending, Event, ExchangeId, Failure, Opening, Outgoing,
     Refusal, SessionHeader, SessionId, Why, Written,
@@ -64,23 +68,6 @@ struct Seen {
     told: u64,
 }
 
-/// A small generator of reproducible numbers (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-
-    fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
-        (!from.is_empty()).then(|| from[self.roll(from.len() as u64) as usize].clone())
-    }
-}
-
 /// What the server's side knows of an exchange.
 #[derive(Clone, Default)]
 struct Exchange {
@@ -127,7 +114,7 @@ impl Walk {
         let now = Instant::now();
         Walk {
             bridge: Bridge::new(Config { seed, secret: u128::from(seed), ..Config::default() }),
-            dice: Dice(seed),
+            dice: Dice::new(seed),
             now,
             transcript: Vec::new(),
             exchanges: BTreeMap::new(),
