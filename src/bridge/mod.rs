@@ -4,9 +4,9 @@
 //! for the next event or [`Bridge::poll_timeout`]. The bridge decides what an ending means; the transport only reports.
 //! It performs no IO, reads no clock and knows no credential, so that every order of events can be tried in a test.
 //!
-//! Where client and server share an era, messages pass untouched through [`relay`]. Where they do not, a translator stands
+//! Where client and server share an era, messages pass untouched through `relay`. Where they do not, a translator stands
 //! between the client and the relay, which then speaks the server's era with its whole strength (order, recovery, sending
-//! again): [`legacy_client`] or [`modern_client`]. Which it is, `detection` finds out from what the server says.
+//! again): `legacy_client` or `modern_client`. Which it is, `detection` finds out from what the server says.
 
 mod detection;
 mod event;
