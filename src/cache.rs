@@ -19,6 +19,8 @@ use crate::bridge::{Era, Known};
 
 /// How long a server is believed to be legacy.
 const LEGACY_LASTS: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a file lies that nobody has written again: tokens that rotate leave one behind each.
+const FILES_LAST: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// More clients than anybody has.
 const CLIENTS: usize = 16;
 
@@ -89,6 +91,19 @@ impl Cache {
             // What is half done is of no use to anybody.
             let _ = std::fs::remove_file(&own);
         }
+        self.clear_up(now);
+    }
+
+    /// Removes what nobody has written for long.
+    fn clear_up(&self, now: SystemTime) {
+        let files = self.path.as_ref().and_then(|path| std::fs::read_dir(path.parent()?).ok());
+        for file in files.into_iter().flatten().flatten() {
+            let written = file.metadata().and_then(|file| file.modified());
+            if written.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age > FILES_LAST)) {
+                // Another process may have been faster.
+                let _ = std::fs::remove_file(file.path());
+            }
+        }
     }
 }
 
@@ -157,6 +172,23 @@ mod tests {
             let shown = format!("{}{}", file.display(), std::fs::read_to_string(&file).expect("text"));
             assert!(!shown.contains("marked"), "{shown}");
         }
+    }
+
+    #[test]
+    fn files_that_nobody_writes_again_go() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (old, new) = (cache(directory.path(), "old"), cache(directory.path(), "new"));
+        let known = Known { era: Some(Era::Modern), ..Known::default() };
+        old.keep(&known, later(0));
+        let path = |cache: &Cache| cache.path.clone().expect("a path");
+        let written = std::fs::metadata(path(&old)).and_then(|file| file.modified()).expect("a file");
+        let is_there = |cache: &Cache| path(cache).exists();
+        new.keep(&known, written + FILES_LAST);
+        assert!(is_there(&old) && is_there(&new));
+        let aged = written + FILES_LAST + Duration::from_secs(3_600);
+        std::fs::File::open(path(&new)).and_then(|file| file.set_modified(aged)).expect("a time");
+        cache(directory.path(), "third").keep(&known, aged);
+        assert!(!is_there(&old) && is_there(&new));
     }
 
     #[test]

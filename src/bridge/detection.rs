@@ -140,8 +140,11 @@ impl Bridge {
             if let Some(modern) = &mut self.modern {
                 modern.client_went_legacy();
                 // It did not wait for the answer to its probe, or did not like it: the next time it is left alone.
-                self.detection.memory.falls_back.extend(self.detection.prober.take());
-                self.remember();
+                if let Some(client) = self.detection.prober.take()
+                    && self.detection.memory.falls_back.insert(client)
+                {
+                    self.remember();
+                }
             }
         }
         if let Some(modern) = &mut self.modern
