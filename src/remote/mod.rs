@@ -14,6 +14,7 @@ mod tracked;
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::future::Either;
 use tokio::sync::mpsc;
 
 use crate::bridge::{Ending, Event, ExchangeId, Outgoing, Via, Why, Written};
@@ -56,14 +57,10 @@ impl Remote for Server {
         events: Events,
     ) -> impl Future<Output = ()> + Send + 'static {
         // One of them for each exchange, and the rare one does not make room for itself in the frequent one.
-        let exchange = match outgoing.facts.via {
-            Via::Endpoint => Ok(self.streamable.start(exchange, outgoing, events)),
-            Via::NewStream | Via::Stream(_) => Err(Box::pin(self.http_sse.start(exchange, outgoing, events))),
-        };
-        async move {
-            match exchange {
-                Ok(streamable) => streamable.await,
-                Err(http_sse) => http_sse.await,
+        match outgoing.facts.via {
+            Via::Endpoint => Either::Left(self.streamable.start(exchange, outgoing, events)),
+            Via::NewStream | Via::Stream(_) => {
+                Either::Right(Box::pin(self.http_sse.start(exchange, outgoing, events)))
             }
         }
     }
