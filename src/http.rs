@@ -3,7 +3,7 @@
 //! Deliberately not here: TLS (`tls`), what is asked, and with which headers.
 
 use std::error::Error;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -66,6 +66,8 @@ pub struct Http {
     make: Make,
     roots: Arc<LateRoots>,
     current: Mutex<(reqwest::Client, Clocks)>,
+    /// For other hosts, to which no certificate of ours is shown.
+    elsewhere: rustls::ClientConfig,
 }
 
 impl Http {
@@ -81,11 +83,12 @@ impl Http {
         if url.scheme() == "https" {
             roots.begin_loading();
         }
+        let elsewhere = tls::config(Arc::clone(&roots), None);
         let tls = tls::config(Arc::clone(&roots), identity);
         let cookies = cookies.then(Arc::<Cookies>::default);
         let make = Make { url: url.clone(), connect_timeout, tls, proxy, family, cookies, inspect };
         let current = Mutex::new((make.builder()?.build()?, Clocks::now()));
-        Ok(Http { make, roots, current })
+        Ok(Http { make, roots, current, elsewhere })
     }
 
     /// The certificates that the server showed last, its own first, where they are kept.
@@ -96,6 +99,35 @@ impl Http {
     /// Tells whether cookies go along with a request to `url`.
     pub fn has_cookies_for(&self, url: &Url) -> bool {
         self.make.cookies.as_ref().is_some_and(|cookies| cookies.cookies(url).is_some())
+    }
+
+    /// A client for requests to another host than the server's, which gets no cookies and no certificate of ours. With
+    /// `addresses`, its name stands for them and for nothing else.
+    ///
+    /// # Errors
+    /// When the HTTP library cannot be set up.
+    pub fn client_for(
+        &self,
+        url: &Url,
+        addresses: Option<&[SocketAddr]>,
+    ) -> Result<reqwest::Client, reqwest::Error> {
+        let make = Make {
+            url: url.clone(),
+            tls: self.elsewhere.clone(),
+            proxy: self.make.proxy.clone(),
+            cookies: None,
+            ..self.make
+        };
+        let mut builder = make.builder()?;
+        if let (Some(host), Some(addresses)) = (url.host_str(), addresses) {
+            builder = builder.resolve_to_addrs(host, addresses);
+        }
+        builder.build()
+    }
+
+    /// Tells whether requests to `url` go through a proxy.
+    pub fn is_proxied(&self, url: &Url) -> bool {
+        proxy_of(url, self.make.proxy.as_ref()).is_some()
     }
 
     /// The client for the next exchange.
@@ -279,7 +311,7 @@ fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
 #[cfg(target_os = "linux")]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
 

@@ -42,3 +42,30 @@ pub fn create_private_folder(path: &std::path::Path) -> std::io::Result<()> {
     }
     builder.create(path)
 }
+
+/// What opens an address in the person's browser, each as a program and its first arguments; `is_seen` tells whether
+/// somebody sees it, where that is not certain.
+pub fn browsers(is_seen: bool) -> &'static [&'static [&'static str]] {
+    if cfg!(windows) {
+        &[&["rundll32.exe", "url.dll,FileProtocolHandler"]]
+    } else if cfg!(target_os = "macos") {
+        &[&["/usr/bin/open"]]
+    } else if is_seen {
+        &[&["xdg-open"], &["gio", "open"], &["x-www-browser"], &["sensible-browser"]]
+    } else {
+        &[]
+    }
+}
+
+/// What stands between programs in the variable `BROWSER`.
+pub const BETWEEN_BROWSERS: char = if cfg!(windows) { ';' } else { ':' };
+
+/// Has a program go on when a signal from the terminal stops us.
+pub fn apart(command: &mut std::process::Command) -> &mut std::process::Command {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt;
+        command.process_group(0);
+    }
+    command
+}

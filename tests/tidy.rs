@@ -98,7 +98,7 @@ fn modules_use_only_what_lies_below_them() {
                 "tls",
             ],
             "config" => &["auth", "bridge", "cli", "http", "json", "platform", "secret", "tls"],
-            "auth" => &["secret"],
+            "auth" => &["http", "json", "platform", "secret"],
             "stdio" => &["jsonrpc"],
             "bridge" => &["json", "jsonrpc"],
             "proxy" => &["bridge", "record", "remote", "stdio", "traffic", "config", "report", "log"],
@@ -146,8 +146,8 @@ fn the_bridge_performs_no_io_and_reads_no_clock() {
 
 #[test]
 fn only_two_files_write_to_stdout() {
-    // The third reads that of a command.
-    let may = ["stdio.rs", "start.rs", "config/command.rs"];
+    // The third reads that of a command, the fourth keeps it from one.
+    let may = ["stdio.rs", "start.rs", "config/command.rs", "auth/oauth/browser.rs"];
     for source in sources().iter().filter(|source| !may.contains(&source.path.as_str())) {
         forbid(source, &["stdout", "print!", "println!"], "stdout belongs to the client");
     }

@@ -30,6 +30,14 @@ impl WrittenHeaders {
         self.headers.contains_key(name)
     }
 
+    /// Tells whether one of them proves who asks, as far as its name tells: `Authorization`, `X-API-Key`, `X-Auth-Token`…
+    pub(super) fn prove(&self) -> bool {
+        let proves = |name: &HeaderName| {
+            ["auth", "key", "token", "secret"].iter().any(|word| name.as_str().contains(word))
+        };
+        self.headers.keys().any(proves)
+    }
+
     pub(super) fn add_to(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.headers {
             headers.insert(name.clone(), value.clone());

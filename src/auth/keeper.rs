@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
 use super::Credentials;
+use super::oauth::{Bearer, OAuth};
 
 /// How long before a token runs out it is asked for again.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -63,6 +64,8 @@ pub struct Keeper {
     source: Option<Source>,
     /// One at a time asks.
     asking: tokio::sync::Mutex<()>,
+    /// Where a person may sign in.
+    sign_in: Option<OAuth>,
 }
 
 struct Held {
@@ -81,7 +84,18 @@ struct Held {
 pub struct InUse {
     /// What is attached to requests.
     pub credentials: Arc<Credentials>,
+    /// The same without the token that a person has signed in for.
+    pub own: Arc<Credentials>,
+    /// That token.
+    pub bearer: Option<Arc<Bearer>>,
     version: u64,
+}
+
+impl InUse {
+    fn new(credentials: Credentials, version: u64) -> InUse {
+        let credentials = Arc::new(credentials);
+        InUse { own: Arc::clone(&credentials), credentials, bearer: None, version }
+    }
 }
 
 impl std::fmt::Debug for Keeper {
@@ -93,12 +107,23 @@ impl std::fmt::Debug for Keeper {
 impl Keeper {
     /// Credentials that were found, and where others may be found later.
     pub fn new(found: Found, source: Option<Source>) -> Keeper {
-        let current = InUse { credentials: Arc::new(found.credentials.clone()), version: 0 };
+        let current = InUse::new(found.credentials.clone(), 0);
         // A moment that cannot be told is one long ago.
         let renewal =
             found.expires.map(|expires| expires.checked_sub(MARGIN).unwrap_or(SystemTime::UNIX_EPOCH));
         let held = Mutex::new(Held { found, current, renewal, pause: None, refused: Vec::new() });
-        Keeper { held, source, asking: tokio::sync::Mutex::new(()) }
+        Keeper { held, source, asking: tokio::sync::Mutex::new(()), sign_in: None }
+    }
+
+    /// The same, where a person may sign in.
+    #[must_use]
+    pub fn with_sign_in(self, sign_in: Option<OAuth>) -> Keeper {
+        Keeper { sign_in, ..self }
+    }
+
+    /// Where a person may sign in.
+    pub fn sign_in(&self) -> Option<&OAuth> {
+        self.sign_in.as_ref()
     }
 
     /// Credentials that never change.
@@ -109,6 +134,17 @@ impl Keeper {
     /// What to attach to the next request. What is about to run out is asked for again first; meanwhile other requests
     /// use what still holds.
     pub async fn current(&self) -> InUse {
+        self.joined(self.own().await).await
+    }
+
+    /// The same, with the token that a person has signed in for.
+    async fn joined(&self, own: InUse) -> InUse {
+        let Some(sign_in) = &self.sign_in else { return own };
+        let (credentials, bearer) = sign_in.join(&own.own).await;
+        InUse { credentials, bearer, ..own }
+    }
+
+    async fn own(&self) -> InUse {
         let (current, runs_out, still_holds) = {
             let (held, now) = (self.held(), wall_clock());
             let runs_out = held.renewal.is_some_and(|renewal| renewal <= now);
@@ -136,15 +172,20 @@ impl Keeper {
 
     /// Other credentials than those that were refused, if there are any.
     pub async fn another(&self, refused: &InUse, by: Refuser) -> Option<InUse> {
+        let another = self.another_of_its_own(refused, by).await?;
+        Some(self.joined(another).await)
+    }
+
+    async fn another_of_its_own(&self, refused: &InUse, by: Refuser) -> Option<InUse> {
         let _asking = self.asking.lock().await;
         let current = self.held().current.clone();
         if current.version != refused.version {
             return Some(current);
         }
-        self.held().refuse(&refused.credentials);
+        self.held().refuse(&refused.own);
         self.ask().await;
         let mut held = self.held();
-        let mut choice = held.found.in_order(&refused.credentials);
+        let mut choice = held.found.in_order(&refused.own);
         if by == Refuser::Server {
             choice.truncate(1);
         }
@@ -217,7 +258,7 @@ impl Held {
 
     fn replace(&mut self, credentials: Credentials) {
         let version = self.current.version + 1;
-        self.current = InUse { credentials: Arc::new(credentials), version };
+        self.current = InUse::new(credentials, version);
     }
 }
 

@@ -2,16 +2,17 @@
 //!
 //! Outside the bridge, so that events can be recorded. A new scheme is a file here and a variant of [`Scheme`].
 //! [`keeper`] exchanges what
-//! is refused for something else. Deliberately not here: where the values come from (`config`).
+//! is refused for something else, [`oauth`] has a person sign in. Deliberately not here: where the values come from (`config`).
 
 pub mod cf_access;
 mod headers;
 pub mod keeper;
 pub mod known;
+pub mod oauth;
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
-use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use url::{Origin, Url};
 
 use cf_access::ServiceToken;
@@ -24,6 +25,8 @@ pub enum Scheme {
     Written(WrittenHeaders),
     /// A service token of Cloudflare Access.
     CfAccess(ServiceToken),
+    /// The token that a person has signed in for, as the value of its header.
+    Bearer(HeaderValue),
 }
 
 /// Everything that is attached to requests, and the one origin it goes to.
@@ -48,15 +51,39 @@ impl Credentials {
             match scheme {
                 Scheme::Written(written) => written.add_to(headers),
                 Scheme::CfAccess(token) => token.add_to(headers),
+                Scheme::Bearer(value) => {
+                    headers.insert(AUTHORIZATION, value.clone());
+                }
             }
         }
+    }
+
+    /// The same, and one more.
+    #[must_use]
+    pub(crate) fn with(&self, scheme: Scheme) -> Credentials {
+        let mut credentials = self.clone();
+        credentials.schemes.push(scheme);
+        credentials
+    }
+
+    /// Tells whether a header that the person wrote proves who asks, as far as its name tells.
+    pub fn prove_by_header(&self) -> bool {
+        self.schemes.iter().any(|scheme| match scheme {
+            Scheme::Written(written) => written.prove(),
+            Scheme::CfAccess(_) | Scheme::Bearer(_) => false,
+        })
+    }
+
+    /// Tells whether nothing goes along.
+    pub fn is_empty(&self) -> bool {
+        self.schemes.is_empty()
     }
 
     /// The service token, if there is one.
     pub fn service_token(&self) -> Option<&ServiceToken> {
         self.schemes.iter().find_map(|scheme| match scheme {
             Scheme::CfAccess(token) => Some(token),
-            Scheme::Written(_) => None,
+            Scheme::Written(_) | Scheme::Bearer(_) => None,
         })
     }
 
@@ -64,7 +91,7 @@ impl Credentials {
     pub fn sends_access_token(&self) -> bool {
         self.schemes.iter().any(|scheme| match scheme {
             Scheme::Written(written) => written.has(&cf_access::TOKEN),
-            Scheme::CfAccess(_) => false,
+            Scheme::CfAccess(_) | Scheme::Bearer(_) => false,
         })
     }
 
@@ -119,6 +146,9 @@ impl Scheme {
         match self {
             Scheme::Written(written) => written.secrets(),
             Scheme::CfAccess(token) => vec![token.secret()],
+            Scheme::Bearer(value) => {
+                value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).into_iter().collect()
+            }
         }
     }
 }

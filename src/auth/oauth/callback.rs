@@ -1,0 +1,173 @@
+//! Where a person comes back to after signing in: a page on this machine, there before the browser is opened.
+//!
+//! Only what carries the state of the sign-in under way does anything; whatever else comes is told that this is not its
+//! place, and changes nothing. The page waits for what becomes of the sign-in, so that it can say so. Deliberately not
+//! here: what an answer means (`request`).
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::metadata::Authorization;
+use super::request::{Request, Returned, returned};
+
+/// How long a request's head may be, in bytes.
+const HEAD_LIMIT: usize = 16 * 1024;
+/// How long it may take to come, and the answer to go.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many are listened to at once.
+const AT_ONCE: usize = 32;
+
+/// The listener, on both loopback addresses where the machine has both: a browser may take `localhost` for either.
+#[derive(Debug)]
+pub(super) struct Callback {
+    four: TcpListener,
+    six: Option<TcpListener>,
+    path: String,
+}
+
+impl Callback {
+    /// Listens at `path`, on this port or on any.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub(super) async fn bind(port: Option<u16>, path: &str) -> io::Result<Callback> {
+        let four = TcpListener::bind((Ipv4Addr::LOCALHOST, port.unwrap_or(0))).await?;
+        let six = TcpListener::bind((Ipv6Addr::LOCALHOST, four.local_addr()?.port())).await.ok();
+        Ok(Callback { four, six, path: path.to_owned() })
+    }
+
+    /// The port that it listens on.
+    pub(super) fn port(&self) -> u16 {
+        self.four.local_addr().map_or(0, |address| address.port())
+    }
+
+    /// Waits for the answer to a request, for as long as it takes.
+    pub(super) async fn answer(&self, request: &Request, authorization: &Authorization) -> (Returned, Page) {
+        let (sender, mut targets) = mpsc::channel::<(TcpStream, String)>(1);
+        let mut visits = JoinSet::new();
+        loop {
+            tokio::select! {
+                Some((stream, target)) = targets.recv() => {
+                    let page = Page { stream };
+                    let query = match target.split_once('?') {
+                        Some((path, query)) if path == self.path => query,
+                        _ if target == self.path => "",
+                        _ => {
+                            visits.spawn(page.nothing(404, "There is nothing here."));
+                            continue;
+                        }
+                    };
+                    match returned(request, authorization, query) {
+                        Some(returned) => return (returned, page),
+                        None => {
+                            let text = "This is not the answer to the sign-in that is under way. Nothing has happened; \
+                                        go on in the tab that was opened last.";
+                            visits.spawn(page.nothing(400, text));
+                        }
+                    }
+                }
+                visit = self.accept() => {
+                    // One that cannot be accepted has gone.
+                    if let Ok(stream) = visit && visits.len() < AT_ONCE {
+                        let sender = sender.clone();
+                        visits.spawn(async move {
+                            let mut stream = stream;
+                            let head = tokio::time::timeout(PATIENCE, target(&mut stream)).await;
+                            if let Ok(Some(target)) = head {
+                                let _ = sender.send((stream, target)).await;
+                            }
+                        });
+                    }
+                }
+                Some(_) = visits.join_next(), if !visits.is_empty() => {}
+            }
+        }
+    }
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let accepted: io::Result<(TcpStream, SocketAddr)> = match &self.six {
+            Some(six) => tokio::select! {
+                accepted = self.four.accept() => accepted,
+                accepted = six.accept() => accepted,
+            },
+            None => self.four.accept().await,
+        };
+        accepted.map(|(stream, _)| stream)
+    }
+}
+
+/// What a GET asks for. Nothing else is answered.
+async fn target(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        if head.len() > HEAD_LIMIT || stream.read_buf(&mut head).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let line = std::str::from_utf8(&head).ok()?.lines().next()?;
+    let mut words = line.split(' ');
+    (words.next()? == "GET").then(|| words.next().map(str::to_owned)).flatten()
+}
+
+/// The page of a person who came back, which still waits for what it has to say.
+#[derive(Debug)]
+pub(super) struct Page {
+    stream: TcpStream,
+}
+
+impl Page {
+    /// Says that all is well, or leads to where that is said.
+    pub(super) async fn succeed(self, place: &str, elsewhere: Option<&str>) {
+        if let Some(elsewhere) = elsewhere {
+            let head = format!("HTTP/1.1 303 See Other\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n");
+            return self.write(&head, "").await;
+        }
+        let text =
+            format!("You are signed in at {place}. You can close this tab and go back to your program.");
+        self.say(200, "Signed in", &text).await;
+    }
+
+    /// Says what went wrong.
+    pub(super) async fn fail(self, sentence: &str, advice: &str) {
+        self.say(400, "Not signed in", &format!("{sentence}. What to do: {advice}.")).await;
+    }
+
+    async fn nothing(self, status: u16, text: &'static str) {
+        self.say(status, "Not this", text).await;
+    }
+
+    async fn say(self, status: u16, title: &str, text: &str) {
+        let escaped = |text: &str| {
+            text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+        };
+        let (title, text) = (escaped(title), escaped(text));
+        let body = format!(
+            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title} – mcp-tether</title>\
+             <body style=\"font: 1.1em system-ui, sans-serif; max-width: 36em; margin: 4em auto\"><h1>{title}</h1><p>{text}</p>"
+        );
+        let head = format!(
+            "HTTP/1.1 {status} X\r\ncontent-type: text/html; charset=utf-8\r\ncontent-length: {}\r\n\
+             content-security-policy: default-src 'none'; style-src 'unsafe-inline'\r\n",
+            body.len()
+        );
+        self.write(&head, &body).await;
+    }
+
+    /// Writes it all. Whether anybody still reads is their own affair.
+    async fn write(mut self, head: &str, body: &str) {
+        let text = format!(
+            "{head}cache-control: no-store\r\nreferrer-policy: no-referrer\r\nconnection: close\r\n\r\n{body}"
+        );
+        let _ = tokio::time::timeout(PATIENCE, async {
+            let _ = self.stream.write_all(text.as_bytes()).await;
+            let _ = self.stream.shutdown().await;
+        })
+        .await;
+    }
+}

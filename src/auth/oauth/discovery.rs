@@ -1,0 +1,196 @@
+//! Finding out who signs people in for a server (2026-07-28, basic, authorization): from its refusal to the metadata of
+//! the authorization server, one document after the other.
+//!
+//! Deliberately not here: where documents may be and what has to be in them (`metadata`).
+
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::Invitation;
+use super::metadata::{self, Authorization, Resource};
+use super::trouble::{Trouble, foreign, place};
+use super::wire::{Answer, Wire};
+
+/// Who signs people in, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The authorization server.
+    pub(super) authorization: Authorization,
+    /// What the server is called there.
+    pub(super) resource: String,
+    /// What tokens can allow, as the server says.
+    pub(super) scopes: Option<Vec<String>>,
+}
+
+/// Finds out who signs people in. Of several the one that did so before is kept.
+pub(super) async fn discover(
+    wire: &Wire<'_>,
+    server: &Url,
+    invitation: &Invitation,
+    before: Option<&str>,
+) -> Result<Found, Trouble> {
+    let Some(document) = resource(wire, server, invitation).await? else {
+        return Ok(Found {
+            authorization: undescribed(wire, server).await?,
+            resource: metadata::canonical(server),
+            scopes: None,
+        });
+    };
+    let issuers = &document.authorization_servers;
+    let issuer = issuers.iter().find(|issuer| before == Some(issuer.as_str())).or_else(|| issuers.first());
+    let Some(issuer) = issuer else {
+        return Err(match invitation.challenge {
+            // Access describes other ways of signing in at the same place.
+            None => Trouble::NotOffered,
+            Some(_) => Trouble::failed(
+                format!("{} wants a sign-in, but names nobody who does that", place(server)),
+                "have the server's protected-resource metadata looked at (authorization_servers is missing)",
+            ),
+        });
+    };
+    let authorization = authorization(wire, server, issuer).await?;
+    let resource = document.resource.unwrap_or_else(|| metadata::canonical(server));
+    Ok(Found { authorization, resource, scopes: document.scopes_supported })
+}
+
+/// The issuers that a server names now; none where it does not say.
+pub(super) async fn issuers(wire: &Wire<'_>, server: &Url, invitation: &Invitation) -> Option<Vec<String>> {
+    let document = resource(wire, server, invitation).await.ok()??;
+    Some(document.authorization_servers)
+}
+
+/// What the server says of itself; none where it says nothing.
+async fn resource(
+    wire: &Wire<'_>,
+    server: &Url,
+    invitation: &Invitation,
+) -> Result<Option<Resource>, Trouble> {
+    let named = invitation.challenge.as_ref().and_then(|challenge| challenge.resource_metadata.as_deref());
+    let named = match (&invitation.document, named) {
+        (Some(document), _) => Some(document.clone()),
+        (None, Some(text)) => {
+            let absolute = server.join(text).map(String::from).unwrap_or_else(|_| text.to_owned());
+            Some(metadata::trusted(&absolute, server).map_err(|reason| {
+                let sentence = format!(
+                    "{} names an address for its metadata that {reason}: {}",
+                    place(server),
+                    foreign(text)
+                );
+                Trouble::failed(sentence, "do not sign in there; tell whoever runs the server")
+            })?)
+        }
+        (None, None) => None,
+    };
+    let mut failed = None;
+    for at in named.into_iter().chain(metadata::of_resource(server)) {
+        let answer = match wire.document(&at).await {
+            Ok(answer) => answer,
+            Err(trouble) => {
+                failed.get_or_insert(trouble);
+                continue;
+            }
+        };
+        let Some(document) = read::<Resource>(&answer) else { continue };
+        return match &document.resource {
+            Some(resource) if !metadata::is_about(resource, server) => Err(Trouble::failed(
+                format!(
+                    "the metadata at {} is about another server ({}), not about {}",
+                    place(&at),
+                    foreign(resource),
+                    place(server)
+                ),
+                "check the URL; if it is right, do not sign in there and tell whoever runs the server",
+            )),
+            _ => Ok(Some(document)),
+        };
+    }
+    // One that could not be reached may be there all the same.
+    failed.map_or(Ok(None), Err)
+}
+
+/// An authorization server that the server named.
+async fn authorization(wire: &Wire<'_>, server: &Url, issuer: &str) -> Result<Authorization, Trouble> {
+    let refused = |reason: &dyn std::fmt::Display| {
+        let sentence = format!(
+            "{} names an authorization server whose address {reason}: {}",
+            place(server),
+            foreign(issuer)
+        );
+        Trouble::failed(sentence, "do not sign in there; tell whoever runs the server")
+    };
+    let url = metadata::trusted(issuer, server).map_err(|reason| refused(&reason))?;
+    let mut failed = None;
+    for at in metadata::of_authorization(&url) {
+        let answer = match wire.document(&at).await {
+            Ok(answer) => answer,
+            Err(trouble) => {
+                failed.get_or_insert(trouble);
+                continue;
+            }
+        };
+        let Some(found) = read::<Authorization>(&answer) else { continue };
+        if !metadata::names_issuer(&found.issuer, issuer) {
+            let sentence = format!(
+                "the metadata at {} names the issuer {}, not {}",
+                place(&at),
+                foreign(&found.issuer),
+                foreign(issuer)
+            );
+            let advice = "have the server name its authorization server exactly as that names itself";
+            return Err(Trouble::failed(sentence, advice));
+        }
+        let found = Authorization { issuer: issuer.to_owned(), ..found };
+        return usable(found, server, true);
+    }
+    Err(failed.unwrap_or_else(|| {
+        let sentence = format!("the authorization server {} does not describe itself", foreign(issuer));
+        Trouble::failed(sentence, "have its metadata (/.well-known/oauth-authorization-server) looked at")
+    }))
+}
+
+/// The authorization server of a server that names none: itself, as in 2025-03-26.
+async fn undescribed(wire: &Wire<'_>, server: &Url) -> Result<Authorization, Trouble> {
+    let mut origin = server.clone();
+    origin.set_path("/");
+    origin.set_query(None);
+    origin.set_fragment(None);
+    for at in metadata::of_authorization(&origin) {
+        let answer = wire.document(&at).await?;
+        if let Some(found) = read::<Authorization>(&answer) {
+            return usable(found, server, false);
+        }
+    }
+    Ok(Authorization::undescribed(&origin))
+}
+
+/// What has to hold before anybody is sent to an authorization server.
+fn usable(found: Authorization, server: &Url, must_prove: bool) -> Result<Authorization, Trouble> {
+    let endpoints = [
+        ("authorization_endpoint", Some(&found.authorization_endpoint)),
+        ("token_endpoint", Some(&found.token_endpoint)),
+        ("registration_endpoint", found.registration_endpoint.as_ref()),
+        ("revocation_endpoint", found.revocation_endpoint.as_ref()),
+    ];
+    for (name, endpoint) in endpoints {
+        let Some(endpoint) = endpoint else { continue };
+        metadata::trusted(endpoint, server).map_err(|reason| {
+            let sentence =
+                format!("the {name} of {} {reason}: {}", foreign(&found.issuer), foreign(endpoint));
+            Trouble::failed(sentence, "do not sign in there; tell whoever runs the authorization server")
+        })?;
+    }
+    let methods = found.code_challenge_methods_supported.as_deref();
+    if methods.map_or(must_prove, |methods| !methods.iter().any(|method| method == "S256")) {
+        let sentence =
+            format!("the authorization server {} does not offer PKCE with S256", foreign(&found.issuer));
+        return Err(Trouble::failed(
+            sentence,
+            "have it switched on there (code_challenge_methods_supported)",
+        ));
+    }
+    Ok(found)
+}
+
+fn read<T: DeserializeOwned>(answer: &Answer) -> Option<T> {
+    answer.is_ok().then(|| serde_json::from_str(&answer.body).ok()).flatten()
+}

@@ -1,0 +1,222 @@
+//! One sign-in from beginning to end, in the order in which it happens: who signs people in, who we are there, the page,
+//! the way back, the token.
+//!
+//! What is under way is noted where another process can go on with it. Deliberately not here: when a sign-in is due, and
+//! who waits for it (`super`).
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::callback::{Callback, Page};
+use super::registration::{introduce, port_of};
+use super::request::{Request, Returned, Wanted, scope};
+use super::store::{Begun, Client, Kept, Lock, Tokens};
+use super::token::{self, Refused};
+use super::trouble::{Trouble, foreign, place};
+use super::wire::Wire;
+use super::{Inner, Invitation, Step, browser, discovery, seconds, wall_clock};
+use crate::auth::Credentials;
+
+/// How long a person may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// How long a page that was opened is not opened again, in seconds.
+const STILL_OPEN: u64 = 60;
+
+/// Signs a person in, with a scope that a token needs beyond what was asked for before.
+pub(super) async fn sign_in(
+    inner: &Inner,
+    invitation: &Invitation,
+    credentials: &Credentials,
+    wanted: Option<&str>,
+    lock: &mut Lock,
+    progress: &watch::Sender<Step>,
+) -> Result<Tokens, Trouble> {
+    let settings = &inner.settings;
+    let wire = Wire { http: &inner.http, server: &settings.url, credentials };
+    if let Some((begun, callback)) = begun_before(inner, wanted, lock).await {
+        info!("a sign-in that another process began is gone on with");
+        match finish(inner, &wire, begun, &callback, progress).await {
+            Ok(tokens) => {
+                lock.note(None);
+                return Ok(tokens);
+            }
+            // Perhaps only because it is old.
+            Err(refused) => info!("that sign-in failed, a new one begins: {}", refused.trouble()),
+        }
+        lock.note(None);
+    }
+    let mut kept = inner.kept();
+    let before = kept.authorization.as_ref().map(|authorization| authorization.issuer.as_str());
+    let found = discovery::discover(&wire, &settings.url, invitation, before).await?;
+    let scope = scope(settings.scope.as_deref(), wanted, found.scopes.as_deref(), &found.authorization);
+    let resource = settings.resource.clone().unwrap_or(found.resource);
+    let mut is_second = false;
+    loop {
+        let now = seconds(wall_clock());
+        let us = introduce(&wire, settings, &found.authorization, &kept, scope.as_deref(), now).await?;
+        if us.is_ours && !kept.registrations.contains(&us.client) {
+            let remember = |kept: &mut Kept| {
+                kept.registrations.retain(|client| client.issuer != us.client.issuer);
+                kept.registrations.push(us.client.clone());
+            };
+            inner.change(remember).await;
+        }
+        let request = Request::new(
+            &found.authorization,
+            &Wanted {
+                client: &us.client.client_id,
+                resource: settings.names_resource.then_some(resource.as_str()),
+                scope: scope.as_deref(),
+                redirect: &us.redirect,
+                parameters: &settings.parameters,
+            },
+        );
+        let Some(request) = request else {
+            let sentence = format!("{} names no page to sign in at", foreign(&found.authorization.issuer));
+            return Err(Trouble::failed(sentence, "have its metadata looked at"));
+        };
+        crate::auth::known::learn(&request.verifier);
+        let begun = Begun {
+            at: now,
+            request,
+            authorization: found.authorization.clone(),
+            resource: resource.clone(),
+            client: us.client.clone(),
+        };
+        lock.note(Some(&Begun { client: inner.storable(&us.client), ..begun.clone() }));
+        show(inner, &begun.request.url);
+        let finished = finish(inner, &wire, begun, &us.callback, progress).await;
+        lock.note(None);
+        match finished {
+            Ok(tokens) => return Ok(tokens),
+            // The authorization server has forgotten us: once more, with a new introduction.
+            Err(Refused::Client(_)) if us.is_ours && !is_second => {
+                is_second = true;
+                kept = inner.change(|kept| kept.registrations.retain(|client| *client != us.client)).await;
+            }
+            Err(refused) => return Err(refused.trouble()),
+        }
+    }
+}
+
+/// The sign-in that a process which is gone has begun, with the listener that its page leads back to.
+async fn begun_before(inner: &Inner, wanted: Option<&str>, lock: &mut Lock) -> Option<(Begun, Callback)> {
+    let mut begun = lock.begun()?;
+    let age = seconds(wall_clock()).checked_sub(begun.at)?;
+    let covers =
+        |word: &str| begun.request.scope.iter().any(|scope| scope.split(' ').any(|other| other == word));
+    if age >= PATIENCE.as_secs() || !wanted.is_none_or(|wanted| wanted.split(' ').all(covers)) {
+        return None;
+    }
+    match &inner.settings.client {
+        Some(client) if client.client_id == begun.client.client_id => {
+            begun.client.client_secret.clone_from(&client.client_secret);
+        }
+        Some(_) => return None,
+        None => {}
+    }
+    let port = port_of(&begun.request.redirect)?;
+    let callback = Callback::bind(Some(port), &inner.settings.callback_path).await.ok()?;
+    if age >= STILL_OPEN {
+        show(inner, &begun.request.url);
+    }
+    Some((begun, callback))
+}
+
+/// Has the page opened, or says where it is.
+fn show(inner: &Inner, url: &str) {
+    let settings = &inner.settings;
+    if browser::open(url, &settings.browser) {
+        info!("sign in at {url} (a browser should have opened)");
+    } else {
+        warn!("sign in at {url}");
+    }
+}
+
+/// Waits for the person, and makes tokens of what they bring back.
+async fn finish(
+    inner: &Inner,
+    wire: &Wire<'_>,
+    begun: Begun,
+    callback: &Callback,
+    progress: &watch::Sender<Step>,
+) -> Result<Tokens, Refused> {
+    let at = place(&inner.settings.url);
+    let _ = progress.send(Step::Waiting(begun.request.url.clone()));
+    let answer = tokio::time::timeout(PATIENCE, callback.answer(&begun.request, &begun.authorization)).await;
+    let Ok((returned, page)) = answer else {
+        let sentence = format!("nobody signed in at {at} within {} minutes", PATIENCE.as_secs() / 60);
+        return Err(Refused::Otherwise(Trouble::failed(
+            sentence,
+            "try again, and sign in on the page that opens",
+        )));
+    };
+    let _ = progress.send(Step::Preparing);
+    let obtained = match returned {
+        Returned::Code(code) => exchange(inner, wire, &begun, &code).await,
+        Returned::Refused(error, description) => {
+            let description = description.map(|text| format!(" ({})", foreign(&text))).unwrap_or_default();
+            let sentence = format!(
+                "{} did not sign you in for {at}: {}{description}",
+                foreign(&begun.authorization.issuer),
+                foreign(&error)
+            );
+            let trouble =
+                Trouble::failed(sentence, "try again; if it stays like this, ask whoever runs the server");
+            Err(match error.as_str() {
+                "invalid_client" | "unauthorized_client" => Refused::Client(trouble),
+                _ => Refused::Otherwise(trouble),
+            })
+        }
+        Returned::WrongIssuer(issuer) => {
+            let named = issuer.map_or_else(|| "nobody".to_owned(), |issuer| foreign(&issuer));
+            let sentence = format!(
+                "the answer to the sign-in for {at} names {named} as its issuer, not {}",
+                foreign(&begun.authorization.issuer)
+            );
+            let advice = "do not go on; tell whoever runs the server, for somebody may be mixing up sign-ins";
+            Err(Refused::Otherwise(Trouble::failed(sentence, advice)))
+        }
+    };
+    say(page, &at, &obtained, inner.settings.success_url.as_ref().map(url::Url::as_str)).await;
+    obtained
+}
+
+async fn say(page: Page, at: &str, obtained: &Result<Tokens, Refused>, elsewhere: Option<&str>) {
+    match obtained {
+        Ok(_) => page.succeed(at, elsewhere).await,
+        Err(Refused::Client(trouble) | Refused::Grant(trouble) | Refused::Otherwise(trouble)) => {
+            page.fail(&trouble.to_string(), trouble.advice()).await;
+        }
+    }
+}
+
+/// A code becomes tokens, which are kept.
+async fn exchange(inner: &Inner, wire: &Wire<'_>, begun: &Begun, code: &str) -> Result<Tokens, Refused> {
+    crate::auth::known::learn(code);
+    let mut grant = vec![
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", &begun.request.redirect),
+        ("code_verifier", &begun.request.verifier),
+    ];
+    if inner.settings.names_resource {
+        grant.push(("resource", &begun.resource));
+    }
+    let tokens = token::ask(wire, &begun.authorization, &begun.client, &grant, wall_clock()).await?;
+    let tokens = Tokens { requested: begun.request.scope.clone(), ..tokens };
+    tokens.learn();
+    let client: Client = inner.storable(&begun.client);
+    inner
+        .change(|kept| {
+            kept.resource = Some(begun.resource.clone());
+            kept.authorization = Some(begun.authorization.clone());
+            kept.client = Some(client);
+            kept.tokens = Some(tokens.clone());
+        })
+        .await;
+    info!("signed in at {} for {}", foreign(&begun.authorization.issuer), place(&inner.settings.url));
+    Ok(tokens)
+}

@@ -1,0 +1,280 @@
+//! Two documents: what a server says of itself (RFC 9728) and what an authorization server does (RFC 8414, OpenID Connect
+//! Discovery): where they are, and what has to be in them before anything in them is believed. Pure.
+//!
+//! Deliberately not here: fetching them (`discovery`).
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+use crate::http::is_loopback;
+
+/// What a server says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Resource {
+    /// Its name, byte for byte as it was published.
+    pub resource: Option<String>,
+    /// Who signs people in for it.
+    #[serde(default)]
+    pub authorization_servers: Vec<String>,
+    /// What tokens can allow.
+    pub scopes_supported: Option<Vec<String>>,
+}
+
+/// What an authorization server says of itself, as far as it is needed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authorization {
+    /// Its name.
+    pub issuer: String,
+    /// Where a person signs in.
+    pub authorization_endpoint: String,
+    /// Where codes become tokens.
+    pub token_endpoint: String,
+    /// Where programs introduce themselves.
+    pub registration_endpoint: Option<String>,
+    /// Where tokens are given back.
+    pub revocation_endpoint: Option<String>,
+    /// What tokens can allow.
+    pub scopes_supported: Option<Vec<String>>,
+    /// How a code is bound to whoever asked for it.
+    pub code_challenge_methods_supported: Option<Vec<String>>,
+    /// How programs prove themselves.
+    pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    /// Whether a program may be named by the address of its description.
+    pub client_id_metadata_document_supported: Option<bool>,
+    /// Whether the answer of a sign-in says whose it is (RFC 9207).
+    pub authorization_response_iss_parameter_supported: Option<bool>,
+}
+
+impl Authorization {
+    /// An authorization server that describes itself nowhere, at the addresses that 2025-03-26 gives it.
+    pub fn undescribed(origin: &Url) -> Authorization {
+        let at = |path: &str| origin.join(path).map(String::from).unwrap_or_default();
+        Authorization {
+            issuer: origin_of(origin),
+            authorization_endpoint: at("/authorize"),
+            token_endpoint: at("/token"),
+            registration_endpoint: Some(at("/register")),
+            ..Authorization::default()
+        }
+    }
+
+    /// Tells whether a scope is among those that are offered.
+    pub fn offers(&self, scope: &str) -> bool {
+        self.scopes_supported.iter().flatten().any(|offered| offered == scope)
+    }
+}
+
+/// Where a server may describe itself, when it does not say where.
+pub fn of_resource(server: &Url) -> Vec<Url> {
+    well_known(server, "oauth-protected-resource", true)
+}
+
+/// Where an authorization server may describe itself. Never at the root where its name has a path.
+pub fn of_authorization(issuer: &Url) -> Vec<Url> {
+    let mut places = well_known(issuer, "oauth-authorization-server", false);
+    places.extend(well_known(issuer, "openid-configuration", false));
+    let path = issuer.path().trim_end_matches('/');
+    if !path.is_empty() {
+        places.extend(issuer.join(&format!("{path}/.well-known/openid-configuration")));
+    }
+    places
+}
+
+/// The well-known place for something with a path, and the one without.
+fn well_known(of: &Url, name: &str, root_too: bool) -> Vec<Url> {
+    let path = of.path().trim_end_matches('/');
+    let mut paths = vec![format!("/.well-known/{name}{path}")];
+    if root_too && !path.is_empty() {
+        paths.push(format!("/.well-known/{name}"));
+    }
+    paths.iter().filter_map(|path| of.join(path).ok()).collect()
+}
+
+/// Tells whether a document about `resource` is about `server`: the same origin, and a path that begins with its.
+pub fn is_about(resource: &str, server: &Url) -> bool {
+    let Ok(resource) = Url::parse(resource) else { return false };
+    let path = resource.path().trim_end_matches('/');
+    let rest = server.path().strip_prefix(path);
+    resource.origin() == server.origin() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The name by which a token is asked for where the server publishes none: without fragment, and without the slash of an
+/// empty path.
+pub fn canonical(server: &Url) -> String {
+    let mut server = server.clone();
+    server.set_fragment(None);
+    let is_bare = server.path() == "/" && server.query().is_none();
+    if is_bare { origin_of(&server) } else { server.into() }
+}
+
+fn origin_of(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+/// Tells whether the document of an issuer names it, exactly. Access's has been seen without the scheme.
+pub fn names_issuer(named: &str, issuer: &str) -> bool {
+    let is_of_access = |host: &str| host.ends_with(".cloudflareaccess.com") && !host.contains('/');
+    named == issuer || issuer.strip_prefix("https://").is_some_and(|host| host == named && is_of_access(host))
+}
+
+/// Why an address is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsafe {
+    /// It is no address.
+    #[error("is no URL")]
+    NoUrl,
+    /// It is neither https nor http on this machine.
+    #[error("is not https")]
+    Scheme,
+    /// A server elsewhere points into this machine or its link.
+    #[error("points from a public server into this computer's own network")]
+    Inward,
+    /// It has a user in it.
+    #[error("has a user name in it")]
+    User,
+}
+
+/// An address that came from `server` or from whom it named, if it may be used: https, or http from this machine to this
+/// machine; and never from elsewhere into this machine.
+///
+/// # Errors
+/// Why not.
+pub fn trusted(text: &str, server: &Url) -> Result<Url, Unsafe> {
+    let url = Url::parse(text).map_err(|_| Unsafe::NoUrl)?;
+    let inside = is_loopback(server);
+    match url.scheme() {
+        "https" => {}
+        "http" if inside && is_loopback(&url) => {}
+        "http" if is_loopback(&url) => return Err(Unsafe::Inward),
+        _ => return Err(Unsafe::Scheme),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Unsafe::User);
+    }
+    let is_inward = match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Some(Host::Ipv4(address)) => is_inward(IpAddr::V4(address)),
+        Some(Host::Ipv6(address)) => is_inward(IpAddr::V6(address)),
+        None => return Err(Unsafe::NoUrl),
+    };
+    if is_inward && !inside { Err(Unsafe::Inward) } else { Ok(url) }
+}
+
+/// Tells whether an address is this machine's or its link's, where cloud providers keep credentials.
+pub fn is_inward(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback() || address.is_link_local() || address.is_unspecified(),
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(address) => is_inward(IpAddr::V4(address)),
+            None => {
+                address.is_loopback()
+                    || address.is_unspecified()
+                    || (address.segments()[0] & 0xffc0) == 0xfe80
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("a URL")
+    }
+
+    fn texts(urls: &[Url]) -> Vec<&str> {
+        urls.iter().map(Url::as_str).collect()
+    }
+
+    #[test]
+    fn documents_are_where_they_have_to_be_and_nowhere_else() {
+        assert_eq!(
+            texts(&of_resource(&url("https://h/a/mcp?x"))),
+            [
+                "https://h/.well-known/oauth-protected-resource/a/mcp",
+                "https://h/.well-known/oauth-protected-resource"
+            ]
+        );
+        assert_eq!(
+            texts(&of_resource(&url("https://h/"))),
+            ["https://h/.well-known/oauth-protected-resource"]
+        );
+        assert_eq!(
+            texts(&of_authorization(&url("https://h/tenant/"))),
+            [
+                "https://h/.well-known/oauth-authorization-server/tenant",
+                "https://h/.well-known/openid-configuration/tenant",
+                "https://h/tenant/.well-known/openid-configuration"
+            ]
+        );
+        assert_eq!(
+            texts(&of_authorization(&url("https://h"))),
+            [
+                "https://h/.well-known/oauth-authorization-server",
+                "https://h/.well-known/openid-configuration"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_document_is_about_its_own_server_or_a_part_of_it() {
+        for (resource, expected) in [
+            ("https://h/a/mcp", true),
+            ("https://h/a", true),
+            ("https://h/", true),
+            ("https://h", true),
+            ("https://h:443/a/", true),
+            ("https://H/a/mcp", true),
+            ("https://h/a/mc", false),
+            ("https://h/a/mcp/x", false),
+            ("https://h/b", false),
+            ("http://h/a/mcp", false),
+            ("https://other/a/mcp", false),
+            ("h/a/mcp", false),
+        ] {
+            assert_eq!(is_about(resource, &url("https://h/a/mcp?key=1")), expected, "{resource}");
+        }
+        assert_eq!(canonical(&url("HTTPS://H:443/#x")), "https://h");
+        assert_eq!(canonical(&url("https://h/mcp/?a=b#x")), "https://h/mcp/?a=b");
+    }
+
+    #[test]
+    fn an_issuer_is_named_exactly() {
+        assert!(names_issuer("https://as/", "https://as/"));
+        assert!(!names_issuer("https://as", "https://as/"));
+        assert!(!names_issuer("https://AS", "https://as"));
+        assert!(!names_issuer("as", "https://as"));
+        assert!(names_issuer("t.cloudflareaccess.com", "https://t.cloudflareaccess.com"));
+    }
+
+    #[test]
+    fn an_address_from_elsewhere_does_not_lead_into_this_machine() {
+        for (text, from_outside, from_here) in [
+            ("https://as.example/x", Ok(()), Ok(())),
+            ("http://as.example/x", Err(Unsafe::Scheme), Err(Unsafe::Scheme)),
+            ("file:///etc/passwd", Err(Unsafe::Scheme), Err(Unsafe::Scheme)),
+            ("javascript:alert(1)", Err(Unsafe::Scheme), Err(Unsafe::Scheme)),
+            ("nonsense", Err(Unsafe::NoUrl), Err(Unsafe::NoUrl)),
+            ("https://u:p@as.example/", Err(Unsafe::User), Err(Unsafe::User)),
+            ("http://127.0.0.1:1/x", Err(Unsafe::Inward), Ok(())),
+            ("http://localhost:1/x", Err(Unsafe::Inward), Ok(())),
+            ("https://localhost./x", Err(Unsafe::Inward), Ok(())),
+            ("https://127.1/x", Err(Unsafe::Inward), Ok(())),
+            ("https://[::1]/x", Err(Unsafe::Inward), Ok(())),
+            ("https://[::ffff:127.0.0.1]/x", Err(Unsafe::Inward), Ok(())),
+            ("https://169.254.169.254/x", Err(Unsafe::Inward), Ok(())),
+            ("https://[fe80::1]/x", Err(Unsafe::Inward), Ok(())),
+            ("https://0.0.0.0/x", Err(Unsafe::Inward), Ok(())),
+            ("https://10.0.0.1/x", Ok(()), Ok(())),
+        ] {
+            assert_eq!(trusted(text, &url("https://mcp.example/")).map(drop), from_outside, "{text}");
+            assert_eq!(trusted(text, &url("http://localhost:9/")).map(drop), from_here, "{text}");
+        }
+    }
+}

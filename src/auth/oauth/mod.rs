@@ -1,0 +1,537 @@
+//! Signing in by OAuth (2026-07-28 and before, basic, authorization): whoever is refused waits here for a token, and
+//! however many wait, in however many processes, one person signs in once and one process exchanges old tokens for new.
+//!
+//! The flow itself is linear code ([`flow`]) in a task that this owns, so that it goes on when those who wait give up.
+//! Deliberately not here: which refusals invite to sign in (`remote`, with `diagnosis`).
+
+mod browser;
+mod callback;
+pub mod challenge;
+mod discovery;
+mod flow;
+pub mod metadata;
+mod person;
+mod pkce;
+mod registration;
+pub mod request;
+pub mod store;
+mod token;
+mod trouble;
+mod wire;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use http::header::HeaderValue;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+use url::Url;
+
+pub use browser::Browser;
+pub use person::Held as HeldTokens;
+pub use trouble::Trouble;
+
+use self::challenge::Challenge;
+use self::store::{Client, Kept, Store, Tokens};
+use self::token::Refused;
+use self::wire::Wire;
+use super::{Credentials, Scheme};
+use crate::http::Http;
+
+/// How long before a token runs out it is exchanged for another, in seconds; half its life where that is shorter.
+const MARGIN: u64 = 60;
+/// How long after a failure nobody is asked to sign in again.
+const PAUSE: Duration = Duration::from_secs(30);
+/// How long another process may take to exchange tokens.
+const LOCK_PATIENCE: Duration = Duration::from_secs(40);
+/// How often it is looked whether another process has brought a token.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How to sign in at a server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The server.
+    pub url: Url,
+    /// Where sign-ins are kept.
+    pub folder: Option<PathBuf>,
+    /// What opens a page.
+    pub browser: Browser,
+    /// Whether the person asked for it, so that it goes before what else proves who asks.
+    pub is_asked_for: bool,
+    /// Whether people are asked to sign in; else what is held is used, and nothing more.
+    pub asks: bool,
+    /// How long a request waits for a person, where they say so.
+    pub patience: Option<Duration>,
+    /// The scope that the person wrote.
+    pub scope: Option<String>,
+    /// What the server is called, in place of what it calls itself.
+    pub resource: Option<String>,
+    /// Whether the server is named at all.
+    pub names_resource: bool,
+    /// What else is to stand in the page's address.
+    pub parameters: Vec<(String, String)>,
+    /// How this computer is spelled in the way back.
+    pub host: Option<String>,
+    /// The path of the way back.
+    pub callback_path: String,
+    /// Its port.
+    pub port: Option<u16>,
+    /// Where the way back ends when all went well.
+    pub success_url: Option<Url>,
+    /// Who we are, where somebody has registered us by hand.
+    pub client: Option<Client>,
+    /// Where we are described.
+    pub client_metadata_url: Option<Url>,
+    /// What stands in a registration in place of what we write, a JSON object.
+    pub registration: Option<String>,
+}
+
+/// A refusal that invites to sign in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Invitation {
+    /// The server's challenge.
+    pub challenge: Option<Challenge>,
+    /// Where Cloudflare Access describes how.
+    pub document: Option<Url>,
+}
+
+/// A token in use.
+#[derive(Debug)]
+pub struct Bearer {
+    tokens: Tokens,
+    header: HeaderValue,
+    /// Whether a person has just signed in for it, and the server has not accepted it yet.
+    is_untried: Mutex<bool>,
+}
+
+impl Bearer {
+    fn new(tokens: Tokens, is_untried: bool) -> Option<Bearer> {
+        let mut header = HeaderValue::try_from(format!("Bearer {}", tokens.access_token)).ok()?;
+        header.set_sensitive(true);
+        Some(Bearer { tokens, header, is_untried: Mutex::new(is_untried) })
+    }
+
+    /// When it is to be exchanged for another, in seconds since 1970.
+    fn renewal(&self) -> Option<u64> {
+        let expires = self.tokens.expires.filter(|_| self.tokens.refresh_token.is_some())?;
+        let life = expires.saturating_sub(self.tokens.obtained);
+        Some(expires - MARGIN.min(life / 2).min(expires))
+    }
+
+    /// The server has accepted it.
+    pub fn accepted(&self) {
+        *self.is_untried.lock().expect("nothing panics in between") = false;
+    }
+
+    fn is_untried(&self) -> bool {
+        *self.is_untried.lock().expect("nothing panics in between")
+    }
+}
+
+/// How far a sign-in has come.
+#[derive(Clone, Debug)]
+enum Step {
+    Preparing,
+    /// A person is to go to this page.
+    Waiting(String),
+    Done(Result<(), Trouble>),
+}
+
+/// Signs in at one server, and keeps the token.
+pub struct OAuth {
+    inner: Arc<Inner>,
+    flows: Mutex<JoinSet<()>>,
+}
+
+struct Inner {
+    settings: Settings,
+    http: Arc<Http>,
+    store: Store,
+    held: Mutex<Held>,
+    /// One at a time exchanges tokens.
+    renewing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Held {
+    is_read: bool,
+    bearer: Option<Arc<Bearer>>,
+    /// What was kept last, and whether it was here alone, for nothing can be written.
+    kept: Kept,
+    is_alone: bool,
+    /// The credentials with the token added, and what they were made of.
+    joined: Option<(Arc<Credentials>, Arc<Bearer>, Arc<Credentials>)>,
+    flow: Option<watch::Receiver<Step>>,
+    /// What failed last.
+    failed: Option<(Instant, Trouble)>,
+    /// Until when tokens are not exchanged ahead of their end, after that failed.
+    pause: Option<Instant>,
+}
+
+impl std::fmt::Debug for OAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OAuth").finish_non_exhaustive()
+    }
+}
+
+impl OAuth {
+    /// Signs in as `settings` say, over `http`.
+    pub fn new(settings: Settings, http: Arc<Http>) -> OAuth {
+        let store = Store::of(settings.folder.clone(), &settings.url);
+        let (held, renewing) = (Mutex::default(), tokio::sync::Mutex::new(()));
+        let inner = Arc::new(Inner { settings, http, store, held, renewing });
+        OAuth { inner, flows: Mutex::default() }
+    }
+
+    /// How.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// Adds the token to what else proves who asks. One that is about to run out is exchanged first; meanwhile other
+    /// requests use it.
+    pub async fn join(&self, credentials: &Arc<Credentials>) -> (Arc<Credentials>, Option<Arc<Bearer>>) {
+        let Some(bearer) = self.inner.bearer() else { return (Arc::clone(credentials), None) };
+        let now = seconds(wall_clock());
+        if bearer.renewal().is_some_and(|renewal| renewal <= now) && !self.inner.is_paused() {
+            let still_holds = bearer.tokens.expires.is_some_and(|expires| expires > now);
+            if !still_holds || self.inner.renewing.try_lock().is_ok() {
+                let renewed = self.inner.renew(&bearer, credentials, None).await;
+                if let Err(trouble) = renewed {
+                    warn!("the token could not be renewed ahead of its end: {trouble}");
+                    self.inner.held().pause = Some(monotonic_clock() + PAUSE);
+                }
+            }
+        }
+        let Some(bearer) = self.inner.bearer() else { return (Arc::clone(credentials), None) };
+        let mut held = self.inner.held();
+        let joined = match &held.joined {
+            Some((of, with, joined)) if Arc::ptr_eq(of, credentials) && Arc::ptr_eq(with, &bearer) => {
+                Arc::clone(joined)
+            }
+            _ => {
+                let joined = Arc::new(credentials.with(Scheme::Bearer(bearer.header.clone())));
+                held.joined = Some((Arc::clone(credentials), Arc::clone(&bearer), Arc::clone(&joined)));
+                joined
+            }
+        };
+        (joined, Some(bearer))
+    }
+
+    /// Comes by a token that may be accepted where `refused` was not, or none was sent. Waits for a person for as long as
+    /// `patience`; the sign-in goes on after that.
+    ///
+    /// # Errors
+    /// Why there is none (yet).
+    pub async fn answer(
+        &self,
+        invitation: &Invitation,
+        credentials: &Arc<Credentials>,
+        refused: Option<&Arc<Bearer>>,
+        patience: Duration,
+    ) -> Result<(), Trouble> {
+        let inner = &self.inner;
+        let waited = tokio::time::timeout(patience, self.obtain(invitation, credentials, refused)).await;
+        waited.unwrap_or_else(|_| {
+            let flow = inner.held().flow.clone();
+            let step = flow.map(|flow| flow.borrow().clone());
+            let place = trouble::place(&inner.settings.url);
+            Err(match step {
+                Some(Step::Waiting(url)) => Trouble::Waiting { place, url },
+                Some(Step::Preparing | Step::Done(_)) | None => Trouble::Slow { place },
+            })
+        })
+    }
+
+    async fn obtain(
+        &self,
+        invitation: &Invitation,
+        credentials: &Arc<Credentials>,
+        refused: Option<&Arc<Bearer>>,
+    ) -> Result<(), Trouble> {
+        let inner = &self.inner;
+        let used = refused.map(|bearer| bearer.tokens.access_token.as_str());
+        let is_another = |bearer: &Arc<Bearer>| used != Some(bearer.tokens.access_token.as_str());
+        if inner.bearer().as_ref().is_some_and(is_another) {
+            return Ok(());
+        }
+        let challenge = invitation.challenge.as_ref();
+        let more = challenge.filter(|challenge| challenge.wants_more() && refused.is_some());
+        let mut wanted = challenge.and_then(|challenge| challenge.scope.clone());
+        match (more, refused) {
+            (Some(_), Some(bearer)) => {
+                let before = bearer.tokens.requested.as_deref();
+                let union = request::union(before, wanted.as_deref());
+                if union.is_none() || union == request::union(before, None) {
+                    // What is wanted was asked for already: nobody can give it.
+                    return Err(Trouble::NotOffered);
+                }
+                wanted = union;
+            }
+            (None, Some(bearer)) if bearer.is_untried() => {
+                let place = trouble::place(&inner.settings.url);
+                let sentence = format!("{place} does not accept the token that one has just signed in for");
+                let advice = "look into the server's log; perhaps it expects a token for another resource";
+                let trouble = Trouble::failed(sentence, advice);
+                inner.held().failed = Some((monotonic_clock(), trouble.clone()));
+                return Err(trouble);
+            }
+            (None, Some(bearer)) => {
+                if inner.renew(bearer, credentials, Some(invitation)).await? {
+                    return Ok(());
+                }
+            }
+            (_, None) => {}
+        }
+        if !inner.settings.asks {
+            return Err(Trouble::NotOffered);
+        }
+        done(self.join_flow(invitation, credentials, used, wanted)?).await
+    }
+
+    /// The sign-in that is under way, or a new one.
+    fn join_flow(
+        &self,
+        invitation: &Invitation,
+        credentials: &Arc<Credentials>,
+        refused: Option<&str>,
+        wanted: Option<String>,
+    ) -> Result<watch::Receiver<Step>, Trouble> {
+        let mut held = self.inner.held();
+        if let Some(flow) = &held.flow
+            && !matches!(&*flow.borrow(), Step::Done(_))
+            && flow.has_changed().is_ok()
+        {
+            return Ok(flow.clone());
+        }
+        let now = monotonic_clock();
+        if let Some((at, trouble)) = &held.failed
+            && now.saturating_duration_since(*at) < PAUSE
+        {
+            return Err(trouble.clone());
+        }
+        let (sender, flow) = watch::channel(Step::Preparing);
+        held.flow = Some(flow.clone());
+        drop(held);
+        let (inner, invitation, credentials) =
+            (Arc::clone(&self.inner), invitation.clone(), Arc::clone(credentials));
+        let refused = refused.map(str::to_owned);
+        self.flows.lock().expect("nothing panics in between").spawn(async move {
+            let signed_in = inner
+                .sign_in(&invitation, &credentials, refused.as_deref(), wanted.as_deref(), &sender)
+                .await;
+            if let Err(trouble) = &signed_in {
+                match trouble {
+                    Trouble::NotOffered => debug!("{trouble}"),
+                    _ => warn!(advice = trouble.advice(), "{trouble}"),
+                }
+                inner.held().failed = Some((monotonic_clock(), trouble.clone()));
+            }
+            let _ = sender.send(Step::Done(signed_in));
+        });
+        Ok(flow)
+    }
+}
+
+impl Inner {
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().expect("nothing panics in between")
+    }
+
+    fn is_paused(&self) -> bool {
+        self.held().pause.is_some_and(|pause| monotonic_clock() < pause)
+    }
+
+    /// The token in use; the first time, the one that is kept.
+    fn bearer(&self) -> Option<Arc<Bearer>> {
+        let mut held = self.held();
+        if !held.is_read {
+            held.is_read = true;
+            held.kept = self.store.read();
+            held.bearer =
+                held.kept.tokens.clone().and_then(|tokens| Bearer::new(tokens, false)).map(Arc::new);
+        }
+        held.bearer.clone()
+    }
+
+    /// Uses another token from now on.
+    fn adopt(&self, tokens: Tokens, is_untried: bool) {
+        let mut held = self.held();
+        held.bearer = Bearer::new(tokens, is_untried).map(Arc::new);
+        (held.failed, held.pause) = (None, None);
+    }
+
+    /// What is kept now, by this process or another; what only this one could keep where nothing can be kept.
+    fn kept(&self) -> Kept {
+        let held = self.held();
+        if held.is_alone {
+            return held.kept.clone();
+        }
+        drop(held);
+        self.store.read()
+    }
+
+    /// Keeps it for all processes, or at least for this one.
+    fn keep(&self, kept: &Kept) {
+        let is_alone = !self.store.write(kept);
+        let mut held = self.held();
+        (held.kept, held.is_alone) = (kept.clone(), is_alone);
+    }
+
+    /// Changes what is kept, one process after the other.
+    async fn change(&self, change: impl FnOnce(&mut Kept)) -> Kept {
+        let _lock = tokio::time::timeout(LOCK_PATIENCE, self.store.lock()).await;
+        let mut kept = self.kept();
+        change(&mut kept);
+        self.keep(&kept);
+        kept
+    }
+
+    /// A client as it is kept: a secret that the person wrote is not.
+    fn storable(&self, client: &Client) -> Client {
+        match &self.settings.client {
+            Some(_) => Client { client_secret: None, ..client.clone() },
+            None => client.clone(),
+        }
+    }
+
+    /// Exchanges tokens for others, or takes those that another process has. Tells whether there are others now.
+    ///
+    /// # Errors
+    /// When nobody can tell.
+    async fn renew(
+        &self,
+        used: &Arc<Bearer>,
+        credentials: &Credentials,
+        invitation: Option<&Invitation>,
+    ) -> Result<bool, Trouble> {
+        let _one = self.renewing.lock().await;
+        if self.bearer().is_some_and(|bearer| !Arc::ptr_eq(&bearer, used)) {
+            return Ok(true);
+        }
+        let _lock = tokio::time::timeout(LOCK_PATIENCE, self.store.lock()).await;
+        let mut kept = self.kept();
+        if let Some(tokens) =
+            kept.tokens.clone().filter(|tokens| tokens.access_token != used.tokens.access_token)
+        {
+            debug!("another process has brought a token");
+            self.adopt(tokens, false);
+            return Ok(true);
+        }
+        let tokens = kept.tokens.clone().unwrap_or_else(|| used.tokens.clone());
+        let (Some(refresh), Some(authorization), Some(client)) =
+            (&tokens.refresh_token, &kept.authorization, &kept.client)
+        else {
+            return Ok(false);
+        };
+        let wire = Wire { http: &self.http, server: &self.settings.url, credentials };
+        if let Some(invitation) = invitation.filter(|invitation| invitation.challenge.is_some()) {
+            let issuers = discovery::issuers(&wire, &self.settings.url, invitation).await;
+            if issuers.is_some_and(|issuers| !issuers.is_empty() && !issuers.contains(&authorization.issuer))
+            {
+                info!("the server names another authorization server than the one that was signed in at");
+                return Ok(false);
+            }
+        }
+        let client = match &self.settings.client {
+            Some(written) if written.client_id == client.client_id => written,
+            Some(_) => return Ok(false),
+            None => client,
+        };
+        let mut grant = vec![("grant_type", "refresh_token"), ("refresh_token", refresh)];
+        if let Some(resource) = kept.resource.as_deref().filter(|_| self.settings.names_resource) {
+            grant.push(("resource", resource));
+        }
+        if let Some(scope) = &tokens.scope {
+            grant.push(("scope", scope));
+        }
+        match token::ask(&wire, authorization, client, &grant, wall_clock()).await {
+            Ok(new) => {
+                let new = Tokens {
+                    refresh_token: new.refresh_token.clone().or_else(|| tokens.refresh_token.clone()),
+                    scope: new.scope.clone().or_else(|| tokens.scope.clone()),
+                    requested: tokens.requested.clone(),
+                    ..new
+                };
+                new.learn();
+                kept.tokens = Some(new.clone());
+                self.keep(&kept);
+                self.adopt(new, false);
+                debug!("the token was exchanged for another");
+                Ok(true)
+            }
+            Err(refused @ (Refused::Grant(_) | Refused::Client(_))) => {
+                let is_unknown = matches!(refused, Refused::Client(_));
+                info!("the sign-in has come to its end: {}", refused.trouble());
+                if is_unknown {
+                    let issuer = authorization.issuer.clone();
+                    kept.registrations.retain(|client| client.issuer != issuer);
+                }
+                kept.tokens = None;
+                self.keep(&kept);
+                self.held().bearer = None;
+                Ok(false)
+            }
+            Err(Refused::Otherwise(trouble)) => Err(trouble),
+        }
+    }
+
+    /// Has a person sign in, here or in another process.
+    async fn sign_in(
+        &self,
+        invitation: &Invitation,
+        credentials: &Credentials,
+        refused: Option<&str>,
+        wanted: Option<&str>,
+        progress: &watch::Sender<Step>,
+    ) -> Result<(), Trouble> {
+        let brought = || self.store.read().tokens.filter(|tokens| refused != Some(&tokens.access_token));
+        let mut lock = loop {
+            let lock = self.store.try_flow();
+            if let Some(tokens) = brought() {
+                debug!("another process has brought a token");
+                self.adopt(tokens, true);
+                return Ok(());
+            }
+            if let Some(lock) = lock {
+                break lock;
+            }
+            if let Some(begun) = self.store.begun() {
+                let _ = progress.send(Step::Waiting(begun.request.url));
+            }
+            tokio::time::sleep(LOOK).await;
+        };
+        let tokens = flow::sign_in(self, invitation, credentials, wanted, &mut lock, progress).await?;
+        self.adopt(tokens, true);
+        Ok(())
+    }
+}
+
+/// Waits for the end of a sign-in.
+async fn done(mut flow: watch::Receiver<Step>) -> Result<(), Trouble> {
+    loop {
+        if let Step::Done(result) = &*flow.borrow_and_update() {
+            return result.clone();
+        }
+        if flow.changed().await.is_err() {
+            return Err(Trouble::failed("the sign-in ended in a defect of mcp-tether", "report it"));
+        }
+    }
+}
+
+/// A moment in seconds since 1970.
+fn seconds(moment: SystemTime) -> u64 {
+    moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a token's end is a moment of the wall clock")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long ago something failed")]
+fn monotonic_clock() -> Instant {
+    Instant::now()
+}

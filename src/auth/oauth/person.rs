@@ -1,0 +1,101 @@
+//! What a person does with sign-ins by hand: sign in, sign out, look at what is held.
+//!
+//! Deliberately not here: what is printed about it (`start`).
+
+use std::sync::Arc;
+
+use http::header::{ACCEPT, HeaderMap, HeaderValue};
+use url::Url;
+
+use super::challenge::bearer;
+use super::token::prepared;
+use super::wire::Wire;
+use super::{Invitation, OAuth, Trouble, done, seconds, wall_clock};
+use crate::auth::Credentials;
+
+/// What a server without a session refuses, if it refuses at all.
+const QUESTION: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+
+/// What is held for a server, without secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Who signed the person in.
+    pub issuer: String,
+    /// What for.
+    pub resource: String,
+    /// What it allows.
+    pub scope: Option<String>,
+    /// In how many seconds the token runs out, where that is known; 0 where it has.
+    pub expires_in: Option<u64>,
+    /// Whether it is exchanged for another by itself.
+    pub renews: bool,
+    /// Where it is kept.
+    pub path: String,
+}
+
+impl OAuth {
+    /// Signs in anew, whatever is held. Waits as long as it takes.
+    ///
+    /// # Errors
+    /// Why it came to nothing.
+    pub async fn log_in(&self, credentials: &Arc<Credentials>) -> Result<(), Trouble> {
+        let inner = &self.inner;
+        let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials };
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        let answer = wire.post(&inner.settings.url, "application/json", QUESTION.to_owned(), headers).await?;
+        let challenge = if answer.status == 401 { bearer(&answer.headers) } else { None };
+        let invitation = Invitation { challenge: Some(challenge.unwrap_or_default()), document: None };
+        // Whatever is held is as good as refused.
+        let held = inner.bearer();
+        let refused = held.as_ref().map(|bearer| bearer.tokens.access_token.as_str());
+        let wanted = invitation.challenge.as_ref().and_then(|challenge| challenge.scope.clone());
+        done(self.join_flow(&invitation, credentials, refused, wanted)?).await
+    }
+
+    /// Gives the tokens back, where that is possible, and forgets them. Tells whether there were any.
+    ///
+    /// # Errors
+    /// When they cannot be forgotten.
+    pub async fn log_out(&self, credentials: &Credentials) -> Result<bool, Trouble> {
+        let inner = &self.inner;
+        let kept = inner.store.read();
+        if let (Some(tokens), Some(authorization), Some(client)) =
+            (&kept.tokens, &kept.authorization, &kept.client)
+            && let Some(endpoint) =
+                authorization.revocation_endpoint.as_deref().and_then(|text| Url::parse(text).ok())
+        {
+            let client = inner.settings.client.as_ref().unwrap_or(client);
+            let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials };
+            // The one that keeps one signed in ends the other with it (RFC 7009, section 2.1).
+            let token = tokens.refresh_token.as_deref().unwrap_or(&tokens.access_token);
+            let (headers, body) = prepared(authorization, client, &[("token", token)]);
+            match wire.post(&endpoint, "application/x-www-form-urlencoded", body, headers).await {
+                Ok(answer) if answer.is_ok() => {}
+                Ok(answer) => {
+                    tracing::warn!("the tokens could not be given back: {} was answered", answer.status)
+                }
+                Err(trouble) => tracing::warn!("the tokens could not be given back: {trouble}"),
+            }
+        }
+        inner.store.forget().map_err(|error| {
+            let path = inner.store.path("json").unwrap_or_default();
+            let sentence = format!("{} cannot be removed: {error}", path.display());
+            Trouble::failed(sentence, "remove it yourself")
+        })
+    }
+
+    /// What is held.
+    pub fn held(&self) -> Option<Held> {
+        let kept = self.inner.store.read();
+        let (tokens, now) = (kept.tokens?, seconds(wall_clock()));
+        Some(Held {
+            issuer: kept.authorization.map(|authorization| authorization.issuer).unwrap_or_default(),
+            resource: kept.resource.unwrap_or_default(),
+            scope: tokens.scope.or(tokens.requested),
+            expires_in: tokens.expires.map(|expires| expires.saturating_sub(now)),
+            renews: tokens.refresh_token.is_some(),
+            path: self.inner.store.path("json").map(|path| path.display().to_string()).unwrap_or_default(),
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! Who we are at an authorization server: named by the person, by the address of a description (CIMD), or introduced by
+//! ourselves (RFC 7591), once for each server and issuer.
+//!
+//! Deliberately not here: how it is proven (`token`).
+
+use http::header::HeaderMap;
+use url::Url;
+
+use super::Settings;
+use super::callback::Callback;
+use super::metadata::Authorization;
+use super::store::{Client, Kept};
+use super::token::Refusal;
+use super::trouble::{Trouble, foreign, place};
+use super::wire::Wire;
+use crate::json;
+
+/// Who we are, and the listener that people are sent back to.
+pub(super) struct Introduced {
+    pub(super) client: Client,
+    pub(super) callback: Callback,
+    pub(super) redirect: String,
+    /// Whether we introduced ourselves, and could do so again.
+    pub(super) is_ours: bool,
+}
+
+/// Finds out who we are, or introduces us.
+pub(super) async fn introduce(
+    wire: &Wire<'_>,
+    settings: &Settings,
+    authorization: &Authorization,
+    kept: &Kept,
+    scope: Option<&str>,
+    now: u64,
+) -> Result<Introduced, Trouble> {
+    let named = match (&settings.client, &settings.client_metadata_url) {
+        (Some(client), _) => Some(client.clone()),
+        (None, Some(url)) if authorization.client_id_metadata_document_supported == Some(true) => {
+            Some(Client { client_id: url.to_string(), ..Client::default() })
+        }
+        (None, _) => None,
+    };
+    if let Some(client) = named {
+        let callback = bind(settings, settings.port).await?;
+        // As mcp-remote has it, whose users have registered that.
+        let redirect = redirect(settings, settings.host.as_deref().unwrap_or("localhost"), &callback);
+        let client = Client { issuer: authorization.issuer.clone(), ..client };
+        return Ok(Introduced { client, callback, redirect, is_ours: false });
+    }
+    for client in kept.registrations.iter().filter(|client| client.issuer == authorization.issuer) {
+        let holds = client.client_secret.is_none()
+            || client.client_secret_expires_at == 0
+            || client.client_secret_expires_at > now;
+        let (true, Some(kept)) = (holds, client.redirect_uris.first()) else { continue };
+        let Some(port) = port_of(kept).filter(|port| settings.port.is_none_or(|wanted| wanted == *port))
+        else {
+            continue;
+        };
+        // Taken by somebody else, it is of no use: we introduce ourselves again with another.
+        let Ok(callback) = Callback::bind(Some(port), &settings.callback_path).await else { continue };
+        let hosts = hosts(settings);
+        if hosts.iter().any(|host| redirect(settings, host, &callback) == *kept) {
+            let redirect = kept.clone();
+            return Ok(Introduced { client: client.clone(), callback, redirect, is_ours: true });
+        }
+    }
+    let callback = bind(settings, settings.port).await?;
+    let hosts = hosts(settings);
+    for (index, host) in hosts.iter().enumerate() {
+        let redirect = redirect(settings, host, &callback);
+        match register(wire, settings, authorization, &redirect, scope).await {
+            Ok(client) => return Ok(Introduced { client, callback, redirect, is_ours: true }),
+            // Access allows the two spellings of this machine separately.
+            Err((true, _)) if index + 1 < hosts.len() => {}
+            Err((_, trouble)) => return Err(trouble),
+        }
+    }
+    Err(Trouble::NotOffered)
+}
+
+fn hosts(settings: &Settings) -> Vec<&str> {
+    settings.host.as_deref().map_or(vec!["127.0.0.1", "localhost"], |host| vec![host])
+}
+
+fn redirect(settings: &Settings, host: &str, callback: &Callback) -> String {
+    format!("http://{host}:{}{}", callback.port(), settings.callback_path)
+}
+
+/// The port of an address that people are sent back to.
+pub(super) fn port_of(redirect: &str) -> Option<u16> {
+    Url::parse(redirect).ok()?.port()
+}
+
+async fn bind(settings: &Settings, port: Option<u16>) -> Result<Callback, Trouble> {
+    Callback::bind(port, &settings.callback_path).await.map_err(|error| {
+        let which = port.map_or_else(|| "a port".to_owned(), |port| format!("port {port}"));
+        Trouble::failed(
+            format!("{which} of this computer, to come back to after signing in, cannot be used: {error}"),
+            "leave the port behind the URL out, or write another one that the authorization server knows",
+        )
+    })
+}
+
+/// Introduces us. The error tells whether it is about where people are sent back to.
+async fn register(
+    wire: &Wire<'_>,
+    settings: &Settings,
+    authorization: &Authorization,
+    redirect: &str,
+    scope: Option<&str>,
+) -> Result<Client, (bool, Trouble)> {
+    let fixed = |trouble| (false, trouble);
+    let endpoint = authorization.registration_endpoint.as_deref().and_then(|text| Url::parse(text).ok());
+    let Some(endpoint) = endpoint else {
+        let sentence = format!(
+            "the authorization server {} does not let programs register",
+            foreign(&authorization.issuer)
+        );
+        let advice = "have a client registered there by hand and name it with --static-oauth-client-info, or its \
+                      description with --client-metadata-url";
+        return Err(fixed(Trouble::failed(sentence, advice)));
+    };
+    let method = method(authorization);
+    let (redirects, method) = (format!("[{}]", json::quoted(redirect)), json::quoted(method));
+    let scope = scope.map(json::quoted);
+    let mut members = vec![
+        ("client_name", "\"mcp-tether\""),
+        ("redirect_uris", redirects.as_str()),
+        ("grant_types", r#"["authorization_code","refresh_token"]"#),
+        ("response_types", r#"["code"]"#),
+        ("token_endpoint_auth_method", &method),
+        ("application_type", "\"native\""),
+    ];
+    members.extend(scope.as_deref().map(|scope| ("scope", scope)));
+    let written = settings.registration.as_deref().map(json::members).unwrap_or_default();
+    members.retain(|(name, _)| !written.iter().any(|(other, _)| other == name));
+    members.extend(written.iter().map(|(name, value)| (name.as_str(), *value)));
+    let answer = wire.post(&endpoint, "application/json", json::object(members), HeaderMap::new()).await;
+    let answer = answer.map_err(fixed)?;
+    if answer.is_ok()
+        && let Ok(client) = serde_json::from_str::<Client>(&answer.body)
+    {
+        let client = Client {
+            issuer: authorization.issuer.clone(),
+            redirect_uris: vec![redirect.to_owned()],
+            ..client
+        };
+        client.learn();
+        return Ok(client);
+    }
+    let refusal: Option<Refusal> = serde_json::from_str(&answer.body).ok();
+    let Some(refusal) = refusal else {
+        if authorization.scopes_supported.is_none()
+            && authorization.code_challenge_methods_supported.is_none()
+        {
+            // Nobody has said that there is anything to register at.
+            return Err(fixed(Trouble::NotOffered));
+        }
+        let sentence = format!("{} answered {} instead of a registration", place(&endpoint), answer.status);
+        return Err(fixed(Trouble::failed(sentence, "have the authorization server's log looked at")));
+    };
+    let is_about_redirect = match refusal.error.as_str() {
+        "invalid_redirect_uri" => true,
+        "invalid_client_metadata" => {
+            refusal.error_description.as_deref().is_none_or(|text| text.contains("redirect"))
+        }
+        _ => false,
+    };
+    let advice = match is_about_redirect {
+        true => {
+            "have this computer's addresses allowed there; with Cloudflare Access: the application's advanced settings, \
+                 Managed OAuth, allow localhost or loopback clients"
+        }
+        false => "have a client registered there by hand and name it with --static-oauth-client-info",
+    };
+    let sentence = format!("{} did not register this program: {}", place(&endpoint), refusal.words());
+    Err((is_about_redirect, Trouble::failed(sentence, advice)))
+}
+
+/// How we would prove ourselves: not at all, where that is allowed, for a program on many computers has no secret.
+fn method(authorization: &Authorization) -> &'static str {
+    let Some(offered) = &authorization.token_endpoint_auth_methods_supported else { return "none" };
+    let offers = |name: &&str| offered.iter().any(|offered| offered == name);
+    ["none", "client_secret_post", "client_secret_basic"]
+        .iter()
+        .find(|name| offers(name))
+        .copied()
+        .unwrap_or("none")
+}

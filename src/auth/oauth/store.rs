@@ -1,0 +1,372 @@
+//! What is kept of sign-ins from one start to the next, for all processes of this person: one file for each server in
+//! `mcp-tether/oauth` of the configuration folder, its owner's alone (0600 in 0700), written whole under another name first.
+//!
+//! - `HOST-HASH.json`: the tokens, the issuer and the resource they are bound to, the authorization server's metadata (so
+//!   that a start needs no discovery), and the registrations, each bound to its issuer.
+//! - `HOST-HASH.lock`: locked while tokens are exchanged for others. It says nothing.
+//! - `HOST-HASH.flow`: locked by the process in which a person signs in; holds the request, so that another one can go on
+//!   with it when that process is gone.
+//!
+//! Locks are the operating system's and go with the process. The hash is of the URL, which may hold a key. Deliberately
+//! not here: what is done under a lock (`super`).
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use tracing::{debug, warn};
+use url::Url;
+
+use super::metadata::Authorization;
+use super::request::Request;
+use crate::auth::known;
+use crate::platform;
+
+/// How often a lock that another process holds is tried again.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Tokens, and until when they hold.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// What goes along with requests.
+    pub access_token: String,
+    /// What it is exchanged with for another.
+    pub refresh_token: Option<String>,
+    /// When it was obtained, in seconds since 1970.
+    pub obtained: u64,
+    /// When it runs out, likewise, where that is known.
+    pub expires: Option<u64>,
+    /// What it allows, where that was said.
+    pub scope: Option<String>,
+    /// What was asked for.
+    pub requested: Option<String>,
+}
+
+/// Who we are at an authorization server.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// The issuer that knows us by this.
+    #[serde(default)]
+    pub issuer: String,
+    /// Our name there.
+    pub client_id: String,
+    /// What proves it, if anything.
+    pub client_secret: Option<String>,
+    /// When that runs out, in seconds since 1970; 0 for never.
+    #[serde(default)]
+    pub client_secret_expires_at: u64,
+    /// How it is proven.
+    pub token_endpoint_auth_method: Option<String>,
+    /// Where people may be sent back to.
+    #[serde(default)]
+    pub redirect_uris: Vec<String>,
+}
+
+/// All that is kept of one server.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// What the server is called at the authorization server.
+    pub resource: Option<String>,
+    /// Who signs people in.
+    pub authorization: Option<Authorization>,
+    /// Who we are there.
+    pub client: Option<Client>,
+    /// The tokens, of that issuer for that resource.
+    pub tokens: Option<Tokens>,
+    /// What we registered.
+    #[serde(default)]
+    pub registrations: Vec<Client>,
+}
+
+/// A sign-in that another process may go on with.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// The request.
+    pub request: Request,
+    /// Whom it went to.
+    pub authorization: Authorization,
+    /// What the server is called there.
+    pub resource: String,
+    /// Who we are there.
+    pub client: Client,
+}
+
+/// The files of one server, or none where the system names no folder for configuration.
+#[derive(Clone, Debug)]
+pub struct Store {
+    base: Option<PathBuf>,
+}
+
+/// A lock. It goes with its owner.
+#[derive(Debug)]
+pub struct Lock {
+    file: Option<File>,
+}
+
+impl Store {
+    /// The files for a server in the configuration folder.
+    pub fn of(folder: Option<PathBuf>, server: &Url) -> Store {
+        let mut server = server.clone();
+        server.set_fragment(None);
+        let hash = digest(&SHA256, server.as_str().as_bytes());
+        let hash: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let host: String = server.host_str().unwrap_or_default().chars().take(80).collect();
+        let name = format!("{}-{hash}", host.replace(['[', ']', ':'], "_"));
+        Store { base: folder.map(|folder| folder.join("mcp-tether").join("oauth").join(name)) }
+    }
+
+    /// A file of the server.
+    pub fn path(&self, extension: &str) -> Option<PathBuf> {
+        let mut path = self.base.clone()?.into_os_string();
+        path.push(".");
+        path.push(extension);
+        Some(path.into())
+    }
+
+    /// What is kept. What cannot be read is as good as nothing, and is told.
+    pub fn read(&self) -> Kept {
+        let Some(path) = self.path("json") else { return Kept::default() };
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Kept::default(),
+            Err(error) => {
+                warn!("the sign-in kept in {} cannot be read: {error}", path.display());
+                return Kept::default();
+            }
+        };
+        if platform::others_can_read(&path) {
+            warn!("{0} holds tokens, and others on this computer can read it: chmod 600 {0}", path.display());
+        }
+        let kept: Kept = serde_json::from_slice(&text).unwrap_or_else(|_| {
+            warn!("{} holds nothing that can be understood; you have to sign in again", path.display());
+            Kept::default()
+        });
+        kept.tokens.iter().for_each(Tokens::learn);
+        kept.client.iter().chain(&kept.registrations).for_each(Client::learn);
+        kept
+    }
+
+    /// Keeps something in place of what was kept, and tells whether that went well. Where it does not it is said: the
+    /// next start will have to ask again.
+    pub fn write(&self, kept: &Kept) -> bool {
+        let Some(path) = self.path("json") else {
+            warn!("this system has no folder for configuration: the sign-in ends with this program");
+            return false;
+        };
+        let text = serde_json::to_vec(kept).expect("strings and numbers");
+        let written = replace(&path, &text);
+        if let Err(error) = &written {
+            warn!(
+                "{} cannot be written, so that the sign-in ends with this program: {error}",
+                path.display()
+            );
+        }
+        written.is_ok()
+    }
+
+    /// Forgets everything. Tells whether there was anything.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn forget(&self) -> io::Result<bool> {
+        let Some(path) = self.path("json") else { return Ok(false) };
+        if let Some(mut flow) = self.try_flow() {
+            flow.note(None);
+        }
+        match std::fs::remove_file(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until no other process changes tokens.
+    pub async fn lock(&self) -> Lock {
+        loop {
+            if let Some(lock) = self.try_lock("lock") {
+                return lock;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// The right to have a person sign in, unless another process has it.
+    pub fn try_flow(&self) -> Option<Lock> {
+        self.try_lock("flow")
+    }
+
+    /// The sign-in that was begun in another process, if there is one.
+    pub fn begun(&self) -> Option<Begun> {
+        let text = std::fs::read(self.path("flow")?).ok()?;
+        let begun: Begun = serde_json::from_slice(&text).ok()?;
+        known::learn(&begun.request.verifier);
+        begun.client.learn();
+        Some(begun)
+    }
+
+    /// A lock on one of the files. Where files cannot be locked everybody is alone.
+    fn try_lock(&self, extension: &str) -> Option<Lock> {
+        let Some(path) = self.path(extension) else { return Some(Lock { file: None }) };
+        let opened = path.parent().map_or(Ok(()), platform::create_private_folder).and_then(|()| {
+            let mut options = OpenOptions::new();
+            platform::for_owner_alone(options.read(true).write(true).create(true).truncate(false)).open(&path)
+        });
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) => {
+                debug!(%error, "{} cannot be opened", path.display());
+                return Some(Lock { file: None });
+            }
+        };
+        match file.try_lock() {
+            Ok(()) => Some(Lock { file: Some(file) }),
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Error(error)) => {
+                debug!(%error, "{} cannot be locked", path.display());
+                Some(Lock { file: None })
+            }
+        }
+    }
+}
+
+impl Lock {
+    /// What the file under the lock says of a sign-in.
+    pub fn begun(&mut self) -> Option<Begun> {
+        let file = self.file.as_mut()?;
+        let mut text = Vec::new();
+        file.rewind().and_then(|()| file.read_to_end(&mut text)).ok()?;
+        let begun: Begun = serde_json::from_slice(&text).ok()?;
+        known::learn(&begun.request.verifier);
+        begun.client.learn();
+        Some(begun)
+    }
+
+    /// Says there that one was begun, or that none is. Whoever cannot read it begins another.
+    pub fn note(&mut self, begun: Option<&Begun>) {
+        let Some(file) = self.file.as_mut() else { return };
+        let text = begun.map(|begun| serde_json::to_vec(begun).expect("strings and numbers"));
+        let written = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(&text.unwrap_or_default()));
+        if let Err(error) = written {
+            debug!(%error, "the sign-in under way cannot be noted");
+        }
+    }
+}
+
+/// Writes a file whole: under another name first, so that nobody ever reads half of it.
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    platform::create_private_folder(folder)?;
+    let own = path.with_extension(format!("json.{}", std::process::id()));
+    // What a process that is gone has left there.
+    let _ = std::fs::remove_file(&own);
+    let written = platform::for_owner_alone(OpenOptions::new().write(true).create_new(true))
+        .open(&own)
+        .and_then(|mut file| file.write_all(text).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&own, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&own);
+    }
+    written
+}
+
+impl Tokens {
+    /// Has them taken out of what is written down.
+    pub fn learn(&self) {
+        known::learn(&self.access_token);
+        self.refresh_token.as_deref().into_iter().for_each(known::learn);
+    }
+}
+
+impl Client {
+    /// Has its secret taken out of what is written down.
+    pub fn learn(&self) {
+        self.client_secret.as_deref().into_iter().for_each(known::learn);
+    }
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(folder: &Path) -> Store {
+        Store::of(
+            Some(folder.to_owned()),
+            &Url::parse("https://mcp.example.com/mcp?key=marked").expect("a URL"),
+        )
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_and_is_its_owners_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        assert!(store.read() == Kept::default());
+        let tokens = Tokens { access_token: "marked-token".to_owned(), ..Tokens::default() };
+        let kept = Kept { tokens: Some(tokens), resource: Some("r".to_owned()), ..Kept::default() };
+        store.write(&kept);
+        store.write(&kept);
+        assert!(store.read() == kept);
+        let path = store.path("json").expect("a path");
+        assert!(
+            !platform::others_can_read(&path) && !platform::others_can_read(path.parent().expect("a parent"))
+        );
+        assert!(!path.display().to_string().contains("marked"));
+        let files = std::fs::read_dir(path.parent().expect("a parent")).expect("a folder").count();
+        assert_eq!(files, 1, "nothing is left behind");
+        assert!(!format!("{:?}", store.read().tokens).contains("marked"));
+        std::fs::write(&path, "{").expect("written");
+        assert!(store.read() == Kept::default());
+        assert!(store.forget().expect("removed") && !store.forget().expect("nothing"));
+    }
+
+    #[test]
+    fn one_has_the_lock_until_it_is_gone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        let mut lock = store.try_flow().expect("free");
+        assert!(store.try_flow().is_none());
+        assert!(lock.begun().is_none());
+        let begun = Begun {
+            at: 1,
+            request: Request {
+                url: "u".to_owned(),
+                state: "s".to_owned(),
+                verifier: "v".to_owned(),
+                redirect: "r".to_owned(),
+                scope: None,
+            },
+            authorization: Authorization::default(),
+            resource: "x".to_owned(),
+            client: Client::default(),
+        };
+        lock.note(Some(&begun));
+        assert!(store.begun() == Some(begun.clone()));
+        drop(lock);
+        let mut lock = store.try_flow().expect("free again");
+        assert!(lock.begun() == Some(begun));
+        lock.note(None);
+        assert!(lock.begun().is_none() && store.begun().is_none());
+        let nowhere = Store::of(None, &Url::parse("https://h/").expect("a URL"));
+        nowhere.write(&Kept::default());
+        assert!(nowhere.try_flow().is_some() && nowhere.try_flow().is_some());
+    }
+}

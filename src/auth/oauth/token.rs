@@ -1,0 +1,252 @@
+//! From a code, or from what keeps one signed in, to a token (RFC 6749, sections 4.1.3 and 6; RFC 8707).
+//!
+//! Deliberately not here: where tokens are kept (`store`).
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use serde::Deserialize;
+use url::Url;
+
+use super::metadata::Authorization;
+use super::store::{Client, Tokens};
+use super::trouble::{Trouble, foreign, place};
+use super::wire::Wire;
+
+/// Why there is no token.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// The authorization server does not know the client (any more).
+    Client(Trouble),
+    /// What was presented holds no more.
+    Grant(Trouble),
+    /// It said no for another reason, or could not be asked; that may pass.
+    Otherwise(Trouble),
+}
+
+impl Refused {
+    pub(super) fn trouble(self) -> Trouble {
+        match self {
+            Refused::Client(trouble) | Refused::Grant(trouble) | Refused::Otherwise(trouble) => trouble,
+        }
+    }
+}
+
+/// What a token endpoint answers.
+#[derive(Deserialize)]
+struct Granted {
+    access_token: String,
+    refresh_token: Option<String>,
+    expires_in: Option<Seconds>,
+    scope: Option<String>,
+    token_type: Option<String>,
+}
+
+/// A number, which some write as a text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
+}
+
+/// What an endpoint says when it refuses (RFC 6749, section 5.2; RFC 7591, section 3.2.2).
+#[derive(Deserialize)]
+pub(super) struct Refusal {
+    pub(super) error: String,
+    pub(super) error_description: Option<String>,
+}
+
+impl Refusal {
+    /// The refusal in words.
+    pub(super) fn words(&self) -> String {
+        let description = self.error_description.as_deref().map(|text| format!(" ({})", foreign(text)));
+        format!("{}{}", foreign(&self.error), description.unwrap_or_default())
+    }
+}
+
+/// Asks the token endpoint, with what the grant consists of.
+pub(super) async fn ask(
+    wire: &Wire<'_>,
+    authorization: &Authorization,
+    client: &Client,
+    grant: &[(&str, &str)],
+    now: SystemTime,
+) -> Result<Tokens, Refused> {
+    let endpoint = Url::parse(&authorization.token_endpoint).map_err(|_| {
+        let sentence = format!("{} names no usable token endpoint", foreign(&authorization.issuer));
+        Refused::Otherwise(Trouble::failed(sentence, "have its metadata looked at"))
+    })?;
+    let (headers, body) = prepared(authorization, client, grant);
+    let answer = wire
+        .post(&endpoint, "application/x-www-form-urlencoded", body, headers)
+        .await
+        .map_err(Refused::Otherwise)?;
+    if answer.is_ok() {
+        return granted(&answer.body, now).ok_or_else(|| {
+            let sentence = format!("{} answered without a usable token", place(&endpoint));
+            Refused::Otherwise(Trouble::failed(sentence, "have the authorization server's log looked at"))
+        });
+    }
+    let Ok(refusal) = serde_json::from_str::<Refusal>(&answer.body) else {
+        let sentence = format!("{} answered {} instead of a token", place(&endpoint), answer.status);
+        return Err(Refused::Otherwise(Trouble::failed(
+            sentence,
+            "try again later, or have the authorization server's log looked at",
+        )));
+    };
+    let trouble = |advice: &str| {
+        Trouble::failed(format!("{} gave no token: {}", place(&endpoint), refusal.words()), advice)
+    };
+    Err(match refusal.error.as_str() {
+        "invalid_client" | "unauthorized_client" => {
+            Refused::Client(trouble("check the client id and secret, or have the client registered again"))
+        }
+        "invalid_grant" => Refused::Grant(trouble(
+            "sign in again; if that is refused as well, you may have lost access to this server",
+        )),
+        _ => Refused::Otherwise(trouble("have the authorization server's log looked at")),
+    })
+}
+
+/// Headers and body of a request by a client, proven in the way that both sides know.
+pub(super) fn prepared(
+    authorization: &Authorization,
+    client: &Client,
+    grant: &[(&str, &str)],
+) -> (HeaderMap, String) {
+    let mut headers = HeaderMap::new();
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs(grant);
+    match (method(authorization, client), &client.client_secret) {
+        (Method::Basic, Some(secret)) => {
+            let encoded =
+                |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let pair = format!("{}:{}", encoded(&client.client_id), encoded(secret));
+            if let Ok(mut value) = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair))) {
+                value.set_sensitive(true);
+                headers.insert(AUTHORIZATION, value);
+            }
+        }
+        (Method::Post, Some(secret)) => {
+            form.append_pair("client_id", &client.client_id).append_pair("client_secret", secret);
+        }
+        (Method::Basic | Method::Post | Method::None, _) => {
+            form.append_pair("client_id", &client.client_id);
+        }
+    }
+    (headers, form.finish())
+}
+
+/// How a client proves itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    Basic,
+    Post,
+    None,
+}
+
+/// What was registered counts; else what the authorization server offers, the usual one first.
+fn method(authorization: &Authorization, client: &Client) -> Method {
+    if client.client_secret.is_none() {
+        return Method::None;
+    }
+    let named = |name: &str| match name {
+        "client_secret_basic" => Some(Method::Basic),
+        "client_secret_post" => Some(Method::Post),
+        "none" => Some(Method::None),
+        _ => None,
+    };
+    if let Some(method) = client.token_endpoint_auth_method.as_deref().and_then(named) {
+        return method;
+    }
+    let offered = authorization.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
+    let offers = |name: &str| offered.iter().any(|offered| offered == name);
+    match offers("client_secret_post") && !offers("client_secret_basic") {
+        true => Method::Post,
+        false => Method::Basic,
+    }
+}
+
+fn granted(body: &str, now: SystemTime) -> Option<Tokens> {
+    let granted: Granted = serde_json::from_str(body).ok()?;
+    let is_bearer = granted.token_type.as_deref().is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
+    let is_sendable =
+        HeaderValue::try_from(&granted.access_token).is_ok() && !granted.access_token.is_empty();
+    let seconds = match granted.expires_in {
+        Some(Seconds::Number(seconds)) => Some(seconds),
+        Some(Seconds::Text(text)) => text.parse().ok(),
+        None => None,
+    };
+    let expires = seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .and_then(|left| now.checked_add(left))
+        .and_then(|end| end.duration_since(UNIX_EPOCH).ok())
+        .map(|end| end.as_secs());
+    (is_bearer && is_sendable).then_some(Tokens {
+        access_token: granted.access_token,
+        refresh_token: granted.refresh_token.filter(|token| !token.is_empty()),
+        obtained: now.duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
+        expires,
+        scope: granted.scope.filter(|scope| !scope.is_empty()),
+        requested: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_read_in_every_form_in_which_they_come() {
+        let now = UNIX_EPOCH + Duration::from_secs(100);
+        for (body, expected) in [
+            (r#"{"access_token":"a","token_type":"bearer","expires_in":900}"#, Some((Some(1000), None))),
+            (r#"{"access_token":"a","expires_in":"60","refresh_token":"r"}"#, Some((Some(160), Some("r")))),
+            (r#"{"access_token":"a","expires_in":-1,"refresh_token":""}"#, Some((None, None))),
+            (r#"{"access_token":"a","expires_in":1e300}"#, Some((None, None))),
+            (r#"{"access_token":"a"}"#, Some((None, None))),
+            (r#"{"access_token":"a","token_type":"DPoP"}"#, None),
+            (r#"{"access_token":"a\nb"}"#, None),
+            (r#"{"access_token":""}"#, None),
+            (r#"{"error":"x"}"#, None),
+            ("<html>", None),
+        ] {
+            let found = granted(body, now);
+            let found = found.as_ref().map(|tokens| (tokens.expires, tokens.refresh_token.as_deref()));
+            assert_eq!(found, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_client_proves_itself_as_both_sides_know() {
+        for (secret, registered, offered, basic, body) in [
+            (None, None, &["client_secret_basic"][..], None, "g=1&client_id=i%3Ad"),
+            (Some("s s"), None, &[], Some("i%3Ad:s+s"), "g=1"),
+            (Some("s"), None, &["client_secret_post", "client_secret_basic"], Some("i%3Ad:s"), "g=1"),
+            (Some("s"), None, &["client_secret_post"], None, "g=1&client_id=i%3Ad&client_secret=s"),
+            (Some("s"), Some("client_secret_post"), &[], None, "g=1&client_id=i%3Ad&client_secret=s"),
+            (Some("s"), Some("none"), &["client_secret_basic"], None, "g=1&client_id=i%3Ad"),
+            (Some("s"), Some("private_key_jwt"), &[], Some("i%3Ad:s"), "g=1"),
+        ] {
+            let client = Client {
+                client_id: "i:d".to_owned(),
+                client_secret: secret.map(str::to_owned),
+                token_endpoint_auth_method: registered.map(str::to_owned),
+                ..Client::default()
+            };
+            let authorization = Authorization {
+                token_endpoint_auth_methods_supported: Some(
+                    offered.iter().map(|&name| name.to_owned()).collect(),
+                ),
+                ..Authorization::default()
+            };
+            let (headers, form) = prepared(&authorization, &client, &[("g", "1")]);
+            let header = headers.get(AUTHORIZATION).map(|value| value.to_str().expect("ASCII").to_owned());
+            assert_eq!(header, basic.map(|pair| format!("Basic {}", BASE64_STANDARD.encode(pair))));
+            assert_eq!(form, body);
+        }
+    }
+}

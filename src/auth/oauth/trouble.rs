@@ -1,0 +1,64 @@
+//! Why nobody is signed in.
+//!
+//! One variant for each thing that the caller does about it. No secret comes in here. Deliberately not here: the failures
+//! of the exchange that asked for a sign-in (`diagnosis`).
+
+use url::Url;
+
+/// Why nobody is signed in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// Nothing describes how to sign in: the refusal means something else and stands as it is.
+    #[error("there is no sign-in to be found")]
+    NotOffered,
+    /// A person has to do something, and may still do it.
+    #[error("{place} wants you to sign in: open {url} in a browser")]
+    Waiting {
+        /// The server.
+        place: String,
+        /// The page.
+        url: String,
+    },
+    /// It goes on in another process, or has only just begun.
+    #[error("signing in at {place} takes longer than a client waits; it goes on")]
+    Slow {
+        /// The server.
+        place: String,
+    },
+    /// It cannot be done, or was not.
+    #[error("{sentence}")]
+    Failed {
+        /// What was wrong.
+        sentence: String,
+        /// What to do about it.
+        advice: String,
+    },
+}
+
+impl Trouble {
+    /// Something that failed.
+    pub(super) fn failed(sentence: impl Into<String>, advice: impl Into<String>) -> Trouble {
+        Trouble::Failed { sentence: sentence.into(), advice: advice.into() }
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> &str {
+        match self {
+            Trouble::NotOffered => "give the server the --header that it wants",
+            Trouble::Waiting { .. } => "sign in there, then try again; the sign-in goes on meanwhile",
+            Trouble::Slow { .. } => "try again in a moment",
+            Trouble::Failed { advice, .. } => advice,
+        }
+    }
+}
+
+/// A place as it stands in a sentence: without what may be secret.
+pub(super) fn place(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path())
+}
+
+/// What somebody else wrote, short and in one line, without anything that would move a terminal.
+pub(super) fn foreign(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(200).collect()
+}

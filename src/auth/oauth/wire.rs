@@ -1,0 +1,167 @@
+//! Requests of a sign-in: small answers, in bounded time and size, redirects within the origin for documents only.
+//!
+//! What proves who asks travels along to the server's own origin, as with every other request there (an origin behind
+//! Access lets nothing else through). Deliberately not here: what is asked for.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use url::{Host, Url};
+
+use super::metadata::is_inward;
+use super::trouble::{Trouble, place};
+use crate::auth::Credentials;
+use crate::http::{Http, TransportError, is_loopback, transport_error};
+
+/// How long an answer may take, with its body.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long it may be, in bytes.
+const LIMIT: usize = 256 * 1024;
+/// How many redirects are followed to a document.
+const REDIRECTS: usize = 3;
+
+/// What sends the requests of one sign-in.
+pub(super) struct Wire<'a> {
+    pub(super) http: &'a Http,
+    /// Whose sign-in it is.
+    pub(super) server: &'a Url,
+    /// What goes along to the server's own origin.
+    pub(super) credentials: &'a Credentials,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: String,
+}
+
+impl Answer {
+    /// Tells whether it is a success.
+    pub(super) fn is_ok(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+impl Wire<'_> {
+    /// Fetches a document.
+    pub(super) async fn document(&self, url: &Url) -> Result<Answer, Trouble> {
+        let mut at = url.clone();
+        for _ in 0..=REDIRECTS {
+            let answer = self.send(&at, None, HeaderMap::new()).await?;
+            let target = answer.headers.get(LOCATION).and_then(|value| at.join(value.to_str().ok()?).ok());
+            match target {
+                Some(target) if (300..400).contains(&answer.status) && target.origin() == at.origin() => {
+                    at = target
+                }
+                Some(_) | None => return Ok(answer),
+            }
+        }
+        Err(Trouble::failed(
+            format!("{} redirects without end", place(url)),
+            "have the authorization server looked at",
+        ))
+    }
+
+    /// POSTs a body, with headers that say more about it.
+    pub(super) async fn post(
+        &self,
+        url: &Url,
+        media_type: &'static str,
+        body: String,
+        mut headers: HeaderMap,
+    ) -> Result<Answer, Trouble> {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        self.send(url, Some(body), headers).await
+    }
+
+    async fn send(&self, url: &Url, body: Option<String>, own: HeaderMap) -> Result<Answer, Trouble> {
+        let mut headers = HeaderMap::new();
+        self.credentials.decorate(url, &mut headers);
+        if !own.contains_key(ACCEPT) {
+            headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        }
+        headers.extend(own);
+        let client = self.client(url).await?;
+        let method = if body.is_some() { http::Method::POST } else { http::Method::GET };
+        let mut request = client.request(method, url.clone()).headers(headers);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let answer = async {
+            let mut response =
+                request.send().await.map_err(|error| unreachable(url, &transport_error(&error)))?;
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let mut body = Vec::new();
+            loop {
+                match response.chunk().await {
+                    Ok(Some(chunk)) if body.len() + chunk.len() > LIMIT => {
+                        let sentence = format!("{} answered with more than {} KiB", place(url), LIMIT / 1024);
+                        return Err(Trouble::failed(sentence, "have the authorization server looked at"));
+                    }
+                    Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                    Ok(None) => break,
+                    Err(error) => return Err(unreachable(url, &transport_error(&error))),
+                }
+            }
+            Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+        };
+        tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
+            let sentence = format!("{} did not answer within {} seconds", place(url), PATIENCE.as_secs());
+            Err(Trouble::failed(
+                sentence,
+                "try again; if it stays like this, have the authorization server looked at",
+            ))
+        })
+    }
+}
+
+impl Wire<'_> {
+    /// The client for a request. A name is looked up here, and only what it stands for now is connected to: it could
+    /// lead from elsewhere into this computer's own network.
+    async fn client(&self, url: &Url) -> Result<reqwest::Client, Trouble> {
+        if url.origin() == self.server.origin() {
+            return Ok(self.http.client());
+        }
+        let name = match url.host() {
+            Some(Host::Domain(name)) if !is_loopback(self.server) && !self.http.is_proxied(url) => Some(name),
+            _ => None,
+        };
+        let addresses = match name {
+            Some(name) => {
+                let port = url.port_or_known_default().unwrap_or(443);
+                let found = tokio::net::lookup_host((name, port)).await;
+                let found: Vec<SocketAddr> =
+                    found.map_err(|_| unreachable(url, &TransportError::Dns))?.collect();
+                if found.iter().any(|address| is_inward(address.ip())) {
+                    let sentence =
+                        format!("{} leads from a public server into this computer's own network", place(url));
+                    return Err(Trouble::failed(
+                        sentence,
+                        "do not sign in there; tell whoever runs the server",
+                    ));
+                }
+                Some(found)
+            }
+            None => None,
+        };
+        self.http.client_for(url, addresses.as_deref()).map_err(|error| {
+            Trouble::failed(format!("no HTTP client can be made: {error}"), "report this, with the platform")
+        })
+    }
+}
+
+fn unreachable(url: &Url, error: &TransportError) -> Trouble {
+    let reason = match error {
+        TransportError::Dns => "its name could not be resolved".to_owned(),
+        TransportError::ConnectionRefused => "nothing accepts connections there".to_owned(),
+        TransportError::ConnectTimeout => "no connection could be made in time".to_owned(),
+        TransportError::Proxy { .. } => "the proxy on the way refused".to_owned(),
+        TransportError::Tls(_) => "no secure connection could be made".to_owned(),
+        TransportError::Connect(reason) | TransportError::Connection(reason) => reason.clone(),
+    };
+    let sentence = format!("{}, where one signs in, cannot be reached: {reason}", place(url));
+    Trouble::failed(sentence, "check the network, and whether that address is the right one; then try again")
+}
