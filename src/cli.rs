@@ -18,7 +18,8 @@ const EXAMPLES: &str = r#"Examples:
     }
 
 Exit codes: 0 the conversation ended; 2 options or configuration cannot work.
-With check: 0 all is well; 1 something on the way is wrong; 2 as above; 130 stopped."#;
+With check: 0 all is well; 1 something on the way is wrong; 2 as above; 130 stopped.
+With login, logout and tokens: 0 done; 1 it came to nothing, or nothing is held; 2 as above."#;
 
 /// The values of `--transport`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -40,7 +41,7 @@ pub enum Transport {
     name = "mcp-tether",
     version,
     about = "A stdio MCP server that is a remote one: forwards every message over streamable HTTP, with credentials",
-    override_usage = "mcp-tether [OPTIONS] <URL>          what a client starts\n       mcp-tether check [OPTIONS] <URL>    looks at the whole way to the server, and says what is wrong",
+    override_usage = "mcp-tether [OPTIONS] <URL>          what a client starts\n       mcp-tether check [OPTIONS] <URL>    looks at the whole way to the server, and says what is wrong\n       mcp-tether login|logout|tokens [OPTIONS] <URL>    signs in, signs out, shows what is held",
     after_help = EXAMPLES,
     disable_help_subcommand = true
 )]
@@ -49,13 +50,18 @@ pub struct Options {
     #[arg(
         value_name = "URL",
         num_args = 0..,
-        help = "The remote server's streamable HTTP endpoint, such as https://mcp.example.com/mcp"
+        help = "The remote server's streamable HTTP endpoint, such as https://mcp.example.com/mcp; a port behind it is the one \
+                that you come back to after signing in"
     )]
     pub positional: Vec<String>,
 
     /// Whether `check` stands before the URL.
     #[arg(skip)]
     pub checks: bool,
+
+    /// What stands there of signing in.
+    #[arg(skip)]
+    pub by_hand: Option<ByHand>,
 
     /// With check: tell what was found as JSON
     #[arg(long, help_heading = "Diagnostics")]
@@ -101,6 +107,59 @@ pub struct Options {
     /// they are refused)
     #[arg(long, help_heading = "Credentials")]
     pub no_access: bool,
+
+    /// Whether to sign in with a browser (OAuth) where the server invites to: by default unless a header that proves who
+    /// asks is written; oauth always, in place of such a header and of a service token that Access refuses; none never
+    #[arg(long, value_name = "HOW", help_heading = "Sign-in", default_value = "auto", value_parser = ["auto", "oauth", "none"])]
+    pub auth: String,
+
+    /// How long a request waits for you to sign in, in seconds, before it is answered with the page's address; the
+    /// sign-in goes on after that [default: 45, initialize 25]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        help_heading = "Sign-in",
+        value_parser = clap::value_parser!(u64).range(1..=600)
+    )]
+    pub auth_timeout: Option<u64>,
+
+    /// The client that is registered for you: JSON, or @FILE, with client_id and perhaps client_secret; ${VAR} is filled in
+    #[arg(long, value_name = "JSON", help_heading = "Sign-in")]
+    pub static_oauth_client_info: Option<String>,
+
+    /// What is to stand in the registration of a client, in place of what is there by default: JSON, or @FILE. Its scope is
+    /// asked for
+    #[arg(long, value_name = "JSON", help_heading = "Sign-in")]
+    pub static_oauth_client_metadata: Option<String>,
+
+    /// Where a description of the client is, for authorization servers that take its address for a name
+    #[arg(long, value_name = "URL", help_heading = "Sign-in")]
+    pub client_metadata_url: Option<String>,
+
+    /// What the server is called at the authorization server, in place of what it calls itself
+    #[arg(long, value_name = "URL", help_heading = "Sign-in")]
+    pub resource: Option<String>,
+
+    /// Do not name the server at the authorization server
+    #[arg(long, help_heading = "Sign-in")]
+    pub disable_resource_parameter: bool,
+
+    /// Something more in the address of the page, NAME=VALUE. Repeatable
+    #[arg(long = "authorize-param", value_name = "NAME=VALUE", help_heading = "Sign-in")]
+    pub authorize_params: Vec<String>,
+
+    /// How this computer is called in the address that you come back to: localhost or 127.0.0.1. By default whichever is
+    /// allowed; localhost with a client that is registered for you
+    #[arg(long, value_name = "NAME", help_heading = "Sign-in")]
+    pub host: Option<String>,
+
+    /// The path of that address [default: /oauth/callback]
+    #[arg(long, value_name = "PATH", help_heading = "Sign-in")]
+    pub callback_path: Option<String>,
+
+    /// Where to go on to when you have signed in
+    #[arg(long, value_name = "URL", help_heading = "Sign-in")]
+    pub auth_success_url: Option<String>,
 
     /// Accept an http:// URL that is not on this machine. Written headers then travel unencrypted; the service token
     /// from the environment is not sent
@@ -220,6 +279,17 @@ impl std::fmt::Debug for Options {
     }
 }
 
+/// What a person does about a sign-in by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByHand {
+    /// `login`: signs in.
+    LogIn,
+    /// `logout`: forgets it.
+    LogOut,
+    /// `tokens`: shows what is held.
+    Tokens,
+}
+
 /// What the arguments ask for.
 #[derive(Debug)]
 pub enum Typed {
@@ -246,6 +316,15 @@ pub struct UsageError {
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, UsageError> {
     match Options::try_parse_from(join_split_headers(arguments.into_iter().collect())) {
         Ok(mut options) => {
+            options.by_hand = match options.positional.first().map(String::as_str) {
+                Some("login") => Some(ByHand::LogIn),
+                Some("logout") => Some(ByHand::LogOut),
+                Some("tokens") => Some(ByHand::Tokens),
+                Some(_) | None => None,
+            };
+            if options.by_hand.is_some() {
+                options.positional.remove(0);
+            }
             options.checks = options.positional.first().is_some_and(|word| word == "check");
             if options.checks {
                 options.positional.remove(0);

@@ -38,6 +38,16 @@ impl Report {
         }
     }
 
+    /// There is nothing to sign in for.
+    pub fn nowhere_to_sign_in() -> Report {
+        Report {
+            sentence: "one cannot sign in with these options: a header proves already who asks, --auth is none, or the URL is not \
+                       encrypted"
+                .to_owned(),
+            advice: "leave that header out, or add --auth oauth".to_owned(),
+        }
+    }
+
     /// A file that an option names cannot be written.
     pub fn unwritable(option: &str, path: &Path, reason: &std::io::Error) -> Report {
         // A header that was written in its place may hold a secret.

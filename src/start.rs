@@ -18,10 +18,11 @@ use url::Url;
 
 use crate::auth::keeper::{Keeper, Source};
 use crate::auth::known;
+use crate::auth::oauth::{HeldTokens, OAuth, Trouble};
 use crate::bridge::{self, Reason};
 use crate::cache::Cache;
 use crate::check::{self, Findings, Outcome, Style};
-use crate::cli::{self, Options, Transport, Typed};
+use crate::cli::{self, ByHand, Options, Transport, Typed};
 use crate::config::{self, Config, Environment};
 use crate::files::Growing;
 use crate::http::Http;
@@ -39,10 +40,19 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let portable = environment.get("MCP_TETHER_STDIO") == Some("threads");
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // As far as can be told of arguments that are not understood.
-    let is_check = arguments.iter().any(|argument| argument == "check");
+    let is_check = arguments
+        .iter()
+        .any(|argument| ["check", "login", "logout", "tokens"].iter().any(|command| argument == command));
     let code = match cli::parse(arguments) {
         Ok(Typed::Print(text)) => print(&text),
         Ok(Typed::Options(options)) if options.checks => look(&options, &environment),
+        Ok(Typed::Options(options)) if options.by_hand.is_some() => match by_hand(&options, &environment) {
+            Ok(code) => code,
+            Err(report) => {
+                tell(&report.to_string());
+                ExitCode::from(UNUSABLE)
+            }
+        },
         Ok(Typed::Options(options)) => match set_up(&options, &environment) {
             Ok(ready) => serve(ready.remote, ready.bridge, ready.record, ready.cache, portable)
                 .map_or(ExitCode::FAILURE, exit_code),
@@ -115,8 +125,10 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
             Transport::SseOnly => bridge::Transport::SseOnly,
         },
     };
-    let remote = Streamable::new(config.url, http, Keeper::new(config.found, source));
-    let remote = Server::new(remote, patience);
+    let http = Arc::new(http);
+    let sign_in = config.sign_in.map(|settings| OAuth::new(settings, Arc::clone(&http)));
+    let keeper = Keeper::new(config.found, source).with_sign_in(sign_in);
+    let remote = Server::new(Streamable::new(config.url, http, keeper), patience);
     Ok(Ready { remote, bridge, record, cache })
 }
 
@@ -198,6 +210,60 @@ fn look(options: &Options, environment: &Environment) -> ExitCode {
         Outcome::Wrong => ExitCode::FAILURE,
         Outcome::Stopped => ExitCode::from(STOPPED),
     }
+}
+
+/// Signs in or out, or shows what is held.
+fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Report> {
+    begin_logging(options, environment)?;
+    let config = Config::resolve(options, environment).map_err(|error| Report::from(&error))?;
+    let Some(settings) = config.sign_in else {
+        return Err(Report::nowhere_to_sign_in());
+    };
+    let http = Arc::new(Http::new(&config.url, config.connection).map_err(Report::setup)?);
+    let credentials = Arc::new(config.found.credentials);
+    let Some(runtime) = runtime() else { return Ok(ExitCode::FAILURE) };
+    let done: Result<Option<String>, Trouble> = runtime.block_on(async {
+        let oauth = OAuth::new(settings, http);
+        match options.by_hand {
+            Some(ByHand::LogIn) => {
+                oauth.log_in(&credentials).await.map(|()| Some("you are signed in".to_owned()))
+            }
+            Some(ByHand::LogOut) => {
+                let was_there = oauth.log_out(&credentials).await?;
+                Ok(was_there.then(|| "you are signed out".to_owned()))
+            }
+            Some(ByHand::Tokens) | None => Ok(oauth.held().as_ref().map(shown)),
+        }
+    });
+    runtime.shutdown_background();
+    Ok(match done {
+        Ok(Some(text)) => print(&format!("{text}\n")),
+        Ok(None) => {
+            tell("nothing is held for this server");
+            ExitCode::FAILURE
+        }
+        Err(trouble) => {
+            tell(&format!("error: {trouble}\n  try: {}", trouble.advice()));
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// What is held, without what proves anything.
+fn shown(held: &HeldTokens) -> String {
+    let runs_out = match held.expires_in {
+        Some(0) => "has run out".to_owned(),
+        Some(seconds) => format!("runs out in {seconds} seconds"),
+        None => "does not say when it runs out".to_owned(),
+    };
+    let renews = if held.renews { "is renewed by itself" } else { "cannot be renewed" };
+    format!(
+        "issuer:   {}\nresource: {}\nscope:    {}\ntoken:    {runs_out}, {renews}\nfile:     {}",
+        held.issuer,
+        held.resource,
+        held.scope.as_deref().unwrap_or("(not said)"),
+        held.path
+    )
 }
 
 /// Runs the proxy until the client leaves. None when the system gives no event loop.

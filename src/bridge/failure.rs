@@ -115,6 +115,8 @@ pub enum Failure {
     Edge,
     /// Client and server speak different eras of the protocol.
     Era,
+    /// A person has to sign in, or could not.
+    SignIn,
     /// What came is not what MCP allows here.
     Answer,
     /// There is no address for messages, or one that must not be used (HTTP+SSE).
@@ -175,6 +177,7 @@ impl Failure {
             Failure::Stopped => -31011,
             Failure::Era => -31012,
             Failure::Proxy => -31013,
+            Failure::SignIn => -31014,
             Failure::Internal => -31099,
         }
     }
@@ -207,6 +210,7 @@ impl Failure {
             Failure::Edge => "edge",
             Failure::Era => "era",
             Failure::Proxy => "proxy",
+            Failure::SignIn => "sign_in",
             Failure::Answer => "answer",
             Failure::Endpoint => "endpoint",
             Failure::NoAnswer => "no_answer",

@@ -90,7 +90,7 @@ async fn steps(
     server: &OnceCell<Server>,
     findings: &mut Findings<impl Write>,
 ) -> Result<(), Failed> {
-    let Config { url, found, connection, warnings, remarks, .. } = config;
+    let Config { url, found, sign_in, connection, warnings, remarks, .. } = config;
     findings.keep_secret(found.credentials.clone());
     found.next.iter().for_each(|next| findings.keep_secret(next.clone()));
     warnings.iter().for_each(|warning| findings.warned("configuration", warning));
@@ -120,7 +120,7 @@ async fn steps(
     let http = Arc::new(Http::new(&url, connection).map_err(|error| ("setup", Report::setup(error).why()))?);
     let edge = probes::edge(&url, &http, timeout, findings).await;
     let edge = edge.map_err(|why| (if url.scheme() == "https" { "tls" } else { "http" }, why))?;
-    server.get_or_init(|| Server::new(&url, &http, found, edge)).look(findings).await
+    server.get_or_init(|| Server::new(&url, &http, found, sign_in, edge)).look(findings).await
 }
 
 /// Until when the first of the tokens holds that say so.

@@ -17,6 +17,7 @@ use super::probes::Edge;
 use super::{Failed, clock, shown};
 use crate::auth::Credentials;
 use crate::auth::keeper::{Found, Keeper};
+use crate::auth::oauth::{self, OAuth};
 use crate::bridge::{
     Ask, Ending, Event, ExchangeId, Facts, Failure, LEGACY_REVISION, MODERN_REVISION, Mirror, Outgoing,
     SessionHeader, SessionId, Why,
@@ -75,8 +76,20 @@ struct Brought {
 }
 
 impl Server {
-    pub(super) fn new(url: &Url, http: &Arc<Http>, found: Found, edge: Edge) -> Server {
-        let with = |credentials| Streamable::new(url.clone(), Arc::clone(http), Keeper::fixed(credentials));
+    pub(super) fn new(
+        url: &Url,
+        http: &Arc<Http>,
+        found: Found,
+        sign_in: Option<oauth::Settings>,
+        edge: Edge,
+    ) -> Server {
+        // What a person has signed in for is used; nobody is asked to sign in.
+        let sign_in = sign_in.map(|settings| oauth::Settings { asks: false, ..settings });
+        let with = |credentials| {
+            let sign_in = sign_in.clone().map(|settings| OAuth::new(settings, Arc::clone(http)));
+            let keeper = Keeper::fixed(credentials).with_sign_in(sign_in);
+            Streamable::new(url.clone(), Arc::clone(http), keeper)
+        };
         Server {
             remote: with(found.credentials.clone()),
             next: found.next.map(with),

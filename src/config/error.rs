@@ -14,6 +14,14 @@ pub enum Error {
     /// More than one argument is no option.
     #[error("{0} arguments are neither options nor their values, but only the URL should be")]
     TooManyArguments(usize),
+    /// An option about signing in has a value that it cannot have.
+    #[error("the value of {option} {problem}")]
+    SignIn {
+        /// The option.
+        option: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// The URL holds a `${…}`.
     #[error("the URL holds a ${{…}}, which is filled in in headers only")]
     UrlVariable,
@@ -174,6 +182,7 @@ impl Error {
             Error::NoUrl => "add it: mcp-tether https://mcp.example.com/mcp".to_owned(),
             Error::NotUrl => "write the URL in full, such as https://mcp.example.com/mcp, and put a header into quotes: --header \"Name: value\"".to_owned(),
             Error::TooManyArguments(_) => "put a header that has spaces into quotes: --header \"Name: value\"".to_owned(),
+            Error::SignIn { option, .. } => format!("see what mcp-tether --help says of {option}"),
             Error::UrlVariable => "write the URL in full, and put secrets into --header \"Name: ${VAR}\"".to_owned(),
             Error::MalformedUrl(_) => "write it like https://mcp.example.com/mcp".to_owned(),
             Error::UrlWithUser => "take them out of the URL and send them as --header \"Authorization: Basic ${VAR}\"".to_owned(),

@@ -10,6 +10,7 @@ mod dotenv;
 mod error;
 pub mod expand;
 mod header;
+mod sign_in;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ pub use error::{Error, Problem};
 
 use crate::auth::cf_access::{ServiceToken, TOKEN};
 use crate::auth::keeper::Found;
-use crate::auth::{Credentials, Scheme, WrittenHeaders};
+use crate::auth::{Credentials, Scheme, WrittenHeaders, oauth};
 use crate::bridge::Era;
 use crate::cli::{Options, Transport};
 use crate::http::{Family, Settings, is_loopback};
@@ -105,6 +106,8 @@ pub struct Config {
     pub url: Url,
     /// What proves to it who is asking.
     pub found: Found,
+    /// How a person may sign in there.
+    pub sign_in: Option<oauth::Settings>,
     /// How connections to it are made.
     pub connection: Settings,
     /// How often the server is asked for a sign of life.
@@ -137,8 +140,10 @@ impl Config {
             warn_of_readers(&home_expanded(key), &mut warnings);
         }
         let found = credentials(options, environment, &url, &mut warnings, &mut remarks)?;
+        let sign_in = sign_in::settings(options, environment, &url, &found.credentials)?;
         Ok(Config {
             found,
+            sign_in,
             url,
             connection: Settings {
                 connect_timeout: Duration::from_secs(options.connect_timeout),
@@ -306,6 +311,8 @@ fn endpoint(positional: &[String]) -> Result<Url, Error> {
     let text = match positional {
         [] => return Err(Error::NoUrl),
         [text] if is_url(text) => text,
+        // The port that people are sent back to after signing in, as mcp-remote has it.
+        [text, port] if is_url(text) && port.parse::<u16>().is_ok_and(|port| port > 0) => text,
         [_] => return Err(Error::NotUrl),
         several => return Err(Error::TooManyArguments(several.len())),
     };

@@ -7,6 +7,7 @@ mod ending;
 mod head;
 mod headers;
 pub mod http_sse;
+mod sign_in;
 pub mod sse;
 pub mod streamable;
 mod tracked;

@@ -4,8 +4,8 @@
 //! sessions, order and meaning (the bridge), and the words for a failure (`diagnosis`).
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use super::sse::{self, Parser};
 use super::tracked::Tracked;
 use super::{Events, Remote};
 use crate::auth::keeper::{InUse, Keeper, Refuser};
+use crate::auth::oauth::Invitation;
 use crate::bridge::{
     Ask, Cursor, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Written,
 };
@@ -80,8 +81,14 @@ impl Remote for Streamable {
         let inner = Arc::clone(&self.inner);
         async move {
             let credentials = inner.keeper.current().await;
-            let mut exchange =
-                Exchange { inner: &inner, id: exchange, outgoing: &outgoing, events: &events, credentials };
+            let mut exchange = Exchange {
+                inner: &inner,
+                id: exchange,
+                outgoing: &outgoing,
+                events: &events,
+                credentials,
+                invitation: Mutex::default(),
+            };
             let mut ending = exchange.attempt().await;
             for _ in 0..OTHER_CREDENTIALS {
                 let Some(refuser) = refuser(&ending) else { break };
@@ -89,6 +96,7 @@ impl Remote for Streamable {
                 exchange.credentials = another;
                 ending = exchange.attempt().await;
             }
+            ending = exchange.signed_in(ending).await;
             events.send(Event::Ended(exchange.id, ending)).await;
         }
     }
@@ -101,6 +109,8 @@ pub(super) struct Exchange<'a> {
     pub(super) outgoing: &'a Outgoing,
     pub(super) events: &'a Events,
     pub(super) credentials: InUse,
+    /// What the last refusal says of signing in.
+    pub(super) invitation: Mutex<Option<Invitation>>,
 }
 
 /// Who refused the credentials, where other ones may help. Whoever refused has not processed the message.
@@ -116,7 +126,7 @@ pub(super) fn refuser(ending: &Ending) -> Option<Refuser> {
 
 impl Exchange<'_> {
     /// Asks once, with the credentials there are.
-    async fn attempt(&self) -> Ending {
+    pub(super) async fn attempt(&self) -> Ending {
         match self.run().await {
             Ok(ending) | Err(ending) => self.scrubbed(ending),
         }
@@ -405,6 +415,7 @@ impl Exchange<'_> {
         let text = self.scrub(&tellable(&body, is_whole));
         let facts = self.facts(status.as_u16(), &headers, location.as_ref(), &text);
         let why = diagnosis::refused(url, &facts);
+        *self.invitation.lock().expect("nothing panics in between") = self.invited(url, &facts);
         let retry_after = retry_after(&headers);
         let unprocessed = diagnosis::is_unprocessed(&facts, retry_after.is_some());
         Ending::Refused(Refusal { status: status.as_u16(), answer, retry_after, unprocessed, why })

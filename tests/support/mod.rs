@@ -1,6 +1,7 @@
 //! What the tests of the real binary share: a loopback server whose answers can be any bytes, and the binary as a client
 //! runs it.
 
+pub(crate) mod authority;
 pub(crate) mod proxy;
 pub(crate) mod server;
 

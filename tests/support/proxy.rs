@@ -196,6 +196,27 @@ impl Proxy {
         assert!(!waited.timed_out(), "stderr lacks {part:?}: {}", String::from_utf8_lossy(&told));
     }
 
+    /// Waits until stderr has this in it so many times, and tells the word behind the last of them.
+    pub(crate) fn told_after(&self, part: &str, times: usize) -> String {
+        let (told, more) = &*self.told;
+        let told = told.lock().expect("no panic");
+        let word = |told: &[u8]| {
+            let text = String::from_utf8_lossy(told).into_owned();
+            let (at, _) = text.match_indices(part).nth(times - 1)?;
+            let rest = &text[at + part.len()..];
+            rest.find(char::is_whitespace).map(|end| rest[..end].to_owned())
+        };
+        let (told, _) =
+            more.wait_timeout_while(told, PATIENCE, |told| word(told).is_none()).expect("no panic");
+        word(&told).unwrap_or_else(|| panic!("stderr lacks {part:?}: {}", String::from_utf8_lossy(&told)))
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.wait();
+    }
+
     /// Closes its input.
     pub(crate) fn close(&mut self) {
         self.input = None;

@@ -1,0 +1,77 @@
+//! `login`, `logout`, `tokens`, and what `check` does with a sign-in.
+
+use super::support::authority::{Authority, Set, value, visit};
+use super::support::proxy::{Proxy, Stdin};
+use super::{Home, call, page};
+
+use std::process::{Command, Output};
+
+fn run(home: &Home, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
+    command.args(arguments).env_clear().envs(home.environment(&[])).output().expect("it starts")
+}
+
+#[test]
+fn a_person_signs_in_looks_and_signs_out_by_hand() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    let url = authority.server.url.as_str();
+    let told = |output: &Output| {
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    let nothing = run(&home, &["tokens", url]);
+    assert!(nothing.status.code() == Some(1) && told(&nothing).contains("nothing is held"), "{nothing:?}");
+
+    let arguments = ["login", url];
+    let proxy = Proxy::start_with(Stdin::Pipes, &arguments, &home.environment(&[]));
+    visit(&page(&proxy, 1));
+    let (code, _) = (proxy.wait_unread(), ());
+    assert_eq!(code, Some(0));
+
+    let shown = run(&home, &["tokens", url]);
+    let text = told(&shown);
+    assert_eq!(shown.status.code(), Some(0));
+    for part in ["issuer:   http://127.0.0.1", "is renewed by itself", "file:"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(!text.contains("marked"), "{text}");
+
+    let mut proxy = home.start(&authority, &[]);
+    assert!(proxy.ask(&call(1)).contains("\"result\""));
+    proxy.finish();
+
+    let gone = run(&home, &["logout", url]);
+    assert!(gone.status.code() == Some(0) && told(&gone).contains("signed out"), "{gone:?}");
+    assert_eq!(value(&authority.last("/revoke").body, "token").as_deref(), Some("marked-refresh-1"));
+    assert_eq!(home.kept(), "");
+    assert_eq!(run(&home, &["logout", url]).status.code(), Some(1));
+
+    let impossible = run(&home, &["login", url, "--auth", "none"]);
+    assert!(impossible.status.code() == Some(2) && told(&impossible).contains("try:"), "{impossible:?}");
+}
+
+#[test]
+fn a_login_that_comes_to_nothing_says_why() {
+    let (home, authority) =
+        (Home::new(), Authority::start(Set { registration: Some((403, "no")), ..Set::default() }));
+    let output = run(&home, &["login", &authority.server.url]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && text.contains("instead of a registration"), "{text}");
+}
+
+#[test]
+fn check_uses_what_is_held_and_asks_nobody() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    let url = authority.server.url.as_str();
+    let before = run(&home, &["check", url]);
+    assert!(String::from_utf8_lossy(&before.stdout).contains("401"), "{before:?}");
+    assert_eq!(authority.count("/register"), 0);
+    let mut proxy = home.start(&authority, &[]);
+    proxy.send(&call(1));
+    visit(&page(&proxy, 1));
+    assert!(proxy.line().contains("\"result\""));
+    proxy.finish();
+    authority.forget(false);
+    run(&home, &["check", url]);
+    assert_eq!(authority.last("/mcp").header("authorization"), Some("Bearer marked-access-2"));
+    assert_eq!(authority.count("/authorize"), 1);
+}

@@ -1,0 +1,224 @@
+//! A loopback authorization server that can be hostile, and the server that sends people to it: one listener for both.
+//!
+//! What it answers is changed while it runs, through [`Set`]. A person is whoever calls [`visit`].
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+
+use super::server::{Reply, Request, Server};
+
+/// What the authorization server does.
+#[derive(Clone, Debug)]
+pub(crate) struct Set {
+    /// The challenge of the server; `BASE` stands for the address.
+    pub(crate) challenge: String,
+    /// The members of the server's metadata.
+    pub(crate) resource: String,
+    /// Those of the authorization server's.
+    pub(crate) metadata: String,
+    /// What comes back with the person, `STATE` and `BASE` filled in.
+    pub(crate) back: String,
+    /// How long tokens hold, in seconds.
+    pub(crate) expires_in: u64,
+    /// What is answered to a refresh in place of tokens: a status and a body.
+    pub(crate) refresh: Option<(u16, &'static str)>,
+    /// What is answered to a registration in place of a client.
+    pub(crate) registration: Option<(u16, &'static str)>,
+    /// Whether the tokens it gives are accepted by the server.
+    pub(crate) accepts: bool,
+    /// The scope that the server wants a token to have for `tools/call`.
+    pub(crate) wants: Option<&'static str>,
+}
+
+impl Default for Set {
+    fn default() -> Set {
+        Set {
+            challenge: r#"Bearer resource_metadata="BASE/.well-known/oauth-protected-resource/mcp""#.to_owned(),
+            resource: r#""resource":"BASE/mcp","authorization_servers":["BASE"]"#.to_owned(),
+            metadata: r#""issuer":"BASE","authorization_endpoint":"BASE/authorize","token_endpoint":"BASE/token","registration_endpoint":"BASE/register","revocation_endpoint":"BASE/revoke","code_challenge_methods_supported":["S256"]"#.to_owned(),
+            back: "code=CODE&state=STATE".to_owned(),
+            expires_in: 3600,
+            refresh: None,
+            registration: None,
+            accepts: true,
+            wants: None,
+        }
+    }
+}
+
+/// What it has given out.
+#[derive(Default)]
+struct Given {
+    count: usize,
+    /// Access tokens that hold, each with its scope, and what they are exchanged with.
+    tokens: Vec<(String, String, String)>,
+    /// The challenge and the scope of the sign-in under way.
+    asked: Option<(String, String)>,
+}
+
+/// Both servers.
+pub(crate) struct Authority {
+    pub(crate) server: Server,
+    pub(crate) set: Arc<Mutex<Set>>,
+    given: Arc<Mutex<Given>>,
+}
+
+impl Authority {
+    /// Starts it; whoever has a token it gave is answered by a legacy server without a session.
+    pub(crate) fn start(set: Set) -> Authority {
+        let (set, given) = (Arc::new(Mutex::new(set)), Arc::<Mutex<Given>>::default());
+        let (sets, gives) = (Arc::clone(&set), Arc::clone(&given));
+        let server = Server::start(move |request, reply| {
+            let set = sets.lock().expect("no panic").clone();
+            answer(request, reply, &set, &gives);
+        });
+        Authority { server, set, given }
+    }
+
+    /// Changes what it does.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Set)) {
+        change(&mut self.set.lock().expect("no panic"));
+    }
+
+    /// Forgets every access token, and with `all` what they are exchanged with.
+    pub(crate) fn forget(&self, all: bool) {
+        let mut given = self.given.lock().expect("no panic");
+        match all {
+            true => given.tokens.clear(),
+            false => given.tokens.iter_mut().for_each(|(access, ..)| access.clear()),
+        }
+    }
+
+    /// How many requests there were to a path.
+    pub(crate) fn count(&self, path: &str) -> usize {
+        self.server.requests().iter().filter(|request| request.path.split('?').next() == Some(path)).count()
+    }
+
+    /// The last request to a path.
+    pub(crate) fn last(&self, path: &str) -> Request {
+        let requests = self.server.requests();
+        let last = requests.into_iter().rfind(|request| request.path.split('?').next() == Some(path));
+        last.unwrap_or_else(|| panic!("nothing was asked at {path}"))
+    }
+}
+
+/// A value of a form or of a query.
+pub(crate) fn value(form: &str, name: &str) -> Option<String> {
+    url::form_urlencoded::parse(form.as_bytes())
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+fn answer(request: &Request, reply: &mut Reply, set: &Set, given: &Mutex<Given>) {
+    let base = format!("http://{}", request.header("host").expect("a host"));
+    let json = [("content-type", "application/json")];
+    let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+    let filled = |text: &str| text.replace("BASE", &base);
+    match (request.method.as_str(), path) {
+        ("GET", "/.well-known/oauth-protected-resource/mcp") => {
+            reply.answer(200, &json, &format!("{{{}}}", filled(&set.resource)));
+        }
+        ("GET", "/.well-known/oauth-authorization-server") => {
+            reply.answer(200, &json, &format!("{{{}}}", filled(&set.metadata)));
+        }
+        ("POST", "/register") => match set.registration {
+            Some((status, body)) => reply.answer(status, &json, body),
+            None => reply.answer(201, &json, r#"{"client_id":"a-client"}"#),
+        },
+        ("GET", "/authorize") => {
+            let redirect = value(query, "redirect_uri").expect("a way back");
+            let back = filled(&set.back).replace("STATE", &value(query, "state").expect("a state"));
+            given.lock().expect("no panic").asked = Some((
+                value(query, "code_challenge").expect("a challenge"),
+                value(query, "scope").unwrap_or_default(),
+            ));
+            reply.answer(302, &[("location", &format!("{redirect}?{back}"))], "");
+        }
+        ("POST", "/token") => token(request, reply, set, given),
+        ("POST", "/revoke") => reply.status(200),
+        (_, "/mcp") => {
+            let held = given.lock().expect("no panic");
+            let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+            let found = held.tokens.iter().find(|(access, ..)| set.accepts && token == Some(access));
+            match (found, set.wants) {
+                (None, _) => reply.answer(401, &[("www-authenticate", &filled(&set.challenge))], ""),
+                (Some((_, scope, _)), Some(wants))
+                    if request.title() == "tools/call" && !scope.split(' ').any(|word| word == wants) =>
+                {
+                    let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{wants}\"");
+                    reply.answer(403, &[("www-authenticate", &challenge)], "");
+                }
+                (Some(_), _) if request.method == "POST" => reply.result(request, "{}"),
+                (Some(_), _) => reply.status(405),
+            }
+        }
+        _ => reply.status(404),
+    }
+}
+
+fn token(request: &Request, reply: &mut Reply, set: &Set, given: &Mutex<Given>) {
+    let json = [("content-type", "application/json")];
+    let form = |name: &str| value(&request.body, name);
+    let mut given = given.lock().expect("no panic");
+    let scope = match form("grant_type").as_deref() {
+        Some("authorization_code") => {
+            let (challenge, scope) = given.asked.clone().expect("somebody signed in");
+            let verifier = form("code_verifier").expect("a verifier");
+            let hash = ring::digest::digest(&ring::digest::SHA256, verifier.as_bytes());
+            use base64::Engine;
+            let proven = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(hash);
+            assert_eq!(proven, challenge, "the code is not bound to who asked for it");
+            assert_eq!(form("code").as_deref(), Some("CODE"));
+            scope
+        }
+        Some("refresh_token") => {
+            if let Some((status, body)) = set.refresh {
+                return reply.answer(status, &json, body);
+            }
+            let old = form("refresh_token").expect("a token");
+            let Some(index) = given.tokens.iter().position(|(.., refresh)| *refresh == old) else {
+                return reply.answer(400, &json, r#"{"error":"invalid_grant"}"#);
+            };
+            // Each is good once.
+            given.tokens.remove(index).1
+        }
+        other => panic!("a grant of type {other:?}"),
+    };
+    given.count += 1;
+    let (access, refresh) =
+        (format!("marked-access-{}", given.count), format!("marked-refresh-{}", given.count));
+    let body = format!(
+        r#"{{"access_token":"{access}","token_type":"Bearer","expires_in":{},"refresh_token":"{refresh}"}}"#,
+        set.expires_in
+    );
+    given.tokens.push((access, scope, refresh));
+    reply.answer(200, &json, &body);
+}
+
+/// A person with a browser: goes to a page, and on to wherever it leads. Returns the last page.
+pub(crate) fn visit(address: &str) -> String {
+    let mut address = address.to_owned();
+    for _ in 0..5 {
+        let url: url::Url = address.parse().expect("a URL");
+        let host = (url.host_str().expect("a host"), url.port().expect("a port"));
+        let Ok(mut stream) = TcpStream::connect(host) else { return format!("nobody at {host:?}") };
+        let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
+        write!(stream, "GET {target} HTTP/1.1\r\nhost: {}:{}\r\nconnection: close\r\n\r\n", host.0, host.1)
+            .expect("it reads");
+        let mut page = String::new();
+        let mut chunk = [0; 4096];
+        // The head is enough where it leads on: our own server keeps the connection.
+        while let Ok(count @ 1..) = stream.read(&mut chunk) {
+            page.push_str(&String::from_utf8_lossy(&chunk[..count]));
+            if page.contains("\r\n\r\n") && page.contains("\r\nlocation: ") {
+                break;
+            }
+        }
+        match page.lines().find_map(|line| line.strip_prefix("location: ")) {
+            Some(next) => address = next.to_owned(),
+            None => return page,
+        }
+    }
+    panic!("{address} leads on and on")
+}
