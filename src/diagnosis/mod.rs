@@ -235,6 +235,9 @@ fn plainly_refused(url: &Url, facts: &Refused<'_>) -> Why {
     }
     let sentence = format!("{place} answered {status} {}{said}", reason(status)).trim_end().to_owned();
     let advice = match status {
+        401 if facts.header("www-authenticate").is_some_and(|value| value.contains("resource_metadata")) => {
+            "sign in: mcp-tether login URL; or give the server the --header that it wants"
+        }
         401 => "check the credentials: this server does not accept those that were sent, or wants some",
         403 => "check that the credentials are allowed to do this",
         404 | 405 => "check the path of the URL (often /mcp)",

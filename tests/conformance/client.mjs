@@ -20,7 +20,17 @@ client.setRequestHandler('sampling/createMessage', () => ({
 }));
 client.setRequestHandler('roots/list', () => ({ roots: [] }));
 const options = process.env.MCP_TETHER_OPTIONS.split(' ').filter(Boolean);
-await client.connect(new StdioClientTransport({ command: process.env.MCP_TETHER, args: ['--no-cache', ...options, url], stderr: 'inherit' }));
+if (context.client_id) {
+  const { client_id, client_secret } = context;
+  options.push('--static-oauth-client-info', JSON.stringify({ client_id, client_secret }));
+}
+// A stdio client passes little of its environment on.
+const { PATH, HOME, XDG_CONFIG_HOME, BROWSER } = process.env;
+const env = Object.fromEntries(
+  Object.entries({ PATH, HOME, XDG_CONFIG_HOME, BROWSER }).filter(([, value]) => value),
+);
+const args = ['--no-cache', ...options, url];
+await client.connect(new StdioClientTransport({ command: process.env.MCP_TETHER, args, env, stderr: 'inherit' }));
 
 const { tools } = await client.listTools();
 await attempt('prompts', async () => {

@@ -1,10 +1,63 @@
-// Runs the client scenarios of the official conformance suite, all but auth/*, through mcp-tether: each by a local client of
-// the legacy era and by one of the modern era, whatever the scenario's.
+// Runs the client scenarios of the official conformance suite through mcp-tether: each by a local client of the legacy era and
+// by one of the modern era, whatever the scenario's. In those of auth/* a person signs in at once.
 //
-//   node run.mjs --command PATH [--only SCENARIO] [--client legacy|modern]
+//   node run.mjs --command PATH [--all] [--only SCENARIO] [--client legacy|modern]
+//
+// Without --all it leaves most of auth/* out.
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const AUTH = [
+  [['2025-03-26'], '2025-03-26-oauth-metadata-backcompat', '2025-03-26-oauth-endpoint-fallback'],
+  [
+    ['2025-11-25', '2026-07-28'],
+    'metadata-default',
+    'metadata-var1',
+    'metadata-var2',
+    'metadata-var3',
+    'basic-cimd',
+    'scope-from-www-authenticate',
+    'scope-from-scopes-supported',
+    'scope-omitted-when-undefined',
+    'scope-step-up',
+    'scope-retry-limit',
+    'pre-registration',
+  ],
+  [
+    ['2025-06-18', '2025-11-25', '2026-07-28'],
+    'token-endpoint-auth-basic',
+    'token-endpoint-auth-post',
+    'token-endpoint-auth-none',
+  ],
+  [
+    ['2026-07-28'],
+    'resource-mismatch',
+    'offline-access-scope',
+    'offline-access-not-supported',
+    'authorization-server-migration',
+    'iss-supported',
+    'iss-not-advertised',
+    'iss-supported-missing',
+    'iss-wrong-issuer',
+    'iss-unexpected',
+    'iss-normalized',
+    'metadata-issuer-mismatch',
+  ],
+];
+
+/** Those of auth/* that are always run. */
+const SHORT = [
+  'auth/2025-03-26-oauth-endpoint-fallback, 2025-03-26',
+  'auth/metadata-var3, 2025-11-25',
+  'auth/basic-cimd, 2026-07-28',
+  'auth/scope-step-up, 2026-07-28',
+  'auth/pre-registration, 2026-07-28',
+  'auth/authorization-server-migration, 2026-07-28',
+  'auth/iss-wrong-issuer, 2026-07-28',
+];
 
 const SCENARIOS = [
   ['tools_call', '2026-07-28'],
@@ -22,6 +75,9 @@ const SCENARIOS = [
   ['elicitation-sep1034-client-defaults', '2025-11-25'],
   ['sse-retry', '2025-11-25'],
   ['json-schema-2020-12-preservation', '2025-11-25'],
+  ...AUTH.flatMap(([revisions, ...names]) =>
+    revisions.flatMap((revision) => names.map((name) => [`auth/${name}`, revision])),
+  ),
 ];
 
 /**
@@ -30,10 +86,22 @@ const SCENARIOS = [
  */
 const SAID = ['request-metadata', 'http-standard-headers'];
 
+/** Where the person has to say something: the address of a description of the client, which the suite never fetches. */
+const OPTIONS = {
+  'auth/basic-cimd': '--client-metadata-url=https://conformance-test.local/client-metadata.json',
+};
+
+const folder = mkdtempSync(join(tmpdir(), 'mcp-tether-conformance-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const here = dirname(fileURLToPath(import.meta.url));
 const option = (name) => process.argv[process.argv.indexOf(name) + 1];
 const command = process.argv.includes('--command') ? option('--command') : 'mcp-tether';
-const chosen = process.argv.includes('--only') ? SCENARIOS.filter(([name]) => name === option('--only')) : SCENARIOS;
+const wanted = ([name, revision]) => {
+  if (process.argv.includes('--only')) return name.startsWith(option('--only'));
+  const isShort = !name.startsWith('auth/') || SHORT.includes(`${name}, ${revision}`);
+  return isShort || process.argv.includes('--all');
+};
+const chosen = SCENARIOS.filter(wanted);
 
 const clients = process.argv.includes('--client') ? [option('--client')] : ['legacy', 'modern'];
 
@@ -59,8 +127,19 @@ function run(scenario, revision, era) {
   const client = `"${process.execPath}" "${join(here, 'client.mjs')}"`;
   const suiteArguments = ['client', '--command', client, '--scenario', scenario, '--spec-version', revision];
   const said = era === 'legacy' && SAID.includes(scenario) ? '--protocol=modern' : '';
+  const options = [said, OPTIONS[scenario] ?? ''].join(' ');
+  const browser = `"${process.execPath}" "${join(here, 'browser.mjs')}"`;
+  // Ports are used again: what is known of one server is not of another.
+  const own = mkdtempSync(join(folder, 'run-'));
   const child = spawn(process.execPath, ['--import', preload, suite, ...suiteArguments], {
-    env: { ...process.env, MCP_TETHER: command, MCP_TETHER_OPTIONS: said, CLIENT_ERA: era },
+    env: {
+      ...process.env,
+      MCP_TETHER: command,
+      MCP_TETHER_OPTIONS: options,
+      CLIENT_ERA: era,
+      XDG_CONFIG_HOME: own,
+      BROWSER: browser,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let told = '';

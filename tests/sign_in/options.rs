@@ -174,3 +174,39 @@ fn values_that_cannot_be_are_errors_that_quote_nothing() {
         assert_eq!(proxy.finish().code, Some(2));
     }
 }
+
+/// What Access answers where Managed OAuth is on, and the document that it names.
+const ACCESS: &str = r#"Bearer realm="OAuth", error="invalid_token", resource_metadata="BASE/.well-known/cloudflare-access-protected-resource/mcp""#;
+
+#[test]
+fn cloudflare_access_signs_people_in_at_its_own_document_unless_a_service_token_goes_along() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    authority.change(|set| {
+        set.challenge = ACCESS.to_owned();
+        set.resource = r#""resource":"BASE/","protected":true,"authorization_servers":["BASE"],"authentication_methods":[{"name":"oauth"}]"#.to_owned();
+        set.loopback_is_allowed = false;
+    });
+    let pair = [
+        ("CF_ACCESS_CLIENT_ID", "0123456789abcdef0123456789abcdef.access"),
+        ("CF_ACCESS_CLIENT_SECRET", "marked-secret"),
+    ];
+    let mut proxy = home.start_at(&authority.server.url, &[], &pair);
+    let line = proxy.ask(&call(1));
+    assert!(line.contains("\"cause\":\"access_hidden\""), "{line}");
+    proxy.finish();
+    assert_eq!(authority.server.requests().len(), 1);
+
+    for (arguments, environment) in [(&[][..], &[][..]), (&["--auth", "oauth"], &pair)] {
+        let home = Home::new();
+        let mut proxy = home.start_at(&authority.server.url, arguments, environment);
+        proxy.send(&call(1));
+        let address = page(&proxy, 1);
+        let resource = authority.server.url.trim_end_matches("mcp").to_owned();
+        assert_eq!(value(&address, "resource"), Some(resource), "byte for byte as it is published");
+        let back = value(&address, "redirect_uri").expect("a way back");
+        assert!(back.starts_with("http://localhost:"), "the spelling that is allowed: {back}");
+        visit(&address);
+        assert!(proxy.line().contains("\"result\""));
+        proxy.finish();
+    }
+}

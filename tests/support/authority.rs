@@ -25,6 +25,8 @@ pub(crate) struct Set {
     pub(crate) refresh: Option<(u16, &'static str)>,
     /// What is answered to a registration in place of a client.
     pub(crate) registration: Option<(u16, &'static str)>,
+    /// Whether it takes people back to `127.0.0.1`; `localhost` it always does.
+    pub(crate) loopback_is_allowed: bool,
     /// Whether the tokens it gives are accepted by the server.
     pub(crate) accepts: bool,
     /// The scope that the server wants a token to have for `tools/call`.
@@ -41,6 +43,7 @@ impl Default for Set {
             expires_in: 3600,
             refresh: None,
             registration: None,
+            loopback_is_allowed: true,
             accepts: true,
             wants: None,
         }
@@ -116,7 +119,11 @@ fn answer(request: &Request, reply: &mut Reply, set: &Set, given: &Mutex<Given>)
     let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
     let filled = |text: &str| text.replace("BASE", &base);
     match (request.method.as_str(), path) {
-        ("GET", "/.well-known/oauth-protected-resource/mcp") => {
+        (
+            "GET",
+            "/.well-known/oauth-protected-resource/mcp"
+            | "/.well-known/cloudflare-access-protected-resource/mcp",
+        ) => {
             reply.answer(200, &json, &format!("{{{}}}", filled(&set.resource)));
         }
         ("GET", "/.well-known/oauth-authorization-server") => {
@@ -124,6 +131,10 @@ fn answer(request: &Request, reply: &mut Reply, set: &Set, given: &Mutex<Given>)
         }
         ("POST", "/register") => match set.registration {
             Some((status, body)) => reply.answer(status, &json, body),
+            None if !set.loopback_is_allowed && request.body.contains("//127.0.0.1") => {
+                let refusal = r#"{"error":"invalid_client_metadata","error_description":"redirect_uri is not allowed by the account configuration"}"#;
+                reply.answer(400, &json, refusal);
+            }
             None => reply.answer(201, &json, r#"{"client_id":"a-client"}"#),
         },
         ("GET", "/authorize") => {

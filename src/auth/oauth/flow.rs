@@ -129,7 +129,7 @@ async fn begun_before(inner: &Inner, wanted: Option<&str>, lock: &mut Lock) -> O
 fn show(inner: &Inner, url: &str) {
     let settings = &inner.settings;
     if browser::open(url, &settings.browser) {
-        info!("sign in at {url} (a browser should have opened)");
+        warn!("sign in at {url} (a browser should have opened)");
     } else {
         warn!("sign in at {url}");
     }

@@ -100,13 +100,13 @@ pub fn is_about(resource: &str, server: &Url) -> bool {
     resource.origin() == server.origin() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The name by which a token is asked for where the server publishes none: without fragment, and without the slash of an
-/// empty path.
+/// The name by which a token is asked for where the server publishes none: without fragment, without the query, which may
+/// hold a key, and without the slash of an empty path.
 pub fn canonical(server: &Url) -> String {
     let mut server = server.clone();
     server.set_fragment(None);
-    let is_bare = server.path() == "/" && server.query().is_none();
-    if is_bare { origin_of(&server) } else { server.into() }
+    server.set_query(None);
+    if server.path() == "/" { origin_of(&server) } else { server.into() }
 }
 
 fn origin_of(url: &Url) -> String {
@@ -241,7 +241,7 @@ mod tests {
             assert_eq!(is_about(resource, &url("https://h/a/mcp?key=1")), expected, "{resource}");
         }
         assert_eq!(canonical(&url("HTTPS://H:443/#x")), "https://h");
-        assert_eq!(canonical(&url("https://h/mcp/?a=b#x")), "https://h/mcp/?a=b");
+        assert_eq!(canonical(&url("https://h/mcp/?a=b#x")), "https://h/mcp/");
     }
 
     #[test]

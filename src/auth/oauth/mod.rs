@@ -318,7 +318,9 @@ impl OAuth {
         let (inner, invitation, credentials) =
             (Arc::clone(&self.inner), invitation.clone(), Arc::clone(credentials));
         let refused = refused.map(str::to_owned);
-        self.flows.lock().expect("nothing panics in between").spawn(async move {
+        let mut flows = self.flows.lock().expect("nothing panics in between");
+        while flows.try_join_next().is_some() {}
+        flows.spawn(async move {
             let signed_in = inner
                 .sign_in(&invitation, &credentials, refused.as_deref(), wanted.as_deref(), &sender)
                 .await;
@@ -487,7 +489,7 @@ impl Inner {
         wanted: Option<&str>,
         progress: &watch::Sender<Step>,
     ) -> Result<(), Trouble> {
-        let brought = || self.store.read().tokens.filter(|tokens| refused != Some(&tokens.access_token));
+        let brought = || self.store.tokens().filter(|tokens| refused != Some(&tokens.access_token));
         let mut lock = loop {
             let lock = self.store.try_flow();
             if let Some(tokens) = brought() {

@@ -128,6 +128,14 @@ impl Store {
         Some(path.into())
     }
 
+    /// The tokens that are kept, without a word where there are none.
+    pub fn tokens(&self) -> Option<Tokens> {
+        let text = std::fs::read(self.path("json")?).ok()?;
+        let tokens = serde_json::from_slice::<Kept>(&text).ok()?.tokens?;
+        tokens.learn();
+        Some(tokens)
+    }
+
     /// What is kept. What cannot be read is as good as nothing, and is told.
     pub fn read(&self) -> Kept {
         let Some(path) = self.path("json") else { return Kept::default() };

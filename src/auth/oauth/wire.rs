@@ -165,3 +165,46 @@ fn unreachable(url: &Url, error: &TransportError) -> Trouble {
     let sentence = format!("{}, where one signs in, cannot be reached: {reason}", place(url));
     Trouble::failed(sentence, "check the network, and whether that address is the right one; then try again")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Family, Settings};
+    use crate::tls::Trust;
+
+    fn http(server: &Url) -> Http {
+        let settings = Settings {
+            connect_timeout: PATIENCE,
+            trust: Trust::default(),
+            proxy: None,
+            family: Family::Any,
+            cookies: true,
+            inspect: false,
+        };
+        Http::new(server, settings).expect("a client")
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_from_elsewhere_into_this_machine_is_not_connected_to() {
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        let server = url("https://mcp.example.com/mcp");
+        let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
+        let wire = Wire { http: &http, server: &server, credentials: &credentials };
+        // The one name that is looked up without a network.
+        let refused = wire.document(&url("https://localhost:1/x")).await.expect_err("inward");
+        assert!(refused.to_string().contains("into this computer's own network"), "{refused}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_never_comes_is_not_waited_for() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("http://{}/mcp", listener.local_addr().expect("an address"));
+        let server = Url::parse(&address).expect("a URL");
+        let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
+        let wire = Wire { http: &http, server: &server, credentials: &credentials };
+        let late = wire.document(&server).await.expect_err("nobody answers");
+        // On a clock that jumps, whichever patience is shorter ends it.
+        let text = late.to_string();
+        assert!(text.contains("did not answer within 15 seconds") || text.contains("in time"), "{text}");
+    }
+}
