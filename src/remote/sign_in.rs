@@ -42,7 +42,11 @@ impl Exchange<'_> {
                 Err(Trouble::NotOffered) => break,
                 Err(Trouble::Failed { .. }) if !is_invited => break,
                 Err(trouble) => {
-                    let why = Why::new(Failure::SignIn, trouble.to_string(), trouble.advice());
+                    let mut advice = trouble.advice().to_owned();
+                    if invitation.document.is_some() {
+                        advice += "; a program without a person needs CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET";
+                    }
+                    let why = Why::new(Failure::SignIn, trouble.to_string(), advice);
                     let why = why.with_status(refusal.status);
                     let refusal =
                         Refusal { answer: None, retry_after: None, unprocessed: false, why, ..*refusal };
