@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use url::Url;
 
 use super::{Environment, Error, expand, home_expanded};
@@ -91,27 +90,12 @@ fn text(option: &'static str, text: &str) -> Result<String, Error> {
 }
 
 fn client(written: &str, environment: &Environment) -> Result<Client, Error> {
-    #[derive(Deserialize)]
-    struct Written {
-        client_id: String,
-        client_secret: Option<String>,
-        token_endpoint_auth_method: Option<String>,
-    }
     let option = "--static-oauth-client-info";
     let expanded =
         expand::expand(&text(option, written)?, |name| environment.get(name).map(str::to_owned)).map_err(
             |_| Error::SignIn { option, problem: "names an environment variable that is not set" },
         )?;
-    let written: Written = serde_json::from_str(&expanded)
-        .map_err(|_| Error::SignIn { option, problem: "is no JSON object with a client_id" })?;
-    let client = Client {
-        client_id: written.client_id,
-        client_secret: written.client_secret.filter(|secret| !secret.is_empty()),
-        token_endpoint_auth_method: written.token_endpoint_auth_method,
-        ..Client::default()
-    };
-    client.learn();
-    Ok(client)
+    Client::written(&expanded).ok_or(Error::SignIn { option, problem: "is no JSON object with a client_id" })
 }
 
 fn registration(written: &str) -> Result<String, Error> {

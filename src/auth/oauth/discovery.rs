@@ -3,11 +3,11 @@
 //!
 //! Deliberately not here: where documents may be and what has to be in them (`metadata`).
 
-use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::Invitation;
 use super::metadata::{self, Authorization, Resource};
+use super::object::Object;
 use super::trouble::{Trouble, foreign, place};
 use super::wire::{Answer, Wire};
 
@@ -90,7 +90,7 @@ async fn resource(
                 continue;
             }
         };
-        let Some(document) = read::<Resource>(&answer) else { continue };
+        let Some(document) = read(&answer).and_then(Resource::read) else { continue };
         return match &document.resource {
             Some(resource) if !metadata::is_about(resource, server) => Err(Trouble::failed(
                 format!(
@@ -128,7 +128,7 @@ async fn authorization(wire: &Wire<'_>, server: &Url, issuer: &str) -> Result<Au
                 continue;
             }
         };
-        let Some(found) = read::<Authorization>(&answer) else { continue };
+        let Some(found) = read(&answer).and_then(Authorization::read) else { continue };
         if !metadata::names_issuer(&found.issuer, issuer) {
             let sentence = format!(
                 "the metadata at {} names the issuer {}, not {}",
@@ -156,7 +156,7 @@ async fn undescribed(wire: &Wire<'_>, server: &Url) -> Result<Authorization, Tro
     origin.set_fragment(None);
     for at in metadata::of_authorization(&origin) {
         let answer = wire.document(&at).await?;
-        if let Some(found) = read::<Authorization>(&answer) {
+        if let Some(found) = read(&answer).and_then(Authorization::read) {
             return usable(found, server, false);
         }
     }
@@ -191,6 +191,6 @@ fn usable(found: Authorization, server: &Url, must_prove: bool) -> Result<Author
     Ok(found)
 }
 
-fn read<T: DeserializeOwned>(answer: &Answer) -> Option<T> {
-    answer.is_ok().then(|| serde_json::from_str(&answer.body).ok()).flatten()
+fn read(answer: &Answer) -> Option<Object<'_>> {
+    answer.is_ok().then(|| Object::parse(&answer.body)).flatten()
 }

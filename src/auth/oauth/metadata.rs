@@ -5,25 +5,24 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+use super::object::{Object, Written};
 use crate::http::is_loopback;
 
 /// What a server says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resource {
     /// Its name, byte for byte as it was published.
     pub resource: Option<String>,
     /// Who signs people in for it.
-    #[serde(default)]
     pub authorization_servers: Vec<String>,
     /// What tokens can allow.
     pub scopes_supported: Option<Vec<String>>,
 }
 
 /// What an authorization server says of itself, as far as it is needed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authorization {
     /// Its name.
     pub issuer: String,
@@ -47,7 +46,57 @@ pub struct Authorization {
     pub authorization_response_iss_parameter_supported: Option<bool>,
 }
 
+impl Resource {
+    /// Reads it.
+    pub(super) fn read(object: Object<'_>) -> Option<Resource> {
+        Some(Resource {
+            resource: object.text("resource"),
+            authorization_servers: object.texts("authorization_servers").unwrap_or_default(),
+            scopes_supported: object.texts("scopes_supported"),
+        })
+    }
+}
+
 impl Authorization {
+    /// Reads it. None where what has to be there is not.
+    pub(super) fn read(object: Object<'_>) -> Option<Authorization> {
+        Some(Authorization {
+            issuer: object.text("issuer")?,
+            authorization_endpoint: object.text("authorization_endpoint")?,
+            token_endpoint: object.text("token_endpoint")?,
+            registration_endpoint: object.text("registration_endpoint"),
+            revocation_endpoint: object.text("revocation_endpoint"),
+            scopes_supported: object.texts("scopes_supported"),
+            code_challenge_methods_supported: object.texts("code_challenge_methods_supported"),
+            token_endpoint_auth_methods_supported: object.texts("token_endpoint_auth_methods_supported"),
+            client_id_metadata_document_supported: object.flag("client_id_metadata_document_supported"),
+            authorization_response_iss_parameter_supported: object
+                .flag("authorization_response_iss_parameter_supported"),
+        })
+    }
+
+    /// Writes it.
+    pub(super) fn write(&self) -> String {
+        Written::default()
+            .text("issuer", Some(&self.issuer))
+            .text("authorization_endpoint", Some(&self.authorization_endpoint))
+            .text("token_endpoint", Some(&self.token_endpoint))
+            .text("registration_endpoint", self.registration_endpoint.as_deref())
+            .text("revocation_endpoint", self.revocation_endpoint.as_deref())
+            .texts("scopes_supported", self.scopes_supported.as_deref())
+            .texts("code_challenge_methods_supported", self.code_challenge_methods_supported.as_deref())
+            .texts(
+                "token_endpoint_auth_methods_supported",
+                self.token_endpoint_auth_methods_supported.as_deref(),
+            )
+            .flag("client_id_metadata_document_supported", self.client_id_metadata_document_supported)
+            .flag(
+                "authorization_response_iss_parameter_supported",
+                self.authorization_response_iss_parameter_supported,
+            )
+            .finish()
+    }
+
     /// An authorization server that describes itself nowhere, at the addresses that 2025-03-26 gives it.
     pub fn undescribed(origin: &Url) -> Authorization {
         let at = |path: &str| origin.join(path).map(String::from).unwrap_or_default();

@@ -10,6 +10,7 @@ pub mod challenge;
 mod discovery;
 mod flow;
 pub mod metadata;
+mod object;
 mod person;
 mod pkce;
 mod registration;

@@ -9,6 +9,7 @@ use url::Url;
 use super::Settings;
 use super::callback::Callback;
 use super::metadata::Authorization;
+use super::object::Object;
 use super::store::{Client, Kept};
 use super::token::Refusal;
 use super::trouble::{Trouble, foreign, place};
@@ -138,7 +139,7 @@ async fn register(
     let answer = wire.post(&endpoint, "application/json", json::object(members), HeaderMap::new()).await;
     let answer = answer.map_err(fixed)?;
     if answer.is_ok()
-        && let Ok(client) = serde_json::from_str::<Client>(&answer.body)
+        && let Some(client) = Object::parse(&answer.body).and_then(Client::read)
     {
         let client = Client {
             issuer: authorization.issuer.clone(),
@@ -148,7 +149,7 @@ async fn register(
         client.learn();
         return Ok(client);
     }
-    let refusal: Option<Refusal> = serde_json::from_str(&answer.body).ok();
+    let refusal = Refusal::read(&answer.body);
     let Some(refusal) = refusal else {
         if authorization.scopes_supported.is_none()
             && authorization.code_challenge_methods_supported.is_none()

@@ -4,14 +4,14 @@
 //! The answer is believed when it carries the request's own state, and then only from the issuer that was asked
 //! (RFC 9207): before that nothing is consumed. Deliberately not here: how the answer arrives (`callback`).
 
-use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::metadata::Authorization;
+use super::object::{Object, Written};
 use super::pkce;
 
 /// A sign-in that was begun, with all it takes to finish it, also in another process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The page.
     pub url: String,
@@ -41,6 +41,28 @@ pub struct Wanted<'a> {
 }
 
 impl Request {
+    /// Reads one that was kept.
+    pub(super) fn read(object: Object<'_>) -> Option<Request> {
+        Some(Request {
+            url: object.text("url")?,
+            state: object.text("state")?,
+            verifier: object.text("verifier")?,
+            redirect: object.text("redirect")?,
+            scope: object.text("scope"),
+        })
+    }
+
+    /// Writes it.
+    pub(super) fn write(&self) -> String {
+        Written::default()
+            .text("url", Some(&self.url))
+            .text("state", Some(&self.state))
+            .text("verifier", Some(&self.verifier))
+            .text("redirect", Some(&self.redirect))
+            .text("scope", self.scope.as_deref())
+            .finish()
+    }
+
     /// Begins one. None where the endpoint is no URL.
     pub fn new(authorization: &Authorization, wanted: &Wanted<'_>) -> Option<Request> {
         let (state, verifier) = (pkce::random(), pkce::verifier());

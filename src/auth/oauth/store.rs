@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
-use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 use url::Url;
 
 use super::metadata::Authorization;
+use super::object::{Object, Written};
 use super::request::Request;
 use crate::auth::known;
 use crate::platform;
@@ -29,7 +29,7 @@ use crate::platform;
 const RETRY: Duration = Duration::from_millis(50);
 
 /// Tokens, and until when they hold.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tokens {
     /// What goes along with requests.
     pub access_token: String,
@@ -46,27 +46,24 @@ pub struct Tokens {
 }
 
 /// Who we are at an authorization server.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Client {
     /// The issuer that knows us by this.
-    #[serde(default)]
     pub issuer: String,
     /// Our name there.
     pub client_id: String,
     /// What proves it, if anything.
     pub client_secret: Option<String>,
     /// When that runs out, in seconds since 1970; 0 for never.
-    #[serde(default)]
     pub client_secret_expires_at: u64,
     /// How it is proven.
     pub token_endpoint_auth_method: Option<String>,
     /// Where people may be sent back to.
-    #[serde(default)]
     pub redirect_uris: Vec<String>,
 }
 
 /// All that is kept of one server.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Kept {
     /// What the server is called at the authorization server.
     pub resource: Option<String>,
@@ -77,12 +74,11 @@ pub struct Kept {
     /// The tokens, of that issuer for that resource.
     pub tokens: Option<Tokens>,
     /// What we registered.
-    #[serde(default)]
     pub registrations: Vec<Client>,
 }
 
 /// A sign-in that another process may go on with.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Begun {
     /// When, in seconds since 1970.
     pub at: u64,
@@ -130,8 +126,8 @@ impl Store {
 
     /// The tokens that are kept, without a word where there are none.
     pub fn tokens(&self) -> Option<Tokens> {
-        let text = std::fs::read(self.path("json")?).ok()?;
-        let tokens = serde_json::from_slice::<Kept>(&text).ok()?.tokens?;
+        let text = std::fs::read_to_string(self.path("json")?).ok()?;
+        let tokens = Object::parse(&text)?.object("tokens").and_then(Tokens::read)?;
         tokens.learn();
         Some(tokens)
     }
@@ -139,7 +135,7 @@ impl Store {
     /// What is kept. What cannot be read is as good as nothing, and is told.
     pub fn read(&self) -> Kept {
         let Some(path) = self.path("json") else { return Kept::default() };
-        let text = match std::fs::read(&path) {
+        let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Kept::default(),
             Err(error) => {
@@ -150,7 +146,7 @@ impl Store {
         if platform::others_can_read(&path) {
             warn!("{0} holds tokens, and others on this computer can read it: chmod 600 {0}", path.display());
         }
-        let kept: Kept = serde_json::from_slice(&text).unwrap_or_else(|_| {
+        let kept: Kept = Object::parse(&text).map(Kept::read).unwrap_or_else(|| {
             warn!("{} holds nothing that can be understood; you have to sign in again", path.display());
             Kept::default()
         });
@@ -166,8 +162,7 @@ impl Store {
             warn!("this system has no folder for configuration: the sign-in ends with this program");
             return false;
         };
-        let text = serde_json::to_vec(kept).expect("strings and numbers");
-        let written = replace(&path, &text);
+        let written = replace(&path, kept.write().as_bytes());
         if let Err(error) = &written {
             warn!(
                 "{} cannot be written, so that the sign-in ends with this program: {error}",
@@ -210,11 +205,7 @@ impl Store {
 
     /// The sign-in that was begun in another process, if there is one.
     pub fn begun(&self) -> Option<Begun> {
-        let text = std::fs::read(self.path("flow")?).ok()?;
-        let begun: Begun = serde_json::from_slice(&text).ok()?;
-        known::learn(&begun.request.verifier);
-        begun.client.learn();
-        Some(begun)
+        Begun::read(&std::fs::read_to_string(self.path("flow")?).ok()?)
     }
 
     /// A lock on one of the files. Where files cannot be locked everybody is alone.
@@ -246,22 +237,17 @@ impl Lock {
     /// What the file under the lock says of a sign-in.
     pub fn begun(&mut self) -> Option<Begun> {
         let file = self.file.as_mut()?;
-        let mut text = Vec::new();
-        file.rewind().and_then(|()| file.read_to_end(&mut text)).ok()?;
-        let begun: Begun = serde_json::from_slice(&text).ok()?;
-        known::learn(&begun.request.verifier);
-        begun.client.learn();
-        Some(begun)
+        let mut text = String::new();
+        file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
+        Begun::read(&text)
     }
 
     /// Says there that one was begun, or that none is. Whoever cannot read it begins another.
     pub fn note(&mut self, begun: Option<&Begun>) {
         let Some(file) = self.file.as_mut() else { return };
-        let text = begun.map(|begun| serde_json::to_vec(begun).expect("strings and numbers"));
-        let written = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(&text.unwrap_or_default()));
+        let text = begun.map(Begun::write).unwrap_or_default();
+        let written =
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
         if let Err(error) = written {
             debug!(%error, "the sign-in under way cannot be noted");
         }
@@ -286,6 +272,28 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 impl Tokens {
+    fn read(object: Object<'_>) -> Option<Tokens> {
+        Some(Tokens {
+            access_token: object.text("access_token")?,
+            refresh_token: object.text("refresh_token"),
+            obtained: object.count("obtained").unwrap_or(0),
+            expires: object.count("expires"),
+            scope: object.text("scope"),
+            requested: object.text("requested"),
+        })
+    }
+
+    fn write(&self) -> String {
+        Written::default()
+            .text("access_token", Some(&self.access_token))
+            .text("refresh_token", self.refresh_token.as_deref())
+            .count("obtained", Some(self.obtained))
+            .count("expires", self.expires)
+            .text("scope", self.scope.as_deref())
+            .text("requested", self.requested.as_deref())
+            .finish()
+    }
+
     /// Has them taken out of what is written down.
     pub fn learn(&self) {
         known::learn(&self.access_token);
@@ -293,7 +301,86 @@ impl Tokens {
     }
 }
 
+impl Kept {
+    fn read(object: Object<'_>) -> Kept {
+        Kept {
+            resource: object.text("resource"),
+            authorization: object.object("authorization").and_then(Authorization::read),
+            client: object.object("client").and_then(Client::read),
+            tokens: object.object("tokens").and_then(Tokens::read),
+            registrations: object.objects("registrations").into_iter().filter_map(Client::read).collect(),
+        }
+    }
+
+    fn write(&self) -> String {
+        let registrations: Vec<String> = self.registrations.iter().map(Client::write).collect();
+        Written::default()
+            .text("resource", self.resource.as_deref())
+            .raw("authorization", self.authorization.as_ref().map(Authorization::write))
+            .raw("client", self.client.as_ref().map(Client::write))
+            .raw("tokens", self.tokens.as_ref().map(Tokens::write))
+            .raw("registrations", Some(format!("[{}]", registrations.join(","))))
+            .finish()
+    }
+}
+
+impl Begun {
+    fn read(text: &str) -> Option<Begun> {
+        let object = Object::parse(text)?;
+        let begun = Begun {
+            at: object.count("at")?,
+            request: object.object("request").and_then(Request::read)?,
+            authorization: object.object("authorization").and_then(Authorization::read)?,
+            resource: object.text("resource")?,
+            client: object.object("client").and_then(Client::read)?,
+        };
+        known::learn(&begun.request.verifier);
+        begun.client.learn();
+        Some(begun)
+    }
+
+    fn write(&self) -> String {
+        Written::default()
+            .count("at", Some(self.at))
+            .raw("request", Some(self.request.write()))
+            .raw("authorization", Some(self.authorization.write()))
+            .text("resource", Some(&self.resource))
+            .raw("client", Some(self.client.write()))
+            .finish()
+    }
+}
+
 impl Client {
+    /// Reads one, be it kept or just registered.
+    pub(super) fn read(object: Object<'_>) -> Option<Client> {
+        Some(Client {
+            issuer: object.text("issuer").unwrap_or_default(),
+            client_id: object.text("client_id")?,
+            client_secret: object.text("client_secret").filter(|secret| !secret.is_empty()),
+            client_secret_expires_at: object.count("client_secret_expires_at").unwrap_or(0),
+            token_endpoint_auth_method: object.text("token_endpoint_auth_method"),
+            redirect_uris: object.texts("redirect_uris").unwrap_or_default(),
+        })
+    }
+
+    /// Reads what a person wrote of one, a JSON object.
+    pub fn written(text: &str) -> Option<Client> {
+        let client = Client { issuer: String::new(), ..Object::parse(text).and_then(Client::read)? };
+        client.learn();
+        Some(client)
+    }
+
+    fn write(&self) -> String {
+        Written::default()
+            .text("issuer", Some(&self.issuer))
+            .text("client_id", Some(&self.client_id))
+            .text("client_secret", self.client_secret.as_deref())
+            .count("client_secret_expires_at", Some(self.client_secret_expires_at))
+            .text("token_endpoint_auth_method", self.token_endpoint_auth_method.as_deref())
+            .texts("redirect_uris", Some(&self.redirect_uris))
+            .finish()
+    }
+
     /// Has its secret taken out of what is written down.
     pub fn learn(&self) {
         self.client_secret.as_deref().into_iter().for_each(known::learn);

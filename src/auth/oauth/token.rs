@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use serde::Deserialize;
 use url::Url;
 
 use super::metadata::Authorization;
+use super::object::Object;
 use super::store::{Client, Tokens};
 use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
@@ -34,32 +34,19 @@ impl Refused {
     }
 }
 
-/// What a token endpoint answers.
-#[derive(Deserialize)]
-struct Granted {
-    access_token: String,
-    refresh_token: Option<String>,
-    expires_in: Option<Seconds>,
-    scope: Option<String>,
-    token_type: Option<String>,
-}
-
-/// A number, which some write as a text.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Number(f64),
-    Text(String),
-}
-
 /// What an endpoint says when it refuses (RFC 6749, section 5.2; RFC 7591, section 3.2.2).
-#[derive(Deserialize)]
 pub(super) struct Refusal {
     pub(super) error: String,
     pub(super) error_description: Option<String>,
 }
 
 impl Refusal {
+    /// Reads it.
+    pub(super) fn read(body: &str) -> Option<Refusal> {
+        let object = Object::parse(body)?;
+        Some(Refusal { error: object.text("error")?, error_description: object.text("error_description") })
+    }
+
     /// The refusal in words.
     pub(super) fn words(&self) -> String {
         let description = self.error_description.as_deref().map(|text| format!(" ({})", foreign(text)));
@@ -90,7 +77,7 @@ pub(super) async fn ask(
             Refused::Otherwise(Trouble::failed(sentence, "have the authorization server's log looked at"))
         });
     }
-    let Ok(refusal) = serde_json::from_str::<Refusal>(&answer.body) else {
+    let Some(refusal) = Refusal::read(&answer.body) else {
         let sentence = format!("{} answered {} instead of a token", place(&endpoint), answer.status);
         return Err(Refused::Otherwise(Trouble::failed(
             sentence,
@@ -171,26 +158,22 @@ fn method(authorization: &Authorization, client: &Client) -> Method {
 }
 
 fn granted(body: &str, now: SystemTime) -> Option<Tokens> {
-    let granted: Granted = serde_json::from_str(body).ok()?;
-    let is_bearer = granted.token_type.as_deref().is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
-    let is_sendable =
-        HeaderValue::try_from(&granted.access_token).is_ok() && !granted.access_token.is_empty();
-    let seconds = match granted.expires_in {
-        Some(Seconds::Number(seconds)) => Some(seconds),
-        Some(Seconds::Text(text)) => text.parse().ok(),
-        None => None,
-    };
-    let expires = seconds
+    let granted = Object::parse(body)?;
+    let access_token = granted.text("access_token")?;
+    let is_bearer = granted.text("token_type").is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
+    let is_sendable = HeaderValue::try_from(&access_token).is_ok() && !access_token.is_empty();
+    let expires = granted
+        .number("expires_in")
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .and_then(|left| now.checked_add(left))
         .and_then(|end| end.duration_since(UNIX_EPOCH).ok())
         .map(|end| end.as_secs());
     (is_bearer && is_sendable).then_some(Tokens {
-        access_token: granted.access_token,
-        refresh_token: granted.refresh_token.filter(|token| !token.is_empty()),
+        access_token,
+        refresh_token: granted.text("refresh_token").filter(|token| !token.is_empty()),
         obtained: now.duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
         expires,
-        scope: granted.scope.filter(|scope| !scope.is_empty()),
+        scope: granted.text("scope").filter(|scope| !scope.is_empty()),
         requested: None,
     })
 }
