@@ -162,6 +162,7 @@ impl Decision {
 }
 
 /// What Access said, if it was Access.
+#[inline(never)] // asked twice of a refusal
 fn decision(url: &Url, facts: &Refused<'_>) -> Option<Decision> {
     let mut decision = Decision::default();
     let mut is_access = false;

@@ -3,6 +3,7 @@
 //!
 //! Deliberately not here: signing in (`auth::oauth`).
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use http::header::WWW_AUTHENTICATE;
@@ -36,7 +37,9 @@ impl Exchange<'_> {
             match sign_in.answer(&invitation, own, bearer, patience).await {
                 Ok(()) => {
                     self.credentials = self.inner.keeper.current().await;
-                    ending = self.attempt().await;
+                    // Behind a pointer, so that an exchange is not in the program twice.
+                    let attempt: Pin<Box<dyn Future<Output = Ending> + Send + '_>> = Box::pin(self.attempt());
+                    ending = attempt.await;
                 }
                 // The refusal may mean something else, and is told as it is.
                 Err(Trouble::NotOffered) => break,

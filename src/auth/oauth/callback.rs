@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::Boxed;
 use super::metadata::Authorization;
 use super::request::{Request, Returned, returned};
 
@@ -59,7 +60,7 @@ impl Callback {
                         Some((path, query)) if path == self.path => query,
                         _ if target == self.path => "",
                         _ => {
-                            visits.spawn(page.nothing(404, "There is nothing here."));
+                            visits.spawn(Box::pin(page.nothing(404, "There is nothing here.")) as Boxed<'static, ()>);
                             continue;
                         }
                     };
@@ -68,7 +69,7 @@ impl Callback {
                         None => {
                             let text = "This is not the answer to the sign-in that is under way. Nothing has happened; \
                                         go on in the tab that was opened last.";
-                            visits.spawn(page.nothing(400, text));
+                            visits.spawn(Box::pin(page.nothing(400, text)));
                         }
                     }
                 }
@@ -76,13 +77,13 @@ impl Callback {
                     // One that cannot be accepted has gone.
                     if let Ok(stream) = visit && visits.len() < AT_ONCE {
                         let sender = sender.clone();
-                        visits.spawn(async move {
+                        visits.spawn(Box::pin(async move {
                             let mut stream = stream;
                             let head = tokio::time::timeout(PATIENCE, target(&mut stream)).await;
                             if let Ok(Some(target)) = head {
                                 let _ = sender.send((stream, target)).await;
                             }
-                        });
+                        }));
                     }
                 }
                 Some(_) = visits.join_next(), if !visits.is_empty() => {}

@@ -15,12 +15,13 @@ mod person;
 mod pkce;
 mod registration;
 pub mod request;
+mod settings;
 pub mod store;
 mod token;
 mod trouble;
 mod wire;
 
-use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -32,6 +33,7 @@ use url::Url;
 
 pub use browser::Browser;
 pub use person::Held as HeldTokens;
+pub use settings::Settings;
 pub use trouble::Trouble;
 
 use self::challenge::Challenge;
@@ -49,45 +51,6 @@ const PAUSE: Duration = Duration::from_secs(30);
 const LOCK_PATIENCE: Duration = Duration::from_secs(40);
 /// How often it is looked whether another process has brought a token.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// How to sign in at a server.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The server.
-    pub url: Url,
-    /// Where sign-ins are kept.
-    pub folder: Option<PathBuf>,
-    /// What opens a page.
-    pub browser: Browser,
-    /// Whether the person asked for it, so that it goes before what else proves who asks.
-    pub is_asked_for: bool,
-    /// Whether people are asked to sign in; else what is held is used, and nothing more.
-    pub asks: bool,
-    /// How long a request waits for a person, where they say so.
-    pub patience: Option<Duration>,
-    /// The scope that the person wrote.
-    pub scope: Option<String>,
-    /// What the server is called, in place of what it calls itself.
-    pub resource: Option<String>,
-    /// Whether the server is named at all.
-    pub names_resource: bool,
-    /// What else is to stand in the page's address.
-    pub parameters: Vec<(String, String)>,
-    /// How this computer is spelled in the way back.
-    pub host: Option<String>,
-    /// The path of the way back.
-    pub callback_path: String,
-    /// Its port.
-    pub port: Option<u16>,
-    /// Where the way back ends when all went well.
-    pub success_url: Option<Url>,
-    /// Who we are, where somebody has registered us by hand.
-    pub client: Option<Client>,
-    /// Where we are described.
-    pub client_metadata_url: Option<Url>,
-    /// What stands in a registration in place of what we write, a JSON object.
-    pub registration: Option<String>,
-}
 
 /// A refusal that invites to sign in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -145,6 +108,9 @@ pub struct OAuth {
     inner: Arc<Inner>,
     flows: Mutex<JoinSet<()>>,
 }
+
+/// A future behind a pointer: what runs once in a life need not be in the program twice.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 struct Inner {
     settings: Settings,
@@ -321,7 +287,7 @@ impl OAuth {
         let refused = refused.map(str::to_owned);
         let mut flows = self.flows.lock().expect("nothing panics in between");
         while flows.try_join_next().is_some() {}
-        flows.spawn(async move {
+        let flow_itself: Boxed<'static, ()> = Box::pin(async move {
             let signed_in = inner
                 .sign_in(&invitation, &credentials, refused.as_deref(), wanted.as_deref(), &sender)
                 .await;
@@ -334,6 +300,7 @@ impl OAuth {
             }
             let _ = sender.send(Step::Done(signed_in));
         });
+        flows.spawn(flow_itself);
         Ok(flow)
     }
 }
@@ -404,7 +371,16 @@ impl Inner {
     ///
     /// # Errors
     /// When nobody can tell.
-    async fn renew(
+    fn renew<'a>(
+        &'a self,
+        used: &'a Arc<Bearer>,
+        credentials: &'a Credentials,
+        invitation: Option<&'a Invitation>,
+    ) -> Boxed<'a, Result<bool, Trouble>> {
+        Box::pin(self.exchanged(used, credentials, invitation))
+    }
+
+    async fn exchanged(
         &self,
         used: &Arc<Bearer>,
         credentials: &Credentials,

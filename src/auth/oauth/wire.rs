@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use url::{Host, Url};
 
+use super::Boxed;
 use super::metadata::is_inward;
 use super::trouble::{Trouble, place};
 use crate::auth::Credentials;
@@ -77,7 +78,16 @@ impl Wire<'_> {
         self.send(url, Some(body), headers).await
     }
 
-    async fn send(&self, url: &Url, body: Option<String>, own: HeaderMap) -> Result<Answer, Trouble> {
+    fn send<'a>(
+        &'a self,
+        url: &'a Url,
+        body: Option<String>,
+        own: HeaderMap,
+    ) -> Boxed<'a, Result<Answer, Trouble>> {
+        Box::pin(self.sent(url, body, own))
+    }
+
+    async fn sent(&self, url: &Url, body: Option<String>, own: HeaderMap) -> Result<Answer, Trouble> {
         let mut headers = HeaderMap::new();
         self.credentials.decorate(url, &mut headers);
         if !own.contains_key(ACCEPT) {

@@ -1,0 +1,50 @@
+//! How to sign in at a server: what `config` found out before anything happens.
+//!
+//! Deliberately not here: where it comes from (`config::sign_in`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use super::browser::Browser;
+use super::store::Client;
+
+/// How to sign in at a server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The server.
+    pub url: Url,
+    /// Where sign-ins are kept.
+    pub folder: Option<PathBuf>,
+    /// What opens a page.
+    pub browser: Browser,
+    /// Whether the person asked for it, so that it goes before what else proves who asks.
+    pub is_asked_for: bool,
+    /// Whether people are asked to sign in; else what is held is used, and nothing more.
+    pub asks: bool,
+    /// How long a request waits for a person, where they say so.
+    pub patience: Option<Duration>,
+    /// The scope that the person wrote.
+    pub scope: Option<String>,
+    /// What the server is called, in place of what it calls itself.
+    pub resource: Option<String>,
+    /// Whether the server is named at all.
+    pub names_resource: bool,
+    /// What else is to stand in the page's address.
+    pub parameters: Vec<(String, String)>,
+    /// How this computer is spelled in the way back.
+    pub host: Option<String>,
+    /// The path of the way back.
+    pub callback_path: String,
+    /// Its port.
+    pub port: Option<u16>,
+    /// Where the way back ends when all went well.
+    pub success_url: Option<Url>,
+    /// Who we are, where somebody has registered us by hand.
+    pub client: Option<Client>,
+    /// Where we are described.
+    pub client_metadata_url: Option<Url>,
+    /// What stands in a registration in place of what we write, a JSON object.
+    pub registration: Option<String>,
+}
