@@ -17,10 +17,10 @@ use url::Url;
 
 use super::ending::{cut, rewritten};
 use super::head::{Answer, classify, media_type, target};
+use super::refused::refuser;
 use super::sse::{self, Parser};
 use super::streamable::{
-    Exchange, Inner, LINGER, OTHER_CREDENTIALS, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded,
-    is_broken_answer, refuser, tellable,
+    Exchange, Inner, LINGER, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded, is_broken_answer, tellable,
 };
 use super::{Events, Remote};
 use crate::auth::known;
@@ -89,7 +89,7 @@ impl HttpSse {
             return Ending::Lost { written: Written::No, why };
         };
         let credentials = self.inner.keeper.current().await;
-        let mut exchange = Exchange { inner: &self.inner, id, outgoing, events, credentials };
+        let mut exchange = Exchange::new(&self.inner, id, outgoing, events, credentials);
         deliver(&mut exchange, &address, Acknowledged::Told).await
     }
 
@@ -97,13 +97,12 @@ impl HttpSse {
     async fn carry(&self, id: ExchangeId, outgoing: &Outgoing, events: &Events) -> Ending {
         let listen = Outgoing { ask: Ask::Listen { after: None }, facts: Facts::default() };
         let credentials = self.inner.keeper.current().await;
-        let mut get = Exchange { inner: &self.inner, id, outgoing: &listen, events, credentials };
+        let mut get = Exchange::new(&self.inner, id, &listen, events, credentials);
         let mut connected = self.connect(&get).await;
-        for _ in 0..OTHER_CREDENTIALS {
-            let Err(ending) = &connected else { break };
-            let Some(refuser) = refuser(ending) else { break };
-            let Some(another) = self.inner.keeper.another(&get.credentials, refuser).await else { break };
-            get.credentials = another;
+        while let Err(ending) = &mut connected {
+            if !get.again(ending).await {
+                break;
+            }
             connected = self.connect(&get).await;
         }
         let (mut stream, address) = match connected {
@@ -124,7 +123,7 @@ impl HttpSse {
         let mut exchange = Exchange { outgoing, ..get };
         let credentials = exchange.credentials.clone();
         // What comes is looked at by another one, for this one is busy.
-        let listener = Exchange { inner: &self.inner, id, outgoing, events, credentials };
+        let listener = Exchange::new(&self.inner, id, outgoing, events, credentials);
         let mut delivery = pin!(deliver(&mut exchange, &address, Acknowledged::Untold));
         let (mut delivered, mut answered) = (false, false);
         loop {
@@ -324,11 +323,7 @@ enum Acknowledged {
 /// POSTs a message until the server has taken it, with other credentials where these are refused.
 async fn deliver(exchange: &mut Exchange<'_>, address: &Url, acknowledged: Acknowledged) -> Ending {
     let mut ending = attempt(exchange, address, acknowledged).await;
-    for _ in 0..OTHER_CREDENTIALS {
-        let Some(refuser) = refuser(&ending) else { break };
-        let keeper = &exchange.inner.keeper;
-        let Some(another) = keeper.another(&exchange.credentials, refuser).await else { break };
-        exchange.credentials = another;
+    while exchange.again(&mut ending).await {
         ending = attempt(exchange, address, acknowledged).await;
     }
     ending

@@ -7,7 +7,7 @@ mod ending;
 mod head;
 mod headers;
 pub mod http_sse;
-mod sign_in;
+mod refused;
 pub mod sse;
 pub mod streamable;
 mod tracked;

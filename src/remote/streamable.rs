@@ -23,7 +23,7 @@ use super::headers::{SESSION_ID, headers};
 use super::sse::{self, Parser};
 use super::tracked::Tracked;
 use super::{Events, Remote};
-use crate::auth::keeper::{InUse, Keeper, Refuser};
+use crate::auth::keeper::{InUse, Keeper};
 use crate::auth::oauth::Invitation;
 use crate::bridge::{
     Ask, Cursor, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Written,
@@ -35,8 +35,6 @@ use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, Message, PARSE_ERROR};
 
 /// How many redirects within the origin are followed.
 pub(super) const REDIRECTS: usize = 5;
-/// How often a message is sent again with other credentials.
-pub(super) const OTHER_CREDENTIALS: usize = 2;
 /// How much room is made for a body before any of it came, in bytes.
 const RESERVED: usize = 1024 * 1024;
 /// How much of a refusal's body is read, in bytes.
@@ -81,22 +79,11 @@ impl Remote for Streamable {
         let inner = Arc::clone(&self.inner);
         async move {
             let credentials = inner.keeper.current().await;
-            let mut exchange = Exchange {
-                inner: &inner,
-                id: exchange,
-                outgoing: &outgoing,
-                events: &events,
-                credentials,
-                invitation: Mutex::default(),
-            };
+            let mut exchange = Exchange::new(&inner, exchange, &outgoing, &events, credentials);
             let mut ending = exchange.attempt().await;
-            for _ in 0..OTHER_CREDENTIALS {
-                let Some(refuser) = refuser(&ending) else { break };
-                let Some(another) = inner.keeper.another(&exchange.credentials, refuser).await else { break };
-                exchange.credentials = another;
+            while exchange.again(&mut ending).await {
                 ending = exchange.attempt().await;
             }
-            ending = exchange.signed_in(ending).await;
             events.send(Event::Ended(exchange.id, ending)).await;
         }
     }
@@ -111,22 +98,37 @@ pub(super) struct Exchange<'a> {
     pub(super) credentials: InUse,
     /// What the last refusal says of signing in.
     pub(super) invitation: Mutex<Option<Invitation>>,
+    /// How often other credentials have been tried.
+    pub(super) others: usize,
+    /// How often a person was asked.
+    pub(super) sign_ins: usize,
 }
 
-/// Who refused the credentials, where other ones may help. Whoever refused has not processed the message.
-pub(super) fn refuser(ending: &Ending) -> Option<Refuser> {
-    match ending {
-        Ending::Refused(refusal) if refusal.why.cause.is_of_access() => Some(Refuser::Access),
-        Ending::Refused(refusal) => (refusal.status == 401).then_some(Refuser::Server),
-        // The sign-in page, where a redirect to it was followed on the way.
-        Ending::Lost { why, .. } => why.cause.is_of_access().then_some(Refuser::Access),
-        Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) => None,
+impl<'a> Exchange<'a> {
+    /// One that has not asked yet.
+    pub(super) fn new(
+        inner: &'a Inner,
+        id: ExchangeId,
+        outgoing: &'a Outgoing,
+        events: &'a Events,
+        credentials: InUse,
+    ) -> Exchange<'a> {
+        Exchange {
+            inner,
+            id,
+            outgoing,
+            events,
+            credentials,
+            invitation: Mutex::default(),
+            others: 0,
+            sign_ins: 0,
+        }
     }
 }
 
 impl Exchange<'_> {
     /// Asks once, with the credentials there are.
-    pub(super) async fn attempt(&self) -> Ending {
+    async fn attempt(&self) -> Ending {
         match self.run().await {
             Ok(ending) | Err(ending) => self.scrubbed(ending),
         }

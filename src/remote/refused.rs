@@ -1,0 +1,141 @@
+//! What an exchange does when its credentials are refused: it asks again with others, or waits for a person to sign in, for
+//! as long as its client may wait for it.
+//!
+//! Deliberately not here: where other credentials come from (`auth::keeper`), and signing in (`auth::oauth`).
+
+use std::time::Duration;
+
+use http::header::WWW_AUTHENTICATE;
+use url::Url;
+
+use super::streamable::Exchange;
+use crate::auth::keeper::Refuser;
+use crate::auth::oauth::challenge::{self, Challenge};
+use crate::auth::oauth::{Invitation, OAuth, Trouble};
+use crate::bridge::{Ask, Ending, Failure, Refusal, Why};
+use crate::diagnosis::{self, Refused, SignIn};
+
+/// How often others are tried.
+const OTHER_CREDENTIALS: usize = 2;
+/// How often a person is asked to sign in for one message.
+const SIGN_INS: usize = 3;
+/// How long a message waits for that, in hosts that wait for a minute and more.
+const SIGN_IN_PATIENCE: Duration = Duration::from_secs(45);
+/// How long an `initialize` does, which many wait half a minute for.
+const OPENING_PATIENCE: Duration = Duration::from_secs(25);
+/// How long the stream that nobody waits for does: longer than a sign-in may take.
+const LISTENING_PATIENCE: Duration = Duration::from_secs(3600);
+
+impl Exchange<'_> {
+    /// Comes by credentials that may be accepted where those of the last attempt were not, and tells whether to ask again.
+    /// `ending` is what is told otherwise.
+    pub(super) async fn again(&mut self, ending: &mut Ending) -> bool {
+        let keeper = &self.inner.keeper;
+        if self.others < OTHER_CREDENTIALS
+            && let Some(refuser) = refuser(ending)
+            && let Some(another) = keeper.another(&self.credentials, refuser).await
+        {
+            self.others += 1;
+            self.credentials = another;
+            return true;
+        }
+        let invitation = self.invitation.get_mut().expect("nothing panics in between").take();
+        match (invitation, &*ending) {
+            (Some(invitation), Ending::Refused(refusal)) if self.sign_ins < SIGN_INS => {
+                self.sign_ins += 1;
+                let status = refusal.status;
+                // Rare, and large.
+                match Box::pin(self.sign_in(&invitation, status)).await {
+                    Ok(is_signed_in) => is_signed_in,
+                    Err(told) => {
+                        *ending = told;
+                        false
+                    }
+                }
+            }
+            (_, Ending::Complete | Ending::Accepted(_)) => {
+                self.accepted();
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// The server has taken the credentials.
+    pub(super) fn accepted(&self) {
+        if let Some(bearer) = &self.credentials.bearer {
+            bearer.accepted();
+        }
+    }
+
+    /// Has a person sign in, and tells whether there is a token now.
+    ///
+    /// # Errors
+    /// What the client is told in place of the refusal.
+    async fn sign_in(&mut self, invitation: &Invitation, status: u16) -> Result<bool, Ending> {
+        let Some(sign_in) = self.inner.keeper.sign_in() else { return Ok(false) };
+        let (own, bearer) = (&self.credentials.own, self.credentials.bearer.as_ref());
+        let patience = self.patience(sign_in);
+        let is_invited = *invitation != Invitation::default();
+        match sign_in.answer(invitation, own, bearer, patience).await {
+            Ok(()) => {
+                self.credentials = self.inner.keeper.current().await;
+                Ok(true)
+            }
+            // The refusal may mean something else, and is told as it is.
+            Err(Trouble::NotOffered) => Ok(false),
+            Err(Trouble::Failed { .. }) if !is_invited => Ok(false),
+            Err(trouble) => {
+                let why = Why::new(Failure::SignIn, trouble.to_string(), trouble.advice());
+                let why = why.with_status(status);
+                let refusal = Refusal { status, answer: None, retry_after: None, unprocessed: false, why };
+                Err(self.scrubbed(Ending::Refused(refusal)))
+            }
+        }
+    }
+
+    /// How long it waits for a person.
+    fn patience(&self, sign_in: &OAuth) -> Duration {
+        let usual = match &self.outgoing.ask {
+            Ask::Listen { .. } => return LISTENING_PATIENCE,
+            Ask::Post(message) if message.method() == Some("initialize") => OPENING_PATIENCE,
+            Ask::Post(_) | Ask::EndSession => SIGN_IN_PATIENCE,
+        };
+        sign_in.settings().patience.unwrap_or(usual)
+    }
+
+    /// What a refusal says of signing in.
+    pub(super) fn invited(&self, url: &Url, facts: &Refused<'_>) -> Option<Invitation> {
+        let sign_in = self.inner.keeper.sign_in()?;
+        if matches!(self.outgoing.ask, Ask::EndSession) {
+            return None;
+        }
+        let challenge = challenge::bearer(facts.headers);
+        if facts.status == 403 && challenge.as_ref().is_some_and(Challenge::wants_more) {
+            return self.credentials.bearer.is_some().then_some(Invitation { challenge, document: None });
+        }
+        let asked_for = Refused { token: None, sends_access_token: false, ..*facts };
+        let facts = if sign_in.settings().is_asked_for { &asked_for } else { facts };
+        match diagnosis::sign_in(url, facts)? {
+            SignIn::Access(document) => Some(Invitation { challenge, document: Some(document) }),
+            SignIn::Server if challenge.is_some() => Some(Invitation { challenge, document: None }),
+            // As servers of 2025-03-26 refuse; and many that want a key.
+            SignIn::Server => {
+                let says_nothing = !facts.headers.contains_key(WWW_AUTHENTICATE);
+                let is_alone = sign_in.settings().is_asked_for || self.credentials.own.is_empty();
+                (says_nothing && is_alone).then(Invitation::default)
+            }
+        }
+    }
+}
+
+/// Who refused the credentials, where other ones may help. Whoever refused has not processed the message.
+pub(super) fn refuser(ending: &Ending) -> Option<Refuser> {
+    match ending {
+        Ending::Refused(refusal) if refusal.why.cause.is_of_access() => Some(Refuser::Access),
+        Ending::Refused(refusal) => (refusal.status == 401).then_some(Refuser::Server),
+        // The sign-in page, where a redirect to it was followed on the way.
+        Ending::Lost { why, .. } => why.cause.is_of_access().then_some(Refuser::Access),
+        Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) => None,
+    }
+}
