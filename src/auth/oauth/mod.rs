@@ -1,7 +1,7 @@
 //! Signing in by OAuth (2026-07-28 and before, basic, authorization): whoever is refused waits here for a token, and
 //! however many wait, in however many processes, one person signs in once and one process exchanges old tokens for new.
 //!
-//! The flow itself is linear code ([`flow`]) in a task that this owns, so that it goes on when those who wait give up.
+//! The flow itself is linear code (`flow`) in a task that this owns, so that it goes on when those who wait give up.
 //! Deliberately not here: which refusals invite to sign in (`remote`, with `diagnosis`).
 
 mod browser;
