@@ -18,7 +18,7 @@ use url::Url;
 
 use crate::auth::keeper::{Keeper, Source};
 use crate::auth::known;
-use crate::auth::oauth::{HeldTokens, OAuth, Trouble};
+use crate::auth::oauth::{Farewell, HeldTokens, OAuth, Trouble};
 use crate::bridge::{self, Reason};
 use crate::cache::Cache;
 use crate::check::{self, Findings, Outcome, Style};
@@ -54,8 +54,10 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
         },
         Ok(Typed::Options(options)) => match set_up(&options, &environment) {
-            Ok(ready) => serve(ready.remote, ready.bridge, ready.record, ready.cache, portable)
-                .map_or(ExitCode::FAILURE, exit_code),
+            Ok(ready) => {
+                serve(ready.remote, ready.bridge, ready.record, ready.cache, ready.farewell, portable)
+                    .map_or(ExitCode::FAILURE, exit_code)
+            }
             Err(report) => refuse(&report, portable),
         },
         // A person or a script waits for it, and no client.
@@ -77,6 +79,8 @@ struct Ready {
     record: Option<File>,
     /// Where the server's era is remembered.
     cache: Cache,
+    /// What is said at the end.
+    farewell: Option<Farewell>,
 }
 
 fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report> {
@@ -127,9 +131,10 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
     };
     let http = Arc::new(http);
     let sign_in = config.sign_in.map(|settings| OAuth::new(settings, Arc::clone(&http)));
+    let farewell = sign_in.as_ref().map(OAuth::farewell);
     let keeper = Keeper::new(config.found, source).with_sign_in(sign_in);
     let remote = Server::new(Streamable::new(config.url, http, keeper), patience);
-    Ok(Ready { remote, bridge, record, cache })
+    Ok(Ready { remote, bridge, record, cache, farewell })
 }
 
 /// Starts the log. A file that was asked for and cannot be written is an error: whoever looks for it later would find
@@ -272,6 +277,7 @@ fn serve(
     config: bridge::Config,
     record: Option<File>,
     cache: Cache,
+    farewell: Option<Farewell>,
     portable: bool,
 ) -> Option<Reason> {
     let runtime = runtime()?;
@@ -284,7 +290,11 @@ fn serve(
         signal.spawn(stdio::stop_signal());
         let stop = async move { drop(signal.join_next().await) };
         proxy.spawn(proxy::run_keeping(input, output, stop, remote, config, Keeping { recorder, remember }));
-        proxy.join_next().await
+        let ended = proxy.join_next().await;
+        if let Some(farewell) = farewell {
+            farewell.say().await;
+        }
+        ended
     });
     // A thread may stand in a read or a name lookup that nobody needs any more.
     runtime.shutdown_background();
@@ -313,7 +323,14 @@ fn runtime() -> Option<Runtime> {
 fn refuse(report: &Report, portable: bool) -> ExitCode {
     tell(&report.to_string());
     if !stdio::is_terminal() {
-        serve(Unconfigured { why: report.why() }, bridge::Config::default(), None, Cache::none(), portable);
+        serve(
+            Unconfigured { why: report.why() },
+            bridge::Config::default(),
+            None,
+            Cache::none(),
+            None,
+            portable,
+        );
     }
     ExitCode::from(UNUSABLE)
 }

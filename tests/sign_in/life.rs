@@ -1,11 +1,11 @@
-//! Tokens that run out, processes that share a sign-in, and processes that are killed in the middle of one.
+//! Tokens that run out, and what becomes of those that are on their way when nobody waits for them any more.
 
 use super::support::authority::{Authority, Set, value, visit};
 use super::support::proxy::Proxy;
 use super::{Home, call, page};
 
 /// Signs in, and leaves the proxy running.
-fn signed_in(home: &Home, authority: &Authority) -> Proxy {
+pub(crate) fn signed_in(home: &Home, authority: &Authority) -> Proxy {
     let mut proxy = home.start(authority, &[]);
     proxy.send(&call(1));
     visit(&page(&proxy, 1));
@@ -68,106 +68,83 @@ fn an_exchange_that_is_refused_for_good_leads_to_a_new_sign_in_and_one_that_fail
 }
 
 #[test]
-fn processes_at_once_share_one_sign_in() {
+fn a_grant_that_has_come_to_its_end_is_told_with_what_may_be_behind_it() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
-    let mut proxies: Vec<Proxy> = (0..20).map(|_| home.start(&authority, &[])).collect();
-    // The first has its page up before the others ask.
-    proxies[0].send(&call(1));
-    let address = page(&proxies[0], 1);
-    for proxy in &mut proxies[1..] {
-        proxy.send(&call(1));
+    let mut proxy = signed_in(&home, &authority);
+    authority.forget(true);
+    for id in 2..12 {
+        proxy.send(&call(id));
     }
-    authority.server.wait_for(|request| request.path == "/mcp");
-    visit(&address);
-    for mut proxy in proxies {
+    visit(&page(&proxy, 2));
+    for _ in 2..12 {
         assert!(proxy.line().contains("\"result\""));
-        proxy.finish();
     }
-    assert_eq!((authority.count("/register"), authority.count("/token")), (1, 1));
+    let told = proxy.finish().stderr;
+    assert!(told.contains("has come to its end") && told.contains("you may have lost access"), "{told}");
+    assert_eq!(authority.count("/token"), 3, "a code, one exchange in vain, a code");
 }
 
 #[test]
-fn processes_at_once_exchange_a_token_once() {
+fn a_new_token_that_is_refused_as_well_leads_to_a_sign_in_and_not_to_a_third() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
-    let first = signed_in(&home, &authority);
-    let mut proxies: Vec<Proxy> = (0..8).map(|_| home.start(&authority, &[])).collect();
-    for proxy in &mut proxies {
-        assert!(proxy.ask(&call(1)).contains("\"result\""));
-    }
+    let mut proxy = signed_in(&home, &authority);
     authority.forget(false);
-    for proxy in &mut proxies {
-        proxy.send(&call(2));
-    }
-    for mut proxy in proxies {
-        assert!(proxy.line().contains("\"result\""));
-        proxy.finish();
-    }
-    first.finish();
-    assert_eq!(authority.count("/token"), 2, "one code, one exchange");
-}
-
-#[test]
-fn a_process_that_is_killed_leaves_its_page_to_the_next_one() {
-    let (home, authority) = (Home::new(), Authority::start(Set::default()));
-    let mut proxy = home.start(&authority, &[]);
-    proxy.send(&call(1));
-    let address = page(&proxy, 1);
-    proxy.kill();
-    let mut proxy = home.start(&authority, &["-v"]);
-    proxy.send(&call(1));
-    proxy.tells("is gone on with");
-    assert!(visit(&address).contains("You are signed in"));
+    authority.change(|set| set.accepts = false);
+    proxy.send(&call(2));
+    let address = page(&proxy, 2);
+    assert_eq!(authority.count("/token"), 2, "one exchange, and no more of them");
+    authority.change(|set| set.accepts = true);
+    visit(&address);
     assert!(proxy.line().contains("\"result\""));
     proxy.finish();
-    assert_eq!((authority.count("/register"), authority.count("/token")), (1, 1));
 }
 
 #[test]
-fn another_process_takes_over_while_it_waits() {
+fn a_token_that_is_on_its_way_is_kept_when_its_request_is_cancelled() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
-    let mut first = home.start(&authority, &[]);
-    first.send(&call(1));
-    let address = page(&first, 1);
-    let mut second = home.start(&authority, &["--auth-timeout", "1", "-v"]);
-    let line = second.ask(&call(1));
-    assert!(line.contains(&address), "it knows the other's page: {line}");
-    second.send(&call(2));
-    first.kill();
-    second.tells("is gone on with");
-    assert!(visit(&address).contains("You are signed in"));
-    loop {
-        let line = second.line();
-        if line.contains("\"result\"") {
-            break;
-        }
-        assert!(line.contains(&address), "{line}");
-        second.send(&call(3));
-    }
-    second.finish();
+    let mut proxy = signed_in(&home, &authority);
+    authority.forget(false);
+    authority.change(|set| set.held = Some("/token, done"));
+    proxy.send(&call(2));
+    authority.server.wait_for(|request| request.body.contains("grant_type=refresh_token"));
+    proxy.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}"#);
+    // The answer to what comes behind it says that it was heard.
+    assert!(proxy.ask("x").contains("-32700"));
+    authority.change(|set| set.held = None);
+    assert!(proxy.ask(&call(3)).contains("\"result\""));
+    assert_eq!(authority.count("/token"), 2, "what was on its way is what is used");
+    assert!(home.kept().contains("marked-refresh-2"));
+    proxy.finish();
+    assert_eq!(authority.count("/authorize"), 1);
 }
 
 #[test]
-fn killed_at_any_moment_the_next_start_works() {
-    for path in ["/.well-known/oauth-protected-resource/mcp", "/register", "/token"] {
+fn a_token_that_is_on_its_way_is_kept_when_the_program_is_told_to_stop() {
+    for grant in ["authorization_code", "refresh_token"] {
         let (home, authority) = (Home::new(), Authority::start(Set::default()));
         let mut proxy = home.start(&authority, &[]);
         proxy.send(&call(1));
-        if path == "/token" {
-            visit(&page(&proxy, 1));
+        let address = page(&proxy, 1);
+        if grant == "refresh_token" {
+            visit(&address);
+            assert!(proxy.line().contains("\"result\""));
+            authority.forget(false);
         }
-        authority.server.wait_for(|request| request.path == path);
-        proxy.kill();
-        let mut proxy = home.start(&authority, &["-v"]);
-        proxy.send(&call(1));
-        if path != "/token" {
-            visit(&page(&proxy, 1));
-        } else if !home.kept().contains("marked-access") {
-            // The code was given away in vain; the page is the next one's, and brings another.
-            proxy.tells("is gone on with");
-            visit(&format!("http://{}{}", authority.server.address, authority.last("/authorize").path));
-        }
-        let line = proxy.line();
-        assert!(line.contains("\"result\""), "{path}: {line}");
-        proxy.finish();
+        authority.change(|set| set.held = Some("/token, done"));
+        let visitor = (grant != "refresh_token").then(|| std::thread::spawn(move || visit(&address)));
+        proxy.send(&call(2));
+        authority.server.wait_for(|request| request.body.contains(&format!("grant_type={grant}")));
+        let kill = std::process::Command::new("kill").arg("-TERM").arg(proxy.id().to_string()).status();
+        assert!(kill.expect("there is a kill").success());
+        // It has stopped talking, and waits only for this.
+        let last = proxy.line();
+        assert!(last.contains("\"error\""), "{last}");
+        authority.change(|set| set.held = None);
+        proxy.wait();
+        visitor.map(|visitor| visitor.join().expect("a page"));
+        let mut proxy = home.start(&authority, &[]);
+        assert!(proxy.ask(&call(3)).contains("\"result\""), "{grant}");
+        let told = proxy.finish().stderr;
+        assert!(!told.contains("sign in at"), "{grant}: {told}");
     }
 }

@@ -11,8 +11,10 @@ mod support;
 mod commands;
 mod flow;
 mod hostile;
+mod killed;
 mod life;
 mod options;
+mod together;
 
 use std::path::Path;
 

@@ -4,8 +4,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
+use super::PATIENCE;
 use super::server::{Reply, Request, Server};
 
 /// What the authorization server does.
@@ -31,6 +32,13 @@ pub(crate) struct Set {
     pub(crate) accepts: bool,
     /// The scope that the server wants a token to have for `tools/call`.
     pub(crate) wants: Option<&'static str>,
+    /// A path whose requests wait before anything is done, until this is something else; with `, done` behind it they wait
+    /// before they are answered, with `, lost` they are never handled.
+    pub(crate) held: Option<&'static str>,
+    /// What is answered at a path in place of anything else, byte for byte.
+    pub(crate) raw: Option<(&'static str, Vec<u8>)>,
+    /// What is answered to a code in place of tokens: members, with `ACCESS` and `REFRESH` filled in.
+    pub(crate) granted: Option<&'static str>,
 }
 
 impl Default for Set {
@@ -46,6 +54,9 @@ impl Default for Set {
             loopback_is_allowed: true,
             accepts: true,
             wants: None,
+            held: None,
+            raw: None,
+            granted: None,
         }
     }
 }
@@ -63,25 +74,61 @@ struct Given {
 /// Both servers.
 pub(crate) struct Authority {
     pub(crate) server: Server,
-    pub(crate) set: Arc<Mutex<Set>>,
+    set: Arc<Switch>,
     given: Arc<Mutex<Given>>,
 }
+
+/// What it does, and the news that this has changed.
+#[derive(Default)]
+struct Switch(Mutex<Set>, Condvar);
+
+impl Switch {
+    fn now(&self) -> Set {
+        self.0.lock().expect("no panic").clone()
+    }
+
+    /// Waits while requests here are held. False where they are lost.
+    fn pass(&self, place: &str) -> bool {
+        let set = self.0.lock().expect("no panic");
+        let lost = format!("{place}, lost");
+        let is_lost = set.held == Some(lost.as_str());
+        let is_held = |set: &mut Set| set.held.is_some_and(|held| held == place || held == lost);
+        drop(self.1.wait_timeout_while(set, PATIENCE, is_held).expect("no panic"));
+        !is_lost
+    }
+}
+
+/// Answers whoever has a token.
+type Mcp = Box<dyn Fn(&Request, &mut Reply) + Send + Sync>;
 
 impl Authority {
     /// Starts it; whoever has a token it gave is answered by a legacy server without a session.
     pub(crate) fn start(set: Set) -> Authority {
-        let (set, given) = (Arc::new(Mutex::new(set)), Arc::<Mutex<Given>>::default());
+        Authority::before(set, |request, reply| match request.method.as_str() {
+            "POST" => reply.result(request, "{}"),
+            _ => reply.status(405),
+        })
+    }
+
+    /// The same before another server, which answers everything that comes with a token.
+    pub(crate) fn before(set: Set, mcp: impl Fn(&Request, &mut Reply) + Send + Sync + 'static) -> Authority {
+        let (set, given) =
+            (Arc::new(Switch(Mutex::new(set), Condvar::new())), Arc::<Mutex<Given>>::default());
         let (sets, gives) = (Arc::clone(&set), Arc::clone(&given));
+        let mcp: Mcp = Box::new(mcp);
         let server = Server::start(move |request, reply| {
-            let set = sets.lock().expect("no panic").clone();
-            answer(request, reply, &set, &gives);
+            if !sets.pass(path(request)) {
+                return reply.close();
+            }
+            answer(request, reply, &sets, &gives, &mcp);
         });
         Authority { server, set, given }
     }
 
     /// Changes what it does.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Set)) {
-        change(&mut self.set.lock().expect("no panic"));
+        change(&mut self.set.0.lock().expect("no panic"));
+        self.set.1.notify_all();
     }
 
     /// Forgets every access token, and with `all` what they are exchanged with.
@@ -113,11 +160,22 @@ pub(crate) fn value(form: &str, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-fn answer(request: &Request, reply: &mut Reply, set: &Set, given: &Mutex<Given>) {
+fn path(request: &Request) -> &str {
+    request.path.split('?').next().unwrap_or_default()
+}
+
+fn answer(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<Given>, mcp: &Mcp) {
+    let set = &switch.now();
     let base = format!("http://{}", request.header("host").expect("a host"));
     let json = [("content-type", "application/json")];
     let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
     let filled = |text: &str| text.replace("BASE", &base);
+    if let Some((at, bytes)) = &set.raw
+        && *at == path
+    {
+        reply.raw(bytes);
+        return reply.close();
+    }
     match (request.method.as_str(), path) {
         (
             "GET",
@@ -146,9 +204,9 @@ fn answer(request: &Request, reply: &mut Reply, set: &Set, given: &Mutex<Given>)
             ));
             reply.answer(302, &[("location", &format!("{redirect}?{back}"))], "");
         }
-        ("POST", "/token") => token(request, reply, set, given),
+        ("POST", "/token") => token(request, reply, switch, given),
         ("POST", "/revoke") => reply.status(200),
-        (_, "/mcp") => {
+        (_, "/mcp" | "/messages") => {
             let held = given.lock().expect("no panic");
             let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
             let found = held.tokens.iter().find(|(access, ..)| set.accepts && token == Some(access));
@@ -160,15 +218,18 @@ fn answer(request: &Request, reply: &mut Reply, set: &Set, given: &Mutex<Given>)
                     let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{wants}\"");
                     reply.answer(403, &[("www-authenticate", &challenge)], "");
                 }
-                (Some(_), _) if request.method == "POST" => reply.result(request, "{}"),
-                (Some(_), _) => reply.status(405),
+                (Some(_), _) => {
+                    drop(held);
+                    mcp(request, reply);
+                }
             }
         }
         _ => reply.status(404),
     }
 }
 
-fn token(request: &Request, reply: &mut Reply, set: &Set, given: &Mutex<Given>) {
+fn token(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<Given>) {
+    let set = &switch.now();
     let json = [("content-type", "application/json")];
     let form = |name: &str| value(&request.body, name);
     let mut given = given.lock().expect("no panic");
@@ -199,12 +260,16 @@ fn token(request: &Request, reply: &mut Reply, set: &Set, given: &Mutex<Given>) 
     given.count += 1;
     let (access, refresh) =
         (format!("marked-access-{}", given.count), format!("marked-refresh-{}", given.count));
-    let body = format!(
+    let granted = set.granted.filter(|_| form("code").is_some());
+    let granted = granted.map(|text| text.replace("ACCESS", &access).replace("REFRESH", &refresh));
+    let usual = format!(
         r#"{{"access_token":"{access}","token_type":"Bearer","expires_in":{},"refresh_token":"{refresh}"}}"#,
         set.expires_in
     );
     given.tokens.push((access, scope, refresh));
-    reply.answer(200, &json, &body);
+    drop(given);
+    switch.pass("/token, done");
+    reply.answer(200, &json, &granted.unwrap_or(usual));
 }
 
 /// A person with a browser: goes to a page, and on to wherever it leads. Returns the last page.

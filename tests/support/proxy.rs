@@ -211,6 +211,22 @@ impl Proxy {
         word(&told).unwrap_or_else(|| panic!("stderr lacks {part:?}: {}", String::from_utf8_lossy(&told)))
     }
 
+    /// The word behind the first place where stderr has this so far, if there is one.
+    pub(crate) fn told_so_far(&self, part: &str) -> Option<String> {
+        self.words_after(part).into_iter().next()
+    }
+
+    /// The word behind the last such place.
+    pub(crate) fn told_last(&self, part: &str) -> Option<String> {
+        self.words_after(part).pop()
+    }
+
+    fn words_after(&self, part: &str) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.told.0.lock().expect("no panic")).into_owned();
+        let rests = text.match_indices(part).map(|(at, _)| &text[at + part.len()..]);
+        rests.filter_map(|rest| rest.find(char::is_whitespace).map(|end| rest[..end].to_owned())).collect()
+    }
+
     /// Kills it.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");

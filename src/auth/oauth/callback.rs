@@ -1,9 +1,11 @@
 //! Where a person comes back to after signing in: a page on this machine, there before the browser is opened.
 //!
-//! Only what carries the state of the sign-in under way does anything; whatever else comes is told that this is not its
-//! place, and changes nothing. The page waits for what becomes of the sign-in, so that it can say so. Deliberately not
+//! Only what carries the state of the sign-in under way does anything, and only under a name of this machine: a page of
+//! elsewhere whose name was made to lead here learns nothing. Whatever else comes is told that this is not its place, and
+//! changes nothing, however much of it there is. The page waits for what becomes of the sign-in, so that it can say so. Deliberately not
 //! here: what an answer means (`request`).
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -11,18 +13,23 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
+
+use url::Url;
 
 use super::Boxed;
 use super::metadata::Authorization;
 use super::request::{Request, Returned, returned};
+use crate::http::is_loopback;
 
 /// How long a request's head may be, in bytes.
 const HEAD_LIMIT: usize = 16 * 1024;
 /// How long it may take to come, and the answer to go.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How many are listened to at once.
+/// How many are listened to at once; the next one takes the place of the one that has taken longest.
 const AT_ONCE: usize = 32;
+/// How long nobody is let in when the system can take no more.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The listener, on both loopback addresses where the machine has both: a browser may take `localhost` for either.
 #[derive(Debug)]
@@ -52,6 +59,7 @@ impl Callback {
     pub(super) async fn answer(&self, request: &Request, authorization: &Authorization) -> (Returned, Page) {
         let (sender, mut targets) = mpsc::channel::<(TcpStream, String)>(1);
         let mut visits = JoinSet::new();
+        let mut reading: VecDeque<AbortHandle> = VecDeque::new();
         loop {
             tokio::select! {
                 Some((stream, target)) = targets.recv() => {
@@ -74,17 +82,23 @@ impl Callback {
                     }
                 }
                 visit = self.accept() => {
-                    // One that cannot be accepted has gone.
-                    if let Ok(stream) = visit && visits.len() < AT_ONCE {
-                        let sender = sender.clone();
-                        visits.spawn(Box::pin(async move {
-                            let mut stream = stream;
-                            let head = tokio::time::timeout(PATIENCE, target(&mut stream)).await;
-                            if let Ok(Some(target)) = head {
-                                let _ = sender.send((stream, target)).await;
-                            }
-                        }));
+                    let Ok(mut stream) = visit else {
+                        // Perhaps there are no descriptors left: that does not pass by asking at once.
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    };
+                    reading.retain(|visit| !visit.is_finished());
+                    if reading.len() >= AT_ONCE && let Some(oldest) = reading.pop_front() {
+                        // A browser says what it wants at once.
+                        oldest.abort();
                     }
+                    let sender = sender.clone();
+                    reading.push_back(visits.spawn(Box::pin(async move {
+                        let head = tokio::time::timeout(PATIENCE, target(&mut stream)).await;
+                        if let Ok(Some(target)) = head {
+                            let _ = sender.send((stream, target)).await;
+                        }
+                    })));
                 }
                 Some(_) = visits.join_next(), if !visits.is_empty() => {}
             }
@@ -103,7 +117,7 @@ impl Callback {
     }
 }
 
-/// What a GET asks for. Nothing else is answered.
+/// What a GET asks for, of this machine by one of its names. Nothing else is answered.
 async fn target(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -111,9 +125,19 @@ async fn target(stream: &mut TcpStream) -> Option<String> {
             return None;
         }
     }
-    let line = std::str::from_utf8(&head).ok()?.lines().next()?;
-    let mut words = line.split(' ');
-    (words.next()? == "GET").then(|| words.next().map(str::to_owned)).flatten()
+    let mut lines = std::str::from_utf8(&head).ok()?.lines();
+    let mut words = lines.next()?.split(' ');
+    let (method, target) = (words.next()?, words.next()?);
+    let mut hosts = lines
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(name, _)| name.eq_ignore_ascii_case("host"))
+        .map(|(_, value)| value.trim());
+    (method == "GET" && hosts.all(is_ours)).then(|| target.to_owned())
+}
+
+/// Tells whether this is a name of this machine, with a port or without.
+fn is_ours(host: &str) -> bool {
+    Url::parse(&format!("http://{host}/")).is_ok_and(|url| is_loopback(&url))
 }
 
 /// The page of a person who came back, which still waits for what it has to say.

@@ -128,6 +128,11 @@ async fn authorization(wire: &Wire<'_>, server: &Url, issuer: &str) -> Result<Au
                 continue;
             }
         };
+        if (300..400).contains(&answer.status) {
+            let sentence = format!("{} answered {} instead of its metadata", place(&at), answer.status());
+            let advice = "have the authorization server describe itself where it is";
+            failed.get_or_insert(Trouble::failed(sentence, advice));
+        }
         let Some(found) = read(&answer).and_then(Authorization::read) else { continue };
         if !metadata::names_issuer(&found.issuer, issuer) {
             let sentence = format!(

@@ -37,15 +37,11 @@ pub(super) async fn sign_in(
     let wire = Wire { http: &inner.http, server: &settings.url, credentials };
     if let Some((begun, callback)) = begun_before(inner, wanted, lock).await {
         info!("a sign-in that another process began is gone on with");
-        match finish(inner, &wire, begun, &callback, progress).await {
-            Ok(tokens) => {
-                lock.note(None);
-                return Ok(tokens);
-            }
+        match finish(inner, &wire, begun, &callback, lock, progress).await {
+            Ok(tokens) => return Ok(tokens),
             // Perhaps only because it is old.
             Err(refused) => info!("that sign-in failed, a new one begins: {}", refused.trouble()),
         }
-        lock.note(None);
     }
     let mut kept = inner.kept();
     let before = kept.authorization.as_ref().map(|authorization| authorization.issuer.as_str());
@@ -87,9 +83,7 @@ pub(super) async fn sign_in(
         };
         lock.note(Some(&Begun { client: inner.storable(&us.client), ..begun.clone() }));
         show(inner, &begun.request.url);
-        let finished = finish(inner, &wire, begun, &us.callback, progress).await;
-        lock.note(None);
-        match finished {
+        match finish(inner, &wire, begun, &us.callback, lock, progress).await {
             Ok(tokens) => return Ok(tokens),
             // The authorization server has forgotten us: once more, with a new introduction.
             Err(Refused::Client(_)) if us.is_ours && !is_second => {
@@ -110,19 +104,37 @@ async fn begun_before(inner: &Inner, wanted: Option<&str>, lock: &mut Lock) -> O
     if age >= PATIENCE.as_secs() || !wanted.is_none_or(|wanted| wanted.split(' ').all(covers)) {
         return None;
     }
-    match &inner.settings.client {
-        Some(client) if client.client_id == begun.client.client_id => {
-            begun.client.client_secret.clone_from(&client.client_secret);
-        }
-        Some(_) => return None,
-        None => {}
+    if !is_wanted_still(inner, &begun) {
+        return None;
+    }
+    if let Some(client) = &inner.settings.client {
+        begun.client.client_secret.clone_from(&client.client_secret);
     }
     let port = port_of(&begun.request.redirect)?;
     let callback = Callback::bind(Some(port), &inner.settings.callback_path).await.ok()?;
     if age >= STILL_OPEN {
         show(inner, &begun.request.url);
+    } else {
+        warn!("sign in at {} (the page may be open already)", begun.request.url);
     }
     Some((begun, callback))
+}
+
+/// Tells whether a sign-in was begun as the options are now.
+fn is_wanted_still(inner: &Inner, begun: &Begun) -> bool {
+    let settings = &inner.settings;
+    let Ok(back) = url::Url::parse(&begun.request.redirect) else { return false };
+    let id = &begun.client.client_id;
+    let is_us = match (&settings.client, &settings.client_metadata_url) {
+        (Some(client), _) => client.client_id == *id,
+        (None, Some(url)) if url.as_str() == id => true,
+        (None, _) => inner.kept().registrations.iter().any(|client| client.client_id == *id),
+    };
+    is_us
+        && back.path() == settings.callback_path
+        && settings.port.is_none_or(|port| back.port() == Some(port))
+        && settings.host.as_deref().is_none_or(|host| back.host_str() == Some(host))
+        && settings.resource.as_deref().is_none_or(|resource| resource == begun.resource)
 }
 
 /// Has the page opened, or says where it is.
@@ -141,11 +153,14 @@ async fn finish(
     wire: &Wire<'_>,
     begun: Begun,
     callback: &Callback,
+    lock: &mut Lock,
     progress: &watch::Sender<Step>,
 ) -> Result<Tokens, Refused> {
     let at = place(&inner.settings.url);
     let _ = progress.send(Step::Waiting(begun.request.url.clone()));
     let answer = tokio::time::timeout(PATIENCE, callback.answer(&begun.request, &begun.authorization)).await;
+    // Whoever goes on when this process is gone would wait for an answer that has come.
+    lock.note(None);
     let Ok((returned, page)) = answer else {
         let sentence = format!("nobody signed in at {at} within {} minutes", PATIENCE.as_secs() / 60);
         return Err(Refused::Otherwise(Trouble::failed(
@@ -205,6 +220,7 @@ async fn exchange(inner: &Inner, wire: &Wire<'_>, begun: &Begun, code: &str) -> 
     if inner.settings.names_resource {
         grant.push(("resource", &begun.resource));
     }
+    let _asking = inner.asking.read().await;
     let tokens = token::ask(wire, &begun.authorization, &begun.client, &grant, wall_clock()).await?;
     let tokens = Tokens { requested: begun.request.scope.clone(), ..tokens };
     tokens.learn();

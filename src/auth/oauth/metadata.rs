@@ -3,7 +3,7 @@
 //!
 //! Deliberately not here: fetching them (`discovery`).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use url::{Host, Url};
 
@@ -214,18 +214,25 @@ pub fn trusted(text: &str, server: &Url) -> Result<Url, Unsafe> {
     if is_inward && !inside { Err(Unsafe::Inward) } else { Ok(url) }
 }
 
-/// Tells whether an address is this machine's or its link's, where cloud providers keep credentials.
+/// Tells whether an address is this machine's or its link's, where cloud providers keep credentials; also where it is
+/// written into one of IPv6 that is translated on the way (RFC 4291, 6052, 3056).
 pub fn is_inward(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => address.is_loopback() || address.is_link_local() || address.is_unspecified(),
-        IpAddr::V6(address) => match address.to_ipv4_mapped() {
-            Some(address) => is_inward(IpAddr::V4(address)),
-            None => {
-                address.is_loopback()
-                    || address.is_unspecified()
-                    || (address.segments()[0] & 0xffc0) == 0xfe80
+        // The whole of 0.0.0.0/8 is "this network".
+        IpAddr::V4(address) => address.is_loopback() || address.is_link_local() || address.octets()[0] == 0,
+        IpAddr::V6(address) => {
+            let parts = address.segments();
+            let four = |high: u16, low: u16| {
+                let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+                is_inward(IpAddr::V4(Ipv4Addr::new(a, b, c, d)))
+            };
+            match parts {
+                // The unspecified one, loopback, and what was once compatible.
+                [0, 0, 0, 0, 0, 0, high, low] | [0, 0, 0, 0, 0, 0xffff, high, low] => four(high, low),
+                [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => four(high, low),
+                [first, ..] => first & 0xffc0 == 0xfe80,
             }
-        },
+        }
     }
 }
 
@@ -320,6 +327,20 @@ mod tests {
             ("https://169.254.169.254/x", Err(Unsafe::Inward), Ok(())),
             ("https://[fe80::1]/x", Err(Unsafe::Inward), Ok(())),
             ("https://0.0.0.0/x", Err(Unsafe::Inward), Ok(())),
+            ("https://0.1.2.3/x", Err(Unsafe::Inward), Ok(())),
+            ("https://2130706433/x", Err(Unsafe::Inward), Ok(())),
+            ("https://0x7f000001/x", Err(Unsafe::Inward), Ok(())),
+            ("https://0177.0.0.1/x", Err(Unsafe::Inward), Ok(())),
+            ("https://127.0.0.1./x", Err(Unsafe::Inward), Ok(())),
+            ("https://LOCALHOST/x", Err(Unsafe::Inward), Ok(())),
+            ("https://%6cocalhost/x", Err(Unsafe::Inward), Ok(())),
+            ("https://a.localhost/x", Err(Unsafe::Inward), Ok(())),
+            ("https://[::]/x", Err(Unsafe::Inward), Ok(())),
+            ("https://[::127.0.0.1]/x", Err(Unsafe::Inward), Ok(())),
+            ("https://[::ffff:a9fe:a9fe]/x", Err(Unsafe::Inward), Ok(())),
+            ("https://[64:ff9b::7f00:1]/x", Err(Unsafe::Inward), Ok(())),
+            ("https://[2002:7f00:1::1]/x", Err(Unsafe::Inward), Ok(())),
+            ("https://[2606:4700::1]/x", Ok(()), Ok(())),
             ("https://10.0.0.1/x", Ok(()), Ok(())),
         ] {
             assert_eq!(trusted(text, &url("https://mcp.example/")).map(drop), from_outside, "{text}");

@@ -4,6 +4,7 @@
 //! The flow itself is linear code (`flow`) in a task that this owns, so that it goes on when those who wait give up.
 //! Deliberately not here: which refusals invite to sign in (`remote`, with `diagnosis`).
 
+mod bearer;
 mod browser;
 mod callback;
 pub mod challenge;
@@ -25,17 +26,18 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use http::header::HeaderValue;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 use url::Url;
 
+pub use bearer::Bearer;
 pub use browser::Browser;
 pub use person::Held as HeldTokens;
 pub use settings::Settings;
 pub use trouble::Trouble;
 
+use self::bearer::Trial;
 use self::challenge::Challenge;
 use self::store::{Client, Kept, Store, Tokens};
 use self::token::Refused;
@@ -43,12 +45,12 @@ use self::wire::Wire;
 use super::{Credentials, Scheme};
 use crate::http::Http;
 
-/// How long before a token runs out it is exchanged for another, in seconds; half its life where that is shorter.
-const MARGIN: u64 = 60;
 /// How long after a failure nobody is asked to sign in again.
 const PAUSE: Duration = Duration::from_secs(30);
 /// How long another process may take to exchange tokens.
 const LOCK_PATIENCE: Duration = Duration::from_secs(40);
+/// How long the end of the program waits for tokens that are on their way: those they replace may hold no more.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// How often it is looked whether another process has brought a token.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -59,39 +61,6 @@ pub struct Invitation {
     pub challenge: Option<Challenge>,
     /// Where Cloudflare Access describes how.
     pub document: Option<Url>,
-}
-
-/// A token in use.
-#[derive(Debug)]
-pub struct Bearer {
-    tokens: Tokens,
-    header: HeaderValue,
-    /// Whether a person has just signed in for it, and the server has not accepted it yet.
-    is_untried: Mutex<bool>,
-}
-
-impl Bearer {
-    fn new(tokens: Tokens, is_untried: bool) -> Option<Bearer> {
-        let mut header = HeaderValue::try_from(format!("Bearer {}", tokens.access_token)).ok()?;
-        header.set_sensitive(true);
-        Some(Bearer { tokens, header, is_untried: Mutex::new(is_untried) })
-    }
-
-    /// When it is to be exchanged for another, in seconds since 1970.
-    fn renewal(&self) -> Option<u64> {
-        let expires = self.tokens.expires.filter(|_| self.tokens.refresh_token.is_some())?;
-        let life = expires.saturating_sub(self.tokens.obtained);
-        Some(expires - MARGIN.min(life / 2).min(expires))
-    }
-
-    /// The server has accepted it.
-    pub fn accepted(&self) {
-        *self.is_untried.lock().expect("nothing panics in between") = false;
-    }
-
-    fn is_untried(&self) -> bool {
-        *self.is_untried.lock().expect("nothing panics in between")
-    }
 }
 
 /// How far a sign-in has come.
@@ -106,7 +75,20 @@ enum Step {
 /// Signs in at one server, and keeps the token.
 pub struct OAuth {
     inner: Arc<Inner>,
-    flows: Mutex<JoinSet<()>>,
+    flows: Arc<Mutex<JoinSet<()>>>,
+}
+
+/// What the end of the program waits for.
+pub struct Farewell {
+    inner: Arc<Inner>,
+    _flows: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Farewell {
+    /// Waits until tokens that are on their way are kept, if there are any, for two seconds.
+    pub async fn say(self) {
+        let _ = tokio::time::timeout(FAREWELL, self.inner.asking.write()).await;
+    }
 }
 
 /// A future behind a pointer: what runs once in a life need not be in the program twice.
@@ -119,6 +101,8 @@ struct Inner {
     held: Mutex<Held>,
     /// One at a time exchanges tokens.
     renewing: tokio::sync::Mutex<()>,
+    /// Read while tokens are on their way.
+    asking: tokio::sync::RwLock<()>,
 }
 
 #[derive(Default)]
@@ -148,8 +132,14 @@ impl OAuth {
     pub fn new(settings: Settings, http: Arc<Http>) -> OAuth {
         let store = Store::of(settings.folder.clone(), &settings.url);
         let (held, renewing) = (Mutex::default(), tokio::sync::Mutex::new(()));
-        let inner = Arc::new(Inner { settings, http, store, held, renewing });
-        OAuth { inner, flows: Mutex::default() }
+        let asking = tokio::sync::RwLock::new(());
+        let inner = Arc::new(Inner { settings, http, store, held, renewing, asking });
+        OAuth { inner, flows: Arc::default() }
+    }
+
+    /// What is to be said before the program ends.
+    pub fn farewell(&self) -> Farewell {
+        Farewell { inner: Arc::clone(&self.inner), _flows: Arc::clone(&self.flows) }
     }
 
     /// How.
@@ -165,7 +155,7 @@ impl OAuth {
         if bearer.renewal().is_some_and(|renewal| renewal <= now) && !self.inner.is_paused() {
             let still_holds = bearer.tokens.expires.is_some_and(|expires| expires > now);
             if !still_holds || self.inner.renewing.try_lock().is_ok() {
-                let renewed = self.inner.renew(&bearer, credentials, None).await;
+                let renewed = self.renew(&bearer, credentials, None).await;
                 if let Err(trouble) = renewed {
                     warn!("the token could not be renewed ahead of its end: {trouble}");
                     self.inner.held().pause = Some(monotonic_clock() + PAUSE);
@@ -237,19 +227,29 @@ impl OAuth {
                 }
                 wanted = union;
             }
-            (None, Some(bearer)) if bearer.is_untried() => {
-                let place = trouble::place(&inner.settings.url);
-                let sentence = format!("{place} does not accept the token that one has just signed in for");
-                let advice = "look into the server's log; perhaps it expects a token for another resource";
-                let trouble = Trouble::failed(sentence, advice);
-                inner.held().failed = Some((monotonic_clock(), trouble.clone()));
-                return Err(trouble);
-            }
-            (None, Some(bearer)) => {
-                if inner.renew(bearer, credentials, Some(invitation)).await? {
-                    return Ok(());
+            (None, Some(bearer)) => match bearer.trial() {
+                Trial::SignedIn => {
+                    let place = trouble::place(&inner.settings.url);
+                    let sentence =
+                        format!("{place} does not accept the token that one has just signed in for");
+                    let advice =
+                        "look into the server's log; perhaps it expects a token for another resource";
+                    let trouble = Trouble::failed(sentence, advice);
+                    inner.held().failed = Some((monotonic_clock(), trouble.clone()));
+                    // Once that is long enough ago, it is a token like any other.
+                    bearer.accepted();
+                    return Err(trouble);
                 }
-            }
+                Trial::Renewed => {}
+                Trial::Over => {
+                    if let Some(trouble) = inner.held().failed_lately() {
+                        return Err(trouble);
+                    }
+                    if self.renew(bearer, credentials, Some(invitation)).await? {
+                        return Ok(());
+                    }
+                }
+            },
             (_, None) => {}
         }
         if !inner.settings.asks {
@@ -273,11 +273,8 @@ impl OAuth {
         {
             return Ok(flow.clone());
         }
-        let now = monotonic_clock();
-        if let Some((at, trouble)) = &held.failed
-            && now.saturating_duration_since(*at) < PAUSE
-        {
-            return Err(trouble.clone());
+        if let Some(trouble) = held.failed_lately() {
+            return Err(trouble);
         }
         let (sender, flow) = watch::channel(Step::Preparing);
         held.flow = Some(flow.clone());
@@ -285,9 +282,7 @@ impl OAuth {
         let (inner, invitation, credentials) =
             (Arc::clone(&self.inner), invitation.clone(), Arc::clone(credentials));
         let refused = refused.map(str::to_owned);
-        let mut flows = self.flows.lock().expect("nothing panics in between");
-        while flows.try_join_next().is_some() {}
-        let flow_itself: Boxed<'static, ()> = Box::pin(async move {
+        self.spawn(Box::pin(async move {
             let signed_in = inner
                 .sign_in(&invitation, &credentials, refused.as_deref(), wanted.as_deref(), &sender)
                 .await;
@@ -299,9 +294,40 @@ impl OAuth {
                 inner.held().failed = Some((monotonic_clock(), trouble.clone()));
             }
             let _ = sender.send(Step::Done(signed_in));
-        });
-        flows.spawn(flow_itself);
+        }));
         Ok(flow)
+    }
+
+    /// Exchanges a token for another, or takes the one that another process has brought. False where a person has to
+    /// sign in. What has begun goes on when nobody waits any more: the token that was sent may hold no more.
+    async fn renew(
+        &self,
+        used: &Arc<Bearer>,
+        credentials: &Arc<Credentials>,
+        invitation: Option<&Invitation>,
+    ) -> Result<bool, Trouble> {
+        let (inner, used, credentials) = (Arc::clone(&self.inner), Arc::clone(used), Arc::clone(credentials));
+        let invitation = invitation.cloned();
+        let (sender, renewed) = oneshot::channel();
+        self.spawn(Box::pin(async move {
+            let _ = sender.send(inner.exchanged(&used, &credentials, invitation.as_ref()).await);
+        }));
+        renewed.await.unwrap_or_else(|_| Err(defect()))
+    }
+
+    /// Starts a task that goes on when those who wait for it give up.
+    fn spawn(&self, task: Boxed<'static, ()>) {
+        let mut flows = self.flows.lock().expect("nothing panics in between");
+        while flows.try_join_next().is_some() {}
+        flows.spawn(task);
+    }
+}
+
+impl Held {
+    /// What failed so lately that it would fail again.
+    fn failed_lately(&self) -> Option<Trouble> {
+        let (at, trouble) = self.failed.as_ref()?;
+        (monotonic_clock().saturating_duration_since(*at) < PAUSE).then(|| trouble.clone())
     }
 }
 
@@ -321,15 +347,15 @@ impl Inner {
             held.is_read = true;
             held.kept = self.store.read();
             held.bearer =
-                held.kept.tokens.clone().and_then(|tokens| Bearer::new(tokens, false)).map(Arc::new);
+                held.kept.tokens.clone().and_then(|tokens| Bearer::new(tokens, Trial::Over)).map(Arc::new);
         }
         held.bearer.clone()
     }
 
     /// Uses another token from now on.
-    fn adopt(&self, tokens: Tokens, is_untried: bool) {
+    fn adopt(&self, tokens: Tokens, trial: Trial) {
         let mut held = self.held();
-        held.bearer = Bearer::new(tokens, is_untried).map(Arc::new);
+        held.bearer = Bearer::new(tokens, trial).map(Arc::new);
         (held.failed, held.pause) = (None, None);
     }
 
@@ -367,19 +393,7 @@ impl Inner {
         }
     }
 
-    /// Exchanges tokens for others, or takes those that another process has. Tells whether there are others now.
-    ///
-    /// # Errors
-    /// When nobody can tell.
-    fn renew<'a>(
-        &'a self,
-        used: &'a Arc<Bearer>,
-        credentials: &'a Credentials,
-        invitation: Option<&'a Invitation>,
-    ) -> Boxed<'a, Result<bool, Trouble>> {
-        Box::pin(self.exchanged(used, credentials, invitation))
-    }
-
+    /// Exchanges a token for another, one process after the other.
     async fn exchanged(
         &self,
         used: &Arc<Bearer>,
@@ -387,8 +401,11 @@ impl Inner {
         invitation: Option<&Invitation>,
     ) -> Result<bool, Trouble> {
         let _one = self.renewing.lock().await;
-        if self.bearer().is_some_and(|bearer| !Arc::ptr_eq(&bearer, used)) {
-            return Ok(true);
+        match self.bearer() {
+            Some(bearer) if !Arc::ptr_eq(&bearer, used) => return Ok(true),
+            Some(_) => {}
+            // Somebody else has just heard that it cannot be exchanged.
+            None => return Ok(false),
         }
         let _lock = tokio::time::timeout(LOCK_PATIENCE, self.store.lock()).await;
         let mut kept = self.kept();
@@ -396,7 +413,7 @@ impl Inner {
             kept.tokens.clone().filter(|tokens| tokens.access_token != used.tokens.access_token)
         {
             debug!("another process has brought a token");
-            self.adopt(tokens, false);
+            self.adopt(tokens, Trial::Over);
             return Ok(true);
         }
         let tokens = kept.tokens.clone().unwrap_or_else(|| used.tokens.clone());
@@ -426,6 +443,7 @@ impl Inner {
         if let Some(scope) = &tokens.scope {
             grant.push(("scope", scope));
         }
+        let _asking = self.asking.read().await;
         match token::ask(&wire, authorization, client, &grant, wall_clock()).await {
             Ok(new) => {
                 let new = Tokens {
@@ -437,13 +455,15 @@ impl Inner {
                 new.learn();
                 kept.tokens = Some(new.clone());
                 self.keep(&kept);
-                self.adopt(new, false);
+                self.adopt(new, Trial::Renewed);
                 debug!("the token was exchanged for another");
                 Ok(true)
             }
             Err(refused @ (Refused::Grant(_) | Refused::Client(_))) => {
                 let is_unknown = matches!(refused, Refused::Client(_));
-                info!("the sign-in has come to its end: {}", refused.trouble());
+                let place = trouble::place(&self.settings.url);
+                let trouble = refused.trouble();
+                warn!(advice = trouble.advice(), "the sign-in at {place} has come to its end: {trouble}");
                 if is_unknown {
                     let issuer = authorization.issuer.clone();
                     kept.registrations.retain(|client| client.issuer != issuer);
@@ -471,7 +491,7 @@ impl Inner {
             let lock = self.store.try_flow();
             if let Some(tokens) = brought() {
                 debug!("another process has brought a token");
-                self.adopt(tokens, true);
+                self.adopt(tokens, Trial::SignedIn);
                 return Ok(());
             }
             if let Some(lock) = lock {
@@ -483,7 +503,7 @@ impl Inner {
             tokio::time::sleep(LOOK).await;
         };
         let tokens = flow::sign_in(self, invitation, credentials, wanted, &mut lock, progress).await?;
-        self.adopt(tokens, true);
+        self.adopt(tokens, Trial::SignedIn);
         Ok(())
     }
 }
@@ -495,9 +515,13 @@ async fn done(mut flow: watch::Receiver<Step>) -> Result<(), Trouble> {
             return result.clone();
         }
         if flow.changed().await.is_err() {
-            return Err(Trouble::failed("the sign-in ended in a defect of mcp-tether", "report it"));
+            return Err(defect());
         }
     }
+}
+
+fn defect() -> Trouble {
+    Trouble::failed("the sign-in ended in a defect of mcp-tether", "report it")
 }
 
 /// A moment in seconds since 1970.

@@ -157,7 +157,7 @@ async fn register(
             // Nobody has said that there is anything to register at.
             return Err(fixed(Trouble::NotOffered));
         }
-        let sentence = format!("{} answered {} instead of a registration", place(&endpoint), answer.status);
+        let sentence = format!("{} answered {} instead of a registration", place(&endpoint), answer.status());
         return Err(fixed(Trouble::failed(sentence, "have the authorization server's log looked at")));
     };
     let is_about_redirect = match refusal.error.as_str() {

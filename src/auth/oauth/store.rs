@@ -181,6 +181,9 @@ impl Store {
         if let Some(mut flow) = self.try_flow() {
             flow.note(None);
         }
+        if let Some(_alone) = self.try_lock("lock") {
+            sweep(&path);
+        }
         match std::fs::remove_file(path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -259,8 +262,7 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new(""));
     platform::create_private_folder(folder)?;
     let own = path.with_extension(format!("json.{}", std::process::id()));
-    // What a process that is gone has left there.
-    let _ = std::fs::remove_file(&own);
+    sweep(path);
     let written = platform::for_owner_alone(OpenOptions::new().write(true).create_new(true))
         .open(&own)
         .and_then(|mut file| file.write_all(text).and_then(|()| file.sync_all()))
@@ -269,6 +271,20 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
         let _ = std::fs::remove_file(&own);
     }
     written
+}
+
+/// Removes what processes that are gone have left beside a file, which may hold tokens. Whoever writes has the lock.
+fn sweep(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return;
+    };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let found = entry.file_name();
+        let rest = found.to_str().and_then(|found| found.strip_prefix(name)?.strip_prefix('.'));
+        if rest.is_some_and(|rest| rest.bytes().all(|letter| letter.is_ascii_digit())) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 impl Tokens {

@@ -73,12 +73,18 @@ pub(super) async fn ask(
         .map_err(Refused::Otherwise)?;
     if answer.is_ok() {
         return granted(&answer.body, now).ok_or_else(|| {
-            let sentence = format!("{} answered without a usable token", place(&endpoint));
+            let kind = Object::parse(&answer.body).and_then(|granted| granted.text("token_type"));
+            let kind = kind.filter(|kind| !kind.eq_ignore_ascii_case("bearer"));
+            let without = kind.map_or_else(
+                || "without a usable token".to_owned(),
+                |kind| format!("with a token of type {}, not Bearer", foreign(&kind)),
+            );
+            let sentence = format!("{} answered {without}", place(&endpoint));
             Refused::Otherwise(Trouble::failed(sentence, "have the authorization server's log looked at"))
         });
     }
     let Some(refusal) = Refusal::read(&answer.body) else {
-        let sentence = format!("{} answered {} instead of a token", place(&endpoint), answer.status);
+        let sentence = format!("{} answered {} instead of a token", place(&endpoint), answer.status());
         return Err(Refused::Otherwise(Trouble::failed(
             sentence,
             "try again later, or have the authorization server's log looked at",

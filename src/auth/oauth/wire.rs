@@ -11,7 +11,7 @@ use url::{Host, Url};
 
 use super::Boxed;
 use super::metadata::is_inward;
-use super::trouble::{Trouble, place};
+use super::trouble::{Trouble, foreign, place};
 use crate::auth::Credentials;
 use crate::http::{Http, TransportError, is_loopback, transport_error};
 
@@ -43,6 +43,16 @@ impl Answer {
     /// Tells whether it is a success.
     pub(super) fn is_ok(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// What it was instead, in words: a status, and where it would have led; never what that carries along.
+    pub(super) fn status(&self) -> String {
+        let target = self.headers.get(LOCATION).filter(|_| (300..400).contains(&self.status));
+        let target = target.and_then(|value| Url::parse(value.to_str().ok()?).ok()).map(|target| {
+            let host = target.host_str().map(|host| format!("//{host}")).unwrap_or_default();
+            foreign(&format!(", a redirect to {}:{host}, which is not followed,", target.scheme()))
+        });
+        format!("{}{}", self.status, target.unwrap_or_default())
     }
 }
 
@@ -94,13 +104,13 @@ impl Wire<'_> {
             headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         }
         headers.extend(own);
-        let client = self.client(url).await?;
         let method = if body.is_some() { http::Method::POST } else { http::Method::GET };
-        let mut request = client.request(method, url.clone()).headers(headers);
-        if let Some(body) = body {
-            request = request.body(body);
-        }
         let answer = async {
+            // Looking up a name can take long as well.
+            let mut request = self.client(url).await?.request(method, url.clone()).headers(headers);
+            if let Some(body) = body {
+                request = request.body(body);
+            }
             let mut response =
                 request.send().await.map_err(|error| unreachable(url, &transport_error(&error)))?;
             let (status, headers) = (response.status().as_u16(), response.headers().clone());

@@ -1,0 +1,113 @@
+//! Many processes at once, as many clients or one client that starts many have them: one registers, one page is shown, one
+//! code is exchanged, one token renewed.
+
+use super::life::signed_in;
+use super::support::INITIALIZE;
+use super::support::authority::{Authority, Set, visit};
+use super::support::proxy::Proxy;
+use super::{Home, call};
+
+/// A call of a modern client, which stands alone.
+const MODERN: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"}}}}"#;
+
+/// The page that one of them shows, whichever it is.
+fn one_page(proxies: &[Proxy]) -> String {
+    loop {
+        if let Some(address) = proxies.iter().find_map(|proxy| proxy.told_so_far("sign in at ")) {
+            return address;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn twenty_that_start_from_cold_at_once_share_one_sign_in() {
+    // Legacy clients alone, and clients of both eras mixed.
+    for modern in [0, 10] {
+        let (home, authority) = (Home::new(), Authority::start(Set::default()));
+        let mut proxies: Vec<Proxy> = (0..20).map(|_| home.start(&authority, &[])).collect();
+        for (index, proxy) in proxies.iter_mut().enumerate() {
+            proxy.send(if index < modern { MODERN } else { INITIALIZE });
+        }
+        let address = one_page(&proxies);
+        assert!(visit(&address).contains("You are signed in"));
+        let mut pages = 0;
+        for mut proxy in proxies {
+            let line = proxy.line();
+            assert!(line.contains("\"result\""), "{line}");
+            pages += proxy.finish().stderr.matches("sign in at ").count();
+        }
+        assert_eq!(
+            (authority.count("/register"), authority.count("/token"), pages),
+            (1, 1, 1),
+            "one registration, one code, one page"
+        );
+    }
+}
+
+#[test]
+fn twenty_whose_token_has_run_out_exchange_it_once() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    signed_in(&home, &authority).finish();
+    authority.forget(false);
+    let mut proxies: Vec<Proxy> = (0..20).map(|_| home.start(&authority, &[])).collect();
+    for proxy in &mut proxies {
+        proxy.send(&call(1));
+    }
+    for mut proxy in proxies {
+        assert!(proxy.line().contains("\"result\""));
+        assert!(!proxy.finish().stderr.contains("sign in at"));
+    }
+    assert_eq!(authority.count("/token"), 2, "one code, one exchange");
+}
+
+#[test]
+fn twenty_whose_grant_has_run_out_ask_in_vain_once_and_share_one_sign_in() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    let mut proxies: Vec<Proxy> = vec![signed_in(&home, &authority)];
+    proxies.extend((1..20).map(|_| home.start(&authority, &[])));
+    for proxy in &mut proxies[1..] {
+        assert!(proxy.ask(&call(1)).contains("\"result\""));
+    }
+    authority.forget(true);
+    for proxy in &mut proxies {
+        proxy.send(&call(2));
+    }
+    authority.server.wait_for(|request| request.body.contains("grant_type=refresh_token"));
+    let before = format!("http://{}{}", authority.server.address, authority.last("/authorize").path);
+    let address = loop {
+        let shown = proxies.iter().filter_map(|proxy| proxy.told_last("sign in at "));
+        if let Some(address) = { shown }.find(|address| *address != before) {
+            break address;
+        }
+        std::thread::yield_now();
+    };
+    assert!(visit(&address).contains("You are signed in"));
+    for mut proxy in proxies {
+        let line = proxy.line();
+        assert!(line.contains("\"result\""), "{line}");
+        proxy.finish();
+    }
+    assert_eq!((authority.count("/register"), authority.count("/authorize")), (1, 2));
+    assert_eq!(authority.count("/token"), 3, "a code, one exchange in vain, a code");
+}
+
+#[test]
+fn processes_at_once_exchange_a_token_once() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    let first = signed_in(&home, &authority);
+    let mut proxies: Vec<Proxy> = (0..8).map(|_| home.start(&authority, &[])).collect();
+    for proxy in &mut proxies {
+        assert!(proxy.ask(&call(1)).contains("\"result\""));
+    }
+    authority.forget(false);
+    for proxy in &mut proxies {
+        proxy.send(&call(2));
+    }
+    for mut proxy in proxies {
+        assert!(proxy.line().contains("\"result\""));
+        proxy.finish();
+    }
+    first.finish();
+    assert_eq!(authority.count("/token"), 2, "one code, one exchange");
+}
