@@ -199,3 +199,75 @@ fn usable(found: Authorization, server: &Url, must_prove: bool) -> Result<Author
 fn read(answer: &Answer) -> Option<Object<'_>> {
     answer.is_ok().then(|| Object::parse(&answer.body)).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::challenge::Challenge;
+    use super::*;
+    use crate::auth::Credentials;
+    use crate::http::{Family, Http, Settings};
+    use crate::tls::Trust;
+
+    /// Addresses in this machine and on its link, as a server elsewhere may write them.
+    const INWARD: [&str; 12] = [
+        "http://127.0.0.1:1/x",
+        "https://localhost:1/x",
+        "https://x.localhost/x",
+        "https://[::1]/x",
+        "https://[::ffff:127.0.0.1]/x",
+        "https://[64:ff9b::a9fe:a9fe]/x",
+        "https://0.0.0.0/x",
+        "https://0/x",
+        "https://2130706433/x",
+        "https://0x7f.1/x",
+        "https://169.254.169.254/x",
+        "https://[fe80::1]/x",
+    ];
+
+    #[tokio::test]
+    async fn a_server_elsewhere_leads_nobody_into_this_machine_wherever_it_writes_the_address() {
+        let server = Url::parse("https://mcp.example.com/mcp").expect("a URL");
+        let settings = Settings {
+            connect_timeout: Duration::from_secs(1),
+            trust: Trust::default(),
+            proxy: None,
+            family: Family::Any,
+            cookies: false,
+            inspect: false,
+        };
+        let http = Http::new(&server, settings).expect("a client");
+        let credentials = Credentials::new(&server, Vec::new());
+        let wire = Wire { http: &http, server: &server, credentials: &credentials };
+        let told = |trouble: Trouble| {
+            let text = trouble.to_string();
+            assert!(text.contains("points from a public server into this computer's own network"), "{text}");
+            assert!(trouble.advice().contains("do not sign in there"));
+        };
+        for address in INWARD {
+            let challenge = Challenge { resource_metadata: Some(address.to_owned()), ..Challenge::default() };
+            let invitation = Invitation { challenge: Some(challenge), document: None };
+            told(discover(&wire, &server, &invitation, None).await.expect_err("inward"));
+            told(authorization(&wire, &server, address).await.expect_err("inward"));
+            let right = || Authorization {
+                issuer: "https://as.example.com".to_owned(),
+                authorization_endpoint: "https://as.example.com/authorize".to_owned(),
+                token_endpoint: "https://as.example.com/token".to_owned(),
+                code_challenge_methods_supported: Some(vec!["S256".to_owned()]),
+                ..Authorization::default()
+            };
+            assert!(usable(right(), &server, true).is_ok());
+            for place in 0..4 {
+                let (mut found, text) = (right(), address.to_owned());
+                match place {
+                    0 => found.authorization_endpoint = text,
+                    1 => found.token_endpoint = text,
+                    2 => found.registration_endpoint = Some(text),
+                    _ => found.revocation_endpoint = Some(text),
+                }
+                told(usable(found, &server, true).expect_err("inward"));
+            }
+        }
+    }
+}

@@ -14,6 +14,7 @@ use super::object::Object;
 use super::store::{Client, Tokens};
 use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
+use crate::auth::written_as;
 
 /// Why there is no token.
 #[derive(Debug)]
@@ -45,6 +46,20 @@ impl Refusal {
     pub(super) fn read(body: &str) -> Option<Refusal> {
         let object = Object::parse(body)?;
         Some(Refusal { error: object.text("error")?, error_description: object.text("error_description") })
+    }
+
+    /// Takes out what was sent, for some say again what they were told.
+    fn without(mut self, grant: &[(&str, &str)], client: &Client) -> Refusal {
+        let is_secret = |name: &str| ["code", "code_verifier", "refresh_token"].contains(&name);
+        let sent = grant.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| *value);
+        for secret in sent.chain(client.client_secret.as_deref()).filter(|secret| !secret.is_empty()) {
+            for form in written_as(secret) {
+                for text in [Some(&mut self.error), self.error_description.as_mut()].into_iter().flatten() {
+                    *text = text.replace(&form, "[secret]");
+                }
+            }
+        }
+        self
     }
 
     /// The refusal in words.
@@ -83,7 +98,7 @@ pub(super) async fn ask(
             Refused::Otherwise(Trouble::failed(sentence, "have the authorization server's log looked at"))
         });
     }
-    let Some(refusal) = Refusal::read(&answer.body) else {
+    let Some(refusal) = Refusal::read(&answer.body).map(|refusal| refusal.without(grant, client)) else {
         let sentence = format!("{} answered {} instead of a token", place(&endpoint), answer.status());
         return Err(Refused::Otherwise(Trouble::failed(
             sentence,

@@ -227,4 +227,23 @@ mod tests {
         let text = late.to_string();
         assert!(text.contains("did not answer within 15 seconds") || text.contains("in time"), "{text}");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_trickles_in_is_waited_for_no_longer_than_one_that_never_comes() {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("http://{}/mcp", listener.local_addr().expect("an address"));
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a visitor");
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n{");
+            // The rest never comes; until the other side is gone.
+            let _ = stream.read(&mut [0]);
+        });
+        let server = Url::parse(&address).expect("a URL");
+        let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
+        let wire = Wire { http: &http, server: &server, credentials: &credentials };
+        let text = wire.document(&server).await.expect_err("it does not end").to_string();
+        assert!(text.contains("did not answer within 15 seconds") || text.contains("in time"), "{text}");
+    }
 }
