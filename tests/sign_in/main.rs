@@ -15,6 +15,7 @@ mod killed;
 mod life;
 mod options;
 mod together;
+mod transports;
 mod visitors;
 
 use std::path::Path;
