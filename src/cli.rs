@@ -247,6 +247,19 @@ pub struct Options {
     #[arg(long, help_heading = "Connection")]
     pub disable_cookies: bool,
 
+    /// Leave out the tools whose name fits: the client neither sees nor calls them. * stands for anything, case counts for
+    /// nothing. Repeatable; wins over --allow-tool
+    #[arg(long = "ignore-tool", value_name = "PATTERN", help_heading = "Tools")]
+    pub ignore_tools: Vec<String>,
+
+    /// Leave out all tools but those whose name fits. Repeatable
+    #[arg(long = "allow-tool", value_name = "PATTERN", help_heading = "Tools")]
+    pub allow_tools: Vec<String>,
+
+    /// Leave out all tools but those that the server annotates with readOnlyHint: true. It is the server's word, not a lock
+    #[arg(long, help_heading = "Tools")]
+    pub read_only: bool,
+
     /// Tell on stderr what passes: -v a line per message and exchange, -vv the headers too, -vvv the bodies too. Secrets are
     /// masked
     #[arg(short, long, action = ArgAction::Count, help_heading = "Diagnostics")]

@@ -286,7 +286,10 @@ fn log(notice: &Notice) {
             Some(advice) => warn!(advice, "{notice}"),
             None => warn!("{notice}"),
         },
-        Notice::NotListening(_) | Notice::OtherTransport(_) | Notice::Dropped { .. } => debug!("{notice}"),
+        Notice::NotListening(_)
+        | Notice::OtherTransport(_)
+        | Notice::Dropped { .. }
+        | Notice::Withheld { .. } => debug!("{notice}"),
         Notice::Unreadable(_) | Notice::LeftOut { .. } | Notice::Overtaken(_) => warn!("{notice}"),
         Notice::Older
         | Notice::StreamEnded(_)

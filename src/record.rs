@@ -73,6 +73,15 @@ impl Recorder {
         if config.transport != Transport::default() {
             recorder.line(format_args!("> transport {}", config.transport));
         }
+        let tools = &config.tools;
+        for (word, patterns) in [("allow-tool", &tools.allow), ("ignore-tool", &tools.ignore)] {
+            for pattern in patterns {
+                recorder.line(format_args!("> {word} {pattern}"));
+            }
+        }
+        if tools.read_only {
+            recorder.line(format_args!("> read-only"));
+        }
         recorder.finish_turn();
         recorder
     }

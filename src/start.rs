@@ -128,6 +128,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
             Transport::HttpOnly => bridge::Transport::HttpOnly,
             Transport::SseOnly => bridge::Transport::SseOnly,
         },
+        tools: config.tools,
     };
     let http = Arc::new(http);
     let sign_in = config.sign_in.map(|settings| OAuth::new(settings, Arc::clone(&http)));

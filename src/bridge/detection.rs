@@ -127,7 +127,7 @@ impl Bridge {
     }
 
     fn forward(&mut self, message: Message, now: Instant) {
-        self.relay.handle(Event::Client(Line::One(message)), now);
+        self.relay.say(message, now);
     }
 
     fn legacy_client(&mut self, message: Message, now: Instant) {

@@ -302,6 +302,13 @@ pub enum Notice {
         /// What is wrong with it.
         reason: String,
     },
+    /// The client is not shown tools that it is not to have.
+    Withheld {
+        /// How many.
+        left_out: usize,
+        /// Of how many on the page.
+        of: usize,
+    },
     /// A subscription broke off and is opened again.
     Relistening,
     /// A message is sent again.
@@ -452,6 +459,7 @@ impl fmt::Display for Notice {
             Notice::Unreadable(reason) => write!(f, "the client wrote something unreadable: {reason}"),
             Notice::Dropped { title, because } => write!(f, "dropped {title}: {because}"),
             Notice::LeftOut { tool, reason } => write!(f, "the tool {tool} is left out: {reason}"),
+            Notice::Withheld { left_out, of } => write!(f, "{left_out} of {of} tools are not offered"),
             Notice::Resending { title, why } => write!(f, "{title} is sent again: {why}"),
             Notice::Resuming { title } => {
                 write!(f, "the stream with the answer to {title} broke and is taken up again")

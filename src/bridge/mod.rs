@@ -6,11 +6,13 @@
 //!
 //! Where client and server share an era, messages pass untouched through `relay`. Where they do not, a translator stands
 //! between the client and the relay, which then speaks the server's era with its whole strength (order, recovery, sending
-//! again): `legacy_client` or `modern_client`. Which it is, `detection` finds out from what the server says.
+//! again): `legacy_client` or `modern_client`. Which it is, `detection` finds out from what the server says. Where the person has
+//! rules about tools, `filter` stands between the client and all of that.
 
 mod detection;
 mod event;
 mod failure;
+mod filter;
 mod legacy_client;
 mod modern_client;
 mod relay;
@@ -26,6 +28,8 @@ pub use event::{
     Refusal, SessionHeader, SessionId, SessionNews, Via, Written,
 };
 pub use failure::{Failure, Why};
+use filter::{Filter, Sifted};
+pub use filter::{Pattern, ToolRules};
 use legacy_client::LegacyClient;
 use modern_client::ModernClient;
 pub use relay::Transport;
@@ -50,6 +54,8 @@ pub struct Config {
     pub known: Known,
     /// Which of the two transports of the legacy era is tried, and in which order.
     pub transport: Transport,
+    /// Which tools the client gets to see and to call.
+    pub tools: ToolRules,
 }
 
 /// What is worth remembering of a server.
@@ -86,6 +92,10 @@ pub struct Bridge {
     /// See [`Config`].
     secret: u128,
     actions: VecDeque<Action>,
+    /// What stands between the client and all of this, where there are rules about tools.
+    filter: Option<Box<Filter>>,
+    /// What has come through it.
+    sifted: VecDeque<Action>,
 }
 
 /// What a translator wants done with a message.
@@ -114,6 +124,8 @@ impl Bridge {
             minted: 0,
             modern: None,
             secret: config.secret,
+            filter: Filter::new(&config.tools),
+            sifted: VecDeque::new(),
             relay: Relay::new(config),
             actions: VecDeque::new(),
         }
@@ -122,6 +134,21 @@ impl Bridge {
     /// Takes in what happened.
     pub fn handle(&mut self, event: Event, now: Instant) {
         match event {
+            Event::Client(line) if self.filter.is_some() && !self.relay.is_leaving() => {
+                let elements = match line {
+                    Line::One(message) => vec![Ok(message)],
+                    Line::Batch(elements) => elements,
+                    Line::Invalid(fault) => vec![Err(fault)],
+                };
+                for element in elements {
+                    match (element, &mut self.filter) {
+                        (Ok(message), Some(filter)) => filter.client(message, now),
+                        (Ok(message), None) => self.enter(message, now),
+                        (Err(fault), _) => self.relay.handle(Event::Client(Line::Invalid(fault)), now),
+                    }
+                    self.let_through(now);
+                }
+            }
             Event::Client(Line::One(message)) if self.is_watching(&message) => self.client(message, now),
             Event::Client(Line::Batch(elements))
                 if elements.iter().flatten().any(|message| self.is_watching(message)) =>
@@ -145,12 +172,19 @@ impl Bridge {
         if let Some(modern) = &mut self.modern {
             modern.handle_timeout(now);
         }
+        if let Some(filter) = &mut self.filter {
+            filter.handle_timeout(now);
+        }
+        self.let_through(now);
         self.detect_later(now);
         self.settle(now);
     }
 
     /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<Action> {
+        if self.filter.is_some() {
+            return self.sifted.pop_front();
+        }
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
@@ -166,7 +200,9 @@ impl Bridge {
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let legacy = self.legacy.as_ref().and_then(|legacy| legacy.poll_timeout());
         let modern = self.modern.as_ref().and_then(|modern| modern.poll_timeout());
-        [self.relay.poll_timeout(), legacy, modern, self.detection.next()].into_iter().flatten().min()
+        let filter = self.filter.as_ref().and_then(|filter| filter.poll_timeout());
+        let own = [self.relay.poll_timeout(), legacy, modern, filter, self.detection.next()];
+        own.into_iter().flatten().min()
     }
 
     /// What the log tells of an exchange that has not ended, beside what it asks.
@@ -178,7 +214,8 @@ impl Bridge {
     pub fn waiting_bytes(&self) -> usize {
         let legacy = self.legacy.as_ref().map_or(0, |legacy| legacy.waiting_bytes());
         let modern = self.modern.as_ref().map_or(0, |modern| modern.waiting_bytes());
-        self.relay.waiting_bytes() + legacy + modern
+        let filter = self.filter.as_ref().map_or(0, |filter| filter.waiting_bytes());
+        self.relay.waiting_bytes() + legacy + modern + filter
     }
 
     /// The requests that have no answer yet, under the ids that the server knows.
@@ -191,10 +228,71 @@ impl Bridge {
         self.legacy.is_some() || self.modern.is_some()
     }
 
-    /// Carries what came out of the relay through the translators, and what they want to the relay, until nothing is left
-    /// to carry. Where there are none, what came out stays where it is.
+    /// A message of the client that may go on to whoever carries it.
+    fn enter(&mut self, message: Message, now: Instant) {
+        match self.is_watching(&message) {
+            true => self.client(message, now),
+            false => self.relay.say(message, now),
+        }
+    }
+
+    /// Carries everything until nothing is left to carry.
     fn settle(&mut self, now: Instant) {
-        while self.relay.take_parted() || self.is_translating() {
+        self.translate(now);
+        while self.sift(now) {
+            self.translate(now);
+        }
+    }
+
+    /// Has what is to be done pass the filter, where there is one. Tells whether that made more to carry.
+    fn sift(&mut self, now: Instant) -> bool {
+        let Some(filter) = &mut self.filter else { return false };
+        let Some(action) = self.actions.pop_front() else { return false };
+        match action {
+            Action::Deliver(message) => filter.server(message),
+            Action::Exit(reason) => {
+                // Nothing is to stay without an answer.
+                let held = filter.close();
+                let ids = held.iter().filter_map(|call| match call.kind() {
+                    Kind::Request { id, .. } => Some(id),
+                    Kind::Notification { .. } | Kind::Response { .. } => None,
+                });
+                self.sifted.extend(ids.map(|id| Action::Deliver(stopped(id))));
+                self.sifted.push_back(Action::Exit(reason));
+            }
+            action => {
+                // The server may be another than before.
+                match &action {
+                    Action::Notice(Notice::Settled { .. }) => filter.settled(),
+                    Action::Notice(Notice::SessionRenewed(_)) => filter.forget(),
+                    _ => {}
+                }
+                self.sifted.push_back(action);
+            }
+        }
+        self.let_through(now);
+        true
+    }
+
+    /// Brings what has come through the filter to where it goes.
+    fn let_through(&mut self, now: Instant) {
+        while let Some(sifted) = self.filter.as_mut().and_then(|filter| filter.poll()) {
+            match sifted {
+                Sifted::ToServer(message) if self.relay.is_leaving() => {
+                    if let (Kind::Request { id, .. }, Some(filter)) = (message.kind(), &mut self.filter) {
+                        filter.server(stopped(id));
+                    }
+                }
+                Sifted::ToServer(message) => self.enter(message, now),
+                sifted => self.sifted.extend(Option::<Action>::from(sifted)),
+            }
+        }
+    }
+
+    /// Carries what came out of the relay through the translators, and what they want to the relay, until nothing is left
+    /// to carry. Where there is nobody to carry it to, what came out stays where it is.
+    fn translate(&mut self, now: Instant) {
+        while self.relay.take_parted() || self.is_translating() || self.filter.is_some() {
             self.carry(now);
             if let Some(output) = self.relay.poll() {
                 self.came_out(output, now);
@@ -202,7 +300,8 @@ impl Bridge {
             }
             let legacy = self.legacy.as_ref().is_some_and(|legacy| legacy.expects_more());
             let modern = self.modern.as_ref().is_some_and(|modern| modern.expects_more());
-            if !self.relay.expect_more(legacy || modern, now) {
+            let filter = self.filter.as_ref().is_some_and(|filter| filter.expects_more());
+            if !self.relay.expect_more(legacy || modern || filter, now) {
                 return;
             }
         }
@@ -252,13 +351,7 @@ impl Bridge {
         for message in messages {
             match message.kind() {
                 Kind::Request { id, .. } if self.relay.is_leaving() => {
-                    let why = Why::new(
-                        Failure::Stopped,
-                        "stopped before the request was sent",
-                        "start again to send it",
-                    );
-                    let answer = Message::error(Some(id), &relay::error_object(&why));
-                    self.actions.push_back(Action::Deliver(answer));
+                    self.actions.push_back(Action::Deliver(stopped(id)));
                 }
                 _ => self.relay.say(message, now),
             }
@@ -310,4 +403,10 @@ impl Bridge {
             }
         }
     }
+}
+
+/// The answer to a request that is not sent any more.
+fn stopped(id: &Id) -> Message {
+    let why = Why::new(Failure::Stopped, "stopped before the request was sent", "start again to send it");
+    Message::error(Some(id), &relay::error_object(&why))
 }

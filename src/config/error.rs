@@ -22,6 +22,12 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A pattern that fits no tool.
+    #[error("a value of {option} is empty or holds a line break, and no tool is called so")]
+    Pattern {
+        /// The option.
+        option: &'static str,
+    },
     /// The URL holds a `${…}`.
     #[error("the URL holds a ${{…}}, which is filled in in headers only")]
     UrlVariable,
@@ -183,6 +189,7 @@ impl Error {
             Error::NotUrl => "write the URL in full, such as https://mcp.example.com/mcp, and put a header into quotes: --header \"Name: value\"".to_owned(),
             Error::TooManyArguments(_) => "put a header that has spaces into quotes: --header \"Name: value\"".to_owned(),
             Error::SignIn { option, .. } => format!("see what mcp-tether --help says of {option}"),
+            Error::Pattern { option } => format!("write the name of a tool, with * for anything: {option} \"delete*\""),
             Error::UrlVariable => "write the URL in full, and put secrets into --header \"Name: ${VAR}\"".to_owned(),
             Error::MalformedUrl(_) => "write it like https://mcp.example.com/mcp".to_owned(),
             Error::UrlWithUser => "take them out of the URL and send them as --header \"Authorization: Basic ${VAR}\"".to_owned(),

@@ -26,7 +26,7 @@ pub use error::{Error, Problem};
 use crate::auth::cf_access::{ServiceToken, TOKEN};
 use crate::auth::keeper::Found;
 use crate::auth::{Credentials, Scheme, WrittenHeaders, oauth};
-use crate::bridge::Era;
+use crate::bridge::{Era, Pattern, ToolRules};
 use crate::cli::{Options, Transport};
 use crate::http::{Family, Settings, is_loopback};
 use crate::tls::{self, Trust};
@@ -116,6 +116,8 @@ pub struct Config {
     pub era: Option<Era>,
     /// Which transports are tried, and in which order.
     pub transport: Transport,
+    /// Which tools the client gets to see and to call.
+    pub tools: ToolRules,
     /// What works but is not as it should be, each a sentence for the log.
     pub warnings: Vec<String>,
     /// What is as asked for, but may surprise, each a sentence for the log.
@@ -168,6 +170,11 @@ impl Config {
                 (None, false) => None,
             },
             transport: options.transport,
+            tools: ToolRules {
+                allow: patterns("--allow-tool", &options.allow_tools)?,
+                ignore: patterns("--ignore-tool", &options.ignore_tools)?,
+                read_only: options.read_only,
+            },
             warnings,
             remarks,
         })
@@ -346,6 +353,12 @@ fn trust(options: &Options, environment: &Environment) -> Result<Trust, Error> {
         _ => None,
     };
     Ok(Trust { authorities, late_authorities: node.map(PathBuf::from), identity })
+}
+
+/// Reads patterns of tools.
+fn patterns(option: &'static str, written: &[String]) -> Result<Vec<Pattern>, Error> {
+    let pattern = |text: &String| Pattern::new(text).ok_or(Error::Pattern { option });
+    written.iter().map(pattern).collect()
 }
 
 /// Reads the URL of a proxy, which may hold credentials and is not quoted.

@@ -12,6 +12,8 @@ pub const INVALID_REQUEST: i64 = -32600;
 pub const METHOD_NOT_FOUND: i64 = -32601;
 /// JSON-RPC's code for parameters that are none of the method's.
 pub const INVALID_PARAMS: i64 = -32602;
+/// JSON-RPC's code for whatever else went wrong on the answering side.
+pub const INTERNAL_ERROR: i64 = -32603;
 
 /// The `error` member of a response that this program makes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

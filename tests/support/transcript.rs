@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mcp_tether::bridge::{
     Action, Ask, Bridge, Cause, Config, Cursor, Ending, Era, Event, ExchangeId, Failure, Known, Opening,
-    Outgoing, Refusal, SessionHeader, SessionId, Transport, Why, Written,
+    Outgoing, Pattern, Refusal, SessionHeader, SessionId, Transport, Why, Written,
 };
 use mcp_tether::json;
 use mcp_tether::jsonrpc::{Fault, Kind, Line, Message};
@@ -58,6 +58,18 @@ pub(crate) fn replay(transcript: &str) -> Result<String, String> {
             }
             Some(("transport", order)) => {
                 config.transport = transport(order).ok_or_else(|| bad(number, line))?;
+                bridge = Bridge::new(config.clone());
+            }
+            Some((word @ ("allow-tool" | "ignore-tool"), pattern)) => {
+                let pattern = Pattern::new(pattern).ok_or_else(|| bad(number, line))?;
+                match word {
+                    "allow-tool" => config.tools.allow.push(pattern),
+                    _ => config.tools.ignore.push(pattern),
+                }
+                bridge = Bridge::new(config.clone());
+            }
+            None if happening == "read-only" => {
+                config.tools.read_only = true;
                 bridge = Bridge::new(config.clone());
             }
             _ => bridge.handle(event(happening).ok_or_else(|| bad(number, line))?, now),

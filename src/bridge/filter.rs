@@ -1,0 +1,487 @@
+//! Which tools the client gets to see and to call (`--ignore-tool`, `--allow-tool`, `--read-only`).
+//!
+//! It stands before everything else, so that it is the same whatever the eras and the transport: what the client says passes
+//! it first, what the client hears passes it last. A list loses the tools that are not offered and keeps everything else as it
+//! came, pages included; a call of one of them is answered here and never sent. Whether a tool only reads stands in the server's
+//! list alone: a call of a tool that no list has named yet waits until the list was asked for, in our own name, because a guess
+//! could run what must not run, and a refusal would punish clients that call what they know from before. Where the list cannot
+//! be had, the call is refused. Deliberately not here: whether what the server says of its tools is true.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::detection::cancellation;
+use super::event::{Action, Notice};
+use super::relay::{SOURCE, error_code};
+use super::revision::{self, Era};
+use super::{Failure, splice, stopped};
+use crate::json;
+use crate::jsonrpc::{ErrorData, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, Id, Kind, Message};
+
+/// How many pages of tools are asked for in our own name, and how long that may take, before a call is refused.
+const LOOKUP_PAGES: u32 = 100;
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Which tools are offered: those that an allowing pattern fits, if there are any, and no ignoring one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolRules {
+    /// Patterns of which one has to fit, where there are any.
+    pub allow: Vec<Pattern>,
+    /// Patterns of which none may fit. They win.
+    pub ignore: Vec<Pattern>,
+    /// Whether a tool has to say of itself that it only reads.
+    pub read_only: bool,
+}
+
+impl ToolRules {
+    fn are_none(&self) -> bool {
+        *self == ToolRules::default()
+    }
+
+    /// Why a tool of this name is not offered, whatever else it says of itself.
+    fn refusal(&self, name: &str) -> Option<String> {
+        let name = name.to_lowercase();
+        if let Some(pattern) = self.ignore.iter().find(|pattern| pattern.fits(&name)) {
+            return Some(format!("--ignore-tool {pattern} leaves it out"));
+        }
+        let is_allowed = self.allow.is_empty() || self.allow.iter().any(|pattern| pattern.fits(&name));
+        (!is_allowed).then(|| "no --allow-tool fits it".to_owned())
+    }
+}
+
+/// A name in which `*` stands for anything, and case for nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    written: String,
+    /// What stands between the stars, in small letters.
+    parts: Vec<String>,
+}
+
+impl Pattern {
+    /// The pattern that was written; none where it is empty, or holds what no name does.
+    pub fn new(written: &str) -> Option<Pattern> {
+        let parts = written.to_lowercase().split('*').map(str::to_owned).collect();
+        let is_usable = !written.is_empty() && !written.contains(char::is_control);
+        is_usable.then(|| Pattern { written: written.to_owned(), parts })
+    }
+
+    /// Tells whether a name in small letters is one of those that are meant.
+    fn fits(&self, name: &str) -> bool {
+        let [first, others @ ..] = &*self.parts else { return false };
+        let Some((last, middle)) = others.split_last() else { return name == first };
+        let Some(mut rest) = name.strip_prefix(&**first) else { return false };
+        for part in middle {
+            let Some(at) = rest.find(&**part) else { return false };
+            rest = &rest[at + part.len()..];
+        }
+        rest.ends_with(&**last)
+    }
+}
+
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.written)
+    }
+}
+
+/// What stands between the client and everything else.
+#[derive(Debug)]
+pub(super) struct Filter {
+    rules: ToolRules,
+    /// The client's requests for a list that have no answer yet, and whether the tools have changed since.
+    lists: HashMap<Id, bool>,
+    /// Which tools of the lists so far say that they only read.
+    reads: HashMap<String, bool>,
+    /// Calls of tools that no list has named yet, in order.
+    held: VecDeque<Message>,
+    lookup: Option<Lookup>,
+    minted: u64,
+    /// Whether there was a session before.
+    was_settled: bool,
+    sifted: VecDeque<Sifted>,
+}
+
+/// A list that is asked for in our own name.
+#[derive(Debug)]
+struct Lookup {
+    /// The request for the page that is under way.
+    id: Id,
+    /// What it says of the client, where the era wants that.
+    meta: Option<String>,
+    pages: u32,
+    until: Instant,
+    /// Whether the tools have changed since it began.
+    is_outdated: bool,
+}
+
+/// What the filter lets through or makes.
+#[derive(Debug)]
+pub(super) enum Sifted {
+    ToServer(Message),
+    ToClient(Message),
+    Told(Notice),
+}
+
+/// What becomes of a call.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Offered,
+    Refused(String),
+    Unknown,
+}
+
+impl Filter {
+    /// A filter by these rules; none where there are none.
+    pub(super) fn new(rules: &ToolRules) -> Option<Box<Filter>> {
+        let filter = || {
+            Box::new(Filter {
+                rules: rules.clone(),
+                lists: HashMap::new(),
+                reads: HashMap::new(),
+                held: VecDeque::new(),
+                lookup: None,
+                minted: 0,
+                was_settled: false,
+                sifted: VecDeque::new(),
+            })
+        };
+        (!rules.are_none()).then(filter)
+    }
+
+    /// What came through.
+    pub(super) fn poll(&mut self) -> Option<Sifted> {
+        self.sifted.pop_front()
+    }
+
+    /// A message of the client.
+    pub(super) fn client(&mut self, message: Message, now: Instant) {
+        match message.kind() {
+            Kind::Request { id, method } => {
+                self.lists.remove(id);
+                match method.as_str() {
+                    "tools/list" => drop(self.lists.insert(id.clone(), false)),
+                    "tools/call" => return self.call(message, now),
+                    _ => {}
+                }
+            }
+            Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
+                if let Some(id) = message.request_id_param() {
+                    let at = self.held.iter().position(|call| is_request(call, &id));
+                    if at.and_then(|at| self.held.remove(at)).is_some() {
+                        // The server has never heard of it.
+                        return;
+                    }
+                    self.lists.remove(&id);
+                }
+            }
+            Kind::Notification { .. } | Kind::Response { .. } => {}
+        }
+        self.sifted.push_back(Sifted::ToServer(message));
+    }
+
+    fn call(&mut self, call: Message, now: Instant) {
+        match self.verdict(&call) {
+            Verdict::Offered => self.sifted.push_back(Sifted::ToServer(call)),
+            Verdict::Refused(because) => self.refuse(&call, &because),
+            Verdict::Unknown => {
+                let meta = match revision::classify(&call) {
+                    // Its progress is its own.
+                    (Era::Modern, _) => {
+                        call.member("_meta").map(|meta| splice::without(meta, &["progressToken"]))
+                    }
+                    (Era::Legacy, _) => None,
+                };
+                self.held.push_back(call);
+                if self.lookup.is_none() {
+                    self.ask(None, meta, LOOKUP_PAGES, now + LOOKUP_PATIENCE);
+                }
+            }
+        }
+    }
+
+    fn verdict(&self, call: &Message) -> Verdict {
+        let names = call.body().map(names).unwrap_or_default();
+        for name in &names {
+            if let Some(because) = self.rules.refusal(name) {
+                return Verdict::Refused(because);
+            }
+            match self.reads.get(name) {
+                _ if !self.rules.read_only => {}
+                Some(true) => {}
+                Some(false) => {
+                    let because = "--read-only leaves out what is not annotated readOnlyHint".to_owned();
+                    return Verdict::Refused(because);
+                }
+                None => return Verdict::Unknown,
+            }
+        }
+        match names.is_empty() {
+            true => Verdict::Refused(String::new()),
+            false => Verdict::Offered,
+        }
+    }
+
+    /// A message on its way to the client.
+    pub(super) fn server(&mut self, message: Message) {
+        match message.kind() {
+            Kind::Response { id: Some(id), error } => {
+                if self.lookup.as_ref().is_some_and(|lookup| lookup.id == *id) {
+                    return self.looked_up(&message);
+                }
+                let error = *error;
+                if let Some(is_outdated) = self.lists.remove(id).filter(|_| !error) {
+                    if !is_outdated {
+                        self.learn(&message);
+                    }
+                    return self.sift(message);
+                }
+            }
+            Kind::Notification { method } if method.as_str() == "notifications/tools/list_changed" => {
+                self.forget();
+            }
+            Kind::Response { .. } | Kind::Request { .. } | Kind::Notification { .. } => {}
+        }
+        self.sifted.push_back(Sifted::ToClient(message));
+    }
+
+    /// What the server said of its tools may no longer be so.
+    pub(super) fn forget(&mut self) {
+        self.reads.clear();
+        self.lists.values_mut().for_each(|is_outdated| *is_outdated = true);
+        if let Some(lookup) = &mut self.lookup {
+            lookup.is_outdated = true;
+        }
+    }
+
+    /// A handshake is done. What was known before the first counts no less: it may have been waited for.
+    pub(super) fn settled(&mut self) {
+        if std::mem::replace(&mut self.was_settled, true) {
+            self.forget();
+        }
+    }
+
+    /// Leaves out of a page what is not offered.
+    fn sift(&mut self, page: Message) {
+        let array = page.member("tools").unwrap_or_default();
+        let tools = json::elements(array);
+        let kept: Vec<&str> = tools.iter().copied().filter(|tool| self.is_offered(tool)).collect();
+        let left_out = tools.len() - kept.len();
+        if left_out > 0 {
+            let page = page.spliced(page.place_of(array), &format!("[{}]", kept.join(",")));
+            self.sifted.push_back(Sifted::Told(Notice::Withheld { left_out, of: tools.len() }));
+            return self.sifted.push_back(Sifted::ToClient(page));
+        }
+        self.sifted.push_back(Sifted::ToClient(page));
+    }
+
+    fn is_offered(&self, tool: &str) -> bool {
+        let names = names(tool);
+        !names.is_empty()
+            && names.iter().all(|name| self.rules.refusal(name).is_none())
+            && (!self.rules.read_only || only_reads(tool))
+    }
+
+    fn learn(&mut self, page: &Message) {
+        if !self.rules.read_only {
+            return;
+        }
+        let mut on_this_page = HashMap::new();
+        for tool in page.member("tools").map(json::elements).unwrap_or_default() {
+            for name in names(tool) {
+                // Of two with one name, nobody knows which is meant.
+                let reads = on_this_page.entry(name).or_insert(true);
+                *reads &= only_reads(tool);
+            }
+        }
+        self.reads.extend(on_this_page);
+    }
+
+    /// Asks for a page of the list.
+    fn ask(&mut self, cursor: Option<&str>, meta: Option<String>, pages: u32, until: Instant) {
+        self.minted += 1;
+        let id = Id::ours('f', self.minted);
+        let members = [("_meta", meta.as_deref()), ("cursor", cursor)];
+        let params = json::object(members.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{params}}}"#);
+        let request = Message::parse(text.into()).expect("made from JSON texts");
+        self.lookup = Some(Lookup { id, meta, pages: pages - 1, until, is_outdated: false });
+        self.sifted.push_back(Sifted::ToServer(request));
+    }
+
+    /// A page of the list that was asked for in our own name.
+    fn looked_up(&mut self, page: &Message) {
+        let Some(lookup) = self.lookup.take() else { return };
+        if let Kind::Response { error: true, .. } = page.kind() {
+            return self.give_up(Some(page), "the server's list of tools could not be had");
+        }
+        if !lookup.is_outdated {
+            self.learn(page);
+        }
+        for call in std::mem::take(&mut self.held) {
+            match self.verdict(&call) {
+                Verdict::Offered => self.sifted.push_back(Sifted::ToServer(call)),
+                Verdict::Refused(because) => self.refuse(&call, &because),
+                Verdict::Unknown => self.held.push_back(call),
+            }
+        }
+        if self.held.is_empty() {
+            return;
+        }
+        let cursor = page.member("nextCursor").filter(|cursor| cursor.starts_with('"'));
+        match (lookup.is_outdated, cursor) {
+            _ if lookup.pages == 0 => self.give_up(None, "the server's list of tools does not end"),
+            (true, _) => self.ask(None, lookup.meta, lookup.pages, lookup.until),
+            (false, Some(cursor)) => self.ask(Some(cursor), lookup.meta, lookup.pages, lookup.until),
+            (false, None) => self.give_up(None, "the server does not list it"),
+        }
+    }
+
+    /// Refuses every call that waits. What kept us from the server is told as it is.
+    fn give_up(&mut self, failure: Option<&Message>, because: &str) {
+        let code = failure.and_then(error_code);
+        let is_the_end = code == Some(Failure::Stopped.code());
+        let said = failure.and_then(|failure| json::string(failure.member("message")?));
+        for call in std::mem::take(&mut self.held) {
+            let Kind::Request { id, .. } = call.kind() else { continue };
+            match (failure, code) {
+                _ if is_the_end => self.sifted.push_back(Sifted::ToClient(stopped(id))),
+                (Some(failure), Some(-31099..=-31000)) => {
+                    self.sifted.push_back(Sifted::ToClient(failure.with_id(id)));
+                }
+                _ => {
+                    let said = said.as_ref().map(|said| format!(" ({said})")).unwrap_or_default();
+                    self.refuse(&call, &format!("--read-only asks for an annotation, and {because}{said}"));
+                }
+            }
+        }
+    }
+
+    /// Does what is due. Harmless when nothing is.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if let Some(lookup) = self.lookup.take_if(|lookup| lookup.until <= now) {
+            self.sifted.push_back(Sifted::ToServer(cancellation(&lookup.id)));
+            let patience = LOOKUP_PATIENCE.as_secs();
+            self.give_up(None, &format!("the server did not list its tools within {patience} seconds"));
+        }
+    }
+
+    /// The next moment anything is due, and what it is (for the log).
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        self.lookup.as_ref().map(|lookup| (lookup.until, "a tool was looked up for long enough"))
+    }
+
+    /// Tells whether there may be more for the server once it has answered.
+    pub(super) fn expects_more(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// How many bytes of the client's messages wait here.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.held.iter().map(|call| call.text().len()).sum()
+    }
+
+    /// The calls that wait; at the end of the process they have to be answered.
+    pub(super) fn close(&mut self) -> VecDeque<Message> {
+        self.lookup = None;
+        std::mem::take(&mut self.held)
+    }
+
+    /// Answers a call that is not sent, in the words that mcp-remote has for it and why.
+    fn refuse(&mut self, call: &Message, because: &str) {
+        let Kind::Request { id, .. } = call.kind() else { return };
+        let name = call.body().map(names).unwrap_or_default().pop();
+        let (code, sentence) = match name {
+            Some(name) => {
+                let name: String = name.chars().take(200).collect();
+                (INTERNAL_ERROR, format!("Tool {} is not available: {because}", json::quoted(&name)))
+            }
+            None => (INVALID_PARAMS, "the call names no tool".to_owned()),
+        };
+        let advice = "to use it, change the options in this server's entry and restart the client";
+        let data = ErrorData {
+            advice: (code == INTERNAL_ERROR).then(|| advice.to_owned()),
+            ..ErrorData::of(SOURCE, "tool_filter")
+        };
+        let error = ErrorObject { code, message: format!("{SOURCE}: {sentence}"), data };
+        let dropped =
+            Notice::Dropped { title: call.title().into_owned(), because: "its tool is not offered" };
+        self.sifted.push_back(Sifted::Told(dropped));
+        self.sifted.push_back(Sifted::ToClient(Message::error(Some(id), &error)));
+    }
+}
+
+impl From<Sifted> for Option<Action> {
+    /// What there is to do about it on this side of everything else.
+    fn from(sifted: Sifted) -> Option<Action> {
+        match sifted {
+            Sifted::ToServer(_) => None,
+            Sifted::ToClient(message) => Some(Action::Deliver(message)),
+            Sifted::Told(notice) => Some(Action::Notice(notice)),
+        }
+    }
+}
+
+/// The name of a tool, in a list or in a call. Where an object says it twice, each counts: nobody knows which one the server
+/// goes by.
+fn names(object: &str) -> Vec<String> {
+    let members = json::members(object).into_iter();
+    members.filter(|(name, _)| name == "name").filter_map(|(_, value)| json::string(value)).collect()
+}
+
+/// Tells whether a tool says that it only reads (2025-03-26 and later, server/tools, annotations).
+fn only_reads(tool: &str) -> bool {
+    json::member(tool, "annotations").and_then(|hints| json::member(hints, "readOnlyHint")) == Some("true")
+}
+
+fn is_request(message: &Message, id: &Id) -> bool {
+    matches!(message.kind(), Kind::Request { id: own, .. } if own == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_fits_as_in_mcp_remote() {
+        for (pattern, fitting, others) in [
+            ("delete*", &["delete", "deleteUser", "DELETE_all"][..], &["undelete", "delet"][..]),
+            ("*account", &["account", "getAccount"], &["accounts"]),
+            ("exactTool", &["exactTool", "exacttool"], &["exactTool2", "anexactTool"]),
+            ("a*b*c", &["abc", "aXbYc", "abcbc"], &["acb", "ab", "abcd"]),
+            ("ab*ba", &["abba", "abXba"], &["aba"]),
+            ("*", &["", "anything"], &[]),
+            ("**x**", &["x", "axb"], &["y"]),
+            ("a.b", &["a.b"], &["aXb"]),
+            ("[a]", &["[a]"], &["a"]),
+            ("*é", &["É", "xé"], &["e"]),
+        ] {
+            let pattern = Pattern::new(pattern).expect("not empty");
+            for name in fitting {
+                assert!(pattern.fits(&name.to_lowercase()), "{pattern} {name}");
+            }
+            for name in others {
+                assert!(!pattern.fits(&name.to_lowercase()), "{pattern} {name}");
+            }
+        }
+        assert_eq!(Pattern::new(""), None);
+    }
+
+    #[test]
+    fn an_ignoring_pattern_wins_and_a_tool_that_says_its_name_twice_has_both() {
+        let pattern = |text| Pattern::new(text).expect("not empty");
+        let rules = ToolRules {
+            allow: vec![pattern("get*"), pattern("list")],
+            ignore: vec![pattern("*secret*")],
+            read_only: false,
+        };
+        for (name, offered) in [("getUser", true), ("LIST", true), ("getSecrets", false), ("put", false)] {
+            assert_eq!(rules.refusal(name).is_none(), offered, "{name}");
+        }
+        let filter = Filter::new(&rules).expect("there are rules");
+        assert!(filter.is_offered(r#"{"name":"get"}"#));
+        assert!(!filter.is_offered(r#"{"name":"get","name":"put"}"#));
+        assert!(!filter.is_offered(r#"{"n\u0061me":"put","name":"get"}"#));
+        assert!(!filter.is_offered(r#"{"title":"get"}"#));
+        assert!(Filter::new(&ToolRules::default()).is_none());
+    }
+}
