@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Parser, ValueEnum};
@@ -210,15 +211,39 @@ pub struct Options {
     )]
     pub transport: Transport,
 
-    /// How long making a connection may take, in seconds
+    /// How long making a connection may take, in seconds; 0: as long as the system lets it
     #[arg(
         long,
         value_name = "SECONDS",
         help_heading = "Connection",
-        default_value_t = 10,
-        value_parser = clap::value_parser!(u64).range(1..=3600)
+        default_value = "10",
+        value_parser = seconds,
+        allow_negative_numbers = true
     )]
-    pub connect_timeout: u64,
+    pub connect_timeout: Duration,
+
+    /// How long the server may take to begin an answer, in seconds; 0: as long as it likes, for a tool may be slow, and a
+    /// connection that is dead shows by itself
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        help_heading = "Connection",
+        default_value = "0",
+        value_parser = seconds,
+        allow_negative_numbers = true
+    )]
+    pub headers_timeout: Duration,
+
+    /// How long the server may be silent in the middle of an answer, in seconds; 0: as long as it likes
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        help_heading = "Connection",
+        default_value = "0",
+        value_parser = seconds,
+        allow_negative_numbers = true
+    )]
+    pub body_timeout: Duration,
 
     /// Ask the server for a sign of life every 30 seconds, with pings of our own; three in a row without an answer renew
     /// the session
@@ -387,6 +412,12 @@ fn join_split_headers(arguments: Vec<OsString>) -> Vec<OsString> {
     joined
 }
 
+/// Seconds, which may have a fraction: not below nothing, and not beyond a month.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=2_592_000.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(String::new)
+}
+
 /// Says what clap found, in words of our own: clap's quote what was typed, which may be a secret.
 fn usage_error(error: &clap::Error) -> UsageError {
     let context = |kind| match error.get(kind) {
@@ -406,7 +437,11 @@ fn usage_error(error: &clap::Error) -> UsageError {
             (format!("the option {option} wants a value"), see_help)
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
-            (format!("the value of {option} is not one that it takes"), see_help)
+            let advice = match option.ends_with("-timeout") || option.ends_with("-interval") {
+                true => "write a number of seconds, such as 30".to_owned(),
+                false => see_help,
+            };
+            (format!("the value of {option} is not one that it takes"), advice)
         }
         ErrorKind::TooManyValues | ErrorKind::WrongNumberOfValues => {
             (format!("the option {option} takes no value, or not that many"), see_help)
@@ -493,7 +528,7 @@ mod tests {
                 "the value of --connect-timeout is not one that it takes",
             ),
             (
-                &["--connect-timeout", "0", "https://h"],
+                &["--connect-timeout", "-1", "https://h"],
                 "the value of --connect-timeout is not one that it takes",
             ),
             (&["https://h", "--header-file"], "the option --header-file wants a value"),

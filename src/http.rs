@@ -32,8 +32,10 @@ fn pool_idle(url: &Url) -> Duration {
 /// How connections are made.
 #[derive(Debug)]
 pub struct Settings {
-    /// How long making one may take.
-    pub connect_timeout: Duration,
+    /// How long making one may take, where that is bounded.
+    pub connect_timeout: Option<Duration>,
+    /// How long the server may take to answer.
+    pub patience: Patience,
     /// Whom to trust and who we are.
     pub trust: Trust,
     /// The proxy for everything, in place of those of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
@@ -45,6 +47,24 @@ pub struct Settings {
     pub cookies: bool,
     /// Whether the certificates that the server shows are kept to be looked at.
     pub inspect: bool,
+}
+
+/// How long an answer may keep us waiting, where that is bounded: a slow tool is none that hangs, and nobody but the person
+/// can tell them apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// From the request to the head of its answer.
+    pub head: Option<Duration>,
+    /// From one part of an answer to the next.
+    pub gap: Option<Duration>,
+}
+
+/// Waits for something, for a limited time where there is a limit; none when that is over.
+pub async fn within<T>(limit: Option<Duration>, awaited: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        None => Some(awaited.await),
+        Some(limit) => tokio::time::timeout(limit, awaited).await.ok(),
+    }
 }
 
 /// Which addresses of a host are used.
@@ -64,6 +84,8 @@ pub enum Family {
 #[derive(Debug)]
 pub struct Http {
     make: Make,
+    /// How long the server may take to answer.
+    pub patience: Patience,
     roots: Arc<LateRoots>,
     current: Mutex<(reqwest::Client, Clocks)>,
     /// For other hosts, to which no certificate of ours is shown.
@@ -76,7 +98,7 @@ impl Http {
     /// # Errors
     /// When the TLS library or the HTTP library cannot be set up.
     pub fn new(url: &Url, settings: Settings) -> Result<Http, reqwest::Error> {
-        let Settings { connect_timeout, trust, proxy, family, cookies, inspect } = settings;
+        let Settings { connect_timeout, patience, trust, proxy, family, cookies, inspect } = settings;
         let Trust { authorities, late_authorities, identity } = trust;
         let roots = LateRoots::new(authorities, late_authorities);
         let roots = Arc::new(if inspect { roots.remembering() } else { roots });
@@ -88,7 +110,7 @@ impl Http {
         let cookies = cookies.then(Arc::<Cookies>::default);
         let make = Make { url: url.clone(), connect_timeout, tls, proxy, family, cookies, inspect };
         let current = Mutex::new((make.builder()?.build()?, Clocks::now()));
-        Ok(Http { make, roots, current, elsewhere })
+        Ok(Http { make, patience, roots, current, elsewhere })
     }
 
     /// The certificates that the server showed last, its own first, where they are kept.
@@ -149,7 +171,7 @@ impl Http {
 #[derive(Debug)]
 struct Make {
     url: Url,
-    connect_timeout: Duration,
+    connect_timeout: Option<Duration>,
     tls: rustls::ClientConfig,
     proxy: Option<Url>,
     family: Family,
@@ -162,7 +184,6 @@ impl Make {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("mcp-tether/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
-            .connect_timeout(self.connect_timeout)
             .tcp_keepalive(KEEP_ALIVE)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .http2_keep_alive_timeout(KEEP_ALIVE_PATIENCE)
@@ -171,6 +192,9 @@ impl Make {
             .pool_idle_timeout(pool_idle(&self.url))
             .tls_info(self.inspect)
             .tls_backend_preconfigured(self.tls.clone());
+        if let Some(limit) = self.connect_timeout {
+            builder = builder.connect_timeout(limit);
+        }
         if let Some(cookies) = &self.cookies {
             builder = builder.cookie_provider(Arc::clone(cookies));
         }
@@ -355,7 +379,8 @@ mod tests {
             }
         });
         let settings = Settings {
-            connect_timeout: KEEP_ALIVE,
+            connect_timeout: Some(KEEP_ALIVE),
+            patience: Patience::default(),
             trust: Trust::default(),
             proxy: None,
             family: Family::Any,
@@ -393,7 +418,7 @@ mod tests {
         let patience = Duration::from_secs(20);
         let make = Make {
             url: url.clone(),
-            connect_timeout: patience,
+            connect_timeout: Some(patience),
             tls: tls::config(Arc::new(LateRoots::new(Vec::new(), None)), None),
             proxy: None,
             family: Family::Any,

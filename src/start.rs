@@ -104,7 +104,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
     for remark in &config.remarks {
         info!("{remark}");
     }
-    let patience = config.connection.connect_timeout;
+    let patience = config.connection.connect_timeout.unwrap_or(config::UNBOUNDED);
     let http = Http::new(&config.url, config.connection).map_err(Report::setup)?;
     let source = config::can_change(options).then(|| {
         let (options, environment) = (options.clone(), environment.clone());

@@ -31,7 +31,8 @@ pub(crate) fn run(url: &str) -> ExitCode {
 fn work(url: &str) -> Result<(), String> {
     let url = Url::parse(url).map_err(|error| error.to_string())?;
     let settings = Settings {
-        connect_timeout: Duration::from_secs(10),
+        connect_timeout: Some(Duration::from_secs(10)),
+        patience: mcp_tether::http::Patience::default(),
         trust: Trust::default(),
         proxy: None,
         family: Family::Any,

@@ -123,6 +123,8 @@ pub enum Failure {
     Endpoint,
     /// The exchange ended without the answer.
     NoAnswer,
+    /// The server took longer than the person lets it.
+    Timeout,
     /// A message is larger than we carry.
     TooLarge,
     /// We are going.
@@ -172,7 +174,7 @@ impl Failure {
             | Failure::AccessForbidden
             | Failure::AccessHidden => -31007,
             Failure::Answer | Failure::Endpoint => -31008,
-            Failure::NoAnswer => -31009,
+            Failure::NoAnswer | Failure::Timeout => -31009,
             Failure::TooLarge => -31010,
             Failure::Stopped => -31011,
             Failure::Era => -31012,
@@ -214,6 +216,7 @@ impl Failure {
             Failure::Answer => "answer",
             Failure::Endpoint => "endpoint",
             Failure::NoAnswer => "no_answer",
+            Failure::Timeout => "timeout",
             Failure::TooLarge => "too_large",
             Failure::Stopped => "stopped",
             Failure::Internal => "internal",

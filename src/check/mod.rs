@@ -109,7 +109,8 @@ async fn steps(
     if let Some(expires) = found.expires {
         tell_end(expires, findings);
     }
-    let (timeout, family) = (connection.connect_timeout, connection.family);
+    let (timeout, family) =
+        (connection.connect_timeout.unwrap_or(crate::config::UNBOUNDED), connection.family);
     match crate::http::proxy_of(&url, proxy_named.as_ref()) {
         Some(proxy) => probes::proxy(&proxy, timeout, findings).await.map_err(|why| ("proxy", why))?,
         None => {

@@ -28,12 +28,15 @@ use crate::auth::keeper::Found;
 use crate::auth::{Credentials, Scheme, WrittenHeaders, oauth};
 use crate::bridge::{Era, Pattern, ToolRules};
 use crate::cli::{Options, Transport};
-use crate::http::{Family, Settings, is_loopback};
+use crate::http::{Family, Patience, Settings, is_loopback};
 use crate::tls::{self, Trust};
 use crate::{json, platform};
 
 /// Where people who come from Node have their company's authority.
 const NODE_AUTHORITIES: &str = "NODE_EXTRA_CA_CERTS";
+
+/// As long as anything is waited for that needs an end, where the person wants none.
+pub const UNBOUNDED: Duration = Duration::from_secs(86_400);
 
 /// How often the server is pinged, unless the person says how often.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -148,7 +151,8 @@ impl Config {
             sign_in,
             url,
             connection: Settings {
-                connect_timeout: Duration::from_secs(options.connect_timeout),
+                connect_timeout: limit(options.connect_timeout),
+                patience: Patience { head: limit(options.headers_timeout), gap: limit(options.body_timeout) },
                 trust: trust(options, environment)?,
                 proxy: options.proxy.as_deref().map(proxy).transpose()?,
                 family: match (options.ipv4, options.ipv6) {
@@ -353,6 +357,11 @@ fn trust(options: &Options, environment: &Environment) -> Result<Trust, Error> {
         _ => None,
     };
     Ok(Trust { authorities, late_authorities: node.map(PathBuf::from), identity })
+}
+
+/// How long something may take; none where the person wants no limit.
+fn limit(seconds: Duration) -> Option<Duration> {
+    (!seconds.is_zero()).then_some(seconds)
 }
 
 /// Reads patterns of tools.

@@ -7,6 +7,8 @@
 mod access;
 mod cloudflare;
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use url::Url;
@@ -306,6 +308,21 @@ pub fn unusable(url: &Url, status: u16, problem: &str) -> Why {
     let advice = "check that the URL is the server's MCP endpoint (often /mcp)";
     Why::new(Failure::Answer, sentence, advice).with_status(status)
 }
+
+/// A limit of the person's that an answer did not keep.
+pub fn timed_out(url: &Url, option: &str, limit: Duration) -> Why {
+    let what = match option {
+        HEADERS_TIMEOUT => "did not begin to answer within",
+        _ => "was silent in the middle of an answer for",
+    };
+    let sentence = format!("{} {what} {} s ({option})", place(url), limit.as_secs_f64());
+    Why::new(Failure::Timeout, sentence, format!("allow for longer with {option}, or take the option out"))
+}
+
+/// The option that bounds how long an answer takes to begin.
+pub const HEADERS_TIMEOUT: &str = "--headers-timeout";
+/// The option that bounds the silence in an answer.
+pub const BODY_TIMEOUT: &str = "--body-timeout";
 
 /// A message beyond the limit.
 pub fn too_large(url: &Url, status: u16, limit: usize) -> Why {

@@ -6,12 +6,13 @@
 //! here. Deliberately not here: which answer belongs to what, what the end of the stream means and whether another one
 //! is opened (the bridge).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tracing::warn;
 use url::Url;
 
@@ -20,7 +21,8 @@ use super::head::{Answer, classify, media_type, target};
 use super::refused::refuser;
 use super::sse::{self, Parser};
 use super::streamable::{
-    Exchange, Inner, LINGER, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded, is_broken_answer, tellable,
+    Exchange, Inner, LINGER, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded, is_broken_answer, silent,
+    tellable,
 };
 use super::{Events, Remote};
 use crate::auth::known;
@@ -28,7 +30,8 @@ use crate::bridge::{
     Ask, Ending, Event, ExchangeId, Facts, Failure, Opening, Outgoing, SessionHeader, Via, Why, Written,
 };
 use crate::diagnosis;
-use crate::jsonrpc::{Line, MESSAGE_LIMIT};
+use crate::http::within;
+use crate::jsonrpc::{Id, Kind, Line, MESSAGE_LIMIT, Message};
 
 /// How long the head of the stream may take: servers that were asleep need a while.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -43,7 +46,17 @@ pub struct HttpSse {
     inner: Arc<Inner>,
     /// Where the messages of each stream go.
     addresses: Addresses,
+    /// Who waits for an answer on which stream, where silence is bounded.
+    waiting: Arc<Mutex<HashMap<ExchangeId, Waiting>>>,
     patience: Duration,
+}
+
+/// The requests that wait for a stream: without any, its silence means nothing.
+#[derive(Debug)]
+struct Waiting {
+    requests: HashSet<Id>,
+    /// When something last came, or the last of them was sent.
+    since: Instant,
 }
 
 type Addresses = Arc<Mutex<HashMap<ExchangeId, Url>>>;
@@ -51,7 +64,64 @@ type Addresses = Arc<Mutex<HashMap<ExchangeId, Url>>>;
 impl HttpSse {
     /// The same server as by streamable HTTP. A stream has `patience` to name its address.
     pub fn new(streamable: &Streamable, patience: Duration) -> HttpSse {
-        HttpSse { inner: streamable.inner(), addresses: Addresses::default(), patience }
+        HttpSse {
+            inner: streamable.inner(),
+            addresses: Addresses::default(),
+            waiting: Arc::default(),
+            patience,
+        }
+    }
+
+    /// Notes what a message of the client means for the silence on its stream.
+    fn asks(&self, stream: ExchangeId, ask: &Ask) {
+        let Ask::Post(message) = ask else { return };
+        if let Some(waiting) = self.waiting.lock().expect("nothing panics in between").get_mut(&stream) {
+            match message.kind() {
+                Kind::Request { id, .. } => {
+                    waiting.requests.insert(id.clone());
+                    waiting.since = Instant::now();
+                }
+                Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
+                    message.request_id_param().map(|id| waiting.requests.remove(&id));
+                }
+                Kind::Notification { .. } | Kind::Response { .. } => {}
+            }
+        }
+    }
+
+    /// The same for what comes on it.
+    fn heard(&self, stream: ExchangeId, line: &Line) {
+        if let Some(waiting) = self.waiting.lock().expect("nothing panics in between").get_mut(&stream) {
+            let mut heard = |message: &Message| {
+                if let Kind::Response { id: Some(id), .. } = message.kind() {
+                    waiting.requests.retain(|own| !own.is_same_value(id));
+                }
+            };
+            match line {
+                Line::One(message) => heard(message),
+                Line::Batch(elements) => elements.iter().flatten().for_each(heard),
+                Line::Invalid(_) => {}
+            }
+        }
+    }
+
+    /// The next event of a stream on which somebody may wait.
+    async fn next(&self, id: ExchangeId, stream: &mut Stream) -> Result<Option<sse::Event>, Ending> {
+        let Some(limit) = self.inner.patience().gap else { return stream.next().await };
+        let mut left = limit;
+        loop {
+            if let Some(event) = within(Some(left), stream.next()).await {
+                let mut waiting = self.waiting.lock().expect("nothing panics in between");
+                waiting.get_mut(&id).into_iter().for_each(|waiting| waiting.since = Instant::now());
+                return event;
+            }
+            let waiting = self.waiting.lock().expect("nothing panics in between");
+            let waiting = waiting.get(&id).filter(|waiting| !waiting.requests.is_empty());
+            left = waiting.map_or(limit, |waiting| limit.saturating_sub(waiting.since.elapsed()));
+            if left.is_zero() {
+                return Err(lost(silent(&stream.url, stream.status, Some(limit))));
+            }
+        }
     }
 
     fn address(&self, stream: ExchangeId) -> Option<Url> {
@@ -89,6 +159,7 @@ impl HttpSse {
             return Ending::Lost { written: Written::No, why };
         };
         let credentials = self.inner.keeper.current().await;
+        self.asks(stream, &outgoing.ask);
         let mut exchange = Exchange::new(&self.inner, id, outgoing, events, credentials);
         deliver(&mut exchange, &address, Acknowledged::Told).await
     }
@@ -113,7 +184,8 @@ impl HttpSse {
             }
             Err(ending) => return ending,
         };
-        let _named = Named::new(&self.addresses, id, address.clone());
+        let _named = Named::new(self, id, address.clone());
+        self.asks(id, &outgoing.ask);
         let opening = Opening {
             status: stream.status,
             session: SessionHeader::Absent,
@@ -135,18 +207,48 @@ impl HttpSse {
                     _ if answered => delivered = true,
                     ending => return ending,
                 },
-                event = stream.next() => match event {
+                event = self.next(id, &mut stream) => match event {
                     Ok(Some(event)) if event.event == ENDPOINT => match address_in(&event, &stream.url) {
                         Ok(address) => drop(self.lock().insert(id, address)),
                         Err(why) => warn!(exchange = %id, %why, "the server named another address"),
                     },
-                    Ok(Some(event)) => match pass_on(&listener, event, &stream).await {
+                    Ok(Some(event)) => match self.pass_on(&listener, event, &stream).await {
                         Ok(is_answer) => answered |= is_answer,
                         Err(ending) => return listener.scrubbed(ending),
                     },
                     Ok(None) => return Ending::Complete,
                     Err(ending) => return listener.scrubbed(ending),
                 },
+            }
+        }
+    }
+
+    /// Passes on what an event brought; tells whether that was the answer to the message of this exchange.
+    async fn pass_on(
+        &self,
+        exchange: &Exchange<'_>,
+        event: sse::Event,
+        stream: &Stream,
+    ) -> Result<bool, Ending> {
+        if !event.is_message() {
+            return Ok(false);
+        }
+        let data = Bytes::from(event.data);
+        match Line::parse(data.clone()) {
+            Line::Invalid(fault) => {
+                warn!(exchange = %exchange.id, %fault, "the server sent an event that is no message");
+                match is_broken_answer(&data, &fault) {
+                    false => Ok(false),
+                    // Whose it was nobody can tell, and whoever waits for it would wait for ever.
+                    true => {
+                        let problem = format!("an answer on its stream is no JSON-RPC message: {fault}");
+                        Err(lost(diagnosis::unusable(&stream.url, stream.status, &problem)))
+                    }
+                }
+            }
+            line => {
+                self.heard(exchange.id, &line);
+                Ok(exchange.deliver(line).await)
             }
         }
     }
@@ -386,48 +488,31 @@ async fn post_once(
     Ok(Ending::Lost { written: Written::Maybe, why: diagnosis::redirect_loop(&url, last) })
 }
 
-/// Passes on what an event brought; tells whether that was the answer to the message of this exchange.
-async fn pass_on(exchange: &Exchange<'_>, event: sse::Event, stream: &Stream) -> Result<bool, Ending> {
-    if !event.is_message() {
-        return Ok(false);
-    }
-    let data = Bytes::from(event.data);
-    match Line::parse(data.clone()) {
-        Line::Invalid(fault) => {
-            warn!(exchange = %exchange.id, %fault, "the server sent an event that is no message");
-            match is_broken_answer(&data, &fault) {
-                false => Ok(false),
-                // Whose it was nobody can tell, and whoever waits for it would wait for ever.
-                true => {
-                    let problem = format!("an answer on its stream is no JSON-RPC message: {fault}");
-                    Err(lost(diagnosis::unusable(&stream.url, stream.status, &problem)))
-                }
-            }
-        }
-        line => Ok(exchange.deliver(line).await),
-    }
-}
-
 fn lost(why: Why) -> Ending {
     Ending::Lost { written: Written::Maybe, why }
 }
 
 /// The address of a stream, as long as that lasts.
 struct Named<'a> {
-    addresses: &'a Addresses,
+    remote: &'a HttpSse,
     stream: ExchangeId,
 }
 
 impl<'a> Named<'a> {
-    fn new(addresses: &'a Addresses, stream: ExchangeId, address: Url) -> Named<'a> {
-        addresses.lock().expect("nothing panics in between").insert(stream, address);
-        Named { addresses, stream }
+    fn new(remote: &'a HttpSse, stream: ExchangeId, address: Url) -> Named<'a> {
+        remote.lock().insert(stream, address);
+        if remote.inner.patience().gap.is_some() {
+            let waiting = Waiting { requests: HashSet::new(), since: Instant::now() };
+            remote.waiting.lock().expect("nothing panics in between").insert(stream, waiting);
+        }
+        Named { remote, stream }
     }
 }
 
 impl Drop for Named<'_> {
     fn drop(&mut self) {
-        self.addresses.lock().expect("nothing panics in between").remove(&self.stream);
+        self.remote.lock().remove(&self.stream);
+        self.remote.waiting.lock().expect("nothing panics in between").remove(&self.stream);
     }
 }
 
@@ -486,13 +571,81 @@ mod tests {
         assert!(address_in(&event, &url).is_err(), "no UTF-8");
     }
 
+    fn remote(gap: Option<Duration>) -> HttpSse {
+        let url = Url::parse("https://mcp.example.com/sse").expect("a URL");
+        let settings = crate::http::Settings {
+            connect_timeout: None,
+            patience: crate::http::Patience { head: None, gap },
+            trust: crate::tls::Trust::default(),
+            proxy: None,
+            family: crate::http::Family::Any,
+            cookies: false,
+            inspect: false,
+        };
+        let http = crate::http::Http::new(&url, settings).expect("a client");
+        let credentials = crate::auth::Credentials::new(&url, Vec::new());
+        let keeper = crate::auth::keeper::Keeper::fixed(credentials);
+        HttpSse::new(&Streamable::new(url, http, keeper), Duration::ZERO)
+    }
+
     #[test]
     fn an_address_lasts_as_long_as_its_stream() {
-        let addresses = Addresses::default();
+        let remote = remote(Some(Duration::ZERO));
         let url = Url::parse("https://mcp.example.com/m").expect("a URL");
-        let named = Named::new(&addresses, ExchangeId(1), url);
-        assert!(addresses.lock().expect("no panic").contains_key(&ExchangeId(1)));
+        let named = Named::new(&remote, ExchangeId(1), url);
+        assert!(remote.lock().contains_key(&ExchangeId(1)));
+        assert_eq!(remote.waiting.lock().expect("no panic").len(), 1);
         drop(named);
-        assert!(addresses.lock().expect("no panic").is_empty());
+        assert!(remote.lock().is_empty());
+        assert!(remote.waiting.lock().expect("no panic").is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_silence_in_which_somebody_waits_is_too_long() {
+        const LIMIT: Duration = Duration::from_secs(10);
+        let url = Url::parse("https://mcp.example.com/m").expect("a URL");
+        let message = |text: &str| Message::parse(text.to_owned().into()).expect("a message");
+        let call = Ask::Post(message(r#"{"id":1,"method":"tools/call"}"#));
+        let remote = remote(Some(LIMIT));
+        let _named = Named::new(&remote, ExchangeId(1), url.clone());
+        // A body that never comes.
+        let body = http_body_that_never_comes();
+        let mut stream = Stream {
+            response: http::Response::new(body).into(),
+            url,
+            status: 200,
+            multiplexed: false,
+            parser: Parser::default(),
+            events: VecDeque::new(),
+            is_too_large: false,
+        };
+        let mut silent_for =
+            async |time| tokio::time::timeout(time, remote.next(ExchangeId(1), &mut stream)).await.is_err();
+        assert!(silent_for(LIMIT * 5 / 2).await, "nobody waits");
+        remote.asks(ExchangeId(1), &call);
+        assert!(silent_for(LIMIT - Duration::from_secs(1)).await, "it has only just been asked");
+        remote.heard(ExchangeId(1), &Line::One(message(r#"{"id":1,"result":{}}"#)));
+        assert!(silent_for(LIMIT * 2).await, "it was answered");
+        remote.asks(ExchangeId(1), &call);
+        let taken_back = r#"{"method":"notifications/cancelled","params":{"requestId":1}}"#;
+        remote.asks(ExchangeId(1), &Ask::Post(message(taken_back)));
+        assert!(silent_for(LIMIT * 2).await, "it was taken back");
+        remote.asks(ExchangeId(1), &call);
+        assert!(!silent_for(LIMIT + Duration::from_secs(1)).await, "somebody waits");
+    }
+
+    fn http_body_that_never_comes() -> reqwest::Body {
+        struct Never;
+        impl http_body::Body for Never {
+            type Data = Bytes;
+            type Error = std::convert::Infallible;
+            fn poll_frame(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+                std::task::Poll::Pending
+            }
+        }
+        reqwest::Body::wrap(Never)
     }
 }

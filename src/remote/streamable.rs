@@ -26,10 +26,11 @@ use super::{Events, Remote};
 use crate::auth::keeper::{InUse, Keeper};
 use crate::auth::oauth::Invitation;
 use crate::bridge::{
-    Ask, Cursor, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Written,
+    Ask, Cursor, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Why,
+    Written,
 };
 use crate::diagnosis::{self, Refused, Token};
-use crate::http::{Http, transport_error};
+use crate::http::{Http, Patience, transport_error, within};
 use crate::json::flatten;
 use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, Message, PARSE_ERROR};
 
@@ -55,6 +56,13 @@ pub(super) struct Inner {
     pub(super) url: Url,
     http: Arc<Http>,
     pub(super) keeper: Keeper,
+}
+
+impl Inner {
+    /// How long the server may take to answer.
+    pub(super) fn patience(&self) -> Patience {
+        self.http.patience
+    }
 }
 
 impl Streamable {
@@ -214,14 +222,20 @@ impl Exchange<'_> {
             request = request.body(reqwest::Body::wrap(body));
         }
         let mut answer = std::pin::pin!(request.send());
+        let patience = self.inner.patience().head;
         let result = tokio::select! {
             biased;
-            result = &mut answer => result,
+            // That a request without a body was sent, nobody tells.
+            result = within(patience.filter(|_| !matches!(self.outgoing.ask, Ask::Post(_))), &mut answer) => result,
             Ok(()) = announced => {
                 self.events.send(Event::Sent(self.id)).await;
-                answer.await
+                within(patience, answer).await
             }
         };
+        let result = result.ok_or_else(|| {
+            let why = diagnosis::timed_out(url, diagnosis::HEADERS_TIMEOUT, patience.unwrap_or_default());
+            Ending::Lost { written: Written::Maybe, why }
+        })?;
         if let (Some(witness), Ok(response)) = (self.events.witness(), &result) {
             let status = response.status().as_u16();
             witness.answered(self.id, response.version(), status, url, response.headers());
@@ -261,8 +275,12 @@ impl Exchange<'_> {
         // What the server announces is believed up to a point, and as a whole once that much has come.
         let announced: usize = announced.unwrap_or(0).min(MESSAGE_LIMIT);
         let mut body = BytesMut::with_capacity(announced.min(RESERVED));
+        let patience = self.inner.patience().gap;
         loop {
-            match response.chunk().await {
+            let Some(chunk) = within(patience, response.chunk()).await else {
+                return Err(lost(silent(url, status, patience)));
+            };
+            match chunk {
                 Ok(Some(chunk)) if body.len() + chunk.len() > MESSAGE_LIMIT => {
                     return Err(lost(diagnosis::too_large(url, status, MESSAGE_LIMIT)));
                 }
@@ -296,9 +314,13 @@ impl Exchange<'_> {
         let status = response.status().as_u16();
         let mut parser = Parser::default();
         let mut linger: Option<Instant> = None;
+        let patience = self.inner.patience().gap;
         loop {
             let chunk = match linger {
-                None => response.chunk().await,
+                None => match within(patience, response.chunk()).await {
+                    Some(chunk) => chunk,
+                    None => return Err(self.silent(silent(url, status, patience))),
+                },
                 Some(end) => match tokio::time::timeout_at(end, response.chunk()).await {
                     Ok(chunk) => chunk,
                     Err(_) => return Ok(Ending::Complete),
@@ -346,6 +368,17 @@ impl Exchange<'_> {
                     why: diagnosis::too_large(url, status, MESSAGE_LIMIT),
                 });
             }
+        }
+    }
+
+    /// The end of a stream in which nothing came for too long: one that somebody waits for is not waited for any more, any
+    /// other may be opened again.
+    fn silent(&self, why: Why) -> Ending {
+        match &self.outgoing.ask {
+            Ask::Post(_) | Ask::EndSession | Ask::Listen { after: Some(_) } => {
+                Ending::Lost { written: Written::Maybe, why }
+            }
+            Ask::Listen { after: None } => Ending::Cut(why),
         }
     }
 
@@ -451,6 +484,11 @@ fn is_json_rpc_answer(message: &Message) -> bool {
         Kind::Response { error: false, .. } => true,
         Kind::Request { .. } | Kind::Notification { .. } => false,
     }
+}
+
+/// Nothing came for too long.
+pub(super) fn silent(url: &Url, status: u16, patience: Option<Duration>) -> Why {
+    diagnosis::timed_out(url, diagnosis::BODY_TIMEOUT, patience.unwrap_or_default()).with_status(status)
 }
 
 /// Lets the connection have its turn: most often it has the end of the stream, and no alarm need be set for that.

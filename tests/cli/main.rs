@@ -13,3 +13,4 @@ mod life;
 mod lines;
 mod logging;
 mod recording;
+mod timeouts;

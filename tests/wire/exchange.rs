@@ -5,7 +5,7 @@ use std::time::Duration;
 use mcp_tether::auth::Credentials;
 use mcp_tether::auth::keeper::Keeper;
 use mcp_tether::bridge::{Ask, Ending, Event, ExchangeId, Facts, Outgoing, Written};
-use mcp_tether::http::{Family, Http, Settings};
+use mcp_tether::http::{Family, Http, Patience, Settings};
 use mcp_tether::jsonrpc::Message;
 use mcp_tether::remote::streamable::Streamable;
 use mcp_tether::remote::{Events, Remote};
@@ -19,7 +19,8 @@ use crate::support::server::{Reply, Request, Server};
 pub(crate) async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
     let url = Url::parse(url).expect("a URL");
     let settings = Settings {
-        connect_timeout: Duration::from_secs(5),
+        connect_timeout: Some(Duration::from_secs(5)),
+        patience: Patience::default(),
         trust: Trust::default(),
         proxy: None,
         family: Family::Any,

@@ -194,7 +194,8 @@ mod tests {
 
     fn http(server: &Url) -> Http {
         let settings = Settings {
-            connect_timeout: PATIENCE,
+            connect_timeout: Some(PATIENCE),
+            patience: crate::http::Patience::default(),
             trust: Trust::default(),
             proxy: None,
             family: Family::Any,

@@ -201,6 +201,7 @@ fn may_have_run(ending: &Ending) -> bool {
                 | Failure::Connection
                 | Failure::Answer
                 | Failure::TooLarge
+                | Failure::Timeout
                 | Failure::Internal
         ),
         // Any other status says that nothing was done, or says what was.
