@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
 
 const EXAMPLES: &str = r#"Examples:
   Add a server behind Cloudflare Access to Claude Code:
@@ -42,7 +42,7 @@ pub enum Transport {
     name = "mcp-tether",
     version,
     about = "A stdio MCP server that is a remote one: forwards every message over streamable HTTP, with credentials",
-    override_usage = "mcp-tether [OPTIONS] <URL>          what a client starts\n       mcp-tether check [OPTIONS] <URL>    looks at the whole way to the server, and says what is wrong\n       mcp-tether login|logout|tokens [OPTIONS] <URL>    signs in, signs out, shows what is held",
+    override_usage = "mcp-tether [OPTIONS] <URL>          what a client starts\n       mcp-tether check [OPTIONS] <URL>    looks at the whole way to the server, and says what is wrong\n       mcp-tether login|logout|tokens [OPTIONS] <URL>    signs in, signs out, shows what is held\n       mcp-tether config NAME URL --client CLIENT [OPTIONS]    prints the entry for a client; --from FILE replaces mcp-remote",
     after_help = EXAMPLES,
     disable_help_subcommand = true
 )]
@@ -335,6 +335,8 @@ pub enum Typed {
     Options(Box<Options>),
     /// To print this text, help or version, on stdout.
     Print(String),
+    /// To print the entry of a client's configuration that these arguments describe: all that stand behind `config`.
+    Entry(Vec<OsString>),
 }
 
 /// Arguments that cannot be understood.
@@ -352,7 +354,11 @@ pub struct UsageError {
 /// # Errors
 /// [`UsageError`] for an unknown option, a missing or an impossible value.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, UsageError> {
-    match Options::try_parse_from(join_split_headers(arguments.into_iter().collect())) {
+    let mut arguments = join_split_headers(arguments.into_iter().collect());
+    if arguments.get(1).is_some_and(|word| word == "config") {
+        return Ok(Typed::Entry(arguments.split_off(2)));
+    }
+    match Options::try_parse_from(arguments) {
         Ok(mut options) => {
             options.by_hand = match options.positional.first().map(String::as_str) {
                 Some("login") => Some(ByHand::LogIn),
@@ -384,7 +390,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Usa
 
 /// Some clients cut an argument at its spaces: `--header "X:" "v"` is put together again, unless what follows is an
 /// option or the URL.
-fn join_split_headers(arguments: Vec<OsString>) -> Vec<OsString> {
+pub fn join_split_headers(arguments: Vec<OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = Vec::with_capacity(arguments.len());
     let mut rest = arguments.into_iter().peekable();
     while let Some(argument) = rest.next() {
@@ -416,6 +422,16 @@ fn join_split_headers(arguments: Vec<OsString>) -> Vec<OsString> {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=2_592_000.0).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(String::new)
+}
+
+/// Tells whether an option takes a value, `--header` or `-v`. None where there is no such option.
+pub fn takes_value(option: &str) -> Option<bool> {
+    let command = Options::command();
+    let found = command.get_arguments().find(|argument| match option.strip_prefix("--") {
+        Some(long) => argument.get_long() == Some(long),
+        None => argument.get_short().is_some_and(|short| option == format!("-{short}")),
+    });
+    found.map(|argument| argument.get_action().takes_values())
 }
 
 /// Says what clap found, in words of our own: clap's quote what was typed, which may be a secret.
@@ -477,6 +493,7 @@ mod tests {
         match parse(arguments).unwrap_or_else(|error| panic!("{error}")) {
             Typed::Options(options) => *options,
             Typed::Print(text) => panic!("printed {text}"),
+            Typed::Entry(_) => panic!("an entry"),
         }
     }
 

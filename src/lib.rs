@@ -23,6 +23,7 @@ pub mod tls;
 
 pub mod check;
 pub mod diagnosis;
+pub mod entry;
 pub mod files;
 pub mod log;
 pub mod record;

@@ -24,6 +24,7 @@ use crate::cache::Cache;
 use crate::check::{self, Findings, Outcome, Style};
 use crate::cli::{self, ByHand, Options, Transport, Typed};
 use crate::config::{self, Config, Environment};
+use crate::entry::{self, Here, Part};
 use crate::files::Growing;
 use crate::http::Http;
 use crate::proxy::Keeping;
@@ -45,6 +46,7 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         .any(|argument| ["check", "login", "logout", "tokens"].iter().any(|command| argument == command));
     let code = match cli::parse(arguments) {
         Ok(Typed::Print(text)) => print(&text),
+        Ok(Typed::Entry(asked)) => print_entry(asked, &environment),
         Ok(Typed::Options(options)) if options.checks => look(&options, &environment),
         Ok(Typed::Options(options)) if options.by_hand.is_some() => match by_hand(&options, &environment) {
             Ok(code) => code,
@@ -334,6 +336,25 @@ fn refuse(report: &Report, portable: bool) -> ExitCode {
         );
     }
     ExitCode::from(UNUSABLE)
+}
+
+/// Prints the entry of a client's configuration: what is pasted on stdout, what is said about it on stderr.
+fn print_entry(asked: Vec<OsString>, environment: &Environment) -> ExitCode {
+    match entry::answer(asked, environment, &Here::of(environment)) {
+        Ok(parts) => {
+            for part in parts {
+                match part {
+                    Part::Told(text) => tell(&text),
+                    Part::Printed(text) => drop(print(&text)),
+                }
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tell(&Report::from(&error).to_string());
+            ExitCode::from(UNUSABLE)
+        }
+    }
 }
 
 /// Writes to stderr. Where that is closed there is nobody to tell.

@@ -265,6 +265,7 @@ impl Client {
         let options = match cli::parse(arguments) {
             Ok(Typed::Options(options)) => options,
             Ok(Typed::Print(text)) => panic!("{} {} prints {text}", self.file, entry.name),
+            Ok(Typed::Entry(_)) => panic!("{} {} prints an entry", self.file, entry.name),
             Err(error) => panic!("{} {}: {error}", self.file, entry.name),
         };
         let start = |passes_on: &fn(&Entry, &str) -> bool| {

@@ -80,8 +80,8 @@ fn modules_use_only_what_lies_below_them() {
             "http" => &["cookies", "tls"],
             "jsonrpc" => &["json"],
             "start" => &[
-                "auth", "bridge", "cache", "check", "cli", "config", "files", "http", "log", "platform",
-                "proxy", "record", "remote", "report", "stdio",
+                "auth", "bridge", "cache", "check", "cli", "config", "entry", "files", "http", "log",
+                "platform", "proxy", "record", "remote", "report", "stdio",
             ],
             "cache" => &["auth", "bridge", "secret"],
             "check" => &[
@@ -97,6 +97,7 @@ fn modules_use_only_what_lies_below_them() {
                 "secret",
                 "tls",
             ],
+            "entry" => &["cli", "config", "json"],
             "config" => &["auth", "bridge", "cli", "http", "json", "platform", "secret", "tls"],
             "auth" => &["http", "json", "platform", "secret"],
             "stdio" => &["jsonrpc"],

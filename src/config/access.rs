@@ -29,6 +29,21 @@ const ID_HEADER: &str = "the header CF-Access-Client-Id";
 /// See [`ID_HEADER`].
 const SECRET_HEADER: &str = "the header CF-Access-Client-Secret";
 
+/// The variables of this environment that a server of this URL gets a service token from: the pair that counts, the one that
+/// takes over, and what limits them to some hosts. Complete pairs only.
+pub fn variables(url: &Url, environment: &Environment) -> Vec<&'static str> {
+    let is_set = |name: &&str| set(environment, name).is_some();
+    let is_private = url.scheme() == "https" || crate::http::is_loopback(url);
+    if !is_private || !is_meant_for(url, environment) {
+        return Vec::new();
+    }
+    let first = PAIRS.into_iter().find(|pair| pair.iter().all(is_set));
+    let next = Some(NEXT).filter(|pair| pair.iter().all(is_set));
+    let pairs: Vec<&str> = first.into_iter().chain(next).flatten().collect();
+    let hosts = [HOSTS].into_iter().filter(|name| !pairs.is_empty() && is_set(name));
+    pairs.iter().copied().chain(hosts).collect()
+}
+
 /// One half of the token, and what to call it in an error.
 struct Half {
     what: String,

@@ -47,6 +47,16 @@ pub fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Str
     Ok(expanded)
 }
 
+/// The variables that [`expand`] would look up, each with whether it has a default.
+pub fn variables(text: &str) -> Vec<(String, bool)> {
+    let parts = text.split("${").skip(1).filter_map(|part| Some(part.split_once('}')?.0));
+    let named = parts.map(|inside| match inside.split_once(":-") {
+        Some((name, _)) => (name.to_owned(), true),
+        None => (inside.to_owned(), false),
+    });
+    named.filter(|(name, _)| is_name(name)).collect()
+}
+
 /// What can be told of something that is no name: its beginning, as long as that could be one. The rest may be a value.
 fn beginning(name: &str) -> String {
     let length =

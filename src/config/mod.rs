@@ -21,6 +21,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::HeaderName;
 use url::Url;
 
+pub use access::variables as access_variables;
 pub use error::{Error, Problem};
 
 use crate::auth::cf_access::{ServiceToken, TOKEN};
@@ -61,6 +62,11 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&str> {
         let own = find(&self.own, name).map(String::as_str);
         own.or_else(|| find(&self.filled_in, name).map(|(value, _)| value.as_str()))
+    }
+
+    /// The name of the variable that holds this value, where one does.
+    pub fn holding(&self, value: &str) -> Option<&str> {
+        self.own.iter().find(|(_, held)| *held == value).map(|(name, _)| name.as_str())
     }
 
     /// Names a variable, and the file that it stands in, where it does.
@@ -134,12 +140,7 @@ impl Config {
     /// The first thing that cannot work; see [`Error`].
     pub fn resolve(options: &Options, environment: &Environment) -> Result<Config, Error> {
         let mut warnings = Vec::new();
-        let url = endpoint(&options.positional)?;
-        let is_private = url.scheme() == "https" || is_loopback(&url);
-        if !is_private && !options.allow_http {
-            return Err(Error::InsecureUrl { host: url.host_str().unwrap_or_default().to_owned() });
-        }
-
+        let url = server_url(options)?;
         let mut remarks = Vec::new();
         if let Some(key) = &options.client_key {
             warn_of_readers(&home_expanded(key), &mut warnings);
@@ -182,6 +183,18 @@ impl Config {
             warnings,
             remarks,
         })
+    }
+}
+
+/// The URL among the options, if a server can be reached by it.
+///
+/// # Errors
+/// See [`Error`].
+pub fn server_url(options: &Options) -> Result<Url, Error> {
+    let url = endpoint(&options.positional)?;
+    match url.scheme() == "https" || is_loopback(&url) || options.allow_http {
+        true => Ok(url),
+        false => Err(Error::InsecureUrl { host: url.host_str().unwrap_or_default().to_owned() }),
     }
 }
 

@@ -1,0 +1,291 @@
+//! The clients: one table of what each calls its servers, what it fills in and passes on, and where its file is.
+//!
+//! What stands here was measured on the clients or is their documentation; `examples/configs/README.md` has the sources of
+//! doubt. Deliberately not here: how an entry is printed (`form`).
+
+/// A client whose entries can be printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// Claude Code, in a terminal.
+    ClaudeCode,
+    /// The desktop application.
+    ClaudeDesktop,
+    /// Cursor.
+    Cursor,
+    /// Visual Studio Code.
+    VsCode,
+    /// Windsurf.
+    Windsurf,
+    /// Codex.
+    Codex,
+    /// Gemini, in a terminal.
+    Gemini,
+    /// Zed.
+    Zed,
+}
+
+/// How an entry has its client pass a variable on that stands in the client's own environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Passing {
+    /// The value in `env` is this text, which the client fills in.
+    Reference(String),
+    /// The name stands in a list.
+    Named,
+    /// The client passes its whole environment on, and cannot be told more.
+    Inherited,
+    /// It does not pass it on: the value itself has to stand in `env`.
+    ByHand,
+}
+
+impl Client {
+    /// All of them.
+    pub const ALL: [Client; 8] = [
+        Client::ClaudeCode,
+        Client::ClaudeDesktop,
+        Client::Cursor,
+        Client::VsCode,
+        Client::Windsurf,
+        Client::Codex,
+        Client::Gemini,
+        Client::Zed,
+    ];
+
+    /// What `--client` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Client::ClaudeCode => "claude-code",
+            Client::ClaudeDesktop => "claude-desktop",
+            Client::Cursor => "cursor",
+            Client::VsCode => "vscode",
+            Client::Windsurf => "windsurf",
+            Client::Codex => "codex",
+            Client::Gemini => "gemini",
+            Client::Zed => "zed",
+        }
+    }
+
+    /// The client of a name, however it is written: `VS Code`, `claude_desktop`…
+    pub(super) fn named(name: &str) -> Option<Client> {
+        let plain = |text: &str| -> String {
+            text.chars()
+                .filter(char::is_ascii_alphanumeric)
+                .map(|letter| letter.to_ascii_lowercase())
+                .collect()
+        };
+        let name = plain(name);
+        let name = match name.as_str() {
+            "claude" => "claudecode",
+            "code" | "visualstudiocode" => "vscode",
+            "geminicli" => "gemini",
+            "codexcli" => "codex",
+            other => other,
+        };
+        Client::ALL.into_iter().find(|client| plain(client.name()) == name)
+    }
+
+    /// What people call it.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Client::ClaudeCode => "Claude Code",
+            Client::ClaudeDesktop => "Claude Desktop",
+            Client::Cursor => "Cursor",
+            Client::VsCode => "VS Code",
+            Client::Windsurf => "Windsurf",
+            Client::Codex => "Codex",
+            Client::Gemini => "Gemini",
+            Client::Zed => "Zed",
+        }
+    }
+
+    /// The member that its servers stand in.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Client::VsCode => "servers",
+            Client::Codex => "mcp_servers",
+            Client::Zed => "context_servers",
+            Client::ClaudeCode
+            | Client::ClaudeDesktop
+            | Client::Cursor
+            | Client::Windsurf
+            | Client::Gemini => "mcpServers",
+        }
+    }
+
+    /// Where the entry belongs, a line each.
+    pub(super) fn places(self) -> &'static [&'static str] {
+        match self {
+            Client::ClaudeCode => &[
+                "the command: a terminal, in the project (with -s user behind NAME: for all projects)",
+                "the JSON: .mcp.json at the root of the project, on Linux, macOS and Windows",
+            ],
+            Client::ClaudeDesktop => &[
+                "macOS:   ~/Library/Application Support/Claude/claude_desktop_config.json",
+                "Windows: %APPDATA%\\Claude\\claude_desktop_config.json",
+                "Linux:   ~/.config/Claude/claude_desktop_config.json (not verified)",
+                "(Settings, Developer, Edit Config opens it; restart the application afterwards)",
+            ],
+            Client::Cursor => &[
+                "Linux, macOS: ~/.cursor/mcp.json",
+                "Windows:      %USERPROFILE%\\.cursor\\mcp.json",
+                "(or .cursor/mcp.json in the project)",
+            ],
+            Client::VsCode => &[
+                "Linux:   ~/.config/Code/User/mcp.json",
+                "macOS:   ~/Library/Application Support/Code/User/mcp.json",
+                "Windows: %APPDATA%\\Code\\User\\mcp.json",
+                "(or .vscode/mcp.json in the workspace)",
+            ],
+            Client::Windsurf => &[
+                "Linux, macOS: ~/.codeium/windsurf/mcp_config.json",
+                "Windows:      %USERPROFILE%\\.codeium\\windsurf\\mcp_config.json",
+            ],
+            Client::Codex => &[
+                "Linux, macOS: ~/.codex/config.toml",
+                "Windows:      %USERPROFILE%\\.codex\\config.toml",
+                "($CODEX_HOME takes the place of the folder)",
+            ],
+            Client::Gemini => &[
+                "Linux, macOS: ~/.gemini/settings.json",
+                "Windows:      %USERPROFILE%\\.gemini\\settings.json",
+                "(or .gemini/settings.json in the project)",
+            ],
+            Client::Zed => {
+                &["Linux, macOS: ~/.config/zed/settings.json", "Windows:      %APPDATA%\\Zed\\settings.json"]
+            }
+        }
+    }
+
+    /// How a variable gets from its environment to a server.
+    pub(super) fn passing(self, variable: &str, is_secret: bool) -> Passing {
+        match self {
+            Client::ClaudeCode | Client::Gemini | Client::Cursor | Client::Windsurf | Client::VsCode => {
+                let reference = self.reference(variable, is_secret).expect("these fill in");
+                Passing::Reference(reference)
+            }
+            Client::Codex => Passing::Named,
+            Client::Zed => Passing::Inherited,
+            Client::ClaudeDesktop => Passing::ByHand,
+        }
+    }
+
+    /// What this client fills in with a variable's value, in `env` and in `args`. None where it fills in nothing.
+    pub(super) fn reference(self, variable: &str, is_secret: bool) -> Option<String> {
+        match self {
+            Client::ClaudeCode => Some(format!("${{{variable}}}")),
+            Client::Gemini => Some(format!("${{{variable}}}")),
+            Client::Cursor | Client::Windsurf => Some(format!("${{env:{variable}}}")),
+            Client::VsCode if is_secret => Some(format!("${{input:{}}}", input_id(variable))),
+            Client::VsCode => Some(format!("${{env:{variable}}}")),
+            Client::Codex | Client::Zed | Client::ClaudeDesktop => None,
+        }
+    }
+
+    /// Tells whether it passes its whole environment on, beside what `env` says.
+    pub(super) fn passes_everything(self) -> bool {
+        match self {
+            Client::ClaudeCode | Client::VsCode | Client::Zed => true,
+            // Gemini takes out what looks like a secret; of the others it is not known, or known not to be so.
+            Client::ClaudeDesktop | Client::Cursor | Client::Windsurf | Client::Codex | Client::Gemini => {
+                false
+            }
+        }
+    }
+
+    /// Tells whether arguments with a space reach a server in pieces, on Windows.
+    pub(super) fn cuts_arguments(self) -> bool {
+        self == Client::Cursor
+    }
+
+    /// Says why a name is none for this client, and what it takes. Nothing where it is one.
+    pub(super) fn refuses_name(self, name: &str) -> Option<&'static str> {
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+        match self {
+            Client::ClaudeCode | Client::Codex if !name.chars().all(is_plain) => {
+                Some("takes letters, digits, - and _ in the name of a server")
+            }
+            // It tells server and tool apart at an underscore, and reads a name as a path of settings at a point.
+            Client::Gemini if !name.chars().all(|letter| is_plain(letter) && letter != '_') => {
+                Some("takes letters, digits and - in the name of a server, and no _")
+            }
+            _ if name.chars().any(char::is_control) => Some("takes no control characters in a name"),
+            _ if name.chars().count() > 64 => Some("takes no name of more than 64 characters"),
+            _ => None,
+        }
+    }
+
+    /// Whose file this is, by its path and the member that the servers stand in.
+    pub(super) fn of_file(path: &str, key: &str) -> Option<Client> {
+        let path = path.replace('\\', "/").to_ascii_lowercase();
+        let file = path.rsplit('/').next().unwrap_or_default();
+        match key {
+            "mcp_servers" => Some(Client::Codex),
+            "context_servers" => Some(Client::Zed),
+            "servers" => Some(Client::VsCode),
+            _ if file.starts_with("claude_desktop") => Some(Client::ClaudeDesktop),
+            _ if file == ".mcp.json" || file.starts_with(".claude") => Some(Client::ClaudeCode),
+            _ if file.contains("claude-code") || path.contains("/.claude/") => Some(Client::ClaudeCode),
+            _ if path.contains("gemini") => Some(Client::Gemini),
+            _ if path.contains("windsurf") || file == "mcp_config.json" => Some(Client::Windsurf),
+            _ if path.contains("cursor") || file == "mcp.json" => Some(Client::Cursor),
+            _ => None,
+        }
+    }
+}
+
+/// What VS Code calls the question for a variable.
+pub(super) fn input_id(variable: &str) -> String {
+    variable.to_ascii_lowercase().replace('_', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_found_by_what_people_call_them() {
+        for client in Client::ALL {
+            assert_eq!(Client::named(client.name()), Some(client));
+            assert_eq!(Client::named(client.title()), Some(client));
+        }
+        assert_eq!(Client::named("claude_desktop"), Some(Client::ClaudeDesktop));
+        assert_eq!(Client::named("emacs"), None);
+    }
+
+    #[test]
+    fn files_are_known_by_name_and_shape() {
+        for (path, key, client) in [
+            ("/home/me/.cursor/mcp.json", "mcpServers", Some(Client::Cursor)),
+            (
+                "C:\\Users\\me\\AppData\\Roaming\\Claude\\claude_desktop_config.json",
+                "mcpServers",
+                Some(Client::ClaudeDesktop),
+            ),
+            (".mcp.json", "mcpServers", Some(Client::ClaudeCode)),
+            ("/home/me/.claude.json", "mcpServers", Some(Client::ClaudeCode)),
+            ("~/.gemini/settings.json", "mcpServers", Some(Client::Gemini)),
+            ("~/.codeium/windsurf/mcp_config.json", "mcpServers", Some(Client::Windsurf)),
+            (".vscode/mcp.json", "servers", Some(Client::VsCode)),
+            ("config.toml", "mcp_servers", Some(Client::Codex)),
+            ("settings.json", "context_servers", Some(Client::Zed)),
+            ("notes.json", "mcpServers", None),
+        ] {
+            assert_eq!(Client::of_file(path, key), client, "{path}");
+        }
+    }
+
+    #[test]
+    fn names_are_those_that_the_client_takes() {
+        for (client, name, is_taken) in [
+            (Client::ClaudeCode, "my-server_1", true),
+            (Client::ClaudeCode, "my server", false),
+            (Client::ClaudeCode, "my.server", false),
+            (Client::Codex, "my server", false),
+            (Client::Gemini, "my_server", false),
+            (Client::Gemini, "my-server", true),
+            (Client::ClaudeDesktop, "My server (work)", true),
+            (Client::Zed, "a\nb", false),
+        ] {
+            assert_eq!(client.refuses_name(name).is_none(), is_taken, "{client:?} {name:?}");
+        }
+    }
+}

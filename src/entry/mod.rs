@@ -1,0 +1,385 @@
+//! `mcp-tether config`: the entry of a client's configuration, printed; and what takes the place of those with mcp-remote.
+//!
+//! Nothing is written, nothing is started, and nothing leaves this computer. What is pasted stands on stdout, everything about it on
+//! stderr. No secret is printed: where one was typed, or stands in a file, the entry refers to a variable in its place.
+//! Deliberately not here: what the options mean (`config`), and how anything is printed (`start`).
+
+mod clients;
+mod form;
+mod launch;
+mod replacement;
+mod secrets;
+mod tree;
+mod words;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+pub use clients::Client;
+
+use crate::cli::{self, Options, Typed, UsageError};
+use crate::config::{self, Environment};
+use clients::Passing;
+use form::Entry;
+use secrets::{Gathered, Purpose, Variable};
+use words::Word;
+
+/// What `config --help` prints before the list of clients.
+const HELP: &str = "\
+Prints the entry that a client needs to start mcp-tether, in that client's own form, and where it belongs. Writes nothing.
+
+Usage: mcp-tether config NAME URL --client CLIENT [OPTIONS]    an entry for this server, with these options of mcp-tether
+       mcp-tether config --from FILE [--client CLIENT]         each entry of FILE that starts mcp-remote, and its replacement
+
+Options:
+      --client CLIENT   Whose entry: one of those below. With --from: whose file it is, where that cannot be seen
+      --from FILE       A client's configuration: JSON, with comments or without, or TOML
+      --env NAME        A variable that the server is to have, beside those that the options name and the service token of
+                        Cloudflare Access where it is set here. Repeatable
+      --json            Claude Code: the entry for .mcp.json alone, without the command
+      and all of mcp-tether's own (mcp-tether --help), which go into the entry as they are
+
+A secret is never printed. One that is typed becomes a reference to a variable, and is said to have; better is to type the reference
+at once: --header 'Authorization: Bearer ${TOKEN}'. What is to be pasted goes to the standard output, everything else to stderr.
+
+Clients:
+";
+
+/// A part of the answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What is to be known: for stderr.
+    Told(String),
+    /// What is to be pasted: for stdout.
+    Printed(String),
+}
+
+/// Where this program is, for entries that name it.
+#[derive(Clone, Debug)]
+pub struct Here {
+    /// The operating system, as `std::env::consts::OS` has it.
+    pub system: &'static str,
+    /// The program as it is found by its name, if it is.
+    pub found: Option<PathBuf>,
+    /// The program that runs.
+    pub running: Option<PathBuf>,
+}
+
+impl Here {
+    /// Looks where this program is.
+    pub fn of(environment: &Environment) -> Here {
+        let name = format!("mcp-tether{}", std::env::consts::EXE_SUFFIX);
+        let path = environment.get("PATH").unwrap_or_default();
+        let mut places = std::env::split_paths(path).map(|folder| folder.join(&name));
+        Here {
+            system: std::env::consts::OS,
+            found: places.find(|place| place.is_absolute() && place.is_file()),
+            running: std::env::current_exe().ok(),
+        }
+    }
+
+    /// What an entry of this client starts, and what there is to say about it.
+    fn command(&self, client: Client) -> (String, Option<String>) {
+        let written = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let whole = written(&self.found).or_else(|| written(&self.running));
+        // It is started by the system and not by a shell, with a short PATH.
+        let has_no_path = client == Client::ClaudeDesktop && self.system == "macos";
+        match (whole, &self.found) {
+            (Some(whole), _) if has_no_path => (whole, None),
+            (Some(whole), None) => {
+                let remark =
+                    "mcp-tether is not on the PATH here, so that the entry has its full path".to_owned();
+                (whole, Some(remark))
+            }
+            (Some(_) | None, _) => ("mcp-tether".to_owned(), None),
+        }
+    }
+}
+
+/// What `config` was asked for.
+struct Asked {
+    client: Option<Client>,
+    from: Option<PathBuf>,
+    variables: Vec<String>,
+    is_json: bool,
+    is_help: bool,
+    /// The rest: the name, the URL, and the options of the proxy.
+    rest: Vec<Word>,
+}
+
+/// Does what the arguments behind `config` ask for.
+///
+/// # Errors
+/// [`UsageError`] for what cannot be understood, and for a file that cannot be read. No secret is quoted.
+pub fn answer(
+    arguments: Vec<OsString>,
+    environment: &Environment,
+    here: &Here,
+) -> Result<Vec<Part>, UsageError> {
+    let asked = Asked::read(arguments)?;
+    if asked.is_help {
+        let clients = Client::ALL.map(|client| {
+            let places = client.places().join("\n                  ");
+            format!("  {:15} {places}\n", client.name())
+        });
+        return Ok(vec![Part::Printed(format!("{HELP}{}", clients.concat()))]);
+    }
+    match asked.from {
+        Some(from) if asked.rest.is_empty() => replacement::all(&from, asked.client, environment, here),
+        Some(_) => Err(usage(
+            "--from takes no name, no URL and no option of the proxy: they stand in the file",
+            "leave them out, or leave --from out",
+        )),
+        None => entry(asked, environment, here),
+    }
+}
+
+fn usage(sentence: impl Into<String>, advice: impl Into<String>) -> UsageError {
+    UsageError { sentence: sentence.into(), advice: advice.into() }
+}
+
+/// The names of all clients.
+fn names() -> String {
+    Client::ALL.map(Client::name).join(", ")
+}
+
+impl Asked {
+    fn read(arguments: Vec<OsString>) -> Result<Asked, UsageError> {
+        let arguments: Option<Vec<String>> =
+            arguments.into_iter().map(|argument| argument.into_string().ok()).collect();
+        let arguments =
+            arguments.ok_or_else(|| usage("an argument is not Unicode", "see mcp-tether config --help"))?;
+        let is_bare = arguments.is_empty();
+        let own = |name: &str| match name {
+            "--client" | "--from" | "--env" | "-e" => Some(true),
+            "--help" | "-h" | "--json" => Some(false),
+            _ => None,
+        };
+        let mut asked = Asked {
+            client: None,
+            from: None,
+            variables: Vec::new(),
+            is_json: false,
+            is_help: is_bare,
+            rest: Vec::new(),
+        };
+        for word in words::read(arguments, own) {
+            let (name, value) = match &word {
+                Word::Option { name, value, .. } if own(name).is_some() => (name.as_str(), value.as_deref()),
+                Word::Option { .. } | Word::Bare(_) => {
+                    asked.rest.push(word);
+                    continue;
+                }
+            };
+            match (name, value.filter(|value| !value.is_empty())) {
+                ("--help" | "-h", _) => asked.is_help = true,
+                ("--json", _) => asked.is_json = true,
+                (_, None) => {
+                    return Err(usage(
+                        format!("the option {name} wants a value"),
+                        "see mcp-tether config --help",
+                    ));
+                }
+                ("--client", Some(client)) => {
+                    let known = Client::named(client);
+                    asked.client =
+                        Some(known.ok_or_else(|| {
+                            unknown_client("--client names a client that is not known here")
+                        })?);
+                }
+                ("--from", Some(path)) => asked.from = Some(PathBuf::from(path)),
+                (_, Some(variable)) if is_variable(variable) => asked.variables.push(variable.to_owned()),
+                (_, Some(_)) => {
+                    return Err(usage(
+                        format!("the value of {name} is not the name of a variable"),
+                        "write the name alone: its value is looked up when the server starts",
+                    ));
+                }
+            }
+        }
+        Ok(asked)
+    }
+}
+
+fn unknown_client(sentence: &str) -> UsageError {
+    usage(sentence, format!("--client with one of {}", names()))
+}
+
+fn is_variable(name: &str) -> bool {
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    !name.starts_with(|first: char| first.is_ascii_digit()) && name.chars().all(is_letter)
+}
+
+/// Understands arguments as the proxy would when it is started with them.
+fn understood(arguments: &[String]) -> Result<Box<Options>, UsageError> {
+    let whole = std::iter::once("mcp-tether").chain(arguments.iter().map(String::as_str));
+    match cli::parse(whole.map(OsString::from)) {
+        Ok(Typed::Options(options)) => Ok(options),
+        Ok(Typed::Print(_) | Typed::Entry(_)) => Err(usage(
+            "the options print something instead of starting the proxy",
+            "leave --version and --help out",
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+/// The entry of a server.
+fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Part>, UsageError> {
+    let Some(client) = asked.client else {
+        return Err(unknown_client("--client is missing: each client has its own form"));
+    };
+    let mut rest = asked.rest;
+    let first = rest.iter().position(|word| matches!(word, Word::Bare(_)));
+    let name = match first.map(|at| rest.remove(at)) {
+        Some(Word::Bare(name)) if !name.contains("://") && !name.trim().is_empty() => name,
+        Some(_) | None => {
+            return Err(usage(
+                "the name of the server is missing",
+                "write it before the URL: mcp-tether config my-server https://mcp.example.com/mcp --client …",
+            ));
+        }
+    };
+    if let Some(why) = client.refuses_name(&name) {
+        return Err(usage(format!("{} {why}", client.title()), "choose another NAME, such as my-server"));
+    }
+    let mut typed = Vec::new();
+    rest.iter().for_each(|word| word.write(&mut typed));
+    let options = understood(&typed)?;
+    if options.checks || options.by_hand.is_some() {
+        return Err(usage(
+            "check, login, logout and tokens are for people, not for entries",
+            "write NAME and URL alone",
+        ));
+    }
+    let url = config::server_url(&options).map_err(|error| usage(error.to_string(), error.advice()))?;
+    for header in &options.headers {
+        let is_name = |name: &str| name.trim().parse::<http::HeaderName>().is_ok();
+        if !header.split_once(':').is_some_and(|(name, _)| is_name(name)) {
+            let error = config::Error::HeaderForm { place: "a --header".to_owned() };
+            return Err(usage(error.to_string(), error.advice()));
+        }
+    }
+    let purpose = Purpose { client, server: &name, environment, given: &[] };
+    let mut gathered = secrets::gather(rest, &purpose);
+    let access = match options.no_access {
+        true => Vec::new(),
+        false => config::access_variables(&url, environment),
+    };
+    for variable in access.iter().map(|name| (*name).to_owned()).chain(asked.variables) {
+        if !gathered.variables.iter().any(|known| known.name == variable) {
+            // What is no secret may be written down where nothing is passed on.
+            let is_literal = client == Client::ClaudeDesktop && !secrets::is_secret_name(&variable);
+            let text = environment.get(&variable).filter(|_| is_literal).map(str::to_owned);
+            gathered.variables.push(Variable { name: variable, text, is_needed: true });
+        }
+    }
+    let (command, about_command) = here.command(client);
+    let Gathered { arguments, variables, hidden, mut remarks } = gathered;
+    remarks.extend(about_command);
+    let entry = Entry { name, command, arguments, variables };
+    remarks.splice(..0, about_variables(client, &entry, &hidden));
+    if access.is_empty() && !options.no_access && entry.variables.is_empty() {
+        remarks.push(
+            "a server behind Cloudflare Access: set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET first, or add \
+             --env CF_ACCESS_CLIENT_ID --env CF_ACCESS_CLIENT_SECRET"
+                .to_owned(),
+        );
+    }
+    remarks.extend(about_surroundings(client, environment, &options));
+    let document = form::document(client, &entry.name, &entry.table(client), entry.inputs(client));
+    let printed = match client == Client::ClaudeCode && !asked.is_json {
+        true => format!("{}\n\n{document}", entry.command_line(here.system == "windows")),
+        false => document,
+    };
+    let places = client.places().join("\n  ");
+    let remarks: String = remarks.iter().map(|remark| format!("- {remark}\n")).collect();
+    let mut parts = vec![Part::Told(format!("{}:\n  {places}\n", client.title())), Part::Printed(printed)];
+    if !remarks.is_empty() {
+        parts.push(Part::Told(format!("\n{}", remarks.trim_end())));
+    }
+    Ok(parts)
+}
+
+/// What a person has to do about the variables of an entry.
+fn about_variables(client: Client, entry: &Entry, hidden: &[(String, String)]) -> Vec<String> {
+    let title = client.title();
+    let mut remarks: Vec<String> = hidden
+        .iter()
+        .map(|(what, variable)| {
+            format!("{what} is a secret and not printed: the entry refers to {variable}, which is to hold it")
+        })
+        .collect();
+    let (mut set, mut asked, mut by_hand, mut inherited) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for variable in entry.variables.iter().filter(|variable| variable.text.is_none() && variable.is_needed) {
+        let name = variable.name.as_str();
+        match client.passing(name, secrets::is_secret_name(name)) {
+            Passing::Reference(text) if text.contains("${input:") => asked.push(name),
+            Passing::Reference(_) | Passing::Named => set.push(name),
+            Passing::Inherited => inherited.push(name),
+            Passing::ByHand => by_hand.push(name),
+        }
+    }
+    // Those that are part of a longer text.
+    let texts = entry.variables.iter().filter_map(|variable| variable.text.as_deref());
+    let within =
+        texts.flat_map(|text| text.split("${env:").skip(1)).filter_map(|part| part.split('}').next());
+    set.splice(..0, within);
+    let list = |names: &[&str]| names.join(", ");
+    if !set.is_empty() {
+        remarks.push(format!("set {} in the environment that {title} starts in", list(&set)));
+    }
+    if !asked.is_empty() {
+        remarks.push(format!(
+            "{title} asks for {} when it starts the server, and keeps the answers",
+            list(&asked)
+        ));
+    }
+    if !inherited.is_empty() {
+        remarks.push(format!(
+            "{title} fills nothing in, and passes its own environment on: set {} there, or write the values into \"env\"",
+            list(&inherited)
+        ));
+    }
+    if !by_hand.is_empty() {
+        let placeholders: Vec<String> = by_hand.iter().map(|name| form::placeholder(name)).collect();
+        remarks.push(format!(
+            "{title} passes nothing on and fills nothing in: put the value of {} in the place of {}, and keep the file to yourself",
+            list(&by_hand),
+            placeholders.join(", ")
+        ));
+    }
+    let fills_arguments = [Client::ClaudeCode, Client::Gemini].contains(&client);
+    if fills_arguments && entry.arguments.iter().any(|argument| argument.contains("${")) {
+        remarks.push(format!(
+            "{title} fills arguments in itself, so that the value stands in this computer's list of processes: \
+             --header-file PATH, with the same line in a file, keeps it out of there"
+        ));
+    }
+    remarks
+}
+
+/// What is set here and would not be there.
+fn about_surroundings(client: Client, environment: &Environment, options: &Options) -> Vec<String> {
+    if client.passes_everything() {
+        return Vec::new();
+    }
+    let is_set = |name: &&str| environment.get(name).is_some_and(|value| !value.is_empty());
+    let mut remarks = Vec::new();
+    let proxies = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    if let Some(name) = proxies.iter().find(|name| is_set(name)).filter(|_| options.proxy.is_none()) {
+        remarks.push(format!("{name} is set here, and {} may not pass it on: add --proxy URL or --env {name} if the server needs it", client.title()));
+    }
+    let authorities = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+    if let Some(name) = authorities.iter().find(|name| is_set(name)) {
+        remarks.push(format!("{name} is set here, and {} may not pass it on: add --ca-cert PATH or --env {name} if the server needs it", client.title()));
+    }
+    remarks
+}
+
+/// A path as a person knows it.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! `config --from FILE`: each entry that starts mcp-remote, beside the one that takes its place.
+//!
+//! Deliberately not here: how a start of mcp-remote is recognised (`launch`).
+
+use std::path::Path;
+
+use super::clients::{Client, Passing};
+use super::form::{self, Entry, placeholder};
+use super::launch::{self, Launch};
+use super::secrets::{self, Gathered, Purpose, Variable};
+use super::tree::{self, Node, Table};
+use super::{Here, Part, shown, understood, unknown_client, usage};
+use crate::cli::UsageError;
+use crate::config::{self, Environment};
+
+/// The members that servers stand in.
+const KEYS: [&str; 4] = ["mcpServers", "servers", "context_servers", "mcp_servers"];
+
+/// How deep they may lie: Claude Code has them below the path of a project.
+const DEPTH: usize = 4;
+
+/// Reads the file and compares.
+pub(super) fn all(
+    path: &Path,
+    client: Option<Client>,
+    environment: &Environment,
+    here: &Here,
+) -> Result<Vec<Part>, UsageError> {
+    let path = config::home_expanded(path);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        usage(
+            format!("the file {} cannot be read: {error}", shown(&path)),
+            "check the path of --from, and that this user may read the file",
+        )
+    })?;
+    let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+        || client == Some(Client::Codex);
+    let read = if is_toml { tree::from_toml(&text) } else { tree::from_json(&text) };
+    let file = read.map_err(|fault| {
+        let place = format!("{}, line {}, column {}", shown(&path), fault.line, fault.column);
+        let kind = if is_toml { "TOML" } else { "JSON" };
+        usage(
+            format!("{place}: {}", fault.what),
+            format!("mend the {kind} there; the client cannot read it either"),
+        )
+    })?;
+    let mut found = Vec::new();
+    collect(&file, 0, &mut found);
+    let (mut report, mut count) = (String::new(), 0);
+    for (key, name, entry) in &found {
+        let (command, arguments) = started(entry);
+        match launch::recognise(&command, &arguments) {
+            Launch::Nothing => {}
+            Launch::Other(why) => report.push_str(&format!("== {name}, line {}: {why}\n\n", entry.line)),
+            remote @ Launch::Remote { .. } => {
+                let client = client.or_else(|| Client::of_file(&shown(&path), key));
+                let client = client.ok_or_else(|| {
+                    unknown_client("it cannot be seen from the name of the file whose it is")
+                })?;
+                report.push_str(&beside(client, name, entry, remote, environment, here));
+                count += 1;
+            }
+        }
+    }
+    let file = shown(&path);
+    report.push_str(&match (count, found.len()) {
+        (0, 0) => format!("{file} has no servers\n"),
+        (0, servers) => format!(
+            "{file}: none of its {servers} servers is started by mcp-remote in a way that can be replaced\n"
+        ),
+        (count, _) => format!("{count} to replace in {file}; nothing was written\n"),
+    });
+    Ok(vec![Part::Printed(report)])
+}
+
+/// Every server of a file: the member that it stands in, its name, itself.
+fn collect<'file>(
+    table: &'file Table,
+    depth: usize,
+    found: &mut Vec<(&'file str, &'file str, &'file Table)>,
+) {
+    for (key, node) in &table.members {
+        let Some(below) = node.table() else { continue };
+        if KEYS.contains(&key.as_str()) {
+            let servers = below.members.iter().filter_map(|(name, node)| Some((name, node.table()?)));
+            found.extend(servers.map(|(name, server)| (key.as_str(), name.as_str(), server)));
+        } else if depth < DEPTH {
+            collect(below, depth + 1, found);
+        }
+    }
+}
+
+/// What an entry starts. Zed had command and arguments in a table of their own.
+fn started(entry: &Table) -> (String, Vec<String>) {
+    let text = |node: Option<&Node>| node.and_then(Node::text).unwrap_or_default().to_owned();
+    let texts = |node: Option<&Node>| node.and_then(Node::texts).unwrap_or_default();
+    match entry.get("command") {
+        Some(Node::Table(command)) => (text(command.get("path")), texts(command.get("args"))),
+        command => (text(command), texts(entry.get("args"))),
+    }
+}
+
+/// One entry and its replacement.
+fn beside(
+    client: Client,
+    name: &str,
+    entry: &Table,
+    launch: Launch,
+    environment: &Environment,
+    here: &Here,
+) -> String {
+    let Launch::Remote { launcher, arguments, variables, mut remarks } = launch else { return String::new() };
+    let mut new = entry.clone();
+    if let Some(Node::Table(command)) = entry.get("command") {
+        if let Some(variables) = command.get("env") {
+            new.set("env", variables.clone());
+        }
+        new.set("command", Node::Text(String::new()));
+    }
+    let mut own = new.get("env").and_then(Node::table).cloned().unwrap_or_default();
+    for (name, value) in variables {
+        own.set(&name, Node::Text(value));
+    }
+    let mut now = entry.clone();
+    let mut masked = own.clone();
+    for (name, value) in &mut masked.members {
+        let text = value.text().unwrap_or_default();
+        if secrets::is_secret(name, text) && !secrets::refers(text, client) {
+            *value = Node::Text("[masked]".to_owned());
+        }
+    }
+    now.set("command", Node::Text(launcher.first().cloned().unwrap_or_default()));
+    let shown_arguments: Vec<String> = launcher.into_iter().skip(1).chain(mask(&arguments, client)).collect();
+    now.set("args", Node::from_iter(&shown_arguments));
+    if !masked.members.is_empty() {
+        now.set("env", Node::Table(masked));
+    }
+
+    let given: Vec<String> = own.members.iter().map(|(name, _)| name.clone()).collect();
+    let mut given_or_named = given.clone();
+    given_or_named.extend(new.get("env_vars").and_then(Node::texts).unwrap_or_default());
+    let words = launch::translated(arguments, &mut remarks);
+    let purpose = Purpose { client, server: name, environment, given: &given_or_named };
+    let Gathered { arguments, mut variables, mut hidden, remarks: more } = secrets::gather(words, &purpose);
+    remarks.extend(more);
+    // What stood there in the open is passed on from the environment, where the client can.
+    let mut kept = Vec::new();
+    for (name, value) in own.members {
+        let text = value.text().unwrap_or_default();
+        remarks.extend(launch::about(&name));
+        if !secrets::is_secret(&name, text) || secrets::refers(text, client) || text.is_empty() {
+            kept.push((name, value));
+            continue;
+        }
+        match client.passing(&name, true) {
+            Passing::Reference(_) | Passing::Named => {
+                hidden.push((format!("the value of {name} in \"env\""), name.clone()));
+                variables.push(Variable { name, text: None, is_needed: true });
+            }
+            Passing::ByHand | Passing::Inherited => {
+                remarks.push(format!(
+                    "the value of {name} is not printed: keep \"env\" as it stands in the file, or put the value in the place of {}",
+                    placeholder(&name)
+                ));
+                let text = Node::Text(placeholder(&name));
+                kept.push((name, text));
+            }
+        }
+    }
+    match kept.is_empty() {
+        true => new.remove("env"),
+        false => new.set("env", Node::Table(Table { line: 0, members: kept })),
+    }
+    if let Err(error) = understood(&arguments).and_then(|options| {
+        let filled = options.positional.iter().any(|text| secrets::refers(text, client));
+        let url = config::server_url(&options);
+        // The client may fill in what the proxy does not.
+        match (url, filled && client.reference("X", false).is_some()) {
+            (Ok(_), _) | (Err(_), true) => Ok(()),
+            (Err(error), false) => Err(usage(error.to_string(), error.advice())),
+        }
+    }) {
+        remarks.push(format!("mcp-tether will not start with this: {}; {}", error.sentence, error.advice));
+    }
+    let (command, about_command) = here.command(client);
+    remarks.extend(about_command);
+    let entry_line = entry.line;
+    let entry = Entry { name: name.to_owned(), command, arguments, variables };
+    entry.fill(client, &mut new);
+    remarks.splice(..0, super::about_variables(client, &entry, &hidden));
+    let remarks: String = remarks.iter().map(|remark| format!("- {remark}\n")).collect();
+    format!(
+        "== {name}, line {entry_line}\n\n{}\nis replaced by\n\n{}\n{remarks}{}",
+        form::document(client, name, &now, Vec::new()),
+        form::document(client, name, &new, entry.inputs(client)),
+        if remarks.is_empty() { "" } else { "\n" },
+    )
+}
+
+/// Arguments as they may be shown.
+fn mask(arguments: &[String], client: Client) -> Vec<String> {
+    let mut before = "";
+    let mut masked = Vec::new();
+    for argument in arguments {
+        let text = argument.strip_prefix("--header=").unwrap_or(argument);
+        let is_secret_option = ["--static-oauth-client-info", "--proxy"].contains(&before);
+        let hidden = if secrets::refers(argument, client) {
+            None
+        } else if before == "--header" || text.len() < argument.len() {
+            // A header that was cut at its space, too.
+            let (name, value) = text.split_once(':').unwrap_or((text, ""));
+            secrets::is_secret(name, value.trim()).then(|| format!("{name}: [masked]"))
+        } else if is_secret_option && !argument.starts_with('@') {
+            Some("[masked]".to_owned())
+        } else if let Some((start, _)) = argument.split_once('?').filter(|(start, _)| start.contains("://")) {
+            Some(format!("{start}?[masked]"))
+        } else if before.ends_with(':') || argument.contains("://") && argument.contains('@') {
+            Some("[masked]".to_owned())
+        } else {
+            None
+        };
+        masked.push(hidden.unwrap_or_else(|| argument.clone()));
+        before = argument;
+    }
+    masked
+}

@@ -1,0 +1,452 @@
+//! From arguments to those that an entry may hold: a secret becomes a reference to a variable, and what refers to one is kept.
+//!
+//! Deliberately not here: how a client passes a variable on (`clients`), and what its entry looks like (`form`).
+
+use url::Url;
+
+use super::clients::Client;
+use super::words::Word;
+use crate::config::Environment;
+use crate::config::expand;
+use crate::json;
+
+/// A variable that the server is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Variable {
+    pub(super) name: String,
+    /// The text in its place; without one it has the value that it has in the client's environment.
+    pub(super) text: Option<String>,
+    /// Whether nothing works without it.
+    pub(super) is_needed: bool,
+}
+
+/// Arguments that may be written down, the variables that they need, and what there is to say about it.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) arguments: Vec<String>,
+    pub(super) variables: Vec<Variable>,
+    /// What was a secret and is a variable now.
+    pub(super) hidden: Vec<(String, String)>,
+    pub(super) remarks: Vec<String>,
+}
+
+/// What arguments are gathered for.
+pub(super) struct Purpose<'a> {
+    pub(super) client: Client,
+    /// The server's name.
+    pub(super) server: &'a str,
+    /// The environment of the person who asks.
+    pub(super) environment: &'a Environment,
+    /// The variables that the entry has already.
+    pub(super) given: &'a [String],
+}
+
+/// Tells whether a name, or else a value, is that of a secret.
+pub(super) fn is_secret(name: &str, value: &str) -> bool {
+    is_secret_name(name) || looks_random(value)
+}
+
+/// Tells whether something of this name is a secret.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let parts = [
+        "auth",
+        "key",
+        "token",
+        "secret",
+        "passw",
+        "credential",
+        "cookie",
+        "session",
+        "signature",
+        "jwt",
+        "bearer",
+        "cf-access-",
+        "cf_access_client",
+    ];
+    // A path to one is none.
+    let is_path = ["file", "path", "_dir", "host", "url"].iter().any(|end| name.ends_with(end));
+    !is_path && parts.iter().any(|part| name.contains(part))
+}
+
+/// Letters and digits in disorder, as nobody writes them by hand.
+fn looks_random(value: &str) -> bool {
+    let value = value.rsplit(' ').next().unwrap_or_default();
+    let has = |class: fn(&char) -> bool| value.chars().any(|letter| class(&letter));
+    value.len() >= 20
+        && has(char::is_ascii_digit)
+        && has(char::is_ascii_alphabetic)
+        && value.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.+=~".contains(letter))
+}
+
+/// Tells whether somebody fills something in here.
+pub(super) fn refers(value: &str, client: Client) -> bool {
+    let is_gemini_name =
+        |part: &str| part.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    value.contains("${") || client == Client::Gemini && value.split('$').skip(1).any(is_gemini_name)
+}
+
+/// The name of a variable in capitals, from the names of other things.
+pub(super) fn variable_name(parts: [&str; 2]) -> String {
+    let words = parts.join("_");
+    let mut name = String::new();
+    for letter in words.chars() {
+        match letter.is_ascii_alphanumeric() {
+            true => name.push(letter.to_ascii_uppercase()),
+            false if !name.ends_with('_') && !name.is_empty() => name.push('_'),
+            false => {}
+        }
+    }
+    match name.starts_with(|first: char| first.is_ascii_digit()) {
+        true => format!("MCP_{name}"),
+        false => name,
+    }
+}
+
+/// Goes through all words.
+pub(super) fn gather(words: Vec<Word>, purpose: &Purpose<'_>) -> Gathered {
+    let has_file = words.iter().any(|word| matches!(word, Word::Option { name, .. } if name == "--env-file"));
+    let mut gathering = Gathering { purpose, has_file, secrets: Vec::new(), gathered: Gathered::default() };
+    for word in words {
+        let word = gathering.word(word);
+        word.into_iter().for_each(|word| word.write(&mut gathering.gathered.arguments));
+    }
+    gathering.gathered
+}
+
+struct Gathering<'a> {
+    purpose: &'a Purpose<'a>,
+    /// Whether variables may stand in a file.
+    has_file: bool,
+    /// The secrets that have a variable, with its name.
+    secrets: Vec<(String, String)>,
+    gathered: Gathered,
+}
+
+impl Gathering<'_> {
+    /// What takes the place of a word; none where it is left out.
+    fn word(&mut self, word: Word) -> Option<Word> {
+        let (name, value, is_joined) = match word {
+            Word::Bare(text) => return Some(Word::Bare(self.url(text))),
+            Word::Option { name, value: Some(value), is_joined } => (name, value, is_joined),
+            flag @ Word::Option { value: None, .. } => return Some(flag),
+        };
+        let value = match name.as_str() {
+            "--header" => self.header(value),
+            "--static-oauth-client-info" => self.registration(value),
+            "--proxy" if value.contains('@') => {
+                self.proxy(&value);
+                return None;
+            }
+            "--header-file" | "--env-file" | "--ca-cert" | "--client-cert" | "--client-key"
+            | "--log-file" | "--record" => {
+                let is_whole = value.starts_with(['/', '~', '\\']) || value.get(1..2) == Some(":");
+                if !is_whole {
+                    self.gathered.remarks.push(format!(
+                        "the path of {name} begins where the client happens to be: write it in full"
+                    ));
+                }
+                value
+            }
+            _ => value,
+        };
+        Some(Word::Option { name, value: Some(value), is_joined })
+    }
+
+    fn header(&mut self, written: String) -> String {
+        let Some((name, value)) = written.split_once(':') else { return written };
+        let (name, value) = (name.trim(), value.trim());
+        let client = self.purpose.client;
+        let before: Vec<String> = self.gathered.variables.iter().map(|known| known.name.clone()).collect();
+        let filled = if refers(value, client) {
+            for (variable, has_default) in expand::variables(value) {
+                self.refer(&variable, !has_default);
+            }
+            written.clone()
+        } else if is_secret(name, value) && !value.is_empty() {
+            // What stands before the secret proper is part of the text.
+            let (scheme, secret) = match value.split_once(' ') {
+                Some((scheme, secret)) if scheme.chars().all(|letter| letter.is_ascii_alphabetic()) => {
+                    (format!("{scheme} "), secret)
+                }
+                _ => (String::new(), value),
+            };
+            let called = match (name.to_ascii_lowercase().as_str(), scheme.as_str()) {
+                ("cf-access-client-id", _) => "CF_ACCESS_CLIENT_ID".to_owned(),
+                ("cf-access-client-secret", _) => "CF_ACCESS_CLIENT_SECRET".to_owned(),
+                (_, "Bearer ") => variable_name([self.purpose.server, "TOKEN"]),
+                (header, _) => variable_name([self.purpose.server, header.trim_start_matches("x-")]),
+            };
+            let variable = self.hide(&format!("the value of the header {name}"), &called, secret);
+            format!("{name}: {scheme}${{{variable}}}")
+        } else {
+            written.clone()
+        };
+        match client.cuts_arguments() {
+            true => self.without_spaces(&filled, &before),
+            false => filled,
+        }
+    }
+
+    /// A header without a space, for clients that cut arguments there: the whole value in a variable where it has one.
+    /// `before` are the variables that something else needs.
+    fn without_spaces(&mut self, header: &str, before: &[String]) -> String {
+        let Some((name, value)) = header.split_once(':') else { return header.to_owned() };
+        let (name, value) = (name.trim(), value.trim());
+        let variables = expand::variables(value);
+        let is_plain = !value.contains(' ') || variables.iter().any(|(_, has_default)| *has_default);
+        if is_plain {
+            return format!("{name}:{value}");
+        }
+        let mut text = value.to_owned();
+        for (variable, _) in &variables {
+            let given = self.purpose.given.contains(variable);
+            let Some(reference) = self.purpose.client.reference(variable, true).filter(|_| !given) else {
+                // Its value stands in the entry, where nothing can be put before it.
+                return format!("{name}:{value}");
+            };
+            text = text.replace(&format!("${{{variable}}}"), &reference);
+            self.gathered.variables.retain(|known| known.name != *variable || before.contains(variable));
+        }
+        let whole = variable_name([self.purpose.server, &format!("{name}_HEADER")]);
+        self.gathered.variables.push(Variable { name: whole.clone(), text: Some(text), is_needed: true });
+        format!("{name}:${{{whole}}}")
+    }
+
+    /// The secret of a client that is registered, in JSON.
+    fn registration(&mut self, value: String) -> String {
+        for (variable, has_default) in expand::variables(&value) {
+            self.refer(&variable, !has_default);
+        }
+        let secret = json::member(&value, "client_secret").and_then(json::string);
+        match secret.filter(|secret| !secret.is_empty() && !refers(secret, self.purpose.client)) {
+            Some(secret) => {
+                let called = variable_name([self.purpose.server, "CLIENT_SECRET"]);
+                let variable = self.hide("the client_secret of --static-oauth-client-info", &called, &secret);
+                let members: Vec<(String, String)> = json::members(&value)
+                    .into_iter()
+                    .map(|(name, text)| match name.as_str() {
+                        "client_secret" => (name, json::quoted(&format!("${{{variable}}}"))),
+                        _ => (name, text.to_owned()),
+                    })
+                    .collect();
+                json::object(members.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+            }
+            None => value,
+        }
+    }
+
+    /// A proxy with a password: the HTTP library knows a variable for it.
+    fn proxy(&mut self, url: &str) {
+        let variable = "HTTPS_PROXY";
+        self.gathered
+            .hidden
+            .push(("the URL of --proxy, which holds a password,".to_owned(), variable.to_owned()));
+        self.secrets.push((url.to_owned(), variable.to_owned()));
+        self.refer(variable, true);
+    }
+
+    /// A URL whose query holds a secret: a reference where the client fills arguments in, for nobody else does.
+    fn url(&mut self, text: String) -> String {
+        let Ok(url) = text.parse::<Url>() else { return text };
+        let Some((start, query)) = text.split_once('?') else { return text };
+        if !matches!(url.scheme(), "http" | "https") {
+            return text;
+        }
+        let parts = query.split('&').map(|part| {
+            let Some((name, value)) = part.split_once('=') else { return part.to_owned() };
+            if value.is_empty() || refers(value, self.purpose.client) || !is_secret(name, value) {
+                return part.to_owned();
+            }
+            let called = variable_name([self.purpose.server, name]);
+            match self.purpose.client.reference(&called, true) {
+                Some(_) => {
+                    let what = format!("the value of {name} in the URL");
+                    let variable = self.hide(&what, &called, value);
+                    let reference = self.purpose.client.reference(&variable, true).unwrap_or_default();
+                    format!("{name}={reference}")
+                }
+                None => {
+                    let title = self.purpose.client.title();
+                    self.gathered.remarks.push(format!(
+                        "{name} in the URL looks like a secret, and {title} fills nothing in there: it stands in the entry. \
+                         Send it in a --header if the server takes it there"
+                    ));
+                    part.to_owned()
+                }
+            }
+        });
+        format!("{start}?{}", parts.collect::<Vec<_>>().join("&"))
+    }
+
+    /// Has a variable take the place of a secret; gives its name.
+    fn hide(&mut self, what: &str, called: &str, secret: &str) -> String {
+        if let Some((_, known)) = self.secrets.iter().find(|(held, _)| held == secret).cloned() {
+            self.refer(&known, true);
+            return known;
+        }
+        // The shell has filled it in where it was typed.
+        let held = self.purpose.environment.holding(secret).filter(|_| secret.len() >= 8);
+        let is_taken = |name: &str| {
+            self.secrets.iter().any(|(_, known)| known == name)
+                || self.purpose.given.iter().any(|given| given == name)
+        };
+        let variable = match held {
+            Some(name) => name.to_owned(),
+            None => (1..)
+                .map(|count| if count == 1 { called.to_owned() } else { format!("{called}_{count}") })
+                .find(|name| !is_taken(name))
+                .unwrap_or_default(),
+        };
+        self.secrets.push((secret.to_owned(), variable.clone()));
+        self.gathered.hidden.push((what.to_owned(), variable.clone()));
+        self.refer(&variable, true);
+        variable
+    }
+
+    /// Has the entry pass a variable on.
+    fn refer(&mut self, variable: &str, is_needed: bool) {
+        let is_given = self.purpose.given.iter().any(|given| given == variable);
+        let is_in_file = self.has_file && self.purpose.environment.get(variable).is_none();
+        let is_hidden = self.secrets.iter().any(|(_, known)| known == variable);
+        if is_given || is_in_file && !is_hidden {
+            return;
+        }
+        match self.gathered.variables.iter_mut().find(|known| known.name == variable) {
+            Some(known) => known.is_needed |= is_needed,
+            None => {
+                let name = variable.to_owned();
+                self.gathered.variables.push(Variable { name, text: None, is_needed });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gathered(client: Client, arguments: &[&str]) -> Gathered {
+        let environment = [("SHELL_TOKEN".to_owned(), "marked-from-shell".to_owned())].into_iter().collect();
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let purpose = Purpose { client, server: "my-api", environment: &environment, given: &[] };
+        gather(super::super::words::read(arguments, |_| None), &purpose)
+    }
+
+    fn names(gathered: &Gathered) -> Vec<&str> {
+        gathered.variables.iter().map(|variable| variable.name.as_str()).collect()
+    }
+
+    #[test]
+    fn secrets_become_references_and_references_stay() {
+        for (written, expected, variables) in [
+            ("Authorization: Bearer marked", "Authorization: Bearer ${MY_API_TOKEN}", &["MY_API_TOKEN"][..]),
+            (
+                "authorization:Basic marked==",
+                "authorization: Basic ${MY_API_AUTHORIZATION}",
+                &["MY_API_AUTHORIZATION"],
+            ),
+            (
+                "Authorization: Bearer marked-from-shell",
+                "Authorization: Bearer ${SHELL_TOKEN}",
+                &["SHELL_TOKEN"],
+            ),
+            ("X-API-Key: marked", "X-API-Key: ${MY_API_API_KEY}", &["MY_API_API_KEY"]),
+            (
+                "CF-Access-Client-Secret: marked",
+                "CF-Access-Client-Secret: ${CF_ACCESS_CLIENT_SECRET}",
+                &["CF_ACCESS_CLIENT_SECRET"],
+            ),
+            ("X-Thing: markedmarkedmarked0123", "X-Thing: ${MY_API_THING}", &["MY_API_THING"]),
+            ("X-Tenant: acme", "X-Tenant: acme", &[]),
+            ("X-API-Key: ${KEY}", "X-API-Key: ${KEY}", &["KEY"]),
+            ("X: ${KEY:-none}/${OTHER}", "X: ${KEY:-none}/${OTHER}", &["KEY", "OTHER"]),
+        ] {
+            let found = gathered(Client::Codex, &["https://h/mcp", "--header", written]);
+            assert_eq!(found.arguments, ["https://h/mcp", "--header", expected]);
+            assert_eq!(names(&found), variables, "{written}");
+            assert!(!format!("{found:?}").contains("marked"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn one_secret_has_one_variable_and_two_have_two() {
+        let header = |value| ["--header", value];
+        let found = [
+            header("Authorization: Bearer marked1"),
+            header("X-Token: marked1"),
+            header("A-Key: marked2"),
+            header("a-key: marked3"),
+        ]
+        .concat();
+        let found = gathered(Client::ClaudeCode, &found);
+        let values: Vec<&str> = found.arguments.iter().skip(1).step_by(2).map(String::as_str).collect();
+        assert_eq!(
+            values,
+            [
+                "Authorization: Bearer ${MY_API_TOKEN}",
+                "X-Token: ${MY_API_TOKEN}",
+                "A-Key: ${MY_API_A_KEY}",
+                "a-key: ${MY_API_A_KEY_2}"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_client_that_cuts_arguments_gets_none_with_a_space() {
+        for (written, argument, text) in [
+            ("X-API-Key: ${KEY}", "X-API-Key:${KEY}", None),
+            (
+                "Authorization: Bearer ${KEY}",
+                "Authorization:${MY_API_AUTHORIZATION_HEADER}",
+                Some("Bearer ${env:KEY}"),
+            ),
+            (
+                "Authorization: Bearer marked",
+                "Authorization:${MY_API_AUTHORIZATION_HEADER}",
+                Some("Bearer ${env:MY_API_TOKEN}"),
+            ),
+            ("X-Words: a b", "X-Words:${MY_API_X_WORDS_HEADER}", Some("a b")),
+        ] {
+            let found = gathered(Client::Cursor, &["--header", written]);
+            assert_eq!(found.arguments[1], argument);
+            assert_eq!(
+                found.variables.last().and_then(|variable| variable.text.as_deref()),
+                text,
+                "{written}"
+            );
+        }
+    }
+
+    #[test]
+    fn secrets_in_other_places_are_hidden_where_that_is_possible() {
+        let url = "https://h/mcp?api_key=marked&page=1";
+        assert_eq!(
+            gathered(Client::ClaudeCode, &[url]).arguments,
+            ["https://h/mcp?api_key=${MY_API_API_KEY}&page=1"]
+        );
+        assert_eq!(
+            gathered(Client::VsCode, &[url]).arguments,
+            ["https://h/mcp?api_key=${input:my-api-api-key}&page=1"]
+        );
+        let literal = gathered(Client::Codex, &[url]);
+        assert_eq!((literal.arguments[0].as_str(), literal.remarks.len()), (url, 1));
+        let info = gathered(
+            Client::Zed,
+            &["--static-oauth-client-info", r#"{"client_id":"x","client_secret":"marked"}"#],
+        );
+        assert_eq!(info.arguments[1], r#"{"client_id":"x","client_secret":"${MY_API_CLIENT_SECRET}"}"#);
+        let proxy = gathered(Client::Codex, &["--proxy", "http://u:marked@p:1", "--ipv4"]);
+        assert_eq!(
+            (proxy.arguments.as_slice(), names(&proxy)),
+            (["--ipv4".to_owned()].as_slice(), vec!["HTTPS_PROXY"])
+        );
+    }
+
+    #[test]
+    fn variables_of_a_file_are_not_passed_on() {
+        let found =
+            gathered(Client::ClaudeCode, &["--env-file", "/x", "--header", "A: ${IN_FILE}${SHELL_TOKEN}"]);
+        assert_eq!(names(&found), ["SHELL_TOKEN"]);
+    }
+}

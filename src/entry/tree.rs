@@ -1,0 +1,402 @@
+//! The tree that a client's configuration is, whatever it is written in: members in their order, each table with its line.
+//!
+//! From JSON with comments and trailing commas (VS Code, Zed), and from TOML (Codex); to JSON and TOML as people write them.
+//! Deliberately not here: what the members mean.
+
+use toml::de::{DeTable, DeValue};
+
+use crate::json;
+
+/// How deep tables may lie in each other.
+const DEPTH: usize = 64;
+
+/// A value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Node {
+    /// A string.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// A table.
+    Table(Table),
+    /// A number, a date, `true`…: as it was written.
+    Other(String),
+}
+
+/// Named values in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Table {
+    /// The line that it begins in, counted from 1; 0 where it was not read.
+    pub(super) line: usize,
+    pub(super) members: Vec<(String, Node)>,
+}
+
+/// A text that cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Counted from 1.
+    pub(super) line: usize,
+    /// Counted from 1, in characters.
+    pub(super) column: usize,
+    /// What is wrong, without quoting what stands there.
+    pub(super) what: String,
+}
+
+impl Node {
+    /// The string that it is, if it is one.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Node::Text(text) => Some(text),
+            Node::List(_) | Node::Table(_) | Node::Other(_) => None,
+        }
+    }
+
+    /// The table that it is, if it is one.
+    pub(super) fn table(&self) -> Option<&Table> {
+        match self {
+            Node::Table(table) => Some(table),
+            Node::Text(_) | Node::List(_) | Node::Other(_) => None,
+        }
+    }
+
+    /// The strings of a list; none where it holds anything else.
+    pub(super) fn texts(&self) -> Option<Vec<String>> {
+        match self {
+            Node::List(items) => items.iter().map(|item| item.text().map(str::to_owned)).collect(),
+            Node::Text(_) | Node::Table(_) | Node::Other(_) => None,
+        }
+    }
+}
+
+impl<'text> FromIterator<&'text String> for Node {
+    /// A list of strings.
+    fn from_iter<I: IntoIterator<Item = &'text String>>(texts: I) -> Node {
+        Node::List(texts.into_iter().cloned().map(Node::Text).collect())
+    }
+}
+
+impl Table {
+    /// A table with these members.
+    pub(super) fn of<'name>(members: impl IntoIterator<Item = (&'name str, Node)>) -> Table {
+        let members = members.into_iter().map(|(name, node)| (name.to_owned(), node)).collect();
+        Table { line: 0, members }
+    }
+
+    /// A member by its name.
+    pub(super) fn get(&self, name: &str) -> Option<&Node> {
+        self.members.iter().rev().find(|(key, _)| key == name).map(|(_, node)| node)
+    }
+
+    /// Puts a member into its place, or behind the others where there is none of this name yet.
+    pub(super) fn set(&mut self, name: &str, node: Node) {
+        match self.members.iter_mut().find(|(key, _)| key == name) {
+            Some((_, old)) => *old = node,
+            None => self.members.push((name.to_owned(), node)),
+        }
+    }
+
+    /// Takes a member out.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.members.retain(|(key, _)| key != name);
+    }
+
+    /// The table as JSON, indented; short lists stand in a line.
+    pub(super) fn to_json(&self) -> String {
+        let mut text = String::new();
+        write_json(&Node::Table(self.clone()), 0, &mut text);
+        text
+    }
+
+    /// The table as a table of TOML under this heading, with the tables in it.
+    pub(super) fn to_toml(&self, heading: &[&str]) -> String {
+        let path: Vec<String> = heading.iter().map(|key| toml_key(key)).collect();
+        let mut text = format!("[{}]\n", path.join("."));
+        for (key, node) in self.members.iter().filter(|(_, node)| node.table().is_none()) {
+            text.push_str(&format!("{} = {}\n", toml_key(key), toml_value(node)));
+        }
+        for (key, table) in self.members.iter().filter_map(|(key, node)| Some((key, node.table()?))) {
+            let below: Vec<&str> = heading.iter().copied().chain([key.as_str()]).collect();
+            text.push_str(&format!("\n{}", table.to_toml(&below)));
+        }
+        text
+    }
+}
+
+fn write_json(node: &Node, depth: usize, text: &mut String) {
+    let indent = |depth: usize| format!("\n{}", "  ".repeat(depth));
+    match node {
+        Node::Text(value) => text.push_str(&json::quoted(value)),
+        Node::Other(written) => text.push_str(written),
+        Node::List(items) if items.iter().all(|item| item.table().is_none()) => {
+            text.push('[');
+            for (index, item) in items.iter().enumerate() {
+                text.push_str(if index > 0 { ", " } else { "" });
+                write_json(item, depth, text);
+            }
+            text.push(']');
+        }
+        Node::List(items) => {
+            text.push('[');
+            for (index, item) in items.iter().enumerate() {
+                text.push_str(if index > 0 { "," } else { "" });
+                text.push_str(&indent(depth + 1));
+                write_json(item, depth + 1, text);
+            }
+            text.push_str(&indent(depth));
+            text.push(']');
+        }
+        Node::Table(table) if table.members.is_empty() => text.push_str("{}"),
+        Node::Table(table) => {
+            text.push('{');
+            for (index, (key, value)) in table.members.iter().enumerate() {
+                text.push_str(if index > 0 { "," } else { "" });
+                text.push_str(&indent(depth + 1));
+                text.push_str(&format!("{}: ", json::quoted(key)));
+                write_json(value, depth + 1, text);
+            }
+            text.push_str(&indent(depth));
+            text.push('}');
+        }
+    }
+}
+
+fn toml_key(key: &str) -> String {
+    let is_bare = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+    match !key.is_empty() && key.chars().all(is_bare) {
+        true => key.to_owned(),
+        false => toml_text(key),
+    }
+}
+
+/// A string of TOML has the escapes of one of JSON, and one more character that must be escaped.
+fn toml_text(text: &str) -> String {
+    json::quoted(text).replace('\u{7f}', "\\u007f")
+}
+
+fn toml_value(node: &Node) -> String {
+    match node {
+        Node::Text(text) => toml_text(text),
+        Node::Other(written) => written.clone(),
+        Node::List(items) => {
+            let items: Vec<String> = items.iter().map(toml_value).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Node::Table(table) => {
+            let member = |(key, node): &(String, Node)| format!("{} = {}", toml_key(key), toml_value(node));
+            let members: Vec<String> = table.members.iter().map(member).collect();
+            format!("{{ {} }}", members.join(", "))
+        }
+    }
+}
+
+/// Reads JSON, in which there may be comments and a comma behind the last element.
+pub(super) fn from_json(text: &str) -> Result<Table, Fault> {
+    let plain = without_comments(text)?;
+    let whole: &serde_json::value::RawValue = serde_json::from_str(&plain).map_err(|error| {
+        let what = match error.classify() {
+            serde_json::error::Category::Eof => "it ends in the middle of a value",
+            _ => "it is no JSON there (a comma, a quotation mark or a bracket is missing, or one too many)",
+        };
+        Fault { line: error.line(), column: error.column(), what: what.to_owned() }
+    })?;
+    match json_node(whole.get(), &plain, 0) {
+        Some(Node::Table(table)) => Ok(table),
+        Some(_) => Err(Fault { line: 1, column: 1, what: "it is not a JSON object".to_owned() }),
+        None => Err(Fault { line: 1, column: 1, what: format!("it is nested more than {DEPTH} deep") }),
+    }
+}
+
+/// Replaces comments and commas before a closing bracket by spaces, so that everything else stays where it is.
+fn without_comments(text: &str) -> Result<String, Fault> {
+    let mut plain = text.as_bytes().to_vec();
+    let bytes = text.as_bytes();
+    let blank =
+        |part: &mut [u8]| part.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
+    if text.starts_with('\u{feff}') {
+        blank(&mut plain[..3]);
+    }
+    // The last comma with something before it, and the last byte that means anything.
+    let (mut at, mut comma, mut last) = (0, None, b'{');
+    while at < bytes.len() {
+        match bytes[at..] {
+            [b'"', ..] => {
+                (comma, last) = (None, b'"');
+                at += 1;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                at += 1;
+            }
+            [b'/', b'/', ..] => {
+                let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |length| at + length);
+                blank(&mut plain[at..end]);
+                at = end;
+            }
+            [b'/', b'*', ..] => {
+                let Some(length) = memchr::memmem::find(&bytes[at + 2..], b"*/") else {
+                    return Err(fault(text, at, "a comment begins there and does not end"));
+                };
+                let end = at + 2 + length + 2;
+                blank(&mut plain[at..end]);
+                at = end;
+            }
+            [b',', ..] => {
+                comma = (!matches!(last, b'{' | b'[' | b',')).then_some(at);
+                last = b',';
+                at += 1;
+            }
+            [byte, ..] if byte.is_ascii_whitespace() => at += 1,
+            [byte, ..] => {
+                if let (Some(comma), b'}' | b']') = (comma.take(), byte) {
+                    plain[comma] = b' ';
+                }
+                last = byte;
+                at += 1;
+            }
+            [] => {}
+        }
+    }
+    Ok(String::from_utf8(plain).expect("whole characters were replaced, or none of their bytes"))
+}
+
+/// None where it lies too deep.
+fn json_node(part: &str, whole: &str, depth: usize) -> Option<Node> {
+    if depth > DEPTH {
+        return None;
+    }
+    Some(match part.as_bytes().first() {
+        Some(b'"') => Node::Text(json::string(part).unwrap_or_default()),
+        Some(b'[') => {
+            let items = json::elements(part).into_iter().map(|item| json_node(item, whole, depth + 1));
+            Node::List(items.collect::<Option<_>>()?)
+        }
+        Some(b'{') => {
+            // Parts are borrowed from the whole.
+            let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
+            let members = json::members(part).into_iter();
+            let members = members.map(|(name, value)| Some((name, json_node(value, whole, depth + 1)?)));
+            Node::Table(Table { line: line_at(whole, start), members: members.collect::<Option<_>>()? })
+        }
+        Some(_) | None => Node::Other(part.to_owned()),
+    })
+}
+
+/// Reads TOML.
+pub(super) fn from_toml(text: &str) -> Result<Table, Fault> {
+    let table = DeTable::parse(text);
+    let table = table.map_err(|error| {
+        fault(text, error.span().map_or(0, |span| span.start), error.message().trim_end())
+    })?;
+    Ok(toml_table(table.get_ref(), table.span().start, text))
+}
+
+fn toml_table(table: &DeTable<'_>, start: usize, text: &str) -> Table {
+    let mut members: Vec<_> = table.iter().collect();
+    members.sort_by_key(|(key, _)| key.span().start);
+    let members = members.into_iter();
+    let members = members.map(|(key, value)| {
+        (key.get_ref().to_string(), toml_node(value.get_ref(), value.span(), key.span().start, text))
+    });
+    Table { line: line_at(text, start), members: members.collect() }
+}
+
+fn toml_node(value: &DeValue<'_>, span: std::ops::Range<usize>, key: usize, text: &str) -> Node {
+    match value {
+        DeValue::String(text) => Node::Text(text.to_string()),
+        DeValue::Array(items) => {
+            let items = items.iter();
+            Node::List(items.map(|item| toml_node(item.get_ref(), item.span(), key, text)).collect())
+        }
+        DeValue::Table(table) => Node::Table(toml_table(table, key, text)),
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
+            Node::Other(text.get(span).unwrap_or_default().to_owned())
+        }
+    }
+}
+
+fn line_at(text: &str, at: usize) -> usize {
+    text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1
+}
+
+fn fault(text: &str, at: usize, what: &str) -> Fault {
+    let before = text.get(..at).unwrap_or(text);
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    Fault { line: line_at(text, at), column, what: what.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_and_trailing_commas_are_understood_and_lines_are_kept() {
+        let text = "\u{feff}// a\n{\n  /* b\n \" */ \"mcpServers\": { // c\r\n    \"a\": {\"command\": \"x // y\", \"args\": [\"1\", \"/*\",],},\n  },\n}\n";
+        let table = from_json(text).expect("JSON");
+        let servers = table.get("mcpServers").and_then(Node::table).expect("servers");
+        let entry = servers.get("a").and_then(Node::table).expect("a");
+        assert_eq!((table.line, servers.line, entry.line), (2, 4, 5));
+        assert_eq!(entry.get("command").and_then(Node::text), Some("x // y"));
+        assert_eq!(entry.get("args").and_then(Node::texts), Some(vec!["1".to_owned(), "/*".to_owned()]));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_with_its_place() {
+        for (text, line, column) in [
+            ("{\n  \"a\": 1\n  \"b\": 2\n}", 3, 3),
+            ("{\"a\": \"marked", 1, 13),
+            ("{}\n/* x", 2, 1),
+            ("{,}", 1, 2),
+            ("", 1, 0),
+            ("[1]", 1, 1),
+            ("{\"a\": [1,,]}", 1, 10),
+        ] {
+            let fault = from_json(text).expect_err(text);
+            assert_eq!((fault.line, fault.column), (line, column), "{text:?}: {}", fault.what);
+            assert!(!fault.what.contains("marked"));
+        }
+        for (text, line) in [("a = 1\nb = \"marked", 2), ("[a]\n[a]\n", 2), ("x", 1)] {
+            let fault = from_toml(text).expect_err(text);
+            assert_eq!(fault.line, line, "{text:?}: {}", fault.what);
+            assert!(!fault.what.contains("marked"), "{}", fault.what);
+        }
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100), "]".repeat(100));
+        assert!(from_json(&deep).expect_err("too deep").what.contains("deep"));
+    }
+
+    #[test]
+    fn toml_is_read_in_its_order_and_written_so_that_it_reads_the_same() {
+        let text = "[mcp_servers.\"a b\"]\ncommand = 'C:\\x'\nargs = [\"é\\u007f\", \"\"\"two\nlines\"\"\"]\nstartup_timeout_sec = 20\n\
+                    when = 2026-01-02\n[mcp_servers.\"a b\".env]\nZ = \"1\"\nA = \"$x %y%\"\n";
+        let table = from_toml(text).expect("TOML");
+        let servers = table.get("mcp_servers").and_then(Node::table).expect("servers");
+        let entry = servers.get("a b").and_then(Node::table).expect("an entry");
+        assert_eq!(entry.line, 1);
+        let names: Vec<&str> = entry.members.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["command", "args", "startup_timeout_sec", "when", "env"]);
+        let written = entry.to_toml(&["mcp_servers", "a b"]);
+        let again = from_toml(&written).unwrap_or_else(|fault| panic!("{fault:?} in\n{written}"));
+        let again =
+            again.get("mcp_servers").and_then(Node::table).and_then(|table| table.get("a b")).cloned();
+        let again = again.as_ref().and_then(Node::table).expect("an entry");
+        assert_eq!(
+            again.get("env").and_then(Node::table).map(|env| &env.members),
+            entry.get("env").and_then(Node::table).map(|env| &env.members)
+        );
+        assert_eq!(again.members[..4], entry.members[..4]);
+    }
+
+    #[test]
+    fn json_is_written_as_people_do() {
+        let table = Table::of([
+            ("args", Node::from_iter(&["a \"b\"".to_owned(), "C:\\x".to_owned()])),
+            ("env", Node::Table(Table::default())),
+            ("inputs", Node::List(vec![Node::Table(Table::of([("id", Node::Text("x".to_owned()))]))])),
+        ]);
+        assert_eq!(
+            table.to_json(),
+            "{\n  \"args\": [\"a \\\"b\\\"\", \"C:\\\\x\"],\n  \"env\": {},\n  \"inputs\": [\n    {\n      \"id\": \"x\"\n    }\n  ]\n}"
+        );
+        let again = from_json(&table.to_json()).expect("JSON");
+        assert_eq!(again.to_json(), table.to_json());
+    }
+}
