@@ -230,7 +230,8 @@ mod tests {
     async fn a_server_elsewhere_leads_nobody_into_this_machine_wherever_it_writes_the_address() {
         let server = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let settings = Settings {
-            connect_timeout: Duration::from_secs(1),
+            connect_timeout: Some(Duration::from_secs(1)),
+            patience: crate::http::Patience::default(),
             trust: Trust::default(),
             proxy: None,
             family: Family::Any,
