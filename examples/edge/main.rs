@@ -6,13 +6,14 @@
 //! ```sh
 //! cargo run --example edge                                   # Access in legacy mode: everything works
 //! cargo run --example edge -- --mode strict --policy service-auth-other
-//! cargo run --example edge -- --managed-oauth                # Access hides why it refuses
+//! cargo run --example edge -- --managed-oauth                # people sign in at Access, which hides why it refuses
+//! cargo run --example edge -- --own-oauth                    # they sign in at the server, a service token goes along
 //! cargo run --example edge -- --trouble 1033 --form text     # the tunnel is down
 //! cargo run --example edge -- --answers plain                # a server with a key and a rate limit of its own
 //! ```
 //!
 //! Everything it does is in `edge/`, which the demo and the tests include as a module; here is only what a person types
-//! and sees. Deliberately not here: TLS, and the sign-in of a person. Nothing leaves the loopback interface.
+//! and sees. Deliberately not here: TLS, and identity providers: whoever comes to sign in is let in. Nothing leaves the loopback interface.
 #![expect(clippy::print_stdout, reason = "this program's output is for a person at a terminal")]
 
 mod edge;
@@ -28,6 +29,8 @@ const COMMANDS: &str = "  good            all is well again\n  \
     rotate          another secret for the token, both accepted\n  \
     end-grace       the old secret no longer is\n  \
     dead            no token is accepted\n  \
+    expire          the tokens of people run out\n  \
+    end-grants      people have to sign in again\n  \
     sign-in EMAIL   prints what `cloudflared access token` would\n  \
     CODE            1015, 1020, 1033, 522, …: trouble; also challenge, https, sign-in-page, empty-portal";
 
@@ -48,6 +51,12 @@ struct Options {
     /// Managed OAuth: what comes without a credential is told how to sign a person in
     #[arg(long)]
     managed_oauth: bool,
+    /// The server signs people in by itself, behind Access (as with Access for SaaS)
+    #[arg(long)]
+    own_oauth: bool,
+    /// How long people's tokens hold, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    token_seconds: u64,
     /// 401 instead of 403 where there is no policy but Service Auth (`service_auth_401_redirect`)
     #[arg(long)]
     service_auth_401: bool,
@@ -82,6 +91,8 @@ struct Options {
 impl Options {
     fn apply(&self, settings: &mut Settings) {
         settings.managed_oauth = self.managed_oauth;
+        settings.signs_in = self.own_oauth;
+        settings.token_seconds = self.token_seconds;
         settings.service_auth_401 = self.service_auth_401;
         settings.token_header = self.token_header.clone();
         settings.form = self.form;
@@ -156,6 +167,8 @@ async fn obey(edge: &Edge, well: &Settings) {
             ("good", _) => edge.change(|settings| *settings = well.clone()),
             ("rotate", _) => export(&edge.rotate()),
             ("end-grace", _) => edge.end_grace(),
+            ("expire", _) => edge.expire_people(),
+            ("end-grants", _) => edge.end_grants(),
             ("dead", _) => edge.change(|settings| settings.tokens.clear()),
             ("sign-in", email) if email.contains('@') => {
                 println!(

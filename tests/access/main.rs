@@ -12,6 +12,8 @@ mod support;
 mod before;
 mod manager;
 mod passing;
+#[cfg(unix)]
+mod people;
 mod rotation;
 mod rows;
 mod scenario;

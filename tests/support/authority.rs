@@ -275,13 +275,21 @@ fn token(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<Gi
 
 /// A person with a browser: goes to a page, and on to wherever it leads. Returns the last page.
 pub(crate) fn visit(address: &str) -> String {
+    visit_as("", address)
+}
+
+/// The same with a header line for the first page.
+pub(crate) fn visit_as(header: &str, address: &str) -> String {
     let mut address = address.to_owned();
+    let mut header = if header.is_empty() { String::new() } else { format!("{header}\r\n") };
     for _ in 0..5 {
         let url: url::Url = address.parse().expect("a URL");
         let host = (url.host_str().expect("a host"), url.port().expect("a port"));
         let Ok(mut stream) = TcpStream::connect(host) else { return format!("nobody at {host:?}") };
         let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
-        write!(stream, "GET {target} HTTP/1.1\r\nhost: {}:{}\r\nconnection: close\r\n\r\n", host.0, host.1)
+        let host = format!("{}:{}", host.0, host.1);
+        let header = std::mem::take(&mut header);
+        write!(stream, "GET {target} HTTP/1.1\r\nhost: {host}\r\n{header}connection: close\r\n\r\n")
             .expect("it reads");
         let mut page = String::new();
         let mut chunk = [0; 4096];

@@ -3,20 +3,22 @@
 //! [`decide`] is pure, row by row the table of Access decisions for a self-hosted application; around it is the
 //! little that touches HTTP. How a refusal looks is in `answers`.
 //!
-//! Deliberately not here: cookies of an earlier answer (they admit nobody), and the sign-in that Managed OAuth leads to.
+//! Deliberately not here: cookies of an earlier answer (they admit nobody), and the sign-in that Managed OAuth leads to
+//! (`authorization`).
 
 use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT, ORIGIN, SET_COOKIE};
+use axum::http::header::{ACCEPT, AUTHORIZATION, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::answers;
+use super::authorization::Authorization;
 use super::origin::Caller;
 use super::settings::{Settings, Switches};
 use super::team::Team;
@@ -94,6 +96,8 @@ pub(super) struct Application {
     pub(super) audience: String,
     /// The team it belongs to.
     pub(super) team: Team,
+    /// Who signs people in for it, where that is Managed OAuth.
+    pub(super) authorization: Authorization,
 }
 
 impl Application {
@@ -168,6 +172,9 @@ async fn admit(
     if let Some(name) = &settings.token_header {
         headers.remove(name.as_str());
     }
+    if application.authorization.token(headers).is_some() {
+        headers.remove(AUTHORIZATION);
+    }
     headers.insert(ASSERTION, visible(&assertion));
     let mut response = next.run(request).await;
     match settings.access.mode {
@@ -216,6 +223,11 @@ enum Presented {
 fn presented(headers: &HeaderMap, settings: &Settings, application: &Application) -> Presented {
     if let Some(token) = headers.get(ACCESS_TOKEN).and_then(|token| token.to_str().ok())
         && let Some(person) = application.team.person(token, &application.audience)
+    {
+        return Presented::Person(person);
+    }
+    if settings.managed_oauth
+        && let Some(person) = application.authorization.person(headers)
     {
         return Presented::Person(person);
     }

@@ -150,7 +150,10 @@ pub(super) fn protected_resource(
 ) -> Option<Response> {
     let path = request.uri().path().strip_prefix(PROTECTED_RESOURCE)?;
     let mut body = json!({
-        "resource": format!("http://{}{path}", host(request.headers())),
+        "resource": match settings.is_published_as_origin {
+            true => format!("http://{}/", host(request.headers())),
+            false => format!("http://{}{path}", host(request.headers())),
+        },
         "protected": true,
         "team_domain": domain(application),
         "authentication_methods": [{ "name": "cloudflared" }],

@@ -3,12 +3,14 @@
 //! This file is what others use: [`Config`] says what to build, [`Edge`] is the running thing, [`Settings`] is what can
 //! be changed while it runs. The parts are apart because in the real world they are different parties: [`access`]
 //! decides, [`trouble`] is the rest of Cloudflare, [`team`] is the sign-in host that must never see a secret, [`origin`]
-//! is the MCP server that believes only a signed assertion, [`manager`] another one with a key of its own.
+//! is the MCP server that believes only a signed assertion, [`manager`] another one with a key of its own,
+//! [`authorization`] signs people in, for Access or for the server.
 //!
-//! Deliberately not here: the sign-in itself, and any promise to be exact where Cloudflare documents nothing.
+//! Deliberately not here: identity providers (whoever comes is let in), and any promise to be exact where Cloudflare documents nothing.
 
 mod access;
 mod answers;
+mod authorization;
 mod manager;
 mod origin;
 mod seen;
@@ -36,6 +38,7 @@ pub(crate) use settings::{Believes, Form, Limit, Settings};
 pub(crate) use token::ServiceToken;
 pub(crate) use trouble::Trouble;
 
+use authorization::{Authorization, Of};
 use seen::Log;
 use serde_json::json;
 use settings::Switches;
@@ -69,6 +72,8 @@ pub(crate) struct Edge {
     switches: Switches,
     log: Log,
     team: Option<Team>,
+    /// Who signs people in: Access, where there is Access, and the server.
+    authorizations: Vec<Authorization>,
     _servers: Servers,
 }
 
@@ -85,21 +90,31 @@ impl Edge {
         let mut sites = Vec::new();
         let access = config.access.clone().unwrap_or(Access { mode: Mode::Legacy, policies: Vec::new() });
         let switches = Switches::new(Settings::new(access, &token));
+        let application = format!("http://{address}");
+        let own = Authorization::new(Of::Server, &application, &application, &switches);
         let server = origin::open(config.answers, &key, &switches);
+        let server =
+            origin::signing_in(server, &own, &switches).merge(origin::described(&application, &switches));
+        let mut authorizations = vec![own];
         let (router, team) = match config.access {
             None => (server, None),
             Some(_) => {
                 let team_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
                 let team = Team::new(team_listener.local_addr()?);
-                sites.push((team_listener, team.router()));
+                let managed = Authorization::new(Of::Access, team.url(), &application, &switches);
+                authorizations.push(managed.clone());
+                sites.push((team_listener, team.router(&managed)));
                 let origin = origin::guarded(server, team.url(), &audience, &switches);
                 let (switches, audience) = (switches.clone(), audience.clone());
-                let application = access::Application { switches, audience, team: team.clone() };
+                let team_of_it = team.clone();
+                let application =
+                    access::Application { switches, audience, team: team_of_it, authorization: managed };
                 (application.protect(origin), Some(team))
             }
         };
         sites.push((listener, log.watching(router)));
-        Ok(Self { address, token, key, audience, switches, log, team, _servers: Servers::start(sites)? })
+        let servers = Servers::start(sites)?;
+        Ok(Self { address, token, key, audience, switches, log, team, authorizations, _servers: servers })
     }
 
     /// Turns switches while the edge runs.
@@ -133,6 +148,16 @@ impl Edge {
             "type": "app", "aud": [self.audience], "iss": team.url(), "iat": now, "exp": now + seconds,
             "email": email,
         })))
+    }
+
+    /// Every token that somebody signed in for runs out; what it is exchanged with holds.
+    pub(crate) fn expire_people(&self) {
+        self.authorizations.iter().for_each(Authorization::expire);
+    }
+
+    /// Everybody who has signed in has to do so again.
+    pub(crate) fn end_grants(&self) {
+        self.authorizations.iter().for_each(Authorization::end);
     }
 
     /// The key that the plain server wants in `X-API-Key`.

@@ -7,21 +7,26 @@ use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::header::WWW_AUTHENTICATE;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
-use super::access::ASSERTION;
+use super::access::{ASSERTION, visible};
+use super::answers::host;
+use super::authorization::Authorization;
 use super::manager;
 use super::settings::{Believes, Switches};
 use super::tools::Tools;
@@ -85,6 +90,44 @@ pub(super) fn open(answers: Answers, key: &str, switches: &Switches) -> Router {
         config,
     );
     Router::new().route_service("/mcp", service)
+}
+
+/// The same server where it signs people in by itself, if it is set up so: for those who have a token of its own.
+pub(super) fn signing_in(server: Router, authorization: &Authorization, switches: &Switches) -> Router {
+    let door = Door { authorization: authorization.clone(), switches: switches.clone() };
+    server.layer(from_fn_with_state(Arc::new(door), check_token)).merge(authorization.router())
+}
+
+/// Where a server's own tokens are looked at.
+struct Door {
+    authorization: Authorization,
+    switches: Switches,
+}
+
+async fn check_token(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let settings = door.switches.now();
+    if !settings.signs_in || door.authorization.person(request.headers()).is_some() {
+        return next.run(request).await;
+    }
+    let document = format!("http://{}{DOCUMENT}", host(request.headers()));
+    let challenge = format!("Bearer realm=\"OAuth\", resource_metadata=\"{document}\"");
+    (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, visible(&challenge))], "no token").into_response()
+}
+
+/// Where a server that signs people in describes itself.
+const DOCUMENT: &str = "/.well-known/oauth-protected-resource/mcp";
+
+/// What it says there, if it is set up so.
+pub(super) fn described(application: &str, switches: &Switches) -> Router {
+    let (application, switches) = (application.to_owned(), switches.clone());
+    let answer = async move || match switches.now() {
+        settings if settings.signs_in => {
+            let resource = settings.resource(&application);
+            Json(json!({ "resource": resource, "authorization_servers": [application] })).into_response()
+        }
+        _ => StatusCode::NOT_FOUND.into_response(),
+    };
+    Router::new().route(DOCUMENT, get(answer))
 }
 
 /// The same server for those whom Access let through.

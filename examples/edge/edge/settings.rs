@@ -19,6 +19,16 @@ pub(crate) struct Settings {
     pub(crate) tokens: Vec<ServiceToken>,
     /// Managed OAuth: programs without a credential are told how to sign a person in.
     pub(crate) managed_oauth: bool,
+    /// Whether programs at `http://127.0.0.1…` may introduce themselves there.
+    pub(crate) loopback_clients: bool,
+    /// Whether those at `http://localhost…` may.
+    pub(crate) localhost_clients: bool,
+    /// Whether the application is published as its origin, with a slash, instead of its address.
+    pub(crate) is_published_as_origin: bool,
+    /// How long a token that a person signed in for holds, in seconds.
+    pub(crate) token_seconds: u64,
+    /// Whether the server signs people in by itself, behind Access or not.
+    pub(crate) signs_in: bool,
     /// `service_auth_401_redirect`: 401 instead of 403 where there is no policy but Service Auth.
     pub(crate) service_auth_401: bool,
     /// `read_service_tokens_from_header`: the header that may hold both halves of a token.
@@ -46,6 +56,11 @@ impl Settings {
             access,
             tokens: vec![token.clone()],
             managed_oauth: false,
+            loopback_clients: true,
+            localhost_clients: true,
+            is_published_as_origin: false,
+            token_seconds: 900,
+            signs_in: false,
             service_auth_401: false,
             token_header: None,
             allowed_origin: None,
@@ -56,6 +71,13 @@ impl Settings {
             believes: Believes::Assertion,
             limit: None,
         }
+    }
+}
+
+impl Settings {
+    /// What the application at this address is called where one signs in.
+    pub(super) fn resource(&self, application: &str) -> String {
+        format!("{application}/{}", if self.is_published_as_origin { "" } else { "mcp" })
     }
 }
 

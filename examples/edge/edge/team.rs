@@ -1,7 +1,8 @@
 //! The team's host, which is `https://<team>.cloudflareaccess.com` in the real world: certificates and sign-in page.
 //!
 //! Apart because it is another origin than the MCP server's: a proxy that follows a redirect ends up here, and every
-//! request is noted so that tests can show that no credential ever did. Deliberately not here: signing anybody in.
+//! request is noted so that tests can show that no credential ever did. Deliberately not here: how people are signed in
+//! (`authorization`).
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answers;
+use super::authorization::Authorization;
 use super::seen::Log;
 use super::token;
 
@@ -65,9 +67,10 @@ impl Team {
         Some(token.claims["email"].as_str()?.to_owned())
     }
 
-    /// What the host answers.
-    pub(super) fn router(&self) -> Router {
-        let router = Router::new()
+    /// What the host answers, which signs people in as `authorization` does.
+    pub(super) fn router(&self, authorization: &Authorization) -> Router {
+        let router = authorization
+            .router()
             .route(
                 "/cdn-cgi/access/certs",
                 get(async || Json(json!({ "keys": [Key::of_this_process().public] }))),
