@@ -93,6 +93,38 @@ fn twenty_whose_grant_has_run_out_ask_in_vain_once_and_share_one_sign_in() {
 }
 
 #[test]
+fn twenty_are_told_of_a_no_that_was_said_once() {
+    let back = "error=access_denied&error_description=no+thanks&state=STATE";
+    let (home, authority) = (Home::new(), Authority::start(Set { back: back.to_owned(), ..Set::default() }));
+    let mut proxies: Vec<Proxy> = (0..20).map(|_| home.start(&authority, &[])).collect();
+    for proxy in &mut proxies {
+        proxy.send(&call(1));
+    }
+    let address = one_page(&proxies);
+    assert!(visit(&address).contains("access_denied"));
+    let mut pages = 0;
+    for mut proxy in proxies {
+        let line = proxy.line();
+        assert!(line.contains("did not sign you in") && line.contains("no thanks"), "{line}");
+        pages += proxy.finish().stderr.matches("sign in at ").count();
+    }
+    assert_eq!((pages, authority.count("/register")), (1, 1));
+    // Whoever comes later asks again.
+    let folder = std::fs::read_dir(home.path().join("mcp-tether/oauth")).expect("a folder").flatten();
+    let flow =
+        { folder }.find(|entry| entry.file_name().to_string_lossy().ends_with(".flow")).expect("noted");
+    let noted = std::fs::read_to_string(flow.path()).expect("text");
+    assert!(noted.contains("no thanks"), "{noted}");
+    std::fs::write(flow.path(), noted.replace("{\"at\":1", "{\"at\":")).expect("written");
+    authority.change(|set| set.back = "code=CODE&state=STATE".to_owned());
+    let mut proxy = home.start(&authority, &[]);
+    proxy.send(&call(1));
+    assert!(visit(&super::page(&proxy, 1)).contains("You are signed in"));
+    assert!(proxy.line().contains("\"result\""));
+    proxy.finish();
+}
+
+#[test]
 fn processes_at_once_exchange_a_token_once() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let first = signed_in(&home, &authority);

@@ -9,6 +9,7 @@ mod browser;
 mod callback;
 pub mod challenge;
 mod discovery;
+mod farewell;
 mod flow;
 pub mod metadata;
 mod object;
@@ -33,13 +34,14 @@ use url::Url;
 
 pub use bearer::Bearer;
 pub use browser::Browser;
+pub use farewell::Farewell;
 pub use person::Held as HeldTokens;
 pub use settings::Settings;
 pub use trouble::Trouble;
 
 use self::bearer::Trial;
 use self::challenge::Challenge;
-use self::store::{Client, Kept, Store, Tokens};
+use self::store::{Client, InVain, Kept, Store, Tokens};
 use self::token::Refused;
 use self::wire::Wire;
 use super::{Credentials, Scheme};
@@ -49,8 +51,8 @@ use crate::http::Http;
 const PAUSE: Duration = Duration::from_secs(30);
 /// How long another process may take to exchange tokens.
 const LOCK_PATIENCE: Duration = Duration::from_secs(40);
-/// How long the end of the program waits for tokens that are on their way: those they replace may hold no more.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How far apart processes start to sign in that mean the same, in seconds.
+const AT_ONCE: u64 = 3;
 /// How often it is looked whether another process has brought a token.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -76,19 +78,6 @@ enum Step {
 pub struct OAuth {
     inner: Arc<Inner>,
     flows: Arc<Mutex<JoinSet<()>>>,
-}
-
-/// What the end of the program waits for.
-pub struct Farewell {
-    inner: Arc<Inner>,
-    _flows: Arc<Mutex<JoinSet<()>>>,
-}
-
-impl Farewell {
-    /// Waits until tokens that are on their way are kept, if there are any, for two seconds.
-    pub async fn say(self) {
-        let _ = tokio::time::timeout(FAREWELL, self.inner.asking.write()).await;
-    }
 }
 
 /// A future behind a pointer: what runs once in a life need not be in the program twice.
@@ -139,7 +128,7 @@ impl OAuth {
 
     /// What is to be said before the program ends.
     pub fn farewell(&self) -> Farewell {
-        Farewell { inner: Arc::clone(&self.inner), _flows: Arc::clone(&self.flows) }
+        Farewell::new(&self.inner, &self.flows)
     }
 
     /// How.
@@ -486,6 +475,7 @@ impl Inner {
         wanted: Option<&str>,
         progress: &watch::Sender<Step>,
     ) -> Result<(), Trouble> {
+        let began = seconds(wall_clock());
         let brought = || self.store.tokens().filter(|tokens| refused != Some(&tokens.access_token));
         let mut lock = loop {
             let lock = self.store.try_flow();
@@ -502,7 +492,16 @@ impl Inner {
             }
             tokio::time::sleep(LOOK).await;
         };
-        let tokens = flow::sign_in(self, invitation, credentials, wanted, &mut lock, progress).await?;
+        // The person has just said no, or it does not work: everybody who was about to ask would only ask again.
+        if let Some(in_vain) = lock.in_vain().filter(|in_vain| began <= in_vain.at + AT_ONCE) {
+            return Err(Trouble::failed(in_vain.sentence, in_vain.advice));
+        }
+        let signed_in = flow::sign_in(self, invitation, credentials, wanted, &mut lock, progress).await;
+        if let Err(Trouble::Failed { sentence, advice }) = &signed_in {
+            let (sentence, advice) = (sentence.clone(), advice.clone());
+            lock.note_in_vain(&InVain { at: seconds(wall_clock()), sentence, advice });
+        }
+        let tokens = signed_in?;
         self.adopt(tokens, Trial::SignedIn);
         Ok(())
     }

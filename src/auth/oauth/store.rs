@@ -5,7 +5,7 @@
 //!   that a start needs no discovery), and the registrations, each bound to its issuer.
 //! - `HOST-HASH.lock`: locked while tokens are exchanged for others. It says nothing.
 //! - `HOST-HASH.flow`: locked by the process in which a person signs in; holds the request, so that another one can go on
-//!   with it when that process is gone.
+//!   with it when that process is gone, or why it came to nothing, for those who waited.
 //!
 //! Locks are the operating system's and go with the process. The hash is of the URL, which may hold a key. Deliberately
 //! not here: what is done under a lock (`super`).
@@ -239,22 +239,61 @@ impl Store {
 impl Lock {
     /// What the file under the lock says of a sign-in.
     pub fn begun(&mut self) -> Option<Begun> {
+        Begun::read(&self.text()?)
+    }
+
+    /// What the file under the lock says of one that came to nothing.
+    pub fn in_vain(&mut self) -> Option<InVain> {
+        let text = self.text()?;
+        let object = Object::parse(&text)?.object("in_vain")?;
+        Some(InVain {
+            at: object.count("at")?,
+            sentence: object.text("sentence")?,
+            advice: object.text("advice")?,
+        })
+    }
+
+    fn text(&mut self) -> Option<String> {
         let file = self.file.as_mut()?;
         let mut text = String::new();
         file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
-        Begun::read(&text)
+        Some(text)
     }
 
     /// Says there that one was begun, or that none is. Whoever cannot read it begins another.
     pub fn note(&mut self, begun: Option<&Begun>) {
+        self.write(&begun.map(Begun::write).unwrap_or_default());
+    }
+
+    /// Says there that one came to nothing.
+    pub fn note_in_vain(&mut self, in_vain: &InVain) {
+        let written = Written::default()
+            .count("at", Some(in_vain.at))
+            .text("sentence", Some(&in_vain.sentence))
+            .text("advice", Some(&in_vain.advice))
+            .finish();
+        self.write(&Written::default().raw("in_vain", Some(written)).finish());
+    }
+
+    fn write(&mut self, text: &str) {
         let Some(file) = self.file.as_mut() else { return };
-        let text = begun.map(Begun::write).unwrap_or_default();
         let written =
             file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
         if let Err(error) = written {
             debug!(%error, "the sign-in under way cannot be noted");
         }
     }
+}
+
+/// A sign-in that came to nothing, for those who waited for it: when, in seconds since 1970, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InVain {
+    /// When.
+    pub at: u64,
+    /// What was wrong.
+    pub sentence: String,
+    /// What to do about it.
+    pub advice: String,
 }
 
 /// Writes a file whole: under another name first, so that nobody ever reads half of it.
