@@ -1,11 +1,15 @@
 //! What was typed: the options by clap, after the few forms clap does not know. No meaning.
 
+mod help;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
+
+const SEE_ALL: &str = "More options, all in detail, and examples: mcp-tether --help";
 
 const EXAMPLES: &str = r#"Examples:
   Add a server behind Cloudflare Access to Claude Code:
@@ -17,6 +21,15 @@ const EXAMPLES: &str = r#"Examples:
       "args": ["https://mcp.example.com/mcp", "--header", "X-API-Key: ${KEY}"],
       "env": { "KEY": "the key" }
     }
+
+  In place of npx -y mcp-remote: the same arguments, with mcp-tether before them:
+    mcp-tether https://mcp.example.com/sse 9696 --header "X-Key: ${KEY}" --ignore-tool "delete*"
+
+  A server of which only what reads may be used:
+    mcp-tether https://mcp.example.com/mcp --read-only
+
+Options stand before the URL or behind it, as --name value or --name=value. Of one that is given
+twice and is not repeatable, the last one counts.
 
 Exit codes: 0 the conversation ended; 2 options or configuration cannot work.
 With check: 0 all is well; 1 something on the way is wrong; 2 as above; 130 stopped.
@@ -41,9 +54,12 @@ pub enum Transport {
 #[command(
     name = "mcp-tether",
     version,
-    about = "A stdio MCP server that is a remote one: forwards every message over streamable HTTP, with credentials",
-    override_usage = "mcp-tether [OPTIONS] <URL>          what a client starts\n       mcp-tether check [OPTIONS] <URL>    looks at the whole way to the server, and says what is wrong\n       mcp-tether login|logout|tokens [OPTIONS] <URL>    signs in, signs out, shows what is held\n       mcp-tether config NAME URL --client CLIENT [OPTIONS]    prints the entry for a client; --from FILE replaces mcp-remote",
-    after_help = EXAMPLES,
+    about = "A stdio MCP server that is a remote one: every message goes over streamable HTTP, with credentials",
+    override_usage = "mcp-tether [OPTIONS] <URL>          what a client starts\n       mcp-tether check [OPTIONS] <URL>    looks at the whole way, and says what is wrong\n       mcp-tether login|logout|tokens [OPTIONS] <URL>    signs in, signs out, shows what is held\n       mcp-tether config NAME URL --client CLIENT [OPTIONS]    prints the entry for a client",
+    after_help = SEE_ALL,
+    after_long_help = EXAMPLES,
+    max_term_width = 120,
+    args_override_self = true,
     disable_help_subcommand = true
 )]
 pub struct Options {
@@ -63,10 +79,6 @@ pub struct Options {
     /// What stands there of signing in.
     #[arg(skip)]
     pub by_hand: Option<ByHand>,
-
-    /// With check: tell what was found as JSON
-    #[arg(long, help_heading = "Diagnostics")]
-    pub json: bool,
 
     /// A header for every request to the server, "Name: value"; ${VAR} and ${VAR:-default} are filled in from the
     /// environment. Repeatable; wins over --header-file
@@ -120,7 +132,7 @@ pub struct Options {
         long,
         value_name = "SECONDS",
         help_heading = "Sign-in",
-        value_parser = clap::value_parser!(u64).range(1..=600)
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
     )]
     pub auth_timeout: Option<u64>,
 
@@ -190,6 +202,10 @@ pub struct Options {
     )]
     pub proxy: Option<String>,
 
+    /// Nothing: proxies of the environment are always used. For those who come from mcp-remote
+    #[arg(long, help_heading = "Connection", conflicts_with = "proxy")]
+    pub enable_proxy: bool,
+
     /// Use IPv4 addresses only
     #[arg(long, help_heading = "Connection", conflicts_with = "ipv6")]
     pub ipv4: bool,
@@ -255,9 +271,10 @@ pub struct Options {
         long,
         value_name = "SECONDS",
         help_heading = "Connection",
-        value_parser = clap::value_parser!(u64).range(1..=86_400)
+        value_parser = interval,
+        allow_negative_numbers = true
     )]
-    pub ping_interval: Option<u64>,
+    pub ping_interval: Option<Duration>,
 
     /// The era of MCP that the server speaks: legacy (initialize, up to 2025-11-25) or modern (2026-07-28). By default it is
     /// found out, and remembered
@@ -284,6 +301,10 @@ pub struct Options {
     /// Leave out all tools but those that the server annotates with readOnlyHint: true. It is the server's word, not a lock
     #[arg(long, help_heading = "Tools")]
     pub read_only: bool,
+
+    /// With check: tell what was found as JSON
+    #[arg(long, help_heading = "Diagnostics")]
+    pub json: bool,
 
     /// Tell on stderr what passes: -v a line per message and exchange, -vv the headers too, -vvv the bodies too. Secrets are
     /// masked
@@ -358,8 +379,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Usa
     if arguments.get(1).is_some_and(|word| word == "config") {
         return Ok(Typed::Entry(arguments.split_off(2)));
     }
-    match Options::try_parse_from(arguments) {
+    let parsed = command().try_get_matches_from(arguments);
+    match parsed.and_then(|matches| Options::from_arg_matches(&matches)) {
         Ok(mut options) => {
+            if let [word, shell] = &*options.positional
+                && word == "completions"
+            {
+                return completions(shell);
+            }
             options.by_hand = match options.positional.first().map(String::as_str) {
                 Some("login") => Some(ByHand::LogIn),
                 Some("logout") => Some(ByHand::LogOut),
@@ -386,6 +413,19 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Usa
         }
         Err(error) => Err(usage_error(&error)),
     }
+}
+
+/// The options, for whoever makes something of them.
+pub fn command() -> clap::Command {
+    help::with_short_help(Options::command())
+}
+
+fn completions(shell: &str) -> Result<Typed, UsageError> {
+    let text = help::completions(shell).map(|text| Typed::Print(text.to_owned()));
+    text.ok_or_else(|| UsageError {
+        sentence: "there are no completions for this shell".to_owned(),
+        advice: "there are some for bash, fish, powershell and zsh".to_owned(),
+    })
 }
 
 /// Some clients cut an argument at its spaces: `--header "X:" "v"` is put together again, unless what follows is an
@@ -432,6 +472,11 @@ pub fn takes_value(option: &str) -> Option<bool> {
         None => argument.get_short().is_some_and(|short| option == format!("-{short}")),
     });
     found.map(|argument| argument.get_action().takes_values())
+}
+
+/// The same, and more than nothing.
+fn interval(text: &str) -> Result<Duration, String> {
+    seconds(text).and_then(|seconds| if seconds.is_zero() { Err(String::new()) } else { Ok(seconds) })
 }
 
 /// Says what clap found, in words of our own: clap's quote what was typed, which may be a secret.

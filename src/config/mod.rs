@@ -170,7 +170,8 @@ impl Config {
                 _ => None,
             },
             ping: match (options.ping_interval, options.keep_alive) {
-                (Some(seconds), _) => Some(Duration::from_secs(seconds)),
+                // Whole seconds, as a recording has them.
+                (Some(every), _) => Some(Duration::from_secs(every.as_secs_f64().ceil() as u64)),
                 (None, true) => Some(PING_INTERVAL),
                 (None, false) => None,
             },

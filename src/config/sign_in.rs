@@ -37,7 +37,8 @@ pub(super) fn settings(
         options.static_oauth_client_info.as_deref().map(|text| client(text, environment)).transpose()?;
     let registration = options.static_oauth_client_metadata.as_deref().map(registration).transpose()?;
     let client_metadata_url = options.client_metadata_url.as_deref().map(described).transpose()?;
-    let success_url = options.auth_success_url.as_deref().map(page).transpose()?;
+    let success_url =
+        options.auth_success_url.as_deref().map(|url| page(url, options.allow_http)).transpose()?;
     let parameters = options.authorize_params.iter().map(|text| parameter(text)).collect::<Result<_, _>>()?;
     let callback_path = options.callback_path.clone().unwrap_or_else(|| "/oauth/callback".to_owned());
     if !callback_path.starts_with('/') || callback_path.contains(['?', '#', ' ', '\\', '"', '<']) {
@@ -112,13 +113,13 @@ fn described(written: &str) -> Result<Url, Error> {
     url.ok_or(Error::SignIn { option: "--client-metadata-url", problem })
 }
 
-fn page(written: &str) -> Result<Url, Error> {
+fn page(written: &str, allow_http: bool) -> Result<Url, Error> {
     let url = Url::parse(written).ok().filter(|url| {
-        (url.scheme() == "https" || url.scheme() == "http" && is_loopback(url))
+        (url.scheme() == "https" || url.scheme() == "http" && (allow_http || is_loopback(url)))
             && url.username().is_empty()
             && url.password().is_none()
     });
-    let problem = "is not a URL of https, or of http on this computer";
+    let problem = "is not a URL of https, or of http on this computer (elsewhere with --allow-http)";
     url.ok_or(Error::SignIn { option: "--auth-success-url", problem })
 }
 
