@@ -1,0 +1,79 @@
+
+using namespace System.Management.Automation
+using namespace System.Management.Automation.Language
+
+Register-ArgumentCompleter -Native -CommandName 'mcp-tether' -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+
+    $commandElements = $commandAst.CommandElements
+    $command = @(
+        'mcp-tether'
+        for ($i = 1; $i -lt $commandElements.Count; $i++) {
+            $element = $commandElements[$i]
+            if ($element -isnot [StringConstantExpressionAst] -or
+                $element.StringConstantType -ne [StringConstantType]::BareWord -or
+                $element.Value.StartsWith('-') -or
+                $element.Value -eq $wordToComplete) {
+                break
+        }
+        $element.Value
+    }) -join ';'
+
+    $completions = @(switch ($command) {
+        'mcp-tether' {
+            [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'A header, "Name: value"; ${VAR} is filled in. Repeatable')
+            [CompletionResult]::new('--header-file', '--header-file', [CompletionResultType]::ParameterName, 'A file with one "Name: value" a line. Repeatable')
+            [CompletionResult]::new('--env-file', '--env-file', [CompletionResultType]::ParameterName, 'A file with one NAME=value a line, whose variables count where the environment has none; read again when a credential is refused. Repeatable, the last one counts')
+            [CompletionResult]::new('--header-from', '--header-from', [CompletionResultType]::ParameterName, 'A header whose value a command prints, "Name: COMMAND"; run without a shell, for 20 seconds at most, and again before a token in it expires and when it is refused. Repeatable; wins over --header')
+            [CompletionResult]::new('--access-token-command', '--access-token-command', [CompletionResultType]::ParameterName, 'A command that prints a token for Cloudflare Access, sent as Cf-Access-Token: "cloudflared access token --app=URL"; run again before it expires and when it is refused')
+            [CompletionResult]::new('--access-header', '--access-header', [CompletionResultType]::ParameterName, 'Send the service token in this one header and not in its own two, for applications that read tokens from one (Authorization)')
+            [CompletionResult]::new('--auth', '--auth', [CompletionResultType]::ParameterName, 'Sign in with a browser: auto, oauth (in any case) or none [default: auto]')
+            [CompletionResult]::new('--auth-timeout', '--auth-timeout', [CompletionResultType]::ParameterName, 'How long a request waits for you to sign in, in seconds, before it is answered with the page''s address; the sign-in goes on after that [default: 45, initialize 25]')
+            [CompletionResult]::new('--static-oauth-client-info', '--static-oauth-client-info', [CompletionResultType]::ParameterName, 'The client that is registered for you: JSON, or @FILE, with client_id and perhaps client_secret; ${VAR} is filled in')
+            [CompletionResult]::new('--static-oauth-client-metadata', '--static-oauth-client-metadata', [CompletionResultType]::ParameterName, 'What is to stand in the registration of a client, in place of what is there by default: JSON, or @FILE. Its scope is asked for')
+            [CompletionResult]::new('--client-metadata-url', '--client-metadata-url', [CompletionResultType]::ParameterName, 'Where a description of the client is, for authorization servers that take its address for a name')
+            [CompletionResult]::new('--resource', '--resource', [CompletionResultType]::ParameterName, 'What the server is called at the authorization server, in place of what it calls itself')
+            [CompletionResult]::new('--authorize-param', '--authorize-param', [CompletionResultType]::ParameterName, 'Something more in the address of the page, NAME=VALUE. Repeatable')
+            [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'How this computer is called in the address that you come back to: localhost or 127.0.0.1. By default whichever is allowed; localhost with a client that is registered for you')
+            [CompletionResult]::new('--callback-path', '--callback-path', [CompletionResultType]::ParameterName, 'The path of that address [default: /oauth/callback]')
+            [CompletionResult]::new('--auth-success-url', '--auth-success-url', [CompletionResultType]::ParameterName, 'Where to go on to when you have signed in')
+            [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'A file with further certificate authorities to trust, in PEM form, beside the operating system''s and those of NODE_EXTRA_CA_CERTS. Repeatable')
+            [CompletionResult]::new('--client-cert', '--client-cert', [CompletionResultType]::ParameterName, 'Your certificate, where the server wants one (mutual TLS), in PEM form')
+            [CompletionResult]::new('--client-key', '--client-key', [CompletionResultType]::ParameterName, 'The private key of --client-cert, in PEM form')
+            [CompletionResult]::new('--proxy', '--proxy', [CompletionResultType]::ParameterName, 'The proxy to use, in place of those of the environment')
+            [CompletionResult]::new('--transport', '--transport', [CompletionResultType]::ParameterName, 'http-first, sse-first, http-only or sse-only')
+            [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'How long making a connection may take, in seconds; 0: as long as the system lets it')
+            [CompletionResult]::new('--headers-timeout', '--headers-timeout', [CompletionResultType]::ParameterName, 'How long the server may take to begin an answer, in seconds; 0: as long as it likes, for a tool may be slow, and a connection that is dead shows by itself')
+            [CompletionResult]::new('--body-timeout', '--body-timeout', [CompletionResultType]::ParameterName, 'How long the server may be silent in the middle of an answer, in seconds; 0: as long as it likes')
+            [CompletionResult]::new('--ping-interval', '--ping-interval', [CompletionResultType]::ParameterName, 'Like --keep-alive, every so many seconds')
+            [CompletionResult]::new('--protocol', '--protocol', [CompletionResultType]::ParameterName, 'The server''s era: auto, legacy or modern [default: auto]')
+            [CompletionResult]::new('--ignore-tool', '--ignore-tool', [CompletionResultType]::ParameterName, 'Leave out the tools whose name fits; * is anything. Repeatable')
+            [CompletionResult]::new('--allow-tool', '--allow-tool', [CompletionResultType]::ParameterName, 'Leave out all tools but those whose name fits. Repeatable')
+            [CompletionResult]::new('--log-file', '--log-file', [CompletionResultType]::ParameterName, 'Write what -vv tells into a file, whatever stderr shows; with -vvv what that tells. Readable for its owner alone; at 10 MiB it becomes PATH.1 and a new one begins. Several processes may share it')
+            [CompletionResult]::new('--record', '--record', [CompletionResultType]::ParameterName, 'Write the conversation into a file that shows what mcp-tether did and why, and can be replayed: for bug reports. Secrets are masked; what is said is not. Up to 64 MiB; what was there becomes PATH.1')
+            [CompletionResult]::new('--no-access', '--no-access', [CompletionResultType]::ParameterName, 'Do not send the service token of CF_ACCESS_CLIENT_ID and _SECRET')
+            [CompletionResult]::new('--disable-resource-parameter', '--disable-resource-parameter', [CompletionResultType]::ParameterName, 'Do not name the server at the authorization server')
+            [CompletionResult]::new('--allow-http', '--allow-http', [CompletionResultType]::ParameterName, 'Accept an http:// URL that is not on this machine')
+            [CompletionResult]::new('--enable-proxy', '--enable-proxy', [CompletionResultType]::ParameterName, 'Nothing: proxies of the environment are always used. For those who come from mcp-remote')
+            [CompletionResult]::new('--ipv4', '--ipv4', [CompletionResultType]::ParameterName, 'Use IPv4 addresses only')
+            [CompletionResult]::new('--ipv6', '--ipv6', [CompletionResultType]::ParameterName, 'Use IPv6 addresses only')
+            [CompletionResult]::new('--keep-alive', '--keep-alive', [CompletionResultType]::ParameterName, 'Ask the server for a sign of life every 30 seconds, with pings of our own; three in a row without an answer renew the session')
+            [CompletionResult]::new('--no-cache', '--no-cache', [CompletionResultType]::ParameterName, 'Remember nothing about the server from one start to the next')
+            [CompletionResult]::new('--disable-cookies', '--disable-cookies', [CompletionResultType]::ParameterName, 'Forget the server''s cookies, by which load balancers know whom to send where')
+            [CompletionResult]::new('--read-only', '--read-only', [CompletionResultType]::ParameterName, 'Leave out all tools but those that say readOnlyHint: true')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'With check: tell what was found as JSON')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Tell on stderr what passes: -v, -vv, -vvv')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Tell on stderr what passes: -v, -vv, -vvv')
+            [CompletionResult]::new('--silent', '--silent', [CompletionResultType]::ParameterName, 'Tell nothing on stderr')
+            [CompletionResult]::new('--debug', '--debug', [CompletionResultType]::ParameterName, '-vv, and the same in a log file: that of --log-file, else HOST_debug.log in ~/.mcp-auth/mcp-tether (MCP_REMOTE_CONFIG_DIR takes the place of ~/.mcp-auth). With --silent the file alone')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+    })
+
+    $completions.Where{ $_.CompletionText -like "$wordToComplete*" } |
+        Sort-Object -Property ListItemText
+}

@@ -1,0 +1,100 @@
+//! What the options about signing in do to the page that a person is sent to.
+
+use super::support::authority::{value, visit};
+use super::support::proxy::{Proxy, Stdin};
+use super::{CALL, Form};
+
+/// One thing that the page is told.
+fn told(form: &Form, name: &str) -> Option<String> {
+    let (_authority, proxy, page) = form.page(|_| {}, &[]);
+    proxy.kill();
+    value(&page, name)
+}
+
+fn way_back(form: &Form) -> url::Url {
+    told(form, "redirect_uri").expect("a way back").parse().expect("a URL")
+}
+
+pub(super) fn host(form: &Form) {
+    assert_eq!(way_back(form).host_str(), Some("127.0.0.1"));
+}
+
+pub(super) fn callback_path(form: &Form) {
+    assert_eq!(way_back(form).path(), "/custom/callback");
+}
+
+pub(super) fn resource(form: &Form) {
+    assert_eq!(told(form, "resource").as_deref(), Some("https://tenant1.example.net/"));
+}
+
+pub(super) fn no_resource(form: &Form) {
+    assert_eq!(told(form, "resource"), None);
+}
+
+pub(super) fn parameter(form: &Form) {
+    let (_authority, proxy, page) = form.page(|_| {}, &["--authorize-param", "prompt=consent"]);
+    proxy.kill();
+    assert_eq!(value(&page, "access_type").as_deref(), Some("offline"));
+    assert_eq!(value(&page, "prompt").as_deref(), Some("consent"));
+}
+
+pub(super) fn scope(form: &Form) {
+    assert_eq!(told(form, "scope").as_deref(), Some("space separated"));
+}
+
+pub(super) fn client(form: &Form) {
+    let (authority, mut proxy, page) = form.page(|_| {}, &[]);
+    assert_eq!(value(&page, "client_id").as_deref(), Some("by-hand"));
+    visit(&page);
+    assert!(proxy.line().contains("\"result\""));
+    proxy.finish();
+    assert_eq!(authority.count("/register"), 0);
+    use base64::Engine;
+    let proof = base64::prelude::BASE64_STANDARD.encode("by-hand:marked-secret");
+    assert_eq!(authority.last("/token").header("authorization"), Some(&*format!("Basic {proof}")));
+}
+
+pub(super) fn described(form: &Form) {
+    let supported = r#","client_id_metadata_document_supported":true"#;
+    let (authority, proxy, page) = form.page(|set| set.metadata.push_str(supported), &[]);
+    proxy.kill();
+    let described = "https://client.example.com/.well-known/oauth-client-metadata";
+    assert_eq!(value(&page, "client_id").as_deref(), Some(described));
+    assert_eq!(authority.count("/register"), 0);
+}
+
+pub(super) fn success(form: &Form) {
+    let (_authority, mut proxy, page) = form.page(|_| {}, &[]);
+    assert_eq!(visit(&page), r#"nobody at ("127.0.0.1", 1)"#);
+    assert!(proxy.line().contains("\"result\""));
+    proxy.finish();
+}
+
+/// Nobody signs in: the request is answered with the page's address in time.
+pub(super) fn impatience(form: &Form) {
+    let (_authority, mut proxy, page) = form.page(|_| {}, &[]);
+    let line = proxy.line();
+    assert!(line.contains("\"cause\":\"sign_in\"") && line.contains(&page[..30]), "{line}");
+    proxy.kill();
+}
+
+#[test]
+fn the_port_behind_the_url_is_the_one_that_people_come_back_to() {
+    // One that is free now; the system does not give it to anybody else soon.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let port = free.port().to_string();
+    for arguments in [&[][..], &["--host", "localhost"]] {
+        let form = &Form::all("--silent", None)[0];
+        let authority = super::support::authority::Authority::start(Default::default());
+        let home = form.home();
+        let url = &*authority.server.url;
+        let arguments = [arguments, &[url, &port], &["--allow-http"]].concat();
+        let environment = [("HOME", home), ("XDG_CONFIG_HOME", home)];
+        let mut proxy = Proxy::start_with(Stdin::Pipes, &arguments, &environment);
+        proxy.send(CALL);
+        let page = proxy.told_after("sign in at ", 1);
+        proxy.kill();
+        let back: url::Url = value(&page, "redirect_uri").expect("a way back").parse().expect("a URL");
+        assert_eq!(back.port(), Some(free.port()));
+    }
+}
