@@ -121,6 +121,37 @@ fn a_conversation_is_replayed_as_it_was() {
 }
 
 #[test]
+fn rules_about_tools_are_replayed() {
+    let server = Server::legacy(|request, reply| {
+        reply.result(
+            request,
+            r#"{"tools":[{"name":"slow","annotations":{"readOnlyHint":true}},{"name":"bad one"}]}"#,
+        );
+    });
+    let options = ["--read-only", "--ignore-tool", "bad *", "--allow-tool", "*", "--ignore-tool", "x"];
+    let recorded = recorded(&server, &options, |proxy| {
+        proxy.ask(INITIALIZE);
+        proxy.send(INITIALIZED);
+        for name in ["slow", "bad one", "nowhere"] {
+            proxy.ask(&format!(
+                r#"{{"jsonrpc":"2.0","id":"{name}","method":"tools/call","params":{{"name":"{name}"}}}}"#
+            ));
+        }
+    });
+    assert_replays(&recorded);
+    assert_holds(
+        &recorded,
+        &[
+            "> read-only\n",
+            "> ignore-tool bad *\n> ignore-tool x\n",
+            "request \"mcp-tether/f1\" tools/list",
+            "--ignore-tool bad * leaves it out",
+            "the server does not list it",
+        ],
+    );
+}
+
+#[test]
 fn what_depends_on_time_is_replayed_as_well() {
     // Refused twice and asked again after pauses that chance has a part in; then a stream that breaks and is taken up.
     let asked = AtomicUsize::new(0);
