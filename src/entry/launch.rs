@@ -161,8 +161,7 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
 pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> Vec<Word> {
     let arguments = cli::join_split_headers(arguments.into_iter().map(Into::into).collect());
     let arguments = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let foreign = |name: &str| FOREIGN.iter().find(|(known, ..)| *known == name);
-    let words = words::read(arguments, |name| foreign(name).map(|(_, takes_value, _)| *takes_value));
+    let words = words::read(arguments, takes_value);
     let (mut is_before, mut kept) = (0, Vec::new());
     for word in words {
         match &word {
@@ -207,6 +206,15 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
         }
     }
     kept
+}
+
+/// Tells of an option that only mcp-remote has whether it takes a value.
+pub(super) fn takes_value(option: &str) -> Option<bool> {
+    foreign(option).map(|(_, takes_value, _)| *takes_value)
+}
+
+fn foreign(option: &str) -> Option<&'static (&'static str, bool, &'static str)> {
+    FOREIGN.iter().find(|(known, ..)| *known == option)
 }
 
 /// What there is to say about a variable of the entry.

@@ -9,6 +9,7 @@ use super::form::{self, Entry, placeholder};
 use super::launch::{self, Launch};
 use super::secrets::{self, Gathered, Purpose, Variable};
 use super::tree::{self, Node, Table};
+use super::words::{self, Word};
 use super::{Here, Part, shown, understood, unknown_client, usage};
 use crate::cli::UsageError;
 use crate::config::{self, Environment};
@@ -117,11 +118,16 @@ fn beside(
         }
         new.set("command", Node::Text(String::new()));
     }
+    let mut others = Vec::new();
+    mask_others(&mut new, client, &mut others);
+    for name in others {
+        remarks.push(format!("the value of {name} is not printed: keep it as it stands in the file"));
+    }
     let mut own = new.get("env").and_then(Node::table).cloned().unwrap_or_default();
     for (name, value) in variables {
         own.set(&name, Node::Text(value));
     }
-    let mut now = entry.clone();
+    let mut now = new.clone();
     let mut masked = own.clone();
     for (name, value) in &mut masked.members {
         let text = value.text().unwrap_or_default();
@@ -130,7 +136,8 @@ fn beside(
         }
     }
     now.set("command", Node::Text(launcher.first().cloned().unwrap_or_default()));
-    let shown_arguments: Vec<String> = launcher.into_iter().skip(1).chain(mask(&arguments, client)).collect();
+    let shown_arguments: Vec<String> =
+        mask_launcher(&launcher).skip(1).chain(mask(&arguments, client)).collect();
     now.set("args", Node::from_iter(&shown_arguments));
     if !masked.members.is_empty() {
         now.set("env", Node::Table(masked));
@@ -197,30 +204,63 @@ fn beside(
     )
 }
 
-/// Arguments as they may be shown.
+/// The beginning of a command line as it may be shown.
+fn mask_launcher(launcher: &[String]) -> impl Iterator<Item = String> {
+    launcher.iter().map(|word| match word.split_once('=') {
+        Some((name, value)) if secrets::is_secret(name, value) => format!("{name}=[masked]"),
+        _ if word.contains("://") && word.contains('@') => "[masked]".to_owned(),
+        _ => word.clone(),
+    })
+}
+
+/// Arguments of mcp-remote as they may be shown.
 fn mask(arguments: &[String], client: Client) -> Vec<String> {
-    let mut before = "";
+    let hidden = || "[masked]".to_owned();
     let mut masked = Vec::new();
-    for argument in arguments {
-        let text = argument.strip_prefix("--header=").unwrap_or(argument);
-        let is_secret_option = ["--static-oauth-client-info", "--proxy"].contains(&before);
-        let hidden = if secrets::refers(argument, client) {
-            None
-        } else if before == "--header" || text.len() < argument.len() {
-            // A header that was cut at its space, too.
-            let (name, value) = text.split_once(':').unwrap_or((text, ""));
-            secrets::is_secret(name, value.trim()).then(|| format!("{name}: [masked]"))
-        } else if is_secret_option && !argument.starts_with('@') {
-            Some("[masked]".to_owned())
-        } else if let Some((start, _)) = argument.split_once('?').filter(|(start, _)| start.contains("://")) {
-            Some(format!("{start}?[masked]"))
-        } else if before.ends_with(':') || argument.contains("://") && argument.contains('@') {
-            Some("[masked]".to_owned())
-        } else {
-            None
+    for word in words::read(arguments.to_vec(), launch::takes_value) {
+        let word = match word {
+            Word::Bare(text) if secrets::refers(&text, client) || text.parse::<u16>().is_ok() => {
+                Word::Bare(text)
+            }
+            // A value that was cut off at a space is none of these.
+            Word::Bare(text) => Word::Bare(match text.split_once('?') {
+                _ if !text.contains("://") || text.contains('@') => hidden(),
+                Some((start, _)) => format!("{start}?[masked]"),
+                None => text,
+            }),
+            Word::Option { name, value: Some(value), is_joined } if !secrets::refers(&value, client) => {
+                let value = match (name.as_str(), value.split_once(':')) {
+                    ("--header", Some((header, text))) if secrets::is_secret(header, text.trim()) => {
+                        format!("{header}: [masked]")
+                    }
+                    ("--header", None) => hidden(),
+                    ("--static-oauth-client-info", _) if !value.starts_with('@') => hidden(),
+                    (_, Some(_)) if value.contains('@') && value.contains("://") => hidden(),
+                    _ => value,
+                };
+                Word::Option { name, value: Some(value), is_joined }
+            }
+            other => other,
         };
-        masked.push(hidden.unwrap_or_else(|| argument.clone()));
-        before = argument;
+        word.write(&mut masked);
     }
     masked
+}
+
+/// Hides what else looks like a secret in an entry; tells where something did.
+fn mask_others(table: &mut Table, client: Client, found: &mut Vec<String>) {
+    for (name, node) in &mut table.members {
+        match node {
+            Node::Table(below) if name != "env" => mask_others(below, client, found),
+            Node::Text(text)
+                if !["command", "cwd", "type"].contains(&name.as_str())
+                    && secrets::is_secret(name, text)
+                    && !secrets::refers(text, client) =>
+            {
+                *text = "[masked]".to_owned();
+                found.push(name.clone());
+            }
+            Node::Text(_) | Node::Table(_) | Node::List(_) | Node::Other(_) => {}
+        }
+    }
 }

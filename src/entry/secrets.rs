@@ -79,11 +79,17 @@ fn looks_random(value: &str) -> bool {
         && value.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.+=~".contains(letter))
 }
 
-/// Tells whether somebody fills something in here.
+/// Tells whether somebody fills something in here. Gemini knows a bare `$NAME`, too; in the middle of a word that is rather part of
+/// a secret.
 pub(super) fn refers(value: &str, client: Client) -> bool {
-    let is_gemini_name =
-        |part: &str| part.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-    value.contains("${") || client == Client::Gemini && value.split('$').skip(1).any(is_gemini_name)
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name
+                .chars()
+                .all(|letter| letter.is_ascii_uppercase() || letter == '_' || letter.is_ascii_digit())
+    };
+    let last = value.rsplit(' ').next().unwrap_or_default();
+    value.contains("${") || client == Client::Gemini && last.strip_prefix('$').is_some_and(is_name)
 }
 
 /// The name of a variable in capitals, from the names of other things.
@@ -161,6 +167,14 @@ impl Gathering<'_> {
         let filled = if refers(value, client) {
             for (variable, has_default) in expand::variables(value) {
                 self.refer(&variable, !has_default);
+            }
+            let fills_others = [Client::Cursor, Client::Windsurf, Client::VsCode].contains(&client);
+            let expanded = expand::expand(value, |_| Some("x".to_owned()));
+            if let (Err(expand::Error::NoName(_)), false) = (expanded, fills_others) {
+                self.gathered.remarks.push(format!(
+                    "the header {name} holds a form of variable that neither {} nor mcp-tether fills in: write ${{NAME}}",
+                    client.title()
+                ));
             }
             written.clone()
         } else if is_secret(name, value) && !value.is_empty() {
@@ -248,11 +262,19 @@ impl Gathering<'_> {
 
     /// A URL whose query holds a secret: a reference where the client fills arguments in, for nobody else does.
     fn url(&mut self, text: String) -> String {
-        let Ok(url) = text.parse::<Url>() else { return text };
-        let Some((start, query)) = text.split_once('?') else { return text };
+        let Ok(mut url) = text.parse::<Url>() else { return text };
         if !matches!(url.scheme(), "http" | "https") {
             return text;
         }
+        let mut text = text;
+        if !url.username().is_empty() || url.password().is_some() {
+            self.gathered.remarks.push(
+                "the user name and password in the URL are left out: send them as --header \"Authorization: Basic ${VAR}\"".to_owned(),
+            );
+            let (_, _) = (url.set_username(""), url.set_password(None));
+            text = url.to_string();
+        }
+        let Some((start, query)) = text.split_once('?') else { return text };
         let parts = query.split('&').map(|part| {
             let Some((name, value)) = part.split_once('=') else { return part.to_owned() };
             if value.is_empty() || refers(value, self.purpose.client) || !is_secret(name, value) {
@@ -440,6 +462,26 @@ mod tests {
         assert_eq!(
             (proxy.arguments.as_slice(), names(&proxy)),
             (["--ipv4".to_owned()].as_slice(), vec!["HTTPS_PROXY"])
+        );
+    }
+
+    #[test]
+    fn what_only_looks_like_a_reference_is_hidden() {
+        for (client, value, is_reference) in [
+            (Client::Gemini, "Bearer pa$word", false),
+            (Client::Gemini, "$KEY", true),
+            (Client::Gemini, "Bearer $KEY_2", true),
+            (Client::Codex, "$KEY", false),
+            (Client::Cursor, "Bearer ${env:KEY}", true),
+        ] {
+            assert_eq!(refers(value, client), is_reference, "{client:?} {value}");
+        }
+        let found = gathered(Client::Codex, &["--header", "X-Key: ${env:KEY}"]);
+        assert_eq!(found.remarks.len(), 1, "{found:?}");
+        let found = gathered(Client::Codex, &["https://user:marked@h.example/mcp"]);
+        assert_eq!(
+            (found.arguments.as_slice(), found.remarks.len()),
+            (["https://h.example/mcp".to_owned()].as_slice(), 1)
         );
     }
 

@@ -149,7 +149,20 @@ struct Fixture {
     expected: &'static [&'static str],
 }
 
-const FIXTURES: [Fixture; 9] = [
+const FIXTURES: [Fixture; 10] = [
+    Fixture {
+        file: "windsurf/mcp_config.json",
+        text: r#"{"mcpServers": {"leaks": {"command": "env", "args": ["API_KEY=marked", "npx", "--registry", "https://u:marked@r", "mcp-remote", "https://u:marked@h.example/mcp", "--header", "Authorization:", "Bearer", "marked", "--static-oauth-client-info={\"client_id\":\"a\",\"client_secret\":\"marked\"}", "--proxy", "http://u:marked@p:1"], "headers": {"X-Token": "marked"}}}}"#,
+        expected: &[
+            "\"API_KEY\": \"[masked]\"",
+            "is replaced by",
+            "\"https://h.example/mcp\"",
+            "\"X-Token\": \"[masked]\"",
+            "\"HTTPS_PROXY\": \"${env:HTTPS_PROXY}\"",
+            "\"API_KEY\": \"${env:API_KEY}\"",
+            "user name and password in the URL are left out",
+        ],
+    },
     Fixture {
         file: "claude_desktop_config.json",
         text: r#"{ "globalShortcut": "x", "mcpServers": {
