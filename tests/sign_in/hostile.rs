@@ -71,6 +71,16 @@ fn documents_that_lead_astray_are_refused_before_anybody_is_sent_anywhere() {
             "names an address for its metadata that is not https",
         ),
         (Set { metadata: String::new(), ..Set::default() }, "does not describe itself"),
+        // A server that says nothing of itself, and describes somebody else's authorization server at its own addresses.
+        (
+            Set {
+                challenge: "Bearer".to_owned(),
+                resource: "\"x\":[".to_owned(),
+                metadata: metadata("issuer", "\"https://good.example\""),
+                ..Set::default()
+            },
+            "describes the authorization server https://good.example with addresses that are not of it",
+        ),
         (Set { registration: Some((403, "no")), ..Set::default() }, "answered 403 instead of a registration"),
     ] {
         let shown = format!("{set:?}").chars().take(300).collect::<String>();

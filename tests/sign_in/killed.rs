@@ -125,6 +125,24 @@ fn what_keeps_one_signed_in_outlives_a_process_that_ends_before_it_was_exchanged
 }
 
 #[test]
+fn what_a_person_has_signed_in_for_outlives_a_process_that_is_killed_before_it_is_used() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    let mut proxy = home.start(&authority, &[]);
+    proxy.send(&call(1));
+    let address = page(&proxy, 1);
+    authority.change(|set| set.held = Some("/mcp"));
+    assert!(visit(&address).contains("You are signed in"));
+    while authority.count("/mcp") < 2 {
+        std::thread::yield_now();
+    }
+    End::Killed.come(proxy, &authority);
+    let mut proxy = home.start(&authority, &[]);
+    assert!(proxy.ask(&call(1)).contains("\"result\""));
+    assert!(!proxy.finish().stderr.contains("sign in at"));
+    assert_eq!((authority.count("/register"), authority.count("/token")), (1, 1));
+}
+
+#[test]
 fn half_a_file_of_a_process_that_was_killed_is_not_read_and_does_not_stay() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     signed_in(&home, &authority).finish();
@@ -207,6 +225,7 @@ fn another_process_takes_over_while_it_waits() {
     let mut second = home.start(&authority, &["--auth-timeout", "1", "-v"]);
     let line = second.ask(&call(1));
     assert!(line.contains(&address), "it knows the other's page: {line}");
+    second.tells(&format!("another process waits for you to sign in: {address}"));
     second.send(&call(2));
     first.kill();
     second.tells("is gone on with");

@@ -162,6 +162,16 @@ async fn undescribed(wire: &Wire<'_>, server: &Url) -> Result<Authorization, Tro
     for at in metadata::of_authorization(&origin) {
         let answer = wire.document(&at).await?;
         if let Some(found) = read(&answer).and_then(Authorization::read) {
+            if !metadata::is_of_one_piece(&found, &origin) {
+                let sentence = format!(
+                    "{} describes the authorization server {} with addresses that are not of it",
+                    place(&at),
+                    foreign(&found.issuer)
+                );
+                let advice = "do not sign in there; have the server name its authorization server in its own metadata \
+                              (/.well-known/oauth-protected-resource)";
+                return Err(Trouble::failed(sentence, advice));
+            }
             return usable(found, server, false);
         }
     }

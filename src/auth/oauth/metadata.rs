@@ -168,6 +168,17 @@ pub fn names_issuer(named: &str, issuer: &str) -> bool {
     named == issuer || issuer.strip_prefix("https://").is_some_and(|host| host == named && is_of_access(host))
 }
 
+/// Tells whether a description of an authorization server that was found at a server, and not at the issuer that it names,
+/// can be of that issuer: it is the server, or all that it names is at the issuer's own origin. Otherwise a server could
+/// have a code of somebody else's authorization server sent to itself, and the issuer of the answer would be right.
+pub fn is_of_one_piece(found: &Authorization, origin: &Url) -> bool {
+    let Ok(issuer) = Url::parse(&found.issuer) else { return false };
+    let endpoints = [&found.authorization_endpoint, &found.token_endpoint];
+    let is_there = |text: &String| Url::parse(text).is_ok_and(|url| url.origin() == issuer.origin());
+    found.issuer == origin_of(origin)
+        || endpoints.into_iter().chain(&found.registration_endpoint).all(is_there)
+}
+
 /// Why an address is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsafe {
@@ -307,6 +318,32 @@ mod tests {
         assert!(!names_issuer("https://AS", "https://as"));
         assert!(!names_issuer("as", "https://as"));
         assert!(names_issuer("t.cloudflareaccess.com", "https://t.cloudflareaccess.com"));
+    }
+
+    #[test]
+    fn a_server_that_describes_its_authorization_server_itself_does_not_mix_two_of_them() {
+        let of = |issuer: &str, authorize: &str, token: &str| Authorization {
+            issuer: issuer.to_owned(),
+            authorization_endpoint: format!("{authorize}/authorize"),
+            token_endpoint: format!("{token}/token"),
+            registration_endpoint: Some(format!("{token}/register")),
+            ..Authorization::default()
+        };
+        let (here, good) = ("https://mcp.example", "https://good.example");
+        for (issuer, authorize, token, expected) in [
+            (here, here, here, true),
+            ("https://mcp.example/", here, here, true),
+            (here, good, good, true),
+            (good, good, good, true),
+            ("https://good.example/tenant", good, good, true),
+            (good, good, here, false),
+            (good, here, here, false),
+            ("https://mcp.example/", good, here, false),
+            ("nonsense", here, here, false),
+        ] {
+            let found = of(issuer, authorize, token);
+            assert_eq!(is_of_one_piece(&found, &url(here)), expected, "{issuer} {authorize} {token}");
+        }
     }
 
     #[test]

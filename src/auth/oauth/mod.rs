@@ -405,7 +405,11 @@ impl Inner {
             self.adopt(tokens, Trial::Over);
             return Ok(true);
         }
-        let tokens = kept.tokens.clone().unwrap_or_else(|| used.tokens.clone());
+        let Some(tokens) = kept.tokens.clone() else {
+            // Another process has heard that they cannot be exchanged, or the person has signed out.
+            self.held().bearer = None;
+            return Ok(false);
+        };
         let (Some(refresh), Some(authorization), Some(client)) =
             (&tokens.refresh_token, &kept.authorization, &kept.client)
         else {
@@ -477,6 +481,7 @@ impl Inner {
     ) -> Result<(), Trouble> {
         let began = seconds(wall_clock());
         let brought = || self.store.tokens().filter(|tokens| refused != Some(&tokens.access_token));
+        let mut shown = None;
         let mut lock = loop {
             let lock = self.store.try_flow();
             if let Some(tokens) = brought() {
@@ -488,7 +493,12 @@ impl Inner {
                 break lock;
             }
             if let Some(begun) = self.store.begun() {
-                let _ = progress.send(Step::Waiting(begun.request.url));
+                let url = begun.request.url;
+                if shown.as_ref() != Some(&url) {
+                    warn!("another process waits for you to sign in: {url}");
+                    shown = Some(url.clone());
+                }
+                let _ = progress.send(Step::Waiting(url));
             }
             tokio::time::sleep(LOOK).await;
         };

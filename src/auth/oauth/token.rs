@@ -185,6 +185,8 @@ fn granted(body: &str, now: SystemTime) -> Option<Tokens> {
     let is_sendable = HeaderValue::try_from(&access_token).is_ok() && !access_token.is_empty();
     let expires = granted
         .number("expires_in")
+        // Some mean by it that it does not run out; who means the other thing says so by refusing it.
+        .filter(|seconds| *seconds > 0.0)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .and_then(|left| now.checked_add(left))
         .and_then(|end| end.duration_since(UNIX_EPOCH).ok())
@@ -210,6 +212,7 @@ mod tests {
             (r#"{"access_token":"a","token_type":"bearer","expires_in":900}"#, Some((Some(1000), None))),
             (r#"{"access_token":"a","expires_in":"60","refresh_token":"r"}"#, Some((Some(160), Some("r")))),
             (r#"{"access_token":"a","expires_in":-1,"refresh_token":""}"#, Some((None, None))),
+            (r#"{"access_token":"a","expires_in":0}"#, Some((None, None))),
             (r#"{"access_token":"a","expires_in":1e300}"#, Some((None, None))),
             (r#"{"access_token":"a"}"#, Some((None, None))),
             (r#"{"access_token":"a","token_type":"DPoP"}"#, None),
