@@ -76,11 +76,15 @@ fn the_next_start_works_wherever_the_last_one_ended() {
             "the page" => drop(page(&proxy, 1)),
             _ => drop(authority.server.wait_for(|request| request.path == path)),
         }
+        let before = proxy.told_so_far("sign in at ");
         end.come(proxy, &authority);
         visitor.map(|visitor| visitor.join().expect("a page or none"));
         let mut proxy = home.start(&authority, &[]);
         proxy.send(&call(1));
-        assert!(visit(&page(&proxy, 1)).contains("You are signed in"), "{end:?} at {step}");
+        let address = page(&proxy, 1);
+        // One that nobody has been to yet is still good, one that somebody has come back from is not.
+        assert_eq!(before.as_ref() == Some(&address), step == "the page", "{end:?} at {step}");
+        assert!(visit(&address).contains("You are signed in"), "{end:?} at {step}");
         let line = proxy.line();
         assert!(line.contains("\"result\""), "{end:?} at {step}: {line}");
         proxy.finish();
