@@ -198,19 +198,31 @@ impl Client {
 
     /// Says why a name is none for this client, and what it takes. Nothing where it is one.
     pub(super) fn refuses_name(self, name: &str) -> Option<&'static str> {
-        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+        let only = |others: &str| {
+            name.chars().all(|letter| letter.is_ascii_alphanumeric() || others.contains(letter))
+        };
+        // Those that it has itself.
+        let reserved = ["workspace", "claude-in-chrome", "computer-use"];
         match self {
-            Client::ClaudeCode | Client::Codex if !name.chars().all(is_plain) => {
+            Client::ClaudeCode if !only("-_") => {
                 Some("takes letters, digits, - and _ in the name of a server")
             }
-            // It tells server and tool apart at an underscore, and reads a name as a path of settings at a point.
-            Client::Gemini if !name.chars().all(|letter| is_plain(letter) && letter != '_') => {
-                Some("takes letters, digits and - in the name of a server, and no _")
+            Client::ClaudeCode if reserved.contains(&name) => Some("keeps that name for a server of its own"),
+            Client::Codex if !only("-_:@/.") => {
+                Some("takes letters, digits and any of - _ : @ / . in the name of a server")
             }
             _ if name.chars().any(char::is_control) => Some("takes no control characters in a name"),
             _ if name.chars().count() > 64 => Some("takes no name of more than 64 characters"),
             _ => None,
         }
+    }
+
+    /// Says what a name that it takes has against it.
+    pub(super) fn doubts_name(self, name: &str) -> Option<&'static str> {
+        let is_doubtful = self == Client::Gemini && name.contains('_');
+        is_doubtful.then_some(
+            "Gemini tells server and tool apart at the first _: without one in NAME, rules for single tools work",
+        )
     }
 
     /// Whose file this is, by its path and the member that the servers stand in.
@@ -279,9 +291,11 @@ mod tests {
             (Client::ClaudeCode, "my-server_1", true),
             (Client::ClaudeCode, "my server", false),
             (Client::ClaudeCode, "my.server", false),
+            (Client::ClaudeCode, "workspace", false),
             (Client::Codex, "my server", false),
-            (Client::Gemini, "my_server", false),
-            (Client::Gemini, "my-server", true),
+            (Client::Codex, "work/my.server@1", true),
+            (Client::Codex, "ünï", false),
+            (Client::Gemini, "my_server", true),
             (Client::ClaudeDesktop, "My server (work)", true),
             (Client::Zed, "a\nb", false),
         ] {

@@ -276,6 +276,7 @@ fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Par
     let (command, about_command) = here.command(client);
     let Gathered { arguments, variables, hidden, mut remarks } = gathered;
     remarks.extend(about_command);
+    remarks.extend(client.doubts_name(&name).map(str::to_owned));
     let entry = Entry { name, command, arguments, variables };
     remarks.splice(..0, about_variables(client, &entry, &hidden));
     if access.is_empty() && !options.no_access && entry.variables.is_empty() {

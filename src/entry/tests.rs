@@ -57,7 +57,7 @@ fn what_cannot_work_is_refused_with_a_remedy() {
         (&["s", URL, "3334", "more", "--client", "zed"], "3 arguments are neither options"),
         (
             &["a b", URL, "--client", "codex"],
-            "Codex takes letters, digits, - and _ in the name of a server; choose another NAME",
+            "Codex takes letters, digits and any of - _ : @ / . in the name of a server; choose another NAME",
         ),
         (
             &["s", URL, "--client", "zed", "--headr", "X: marked"],

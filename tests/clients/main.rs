@@ -240,7 +240,15 @@ impl Place {
     fn entry(&self, options: &[&str]) -> String {
         let mut command = self.command(env!("CARGO_BIN_EXE_mcp-tether"));
         command
-            .args(["config", "my-server", &self.edge.mcp_url(), "--header", "X-Marked: ${MARK_KEY}"])
+            .args([
+                "config",
+                "my-server",
+                &self.edge.mcp_url(),
+                "--header",
+                "X-Marked: ${MARK_KEY}",
+                "--header",
+                "X-Default: ${NOWHERE_SET:-default}",
+            ])
             .args(options);
         let output = command.output().expect("the binary starts");
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -263,7 +271,11 @@ impl Place {
         }
         for request in &requests {
             let (secret, mark) = (header(request, "cf-access-client-secret"), header(request, "x-marked"));
-            if secret.as_ref() != Some(&self.edge.token().secret) || mark.as_deref() != Some(MARK) {
+            let is_default = header(request, "x-default").as_deref() == Some("default");
+            if secret.as_ref() != Some(&self.edge.token().secret)
+                || mark.as_deref() != Some(MARK)
+                || !is_default
+            {
                 return Err(format!("a request without what the entry is there for: {request}").into());
             }
         }
