@@ -277,6 +277,11 @@ fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Par
     let Gathered { arguments, variables, hidden, mut remarks } = gathered;
     remarks.extend(about_command);
     remarks.extend(client.doubts_name(&name).map(str::to_owned));
+    if client == Client::ClaudeCode && here.system == "windows" && !asked.is_json {
+        remarks.push(
+            "the command is one for PowerShell; elsewhere, or with a \" in it, take the JSON".to_owned(),
+        );
+    }
     let entry = Entry { name, command, arguments, variables };
     remarks.splice(..0, about_variables(client, &entry, &hidden));
     if access.is_empty() && !options.no_access && entry.variables.is_empty() {

@@ -69,6 +69,13 @@ pub(super) fn is_secret_name(name: &str) -> bool {
     !is_path && parts.iter().any(|part| name.contains(part))
 }
 
+/// Tells whether a word says how what follows it proves who asks.
+fn is_scheme(word: &str) -> bool {
+    ["bearer", "basic", "token", "apikey", "api-key", "key", "jwt", "digest"]
+        .iter()
+        .any(|scheme| word.eq_ignore_ascii_case(scheme))
+}
+
 /// Letters and digits in disorder, as nobody writes them by hand.
 fn looks_random(value: &str) -> bool {
     let value = value.rsplit(' ').next().unwrap_or_default();
@@ -180,16 +187,14 @@ impl Gathering<'_> {
         } else if is_secret(name, value) && !value.is_empty() {
             // What stands before the secret proper is part of the text.
             let (scheme, secret) = match value.split_once(' ') {
-                Some((scheme, secret)) if scheme.chars().all(|letter| letter.is_ascii_alphabetic()) => {
-                    (format!("{scheme} "), secret)
-                }
+                Some((scheme, secret)) if is_scheme(scheme) => (format!("{scheme} "), secret.trim_start()),
                 _ => (String::new(), value),
             };
-            let called = match (name.to_ascii_lowercase().as_str(), scheme.as_str()) {
-                ("cf-access-client-id", _) => "CF_ACCESS_CLIENT_ID".to_owned(),
-                ("cf-access-client-secret", _) => "CF_ACCESS_CLIENT_SECRET".to_owned(),
-                (_, "Bearer ") => variable_name([self.purpose.server, "TOKEN"]),
-                (header, _) => variable_name([self.purpose.server, header.trim_start_matches("x-")]),
+            let called = match name.to_ascii_lowercase().as_str() {
+                "cf-access-client-id" => "CF_ACCESS_CLIENT_ID".to_owned(),
+                "cf-access-client-secret" => "CF_ACCESS_CLIENT_SECRET".to_owned(),
+                _ if scheme.eq_ignore_ascii_case("bearer ") => variable_name([self.purpose.server, "TOKEN"]),
+                header => variable_name([self.purpose.server, header.trim_start_matches("x-")]),
             };
             let variable = self.hide(&format!("the value of the header {name}"), &called, secret);
             format!("{name}: {scheme}${{{variable}}}")
@@ -273,6 +278,11 @@ impl Gathering<'_> {
             );
             let (_, _) = (url.set_username(""), url.set_password(None));
             text = url.to_string();
+        }
+        if url.path().split('/').any(looks_random) {
+            self.gathered.remarks.push(
+                "a part of the URL's path looks like a secret: it stands in the entry, for nothing is filled in there".to_owned(),
+            );
         }
         let Some((start, query)) = text.split_once('?') else { return text };
         let parts = query.split('&').map(|part| {
@@ -380,6 +390,8 @@ mod tests {
                 &["CF_ACCESS_CLIENT_SECRET"],
             ),
             ("X-Thing: markedmarkedmarked0123", "X-Thing: ${MY_API_THING}", &["MY_API_THING"]),
+            ("X-API-Key: marked in words", "X-API-Key: ${MY_API_API_KEY}", &["MY_API_API_KEY"]),
+            ("Cookie: a=marked; b=c", "Cookie: ${MY_API_COOKIE}", &["MY_API_COOKIE"]),
             ("X-Tenant: acme", "X-Tenant: acme", &[]),
             ("X-API-Key: ${KEY}", "X-API-Key: ${KEY}", &["KEY"]),
             ("X: ${KEY:-none}/${OTHER}", "X: ${KEY:-none}/${OTHER}", &["KEY", "OTHER"]),
