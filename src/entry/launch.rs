@@ -32,7 +32,7 @@ const RUNNERS: [&str; 17] = [
 ];
 
 /// The options of mcp-remote 0.15 that may not be here, with whether they take a value and what becomes of them.
-const FOREIGN: [(&str, bool, &str); 8] = [
+const FOREIGN: [(&str, bool, &str); 5] = [
     (
         "--client-credentials",
         false,
@@ -46,9 +46,6 @@ const FOREIGN: [(&str, bool, &str); 8] = [
     ),
     ("--use-id-token", false, "mcp-tether sends access tokens only: keep mcp-remote for this server"),
     ("--enable-proxy", false, "it is not needed: HTTPS_PROXY, HTTP_PROXY and NO_PROXY always count"),
-    ("--ignore-tool", true, "mcp-tether has no tool filter yet"),
-    ("--headers-timeout", true, "mcp-tether has no such limit"),
-    ("--body-timeout", true, "mcp-tether has no such limit: an answer that is under way may take its time"),
 ];
 
 /// The options that are here and mean something else.
