@@ -521,6 +521,8 @@ fn what_config_prints_for_each_client_starts_and_sends_what_was_asked_for() {
             let mut child = Command::new(env!("CARGO_BIN_EXE_mcp-tether"))
                 .args(entry.arguments.iter().map(|argument| (client.fill_arguments)(argument, &typed)))
                 .env_clear()
+                // Windows resolves no name without it.
+                .envs(std::env::var_os("SystemRoot").map(|root| ("SystemRoot", root)))
                 .envs(inherited)
                 .envs(own)
                 .stdin(Stdio::piped())
@@ -580,4 +582,27 @@ fn by_shell(line: &str) -> Vec<Entry> {
     }
     assert_eq!(next(), "mcp-tether", "{line}");
     vec![Entry { name, arguments: words.collect(), environment, named: Vec::new() }]
+}
+
+#[test]
+fn config_ends_as_scripts_expect_it_and_keeps_apart_what_is_pasted() {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
+        let output = command.arg("config").args(arguments).output().expect("the binary starts");
+        let text = |bytes| String::from_utf8(bytes).expect("Unicode");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, printed, told) = run(&["s", "https://h.example/mcp", "--client", "codex"]);
+    assert_eq!(code, Some(0));
+    toml::from_str::<Value>(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+    assert!(told.contains("~/.codex/config.toml") && told.contains("Windows:"), "{told}");
+
+    let (code, printed, told) =
+        run(&["s", "https://h.example/mcp", "--header", "Authorization: Bearer marked"]);
+    assert_eq!((code, printed.as_str()), (Some(2), ""));
+    assert!(told.starts_with("error: --client is missing") && !told.contains("marked"), "{told}");
+
+    let (code, printed, told) = run(&[]);
+    assert_eq!((code, told.as_str()), (Some(0), ""));
+    assert!(printed.contains("Usage: mcp-tether config NAME URL --client CLIENT"), "{printed}");
 }
