@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use dice::Dice;
 use mcp_tether::bridge::{
     Action, Ask, Bridge, Cause, Config, Cursor, Ending, Era, Event, ExchangeId, Failure, Known, Opening,
-    Outgoing, Refusal, SessionHeader, SessionId, Why, Written,
+    Outgoing, Pattern, Refusal, SessionHeader, SessionId, ToolRules, Why, Written,
 };
 use mcp_tether::json;
 use mcp_tether::jsonrpc::{Kind, Line, Message};
@@ -68,15 +68,17 @@ fn no_pair_of_eras_breaks_what_either_may_rely_on() {
             panic!("seed {seed}: {broken}\n{}", walk.transcript.join("\n"));
         }
     }
-    let Seen { results, errors, cancelled, asked, again, subscribed, bridged } = seen;
+    let Seen { results, errors, cancelled, asked, again, subscribed, bridged, looked_up } = seen;
     // A walk that never gets anywhere proves nothing.
-    let enough = [results, errors, cancelled, asked, again, subscribed, bridged];
+    let enough = [results, errors, cancelled, asked, again, subscribed, bridged, looked_up];
     assert!(alone || enough.iter().all(|count| *count > 100), "{seen:?}");
 }
 
 /// How much the walks have seen, all together.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
+    /// Lists that were asked for before a call.
+    looked_up: u64,
     results: u64,
     errors: u64,
     cancelled: u64,
@@ -140,6 +142,8 @@ struct Walk {
     last_question: u64,
     listening: BTreeSet<u64>,
     sessions: u64,
+    /// Whether the tool `bad` is left out.
+    filters: bool,
     gone: bool,
 }
 
@@ -159,8 +163,15 @@ impl Walk {
         };
         let era = if dice.roll(2) == 0 { None } else { one_of(&mut dice, &remembered) };
         let known = Known { era, ..Known::default() };
+        let filters = dice.roll(3) == 0;
+        let mut tools = ToolRules::default();
+        if filters {
+            tools.ignore.extend(Pattern::new("B*"));
+            tools.read_only = dice.roll(2) == 0;
+        }
         Walk {
-            bridge: Bridge::new(Config { seed, secret: u128::from(seed), known, ..Config::default() }),
+            bridge: Bridge::new(Config { seed, secret: u128::from(seed), known, tools, ..Config::default() }),
+            filters,
             dice,
             now,
             transcript: vec![format!("{client:?} on {server:?}, changes: {changes}, remembered: {era:?}")],
@@ -303,7 +314,8 @@ impl Walk {
         };
         self.open.insert(id, (method.to_owned(), is_modern));
         let resource = self.dice.roll(3);
-        let own = format!(r#""name":"t","uri":"a:{resource}","level":"info""#);
+        let name = one_of(&mut self.dice, &["t", "t", "bad"]);
+        let own = format!(r#""name":"{name}","uri":"a:{resource}","level":"info""#);
         let filter = r#""notifications":{"toolsListChanged":true,"resourceSubscriptions":["a:1"]}"#;
         let params = match (method, is_modern, self.dice.roll(12)) {
             ("initialize", ..) => {
@@ -431,8 +443,18 @@ impl Walk {
                 ]);
                 format!(r#""result":{{"resultType":"input_required",{asks}}}"#)
             }
-            ("tools/list", true, _) => {
-                r#""result":{"resultType":"complete","ttlMs":0,"cacheScope":"private","tools":[{"name":"t","outputSchema":{"type":"array"}}]}"#.to_owned()
+            ("tools/list", is_modern, _) => {
+                let reads = one_of(&mut self.dice, &["true", "true", "false"]);
+                let tools = one_of(&mut self.dice, &[
+                    r#"{"name":"t","outputSchema":{"type":"array"},"annotations":{"readOnlyHint":READS}},{"name":"bad"}"#,
+                    r#"{"name":"bad","annotations":{"readOnlyHint":true}}"#,
+                    "",
+                ]);
+                let tools = tools.replace("READS", reads);
+                let cursor = if self.dice.roll(3) == 0 { r#","nextCursor":"c""# } else { "" };
+                let modern = r#""resultType":"complete","ttlMs":0,"cacheScope":"private","#;
+                let modern = if is_modern { modern } else { "" };
+                format!(r#""result":{{{modern}"tools":[{tools}]{cursor}}}"#)
             }
             (_, true, 9) => r#""result":{"resultType":"odd"}"#.to_owned(),
             (_, true, _) => {
@@ -593,6 +615,10 @@ impl Walk {
         if !is_modern && names_revision {
             return Err(format!("a key of the other era: {}", text(posted)));
         }
+        if self.filters && method == "tools/call" && text(posted).contains(r#""name":"bad""#) {
+            return Err("a call of a tool that is left out".to_owned());
+        }
+        seen.looked_up += u64::from(text(posted).contains(r#""mcp-tether/f"#));
         let token = posted.member("_meta").and_then(|meta| json::member(meta, "progressToken"));
         let token = token.map(str::to_owned);
         let exchange = Exchange { method, token, is_modern, ..Exchange::default() };
@@ -632,6 +658,9 @@ impl Walk {
                     (Some((method, is_modern)), _) => {
                         seen.results += 1;
                         seen.subscribed += u64::from(method == "resources/subscribe");
+                        if self.filters && text(message).contains(r#""bad""#) {
+                            return Err("a tool that is left out is shown".to_owned());
+                        }
                         is_result_of(&method, is_modern, message)
                     }
                     (None, true) => Err(format!("an answer to {id}, which was cancelled")),
