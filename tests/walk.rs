@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use dice::Dice;
 use mcp_tether::bridge::{
     Action, Ask, Bridge, Cause, Config, Cursor, Ending, Event, ExchangeId, Failure, Opening, Outgoing,
-    Refusal, SessionHeader, SessionId, Transport, Via, Why, Written,
+    Pattern, Refusal, SessionHeader, SessionId, ToolRules, Transport, Via, Why, Written,
 };
 use mcp_tether::jsonrpc::{Kind, Line, Message};
 
@@ -109,6 +109,11 @@ impl Walk {
                     Transport::HttpOnly,
                     Transport::SseOnly,
                 ][(seed / 3 % 4) as usize],
+                // To pass the filter changes nothing else.
+                tools: ToolRules {
+                    ignore: Pattern::new("nowhere*").filter(|_| seed % 5 == 1).into_iter().collect(),
+                    ..ToolRules::default()
+                },
                 ..Config::default()
             }),
             dice: Dice::new(seed),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use dice::Dice;
 use mcp_tether::bridge::{
     Action, Ask, Bridge, Cause, Config, Cursor, Ending, Event, ExchangeId, Failure, Opening, Outgoing,
-    Refusal, SessionHeader, SessionId, Why, Written,
+    Pattern, Refusal, SessionHeader, SessionId, ToolRules, Why, Written,
 };
 use mcp_tether::json;
 use mcp_tether::jsonrpc::{Kind, Line, Message};
@@ -113,7 +113,16 @@ impl Walk {
         #[expect(clippy::disallowed_methods, reason = "any moment will do to count from")]
         let now = Instant::now();
         Walk {
-            bridge: Bridge::new(Config { seed, secret: u128::from(seed), ..Config::default() }),
+            // To pass the filter changes nothing else.
+            bridge: Bridge::new(Config {
+                seed,
+                secret: u128::from(seed),
+                tools: ToolRules {
+                    ignore: Pattern::new("nowhere*").filter(|_| seed % 5 == 1).into_iter().collect(),
+                    ..ToolRules::default()
+                },
+                ..Config::default()
+            }),
             dice: Dice::new(seed),
             now,
             transcript: Vec::new(),
