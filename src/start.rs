@@ -41,9 +41,9 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let portable = environment.get("MCP_TETHER_STDIO") == Some("threads");
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // As far as can be told of arguments that are not understood.
-    let is_check = arguments
-        .iter()
-        .any(|argument| ["check", "login", "logout", "tokens"].iter().any(|command| argument == command));
+    let is_check = arguments.iter().any(|argument| {
+        ["check", "login", "logout", "tokens", "completions"].iter().any(|command| argument == command)
+    });
     let code = match cli::parse(arguments) {
         Ok(Typed::Print(text)) => print(&text),
         Ok(Typed::Entry(asked)) => print_entry(asked, &environment),

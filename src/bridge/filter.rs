@@ -90,8 +90,8 @@ impl std::fmt::Display for Pattern {
 #[derive(Debug)]
 pub(super) struct Filter {
     rules: ToolRules,
-    /// The client's requests for a list that have no answer yet, and whether the tools have changed since.
-    lists: HashMap<Id, bool>,
+    /// The ids under which the client waits for a list.
+    lists: HashMap<Id, Waiting>,
     /// Which tools of the lists so far say that they only read.
     reads: HashMap<String, bool>,
     /// Calls of tools that no list has named yet, in order.
@@ -101,6 +101,15 @@ pub(super) struct Filter {
     /// Whether there was a session before.
     was_settled: bool,
     sifted: VecDeque<Sifted>,
+}
+
+/// An id under which the client waits for a list.
+#[derive(Debug)]
+struct Waiting {
+    /// How many requests have it: no client should give one twice, but none gets to see more for that.
+    requests: u32,
+    /// Whether the tools have changed since it was asked for.
+    is_outdated: bool,
 }
 
 /// A list that is asked for in our own name.
@@ -159,11 +168,14 @@ impl Filter {
     pub(super) fn client(&mut self, message: Message, now: Instant) {
         match message.kind() {
             Kind::Request { id, method } => {
-                self.lists.remove(id);
-                match method.as_str() {
-                    "tools/list" => drop(self.lists.insert(id.clone(), false)),
-                    "tools/call" => return self.call(message, now),
-                    _ => {}
+                if method.as_str() == "tools/list" && !self.lists.contains_key(id) {
+                    self.lists.insert(id.clone(), Waiting { requests: 0, is_outdated: false });
+                }
+                if let Some(waiting) = self.lists.get_mut(id) {
+                    waiting.requests += 1;
+                }
+                if method.as_str() == "tools/call" {
+                    return self.call(message, now);
                 }
             }
             Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
@@ -173,7 +185,7 @@ impl Filter {
                         // The server has never heard of it.
                         return;
                     }
-                    self.lists.remove(&id);
+                    self.answered(&id);
                 }
             }
             Kind::Notification { .. } | Kind::Response { .. } => {}
@@ -235,7 +247,7 @@ impl Filter {
                     return;
                 }
                 let error = *error;
-                if let Some(is_outdated) = self.lists.remove(id).filter(|_| !error) {
+                if let Some(is_outdated) = self.answered(id).filter(|_| !error) {
                     if !is_outdated {
                         self.learn(&message);
                     }
@@ -250,10 +262,21 @@ impl Filter {
         self.sifted.push_back(Sifted::ToClient(message));
     }
 
+    /// A request has its answer, or wants none any more. Tells whether the tools have changed since, where it may be a list.
+    fn answered(&mut self, id: &Id) -> Option<bool> {
+        let waiting = self.lists.get_mut(id)?;
+        let is_outdated = waiting.is_outdated;
+        waiting.requests -= 1;
+        if waiting.requests == 0 {
+            self.lists.remove(id);
+        }
+        Some(is_outdated)
+    }
+
     /// What the server said of its tools may no longer be so.
     pub(super) fn forget(&mut self) {
         self.reads.clear();
-        self.lists.values_mut().for_each(|is_outdated| *is_outdated = true);
+        self.lists.values_mut().for_each(|waiting| waiting.is_outdated = true);
         if let Some(lookup) = &mut self.lookup {
             lookup.is_outdated = true;
         }

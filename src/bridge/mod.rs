@@ -380,6 +380,12 @@ impl Bridge {
 
     /// Brings a message of the server to whoever it is for.
     fn server(&mut self, message: Message, within: Option<&Id>, now: Instant) {
+        if let Some(filter) = &mut self.filter
+            && message.method() == Some("notifications/tools/list_changed")
+        {
+            // A client that has not asked to hear of it does not get it.
+            filter.forget();
+        }
         let message = match &mut self.legacy {
             Some(legacy) if legacy.takes(&message, within) => return legacy.server(message, now),
             Some(_) | None => message,
