@@ -31,6 +31,9 @@ const EXAMPLES: &str = r#"Examples:
 Options stand before the URL or behind it, as --name value or --name=value. Of one that is given
 twice and is not repeatable, the last one counts.
 
+Sign-ins are kept in mcp-tether/oauth of the configuration folder, or of MCP_TETHER_CONFIG_DIR or
+MCP_REMOTE_CONFIG_DIR; those that mcp-remote has kept are used as long as there is none.
+
 Exit codes: 0 the conversation ended; 2 options or configuration cannot work.
 With check: 0 all is well; 1 something on the way is wrong; 2 as above; 130 stopped.
 With login, logout and tokens: 0 done; 1 it came to nothing, or nothing is held; 2 as above."#;
@@ -136,7 +139,24 @@ pub struct Options {
     )]
     pub auth_timeout: Option<u64>,
 
-    /// The client that is registered for you: JSON, or @FILE, with client_id and perhaps client_secret; ${VAR} is filled in
+    /// Sign in with a code, on any computer: address and code are written to stderr, and nothing is opened here
+    #[arg(long, help_heading = "Sign-in", conflicts_with = "client_credentials")]
+    pub device_code: bool,
+
+    /// Nobody signs in: the client of --static-oauth-client-info itself does, with its client_secret or private_key
+    #[arg(long, help_heading = "Sign-in")]
+    pub client_credentials: bool,
+
+    /// With --client-credentials: where tokens are had, in place of what the server says
+    #[arg(long, value_name = "URL", help_heading = "Sign-in")]
+    pub token_endpoint: Option<String>,
+
+    /// Send the ID token in place of the access token, where there is one (it takes the scope openid)
+    #[arg(long, help_heading = "Sign-in")]
+    pub use_id_token: bool,
+
+    /// The client that is registered for you: JSON, or @FILE, with client_id and perhaps client_secret, or private_key (PEM,
+    /// or @FILE; with kid where it has a name); ${VAR} is filled in
     #[arg(long, value_name = "JSON", help_heading = "Sign-in")]
     pub static_oauth_client_info: Option<String>,
 
@@ -149,7 +169,7 @@ pub struct Options {
     #[arg(long, value_name = "URL", help_heading = "Sign-in")]
     pub client_metadata_url: Option<String>,
 
-    /// What the server is called at the authorization server, in place of what it calls itself
+    /// What the server is called at the authorization server, in place of what it calls itself; "" for not at all
     #[arg(long, value_name = "URL", help_heading = "Sign-in")]
     pub resource: Option<String>,
 
@@ -157,7 +177,7 @@ pub struct Options {
     #[arg(long, help_heading = "Sign-in")]
     pub disable_resource_parameter: bool,
 
-    /// Something more in the address of the page, NAME=VALUE. Repeatable
+    /// Something more in the address of the page, NAME=VALUE, or in place of the scope or resource there. Repeatable
     #[arg(long = "authorize-param", value_name = "NAME=VALUE", help_heading = "Sign-in")]
     pub authorize_params: Vec<String>,
 

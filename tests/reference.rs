@@ -75,7 +75,7 @@ const COMPARISONS: [Comparison; 7] = [
         folder: "conformance",
         script: "run.mjs",
         wants_python: false,
-        expected: "44 scenarios passed, 0 failed",
+        expected: "48 scenarios passed, 0 failed",
     },
 ];
 

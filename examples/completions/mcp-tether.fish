@@ -8,11 +8,12 @@ complete -c mcp-tether -l auth -d 'Sign in with a browser: auto, oauth (in any c
 oauth\t''
 none\t''"
 complete -c mcp-tether -l auth-timeout -d 'How long a request waits for you to sign in, in seconds, before it is answered with the page\'s address; the sign-in goes on after that [default: 45, initialize 25]' -r
-complete -c mcp-tether -l static-oauth-client-info -d 'The client that is registered for you: JSON, or @FILE, with client_id and perhaps client_secret; ${VAR} is filled in' -r
+complete -c mcp-tether -l token-endpoint -d 'With --client-credentials: where tokens are had, in place of what the server says' -r
+complete -c mcp-tether -l static-oauth-client-info -d 'The client that is registered for you: JSON, or @FILE, with client_id and perhaps client_secret, or private_key (PEM, or @FILE; with kid where it has a name); ${VAR} is filled in' -r
 complete -c mcp-tether -l static-oauth-client-metadata -d 'What is to stand in the registration of a client, in place of what is there by default: JSON, or @FILE. Its scope is asked for' -r
 complete -c mcp-tether -l client-metadata-url -d 'Where a description of the client is, for authorization servers that take its address for a name' -r
-complete -c mcp-tether -l resource -d 'What the server is called at the authorization server, in place of what it calls itself' -r
-complete -c mcp-tether -l authorize-param -d 'Something more in the address of the page, NAME=VALUE. Repeatable' -r
+complete -c mcp-tether -l resource -d 'What the server is called at the authorization server, in place of what it calls itself; "" for not at all' -r
+complete -c mcp-tether -l authorize-param -d 'Something more in the address of the page, NAME=VALUE, or in place of the scope or resource there. Repeatable' -r
 complete -c mcp-tether -l host -d 'How this computer is called in the address that you come back to: localhost or 127.0.0.1. By default whichever is allowed; localhost with a client that is registered for you' -r
 complete -c mcp-tether -l callback-path -d 'The path of that address [default: /oauth/callback]' -r
 complete -c mcp-tether -l auth-success-url -d 'Where to go on to when you have signed in' -r
@@ -36,6 +37,9 @@ complete -c mcp-tether -l allow-tool -d 'Leave out all tools but those whose nam
 complete -c mcp-tether -l log-file -d 'Write what -vv tells into a file, whatever stderr shows; with -vvv what that tells. Readable for its owner alone; at 10 MiB it becomes PATH.1 and a new one begins. Several processes may share it' -r -F
 complete -c mcp-tether -l record -d 'Write the conversation into a file that shows what mcp-tether did and why, and can be replayed: for bug reports. Secrets are masked; what is said is not. Up to 64 MiB; what was there becomes PATH.1' -r -F
 complete -c mcp-tether -l no-access -d 'Do not send the service token of CF_ACCESS_CLIENT_ID and _SECRET'
+complete -c mcp-tether -l device-code -d 'Sign in with a code, on any computer: address and code are written to stderr, and nothing is opened here'
+complete -c mcp-tether -l client-credentials -d 'Nobody signs in: the client of --static-oauth-client-info itself does, with its client_secret or private_key'
+complete -c mcp-tether -l use-id-token -d 'Send the ID token in place of the access token, where there is one (it takes the scope openid)'
 complete -c mcp-tether -l disable-resource-parameter -d 'Do not name the server at the authorization server'
 complete -c mcp-tether -l allow-http -d 'Accept an http:// URL that is not on this machine'
 complete -c mcp-tether -l enable-proxy -d 'Nothing: proxies of the environment are always used. For those who come from mcp-remote'

@@ -6,6 +6,7 @@
 
 pub mod cf_access;
 mod headers;
+pub mod jwt;
 pub mod keeper;
 pub mod known;
 pub mod oauth;

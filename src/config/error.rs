@@ -28,6 +28,14 @@ pub enum Error {
         /// The option.
         option: &'static str,
     },
+    /// What is written about signing in does not go together, or cannot be used.
+    #[error("{sentence}")]
+    Grant {
+        /// What is wrong.
+        sentence: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
     /// The URL holds a `${…}`.
     #[error("the URL holds a ${{…}}, which is filled in in headers only")]
     UrlVariable,
@@ -190,6 +198,7 @@ impl Error {
             Error::TooManyArguments(_) => "put a header that has spaces into quotes: --header \"Name: value\"".to_owned(),
             Error::SignIn { option, .. } => format!("see what mcp-tether --help says of {option}"),
             Error::Pattern { option } => format!("write the name of a tool, with * for anything: {option} \"delete*\""),
+            Error::Grant { advice, .. } => (*advice).to_owned(),
             Error::UrlVariable => "write the URL in full, and put secrets into --header \"Name: ${VAR}\"".to_owned(),
             Error::MalformedUrl(_) => "write it like https://mcp.example.com/mcp".to_owned(),
             Error::UrlWithUser => "take them out of the URL and send them as --header \"Authorization: Basic ${VAR}\"".to_owned(),

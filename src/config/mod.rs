@@ -14,10 +14,8 @@ mod sign_in;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::HeaderName;
 use url::Url;
 
@@ -25,13 +23,14 @@ pub use access::variables as access_variables;
 pub use error::{Error, Problem};
 
 use crate::auth::cf_access::{ServiceToken, TOKEN};
+use crate::auth::jwt::expiry;
 use crate::auth::keeper::Found;
 use crate::auth::{Credentials, Scheme, WrittenHeaders, oauth};
 use crate::bridge::{Era, Pattern, ToolRules};
 use crate::cli::{Options, Transport};
 use crate::http::{Family, Patience, Settings, is_loopback};
+use crate::platform;
 use crate::tls::{self, Trust};
-use crate::{json, platform};
 
 /// Where people who come from Node have their company's authority.
 const NODE_AUTHORITIES: &str = "NODE_EXTRA_CA_CERTS";
@@ -146,7 +145,9 @@ impl Config {
             warn_of_readers(&home_expanded(key), &mut warnings);
         }
         let found = credentials(options, environment, &url, &mut warnings, &mut remarks)?;
-        let sign_in = sign_in::settings(options, environment, &url, &found.credentials)?;
+        // What there is to say about the files was said.
+        let filled = environment.filled_up(&options.env_files, &mut Vec::new())?;
+        let sign_in = sign_in::settings(options, &filled, &url, &found.credentials, &mut warnings)?;
         Ok(Config {
             found,
             sign_in,
@@ -305,15 +306,6 @@ fn access_header(name: &str) -> Result<HeaderName, Error> {
         true => Err(Error::AccessHeader),
         false => Ok(name),
     }
-}
-
-/// When a JSON Web Token runs out (RFC 7519, section 4.1.4); none where it does not say so.
-fn expiry(token: &str) -> Option<SystemTime> {
-    let payload = token.split('.').nth(1)?.trim_end_matches('=');
-    let payload = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    // A number that may have a fraction.
-    let seconds: f64 = json::member(&payload, "exp")?.parse().ok()?;
-    UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
 }
 
 /// A file with secrets in it is its owner's alone.

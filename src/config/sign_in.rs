@@ -2,28 +2,26 @@
 //!
 //! Deliberately not here: the sign-in (`auth::oauth`).
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
-use super::{Environment, Error, expand, home_expanded};
+use super::{Environment, Error, expand, home_expanded, warn_of_readers};
 use crate::auth::Credentials;
-use crate::auth::oauth::store::Client;
-use crate::auth::oauth::{Browser, Settings};
+use crate::auth::oauth::client::Client;
+use crate::auth::oauth::inherited::{self, Arguments};
+use crate::auth::oauth::key::Key;
+use crate::auth::oauth::{Browser, Grant, Settings};
 use crate::cli::Options;
 use crate::http::is_loopback;
 
 /// What is written into the page's address by us alone.
-const RESERVED: &[&str] = &[
-    "response_type",
-    "client_id",
-    "redirect_uri",
-    "state",
-    "code_challenge",
-    "code_challenge_method",
-    "scope",
-    "nonce",
-];
+const RESERVED: &[&str] =
+    &["response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method"];
+/// What names the client.
+const CLIENT: &str = "--static-oauth-client-info";
 
 /// How to sign in at `url`; none where that is not wanted, or something else proves already who asks.
 pub(super) fn settings(
@@ -31,15 +29,25 @@ pub(super) fn settings(
     environment: &Environment,
     url: &Url,
     credentials: &Credentials,
+    warnings: &mut Vec<String>,
 ) -> Result<Option<Settings>, Error> {
     let is_asked_for = options.auth == "oauth";
-    let client =
-        options.static_oauth_client_info.as_deref().map(|text| client(text, environment)).transpose()?;
-    let registration = options.static_oauth_client_metadata.as_deref().map(registration).transpose()?;
+    let written = options.static_oauth_client_info.as_deref();
+    let mut client = written.map(|text| client(text, environment, warnings)).transpose()?;
+    let registration = options.static_oauth_client_metadata.as_deref();
+    let registration = registration.map(|text| self::registration(text, warnings)).transpose()?;
+    let member = |name| registration.as_deref().and_then(|text| crate::json::member(text, name));
+    if let Some(client) = &mut client
+        && client.token_endpoint_auth_method.is_none()
+    {
+        client.token_endpoint_auth_method =
+            member("token_endpoint_auth_method").and_then(crate::json::string);
+    }
     let client_metadata_url = options.client_metadata_url.as_deref().map(described).transpose()?;
     let success_url =
         options.auth_success_url.as_deref().map(|url| page(url, options.allow_http)).transpose()?;
-    let parameters = options.authorize_params.iter().map(|text| parameter(text)).collect::<Result<_, _>>()?;
+    let parameters: Vec<(String, String)> =
+        options.authorize_params.iter().map(|text| parameter(text)).collect::<Result<_, _>>()?;
     let callback_path = options.callback_path.clone().unwrap_or_else(|| "/oauth/callback".to_owned());
     if !callback_path.starts_with('/') || callback_path.contains(['?', '#', ' ', '\\', '"', '<']) {
         return Err(Error::SignIn { option: "--callback-path", problem: "is not a path that begins with /" });
@@ -50,26 +58,51 @@ pub(super) fn settings(
     {
         return Err(Error::SignIn { option: "--host", problem: "is not a name of this computer" });
     }
+    let resource = options.resource.as_deref().map(str::trim);
+    if resource.is_some_and(|resource| !resource.is_empty() && Url::parse(resource).is_err()) {
+        return Err(Error::SignIn { option: "--resource", problem: "is not a whole URI (https://…)" });
+    }
+    let grant = grant(options, client.as_ref())?;
     let is_private = url.scheme() == "https" || is_loopback(url);
-    if options.auth == "none" || !is_private || (!is_asked_for && credentials.prove_by_header()) {
+    if grant != Grant::Page {
+        let problem = match (is_private, options.auth.as_str()) {
+            (false, _) => Some(("a URL that is not encrypted (http)", "use https://")),
+            (true, "none") => Some(("--auth none", "leave one of them out")),
+            (true, _) => None,
+        };
+        if let Some((other, advice)) = problem {
+            let sentence = format!("{} cannot be used with {other}", named(&grant));
+            return Err(Error::Grant { sentence, advice });
+        }
+    }
+    let is_named = is_asked_for || grant != Grant::Page;
+    if options.auth == "none" || !is_private || (!is_named && credentials.prove_by_header()) {
         return Ok(None);
     }
     let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
-    let scope = registration.as_deref().and_then(|text| crate::json::member(text, "scope"));
-    let resource = options.resource.clone().filter(|resource| !resource.is_empty());
+    let of_page = parameters.iter().find(|(name, _)| name == "scope").map(|(_, scope)| scope.clone());
+    let folder =
+        |name| environment.get(name).filter(|path| !path.is_empty()).map(Path::new).map(home_expanded);
+    let remote_folder = folder("MCP_REMOTE_CONFIG_DIR");
+    let before = remote_folder.clone().or_else(|| Some(dirs::home_dir()?.join(".mcp-auth")));
+    // Where nobody signs in, nothing is spared by it.
+    let before = before.filter(|_| grant.asks_a_person());
     Ok(Some(Settings {
         url: url.clone(),
-        folder: dirs::config_dir(),
+        folder: folder("MCP_TETHER_CONFIG_DIR").or_else(|| remote_folder.clone()).or_else(dirs::config_dir),
+        inherited: before.map(|folder| inherited::path(&folder, &arguments(options))),
         browser: Browser {
             named: environment.get("BROWSER").filter(|named| !named.is_empty()).map(str::to_owned),
             is_seen: is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"),
         },
         is_asked_for,
+        grant,
+        uses_id_token: options.use_id_token,
         asks: true,
         patience: options.auth_timeout.map(Duration::from_secs),
-        scope: scope.and_then(crate::json::string),
-        names_resource: !options.disable_resource_parameter && options.resource.as_deref() != Some(""),
-        resource,
+        scope: member("scope").and_then(crate::json::string).or(of_page),
+        names_resource: !options.disable_resource_parameter && resource != Some(""),
+        resource: resource.filter(|resource| !resource.is_empty()).map(str::to_owned),
         parameters,
         host: options.host.clone(),
         callback_path,
@@ -81,27 +114,151 @@ pub(super) fn settings(
     }))
 }
 
+/// What mcp-remote would have been started with.
+fn arguments(options: &Options) -> Arguments<'_> {
+    let files =
+        options.header_files.iter().filter_map(|path| std::fs::read_to_string(home_expanded(path)).ok());
+    let lines: Vec<String> =
+        files.flat_map(|text| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()).collect();
+    let written = lines.iter().filter(|line| !line.starts_with('#')).chain(&options.headers);
+    Arguments {
+        url: options.positional.first().map(String::as_str).unwrap_or_default(),
+        resource: options
+            .resource
+            .as_deref()
+            .map(str::trim)
+            .filter(|resource| !resource.is_empty() && !options.disable_resource_parameter),
+        parameters: options
+            .authorize_params
+            .iter()
+            .filter_map(|text| text.split_once('='))
+            .map(|(name, value)| (name.trim(), value))
+            .collect(),
+        headers: written.filter_map(|text| inherited::header(text)).collect(),
+        client_metadata_url: options.client_metadata_url.as_deref().map(str::trim),
+    }
+}
+
+/// The option that names a grant.
+fn named(grant: &Grant) -> &'static str {
+    match grant {
+        Grant::Page => "--auth",
+        Grant::Device => "--device-code",
+        Grant::Client(_) => "--client-credentials",
+    }
+}
+
+/// How a token is come by, and whether there is what that takes.
+fn grant(options: &Options, client: Option<&Client>) -> Result<Grant, Error> {
+    let refused = |sentence: &str, advice| Err(Error::Grant { sentence: sentence.to_owned(), advice });
+    let endpoint = match (&options.token_endpoint, options.client_credentials) {
+        (Some(_), false) => {
+            return refused(
+                "--token-endpoint is of use with --client-credentials only",
+                "add --client-credentials, or leave --token-endpoint out: the server says where tokens are had",
+            );
+        }
+        (Some(text), true) => {
+            let url = Url::parse(text.trim()).ok();
+            let url = url.filter(|url| {
+                (url.scheme() == "https" || url.scheme() == "http" && is_loopback(url))
+                    && url.username().is_empty()
+                    && url.password().is_none()
+                    && url.fragment().is_none()
+            });
+            let problem = "is not a URL of https, or of http on this computer, without a user name and a #";
+            Some(url.ok_or(Error::SignIn { option: "--token-endpoint", problem })?)
+        }
+        (None, _) => None,
+    };
+    if !options.client_credentials {
+        return Ok(if options.device_code { Grant::Device } else { Grant::Page });
+    }
+    match client {
+        None => refused(
+            "--client-credentials needs a client, but none is named",
+            "add --static-oauth-client-info '{\"client_id\": \"…\", \"client_secret\": \"${SECRET}\"}', or a private_key in place of the secret",
+        ),
+        Some(client) if client.client_secret.is_none() && client.key.is_none() => refused(
+            "--client-credentials needs a client that can prove who it is, but --static-oauth-client-info has neither a client_secret nor a private_key",
+            "add one of them there: \"client_secret\": \"${SECRET}\", or \"private_key\": \"@key.pem\"",
+        ),
+        Some(client) => {
+            match (client.token_endpoint_auth_method.as_deref(), &client.client_secret, &client.key) {
+                (Some("none"), ..) => refused(
+                    "--client-credentials needs a client that proves who it is, but its token_endpoint_auth_method is none",
+                    "leave token_endpoint_auth_method out, or write the one that the client is registered with",
+                ),
+                (Some("private_key_jwt"), _, None) => refused(
+                    "the token_endpoint_auth_method of --static-oauth-client-info is private_key_jwt, but it has no private_key",
+                    "add it: \"private_key\": \"@key.pem\"",
+                ),
+                (Some("client_secret_basic" | "client_secret_post"), None, _) => refused(
+                    "the token_endpoint_auth_method of --static-oauth-client-info wants a client_secret, but it has none",
+                    "add it: \"client_secret\": \"${SECRET}\"",
+                ),
+                _ => Ok(Grant::Client(endpoint)),
+            }
+        }
+    }
+}
+
 /// What stands in an option, or in the file that it names with `@`.
-fn text(option: &'static str, text: &str) -> Result<String, Error> {
+fn text(option: &'static str, text: &str, warnings: &mut Vec<String>) -> Result<String, Error> {
     match text.strip_prefix('@') {
-        Some(path) => std::fs::read_to_string(home_expanded(path.as_ref()))
-            .map_err(|_| Error::SignIn { option, problem: "names a file that cannot be read" }),
+        Some(path) => {
+            let path = home_expanded(path.as_ref());
+            if option == CLIENT {
+                warn_of_readers(&path, warnings);
+            }
+            std::fs::read_to_string(path)
+                .map_err(|_| Error::SignIn { option, problem: "names a file that cannot be read" })
+        }
         None => Ok(text.to_owned()),
     }
 }
 
-fn client(written: &str, environment: &Environment) -> Result<Client, Error> {
-    let option = "--static-oauth-client-info";
-    let expanded =
-        expand::expand(&text(option, written)?, |name| environment.get(name).map(str::to_owned)).map_err(
-            |_| Error::SignIn { option, problem: "names an environment variable that is not set" },
-        )?;
-    Client::written(&expanded).ok_or(Error::SignIn { option, problem: "is no JSON object with a client_id" })
+fn client(written: &str, environment: &Environment, warnings: &mut Vec<String>) -> Result<Client, Error> {
+    let option = CLIENT;
+    let text = text(option, written, warnings)?;
+    // What is filled in stands in the strings of the object, unless it is the object.
+    let is_object = text.trim_start().starts_with('{');
+    let lookup = |name: &str| {
+        let value = environment.get(name)?;
+        let quoted = crate::json::quoted(value);
+        Some(if is_object { quoted[1..quoted.len() - 1].to_owned() } else { value.to_owned() })
+    };
+    let expanded = expand::expand(&text, lookup).map_err(|error| Error::Grant {
+        sentence: format!("the value of {option} cannot be filled in: {error}"),
+        advice: "set it, in the \"env\" of this server's entry where the client passes no environment on",
+    })?;
+    let (client, key) = Client::written(&expanded)
+        .ok_or(Error::SignIn { option, problem: "is no JSON object with a client_id" })?;
+    let Some(key) = key else { return Ok(client) };
+    let pem = match key.text.strip_prefix('@') {
+        Some(path) => {
+            let path = home_expanded(path.as_ref());
+            warn_of_readers(&path, warnings);
+            std::fs::read_to_string(&path).map_err(|error| Error::Grant {
+                sentence: format!(
+                    "the file {} of the private_key of {option} cannot be read: {error}",
+                    path.display()
+                ),
+                advice: "check the path, and that this user may read the file",
+            })?
+        }
+        None => key.text,
+    };
+    let key = Key::read(&pem, key.algorithm.as_deref(), key.id).map_err(|reason| Error::Grant {
+        sentence: format!("the private_key of {option} {reason}"),
+        advice: "write the key in PEM form there, or @FILE: made, for example, by openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256",
+    })?;
+    Ok(Client { key: Some(Arc::new(key)), ..client })
 }
 
-fn registration(written: &str) -> Result<String, Error> {
+fn registration(written: &str, warnings: &mut Vec<String>) -> Result<String, Error> {
     let option = "--static-oauth-client-metadata";
-    let text = text(option, written)?;
+    let text = text(option, written, warnings)?;
     let is_object = serde_json::from_str::<&serde_json::value::RawValue>(&text)
         .is_ok_and(|value| value.get().starts_with('{'));
     is_object.then_some(text).ok_or(Error::SignIn { option, problem: "is no JSON object" })

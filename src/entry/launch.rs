@@ -32,21 +32,8 @@ const RUNNERS: [&str; 17] = [
 ];
 
 /// The options of mcp-remote 0.15 that may not be here, with whether they take a value and what becomes of them.
-const FOREIGN: [(&str, bool, &str); 5] = [
-    (
-        "--client-credentials",
-        false,
-        "mcp-tether cannot sign in that way yet: keep mcp-remote for this server",
-    ),
-    ("--token-endpoint", true, "it belongs to --client-credentials, which mcp-tether does not have yet"),
-    (
-        "--device-code",
-        false,
-        "mcp-tether cannot sign in that way yet: its own sign-in prints the page's address where there is no browser",
-    ),
-    ("--use-id-token", false, "mcp-tether sends access tokens only: keep mcp-remote for this server"),
-    ("--enable-proxy", false, "it is not needed: HTTPS_PROXY, HTTP_PROXY and NO_PROXY always count"),
-];
+const FOREIGN: [(&str, bool, &str); 1] =
+    [("--enable-proxy", false, "it is not needed: HTTPS_PROXY, HTTP_PROXY and NO_PROXY always count")];
 
 /// The options that are here and mean something else.
 const DIFFERENT: [(&str, &str); 4] = [
@@ -389,8 +376,8 @@ mod tests {
 
     #[test]
     fn options_are_kept_in_their_order_and_what_is_lost_is_named() {
-        let line = "--header A:1 URL 3334 --header X: v --transport sse-first --use-id-token --token-endpoint https://t \
-                    --protocol auto --auth-timeout 60 --odd stray --resource";
+        let line = "--header A:1 URL 3334 --header X: v --transport sse-first --use-id-token --client-credentials \
+                    --token-endpoint https://t --protocol auto --auth-timeout 60 --odd stray --resource";
         let mut arguments = words(&line.replace("URL", URL));
         arguments.push(String::new());
         let mut remarks = Vec::new();
@@ -405,21 +392,20 @@ mod tests {
             "X: v",
             "--transport",
             "sse-first",
+            "--use-id-token",
+            "--client-credentials",
+            "--token-endpoint",
+            "https://t",
             "--auth-timeout",
             "60",
             "--disable-resource-parameter",
         ];
         assert_eq!(kept, expected);
-        for (remark, option) in remarks.iter().zip([
-            "--use-id-token",
-            "--token-endpoint",
-            "--protocol auto",
-            "--auth-timeout:",
-            "--odd",
-            "an argument",
-        ]) {
+        for (remark, option) in
+            remarks.iter().zip(["--protocol auto", "--auth-timeout:", "--odd", "an argument"])
+        {
             assert!(remark.starts_with(option), "{remark}");
         }
-        assert_eq!(remarks.len(), 6, "{remarks:?}");
+        assert_eq!(remarks.len(), 4, "{remarks:?}");
     }
 }

@@ -236,12 +236,12 @@ const FIXTURES: [Fixture; 10] = [
     },
     Fixture {
         file: "mcp_config.json",
-        text: r#"{"mcpServers": {"wind": {"command": "node", "args": ["/x/node_modules/mcp-remote/dist/proxy.js", "https://h.example/sse", "--transport", "sse-only", "--header", "X-Key:${env:K}", "--use-id-token"], "env": {"NODE_OPTIONS": "--no-warnings"}}}}"#,
+        text: r#"{"mcpServers": {"wind": {"command": "node", "args": ["/x/node_modules/mcp-remote/dist/proxy.js", "https://h.example/sse", "--transport", "sse-only", "--header", "X-Key:${env:K}", "--odd"], "env": {"NODE_OPTIONS": "--no-warnings"}}}}"#,
         expected: &[
             "is replaced by",
             "\"sse-only\"",
             "X-Key:${env:K}\"]",
-            "--use-id-token is left out",
+            "--odd is left out",
             "NODE_OPTIONS has no effect",
         ],
     },

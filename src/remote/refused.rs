@@ -11,7 +11,7 @@ use url::Url;
 use super::streamable::Exchange;
 use crate::auth::keeper::Refuser;
 use crate::auth::oauth::challenge::{self, Challenge};
-use crate::auth::oauth::{Invitation, OAuth, Trouble};
+use crate::auth::oauth::{Grant, Invitation, OAuth, Trouble};
 use crate::bridge::{Ask, Ending, Failure, Refusal, Why};
 use crate::diagnosis::{self, Refused, SignIn};
 
@@ -122,7 +122,9 @@ impl Exchange<'_> {
             // As servers of 2025-03-26 refuse; and many that want a key.
             SignIn::Server => {
                 let says_nothing = !facts.headers.contains_key(WWW_AUTHENTICATE);
-                let is_alone = sign_in.settings().is_asked_for || self.credentials.own.is_empty();
+                let settings = sign_in.settings();
+                let is_named = settings.is_asked_for || settings.grant != Grant::Page;
+                let is_alone = is_named || self.credentials.own.is_empty();
                 (says_nothing && is_alone).then(Invitation::default)
             }
         }

@@ -21,8 +21,10 @@ client.setRequestHandler('sampling/createMessage', () => ({
 client.setRequestHandler('roots/list', () => ({ roots: [] }));
 const options = process.env.MCP_TETHER_OPTIONS.split(' ').filter(Boolean);
 if (context.client_id) {
-  const { client_id, client_secret } = context;
-  options.push('--static-oauth-client-info', JSON.stringify({ client_id, client_secret }));
+  const { client_id, client_secret, private_key_pem: private_key } = context;
+  const token_endpoint_auth_signing_alg = context.signing_algorithm;
+  const info = { client_id, client_secret, private_key, token_endpoint_auth_signing_alg };
+  options.push('--static-oauth-client-info', JSON.stringify(info));
 }
 // A stdio client passes little of its environment on.
 const { PATH, HOME, XDG_CONFIG_HOME, BROWSER } = process.env;

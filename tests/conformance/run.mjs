@@ -11,6 +11,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
+/** In place of a revision: what is of no particular one. */
+const EXTENSION = 'an extension';
+
 const AUTH = [
   [['2025-03-26'], '2025-03-26-oauth-metadata-backcompat', '2025-03-26-oauth-endpoint-fallback'],
   [
@@ -47,6 +50,7 @@ const AUTH = [
     'iss-normalized',
     'metadata-issuer-mismatch',
   ],
+  [[EXTENSION], 'client-credentials-basic', 'client-credentials-jwt'],
 ];
 
 /** Those of auth/* that are always run. */
@@ -58,6 +62,8 @@ const SHORT = [
   'auth/pre-registration, 2026-07-28',
   'auth/authorization-server-migration, 2026-07-28',
   'auth/iss-wrong-issuer, 2026-07-28',
+  'auth/client-credentials-basic, an extension',
+  'auth/client-credentials-jwt, an extension',
 ];
 
 const SCENARIOS = [
@@ -87,8 +93,10 @@ const SCENARIOS = [
  */
 const SAID = ['request-metadata', 'http-standard-headers'];
 
-/** Where the person has to say something: the address of a description of the client, which the suite never fetches. */
+/** Where the person has to say something: the address of a description of the client, which the suite never fetches; that nobody signs in. */
 const OPTIONS = {
+  'auth/client-credentials-basic': '--client-credentials',
+  'auth/client-credentials-jwt': '--client-credentials',
   'auth/basic-cimd': '--client-metadata-url=https://conformance-test.local/client-metadata.json',
 };
 
@@ -143,7 +151,8 @@ function forgotten() {
 
 function run(scenario, revision, era) {
   const client = `"${process.execPath}" "${join(here, 'client.mjs')}"`;
-  const suiteArguments = ['client', '--command', client, '--scenario', scenario, '--spec-version', revision];
+  const suiteArguments = ['client', '--command', client, '--scenario', scenario];
+  if (revision !== EXTENSION) suiteArguments.push('--spec-version', revision);
   const said = era === 'legacy' && SAID.includes(scenario) ? '--protocol=modern' : '';
   const options = [said, OPTIONS[scenario] ?? ''].join(' ');
   const browser = `"${process.execPath}" "${join(here, 'browser.mjs')}"`;

@@ -1,6 +1,6 @@
 //! What the options about signing in do to the page that a person is sent to.
 
-use super::support::authority::{value, visit};
+use super::support::authority::{Authority, Set, value, visit};
 use super::support::proxy::{Proxy, Stdin};
 use super::{CALL, Form};
 
@@ -78,6 +78,48 @@ pub(super) fn impatience(form: &Form) {
     proxy.kill();
 }
 
+const MACHINE: [&str; 2] = ["--static-oauth-client-info", r#"{"client_id":"m","client_secret":"${SECRET}"}"#];
+
+/// Nobody is asked.
+pub(super) fn machine(form: &Form) {
+    let authority = Authority::start(Set::default());
+    let mut proxy = form.start(&authority.server.url, &MACHINE, &[("SECRET", "marked-secret")]);
+    assert!(proxy.ask(CALL).contains("\"result\""));
+    proxy.finish();
+    let grant = value(&authority.last("/token").body, "grant_type");
+    assert_eq!(grant.as_deref(), Some("client_credentials"));
+}
+
+/// Nothing but it is asked, and here it does not answer.
+pub(super) fn token_endpoint(form: &Form) {
+    let authority = Authority::start(Set::default());
+    let more = [&MACHINE[..], &["--client-credentials"]].concat();
+    let mut proxy = form.start(&authority.server.url, &more, &[("SECRET", "marked-secret")]);
+    let line = proxy.ask(CALL);
+    assert!(line.contains("127.0.0.1:1/oauth/token, where one signs in, cannot be reached"), "{line}");
+    proxy.finish();
+    assert_eq!(authority.server.requests().len(), 1);
+}
+
+/// The page is for any computer, and the code is told.
+pub(super) fn device(form: &Form) {
+    let endpoint = r#","device_authorization_endpoint":"BASE/device""#;
+    let (authority, mut proxy, page) = form.page(|set| set.metadata.push_str(endpoint), &[]);
+    assert!(page.ends_with("/activate"), "{page}");
+    proxy.tells("with the code AB-CD");
+    assert!(proxy.line().contains("\"result\""));
+    proxy.finish();
+    assert_eq!(authority.count("/authorize"), 0);
+}
+
+pub(super) fn id_token(form: &Form) {
+    let (authority, mut proxy, page) = form.page(|set| set.id_token = Some("an-id-token".to_owned()), &[]);
+    visit(&page);
+    assert!(proxy.line().contains("\"result\""));
+    proxy.finish();
+    assert_eq!(authority.last("/mcp").header("authorization"), Some("Bearer an-id-token"));
+}
+
 #[test]
 fn the_port_behind_the_url_is_the_one_that_people_come_back_to() {
     // One that is free now; the system does not give it to anybody else soon.
@@ -85,7 +127,7 @@ fn the_port_behind_the_url_is_the_one_that_people_come_back_to() {
     let port = free.port().to_string();
     for arguments in [&[][..], &["--host", "localhost"]] {
         let form = &Form::all("--silent", None)[0];
-        let authority = super::support::authority::Authority::start(Default::default());
+        let authority = Authority::start(Set::default());
         let home = form.home();
         let url = &*authority.server.url;
         let arguments = [arguments, &[url, &port], &["--allow-http"]].concat();

@@ -9,10 +9,13 @@
 mod support;
 
 mod commands;
+mod device;
 mod flow;
 mod hostile;
+mod inherited;
 mod killed;
 mod life;
+mod machine;
 mod options;
 mod together;
 mod transports;

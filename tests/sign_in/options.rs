@@ -1,6 +1,10 @@
 //! What options and other credentials do to a sign-in.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::SystemTime;
+
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 
 use super::support::authority::{Authority, Set, value, visit};
 use super::{Home, call, page};
@@ -126,6 +130,48 @@ fn what_is_written_of_a_client_is_what_is_sent() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a token's end is a moment of the wall clock")]
+fn the_id_token_goes_along_where_it_is_wanted_and_its_end_counts() {
+    let id_token =
+        |exp: u64| format!("e30.{}.marked", BASE64_URL_SAFE_NO_PAD.encode(format!(r#"{{"exp":{exp}}}"#)));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+    // It ends before the access token does.
+    let (first, second) = (id_token(now + 1), id_token(now + 3600));
+    let (home, authority) =
+        (Home::new(), Authority::start(Set { id_token: Some(first.clone()), ..Set::default() }));
+    let mut proxy = home.start(&authority, &["--use-id-token", "-vvv"]);
+    proxy.send(&call(1));
+    visit(&page(&proxy, 1));
+    assert!(proxy.line().contains("\"result\""));
+    assert_eq!(authority.last("/mcp").header("authorization"), Some(format!("Bearer {first}").as_str()));
+    authority.change(|set| set.id_token = Some(second.clone()));
+    let mut id = 2;
+    while authority.count("/token") < 2 {
+        assert!(proxy.ask(&call(id)).contains("\"result\""));
+        id += 1;
+    }
+    assert!(proxy.ask(&call(id)).contains("\"result\""));
+    assert_eq!(authority.last("/mcp").header("authorization"), Some(format!("Bearer {second}").as_str()));
+    let told = proxy.finish().stderr;
+    assert!(!told.contains("marked") && !told.contains("no ID token"), "{told}");
+    assert_eq!(authority.count("/authorize"), 1);
+}
+
+#[test]
+fn without_an_id_token_the_access_token_goes_along_and_it_is_said_once() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    let mut proxy = home.start(&authority, &["--use-id-token"]);
+    proxy.send(&call(1));
+    visit(&page(&proxy, 1));
+    assert!(proxy.line().contains("\"result\""));
+    authority.forget(false);
+    assert!(proxy.ask(&call(2)).contains("\"result\""));
+    let told = proxy.finish().stderr;
+    assert_eq!(told.matches("there is no ID token to send").count(), 1, "{told}");
+    assert!(told.contains("add the scope openid"), "{told}");
+}
+
+#[test]
 fn the_browser_is_started_without_a_shell() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     authority.change(|set| {
@@ -163,6 +209,7 @@ fn values_that_cannot_be_are_errors_that_quote_nothing() {
         ["--authorize-param", "state=marked"],
         ["--callback-path", "marked"],
         ["--host", "marked.example"],
+        ["--resource", "marked"],
     ] {
         let home = Home::new();
         let mut proxy = home.start_at("https://mcp.example.test/mcp", &arguments, &[]);
@@ -172,6 +219,147 @@ fn values_that_cannot_be_are_errors_that_quote_nothing() {
             "{line}"
         );
         assert_eq!(proxy.finish().code, Some(2));
+    }
+}
+
+#[test]
+fn the_way_back_is_the_one_that_is_written() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    // A port that was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = free.local_addr().expect("an address").port().to_string();
+    drop(free);
+    let arguments = [&port, "--host", "localhost", "--callback-path", "/back"];
+    let mut proxy = home.start(&authority, &arguments);
+    proxy.send(&call(1));
+    let address = page(&proxy, 1);
+    assert_eq!(value(&address, "redirect_uri"), Some(format!("http://localhost:{port}/back")));
+    visit(&address);
+    assert!(proxy.line().contains("\"result\""));
+    proxy.finish();
+}
+
+#[test]
+fn a_resource_is_named_unless_it_is_not_to_be() {
+    for (arguments, expected) in [
+        (&["--resource", "urn:example:mcp"][..], Some("urn:example:mcp")),
+        (&["--resource", ""], None),
+        (&["--disable-resource-parameter"], None),
+        (&["--disable-resource-parameter", "--resource", "urn:example:mcp"], None),
+    ] {
+        let (home, authority) = (Home::new(), Authority::start(Set::default()));
+        let mut proxy = home.start(&authority, arguments);
+        proxy.send(&call(1));
+        let address = page(&proxy, 1);
+        assert_eq!(value(&address, "resource").as_deref(), expected, "{arguments:?}");
+        visit(&address);
+        assert!(proxy.line().contains("\"result\""));
+        assert_eq!(value(&authority.last("/token").body, "resource").as_deref(), expected, "{arguments:?}");
+        authority.forget(false);
+        assert!(proxy.ask(&call(2)).contains("\"result\""));
+        assert_eq!(value(&authority.last("/token").body, "resource").as_deref(), expected, "{arguments:?}");
+        proxy.finish();
+    }
+}
+
+#[test]
+fn parameters_of_the_page_stand_beside_ours_or_in_the_place_of_scope_and_resource() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    let arguments = ["audience=x=y", "scope=mine too", "resource=urn:x", "nonce=n"];
+    let arguments: Vec<&str> = arguments.iter().flat_map(|pair| ["--authorize-param", pair]).collect();
+    let mut proxy = home.start(&authority, &arguments);
+    proxy.send(&call(1));
+    let address = page(&proxy, 1);
+    for (name, expected) in
+        [("audience", "x=y"), ("scope", "mine too"), ("resource", "urn:x"), ("nonce", "n")]
+    {
+        assert_eq!(value(&address, name).as_deref(), Some(expected), "{address}");
+        assert_eq!(address.matches(&format!("{name}=")).count(), 1, "{address}");
+    }
+    visit(&address);
+    assert!(proxy.line().contains("\"result\""));
+    proxy.finish();
+    // Who asks for something else is somebody else.
+    let mut other = home.start(&authority, &["--authorize-param", "audience=another"]);
+    other.send(&call(1));
+    visit(&page(&other, 1));
+    assert!(other.line().contains("\"result\""));
+    other.finish();
+}
+
+#[test]
+fn a_client_is_named_by_its_description_only_where_that_is_taken() {
+    for (supported, expected) in [(true, "https://c.example/client.json"), (false, "a-client")] {
+        let (home, authority) = (Home::new(), Authority::start(Set::default()));
+        authority.change(|set| {
+            set.metadata.push_str(&format!(r#","client_id_metadata_document_supported":{supported}"#))
+        });
+        let mut proxy = home.start(&authority, &["--client-metadata-url", "https://c.example/client.json"]);
+        proxy.send(&call(1));
+        let address = page(&proxy, 1);
+        assert_eq!(value(&address, "client_id").as_deref(), Some(expected));
+        visit(&address);
+        assert!(proxy.line().contains("\"result\""));
+        proxy.finish();
+    }
+}
+
+#[test]
+fn what_is_written_of_a_registration_takes_the_place_of_ours_also_from_a_file() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    let file = home.path().join("metadata");
+    std::fs::write(&file, r#"{"client_name":"mine","scope":"a b","contacts":["x"]}"#).expect("written");
+    let at_file = format!("@{}", file.display());
+    let mut proxy = home.start(&authority, &["--static-oauth-client-metadata", &at_file]);
+    proxy.send(&call(1));
+    let address = page(&proxy, 1);
+    assert_eq!(value(&address, "scope").as_deref(), Some("a b"));
+    visit(&address);
+    assert!(proxy.line().contains("\"result\""));
+    proxy.finish();
+    let registration = authority.last("/register").body;
+    for part in [r#""client_name":"mine""#, r#""contacts":["x"]"#, r#""scope":"a b""#, "redirect_uris"] {
+        assert!(registration.contains(part), "{registration}");
+    }
+    assert!(!registration.contains("mcp-tether"), "{registration}");
+
+    // A client from a file, with a secret that has to be quoted.
+    let file = home.path().join("client");
+    std::fs::write(&file, r#"{"client_id":"by-hand","client_secret":"${SECRET}"}"#).expect("written");
+    let at_file = format!("@{}", file.display());
+    let home = Home::new();
+    let environment = [("SECRET", r#"marked"\n"#)];
+    let arguments = ["--static-oauth-client-info", &at_file];
+    let mut proxy = home.start_at(&authority.server.url, &arguments, &environment);
+    proxy.send(&call(1));
+    visit(&page(&proxy, 1));
+    assert!(proxy.line().contains("\"result\""));
+    let basic = authority.last("/token").header("authorization").expect("a header").to_owned();
+    let pair = BASE64_STANDARD.decode(basic.trim_start_matches("Basic ")).expect("base64");
+    assert_eq!(String::from_utf8(pair).expect("UTF-8"), "by-hand:marked%22%5Cn");
+    let told = proxy.finish().stderr;
+    assert!(told.contains("others on this computer can read it") && !told.contains("marked"), "{told}");
+}
+
+#[test]
+fn sign_ins_are_kept_where_variables_say() {
+    for (variables, expected) in [
+        (&["MCP_REMOTE_CONFIG_DIR"][..], "MCP_REMOTE_CONFIG_DIR"),
+        (&["MCP_REMOTE_CONFIG_DIR", "MCP_TETHER_CONFIG_DIR"], "MCP_TETHER_CONFIG_DIR"),
+    ] {
+        let (home, authority) = (Home::new(), Authority::start(Set::default()));
+        let folders: Vec<String> =
+            variables.iter().map(|name| home.path().join(name).display().to_string()).collect();
+        let environment: Vec<(&str, &str)> =
+            variables.iter().copied().zip(folders.iter().map(String::as_str)).collect();
+        let mut proxy = home.start_at(&authority.server.url, &[], &environment);
+        proxy.send(&call(1));
+        visit(&page(&proxy, 1));
+        assert!(proxy.line().contains("\"result\""));
+        proxy.finish();
+        let kept = std::fs::read_dir(home.path().join(expected).join("mcp-tether/oauth")).expect("a folder");
+        assert!(kept.count() > 0, "{expected}");
+        assert!(!home.path().join("mcp-tether").exists());
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Set {
     pub(crate) expires_in: u64,
     /// What is answered to a refresh in place of tokens: a status and a body.
     pub(crate) refresh: Option<(u16, &'static str)>,
+    /// What is answered to everything else that would bring tokens, and is no code.
+    pub(crate) token: Option<(u16, &'static str)>,
     /// What is answered to a registration in place of a client.
     pub(crate) registration: Option<(u16, &'static str)>,
     /// Whether it takes people back to `127.0.0.1`; `localhost` it always does.
@@ -39,6 +41,12 @@ pub(crate) struct Set {
     pub(crate) raw: Option<(&'static str, Vec<u8>)>,
     /// What is answered to a code in place of tokens: members, with `ACCESS` and `REFRESH` filled in.
     pub(crate) granted: Option<&'static str>,
+    /// The members of what is answered to whoever wants a code for another computer.
+    pub(crate) device: String,
+    /// What is answered to those who ask with it: these errors, one after the other, then tokens.
+    pub(crate) pending: Vec<&'static str>,
+    /// The ID token that comes with others; the server takes it in place of the access token.
+    pub(crate) id_token: Option<String>,
 }
 
 impl Default for Set {
@@ -50,6 +58,7 @@ impl Default for Set {
             back: "code=CODE&state=STATE".to_owned(),
             expires_in: 3600,
             refresh: None,
+            token: None,
             registration: None,
             loopback_is_allowed: true,
             accepts: true,
@@ -57,6 +66,9 @@ impl Default for Set {
             held: None,
             raw: None,
             granted: None,
+            device: r#""device_code":"marked-device","user_code":"AB-CD","verification_uri":"BASE/activate","expires_in":600,"interval":0.1"#.to_owned(),
+            pending: vec!["authorization_pending"],
+            id_token: None,
         }
     }
 }
@@ -69,6 +81,8 @@ struct Given {
     tokens: Vec<(String, String, String)>,
     /// The challenge and the scope of the sign-in under way.
     asked: Option<(String, String)>,
+    /// How often somebody has asked with a device code.
+    polls: usize,
 }
 
 /// Both servers.
@@ -129,6 +143,12 @@ impl Authority {
     pub(crate) fn change(&self, change: impl FnOnce(&mut Set)) {
         change(&mut self.set.0.lock().expect("no panic"));
         self.set.1.notify_all();
+    }
+
+    /// Has given these out before.
+    pub(crate) fn knows(&self, access: &str, refresh: &str) {
+        let mut given = self.given.lock().expect("no panic");
+        given.tokens.push((access.to_owned(), String::new(), refresh.to_owned()));
     }
 
     /// Forgets every access token, and with `all` what they are exchanged with.
@@ -204,13 +224,23 @@ fn answer(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<G
             ));
             reply.answer(302, &[("location", &format!("{redirect}?{back}"))], "");
         }
+        ("POST", "/device") => {
+            given.lock().expect("no panic").asked =
+                Some((String::new(), value(&request.body, "scope").unwrap_or_default()));
+            reply.answer(200, &json, &format!("{{{}}}", filled(&set.device)));
+        }
         ("POST", "/token") => token(request, reply, switch, given),
         ("POST", "/revoke") => reply.status(200),
         (_, "/mcp" | "/messages") => {
             let held = given.lock().expect("no panic");
             let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-            let found = held.tokens.iter().find(|(access, ..)| set.accepts && token == Some(access));
+            let is_given = |access: &String| match &set.id_token {
+                Some(id_token) => !access.is_empty() && token == Some(id_token),
+                None => token == Some(access),
+            };
+            let found = held.tokens.iter().find(|(access, ..)| set.accepts && is_given(access));
             match (found, set.wants) {
+                (None, _) if set.challenge.is_empty() => reply.status(401),
                 (None, _) => reply.answer(401, &[("www-authenticate", &filled(&set.challenge))], ""),
                 (Some((_, scope, _)), Some(wants))
                     if request.title() == "tools/call" && !scope.split(' ').any(|word| word == wants) =>
@@ -245,6 +275,10 @@ fn token(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<Gi
             assert!(set.back.contains(&format!("code={code}")), "a code of somebody else");
             scope
         }
+        _ if set.token.is_some() => {
+            let (status, body) = set.token.expect("it is there");
+            return reply.answer(status, &json, body);
+        }
         Some("refresh_token") => {
             if let Some((status, body)) = set.refresh {
                 return reply.answer(status, &json, body);
@@ -256,6 +290,15 @@ fn token(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<Gi
             // Each is good once.
             given.tokens.remove(index).1
         }
+        Some("client_credentials") => form("scope").unwrap_or_default(),
+        Some("urn:ietf:params:oauth:grant-type:device_code") => {
+            assert_eq!(form("device_code").as_deref(), Some("marked-device"));
+            given.polls += 1;
+            match set.pending.get(given.polls - 1) {
+                Some(error) => return reply.answer(400, &json, &format!(r#"{{"error":"{error}"}}"#)),
+                None => given.asked.clone().expect("a code was given").1,
+            }
+        }
         other => panic!("a grant of type {other:?}"),
     };
     given.count += 1;
@@ -264,8 +307,9 @@ fn token(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<Gi
     let granted = set.granted.filter(|_| form("code").is_some());
     let granted = granted.map(|text| text.replace("ACCESS", &access).replace("REFRESH", &refresh));
     let usual = format!(
-        r#"{{"access_token":"{access}","token_type":"Bearer","expires_in":{},"refresh_token":"{refresh}"}}"#,
-        set.expires_in
+        r#"{{"access_token":"{access}","token_type":"Bearer","expires_in":{},"refresh_token":"{refresh}"{}}}"#,
+        set.expires_in,
+        set.id_token.as_deref().map(|token| format!(r#","id_token":"{token}""#)).unwrap_or_default()
     );
     given.tokens.push((access, scope, refresh));
     drop(given);

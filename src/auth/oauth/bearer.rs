@@ -7,7 +7,8 @@ use std::sync::Mutex;
 use http::header::HeaderValue;
 
 use super::store::Tokens;
-use super::{seconds, wall_clock};
+use super::{Settings, seconds, wall_clock};
+use crate::auth::jwt;
 
 /// How long before a token runs out it is exchanged for another, in seconds; half its life where that is shorter.
 const MARGIN: u64 = 60;
@@ -17,6 +18,10 @@ const MARGIN: u64 = 60;
 pub struct Bearer {
     pub(super) tokens: Tokens,
     pub(super) header: HeaderValue,
+    /// When what is sent of it runs out, in seconds since 1970, where that is known.
+    pub(super) expires: Option<u64>,
+    /// Whether there is a way to another one without a person.
+    pub(super) renews: bool,
     /// What it is while the server has not accepted it yet.
     trial: Mutex<Trial>,
 }
@@ -34,15 +39,22 @@ pub(super) enum Trial {
 
 impl Bearer {
     /// None where it cannot stand in a header.
-    pub(super) fn new(tokens: Tokens, trial: Trial) -> Option<Bearer> {
-        let mut header = HeaderValue::try_from(format!("Bearer {}", tokens.access_token)).ok()?;
+    pub(super) fn new(tokens: Tokens, settings: &Settings, trial: Trial) -> Option<Bearer> {
+        let id_token = tokens.id_token.as_deref().filter(|_| settings.uses_id_token);
+        let expires = match id_token.and_then(jwt::expiry) {
+            Some(end) => Some(seconds(end)),
+            None => tokens.expires,
+        };
+        let sent = id_token.unwrap_or(&tokens.access_token);
+        let mut header = HeaderValue::try_from(format!("Bearer {sent}")).ok()?;
         header.set_sensitive(true);
-        Some(Bearer { tokens, header, trial: Mutex::new(trial) })
+        let renews = tokens.refresh_token.is_some() || !settings.grant.asks_a_person();
+        Some(Bearer { tokens, header, expires, renews, trial: Mutex::new(trial) })
     }
 
     /// When it is to be exchanged for another, in seconds since 1970.
     pub(super) fn renewal(&self) -> Option<u64> {
-        let expires = self.tokens.expires.filter(|_| self.tokens.refresh_token.is_some())?;
+        let expires = self.expires.filter(|_| self.renews)?;
         let life = expires.saturating_sub(self.tokens.obtained);
         Some(expires - MARGIN.min(life / 2).min(expires))
     }
@@ -54,7 +66,7 @@ impl Bearer {
 
     /// How it came, if it is new and holds still.
     pub(super) fn trial(&self) -> Trial {
-        let is_over = self.tokens.expires.is_some_and(|expires| expires <= seconds(wall_clock()));
+        let is_over = self.expires.is_some_and(|expires| expires <= seconds(wall_clock()));
         if is_over { Trial::Over } else { *self.trial.lock().expect("nothing panics in between") }
     }
 }

@@ -5,19 +5,19 @@
 
 use url::Url;
 
-use super::Invitation;
 use super::metadata::{self, Authorization, Resource};
 use super::object::Object;
 use super::trouble::{Trouble, foreign, place};
 use super::wire::{Answer, Wire};
+use super::{Grant, Invitation};
 
 /// Who signs people in, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     /// The authorization server.
     pub(super) authorization: Authorization,
-    /// What the server is called there.
-    pub(super) resource: String,
+    /// What the server is called there, where that is known.
+    pub(super) resource: Option<String>,
     /// What tokens can allow, as the server says.
     pub(super) scopes: Option<Vec<String>>,
 }
@@ -26,13 +26,14 @@ pub(super) struct Found {
 pub(super) async fn discover(
     wire: &Wire<'_>,
     server: &Url,
+    grant: &Grant,
     invitation: &Invitation,
     before: Option<&str>,
 ) -> Result<Found, Trouble> {
     let Some(document) = resource(wire, server, invitation).await? else {
         return Ok(Found {
-            authorization: undescribed(wire, server).await?,
-            resource: metadata::canonical(server),
+            authorization: undescribed(wire, server, grant).await?,
+            resource: Some(metadata::canonical(server)),
             scopes: None,
         });
     };
@@ -48,9 +49,9 @@ pub(super) async fn discover(
             ),
         });
     };
-    let authorization = authorization(wire, server, issuer).await?;
+    let authorization = authorization(wire, server, grant, issuer).await?;
     let resource = document.resource.unwrap_or_else(|| metadata::canonical(server));
-    Ok(Found { authorization, resource, scopes: document.scopes_supported })
+    Ok(Found { authorization, resource: Some(resource), scopes: document.scopes_supported })
 }
 
 /// The issuers that a server names now; none where it does not say.
@@ -109,7 +110,12 @@ async fn resource(
 }
 
 /// An authorization server that the server named.
-async fn authorization(wire: &Wire<'_>, server: &Url, issuer: &str) -> Result<Authorization, Trouble> {
+async fn authorization(
+    wire: &Wire<'_>,
+    server: &Url,
+    grant: &Grant,
+    issuer: &str,
+) -> Result<Authorization, Trouble> {
     let refused = |reason: &dyn std::fmt::Display| {
         let sentence = format!(
             "{} names an authorization server whose address {reason}: {}",
@@ -145,7 +151,7 @@ async fn authorization(wire: &Wire<'_>, server: &Url, issuer: &str) -> Result<Au
             return Err(Trouble::failed(sentence, advice));
         }
         let found = Authorization { issuer: issuer.to_owned(), ..found };
-        return usable(found, server, true);
+        return usable(found, server, grant, true);
     }
     Err(failed.unwrap_or_else(|| {
         let sentence = format!("the authorization server {} does not describe itself", foreign(issuer));
@@ -154,7 +160,7 @@ async fn authorization(wire: &Wire<'_>, server: &Url, issuer: &str) -> Result<Au
 }
 
 /// The authorization server of a server that names none: itself, as in 2025-03-26.
-async fn undescribed(wire: &Wire<'_>, server: &Url) -> Result<Authorization, Trouble> {
+async fn undescribed(wire: &Wire<'_>, server: &Url, grant: &Grant) -> Result<Authorization, Trouble> {
     let mut origin = server.clone();
     origin.set_path("/");
     origin.set_query(None);
@@ -172,16 +178,23 @@ async fn undescribed(wire: &Wire<'_>, server: &Url) -> Result<Authorization, Tro
                               (/.well-known/oauth-protected-resource)";
                 return Err(Trouble::failed(sentence, advice));
             }
-            return usable(found, server, false);
+            return usable(found, server, grant, false);
         }
     }
     Ok(Authorization::undescribed(&origin))
 }
 
 /// What has to hold before anybody is sent to an authorization server.
-fn usable(found: Authorization, server: &Url, must_prove: bool) -> Result<Authorization, Trouble> {
+fn usable(
+    found: Authorization,
+    server: &Url,
+    grant: &Grant,
+    must_prove: bool,
+) -> Result<Authorization, Trouble> {
+    let is_page = *grant == Grant::Page;
     let endpoints = [
-        ("authorization_endpoint", Some(&found.authorization_endpoint)),
+        ("authorization_endpoint", Some(&found.authorization_endpoint).filter(|_| is_page)),
+        ("device_authorization_endpoint", found.device_authorization_endpoint.as_ref()),
         ("token_endpoint", Some(&found.token_endpoint)),
         ("registration_endpoint", found.registration_endpoint.as_ref()),
         ("revocation_endpoint", found.revocation_endpoint.as_ref()),
@@ -195,7 +208,8 @@ fn usable(found: Authorization, server: &Url, must_prove: bool) -> Result<Author
         })?;
     }
     let methods = found.code_challenge_methods_supported.as_deref();
-    if methods.map_or(must_prove, |methods| !methods.iter().any(|method| method == "S256")) {
+    // A code is bound to whoever asked for it; the other grants have none.
+    if is_page && methods.map_or(must_prove, |methods| !methods.iter().any(|method| method == "S256")) {
         let sentence =
             format!("the authorization server {} does not offer PKCE with S256", foreign(&found.issuer));
         return Err(Trouble::failed(
@@ -259,8 +273,8 @@ mod tests {
         for address in INWARD {
             let challenge = Challenge { resource_metadata: Some(address.to_owned()), ..Challenge::default() };
             let invitation = Invitation { challenge: Some(challenge), document: None };
-            told(discover(&wire, &server, &invitation, None).await.expect_err("inward"));
-            told(authorization(&wire, &server, address).await.expect_err("inward"));
+            told(discover(&wire, &server, &Grant::Page, &invitation, None).await.expect_err("inward"));
+            told(authorization(&wire, &server, &Grant::Page, address).await.expect_err("inward"));
             let right = || Authorization {
                 issuer: "https://as.example.com".to_owned(),
                 authorization_endpoint: "https://as.example.com/authorize".to_owned(),
@@ -268,7 +282,7 @@ mod tests {
                 code_challenge_methods_supported: Some(vec!["S256".to_owned()]),
                 ..Authorization::default()
             };
-            assert!(usable(right(), &server, true).is_ok());
+            assert!(usable(right(), &server, &Grant::Page, true).is_ok());
             for place in 0..4 {
                 let (mut found, text) = (right(), address.to_owned());
                 match place {
@@ -277,7 +291,7 @@ mod tests {
                     2 => found.registration_endpoint = Some(text),
                     _ => found.revocation_endpoint = Some(text),
                 }
-                told(usable(found, &server, true).expect_err("inward"));
+                told(usable(found, &server, &Grant::Page, true).expect_err("inward"));
             }
         }
     }

@@ -10,9 +10,10 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::callback::{Callback, Page};
+use super::client::Client;
 use super::registration::{introduce, port_of};
 use super::request::{Request, Returned, Wanted, scope};
-use super::store::{Begun, Client, Kept, Lock, Tokens};
+use super::store::{Asked, Begun, Kept, Lock, Tokens};
 use super::token::{self, Refused};
 use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
@@ -35,9 +36,9 @@ pub(super) async fn sign_in(
 ) -> Result<Tokens, Trouble> {
     let settings = &inner.settings;
     let wire = Wire { http: &inner.http, server: &settings.url, credentials };
-    if let Some((begun, callback)) = begun_before(inner, wanted, lock).await {
+    if let Some((begun, request, callback)) = begun_before(inner, wanted, lock).await {
         info!("a sign-in that another process began is gone on with");
-        match finish(inner, &wire, begun, &callback, lock, progress).await {
+        match finish(inner, &wire, begun, &request, &callback, lock, progress).await {
             Ok(tokens) => return Ok(tokens),
             // Perhaps only because it is old.
             Err(refused) => info!("that sign-in failed, a new one begins: {}", refused.trouble()),
@@ -45,16 +46,17 @@ pub(super) async fn sign_in(
     }
     let mut kept = inner.kept();
     let before = kept.authorization.as_ref().map(|authorization| authorization.issuer.as_str());
-    let found = discovery::discover(&wire, &settings.url, invitation, before).await?;
+    let found = discovery::discover(&wire, &settings.url, &settings.grant, invitation, before).await?;
     let scope = scope(settings.scope.as_deref(), wanted, found.scopes.as_deref(), &found.authorization);
-    let resource = settings.resource.clone().unwrap_or(found.resource);
+    let resource = settings.resource.clone().or(found.resource).unwrap_or_default();
     let mut is_second = false;
     loop {
         let now = seconds(wall_clock());
         let us = introduce(&wire, settings, &found.authorization, &kept, scope.as_deref(), now).await?;
         if us.is_ours && !kept.registrations.contains(&us.client) {
             let remember = |kept: &mut Kept| {
-                kept.registrations.retain(|client| client.issuer != us.client.issuer);
+                kept.registrations
+                    .retain(|client| client.issuer != us.client.issuer || client.redirect_uris.is_empty());
                 kept.registrations.push(us.client.clone());
             };
             inner.change(remember).await;
@@ -76,14 +78,14 @@ pub(super) async fn sign_in(
         crate::auth::known::learn(&request.verifier);
         let begun = Begun {
             at: now,
-            request,
+            asked: Asked::Page(request.clone()),
             authorization: found.authorization.clone(),
             resource: resource.clone(),
             client: us.client.clone(),
         };
         lock.note(Some(&Begun { client: inner.storable(&us.client), ..begun.clone() }));
-        show(inner, &begun.request.url);
-        match finish(inner, &wire, begun, &us.callback, lock, progress).await {
+        show(inner, &request.url);
+        match finish(inner, &wire, begun, &request, &us.callback, lock, progress).await {
             Ok(tokens) => return Ok(tokens),
             // The authorization server has forgotten us: once more, with a new introduction.
             Err(Refused::Client(_)) if us.is_ours && !is_second => {
@@ -96,45 +98,64 @@ pub(super) async fn sign_in(
 }
 
 /// The sign-in that a process which is gone has begun, with the listener that its page leads back to.
-async fn begun_before(inner: &Inner, wanted: Option<&str>, lock: &mut Lock) -> Option<(Begun, Callback)> {
-    let mut begun = lock.begun()?;
+async fn begun_before(
+    inner: &Inner,
+    wanted: Option<&str>,
+    lock: &mut Lock,
+) -> Option<(Begun, Request, Callback)> {
+    let begun = left_behind(inner, wanted, lock)?;
+    let Asked::Page(request) = begun.asked.clone() else { return None };
     let age = seconds(wall_clock()).checked_sub(begun.at)?;
-    let covers =
-        |word: &str| begun.request.scope.iter().any(|scope| scope.split(' ').any(|other| other == word));
-    if age >= PATIENCE.as_secs() || !wanted.is_none_or(|wanted| wanted.split(' ').all(covers)) {
+    if age >= PATIENCE.as_secs() || !leads_back(inner, &request) {
         return None;
     }
-    if !is_wanted_still(inner, &begun) {
+    let port = port_of(&request.redirect)?;
+    let callback = Callback::bind(Some(port), &inner.settings.callback_path).await.ok()?;
+    if age >= STILL_OPEN {
+        show(inner, &request.url);
+    } else {
+        warn!("sign in at {} (the page may be open already)", request.url);
+    }
+    Some((begun, request, callback))
+}
+
+/// What a process that is gone has begun, if it is still what is wanted.
+pub(super) fn left_behind(inner: &Inner, wanted: Option<&str>, lock: &mut Lock) -> Option<Begun> {
+    let mut begun = lock.begun()?;
+    let covers =
+        |word: &str| begun.asked.scope().is_some_and(|scope| scope.split(' ').any(|other| other == word));
+    if !wanted.is_none_or(|wanted| wanted.split(' ').all(covers)) {
+        return None;
+    }
+    if !is_us(inner, &begun) {
         return None;
     }
     if let Some(client) = &inner.settings.client {
         begun.client.client_secret.clone_from(&client.client_secret);
+        begun.client.key.clone_from(&client.key);
     }
-    let port = port_of(&begun.request.redirect)?;
-    let callback = Callback::bind(Some(port), &inner.settings.callback_path).await.ok()?;
-    if age >= STILL_OPEN {
-        show(inner, &begun.request.url);
-    } else {
-        warn!("sign in at {} (the page may be open already)", begun.request.url);
-    }
-    Some((begun, callback))
+    Some(begun)
 }
 
-/// Tells whether a sign-in was begun as the options are now.
-fn is_wanted_still(inner: &Inner, begun: &Begun) -> bool {
+/// Tells whether a sign-in was begun by whom the options name now, and for what.
+fn is_us(inner: &Inner, begun: &Begun) -> bool {
     let settings = &inner.settings;
-    let Ok(back) = url::Url::parse(&begun.request.redirect) else { return false };
     let id = &begun.client.client_id;
     let is_us = match (&settings.client, &settings.client_metadata_url) {
         (Some(client), _) => client.client_id == *id,
         (None, Some(url)) if url.as_str() == id => true,
         (None, _) => inner.kept().registrations.iter().any(|client| client.client_id == *id),
     };
-    is_us
-        && back.path() == settings.callback_path
+    is_us && settings.resource.as_deref().is_none_or(|resource| resource == begun.resource)
+}
+
+/// Tells whether it leads back to where the options say now.
+fn leads_back(inner: &Inner, request: &Request) -> bool {
+    let settings = &inner.settings;
+    let Ok(back) = url::Url::parse(&request.redirect) else { return false };
+    back.path() == settings.callback_path
         && settings.port.is_none_or(|port| back.port() == Some(port))
         && settings.host.as_deref().is_none_or(|host| back.host_str() == Some(host))
-        && settings.resource.as_deref().is_none_or(|resource| resource == begun.resource)
 }
 
 /// Has the page opened, or says where it is.
@@ -152,13 +173,14 @@ async fn finish(
     inner: &Inner,
     wire: &Wire<'_>,
     begun: Begun,
+    request: &Request,
     callback: &Callback,
     lock: &mut Lock,
     progress: &watch::Sender<Step>,
 ) -> Result<Tokens, Refused> {
     let at = place(&inner.settings.url);
-    let _ = progress.send(Step::Waiting(begun.request.url.clone()));
-    let answer = tokio::time::timeout(PATIENCE, callback.answer(&begun.request, &begun.authorization)).await;
+    let _ = progress.send(Step::Waiting(begun.asked.errand()));
+    let answer = tokio::time::timeout(PATIENCE, callback.answer(request, &begun.authorization)).await;
     // Whoever goes on when this process is gone would wait for an answer that has come.
     lock.note(None);
     let Ok((returned, page)) = answer else {
@@ -170,7 +192,7 @@ async fn finish(
     };
     let _ = progress.send(Step::Preparing);
     let obtained = match returned {
-        Returned::Code(code) => exchange(inner, wire, &begun, &code).await,
+        Returned::Code(code) => exchange(inner, wire, &begun, request, &code).await,
         Returned::Refused(error, description) => {
             let description = description.map(|text| format!(" ({})", foreign(&text))).unwrap_or_default();
             let sentence = format!(
@@ -209,20 +231,31 @@ async fn say(page: Page, at: &str, obtained: &Result<Tokens, Refused>, elsewhere
 }
 
 /// A code becomes tokens, which are kept.
-async fn exchange(inner: &Inner, wire: &Wire<'_>, begun: &Begun, code: &str) -> Result<Tokens, Refused> {
+async fn exchange(
+    inner: &Inner,
+    wire: &Wire<'_>,
+    begun: &Begun,
+    request: &Request,
+    code: &str,
+) -> Result<Tokens, Refused> {
     crate::auth::known::learn(code);
     let mut grant = vec![
         ("grant_type", "authorization_code"),
         ("code", code),
-        ("redirect_uri", &begun.request.redirect),
-        ("code_verifier", &begun.request.verifier),
+        ("redirect_uri", &request.redirect),
+        ("code_verifier", &request.verifier),
     ];
     if inner.settings.names_resource {
         grant.push(("resource", &begun.resource));
     }
     let _asking = inner.asking.read().await;
     let tokens = token::ask(wire, &begun.authorization, &begun.client, &grant, wall_clock()).await?;
-    let tokens = Tokens { requested: begun.request.scope.clone(), ..tokens };
+    Ok(keep(inner, begun, tokens).await)
+}
+
+/// Keeps the tokens of a person who has signed in.
+pub(super) async fn keep(inner: &Inner, begun: &Begun, tokens: Tokens) -> Tokens {
+    let tokens = Tokens { requested: begun.asked.scope().map(str::to_owned), ..tokens };
     tokens.learn();
     let client: Client = inner.storable(&begun.client);
     inner
@@ -234,5 +267,5 @@ async fn exchange(inner: &Inner, wire: &Wire<'_>, begun: &Begun, code: &str) -> 
         })
         .await;
     info!("signed in at {} for {}", foreign(&begun.authorization.issuer), place(&inner.settings.url));
-    Ok(tokens)
+    tokens
 }

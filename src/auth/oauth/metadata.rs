@@ -26,8 +26,10 @@ pub struct Resource {
 pub struct Authorization {
     /// Its name.
     pub issuer: String,
-    /// Where a person signs in.
+    /// Where a person signs in; nothing where nobody does.
     pub authorization_endpoint: String,
+    /// Where a person on another computer is given a code (RFC 8628).
+    pub device_authorization_endpoint: Option<String>,
     /// Where codes become tokens.
     pub token_endpoint: String,
     /// Where programs introduce themselves.
@@ -62,7 +64,8 @@ impl Authorization {
     pub(super) fn read(object: Object<'_>) -> Option<Authorization> {
         Some(Authorization {
             issuer: object.text("issuer")?,
-            authorization_endpoint: object.text("authorization_endpoint")?,
+            authorization_endpoint: object.text("authorization_endpoint").unwrap_or_default(),
+            device_authorization_endpoint: object.text("device_authorization_endpoint"),
             token_endpoint: object.text("token_endpoint")?,
             registration_endpoint: object.text("registration_endpoint"),
             revocation_endpoint: object.text("revocation_endpoint"),
@@ -80,6 +83,7 @@ impl Authorization {
         Written::default()
             .text("issuer", Some(&self.issuer))
             .text("authorization_endpoint", Some(&self.authorization_endpoint))
+            .text("device_authorization_endpoint", self.device_authorization_endpoint.as_deref())
             .text("token_endpoint", Some(&self.token_endpoint))
             .text("registration_endpoint", self.registration_endpoint.as_deref())
             .text("revocation_endpoint", self.revocation_endpoint.as_deref())
@@ -173,10 +177,12 @@ pub fn names_issuer(named: &str, issuer: &str) -> bool {
 /// have a code of somebody else's authorization server sent to itself, and the issuer of the answer would be right.
 pub fn is_of_one_piece(found: &Authorization, origin: &Url) -> bool {
     let Ok(issuer) = Url::parse(&found.issuer) else { return false };
-    let endpoints = [&found.authorization_endpoint, &found.token_endpoint];
+    // Nobody signs in on a page where there is none.
+    let page = Some(&found.authorization_endpoint).filter(|page| !page.is_empty());
+    let endpoints = [Some(&found.token_endpoint), page, found.device_authorization_endpoint.as_ref()];
     let is_there = |text: &String| Url::parse(text).is_ok_and(|url| url.origin() == issuer.origin());
     found.issuer == origin_of(origin)
-        || endpoints.into_iter().chain(&found.registration_endpoint).all(is_there)
+        || endpoints.into_iter().flatten().chain(&found.registration_endpoint).all(is_there)
 }
 
 /// Why an address is not used.

@@ -8,14 +8,20 @@ mod bearer;
 mod browser;
 mod callback;
 pub mod challenge;
+pub mod client;
+pub mod device;
 mod discovery;
 mod farewell;
 mod flow;
+pub mod inherited;
+pub mod key;
+mod machine;
 pub mod metadata;
 mod object;
 mod person;
 mod pkce;
 mod registration;
+mod renewal;
 pub mod request;
 mod settings;
 pub mod store;
@@ -36,19 +42,20 @@ pub use bearer::Bearer;
 pub use browser::Browser;
 pub use farewell::Farewell;
 pub use person::Held as HeldTokens;
-pub use settings::Settings;
-pub use trouble::Trouble;
+pub use settings::{Grant, Settings};
+pub use trouble::{Errand, Trouble};
 
 use self::bearer::Trial;
 use self::challenge::Challenge;
-use self::store::{Client, InVain, Kept, Store, Tokens};
-use self::token::Refused;
-use self::wire::Wire;
+use self::client::Client;
+use self::store::{InVain, Kept, Store, Tokens};
 use super::{Credentials, Scheme};
 use crate::http::Http;
 
 /// How long after a failure nobody is asked to sign in again.
 const PAUSE: Duration = Duration::from_secs(30);
+/// The same where nobody is asked.
+const SHORT_PAUSE: Duration = Duration::from_secs(3);
 /// How long another process may take to exchange tokens.
 const LOCK_PATIENCE: Duration = Duration::from_secs(40);
 /// How far apart processes start to sign in that mean the same, in seconds.
@@ -69,8 +76,8 @@ pub struct Invitation {
 #[derive(Clone, Debug)]
 enum Step {
     Preparing,
-    /// A person is to go to this page.
-    Waiting(String),
+    /// A person is to go to a page.
+    Waiting(Errand),
     Done(Result<(), Trouble>),
 }
 
@@ -104,6 +111,8 @@ struct Held {
     /// The credentials with the token added, and what they were made of.
     joined: Option<(Arc<Credentials>, Arc<Bearer>, Arc<Credentials>)>,
     flow: Option<watch::Receiver<Step>>,
+    /// Whether it was said that there is no ID token.
+    lacks_id_token: bool,
     /// What failed last.
     failed: Option<(Instant, Trouble)>,
     /// Until when tokens are not exchanged ahead of their end, after that failed.
@@ -119,7 +128,8 @@ impl std::fmt::Debug for OAuth {
 impl OAuth {
     /// Signs in as `settings` say, over `http`.
     pub fn new(settings: Settings, http: Arc<Http>) -> OAuth {
-        let store = Store::of(settings.folder.clone(), &settings.url);
+        let store = Store::of(settings.folder.clone(), &settings.url, &settings.distinction())
+            .inheriting(settings.inherited.clone());
         let (held, renewing) = (Mutex::default(), tokio::sync::Mutex::new(()));
         let asking = tokio::sync::RwLock::new(());
         let inner = Arc::new(Inner { settings, http, store, held, renewing, asking });
@@ -142,12 +152,18 @@ impl OAuth {
         let Some(bearer) = self.inner.bearer() else { return (Arc::clone(credentials), None) };
         let now = seconds(wall_clock());
         if bearer.renewal().is_some_and(|renewal| renewal <= now) && !self.inner.is_paused() {
-            let still_holds = bearer.tokens.expires.is_some_and(|expires| expires > now);
-            if !still_holds || self.inner.renewing.try_lock().is_ok() {
-                let renewed = self.renew(&bearer, credentials, None).await;
-                if let Err(trouble) = renewed {
-                    warn!("the token could not be renewed ahead of its end: {trouble}");
-                    self.inner.held().pause = Some(monotonic_clock() + PAUSE);
+            let still_holds = bearer.expires.is_some_and(|expires| expires > now);
+            if !self.inner.settings.grant.asks_a_person() {
+                self.ask_again(&bearer, credentials, still_holds).await;
+            } else if !still_holds || self.inner.renewing.try_lock().is_ok() {
+                match self.renew(&bearer, credentials, None).await {
+                    Ok(true) => {}
+                    // It may be good for something all the same; whoever refuses it decides.
+                    Ok(false) => self.inner.held().pause = Some(monotonic_clock() + PAUSE),
+                    Err(trouble) => {
+                        warn!("the token could not be renewed ahead of its end: {trouble}");
+                        self.inner.held().pause = Some(monotonic_clock() + PAUSE);
+                    }
                 }
             }
         }
@@ -164,6 +180,17 @@ impl OAuth {
             }
         };
         (joined, Some(bearer))
+    }
+
+    /// Asks for another token of the client's own. While the old one holds nobody waits for it.
+    async fn ask_again(&self, bearer: &Arc<Bearer>, credentials: &Arc<Credentials>, still_holds: bool) {
+        let old = Some(bearer.tokens.access_token.as_str());
+        let flow = self.join_flow(&Invitation::default(), credentials, old, None);
+        let Ok(flow) = flow else { return };
+        if !still_holds {
+            // Why it failed was said, and the refusal that follows says it to the client.
+            let _ = done(flow).await;
+        }
     }
 
     /// Comes by a token that may be accepted where `refused` was not, or none was sent. Waits for a person for as long as
@@ -185,7 +212,7 @@ impl OAuth {
             let step = flow.map(|flow| flow.borrow().clone());
             let place = trouble::place(&inner.settings.url);
             Err(match step {
-                Some(Step::Waiting(url)) => Trouble::Waiting { place, url },
+                Some(Step::Waiting(errand)) => Trouble::Waiting { place, errand },
                 Some(Step::Preparing | Step::Done(_)) | None => Trouble::Slow { place },
             })
         })
@@ -219,8 +246,11 @@ impl OAuth {
             (None, Some(bearer)) => match bearer.trial() {
                 Trial::SignedIn => {
                     let place = trouble::place(&inner.settings.url);
-                    let sentence =
-                        format!("{place} does not accept the token that one has just signed in for");
+                    let how = match inner.settings.grant.asks_a_person() {
+                        true => "that one has just signed in for",
+                        false => "that was given for it a moment ago",
+                    };
+                    let sentence = format!("{place} does not accept the token {how}");
                     let advice =
                         "look into the server's log; perhaps it expects a token for another resource";
                     let trouble = Trouble::failed(sentence, advice);
@@ -231,17 +261,19 @@ impl OAuth {
                 }
                 Trial::Renewed => {}
                 Trial::Over => {
-                    if let Some(trouble) = inner.held().failed_lately() {
+                    if let Some(trouble) = inner.held().failed_within(inner.pause()) {
                         return Err(trouble);
                     }
-                    if self.renew(bearer, credentials, Some(invitation)).await? {
+                    if inner.settings.grant.asks_a_person()
+                        && self.renew(bearer, credentials, Some(invitation)).await?
+                    {
                         return Ok(());
                     }
                 }
             },
             (_, None) => {}
         }
-        if !inner.settings.asks {
+        if !inner.settings.asks && inner.settings.grant.asks_a_person() {
             return Err(Trouble::NotOffered);
         }
         done(self.join_flow(invitation, credentials, used, wanted)?).await
@@ -262,7 +294,7 @@ impl OAuth {
         {
             return Ok(flow.clone());
         }
-        if let Some(trouble) = held.failed_lately() {
+        if let Some(trouble) = held.failed_within(self.inner.pause()) {
             return Err(trouble);
         }
         let (sender, flow) = watch::channel(Step::Preparing);
@@ -314,15 +346,20 @@ impl OAuth {
 
 impl Held {
     /// What failed so lately that it would fail again.
-    fn failed_lately(&self) -> Option<Trouble> {
+    fn failed_within(&self, pause: Duration) -> Option<Trouble> {
         let (at, trouble) = self.failed.as_ref()?;
-        (monotonic_clock().saturating_duration_since(*at) < PAUSE).then(|| trouble.clone())
+        (monotonic_clock().saturating_duration_since(*at) < pause).then(|| trouble.clone())
     }
 }
 
 impl Inner {
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
         self.held.lock().expect("nothing panics in between")
+    }
+
+    /// How long after a failure it is not tried again.
+    fn pause(&self) -> Duration {
+        if self.settings.grant.asks_a_person() { PAUSE } else { SHORT_PAUSE }
     }
 
     fn is_paused(&self) -> bool {
@@ -335,8 +372,11 @@ impl Inner {
         if !held.is_read {
             held.is_read = true;
             held.kept = self.store.read();
-            held.bearer =
-                held.kept.tokens.clone().and_then(|tokens| Bearer::new(tokens, Trial::Over)).map(Arc::new);
+            if held.kept.is_inherited() {
+                info!("a sign-in that mcp-remote has kept is used");
+            }
+            let tokens = held.kept.tokens.clone().filter(|tokens| self.is_enough(tokens));
+            held.bearer = tokens.and_then(|tokens| self.made(tokens, Trial::Over, &mut held.lacks_id_token));
         }
         held.bearer.clone()
     }
@@ -344,8 +384,25 @@ impl Inner {
     /// Uses another token from now on.
     fn adopt(&self, tokens: Tokens, trial: Trial) {
         let mut held = self.held();
-        held.bearer = Bearer::new(tokens, trial).map(Arc::new);
+        held.bearer = self.made(tokens, trial, &mut held.lacks_id_token);
         (held.failed, held.pause) = (None, None);
+    }
+
+    /// Tells whether tokens were asked for with all that the person wants now, as far as that is known.
+    fn is_enough(&self, tokens: &Tokens) -> bool {
+        let (Some(wanted), Some(requested)) = (&self.settings.scope, &tokens.requested) else { return true };
+        wanted.split_whitespace().all(|word| requested.split_whitespace().any(|other| other == word))
+    }
+
+    /// The header of a token. That it is not the one that was wanted is said once.
+    fn made(&self, tokens: Tokens, trial: Trial, is_said: &mut bool) -> Option<Arc<Bearer>> {
+        if self.settings.uses_id_token && tokens.id_token.is_none() && !std::mem::replace(is_said, true) {
+            warn!(
+                "there is no ID token to send, the access token is sent instead: add the scope openid, with \
+                 --static-oauth-client-metadata '{{\"scope\":\"openid …\"}}', and sign in again"
+            );
+        }
+        Bearer::new(tokens, &self.settings, trial).map(Arc::new)
     }
 
     /// What is kept now, by this process or another; what only this one could keep where nothing can be kept.
@@ -377,96 +434,8 @@ impl Inner {
     /// A client as it is kept: a secret that the person wrote is not.
     fn storable(&self, client: &Client) -> Client {
         match &self.settings.client {
-            Some(_) => Client { client_secret: None, ..client.clone() },
+            Some(_) => Client { client_secret: None, key: None, ..client.clone() },
             None => client.clone(),
-        }
-    }
-
-    /// Exchanges a token for another, one process after the other.
-    async fn exchanged(
-        &self,
-        used: &Arc<Bearer>,
-        credentials: &Credentials,
-        invitation: Option<&Invitation>,
-    ) -> Result<bool, Trouble> {
-        let _one = self.renewing.lock().await;
-        match self.bearer() {
-            Some(bearer) if !Arc::ptr_eq(&bearer, used) => return Ok(true),
-            Some(_) => {}
-            // Somebody else has just heard that it cannot be exchanged.
-            None => return Ok(false),
-        }
-        let _lock = tokio::time::timeout(LOCK_PATIENCE, self.store.lock()).await;
-        let mut kept = self.kept();
-        if let Some(tokens) =
-            kept.tokens.clone().filter(|tokens| tokens.access_token != used.tokens.access_token)
-        {
-            debug!("another process has brought a token");
-            self.adopt(tokens, Trial::Over);
-            return Ok(true);
-        }
-        let Some(tokens) = kept.tokens.clone() else {
-            // Another process has heard that they cannot be exchanged, or the person has signed out.
-            self.held().bearer = None;
-            return Ok(false);
-        };
-        let (Some(refresh), Some(authorization), Some(client)) =
-            (&tokens.refresh_token, &kept.authorization, &kept.client)
-        else {
-            return Ok(false);
-        };
-        let wire = Wire { http: &self.http, server: &self.settings.url, credentials };
-        if let Some(invitation) = invitation.filter(|invitation| invitation.challenge.is_some()) {
-            let issuers = discovery::issuers(&wire, &self.settings.url, invitation).await;
-            if issuers.is_some_and(|issuers| !issuers.is_empty() && !issuers.contains(&authorization.issuer))
-            {
-                info!("the server names another authorization server than the one that was signed in at");
-                return Ok(false);
-            }
-        }
-        let client = match &self.settings.client {
-            Some(written) if written.client_id == client.client_id => written,
-            Some(_) => return Ok(false),
-            None => client,
-        };
-        let mut grant = vec![("grant_type", "refresh_token"), ("refresh_token", refresh)];
-        if let Some(resource) = kept.resource.as_deref().filter(|_| self.settings.names_resource) {
-            grant.push(("resource", resource));
-        }
-        if let Some(scope) = &tokens.scope {
-            grant.push(("scope", scope));
-        }
-        let _asking = self.asking.read().await;
-        match token::ask(&wire, authorization, client, &grant, wall_clock()).await {
-            Ok(new) => {
-                let new = Tokens {
-                    refresh_token: new.refresh_token.clone().or_else(|| tokens.refresh_token.clone()),
-                    scope: new.scope.clone().or_else(|| tokens.scope.clone()),
-                    requested: tokens.requested.clone(),
-                    ..new
-                };
-                new.learn();
-                kept.tokens = Some(new.clone());
-                self.keep(&kept);
-                self.adopt(new, Trial::Renewed);
-                debug!("the token was exchanged for another");
-                Ok(true)
-            }
-            Err(refused @ (Refused::Grant(_) | Refused::Client(_))) => {
-                let is_unknown = matches!(refused, Refused::Client(_));
-                let place = trouble::place(&self.settings.url);
-                let trouble = refused.trouble();
-                warn!(advice = trouble.advice(), "the sign-in at {place} has come to its end: {trouble}");
-                if is_unknown {
-                    let issuer = authorization.issuer.clone();
-                    kept.registrations.retain(|client| client.issuer != issuer);
-                }
-                kept.tokens = None;
-                self.keep(&kept);
-                self.held().bearer = None;
-                Ok(false)
-            }
-            Err(Refused::Otherwise(trouble)) => Err(trouble),
         }
     }
 
@@ -480,7 +449,10 @@ impl Inner {
         progress: &watch::Sender<Step>,
     ) -> Result<(), Trouble> {
         let began = seconds(wall_clock());
-        let brought = || self.store.tokens().filter(|tokens| refused != Some(&tokens.access_token));
+        let brought = || {
+            let tokens = self.store.tokens().filter(|tokens| refused != Some(&tokens.access_token))?;
+            self.is_enough(&tokens).then_some(tokens)
+        };
         let mut shown = None;
         let mut lock = loop {
             let lock = self.store.try_flow();
@@ -493,12 +465,14 @@ impl Inner {
                 break lock;
             }
             if let Some(begun) = self.store.begun() {
-                let url = begun.request.url;
-                if shown.as_ref() != Some(&url) {
-                    warn!("another process waits for you to sign in: {url}");
-                    shown = Some(url.clone());
+                let errand = begun.asked.errand();
+                if shown.as_ref() != Some(&errand) {
+                    let code = errand.code.as_deref().map(|code| format!(" with the code {code}"));
+                    let code = code.unwrap_or_default();
+                    warn!("another process waits for you to sign in: {}{code}", errand.url);
+                    shown = Some(errand.clone());
                 }
-                let _ = progress.send(Step::Waiting(url));
+                let _ = progress.send(Step::Waiting(errand));
             }
             tokio::time::sleep(LOOK).await;
         };
@@ -506,7 +480,13 @@ impl Inner {
         if let Some(in_vain) = lock.in_vain().filter(|in_vain| began <= in_vain.at + AT_ONCE) {
             return Err(Trouble::failed(in_vain.sentence, in_vain.advice));
         }
-        let signed_in = flow::sign_in(self, invitation, credentials, wanted, &mut lock, progress).await;
+        let signed_in = match self.settings.grant {
+            Grant::Page => flow::sign_in(self, invitation, credentials, wanted, &mut lock, progress).await,
+            Grant::Device => {
+                device::sign_in(self, invitation, credentials, wanted, &mut lock, progress).await
+            }
+            Grant::Client(_) => Box::pin(machine::sign_in(self, invitation, credentials, wanted)).await,
+        };
         if let Err(Trouble::Failed { sentence, advice }) = &signed_in {
             let (sentence, advice) = (sentence.clone(), advice.clone());
             lock.note_in_vain(&InVain { at: seconds(wall_clock()), sentence, advice });

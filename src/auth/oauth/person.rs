@@ -7,10 +7,11 @@ use std::sync::Arc;
 use http::header::{ACCEPT, HeaderMap, HeaderValue};
 use url::Url;
 
+use super::bearer::Trial;
 use super::challenge::bearer;
-use super::token::prepared;
+use super::token::{FORM, prepared};
 use super::wire::Wire;
-use super::{Invitation, OAuth, Trouble, done, seconds, wall_clock};
+use super::{Bearer, Invitation, OAuth, Trouble, done, seconds, wall_clock};
 use crate::auth::Credentials;
 
 /// What a server without a session refuses, if it refuses at all.
@@ -65,18 +66,20 @@ impl OAuth {
     /// When they cannot be forgotten.
     pub async fn log_out(&self, credentials: &Credentials) -> Result<bool, Trouble> {
         let inner = &self.inner;
-        let kept = inner.store.read();
+        let mut kept = inner.store.read();
+        let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials };
+        // Without it nobody knows where to give them back.
+        let _ = inner.complete(&wire, &mut kept, &Invitation::default()).await;
         if let (Some(tokens), Some(authorization), Some(client)) =
             (&kept.tokens, &kept.authorization, &kept.client)
             && let Some(endpoint) =
                 authorization.revocation_endpoint.as_deref().and_then(|text| Url::parse(text).ok())
         {
             let client = inner.settings.client.as_ref().unwrap_or(client);
-            let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials };
             // The one that keeps one signed in ends the other with it (RFC 7009, section 2.1).
             let token = tokens.refresh_token.as_deref().unwrap_or(&tokens.access_token);
-            let (headers, body) = prepared(authorization, client, &[("token", token)]);
-            match wire.post(&endpoint, "application/x-www-form-urlencoded", body, headers).await {
+            let (headers, body) = prepared(authorization, client, &[("token", token)], wall_clock());
+            match wire.post(&endpoint, FORM, body, headers).await {
                 Ok(answer) if answer.is_ok() => {}
                 Ok(answer) => {
                     tracing::warn!("the tokens could not be given back: {} was answered", answer.status)
@@ -95,13 +98,14 @@ impl OAuth {
     pub fn held(&self) -> Option<Held> {
         let kept = self.inner.store.read();
         let (tokens, now) = (kept.tokens?, seconds(wall_clock()));
+        let bearer = Bearer::new(tokens.clone(), &self.inner.settings, Trial::Over)?;
         Some(Held {
             issuer: kept.authorization.map(|authorization| authorization.issuer).unwrap_or_default(),
             resource: kept.resource.unwrap_or_default(),
             scope: tokens.scope.or(tokens.requested),
-            expires_in: tokens.expires.map(|expires| expires.saturating_sub(now)),
-            renews: tokens.refresh_token.is_some(),
-            path: self.inner.store.path("json").map(|path| path.display().to_string()).unwrap_or_default(),
+            expires_in: bearer.expires.map(|expires| expires.saturating_sub(now)),
+            renews: bearer.renews,
+            path: self.inner.store.place().map(|path| path.display().to_string()).unwrap_or_default(),
         })
     }
 }

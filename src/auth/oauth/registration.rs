@@ -8,9 +8,11 @@ use url::Url;
 
 use super::Settings;
 use super::callback::Callback;
+use super::client::Client;
+use super::device::GRANT;
 use super::metadata::Authorization;
 use super::object::Object;
-use super::store::{Client, Kept};
+use super::store::Kept;
 use super::token::Refusal;
 use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
@@ -34,25 +36,14 @@ pub(super) async fn introduce(
     scope: Option<&str>,
     now: u64,
 ) -> Result<Introduced, Trouble> {
-    let named = match (&settings.client, &settings.client_metadata_url) {
-        (Some(client), _) => Some(client.clone()),
-        (None, Some(url)) if authorization.client_id_metadata_document_supported == Some(true) => {
-            Some(Client { client_id: url.to_string(), ..Client::default() })
-        }
-        (None, _) => None,
-    };
-    if let Some(client) = named {
+    if let Some(client) = named(settings, authorization) {
         let callback = bind(settings, settings.port).await?;
         // As mcp-remote has it, whose users have registered that.
         let redirect = redirect(settings, settings.host.as_deref().unwrap_or("localhost"), &callback);
-        let client = Client { issuer: authorization.issuer.clone(), ..client };
         return Ok(Introduced { client, callback, redirect, is_ours: false });
     }
-    for client in kept.registrations.iter().filter(|client| client.issuer == authorization.issuer) {
-        let holds = client.client_secret.is_none()
-            || client.client_secret_expires_at == 0
-            || client.client_secret_expires_at > now;
-        let (true, Some(kept)) = (holds, client.redirect_uris.first()) else { continue };
+    for client in kept.registrations.iter().filter(|client| holds(client, authorization, now)) {
+        let Some(kept) = client.redirect_uris.first() else { continue };
         let Some(port) = port_of(kept).filter(|port| settings.port.is_none_or(|wanted| wanted == *port))
         else {
             continue;
@@ -69,7 +60,7 @@ pub(super) async fn introduce(
     let hosts = hosts(settings);
     for (index, host) in hosts.iter().enumerate() {
         let redirect = redirect(settings, host, &callback);
-        match register(wire, settings, authorization, &redirect, scope).await {
+        match register(wire, settings, authorization, Some(&redirect), scope).await {
             Ok(client) => return Ok(Introduced { client, callback, redirect, is_ours: true }),
             // Access allows the two spellings of this machine separately.
             Err((true, _)) if index + 1 < hosts.len() => {}
@@ -77,6 +68,44 @@ pub(super) async fn introduce(
         }
     }
     Err(Trouble::NotOffered)
+}
+
+/// The same where people are sent back to nowhere: who we are, and whether we introduced ourselves.
+pub(super) async fn introduce_device(
+    wire: &Wire<'_>,
+    settings: &Settings,
+    authorization: &Authorization,
+    kept: &Kept,
+    scope: Option<&str>,
+    now: u64,
+) -> Result<(Client, bool), Trouble> {
+    if let Some(client) = named(settings, authorization) {
+        return Ok((client, false));
+    }
+    let mut registered = kept.registrations.iter().filter(|client| client.redirect_uris.is_empty());
+    if let Some(client) = registered.find(|client| holds(client, authorization, now)) {
+        return Ok((client.clone(), true));
+    }
+    let client = register(wire, settings, authorization, None, scope).await;
+    client.map(|client| (client, true)).map_err(|(_, trouble)| trouble)
+}
+
+/// Who we are where the person has said so.
+pub(super) fn named(settings: &Settings, authorization: &Authorization) -> Option<Client> {
+    let issuer = authorization.issuer.clone();
+    match (&settings.client, &settings.client_metadata_url) {
+        (Some(client), _) => Some(Client { issuer, ..client.clone() }),
+        (None, Some(url)) if authorization.client_id_metadata_document_supported == Some(true) => {
+            Some(Client { issuer, client_id: url.to_string(), ..Client::default() })
+        }
+        (None, _) => None,
+    }
+}
+
+/// Tells whether a registration is this issuer's and has not run out.
+fn holds(client: &Client, authorization: &Authorization, now: u64) -> bool {
+    let expires = client.client_secret_expires_at;
+    client.issuer == authorization.issuer && (client.client_secret.is_none() || expires == 0 || expires > now)
 }
 
 fn hosts(settings: &Settings) -> Vec<&str> {
@@ -107,7 +136,7 @@ async fn register(
     wire: &Wire<'_>,
     settings: &Settings,
     authorization: &Authorization,
-    redirect: &str,
+    redirect: Option<&str>,
     scope: Option<&str>,
 ) -> Result<Client, (bool, Trouble)> {
     let fixed = |trouble| (false, trouble);
@@ -122,16 +151,19 @@ async fn register(
         return Err(fixed(Trouble::failed(sentence, advice)));
     };
     let method = method(authorization);
-    let (redirects, method) = (format!("[{}]", json::quoted(redirect)), json::quoted(method));
+    let (redirects, method) = (redirect.map(|uri| format!("[{}]", json::quoted(uri))), json::quoted(method));
     let scope = scope.map(json::quoted);
-    let mut members = vec![
-        ("client_name", "\"mcp-tether\""),
-        ("redirect_uris", redirects.as_str()),
-        ("grant_types", r#"["authorization_code","refresh_token"]"#),
-        ("response_types", r#"["code"]"#),
-        ("token_endpoint_auth_method", &method),
-        ("application_type", "\"native\""),
-    ];
+    let device = format!("[{},\"refresh_token\"]", json::quoted(GRANT));
+    let mut members = vec![("client_name", "\"mcp-tether\"")];
+    match &redirects {
+        Some(redirects) => members.extend([
+            ("redirect_uris", redirects.as_str()),
+            ("grant_types", r#"["authorization_code","refresh_token"]"#),
+            ("response_types", r#"["code"]"#),
+        ]),
+        None => members.extend([("grant_types", device.as_str()), ("response_types", "[]")]),
+    }
+    members.extend([("token_endpoint_auth_method", method.as_str()), ("application_type", "\"native\"")]);
     members.extend(scope.as_deref().map(|scope| ("scope", scope)));
     let written = settings.registration.as_deref().map(json::members).unwrap_or_default();
     members.retain(|(name, _)| !written.iter().any(|(other, _)| other == name));
@@ -143,7 +175,7 @@ async fn register(
     {
         let client = Client {
             issuer: authorization.issuer.clone(),
-            redirect_uris: vec![redirect.to_owned()],
+            redirect_uris: redirect.map(str::to_owned).into_iter().collect(),
             ..client
         };
         client.learn();

@@ -77,7 +77,9 @@ impl Request {
             query.append_pair("code_challenge", &pkce::challenge(&verifier));
             query.append_pair("code_challenge_method", "S256");
             for (name, value) in [("scope", wanted.scope), ("resource", wanted.resource)] {
-                if let Some(value) = value {
+                if let Some(value) = value
+                    && !wanted.parameters.iter().any(|(other, _)| other == name)
+                {
                     query.append_pair(name, value);
                 }
             }

@@ -8,7 +8,26 @@ use std::time::Duration;
 use url::Url;
 
 use super::browser::Browser;
-use super::store::Client;
+use super::client::Client;
+
+/// How a token is come by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// A person signs in on a page that leads back to this computer (RFC 6749, section 4.1).
+    Page,
+    /// A person signs in on any computer, with a code (RFC 8628).
+    Device,
+    /// Nobody is asked: it is the client itself that asks (RFC 6749, section 4.4), at this token endpoint or at the one that
+    /// is found.
+    Client(Option<Url>),
+}
+
+impl Grant {
+    /// Tells whether a person has to do anything.
+    pub fn asks_a_person(&self) -> bool {
+        !matches!(self, Grant::Client(_))
+    }
+}
 
 /// How to sign in at a server.
 #[derive(Clone, Debug)]
@@ -17,10 +36,16 @@ pub struct Settings {
     pub url: Url,
     /// Where sign-ins are kept.
     pub folder: Option<PathBuf>,
+    /// Where mcp-remote would have kept them: the path that its files have in common.
+    pub inherited: Option<PathBuf>,
     /// What opens a page.
     pub browser: Browser,
     /// Whether the person asked for it, so that it goes before what else proves who asks.
     pub is_asked_for: bool,
+    /// How a token is come by.
+    pub grant: Grant,
+    /// Whether it is the ID token that goes along, in place of the access token.
+    pub uses_id_token: bool,
     /// Whether people are asked to sign in; else what is held is used, and nothing more.
     pub asks: bool,
     /// How long a request waits for a person, where they say so.
@@ -47,4 +72,18 @@ pub struct Settings {
     pub client_metadata_url: Option<Url>,
     /// What stands in a registration in place of what we write, a JSON object.
     pub registration: Option<String>,
+}
+
+impl Settings {
+    /// What tells this sign-in from others at the same server, as far as the person wrote it.
+    pub(super) fn distinction(&self) -> String {
+        let mut parts = Vec::new();
+        if let Grant::Client(endpoint) = &self.grant {
+            let client = self.client.as_ref().map(|client| client.client_id.as_str()).unwrap_or_default();
+            parts.extend(["client_credentials", client, endpoint.as_ref().map_or("", Url::as_str)]);
+        }
+        parts.extend(self.resource.as_deref());
+        parts.extend(self.parameters.iter().flat_map(|(name, value)| [name.as_str(), value]));
+        parts.join("\n")
+    }
 }

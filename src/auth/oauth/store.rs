@@ -7,7 +7,10 @@
 //! - `HOST-HASH.flow`: locked by the process in which a person signs in; holds the request, so that another one can go on
 //!   with it when that process is gone, or why it came to nothing, for those who waited.
 //!
-//! Locks are the operating system's and go with the process. The hash is of the URL, which may hold a key. Deliberately
+//! As long as the first is not there, what mcp-remote has kept takes its place ([`inherited`]).
+//!
+//! Locks are the operating system's and go with the process. The hash is of the URL, which may hold a key, and of what else
+//! the person wrote to tell sign-ins apart: a resource, parameters of the page, a client that signs in by itself. Deliberately
 //! not here: what is done under a lock (`super`).
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -19,9 +22,13 @@ use ring::digest::{SHA256, digest};
 use tracing::{debug, warn};
 use url::Url;
 
+use super::client::Client;
+use super::device::Device;
+use super::inherited;
 use super::metadata::Authorization;
 use super::object::{Object, Written};
 use super::request::Request;
+use super::trouble::Errand;
 use crate::auth::known;
 use crate::platform;
 
@@ -33,6 +40,8 @@ const RETRY: Duration = Duration::from_millis(50);
 pub struct Tokens {
     /// What goes along with requests.
     pub access_token: String,
+    /// What says who signed in, where that came along.
+    pub id_token: Option<String>,
     /// What it is exchanged with for another.
     pub refresh_token: Option<String>,
     /// When it was obtained, in seconds since 1970.
@@ -43,23 +52,6 @@ pub struct Tokens {
     pub scope: Option<String>,
     /// What was asked for.
     pub requested: Option<String>,
-}
-
-/// Who we are at an authorization server.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Client {
-    /// The issuer that knows us by this.
-    pub issuer: String,
-    /// Our name there.
-    pub client_id: String,
-    /// What proves it, if anything.
-    pub client_secret: Option<String>,
-    /// When that runs out, in seconds since 1970; 0 for never.
-    pub client_secret_expires_at: u64,
-    /// How it is proven.
-    pub token_endpoint_auth_method: Option<String>,
-    /// Where people may be sent back to.
-    pub redirect_uris: Vec<String>,
 }
 
 /// All that is kept of one server.
@@ -77,13 +69,40 @@ pub struct Kept {
     pub registrations: Vec<Client>,
 }
 
+/// What a person was asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// To sign in on a page that leads back.
+    Page(Request),
+    /// To give a code to a page.
+    Device(Device),
+}
+
+impl Asked {
+    /// Where a person is to go, and the code to give there.
+    pub fn errand(&self) -> Errand {
+        match self {
+            Asked::Page(request) => Errand { url: request.url.clone(), code: None },
+            Asked::Device(device) => device.errand(),
+        }
+    }
+
+    /// What tokens are to allow.
+    pub(super) fn scope(&self) -> Option<&str> {
+        match self {
+            Asked::Page(request) => request.scope.as_deref(),
+            Asked::Device(device) => device.scope.as_deref(),
+        }
+    }
+}
+
 /// A sign-in that another process may go on with.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Begun {
     /// When, in seconds since 1970.
     pub at: u64,
-    /// The request.
-    pub request: Request,
+    /// What a person was asked for.
+    pub asked: Asked,
     /// Whom it went to.
     pub authorization: Authorization,
     /// What the server is called there.
@@ -96,6 +115,8 @@ pub struct Begun {
 #[derive(Clone, Debug)]
 pub struct Store {
     base: Option<PathBuf>,
+    /// Where mcp-remote has its files of the same sign-in.
+    inherited: Option<PathBuf>,
 }
 
 /// A lock. It goes with its owner.
@@ -105,15 +126,39 @@ pub struct Lock {
 }
 
 impl Store {
-    /// The files for a server in the configuration folder.
-    pub fn of(folder: Option<PathBuf>, server: &Url) -> Store {
+    /// The files for a server in the configuration folder; `distinction` tells several sign-ins there apart.
+    pub fn of(folder: Option<PathBuf>, server: &Url, distinction: &str) -> Store {
         let mut server = server.clone();
         server.set_fragment(None);
-        let hash = digest(&SHA256, server.as_str().as_bytes());
+        let named = match distinction {
+            "" => server.as_str().to_owned(),
+            distinction => format!("{server}\n{distinction}"),
+        };
+        let hash = digest(&SHA256, named.as_bytes());
         let hash: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let host: String = server.host_str().unwrap_or_default().chars().take(80).collect();
         let name = format!("{}-{hash}", host.replace(['[', ']', ':'], "_"));
-        Store { base: folder.map(|folder| folder.join("mcp-tether").join("oauth").join(name)) }
+        let base = folder.map(|folder| folder.join("mcp-tether").join("oauth").join(name));
+        Store { base, inherited: None }
+    }
+
+    /// The same, with what mcp-remote has kept as long as there is nothing of ours.
+    #[must_use]
+    pub fn inheriting(self, inherited: Option<PathBuf>) -> Store {
+        Store { inherited, ..self }
+    }
+
+    /// The file that holds the tokens now.
+    pub(super) fn place(&self) -> Option<PathBuf> {
+        let own = self.path("json")?;
+        match &self.inherited {
+            Some(path) if !own.exists() => Some(inherited::tokens_path(path)),
+            _ => Some(own),
+        }
+    }
+
+    fn inherited(&self) -> Option<Kept> {
+        inherited::read(self.inherited.as_deref()?)
     }
 
     /// A file of the server.
@@ -135,9 +180,10 @@ impl Store {
     /// What is kept. What cannot be read is as good as nothing, and is told.
     pub fn read(&self) -> Kept {
         let Some(path) = self.path("json") else { return Kept::default() };
+        let nothing = || self.inherited().unwrap_or_default();
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Kept::default(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return nothing(),
             Err(error) => {
                 warn!("the sign-in kept in {} cannot be read: {error}", path.display());
                 return Kept::default();
@@ -183,6 +229,11 @@ impl Store {
         }
         if let Some(_alone) = self.try_lock("lock") {
             sweep(&path);
+        }
+        if self.inherited().is_some() {
+            // It would be used again: that nothing is held stands in our own file.
+            let was_there = self.read().tokens.is_some();
+            return replace(&path, Kept::default().write().as_bytes()).map(|()| was_there);
         }
         match std::fs::remove_file(path) {
             Ok(()) => Ok(true),
@@ -330,6 +381,7 @@ impl Tokens {
     fn read(object: Object<'_>) -> Option<Tokens> {
         Some(Tokens {
             access_token: object.text("access_token")?,
+            id_token: object.text("id_token"),
             refresh_token: object.text("refresh_token"),
             obtained: object.count("obtained").unwrap_or(0),
             expires: object.count("expires"),
@@ -341,6 +393,7 @@ impl Tokens {
     fn write(&self) -> String {
         Written::default()
             .text("access_token", Some(&self.access_token))
+            .text("id_token", self.id_token.as_deref())
             .text("refresh_token", self.refresh_token.as_deref())
             .count("obtained", Some(self.obtained))
             .count("expires", self.expires)
@@ -352,11 +405,16 @@ impl Tokens {
     /// Has them taken out of what is written down.
     pub fn learn(&self) {
         known::learn(&self.access_token);
-        self.refresh_token.as_deref().into_iter().for_each(known::learn);
+        [&self.refresh_token, &self.id_token].into_iter().flatten().for_each(|token| known::learn(token));
     }
 }
 
 impl Kept {
+    /// Tells whether it is mcp-remote's, which does not say where tokens are exchanged for others.
+    pub(super) fn is_inherited(&self) -> bool {
+        self.authorization.as_ref().is_some_and(|authorization| authorization.token_endpoint.is_empty())
+    }
+
     fn read(object: Object<'_>) -> Kept {
         Kept {
             resource: object.text("resource"),
@@ -382,22 +440,30 @@ impl Kept {
 impl Begun {
     fn read(text: &str) -> Option<Begun> {
         let object = Object::parse(text)?;
+        let page = || object.object("request").and_then(Request::read).map(Asked::Page);
         let begun = Begun {
             at: object.count("at")?,
-            request: object.object("request").and_then(Request::read)?,
+            asked: object.object("device").and_then(Device::read).map(Asked::Device).or_else(page)?,
             authorization: object.object("authorization").and_then(Authorization::read)?,
             resource: object.text("resource")?,
             client: object.object("client").and_then(Client::read)?,
         };
-        known::learn(&begun.request.verifier);
+        match &begun.asked {
+            Asked::Page(request) => known::learn(&request.verifier),
+            Asked::Device(device) => known::learn(&device.device_code),
+        }
         begun.client.learn();
         Some(begun)
     }
 
     fn write(&self) -> String {
+        let (name, asked) = match &self.asked {
+            Asked::Page(request) => ("request", request.write()),
+            Asked::Device(device) => ("device", device.write()),
+        };
         Written::default()
             .count("at", Some(self.at))
-            .raw("request", Some(self.request.write()))
+            .raw(name, Some(asked))
             .raw("authorization", Some(self.authorization.write()))
             .text("resource", Some(&self.resource))
             .raw("client", Some(self.client.write()))
@@ -405,52 +471,9 @@ impl Begun {
     }
 }
 
-impl Client {
-    /// Reads one, be it kept or just registered.
-    pub(super) fn read(object: Object<'_>) -> Option<Client> {
-        Some(Client {
-            issuer: object.text("issuer").unwrap_or_default(),
-            client_id: object.text("client_id")?,
-            client_secret: object.text("client_secret").filter(|secret| !secret.is_empty()),
-            client_secret_expires_at: object.count("client_secret_expires_at").unwrap_or(0),
-            token_endpoint_auth_method: object.text("token_endpoint_auth_method"),
-            redirect_uris: object.texts("redirect_uris").unwrap_or_default(),
-        })
-    }
-
-    /// Reads what a person wrote of one, a JSON object.
-    pub fn written(text: &str) -> Option<Client> {
-        let client = Client { issuer: String::new(), ..Object::parse(text).and_then(Client::read)? };
-        client.learn();
-        Some(client)
-    }
-
-    fn write(&self) -> String {
-        Written::default()
-            .text("issuer", Some(&self.issuer))
-            .text("client_id", Some(&self.client_id))
-            .text("client_secret", self.client_secret.as_deref())
-            .count("client_secret_expires_at", Some(self.client_secret_expires_at))
-            .text("token_endpoint_auth_method", self.token_endpoint_auth_method.as_deref())
-            .texts("redirect_uris", Some(&self.redirect_uris))
-            .finish()
-    }
-
-    /// Has its secret taken out of what is written down.
-    pub fn learn(&self) {
-        self.client_secret.as_deref().into_iter().for_each(known::learn);
-    }
-}
-
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tokens").field("expires", &self.expires).finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("client_id", &self.client_id).finish_non_exhaustive()
     }
 }
 
@@ -462,6 +485,7 @@ mod tests {
         Store::of(
             Some(folder.to_owned()),
             &Url::parse("https://mcp.example.com/mcp?key=marked").expect("a URL"),
+            "",
         )
     }
 
@@ -497,13 +521,13 @@ mod tests {
         assert!(lock.begun().is_none());
         let begun = Begun {
             at: 1,
-            request: Request {
+            asked: Asked::Page(Request {
                 url: "u".to_owned(),
                 state: "s".to_owned(),
                 verifier: "v".to_owned(),
                 redirect: "r".to_owned(),
                 scope: None,
-            },
+            }),
             authorization: Authorization::default(),
             resource: "x".to_owned(),
             client: Client::default(),
@@ -515,7 +539,7 @@ mod tests {
         assert!(lock.begun() == Some(begun));
         lock.note(None);
         assert!(lock.begun().is_none() && store.begun().is_none());
-        let nowhere = Store::of(None, &Url::parse("https://h/").expect("a URL"));
+        let nowhere = Store::of(None, &Url::parse("https://h/").expect("a URL"), "");
         nowhere.write(&Kept::default());
         assert!(nowhere.try_flow().is_some() && nowhere.try_flow().is_some());
     }

@@ -9,12 +9,19 @@ use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use url::Url;
 
+use super::client::Client;
+use super::key::Key;
 use super::metadata::Authorization;
 use super::object::Object;
-use super::store::{Client, Tokens};
+use super::store::Tokens;
 use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
 use crate::auth::written_as;
+
+/// How forms are written.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+/// What a signed proof is called (RFC 7523, section 2.2).
+const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Why there is no token.
 #[derive(Debug)]
@@ -49,9 +56,9 @@ impl Refusal {
     }
 
     /// Takes out what was sent, for some say again what they were told.
-    fn without(mut self, grant: &[(&str, &str)], client: &Client) -> Refusal {
-        let is_secret = |name: &str| ["code", "code_verifier", "refresh_token"].contains(&name);
-        let sent = grant.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| *value);
+    pub(super) fn without(mut self, grant: &[(&str, &str)], client: &Client) -> Refusal {
+        const SECRET: &[&str] = &["code", "code_verifier", "refresh_token", "device_code"];
+        let sent = grant.iter().filter(|(name, _)| SECRET.contains(name)).map(|(_, value)| *value);
         for secret in sent.chain(client.client_secret.as_deref()).filter(|secret| !secret.is_empty()) {
             for form in written_as(secret) {
                 for text in [Some(&mut self.error), self.error_description.as_mut()].into_iter().flatten() {
@@ -69,6 +76,14 @@ impl Refusal {
     }
 }
 
+/// Why the token endpoint gave none.
+pub(super) enum No {
+    /// It said so.
+    Said(Refusal),
+    /// It could not be asked, or answered something else.
+    Otherwise(Trouble),
+}
+
 /// Asks the token endpoint, with what the grant consists of.
 pub(super) async fn ask(
     wire: &Wire<'_>,
@@ -77,15 +92,26 @@ pub(super) async fn ask(
     grant: &[(&str, &str)],
     now: SystemTime,
 ) -> Result<Tokens, Refused> {
+    asked(wire, authorization, client, grant, now).await.map_err(|no| match no {
+        No::Said(refusal) => refused(authorization, &refusal),
+        No::Otherwise(trouble) => Refused::Otherwise(trouble),
+    })
+}
+
+/// The same, with the refusal as it came.
+pub(super) async fn asked(
+    wire: &Wire<'_>,
+    authorization: &Authorization,
+    client: &Client,
+    grant: &[(&str, &str)],
+    now: SystemTime,
+) -> Result<Tokens, No> {
     let endpoint = Url::parse(&authorization.token_endpoint).map_err(|_| {
         let sentence = format!("{} names no usable token endpoint", foreign(&authorization.issuer));
-        Refused::Otherwise(Trouble::failed(sentence, "have its metadata looked at"))
+        No::Otherwise(Trouble::failed(sentence, "have its metadata looked at"))
     })?;
-    let (headers, body) = prepared(authorization, client, grant);
-    let answer = wire
-        .post(&endpoint, "application/x-www-form-urlencoded", body, headers)
-        .await
-        .map_err(Refused::Otherwise)?;
+    let (headers, body) = prepared(authorization, client, grant, now);
+    let answer = wire.post(&endpoint, FORM, body, headers).await.map_err(No::Otherwise)?;
     if answer.is_ok() {
         return granted(&answer.body, now).ok_or_else(|| {
             let kind = Object::parse(&answer.body).and_then(|granted| granted.text("token_type"));
@@ -95,28 +121,36 @@ pub(super) async fn ask(
                 |kind| format!("with a token of type {}, not Bearer", foreign(&kind)),
             );
             let sentence = format!("{} answered {without}", place(&endpoint));
-            Refused::Otherwise(Trouble::failed(sentence, "have the authorization server's log looked at"))
+            No::Otherwise(Trouble::failed(sentence, "have the authorization server's log looked at"))
         });
     }
-    let Some(refusal) = Refusal::read(&answer.body).map(|refusal| refusal.without(grant, client)) else {
-        let sentence = format!("{} answered {} instead of a token", place(&endpoint), answer.status());
-        return Err(Refused::Otherwise(Trouble::failed(
-            sentence,
-            "try again later, or have the authorization server's log looked at",
-        )));
-    };
-    let trouble = |advice: &str| {
-        Trouble::failed(format!("{} gave no token: {}", place(&endpoint), refusal.words()), advice)
-    };
-    Err(match refusal.error.as_str() {
+    Err(Refusal::read(&answer.body).map_or_else(
+        || {
+            let sentence = format!("{} answered {} instead of a token", place(&endpoint), answer.status());
+            let advice = "try again later, or have the authorization server's log looked at";
+            No::Otherwise(Trouble::failed(sentence, advice))
+        },
+        |refusal| No::Said(refusal.without(grant, client)),
+    ))
+}
+
+/// What follows from a refusal of the token endpoint.
+pub(super) fn refused(authorization: &Authorization, refusal: &Refusal) -> Refused {
+    let endpoint = Url::parse(&authorization.token_endpoint).map(|url| place(&url)).unwrap_or_default();
+    let trouble =
+        |advice: &str| Trouble::failed(format!("{endpoint} gave no token: {}", refusal.words()), advice);
+    match refusal.error.as_str() {
         "invalid_client" | "unauthorized_client" => {
             Refused::Client(trouble("check the client id and secret, or have the client registered again"))
         }
         "invalid_grant" => Refused::Grant(trouble(
             "sign in again; if that is refused as well, you may have lost access to this server",
         )),
+        "unsupported_grant_type" => {
+            Refused::Otherwise(trouble("have this way of signing in allowed for the client there"))
+        }
         _ => Refused::Otherwise(trouble("have the authorization server's log looked at")),
-    })
+    }
 }
 
 /// Headers and body of a request by a client, proven in the way that both sides know.
@@ -124,11 +158,19 @@ pub(super) fn prepared(
     authorization: &Authorization,
     client: &Client,
     grant: &[(&str, &str)],
+    now: SystemTime,
 ) -> (HeaderMap, String) {
     let mut headers = HeaderMap::new();
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(grant);
     match (method(authorization, client), &client.client_secret) {
+        (Method::Key(key), _) => {
+            let assertion = key.assertion(&client.client_id, &authorization.issuer, now).unwrap_or_default();
+            crate::auth::known::learn(&assertion);
+            form.append_pair("client_id", &client.client_id)
+                .append_pair("client_assertion_type", ASSERTION)
+                .append_pair("client_assertion", &assertion);
+        }
         (Method::Basic, Some(secret)) => {
             let encoded =
                 |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
@@ -149,22 +191,20 @@ pub(super) fn prepared(
 }
 
 /// How a client proves itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Method {
+enum Method<'a> {
     Basic,
     Post,
+    Key(&'a Key),
     None,
 }
 
 /// What was registered counts; else what the authorization server offers, the usual one first.
-fn method(authorization: &Authorization, client: &Client) -> Method {
-    if client.client_secret.is_none() {
-        return Method::None;
-    }
-    let named = |name: &str| match name {
-        "client_secret_basic" => Some(Method::Basic),
-        "client_secret_post" => Some(Method::Post),
-        "none" => Some(Method::None),
+fn method<'a>(authorization: &Authorization, client: &'a Client) -> Method<'a> {
+    let named = |name: &str| match (name, client.key.as_deref(), &client.client_secret) {
+        ("client_secret_basic", _, Some(_)) => Some(Method::Basic),
+        ("client_secret_post", _, Some(_)) => Some(Method::Post),
+        ("private_key_jwt", Some(key), _) => Some(Method::Key(key)),
+        ("none", ..) => Some(Method::None),
         _ => None,
     };
     if let Some(method) = client.token_endpoint_auth_method.as_deref().and_then(named) {
@@ -172,9 +212,12 @@ fn method(authorization: &Authorization, client: &Client) -> Method {
     }
     let offered = authorization.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
     let offers = |name: &str| offered.iter().any(|offered| offered == name);
-    match offers("client_secret_post") && !offers("client_secret_basic") {
-        true => Method::Post,
-        false => Method::Basic,
+    match (client.key.as_deref(), &client.client_secret) {
+        (Some(key), None) => Method::Key(key),
+        (Some(key), Some(_)) if offers("private_key_jwt") => Method::Key(key),
+        (_, Some(_)) if offers("client_secret_post") && !offers("client_secret_basic") => Method::Post,
+        (_, Some(_)) => Method::Basic,
+        (None, None) => Method::None,
     }
 }
 
@@ -193,6 +236,7 @@ fn granted(body: &str, now: SystemTime) -> Option<Tokens> {
         .map(|end| end.as_secs());
     (is_bearer && is_sendable).then_some(Tokens {
         access_token,
+        id_token: granted.text("id_token").filter(|token| HeaderValue::try_from(token).is_ok()),
         refresh_token: granted.text("refresh_token").filter(|token| !token.is_empty()),
         obtained: now.duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
         expires,
@@ -250,7 +294,7 @@ mod tests {
                 ),
                 ..Authorization::default()
             };
-            let (headers, form) = prepared(&authorization, &client, &[("g", "1")]);
+            let (headers, form) = prepared(&authorization, &client, &[("g", "1")], UNIX_EPOCH);
             let header = headers.get(AUTHORIZATION).map(|value| value.to_str().expect("ASCII").to_owned());
             assert_eq!(header, basic.map(|pair| format!("Basic {}", BASE64_STANDARD.encode(pair))));
             assert_eq!(form, body);

@@ -5,6 +5,24 @@
 
 use url::Url;
 
+/// What a person has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errand {
+    /// Where to go.
+    pub url: String,
+    /// What to give there.
+    pub code: Option<String>,
+}
+
+impl std::fmt::Display for Errand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.code {
+            Some(code) => write!(f, "{} in a browser on any computer; the code is {code}", self.url),
+            None => write!(f, "{} in a browser", self.url),
+        }
+    }
+}
+
 /// Why nobody is signed in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
@@ -12,12 +30,12 @@ pub enum Trouble {
     #[error("there is no sign-in to be found")]
     NotOffered,
     /// A person has to do something, and may still do it.
-    #[error("{place} wants you to sign in: open {url} in a browser")]
+    #[error("{place} wants you to sign in: open {errand}")]
     Waiting {
         /// The server.
         place: String,
         /// The page.
-        url: String,
+        errand: Errand,
     },
     /// It goes on in another process, or has only just begun.
     #[error("signing in at {place} takes longer than a client waits; it goes on")]

@@ -1,0 +1,84 @@
+//! A token for the client itself (RFC 6749, section 4.4): no person is asked, and none waits.
+//!
+//! There is nothing that it is exchanged for later: when it runs out, another one is asked for in the same way. Deliberately
+//! not here: how the client proves itself (`token`).
+
+use tracing::info;
+
+use super::client::Client;
+use super::discovery::{self, Found};
+use super::metadata::Authorization;
+use super::request::scope;
+use super::store::Tokens;
+use super::token;
+use super::trouble::{Trouble, foreign, place};
+use super::wire::Wire;
+use super::{Grant, Inner, Invitation, wall_clock};
+use crate::auth::Credentials;
+use crate::http::is_loopback;
+
+/// Comes by a token, with a scope that it needs beyond what was asked for before.
+pub(super) async fn sign_in(
+    inner: &Inner,
+    invitation: &Invitation,
+    credentials: &Credentials,
+    wanted: Option<&str>,
+) -> Result<Tokens, Trouble> {
+    let settings = &inner.settings;
+    // An address of this computer is not one that somebody else has named.
+    let server = match &settings.grant {
+        Grant::Client(Some(endpoint)) if is_loopback(endpoint) => endpoint,
+        Grant::Client(_) | Grant::Page | Grant::Device => &settings.url,
+    };
+    let wire = Wire { http: &inner.http, server, credentials };
+    let kept = inner.kept();
+    let before = kept.authorization.clone();
+    let found = match (&settings.grant, before) {
+        (Grant::Client(Some(endpoint)), _) => {
+            let at = endpoint.to_string();
+            let authorization =
+                Authorization { issuer: at.clone(), token_endpoint: at, ..Authorization::default() };
+            Found { authorization, resource: None, scopes: None }
+        }
+        // Ahead of the end of a token nobody has refused anything: what was found still holds.
+        (_, Some(authorization)) if *invitation == Invitation::default() => {
+            Found { authorization, resource: kept.resource.clone(), scopes: None }
+        }
+        (_, before) => {
+            let before = before.map(|authorization| authorization.issuer);
+            discovery::discover(&wire, &settings.url, &settings.grant, invitation, before.as_deref()).await?
+        }
+    };
+    let Some(client) = &settings.client else {
+        return Err(Trouble::failed(
+            "no client is named that could ask for a token",
+            "name it with --static-oauth-client-info",
+        ));
+    };
+    let requested = kept.tokens.as_ref().and_then(|tokens| tokens.requested.as_deref());
+    // There is no staying signed in: what is offered for that is not asked for.
+    let nothing = Authorization::default();
+    let scope = scope(settings.scope.as_deref(), wanted.or(requested), found.scopes.as_deref(), &nothing);
+    let resource = settings.resource.clone().or(found.resource);
+    let mut grant = vec![("grant_type", "client_credentials")];
+    grant.extend(scope.as_deref().map(|scope| ("scope", scope)));
+    grant.extend(resource.as_deref().filter(|_| settings.names_resource).map(|name| ("resource", name)));
+    let _asking = inner.asking.read().await;
+    let tokens = token::ask(&wire, &found.authorization, client, &grant, wall_clock()).await;
+    let tokens = tokens.map_err(token::Refused::trouble)?;
+    // It is not meant to be exchanged, also where one is given.
+    let tokens = Tokens { refresh_token: None, requested: scope, ..tokens };
+    tokens.learn();
+    let client = Client { issuer: found.authorization.issuer.clone(), ..inner.storable(client) };
+    let issuer = foreign(&found.authorization.issuer);
+    inner
+        .change(|kept| {
+            kept.resource = resource;
+            kept.authorization = Some(found.authorization);
+            kept.client = Some(client);
+            kept.tokens = Some(tokens.clone());
+        })
+        .await;
+    info!("{issuer} gave a token for {}", place(&settings.url));
+    Ok(tokens)
+}
