@@ -344,3 +344,36 @@ fn no_secret_of_a_sign_in_is_written_down_at_any_level() {
     assert!(!shown.contains("marked"), "{}", &shown[shown.find("marked").unwrap_or(0).saturating_sub(300)..]);
     assert!(verifiers.len() == 1 && !shown.contains(&verifiers[0]));
 }
+
+#[test]
+fn an_authorization_server_that_takes_its_time_holds_up_no_client_and_the_sign_in_goes_on() {
+    for path in [RESOURCE, METADATA, "/register"] {
+        let set = Set { held: Some(path), ..Set::default() };
+        let (home, authority) = (Home::new(), Authority::start(set));
+        let mut proxy = home.start(&authority, &["--auth-timeout", "1"]);
+        let line = proxy.ask(&call(1));
+        assert!(line.contains("takes longer than a client waits; it goes on"), "{path}: {line}");
+        proxy.send(&call(2));
+        authority.change(|set| set.held = None);
+        assert!(visit(&page(&proxy, 1)).contains("You are signed in"), "{path}");
+        assert!(proxy.line().contains("\"result\""), "{path}");
+        proxy.finish();
+        assert_eq!((authority.count(path), authority.count("/token")), (1, 1), "{path}");
+    }
+}
+
+#[test]
+fn a_document_may_have_moved_within_its_origin() {
+    let moved = answer(307, "location: /elsewhere/x\r\n", b"");
+    let set = Set { raw: Some((RESOURCE, moved)), ..Set::default() };
+    let (home, authority) = (Home::new(), Authority::start(set));
+    authority.change(|set| set.challenge = set.challenge.replace("BASE/.well", "/.well"));
+    let mut proxy = home.start(&authority, &[]);
+    // What is not there either is looked for where it has to be, and then at the root.
+    proxy.send(&call(1));
+    assert!(visit(&page(&proxy, 1)).contains("You are signed in"));
+    assert!(proxy.line().contains("\"result\""));
+    proxy.finish();
+    let asked: Vec<String> = authority.server.requests().into_iter().map(|request| request.path).collect();
+    assert_eq!(asked[1..3], [RESOURCE.to_owned(), "/elsewhere/x".to_owned()], "{asked:?}");
+}
