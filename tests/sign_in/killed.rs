@@ -147,6 +147,23 @@ fn what_a_person_has_signed_in_for_outlives_a_process_that_is_killed_before_it_i
 }
 
 #[test]
+fn a_person_who_says_no_to_the_page_of_a_process_that_is_gone_is_not_asked_again() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    let mut proxy = home.start(&authority, &[]);
+    proxy.send(&call(1));
+    let address = page(&proxy, 1);
+    proxy.kill();
+    let mut proxy = home.start(&authority, &[]);
+    proxy.send(&call(1));
+    assert_eq!(page(&proxy, 1), address);
+    authority.change(|set| set.back = "error=access_denied&state=STATE".to_owned());
+    assert!(visit(&address).contains("access_denied"));
+    assert!(proxy.line().contains("did not sign you in"));
+    let told = proxy.finish().stderr;
+    assert_eq!(told.matches("sign in at ").count(), 1, "{told}");
+}
+
+#[test]
 fn half_a_file_of_a_process_that_was_killed_is_not_read_and_does_not_stay() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     signed_in(&home, &authority).finish();

@@ -40,8 +40,11 @@ pub(super) async fn sign_in(
         info!("a sign-in that another process began is gone on with");
         match finish(inner, &wire, begun, &request, &callback, lock, progress).await {
             Ok(tokens) => return Ok(tokens),
-            // Perhaps only because it is old.
-            Err(refused) => info!("that sign-in failed, a new one begins: {}", refused.trouble()),
+            // Nobody said no, nor waited in vain: perhaps it is only old.
+            Err(refused @ (Refused::Grant(_) | Refused::Client(_))) => {
+                info!("that sign-in failed, a new one begins: {}", refused.trouble());
+            }
+            Err(Refused::Otherwise(trouble)) => return Err(trouble),
         }
     }
     let mut kept = inner.kept();

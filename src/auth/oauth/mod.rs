@@ -20,6 +20,7 @@ pub mod metadata;
 mod object;
 mod person;
 mod pkce;
+mod progress;
 mod registration;
 mod renewal;
 pub mod request;
@@ -48,6 +49,7 @@ pub use trouble::{Errand, Trouble};
 use self::bearer::Trial;
 use self::challenge::Challenge;
 use self::client::Client;
+use self::progress::{Step, defect, done};
 use self::store::{InVain, Kept, Store, Tokens};
 use super::{Credentials, Scheme};
 use crate::http::Http;
@@ -70,15 +72,6 @@ pub struct Invitation {
     pub challenge: Option<Challenge>,
     /// Where Cloudflare Access describes how.
     pub document: Option<Url>,
-}
-
-/// How far a sign-in has come.
-#[derive(Clone, Debug)]
-enum Step {
-    Preparing,
-    /// A person is to go to a page.
-    Waiting(Errand),
-    Done(Result<(), Trouble>),
 }
 
 /// Signs in at one server, and keeps the token.
@@ -477,7 +470,9 @@ impl Inner {
             tokio::time::sleep(LOOK).await;
         };
         // The person has just said no, or it does not work: everybody who was about to ask would only ask again.
-        if let Some(in_vain) = lock.in_vain().filter(|in_vain| began <= in_vain.at + AT_ONCE) {
+        let now = seconds(wall_clock());
+        let is_news = |in_vain: &InVain| in_vain.at <= now && began <= in_vain.at + AT_ONCE;
+        if let Some(in_vain) = lock.in_vain().filter(is_news) {
             return Err(Trouble::failed(in_vain.sentence, in_vain.advice));
         }
         let signed_in = match self.settings.grant {
@@ -495,22 +490,6 @@ impl Inner {
         self.adopt(tokens, Trial::SignedIn);
         Ok(())
     }
-}
-
-/// Waits for the end of a sign-in.
-async fn done(mut flow: watch::Receiver<Step>) -> Result<(), Trouble> {
-    loop {
-        if let Step::Done(result) = &*flow.borrow_and_update() {
-            return result.clone();
-        }
-        if flow.changed().await.is_err() {
-            return Err(defect());
-        }
-    }
-}
-
-fn defect() -> Trouble {
-    Trouble::failed("the sign-in ended in a defect of mcp-tether", "report it")
 }
 
 /// A moment in seconds since 1970.
