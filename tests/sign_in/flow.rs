@@ -1,6 +1,7 @@
 //! The flow from the refusal to the answer, and what is sent on the way.
 
 use super::support::authority::{Authority, Set, value, visit};
+use super::support::proxy::{Proxy, Stdin};
 use super::support::{INITIALIZE, INITIALIZED};
 use super::{Home, call, page};
 
@@ -156,4 +157,60 @@ fn a_server_that_describes_nothing_is_its_own_authorization_server() {
     visit(&page(&proxy, 1));
     assert!(proxy.line().contains("\"result\""));
     proxy.finish();
+}
+
+#[test]
+fn an_authorization_server_that_has_forgotten_us_hears_who_we_are_once_more() {
+    // When the code is exchanged it says so.
+    let refused = |body: &str| format!("HTTP/1.1 401 X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let unknown = refused(r#"{"error":"invalid_client"}"#).into_bytes();
+    let set = Set { raw: Some(("/token", unknown.clone())), ..Set::default() };
+    let (home, authority) = (Home::new(), Authority::start(set));
+    let mut proxy = home.start(&authority, &[]);
+    proxy.send(&call(1));
+    assert!(visit(&page(&proxy, 1)).contains("Not signed in"));
+    let second = page(&proxy, 2);
+    authority.change(|set| set.raw = None);
+    assert!(visit(&second).contains("You are signed in"));
+    assert!(proxy.line().contains("\"result\""));
+    assert_eq!(authority.count("/register"), 2);
+    // Likewise when a token is; and where that does not help either, it is told.
+    authority.forget(false);
+    authority.change(|set| set.raw = Some(("/token", unknown)));
+    proxy.send(&call(2));
+    visit(&page(&proxy, 3));
+    visit(&page(&proxy, 4));
+    let line = proxy.line();
+    assert!(line.contains("gave no token: invalid_client"), "{line}");
+    let told = proxy.finish().stderr;
+    assert_eq!((authority.count("/register"), told.matches("sign in at ").count()), (4, 4), "{told}");
+}
+
+#[test]
+fn a_page_that_nobody_came_back_from_is_followed_by_one_of_a_new_introduction() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    let mut proxy = home.start(&authority, &[]);
+    proxy.send(&call(1));
+    let first = page(&proxy, 1);
+    proxy.kill();
+    // Ten minutes and more go by; perhaps it knows us no more, and could only tell the person.
+    let folder = std::fs::read_dir(home.path().join("mcp-tether/oauth")).expect("a folder").flatten();
+    let flow =
+        { folder }.find(|entry| entry.file_name().to_string_lossy().ends_with(".flow")).expect("noted");
+    let noted = std::fs::read_to_string(flow.path()).expect("text");
+    std::fs::write(flow.path(), noted.replacen("{\"at\":1", "{\"at\":", 1)).expect("written");
+    let mut proxy = home.start(&authority, &[]);
+    proxy.send(&call(1));
+    let second = page(&proxy, 1);
+    assert_ne!(first, second);
+    assert!(visit(&second).contains("You are signed in"));
+    assert!(proxy.line().contains("\"result\""));
+    proxy.finish();
+    assert_eq!(authority.count("/register"), 2);
+    // By hand it is so at once.
+    let arguments = ["login", &authority.server.url];
+    let proxy = Proxy::start_with(Stdin::Pipes, &arguments, &home.environment(&[]));
+    visit(&page(&proxy, 1));
+    assert_eq!(proxy.wait_unread(), Some(0));
+    assert_eq!(authority.count("/register"), 3);
 }

@@ -109,7 +109,11 @@ async fn begun_before(
     let begun = left_behind(inner, wanted, lock)?;
     let Asked::Page(request) = begun.asked.clone() else { return None };
     let age = seconds(wall_clock()).checked_sub(begun.at)?;
-    if age >= PATIENCE.as_secs() || !leads_back(inner, &request) {
+    if age >= PATIENCE.as_secs() {
+        doubt(inner, &begun).await;
+        return None;
+    }
+    if !leads_back(inner, &request) {
         return None;
     }
     let port = port_of(&request.redirect)?;
@@ -138,6 +142,13 @@ pub(super) fn left_behind(inner: &Inner, wanted: Option<&str>, lock: &mut Lock) 
         begun.client.key.clone_from(&client.key);
     }
     Some(begun)
+}
+
+/// Nobody came back from a page: perhaps because it knows us no more, which it could only tell the person. The next one is
+/// that of a new introduction.
+async fn doubt(inner: &Inner, begun: &Begun) {
+    let is_other = |client: &Client| client.client_id != begun.client.client_id;
+    inner.change(|kept| kept.registrations.retain(is_other)).await;
 }
 
 /// Tells whether a sign-in was begun by whom the options name now, and for what.
@@ -187,6 +198,7 @@ async fn finish(
     // Whoever goes on when this process is gone would wait for an answer that has come.
     lock.note(None);
     let Ok((returned, page)) = answer else {
+        doubt(inner, &begun).await;
         let sentence = format!("nobody signed in at {at} within {} minutes", PATIENCE.as_secs() / 60);
         return Err(Refused::Otherwise(Trouble::failed(
             sentence,

@@ -47,11 +47,10 @@ impl OAuth {
         let answer = wire.post(&inner.settings.url, "application/json", QUESTION.to_owned(), headers).await?;
         let challenge = if answer.status == 401 { bearer(&answer.headers) } else { None };
         let invitation = Invitation { challenge: Some(challenge.unwrap_or_default()), document: None };
-        // Whoever asks for it by hand has not just said no.
-        if let Some(mut lock) = inner.store.try_flow()
-            && lock.in_vain().is_some()
-        {
+        // Whoever asks for it by hand has not just said no, and perhaps does so because the page knows us no more.
+        if let Some(mut lock) = inner.store.try_flow() {
             lock.note(None);
+            inner.change(|kept| kept.registrations.clear()).await;
         }
         // Whatever is held is as good as refused.
         let held = inner.bearer();
