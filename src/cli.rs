@@ -223,7 +223,7 @@ pub struct Options {
     pub proxy: Option<String>,
 
     /// Nothing: proxies of the environment are always used. For those who come from mcp-remote
-    #[arg(long, help_heading = "Connection", conflicts_with = "proxy")]
+    #[arg(long, help_heading = "Connection")]
     pub enable_proxy: bool,
 
     /// Use IPv4 addresses only

@@ -1,7 +1,7 @@
 //! What `-h` and `--help` show, and the completions for shells.
 //!
 //! `-h` fits a screen: the options that most people need, a line each. `--help` tells everything, with examples. The
-//! completions are written when the options change (`tests/options`, `UPDATE=1`) and carried along as text: what makes them
+//! completions are written when the options change (`tests/mcp_remote`, `UPDATE=1`) and carried along as text: what makes them
 //! would be larger than they are. Deliberately not here: the options themselves (`cli`).
 
 use clap::{Arg, Command};

@@ -372,6 +372,14 @@ fn what_mcp_remote_passes_over_is_an_error_that_says_so() {
 #[test]
 fn an_option_given_twice_counts_as_it_stood_last() {
     let server = server();
+    let collected = ["-v", "--verbose", "-v", "--header", "X-A: 1", "--header", "X-B: 2"];
+    let mut proxy = Proxy::start(&[&[&*server.url], &collected[..]].concat());
+    open(&mut proxy);
+    // What is counted or collected is so all the same; three times is with the bodies.
+    proxy.tells("protocolVersion");
+    proxy.finish();
+    let request = &server.requests()[0];
+    assert_eq!((request.header("x-a"), request.header("x-b")), (Some("1"), Some("2")));
     let twice =
         ["--silent", "--silent", "--ipv4", "--ipv4", "--connect-timeout", "1", "--connect-timeout", "2"];
     let mut proxy = Proxy::start(&[&[&*server.url], &twice[..]].concat());
