@@ -596,3 +596,39 @@ fn whatever_becomes_of_streams_and_posts_every_request_has_one_answer_and_no_cal
     assert!(last.count() > 5, "only {} streams: that proves little", last.count());
     assert!(proxy.finish().lines.is_empty());
 }
+
+#[test]
+fn a_stream_that_is_silent_for_too_long_is_given_up_where_somebody_waits() {
+    let (server, streams) = old(|request, reply, streams| {
+        reply.status(202);
+        if request.title() != "tools/call" {
+            streams.result(request, "{}");
+        }
+    });
+    let mut proxy = begun(&server, &["--body-timeout", "0.3"]);
+    let line = proxy.ask(&call(1));
+    assert!(line.contains("\"id\":1,") && line.contains("--body-timeout"), "{line}");
+    assert!(line.contains("\"cause\":\"timeout\"") && line.contains("may have run"), "{line}");
+    // The stream is another one, and the conversation goes on.
+    assert!(proxy.ask(&list(2)).contains("\"result\""));
+    assert_eq!(proxy.finish().code, Some(0));
+    assert_eq!(streams.count(), 2);
+    let calls = server.titles().iter().filter(|title| *title == "tools/call").count();
+    assert_eq!(calls, 1, "it was sent again");
+}
+
+#[test]
+fn tools_that_are_left_out_are_so_on_the_stream_as_well() {
+    let (server, _) = old(|request, reply, streams| {
+        reply.status(202);
+        let tools = r#"{"tools":[{"name":"a","annotations":{"readOnlyHint":true}},{"name":"b"}]}"#;
+        streams.result(request, if request.title() == "tools/list" { tools } else { "{}" });
+    });
+    let mut proxy = begun(&server, &["--read-only"]);
+    assert!(proxy.ask(&call(1)).contains("\"result\""));
+    assert!(proxy.ask(&call(2).replace("\"a\"", "\"b\"")).contains("--read-only"));
+    assert!(proxy.ask(&list(3)).contains(r#"[{"name":"a","annotations":{"readOnlyHint":true}}]"#));
+    proxy.finish();
+    let calls = server.titles().iter().filter(|title| *title == "tools/call").count();
+    assert_eq!(calls, 1);
+}
