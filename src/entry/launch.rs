@@ -31,12 +31,9 @@ const RUNNERS: [&str; 17] = [
     "fnm", "nvm", "corepack", "sudo",
 ];
 
-/// The options of mcp-remote 0.15 that may not be here, with whether they take a value and what becomes of them.
-const FOREIGN: [(&str, bool, &str); 1] =
-    [("--enable-proxy", false, "it is not needed: HTTPS_PROXY, HTTP_PROXY and NO_PROXY always count")];
-
 /// The options that are here and mean something else.
-const DIFFERENT: [(&str, &str); 4] = [
+const DIFFERENT: [(&str, &str); 5] = [
+    ("--enable-proxy", "it is not needed: HTTPS_PROXY, HTTP_PROXY and NO_PROXY always count"),
     ("--auth-timeout", "here it is how long a request waits for you to sign in; the sign-in itself goes on"),
     (
         "--protocol",
@@ -145,7 +142,7 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
 pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> Vec<Word> {
     let arguments = cli::join_split_headers(arguments.into_iter().map(Into::into).collect());
     let arguments = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let words = words::read(arguments, takes_value);
+    let words = words::read(arguments, |_| None);
     let (mut is_before, mut kept) = (0, Vec::new());
     for word in words {
         match &word {
@@ -159,12 +156,9 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
                 }
             }
             Word::Option { name, .. } if cli::takes_value(name).is_none() => {
-                remarks.push(match foreign(name) {
-                    Some((_, _, why)) => format!("{name} is left out: {why}"),
-                    None => format!(
-                        "{name} is left out: neither mcp-remote 0.15 nor mcp-tether has such an option"
-                    ),
-                })
+                remarks.push(format!(
+                    "{name} is left out: neither mcp-remote 0.15 nor mcp-tether has such an option"
+                ));
             }
             // The empty name means that none is sent.
             Word::Option { name, value: Some(value), .. } if name == "--resource" && value.is_empty() => {
@@ -190,15 +184,6 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
         }
     }
     kept
-}
-
-/// Tells of an option that only mcp-remote has whether it takes a value.
-pub(super) fn takes_value(option: &str) -> Option<bool> {
-    foreign(option).map(|(_, takes_value, _)| *takes_value)
-}
-
-fn foreign(option: &str) -> Option<&'static (&'static str, bool, &'static str)> {
-    FOREIGN.iter().find(|(known, ..)| *known == option)
 }
 
 /// What there is to say about a variable of the entry.
@@ -377,7 +362,7 @@ mod tests {
     #[test]
     fn options_are_kept_in_their_order_and_what_is_lost_is_named() {
         let line = "--header A:1 URL 3334 --header X: v --transport sse-first --use-id-token --client-credentials \
-                    --token-endpoint https://t --protocol auto --auth-timeout 60 --odd stray --resource";
+                    --token-endpoint https://t --protocol auto --auth-timeout 60 --enable-proxy --odd stray --resource";
         let mut arguments = words(&line.replace("URL", URL));
         arguments.push(String::new());
         let mut remarks = Vec::new();
@@ -398,14 +383,19 @@ mod tests {
             "https://t",
             "--auth-timeout",
             "60",
+            "--enable-proxy",
             "--disable-resource-parameter",
         ];
         assert_eq!(kept, expected);
-        for (remark, option) in
-            remarks.iter().zip(["--protocol auto", "--auth-timeout:", "--odd", "an argument"])
-        {
+        for (remark, option) in remarks.iter().zip([
+            "--protocol auto",
+            "--auth-timeout:",
+            "--enable-proxy: it is not needed",
+            "--odd",
+            "an argument",
+        ]) {
             assert!(remark.starts_with(option), "{remark}");
         }
-        assert_eq!(remarks.len(), 4, "{remarks:?}");
+        assert_eq!(remarks.len(), 5, "{remarks:?}");
     }
 }

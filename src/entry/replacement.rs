@@ -217,7 +217,7 @@ fn mask_launcher(launcher: &[String]) -> impl Iterator<Item = String> {
 fn mask(arguments: &[String], client: Client) -> Vec<String> {
     let hidden = || "[masked]".to_owned();
     let mut masked = Vec::new();
-    for word in words::read(arguments.to_vec(), launch::takes_value) {
+    for word in words::read(arguments.to_vec(), |_| None) {
         let word = match word {
             Word::Bare(text) if secrets::refers(&text, client) || text.parse::<u16>().is_ok() => {
                 Word::Bare(text)
