@@ -3,6 +3,8 @@
 //! From JSON with comments and trailing commas (VS Code, Zed), and from TOML (Codex); to JSON and TOML as people write them.
 //! Deliberately not here: what the members mean.
 
+use std::collections::HashMap;
+
 use toml::de::{DeTable, DeValue};
 
 use crate::json;
@@ -199,7 +201,7 @@ pub(super) fn from_json(text: &str) -> Result<Table, Fault> {
         };
         Fault { line: error.line(), column: error.column(), what: what.to_owned() }
     })?;
-    match json_node(whole.get(), &plain, 0) {
+    match json_node(whole.get(), &Lines::of(&plain), 0) {
         Some(Node::Table(table)) => Ok(table),
         Some(_) => Err(Fault { line: 1, column: 1, what: "it is not a JSON object".to_owned() }),
         None => Err(Fault { line: 1, column: 1, what: format!("it is nested more than {DEPTH} deep") }),
@@ -260,22 +262,33 @@ fn without_comments(text: &str) -> Result<String, Fault> {
 }
 
 /// None where it lies too deep.
-fn json_node(part: &str, whole: &str, depth: usize) -> Option<Node> {
+fn json_node(part: &str, lines: &Lines<'_>, depth: usize) -> Option<Node> {
     if depth > DEPTH {
         return None;
     }
     Some(match part.as_bytes().first() {
         Some(b'"') => Node::Text(json::string(part).unwrap_or_default()),
         Some(b'[') => {
-            let items = json::elements(part).into_iter().map(|item| json_node(item, whole, depth + 1));
+            let items = json::elements(part).into_iter().map(|item| json_node(item, lines, depth + 1));
             Node::List(items.collect::<Option<_>>()?)
         }
         Some(b'{') => {
             // Parts are borrowed from the whole.
-            let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
-            let members = json::members(part).into_iter();
-            let members = members.map(|(name, value)| Some((name, json_node(value, whole, depth + 1)?)));
-            Node::Table(Table { line: line_at(whole, start), members: members.collect::<Option<_>>()? })
+            let start = (part.as_ptr() as usize).saturating_sub(lines.text.as_ptr() as usize);
+            let mut table = Table { line: lines.at(start), members: Vec::new() };
+            let mut places = HashMap::new();
+            for (name, value) in json::members(part) {
+                let node = json_node(value, lines, depth + 1)?;
+                // Of two with one name the last counts, for the clients too; the other is not to be seen.
+                match places.get(&name).and_then(|place: &usize| table.members.get_mut(*place)) {
+                    Some((_, old)) => *old = node,
+                    None => {
+                        places.insert(name.clone(), table.members.len());
+                        table.members.push((name, node));
+                    }
+                }
+            }
+            Node::Table(table)
         }
         Some(_) | None => Node::Other(part.to_owned()),
     })
@@ -287,41 +300,54 @@ pub(super) fn from_toml(text: &str) -> Result<Table, Fault> {
     let table = table.map_err(|error| {
         fault(text, error.span().map_or(0, |span| span.start), error.message().trim_end())
     })?;
-    Ok(toml_table(table.get_ref(), table.span().start, text))
+    Ok(toml_table(table.get_ref(), table.span().start, &Lines::of(text)))
 }
 
-fn toml_table(table: &DeTable<'_>, start: usize, text: &str) -> Table {
+fn toml_table(table: &DeTable<'_>, start: usize, lines: &Lines<'_>) -> Table {
     let mut members: Vec<_> = table.iter().collect();
     members.sort_by_key(|(key, _)| key.span().start);
     let members = members.into_iter();
     let members = members.map(|(key, value)| {
-        (key.get_ref().to_string(), toml_node(value.get_ref(), value.span(), key.span().start, text))
+        (key.get_ref().to_string(), toml_node(value.get_ref(), value.span(), key.span().start, lines))
     });
-    Table { line: line_at(text, start), members: members.collect() }
+    Table { line: lines.at(start), members: members.collect() }
 }
 
-fn toml_node(value: &DeValue<'_>, span: std::ops::Range<usize>, key: usize, text: &str) -> Node {
+fn toml_node(value: &DeValue<'_>, span: std::ops::Range<usize>, key: usize, lines: &Lines<'_>) -> Node {
     match value {
         DeValue::String(text) => Node::Text(text.to_string()),
         DeValue::Array(items) => {
             let items = items.iter();
-            Node::List(items.map(|item| toml_node(item.get_ref(), item.span(), key, text)).collect())
+            Node::List(items.map(|item| toml_node(item.get_ref(), item.span(), key, lines)).collect())
         }
-        DeValue::Table(table) => Node::Table(toml_table(table, key, text)),
+        DeValue::Table(table) => Node::Table(toml_table(table, key, lines)),
         DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
-            Node::Other(text.get(span).unwrap_or_default().to_owned())
+            Node::Other(lines.text.get(span).unwrap_or_default().to_owned())
         }
     }
 }
 
-fn line_at(text: &str, at: usize) -> usize {
-    text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1
+/// A text, and where its lines end: a file may have as many tables as lines.
+struct Lines<'text> {
+    text: &'text str,
+    ends: Vec<usize>,
+}
+
+impl Lines<'_> {
+    fn of(text: &str) -> Lines<'_> {
+        Lines { text, ends: memchr::memchr_iter(b'\n', text.as_bytes()).collect() }
+    }
+
+    /// The line that a place is in, counted from 1.
+    fn at(&self, place: usize) -> usize {
+        self.ends.partition_point(|end| *end < place) + 1
+    }
 }
 
 fn fault(text: &str, at: usize, what: &str) -> Fault {
     let before = text.get(..at).unwrap_or(text);
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    Fault { line: line_at(text, at), column, what: what.to_owned() }
+    Fault { line: Lines::of(text).at(at), column, what: what.to_owned() }
 }
 
 #[cfg(test)]
@@ -383,6 +409,20 @@ mod tests {
             entry.get("env").and_then(Node::table).map(|env| &env.members)
         );
         assert_eq!(again.members[..4], entry.members[..4]);
+    }
+
+    #[test]
+    fn of_two_members_with_one_name_the_last_is_left_in_the_place_of_the_first() {
+        let table = from_json(r#"{"a": 1, "b": {"x": 1, "x": 2}, "a": 3, "\u0061": "4"}"#).expect("JSON");
+        assert_eq!(table.to_json(), "{\n  \"a\": \"4\",\n  \"b\": {\n    \"x\": 2\n  }\n}");
+    }
+
+    #[test]
+    fn a_file_of_many_tables_is_read_in_no_time() {
+        let text = format!("{{\"a\":[\n{}{{}}]}}", "{\"b\":{}},\n".repeat(100_000));
+        let table = from_json(&text).expect("JSON");
+        let Some(Node::List(items)) = table.get("a") else { panic!("a list") };
+        assert_eq!(items.last().and_then(Node::table).map(|last| last.line), Some(100_002));
     }
 
     #[test]
