@@ -55,6 +55,16 @@ const ENVIRONMENT: [(&str, &str); 4] = [
 pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
     let mut words: Vec<String> =
         std::iter::once(command.to_owned()).chain(arguments.iter().cloned()).collect();
+    if let [line] = words.as_slice()
+        && line.contains(' ')
+        && line.contains("mcp-remote")
+    {
+        // A whole command line, as some clients ask for it.
+        words = match line.contains('\\') {
+            true => windows_words(line),
+            false => shell_words::split(line).unwrap_or_default(),
+        };
+    }
     let mut launcher = Vec::new();
     let mut variables = Vec::new();
     let mut remarks = Vec::new();
@@ -121,6 +131,9 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
         let is_its_client = runs && words.iter().any(|word| program(word).starts_with("mcp-remote-client"));
         return match is_its_client {
             true => Launch::Other("mcp-remote-client only tries a server out: that is mcp-tether check URL"),
+            false if is_within(&words) => Launch::Other(
+                "something else starts mcp-remote there: put mcp-tether in the place of npx, mcp-remote and what is between them",
+            ),
             false => Launch::Nothing,
         };
     };
@@ -147,9 +160,13 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
     for word in words {
         match &word {
             Word::Bare(text) => {
-                is_before += 1;
-                let is_kept =
-                    is_before == 1 || is_before == 2 && text.parse::<u16>().is_ok_and(|port| port > 0);
+                let is_address = text.contains("://") || text.contains("${") || text.starts_with('$');
+                let is_kept = match is_before {
+                    0 => is_address,
+                    1 => text.parse::<u16>().is_ok_and(|port| port > 0),
+                    _ => false,
+                };
+                is_before += usize::from(is_kept || is_before > 0);
                 match is_kept {
                     true => kept.push(word),
                     false => remarks.push("an argument that is neither an option nor the URL is left out, as mcp-remote ignores it".to_owned()),
@@ -221,6 +238,13 @@ fn is_package(word: &str) -> bool {
         [.., last] => is_name(last),
         [] => false,
     }
+}
+
+/// Tells whether something that runs packages runs it somewhere in these words.
+fn is_within(words: &[String]) -> bool {
+    let mut parts = words.iter().flat_map(|word| word.split_whitespace());
+    parts.any(|part| RUNNERS.contains(&program(part).as_str()))
+        && parts.any(|part| is_package(part) && !part.contains("://"))
 }
 
 /// `$NAME` of a shell as `${NAME}`, except where nothing is filled in.
@@ -319,6 +343,8 @@ mod tests {
         for (command, arguments) in [
             ("cmd", vec!["/c", "npx -y mcp-remote https://h/mcp --header \"Authorization: Bearer ${T}\""]),
             ("sh", vec!["-c", "npx -y mcp-remote https://h/mcp --header \"Authorization: Bearer $T\""]),
+            ("npx -y mcp-remote https://h/mcp --header 'Authorization: Bearer ${T}'", vec![]),
+            ("C:\\x\\npx.cmd mcp-remote https://h/mcp --header \"Authorization: Bearer ${T}\"", vec![]),
             (
                 "/bin/bash",
                 vec!["-lc", "exec npx -y mcp-remote https://h/mcp --header 'Authorization: Bearer ${T}'"],
@@ -332,6 +358,8 @@ mod tests {
                 other => panic!("{command}: {other:?}"),
             }
         }
+        let script = ["-c".to_owned(), "A=marked npx -y mcp-remote https://h".to_owned()];
+        assert!(matches!(recognise("sh", &script), Launch::Other(_)));
         let script = ["-c".to_owned(), "source ~/.env && npx mcp-remote https://h".to_owned()];
         assert!(matches!(recognise("sh", &script), Launch::Other(_)));
     }
@@ -348,6 +376,9 @@ mod tests {
             ("docker run -i node npx mcp-remote URL", true),
             ("docker run -i image", false),
             ("npx -p mcp-remote mcp-remote-client URL", true),
+            ("op run -- npx -y mcp-remote URL", true),
+            ("env -u A npx -y mcp-remote@0.1.9 URL", true),
+            ("some-mcp --docs https://h/npx/mcp-remote", false),
             ("", false),
         ] {
             let words = words(line);

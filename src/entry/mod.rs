@@ -39,8 +39,9 @@ Options:
       --json            Claude Code: the entry for .mcp.json alone, without the command
       and all of mcp-tether's own (mcp-tether --help), which go into the entry as they are
 
-A secret is never printed. One that is typed becomes a reference to a variable, and is said to have; better is to type the reference
-at once: --header 'Authorization: Bearer ${TOKEN}'. What is to be pasted goes to the standard output, everything else to stderr.
+A secret is never printed, unless it is part of the URL's path. One that is typed becomes a reference to a variable, and is said
+to have; better is to type the reference at once: --header 'Authorization: Bearer ${TOKEN}'. What is to be pasted goes to the
+standard output, everything else to stderr.
 
 Clients:
 ";

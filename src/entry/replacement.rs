@@ -11,7 +11,7 @@ use super::secrets::{self, Gathered, Purpose, Variable};
 use super::tree::{self, Node, Table};
 use super::words::{self, Word};
 use super::{Here, Part, shown, understood, unknown_client, usage};
-use crate::cli::UsageError;
+use crate::cli::{self, UsageError};
 use crate::config::{self, Environment};
 
 /// The members that servers stand in.
@@ -52,7 +52,9 @@ pub(super) fn all(
         let (command, arguments) = started(entry);
         match launch::recognise(&command, &arguments) {
             Launch::Nothing => {}
-            Launch::Other(why) => report.push_str(&format!("== {name}, line {}: {why}\n\n", entry.line)),
+            Launch::Other(why) => {
+                report.push_str(&format!("== {}, line {}: {why}\n\n", heading(name), entry.line));
+            }
             remote @ Launch::Remote { .. } => {
                 let client = client.or_else(|| Client::of_file(&shown(&path), key));
                 let client = client.ok_or_else(|| {
@@ -94,7 +96,14 @@ fn collect<'file>(
 /// What an entry starts. Zed had command and arguments in a table of their own.
 fn started(entry: &Table) -> (String, Vec<String>) {
     let text = |node: Option<&Node>| node.and_then(Node::text).unwrap_or_default().to_owned();
-    let texts = |node: Option<&Node>| node.and_then(Node::texts).unwrap_or_default();
+    let word = |node: &Node| match node {
+        Node::Text(text) | Node::Other(text) => text.clone(),
+        Node::List(_) | Node::Table(_) => String::new(),
+    };
+    let texts = |node: Option<&Node>| match node {
+        Some(Node::List(items)) => items.iter().map(word).collect(),
+        Some(Node::Text(_) | Node::Table(_) | Node::Other(_)) | None => Vec::new(),
+    };
     match entry.get("command") {
         Some(Node::Table(command)) => (text(command.get("path")), texts(command.get("args"))),
         command => (text(command), texts(entry.get("args"))),
@@ -130,6 +139,7 @@ fn beside(
     let mut now = new.clone();
     let mut masked = own.clone();
     for (name, value) in &mut masked.members {
+        // What is no text refers to nothing.
         let text = value.text().unwrap_or_default();
         if secrets::is_secret(name, text) && !secrets::refers(text, client) {
             *value = Node::Text("[masked]".to_owned());
@@ -155,7 +165,7 @@ fn beside(
     for (name, value) in own.members {
         let text = value.text().unwrap_or_default();
         remarks.extend(launch::about(&name));
-        if !secrets::is_secret(&name, text) || secrets::refers(text, client) || text.is_empty() {
+        if !secrets::is_secret(&name, text) || secrets::refers(text, client) || value.text() == Some("") {
             kept.push((name, value));
             continue;
         }
@@ -197,18 +207,26 @@ fn beside(
     remarks.splice(..0, super::about_variables(client, &entry, &hidden));
     let remarks: String = remarks.iter().map(|remark| format!("- {remark}\n")).collect();
     format!(
-        "== {name}, line {entry_line}\n\n{}\nis replaced by\n\n{}\n{remarks}{}",
+        "== {}, line {entry_line}\n\n{}\nis replaced by\n\n{}\n{remarks}{}",
+        heading(name),
         form::document(client, name, &now, Vec::new()),
         form::document(client, name, &new, entry.inputs(client)),
         if remarks.is_empty() { "" } else { "\n" },
     )
 }
 
+/// A name that stays in its line.
+fn heading(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+}
+
 /// The beginning of a command line as it may be shown.
 fn mask_launcher(launcher: &[String]) -> impl Iterator<Item = String> {
-    launcher.iter().map(|word| match word.split_once('=') {
+    let befores = std::iter::once("").chain(launcher.iter().map(String::as_str));
+    launcher.iter().zip(befores).map(|(word, before)| match word.split_once('=') {
         Some((name, value)) if secrets::is_secret(name, value) => format!("{name}=[masked]"),
         _ if word.contains("://") && word.contains('@') => "[masked]".to_owned(),
+        _ if before.starts_with("--") && secrets::is_secret_name(before) => "[masked]".to_owned(),
         _ => word.clone(),
     })
 }
@@ -219,22 +237,34 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
     let mut masked = Vec::new();
     for word in words::read(arguments.to_vec(), |_| None) {
         let word = match word {
-            Word::Bare(text) if secrets::refers(&text, client) || text.parse::<u16>().is_ok() => {
-                Word::Bare(text)
+            Word::Bare(text) => {
+                // A value that was cut off at a space is neither an address nor a port.
+                let is_other = secrets::refers(&text, client) || text.parse::<u16>().is_ok();
+                Word::Bare(match text.split_once('?') {
+                    _ if text.contains("://") && text.contains('@') => hidden(),
+                    Some((start, query)) if text.contains("://") => {
+                        format!("{start}?{}", mask_query(query, client))
+                    }
+                    _ if is_other || text.contains("://") => text,
+                    _ => hidden(),
+                })
             }
-            // A value that was cut off at a space is none of these.
-            Word::Bare(text) => Word::Bare(match text.split_once('?') {
-                _ if !text.contains("://") || text.contains('@') => hidden(),
-                Some((start, _)) => format!("{start}?[masked]"),
-                None => text,
-            }),
-            Word::Option { name, value: Some(value), is_joined } if !secrets::refers(&value, client) => {
+            Word::Option { name, value: Some(value), is_joined } => {
+                let refers = secrets::refers(&value, client);
                 let value = match (name.as_str(), value.split_once(':')) {
+                    // What it means, nobody knows.
+                    _ if cli::takes_value(&name).is_none() => hidden(),
+                    ("--static-oauth-client-info", _) => {
+                        match secrets::may_show_registration(&value, client) {
+                            true => value,
+                            false => hidden(),
+                        }
+                    }
+                    ("--header", _) if refers => value,
                     ("--header", Some((header, text))) if secrets::is_secret(header, text.trim()) => {
                         format!("{header}: [masked]")
                     }
                     ("--header", None) => hidden(),
-                    ("--static-oauth-client-info", _) if !value.starts_with('@') => hidden(),
                     (_, Some(_)) if value.contains('@') && value.contains("://") => hidden(),
                     _ => value,
                 };
@@ -245,6 +275,19 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
         word.write(&mut masked);
     }
     masked
+}
+
+/// The query of an address as it may be shown: what is filled in, alone.
+fn mask_query(query: &str, client: Client) -> String {
+    if !secrets::refers(query, client) {
+        return "[masked]".to_owned();
+    }
+    let parts = query.split('&').map(|part| match part.split_once('=') {
+        Some((_, value)) if secrets::refers(value, client) => part.to_owned(),
+        Some((name, _)) => format!("{name}=[masked]"),
+        None => "[masked]".to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("&")
 }
 
 /// Hides what else looks like a secret in an entry; tells where something did.
@@ -260,7 +303,32 @@ fn mask_others(table: &mut Table, client: Client, found: &mut Vec<String>) {
                 *text = "[masked]".to_owned();
                 found.push(name.clone());
             }
+            // Arguments are masked one by one, and the names of variables are none.
+            Node::List(items) if !["args", "env_vars"].contains(&name.as_str()) => {
+                let before = found.len();
+                mask_items(name, items, client, found);
+                found.truncate(found.len().min(before + 1));
+            }
             Node::Text(_) | Node::Table(_) | Node::List(_) | Node::Other(_) => {}
+        }
+    }
+}
+
+/// The same for the items of a list of this name.
+fn mask_items(name: &str, items: &mut [Node], client: Client, found: &mut Vec<String>) {
+    for item in items {
+        match item {
+            Node::Table(below) => mask_others(below, client, found),
+            Node::List(below) => mask_items(name, below, client, found),
+            Node::Text(text) => {
+                // As in a header, or in a variable of Docker.
+                let (own, value) = text.split_once([':', '=']).unwrap_or((name, text));
+                if secrets::is_secret(own, value.trim()) && !secrets::refers(value, client) {
+                    *text = "[masked]".to_owned();
+                    found.push(name.to_owned());
+                }
+            }
+            Node::Other(_) => {}
         }
     }
 }

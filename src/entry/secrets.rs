@@ -5,6 +5,7 @@
 use url::Url;
 
 use super::clients::Client;
+use super::form::placeholder;
 use super::words::Word;
 use crate::config::Environment;
 use crate::config::expand;
@@ -99,6 +100,25 @@ pub(super) fn refers(value: &str, client: Client) -> bool {
     value.contains("${") || client == Client::Gemini && last.strip_prefix('$').is_some_and(is_name)
 }
 
+/// Tells whether a member of a registered client is no secret, or refers to it.
+fn may_show_member(name: &str, text: &str, client: Client) -> bool {
+    if !["client_secret", "private_key", "registration_access_token"].contains(&name) || text == "null" {
+        return true;
+    }
+    json::string(text).is_some_and(|secret| {
+        secret.is_empty() || refers(&secret, client) || name == "private_key" && secret.starts_with('@')
+    })
+}
+
+/// Tells whether the value of `--static-oauth-client-info` holds no secret itself.
+pub(super) fn may_show_registration(value: &str, client: Client) -> bool {
+    let is_reference =
+        || value.starts_with("${") && value.ends_with('}') && value.matches(['{', '}']).count() == 2;
+    let members = json::members(value);
+    let may_show = |(name, text): &(String, &str)| may_show_member(name, text, client);
+    value.starts_with('@') || is_reference() || !members.is_empty() && members.iter().all(may_show)
+}
+
 /// The name of a variable in capitals, from the names of other things.
 pub(super) fn variable_name(parts: [&str; 2]) -> String {
     let words = parts.join("_");
@@ -110,7 +130,7 @@ pub(super) fn variable_name(parts: [&str; 2]) -> String {
             false => {}
         }
     }
-    match name.starts_with(|first: char| first.is_ascii_digit()) {
+    match name.starts_with(|first: char| first.is_ascii_digit()) || name.is_empty() {
         true => format!("MCP_{name}"),
         false => name,
     }
@@ -119,7 +139,13 @@ pub(super) fn variable_name(parts: [&str; 2]) -> String {
 /// Goes through all words.
 pub(super) fn gather(words: Vec<Word>, purpose: &Purpose<'_>) -> Gathered {
     let has_file = words.iter().any(|word| matches!(word, Word::Option { name, .. } if name == "--env-file"));
-    let mut gathering = Gathering { purpose, has_file, secrets: Vec::new(), gathered: Gathered::default() };
+    let mut named = purpose.given.to_vec();
+    for word in &words {
+        let (Word::Bare(text) | Word::Option { value: Some(text), .. }) = word else { continue };
+        named.extend(expand::variables(text).into_iter().map(|(variable, _)| variable));
+    }
+    let mut gathering =
+        Gathering { purpose, has_file, named, secrets: Vec::new(), gathered: Gathered::default() };
     for word in words {
         let word = gathering.word(word);
         word.into_iter().for_each(|word| word.write(&mut gathering.gathered.arguments));
@@ -131,6 +157,8 @@ struct Gathering<'a> {
     purpose: &'a Purpose<'a>,
     /// Whether variables may stand in a file.
     has_file: bool,
+    /// The variables that the entry has, or that its arguments name: they hold something else.
+    named: Vec<String>,
     /// The secrets that have a variable, with its name.
     secrets: Vec<(String, String)>,
     gathered: Gathered,
@@ -232,27 +260,37 @@ impl Gathering<'_> {
         format!("{name}:${{{whole}}}")
     }
 
-    /// The secret of a client that is registered, in JSON.
+    /// The secrets of a client that is registered, in JSON.
     fn registration(&mut self, value: String) -> String {
+        const OPTION: &str = "--static-oauth-client-info";
         for (variable, has_default) in expand::variables(&value) {
             self.refer(&variable, !has_default);
         }
-        let secret = json::member(&value, "client_secret").and_then(json::string);
-        match secret.filter(|secret| !secret.is_empty() && !refers(secret, self.purpose.client)) {
-            Some(secret) => {
-                let called = variable_name([self.purpose.server, "CLIENT_SECRET"]);
-                let variable = self.hide("the client_secret of --static-oauth-client-info", &called, &secret);
-                let members: Vec<(String, String)> = json::members(&value)
-                    .into_iter()
-                    .map(|(name, text)| match name.as_str() {
-                        "client_secret" => (name, json::quoted(&format!("${{{variable}}}"))),
-                        _ => (name, text.to_owned()),
-                    })
-                    .collect();
-                json::object(members.iter().map(|(name, text)| (name.as_str(), text.as_str())))
-            }
-            None => value,
+        if may_show_registration(&value, self.purpose.client) {
+            return value;
         }
+        let members = json::members(&value);
+        if members.is_empty() {
+            // What it is to be, nobody knows; a variable may hold the whole.
+            let called = variable_name([self.purpose.server, "CLIENT_INFO"]);
+            let variable =
+                self.hide(&format!("the value of {OPTION}, which is no JSON object,"), &called, &value);
+            return format!("${{{variable}}}");
+        }
+        let client = self.purpose.client;
+        let members: Vec<(String, String)> = members
+            .into_iter()
+            .map(|(name, text)| {
+                if may_show_member(&name, text, client) {
+                    return (name, text.to_owned());
+                }
+                let secret = json::string(text).unwrap_or_else(|| text.to_owned());
+                let called = variable_name([self.purpose.server, &name]);
+                let variable = self.hide(&format!("the {name} of {OPTION}"), &called, &secret);
+                (name, json::quoted(&format!("${{{variable}}}")))
+            })
+            .collect();
+        json::object(members.iter().map(|(name, text)| (name.as_str(), text.as_str())))
     }
 
     /// A proxy with a password: the HTTP library knows a variable for it.
@@ -267,10 +305,15 @@ impl Gathering<'_> {
 
     /// A URL whose query holds a secret: a reference where the client fills arguments in, for nobody else does.
     fn url(&mut self, text: String) -> String {
-        let Ok(mut url) = text.parse::<Url>() else { return text };
-        if !matches!(url.scheme(), "http" | "https") {
-            return text;
-        }
+        let url = text.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let Some(mut url) = url else {
+            // It is refused when the entry is started; what it holds, nobody knows.
+            return match text.split_once('?') {
+                _ if text.contains("://") && text.contains('@') => "[masked]".to_owned(),
+                Some((start, _)) => format!("{start}?[masked]"),
+                None => text,
+            };
+        };
         let mut text = text;
         if !url.username().is_empty() || url.password().is_some() {
             self.gathered.remarks.push(
@@ -299,12 +342,12 @@ impl Gathering<'_> {
                     format!("{name}={reference}")
                 }
                 None => {
-                    let title = self.purpose.client.title();
+                    let (title, text) = (self.purpose.client.title(), placeholder(&called));
                     self.gathered.remarks.push(format!(
-                        "{name} in the URL looks like a secret, and {title} fills nothing in there: it stands in the entry. \
-                         Send it in a --header if the server takes it there"
+                        "{name} in the URL looks like a secret and is not printed, and {title} fills nothing in there: put it in the \
+                         place of {text}, and keep the file to yourself. Send it in a --header if the server takes it there"
                     ));
-                    part.to_owned()
+                    format!("{name}={text}")
                 }
             }
         });
@@ -321,7 +364,7 @@ impl Gathering<'_> {
         let held = self.purpose.environment.holding(secret).filter(|_| secret.len() >= 8);
         let is_taken = |name: &str| {
             self.secrets.iter().any(|(_, known)| known == name)
-                || self.purpose.given.iter().any(|given| given == name)
+                || self.named.iter().any(|named| named == name)
         };
         let variable = match held {
             Some(name) => name.to_owned(),
@@ -464,17 +507,57 @@ mod tests {
             ["https://h/mcp?api_key=${input:my-api-api-key}&page=1"]
         );
         let literal = gathered(Client::Codex, &[url]);
-        assert_eq!((literal.arguments[0].as_str(), literal.remarks.len()), (url, 1));
+        assert_eq!(literal.arguments, ["https://h/mcp?api_key=your-my-api-api-key&page=1"]);
+        assert_eq!(literal.remarks.len(), 1);
         let info = gathered(
             Client::Zed,
             &["--static-oauth-client-info", r#"{"client_id":"x","client_secret":"marked"}"#],
         );
         assert_eq!(info.arguments[1], r#"{"client_id":"x","client_secret":"${MY_API_CLIENT_SECRET}"}"#);
+        for (info, expected) in [
+            (
+                r#"{"client_id":"${ID}","client_secret":"marked"}"#,
+                r#"{"client_id":"${ID}","client_secret":"${MY_API_CLIENT_SECRET}"}"#,
+            ),
+            (
+                r#"{"client_id":"x","private_key":"marked","client_secret":null}"#,
+                r#"{"client_id":"x","private_key":"${MY_API_PRIVATE_KEY}","client_secret":null}"#,
+            ),
+            (
+                r#"{"client_id":"x","private_key":{"d":"marked"}}"#,
+                r#"{"client_id":"x","private_key":"${MY_API_PRIVATE_KEY}"}"#,
+            ),
+            (
+                r#"{"client_id":"x","private_key":"@key.pem"}"#,
+                r#"{"client_id":"x","private_key":"@key.pem"}"#,
+            ),
+            (r#"{"client_id":"x","client_secret":"marked""#, "${MY_API_CLIENT_INFO}"),
+            (r#"{"client_id":"${ID}","client_secret":"marked}"#, "${MY_API_CLIENT_INFO}"),
+            ("${INFO}", "${INFO}"),
+            ("@/etc/info.json", "@/etc/info.json"),
+        ] {
+            let found = gathered(Client::Codex, &["--static-oauth-client-info", info]);
+            assert_eq!(found.arguments[1], expected);
+        }
         let proxy = gathered(Client::Codex, &["--proxy", "http://u:marked@p:1", "--ipv4"]);
         assert_eq!(
             (proxy.arguments.as_slice(), names(&proxy)),
             (["--ipv4".to_owned()].as_slice(), vec!["HTTPS_PROXY"])
         );
+    }
+
+    #[test]
+    fn a_variable_that_is_named_already_holds_nothing_else() {
+        let arguments = [
+            "--header",
+            "Authorization: Bearer marked",
+            "--header",
+            "X: ${MY_API_TOKEN}",
+            "https://h/${MY_API_TOKEN_2}",
+        ];
+        let found = gathered(Client::Codex, &arguments);
+        assert_eq!(found.arguments[1], "Authorization: Bearer ${MY_API_TOKEN_3}");
+        assert_eq!(variable_name(["ключ", ""]), "MCP_");
     }
 
     #[test]

@@ -149,7 +149,7 @@ struct Fixture {
     expected: &'static [&'static str],
 }
 
-const FIXTURES: [Fixture; 10] = [
+const FIXTURES: [Fixture; 13] = [
     Fixture {
         file: "windsurf/mcp_config.json",
         text: r#"{"mcpServers": {"leaks": {"command": "env", "args": ["API_KEY=marked", "npx", "--registry", "https://u:marked@r", "mcp-remote", "https://u:marked@h.example/mcp", "--header", "Authorization:", "Bearer", "marked", "--static-oauth-client-info={\"client_id\":\"a\",\"client_secret\":\"marked\"}", "--proxy", "http://u:marked@p:1"], "headers": {"X-Token": "marked"}}}}"#,
@@ -161,6 +161,52 @@ const FIXTURES: [Fixture; 10] = [
             "\"HTTPS_PROXY\": \"${env:HTTPS_PROXY}\"",
             "\"API_KEY\": \"${env:API_KEY}\"",
             "user name and password in the URL are left out",
+        ],
+    },
+    Fixture {
+        file: ".gemini/settings.json",
+        text: r#"{"mcpServers": {"a\u001b\nb": {"command": "npx", "args": ["marked"], "env": {"TOKEN": "marked"}, "args": ["mcp-remote", "https://h.example/mcp?u=${U}&token=marked", "--static-oauth-client-info", "{\"client_id\":\"${ID}\",\"client_secret\":\"marked\"}", "--client-secret=marked", "--proxy", "http://u:marked@${P}"], "env": {"A_TOKEN": ["marked"], "B_TOKEN": {"x": "marked"}}, "headers": ["Authorization: Bearer marked", "X: y"]}, "b": {"command": "npx", "args": ["mcp-remote", "https://h.example/mcp", "--static-oauth-client-info", "{\"client_secret\":\"marked\""], "env": ["TOKEN=marked", ["X_TOKEN:marked"]]}}}"#,
+        expected: &[
+            "== a??b, line 1",
+            "https://h.example/mcp?u=${U}&token=[masked]",
+            "--client-secret=[masked]",
+            "\"headers\": [\"[masked]\", \"X: y\"]",
+            "is replaced by",
+            "https://h.example/mcp?u=${U}&token=${A_B_TOKEN}",
+            "\"A_TOKEN\": \"${A_TOKEN}\"",
+            "the value of headers is not printed",
+            "is replaced by",
+            "${B_CLIENT_INFO}",
+        ],
+    },
+    Fixture {
+        file: "claude_desktop.json",
+        text: r#"{"mcpServers": {"url": {"command": "npx", "args": ["mcp-remote", "https://h.example/mcp?page=1&token=marked"]}}}"#,
+        expected: &[
+            "https://h.example/mcp?[masked]",
+            "is replaced by",
+            "https://h.example/mcp?page=1&token=your-url-token",
+            "put it in the place of your-url-token",
+        ],
+    },
+    Fixture {
+        file: ".mcp.json",
+        text: r#"{"mcpServers": {
+          "a": {"command": "npx", "args": ["--_authToken", "marked", "mcp-remote", "--header", "Authorization:", "Bearer", "marked", "https://h/mcp", 9696]},
+          "b": {"command": "npx", "args": ["mcp-remote", "https://h:bad/mcp?token=marked"]},
+          "c": {"command": "npx", "args": ["mcp-remote", "wss://u:marked@h/mcp"]},
+          "d": {"command": "npx", "args": ["mcp-remote", "h/mcp?token=marked"]},
+          "e": {"command": "npx", "args": ["mcp-remote", "https://h/mcp", "abc", "9999"]},
+          "f": {"command": "op", "args": ["run", "--", "npx", "mcp-remote", "https://h/mcp?token=marked"]}
+        }}"#,
+        expected: &[
+            "Authorization: ${A_AUTHORIZATION}\", \"https://h/mcp\", \"9696\"]",
+            "https://h:bad/mcp?[masked]",
+            "mcp-tether will not start with this",
+            "\"args\": [\"[masked]\"]",
+            "the URL of the server is missing",
+            "\"args\": [\"https://h/mcp\"]",
+            "== f, line 7: something else starts mcp-remote there",
         ],
     },
     Fixture {
