@@ -111,7 +111,9 @@ impl Entry {
                 line.push_str(&format!(" -e {}", quoted(&format!("{}={text}", variable.name))));
             }
         }
-        line.push_str(&format!(" -- {}", quoted(&self.command)));
+        // PowerShell keeps a bare one from scripts, such as npm's claude.ps1.
+        let end = if is_windows { "'--'" } else { "--" };
+        line.push_str(&format!(" {end} {}", quoted(&self.command)));
         for argument in &self.arguments {
             line.push(' ');
             line.push_str(&quoted(argument));
@@ -120,13 +122,20 @@ impl Entry {
     }
 }
 
-/// A word as PowerShell leaves it alone.
+/// A word as PowerShell leaves it alone. It parts what begins with a dash at a point or colon.
 fn powershell(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=\\".contains(letter);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "''")),
+    let others = if word.starts_with('-') { "-" } else { "-_./:=\\" };
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || others.contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
     }
+    let mut quoted = String::from("'");
+    for letter in word.chars() {
+        // It takes these for the same.
+        let is_quote = ['\'', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}'].contains(&letter);
+        quoted.extend(std::iter::repeat_n(letter, 1 + usize::from(is_quote)));
+    }
+    quoted + "'"
 }
 
 /// The text that is pasted: a whole file that holds nothing but this entry.
@@ -167,10 +176,18 @@ mod tests {
         assert_eq!(words[8..], entry.arguments);
 
         let line = entry.command_line(true);
-        assert!(line.contains(" -e 'KEY=${KEY}' -- '/opt/my programs/mcp-tether' "), "{line}");
+        assert!(line.contains(" -e 'KEY=${KEY}' '--' '/opt/my programs/mcp-tether' "), "{line}");
         assert!(
             line.contains("'X: it''s \"${KEY}\" $HOME `x` %PATH% C:\\Program Files\\x' '*' ''"),
             "{line}"
         );
+        for (word, expected) in [
+            ("it\u{2019}s; x", "'it\u{2019}\u{2019}s; x'"),
+            ("--header", "--header"),
+            ("--proxy=http://h:1", "'--proxy=http://h:1'"),
+            ("https://h/mcp", "https://h/mcp"),
+        ] {
+            assert_eq!(powershell(word), expected);
+        }
     }
 }

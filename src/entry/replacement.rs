@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: how a start of mcp-remote is recognised (`launch`).
 
+use std::io::Read;
 use std::path::Path;
 
 use super::clients::{Client, Passing};
@@ -20,6 +21,9 @@ const KEYS: [&str; 4] = ["mcpServers", "servers", "context_servers", "mcp_server
 /// How deep they may lie: Claude Code has them below the path of a project.
 const DEPTH: usize = 4;
 
+/// How large a file may be, in bytes.
+pub(super) const LIMIT: u64 = 64 * 1024 * 1024;
+
 /// Reads the file and compares.
 pub(super) fn all(
     path: &Path,
@@ -28,11 +32,21 @@ pub(super) fn all(
     here: &Here,
 ) -> Result<Vec<Part>, UsageError> {
     let path = config::home_expanded(path);
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        usage(
-            format!("the file {} cannot be read: {error}", shown(&path)),
-            "check the path of --from, and that this user may read the file",
-        )
+    let cannot = |what: String, advice: &str| usage(format!("the file {} {what}", shown(&path)), advice);
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(&path);
+    let read = opened.and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes));
+    read.map_err(|error| {
+        let advice = "check the path of --from, and that this user may read the file";
+        cannot(format!("cannot be read: {error}"), advice)
+    })?;
+    if bytes.len() as u64 > LIMIT {
+        let what = format!("is larger than {} MiB", LIMIT / 1024 / 1024);
+        return Err(cannot(what, "check that it is the configuration of a client"));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to() + 1;
+        cannot(format!("is not UTF-8 at its byte {at}"), "save it as UTF-8: the client reads nothing else")
     })?;
     let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
         || client == Some(Client::Codex);

@@ -368,6 +368,14 @@ fn a_file_that_cannot_be_read_is_told_with_its_place() {
         let told = refused(&["--from", &path]);
         assert!(told.contains(expected), "{told}");
     }
+    let odd = folder.path().join("odd.json");
+    std::fs::write(&odd, b"\xff\xfe{\0}\0").expect("a file");
+    assert!(
+        refused(&["--from", odd.to_str().expect("Unicode")]).contains("is not UTF-8 at its byte 1; save")
+    );
+    let huge = std::fs::File::create(&odd).and_then(|file| file.set_len(replacement::LIMIT + 1));
+    huge.expect("a file with a hole");
+    assert!(refused(&["--from", odd.to_str().expect("Unicode")]).contains("is larger than 64 MiB"));
     let none = file("mcp.json", r#"{"mcpServers": {"a": {"command": "x"}}}"#);
     let (report, _) = ask(&["--from", &none], &[], &here("linux")).expect("a report");
     assert!(report.contains("none of its 1 servers"), "{report}");
