@@ -188,6 +188,12 @@ impl Filter {
                     self.answered(&id);
                 }
             }
+            // A call that wants no answer is one all the same; servers run it.
+            Kind::Notification { method } if method.as_str() == "tools/call" => {
+                if self.verdict(&message) != Verdict::Offered {
+                    return self.dropped(&message);
+                }
+            }
             Kind::Notification { .. } | Kind::Response { .. } => {}
         }
         self.sifted.push_back(Sifted::ToServer(message));
@@ -214,7 +220,7 @@ impl Filter {
     }
 
     fn verdict(&self, call: &Message) -> Verdict {
-        let names = call.body().map(names).unwrap_or_default();
+        let names = names_in(call);
         for name in &names {
             if let Some(because) = self.rules.refusal(name) {
                 return Verdict::Refused(because);
@@ -418,7 +424,7 @@ impl Filter {
     /// Answers a call that is not sent, in the words that mcp-remote has for it and why.
     fn refuse(&mut self, call: &Message, because: &str) {
         let Kind::Request { id, .. } = call.kind() else { return };
-        let name = call.body().map(names).unwrap_or_default().pop();
+        let name = names_in(call).pop();
         let (code, sentence) = match name {
             Some(name) => {
                 let name: String = name.chars().take(200).collect();
@@ -432,10 +438,13 @@ impl Filter {
             ..ErrorData::of(SOURCE, "tool_filter")
         };
         let error = ErrorObject { code, message: format!("{SOURCE}: {sentence}"), data };
-        let dropped =
-            Notice::Dropped { title: call.title().into_owned(), because: "its tool is not offered" };
-        self.sifted.push_back(Sifted::Told(dropped));
+        self.dropped(call);
         self.sifted.push_back(Sifted::ToClient(Message::error(Some(id), &error)));
+    }
+
+    fn dropped(&mut self, call: &Message) {
+        let title = call.title().into_owned();
+        self.sifted.push_back(Sifted::Told(Notice::Dropped { title, because: "its tool is not offered" }));
     }
 }
 
@@ -455,6 +464,13 @@ impl From<Sifted> for Option<Action> {
 fn names(object: &str) -> Vec<String> {
     let members = json::members(object).into_iter();
     members.filter(|(name, _)| name == "name").filter_map(|(_, value)| json::string(value)).collect()
+}
+
+/// The names in all the params of a call.
+fn names_in(call: &Message) -> Vec<String> {
+    let text = std::str::from_utf8(call.text()).unwrap_or_default();
+    let params = json::members(text).into_iter().filter(|(name, _)| name == "params");
+    params.flat_map(|(_, params)| names(params)).collect()
 }
 
 /// Tells whether a tool says that it only reads (2025-03-26 and later, server/tools, annotations).
