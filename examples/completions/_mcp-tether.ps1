@@ -19,8 +19,17 @@ Register-ArgumentCompleter -Native -CommandName 'mcp-tether' -ScriptBlock {
         $element.Value
     }) -join ';'
 
-    $completions = @(switch ($command) {
-        'mcp-tether' {
+    $before = $commandElements[$commandElements.Count - 1 - [int]($wordToComplete -ne '')]
+    if ("$before" -eq '--client') {
+        return @('claude-code', 'claude-desktop', 'cursor', 'vscode', 'windsurf', 'codex', 'gemini', 'zed').Where{ $_ -like "$wordToComplete*" }
+    }
+    $completions = @(switch -Wildcard ($command) {
+        'mcp-tether*' {
+            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'check')
+            [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'config')
+            [CompletionResult]::new('login', 'login', [CompletionResultType]::ParameterValue, 'login')
+            [CompletionResult]::new('logout', 'logout', [CompletionResultType]::ParameterValue, 'logout')
+            [CompletionResult]::new('tokens', 'tokens', [CompletionResultType]::ParameterValue, 'tokens')
             [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'A header, "Name: value"; ${VAR} is filled in. Repeatable')
             [CompletionResult]::new('--header-file', '--header-file', [CompletionResultType]::ParameterName, 'A file with one "Name: value" a line. Repeatable')
             [CompletionResult]::new('--env-file', '--env-file', [CompletionResultType]::ParameterName, 'A file with one NAME=value a line, whose variables count where the environment has none; read again when a credential is refused. Repeatable, the last one counts')
@@ -52,6 +61,10 @@ Register-ArgumentCompleter -Native -CommandName 'mcp-tether' -ScriptBlock {
             [CompletionResult]::new('--allow-tool', '--allow-tool', [CompletionResultType]::ParameterName, 'Leave out all tools but those whose name fits. Repeatable')
             [CompletionResult]::new('--log-file', '--log-file', [CompletionResultType]::ParameterName, 'Write what -vv tells into a file, whatever stderr shows; with -vvv what that tells. Readable for its owner alone; at 10 MiB it becomes PATH.1 and a new one begins. Several processes may share it')
             [CompletionResult]::new('--record', '--record', [CompletionResultType]::ParameterName, 'Write the conversation into a file that shows what mcp-tether did and why, and can be replayed: for bug reports. Secrets are masked; what is said is not. Up to 64 MiB; what was there becomes PATH.1')
+            [CompletionResult]::new('--client', '--client', [CompletionResultType]::ParameterName, 'With config: whose entry')
+            [CompletionResult]::new('--from', '--from', [CompletionResultType]::ParameterName, 'With config: a client''s configuration, whose mcp-remote is to be replaced')
+            [CompletionResult]::new('-e', '-e', [CompletionResultType]::ParameterName, 'With config: a variable that the server is to have. Repeatable')
+            [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'With config: a variable that the server is to have. Repeatable')
             [CompletionResult]::new('--no-access', '--no-access', [CompletionResultType]::ParameterName, 'Do not send the service token of CF_ACCESS_CLIENT_ID and _SECRET')
             [CompletionResult]::new('--device-code', '--device-code', [CompletionResultType]::ParameterName, 'Sign in with a code, on any computer: address and code are written to stderr, and nothing is opened here')
             [CompletionResult]::new('--client-credentials', '--client-credentials', [CompletionResultType]::ParameterName, 'Nobody signs in: the client of --static-oauth-client-info itself does, with its client_secret or private_key')

@@ -23,7 +23,7 @@ _mcp__tether() {
 
     case "${cmd}" in
         mcp__tether)
-            opts="-v -h -V --header --header-file --env-file --header-from --access-token-command --access-header --no-access --auth --auth-timeout --device-code --client-credentials --token-endpoint --use-id-token --static-oauth-client-info --static-oauth-client-metadata --client-metadata-url --resource --disable-resource-parameter --authorize-param --host --callback-path --auth-success-url --allow-http --ca-cert --client-cert --client-key --proxy --enable-proxy --ipv4 --ipv6 --transport --connect-timeout --headers-timeout --body-timeout --keep-alive --ping-interval --protocol --no-cache --disable-cookies --ignore-tool --allow-tool --read-only --json --verbose --silent --log-file --debug --record --help --version"
+            opts="-v -e -h -V --header --header-file --env-file --header-from --access-token-command --access-header --no-access --auth --auth-timeout --device-code --client-credentials --token-endpoint --use-id-token --static-oauth-client-info --static-oauth-client-metadata --client-metadata-url --resource --disable-resource-parameter --authorize-param --host --callback-path --auth-success-url --allow-http --ca-cert --client-cert --client-key --proxy --enable-proxy --ipv4 --ipv6 --transport --connect-timeout --headers-timeout --body-timeout --keep-alive --ping-interval --protocol --no-cache --disable-cookies --ignore-tool --allow-tool --read-only --json --verbose --silent --log-file --debug --record --client --from --env --help --version check config login logout tokens"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -150,6 +150,33 @@ _mcp__tether() {
                     return 0
                     ;;
                 --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client)
+                    COMPREPLY=($(compgen -W "claude-code claude-desktop cursor vscode windsurf codex gemini zed" -- "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -e)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

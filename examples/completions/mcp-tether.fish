@@ -36,6 +36,16 @@ complete -c mcp-tether -l ignore-tool -d 'Leave out the tools whose name fits; *
 complete -c mcp-tether -l allow-tool -d 'Leave out all tools but those whose name fits. Repeatable' -r
 complete -c mcp-tether -l log-file -d 'Write what -vv tells into a file, whatever stderr shows; with -vvv what that tells. Readable for its owner alone; at 10 MiB it becomes PATH.1 and a new one begins. Several processes may share it' -r -F
 complete -c mcp-tether -l record -d 'Write the conversation into a file that shows what mcp-tether did and why, and can be replayed: for bug reports. Secrets are masked; what is said is not. Up to 64 MiB; what was there becomes PATH.1' -r -F
+complete -c mcp-tether -l client -d 'With config: whose entry' -r -f -a "claude-code\t''
+claude-desktop\t''
+cursor\t''
+vscode\t''
+windsurf\t''
+codex\t''
+gemini\t''
+zed\t''"
+complete -c mcp-tether -l from -d 'With config: a client\'s configuration, whose mcp-remote is to be replaced' -r -F
+complete -c mcp-tether -s e -l env -d 'With config: a variable that the server is to have. Repeatable' -r
 complete -c mcp-tether -l no-access -d 'Do not send the service token of CF_ACCESS_CLIENT_ID and _SECRET'
 complete -c mcp-tether -l device-code -d 'Sign in with a code, on any computer: address and code are written to stderr, and nothing is opened here'
 complete -c mcp-tether -l client-credentials -d 'Nobody signs in: the client of --static-oauth-client-info itself does, with its client_secret or private_key'
@@ -55,3 +65,4 @@ complete -c mcp-tether -l silent -d 'Tell nothing on stderr'
 complete -c mcp-tether -l debug -d '-vv, and the same in a log file: that of --log-file, else HOST_debug.log in ~/.mcp-auth/mcp-tether (MCP_REMOTE_CONFIG_DIR takes the place of ~/.mcp-auth). With --silent the file alone'
 complete -c mcp-tether -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mcp-tether -s V -l version -d 'Print version'
+complete -c mcp-tether -n __fish_use_subcommand -f -a "check config login logout tokens"
