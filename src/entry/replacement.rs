@@ -254,6 +254,8 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
             Word::Bare(text) => {
                 // A value that was cut off at a space is neither an address nor a port.
                 let is_other = secrets::refers(&text, client) || text.parse::<u16>().is_ok();
+                // What stands behind a # is not sent.
+                let text = text.split('#').next().unwrap_or_default().to_owned();
                 Word::Bare(match text.split_once('?') {
                     _ if text.contains("://") && text.contains('@') => hidden(),
                     Some((start, query)) if text.contains("://") => {

@@ -175,6 +175,7 @@ impl Gathering<'_> {
         let value = match name.as_str() {
             "--header" => self.header(value),
             "--static-oauth-client-info" => self.registration(value),
+            "--header-from" | "--access-token-command" => self.command(&name, &value),
             "--proxy" if value.contains('@') => {
                 self.proxy(&value);
                 return None;
@@ -293,6 +294,22 @@ impl Gathering<'_> {
         json::object(members.iter().map(|(name, text)| (name.as_str(), text.as_str())))
     }
 
+    /// A command, in which nothing is filled in: it is run without a shell.
+    fn command(&mut self, option: &str, command: &str) -> String {
+        let text = placeholder(&variable_name([self.purpose.server, "SECRET"]));
+        let is_secret = |word: &str| looks_random(word.trim_matches(['"', '\'']));
+        let words: Vec<&str> =
+            command.split(' ').map(|word| if is_secret(word) { text.as_str() } else { word }).collect();
+        let whole = words.join(" ");
+        if whole != command {
+            self.gathered.remarks.push(format!(
+                "a part of {option} looks like a secret and is not printed: put it in the place of {text}, or better have the \
+                 command find it elsewhere"
+            ));
+        }
+        whole
+    }
+
     /// A proxy with a password: the HTTP library knows a variable for it.
     fn proxy(&mut self, url: &str) {
         let variable = "HTTPS_PROXY";
@@ -314,7 +331,9 @@ impl Gathering<'_> {
                 None => text,
             };
         };
-        let mut text = text;
+        // What stands behind a # is not sent.
+        let mut text = text.split('#').next().unwrap_or_default().to_owned();
+        url.set_fragment(None);
         if !url.username().is_empty() || url.password().is_some() {
             self.gathered.remarks.push(
                 "the user name and password in the URL are left out: send them as --header \"Authorization: Basic ${VAR}\"".to_owned(),
@@ -514,6 +533,25 @@ mod tests {
             &["--static-oauth-client-info", r#"{"client_id":"x","client_secret":"marked"}"#],
         );
         assert_eq!(info.arguments[1], r#"{"client_id":"x","client_secret":"${MY_API_CLIENT_SECRET}"}"#);
+        let found = gathered(Client::ClaudeCode, &["https://h/mcp?a=1#marked"]);
+        assert_eq!(found.arguments, ["https://h/mcp?a=1"]);
+        let secret = "hvs.CAESIJabc1230marked";
+        for (option, written, expected) in [
+            (
+                "--header-from",
+                format!("X-K: vault read '{secret}' -x"),
+                "X-K: vault read your-my-api-secret -x",
+            ),
+            (
+                "--access-token-command",
+                "cloudflared access token --app=https://h-0123456789abcdef/".to_owned(),
+                "",
+            ),
+        ] {
+            let found = gathered(Client::Codex, &[option, &written]);
+            assert_eq!(found.arguments[1], if expected.is_empty() { &written } else { expected });
+            assert_eq!(found.remarks.len(), usize::from(!expected.is_empty()));
+        }
         for (info, expected) in [
             (
                 r#"{"client_id":"${ID}","client_secret":"marked"}"#,
