@@ -25,7 +25,7 @@ use std::ops::Range;
 
 use callers::{Client, Era};
 use server::Server;
-use verdict::Verdict;
+use verdict::{Shares, Verdict};
 
 /// How many calls a run has in the short form.
 const CALLS: u64 = 1_000;
@@ -68,11 +68,15 @@ fn run_all(era: Era, seeds: Range<u64>, calls: Option<u64>) {
         (None, Some(_)) => 1..2,
         (None, None) => seeds,
     };
-    std::thread::scope(|scope| {
-        for seed in seeds {
-            scope.spawn(move || run(era, seed, calls.unwrap_or(CALLS)));
-        }
+    let shares = std::thread::scope(|scope| {
+        let runs: Vec<_> =
+            seeds.map(|seed| scope.spawn(move || run(era, seed, calls.unwrap_or(CALLS)))).collect();
+        let shares = runs.into_iter().map(|run| run.join().expect("a run without defects"));
+        shares.fold(Shares::default(), |all, shares| all.with(&shares))
     });
+    // Of all together: the rarest have a handful in one run, which says nothing.
+    let few = shares.too_few(era);
+    assert!(few.is_empty(), "{}", few.join("\n"));
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -80,7 +84,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[expect(clippy::print_stdout, reason = "a long run is for its counts")]
-fn run(era: Era, seed: u64, calls: u64) {
+fn run(era: Era, seed: u64, calls: u64) -> Shares {
     let server = Server::start(seed);
     let client = Client::start(&server.url, &[], era, seed).run(calls);
     let verdict = Verdict { era, seed, client, server: server.stop() };
@@ -90,4 +94,5 @@ fn run(era: Era, seed: u64, calls: u64) {
     let count = defects.len();
     defects.truncate(20);
     assert!(defects.is_empty(), "{report}{count} defects, with FAULTS_SEED={seed}:\n{}", defects.join("\n"));
+    verdict.shares()
 }

@@ -51,7 +51,7 @@ impl fmt::Display for Share {
 
 /// The shares of calls that got a result.
 #[derive(Debug, Default)]
-struct Shares {
+pub(crate) struct Shares {
     all: Share,
     /// Of those with effects, and of those without.
     with_effects: Share,
@@ -64,6 +64,51 @@ struct Shares {
     spared: Share,
     /// Of all those that did not wait for a new session in vain.
     housed: Share,
+}
+
+impl Shares {
+    /// Those of several runs together.
+    pub(crate) fn with(mut self, more: &Shares) -> Shares {
+        for (share, more) in [
+            (&mut self.all, &more.all),
+            (&mut self.with_effects, &more.with_effects),
+            (&mut self.without, &more.without),
+            (&mut self.asked_back, &more.asked_back),
+            (&mut self.cut, &more.cut),
+            (&mut self.spared, &more.spared),
+            (&mut self.housed, &more.housed),
+        ] {
+            share.good += more.good;
+            share.all += more.all;
+        }
+        self
+    }
+
+    /// Fewer results than the faults account for. About one in twenty calls meets a fault behind which nobody knows
+    /// whether it was executed; one in a hundred one that is final; in the modern era one in fifty loses its answer
+    /// behind the head. The rest of the room is for what an outage takes along.
+    pub(crate) fn too_few(&self, era: Era) -> Vec<String> {
+        let bound = |legacy, modern| match era {
+            Era::Legacy => legacy,
+            Era::Modern => modern,
+        };
+        let bounds = [
+            ("of all calls", self.all, bound(900, 880)),
+            ("of the calls with effects", self.with_effects, bound(850, 830)),
+            ("of the calls without effects", self.without, bound(970, 920)),
+            ("of the calls that were only asked to come back", self.asked_back, bound(900, 900)),
+            // Many an answer is forgotten with its session before it is fetched.
+            ("of the calls whose answer was cut", self.cut, bound(300, 0)),
+            ("of the calls that met no fault of their own", self.spared, bound(940, 940)),
+            ("of all calls, for want of a session", self.housed, bound(940, 1000)),
+        ];
+        let few = bounds.into_iter().filter(|(_, share, bound)| {
+            // Two have bad luck wherever there are few.
+            (share.good + 2) * 1000 < share.all * bound
+        });
+        few.map(|(what, share, bound)| format!("too few results {what}: {share}, not {bound} in 1000"))
+            .collect()
+    }
 }
 
 impl Verdict {
@@ -103,7 +148,6 @@ impl Verdict {
         if opened > reasons {
             defects.push(format!("{opened} sessions were opened, {reasons} needed"));
         }
-        defects.extend(self.too_few());
         if let Some((early, late)) = self.client.resident
             && late > early + GROWTH
         {
@@ -117,7 +161,7 @@ impl Verdict {
     }
 
     /// How many calls got a result.
-    fn shares(&self) -> Shares {
+    pub(crate) fn shares(&self) -> Shares {
         let mut shares = Shares::default();
         for (tag, (call, told)) in &self.client.calls {
             let good = matches!(told, Some(Told::Result));
@@ -143,33 +187,6 @@ impl Verdict {
             }
         }
         shares
-    }
-
-    /// Fewer results than the faults account for. About one in twenty calls meets a fault behind which nobody knows
-    /// whether it was executed; one in a hundred one that is final; in the modern era one in fifty loses its answer
-    /// behind the head. The rest of the room is for what an outage takes along.
-    fn too_few(&self) -> Vec<String> {
-        let shares = self.shares();
-        let bound = |legacy, modern| match self.era {
-            Era::Legacy => legacy,
-            Era::Modern => modern,
-        };
-        let bounds = [
-            ("of all calls", shares.all, bound(900, 880)),
-            ("of the calls with effects", shares.with_effects, bound(850, 830)),
-            ("of the calls without effects", shares.without, bound(970, 920)),
-            ("of the calls that were only asked to come back", shares.asked_back, bound(900, 900)),
-            // Many an answer is forgotten with its session before it is fetched.
-            ("of the calls whose answer was cut", shares.cut, bound(300, 0)),
-            ("of the calls that met no fault of their own", shares.spared, bound(940, 940)),
-            ("of all calls, for want of a session", shares.housed, bound(940, 1000)),
-        ];
-        let few = bounds.into_iter().filter(|(_, share, bound)| {
-            // Two have bad luck wherever there are few.
-            (share.good + 2) * 1000 < share.all * bound
-        });
-        few.map(|(what, share, bound)| format!("too few results {what}: {share}, not {bound} in 1000"))
-            .collect()
     }
 
     /// The counts, for a person.
