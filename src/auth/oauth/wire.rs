@@ -11,6 +11,7 @@ use url::{Host, Url};
 
 use super::Boxed;
 use super::metadata::is_inward;
+use super::token::FORM;
 use super::trouble::{Trouble, foreign, place};
 use crate::auth::Credentials;
 use crate::http::{Http, TransportError, is_loopback, transport_error};
@@ -105,14 +106,24 @@ impl Wire<'_> {
         }
         headers.extend(own);
         let method = if body.is_some() { http::Method::POST } else { http::Method::GET };
+        // A form spends something, a code or a token, and goes out once.
+        let mut may_repeat = headers.get(CONTENT_TYPE).is_none_or(|value| value != FORM);
         let answer = async {
             // Looking up a name can take long as well.
-            let mut request = self.client(url).await?.request(method, url.clone()).headers(headers);
-            if let Some(body) = body {
-                request = request.body(body);
-            }
-            let mut response =
-                request.send().await.map_err(|error| unreachable(url, &transport_error(&error)))?;
+            let client = self.client(url).await?;
+            let mut response = loop {
+                // First it is heard whether an idle connection was closed.
+                tokio::task::yield_now().await;
+                let mut request = client.request(method.clone(), url.clone()).headers(headers.clone());
+                if let Some(body) = &body {
+                    request = request.body(body.clone());
+                }
+                match request.send().await.map_err(|error| transport_error(&error)) {
+                    Ok(response) => break response,
+                    Err(TransportError::Connection(_)) if may_repeat => may_repeat = false,
+                    Err(error) => return Err(unreachable(url, &error)),
+                }
+            };
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             let mut body = Vec::new();
             loop {
@@ -246,5 +257,34 @@ mod tests {
         let wire = Wire { http: &http, server: &server, credentials: &credentials };
         let text = wire.document(&server).await.expect_err("it does not end").to_string();
         assert!(text.contains("did not answer within 15 seconds") || text.contains("in time"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_costs_nothing_but_what_would_be_spent_twice() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        for (media_type, expected) in [(FORM, None), ("application/json", Some(200))] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let server = format!("http://{}/mcp", listener.local_addr().expect("an address"));
+            let server = Url::parse(&server).expect("a URL");
+            let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
+            let wire = Wire { http: &http, server: &server, credentials: &credentials };
+            let answering = async {
+                let mut came = 0;
+                loop {
+                    let (mut stream, _) = listener.accept().await.expect("a connection");
+                    stream.read_buf(&mut Vec::with_capacity(4096)).await.expect("a request");
+                    came += 1;
+                    // The first one gets nothing.
+                    if came == 2 {
+                        stream.write_all(b"HTTP/1.1 200 X\r\ncontent-length: 0\r\n\r\n").await.expect("sent");
+                    }
+                }
+            };
+            let answer = tokio::select! {
+                answer = wire.post(&server, media_type, "x=y".to_owned(), HeaderMap::new()) => answer,
+                () = answering => unreachable!("it answers for ever"),
+            };
+            assert_eq!(answer.ok().map(|answer| answer.status), expected, "{media_type}");
+        }
     }
 }
