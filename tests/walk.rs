@@ -7,6 +7,8 @@
 
 #[path = "support/dice.rs"]
 mod dice;
+#[path = "support/walk.rs"]
+mod walking;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ use mcp_tether::bridge::{
     Pattern, Refusal, SessionHeader, SessionId, ToolRules, Transport, Via, Why, Written,
 };
 use mcp_tether::jsonrpc::{Kind, Line, Message};
+use walking::message;
 
 const STEPS: u64 = 120;
 /// The `_meta` of a modern request.
@@ -24,18 +27,12 @@ const MODERN: &str = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}
 
 #[test]
 fn no_order_of_events_breaks_the_invariants() {
-    let number = |name: &str| std::env::var_os(name).and_then(|value| value.to_str()?.parse::<u64>().ok());
-    let seeds = match number("WALK_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 1..number("WALK").map_or(3_000, |walks| walks.max(1)) + 1,
-    };
+    let seeds = walking::seeds(3_000);
     let mut seen = Seen::default();
-    for seed in seeds {
+    walking::each(seeds, |seed| {
         let mut walk = Walk::new(seed);
-        if let Err(broken) = walk.run(&mut seen) {
-            panic!("seed {seed}: {broken}\n{}", walk.transcript.join("\n"));
-        }
-    }
+        walk.run(&mut seen).map_err(|broken| (broken, walk.transcript))
+    });
     // A walk that never gets anywhere proves nothing.
     assert!(seen.answers > 1_000 && seen.errors > 1_000 && seen.cancelled > 100, "{seen:?}");
     assert!(seen.renewed > 100 && seen.resent > 100 && seen.resumed > 100 && seen.pings > 100, "{seen:?}");
@@ -342,14 +339,14 @@ impl Walk {
     }
 
     fn happen(&mut self, event: Event, seen: &mut Seen) -> Result<(), String> {
-        self.transcript.push(format!("> {event}"));
+        self.transcript.push(walking::happened(&event));
         self.bridge.handle(event, self.now);
         self.act(seen)
     }
 
     fn act(&mut self, seen: &mut Seen) -> Result<(), String> {
         while let Some(action) = self.bridge.poll_action() {
-            self.transcript.push(action.to_string());
+            self.transcript.push(walking::done(&action));
             if self.gone {
                 return Err("an action after the exit".to_owned());
             }
@@ -497,8 +494,4 @@ fn streams_that_are_taken_up_again_wait_for_a_slot_as_well() {
         }
     }
     assert_eq!((open.len(), most), (90, 128), "over HTTP/2 90, before that is known 128");
-}
-
-fn message(text: String) -> Message {
-    Message::parse(text.into()).expect("a message")
 }

@@ -8,6 +8,8 @@
 
 #[path = "support/dice.rs"]
 mod dice;
+#[path = "support/walk.rs"]
+mod walking;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use mcp_tether::bridge::{
 };
 use mcp_tether::json;
 use mcp_tether::jsonrpc::{Kind, Line, Message};
+use walking::{message, text};
 
 const STEPS: u64 = 150;
 const LEGACY_METHODS: [&str; 13] = [
@@ -55,19 +58,13 @@ const FEW_CAPABILITIES: &str = r#"{"tools":{},"resources":{"subscribe":true}}"#;
 
 #[test]
 fn no_pair_of_eras_breaks_what_either_may_rely_on() {
-    let number = |name: &str| std::env::var_os(name).and_then(|value| value.to_str()?.parse::<u64>().ok());
-    let seeds = match number("WALK_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 1..number("WALK").map_or(600, |walks| walks.max(1)) + 1,
-    };
-    let alone = number("WALK_SEED").is_some();
+    let seeds = walking::seeds(600);
+    let alone = seeds.end - seeds.start == 1;
     let mut seen = Seen::default();
-    for seed in seeds {
+    walking::each(seeds, |seed| {
         let mut walk = Walk::new(seed);
-        if let Err(broken) = walk.run(&mut seen) {
-            panic!("seed {seed}: {broken}\n{}", walk.transcript.join("\n"));
-        }
-    }
+        walk.run(&mut seen).map_err(|broken| (broken, walk.transcript))
+    });
     let Seen { results, errors, cancelled, asked, again, subscribed, bridged, looked_up } = seen;
     // A walk that never gets anywhere proves nothing.
     let enough = [results, errors, cancelled, asked, again, subscribed, bridged, looked_up];
@@ -539,26 +536,14 @@ impl Walk {
     }
 
     fn happen(&mut self, event: Event, seen: &mut Seen) -> Result<(), String> {
-        self.transcript.push(match &event {
-            Event::Client(Line::One(message)) | Event::Server(_, message) => {
-                format!("> {event} {}", text(message))
-            }
-            Event::Client(Line::Batch(elements)) => {
-                let elements = elements.iter().flatten().map(text);
-                format!("> batch {}", elements.collect::<Vec<_>>().join(" , "))
-            }
-            _ => format!("> {event}"),
-        });
+        self.transcript.push(walking::happened(&event));
         self.bridge.handle(event, self.now);
         self.act(seen)
     }
 
     fn act(&mut self, seen: &mut Seen) -> Result<(), String> {
         while let Some(action) = self.bridge.poll_action() {
-            self.transcript.push(match &action {
-                Action::Deliver(message) => format!("reply {}", text(message)),
-                action => action.to_string(),
-            });
+            self.transcript.push(walking::done(&action));
             if self.gone {
                 return Err("an action after the exit".to_owned());
             }
@@ -752,12 +737,4 @@ fn is_result_of(method: &str, is_modern: bool, message: &Message) -> Result<(), 
 fn refusal(status: u16, answer: Option<Message>) -> Ending {
     let why = Why::new(Failure::Status, "refused", "");
     Ending::Refused(Refusal { status, answer, retry_after: None, unprocessed: false, why })
-}
-
-fn message(text: String) -> Message {
-    Message::parse(text.into()).expect("a message")
-}
-
-fn text(message: &Message) -> &str {
-    std::str::from_utf8(message.text()).expect("UTF-8")
 }
