@@ -1,14 +1,11 @@
 // One run: a fresh server behind a fresh recorder, the official client on the other side (directly, or through a command),
 // the whole scenario, and then everything that was said, sorted into sections that can be compared.
 
-import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { InMemoryTaskStore } from '@modelcontextprotocol/sdk/experimental/tasks';
-import {
-  CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, ResultSchema,
-} from '@modelcontextprotocol/sdk/types.js';
-import { headerFacts, kind, KNOWN_REPORTS, normalise } from './differences.mjs';
+import { ResultSchema } from '@modelcontextprotocol/sdk/types.js';
+import { createClient } from './client.mjs';
+import { headerFacts, kind, normalise } from './differences.mjs';
 import { startRecorder } from './recorder.mjs';
 import { createScenario } from './scenario.mjs';
 import { own, pause, startReferenceServer, until } from './server.mjs';
@@ -104,38 +101,8 @@ function createSession(recorder, command) {
     // No resumption in the direct run: the SDK resumes every stream that ended with a JSON-RPC error although it is complete,
     // and the reference server then repeats the later events of all streams.
     : new StreamableHTTPClientTransport(new URL(recorder.url), { reconnectionOptions: { maxRetries: 0, initialReconnectionDelay: 1000, maxReconnectionDelay: 1000, reconnectionDelayGrowFactor: 1 } });
-  const client = new Client({ name: 'mcp-tether-reference', version: '1.0.0', title: 'Grüße 🛰' }, {
-    capabilities: {
-      sampling: {},
-      elicitation: { form: {}, url: {} },
-      roots: { listChanged: true },
-      tasks: { list: {}, cancel: {}, requests: { sampling: { createMessage: {} }, elicitation: { create: {} } } },
-    },
-    taskStore: new InMemoryTaskStore(),
-  });
-  client.setRequestHandler(ListRootsRequestSchema, () => ({ roots: session.roots }));
-  client.setRequestHandler(CreateMessageRequestSchema, (incoming, extra) => answer(incoming, extra, {
-    role: 'assistant', model: 'canned', stopReason: 'endTurn', content: { type: 'text', text: 'A canned answer: "ü" \\ \u2028 🛰' },
-  }));
-  client.setRequestHandler(ElicitRequestSchema, (incoming, extra) => {
-    const next = session.elicitations.shift();
-    if (!next) throw new Error('no answer is prepared for this elicitation');
-    return answer(incoming, extra, next);
-  });
-  client.onerror = (error) => {
-    if (session.closing || KNOWN_REPORTS.some(({ pattern }) => pattern.test(error.message))) return;
-    session.failures.push(`step "${session.step?.name}": the client reports: ${error.message}`);
-  };
+  const client = createClient(session);
   return session;
-
-  /** Answers at once, or as a task that takes a moment, whichever the server asked for. */
-  async function answer(incoming, extra, result) {
-    if (!incoming.params.task) return result;
-    const task = await extra.taskStore.createTask({ ttl: incoming.params.task.ttl });
-    // Well before the server asks for the status, which it does after a second.
-    setTimeout(() => extra.taskStore.storeTaskResult(task.taskId, 'completed', result), 100);
-    return { task };
-  }
 
   async function connect() {
     const start = transport.start.bind(transport);

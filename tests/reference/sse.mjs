@@ -9,11 +9,9 @@ import { parseArgs } from 'node:util';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
-import { InMemoryTaskStore } from '@modelcontextprotocol/sdk/experimental/tasks';
-import {
-  CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, ResultSchema,
-} from '@modelcontextprotocol/sdk/types.js';
-import { compareRuns, KNOWN_REPORTS, normalise } from './differences.mjs';
+import { ResultSchema } from '@modelcontextprotocol/sdk/types.js';
+import { createClient } from './client.mjs';
+import { compareRuns, normalise } from './differences.mjs';
 import { createScenario } from './scenario.mjs';
 import { killAll, pause, startReferenceServer, until } from './server.mjs';
 
@@ -103,36 +101,8 @@ function createSession(transport) {
     receivedNow: (test) => session.received.filter((message) => test(message)),
     serverSaw: (test) => session.sent.some((message) => test(message)),
   };
-  const client = new Client({ name: 'mcp-tether-sse', version: '1.0.0', title: 'Grüße 🛰' }, {
-    capabilities: {
-      sampling: {},
-      elicitation: { form: {}, url: {} },
-      roots: { listChanged: true },
-      tasks: { list: {}, cancel: {}, requests: { sampling: { createMessage: {} }, elicitation: { create: {} } } },
-    },
-    taskStore: new InMemoryTaskStore(),
-  });
-  client.setRequestHandler(ListRootsRequestSchema, () => ({ roots: session.roots }));
-  client.setRequestHandler(CreateMessageRequestSchema, (incoming, extra) => answer(incoming, extra, {
-    role: 'assistant', model: 'canned', stopReason: 'endTurn', content: { type: 'text', text: 'A canned answer: "ü" \\ \u2028 🛰' },
-  }));
-  client.setRequestHandler(ElicitRequestSchema, (incoming, extra) => {
-    const next = session.elicitations.shift();
-    if (!next) throw new Error('no answer is prepared for this elicitation');
-    return answer(incoming, extra, next);
-  });
-  client.onerror = (error) => {
-    if (session.closing || KNOWN_REPORTS.some(({ pattern }) => pattern.test(error.message))) return;
-    session.failures.push(`step "${session.step?.name}": the client reports: ${error.message}`);
-  };
+  const client = createClient(session);
   return session;
-
-  async function answer(incoming, extra, result) {
-    if (!incoming.params.task) return result;
-    const task = await extra.taskStore.createTask({ ttl: incoming.params.task.ttl });
-    setTimeout(() => extra.taskStore.storeTaskResult(task.taskId, 'completed', result), 100);
-    return { task };
-  }
 
   async function connect() {
     const send = transport.send.bind(transport);
