@@ -27,6 +27,7 @@ pub mod entry;
 pub mod files;
 pub mod log;
 pub mod record;
+pub mod redact;
 pub mod report;
 pub mod secret;
 pub mod traffic;

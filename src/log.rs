@@ -18,9 +18,9 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{Interest, set_global_default};
 use tracing::{Event, Metadata, Subscriber, warn};
 
-use crate::auth::known;
 use crate::cli::Options;
 use crate::files::Growing;
+use crate::redact;
 
 /// How large a log file gets before it is set aside, in bytes.
 pub const FILE_LIMIT: u64 = 10 * 1024 * 1024;
@@ -99,7 +99,7 @@ impl Subscriber for Log {
         let level = event.metadata().level();
         let mut words = Words(String::new());
         event.record(&mut words);
-        let words = harmless(&known::scrub(&words.0));
+        let words = harmless(&redact::redact(&words.0));
         if *level <= self.stderr {
             let at = self.begun.map(|begun| format!("{:>8.3} ", begun.elapsed().as_secs_f64()));
             STDERR.push(format!("{}{level:>5} {words}\n", at.unwrap_or_default()));

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use crate::auth::known;
 use crate::bridge::{
     Action, Cause, Config, Cursor, Ending, Era, Event, Failure, Known, Notice, Opening, Refusal,
     SessionHeader, SessionId, Transport, Why, Written,
 };
 use crate::json;
 use crate::jsonrpc::{Fault, Line, Message};
+use crate::redact;
 
 /// How large a recording gets, in bytes.
 pub const LIMIT: usize = 64 * 1024 * 1024;
@@ -307,7 +307,7 @@ impl Recorder {
                 text = text.replace(&shown, &name(place).to_string()).into();
             }
         }
-        match known::scrub(&text) {
+        match redact::redact(&text) {
             Cow::Borrowed(_) => text,
             Cow::Owned(scrubbed) => scrubbed.into(),
         }

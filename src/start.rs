@@ -17,7 +17,6 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use crate::auth::keeper::{Keeper, Source};
-use crate::auth::known;
 use crate::auth::oauth::{Farewell, HeldTokens, OAuth, Trouble};
 use crate::bridge::{self, Reason};
 use crate::cache::Cache;
@@ -29,6 +28,7 @@ use crate::files::Growing;
 use crate::http::Http;
 use crate::proxy::Keeping;
 use crate::record::Recorder;
+use crate::redact;
 use crate::remote::streamable::Streamable;
 use crate::remote::{Remote, Server, Unconfigured};
 use crate::report::{Report, STOPPED, UNUSABLE, exit_code};
@@ -89,8 +89,8 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
     begin_logging(options, environment)?;
     let config = Config::resolve(options, environment).map_err(|error| Report::from(&error))?;
     // A server may echo them, too.
-    config.url.query().into_iter().for_each(known::learn);
-    config.url.query_pairs().for_each(|(_, value)| known::learn(&value));
+    config.url.query().into_iter().for_each(redact::register_secret);
+    config.url.query_pairs().for_each(|(_, value)| redact::register_secret(&value));
     let record = options.record.as_deref().map(config::home_expanded).map(|path| {
         let is_log = options.log_file.as_deref().map(config::home_expanded).as_ref() == Some(&path);
         let file = match is_log {
@@ -144,7 +144,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
 /// nothing. That of `--debug` alone, whose place nobody chose, is a warning.
 fn begin_logging(options: &Options, environment: &Environment) -> Result<(), Report> {
     if options.verbose > 0 || options.debug || options.log_file.is_some() || options.record.is_some() {
-        known::remember();
+        redact::remember();
     }
     let named = options.log_file.as_deref().map(config::home_expanded);
     let path = named.clone().or_else(|| options.debug.then(|| debug_log(options, environment)).flatten());

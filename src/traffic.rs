@@ -15,10 +15,11 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
 use tracing::{Level, debug, enabled, info, trace};
 use url::Url;
 
-use crate::auth::{Credentials, known};
+use crate::auth::Credentials;
 use crate::bridge::{Ask, Circumstances, Ending, Event, ExchangeId, Outgoing, SessionId, Why};
 use crate::jsonrpc::{Kind, Line, Message};
 use crate::log::INDENT;
+use crate::redact;
 
 /// How much of a body is shown, in bytes.
 const BODY_LIMIT: usize = 2048;
@@ -235,7 +236,7 @@ fn body(text: &[u8]) {
     if !enabled!(Level::TRACE) {
         return;
     }
-    let (shown, is_cut) = known::excerpt(&String::from_utf8_lossy(text), BODY_LIMIT);
+    let (shown, is_cut) = redact::excerpt(&String::from_utf8_lossy(text), BODY_LIMIT);
     match is_cut {
         true => trace!("{INDENT}{} … ({} in all)", printable(&shown), size(text.len())),
         false => trace!("{INDENT}{}", printable(&shown)),
@@ -285,7 +286,7 @@ pub struct Witness {
 impl Witness {
     /// One, where something is told or written down.
     pub fn wanted() -> Option<Witness> {
-        known::is_remembering().then(Witness::default)
+        redact::is_remembering().then(Witness::default)
     }
 
     /// Sees a request. `has_cookies` says whether the HTTP library adds some.
@@ -298,9 +299,9 @@ impl Witness {
         has_cookies: bool,
         credentials: &Credentials,
     ) {
-        known::learn_credentials(credentials);
+        credentials.register_secrets();
         if let Some(session) = headers.get(SESSION_ID).and_then(|value| value.to_str().ok()) {
-            known::learn(session);
+            redact::register_issued(session);
         }
         if !enabled!(Level::DEBUG) {
             return;
@@ -330,10 +331,10 @@ impl Witness {
         headers: &HeaderMap,
     ) {
         for value in headers.get_all(SET_COOKIE) {
-            known::learn(cookie(value).1);
+            redact::register_issued(cookie(value).1);
         }
         if let Some(session) = headers.get(SESSION_ID).and_then(|value| value.to_str().ok()) {
-            known::learn(session);
+            redact::register_issued(session);
         }
         let value = |name: &str| headers.get(name).map(plain);
         let mut heads = self.heads.lock().expect("nothing panics in between");
@@ -354,9 +355,9 @@ impl Witness {
         for (name, value) in headers {
             let shown = match name {
                 name if *name == SESSION_ID => session(value),
-                name if *name == SET_COOKIE => format!("{}=[masked]", known::scrub(cookie(value).0)),
+                name if *name == SET_COOKIE => format!("{}=[masked]", redact::redact(cookie(value).0)),
                 name if *name == LOCATION => match value.to_str().ok().and_then(|text| url.join(text).ok()) {
-                    Some(target) => shortened(&known::scrub(&without_query(&target)), VALUE_LIMIT),
+                    Some(target) => shortened(&redact::redact(&without_query(&target)), VALUE_LIMIT),
                     None => masked(value),
                 },
                 name if is_telling(name.as_str()) => masked(value),
@@ -393,7 +394,7 @@ fn without_query(url: &Url) -> String {
 }
 
 fn plain(value: &HeaderValue) -> String {
-    let (shown, is_cut) = known::excerpt(&String::from_utf8_lossy(value.as_bytes()), VALUE_LIMIT);
+    let (shown, is_cut) = redact::excerpt(&String::from_utf8_lossy(value.as_bytes()), VALUE_LIMIT);
     printable(&shown) + if is_cut { "…" } else { "" }
 }
 

@@ -8,16 +8,15 @@ pub mod cf_access;
 mod headers;
 pub mod jwt;
 pub mod keeper;
-pub mod known;
 pub mod oauth;
 
-use base64::Engine;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use url::{Origin, Url};
 
 use cf_access::ServiceToken;
 pub use headers::WrittenHeaders;
+
+use crate::redact::{self, written_as};
 
 /// One way of proving who is asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +95,13 @@ impl Credentials {
         })
     }
 
+    /// Registers each secret that goes along with requests.
+    pub fn register_secrets(&self) {
+        if redact::is_remembering() {
+            self.schemes.iter().flat_map(Scheme::secrets).for_each(redact::register_secret);
+        }
+    }
+
     /// Takes every secret out of a text that somebody else wrote, such as a page that echoes the request.
     pub fn scrub(&self, text: &str) -> String {
         let mut text = text.to_owned();
@@ -109,37 +115,6 @@ impl Credentials {
         }
         text
     }
-}
-
-/// The forms in which a text may hold a secret: as it is, escaped as in JSON (with or without the slash), HTML or a URL,
-/// and in base64.
-fn written_as(secret: &str) -> Vec<String> {
-    let json = serde_json::to_string(secret).expect("a string always serializes");
-    let json = json[1..json.len() - 1].to_owned();
-    let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let every_byte = |byte: fn(&u8) -> String| secret.as_bytes().iter().map(byte).collect::<String>();
-    let mut forms = vec![
-        secret.to_owned(),
-        secret.replace('/', "\\/"),
-        json.replace('/', "\\/"),
-        json,
-        html.replace('"', "&quot;").replace('\'', "&#39;"),
-        html.replace('"', "&#34;").replace('\'', "&#39;"),
-        html.replace('"', "&quot;").replace('\'', "&#x27;"),
-        html,
-        url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
-        every_byte(|byte| format!("%{byte:02X}")),
-        every_byte(|byte| format!("%{byte:02x}")),
-    ];
-    // In the middle of something that is encoded, a secret begins at the first, second or third byte of a group. The
-    // letters at its ends belong to what surrounds it as well and may stay.
-    for before in 0..3 {
-        let padded = [&[0; 2][..before], secret.as_bytes()].concat();
-        let (begin, end) = ((before * 8).div_ceil(6), padded.len() / 3 * 4);
-        forms.push(BASE64_STANDARD.encode(&padded)[begin..end].to_owned());
-        forms.push(BASE64_URL_SAFE.encode(&padded)[begin..end].to_owned());
-    }
-    forms
 }
 
 impl Scheme {
@@ -157,6 +132,9 @@ impl Scheme {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+
     use crate::secret::Secret;
 
     fn credentials() -> Credentials {

@@ -25,13 +25,13 @@ use super::streamable::{
     tellable,
 };
 use super::{Events, Remote};
-use crate::auth::known;
 use crate::bridge::{
     Ask, Ending, Event, ExchangeId, Facts, Failure, Opening, Outgoing, SessionHeader, Via, Why, Written,
 };
 use crate::diagnosis;
 use crate::http::within;
 use crate::jsonrpc::{Id, Kind, Line, MESSAGE_LIMIT, Message};
+use crate::redact;
 
 /// How long the head of the stream may take: servers that were asleep need a while.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -358,8 +358,8 @@ fn address_in(event: &sse::Event, url: &Url) -> Result<Url, Box<Why>> {
         return Err(Box::new(Why::new(Failure::Endpoint, sentence, advice)));
     }
     // Whoever has the session's id, which stands in there, can act in the session.
-    address.query().into_iter().for_each(known::learn);
-    address.query_pairs().for_each(|(_, value)| known::learn(&value));
+    address.query().into_iter().for_each(redact::register_secret);
+    address.query_pairs().for_each(|(_, value)| redact::register_secret(&value));
     address.set_fragment(None);
     // Whoever we are is said by the credentials alone. Neither can fail where there is a host.
     let _ = (address.set_username(""), address.set_password(None));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::key::Key;
 use super::object::{Object, Written};
-use crate::auth::known;
+use crate::redact;
 
 /// Who we are at an authorization server.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Client {
 
     /// Has its secret taken out of what is written down.
     pub fn learn(&self) {
-        self.client_secret.as_deref().into_iter().for_each(known::learn);
+        self.client_secret.as_deref().into_iter().for_each(redact::register_secret);
     }
 }
 

@@ -203,7 +203,7 @@ async fn begin(
     let device = Device::given(&answer.body, scope, seconds(wall_clock()));
     let device =
         device.ok_or_else(|| failed(format!("{} answered without a usable code", place(&endpoint))))?;
-    crate::auth::known::learn(&device.device_code);
+    crate::redact::register_secret(&device.device_code);
     let page = metadata::trusted(&device.page, wire.server).map_err(|reason| {
         let sentence = format!("{} names a page that {reason}: {}", place(&endpoint), foreign(&device.page));
         let advice = "do not sign in there; tell whoever runs the authorization server";

@@ -78,7 +78,7 @@ pub(super) async fn sign_in(
             let sentence = format!("{} names no page to sign in at", foreign(&found.authorization.issuer));
             return Err(Trouble::failed(sentence, "have its metadata looked at"));
         };
-        crate::auth::known::learn(&request.verifier);
+        crate::redact::register_secret(&request.verifier);
         let begun = Begun {
             at: now,
             asked: Asked::Page(request.clone()),
@@ -253,7 +253,7 @@ async fn exchange(
     request: &Request,
     code: &str,
 ) -> Result<Tokens, Refused> {
-    crate::auth::known::learn(code);
+    crate::redact::register_secret(code);
     let mut grant = vec![
         ("grant_type", "authorization_code"),
         ("code", code),

@@ -29,8 +29,8 @@ use super::metadata::Authorization;
 use super::object::{Object, Written};
 use super::request::Request;
 use super::trouble::Errand;
-use crate::auth::known;
 use crate::platform;
+use crate::redact;
 
 /// How often a lock that another process holds is tried again.
 const RETRY: Duration = Duration::from_millis(50);
@@ -404,8 +404,11 @@ impl Tokens {
 
     /// Has them taken out of what is written down.
     pub fn learn(&self) {
-        known::learn(&self.access_token);
-        [&self.refresh_token, &self.id_token].into_iter().flatten().for_each(|token| known::learn(token));
+        redact::register_secret(&self.access_token);
+        [&self.refresh_token, &self.id_token]
+            .into_iter()
+            .flatten()
+            .for_each(|token| redact::register_secret(token));
     }
 }
 
@@ -449,8 +452,8 @@ impl Begun {
             client: object.object("client").and_then(Client::read)?,
         };
         match &begun.asked {
-            Asked::Page(request) => known::learn(&request.verifier),
-            Asked::Device(device) => known::learn(&device.device_code),
+            Asked::Page(request) => redact::register_secret(&request.verifier),
+            Asked::Device(device) => redact::register_secret(&device.device_code),
         }
         begun.client.learn();
         Some(begun)

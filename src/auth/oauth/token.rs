@@ -16,7 +16,7 @@ use super::object::Object;
 use super::store::Tokens;
 use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
-use crate::auth::written_as;
+use crate::redact::written_as;
 
 /// How forms are written.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
@@ -166,7 +166,7 @@ pub(super) fn prepared(
     match (method(authorization, client), &client.client_secret) {
         (Method::Key(key), _) => {
             let assertion = key.assertion(&client.client_id, &authorization.issuer, now).unwrap_or_default();
-            crate::auth::known::learn(&assertion);
+            crate::redact::register_secret(&assertion);
             form.append_pair("client_id", &client.client_id)
                 .append_pair("client_assertion_type", ASSERTION)
                 .append_pair("client_assertion", &assertion);

@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 use std::sync::{Mutex, OnceLock};
 
-use super::{Credentials, Scheme, written_as};
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
 
 /// How many forms of secrets are remembered; beyond that the oldest go. A server may set another cookie with each answer.
 const REMEMBERED: usize = 4096;
@@ -29,8 +30,8 @@ pub fn is_remembering() -> bool {
     KNOWN.get().is_some()
 }
 
-/// Learns a secret.
-pub fn learn(secret: &str) {
+/// Registers a secret.
+pub fn register_secret(secret: &str) {
     let Some(known) = KNOWN.get() else { return };
     let mut known = known.lock().expect("nothing panics in between");
     if secret.len() < SHORTEST || known.iter().any(|form| form == secret) {
@@ -45,15 +46,13 @@ pub fn learn(secret: &str) {
     known.drain(..excess);
 }
 
-/// Learns what goes along with a request.
-pub fn learn_credentials(credentials: &Credentials) {
-    if is_remembering() {
-        credentials.schemes.iter().flat_map(Scheme::secrets).for_each(learn);
-    }
+/// Registers a value that a server issued: a session id, a cookie.
+pub fn register_issued(value: &str) {
+    register_secret(value);
 }
 
 /// Takes every secret that is known out of a text.
-pub fn scrub(text: &str) -> Cow<'_, str> {
+pub fn redact(text: &str) -> Cow<'_, str> {
     let Some(known) = KNOWN.get() else { return text.into() };
     let known = known.lock().expect("nothing panics in between");
     let mut found: Vec<&String> = known.iter().filter(|form| text.contains(form.as_str())).collect();
@@ -69,10 +68,15 @@ pub fn scrub(text: &str) -> Cow<'_, str> {
     text.into()
 }
 
+/// A text that another program wrote, as it may be shown: without secrets, without control characters.
+pub fn foreign(text: &str) -> String {
+    redact(text).chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
 /// The beginning of a text, without secrets, and without half of one where it is cut off. Tells whether it was.
 pub fn excerpt(text: &str, limit: usize) -> (String, bool) {
     let read = &text[..boundary(text, limit.saturating_add(LONGEST))];
-    let mut shown = scrub(read).into_owned();
+    let mut shown = redact(read).into_owned();
     let is_cut = read.len() < text.len();
     // What is at the end of the part that was looked at may be half a secret.
     let trusted = if is_cut { shown.len().saturating_sub(LONGEST) } else { shown.len() };
@@ -86,6 +90,37 @@ fn boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
+/// The forms in which a text may hold a secret: as it is, escaped as in JSON (with or without the slash), HTML or a URL,
+/// and in base64.
+pub(crate) fn written_as(secret: &str) -> Vec<String> {
+    let json = serde_json::to_string(secret).expect("a string always serializes");
+    let json = json[1..json.len() - 1].to_owned();
+    let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let every_byte = |byte: fn(&u8) -> String| secret.as_bytes().iter().map(byte).collect::<String>();
+    let mut forms = vec![
+        secret.to_owned(),
+        secret.replace('/', "\\/"),
+        json.replace('/', "\\/"),
+        json,
+        html.replace('"', "&quot;").replace('\'', "&#39;"),
+        html.replace('"', "&#34;").replace('\'', "&#39;"),
+        html.replace('"', "&quot;").replace('\'', "&#x27;"),
+        html,
+        url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+        every_byte(|byte| format!("%{byte:02X}")),
+        every_byte(|byte| format!("%{byte:02x}")),
+    ];
+    // In the middle of something that is encoded, a secret begins at the first, second or third byte of a group. The
+    // letters at its ends belong to what surrounds it as well and may stay.
+    for before in 0..3 {
+        let padded = [&[0; 2][..before], secret.as_bytes()].concat();
+        let (begin, end) = ((before * 8).div_ceil(6), padded.len() / 3 * 4);
+        forms.push(BASE64_STANDARD.encode(&padded)[begin..end].to_owned());
+        forms.push(BASE64_URL_SAFE.encode(&padded)[begin..end].to_owned());
+    }
+    forms
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,10 +129,10 @@ mod tests {
     fn what_was_learned_shows_in_no_form_and_not_by_half() {
         const SECRET: &str = "marked/SECRET\"of-this-test";
         remember();
-        learn(SECRET);
-        learn("short");
+        register_secret(SECRET);
+        register_secret("short");
         let escaped = SECRET.replace('/', "\\/").replace('"', "\\\"");
-        assert_eq!(scrub(&format!("a {SECRET} b {escaped} c short")), "a [secret] b [secret] c short");
+        assert_eq!(redact(&format!("a {SECRET} b {escaped} c short")), "a [secret] b [secret] c short");
         for before in 0..60 {
             let text = format!("{}{SECRET}{}", "y".repeat(before), "z".repeat(100_000));
             for limit in [30, 40] {
