@@ -251,6 +251,13 @@ impl Clocks {
     }
 }
 
+/// Lets the event loop hear which idle connections were closed meanwhile, before a request takes one from the pool: that
+/// may have become known together with the message that is to be sent, and a call that goes out on a closed connection has an
+/// unknown outcome. Tasks that wait here go on in any order.
+pub async fn notice_closed_connections() {
+    tokio::task::yield_now().await;
+}
+
 /// Tells whether a URL leads to this machine, where nobody else listens.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
