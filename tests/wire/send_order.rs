@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::http::{HeaderValue, Method};
 use axum::response::Response;
 use tokio::sync::{oneshot, watch};
 
@@ -84,10 +84,16 @@ impl Drop for Arrivals {
 async fn answer(State(shared): State<Shared>, request: Request) -> Response {
     let head = shared.heads.fetch_add(1, Ordering::Relaxed);
     let method = request.method().clone();
+    let is_framed =
+        ["content-length", "transfer-encoding"].iter().any(|name| request.headers().contains_key(*name));
     let body = to_bytes(request.into_body(), usize::MAX).await.expect("a body");
     let body = std::str::from_utf8(&body).expect("UTF-8");
     let member = |name: &str| mcp_tether::json::member(body, name).unwrap_or_default().to_owned();
-    let title = if body.is_empty() { method.to_string() } else { member("method").replace('"', "") };
+    let title = match (body.is_empty(), is_framed) {
+        (true, false) => method.to_string(),
+        (true, true) => format!("{method} with the headers of a body"),
+        (false, _) => member("method").replace('"', ""),
+    };
     let params = member("params");
     let of_round = |name: &str| mcp_tether::json::member(&params, name).unwrap_or_default().to_owned();
     let arrival = Arrival { head, title: title.clone(), id: member("id"), round: of_round("round") };
@@ -107,7 +113,13 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
             Response::builder().header("content-type", "text/event-stream").body(Body::from_stream(silence))
         }
         (Method::DELETE, _) => Response::builder().status(204).body(Body::empty()),
-        (_, "initialize") => json(r#"{"protocolVersion":"2025-11-25","capabilities":{}}"#),
+        (_, "initialize") => {
+            let result = r#"{"protocolVersion":"2025-11-25","capabilities":{}}"#;
+            json(result).map(|mut response| {
+                response.headers_mut().insert("mcp-session-id", HeaderValue::from_static("one"));
+                response
+            })
+        }
         (_, title) if title.starts_with("notifications/") => {
             Response::builder().status(202).body(Body::empty())
         }
@@ -192,6 +204,11 @@ fn listening_stream_is_requested_before_the_first_call() {
             let titles: Vec<String> = server.seen().into_iter().map(|arrival| arrival.title).collect();
             let expected = ["initialize", "notifications/initialized", "GET", "tools/call"];
             assert_eq!(titles[..4], expected, "{protocol}: {titles:?}");
+            assert_eq!(titles.last().map(String::as_str), Some("DELETE"), "{protocol}: {titles:?}");
+            assert!(
+                !titles.iter().any(|title| title.contains("headers of a body")),
+                "{protocol}: {titles:?}"
+            );
         }
     }
 }
