@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::cookie::CookieStore;
@@ -256,6 +257,19 @@ impl Clocks {
 /// unknown outcome. Tasks that wait here go on in any order.
 pub async fn notice_closed_connections() {
     tokio::task::yield_now().await;
+}
+
+/// Lets the connection have its turn: most often it has the end of the stream, and no alarm need be set for that.
+pub async fn turn_of_others() {
+    let mut waited = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Tells whether a URL leads to this machine, where nobody else listens.

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -31,7 +30,7 @@ use crate::bridge::{
     Written,
 };
 use crate::diagnosis::{self, Refused, Token};
-use crate::http::{Http, Patience, notice_closed_connections, transport_error, within};
+use crate::http::{Http, Patience, notice_closed_connections, transport_error, turn_of_others, within};
 use crate::json::flatten;
 use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, Message, PARSE_ERROR};
 
@@ -498,19 +497,6 @@ fn is_json_rpc_answer(message: &Message) -> bool {
 /// Nothing came for too long.
 pub(super) fn silent(url: &Url, status: u16, patience: Option<Duration>) -> Why {
     diagnosis::timed_out(url, diagnosis::BODY_TIMEOUT, patience.unwrap_or_default()).with_status(status)
-}
-
-/// Lets the connection have its turn: most often it has the end of the stream, and no alarm need be set for that.
-async fn turn_of_others() {
-    let mut waited = false;
-    std::future::poll_fn(|context| {
-        if std::mem::replace(&mut waited, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Tells whether an unreadable event was the answer. Anything else may be a sign of life that some servers send, and
