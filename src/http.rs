@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::cookie::CookieStore;
@@ -249,6 +250,26 @@ impl Clocks {
         let awake = self.awake.saturating_duration_since(before.awake);
         self.wall.duration_since(before.wall).is_ok_and(|passed| passed > awake + SLEEP)
     }
+}
+
+/// Lets the event loop hear which idle connections were closed meanwhile, before a request takes one from the pool: that
+/// may have become known together with the message that is to be sent, and a call that goes out on a closed connection has an
+/// unknown outcome. Tasks that wait here go on in any order.
+pub async fn notice_closed_connections() {
+    tokio::task::yield_now().await;
+}
+
+/// Lets the connection have its turn: most often it has the end of the stream, and no alarm need be set for that.
+pub async fn turn_of_others() {
+    let mut waited = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Tells whether a URL leads to this machine, where nobody else listens.

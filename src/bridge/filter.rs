@@ -166,16 +166,25 @@ impl Filter {
 
     /// A message of the client.
     pub(super) fn client(&mut self, message: Message, now: Instant) {
+        let methods = methods_in(&message);
+        let may_be = |method: &str| methods.iter().any(|own| own.eq_ignore_ascii_case(method));
+        let may_be_a_call = may_be("tools/call");
         match message.kind() {
-            Kind::Request { id, method } => {
-                if method.as_str() == "tools/list" && !self.lists.contains_key(id) {
+            Kind::Request { id, .. } => {
+                if may_be("tools/list") && !self.lists.contains_key(id) {
                     self.lists.insert(id.clone(), Waiting { requests: 0, is_outdated: false });
                 }
                 if let Some(waiting) = self.lists.get_mut(id) {
                     waiting.requests += 1;
                 }
-                if method.as_str() == "tools/call" {
+                if may_be_a_call {
                     return self.call(message, now);
+                }
+            }
+            // A call that wants no answer is one all the same; servers run it.
+            Kind::Notification { .. } | Kind::Response { .. } if may_be_a_call => {
+                if self.verdict(&message) != Verdict::Offered {
+                    return self.dropped(&message);
                 }
             }
             Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
@@ -186,12 +195,6 @@ impl Filter {
                         return;
                     }
                     self.answered(&id);
-                }
-            }
-            // A call that wants no answer is one all the same; servers run it.
-            Kind::Notification { method } if method.as_str() == "tools/call" => {
-                if self.verdict(&message) != Verdict::Offered {
-                    return self.dropped(&message);
                 }
             }
             Kind::Notification { .. } | Kind::Response { .. } => {}
@@ -220,7 +223,8 @@ impl Filter {
     }
 
     fn verdict(&self, call: &Message) -> Verdict {
-        let names = names_in(call);
+        // Without one, the server may find what is none here.
+        let Some(names) = names_in(call) else { return Verdict::Refused(String::new()) };
         for name in &names {
             if let Some(because) = self.rules.refusal(name) {
                 return Verdict::Refused(because);
@@ -235,10 +239,7 @@ impl Filter {
                 None => return Verdict::Unknown,
             }
         }
-        match names.is_empty() {
-            true => Verdict::Refused(String::new()),
-            false => Verdict::Offered,
-        }
+        Verdict::Offered
     }
 
     /// A message on its way to the client.
@@ -297,22 +298,26 @@ impl Filter {
 
     /// Leaves out of a page what is not offered.
     fn sift(&mut self, page: Message) {
-        let array = page.member("tools").unwrap_or_default();
-        let tools = json::elements(array);
-        let kept: Vec<&str> = tools.iter().copied().filter(|tool| self.is_offered(tool)).collect();
-        let left_out = tools.len() - kept.len();
-        if left_out > 0 {
-            let page = page.spliced(page.place_of(array), &format!("[{}]", kept.join(",")));
-            self.sifted.push_back(Sifted::Told(Notice::Withheld { left_out, of: tools.len() }));
-            return self.sifted.push_back(Sifted::ToClient(page));
+        let mut sifted = page.clone();
+        let (mut left_out, mut of) = (0, 0);
+        // From the last to the first, so that the places of the others stay what they are.
+        for array in lists_in(&page).into_iter().rev() {
+            let tools = json::elements(array);
+            let kept: Vec<&str> = tools.iter().copied().filter(|tool| self.is_offered(tool)).collect();
+            of += tools.len();
+            if kept.len() < tools.len() {
+                left_out += tools.len() - kept.len();
+                sifted = sifted.spliced(page.place_of(array), &format!("[{}]", kept.join(",")));
+            }
         }
-        self.sifted.push_back(Sifted::ToClient(page));
+        if left_out > 0 {
+            self.sifted.push_back(Sifted::Told(Notice::Withheld { left_out, of }));
+        }
+        self.sifted.push_back(Sifted::ToClient(sifted));
     }
 
     fn is_offered(&self, tool: &str) -> bool {
-        let names = names(tool);
-        !names.is_empty()
-            && names.iter().all(|name| self.rules.refusal(name).is_none())
+        names([tool]).is_some_and(|names| names.iter().all(|name| self.rules.refusal(name).is_none()))
             && (!self.rules.read_only || only_reads(tool))
     }
 
@@ -321,8 +326,8 @@ impl Filter {
             return;
         }
         let mut on_this_page = HashMap::new();
-        for tool in page.member("tools").map(json::elements).unwrap_or_default() {
-            for name in names(tool) {
+        for tool in lists_in(page).into_iter().flat_map(json::elements) {
+            for name in names([tool]).unwrap_or_default() {
                 // Of two with one name, nobody knows which is meant.
                 let reads = on_this_page.entry(name).or_insert(true);
                 *reads &= only_reads(tool);
@@ -424,7 +429,7 @@ impl Filter {
     /// Answers a call that is not sent, in the words that mcp-remote has for it and why.
     fn refuse(&mut self, call: &Message, because: &str) {
         let Kind::Request { id, .. } = call.kind() else { return };
-        let name = names_in(call).pop();
+        let name = names_in(call).and_then(|mut names| names.pop());
         let (code, sentence) = match name {
             Some(name) => {
                 let name: String = name.chars().take(200).collect();
@@ -459,23 +464,52 @@ impl From<Sifted> for Option<Action> {
     }
 }
 
-/// The name of a tool, in a list or in a call. Where an object says it twice, each counts: nobody knows which one the server
-/// goes by.
-fn names(object: &str) -> Vec<String> {
+/// The values of a member of an object that some reader may take for the one of this name: where it stands more than once
+/// some take the first and some the last, and Go's decoder pays no heed to case.
+fn readings<'text>(object: &'text str, name: &str) -> Vec<&'text str> {
     let members = json::members(object).into_iter();
-    members.filter(|(name, _)| name == "name").filter_map(|(_, value)| json::string(value)).collect()
+    members.filter(|(own, _)| is_read_as(own, name)).map(|(_, value)| value).collect()
 }
 
-/// The names in all the params of a call.
-fn names_in(call: &Message) -> Vec<String> {
-    let text = std::str::from_utf8(call.text()).unwrap_or_default();
-    let params = json::members(text).into_iter().filter(|(name, _)| name == "params");
-    params.flat_map(|(_, params)| names(params)).collect()
+/// Returns whether a key is read as `name`, in small letters, by a reader that pays no heed to case. U+017F is the only
+/// letter outside ASCII that becomes one of those in the names here.
+fn is_read_as(key: &str, name: &str) -> bool {
+    let folded =
+        key.chars().map(|letter| if letter == '\u{17f}' { 's' } else { letter.to_ascii_lowercase() });
+    folded.eq(name.chars())
 }
 
-/// Tells whether a tool says that it only reads (2025-03-26 and later, server/tools, annotations).
+/// All that may be the method of a message.
+fn methods_in(message: &Message) -> Vec<String> {
+    readings(text_of(message), "method").into_iter().filter_map(json::string).collect()
+}
+
+/// All that may be the name of a tool in objects; none where there is no name, or one that is no string.
+fn names<'text>(objects: impl IntoIterator<Item = &'text str>) -> Option<Vec<String>> {
+    let names = objects.into_iter().flat_map(|object| readings(object, "name")).map(json::string);
+    names.collect::<Option<Vec<String>>>().filter(|names| !names.is_empty())
+}
+
+/// The same in a call.
+fn names_in(call: &Message) -> Option<Vec<String>> {
+    names(readings(text_of(call), "params"))
+}
+
+/// All that may be the list of a page of tools.
+fn lists_in(page: &Message) -> Vec<&str> {
+    let results = readings(text_of(page), "result");
+    results.into_iter().flat_map(|result| readings(result, "tools")).collect()
+}
+
+fn text_of(message: &Message) -> &str {
+    std::str::from_utf8(message.text()).unwrap_or_default()
+}
+
+/// Returns whether a tool says that it only reads (2025-03-26 and later, server/tools, annotations).
 fn only_reads(tool: &str) -> bool {
-    json::member(tool, "annotations").and_then(|hints| json::member(hints, "readOnlyHint")) == Some("true")
+    let annotations = readings(tool, "annotations").into_iter();
+    let hints: Vec<&str> = annotations.flat_map(|hints| readings(hints, "readonlyhint")).collect();
+    !hints.is_empty() && hints.iter().all(|hint| *hint == "true")
 }
 
 fn is_request(message: &Message, id: &Id) -> bool {
@@ -527,6 +561,105 @@ mod tests {
         assert!(!filter.is_offered(r#"{"name":"get","name":"put"}"#));
         assert!(!filter.is_offered(r#"{"n\u0061me":"put","name":"get"}"#));
         assert!(!filter.is_offered(r#"{"title":"get"}"#));
+        assert!(!filter.is_offered(r#"{"name":"put","name":"get"}"#));
+        assert!(!filter.is_offered(r#"{"name":"get","NAME":"put"}"#));
+        assert!(!filter.is_offered(r#"{"Name":"put","name":"get"}"#));
+        assert!(!filter.is_offered(r#"{"name":"get","name":7}"#));
         assert!(Filter::new(&ToolRules::default()).is_none());
+    }
+
+    /// What becomes of a message under `--ignore-tool put`.
+    fn is_passed_on(text: &str) -> bool {
+        let ignore = vec![Pattern::new("put").expect("not empty")];
+        let mut filter = Filter::new(&ToolRules { ignore, ..ToolRules::default() }).expect("there are rules");
+        let message =
+            Message::parse(text.to_owned().into()).unwrap_or_else(|fault| panic!("{text}: {fault}"));
+        #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+        filter.client(message, Instant::now());
+        std::iter::from_fn(|| filter.poll()).any(|sifted| matches!(sifted, Sifted::ToServer(_)))
+    }
+
+    #[test]
+    fn message_with_a_reading_as_hidden_call_is_not_passed_on() {
+        let put = r#""params":{"name":"put"}"#;
+        for head in [r#""id":1,"#, "", r#""id":1,"result":{},"#] {
+            for text in [
+                format!(r#"{head}"method":"tools/call","method":"ping",{put}"#),
+                format!(r#"{head}"method":"ping","method":"tools/call",{put}"#),
+                format!(r#"{head}{put},"method":"tools/call","method":"ping""#),
+                format!(r#"{head}"method":"ping","Method":"tools/call",{put}"#),
+                format!(r#"{head}"METHOD":"tools/call","method":"ping",{put}"#),
+                format!(r#"{head}"meth\u006fd":"tools/call","method":"ping",{put}"#),
+                format!(r#"{head}"method":"ping","M\u0065thod":"tools\/c\u0061ll",{put}"#),
+                format!(r#"{head}"method":"tools/call","params":{{"name":"get"}},{put}"#),
+                format!(r#"{head}"method":"tools/call",{put},"params":{{"name":"get"}}"#),
+                format!(r#"{head}"method":"tools/call","params":{{"name":"get"}},"PARAMS":{{"name":"put"}}"#),
+                format!(
+                    r#"{head}"method":"tools/call","param\u017f":{{"name":"put"}},"params":{{"name":"get"}}"#
+                ),
+                format!(r#"{head}"method":"tools/call","params":{{"name":"get","name":"put"}}"#),
+                format!(r#"{head}"method":"tools/call","params":{{"name":"put","name":"get"}}"#),
+                format!(r#"{head}"method":"tools/call","params":{{"name":"get","Name":"put"}}"#),
+                format!(r#"{head}"method":"tools/call","params":{{"NAME":"put","name":"get"}}"#),
+                format!(r#"{head}"method":"tools/call","params":{{"n\u0061me":"put","name":"get"}}"#),
+                format!(r#"{head}"method":"ping","METHOD":"tools/call","PARAMS":{{"NAME":"PUT"}}"#),
+                format!(r#"{head}"method":"tools/call","params":{{"name":"get","name":["put"]}}"#),
+                format!(r#"{head}"method":"tools/call","method":"ping""#),
+            ] {
+                assert!(!is_passed_on(&format!("{{{text}}}")), "{text}");
+            }
+            for text in [
+                format!(r#"{head}"method":"ping",{put}"#),
+                format!(
+                    r#"{head}"method":"tools/call","params":{{"name":"get","arguments":{{"name":"put"}}}}"#
+                ),
+                format!(
+                    r#"{head}"method":"ping","method":"tools/call","params":{{"name":"get","Name":"list"}}"#
+                ),
+            ] {
+                assert!(is_passed_on(&format!("{{{text}}}")), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_list_of_a_page_loses_what_is_hidden() {
+        let ignore = vec![Pattern::new("put").expect("not empty")];
+        let mut filter = Filter::new(&ToolRules { ignore, ..ToolRules::default() }).expect("there are rules");
+        let mut sifted = |ask: &str, page: &str| {
+            let parse = |text: &str| Message::parse(text.to_owned().into()).expect("a message");
+            #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+            filter.client(parse(ask), Instant::now());
+            filter.server(parse(page));
+            std::iter::from_fn(|| filter.poll())
+                .find_map(|sifted| match sifted {
+                    Sifted::ToClient(message) => Some(text_of(&message).to_owned()),
+                    Sifted::ToServer(_) | Sifted::Told(_) => None,
+                })
+                .expect("a page")
+        };
+        let page = r#"{"id":1,"result":{"tools":[{"name":"put"},{"name":"get"}],"Tools":[{"name":"put"}]},"result":{"tools":[{"name":"a"},{"name":"put","name":"a"}]}}"#;
+        let expected =
+            r#"{"id":1,"result":{"tools":[{"name":"get"}],"Tools":[]},"result":{"tools":[{"name":"a"}]}}"#;
+        for ask in [
+            r#"{"id":1,"method":"tools/list"}"#,
+            r#"{"id":1,"method":"tools/list","method":"ping"}"#,
+            r#"{"id":1,"METHOD":"tools/list","method":"ping"}"#,
+        ] {
+            assert_eq!(sifted(ask, page), expected, "{ask}");
+        }
+    }
+
+    #[test]
+    fn tool_that_says_both_of_reading_does_not_only_read() {
+        for (tool, expected) in [
+            (r#"{"annotations":{"readOnlyHint":true}}"#, true),
+            (r#"{"annotations":{"readOnlyHint":true,"readOnlyHint":false}}"#, false),
+            (r#"{"annotations":{"readOnlyHint":false,"readOnlyHint":true}}"#, false),
+            (r#"{"annotations":{"readOnlyHint":true},"Annotations":{"readOnlyHint":false}}"#, false),
+            (r#"{"annotations":{}}"#, false),
+        ] {
+            assert_eq!(only_reads(tool), expected, "{tool}");
+        }
     }
 }

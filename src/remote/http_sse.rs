@@ -19,6 +19,7 @@ use url::Url;
 use super::ending::{cut, rewritten};
 use super::head::{Answer, classify, media_type, target};
 use super::refused::refuser;
+use super::send_order::SendTurn;
 use super::sse::{self, Parser};
 use super::streamable::{
     Exchange, Inner, LINGER, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded, is_broken_answer, silent,
@@ -29,7 +30,7 @@ use crate::bridge::{
     Ask, Ending, Event, ExchangeId, Facts, Failure, Opening, Outgoing, SessionHeader, Via, Why, Written,
 };
 use crate::diagnosis;
-use crate::http::within;
+use crate::http::{notice_closed_connections, within};
 use crate::jsonrpc::{Id, Kind, Line, MESSAGE_LIMIT, Message};
 use crate::redact;
 
@@ -137,10 +138,11 @@ impl Remote for HttpSse {
         events: Events,
     ) -> impl Future<Output = ()> + Send + 'static {
         let remote = self.clone();
+        let turn = self.inner.order.turn();
         async move {
             let ending = match outgoing.facts.via {
-                Via::Stream(stream) => remote.post(exchange, stream, &outgoing, &events).await,
-                Via::NewStream | Via::Endpoint => remote.carry(exchange, &outgoing, &events).await,
+                Via::Stream(stream) => remote.post(exchange, stream, &outgoing, &events, turn).await,
+                Via::NewStream | Via::Endpoint => remote.carry(exchange, &outgoing, &events, turn).await,
             };
             events.send(Event::Ended(exchange, ending)).await;
         }
@@ -149,7 +151,14 @@ impl Remote for HttpSse {
 
 impl HttpSse {
     /// POSTs a message to the address that a stream has named.
-    async fn post(&self, id: ExchangeId, stream: ExchangeId, outgoing: &Outgoing, events: &Events) -> Ending {
+    async fn post(
+        &self,
+        id: ExchangeId,
+        stream: ExchangeId,
+        outgoing: &Outgoing,
+        events: &Events,
+        turn: SendTurn,
+    ) -> Ending {
         let Some(address) = self.address(stream) else {
             let why = Why::new(
                 Failure::Connection,
@@ -160,15 +169,15 @@ impl HttpSse {
         };
         let credentials = self.inner.keeper.current().await;
         self.asks(stream, &outgoing.ask);
-        let mut exchange = Exchange::new(&self.inner, id, outgoing, events, credentials);
+        let mut exchange = Exchange::new(&self.inner, id, outgoing, events, credentials, Some(turn));
         deliver(&mut exchange, &address, Acknowledged::Told).await
     }
 
     /// Opens a stream, POSTs the message to the address that it names, and passes on what comes until the stream ends.
-    async fn carry(&self, id: ExchangeId, outgoing: &Outgoing, events: &Events) -> Ending {
+    async fn carry(&self, id: ExchangeId, outgoing: &Outgoing, events: &Events, turn: SendTurn) -> Ending {
         let listen = Outgoing { ask: Ask::Listen { after: None }, facts: Facts::default() };
         let credentials = self.inner.keeper.current().await;
-        let mut get = Exchange::new(&self.inner, id, &listen, events, credentials);
+        let mut get = Exchange::new(&self.inner, id, &listen, events, credentials, Some(turn));
         let mut connected = self.connect(&get).await;
         while let Err(ending) = &mut connected {
             if !get.again(ending).await {
@@ -195,7 +204,7 @@ impl HttpSse {
         let mut exchange = Exchange { outgoing, ..get };
         let credentials = exchange.credentials.clone();
         // What comes is looked at by another one, for this one is busy.
-        let listener = Exchange::new(&self.inner, id, outgoing, events, credentials);
+        let listener = Exchange::new(&self.inner, id, outgoing, events, credentials, None);
         let mut delivery = pin!(deliver(&mut exchange, &address, Acknowledged::Untold));
         let (mut delivered, mut answered) = (false, false);
         loop {
@@ -451,8 +460,7 @@ async fn post_once(
     address: &Url,
     acknowledged: Acknowledged,
 ) -> Result<Ending, Ending> {
-    // As by the other transport: first it is heard whether an idle connection was closed.
-    tokio::task::yield_now().await;
+    notice_closed_connections().await;
     let mut url = address.clone();
     let mut last = 0;
     for _ in 0..=REDIRECTS {

@@ -8,6 +8,7 @@ mod head;
 mod headers;
 pub mod http_sse;
 mod refused;
+mod send_order;
 pub mod sse;
 pub mod streamable;
 mod tracked;

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -20,6 +19,7 @@ use url::Url;
 use super::ending::{cut, rewritten};
 use super::head::{Answer, classify, media_type, retry_after, target};
 use super::headers::{SESSION_ID, headers};
+use super::send_order::{SendOrder, SendTurn};
 use super::sse::{self, Parser};
 use super::tracked::Tracked;
 use super::{Events, Remote};
@@ -30,7 +30,7 @@ use crate::bridge::{
     Written,
 };
 use crate::diagnosis::{self, Refused, Token};
-use crate::http::{Http, Patience, transport_error, within};
+use crate::http::{Http, Patience, notice_closed_connections, transport_error, turn_of_others, within};
 use crate::json::flatten;
 use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, Message, PARSE_ERROR};
 
@@ -56,6 +56,8 @@ pub(super) struct Inner {
     pub(super) url: Url,
     http: Arc<Http>,
     pub(super) keeper: Keeper,
+    /// Of all exchanges with the server, by whichever transport.
+    pub(super) order: SendOrder,
 }
 
 impl Inner {
@@ -68,7 +70,8 @@ impl Inner {
 impl Streamable {
     /// The server at `url`.
     pub fn new(url: Url, http: impl Into<Arc<Http>>, keeper: Keeper) -> Streamable {
-        Streamable { inner: Arc::new(Inner { url, http: http.into(), keeper }) }
+        let inner = Inner { url, http: http.into(), keeper, order: SendOrder::default() };
+        Streamable { inner: Arc::new(inner) }
     }
 
     /// What the other transport needs as well.
@@ -85,9 +88,10 @@ impl Remote for Streamable {
         events: Events,
     ) -> impl Future<Output = ()> + Send + 'static {
         let inner = Arc::clone(&self.inner);
+        let turn = inner.order.turn();
         async move {
             let credentials = inner.keeper.current().await;
-            let mut exchange = Exchange::new(&inner, exchange, &outgoing, &events, credentials);
+            let mut exchange = Exchange::new(&inner, exchange, &outgoing, &events, credentials, Some(turn));
             let mut ending = exchange.attempt().await;
             while exchange.again(&mut ending).await {
                 ending = exchange.attempt().await;
@@ -104,6 +108,8 @@ pub(super) struct Exchange<'a> {
     pub(super) outgoing: &'a Outgoing,
     pub(super) events: &'a Events,
     pub(super) credentials: InUse,
+    /// When its first request may go out; none once it has.
+    pub(super) turn: Mutex<Option<SendTurn>>,
     /// What the last refusal says of signing in.
     pub(super) invitation: Mutex<Option<Invitation>>,
     /// How often other credentials have been tried.
@@ -113,13 +119,14 @@ pub(super) struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// One that has not asked yet.
+    /// One that has not asked yet. `turn` says when it may.
     pub(super) fn new(
         inner: &'a Inner,
         id: ExchangeId,
         outgoing: &'a Outgoing,
         events: &'a Events,
         credentials: InUse,
+        turn: Option<SendTurn>,
     ) -> Exchange<'a> {
         Exchange {
             inner,
@@ -127,6 +134,7 @@ impl<'a> Exchange<'a> {
             outgoing,
             events,
             credentials,
+            turn: Mutex::new(turn),
             invitation: Mutex::default(),
             others: 0,
             sign_ins: 0,
@@ -145,9 +153,7 @@ impl Exchange<'_> {
     /// Asks, follows redirects within the origin, and reads the answer. Both sides of the result are the ending; the
     /// error side is for leaving early.
     async fn run(&self) -> Result<Ending, Ending> {
-        // The message may have come together with the news that an idle connection was closed: first that is heard, for
-        // a call that goes out on it would have an outcome that nobody knows.
-        tokio::task::yield_now().await;
+        notice_closed_connections().await;
         let mut url = self.inner.url.clone();
         let mut last = 0;
         for _ in 0..=REDIRECTS {
@@ -201,11 +207,15 @@ impl Exchange<'_> {
         }
     }
 
-    /// Sends the request and waits for the head of the answer.
+    /// Sends the request, the first one when its turn has come, and waits for the head of the answer.
     pub(super) async fn send(&self, url: &Url) -> Result<reqwest::Response, Ending> {
+        let mut turn = self.turn.lock().expect("nothing panics in between").take();
+        if let Some(turn) = &mut turn {
+            turn.wait().await;
+        }
         let mut headers = headers(&self.outgoing.ask, &self.outgoing.facts);
         self.credentials.credentials.decorate(url, &mut headers);
-        let (method, body) = match &self.outgoing.ask {
+        let (method, text) = match &self.outgoing.ask {
             Ask::Post(message) => (Method::POST, Some(message.text().clone())),
             Ask::Listen { .. } => (Method::GET, None),
             Ask::EndSession => (Method::DELETE, None),
@@ -214,13 +224,11 @@ impl Exchange<'_> {
             let has_cookies = self.inner.http.has_cookies_for(url);
             witness.asked(self.id, &method, url, &headers, has_cookies, &self.credentials.credentials);
         }
-        let mut request = self.inner.http.client().request(method, url.clone()).headers(headers);
         let written = Arc::new(AtomicBool::new(false));
         let (announce, announced) = oneshot::channel();
-        if let Some(text) = body {
-            let body = Tracked { text: Some(text), written: Arc::clone(&written), announce: Some(announce) };
-            request = request.body(reqwest::Body::wrap(body));
-        }
+        let body = Tracked { text, written: Arc::clone(&written), announce: Some(announce), turn };
+        let request = self.inner.http.client().request(method, url.clone()).headers(headers);
+        let request = request.body(reqwest::Body::wrap(body));
         let mut answer = std::pin::pin!(request.send());
         let patience = self.inner.patience().head;
         let result = tokio::select! {
@@ -489,19 +497,6 @@ fn is_json_rpc_answer(message: &Message) -> bool {
 /// Nothing came for too long.
 pub(super) fn silent(url: &Url, status: u16, patience: Option<Duration>) -> Why {
     diagnosis::timed_out(url, diagnosis::BODY_TIMEOUT, patience.unwrap_or_default()).with_status(status)
-}
-
-/// Lets the connection have its turn: most often it has the end of the stream, and no alarm need be set for that.
-async fn turn_of_others() {
-    let mut waited = false;
-    std::future::poll_fn(|context| {
-        if std::mem::replace(&mut waited, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Tells whether an unreadable event was the answer. Anything else may be a sign of life that some servers send, and

@@ -10,11 +10,16 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::send_order::SendTurn;
+
 /// A request body that tells when the connection took it.
 pub(super) struct Tracked {
+    /// None where the request has no body. Such a one is never asked for, but dropped when the head is written.
     pub(super) text: Option<Bytes>,
     pub(super) written: Arc<AtomicBool>,
     pub(super) announce: Option<oneshot::Sender<()>>,
+    /// Ends when the connection takes the body, or with the request.
+    pub(super) turn: Option<SendTurn>,
 }
 
 impl http_body::Body for Tracked {
@@ -26,6 +31,7 @@ impl http_body::Body for Tracked {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
         self.written.store(true, Ordering::Relaxed);
+        self.turn = None;
         if let Some(announce) = self.announce.take() {
             // Nobody listens any more once the answer came.
             let _ = announce.send(());

@@ -31,15 +31,10 @@ const { PATH, HOME, XDG_CONFIG_HOME, BROWSER } = process.env;
 const env = Object.fromEntries(
   Object.entries({ PATH, HOME, XDG_CONFIG_HOME, BROWSER }).filter(([, value]) => value),
 );
-const awaitsStream = process.env.AWAITS_STREAM === 'true';
-const args = ['--no-cache', ...(awaitsStream ? ['-vv'] : []), ...options, url];
-const stderr = awaitsStream ? 'pipe' : 'inherit';
-const transport = new StdioClientTransport({ command: process.env.MCP_TETHER, args, env, stderr });
-const stream = awaitsStream && streamIsOpen(transport.stderr);
-await client.connect(transport);
+const args = ['--no-cache', ...options, url];
+await client.connect(new StdioClientTransport({ command: process.env.MCP_TETHER, args, env }));
 
 const { tools } = await client.listTools();
-await stream;
 await attempt('prompts', async () => {
   for (const prompt of (await client.listPrompts()).prompts) await client.getPrompt({ name: prompt.name });
 });
@@ -50,19 +45,6 @@ for (const call of context.toolCalls ?? tools.map((tool) => ({ name: tool.name, 
   await attempt(`tools/call ${call.name}`, () => client.callTool(call));
 }
 await client.close();
-
-/** The stream on which a server speaks by itself is there: the log shows that its request was answered. */
-function streamIsOpen(log) {
-  return new Promise((resolve) => {
-    let told = '';
-    log.on('data', (data) => {
-      process.stderr.write(data);
-      told += data;
-      const [, exchange] = told.match(/-> server GET \S+ (#\d+)\n/) ?? [];
-      if (exchange && new RegExp(`server -> HTTP/\\S+ \\d+ ${exchange}\\n`).test(told)) resolve();
-    });
-  });
-}
 
 /** Arguments that fit a tool's schema; one tool of the suite wants another's schema back as the client saw it. */
 function argumentsFor(tool) {

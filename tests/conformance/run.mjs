@@ -93,12 +93,6 @@ const SCENARIOS = [
  */
 const SAID = ['request-metadata', 'http-standard-headers'];
 
-/**
- * Their server answers calls on whichever stream is open in that moment. Between an answered opening and the first call nothing
- * says that a stream is there, on any client, so theirs waits for it.
- */
-const ON_STREAM = ['sse-retry', 'elicitation-sep1034-client-defaults'];
-
 /** Where the person has to say something: the address of a description of the client, which the suite never fetches; that nobody signs in. */
 const OPTIONS = {
   'auth/client-credentials-basic': '--client-credentials',
@@ -170,7 +164,6 @@ function run(scenario, revision, era) {
       MCP_TETHER: command,
       MCP_TETHER_OPTIONS: options,
       CLIENT_ERA: era,
-      AWAITS_STREAM: ON_STREAM.includes(scenario),
       XDG_CONFIG_HOME: own,
       BROWSER: browser,
     },

@@ -1,5 +1,8 @@
 //! What an exchange reports, event by event: the transport by itself, without bridge and client.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mcp_tether::auth::Credentials;
@@ -15,8 +18,8 @@ use url::Url;
 use crate::support::PATIENCE;
 use crate::support::server::{Reply, Request, Server};
 
-/// The events of one exchange, each as a line, and its ending.
-pub(crate) async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
+/// The transport to a server.
+fn streamable(url: &str) -> Streamable {
     let url = Url::parse(url).expect("a URL");
     let settings = Settings {
         connect_timeout: Some(Duration::from_secs(5)),
@@ -28,7 +31,15 @@ pub(crate) async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
         inspect: false,
     };
     let http = Http::new(&url, settings).expect("a client");
-    let remote = Streamable::new(url.clone(), http, Keeper::fixed(Credentials::new(&url, Vec::new())));
+    Streamable::new(url.clone(), http, Keeper::fixed(Credentials::new(&url, Vec::new())))
+}
+
+/// The events of one exchange, each as a line, and its ending.
+pub(crate) async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
+    events_of(&streamable(url), ask).await
+}
+
+async fn events_of(remote: &Streamable, ask: Ask) -> (Vec<String>, Ending) {
     let (sender, mut receiver) = Events::channel(16);
     let exchange = remote.start(ExchangeId(1), Outgoing { ask, facts: Facts::default() }, sender);
     let listen = async {
@@ -51,6 +62,53 @@ pub(crate) fn post(text: &str) -> Ask {
 
 fn server(handler: impl Fn(&Request, &mut Reply) + Send + Sync + 'static) -> Server {
     Server::start(handler)
+}
+
+/// The server closes the connection, and the next request begins before the event loop has looked at its sockets again.
+#[tokio::test]
+async fn closed_idle_connection_is_noticed_before_the_next_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/mcp", listener.local_addr().expect("an address"));
+    let (close, closing) = channel::<()>();
+    let (closed, is_closed) = channel::<()>();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut received = Vec::new();
+            while !received.ends_with(b"}") {
+                let mut part = [0; 4096];
+                let size = stream.read(&mut part).expect("it is open");
+                assert!(size > 0, "a whole request");
+                received.extend_from_slice(&part[..size]);
+            }
+            let body = r#"{"id":1,"result":{}}"#;
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+            let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).expect("it is open");
+            if closing.recv().is_err() {
+                return;
+            }
+            drop(stream);
+            // What was sent before a new handshake on the same interface has arrived by its end.
+            let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            TcpStream::connect(other.local_addr().expect("an address")).expect("it listens");
+            closed.send(()).expect("the test waits");
+        }
+    });
+    let remote = streamable(&url);
+    // On a busy machine the system may deliver the end of a connection late; without the check every second request is lost.
+    let mut lost = 0;
+    for _ in 0..50 {
+        let (_, ending) = events_of(&remote, post(r#"{"id":1,"method":"tools/call"}"#)).await;
+        match ending {
+            Ending::Complete => {
+                close.send(()).expect("the server waits");
+                // The thread of the event loop stands still meanwhile.
+                is_closed.recv_timeout(PATIENCE).expect("closed");
+            }
+            _ => lost += 1,
+        }
+    }
+    assert!(lost <= 10, "{lost} of 50 requests were lost");
 }
 
 #[tokio::test]

@@ -52,6 +52,7 @@ fn a_forgotten_session_is_renewed_once_and_every_call_runs_once() {
             r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}"#,
         ),
         (400, r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Server not initialized"},"id":""}"#),
+        (401, "Unauthorized: Session not found"),
     ];
     for (status, body) in words {
         let server =
@@ -78,6 +79,34 @@ fn a_forgotten_session_is_renewed_once_and_every_call_runs_once() {
         assert_eq!(requests.iter().filter(ran).count(), 50, "each ran once");
         assert_eq!(proxy.finish().code, Some(0));
         assert_eq!(server.requests().pop().expect("a request").title(), "DELETE");
+    }
+}
+
+#[test]
+fn refusal_about_another_session_executes_the_call_once() {
+    let answers = [
+        (400, r#"{"error": "chat session 17 is archived; the message was stored"}"#),
+        (422, "the training session is full, you are on the waiting list now"),
+        (422, r#"{"detail":[{"loc":["body","session_name"],"msg":"field required"}]}"#),
+        (410, "the session was recorded and is over"),
+        (500, r#"{"jsonrpc":"2.0","id":"ID","error":{"code":-32603,"message":"session store is slow"}}"#),
+    ];
+    for (status, body) in answers {
+        let server = Server::legacy(move |request, reply| match request.title() {
+            "tools/call" => {
+                let body = body.replace("\"ID\"", request.id());
+                reply.answer(status, &[("content-type", "application/json")], &body);
+            }
+            _ => reply.result(request, "{}"),
+        });
+        let mut proxy = Proxy::start(&["--silent", &server.url]);
+        begin(&mut proxy);
+        let line = proxy.ask(r#"{"id":2,"method":"tools/call","params":{"name":"store"}}"#);
+        assert!(line.contains("\"error\"") && line.contains("session"), "{status} {body}: {line}");
+        proxy.finish();
+        let titles = server.titles();
+        let count = |title: &str| titles.iter().filter(|other| *other == title).count();
+        assert_eq!((count("tools/call"), count("initialize")), (1, 1), "{status} {body}: {titles:?}");
     }
 }
 

@@ -20,5 +20,6 @@ mod redirects;
 mod refusals;
 mod rotation;
 mod secrets;
+mod send_order;
 mod session;
 mod tls;

@@ -14,7 +14,7 @@ use super::metadata::is_inward;
 use super::token::FORM;
 use super::trouble::{Trouble, foreign, place};
 use crate::auth::Credentials;
-use crate::http::{Http, TransportError, is_loopback, transport_error};
+use crate::http::{Http, TransportError, is_loopback, notice_closed_connections, transport_error};
 
 /// How long an answer may take, with its body.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -112,8 +112,7 @@ impl Wire<'_> {
             // Looking up a name can take long as well.
             let client = self.client(url).await?;
             let mut response = loop {
-                // First it is heard whether an idle connection was closed.
-                tokio::task::yield_now().await;
+                notice_closed_connections().await;
                 let mut request = client.request(method.clone(), url.clone()).headers(headers.clone());
                 if let Some(body) = &body {
                     request = request.body(body.clone());

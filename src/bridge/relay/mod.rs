@@ -19,6 +19,7 @@ mod ping;
 mod recovery;
 mod resending;
 mod session;
+mod session_loss;
 mod tools;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};

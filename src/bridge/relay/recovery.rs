@@ -3,8 +3,8 @@
 //! However many messages are refused at once, one `initialize` is sent, while every other message of the era waits at
 //! the gate; then each waiting and each refused message goes out once with the new session (2025-11-25,
 //! basic/transports, session management). What only the old session knew is put right first: log level, subscriptions,
-//! the listening stream, questions of the server. Deliberately not here: what a refusal must look like, save for the
-//! words by which servers say that they know no such session.
+//! the listening stream, questions of the server. Deliberately not here: what a refusal must look like
+//! (`session_loss`).
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use super::ledger::{Place, Then, Ticket};
 use super::modern::error_code;
 use super::revision::Era;
 use super::session::Recovery;
+use super::session_loss;
 use super::*;
 
 /// How long the server may take over the handshake.
@@ -49,27 +50,9 @@ impl Renewal {
 }
 
 impl Relay {
-    /// Tells whether a refusal means that the server does not know the session any more: 404, or one of the forms that
-    /// servers in the field have instead.
+    /// Returns whether a refusal means that the server no longer knows the session that the message named.
     pub(super) fn is_session_loss(&self, epoch: Option<u64>, refusal: &Refusal) -> bool {
-        let code = refusal.answer.as_ref().and_then(error_code);
-        let names_the_session = || {
-            let text = match &refusal.answer {
-                Some(answer) => answer.member("message").and_then(json::string).unwrap_or_default(),
-                None => refusal.why.body.clone().unwrap_or_default(),
-            };
-            let text = text.to_lowercase();
-            text.contains("session") || text.contains("not initialized")
-        };
-        // An unknown method or a parameter that is none says nothing of the session, whatever the status.
-        let is_about_the_message = matches!(code, Some(-32601 | -32602 | -32700));
-        epoch.is_some()
-            && !is_about_the_message
-            && match refusal.status {
-                404 => true,
-                400 | 422 => names_the_session(),
-                _ => false,
-            }
+        epoch.is_some_and(|epoch| session_loss::is_session_loss(refusal, self.session.id_of(epoch)))
     }
 
     /// A message was refused because its session is no more: it waits for the next one. Tells whether it does.

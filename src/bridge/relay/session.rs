@@ -141,6 +141,11 @@ impl Session {
         is_its_own.then_some(self.epoch)
     }
 
+    /// The id of the session of this epoch, if it is the latest, over or not.
+    pub(super) fn id_of(&self, epoch: u64) -> Option<&SessionId> {
+        self.established.as_ref().filter(|_| epoch == self.epoch)?.id.as_ref()
+    }
+
     /// The exchange whose stream is to carry the session that is being opened.
     pub(super) fn future_carrier(&self) -> Option<ExchangeId> {
         self.opening.as_ref().filter(|opening| opening.carries).map(|opening| opening.exchange)

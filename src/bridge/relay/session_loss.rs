@@ -1,0 +1,312 @@
+//! What a refusal says of the session: whether the server no longer knows it.
+//!
+//! A pure function over a closed set of rules, apart from the recovery that follows: a refusal that is taken for a lost
+//! session has its call sent again, so a rule that is too generous has a call executed twice. What a server says of any
+//! other session (of a chat, of a training) is its answer. Deliberately not here: the recovery (`recovery`).
+
+use super::event::{Refusal, SessionId};
+use crate::json;
+use crate::jsonrpc::{INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Kind, METHOD_NOT_FOUND, PARSE_ERROR};
+
+/// Codes of the field for a session that the server does not know.
+const SESSION_CODES: [i64; 3] = [-32001, -32002, -32005];
+/// Codes that servers have for anything: then only the words tell.
+const GENERAL_CODES: [i64; 3] = [INVALID_REQUEST, INVALID_PARAMS, INTERNAL_ERROR];
+
+/// What may stand before the message proper.
+const PREFIXES: [&str; 10] = [
+    "unauthorized:",
+    "bad request:",
+    "not found:",
+    "forbidden:",
+    "gone:",
+    "unprocessable entity:",
+    "unprocessable content:",
+    "internal server error:",
+    "invalid request:",
+    "error:",
+];
+
+/// Names of the session as a subject…
+const SUBJECTS: [&str; 10] = [
+    "session",
+    "the session",
+    "this session",
+    "your session",
+    "mcp session",
+    "session id",
+    "session with id",
+    "mcp session id",
+    "mcp-session-id",
+    "mcp-session-id header",
+];
+/// …what is said of it…
+const PREDICATES: [&str; 23] = [
+    "not found",
+    "was not found",
+    "could not be found",
+    "not found or expired",
+    "expired",
+    "has expired",
+    "is expired",
+    "expired or invalid",
+    "unknown",
+    "is unknown",
+    "invalid",
+    "is invalid",
+    "invalid or expired",
+    "is invalid or expired",
+    "not valid",
+    "is not valid",
+    "no longer valid",
+    "is no longer valid",
+    "does not exist",
+    "no longer exists",
+    "terminated",
+    "has been terminated",
+    "not initialized",
+];
+/// …and the same the other way round, before one of the names.
+const ATTRIBUTES: [&str; 9] = [
+    "unknown",
+    "invalid",
+    "expired",
+    "invalid or expired",
+    "expired or invalid",
+    "invalid or missing",
+    "missing or invalid",
+    "no valid",
+    "no such",
+];
+/// Sentences of another form. The last is that of the Rust SDK.
+const SENTENCES: [&str; 9] = [
+    "no valid session id provided",
+    "no valid session id found",
+    "no valid session found",
+    "no session found",
+    "server not initialized",
+    "server is not initialized",
+    "server not yet initialized",
+    "server has not been initialized",
+    "unexpected message, expected an initialized session",
+];
+/// What a server asks for, by itself or behind one of those.
+const ADVICE: [&str; 8] = [
+    "re-initialize",
+    "please re-initialize",
+    "reinitialize",
+    "please reinitialize",
+    "re-initialize the session",
+    "please re-initialize the session",
+    "please reinitialize the session",
+    "re-initialization required",
+];
+
+/// Returns whether a refusal of a message that named `session` means that the server no longer knows that session.
+pub(super) fn is_session_loss(refusal: &Refusal, session: Option<&SessionId>) -> bool {
+    let words = |text: &str| is_about_the_session(text, session);
+    let Some(answer) = &refusal.answer else { return is_plain_loss(refusal, words) };
+    let Kind::Response { id, error: true } = answer.kind() else { return false };
+    let text = std::str::from_utf8(answer.text()).unwrap_or_default();
+    if id.is_none() && json::member(text, "jsonrpc").is_none() {
+        // An error of a gateway that looks like one of the protocol.
+        let message = answer.member("message").and_then(json::string);
+        return refusal.status == 404 || message.is_some_and(|message| words(&message));
+    }
+    let code = answer.member("code").and_then(|code| code.parse::<i64>().ok());
+    let is_told_by_words = || {
+        let message = answer.member("message").and_then(json::string);
+        message.is_some_and(|message| words(&message))
+    };
+    match (code, refusal.status) {
+        // An unknown method or an unreadable message says nothing of the session, whatever the words.
+        (Some(METHOD_NOT_FOUND | PARSE_ERROR), _) => false,
+        (Some(code), _) if GENERAL_CODES.contains(&code) => is_told_by_words(),
+        (Some(code), 400 | 404 | 410 | 422) if id.is_none() || SESSION_CODES.contains(&code) => true,
+        (_, _) => is_told_by_words(),
+    }
+}
+
+/// The same of a body that is no message of the protocol. 404 is what the specification has for it (2025-11-25,
+/// basic/transports, session management).
+fn is_plain_loss(refusal: &Refusal, words: impl Fn(&str) -> bool) -> bool {
+    let body = refusal.why.body.as_deref().unwrap_or_default();
+    // Web frameworks put the message into an object of their own.
+    let wrapped = || match json::members(body).as_slice() {
+        [(name, value)] if matches!(name.as_str(), "error" | "message" | "detail") => json::string(value),
+        _ => None,
+    };
+    refusal.status == 404 || words(body) || wrapped().is_some_and(|message| words(&message))
+}
+
+/// Returns whether a whole message is one of the phrases by which servers say that they do not know the MCP session.
+fn is_about_the_session(message: &str, session: Option<&SessionId>) -> bool {
+    // A body was redacted: there the id stands as it is shown.
+    let own = session.map(|id| [id.reveal().to_owned(), id.to_string()]).unwrap_or_default();
+    let is_id = |word: &str| {
+        let word = word.trim_matches(|mark| "'\"`()[]<>:;,.".contains(mark));
+        !word.is_empty() && own.iter().any(|own| own == word)
+    };
+    let words =
+        message.split_whitespace().filter(|word| word.contains(char::is_alphanumeric) && !is_id(word));
+    let text = words.map(str::to_lowercase).collect::<Vec<_>>().join(" ");
+    let mut rest = text.as_str();
+    while let Some(behind) = PREFIXES.iter().find_map(|prefix| rest.strip_prefix(prefix)) {
+        rest = behind.trim_start();
+    }
+    let rest = without_end(rest);
+    let before_advice = |advice: &&str| rest.strip_suffix(*advice).and_then(|rest| rest.strip_suffix(' '));
+    let is_followed_by_advice =
+        || ADVICE.iter().filter_map(before_advice).any(|before| is_phrase(without_end(before)));
+    is_phrase(rest) || ADVICE.contains(&rest) || is_followed_by_advice()
+}
+
+fn is_phrase(text: &str) -> bool {
+    let is_a_subject = |words: &str| SUBJECTS.contains(&words);
+    let behind = |attribute: &&str| text.strip_prefix(*attribute).and_then(|rest| rest.strip_prefix(' '));
+    let before = |predicate: &&str| text.strip_suffix(*predicate).and_then(|rest| rest.strip_suffix(' '));
+    SENTENCES.contains(&text)
+        || ATTRIBUTES.iter().filter_map(behind).any(is_a_subject)
+        || PREDICATES.iter().filter_map(before).any(is_a_subject)
+}
+
+/// A sentence without the mark at its end.
+fn without_end(text: &str) -> &str {
+    text.trim_end_matches(|mark: char| mark.is_whitespace() || ".!:;,-–—".contains(mark))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::{Failure, Why};
+    use crate::jsonrpc::Message;
+
+    /// A refusal with a body, as the transport reports it.
+    fn refusal(status: u16, body: &str) -> Refusal {
+        let answer = Message::parse(body.to_owned().into()).ok();
+        let why = Why { body: Some(body.to_owned()), ..Why::new(Failure::Status, "refused", "") };
+        Refusal { status, answer, retry_after: None, unprocessed: false, why }
+    }
+
+    fn is_loss(status: u16, body: &str) -> bool {
+        is_session_loss(&refusal(status, body), SessionId::new("5f0c-1d").as_ref())
+    }
+
+    #[test]
+    fn phrases_about_the_mcp_session_count_and_near_misses_do_not() {
+        for (phrase, near_miss) in [
+            ("Session not found", "Training session not found"),
+            ("Session not found.", "Session not found in the calendar"),
+            ("Session expired", "Your login session expired"),
+            ("The session has expired", "The session has expired members"),
+            ("Unknown session", "Unknown session type"),
+            ("Session unknown", "Session 17 unknown"),
+            ("Invalid session", "Invalid session name"),
+            ("Invalid session ID", "Invalid session ID format: must be a UUID"),
+            ("Invalid or missing session ID", "Invalid or missing session_name"),
+            ("Mcp-Session-Id is invalid", "X-Session-Id is invalid"),
+            ("Session has been terminated", "Session has been terminated early, the message was stored"),
+            ("Session not found: 5f0c-1d", "Session not found: 77aa-2b"),
+            ("Session '5f0c-1d' does not exist", "Session 'yoga' does not exist"),
+            ("No valid session ID", "No valid session IDs were left"),
+            ("Bad Request: No valid session ID provided", "Bad Room: No valid session ID provided"),
+            ("Unauthorized: Session not found", "Unauthorized: chat session not found"),
+            ("Error: Bad Request: Session expired!", "Error: Bad Session expired!"),
+            ("Server not initialized", "Mail server not initialized"),
+            ("Bad Request: Server not initialized", "Server not initialized, the job was queued"),
+            ("Please re-initialize", "Please re-initialize the printer"),
+            ("Session expired. Please re-initialize", "Booking expired. Please re-initialize"),
+            ("Session not found; re-initialize the session", "Session found; re-initialize the session"),
+            ("Unexpected message, expected an initialized session", "Unexpected message, expected a session"),
+        ] {
+            let [phrase, near_miss] = [phrase, near_miss].map(json::quoted);
+            let plain = |text: &str| json::string(text).expect("a string");
+            for status in [400, 401, 403, 410, 422, 500, 503] {
+                for code in [-32600, -32602, -32603, -32000, 17] {
+                    for id in ["7", "\"server-error\""] {
+                        let body = |message: &str| {
+                            format!(
+                                r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":{message}}}}}"#
+                            )
+                        };
+                        assert!(is_loss(status, &body(&phrase)), "{status} {}", body(&phrase));
+                        assert!(!is_loss(status, &body(&near_miss)), "{status} {}", body(&near_miss));
+                    }
+                }
+                assert!(is_loss(status, &plain(&phrase)), "{status} {phrase}");
+                assert!(!is_loss(status, &plain(&near_miss)), "{status} {near_miss}");
+                for name in ["error", "message", "detail"] {
+                    assert!(is_loss(status, &format!(r#"{{"{name}":{phrase}}}"#)), "{status} {phrase}");
+                    assert!(
+                        !is_loss(status, &format!(r#"{{"{name}":{near_miss}}}"#)),
+                        "{status} {near_miss}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ids_and_codes_count_where_they_are_those_of_json_rpc() {
+        let with = |head: &str, code: &str| format!(r#"{{{head}"error":{{"code":{code},"message":"no"}}}}"#);
+        for (status, head, code, expected) in [
+            (400, r#""jsonrpc":"2.0","id":null,"#, "-32000", true),
+            (400, r#""jsonrpc":"2.0","#, "-32000", true),
+            (410, r#""jsonrpc":"2.0","id":null,"#, "-32000", true),
+            (422, r#""jsonrpc":"2.0","id":null,"#, "-32000", true),
+            (400, r#""jsonrpc":"2.0","id":7,"#, "-32000", false),
+            (400, r#""jsonrpc":"2.0","id":"","#, "-32000", false),
+            // An error object of another protocol.
+            (400, "", "7", false),
+            (400, r#""id":null,"#, "-32000", false),
+            (400, r#""jsonrpc":"2.0","id":null,"#, r#""E7""#, false),
+            (400, r#""jsonrpc":"2.0","id":null,"#, "-32600", false),
+            (400, r#""jsonrpc":"2.0","id":null,"#, "-32601", false),
+            (400, r#""jsonrpc":"2.0","id":null,"#, "-32602", false),
+            (400, r#""jsonrpc":"2.0","id":null,"#, "-32603", false),
+            (400, r#""jsonrpc":"2.0","id":null,"#, "-32700", false),
+            (400, r#""id":7,"#, "-32001", true),
+            (400, r#""id":7,"#, "-32002", true),
+            (422, r#""id":7,"#, "-32005", true),
+            (400, r#""id":7,"#, "-32003", false),
+            (400, r#""id":7,"#, "-32004", false),
+            // Credentials, haste and trouble of the server.
+            (401, r#""jsonrpc":"2.0","id":null,"#, "-32001", false),
+            (403, r#""jsonrpc":"2.0","id":null,"#, "-32000", false),
+            (406, r#""jsonrpc":"2.0","id":null,"#, "-32000", false),
+            (429, r#""jsonrpc":"2.0","id":null,"#, "-32000", false),
+            (500, r#""jsonrpc":"2.0","id":null,"#, "-32001", false),
+            // The status of the specification.
+            (404, r#""id":null,"#, "-32000", true),
+            (404, r#""jsonrpc":"2.0","id":null,"#, "-32000", true),
+            (404, r#""jsonrpc":"2.0","id":7,"#, "-32001", true),
+            (404, r#""jsonrpc":"2.0","id":7,"#, "-32000", false),
+            (404, r#""jsonrpc":"2.0","id":7,"#, "-32601", false),
+            (404, r#""jsonrpc":"2.0","id":7,"#, "-32603", false),
+        ] {
+            assert_eq!(is_loss(status, &with(head, code)), expected, "{status} {}", with(head, code));
+        }
+        for body in ["", "Not Found", "<html>", r#"{"error":"nothing here"}"#] {
+            assert!(is_loss(404, body), "{body}");
+            assert!(!is_loss(400, body), "{body}");
+        }
+        assert!(!is_loss(404, r#"{"jsonrpc":"2.0","id":7,"result":{}}"#), "it is the answer");
+    }
+
+    #[test]
+    fn words_beside_an_error_or_inside_a_validators_detail_mean_nothing() {
+        for body in [
+            r#"{"error":"chat session 17 is archived; the message was stored"}"#,
+            "the training session is full, you are on the waiting list now",
+            r#"{"detail":[{"loc":["body","session_name"],"msg":"Session expired","type":"value_error"}]}"#,
+            r#"{"error":"stored","detail":"Session expired"}"#,
+            "stored\n\nSession not found",
+            "not a session",
+            "session",
+        ] {
+            for status in [400, 401, 410, 422, 500] {
+                assert!(!is_loss(status, body), "{status} {body}");
+            }
+        }
+    }
+}
