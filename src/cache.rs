@@ -16,11 +16,14 @@ use url::Url;
 
 use crate::auth::Credentials;
 use crate::bridge::{Era, Known};
+use crate::files;
 
 /// How long a server is believed to be legacy.
 const LEGACY_LASTS: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a file lies that nobody has written again: tokens that rotate leave one behind each.
 const FILES_LAST: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// How large a file may be, in bytes.
+const FILE_LIMIT: u64 = 64 * 1024;
 /// More clients than anybody has.
 const CLIENTS: usize = 16;
 
@@ -55,7 +58,7 @@ impl Cache {
 
     /// What is known from before.
     pub fn recall(&self, now: SystemTime) -> Known {
-        let text = self.path.as_ref().and_then(|path| std::fs::read(path).ok());
+        let text = self.path.as_ref().and_then(|path| files::read_regular(path, FILE_LIMIT).ok());
         let entry: Option<Entry> = text.and_then(|text| serde_json::from_slice(&text).ok());
         let Some(entry) = entry else { return Known::default() };
         let since = UNIX_EPOCH + Duration::from_secs(entry.since);
@@ -79,17 +82,10 @@ impl Cache {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let falls_back = known.falls_back.iter().take(CLIENTS).cloned().collect();
         let text = serde_json::to_vec(&Entry { era, since, falls_back }).expect("strings and numbers");
-        // Several processes may write at once: each a file of its own, of which the last takes the place.
-        let own = path.with_extension(std::process::id().to_string());
-        let written = path
-            .parent()
-            .map_or(Ok(()), std::fs::create_dir_all)
-            .and_then(|()| std::fs::write(&own, text))
-            .and_then(|()| std::fs::rename(&own, path));
+        let written =
+            path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| files::replace(path, &text));
         if let Err(error) = written {
             debug!(%error, "the cache cannot be written");
-            // What is half done is of no use to anybody.
-            let _ = std::fs::remove_file(&own);
         }
         self.clear_up(now);
     }
@@ -209,5 +205,21 @@ mod tests {
         nowhere.keep(&Known::default(), later(0));
         assert_eq!(nowhere.recall(later(0)), Known::default());
         Cache::none().keep(&Known::default(), later(0));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn fifo_in_place_of_the_file_is_replaced() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cache = cache(directory.path(), "one");
+        let path = cache.path.clone().expect("a path");
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        for at in [path.clone(), path.with_extension(std::process::id().to_string())] {
+            assert!(std::process::Command::new("mkfifo").arg(at).status().expect("mkfifo").success());
+        }
+        assert_eq!(cache.recall(later(0)), Known::default());
+        let known = Known { era: Some(Era::Modern), ..Known::default() };
+        cache.keep(&known, later(0));
+        assert_eq!(cache.recall(later(0)), known);
     }
 }

@@ -1,12 +1,155 @@
-//! Files that tell what happened: their owner's alone, and bounded in size.
+//! Files: read within bounds of size and time, and written for their owner alone, bounded in size.
 //!
-//! Deliberately not here: what is written into them (`log`, `record`).
+//! Whatever a path names, reading it ends within a second: a FIFO, a device or a directory in its place is an error that
+//! says so. Deliberately not here: what is written into files (`log`, `record`), and what those that are read mean.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::platform;
+
+/// How large a file of settings or a key may be, in bytes.
+pub const SETTINGS_LIMIT: u64 = 1024 * 1024;
+/// How long a pipe in the place of a file may take to deliver everything.
+const PIPE_PATIENCE: Duration = Duration::from_millis(900);
+
+/// Reads a file that the user named, of at most `limit` bytes. A pipe is read as well, for up to a second: shells put one
+/// in the place of a file for `<(…)`.
+///
+/// # Errors
+/// When it cannot be read, is larger, or is something else than a file or pipe. The error says which, without the path.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let is_readable = |found: &std::fs::Metadata| found.is_file() || platform::is_pipe(found);
+    let (file, found) = open_for_reading(path, is_readable)?;
+    match platform::is_pipe(&found) {
+        true => read_pipe(file, limit),
+        false => read_whole(file, &found, limit),
+    }
+}
+
+/// The same as text.
+///
+/// # Errors
+/// See [`read`]; also when it is not UTF-8.
+pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    text(read(path, limit)?)
+}
+
+/// Reads a regular file, of at most `limit` bytes.
+///
+/// # Errors
+/// When it cannot be read, is larger, or is something else. The error says which, without the path.
+pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, found) = open_for_reading(path, std::fs::Metadata::is_file)?;
+    read_whole(file, &found, limit)
+}
+
+/// The same as text.
+///
+/// # Errors
+/// See [`read_regular`]; also when it is not UTF-8.
+pub fn read_regular_text(path: &Path, limit: u64) -> io::Result<String> {
+    text(read_regular(path, limit)?)
+}
+
+/// Looks whether a path names a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// See [`read_regular`].
+pub fn check_regular(path: &Path, limit: u64) -> io::Result<()> {
+    let found = std::fs::metadata(path)?;
+    match found.is_file() {
+        true => check_size(&found, limit),
+        false => Err(irregular(&found)),
+    }
+}
+
+/// Opens a file that `is_readable`. A device is not even opened: that alone may have an effect.
+fn open_for_reading(
+    path: &Path,
+    is_readable: impl Fn(&std::fs::Metadata) -> bool,
+) -> io::Result<(File, std::fs::Metadata)> {
+    let named = std::fs::metadata(path)?;
+    if !is_readable(&named) {
+        return Err(irregular(&named));
+    }
+    let file = platform::without_waiting(OpenOptions::new().read(true)).open(path)?;
+    let opened = file.metadata()?;
+    match is_readable(&opened) {
+        true => Ok((file, opened)),
+        false => Err(irregular(&opened)),
+    }
+}
+
+fn read_whole(file: File, found: &std::fs::Metadata, limit: u64) -> io::Result<Vec<u8>> {
+    check_size(found, limit)?;
+    let mut bytes = Vec::new();
+    // A file of /proc has no size, and any may grow.
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
+        true => Err(too_large(limit)),
+        false => Ok(bytes),
+    }
+}
+
+fn read_pipe(mut pipe: File, limit: u64) -> io::Result<Vec<u8>> {
+    let end = clock() + PIPE_PATIENCE;
+    let (mut bytes, mut chunk) = (Vec::new(), vec![0; 16 * 1024]);
+    loop {
+        let left = end.saturating_duration_since(clock());
+        if left.is_zero() {
+            let advice = "write the text into a regular file";
+            return Err(io::Error::other(format!(
+                "it is a pipe whose end did not come within a second: {advice}"
+            )));
+        }
+        if !platform::readable_within(&pipe, left) {
+            continue;
+        }
+        match pipe.read(&mut chunk) {
+            Ok(0) if bytes.is_empty() => {
+                return Err(io::Error::other("it is a pipe with nothing in it (any more)"));
+            }
+            Ok(0) => return Ok(bytes),
+            Ok(length) => bytes.extend(chunk.iter().take(length)),
+            Err(error) if [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted].contains(&error.kind()) => {
+            }
+            Err(error) => return Err(error),
+        }
+        if bytes.len() as u64 > limit {
+            return Err(too_large(limit));
+        }
+    }
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+}
+
+fn check_size(found: &std::fs::Metadata, limit: u64) -> io::Result<()> {
+    if found.len() > limit { Err(too_large(limit)) } else { Ok(()) }
+}
+
+fn too_large(limit: u64) -> io::Error {
+    let limit = if limit < 1024 * 1024 {
+        format!("{} KiB", limit / 1024)
+    } else {
+        format!("{} MiB", limit / 1024 / 1024)
+    };
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit}"))
+}
+
+fn irregular(found: &std::fs::Metadata) -> io::Error {
+    let kind = platform::kind_of(found);
+    io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, but a regular file is needed"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a pipe takes")]
+fn clock() -> Instant {
+    Instant::now()
+}
 
 /// Creates a file for its owner alone. What is there already is set aside.
 ///
@@ -19,11 +162,32 @@ pub fn anew(path: &Path) -> io::Result<File> {
     platform::for_owner_alone(OpenOptions::new().write(true).create_new(true)).open(path)
 }
 
-/// Tells whether a file is there already. Anything else is in the way: a pipe would block, and stdout is the client's.
+/// Writes a file for its owner alone, all of it or nothing. It takes the place of whatever has that name, a directory
+/// aside. Several processes may do so at once.
+///
+/// # Errors
+/// When the system refuses.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let own = path.with_extension(std::process::id().to_string());
+    // A process of this id that was killed may have left one.
+    let _ = std::fs::remove_file(&own);
+    let written = platform::for_owner_alone(OpenOptions::new().write(true).create_new(true))
+        .open(&own)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| std::fs::rename(&own, path));
+    if written.is_err() {
+        // What is half done is of no use to anybody.
+        let _ = std::fs::remove_file(&own);
+    }
+    written
+}
+
+/// Returns whether a file is there already. Anything else is in the way, /dev/null and /dev/stderr as well: a pipe or a
+/// device may block or lead to stdout, which is the client's.
 fn is_there(path: &Path) -> io::Result<bool> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(true),
-        Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "what is there is no file")),
+        Ok(found) => Err(irregular(&found)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -79,7 +243,12 @@ impl Growing {
 }
 
 fn appending(path: &Path) -> io::Result<File> {
-    platform::for_owner_alone(OpenOptions::new().append(true).create(true)).open(path)
+    // Windows locks no file that was opened for appending alone.
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    let file = platform::without_waiting(platform::for_owner_alone(&mut options)).open(path)?;
+    let opened = file.metadata()?;
+    if opened.is_file() { Ok(file) } else { Err(irregular(&opened)) }
 }
 
 #[cfg(test)]
@@ -118,5 +287,56 @@ mod tests {
         assert!(!platform::others_can_read(&path));
         assert!(anew(folder.path()).is_err());
         assert!(Growing::open(folder.path(), 10).is_err());
+    }
+
+    #[test]
+    fn reads_up_to_the_limit_and_says_what_is_no_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        std::fs::write(&path, "12345678").expect("written");
+        assert_eq!(read(&path, 8).expect("it fits"), b"12345678");
+        assert_eq!(read_regular_text(&path, 8).expect("it fits"), "12345678");
+        assert_eq!(read(&path, 7).expect_err("it does not").kind(), io::ErrorKind::FileTooLarge);
+        std::fs::write(&path, b"\xff").expect("written");
+        assert_eq!(read_text(&path, 8).expect_err("no text").kind(), io::ErrorKind::InvalidData);
+        let error = read(folder.path(), 8).expect_err("no file").to_string();
+        assert_eq!(error, "it is a directory, but a regular file is needed");
+        assert_eq!(read(&folder.path().join("none"), 8).expect_err("none").kind(), io::ErrorKind::NotFound);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn follows_links_and_refuses_devices_and_silent_pipes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "text").expect("written");
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        assert_eq!(read_regular(&link, 8).expect("a file"), b"text");
+        let device = Path::new("/dev/zero");
+        for error in [read(device, 8), read_regular(device, 8)].map(|read| read.expect_err("a device")) {
+            assert!(error.to_string().contains("a device"), "{error}");
+        }
+        let fifo = folder.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+        let error = read(&fifo, 8).expect_err("nobody writes");
+        assert!(error.to_string().contains("did not come within a second"), "{error}");
+        assert!(read_regular(&fifo, 8).expect_err("no file").to_string().contains("a pipe (FIFO)"));
+        assert!(Growing::open(&fifo, 8).is_err() && anew(&fifo).is_err());
+        let write = std::thread::spawn({
+            let fifo = fifo.clone();
+            move || std::fs::write(fifo, "123456789").is_ok()
+        });
+        assert_eq!(read(&fifo, 8).expect_err("too much").kind(), io::ErrorKind::FileTooLarge);
+        write.join().expect("written");
+    }
+
+    #[test]
+    fn locks_a_log_file_that_it_opened() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let growing = Growing::open(&folder.path().join("log"), 10).expect("a file");
+        // Windows locks a file only if it may be read or overwritten.
+        growing.file.lock().expect("locked");
+        let mut text = String::new();
+        (&growing.file).read_to_string(&mut text).expect("it may be read");
     }
 }

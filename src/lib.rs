@@ -2,12 +2,15 @@
 
 // In reading order: what was typed, the message's path, and what surrounds it.
 pub mod cli;
+pub mod early;
+pub mod refuse;
 pub mod start;
 
 pub mod config;
 
 pub mod json;
 pub mod jsonrpc;
+pub mod orphan;
 pub mod platform;
 pub mod stdio;
 

@@ -7,7 +7,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,6 +20,7 @@ use tracing::{Event, Metadata, Subscriber, warn};
 
 use crate::cli::Options;
 use crate::files::Growing;
+use crate::platform::Waiting;
 use crate::redact;
 
 /// How large a log file gets before it is set aside, in bytes.
@@ -44,8 +45,29 @@ pub fn start(options: &Options, file: Option<Growing>) {
         (Some(_), _) => LevelFilter::TRACE,
     };
     let begun = (verbosity > 0).then(monotonic_clock);
+    SILENT.store(options.silent, Ordering::Relaxed);
     if set_global_default(Log { stderr, file: in_file, begun }).is_ok() {
         *FILE.target.lock().expect("nothing panics in between") = file;
+    }
+}
+
+/// Whether the user wants nothing on stderr.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Tells why the program cannot start, at every level.
+pub fn tell(text: &str) {
+    STDERR.push(format!("{text}\n"));
+}
+
+/// Tells of a defect of the program: where it is, and nothing that its message may quote. Safe in a panic hook: it neither
+/// waits nor takes a lock that a panicking thread may hold.
+pub fn defect(place: &str) {
+    let text = format!("mcp-tether: a defect at {place}; please report it\n");
+    if FILE.entries.get().is_some() {
+        FILE.push(format!("{} {:>7} {text}", Date(wall_clock()), std::process::id()));
+    }
+    if !SILENT.load(Ordering::Relaxed) {
+        STDERR.push(text);
     }
 }
 
@@ -161,9 +183,9 @@ impl fmt::Display for Date {
 /// How many lines may wait for whoever takes them.
 const WAITING: usize = 1024;
 /// How long the end of the process waits for the last of them.
-const LAST_LINES: Duration = Duration::from_millis(50);
+const LAST_LINES: Duration = Duration::from_millis(250);
 
-static STDERR: Queue<io::Stderr> = Queue::new();
+static STDERR: Queue<Waiting<io::Stderr>> = Queue::new();
 static FILE: Queue<Growing> = Queue::new();
 
 /// Lines on their way to one place.
@@ -187,9 +209,9 @@ trait Target: Send + Sized + 'static {
     fn put(&mut self, lines: &[u8]) -> bool;
 }
 
-impl Target for io::Stderr {
+impl Target for Waiting<io::Stderr> {
     fn open(_: &Queue<Self>) -> Option<Self> {
-        Some(io::stderr())
+        Some(Waiting(io::stderr()))
     }
 
     fn put(&mut self, lines: &[u8]) -> bool {
@@ -228,7 +250,8 @@ impl<T: Target> Queue<T> {
     fn start_writing(&'static self) -> SyncSender<Entry> {
         let (sender, entries) = sync_channel(WAITING);
         let mut target = T::open(self);
-        std::thread::spawn(move || {
+        // Without a thread every line is lost: there is no other way to tell anything that does not wait.
+        let _ = std::thread::Builder::new().spawn(move || {
             for entry in entries {
                 match entry {
                     Entry::Line(line) => {

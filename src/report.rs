@@ -38,6 +38,24 @@ impl Report {
         }
     }
 
+    /// The system gives no event loop, because too few files may be open at once.
+    pub fn too_few_descriptors() -> Report {
+        Report {
+            sentence: "the system lets this process open too few files at once".to_owned(),
+            advice: "raise the limit of open files (ulimit -n 256) in what starts it".to_owned(),
+        }
+    }
+
+    /// A signal came before the configuration was resolved, or the client left.
+    pub fn stopped() -> Why {
+        let sentence = "stopped before a command that prints a secret had ended";
+        Why::new(
+            Failure::Stopped,
+            sentence,
+            "run the command of --header-from or --access-token-command by hand",
+        )
+    }
+
     /// There is nothing to sign in for.
     pub fn nowhere_to_sign_in() -> Report {
         Report {

@@ -5,14 +5,17 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write;
+use std::future::pending;
+use std::io::{Cursor, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tracing::{debug, info, warn};
 use url::Url;
 
@@ -26,25 +29,38 @@ use crate::config::{self, Config, Environment};
 use crate::entry::{self, Here, Part};
 use crate::files::Growing;
 use crate::http::Http;
+use crate::orphan::WatchedInput;
+use crate::platform::Waiting;
 use crate::proxy::Keeping;
 use crate::record::Recorder;
 use crate::redact;
 use crate::remote::streamable::Streamable;
 use crate::remote::{Remote, Server, Unconfigured};
 use crate::report::{Report, STOPPED, UNUSABLE, exit_code};
-use crate::{files, log, platform, proxy, stdio};
+use crate::stdio::{Input, Output};
+use crate::{early, files, log, platform, proxy, refuse, stdio};
 
 /// Runs the program with these arguments, of which the first is its name.
 pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parent = platform::parent();
+    platform::survive_file_limits();
     hide_panic_messages();
-    let environment = Environment::of_process();
-    let portable = environment.get("MCP_TETHER_STDIO") == Some("threads");
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // A defect outside of any exchange ends the program, but not without what was told of it.
+    let code = catch_unwind(AssertUnwindSafe(|| run(arguments, parent))).unwrap_or(ExitCode::FAILURE);
+    config::end_commands();
+    log::finish();
+    code
+}
+
+fn run(arguments: Vec<OsString>, parent: Option<u32>) -> ExitCode {
+    let environment = Environment::of_process();
+    let client = Side { is_portable: environment.get("MCP_TETHER_STDIO") == Some("threads"), parent };
     // As far as can be told of arguments that are not understood.
     let is_check = arguments.iter().any(|argument| {
         ["check", "login", "logout", "tokens", "completions"].iter().any(|command| argument == command)
     });
-    let code = match cli::parse(arguments) {
+    match cli::parse(arguments) {
         Ok(Typed::Print(text)) => print(&text),
         Ok(Typed::Entry(asked)) => print_entry(asked, &environment),
         Ok(Typed::Options(options)) if options.checks => look(&options, &environment),
@@ -55,22 +71,58 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 ExitCode::from(UNUSABLE)
             }
         },
-        Ok(Typed::Options(options)) => match set_up(&options, &environment) {
-            Ok(ready) => {
-                serve(ready.remote, ready.bridge, ready.record, ready.cache, ready.farewell, portable)
-                    .map_or(ExitCode::FAILURE, exit_code)
+        Ok(Typed::Options(options)) => {
+            let takes_time = config::runs_commands(&options);
+            let work = move || set_up(&options, &environment);
+            match takes_time {
+                false => serve(SetUp::Done(work().map(Box::new)), client),
+                // The command may want the terminal that the client's messages would be read from.
+                true if stdio::is_terminal() => match unless_stopped(work) {
+                    Some(result) => serve(SetUp::Done(result.map(Box::new)), client),
+                    None => ExitCode::from(STOPPED),
+                },
+                true => serve(SetUp::ToDo(Box::new(move || work().map(Box::new))), client),
             }
-            Err(report) => refuse(&report, portable),
-        },
+        }
         // A person or a script waits for it, and no client.
         Err(error) if is_check => {
             tell(&Report::from(&error).to_string());
             ExitCode::from(UNUSABLE)
         }
-        Err(error) => refuse(&Report::from(&error), portable),
-    };
-    log::finish();
-    code
+        Err(error) => serve(SetUp::Done(Err(Report::from(&error))), client),
+    }
+}
+
+/// How the client is spoken to.
+#[derive(Clone, Copy)]
+struct Side {
+    /// Threads read stdin and write stdout, whatever they are.
+    is_portable: bool,
+    /// Who started us.
+    parent: Option<u32>,
+}
+
+/// What it takes to run, or why there is no running.
+enum SetUp {
+    Done(Result<Box<Ready>, Report>),
+    /// It may take as long as a command does.
+    ToDo(Box<dyn FnOnce() -> Result<Box<Ready>, Report> + Send>),
+}
+
+/// Does something that may take as long as a command does, unless a signal comes. None if one does.
+fn unless_stopped<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let Ok(runtime) = runtime() else { return Some(work()) };
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = tokio::task::spawn_blocking(work) => result.ok(),
+            () = stdio::stop_signal() => None,
+        }
+    });
+    if result.is_none() {
+        config::end_commands();
+    }
+    runtime.shutdown_background();
+    result
 }
 
 /// What it takes to run.
@@ -193,14 +245,17 @@ fn look(options: &Options, environment: &Environment) -> ExitCode {
         true => Style::Terminal { coloured: !is_set("NO_COLOR") },
         false => Style::Plain,
     };
-    let mut findings = Findings::new(std::io::stdout(), style);
+    let mut findings = Findings::new(Waiting(std::io::stdout()), style);
     // Commands that print secrets take their time.
     findings.begin("credentials");
-    let resolved = begin_logging(options, environment)
-        .and_then(|()| Config::resolve(options, environment).map_err(|error| Report::from(&error)));
-    let config = match resolved {
-        Ok(config) => config,
-        Err(report) => {
+    let config = match resolved(options, environment) {
+        Some(Ok(config)) => config,
+        None => {
+            findings.failed("stopped", &Report::stopped());
+            findings.finish("", false);
+            return ExitCode::from(STOPPED);
+        }
+        Some(Err(report)) => {
             findings.failed("configuration", &report.why());
             findings.finish("", false);
             return ExitCode::from(UNUSABLE);
@@ -209,7 +264,14 @@ fn look(options: &Options, environment: &Environment) -> ExitCode {
     // Without the query, which may hold a key.
     let url = config.url.join(config.url.path()).map_or_else(|_| String::new(), |url| url.to_string());
     let named = options.proxy.as_deref().and_then(|proxy| proxy.parse().ok());
-    let Some(runtime) = runtime() else { return ExitCode::FAILURE };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(report) => {
+            findings.failed("setup", &report.why());
+            findings.finish(&url, false);
+            return ExitCode::FAILURE;
+        }
+    };
     let outcome = runtime.block_on(check::run(config, named, stdio::stop_signal(), &mut findings));
     runtime.shutdown_background();
     findings.finish(&url, outcome == Outcome::Well);
@@ -220,17 +282,30 @@ fn look(options: &Options, environment: &Environment) -> ExitCode {
     }
 }
 
+/// Resolves the configuration for a person who waits for it. None when a signal comes first.
+fn resolved(options: &Options, environment: &Environment) -> Option<Result<Config, Report>> {
+    if let Err(report) = begin_logging(options, environment) {
+        return Some(Err(report));
+    }
+    let (owned, variables) = (options.clone(), environment.clone());
+    let resolve = move || Config::resolve(&owned, &variables).map_err(|error| Report::from(&error));
+    match config::runs_commands(options) {
+        true => unless_stopped(resolve),
+        false => Some(resolve()),
+    }
+}
+
 /// Signs in or out, or shows what is held.
 fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Report> {
-    begin_logging(options, environment)?;
-    let config = Config::resolve(options, environment).map_err(|error| Report::from(&error))?;
+    let Some(config) = resolved(options, environment) else { return Ok(ExitCode::from(STOPPED)) };
+    let config = config?;
     let Some(settings) = config.sign_in else {
         return Err(Report::nowhere_to_sign_in());
     };
     let http = Arc::new(Http::new(&config.url, config.connection).map_err(Report::setup)?);
     let credentials = Arc::new(config.found.credentials);
-    let Some(runtime) = runtime() else { return Ok(ExitCode::FAILURE) };
-    let done: Result<Option<String>, Trouble> = runtime.block_on(async {
+    let runtime = runtime()?;
+    let work = async {
         let oauth = OAuth::new(settings, http);
         match options.by_hand {
             Some(ByHand::LogIn) => {
@@ -242,15 +317,23 @@ fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Rep
             }
             Some(ByHand::Tokens) | None => Ok(oauth.held().as_ref().map(shown)),
         }
+    };
+    let done: Option<Result<Option<String>, Trouble>> = runtime.block_on(async {
+        tokio::select! {
+            done = work => Some(done),
+            // Once a signal was watched, as while commands run, it does not end the process by itself any more.
+            () = stdio::stop_signal() => None,
+        }
     });
     runtime.shutdown_background();
     Ok(match done {
-        Ok(Some(text)) => print(&format!("{text}\n")),
-        Ok(None) => {
+        None => ExitCode::from(STOPPED),
+        Some(Ok(Some(text))) => print(&format!("{text}\n")),
+        Some(Ok(None)) => {
             tell("nothing is held for this server");
             ExitCode::FAILURE
         }
-        Err(trouble) => {
+        Some(Err(trouble)) => {
             tell(&format!("error: {trouble}\n  try: {}", trouble.advice()));
             ExitCode::FAILURE
         }
@@ -274,34 +357,98 @@ fn shown(held: &HeldTokens) -> String {
     )
 }
 
-/// Runs the proxy until the client leaves. None when the system gives no event loop.
-fn serve(
-    remote: impl Remote + Send + 'static,
-    config: bridge::Config,
-    record: Option<File>,
-    cache: Cache,
-    farewell: Option<Farewell>,
-    portable: bool,
-) -> Option<Reason> {
-    let runtime = runtime()?;
-    let recorder = record.map(|file| Recorder::new(file, &config, proxy::now()));
-    let remember = Box::new(move |known: &_| cache.keep(known, now()));
-    let reason = runtime.block_on(async {
-        let (input, output) = stdio::open(portable);
-        // Tasks, because the runtime asks the system for news each time the future that it blocks on is woken.
-        let (mut proxy, mut signal) = (JoinSet::new(), JoinSet::new());
-        signal.spawn(stdio::stop_signal());
-        let stop = async move { drop(signal.join_next().await) };
-        proxy.spawn(proxy::run_keeping(input, output, stop, remote, config, Keeping { recorder, remember }));
-        let ended = proxy.join_next().await;
-        if let Some(farewell) = farewell {
-            farewell.say().await;
+/// Runs the proxy until the client leaves. Where that cannot work it says why: to a person at once, to a client whenever it
+/// asks something.
+fn serve(set_up: SetUp, client: Side) -> ExitCode {
+    if let SetUp::Done(Err(report)) = &set_up {
+        log::tell(&report.to_string());
+        if stdio::is_terminal() {
+            return ExitCode::from(UNUSABLE);
         }
-        ended
-    });
+    }
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(report) => {
+            log::tell(&report.to_string());
+            let (input, output) = (Waiting(std::io::stdin()), Waiting(std::io::stdout()));
+            // Whether it could be told does not change anything.
+            let _ = refuse::answer_all(input, output, &report.why(), proxy::now());
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(conversation(set_up, client));
     // A thread may stand in a read or a name lookup that nobody needs any more.
     runtime.shutdown_background();
-    reason?.ok()
+    code
+}
+
+async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
+    let (input, output) = stdio::open(client.is_portable);
+    let input: Input = match client.parent.is_some() && platform::is_input_stream() {
+        true => Box::new(WatchedInput::new(input, client.parent, platform::parent)),
+        false => input,
+    };
+    // A task, because the runtime asks the system for news each time the future that it blocks on is woken.
+    let mut signal = JoinSet::new();
+    signal.spawn(stdio::stop_signal());
+    let (result, input): (_, Input) = match set_up {
+        SetUp::Done(result) => (result, input),
+        SetUp::ToDo(work) => {
+            let mut input = input;
+            let stop = async { drop(signal.join_next().await) };
+            let (outcome, heard) = early::listen(&mut input, stop, spawn_blocking(work)).await;
+            let heard = Cursor::new(heard);
+            match outcome {
+                early::Outcome::Done(result) => {
+                    let result = result.unwrap_or_else(|_| Err(Report::setup("a defect of mcp-tether")));
+                    if let Err(report) = &result {
+                        log::tell(&report.to_string());
+                    }
+                    (result, Box::new(heard.chain(input)))
+                }
+                early::Outcome::Stopped | early::Outcome::Left => {
+                    config::end_commands();
+                    let remote = Unconfigured { why: Report::stopped() };
+                    let reason = converse(heard, output, pending(), remote, bridge::Config::default(), None);
+                    return reason.await.map_or(ExitCode::FAILURE, exit_code);
+                }
+            }
+        }
+    };
+    let stop = async move { drop(signal.join_next().await) };
+    match result {
+        Ok(ready) => {
+            let Ready { remote, bridge, record, cache, farewell } = *ready;
+            let recorder = record.map(|file| Recorder::new(file, &bridge, proxy::now()));
+            let remember = Box::new(move |known: &_| cache.keep(known, now()));
+            let keeping = Some(Keeping { recorder, remember });
+            let reason = converse(input, output, stop, remote, bridge, keeping).await;
+            if let Some(farewell) = farewell {
+                farewell.say().await;
+            }
+            reason.map_or(ExitCode::FAILURE, exit_code)
+        }
+        Err(report) => {
+            let remote = Unconfigured { why: report.why() };
+            converse(input, output, stop, remote, bridge::Config::default(), None).await;
+            ExitCode::from(UNUSABLE)
+        }
+    }
+}
+
+/// Runs the driver as a task of its own; see there. None when a defect ended it.
+async fn converse<R: Remote + Send + 'static>(
+    input: impl AsyncRead + Send + Unpin + 'static,
+    output: Output,
+    stop: impl Future<Output = ()> + Send + 'static,
+    remote: R,
+    config: bridge::Config,
+    keeping: Option<Keeping>,
+) -> Option<Reason> {
+    let keeping = keeping.unwrap_or_else(|| Keeping { recorder: None, remember: Box::new(|_| {}) });
+    let mut proxy = JoinSet::new();
+    proxy.spawn(proxy::run_keeping(input, output, stop, remote, config, keeping));
+    proxy.join_next().await?.ok()
 }
 
 #[expect(
@@ -312,43 +459,29 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-fn runtime() -> Option<Runtime> {
-    match Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => Some(runtime),
-        Err(error) => {
-            tell(&Report::setup(error).to_string());
-            None
-        }
-    }
-}
+/// How many descriptors the runtime, stdin, stdout and one connection take.
+const DESCRIPTORS: usize = 10;
 
-/// Says why the program cannot start: to a person at once, to a client whenever it asks something.
-fn refuse(report: &Report, portable: bool) -> ExitCode {
-    tell(&report.to_string());
-    if !stdio::is_terminal() {
-        serve(
-            Unconfigured { why: report.why() },
-            bridge::Config::default(),
-            None,
-            Cache::none(),
-            None,
-            portable,
-        );
+fn runtime() -> Result<Runtime, Report> {
+    // The library does not return an error for each of those that it cannot have.
+    if !platform::has_descriptors(DESCRIPTORS) {
+        return Err(Report::too_few_descriptors());
     }
-    ExitCode::from(UNUSABLE)
+    Builder::new_current_thread().enable_all().build().map_err(Report::setup)
 }
 
 /// Prints the entry of a client's configuration: what is pasted on stdout, what is said about it on stderr.
 fn print_entry(asked: Vec<OsString>, environment: &Environment) -> ExitCode {
     match entry::answer(asked, environment, &Here::of(environment)) {
         Ok(parts) => {
+            let mut code = ExitCode::SUCCESS;
             for part in parts {
                 match part {
                     Part::Told(text) => tell(&text),
-                    Part::Printed(text) => drop(print(&text)),
+                    Part::Printed(text) => code = print(&text),
                 }
             }
-            ExitCode::SUCCESS
+            code
         }
         Err(error) => {
             tell(&Report::from(&error).to_string());
@@ -357,21 +490,31 @@ fn print_entry(asked: Vec<OsString>, environment: &Environment) -> ExitCode {
     }
 }
 
-/// Writes to stderr. Where that is closed there is nobody to tell.
+/// Writes to stderr for somebody who waits for it. Where that is closed there is nobody to tell.
 fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(Waiting(std::io::stderr()), "{text}");
 }
 
 /// Writes help or version to stdout, which is not a client's then.
 fn print(text: &str) -> ExitCode {
-    let _ = write!(std::io::stdout(), "{text}");
-    ExitCode::SUCCESS
+    let mut output = Waiting(std::io::stdout());
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        // Whoever stopped reading has what they wanted.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            tell(&format!("error: nothing more can be written: {error}"));
+            ExitCode::FAILURE
+        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
 }
 
 /// The message of a panic can quote data; the place is what a report needs.
 fn hide_panic_messages() {
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tell(&format!("mcp-tether: a defect at {place}; please report it"));
+        log::defect(&panic.location().map(ToString::to_string).unwrap_or_default());
+        // The event loop does not wait for stderr. Anything else may end the process behind this.
+        if tokio::runtime::Handle::try_current().is_err() {
+            log::finish();
+        }
     }));
 }

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::mpsc;
 
 use crate::jsonrpc::{Fault, Line, MESSAGE_LIMIT};
+use crate::platform::Waiting;
 
 /// How much is read from the client at once.
 const READ_SIZE: usize = 64 * 1024;
@@ -284,9 +285,9 @@ struct ThreadInput {
 impl ThreadInput {
     fn start() -> ThreadInput {
         let (sender, chunks) = mpsc::channel(4);
-        // The thread is not joined: it may stand in a read that ends only with the process.
-        std::thread::spawn(move || {
-            let mut input = io::stdin().lock();
+        // The thread is not joined: it may stand in a read that ends only with the process. Without one the input ends.
+        let _ = std::thread::Builder::new().spawn(move || {
+            let mut input = Waiting(io::stdin().lock());
             loop {
                 let mut chunk = BytesMut::zeroed(READ_SIZE);
                 match io::Read::read(&mut input, &mut chunk) {
@@ -336,9 +337,9 @@ impl ThreadOutput {
     fn start() -> ThreadOutput {
         let (chunks, mut receiver) = mpsc::channel::<Bytes>(1);
         let (sender, results) = mpsc::channel(1);
-        std::thread::spawn(move || {
+        let _ = std::thread::Builder::new().spawn(move || {
             while let Some(chunk) = receiver.blocking_recv() {
-                let mut output = io::stdout().lock();
+                let mut output = Waiting(io::stdout());
                 let result =
                     io::Write::write_all(&mut output, &chunk).and_then(|()| io::Write::flush(&mut output));
                 if sender.blocking_send(result).is_err() {

@@ -20,6 +20,11 @@ use rustls::{
 };
 use tracing::warn;
 
+use crate::files;
+
+/// How large a file of certificates may be, in bytes.
+pub const FILE_LIMIT: u64 = 16 * 1024 * 1024;
+
 /// Whom to trust beside the operating system's authorities, and what proves who we are.
 #[derive(Debug, Default)]
 pub struct Trust {
@@ -49,8 +54,9 @@ impl std::fmt::Debug for Identity {
 /// # Errors
 /// Why there are none, in words.
 pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
-    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    let text = files::read(path, FILE_LIMIT).map_err(|error| error.to_string())?;
+    let certificates: Vec<_> =
+        CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
     match certificates.is_empty() {
         true => Err("it holds no certificate in PEM form".to_owned()),
         false => Ok(certificates),
@@ -63,7 +69,8 @@ pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, St
 /// The path that is at fault, and why.
 pub fn read_identity<'path>(chain: &'path Path, key: &'path Path) -> Result<Identity, (&'path Path, String)> {
     let certificates = read_certificates(chain).map_err(|reason| (chain, reason))?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| (key, error.to_string()))?;
+    let text = files::read(key, files::SETTINGS_LIMIT).map_err(|error| (key, error.to_string()))?;
+    let private = PrivateKeyDer::from_pem_slice(&text).map_err(|error| (key, error.to_string()))?;
     let provider = rustls::crypto::ring::default_provider();
     let certified =
         rustls::sign::CertifiedKey::from_der(certificates.clone(), private.clone_key(), &provider);

@@ -17,6 +17,24 @@ pub const CLIENT_SECRET: HeaderName = HeaderName::from_static("cf-access-client-
 /// The header for the token of a person or of an application.
 pub const TOKEN: HeaderName = HeaderName::from_static("cf-access-token");
 
+/// The environment variables that hold the token: the usual ones, wrangler's, cloudflared's. The first complete pair counts.
+pub const PAIRS: [[&str; 2]; 3] = [
+    ["CF_ACCESS_CLIENT_ID", "CF_ACCESS_CLIENT_SECRET"],
+    ["CLOUDFLARE_ACCESS_CLIENT_ID", "CLOUDFLARE_ACCESS_CLIENT_SECRET"],
+    ["TUNNEL_SERVICE_TOKEN_ID", "TUNNEL_SERVICE_TOKEN_SECRET"],
+];
+
+/// Those of the token that takes over when the first one is refused.
+pub const NEXT: [&str; 2] = ["CF_ACCESS_CLIENT_ID_NEXT", "CF_ACCESS_CLIENT_SECRET_NEXT"];
+
+/// Removes the token from the environment that a program is started with: every variable of [`PAIRS`], and each with `_NEXT`
+/// behind it.
+pub fn withhold_from(command: &mut std::process::Command) {
+    for name in PAIRS.as_flattened() {
+        command.env_remove(name).env_remove(format!("{name}_NEXT"));
+    }
+}
+
 /// A service token, ready to be added to requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceToken {

@@ -8,18 +8,8 @@ use url::Url;
 use super::Environment;
 use super::error::{Error, Problem};
 use super::header::{Header, check};
-use crate::auth::cf_access::{CLIENT_ID, CLIENT_SECRET, ServiceToken, are_swapped};
+use crate::auth::cf_access::{CLIENT_ID, CLIENT_SECRET, NEXT, PAIRS, ServiceToken, are_swapped};
 use crate::secret::Secret;
-
-/// The names under which people keep the token: the usual one, wrangler's, cloudflared's. The first complete pair counts.
-const PAIRS: [[&str; 2]; 3] = [
-    ["CF_ACCESS_CLIENT_ID", "CF_ACCESS_CLIENT_SECRET"],
-    ["CLOUDFLARE_ACCESS_CLIENT_ID", "CLOUDFLARE_ACCESS_CLIENT_SECRET"],
-    ["TUNNEL_SERVICE_TOKEN_ID", "TUNNEL_SERVICE_TOKEN_SECRET"],
-];
-
-/// The names of the token that takes over when the first one is refused.
-const NEXT: [&str; 2] = ["CF_ACCESS_CLIENT_ID_NEXT", "CF_ACCESS_CLIENT_SECRET_NEXT"];
 
 /// The variable that limits the token to some hosts.
 pub(super) const HOSTS: &str = "CF_ACCESS_HOSTS";

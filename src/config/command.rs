@@ -1,11 +1,18 @@
 //! A secret that a command prints: started without a shell, for a bounded time, and asked again when it must.
 //!
-//! What it writes to stderr goes to ours. Deliberately not here: when it is run (`auth::keeper`).
+//! It runs in a process group of its own, and whatever is left of that ends with it: when it has printed its value, when
+//! its time is up, and when the proxy ends. It gets the environment without Access's service token. What it writes to
+//! stderr goes to ours. Where the controlling terminal is ours alone, the command has it meanwhile, because password
+//! managers ask for a password there. On Windows only the command itself is ended; what it started may stay.
+//! Deliberately not here: when it is run (`auth::keeper`).
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, IsTerminal};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::auth::cf_access::withhold_from;
+use crate::platform::{self, Output, Printed};
 
 /// How long a command may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -13,48 +20,104 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(5);
 /// How long what it printed may take behind its end: something that it started may still hold its stdout open.
 const REST: Duration = Duration::from_millis(200);
+/// How long it may take to end once it is asked to, before it is killed.
+const GRACE: Duration = Duration::from_millis(300);
+/// How long the end of the process waits for commands to be ended.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 /// How much it may print, in bytes.
-const LIMIT: u64 = 64 * 1024;
+const LIMIT: usize = 64 * 1024;
 
-/// Runs a command and returns what it prints, without the white space around it.
+/// The commands of this process.
+static COMMANDS: Commands =
+    Commands { running: Mutex::new(Running { count: 0, is_over: false }), ended: Condvar::new() };
+
+struct Commands {
+    running: Mutex<Running>,
+    ended: Condvar,
+}
+
+struct Running {
+    count: usize,
+    /// The process ends: none is started any more, and those that run are to be ended.
+    is_over: bool,
+}
+
+/// Counts one command for as long as it runs.
+struct Counted;
+
+impl Counted {
+    /// None when the process ends.
+    fn new() -> Option<Counted> {
+        let mut running = COMMANDS.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.is_over {
+            return None;
+        }
+        running.count += 1;
+        Some(Counted)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        COMMANDS.running.lock().unwrap_or_else(PoisonError::into_inner).count -= 1;
+        COMMANDS.ended.notify_all();
+    }
+}
+
+fn is_over() -> bool {
+    COMMANDS.running.lock().unwrap_or_else(PoisonError::into_inner).is_over
+}
+
+/// Ends every command that runs, and lets no other begin. Returns when they have ended, or after a second.
+pub fn end_all() {
+    let mut running = COMMANDS.running.lock().unwrap_or_else(PoisonError::into_inner);
+    running.is_over = true;
+    // Whether it was in time: nothing more can be done.
+    drop(COMMANDS.ended.wait_timeout_while(running, LAST_WAIT, |running| running.count > 0));
+}
+
+/// Runs a command and returns what it prints, without the white space around it. `is_first` says that nothing reads stdin
+/// yet: a terminal there can be lent to the command only then.
 ///
 /// # Errors
 /// Why there is no value, in words that hold nothing of what was typed or printed.
-pub(super) fn output(command: &str) -> Result<String, String> {
-    output_within(command, PATIENCE)
+pub(super) fn output(command: &str, is_first: bool) -> Result<String, String> {
+    output_within(command, PATIENCE, is_first)
 }
 
-fn output_within(command: &str, patience: Duration) -> Result<String, String> {
+fn output_within(command: &str, patience: Duration, is_first: bool) -> Result<String, String> {
     let words =
         shell_words::split(command).map_err(|_| "has a quotation mark that is not closed".to_owned())?;
     let Some((program, arguments)) = words.split_first() else { return Err("is empty".to_owned()) };
-    let child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn();
-    let mut child = child.map_err(|error| match error.kind() {
+    let Some(counted) = Counted::new() else { return Err("was stopped".to_owned()) };
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    withhold_from(&mut command);
+    platform::apart(&mut command);
+    let mut child = command.spawn().map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
             "cannot be started: there is no such program on this program's PATH".to_owned()
         }
         kind => format!("cannot be started ({kind})"),
     })?;
-    let mut stdout = child.stdout.take().expect("it is piped").take(LIMIT);
-    let (sender, printed) = channel();
-    std::thread::spawn(move || {
-        let mut chunk = [0; 4096];
-        // Until its end; nobody may be waiting for it any more.
-        while let Ok(length @ 1..) = stdout.read(&mut chunk)
-            && sender.send(chunk[..length].to_vec()).is_ok()
-        {}
-    });
-    let Some((status, printed)) = ended(&mut child, &printed, patience) else {
-        // Whether it was still there does not matter any more.
-        let _ = child.kill();
-        let _ = child.wait();
-        return Err(format!("did not end within {} seconds", patience.as_secs()));
+    let terminal = match is_first || !std::io::stdin().is_terminal() {
+        true => platform::lend_terminal(&child),
+        false => None,
     };
+    let printed = child.stdout.take().map(Output::new);
+    let outcome = watch(&mut child, printed, patience);
+    platform::end_group(&mut child);
+    let status = child.wait();
+    drop((terminal, counted));
+    let printed = match outcome {
+        Outcome::Ended(printed) => printed,
+        Outcome::TimeOut => return Err(format!("did not end within {} seconds", patience.as_secs())),
+        Outcome::TooMuch => {
+            return Err(format!("printed more than {} KiB, which is no secret", LIMIT / 1024));
+        }
+        Outcome::Stopped => return Err("was stopped".to_owned()),
+    };
+    let status: ExitStatus = status.map_err(|error| format!("was lost ({})", error.kind()))?;
     if !status.success() {
         return Err(format!("failed ({status})"));
     }
@@ -65,30 +128,58 @@ fn output_within(command: &str, patience: Duration) -> Result<String, String> {
     }
 }
 
-/// How a command ended and what it printed; none where it did not end in time.
-fn ended(child: &mut Child, chunks: &Receiver<Vec<u8>>, patience: Duration) -> Option<(ExitStatus, Vec<u8>)> {
+/// How the time of a command came to its end.
+enum Outcome {
+    /// It ended, and printed this.
+    Ended(Vec<u8>),
+    TimeOut,
+    TooMuch,
+    Stopped,
+}
+
+/// Reads what a command prints until it ends or has to. One that has not ended by itself was asked to.
+fn watch(child: &mut Child, mut output: Option<Output>, patience: Duration) -> Outcome {
     let mut end = clock() + patience;
-    let (mut printed, mut is_whole, mut status) = (Vec::new(), false, None);
-    loop {
-        if status.is_none() {
-            status = child.try_wait().ok()?;
-            if status.is_some() {
+    let (mut printed, mut has_ended) = (Vec::new(), false);
+    let interrupted = loop {
+        if !has_ended {
+            // Where the system does not say, nothing is left to wait for.
+            has_ended = platform::has_ended(child).unwrap_or(true);
+            if has_ended {
                 end = end.min(clock() + REST);
             }
         }
-        match (status, clock() >= end) {
-            (Some(status), over) if is_whole || over => return Some((status, printed)),
-            (None, true) => return None,
-            _ => {}
+        if has_ended && output.is_none() {
+            return Outcome::Ended(printed);
         }
-        match chunks.recv_timeout(LOOK) {
-            Ok(chunk) => printed.extend(chunk),
-            Err(RecvTimeoutError::Timeout) => {}
+        if clock() >= end {
+            match has_ended {
+                true => return Outcome::Ended(printed),
+                false => break Outcome::TimeOut,
+            }
+        }
+        if is_over() {
+            break Outcome::Stopped;
+        }
+        match output.as_mut().map(|output| output.next(LOOK)) {
+            Some(Printed::Chunk(chunk)) => printed.extend(chunk),
+            Some(Printed::Nothing) => {}
+            Some(Printed::End) => output = None,
             // One that closed its stdout is still to say whether all went well.
-            Err(RecvTimeoutError::Disconnected) if is_whole => std::thread::sleep(LOOK),
-            Err(RecvTimeoutError::Disconnected) => is_whole = true,
+            None => std::thread::sleep(LOOK),
         }
+        if printed.len() > LIMIT {
+            break Outcome::TooMuch;
+        }
+    };
+    // One that prints on is to hear that nobody reads.
+    drop(output);
+    platform::ask_to_end(child);
+    let end = clock() + GRACE;
+    while clock() < end && !platform::has_ended(child).unwrap_or(true) {
+        std::thread::sleep(LOOK);
     }
+    interrupted
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a command takes")]
@@ -118,7 +209,7 @@ mod tests {
             ("printf '\\377'", Err("printed something that is no text")),
         ] {
             let expected = expected.map(str::to_owned).map_err(str::to_owned);
-            assert_eq!(output(command), expected, "{command}");
+            assert_eq!(output(command, true), expected, "{command}");
         }
     }
 
@@ -132,16 +223,13 @@ mod tests {
             // One that leaves somebody behind who holds its stdout open.
             ("sh -c 'sleep 5 & echo x'", Ok("x")),
             // One that prints without end.
-            ("yes", Err("did not end within 1 seconds")),
+            ("yes", Err("printed more than 64 KiB, which is no secret")),
+            ("head -c 65537 /dev/zero", Err("printed more than 64 KiB, which is no secret")),
         ] {
             let begun = clock();
-            let found = output_within(command, Duration::from_secs(1));
+            let found = output_within(command, Duration::from_secs(1), true);
             assert!(begun.elapsed() < Duration::from_secs(10), "{command}");
-            match (command, &found) {
-                // Nobody reads on; it ends by that or by us.
-                ("yes", Err(_)) => {}
-                _ => assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned), "{command}"),
-            }
+            assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned), "{command}");
         }
     }
 }

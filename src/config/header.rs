@@ -8,6 +8,7 @@ use super::Environment;
 use super::command;
 use super::error::{Error, Problem};
 use super::expand::expand;
+use crate::files;
 use crate::secret::Secret;
 
 /// A header that the person wrote.
@@ -103,7 +104,7 @@ pub(super) fn parse(text: &str, place: Place, environment: &Environment) -> Resu
 }
 
 /// Runs the command of a `--header-from "Name: COMMAND"`.
-pub(super) fn from_command(text: &str) -> Result<Header, Error> {
+pub(super) fn from_command(text: &str, is_first: bool) -> Result<Header, Error> {
     let place = Place::Command;
     let Some((name, command)) = text.split_once(':') else {
         return Err(Error::HeaderForm { place: place.describe(None) });
@@ -112,7 +113,7 @@ pub(super) fn from_command(text: &str) -> Result<Header, Error> {
     let Ok(name) = written.parse::<HeaderName>() else {
         return Err(Error::HeaderName { place: place.describe(None) });
     };
-    printed(name, written, command, format!("--header-from {written}"))
+    printed(name, written, command, format!("--header-from {written}"), is_first)
 }
 
 /// The header whose value a command prints.
@@ -121,8 +122,9 @@ pub(super) fn printed(
     written: &str,
     command: &str,
     place: String,
+    is_first: bool,
 ) -> Result<Header, Error> {
-    let value = command::output(command).map_err(|reason| Error::Command { place, reason })?;
+    let value = command::output(command, is_first).map_err(|reason| Error::Command { place, reason })?;
     let what = Place::Command.describe(Some(written));
     let value = check(&value, is_credential(&name)).map_err(|problem| Error::Value { what, problem })?;
     Ok(Header { value: Secret::new(value), written: written.to_owned(), name, place: Place::Command })
@@ -130,8 +132,8 @@ pub(super) fn printed(
 
 /// Reads a header file.
 pub(super) fn read_file(path: &Path, environment: &Environment) -> Result<Vec<Header>, Error> {
-    let text =
-        std::fs::read_to_string(path).map_err(|reason| Error::HeaderFile { path: quotable(path), reason })?;
+    let text = files::read_text(path, files::SETTINGS_LIMIT)
+        .map_err(|reason| Error::HeaderFile { path: quotable(path), reason })?;
     let lines = text.strip_prefix('\u{feff}').unwrap_or(&text).lines().enumerate();
     lines
         .map(|(index, line)| (index + 1, line.trim()))

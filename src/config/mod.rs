@@ -20,6 +20,7 @@ use http::HeaderName;
 use url::Url;
 
 pub use access::variables as access_variables;
+pub use command::end_all as end_commands;
 pub use error::{Error, Problem};
 
 use crate::auth::cf_access::{ServiceToken, TOKEN};
@@ -28,12 +29,15 @@ use crate::auth::keeper::Found;
 use crate::auth::{Credentials, Scheme, WrittenHeaders, oauth};
 use crate::bridge::{Era, Pattern, ToolRules};
 use crate::cli::{Options, Transport};
+use crate::files;
 use crate::http::{Family, Patience, Settings, is_loopback};
 use crate::platform;
 use crate::tls::{self, Trust};
 
 /// Where people who come from Node have their company's authority.
 const NODE_AUTHORITIES: &str = "NODE_EXTRA_CA_CERTS";
+/// Where the operating system's authorities are, in the place of where it has them.
+const SYSTEM_AUTHORITIES: &str = "SSL_CERT_FILE";
 
 /// As long as anything is waited for that needs an end, where the person wants none.
 pub const UNBOUNDED: Duration = Duration::from_secs(86_400);
@@ -82,7 +86,8 @@ impl Environment {
         for path in files {
             let path = home_expanded(path);
             let unusable = |reason: String| Error::EnvFile { path: path.display().to_string(), reason };
-            let text = std::fs::read_to_string(&path).map_err(|error| unusable(error.to_string()))?;
+            let text = files::read_text(&path, files::SETTINGS_LIMIT);
+            let text = text.map_err(|error| unusable(error.to_string()))?;
             warn_of_readers(&path, warnings);
             let variables = dotenv::parse(&text);
             let variables = variables.map_err(|line| unusable(format!("line {line} is not NAME=value")))?;
@@ -144,7 +149,7 @@ impl Config {
         if let Some(key) = &options.client_key {
             warn_of_readers(&home_expanded(key), &mut warnings);
         }
-        let found = credentials(options, environment, &url, &mut warnings, &mut remarks)?;
+        let found = credentials(options, environment, &url, true, &mut warnings, &mut remarks)?;
         // What there is to say about the files was said.
         let filled = environment.filled_up(&options.env_files, &mut Vec::new())?;
         let sign_in = sign_in::settings(options, &filled, &url, &found.credentials, &mut warnings)?;
@@ -208,6 +213,11 @@ pub fn can_change(options: &Options) -> bool {
         || options.access_token_command.is_some()
 }
 
+/// Returns whether commands have to be run for the credentials, which takes its time.
+pub fn runs_commands(options: &Options) -> bool {
+    !options.headers_from.is_empty() || options.access_token_command.is_some()
+}
+
 /// Puts the credentials together anew, from files and commands as they are now.
 ///
 /// # Errors
@@ -215,13 +225,14 @@ pub fn can_change(options: &Options) -> bool {
 pub fn credentials_again(options: &Options, environment: &Environment) -> Result<Found, Error> {
     let url = endpoint(&options.positional)?;
     // What there is to say about them was said at the start.
-    credentials(options, environment, &url, &mut Vec::new(), &mut Vec::new())
+    credentials(options, environment, &url, false, &mut Vec::new(), &mut Vec::new())
 }
 
 fn credentials(
     options: &Options,
     environment: &Environment,
     url: &Url,
+    is_first: bool,
     warnings: &mut Vec<String>,
     remarks: &mut Vec<String>,
 ) -> Result<Found, Error> {
@@ -237,11 +248,11 @@ fn credentials(
         headers.push(header::parse(argument, header::Place::Option, environment)?);
     }
     for argument in &options.headers_from {
-        headers.push(header::from_command(argument)?);
+        headers.push(header::from_command(argument, is_first)?);
     }
     if let Some(command) = &options.access_token_command {
         let place = "--access-token-command".to_owned();
-        headers.push(header::printed(TOKEN, "Cf-Access-Token", command, place)?);
+        headers.push(header::printed(TOKEN, "Cf-Access-Token", command, place, is_first)?);
     }
     header::leave_out_protocol_headers(&mut headers, warnings);
     if !is_private && !headers.is_empty() {
@@ -352,6 +363,13 @@ fn trust(options: &Options, environment: &Environment) -> Result<Trust, Error> {
         authorities.extend(certificates.map_err(|reason| Error::certificate("--ca-cert", &path, reason))?);
     }
     let node = environment.get(NODE_AUTHORITIES).filter(|path| !path.is_empty());
+    // The library that loads the operating system's authorities reads this one itself, to its end.
+    if let Some(path) = environment.get(SYSTEM_AUTHORITIES).filter(|path| !path.is_empty()).map(Path::new)
+        && path.exists()
+    {
+        files::check_regular(path, tls::FILE_LIMIT)
+            .map_err(|reason| Error::certificate(SYSTEM_AUTHORITIES, path, reason.to_string()))?;
+    }
     let identity = match (&options.client_cert, &options.client_key) {
         (Some(chain), Some(key)) => {
             let (chain, key) = (home_expanded(chain), home_expanded(key));

@@ -2,7 +2,7 @@
 //!
 //! Deliberately not here: the sign-in (`auth::oauth`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::auth::oauth::inherited::{self, Arguments};
 use crate::auth::oauth::key::Key;
 use crate::auth::oauth::{Browser, Grant, Settings};
 use crate::cli::Options;
+use crate::files;
 use crate::http::is_loopback;
 
 /// What is written into the page's address by us alone.
@@ -116,10 +117,10 @@ pub(super) fn settings(
 
 /// What mcp-remote would have been started with.
 fn arguments(options: &Options) -> Arguments<'_> {
-    let files =
-        options.header_files.iter().filter_map(|path| std::fs::read_to_string(home_expanded(path)).ok());
+    let read = |path: &PathBuf| files::read_regular_text(&home_expanded(path), files::SETTINGS_LIMIT).ok();
+    let texts = options.header_files.iter().filter_map(read);
     let lines: Vec<String> =
-        files.flat_map(|text| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()).collect();
+        texts.flat_map(|text| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()).collect();
     let written = lines.iter().filter(|line| !line.starts_with('#')).chain(&options.headers);
     Arguments {
         url: options.positional.first().map(String::as_str).unwrap_or_default(),
@@ -211,8 +212,10 @@ fn text(option: &'static str, text: &str, warnings: &mut Vec<String>) -> Result<
             if option == CLIENT {
                 warn_of_readers(&path, warnings);
             }
-            std::fs::read_to_string(path)
-                .map_err(|_| Error::SignIn { option, problem: "names a file that cannot be read" })
+            files::read_text(&path, files::SETTINGS_LIMIT).map_err(|reason| Error::Grant {
+                sentence: format!("the value of {option} names a file that cannot be read: {reason}"),
+                advice: "check the path behind the @, and that this user may read the file",
+            })
         }
         None => Ok(text.to_owned()),
     }
@@ -239,7 +242,7 @@ fn client(written: &str, environment: &Environment, warnings: &mut Vec<String>) 
         Some(path) => {
             let path = home_expanded(path.as_ref());
             warn_of_readers(&path, warnings);
-            std::fs::read_to_string(&path).map_err(|error| Error::Grant {
+            files::read_text(&path, files::SETTINGS_LIMIT).map_err(|error| Error::Grant {
                 sentence: format!(
                     "the file {} of the private_key of {option} cannot be read: {error}",
                     path.display()

@@ -2,7 +2,7 @@
 //!
 //! Deliberately not here: how a start of mcp-remote is recognised (`launch`).
 
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::clients::{Client, Passing};
@@ -14,6 +14,7 @@ use super::words::{self, Word};
 use super::{Here, Part, shown, understood, unknown_client, usage};
 use crate::cli::{self, UsageError};
 use crate::config::{self, Environment};
+use crate::files;
 
 /// The members that servers stand in.
 const KEYS: [&str; 4] = ["mcpServers", "servers", "context_servers", "mcp_servers"];
@@ -33,17 +34,16 @@ pub(super) fn all(
 ) -> Result<Vec<Part>, UsageError> {
     let path = config::home_expanded(path);
     let cannot = |what: String, advice: &str| usage(format!("the file {} {what}", shown(&path)), advice);
-    let mut bytes = Vec::new();
-    let opened = std::fs::File::open(&path);
-    let read = opened.and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes));
-    read.map_err(|error| {
-        let advice = "check the path of --from, and that this user may read the file";
-        cannot(format!("cannot be read: {error}"), advice)
+    let bytes = files::read(&path, LIMIT).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => {
+            let what = format!("is larger than {} MiB", LIMIT / 1024 / 1024);
+            cannot(what, "check that it is the configuration of a client")
+        }
+        _ => {
+            let advice = "check the path of --from, and that this user may read the file";
+            cannot(format!("cannot be read: {error}"), advice)
+        }
     })?;
-    if bytes.len() as u64 > LIMIT {
-        let what = format!("is larger than {} MiB", LIMIT / 1024 / 1024);
-        return Err(cannot(what, "check that it is the configuration of a client"));
-    }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to() + 1;
         cannot(format!("is not UTF-8 at its byte {at}"), "save it as UTF-8: the client reads nothing else")

@@ -7,8 +7,11 @@ mod support;
 mod transcript;
 
 mod bounds;
+mod commands;
 mod configuration;
+mod descriptors;
 mod ends;
+mod files;
 mod life;
 mod lines;
 mod logging;

@@ -172,19 +172,29 @@ fn without_an_id_token_the_access_token_goes_along_and_it_is_said_once() {
 }
 
 #[test]
-fn the_browser_is_started_without_a_shell() {
+fn the_browser_is_started_without_a_shell_and_the_service_token() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     authority.change(|set| {
         set.metadata = set.metadata.replace("BASE/authorize", "BASE/authorize?x=$(touch%20marked)&y='`;");
     });
     let (script, opened) = (home.path().join("browser"), home.path().join("opened"));
-    let text =
-        format!("#!/bin/sh\nprintf '%s\\n' \"$#\" \"$1\" > {0}.new; mv {0}.new {0}\n", opened.display());
+    let text = format!(
+        "#!/bin/sh\nenv > {0}.env; printf '%s\\n' \"$#\" \"$1\" > {0}.new; mv {0}.new {0}\n",
+        opened.display()
+    );
     std::fs::write(&script, text).expect("written");
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).expect("ours");
     let browser = script.to_str().expect("UTF-8");
-    let mut proxy =
-        home.start_at(&authority.server.url, &["-v"], &[("BROWSER", browser), ("PATH", "/usr/bin:/bin")]);
+    let environment = [
+        ("BROWSER", browser),
+        ("PATH", "/usr/bin:/bin"),
+        ("CF_ACCESS_CLIENT_ID", "marked.access"),
+        ("CF_ACCESS_CLIENT_SECRET", "marked-secret"),
+        ("CF_ACCESS_CLIENT_SECRET_NEXT", "marked-next"),
+        ("CF_ACCESS_CLIENT_ID_NEXT", "marked-next.access"),
+        ("OTHER", "kept"),
+    ];
+    let mut proxy = home.start_at(&authority.server.url, &["-v"], &environment);
     proxy.send(&call(1));
     let address = page(&proxy, 1);
     proxy.tells("a browser should have opened");
@@ -192,6 +202,8 @@ fn the_browser_is_started_without_a_shell() {
         std::thread::yield_now();
     }
     assert_eq!(std::fs::read_to_string(&opened).expect("text"), format!("1\n{address}\n"));
+    let inherited = std::fs::read_to_string(opened.with_extension("env")).expect("text");
+    assert!(inherited.contains("OTHER=kept") && !inherited.contains("marked"), "{inherited}");
     visit(&address);
     assert!(proxy.line().contains("\"result\""));
     proxy.finish();

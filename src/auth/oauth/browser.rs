@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use url::Url;
 
+use crate::auth::cf_access::withhold_from;
 use crate::http::is_loopback;
 use crate::platform;
 
@@ -51,9 +52,11 @@ fn starts(words: &[String]) -> bool {
     let Some((program, arguments)) = words.split_first() else { return false };
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    withhold_from(&mut command);
     platform::apart(&mut command);
     let Ok(mut child) = command.spawn() else { return false };
-    std::thread::spawn(move || child.wait());
+    // Without a thread it stays a zombie until we end, which does no harm.
+    let _ = std::thread::Builder::new().spawn(move || child.wait());
     true
 }
 

@@ -12,6 +12,7 @@ use super::client::Client;
 use super::metadata::Authorization;
 use super::object::Object;
 use super::store::{Kept, Tokens};
+use crate::files;
 use crate::json;
 
 /// The folder of its files, in the one that it has for configuration.
@@ -71,9 +72,9 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 
 /// What is there: the tokens, if they say whose they are, and the client that they were given to.
 pub(super) fn read(path: &Path) -> Option<Kept> {
-    let text = std::fs::read_to_string(tokens_path(path)).ok()?;
+    let text = files::read_regular_text(&tokens_path(path), files::SETTINGS_LIMIT).ok()?;
     let object = Object::parse(&text)?;
-    let client = std::fs::read_to_string(beside(path, "_client_info.json")).ok();
+    let client = files::read_regular_text(&beside(path, "_client_info.json"), files::SETTINGS_LIMIT).ok();
     let client = client.as_deref().and_then(Object::parse).and_then(Client::read);
     let client = client.filter(|client| !client.issuer.is_empty());
     // After an exchange the tokens do not say it any more; the client does.
