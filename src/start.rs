@@ -229,6 +229,7 @@ fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Rep
     };
     let http = Arc::new(Http::new(&config.url, config.connection).map_err(Report::setup)?);
     let credentials = Arc::new(config.found.credentials);
+    let login = settings.identity.command("login");
     let Some(runtime) = runtime() else { return Ok(ExitCode::FAILURE) };
     let done: Result<Option<String>, Trouble> = runtime.block_on(async {
         let oauth = OAuth::new(settings, http);
@@ -247,7 +248,7 @@ fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Rep
     Ok(match done {
         Ok(Some(text)) => print(&format!("{text}\n")),
         Ok(None) => {
-            tell("nothing is held for this server");
+            tell(&format!("nothing is held for this server and these options; sign in: {login}"));
             ExitCode::FAILURE
         }
         Err(trouble) => {
@@ -265,8 +266,9 @@ fn shown(held: &HeldTokens) -> String {
         None => "does not say when it runs out".to_owned(),
     };
     let renews = if held.renews { "is renewed by itself" } else { "cannot be renewed" };
+    let profile = held.profile.as_ref().map(|name| format!("profile:  {name}\n")).unwrap_or_default();
     format!(
-        "issuer:   {}\nresource: {}\nscope:    {}\ntoken:    {runs_out}, {renews}\nfile:     {}",
+        "{profile}issuer:   {}\nresource: {}\nscope:    {}\ntoken:    {runs_out}, {renews}\nfile:     {}",
         held.issuer,
         held.resource,
         held.scope.as_deref().unwrap_or("(not said)"),

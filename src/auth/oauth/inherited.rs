@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::client::Client;
 use super::metadata::Authorization;
 use super::object::Object;
-use super::store::{Kept, Tokens};
+use super::store::{Kept, Tokens, read_regular};
 use crate::json;
 
 /// The folder of its files, in the one that it has for configuration.
@@ -71,9 +71,9 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 
 /// What is there: the tokens, if they say whose they are, and the client that they were given to.
 pub(super) fn read(path: &Path) -> Option<Kept> {
-    let text = std::fs::read_to_string(tokens_path(path)).ok()?;
+    let text = read_regular(&tokens_path(path)).ok()??;
     let object = Object::parse(&text)?;
-    let client = std::fs::read_to_string(beside(path, "_client_info.json")).ok();
+    let client = read_regular(&beside(path, "_client_info.json")).ok().flatten();
     let client = client.as_deref().and_then(Object::parse).and_then(Client::read);
     let client = client.filter(|client| !client.issuer.is_empty());
     // After an exchange the tokens do not say it any more; the client does.
@@ -96,6 +96,7 @@ pub(super) fn read(path: &Path) -> Option<Kept> {
         registrations: client.iter().filter(|client| !client.redirect_uris.is_empty()).cloned().collect(),
         client,
         tokens: Some(tokens),
+        client_issuer: None,
     })
 }
 
