@@ -19,7 +19,7 @@ use url::Url;
 use crate::auth::keeper::{Keeper, Source};
 use crate::auth::oauth::{Farewell, HeldTokens, OAuth, Trouble};
 use crate::bridge::{self, Reason};
-use crate::cache::Cache;
+use crate::cache::{Cache, Writing};
 use crate::check::{self, Findings, Outcome, Style};
 use crate::cli::{self, ByHand, Options, Transport, Typed};
 use crate::config::{self, Config, Environment};
@@ -287,7 +287,9 @@ fn serve(
 ) -> Option<Reason> {
     let runtime = runtime()?;
     let recorder = record.map(|file| Recorder::new(file, &config, proxy::now()));
-    let remember = Box::new(move |known: &_| cache.keep(known, now()));
+    let writing = Writing::into(cache);
+    let remember = writing.clone();
+    let remember = Box::new(move |known: &_| remember.keep(known, now()));
     let reason = runtime.block_on(async {
         let (input, output) = stdio::open(portable);
         // Tasks, because the runtime asks the system for news each time the future that it blocks on is woken.
@@ -299,6 +301,7 @@ fn serve(
         if let Some(farewell) = farewell {
             farewell.say().await;
         }
+        writing.finish().await;
         ended
     });
     // A thread may stand in a read or a name lookup that nobody needs any more.
