@@ -54,6 +54,8 @@ fn lock_that_cannot_be_used_is_an_error_that_names_it() {
     std::fs::remove_file(&path).expect("it is there");
     std::fs::create_dir(&path).expect("created");
     authority.forget(false);
+    // Also where the server says nothing of signing in.
+    authority.change(|set| set.challenge = String::new());
     let mut proxy = home.start(&authority, &[]);
     let line = proxy.ask(&call(1));
     assert!(line.contains(&path.display().to_string()) && line.contains("cannot be used"), "{line}");

@@ -42,6 +42,11 @@ impl FailureKind {
         WRITTEN.iter().find(|(_, kind)| *kind == self).map(|(word, _)| *word)
     }
 
+    /// Returns whether it is told where nobody has said that signing in would help: the user has to do something about it.
+    pub fn is_always_told(self) -> bool {
+        matches!(self, FailureKind::Locked | FailureKind::Issuer)
+    }
+
     /// The kind that a word stands for; a word of a later version is some other failure.
     pub(super) fn of_word(word: &str) -> FailureKind {
         WRITTEN.iter().find(|(written, _)| *written == word).map_or(FailureKind::Other, |(_, kind)| *kind)

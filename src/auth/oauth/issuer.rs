@@ -94,6 +94,12 @@ impl Inner {
         if !proves_itself(settings) {
             return Ok(());
         }
+        let is_bound = |kept: &Kept| {
+            kept.client_issuer.as_deref().is_some_and(|before| is_same(before, &authorization.issuer))
+        };
+        if is_bound(&self.kept().await?) {
+            return Ok(());
+        }
         let mut accepted = Ok(());
         self.change(|kept| {
             accepted = accept(settings, kept, authorization);

@@ -11,8 +11,8 @@
 //! As long as the first is not there, what mcp-remote has kept takes its place ([`inherited`]).
 //!
 //! The hash is of the URL, which may hold a key, and of what else makes it another identity (`identity`). A file of an
-//! earlier version, whose name said nothing of headers, is not taken over by an entry that has some: nobody knows whose it
-//! is. Only regular files are read, and no more of them than they can hold. Deliberately not here: the locks themselves
+//! earlier version is taken over by an entry that is only a URL; its name said nothing of headers, so that nobody knows
+//! whose it is beside that. Only regular files are read, and no more of them than they can hold. Deliberately not here: the locks themselves
 //! (`lock`), and what is done under one (`super`).
 
 use std::fs::OpenOptions;
