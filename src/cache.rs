@@ -6,11 +6,14 @@
 //! what follows from it (`bridge::detection`).
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 use tracing::debug;
 use url::Url;
 
@@ -24,6 +27,8 @@ const LEGACY_LASTS: Duration = Duration::from_secs(24 * 60 * 60);
 const FILES_LAST: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// How large a file may be, in bytes.
 const FILE_LIMIT: u64 = 64 * 1024;
+/// How long the end of the program waits for what is being written.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// More clients than anybody has.
 const CLIENTS: usize = 16;
 
@@ -101,6 +106,53 @@ impl Cache {
             }
         }
     }
+}
+
+/// Keeps what is worth remembering in threads of its own, so that a disk that is slow holds up no message.
+#[derive(Clone)]
+pub struct Writing {
+    cache: Arc<Cache>,
+    /// How many were to be kept so far.
+    count: Arc<AtomicU64>,
+    /// The number of the one that is written. Whoever writes has it, so that none overwrites a later one.
+    written: Arc<Mutex<u64>>,
+    threads: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Writing {
+    /// Writing into this cache.
+    pub fn into(cache: Cache) -> Writing {
+        let (count, written, threads) = (Arc::default(), Arc::default(), Arc::default());
+        Writing { cache: Arc::new(cache), count, written, threads }
+    }
+
+    /// Has it kept for the next time. Called within the event loop.
+    pub fn keep(&self, known: &Known, now: SystemTime) {
+        if self.cache.path.is_none() {
+            return;
+        }
+        let (cache, written, known) = (Arc::clone(&self.cache), Arc::clone(&self.written), known.clone());
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let mut threads = lock(&self.threads);
+        while threads.try_join_next().is_some() {}
+        threads.spawn_blocking(move || {
+            let mut written = lock(&written);
+            if *written <= number {
+                *written = number;
+                cache.keep(&known, now);
+            }
+        });
+    }
+
+    /// Waits until everything is kept, for a second.
+    pub async fn finish(self) {
+        let mut threads = std::mem::take(&mut *lock(&self.threads));
+        let _ = tokio::time::timeout(PATIENCE, async { while threads.join_next().await.is_some() {} }).await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A name that shows neither the URL, which may hold a key, nor who asks.

@@ -1,12 +1,14 @@
 //! What was typed: the options by clap, after the few forms clap does not know. No meaning.
 
 mod help;
+mod usage;
+mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 const SEE_ALL: &str = "More options, all in detail, and examples: mcp-tether --help";
@@ -151,6 +153,16 @@ pub struct Options {
     #[arg(long, value_name = "URL", help_heading = "Sign-in")]
     pub token_endpoint: Option<String>,
 
+    /// The authorization server that is accepted, by the name it has for itself (its issuer); any other is refused before a
+    /// page opens or a token is asked for. It also accepts another one than a client of yours was first used with
+    #[arg(long, value_name = "URL", help_heading = "Sign-in")]
+    pub oauth_issuer: Option<String>,
+
+    /// A name for this sign-in, to have several for one server: up to 64 letters, digits, dots, hyphens and underscores. It
+    /// takes the place of headers that hold a secret, by which sign-ins are told apart otherwise
+    #[arg(long, value_name = "NAME", help_heading = "Sign-in", value_parser = values::profile)]
+    pub profile: Option<String>,
+
     /// Send the ID token in place of the access token, where there is one (it takes the scope openid)
     #[arg(long, help_heading = "Sign-in")]
     pub use_id_token: bool,
@@ -253,7 +265,7 @@ pub struct Options {
         value_name = "SECONDS",
         help_heading = "Connection",
         default_value = "10",
-        value_parser = seconds,
+        value_parser = values::seconds,
         allow_negative_numbers = true
     )]
     pub connect_timeout: Duration,
@@ -265,7 +277,7 @@ pub struct Options {
         value_name = "SECONDS",
         help_heading = "Connection",
         default_value = "0",
-        value_parser = seconds,
+        value_parser = values::seconds,
         allow_negative_numbers = true
     )]
     pub headers_timeout: Duration,
@@ -276,7 +288,7 @@ pub struct Options {
         value_name = "SECONDS",
         help_heading = "Connection",
         default_value = "0",
-        value_parser = seconds,
+        value_parser = values::seconds,
         allow_negative_numbers = true
     )]
     pub body_timeout: Duration,
@@ -291,7 +303,7 @@ pub struct Options {
         long,
         value_name = "SECONDS",
         help_heading = "Connection",
-        value_parser = interval,
+        value_parser = values::interval,
         allow_negative_numbers = true
     )]
     pub ping_interval: Option<Duration>,
@@ -431,7 +443,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Usa
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Typed::Print(error.render().to_string()))
         }
-        Err(error) => Err(usage_error(&error)),
+        Err(error) => Err(usage::usage_error(&error)),
     }
 }
 
@@ -478,12 +490,6 @@ pub fn join_split_headers(arguments: Vec<OsString>) -> Vec<OsString> {
     joined
 }
 
-/// Seconds, which may have a fraction: not below nothing, and not beyond a month.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.0..=2_592_000.0).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or_else(String::new)
-}
-
 /// Tells whether an option takes a value, `--header` or `-v`. None where there is no such option.
 pub fn takes_value(option: &str) -> Option<bool> {
     let command = Options::command();
@@ -492,61 +498,6 @@ pub fn takes_value(option: &str) -> Option<bool> {
         None => argument.get_short().is_some_and(|short| option == format!("-{short}")),
     });
     found.map(|argument| argument.get_action().takes_values())
-}
-
-/// The same, and more than nothing.
-fn interval(text: &str) -> Result<Duration, String> {
-    seconds(text).and_then(|seconds| if seconds.is_zero() { Err(String::new()) } else { Ok(seconds) })
-}
-
-/// Says what clap found, in words of our own: clap's quote what was typed, which may be a secret.
-fn usage_error(error: &clap::Error) -> UsageError {
-    let context = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(named(text)),
-        Some(ContextValue::Strings(texts)) => texts.first().map(|text| named(text)),
-        _ => None,
-    };
-    let option = context(ContextKind::InvalidArg).unwrap_or_else(|| "an argument".to_owned());
-    let see_help = "see mcp-tether --help".to_owned();
-    let (sentence, advice) = match error.kind() {
-        ErrorKind::UnknownArgument => {
-            let nearest =
-                context(ContextKind::SuggestedArg).map(|nearest| format!("did you mean {nearest}?"));
-            (format!("there is no option {option}"), nearest.unwrap_or(see_help))
-        }
-        ErrorKind::InvalidValue if error.get(ContextKind::InvalidValue).is_some_and(is_empty) => {
-            (format!("the option {option} wants a value"), see_help)
-        }
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
-            let advice = match option.ends_with("-timeout") || option.ends_with("-interval") {
-                true => "write a number of seconds, such as 30".to_owned(),
-                false => see_help,
-            };
-            (format!("the value of {option} is not one that it takes"), advice)
-        }
-        ErrorKind::TooManyValues | ErrorKind::WrongNumberOfValues => {
-            (format!("the option {option} takes no value, or not that many"), see_help)
-        }
-        ErrorKind::ArgumentConflict => {
-            let other = context(ContextKind::PriorArg).unwrap_or_else(|| "another option".to_owned());
-            (format!("{option} cannot be used with {other}"), "leave one of them out".to_owned())
-        }
-        ErrorKind::MissingRequiredArgument => {
-            (format!("{option} is missing"), "--client-cert and --client-key go together".to_owned())
-        }
-        ErrorKind::InvalidUtf8 => ("an argument is not Unicode".to_owned(), see_help),
-        kind => (kind.as_str().unwrap_or("the arguments cannot be understood").to_owned(), see_help),
-    };
-    UsageError { sentence, advice }
-}
-
-fn is_empty(value: &ContextValue) -> bool {
-    matches!(value, ContextValue::String(text) if text.is_empty())
-}
-
-/// The name of an option, without what may have been typed along with it.
-fn named(text: &str) -> String {
-    text.split(['=', ':', ' ', '\t']).next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

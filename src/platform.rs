@@ -32,6 +32,18 @@ pub fn for_owner_alone(options: &mut std::fs::OpenOptions) -> &mut std::fs::Open
     options
 }
 
+/// Has a file opened without waiting for whoever has its other end, where it is a FIFO or a device and the system has such a
+/// notion.
+pub fn without_waiting(options: &mut std::fs::OpenOptions) -> &mut std::fs::OpenOptions {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+        options.custom_flags(flags.bits().cast_signed());
+    }
+    options
+}
+
 /// Creates a folder, and those above it, for their owner alone. It may be there already.
 ///
 /// # Errors
@@ -61,19 +73,11 @@ pub fn browsers(is_seen: bool) -> &'static [&'static [&'static str]] {
     }
 }
 
+/// What the system says of the end of a FIFO or a socket that nobody is at (`ENXIO`); no code of an error elsewhere.
+pub const NO_SUCH_DEVICE: i32 = if cfg!(windows) { -1 } else { 6 };
+
 /// What stands between programs in the variable `BROWSER`.
 pub const BETWEEN_BROWSERS: char = if cfg!(windows) { ';' } else { ':' };
-
-/// Has opening a FIFO or a device not wait for its other side, where the system has such a notion.
-pub fn without_waiting(options: &mut std::fs::OpenOptions) -> &mut std::fs::OpenOptions {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-        options.custom_flags(flags.bits().cast_signed());
-    }
-    options
-}
 
 /// What something is that is no regular file, with its article.
 pub fn kind_of(file: &std::fs::Metadata) -> &'static str {

@@ -22,7 +22,7 @@ use url::Url;
 use crate::auth::keeper::{Keeper, Source};
 use crate::auth::oauth::{Farewell, HeldTokens, OAuth, Trouble};
 use crate::bridge::{self, Reason};
-use crate::cache::Cache;
+use crate::cache::{Cache, Writing};
 use crate::check::{self, Findings, Outcome, Style};
 use crate::cli::{self, ByHand, Options, Transport, Typed};
 use crate::config::{self, Config, Environment};
@@ -304,6 +304,7 @@ fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Rep
     };
     let http = Arc::new(Http::new(&config.url, config.connection).map_err(Report::setup)?);
     let credentials = Arc::new(config.found.credentials);
+    let login = settings.identity.command("login");
     let runtime = runtime()?;
     let work = async {
         let oauth = OAuth::new(settings, http);
@@ -330,7 +331,7 @@ fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Rep
         None => ExitCode::from(STOPPED),
         Some(Ok(Some(text))) => print(&format!("{text}\n")),
         Some(Ok(None)) => {
-            tell("nothing is held for this server");
+            tell(&format!("nothing is held for this server and these options; sign in: {login}"));
             ExitCode::FAILURE
         }
         Some(Err(trouble)) => {
@@ -348,8 +349,9 @@ fn shown(held: &HeldTokens) -> String {
         None => "does not say when it runs out".to_owned(),
     };
     let renews = if held.renews { "is renewed by itself" } else { "cannot be renewed" };
+    let profile = held.profile.as_ref().map(|name| format!("profile:  {name}\n")).unwrap_or_default();
     format!(
-        "issuer:   {}\nresource: {}\nscope:    {}\ntoken:    {runs_out}, {renews}\nfile:     {}",
+        "{profile}issuer:   {}\nresource: {}\nscope:    {}\ntoken:    {runs_out}, {renews}\nfile:     {}",
         held.issuer,
         held.resource,
         held.scope.as_deref().unwrap_or("(not said)"),
@@ -420,12 +422,15 @@ async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
         Ok(ready) => {
             let Ready { remote, bridge, record, cache, farewell } = *ready;
             let recorder = record.map(|file| Recorder::new(file, &bridge, proxy::now()));
-            let remember = Box::new(move |known: &_| cache.keep(known, now()));
+            let writing = Writing::into(cache);
+            let remember = writing.clone();
+            let remember = Box::new(move |known: &_| remember.keep(known, now()));
             let keeping = Some(Keeping { recorder, remember });
             let reason = converse(input, output, stop, remote, bridge, keeping).await;
             if let Some(farewell) = farewell {
                 farewell.say().await;
             }
+            writing.finish().await;
             reason.map_or(ExitCode::FAILURE, exit_code)
         }
         Err(report) => {

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Environment, Error, expand, home_expanded, warn_of_readers};
+use super::{Environment, Error, expand, header, home_expanded, warn_of_readers};
 use crate::auth::Credentials;
 use crate::auth::oauth::client::Client;
+use crate::auth::oauth::identity::Typed;
 use crate::auth::oauth::inherited::{self, Arguments};
 use crate::auth::oauth::key::Key;
-use crate::auth::oauth::{Browser, Grant, Settings};
+use crate::auth::oauth::{Browser, Grant, Identity, Settings};
 use crate::cli::Options;
 use crate::files;
 use crate::http::is_loopback;
@@ -64,6 +65,7 @@ pub(super) fn settings(
         return Err(Error::SignIn { option: "--resource", problem: "is not a whole URI (https://…)" });
     }
     let grant = grant(options, client.as_ref())?;
+    let issuer = options.oauth_issuer.as_deref().map(issuer).transpose()?;
     let is_private = url.scheme() == "https" || is_loopback(url);
     if grant != Grant::Page {
         let problem = match (is_private, options.auth.as_str()) {
@@ -88,10 +90,13 @@ pub(super) fn settings(
     let before = remote_folder.clone().or_else(|| Some(dirs::home_dir()?.join(".mcp-auth")));
     // Where nobody signs in, nothing is spared by it.
     let before = before.filter(|_| grant.asks_a_person());
+    let lines = header_lines(options);
     Ok(Some(Settings {
         url: url.clone(),
+        identity: Identity::of(&typed(options, &grant, client.as_ref(), &lines)),
+        issuer,
         folder: folder("MCP_TETHER_CONFIG_DIR").or_else(|| remote_folder.clone()).or_else(dirs::config_dir),
-        inherited: before.map(|folder| inherited::path(&folder, &arguments(options))),
+        inherited: before.map(|folder| inherited::path(&folder, &arguments(options, &lines))),
         browser: Browser {
             named: environment.get("BROWSER").filter(|named| !named.is_empty()).map(str::to_owned),
             is_seen: is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"),
@@ -115,13 +120,64 @@ pub(super) fn settings(
     }))
 }
 
-/// What mcp-remote would have been started with.
-fn arguments(options: &Options) -> Arguments<'_> {
+/// The headers of files, a line each, as they are typed.
+fn header_lines(options: &Options) -> Vec<String> {
+    // A pipe can be read once only, and the headers themselves come from there.
     let read = |path: &PathBuf| files::read_regular_text(&home_expanded(path), files::SETTINGS_LIMIT).ok();
-    let texts = options.header_files.iter().filter_map(read);
-    let lines: Vec<String> =
-        texts.flat_map(|text| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()).collect();
-    let written = lines.iter().filter(|line| !line.starts_with('#')).chain(&options.headers);
+    let files = options.header_files.iter().filter_map(read);
+    let lines = files.flat_map(|text| {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    });
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+}
+
+/// What is typed that makes two entries two identities. Headers that the protocol sets itself are not sent, and say nothing.
+fn typed(options: &Options, grant: &Grant, client: Option<&Client>, lines: &[String]) -> Typed {
+    let is_sent = |text: &&String| {
+        let name = text.split_once(':').and_then(|(name, _)| name.trim().parse().ok());
+        name.is_some_and(|name| !header::is_of_the_protocol(&name))
+    };
+    let trimmed = |text: &Option<String>| text.as_deref().map(str::trim).map(str::to_owned);
+    let mut further = Vec::new();
+    if options.auth == "oauth" {
+        further.extend(["--auth", "oauth"].map(str::to_owned));
+    }
+    further.extend((*grant == Grant::Device).then(|| "--device-code".to_owned()));
+    if let Some(issuer) = &options.oauth_issuer {
+        further.extend(["--oauth-issuer".to_owned(), issuer.clone()]);
+    }
+    for path in &options.env_files {
+        further.extend(["--env-file".to_owned(), path.display().to_string()]);
+    }
+    Typed {
+        url: options.positional.first().cloned().unwrap_or_default(),
+        profile: options.profile.clone(),
+        headers: options.headers.iter().filter(is_sent).cloned().collect(),
+        header_files: options.header_files.iter().map(|path| path.display().to_string()).collect(),
+        header_lines: lines.iter().filter(is_sent).cloned().collect(),
+        headers_from: options.headers_from.clone(),
+        resource: trimmed(&options.resource)
+            .filter(|resource| !resource.is_empty() && !options.disable_resource_parameter),
+        parameters: options
+            .authorize_params
+            .iter()
+            .filter_map(|text| text.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        client: client.map(|client| {
+            (client.client_id.clone(), options.static_oauth_client_info.clone().unwrap_or_default())
+        }),
+        client_metadata_url: trimmed(&options.client_metadata_url),
+        client_credentials: options.client_credentials,
+        token_endpoint: trimmed(&options.token_endpoint),
+        further,
+    }
+}
+
+/// What mcp-remote would have been started with.
+fn arguments<'a>(options: &'a Options, lines: &'a [String]) -> Arguments<'a> {
+    let written = lines.iter().chain(&options.headers);
     Arguments {
         url: options.positional.first().map(String::as_str).unwrap_or_default(),
         resource: options
@@ -137,6 +193,23 @@ fn arguments(options: &Options) -> Arguments<'_> {
             .collect(),
         headers: written.filter_map(|text| inherited::header(text)).collect(),
         client_metadata_url: options.client_metadata_url.as_deref().map(str::trim),
+    }
+}
+
+/// The issuer that is accepted, as it is typed.
+fn issuer(written: &str) -> Result<String, Error> {
+    let written = written.trim();
+    let is_issuer = |url: &Url| {
+        (url.scheme() == "https" || url.scheme() == "http" && is_loopback(url))
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    let problem = "is not a URL of https, or of http on this computer, without a user name, a ? and a #";
+    match Url::parse(written).is_ok_and(|url| is_issuer(&url)) {
+        true => Ok(written.to_owned()),
+        false => Err(Error::SignIn { option: "--oauth-issuer", problem }),
     }
 }
 

@@ -353,6 +353,7 @@ mod tests {
                 body,
                 token,
                 sends_access_token: false,
+                login: None,
             };
             let why = explain(&url, &facts);
             let case = format!("{status} {headers:?} {body} {token:?}: {why:?}");
@@ -377,6 +378,7 @@ mod tests {
             body: "",
             token: None,
             sends_access_token: true,
+            login: None,
         };
         let why = explain(&url, &facts).expect("Access");
         assert_eq!(why.cause, Failure::AccessToken);

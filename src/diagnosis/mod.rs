@@ -145,12 +145,22 @@ pub struct Refused<'a> {
     pub token: Option<Token<'a>>,
     /// Whether another credential of Access went along.
     pub sends_access_token: bool,
+    /// The command with which the user signs in, where that is possible.
+    pub login: Option<&'a str>,
 }
 
 impl<'a> Refused<'a> {
     /// A refusal of which only status and headers are known.
     pub fn of(status: u16, headers: &'a HeaderMap) -> Refused<'a> {
-        Refused { status, headers, location: None, body: "", token: None, sends_access_token: false }
+        Refused {
+            status,
+            headers,
+            location: None,
+            body: "",
+            token: None,
+            sends_access_token: false,
+            login: None,
+        }
     }
 
     /// A header's value.
@@ -238,7 +248,10 @@ fn plainly_refused(url: &Url, facts: &Refused<'_>) -> Why {
     let sentence = format!("{place} answered {status} {}{said}", reason(status)).trim_end().to_owned();
     let advice = match status {
         401 if facts.header("www-authenticate").is_some_and(|value| value.contains("resource_metadata")) => {
-            "sign in: mcp-tether login URL; or give the server the --header that it wants"
+            match facts.login {
+                Some(login) => &*format!("sign in: {login}; or give the server the --header that it wants"),
+                None => "give the server the --header that it wants, or sign in: add --auth oauth",
+            }
         }
         401 => "check the credentials: this server does not accept those that were sent, or wants some",
         403 => "check that the credentials are allowed to do this",

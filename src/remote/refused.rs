@@ -84,7 +84,7 @@ impl Exchange<'_> {
             }
             // The refusal may mean something else, and is told as it is.
             Err(Trouble::NotOffered) => Ok(false),
-            Err(Trouble::Failed { .. }) if !is_invited => Ok(false),
+            Err(Trouble::Failed { kind, .. }) if !is_invited && !kind.is_always_told() => Ok(false),
             Err(trouble) => {
                 let why = Why::new(Failure::SignIn, trouble.to_string(), trouble.advice());
                 let why = why.with_status(status);

@@ -24,7 +24,7 @@ use super::sse::{self, Parser};
 use super::tracked::Tracked;
 use super::{Events, Remote};
 use crate::auth::keeper::{InUse, Keeper};
-use crate::auth::oauth::Invitation;
+use crate::auth::oauth::{Invitation, OAuth};
 use crate::bridge::{
     Ask, Cursor, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Why,
     Written,
@@ -480,7 +480,8 @@ impl Exchange<'_> {
             header: token.header(),
         });
         let sends_access_token = self.credentials.credentials.sends_access_token();
-        Refused { status, headers, location, body, token, sends_access_token }
+        let login = self.inner.keeper.sign_in().map(OAuth::login);
+        Refused { status, headers, location, body, token, sends_access_token, login }
     }
 }
 

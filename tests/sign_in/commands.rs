@@ -75,3 +75,74 @@ fn check_uses_what_is_held_and_asks_nobody() {
     assert_eq!(authority.last("/mcp").header("authorization"), Some("Bearer marked-access-2"));
     assert_eq!(authority.count("/authorize"), 1);
 }
+
+/// Replaces a part of what is kept.
+fn change_kept(home: &Home, from: &str, to: &str) {
+    let folder = std::fs::read_dir(home.path().join("mcp-tether/oauth")).expect("a folder").flatten();
+    let is_json = |path: &std::path::PathBuf| path.extension().is_some_and(|found| found == "json");
+    let path = { folder }.map(|entry| entry.path()).find(is_json).expect("kept");
+    let text = std::fs::read_to_string(&path).expect("text");
+    assert!(text.contains(from), "{text}");
+    std::fs::write(&path, text.replace(from, to)).expect("written");
+}
+
+#[test]
+fn login_with_an_unusable_kept_token_signs_in_anew() {
+    for (from, to) in [
+        ("marked-access-1", "marked\\r\\nX-Evil: 1"),
+        ("marked-access-1", ""),
+        ("marked-access-1", "marked-other"),
+    ] {
+        let (home, authority) = (Home::new(), Authority::start(Set::default()));
+        super::life::signed_in(&home, &authority).finish();
+        change_kept(&home, from, to);
+        let proxy =
+            Proxy::start_with(Stdin::Pipes, &["login", &authority.server.url], &home.environment(&[]));
+        assert!(visit(&page(&proxy, 1)).contains("You are signed in"), "{to}");
+        assert_eq!(proxy.wait_unread(), Some(0), "{to}");
+        let mut proxy = home.start(&authority, &[]);
+        assert!(proxy.ask(&call(1)).contains("\"result\""), "{to}");
+        assert!(!proxy.finish().stderr.contains("sign in at"), "{to}");
+    }
+}
+
+#[test]
+fn login_says_signed_in_only_with_a_token_of_use() {
+    for (set, expected) in [
+        (Set { accepts: false, ..Set::default() }, "does not accept the token"),
+        (
+            Set {
+                granted: Some(r#"{"access_token":"ACCESS","token_type":"Bearer","expires_in":0.001}"#),
+                ..Set::default()
+            },
+            "of no use",
+        ),
+    ] {
+        let (home, authority) = (Home::new(), Authority::start(set));
+        let proxy =
+            Proxy::start_with(Stdin::Pipes, &["login", &authority.server.url], &home.environment(&[]));
+        visit(&page(&proxy, 1));
+        proxy.tells(expected);
+        assert_eq!(proxy.wait_unread(), Some(1), "{expected}");
+    }
+}
+
+#[test]
+fn login_that_cannot_be_saved_is_none() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    let folder = home.path().join("mcp-tether");
+    std::fs::create_dir_all(&folder).expect("created");
+    std::fs::write(folder.join("oauth"), "in the place of the folder").expect("written");
+    let proxy = Proxy::start_with(Stdin::Pipes, &["login", &authority.server.url], &home.environment(&[]));
+    visit(&page(&proxy, 1));
+    proxy.tells("cannot be saved");
+    assert_eq!(proxy.wait_unread(), Some(1));
+    // A process that serves a client works alone.
+    let mut proxy = home.start(&authority, &[]);
+    proxy.send(&call(1));
+    visit(&page(&proxy, 1));
+    assert!(proxy.line().contains("\"result\""));
+    authority.forget(false);
+    assert!(proxy.ask(&call(2)).contains("\"result\""), "alone, it exchanges its token");
+    proxy.finish();
+}

@@ -8,11 +8,11 @@ use super::support::authority::{Authority, Set, value, visit};
 use super::{Home, call, page};
 
 /// When a token runs out, in milliseconds.
-const LATER: u64 = 4_102_444_800_000;
+pub(crate) const LATER: u64 = 4_102_444_800_000;
 const BEFORE: u64 = 1_000_000;
 
 /// Writes what mcp-remote would have kept under the name that these parts make, and tells its files.
-fn keep(folder: &Path, parts: &[&str], issuer: &str, expires: u64) -> [(PathBuf, String); 2] {
+pub(crate) fn keep(folder: &Path, parts: &[&str], issuer: &str, expires: u64) -> [(PathBuf, String); 2] {
     let folder = folder.join("mcp-remote-v1");
     std::fs::create_dir_all(&folder).expect("created");
     let hash = format!("{:x}", md5::compute(parts.join("|")));

@@ -102,19 +102,23 @@ fn twenty_are_told_of_a_no_that_was_said_once() {
     }
     let address = one_page(&proxies);
     assert!(visit(&address).contains("access_denied"));
-    let mut pages = 0;
+    let (mut pages, mut repeated) = (0, 0);
     for mut proxy in proxies {
         let line = proxy.line();
-        assert!(line.contains("did not sign you in") && line.contains("no thanks"), "{line}");
-        pages += proxy.finish().stderr.matches("sign in at ").count();
+        assert!(line.contains("did not sign you in"), "{line}");
+        let told = proxy.finish().stderr;
+        // What the server wrote is repeated by the process that it was written to.
+        assert_eq!(line.contains("no thanks"), told.contains("no thanks"), "{line} {told}");
+        repeated += usize::from(line.contains("no thanks"));
+        pages += told.matches("sign in at ").count();
     }
-    assert_eq!((pages, authority.count("/register")), (1, 1));
+    assert_eq!((pages, repeated, authority.count("/register")), (1, 1, 1));
     // Whoever comes later asks again.
     let folder = std::fs::read_dir(home.path().join("mcp-tether/oauth")).expect("a folder").flatten();
     let flow =
         { folder }.find(|entry| entry.file_name().to_string_lossy().ends_with(".flow")).expect("noted");
     let noted = std::fs::read_to_string(flow.path()).expect("text");
-    assert!(noted.contains("no thanks"), "{noted}");
+    assert!(noted.contains("\"kind\":\"denied\"") && !noted.contains("no thanks"), "{noted}");
     std::fs::write(flow.path(), noted.replace("{\"at\":1", "{\"at\":")).expect("written");
     authority.change(|set| set.back = "code=CODE&state=STATE".to_owned());
     let mut proxy = home.start(&authority, &[]);
@@ -142,4 +146,27 @@ fn processes_at_once_exchange_a_token_once() {
     }
     first.finish();
     assert_eq!(authority.count("/token"), 2, "one code, one exchange");
+}
+
+#[test]
+fn secrets_that_one_process_is_told_reach_no_other() {
+    let refusal = r#"{"error":"invalid_request","error_description":"no marked-tenant of marked-secret"}"#;
+    let set = Set { registration: Some((400, refusal)), held: Some("/register"), ..Set::default() };
+    let (home, authority) = (Home::new(), Authority::start(set));
+    let (mut one, mut other) = (home.start(&authority, &[]), home.start(&authority, &["-v"]));
+    one.send(&call(1));
+    authority.server.wait_for(|request| request.path == "/register");
+    other.send(&call(2));
+    authority.server.wait_for(|request| request.path == "/mcp" && request.body.contains("\"id\":2"));
+    authority.change(|set| set.held = None);
+    assert!(one.line().contains("did not register this program"));
+    let line = other.line();
+    assert!(line.contains("did not register this program, as another process has found"), "{line}");
+    one.finish();
+    let told = other.finish().stderr;
+    assert!(!line.contains("marked") && !told.contains("marked"), "{line} {told}");
+    for entry in std::fs::read_dir(home.path().join("mcp-tether/oauth")).expect("a folder").flatten() {
+        let text = std::fs::read_to_string(entry.path()).expect("text");
+        assert!(!text.contains("marked"), "{}: {text}", entry.path().display());
+    }
 }

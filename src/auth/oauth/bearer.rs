@@ -45,7 +45,7 @@ impl Bearer {
             Some(end) => Some(seconds(end)),
             None => tokens.expires,
         };
-        let sent = id_token.unwrap_or(&tokens.access_token);
+        let sent = Some(id_token.unwrap_or(&tokens.access_token)).filter(|sent| !sent.is_empty())?;
         let mut header = HeaderValue::try_from(format!("Bearer {sent}")).ok()?;
         header.set_sensitive(true);
         let renews = tokens.refresh_token.is_some() || !settings.grant.asks_a_person();

@@ -12,12 +12,14 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use super::client::Client;
+use super::failure::FailureKind;
 use super::flow::{keep, left_behind};
+use super::issuer;
 use super::metadata::{self, Authorization};
 use super::object::{Object, Written};
 use super::registration;
 use super::request::scope;
-use super::store::{Asked, Begun, Kept, Lock, Tokens};
+use super::store::{Asked, Begun, Flow, Kept, Tokens};
 use super::token::{self, FORM, No, Refusal, Refused, prepared};
 use super::trouble::{Errand, Trouble, foreign, place};
 use super::wire::Wire;
@@ -106,29 +108,30 @@ pub(super) async fn sign_in(
     invitation: &Invitation,
     credentials: &Credentials,
     wanted: Option<&str>,
-    lock: &mut Lock,
+    lock: &mut Flow,
     progress: &watch::Sender<Step>,
 ) -> Result<Tokens, Trouble> {
     let settings = &inner.settings;
     let wire = Wire { http: &inner.http, server: &settings.url, credentials };
-    if let Some(begun) = left_behind(inner, wanted, lock)
+    if let Some(begun) = left_behind(inner, wanted, lock).await
         && let Asked::Device(device) = begun.asked.clone()
         && device.until > seconds(wall_clock())
     {
         info!("a sign-in that another process began is gone on with");
         tell(&device);
         let finished = finish(inner, &wire, &begun, device, progress).await;
-        lock.note(None);
+        Inner::note(lock, None).await;
         match finished {
             Ok(tokens) => return Ok(tokens),
             // Perhaps only because it is old.
             Err(refused) => info!("that sign-in failed, a new one begins: {}", refused.trouble()),
         }
     }
-    let mut kept = inner.kept();
-    let before = kept.authorization.as_ref().map(|authorization| authorization.issuer.as_str());
+    let mut kept = inner.kept().await?;
+    let before = issuer::preferred(settings, &kept);
     let found = discovery::discover(&wire, &settings.url, &settings.grant, invitation, before).await?;
     let authorization = found.authorization;
+    issuer::accept(settings, &kept, &authorization)?;
     let scope = scope(settings.scope.as_deref(), wanted, found.scopes.as_deref(), &authorization);
     let resource = settings.resource.clone().or(found.resource).unwrap_or_default();
     let mut is_second = false;
@@ -136,25 +139,27 @@ pub(super) async fn sign_in(
         let now = seconds(wall_clock());
         let (client, is_ours) =
             registration::introduce_device(&wire, settings, &authorization, &kept, scope.as_deref(), now)
-                .await?;
+                .await
+                .map_err(|trouble| trouble.of_kind(FailureKind::Registration))?;
         if is_ours && !kept.registrations.contains(&client) {
             let remember = |kept: &mut Kept| {
                 kept.registrations
                     .retain(|other| other.issuer != client.issuer || !other.redirect_uris.is_empty());
                 kept.registrations.push(client.clone());
             };
-            inner.change(remember).await;
+            inner.change(remember).await?;
         }
         let named = Some(resource.as_str()).filter(|_| settings.names_resource);
+        inner.bind(&authorization).await?;
         let finished = match begin(&wire, &authorization, &client, scope.as_deref(), named).await {
             Ok(device) => {
                 let asked = Asked::Device(device.clone());
                 let (authorization, resource) = (authorization.clone(), resource.clone());
                 let begun = Begun { at: now, asked, authorization, resource, client: client.clone() };
-                lock.note(Some(&Begun { client: inner.storable(&client), ..begun.clone() }));
+                Inner::note(lock, Some(Begun { client: inner.storable(&client), ..begun.clone() })).await;
                 tell(&device);
                 let finished = finish(inner, &wire, &begun, device, progress).await;
-                lock.note(None);
+                Inner::note(lock, None).await;
                 finished
             }
             Err(refused) => Err(refused),
@@ -164,9 +169,9 @@ pub(super) async fn sign_in(
             // The authorization server has forgotten us: once more, with a new introduction.
             Err(Refused::Client(_)) if is_ours && !is_second => {
                 is_second = true;
-                kept = inner.change(|kept| kept.registrations.retain(|other| *other != client)).await;
+                kept = inner.change(|kept| kept.registrations.retain(|other| *other != client)).await?;
             }
-            Err(refused) => return Err(refused.trouble()),
+            Err(refused) => return Err(refused.trouble().of_kind(FailureKind::Token)),
         }
     }
 }
@@ -258,7 +263,8 @@ async fn finish(
                 let sentence =
                     format!("{} was told not to sign you in for {at}", foreign(&begun.authorization.issuer));
                 let advice = "try again, and agree on the page";
-                return Err(Refused::Otherwise(Trouble::failed(sentence, advice)));
+                let trouble = Trouble::failed(sentence, advice).of_kind(FailureKind::Denied);
+                return Err(Refused::Otherwise(trouble));
             }
             None => return Err(token::refused(&begun.authorization, &refusal)),
         }
@@ -276,7 +282,8 @@ fn next(refusal: &Refusal, interval: Duration) -> Option<Duration> {
 
 fn run_out(at: &str) -> Refused {
     let sentence = format!("nobody signed in at {at} before the code ran out");
-    Refused::Otherwise(Trouble::failed(sentence, "try again: there will be another code"))
+    let trouble = Trouble::failed(sentence, "try again: there will be another code");
+    Refused::Otherwise(trouble.of_kind(FailureKind::TimedOut))
 }
 
 #[cfg(test)]

@@ -11,9 +11,11 @@ use tracing::{info, warn};
 
 use super::callback::{Callback, Page};
 use super::client::Client;
+use super::failure::FailureKind;
+use super::issuer;
 use super::registration::{introduce, port_of};
 use super::request::{Request, Returned, Wanted, scope};
-use super::store::{Asked, Begun, Kept, Lock, Tokens};
+use super::store::{Asked, Begun, Flow, Kept, Tokens, off_loop};
 use super::token::{self, Refused};
 use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
@@ -31,7 +33,7 @@ pub(super) async fn sign_in(
     invitation: &Invitation,
     credentials: &Credentials,
     wanted: Option<&str>,
-    lock: &mut Lock,
+    lock: &mut Flow,
     progress: &watch::Sender<Step>,
 ) -> Result<Tokens, Trouble> {
     let settings = &inner.settings;
@@ -47,22 +49,24 @@ pub(super) async fn sign_in(
             Err(Refused::Otherwise(trouble)) => return Err(trouble),
         }
     }
-    let mut kept = inner.kept();
-    let before = kept.authorization.as_ref().map(|authorization| authorization.issuer.as_str());
+    let mut kept = inner.kept().await?;
+    let before = issuer::preferred(settings, &kept);
     let found = discovery::discover(&wire, &settings.url, &settings.grant, invitation, before).await?;
+    issuer::accept(settings, &kept, &found.authorization)?;
     let scope = scope(settings.scope.as_deref(), wanted, found.scopes.as_deref(), &found.authorization);
     let resource = settings.resource.clone().or(found.resource).unwrap_or_default();
     let mut is_second = false;
     loop {
         let now = seconds(wall_clock());
-        let us = introduce(&wire, settings, &found.authorization, &kept, scope.as_deref(), now).await?;
+        let us = introduce(&wire, settings, &found.authorization, &kept, scope.as_deref(), now).await;
+        let us = us.map_err(|trouble| trouble.of_kind(FailureKind::Registration))?;
         if us.is_ours && !kept.registrations.contains(&us.client) {
             let remember = |kept: &mut Kept| {
                 kept.registrations
                     .retain(|client| client.issuer != us.client.issuer || client.redirect_uris.is_empty());
                 kept.registrations.push(us.client.clone());
             };
-            inner.change(remember).await;
+            inner.change(remember).await?;
         }
         let request = Request::new(
             &found.authorization,
@@ -86,16 +90,16 @@ pub(super) async fn sign_in(
             resource: resource.clone(),
             client: us.client.clone(),
         };
-        lock.note(Some(&Begun { client: inner.storable(&us.client), ..begun.clone() }));
+        Inner::note(lock, Some(Begun { client: inner.storable(&us.client), ..begun.clone() })).await;
         show(inner, &request.url);
         match finish(inner, &wire, begun, &request, &us.callback, lock, progress).await {
             Ok(tokens) => return Ok(tokens),
             // The authorization server has forgotten us: once more, with a new introduction.
             Err(Refused::Client(_)) if us.is_ours && !is_second => {
                 is_second = true;
-                kept = inner.change(|kept| kept.registrations.retain(|client| *client != us.client)).await;
+                kept = inner.change(|kept| kept.registrations.retain(|client| *client != us.client)).await?;
             }
-            Err(refused) => return Err(refused.trouble()),
+            Err(refused) => return Err(refused.trouble().of_kind(FailureKind::Token)),
         }
     }
 }
@@ -104,9 +108,9 @@ pub(super) async fn sign_in(
 async fn begun_before(
     inner: &Inner,
     wanted: Option<&str>,
-    lock: &mut Lock,
+    lock: &mut Flow,
 ) -> Option<(Begun, Request, Callback)> {
-    let begun = left_behind(inner, wanted, lock)?;
+    let begun = left_behind(inner, wanted, lock).await?;
     let Asked::Page(request) = begun.asked.clone() else { return None };
     let age = seconds(wall_clock()).checked_sub(begun.at)?;
     if age >= PATIENCE.as_secs() {
@@ -127,14 +131,16 @@ async fn begun_before(
 }
 
 /// What a process that is gone has begun, if it is still what is wanted.
-pub(super) fn left_behind(inner: &Inner, wanted: Option<&str>, lock: &mut Lock) -> Option<Begun> {
-    let mut begun = lock.begun()?;
+pub(super) async fn left_behind(inner: &Inner, wanted: Option<&str>, lock: &Flow) -> Option<Begun> {
+    let lock = lock.shared();
+    let mut begun = off_loop(move || lock.begun()).await?;
     let covers =
         |word: &str| begun.asked.scope().is_some_and(|scope| scope.split(' ').any(|other| other == word));
     if !wanted.is_none_or(|wanted| wanted.split(' ').all(covers)) {
         return None;
     }
-    if !is_us(inner, &begun) {
+    let kept = inner.kept().await.ok()?;
+    if !is_us(inner, &kept, &begun) || issuer::accept(&inner.settings, &kept, &begun.authorization).is_err() {
         return None;
     }
     if let Some(client) = &inner.settings.client {
@@ -148,17 +154,18 @@ pub(super) fn left_behind(inner: &Inner, wanted: Option<&str>, lock: &mut Lock) 
 /// that of a new introduction.
 async fn doubt(inner: &Inner, begun: &Begun) {
     let is_other = |client: &Client| client.client_id != begun.client.client_id;
-    inner.change(|kept| kept.registrations.retain(is_other)).await;
+    // Where that cannot be noted, the next one is as good as this one.
+    let _ = inner.change(|kept| kept.registrations.retain(is_other)).await;
 }
 
 /// Tells whether a sign-in was begun by whom the options name now, and for what.
-fn is_us(inner: &Inner, begun: &Begun) -> bool {
+fn is_us(inner: &Inner, kept: &Kept, begun: &Begun) -> bool {
     let settings = &inner.settings;
     let id = &begun.client.client_id;
     let is_us = match (&settings.client, &settings.client_metadata_url) {
         (Some(client), _) => client.client_id == *id,
         (None, Some(url)) if url.as_str() == id => true,
-        (None, _) => inner.kept().registrations.iter().any(|client| client.client_id == *id),
+        (None, _) => kept.registrations.iter().any(|client| client.client_id == *id),
     };
     is_us && settings.resource.as_deref().is_none_or(|resource| resource == begun.resource)
 }
@@ -189,21 +196,19 @@ async fn finish(
     begun: Begun,
     request: &Request,
     callback: &Callback,
-    lock: &mut Lock,
+    lock: &mut Flow,
     progress: &watch::Sender<Step>,
 ) -> Result<Tokens, Refused> {
     let at = place(&inner.settings.url);
     let _ = progress.send(Step::Waiting(begun.asked.errand()));
     let answer = tokio::time::timeout(PATIENCE, callback.answer(request, &begun.authorization)).await;
     // Whoever goes on when this process is gone would wait for an answer that has come.
-    lock.note(None);
+    Inner::note(lock, None).await;
     let Ok((returned, page)) = answer else {
         doubt(inner, &begun).await;
         let sentence = format!("nobody signed in at {at} within {} minutes", PATIENCE.as_secs() / 60);
-        return Err(Refused::Otherwise(Trouble::failed(
-            sentence,
-            "try again, and sign in on the page that opens",
-        )));
+        let trouble = Trouble::failed(sentence, "try again, and sign in on the page that opens");
+        return Err(Refused::Otherwise(trouble.of_kind(FailureKind::TimedOut)));
     };
     let _ = progress.send(Step::Preparing);
     let obtained = match returned {
@@ -216,7 +221,8 @@ async fn finish(
                 foreign(&error)
             );
             let trouble =
-                Trouble::failed(sentence, "try again; if it stays like this, ask whoever runs the server");
+                Trouble::failed(sentence, "try again; if it stays like this, ask whoever runs the server")
+                    .of_kind(FailureKind::Denied);
             Err(match error.as_str() {
                 "invalid_client" | "unauthorized_client" => Refused::Client(trouble),
                 _ => Refused::Otherwise(trouble),
@@ -263,6 +269,7 @@ async fn exchange(
     if inner.settings.names_resource {
         grant.push(("resource", &begun.resource));
     }
+    inner.bind(&begun.authorization).await.map_err(Refused::Otherwise)?;
     let _asking = inner.asking.read().await;
     let tokens = token::ask(wire, &begun.authorization, &begun.client, &grant, wall_clock()).await?;
     Ok(keep(inner, begun, tokens).await)
@@ -274,7 +281,7 @@ pub(super) async fn keep(inner: &Inner, begun: &Begun, tokens: Tokens) -> Tokens
     tokens.learn();
     let client: Client = inner.storable(&begun.client);
     inner
-        .change(|kept| {
+        .record(|kept| {
             kept.resource = Some(begun.resource.clone());
             kept.authorization = Some(begun.authorization.clone());
             kept.client = Some(client);

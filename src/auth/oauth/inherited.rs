@@ -97,6 +97,7 @@ pub(super) fn read(path: &Path) -> Option<Kept> {
         registrations: client.iter().filter(|client| !client.redirect_uris.is_empty()).cloned().collect(),
         client,
         tokens: Some(tokens),
+        client_issuer: None,
     })
 }
 

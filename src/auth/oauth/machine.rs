@@ -7,6 +7,8 @@ use tracing::info;
 
 use super::client::Client;
 use super::discovery::{self, Found};
+use super::failure::FailureKind;
+use super::issuer;
 use super::metadata::Authorization;
 use super::request::scope;
 use super::store::Tokens;
@@ -31,7 +33,7 @@ pub(super) async fn sign_in(
         Grant::Client(_) | Grant::Page | Grant::Device => &settings.url,
     };
     let wire = Wire { http: &inner.http, server, credentials };
-    let kept = inner.kept();
+    let kept = inner.kept().await?;
     let before = kept.authorization.clone();
     let found = match (&settings.grant, before) {
         (Grant::Client(Some(endpoint)), _) => {
@@ -44,11 +46,12 @@ pub(super) async fn sign_in(
         (_, Some(authorization)) if *invitation == Invitation::default() => {
             Found { authorization, resource: kept.resource.clone(), scopes: None }
         }
-        (_, before) => {
-            let before = before.map(|authorization| authorization.issuer);
-            discovery::discover(&wire, &settings.url, &settings.grant, invitation, before.as_deref()).await?
+        _ => {
+            let before = issuer::preferred(settings, &kept);
+            discovery::discover(&wire, &settings.url, &settings.grant, invitation, before).await?
         }
     };
+    issuer::accept(settings, &kept, &found.authorization)?;
     let Some(client) = &settings.client else {
         return Err(Trouble::failed(
             "no client is named that could ask for a token",
@@ -63,16 +66,17 @@ pub(super) async fn sign_in(
     let mut grant = vec![("grant_type", "client_credentials")];
     grant.extend(scope.as_deref().map(|scope| ("scope", scope)));
     grant.extend(resource.as_deref().filter(|_| settings.names_resource).map(|name| ("resource", name)));
+    inner.bind(&found.authorization).await?;
     let _asking = inner.asking.read().await;
     let tokens = token::ask(&wire, &found.authorization, client, &grant, wall_clock()).await;
-    let tokens = tokens.map_err(token::Refused::trouble)?;
+    let tokens = tokens.map_err(|refused| refused.trouble().of_kind(FailureKind::Token))?;
     // It is not meant to be exchanged, also where one is given.
     let tokens = Tokens { refresh_token: None, requested: scope, ..tokens };
     tokens.learn();
     let client = Client { issuer: found.authorization.issuer.clone(), ..inner.storable(client) };
     let issuer = foreign(&found.authorization.issuer);
     inner
-        .change(|kept| {
+        .record(|kept| {
             kept.resource = resource;
             kept.authorization = Some(found.authorization);
             kept.client = Some(client);

@@ -11,10 +11,14 @@ pub mod challenge;
 pub mod client;
 pub mod device;
 mod discovery;
+pub mod failure;
 mod farewell;
 mod flow;
+pub mod identity;
 pub mod inherited;
+mod issuer;
 pub mod key;
+pub mod lock;
 mod machine;
 pub mod metadata;
 mod object;
@@ -24,6 +28,7 @@ mod progress;
 mod registration;
 mod renewal;
 pub mod request;
+mod saving;
 mod settings;
 pub mod store;
 mod token;
@@ -42,6 +47,7 @@ use url::Url;
 pub use bearer::Bearer;
 pub use browser::Browser;
 pub use farewell::Farewell;
+pub use identity::Identity;
 pub use person::Held as HeldTokens;
 pub use settings::{Grant, Settings};
 pub use trouble::{Errand, Trouble};
@@ -49,8 +55,10 @@ pub use trouble::{Errand, Trouble};
 use self::bearer::Trial;
 use self::challenge::Challenge;
 use self::client::Client;
+use self::lock::LockError;
 use self::progress::{Step, defect, done};
-use self::store::{InVain, Kept, Store, Tokens};
+use self::saving::Unsaved;
+use self::store::{Begun, FailedSignIn, Flow, Kept, Store, Tokens, off_loop};
 use super::{Credentials, Scheme};
 use crate::http::Http;
 
@@ -58,8 +66,6 @@ use crate::http::Http;
 const PAUSE: Duration = Duration::from_secs(30);
 /// The same where nobody is asked.
 const SHORT_PAUSE: Duration = Duration::from_secs(3);
-/// How long another process may take to exchange tokens.
-const LOCK_PATIENCE: Duration = Duration::from_secs(40);
 /// How far apart processes start to sign in that mean the same, in seconds.
 const AT_ONCE: u64 = 3;
 /// How often it is looked whether another process has brought a token.
@@ -85,6 +91,8 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 struct Inner {
     settings: Settings,
+    /// The command with which the user signs in by hand.
+    login: String,
     http: Arc<Http>,
     store: Store,
     held: Mutex<Held>,
@@ -96,11 +104,13 @@ struct Inner {
 
 #[derive(Default)]
 struct Held {
-    is_read: bool,
     bearer: Option<Arc<Bearer>>,
-    /// What was kept last, and whether it was here alone, for nothing can be written.
-    kept: Kept,
-    is_alone: bool,
+    /// What this process knows alone, for it could not be saved.
+    unsaved: Option<Unsaved>,
+    /// The lock that is waited for, and who has it.
+    waits_for: Option<String>,
+    /// The lock that could not be had, and when.
+    locked_out: Option<(Instant, Trouble)>,
     /// The credentials with the token added, and what they were made of.
     joined: Option<(Arc<Credentials>, Arc<Bearer>, Arc<Credentials>)>,
     flow: Option<watch::Receiver<Step>>,
@@ -119,13 +129,15 @@ impl std::fmt::Debug for OAuth {
 }
 
 impl OAuth {
-    /// Signs in as `settings` say, over `http`.
+    /// Signs in as `settings` say, over `http`. What is kept is read at once, before anything waits for it.
     pub fn new(settings: Settings, http: Arc<Http>) -> OAuth {
-        let store = Store::of(settings.folder.clone(), &settings.url, &settings.distinction())
+        let store = Store::of(settings.folder.clone(), &settings.url, settings.identity.distinction())
             .inheriting(settings.inherited.clone());
         let (held, renewing) = (Mutex::default(), tokio::sync::Mutex::new(()));
         let asking = tokio::sync::RwLock::new(());
-        let inner = Arc::new(Inner { settings, http, store, held, renewing, asking });
+        let login = settings.identity.command("login");
+        let inner = Arc::new(Inner { settings, login, http, store, held, renewing, asking });
+        inner.begin();
         OAuth { inner, flows: Arc::default() }
     }
 
@@ -139,9 +151,15 @@ impl OAuth {
         &self.inner.settings
     }
 
+    /// The command with which the user signs in by hand, with the options that say whose sign-in it is.
+    pub fn login(&self) -> &str {
+        &self.inner.login
+    }
+
     /// Adds the token to what else proves who asks. One that is about to run out is exchanged first; meanwhile other
     /// requests use it.
     pub async fn join(&self, credentials: &Arc<Credentials>) -> (Arc<Credentials>, Option<Arc<Bearer>>) {
+        self.inner.save().await;
         let Some(bearer) = self.inner.bearer() else { return (Arc::clone(credentials), None) };
         let now = seconds(wall_clock());
         if bearer.renewal().is_some_and(|renewal| renewal <= now) && !self.inner.is_paused() {
@@ -206,7 +224,10 @@ impl OAuth {
             let place = trouble::place(&inner.settings.url);
             Err(match step {
                 Some(Step::Waiting(errand)) => Trouble::Waiting { place, errand },
-                Some(Step::Preparing | Step::Done(_)) | None => Trouble::Slow { place },
+                Some(Step::Elsewhere(holder)) => Trouble::Slow { place, holder: Some(holder) },
+                Some(Step::Preparing | Step::Done(_)) | None => {
+                    Trouble::Slow { place, holder: inner.held().waits_for.clone() }
+                }
             })
         })
     }
@@ -359,19 +380,26 @@ impl Inner {
         self.held().pause.is_some_and(|pause| monotonic_clock() < pause)
     }
 
-    /// The token in use; the first time, the one that is kept.
-    fn bearer(&self) -> Option<Arc<Bearer>> {
-        let mut held = self.held();
-        if !held.is_read {
-            held.is_read = true;
-            held.kept = self.store.read();
-            if held.kept.is_inherited() {
-                info!("a sign-in that mcp-remote has kept is used");
+    /// Uses the token that is kept.
+    fn begin(&self) {
+        let kept = match self.store.read() {
+            Ok(kept) => kept,
+            Err(error) => {
+                warn!("the kept sign-in cannot be read: {error}");
+                return;
             }
-            let tokens = held.kept.tokens.clone().filter(|tokens| self.is_enough(tokens));
-            held.bearer = tokens.and_then(|tokens| self.made(tokens, Trial::Over, &mut held.lacks_id_token));
+        };
+        if kept.is_inherited() {
+            info!("a sign-in that mcp-remote has kept is used");
         }
-        held.bearer.clone()
+        let mut held = self.held();
+        let tokens = self.wanted_tokens(&kept);
+        held.bearer = tokens.and_then(|tokens| self.made(tokens, Trial::Over, &mut held.lacks_id_token));
+    }
+
+    /// The token in use.
+    fn bearer(&self) -> Option<Arc<Bearer>> {
+        self.held().bearer.clone()
     }
 
     /// Uses another token from now on.
@@ -379,6 +407,13 @@ impl Inner {
         let mut held = self.held();
         held.bearer = self.made(tokens, trial, &mut held.lacks_id_token);
         (held.failed, held.pause) = (None, None);
+    }
+
+    /// The tokens that are kept, if they are of the issuer and for the scope that the user wants now.
+    fn wanted_tokens(&self, kept: &Kept) -> Option<Tokens> {
+        let issuer = kept.authorization.as_ref().map(|authorization| authorization.issuer.as_str());
+        let tokens = kept.tokens.clone().filter(|tokens| self.is_enough(tokens));
+        tokens.filter(|_| issuer::is_wanted(&self.settings, issuer))
     }
 
     /// Tells whether tokens were asked for with all that the person wants now, as far as that is known.
@@ -396,32 +431,6 @@ impl Inner {
             );
         }
         Bearer::new(tokens, &self.settings, trial).map(Arc::new)
-    }
-
-    /// What is kept now, by this process or another; what only this one could keep where nothing can be kept.
-    fn kept(&self) -> Kept {
-        let held = self.held();
-        if held.is_alone {
-            return held.kept.clone();
-        }
-        drop(held);
-        self.store.read()
-    }
-
-    /// Keeps it for all processes, or at least for this one.
-    fn keep(&self, kept: &Kept) {
-        let is_alone = !self.store.write(kept);
-        let mut held = self.held();
-        (held.kept, held.is_alone) = (kept.clone(), is_alone);
-    }
-
-    /// Changes what is kept, one process after the other.
-    async fn change(&self, change: impl FnOnce(&mut Kept)) -> Kept {
-        let _lock = tokio::time::timeout(LOCK_PATIENCE, self.store.lock()).await;
-        let mut kept = self.kept();
-        change(&mut kept);
-        self.keep(&kept);
-        kept
     }
 
     /// A client as it is kept: a secret that the person wrote is not.
@@ -442,22 +451,23 @@ impl Inner {
         progress: &watch::Sender<Step>,
     ) -> Result<(), Trouble> {
         let began = seconds(wall_clock());
-        let brought = || {
-            let tokens = self.store.tokens().filter(|tokens| refused != Some(&tokens.access_token))?;
-            self.is_enough(&tokens).then_some(tokens)
-        };
+        let place = trouble::place(&self.settings.url);
         let mut shown = None;
-        let mut lock = loop {
-            let lock = self.store.try_flow();
-            if let Some(tokens) = brought() {
+        let mut flow = loop {
+            let store = self.store.clone();
+            let flow = off_loop(move || store.try_flow()).await;
+            if let Some((tokens, trial)) = self.brought(refused).await {
                 debug!("another process has brought a token");
-                self.adopt(tokens, Trial::SignedIn);
+                self.adopt(tokens, trial);
                 return Ok(());
             }
-            if let Some(lock) = lock {
-                break lock;
-            }
-            if let Some(begun) = self.store.begun() {
+            let held = match flow {
+                Ok(flow) => break flow,
+                Err(held @ LockError::Held { .. }) => held,
+                Err(unusable) => return Err(unusable.trouble(&format!("nobody can sign in at {place}"))),
+            };
+            let store = self.store.clone();
+            if let Some(begun) = off_loop(move || store.begun()).await {
                 let errand = begun.asked.errand();
                 if shown.as_ref() != Some(&errand) {
                     let code = errand.code.as_deref().map(|code| format!(" with the code {code}"));
@@ -466,29 +476,55 @@ impl Inner {
                     shown = Some(errand.clone());
                 }
                 let _ = progress.send(Step::Waiting(errand));
+            } else if shown.is_none() {
+                let _ = progress.send(Step::Elsewhere(held.to_string()));
             }
             tokio::time::sleep(LOOK).await;
         };
         // The person has just said no, or it does not work: everybody who was about to ask would only ask again.
         let now = seconds(wall_clock());
-        let is_news = |in_vain: &InVain| in_vain.at <= now && began <= in_vain.at + AT_ONCE;
-        if let Some(in_vain) = lock.in_vain().filter(is_news) {
-            return Err(Trouble::failed(in_vain.sentence, in_vain.advice));
+        let is_news = |failed: &FailedSignIn| failed.at <= now && began <= failed.at.saturating_add(AT_ONCE);
+        let lock = flow.shared();
+        if let Some(failed) = off_loop(move || lock.failed()).await.filter(is_news) {
+            return Err(failed.kind.elsewhere(&place, &self.login));
         }
         let signed_in = match self.settings.grant {
-            Grant::Page => flow::sign_in(self, invitation, credentials, wanted, &mut lock, progress).await,
+            Grant::Page => flow::sign_in(self, invitation, credentials, wanted, &mut flow, progress).await,
             Grant::Device => {
-                device::sign_in(self, invitation, credentials, wanted, &mut lock, progress).await
+                device::sign_in(self, invitation, credentials, wanted, &mut flow, progress).await
             }
             Grant::Client(_) => Box::pin(machine::sign_in(self, invitation, credentials, wanted)).await,
         };
-        if let Err(Trouble::Failed { sentence, advice }) = &signed_in {
-            let (sentence, advice) = (sentence.clone(), advice.clone());
-            lock.note_in_vain(&InVain { at: seconds(wall_clock()), sentence, advice });
+        if let Err(Trouble::Failed { kind, .. }) = &signed_in {
+            let failed = FailedSignIn { at: seconds(wall_clock()), kind: *kind };
+            let lock = flow.shared();
+            off_loop(move || lock.note_failed(&failed)).await;
         }
         let tokens = signed_in?;
         self.adopt(tokens, Trial::SignedIn);
         Ok(())
+    }
+
+    /// A token in our own file that is not the refused one, and may be accepted: it can be sent, and holds, or can be exchanged
+    /// for another.
+    async fn brought(&self, refused: Option<&str>) -> Option<(Tokens, Trial)> {
+        let store = self.store.clone();
+        let kept = off_loop(move || store.own()).await?;
+        let tokens =
+            self.wanted_tokens(&kept).filter(|tokens| refused != Some(tokens.access_token.as_str()))?;
+        let bearer = Bearer::new(tokens.clone(), &self.settings, Trial::Over)?;
+        let has_run_out = bearer.expires.is_some_and(|expires| expires <= seconds(wall_clock()));
+        match (has_run_out, tokens.refresh_token.is_some()) {
+            (false, _) => Some((tokens, Trial::SignedIn)),
+            (true, true) => Some((tokens, Trial::Over)),
+            (true, false) => None,
+        }
+    }
+
+    /// Notes what is under way, where another process can resume it.
+    async fn note(flow: &Flow, begun: Option<Begun>) {
+        let flow = flow.shared();
+        off_loop(move || flow.note(begun.as_ref())).await;
     }
 }
 

@@ -9,9 +9,12 @@ use url::Url;
 
 use super::bearer::Trial;
 use super::challenge::bearer;
+use super::saving::Saved;
+use super::store::off_loop;
 use super::token::{FORM, prepared};
-use super::wire::Wire;
-use super::{Bearer, Invitation, OAuth, Trouble, done, seconds, wall_clock};
+use super::trouble;
+use super::wire::{Answer, Wire};
+use super::{Bearer, Inner, Invitation, OAuth, Trouble, done, seconds, wall_clock};
 use crate::auth::Credentials;
 
 /// What a server without a session refuses, if it refuses at all.
@@ -20,6 +23,8 @@ const QUESTION: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 /// What is held for a server, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
+    /// The name that tells it from other sign-ins at the same server, where it has one.
+    pub profile: Option<String>,
     /// Who signed the person in.
     pub issuer: String,
     /// What for.
@@ -42,21 +47,47 @@ impl OAuth {
     pub async fn log_in(&self, credentials: &Arc<Credentials>) -> Result<(), Trouble> {
         let inner = &self.inner;
         let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials };
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        let answer = wire.post(&inner.settings.url, "application/json", QUESTION.to_owned(), headers).await?;
+        let answer = ping(&wire).await?;
         let challenge = if answer.status == 401 { bearer(&answer.headers) } else { None };
         let invitation = Invitation { challenge: Some(challenge.unwrap_or_default()), document: None };
         // Whoever asks for it by hand has not just said no, and perhaps does so because the page knows us no more.
-        if let Some(mut lock) = inner.store.try_flow() {
-            lock.note(None);
-            inner.change(|kept| kept.registrations.clear()).await;
+        let store = inner.store.clone();
+        if let Ok(flow) = off_loop(move || store.try_flow()).await {
+            Inner::note(&flow, None).await;
+            inner.change(|kept| kept.registrations.clear()).await?;
         }
-        // Whatever is held is as good as refused.
-        let held = inner.bearer();
-        let refused = held.as_ref().map(|bearer| bearer.tokens.access_token.as_str());
+        // Whatever is held is as good as refused, also where it cannot be sent.
+        let refused = inner.kept().await?.access_token();
         let wanted = invitation.challenge.as_ref().and_then(|challenge| challenge.scope.clone());
-        done(self.join_flow(&invitation, credentials, refused, wanted)?).await
+        done(self.join_flow(&invitation, credentials, refused.as_deref(), wanted)?).await?;
+        self.prove(credentials).await
+    }
+
+    /// Makes sure that there is a token now that is of use: it can be sent, holds, is accepted, and is there for the next start.
+    async fn prove(&self, credentials: &Arc<Credentials>) -> Result<(), Trouble> {
+        let inner = &self.inner;
+        let place = trouble::place(&inner.settings.url);
+        let (credentials, bearer) = self.join(credentials).await;
+        let now = seconds(wall_clock());
+        let bearer = bearer.filter(|bearer| bearer.expires.is_none_or(|expires| expires > now));
+        if bearer.is_none() {
+            let sentence = format!("the authorization server of {place} gave a token that is of no use");
+            let advice =
+                "have the authorization server's log looked at: the token has run out, or cannot be sent";
+            return Err(Trouble::failed(sentence, advice));
+        }
+        if inner.save().await != Saved::Done {
+            let reason = inner.held().unsaved.as_ref().map(|unsaved| unsaved.reason.clone());
+            let sentence = format!("the sign-in cannot be saved: {}", reason.unwrap_or_default());
+            return Err(Trouble::failed(sentence, "make that possible, then sign in again"));
+        }
+        let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials: &credentials };
+        if ping(&wire).await?.status == 401 {
+            let sentence = format!("{place} does not accept the token that one has just signed in for");
+            let advice = "look into the server's log; perhaps it expects a token for another resource";
+            return Err(Trouble::failed(sentence, advice));
+        }
+        Ok(())
     }
 
     /// Gives the tokens back, where that is possible, and forgets them. Tells whether there were any.
@@ -65,7 +96,10 @@ impl OAuth {
     /// When they cannot be forgotten.
     pub async fn log_out(&self, credentials: &Credentials) -> Result<bool, Trouble> {
         let inner = &self.inner;
-        let mut kept = inner.store.read();
+        // While another process exchanges them, nobody knows which ones to give back.
+        let place = trouble::place(&inner.settings.url);
+        let _lock = inner.lock(&format!("nobody is signed out at {place}")).await?;
+        let mut kept = inner.kept().await?;
         let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials };
         // Without it nobody knows where to give them back.
         let _ = inner.complete(&wire, &mut kept, &Invitation::default()).await;
@@ -86,7 +120,9 @@ impl OAuth {
                 Err(trouble) => tracing::warn!("the tokens could not be given back: {trouble}"),
             }
         }
-        inner.store.forget().map_err(|error| {
+        inner.held().unsaved = None;
+        let store = inner.store.clone();
+        off_loop(move || store.forget()).await.map_err(|error| {
             let path = inner.store.path("json").unwrap_or_default();
             let sentence = format!("{} cannot be removed: {error}", path.display());
             Trouble::failed(sentence, "remove it yourself")
@@ -95,10 +131,11 @@ impl OAuth {
 
     /// What is held.
     pub fn held(&self) -> Option<Held> {
-        let kept = self.inner.store.read();
+        let kept = self.inner.store.read().ok()?;
         let (tokens, now) = (kept.tokens?, seconds(wall_clock()));
         let bearer = Bearer::new(tokens.clone(), &self.inner.settings, Trial::Over)?;
         Some(Held {
+            profile: self.inner.settings.identity.profile().map(str::to_owned),
             issuer: kept.authorization.map(|authorization| authorization.issuer).unwrap_or_default(),
             resource: kept.resource.unwrap_or_default(),
             scope: tokens.scope.or(tokens.requested),
@@ -107,4 +144,11 @@ impl OAuth {
             path: self.inner.store.place().map(|path| path.display().to_string()).unwrap_or_default(),
         })
     }
+}
+
+/// Asks the server something that it refuses where it wants a token.
+async fn ping(wire: &Wire<'_>) -> Result<Answer, Trouble> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    wire.post(wire.server, "application/json", QUESTION.to_owned(), headers).await
 }

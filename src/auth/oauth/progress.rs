@@ -12,6 +12,8 @@ pub(super) enum Step {
     Preparing,
     /// A person is to go to a page.
     Waiting(Errand),
+    /// Another process has the lock, as this says, and does not say what it waits for.
+    Elsewhere(String),
     Done(Result<(), Trouble>),
 }
 

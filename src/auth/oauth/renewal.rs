@@ -11,7 +11,9 @@ use super::store::{Kept, Tokens};
 use super::token::{self, Refused};
 use super::trouble::{self, Trouble};
 use super::wire::Wire;
-use super::{Bearer, Inner, Invitation, LOCK_PATIENCE, discovery, inherited, registration, wall_clock};
+use super::{
+    Bearer, Inner, Invitation, discovery, inherited, issuer, monotonic_clock, registration, wall_clock,
+};
 use crate::auth::{Credentials, jwt};
 
 impl Inner {
@@ -25,18 +27,28 @@ impl Inner {
         credentials: &Credentials,
         invitation: Option<&Invitation>,
     ) -> Result<bool, Trouble> {
+        let began = monotonic_clock();
         let _one = self.renewing.lock().await;
+        // Those who waited behind one that was locked out have waited long enough.
+        if let Some((at, trouble)) = &self.held().locked_out
+            && *at >= began
+        {
+            return Err(trouble.clone());
+        }
         match self.bearer() {
             Some(bearer) if !Arc::ptr_eq(&bearer, used) => return Ok(true),
             Some(_) => {}
             // Somebody else has just heard that it cannot be exchanged.
             None => return Ok(false),
         }
-        let _lock = tokio::time::timeout(LOCK_PATIENCE, self.store.lock()).await;
-        let mut kept = self.kept();
-        if let Some(tokens) =
-            kept.tokens.clone().filter(|tokens| tokens.access_token != used.tokens.access_token)
-        {
+        let place = trouble::place(&self.settings.url);
+        let locked = self.lock(&format!("the token for {place} is not renewed")).await;
+        let _lock = locked.inspect_err(|trouble| {
+            self.held().locked_out = Some((monotonic_clock(), trouble.clone()));
+        })?;
+        let (mut kept, before) = self.current().await?;
+        if kept.tokens.as_ref().is_some_and(|tokens| tokens.access_token != used.tokens.access_token) {
+            let Some(tokens) = self.wanted_tokens(&kept) else { return Ok(false) };
             debug!("another process has brought a token");
             self.adopt(tokens, Trial::Over);
             return Ok(true);
@@ -76,6 +88,7 @@ impl Inner {
         if let Some(scope) = &tokens.scope {
             grant.push(("scope", scope));
         }
+        issuer::accept(&self.settings, &kept, authorization)?;
         let _asking = self.asking.read().await;
         match token::ask(&wire, authorization, client, &grant, wall_clock()).await {
             Ok(new) => {
@@ -88,14 +101,13 @@ impl Inner {
                 };
                 new.learn();
                 kept.tokens = Some(new.clone());
-                self.keep(&kept);
+                self.keep(&kept, before).await;
                 self.adopt(new, Trial::Renewed);
                 debug!("the token was exchanged for another");
                 Ok(true)
             }
             Err(refused @ (Refused::Grant(_) | Refused::Client(_))) => {
                 let is_unknown = matches!(refused, Refused::Client(_));
-                let place = trouble::place(&self.settings.url);
                 let trouble = refused.trouble();
                 warn!(advice = trouble.advice(), "the sign-in at {place} has come to its end: {trouble}");
                 if is_unknown {
@@ -103,7 +115,7 @@ impl Inner {
                     kept.registrations.retain(|client| client.issuer != issuer);
                 }
                 kept.tokens = None;
-                self.keep(&kept);
+                self.keep(&kept, before).await;
                 self.held().bearer = None;
                 Ok(false)
             }

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::browser::Browser;
 use super::client::Client;
+use super::identity::Identity;
 
 /// How a token is come by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,10 @@ impl Grant {
 pub struct Settings {
     /// The server.
     pub url: Url,
+    /// Whose sign-in it is.
+    pub identity: Identity,
+    /// The issuer that is accepted, where the user names one.
+    pub issuer: Option<String>,
     /// Where sign-ins are kept.
     pub folder: Option<PathBuf>,
     /// Where mcp-remote would have kept them: the path that its files have in common.
@@ -72,18 +77,4 @@ pub struct Settings {
     pub client_metadata_url: Option<Url>,
     /// What stands in a registration in place of what we write, a JSON object.
     pub registration: Option<String>,
-}
-
-impl Settings {
-    /// What tells this sign-in from others at the same server, as far as the person wrote it.
-    pub(super) fn distinction(&self) -> String {
-        let mut parts = Vec::new();
-        if let Grant::Client(endpoint) = &self.grant {
-            let client = self.client.as_ref().map(|client| client.client_id.as_str()).unwrap_or_default();
-            parts.extend(["client_credentials", client, endpoint.as_ref().map_or("", Url::as_str)]);
-        }
-        parts.extend(self.resource.as_deref());
-        parts.extend(self.parameters.iter().flat_map(|(name, value)| [name.as_str(), value]));
-        parts.join("\n")
-    }
 }

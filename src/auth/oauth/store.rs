@@ -3,34 +3,38 @@
 //!
 //! - `HOST-HASH.json`: the tokens, the issuer and the resource they are bound to, the authorization server's metadata (so
 //!   that a start needs no discovery), and the registrations, each bound to its issuer.
-//! - `HOST-HASH.lock`: locked while tokens are exchanged for others. It says nothing.
-//! - `HOST-HASH.flow`: locked by the process in which a person signs in; holds the request, so that another one can go on
-//!   with it when that process is gone, or why it came to nothing, for those who waited.
+//! - `HOST-HASH.lock`: locked while tokens are exchanged for others. It names the process that has it.
+//! - `HOST-HASH.flow`: locked by the process in which a user signs in; holds the request, so that another one can resume it
+//!   when that process is gone, or what kind of failure it came to, for those who waited. It holds nothing that a server
+//!   wrote but the request.
 //!
 //! As long as the first is not there, what mcp-remote has kept takes its place ([`inherited`]).
 //!
-//! Locks are the operating system's and go with the process. The hash is of the URL, which may hold a key, and of what else
-//! the person wrote to tell sign-ins apart: a resource, parameters of the page, a client that signs in by itself. Deliberately
-//! not here: what is done under a lock (`super`).
+//! The hash is of the URL, which may hold a key, and of what else makes it another identity (`identity`). A file of an
+//! earlier version is taken over by an entry that is only a URL; its name said nothing of headers, so that nobody knows
+//! whose it is beside that. Only regular files are read, and no more of them than they can hold. Deliberately not here: the locks themselves
+//! (`lock`), and what is done under one (`super`).
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
-use tracing::{debug, warn};
+use tracing::warn;
 use url::Url;
 
 use super::client::Client;
 use super::device::Device;
+use super::failure::FailureKind;
 use super::inherited;
+use super::lock::{Lock, LockError};
 use super::metadata::Authorization;
 use super::object::{Object, Written};
 use super::request::Request;
 use super::trouble::Errand;
-use crate::platform;
 use crate::redact;
+use crate::{files, platform};
 
 /// How often a lock that another process holds is tried again.
 const RETRY: Duration = Duration::from_millis(50);
@@ -67,6 +71,8 @@ pub struct Kept {
     pub tokens: Option<Tokens>,
     /// What we registered.
     pub registrations: Vec<Client>,
+    /// The issuer at which the secret or key of a client of the options was first used.
+    pub client_issuer: Option<String>,
 }
 
 /// What a person was asked for.
@@ -119,12 +125,6 @@ pub struct Store {
     inherited: Option<PathBuf>,
 }
 
-/// A lock. It goes with its owner.
-#[derive(Debug)]
-pub struct Lock {
-    file: Option<File>,
-}
-
 impl Store {
     /// The files for a server in the configuration folder; `distinction` tells several sign-ins there apart.
     pub fn of(folder: Option<PathBuf>, server: &Url, distinction: &str) -> Store {
@@ -132,7 +132,7 @@ impl Store {
         server.set_fragment(None);
         let named = match distinction {
             "" => server.as_str().to_owned(),
-            distinction => format!("{server}\n{distinction}"),
+            distinction => format!("{server}\n\n{distinction}"),
         };
         let hash = digest(&SHA256, named.as_bytes());
         let hash: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -169,25 +169,28 @@ impl Store {
         Some(path.into())
     }
 
-    /// The tokens that are kept, without a word where there are none.
-    pub fn tokens(&self) -> Option<Tokens> {
-        let text = std::fs::read_to_string(self.path("json")?).ok()?;
-        let tokens = Object::parse(&text)?.object("tokens").and_then(Tokens::read)?;
-        tokens.learn();
-        Some(tokens)
+    /// What is kept in our own file, without a word where there is nothing.
+    pub fn own(&self) -> Option<Kept> {
+        let text = read_regular(&self.path("json")?).ok()??;
+        let kept = Object::parse(&text).map(Kept::read)?;
+        kept.learn();
+        Some(kept)
     }
 
-    /// What is kept. What cannot be read is as good as nothing, and is told.
-    pub fn read(&self) -> Kept {
-        let Some(path) = self.path("json") else { return Kept::default() };
-        let nothing = || self.inherited().unwrap_or_default();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return nothing(),
-            Err(error) => {
+    /// What is kept. What can never be read is as good as nothing, and is told.
+    ///
+    /// # Errors
+    /// When the system refuses for now.
+    pub fn read(&self) -> io::Result<Kept> {
+        let Some(path) = self.path("json") else { return Ok(Kept::default()) };
+        let text = match read_regular(&path) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(self.inherited().unwrap_or_default()),
+            Err(error) if is_for_good(&error) => {
                 warn!("the sign-in kept in {} cannot be read: {error}", path.display());
-                return Kept::default();
+                return Ok(Kept::default());
             }
+            Err(error) => return Err(error),
         };
         if platform::others_can_read(&path) {
             warn!("{0} holds tokens, and others on this computer can read it: chmod 600 {0}", path.display());
@@ -196,44 +199,43 @@ impl Store {
             warn!("{} holds nothing that can be understood; you have to sign in again", path.display());
             Kept::default()
         });
-        kept.tokens.iter().for_each(Tokens::learn);
-        kept.client.iter().chain(&kept.registrations).for_each(Client::learn);
-        kept
+        kept.learn();
+        Ok(kept)
     }
 
-    /// Keeps something in place of what was kept, and tells whether that went well. Where it does not it is said: the
-    /// next start will have to ask again.
-    pub fn write(&self, kept: &Kept) -> bool {
+    /// Keeps something in place of what was kept.
+    ///
+    /// # Errors
+    /// When the system refuses, in words for a user.
+    pub fn write(&self, kept: &Kept) -> Result<(), String> {
         let Some(path) = self.path("json") else {
-            warn!("this system has no folder for configuration: the sign-in ends with this program");
-            return false;
+            return Err("this system has no folder for configuration".to_owned());
         };
-        let written = replace(&path, kept.write().as_bytes());
-        if let Err(error) = &written {
-            warn!(
-                "{} cannot be written, so that the sign-in ends with this program: {error}",
-                path.display()
-            );
-        }
-        written.is_ok()
+        replace(&path, kept.write().as_bytes())
+            .map_err(|error| format!("{} cannot be written: {error}", path.display()))
     }
 
-    /// Forgets everything. Tells whether there was anything.
+    /// Forgets everything, but not where the client of the options may prove itself. Tells whether there was anything.
+    /// Whoever calls has the lock.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn forget(&self) -> io::Result<bool> {
         let Some(path) = self.path("json") else { return Ok(false) };
-        if let Some(mut flow) = self.try_flow() {
+        if let Ok(flow) = self.try_flow() {
             flow.note(None);
         }
-        if let Some(_alone) = self.try_lock("lock") {
-            sweep(&path);
-        }
-        if self.inherited().is_some() {
-            // It would be used again: that nothing is held stands in our own file.
-            let was_there = self.read().tokens.is_some();
-            return replace(&path, Kept::default().write().as_bytes()).map(|()| was_there);
+        sweep(&path);
+        let own = self.own();
+        let client_issuer = own.as_ref().and_then(|kept| kept.client_issuer.clone());
+        if client_issuer.is_some() || self.inherited().is_some() {
+            // What mcp-remote has kept would be used again: that nothing is held stands in our own file.
+            let was_there = match own {
+                Some(own) => own.tokens.is_some(),
+                None => self.read()?.tokens.is_some(),
+            };
+            let nothing = Kept { client_issuer, ..Kept::default() };
+            return replace(&path, nothing.write().as_bytes()).map(|()| was_there);
         }
         match std::fs::remove_file(path) {
             Ok(()) => Ok(true),
@@ -242,109 +244,130 @@ impl Store {
         }
     }
 
-    /// Waits until no other process changes tokens.
-    pub async fn lock(&self) -> Lock {
-        loop {
-            if let Some(lock) = self.try_lock("lock") {
-                return lock;
+    /// Waits for this long until no other process changes tokens.
+    ///
+    /// # Errors
+    /// When another process changes them all the time, or the lock cannot be used.
+    pub async fn lock(&self, patience: Duration) -> Result<Lock, LockError> {
+        let path = self.path("lock").unwrap_or_default();
+        let mut held = LockError::Held { path, holder: None };
+        let locked = tokio::time::timeout(patience, async {
+            loop {
+                let store = self.clone();
+                match off_loop(move || store.try_lock()).await {
+                    Err(error @ LockError::Held { .. }) => held = error,
+                    locked => return locked,
+                }
+                tokio::time::sleep(RETRY).await;
             }
-            tokio::time::sleep(RETRY).await;
-        }
+        });
+        locked.await.unwrap_or(Err(held))
     }
 
-    /// The right to have a person sign in, unless another process has it.
-    pub fn try_flow(&self) -> Option<Lock> {
-        self.try_lock("flow")
+    /// The right to change tokens, unless another process has it.
+    ///
+    /// # Errors
+    /// When it has, or the lock cannot be used.
+    pub fn try_lock(&self) -> Result<Lock, LockError> {
+        self.path("lock").map_or_else(|| Ok(Lock::alone()), |path| Lock::try_on(&path, true))
+    }
+
+    /// The right to have a user sign in, unless another process has it.
+    ///
+    /// # Errors
+    /// When it has, or the lock cannot be used.
+    pub fn try_flow(&self) -> Result<Flow, LockError> {
+        let lock = self.path("flow").map_or_else(|| Ok(Lock::alone()), |path| Lock::try_on(&path, false));
+        lock.map(Flow)
     }
 
     /// The sign-in that was begun in another process, if there is one.
     pub fn begun(&self) -> Option<Begun> {
-        Begun::read(&std::fs::read_to_string(self.path("flow")?).ok()?)
-    }
-
-    /// A lock on one of the files. Where files cannot be locked everybody is alone.
-    fn try_lock(&self, extension: &str) -> Option<Lock> {
-        let Some(path) = self.path(extension) else { return Some(Lock { file: None }) };
-        let opened = path.parent().map_or(Ok(()), platform::create_private_folder).and_then(|()| {
-            let mut options = OpenOptions::new();
-            platform::for_owner_alone(options.read(true).write(true).create(true).truncate(false)).open(&path)
-        });
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) => {
-                debug!(%error, "{} cannot be opened", path.display());
-                return Some(Lock { file: None });
-            }
-        };
-        match file.try_lock() {
-            Ok(()) => Some(Lock { file: Some(file) }),
-            Err(TryLockError::WouldBlock) => None,
-            Err(TryLockError::Error(error)) => {
-                debug!(%error, "{} cannot be locked", path.display());
-                Some(Lock { file: None })
-            }
-        }
+        Begun::read(&read_regular(&self.path("flow")?).ok()??)
     }
 }
 
-impl Lock {
-    /// What the file under the lock says of a sign-in.
-    pub fn begun(&mut self) -> Option<Begun> {
-        Begun::read(&self.text()?)
+/// The lock of a sign-in under way, and what the file under it says.
+#[derive(Debug)]
+pub struct Flow(Lock);
+
+impl Flow {
+    /// The same lock, for a thread that reads or writes under it.
+    pub fn shared(&self) -> Flow {
+        Flow(self.0.shared())
     }
 
-    /// What the file under the lock says of one that came to nothing.
-    pub fn in_vain(&mut self) -> Option<InVain> {
-        let text = self.text()?;
+    /// What it says of a sign-in.
+    pub fn begun(&self) -> Option<Begun> {
+        Begun::read(&self.0.text()?)
+    }
+
+    /// What it says of one that failed.
+    pub fn failed(&self) -> Option<FailedSignIn> {
+        let text = self.0.text()?;
         let object = Object::parse(&text)?.object("in_vain")?;
-        Some(InVain {
-            at: object.count("at")?,
-            sentence: object.text("sentence")?,
-            advice: object.text("advice")?,
-        })
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let file = self.file.as_mut()?;
-        let mut text = String::new();
-        file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
-        Some(text)
+        // A sentence, which earlier versions have written, may hold the words of a server.
+        Some(FailedSignIn { at: object.count("at")?, kind: FailureKind::of_word(&object.text("kind")?) })
     }
 
     /// Says there that one was begun, or that none is. Whoever cannot read it begins another.
-    pub fn note(&mut self, begun: Option<&Begun>) {
-        self.write(&begun.map(Begun::write).unwrap_or_default());
+    pub fn note(&self, begun: Option<&Begun>) {
+        self.0.write(&begun.map_or_else(|| signed(Written::default()).finish(), Begun::write));
     }
 
-    /// Says there that one came to nothing.
-    pub fn note_in_vain(&mut self, in_vain: &InVain) {
-        let written = Written::default()
-            .count("at", Some(in_vain.at))
-            .text("sentence", Some(&in_vain.sentence))
-            .text("advice", Some(&in_vain.advice))
-            .finish();
-        self.write(&Written::default().raw("in_vain", Some(written)).finish());
-    }
-
-    fn write(&mut self, text: &str) {
-        let Some(file) = self.file.as_mut() else { return };
-        let written =
-            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
-        if let Err(error) = written {
-            debug!(%error, "the sign-in under way cannot be noted");
-        }
+    /// Says there that one failed, if others are to hear of it.
+    pub fn note_failed(&self, failed: &FailedSignIn) {
+        let Some(word) = failed.kind.word() else { return self.note(None) };
+        let written = Written::default().count("at", Some(failed.at)).text("kind", Some(word)).finish();
+        self.0.write(&signed(Written::default().raw("in_vain", Some(written))).finish());
     }
 }
 
-/// A sign-in that came to nothing, for those who waited for it: when, in seconds since 1970, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InVain {
-    /// When.
+/// The same object, with the process that writes it.
+fn signed(object: Written) -> Written {
+    object.count("pid", Some(std::process::id().into()))
+}
+
+/// A sign-in that failed, for those who waited for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedSignIn {
+    /// When, in seconds since 1970.
     pub at: u64,
-    /// What was wrong.
-    pub sentence: String,
-    /// What to do about it.
-    pub advice: String,
+    /// In which way.
+    pub kind: FailureKind,
+}
+
+/// Does what may wait for a disk, in a thread of its own.
+pub(super) async fn off_loop<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The program ends.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// The text of a regular file of a size that it can have; none where there is no file.
+fn read_regular(path: &Path) -> io::Result<Option<String>> {
+    match files::read_regular_text(path, files::SETTINGS_LIMIT) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns whether a file will be just as unreadable the next time.
+fn is_for_good(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        FileTooLarge, InvalidData, InvalidInput, IsADirectory, NotADirectory, PermissionDenied,
+    };
+    // A socket cannot be opened at all.
+    matches!(
+        error.kind(),
+        FileTooLarge | InvalidData | InvalidInput | IsADirectory | NotADirectory | PermissionDenied
+    ) || error.raw_os_error() == Some(platform::NO_SUCH_DEVICE)
 }
 
 /// Writes a file whole: under another name first, so that nobody ever reads half of it.
@@ -418,8 +441,20 @@ impl Kept {
         self.authorization.as_ref().is_some_and(|authorization| authorization.token_endpoint.is_empty())
     }
 
+    /// Has its secrets taken out of what is written down.
+    fn learn(&self) {
+        self.tokens.iter().for_each(Tokens::learn);
+        self.client.iter().chain(&self.registrations).for_each(Client::learn);
+    }
+
+    /// The access token, which tells one state of it from the next.
+    pub(super) fn access_token(&self) -> Option<String> {
+        self.tokens.as_ref().map(|tokens| tokens.access_token.clone())
+    }
+
     fn read(object: Object<'_>) -> Kept {
         Kept {
+            client_issuer: object.text("client_issuer"),
             resource: object.text("resource"),
             authorization: object.object("authorization").and_then(Authorization::read),
             client: object.object("client").and_then(Client::read),
@@ -436,6 +471,7 @@ impl Kept {
             .raw("client", self.client.as_ref().map(Client::write))
             .raw("tokens", self.tokens.as_ref().map(Tokens::write))
             .raw("registrations", Some(format!("[{}]", registrations.join(","))))
+            .text("client_issuer", self.client_issuer.as_deref())
             .finish()
     }
 }
@@ -464,13 +500,13 @@ impl Begun {
             Asked::Page(request) => ("request", request.write()),
             Asked::Device(device) => ("device", device.write()),
         };
-        Written::default()
+        let begun = Written::default()
             .count("at", Some(self.at))
             .raw(name, Some(asked))
             .raw("authorization", Some(self.authorization.write()))
             .text("resource", Some(&self.resource))
-            .raw("client", Some(self.client.write()))
-            .finish()
+            .raw("client", Some(self.client.write()));
+        signed(begun).finish()
     }
 }
 
@@ -492,16 +528,20 @@ mod tests {
         )
     }
 
+    fn read(store: &Store) -> Kept {
+        store.read().expect("readable")
+    }
+
     #[test]
     fn what_is_kept_comes_back_and_is_its_owners_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
-        assert!(store.read() == Kept::default());
+        assert!(read(&store) == Kept::default());
         let tokens = Tokens { access_token: "marked-token".to_owned(), ..Tokens::default() };
         let kept = Kept { tokens: Some(tokens), resource: Some("r".to_owned()), ..Kept::default() };
-        store.write(&kept);
-        store.write(&kept);
-        assert!(store.read() == kept);
+        store.write(&kept).expect("written");
+        store.write(&kept).expect("written");
+        assert!(read(&store) == kept);
         let path = store.path("json").expect("a path");
         assert!(
             !platform::others_can_read(&path) && !platform::others_can_read(path.parent().expect("a parent"))
@@ -509,9 +549,9 @@ mod tests {
         assert!(!path.display().to_string().contains("marked"));
         let files = std::fs::read_dir(path.parent().expect("a parent")).expect("a folder").count();
         assert_eq!(files, 1, "nothing is left behind");
-        assert!(!format!("{:?}", store.read().tokens).contains("marked"));
+        assert!(!format!("{:?}", read(&store).tokens).contains("marked"));
         std::fs::write(&path, "{").expect("written");
-        assert!(store.read() == Kept::default());
+        assert!(read(&store) == Kept::default());
         assert!(store.forget().expect("removed") && !store.forget().expect("nothing"));
     }
 
@@ -519,8 +559,8 @@ mod tests {
     fn one_has_the_lock_until_it_is_gone() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
-        let mut lock = store.try_flow().expect("free");
-        assert!(store.try_flow().is_none());
+        let lock = store.try_flow().expect("free");
+        assert!(store.try_flow().is_err());
         assert!(lock.begun().is_none());
         let begun = Begun {
             at: 1,
@@ -538,12 +578,54 @@ mod tests {
         lock.note(Some(&begun));
         assert!(store.begun() == Some(begun.clone()));
         drop(lock);
-        let mut lock = store.try_flow().expect("free again");
+        let lock = store.try_flow().expect("free again");
         assert!(lock.begun() == Some(begun));
         lock.note(None);
         assert!(lock.begun().is_none() && store.begun().is_none());
         let nowhere = Store::of(None, &Url::parse("https://h/").expect("a URL"), "");
-        nowhere.write(&Kept::default());
-        assert!(nowhere.try_flow().is_some() && nowhere.try_flow().is_some());
+        assert!(nowhere.write(&Kept::default()).is_err());
+        assert!(nowhere.try_flow().is_ok() && nowhere.try_flow().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lock_that_stays_held_is_an_error_and_not_passed_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        let lock = store.try_lock().expect("free");
+        let patience = Duration::from_secs(40);
+        let refused = store.lock(patience).await.expect_err("held");
+        assert!(matches!(&refused, LockError::Held { .. }), "{refused}");
+        assert!(refused.to_string().contains(".lock"), "{refused}");
+        drop(lock);
+        assert!(store.lock(patience).await.is_ok());
+    }
+
+    #[test]
+    fn only_regular_files_of_their_size_are_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        let path = store.path("json").expect("a path");
+        std::fs::create_dir_all(&path).expect("a folder in its place");
+        assert!(read(&store) == Kept::default() && store.own().is_none());
+        std::fs::remove_dir(&path).expect("removed");
+        std::fs::write(&path, vec![b' '; 1024 * 1024 + 1]).expect("written");
+        assert!(read(&store) == Kept::default() && store.own().is_none());
+        std::fs::write(&path, b"\xff").expect("written");
+        assert!(read(&store) == Kept::default());
+    }
+
+    #[test]
+    fn failed_sign_in_is_noted_without_a_servers_words() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        let flow = store.try_flow().expect("free");
+        let failed = FailedSignIn { at: 7, kind: FailureKind::Registration };
+        flow.note_failed(&failed);
+        assert_eq!(flow.failed(), Some(failed));
+        // As an earlier version has written it.
+        flow.0.write(r#"{"in_vain":{"at":7,"sentence":"marked","advice":"marked"}}"#);
+        assert_eq!(flow.failed(), None);
+        flow.0.write(r#"{"in_vain":{"at":18446744073709551615,"kind":"marked"}}"#);
+        assert_eq!(flow.failed(), Some(FailedSignIn { at: u64::MAX, kind: FailureKind::Other }));
     }
 }

@@ -5,6 +5,8 @@
 
 use url::Url;
 
+use super::failure::FailureKind;
+
 /// What a person has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Errand {
@@ -38,10 +40,12 @@ pub enum Trouble {
         errand: Errand,
     },
     /// It goes on in another process, or has only just begun.
-    #[error("signing in at {place} takes longer than a client waits; it goes on")]
+    #[error("signing in at {place} takes longer than a client waits; it goes on{}", elsewhere(.holder))]
     Slow {
         /// The server.
         place: String,
+        /// The lock that another process holds meanwhile, and which process.
+        holder: Option<String>,
     },
     /// It cannot be done, or was not.
     #[error("{sentence}")]
@@ -50,13 +54,29 @@ pub enum Trouble {
         sentence: String,
         /// What to do about it.
         advice: String,
+        /// What other processes hear of it.
+        kind: FailureKind,
     },
+}
+
+fn elsewhere(holder: &Option<String>) -> String {
+    holder.as_ref().map(|holder| format!(": {holder}")).unwrap_or_default()
 }
 
 impl Trouble {
     /// Something that failed.
     pub(super) fn failed(sentence: impl Into<String>, advice: impl Into<String>) -> Trouble {
-        Trouble::Failed { sentence: sentence.into(), advice: advice.into() }
+        Trouble::Failed { sentence: sentence.into(), advice: advice.into(), kind: FailureKind::Other }
+    }
+
+    /// The same, of a kind that other processes may hear of, unless it has one already.
+    pub(super) fn of_kind(self, kind: FailureKind) -> Trouble {
+        match self {
+            Trouble::Failed { sentence, advice, kind: FailureKind::Other } => {
+                Trouble::Failed { sentence, advice, kind }
+            }
+            other => other,
+        }
     }
 
     /// What to do about it.
@@ -64,7 +84,10 @@ impl Trouble {
         match self {
             Trouble::NotOffered => "give the server the --header that it wants",
             Trouble::Waiting { .. } => "sign in there, then try again; the sign-in goes on meanwhile",
-            Trouble::Slow { .. } => "try again in a moment",
+            Trouble::Slow { holder: Some(_), .. } => {
+                "try again in a moment; if that process does not end, end it"
+            }
+            Trouble::Slow { holder: None, .. } => "try again in a moment",
             Trouble::Failed { advice, .. } => advice,
         }
     }
