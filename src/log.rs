@@ -2,8 +2,8 @@
 //!
 //! Only our own events are shown, at every level: what the HTTP and TLS libraries would tell holds headers. Every line goes
 //! through a queue to a thread that the first of them starts: a host that does not read stderr must not bring the
-//! conversation to a halt, nor must a slow disk. What does not fit the queue is lost, and how much that was is told. Where
-//! secrets are known (`auth::known`), every line is scrubbed of them.
+//! conversation to a halt, nor must a slow disk. What does not fit the queue is lost, and how much that was is told. Every
+//! line is redacted once more, whatever it was made of.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -120,7 +120,8 @@ fn harmless(text: &str) -> String {
         harmless.push(if line.starts_with(INDENT) { '\n' } else { ' ' });
         harmless.push_str(line);
     }
-    harmless.chars().map(|letter| if letter.is_control() && letter != '\n' { ' ' } else { letter }).collect()
+    let obeyed = |letter: char| letter != '\n' && redact::is_unprintable(letter);
+    harmless.replace(obeyed, " ")
 }
 
 /// The message of an event, then its fields.

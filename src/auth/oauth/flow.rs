@@ -19,6 +19,7 @@ use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
 use super::{Inner, Invitation, Step, browser, discovery, seconds, wall_clock};
 use crate::auth::Credentials;
+use crate::redact;
 
 /// How long a person may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -78,7 +79,7 @@ pub(super) async fn sign_in(
             let sentence = format!("{} names no page to sign in at", foreign(&found.authorization.issuer));
             return Err(Trouble::failed(sentence, "have its metadata looked at"));
         };
-        crate::redact::register_secret(&request.verifier);
+        redact::register_secret(&request.verifier);
         let begun = Begun {
             at: now,
             asked: Asked::Page(request.clone()),
@@ -253,7 +254,7 @@ async fn exchange(
     request: &Request,
     code: &str,
 ) -> Result<Tokens, Refused> {
-    crate::redact::register_secret(code);
+    redact::register_secret(code);
     let mut grant = vec![
         ("grant_type", "authorization_code"),
         ("code", code),

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::bearer::Trial;
 use super::challenge::bearer;
-use super::token::{FORM, prepared};
+use super::token::{FORM, prepared, without_secrets};
 use super::wire::Wire;
 use super::{Bearer, Invitation, OAuth, Trouble, done, seconds, wall_clock};
 use crate::auth::Credentials;
@@ -55,7 +55,10 @@ impl OAuth {
         // Whatever is held is as good as refused.
         let held = inner.bearer();
         let refused = held.as_ref().map(|bearer| bearer.tokens.access_token.as_str());
-        let wanted = invitation.challenge.as_ref().and_then(|challenge| challenge.scope.clone());
+        let wanted = invitation
+            .challenge
+            .as_ref()
+            .and_then(|challenge| challenge.scope.as_deref().map(without_secrets));
         done(self.join_flow(&invitation, credentials, refused, wanted)?).await
     }
 
