@@ -28,6 +28,8 @@ const SHORTEST: usize = 6;
 /// How many values that servers issued are remembered; beyond that the oldest go. A server may set another cookie with each
 /// answer.
 const ISSUED: usize = 128;
+/// What is shorter is not taken for a session's id that could be looked for everywhere, in characters.
+const SHORTEST_SESSION: usize = 8;
 /// The longest value of those, in bytes.
 const ISSUED_LENGTH: usize = 4096;
 /// A secret that is longer is looked for in pieces of this length, in bytes.
@@ -40,26 +42,36 @@ const MARGIN: Range<usize> = 1024..1024 * 1024;
 const MASK: &str = "[secret]";
 
 /// The protocol's own words, which are no secrets although somebody may use them as such.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 30] = [
     "accept",
+    "annotations",
     "application/json",
+    "arguments",
     "bearer",
     "cancelled",
+    "capabilities",
+    "clientInfo",
     "completion",
     "content",
     "default",
+    "description",
     "initialize",
     "initialized",
+    "inputSchema",
     "jsonrpc",
     "localhost",
     "message",
     "method",
     "notifications",
     "params",
+    "progressToken",
     "prompts",
+    "protocolVersion",
     "resources",
     "result",
     "sampling",
+    "serverInfo",
+    "structuredContent",
     "text/event-stream",
 ];
 
@@ -130,6 +142,15 @@ pub fn register_key(pem: &str) {
 /// none. It costs a look when the value is known.
 pub fn register_issued(value: &str) {
     secrets().issue(value);
+}
+
+/// Registers the session's id in an address that a server named (HTTP+SSE): by its place it is one, also where it does not look
+/// random. The oldest of many are forgotten.
+pub fn register_session(id: &str) {
+    let is_long = id.chars().nth(SHORTEST_SESSION - 1).is_some();
+    if is_long && !is_word(id) {
+        secrets().remember(id);
+    }
 }
 
 /// Takes every secret that is known out of a text.
@@ -276,7 +297,13 @@ impl Secrets {
     }
 
     fn issue(&mut self, value: &str) {
-        if self.known.contains(value) || value.len() > ISSUED_LENGTH || !is_random(value) || is_word(value) {
+        if is_random(value) && !is_word(value) {
+            self.remember(value);
+        }
+    }
+
+    fn remember(&mut self, value: &str) {
+        if self.known.contains(value) || value.len() > ISSUED_LENGTH {
             return;
         }
         if self.issued.len() == ISSUED

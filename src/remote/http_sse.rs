@@ -358,7 +358,7 @@ fn address_in(event: &sse::Event, url: &Url) -> Result<Url, Box<Why>> {
         return Err(Box::new(Why::new(Failure::Endpoint, sentence, advice)));
     }
     // Whoever has the session's id, which stands in there, can act in the session.
-    address.query_pairs().for_each(|(_, value)| redact::register_issued(&value));
+    address.query_pairs().for_each(|(_, value)| redact::register_session(&value));
     address.set_fragment(None);
     // Whoever we are is said by the credentials alone. Neither can fail where there is a host.
     let _ = (address.set_username(""), address.set_password(None));
