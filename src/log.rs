@@ -25,6 +25,9 @@ use crate::redact;
 /// How large a log file gets before it is set aside, in bytes.
 pub const FILE_LIMIT: u64 = 10 * 1024 * 1024;
 
+/// The one module whose events have lines below their first; in others only a foreign text could have them.
+const LINES: &str = concat!(env!("CARGO_CRATE_NAME"), "::traffic");
+
 /// Where what belongs to the line above begins.
 pub const INDENT: &str = "          ";
 
@@ -99,7 +102,10 @@ impl Subscriber for Log {
         let level = event.metadata().level();
         let mut words = Words(String::new());
         event.record(&mut words);
-        let words = harmless(&redact::redact(&words.0));
+        let words = match event.metadata().target() == LINES {
+            true => harmless(&redact::redact(&words.0)),
+            false => redact::foreign(&words.0),
+        };
         if *level <= self.stderr {
             let at = self.begun.map(|begun| format!("{:>8.3} ", begun.elapsed().as_secs_f64()));
             STDERR.push(format!("{}{level:>5} {words}\n", at.unwrap_or_default()));

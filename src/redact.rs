@@ -14,7 +14,7 @@ mod views;
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use url::Url;
 
@@ -30,10 +30,16 @@ const SHORTEST: usize = 6;
 const ISSUED: usize = 128;
 /// What is shorter is not taken for a session's id that could be looked for everywhere, in characters.
 const SHORTEST_SESSION: usize = 8;
-/// The longest value of those, in bytes.
-const ISSUED_LENGTH: usize = 4096;
+/// How many tokens, codes and proofs of sign-ins are remembered: those in use are always among the latest.
+const TOKENS: usize = 128;
+/// How long all values of one kind are together, in bytes; the latest stay in any case.
+const ROOM: usize = 512 * 1024;
+/// How many of the latest.
+const LATEST: usize = 8;
 /// A secret that is longer is looked for in pieces of this length, in bytes.
 const PIECE: usize = 16 * 1024;
+/// How often what looks like an escape in a secret is undone.
+const UNDONE: usize = 2;
 /// How many letters one of a secret may have become, at most: two layers of `\u0000`.
 const EXPANSION: usize = 36;
 /// How far beyond an excerpt a text is looked at in any case, and at most, in bytes.
@@ -75,22 +81,29 @@ const WORDS: [&str; 30] = [
     "text/event-stream",
 ];
 
-static SECRETS: LazyLock<Mutex<Secrets>> = LazyLock::new(Mutex::default);
-
 /// Every secret that is known.
 #[derive(Debug, Default)]
 struct Secrets {
-    known: HashSet<String>,
+    known: HashSet<Vec<u8>>,
     /// What is never forgotten.
     kept: Vec<Pattern>,
-    /// What servers issued, the oldest first.
-    issued: VecDeque<String>,
+    /// What servers issued.
+    issued: Recent,
+    /// What sign-ins are made of.
+    tokens: Recent,
     longest: usize,
     /// None where it is to be made anew.
     matcher: Option<Option<Arc<Matcher>>>,
 }
 
-/// Registers a secret of the user's, or a token in use. It is never forgotten. One that is too short is not looked for.
+/// Values of which the oldest go, the oldest first.
+#[derive(Debug, Default)]
+struct Recent {
+    values: VecDeque<String>,
+    size: usize,
+}
+
+/// Registers a secret of the user's. It is never forgotten. One that is too short is not looked for.
 pub fn register_secret(secret: &str) {
     secrets().keep(secret);
 }
@@ -142,6 +155,12 @@ pub fn register_key(pem: &str) {
 /// none. It costs a look when the value is known.
 pub fn register_issued(value: &str) {
     secrets().issue(value);
+}
+
+/// Registers a token, a code, a verifier or an assertion. There are others in time, so the oldest of many are forgotten; a
+/// token in use is registered again with each that is obtained.
+pub fn register_token(token: &str) {
+    secrets().keep_token(token);
 }
 
 /// Registers the session's id in an address that a server named (HTTP+SSE): by its place it is one, also where it does not look
@@ -241,7 +260,7 @@ fn ceil(text: &str, at: usize) -> usize {
 }
 
 fn secrets() -> MutexGuard<'static, Secrets> {
-    SECRETS.lock().unwrap_or_else(PoisonError::into_inner)
+    shared().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Secrets {
@@ -250,7 +269,7 @@ impl Secrets {
         if secret.chars().nth(SHORTEST - 1).is_none() || is_word(secret) || self.is_kept(secret) {
             return;
         }
-        self.push(Pattern { text: secret.to_owned(), secret: 0 });
+        self.push(Pattern { text: secret.as_bytes().to_owned(), secret: 0 });
         if secret.len() > PIECE {
             let mut rest = secret;
             while !rest.is_empty() {
@@ -260,13 +279,18 @@ impl Secrets {
             }
             return;
         }
-        // A form writes a space as a plus, and a server may have undone what is encoded.
+        // A form writes a space as a plus.
         if secret.contains(' ') {
             self.keep(&secret.replace(' ', "+"));
         }
-        let plain = View::unescaped(secret.as_bytes()).and_then(|view| String::from_utf8(view.text).ok());
-        if let Some(plain) = plain {
-            self.keep(&plain);
+        // What looks like an escape in it is undone in the text as well.
+        let mut undone = View::unescaped(secret.as_bytes());
+        for _ in 0..UNDONE {
+            let Some(view) = undone else { break };
+            undone = View::unescaped(&view.text);
+            if view.text.len() >= SHORTEST && !self.known.contains(&view.text) {
+                self.push(Pattern { text: view.text, secret: 0 });
+            }
         }
     }
 
@@ -280,13 +304,13 @@ impl Secrets {
         for between in ["=", ": ", ":", "=\"", "='", "\":\"", "\": \"", "\":", "\": "] {
             let (text, secret) = (format!("{name}{between}{value}"), name.len() + between.len());
             if !self.is_kept(&text) {
-                self.push(Pattern { text, secret });
+                self.push(Pattern { text: text.into_bytes(), secret });
             }
         }
     }
 
     fn is_kept(&self, secret: &str) -> bool {
-        self.known.contains(secret) && !self.issued.iter().any(|issued| issued == secret)
+        self.known.contains(secret.as_bytes())
     }
 
     fn push(&mut self, pattern: Pattern) {
@@ -296,6 +320,14 @@ impl Secrets {
         self.matcher = None;
     }
 
+    fn keep_token(&mut self, token: &str) {
+        if token.chars().nth(SHORTEST - 1).is_some() && !self.is_kept(token) && !self.tokens.renew(token) {
+            self.longest = self.longest.max(token.len());
+            self.tokens.add(token, TOKENS);
+            self.matcher = None;
+        }
+    }
+
     fn issue(&mut self, value: &str) {
         if is_random(value) && !is_word(value) {
             self.remember(value);
@@ -303,29 +335,40 @@ impl Secrets {
     }
 
     fn remember(&mut self, value: &str) {
-        if self.known.contains(value) || value.len() > ISSUED_LENGTH {
-            return;
+        if !self.is_kept(value) && !self.issued.values.iter().any(|issued| issued == value) {
+            self.longest = self.longest.max(value.len());
+            self.issued.add(value, ISSUED);
+            self.matcher = None;
         }
-        if self.issued.len() == ISSUED
-            && let Some(oldest) = self.issued.pop_front()
-            && !self.kept.iter().any(|pattern| pattern.text == oldest)
-        {
-            self.known.remove(&oldest);
-        }
-        self.longest = self.longest.max(value.len());
-        self.known.insert(value.to_owned());
-        self.issued.push_back(value.to_owned());
-        self.matcher = None;
     }
 
     /// What finds them; none where there are none.
     fn matcher(&mut self) -> Option<Arc<Matcher>> {
-        let (kept, issued) = (&self.kept, &self.issued);
+        let (kept, recent) = (&self.kept, [&self.tokens, &self.issued]);
         let make = || {
-            let issued = issued.iter().map(|value| Pattern { text: value.clone(), secret: 0 });
-            Matcher::new(kept.iter().cloned().chain(issued).collect()).map(Arc::new)
+            let recent = recent.into_iter().flat_map(|recent| &recent.values);
+            let recent = recent.map(|value| Pattern { text: value.clone().into_bytes(), secret: 0 });
+            Matcher::new(kept.iter().cloned().chain(recent).collect()).map(Arc::new)
         };
         self.matcher.get_or_insert_with(make).clone()
+    }
+}
+
+impl Recent {
+    /// Makes a value the latest. Returns whether it was there.
+    fn renew(&mut self, value: &str) -> bool {
+        let at = self.values.iter().position(|other| other == value);
+        let found = at.and_then(|at| self.values.remove(at));
+        found.map(|value| self.values.push_back(value)).is_some()
+    }
+
+    fn add(&mut self, value: &str, most: usize) {
+        self.values.push_back(value.to_owned());
+        self.size += value.len();
+        while self.values.len() > most || self.size > ROOM && self.values.len() > LATEST {
+            let oldest = self.values.pop_front();
+            self.size -= oldest.map_or(0, |oldest| oldest.len());
+        }
     }
 }
 
@@ -352,6 +395,19 @@ fn is_random(value: &str) -> bool {
                 || !is_path && (cases.count() >= 4 || value.len() >= 32)
         }
     }
+}
+
+#[cfg(not(test))]
+fn shared() -> &'static Mutex<Secrets> {
+    static SECRETS: std::sync::LazyLock<Mutex<Secrets>> = std::sync::LazyLock::new(Mutex::default);
+    &SECRETS
+}
+
+// Unit tests are one process: what one of them calls a secret is none for the next.
+#[cfg(test)]
+fn shared() -> &'static Mutex<Secrets> {
+    thread_local!(static SECRETS: &'static Mutex<Secrets> = Box::leak(Box::default()));
+    SECRETS.with(|secrets| *secrets)
 }
 
 #[cfg(test)]
@@ -451,7 +507,20 @@ mod tests {
         }
         let text = format!("configured-value {} {}", issued(0), issued(3 * ISSUED - 1));
         assert_eq!(redacted(&mut secrets, &text), format!("[secret] {} [secret]", issued(0)));
-        assert!(secrets.known.len() <= ISSUED + 1);
+        assert_eq!((secrets.known.len(), secrets.issued.values.len()), (1, ISSUED));
+    }
+
+    #[test]
+    fn tokens_in_use_outlive_those_before() {
+        let mut secrets = Secrets::default();
+        for number in 0..3 * TOKENS {
+            secrets.keep_token(&format!("access-{number}"));
+            secrets.keep_token("refresh-in-use");
+        }
+        secrets.keep_token(&"x".repeat(2 * ROOM));
+        let text = format!("refresh-in-use access-{} access-0", 3 * TOKENS - 1);
+        assert_eq!(redacted(&mut secrets, &text), "[secret] [secret] access-0");
+        assert_eq!(secrets.tokens.values.len(), LATEST);
     }
 
     #[test]

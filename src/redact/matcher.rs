@@ -21,7 +21,7 @@ const FEW: usize = 2048;
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
-    pub(super) text: String,
+    pub(super) text: Vec<u8>,
     /// Where the secret begins in it; before that stands its name.
     pub(super) secret: usize,
 }

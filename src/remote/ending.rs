@@ -13,7 +13,7 @@ use crate::redact;
 pub(super) fn rewritten(ending: Ending, scrub: impl Fn(&str) -> String) -> Ending {
     let scrub = |why: Why| Why {
         sentence: redact::printable(&scrub(&why.sentence)).into_owned(),
-        advice: why.advice.as_deref().map(&scrub),
+        advice: why.advice.as_deref().map(|advice| redact::printable(&scrub(advice)).into_owned()),
         body: why.body.as_deref().map(&scrub),
         ray: why.ray.as_deref().map(&scrub),
         correlation_id: why.correlation_id.as_deref().map(&scrub),

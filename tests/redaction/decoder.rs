@@ -84,10 +84,13 @@ pub(crate) fn assert_hides(text: &str, secrets: &[&str], what: &str) {
     }
 }
 
+/// Reads the escape that a text begins with: its length, and what it stands for.
+type Undo = fn(&[u8]) -> Option<(usize, char)>;
+
 /// What a text says with one encoding undone.
 fn undone(text: &[u8]) -> Vec<Vec<u8>> {
     let mut texts = Vec::new();
-    let escapes: [fn(&[u8]) -> Option<(usize, char)>; 3] = [percent, entity, escape];
+    let escapes: [Undo; 3] = [percent, entity, escape];
     for undo in escapes {
         let (mut plain, mut at, mut is_other) = (Vec::new(), 0, false);
         while at < text.len() {

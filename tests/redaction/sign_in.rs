@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
 use super::decoder::{ENCODINGS, assert_hides, encode};
 use super::support::authority::{value, visit};
@@ -208,7 +207,6 @@ fn token_scope_shows_no_secret_and_forges_no_line() {
     proxy.line();
     proxy.finish();
     let folder = home.path().to_str().expect("UTF-8");
-    let begun = Instant::now();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_mcp-tether"))
         .args(["tokens", &authority.server.url, "--header", &format!("X-Tenant: {TENANT}")])
         .env_clear()
@@ -216,7 +214,6 @@ fn token_scope_shows_no_secret_and_forges_no_line() {
         .envs([("CF_ACCESS_CLIENT_ID", "0123.access"), ("CF_ACCESS_CLIENT_SECRET", PAIR_SECRET)])
         .output()
         .expect("it starts");
-    assert!(begun.elapsed() < Duration::from_secs(20));
     let told = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(told.contains("scope:    read"), "{told}");
     assert_eq!(told.lines().count(), 5, "{told}");

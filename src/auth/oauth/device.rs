@@ -207,7 +207,7 @@ async fn begin(
     if redact::repeats_secret(&device.page) {
         return Err(failed(format!("{} names a page whose address repeats a secret", place(&endpoint))));
     }
-    redact::register_secret(&device.device_code);
+    redact::register_token(&device.device_code);
     let page = metadata::trusted(&device.page, wire.server).map_err(|reason| {
         let sentence = format!("{} names a page that {reason}: {}", place(&endpoint), foreign(&device.page));
         let advice = "do not sign in there; tell whoever runs the authorization server";

@@ -79,7 +79,7 @@ pub(super) async fn sign_in(
             let sentence = format!("{} names no page to sign in at", foreign(&found.authorization.issuer));
             return Err(Trouble::failed(sentence, "have its metadata looked at"));
         };
-        redact::register_secret(&request.verifier);
+        redact::register_token(&request.verifier);
         let begun = Begun {
             at: now,
             asked: Asked::Page(request.clone()),
@@ -254,7 +254,7 @@ async fn exchange(
     request: &Request,
     code: &str,
 ) -> Result<Tokens, Refused> {
-    redact::register_secret(code);
+    redact::register_token(code);
     let mut grant = vec![
         ("grant_type", "authorization_code"),
         ("code", code),

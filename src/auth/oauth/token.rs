@@ -152,7 +152,7 @@ pub(super) fn prepared(
     match (method(authorization, client), &client.client_secret) {
         (Method::Key(key), _) => {
             let assertion = key.assertion(&client.client_id, &authorization.issuer, now).unwrap_or_default();
-            redact::register_secret(&assertion);
+            redact::register_token(&assertion);
             form.append_pair("client_id", &client.client_id)
                 .append_pair("client_assertion_type", ASSERTION)
                 .append_pair("client_assertion", &assertion);
