@@ -4,6 +4,7 @@
 //! Linear in the text: each layer is as long as the one before at most, and their number is bounded.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
@@ -15,8 +16,10 @@ const LAYERS: usize = 3;
 const LAYERS_OF_LONG: usize = 2;
 /// What a long text is, in bytes.
 const LONG: usize = 1024 * 1024;
-/// Up to how many bytes of patterns the automaton is one with a table for each state: faster, and slower to build.
+/// Up to how many bytes of patterns the automaton has a table for each state.
 const FEW: usize = 2048;
+/// The same for long texts.
+const MANY: usize = 64 * 1024;
 
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ impl Pattern {
 #[derive(Debug)]
 pub(super) struct Matcher {
     automaton: AhoCorasick,
+    /// The same with a table for each state, made for the first long text: faster, and slower to build.
+    of_long: OnceLock<Option<AhoCorasick>>,
     patterns: Vec<Pattern>,
     /// The length of the shortest secret that has no name; shorter runs are not decoded.
     shortest: usize,
@@ -47,23 +52,24 @@ impl Matcher {
     pub(super) fn new(patterns: Vec<Pattern>) -> Option<Matcher> {
         let size: usize = patterns.iter().map(|pattern| pattern.text.len()).sum();
         let kind = if size <= FEW { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .ascii_case_insensitive(true)
-            .kind(Some(kind))
-            .build(patterns.iter().map(|pattern| &pattern.text));
+        let automaton = automaton(&patterns, kind);
         let unnamed = patterns.iter().filter(|pattern| !pattern.is_named());
         let shortest = unnamed.map(|pattern| pattern.text.len()).min().unwrap_or(usize::MAX / 4);
         // Beyond its limits there would be gigabytes of patterns.
-        let automaton = automaton.ok().filter(|_| !patterns.is_empty())?;
-        Some(Matcher { automaton, patterns, shortest })
+        let automaton = automaton.filter(|_| !patterns.is_empty())?;
+        let of_long = if (FEW..MANY).contains(&size) { OnceLock::new() } else { OnceLock::from(None) };
+        Some(Matcher { automaton, of_long, patterns, shortest })
     }
 
     /// The ranges of a text that hold secrets, in order and apart from each other.
     pub(super) fn find(&self, text: &str) -> Vec<Range<usize>> {
-        let layers = if text.len() > LONG { LAYERS_OF_LONG } else { LAYERS };
+        let is_long = text.len() > LONG;
+        let layers = if is_long { LAYERS_OF_LONG } else { LAYERS };
+        let made = || automaton(&self.patterns, AhoCorasickKind::DFA);
+        let of_long = if is_long { self.of_long.get_or_init(made).as_ref() } else { None };
         let mut found = Vec::new();
-        self.search(text.as_bytes(), layers, None, &mut found);
+        let search = Search { matcher: self, automaton: of_long.unwrap_or(&self.automaton) };
+        search.search(text.as_bytes(), layers, None, &mut found);
         found.sort_unstable_by_key(|range| range.start);
         let mut apart: Vec<Range<usize>> = Vec::new();
         for range in found {
@@ -74,12 +80,29 @@ impl Matcher {
         }
         apart
     }
+}
 
+fn automaton(patterns: &[Pattern], kind: AhoCorasickKind) -> Option<AhoCorasick> {
+    AhoCorasick::builder()
+        .match_kind(MatchKind::Standard)
+        .ascii_case_insensitive(true)
+        .kind(Some(kind))
+        .build(patterns.iter().map(|pattern| &pattern.text))
+        .ok()
+}
+
+/// One search, by one of the automata.
+struct Search<'a> {
+    matcher: &'a Matcher,
+    automaton: &'a AhoCorasick,
+}
+
+impl Search<'_> {
     /// Searches a text and what it says when `layers` of encoding are undone. `unescaped` is what the text was made by, if
     /// escapes were undone: runs that stood in the text before have been decoded there.
     fn search(&self, text: &[u8], layers: usize, unescaped: Option<&View>, found: &mut Vec<Range<usize>>) {
         for hit in self.automaton.find_overlapping_iter(text) {
-            let Some(pattern) = self.patterns.get(hit.pattern().as_usize()) else { continue };
+            let Some(pattern) = self.matcher.patterns.get(hit.pattern().as_usize()) else { continue };
             if !pattern.is_named() || is_word(text, &hit.range()) {
                 found.push(hit.start() + pattern.secret..hit.end());
             }
@@ -89,12 +112,12 @@ impl Matcher {
             self.search_view(&view, left, true, found);
         }
         let is_new = |run: &Range<usize>| unescaped.is_none_or(|view| !view.is_plain(run));
-        let mut runs = hex_runs(text, self.shortest * 2);
+        let mut runs = hex_runs(text, self.matcher.shortest * 2);
         runs.retain(is_new);
         for skipped in 0..if runs.is_empty() { 0 } else { 2 } {
             self.search_view(&View::of_hex(text, &runs, skipped), left, false, found);
         }
-        let mut runs = base64_runs(text, (self.shortest * 4).div_ceil(3));
+        let mut runs = base64_runs(text, (self.matcher.shortest * 4).div_ceil(3));
         runs.retain(is_new);
         for skipped in 0..if runs.is_empty() { 0 } else { 4 } {
             self.search_view(&View::of_base64(text, &runs, skipped), left, false, found);

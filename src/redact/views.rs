@@ -80,6 +80,12 @@ impl View {
     pub(super) fn of_base64(text: &[u8], runs: &[Range<usize>], skipped: usize) -> View {
         View::of_runs(text, runs, skipped, Form::Base64, |run, bytes| {
             for group in run.chunks(4) {
+                if let [a, b, c, d] = group {
+                    let [a, b, c, d] = [a, b, c, d].map(|letter| base64_bits(*letter));
+                    let [_, one, two, three] = (a << 18 | b << 12 | c << 6 | d).to_be_bytes();
+                    bytes.extend_from_slice(&[one, two, three]);
+                    continue;
+                }
                 let bits = group.iter().fold(0_u32, |bits, letter| bits << 6 | base64_bits(*letter));
                 // The last group may be short: two letters are one byte, three are two.
                 let bits = bits << (6 * (4 - group.len()) + 8);
@@ -146,7 +152,7 @@ pub(super) fn hex_runs(text: &[u8], least: usize) -> Vec<Range<usize>> {
 
 /// The runs of at least `least` letters of base64, in either of its alphabets.
 pub(super) fn base64_runs(text: &[u8], least: usize) -> Vec<Range<usize>> {
-    runs(text, least, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_'))
+    runs(text, least, |byte| base64_bits(byte) != u32::from(NONE))
 }
 
 fn runs(text: &[u8], least: usize, is_of_run: impl Fn(u8) -> bool) -> Vec<Range<usize>> {
@@ -176,14 +182,27 @@ fn hex_digit(digit: u8) -> Option<u8> {
 }
 
 fn base64_bits(letter: u8) -> u32 {
-    u32::from(match letter {
-        b'A'..=b'Z' => letter - b'A',
-        b'a'..=b'z' => letter - b'a' + 26,
-        b'0'..=b'9' => letter - b'0' + 52,
-        b'+' | b'-' => 62,
-        _ => 63,
-    })
+    u32::from(BASE64.get(usize::from(letter)).copied().unwrap_or(NONE))
 }
+
+/// What is no letter of base64.
+const NONE: u8 = 64;
+
+/// What each letter of base64 stands for, in either of its alphabets.
+const BASE64: [u8; 256] = {
+    let alphabets = [
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+    ];
+    let mut bits = [NONE; 256];
+    let mut at = 0;
+    while at < 64 {
+        bits[alphabets[0][at] as usize] = at as u8;
+        bits[alphabets[1][at] as usize] = at as u8;
+        at += 1;
+    }
+    bits
+};
 
 /// What an escape stands for.
 enum Unescaped {
