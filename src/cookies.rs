@@ -8,6 +8,8 @@ use http::HeaderValue;
 use reqwest::cookie::{CookieStore, Jar};
 use url::Url;
 
+use crate::redact;
+
 /// The cookies of Cloudflare Access.
 const OF_ACCESS: [&[u8]; 3] = [b"CF_Authorization", b"CF_AppSession", b"CF_Binding"];
 
@@ -19,7 +21,8 @@ pub(crate) struct Cookies {
 
 impl CookieStore for Cookies {
     fn set_cookies(&self, headers: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
-        self.jar.set_cookies(&mut headers.filter(|header| !is_of_access(header)), url);
+        let mut registered = headers.inspect(|header| redact::register_issued(cookie(header).1));
+        self.jar.set_cookies(&mut registered.by_ref().filter(|header| !is_of_access(header)), url);
     }
 
     fn cookies(&self, url: &Url) -> Option<HeaderValue> {
@@ -27,6 +30,13 @@ impl CookieStore for Cookies {
         value.set_sensitive(true);
         Some(value)
     }
+}
+
+/// The name and the value of a cookie.
+pub(crate) fn cookie(header: &HeaderValue) -> (&str, &str) {
+    let text = header.to_str().unwrap_or_default();
+    let (name, value) = text.split(';').next().unwrap_or_default().split_once('=').unwrap_or(("", text));
+    (name.trim(), value.trim().trim_matches('"'))
 }
 
 fn is_of_access(header: &HeaderValue) -> bool {
@@ -37,6 +47,15 @@ fn is_of_access(header: &HeaderValue) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cookie_is_taken_apart() {
+        for (header, expected) in
+            [("lb=\"value\"; Path=/; Secure", ("lb", "value")), ("a=b=c", ("a", "b=c")), ("odd", ("", "odd"))]
+        {
+            assert_eq!(cookie(&HeaderValue::from_str(header).expect("a value")), expected);
+        }
+    }
 
     #[test]
     fn cookies_follow_the_rules_and_those_of_access_are_not_kept() {

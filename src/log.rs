@@ -2,8 +2,8 @@
 //!
 //! Only our own events are shown, at every level: what the HTTP and TLS libraries would tell holds headers. Every line goes
 //! through a queue to a thread that the first of them starts: a host that does not read stderr must not bring the
-//! conversation to a halt, nor must a slow disk. What does not fit the queue is lost, and how much that was is told. Where
-//! secrets are known (`auth::known`), every line is scrubbed of them.
+//! conversation to a halt, nor must a slow disk. What does not fit the queue is lost, and how much that was is told. Every
+//! line is redacted once more, whatever it was made of.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -25,6 +25,9 @@ use crate::redact;
 
 /// How large a log file gets before it is set aside, in bytes.
 pub const FILE_LIMIT: u64 = 10 * 1024 * 1024;
+
+/// The one module whose events have lines below their first; in others only a foreign text could have them.
+const LINES: &str = concat!(env!("CARGO_CRATE_NAME"), "::traffic");
 
 /// Where what belongs to the line above begins.
 pub const INDENT: &str = "          ";
@@ -121,7 +124,10 @@ impl Subscriber for Log {
         let level = event.metadata().level();
         let mut words = Words(String::new());
         event.record(&mut words);
-        let words = harmless(&redact::redact(&words.0));
+        let words = match event.metadata().target() == LINES {
+            true => harmless(&redact::redact(&words.0)),
+            false => redact::foreign(&words.0),
+        };
         if *level <= self.stderr {
             let at = self.begun.map(|begun| format!("{:>8.3} ", begun.elapsed().as_secs_f64()));
             STDERR.push(format!("{}{level:>5} {words}\n", at.unwrap_or_default()));
@@ -142,7 +148,8 @@ fn harmless(text: &str) -> String {
         harmless.push(if line.starts_with(INDENT) { '\n' } else { ' ' });
         harmless.push_str(line);
     }
-    harmless.chars().map(|letter| if letter.is_control() && letter != '\n' { ' ' } else { letter }).collect()
+    let obeyed = |letter: char| letter != '\n' && redact::is_unprintable(letter);
+    harmless.replace(obeyed, " ")
 }
 
 /// The message of an event, then its fields.

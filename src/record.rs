@@ -9,8 +9,10 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tracing::warn;
 
 use crate::bridge::{
@@ -37,6 +39,9 @@ pub struct Recorder {
     begun: Instant,
     /// How many milliseconds have gone by since then.
     at: u64,
+    /// The last message of the server, and where it stands in the turn without its secrets: passed on as it is, it need not be
+    /// looked through again.
+    arrived: Option<(Bytes, Range<usize>)>,
     /// The sessions so far; the place says what each is called.
     sessions: Vec<SessionId>,
 }
@@ -50,6 +55,7 @@ impl Recorder {
             turn: String::new(),
             begun: now,
             at: 0,
+            arrived: None,
             sessions: Vec::new(),
         };
         let version = env!("CARGO_PKG_VERSION");
@@ -118,7 +124,14 @@ impl Recorder {
         }
         let text = self.event(event);
         match is_unchanged_in_kind(event, &text) {
-            true => self.line(format_args!("> {text}")),
+            true => {
+                self.line(format_args!("> {text}"));
+                if let Event::Server(exchange, message) = event {
+                    let end = self.turn.trim_end_matches('\n').len();
+                    let start = (end - text.len()) + format!("server {exchange} ").len();
+                    self.arrived = Some((message.text().clone(), start..end));
+                }
+            }
             false => {
                 self.line(format_args!("# Something that cannot be told without a secret is left out here."))
             }
@@ -129,6 +142,16 @@ impl Recorder {
     pub fn did(&mut self, action: &Action) {
         if self.file.is_none() {
             return;
+        }
+        let shown = self.arrived.as_ref().filter(|(arrived, _)| match action {
+            Action::Deliver(message) => {
+                (arrived.as_ptr(), arrived.len()) == (message.text().as_ptr(), message.text().len())
+            }
+            _ => false,
+        });
+        if let Some(text) = shown.and_then(|(_, range)| self.turn.get(range.clone())) {
+            let line = format!("reply {text}");
+            return self.line(format_args!("{line}"));
         }
         let text = match action {
             Action::Deliver(message) => format!("reply {}", flat(message)),
@@ -162,6 +185,7 @@ impl Recorder {
         }
         self.room -= self.turn.len();
         self.turn.clear();
+        self.arrived = None;
     }
 
     fn close(&mut self, because: &str) {
@@ -171,6 +195,7 @@ impl Recorder {
             let _ = writeln!(file, "# The rest is not recorded: {because}.");
         }
         self.turn = String::new();
+        self.arrived = None;
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {

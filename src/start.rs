@@ -140,9 +140,6 @@ struct Ready {
 fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report> {
     begin_logging(options, environment)?;
     let config = Config::resolve(options, environment).map_err(|error| Report::from(&error))?;
-    // A server may echo them, too.
-    config.url.query().into_iter().for_each(redact::register_secret);
-    config.url.query_pairs().for_each(|(_, value)| redact::register_secret(&value));
     let record = options.record.as_deref().map(config::home_expanded).map(|path| {
         let is_log = options.log_file.as_deref().map(config::home_expanded).as_ref() == Some(&path);
         let file = match is_log {
@@ -195,9 +192,6 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
 /// Starts the log. A file that was asked for and cannot be written is an error: whoever looks for it later would find
 /// nothing. That of `--debug` alone, whose place nobody chose, is a warning.
 fn begin_logging(options: &Options, environment: &Environment) -> Result<(), Report> {
-    if options.verbose > 0 || options.debug || options.log_file.is_some() || options.record.is_some() {
-        redact::remember();
-    }
     let named = options.log_file.as_deref().map(config::home_expanded);
     let path = named.clone().or_else(|| options.debug.then(|| debug_log(options, environment)).flatten());
     let opened = path.as_deref().map(|path| {
@@ -335,7 +329,7 @@ fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Rep
             ExitCode::FAILURE
         }
         Some(Err(trouble)) => {
-            tell(&format!("error: {trouble}\n  try: {}", trouble.advice()));
+            tell(&redact::foreign_lines(&format!("error: {trouble}\n  try: {}", trouble.advice())));
             ExitCode::FAILURE
         }
     })
@@ -352,9 +346,9 @@ fn shown(held: &HeldTokens) -> String {
     let profile = held.profile.as_ref().map(|name| format!("profile:  {name}\n")).unwrap_or_default();
     format!(
         "{profile}issuer:   {}\nresource: {}\nscope:    {}\ntoken:    {runs_out}, {renews}\nfile:     {}",
-        held.issuer,
-        held.resource,
-        held.scope.as_deref().unwrap_or("(not said)"),
+        redact::foreign(&held.issuer),
+        redact::foreign(&held.resource),
+        held.scope.as_deref().map_or_else(|| "(not said)".to_owned(), redact::foreign),
         held.path
     )
 }

@@ -15,11 +15,11 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
 use tracing::{Level, debug, enabled, info, trace};
 use url::Url;
 
-use crate::auth::Credentials;
 use crate::bridge::{Ask, Circumstances, Ending, Event, ExchangeId, Outgoing, SessionId, Why};
+use crate::cookies::cookie;
 use crate::jsonrpc::{Kind, Line, Message};
 use crate::log::INDENT;
-use crate::redact;
+use crate::redact::{self, is_sensitive_header};
 
 /// How much of a body is shown, in bytes.
 const BODY_LIMIT: usize = 2048;
@@ -32,24 +32,6 @@ const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 /// Headers of ours that hold no secret.
 const HARMLESS: [&str; 6] =
     ["accept", "content-type", "mcp-protocol-version", "mcp-method", "mcp-name", "last-event-id"];
-/// What the names of headers with secrets hold.
-const TELLING: [&str; 14] = [
-    "auth",
-    "cookie",
-    "token",
-    "secret",
-    "key",
-    "jwt",
-    "assertion",
-    "session",
-    "password",
-    "passwd",
-    "credential",
-    "signature",
-    "csrf",
-    "xsrf",
-];
-
 /// Tells of what passes between client, bridge and exchanges.
 #[derive(Debug)]
 pub struct Traffic {
@@ -222,13 +204,18 @@ fn columns(direction: &str, name: &str, id: &str, exchange: &str, bytes: usize) 
 /// What a message is, and its id.
 fn named(message: &Message) -> (String, String) {
     match message.kind() {
-        Kind::Request { id, method } => (printable(method.as_str()), printable(id.as_json())),
-        Kind::Notification { method } => (printable(method.as_str()), String::new()),
+        Kind::Request { id, method } => (shown(method.as_str()), shown(id.as_json())),
+        Kind::Notification { method } => (shown(method.as_str()), String::new()),
         Kind::Response { id, error } => {
             let name = if *error { "error" } else { "result" };
-            (name.to_owned(), id.as_ref().map(|id| printable(id.as_json())).unwrap_or_default())
+            (name.to_owned(), id.as_ref().map(|id| shown(id.as_json())).unwrap_or_default())
         }
     }
+}
+
+/// The beginning of a foreign word. Only then may it be shortened: half a secret would not be recognised.
+fn shown(text: &str) -> String {
+    redact::excerpt(text, VALUE_LIMIT).0
 }
 
 /// The beginning of a body, under the line that it belongs to.
@@ -238,14 +225,9 @@ fn body(text: &[u8]) {
     }
     let (shown, is_cut) = redact::excerpt(&String::from_utf8_lossy(text), BODY_LIMIT);
     match is_cut {
-        true => trace!("{INDENT}{} … ({} in all)", printable(&shown), size(text.len())),
-        false => trace!("{INDENT}{}", printable(&shown)),
+        true => trace!("{INDENT}{shown} … ({} in all)", size(text.len())),
+        false => trace!("{INDENT}{shown}"),
     }
-}
-
-/// One line without anything that a terminal would obey.
-fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 fn shortened(text: &str, width: usize) -> String {
@@ -277,16 +259,16 @@ struct Head {
     request_id: Option<String>,
 }
 
-/// Sees the heads of both sides of every exchange: tells of them, and learns which secrets they hold.
+/// Sees the heads of both sides of every exchange, and tells of them.
 #[derive(Clone, Debug, Default)]
 pub struct Witness {
     heads: Arc<Mutex<HashMap<ExchangeId, Head>>>,
 }
 
 impl Witness {
-    /// One, where something is told or written down.
+    /// One, where something is told of exchanges.
     pub fn wanted() -> Option<Witness> {
-        redact::is_remembering().then(Witness::default)
+        enabled!(Level::INFO).then(Witness::default)
     }
 
     /// Sees a request. `has_cookies` says whether the HTTP library adds some.
@@ -297,12 +279,7 @@ impl Witness {
         url: &Url,
         headers: &HeaderMap,
         has_cookies: bool,
-        credentials: &Credentials,
     ) {
-        credentials.register_secrets();
-        if let Some(session) = headers.get(SESSION_ID).and_then(|value| value.to_str().ok()) {
-            redact::register_issued(session);
-        }
         if !enabled!(Level::DEBUG) {
             return;
         }
@@ -330,12 +307,6 @@ impl Witness {
         url: &Url,
         headers: &HeaderMap,
     ) {
-        for value in headers.get_all(SET_COOKIE) {
-            redact::register_issued(cookie(value).1);
-        }
-        if let Some(session) = headers.get(SESSION_ID).and_then(|value| value.to_str().ok()) {
-            redact::register_issued(session);
-        }
         let value = |name: &str| headers.get(name).map(plain);
         let mut heads = self.heads.lock().expect("nothing panics in between");
         let head = heads.entry(exchange).or_default();
@@ -355,12 +326,12 @@ impl Witness {
         for (name, value) in headers {
             let shown = match name {
                 name if *name == SESSION_ID => session(value),
-                name if *name == SET_COOKIE => format!("{}=[masked]", redact::redact(cookie(value).0)),
+                name if *name == SET_COOKIE => format!("{}=[masked]", redact::foreign(cookie(value).0)),
                 name if *name == LOCATION => match value.to_str().ok().and_then(|text| url.join(text).ok()) {
-                    Some(target) => shortened(&redact::redact(&without_query(&target)), VALUE_LIMIT),
+                    Some(target) => shortened(&redact::foreign(&without_query(&target)), VALUE_LIMIT),
                     None => masked(value),
                 },
-                name if is_telling(name.as_str()) => masked(value),
+                name if is_sensitive_header(name.as_str()) => masked(value),
                 _ => plain(value),
             };
             header(&mut text, name, &shown);
@@ -377,11 +348,6 @@ fn header(text: &mut String, name: &HeaderName, value: &str) {
     write!(text, "\n{INDENT}{name}: {value}").expect("a string takes everything");
 }
 
-/// Tells whether a header of the server's holds a secret, by its name. A challenge says how to get one, and holds none.
-fn is_telling(name: &str) -> bool {
-    TELLING.iter().any(|part| name.contains(part)) && !name.ends_with("-authenticate")
-}
-
 /// A URL without what may be a key.
 fn without_query(url: &Url) -> String {
     let mut shown = url.clone();
@@ -395,7 +361,7 @@ fn without_query(url: &Url) -> String {
 
 fn plain(value: &HeaderValue) -> String {
     let (shown, is_cut) = redact::excerpt(&String::from_utf8_lossy(value.as_bytes()), VALUE_LIMIT);
-    printable(&shown) + if is_cut { "…" } else { "" }
+    shown + if is_cut { "…" } else { "" }
 }
 
 fn masked(value: &HeaderValue) -> String {
@@ -407,13 +373,6 @@ fn session(value: &HeaderValue) -> String {
         Some(session) => session.to_string(),
         None => masked(value),
     }
-}
-
-/// The name and the value of a cookie.
-fn cookie(header: &HeaderValue) -> (&str, &str) {
-    let text = header.to_str().unwrap_or_default();
-    let (name, value) = text.split(';').next().unwrap_or_default().split_once('=').unwrap_or(("", text));
-    (name.trim(), value.trim().trim_matches('"'))
 }
 
 #[cfg(test)]
@@ -441,30 +400,5 @@ mod tests {
         let shown = |url: &str| without_query(&url.parse().expect("a URL"));
         assert_eq!(shown("https://h.example/mcp?key=marked#marked"), "https://h.example/mcp?…");
         assert_eq!(shown("https://h.example/mcp"), "https://h.example/mcp");
-    }
-
-    #[test]
-    fn headers_with_secrets_are_known_by_their_names() {
-        for (name, expected) in [
-            ("x-api-key", true),
-            ("x-auth", true),
-            ("cf-access-jwt-assertion", true),
-            ("x-csrf", true),
-            ("www-authenticate", false),
-            ("content-type", false),
-            ("cf-ray", false),
-            ("x-correlation-id", false),
-        ] {
-            assert_eq!(is_telling(name), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_cookie_is_taken_apart() {
-        for (header, expected) in
-            [("lb=\"value\"; Path=/; Secure", ("lb", "value")), ("a=b=c", ("a", "b=c")), ("odd", ("", "odd"))]
-        {
-            assert_eq!(cookie(&HeaderValue::from_str(header).expect("a value")), expected);
-        }
     }
 }

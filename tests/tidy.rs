@@ -103,15 +103,17 @@ fn modules_use_only_what_lies_below_them() {
                 "tls",
             ],
             "entry" => &["cli", "config", "files", "json"],
-            "config" => &["auth", "bridge", "cli", "files", "http", "json", "platform", "secret", "tls"],
+            "config" => {
+                &["auth", "bridge", "cli", "files", "http", "json", "platform", "redact", "secret", "tls"]
+            }
             "auth" => &["files", "http", "json", "platform", "redact", "secret"],
             "stdio" => &["jsonrpc", "platform"],
             "bridge" => &["json", "jsonrpc"],
             "proxy" => &["bridge", "record", "remote", "stdio", "traffic", "config", "report", "log"],
             "record" => &["bridge", "json", "jsonrpc", "redact"],
-            "traffic" => &["auth", "bridge", "jsonrpc", "log", "redact"],
+            "traffic" => &["bridge", "cookies", "jsonrpc", "log", "redact"],
             "remote" => &["bridge", "auth", "http", "json", "jsonrpc", "diagnosis", "redact", "traffic"],
-            "diagnosis" => &["bridge", "http", "json", "tls"],
+            "diagnosis" => &["bridge", "http", "json", "redact", "tls"],
             "files" => &["platform"],
             "log" => &["cli", "files", "platform", "redact"],
             "report" => &["bridge", "cli", "config"],

@@ -7,6 +7,7 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 
 use super::headers::sensitive;
+use crate::redact;
 use crate::secret::Secret;
 
 /// The header that names the token.
@@ -52,6 +53,7 @@ impl ServiceToken {
     /// When one holds bytes that a header cannot carry.
     pub fn new(id: &Secret, secret: &Secret) -> Result<ServiceToken, InvalidHeaderValue> {
         let shown = shown(secret.reveal());
+        redact::register_secret(secret.reveal());
         Ok(ServiceToken { id: sensitive(id)?, secret: sensitive(secret)?, shown, single: None })
     }
 

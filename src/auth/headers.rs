@@ -1,7 +1,8 @@
 //! Headers that the person wrote, with every value kept as a secret: nobody can tell which of them is one.
 
-use http::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
+use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 
+use crate::redact;
 use crate::secret::Secret;
 
 /// Written headers, ready to be added to requests. The last one of a name counts.
@@ -16,7 +17,9 @@ impl WrittenHeaders {
     /// # Errors
     /// When the value holds bytes that a header cannot carry.
     pub fn set(&mut self, name: HeaderName, value: &Secret) -> Result<(), InvalidHeaderValue> {
-        self.headers.insert(name, sensitive(value)?);
+        let sendable = sensitive(value)?;
+        redact::register_header(name.as_str(), value.reveal());
+        self.headers.insert(name, sendable);
         Ok(())
     }
 
@@ -32,9 +35,7 @@ impl WrittenHeaders {
 
     /// Tells whether one of them proves who asks, as far as its name tells: `Authorization`, `X-API-Key`, `X-Auth-Token`…
     pub(super) fn prove(&self) -> bool {
-        let proves = |name: &HeaderName| {
-            ["auth", "key", "token", "secret"].iter().any(|word| name.as_str().contains(word))
-        };
+        let proves = |name: &HeaderName| *name != COOKIE && redact::is_sensitive_header(name.as_str());
         self.headers.keys().any(proves)
     }
 
@@ -42,15 +43,6 @@ impl WrittenHeaders {
         for (name, value) in &self.headers {
             headers.insert(name.clone(), value.clone());
         }
-    }
-
-    /// The values, and what follows the scheme in one such as `Bearer …`.
-    pub(super) fn secrets(&self) -> Vec<&str> {
-        let values = self.headers.values().filter_map(|value| value.to_str().ok());
-        values
-            .flat_map(|value| [Some(value), value.split_once(' ').map(|(_, token)| token)])
-            .flatten()
-            .collect()
     }
 }
 

@@ -16,8 +16,6 @@ use url::{Origin, Url};
 use cf_access::ServiceToken;
 pub use headers::WrittenHeaders;
 
-use crate::redact::{self, written_as};
-
 /// One way of proving who is asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -94,47 +92,12 @@ impl Credentials {
             Scheme::CfAccess(_) | Scheme::Bearer(_) => false,
         })
     }
-
-    /// Registers each secret that goes along with requests.
-    pub fn register_secrets(&self) {
-        if redact::is_remembering() {
-            self.schemes.iter().flat_map(Scheme::secrets).for_each(redact::register_secret);
-        }
-    }
-
-    /// Takes every secret out of a text that somebody else wrote, such as a page that echoes the request.
-    pub fn scrub(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for secret in self.schemes.iter().flat_map(Scheme::secrets) {
-            // A short value would blank out innocent words, and is no secret worth the name.
-            if secret.len() >= 6 {
-                for form in written_as(secret) {
-                    text = text.replace(&form, "[secret]");
-                }
-            }
-        }
-        text
-    }
-}
-
-impl Scheme {
-    fn secrets(&self) -> Vec<&str> {
-        match self {
-            Scheme::Written(written) => written.secrets(),
-            Scheme::CfAccess(token) => vec![token.secret()],
-            Scheme::Bearer(value) => {
-                value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).into_iter().collect()
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base64::Engine;
-    use base64::prelude::BASE64_STANDARD;
-
+    use crate::redact;
     use crate::secret::Secret;
 
     fn credentials() -> Credentials {
@@ -166,18 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_taken_out_of_foreign_text_and_never_print() {
+    fn credentials_are_taken_out_of_foreign_text_and_never_print() {
         let credentials = credentials();
         assert_eq!(
-            credentials.scrub("got Bearer marked-token (marked-token) and marked-secret"),
+            redact::redact("got Bearer marked-token (marked-token) and marked-secret"),
             "got [secret] ([secret]) and [secret]"
         );
-        for around in ["", "x", "xy", "xyz"] {
-            let text = BASE64_STANDARD.encode(format!("{around}marked-secret{around}"));
-            let scrubbed = credentials.scrub(&text);
-            assert!(scrubbed.contains("[secret]") && scrubbed.len() < 8 + 2 * 8, "{text}: {scrubbed}");
-        }
-        assert_eq!(credentials.scrub("%6D%61%72%6B%65%64%2D%73%65%63%72%65%74"), "[secret]");
         let mut headers = HeaderMap::new();
         credentials.decorate(&Url::parse("https://mcp.example.com").expect("a URL"), &mut headers);
         for printed in [format!("{credentials:?}"), format!("{headers:?}")] {

@@ -8,8 +8,8 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use crate::auth::Credentials;
 use crate::bridge::Why;
+use crate::redact;
 
 /// How much of a text is told, in characters.
 const LENGTH: usize = 1_000;
@@ -88,18 +88,12 @@ pub struct Findings<W> {
     output: W,
     style: Style,
     all: Vec<Finding>,
-    secrets: Vec<Credentials>,
 }
 
 impl<W: Write> Findings<W> {
     /// Findings that are written to `output`.
     pub fn new(output: W, style: Style) -> Findings<W> {
-        Findings { output, style, all: Vec::new(), secrets: Vec::new() }
-    }
-
-    /// Takes these out of whatever is told from now on: servers repeat what they were sent.
-    pub(super) fn keep_secret(&mut self, credentials: Credentials) {
-        self.secrets.push(credentials);
+        Findings { output, style, all: Vec::new() }
     }
 
     /// A step begins for which one may have to wait.
@@ -128,7 +122,11 @@ impl<W: Write> Findings<W> {
     /// Adds to the last finding what programs want to have by itself.
     pub(super) fn detail(&mut self, name: &'static str, detail: impl Into<Detail>) {
         if let Some(last) = self.all.last_mut() {
-            last.details.insert(name, detail.into());
+            let detail = match detail.into() {
+                Detail::Text(text) => Detail::Text(tellable(&text)),
+                other @ (Detail::Number(_) | Detail::Flag(_)) => other,
+            };
+            last.details.insert(name, detail);
         }
     }
 
@@ -137,26 +135,20 @@ impl<W: Write> Findings<W> {
         let finding = Finding {
             step,
             state: State::Failed,
-            text: self.tellable(&why.to_string()),
+            text: tellable(&why.to_string()),
             cause: Some(why.cause.word()),
-            advice: why.advice.as_deref().map(|advice| self.tellable(advice)),
+            advice: why.advice.as_deref().map(tellable),
             status: why.status,
-            ray: why.ray.clone(),
+            ray: why.ray.as_deref().map(tellable),
             details: BTreeMap::new(),
         };
         self.push(finding);
     }
 
     fn tell(&mut self, step: &'static str, state: State, text: &str) {
-        let text = self.tellable(text);
+        let text = tellable(text);
         let details = BTreeMap::new();
         self.push(Finding { step, state, text, cause: None, advice: None, status: None, ray: None, details });
-    }
-
-    /// A text without secrets, and without letters that would do something to a terminal.
-    fn tellable(&self, text: &str) -> String {
-        let text = self.secrets.iter().fold(text.to_owned(), |text, secret| secret.scrub(&text));
-        text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(LENGTH).collect()
     }
 
     fn push(&mut self, finding: Finding) {
@@ -195,16 +187,22 @@ impl<W: Write> Findings<W> {
             ok: bool,
             findings: &'a [Finding],
         }
+        let url = &tellable(url);
         let document = Document { url, ok: is_well, findings: &self.all };
         let text = serde_json::to_string_pretty(&document).expect("strings and numbers always serialize");
         let _ = writeln!(self.output, "{text}");
     }
 }
 
+/// A text without secrets, and without letters that would do something to a terminal.
+fn tellable(text: &str) -> String {
+    redact::foreign(text).chars().take(LENGTH).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{Scheme, WrittenHeaders};
+    use crate::auth::WrittenHeaders;
     use crate::bridge::Failure;
     use crate::secret::Secret;
 
@@ -239,13 +237,11 @@ mod tests {
 
     #[test]
     fn what_a_server_says_does_nothing_to_a_terminal_and_holds_no_secret() {
-        let url = "https://mcp.example.com".parse().expect("a URL");
         let mut written = WrittenHeaders::default();
         let value = Secret::new("Bearer marked-token");
         written.set("authorization".parse().expect("a name"), &value).expect("a value");
         let mut output = Vec::new();
         let mut findings = Findings::new(&mut output, Style::Plain);
-        findings.keep_secret(Credentials::new(&url, vec![Scheme::Written(written)]));
         findings.well("handshake", "a \x1b[31mred\r\nserver that got marked-token");
         let told = String::from_utf8(output).expect("UTF-8");
         assert_eq!(told, "handshake     ok      a  [31mred  server that got [secret]\n");

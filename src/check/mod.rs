@@ -91,8 +91,6 @@ async fn steps(
     findings: &mut Findings<impl Write>,
 ) -> Result<(), Failed> {
     let Config { url, found, sign_in, connection, warnings, remarks, .. } = config;
-    findings.keep_secret(found.credentials.clone());
-    found.next.iter().for_each(|next| findings.keep_secret(next.clone()));
     warnings.iter().for_each(|warning| findings.warned("configuration", warning));
     remarks.iter().for_each(|remark| findings.noted("configuration", remark));
     match found.described.as_slice() {

@@ -17,6 +17,7 @@ use crate::check::finding::Findings;
 use crate::diagnosis::{self, Refused};
 use crate::http::{Family, Http, TransportError, transport_error};
 use crate::json;
+use crate::redact;
 use crate::tls::Described;
 
 /// Asks Access whether an application of it covers the URL (cloudflared does the same).
@@ -247,7 +248,9 @@ impl Application {
 fn application(token: &str) -> Option<Application> {
     let payload = token.split('.').nth(1)?.trim_end_matches('=');
     let payload = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    let member = |name| json::member(&payload, name).and_then(json::string);
+    // What is shortened must hold no secret any more.
+    let member =
+        |name| json::member(&payload, name).and_then(json::string).map(|text| redact::foreign(&text));
     let (tag, team) = (member("aud")?, member("auth_domain").unwrap_or_default());
     Some(Application {
         tag: tag.chars().filter(char::is_ascii_hexdigit).take(128).collect(),

@@ -9,6 +9,7 @@ use super::command;
 use super::error::{Error, Problem};
 use super::expand::expand;
 use crate::files;
+use crate::redact;
 use crate::secret::Secret;
 
 /// A header that the person wrote.
@@ -206,8 +207,7 @@ pub(super) fn check(text: &str, strict: bool) -> Result<String, Problem> {
 
 fn is_credential(name: &HeaderName) -> bool {
     let name = name.as_str();
-    name.starts_with("cf-access-")
-        || ["auth", "key", "token", "secret"].iter().any(|part| name.contains(part))
+    name.starts_with("cf-access-") || redact::is_sensitive_header(name)
 }
 
 /// `$NAME` or `%NAME%`: a form that some clients fill in, copied into one that does not.

@@ -32,6 +32,7 @@ use crate::cli::{Options, Transport};
 use crate::files;
 use crate::http::{Family, Patience, Settings, is_loopback};
 use crate::platform;
+use crate::redact;
 use crate::tls::{self, Trust};
 
 /// Where people who come from Node have their company's authority.
@@ -145,6 +146,7 @@ impl Config {
     pub fn resolve(options: &Options, environment: &Environment) -> Result<Config, Error> {
         let mut warnings = Vec::new();
         let url = server_url(options)?;
+        register_secrets(options, environment, &url);
         let mut remarks = Vec::new();
         if let Some(key) = &options.client_key {
             warn_of_readers(&home_expanded(key), &mut warnings);
@@ -192,6 +194,23 @@ impl Config {
         })
     }
 }
+
+/// Registers what is secret in URLs, those of proxies included.
+fn register_secrets(options: &Options, environment: &Environment, url: &Url) {
+    redact::register_url(url);
+    let variables = PROXIES.iter().flat_map(|name| {
+        [environment.get(name), environment.get(&name.to_ascii_lowercase())].into_iter().flatten()
+    });
+    for proxy in variables.chain(options.proxy.as_deref()) {
+        // Written without a scheme, one is assumed.
+        let named = Url::parse(proxy).ok().filter(Url::has_host);
+        let named = named.or_else(|| Url::parse(&format!("http://{proxy}")).ok());
+        named.iter().for_each(redact::register_url);
+    }
+}
+
+/// The variables that name proxies.
+const PROXIES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
 
 /// The URL among the options, if a server can be reached by it.
 ///

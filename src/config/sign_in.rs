@@ -18,6 +18,8 @@ use crate::auth::oauth::{Browser, Grant, Identity, Settings};
 use crate::cli::Options;
 use crate::files;
 use crate::http::is_loopback;
+use crate::json;
+use crate::redact;
 
 /// What is written into the page's address by us alone.
 const RESERVED: &[&str] =
@@ -38,12 +40,11 @@ pub(super) fn settings(
     let mut client = written.map(|text| client(text, environment, warnings)).transpose()?;
     let registration = options.static_oauth_client_metadata.as_deref();
     let registration = registration.map(|text| self::registration(text, warnings)).transpose()?;
-    let member = |name| registration.as_deref().and_then(|text| crate::json::member(text, name));
+    let member = |name| registration.as_deref().and_then(|text| json::member(text, name));
     if let Some(client) = &mut client
         && client.token_endpoint_auth_method.is_none()
     {
-        client.token_endpoint_auth_method =
-            member("token_endpoint_auth_method").and_then(crate::json::string);
+        client.token_endpoint_auth_method = member("token_endpoint_auth_method").and_then(json::string);
     }
     let client_metadata_url = options.client_metadata_url.as_deref().map(described).transpose()?;
     let success_url =
@@ -106,7 +107,7 @@ pub(super) fn settings(
         uses_id_token: options.use_id_token,
         asks: true,
         patience: options.auth_timeout.map(Duration::from_secs),
-        scope: member("scope").and_then(crate::json::string).or(of_page),
+        scope: member("scope").and_then(json::string).or(of_page),
         names_resource: !options.disable_resource_parameter && resource != Some(""),
         resource: resource.filter(|resource| !resource.is_empty()).map(str::to_owned),
         parameters,
@@ -301,7 +302,7 @@ fn client(written: &str, environment: &Environment, warnings: &mut Vec<String>) 
     let is_object = text.trim_start().starts_with('{');
     let lookup = |name: &str| {
         let value = environment.get(name)?;
-        let quoted = crate::json::quoted(value);
+        let quoted = json::quoted(value);
         Some(if is_object { quoted[1..quoted.len() - 1].to_owned() } else { value.to_owned() })
     };
     let expanded = expand::expand(&text, lookup).map_err(|error| Error::Grant {
@@ -337,6 +338,11 @@ fn registration(written: &str, warnings: &mut Vec<String>) -> Result<String, Err
     let text = text(option, written, warnings)?;
     let is_object = serde_json::from_str::<&serde_json::value::RawValue>(&text)
         .is_ok_and(|value| value.get().starts_with('{'));
+    for (name, value) in json::members(&text) {
+        let value = json::string(value)
+            .filter(|_| redact::is_sensitive_header(&name) || name == "software_statement");
+        value.iter().for_each(|value| redact::register_member(&name, value));
+    }
     is_object.then_some(text).ok_or(Error::SignIn { option, problem: "is no JSON object" })
 }
 

@@ -11,6 +11,7 @@ use url::Url;
 use super::{Refused, place, title};
 use crate::bridge::{Failure, Why};
 use crate::json;
+use crate::redact;
 
 /// The path of the document by which Access names itself in a challenge.
 const METADATA: &str = "/.well-known/cloudflare-access-protected-resource";
@@ -74,7 +75,9 @@ pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
     let status = facts.status;
     let place = place(url);
     // Enough of the tag to tell applications apart in the dashboard.
-    let tag = decision.application.as_ref().map(|tag| tag.chars().take(12).chain(['…']).collect::<String>());
+    // One that repeats a secret would show a part of it.
+    let tag = decision.application.as_ref().filter(|tag| !redact::repeats_secret(tag));
+    let tag = tag.map(|tag| tag.chars().take(12).chain(['…']).collect::<String>());
     let application = match (&decision.team, &tag) {
         (Some(team), Some(application)) => format!(" (team {team}, application {application})"),
         (Some(team), None) => format!(" (team {team})"),

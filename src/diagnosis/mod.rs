@@ -17,6 +17,7 @@ pub use access::{SignIn, Token, sign_in};
 
 use crate::bridge::{Failure, Why};
 use crate::http::TransportError;
+use crate::redact;
 use crate::tls;
 
 /// How much of a foreign text stands in a sentence, in characters.
@@ -376,7 +377,7 @@ fn title(body: &str) -> Option<&str> {
 fn one_line(text: &str) -> String {
     let mut line = String::new();
     for word in text
-        .split(|letter: char| letter.is_whitespace() || letter.is_control())
+        .split(|letter: char| letter.is_whitespace() || redact::is_unprintable(letter))
         .filter(|word| !word.is_empty())
     {
         if !line.is_empty() {

@@ -7,11 +7,13 @@ use url::Url;
 use crate::bridge::{Ending, Refusal, Why};
 use crate::diagnosis;
 use crate::http::{TransportError, transport_error};
+use crate::redact;
 
 /// The same ending, with every foreign word of it passed through `scrub`.
 pub(super) fn rewritten(ending: Ending, scrub: impl Fn(&str) -> String) -> Ending {
     let scrub = |why: Why| Why {
-        sentence: scrub(&why.sentence),
+        sentence: redact::printable(&scrub(&why.sentence)).into_owned(),
+        advice: why.advice.as_deref().map(|advice| redact::printable(&scrub(advice)).into_owned()),
         body: why.body.as_deref().map(&scrub),
         ray: why.ray.as_deref().map(&scrub),
         correlation_id: why.correlation_id.as_deref().map(&scrub),

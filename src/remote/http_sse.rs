@@ -367,8 +367,7 @@ fn address_in(event: &sse::Event, url: &Url) -> Result<Url, Box<Why>> {
         return Err(Box::new(Why::new(Failure::Endpoint, sentence, advice)));
     }
     // Whoever has the session's id, which stands in there, can act in the session.
-    address.query().into_iter().for_each(redact::register_secret);
-    address.query_pairs().for_each(|(_, value)| redact::register_secret(&value));
+    address.query_pairs().for_each(|(_, value)| redact::register_session(&value));
     address.set_fragment(None);
     // Whoever we are is said by the credentials alone. Neither can fail where there is a host.
     let _ = (address.set_username(""), address.set_password(None));

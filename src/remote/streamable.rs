@@ -33,6 +33,7 @@ use crate::diagnosis::{self, Refused, Token};
 use crate::http::{Http, Patience, notice_closed_connections, transport_error, turn_of_others, within};
 use crate::json::flatten;
 use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, Message, PARSE_ERROR};
+use crate::redact;
 
 /// How many redirects within the origin are followed.
 pub(super) const REDIRECTS: usize = 5;
@@ -222,7 +223,7 @@ impl Exchange<'_> {
         };
         if let Some(witness) = self.events.witness() {
             let has_cookies = self.inner.http.has_cookies_for(url);
-            witness.asked(self.id, &method, url, &headers, has_cookies, &self.credentials.credentials);
+            witness.asked(self.id, &method, url, &headers, has_cookies);
         }
         let written = Arc::new(AtomicBool::new(false));
         let (announce, announced) = oneshot::channel();
@@ -258,10 +259,11 @@ impl Exchange<'_> {
     }
 
     async fn opened(&self, response: &reqwest::Response) {
+        let register = |id: &SessionId| redact::register_issued(id.reveal());
         let session = match response.headers().get(SESSION_ID) {
             None => SessionHeader::Absent,
             Some(value) if value.is_empty() => SessionHeader::Absent,
-            Some(value) => match value.to_str().ok().and_then(SessionId::new) {
+            Some(value) => match value.to_str().ok().and_then(SessionId::new).inspect(register) {
                 Some(id) => SessionHeader::Id(id),
                 None => SessionHeader::Unusable,
             },
@@ -429,15 +431,15 @@ impl Exchange<'_> {
         }
     }
 
-    /// Takes every secret out of the words about a failure: they may repeat what a server echoed, be it in a body, an
-    /// address or a media type.
+    /// Redacts the words about a failure: they may repeat what a server echoed in a body, an address or a media type.
     pub(super) fn scrubbed(&self, ending: Ending) -> Ending {
         rewritten(ending, |text| self.scrub(text))
     }
 
-    /// Takes every secret out of a text, the session's id as well.
+    /// A foreign text as it may be shown, also without the session's id where that is too short to be looked for
+    /// everywhere.
     pub(super) fn scrub(&self, text: &str) -> String {
-        let text = self.credentials.credentials.scrub(text);
+        let text = redact::foreign_lines(text);
         match &self.outgoing.facts.session {
             Some(session) => text.replace(session.reveal(), &session.to_string()),
             None => text,

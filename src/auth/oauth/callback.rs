@@ -21,6 +21,7 @@ use super::Boxed;
 use super::metadata::Authorization;
 use super::request::{Request, Returned, returned};
 use crate::http::is_loopback;
+use crate::redact;
 
 /// How long a request's head may be, in bytes.
 const HEAD_LIMIT: usize = 16 * 1024;
@@ -171,7 +172,7 @@ impl Page {
         let escaped = |text: &str| {
             text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
         };
-        let (title, text) = (escaped(title), escaped(text));
+        let (title, text) = (escaped(title), escaped(&redact::foreign(text)));
         let body = format!(
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title} – mcp-tether</title>\
              <body style=\"font: 1.1em system-ui, sans-serif; max-width: 36em; margin: 4em auto\"><h1>{title}</h1><p>{text}</p>"

@@ -25,6 +25,7 @@ use super::trouble::{Errand, Trouble, foreign, place};
 use super::wire::Wire;
 use super::{Inner, Invitation, Step, discovery, seconds, wall_clock};
 use crate::auth::Credentials;
+use crate::redact;
 
 /// What the grant is called.
 pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -201,14 +202,17 @@ async fn begin(
     };
     if !answer.is_ok() {
         return Err(match Refusal::read(&answer.body) {
-            Some(refusal) => token::refused(authorization, &refusal.without(&form, client)),
+            Some(refusal) => token::refused(authorization, &refusal),
             None => failed(format!("{} answered {} instead of a code", place(&endpoint), answer.status())),
         });
     }
     let device = Device::given(&answer.body, scope, seconds(wall_clock()));
     let device =
         device.ok_or_else(|| failed(format!("{} answered without a usable code", place(&endpoint))))?;
-    crate::redact::register_secret(&device.device_code);
+    if redact::repeats_secret(&device.page) {
+        return Err(failed(format!("{} names a page whose address repeats a secret", place(&endpoint))));
+    }
+    redact::register_token(&device.device_code);
     let page = metadata::trusted(&device.page, wire.server).map_err(|reason| {
         let sentence = format!("{} names a page that {reason}: {}", place(&endpoint), foreign(&device.page));
         let advice = "do not sign in there; tell whoever runs the authorization server";

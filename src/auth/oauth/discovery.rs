@@ -10,6 +10,7 @@ use super::object::Object;
 use super::trouble::{Trouble, foreign, place};
 use super::wire::{Answer, Wire};
 use super::{Grant, Invitation};
+use crate::redact;
 
 /// Who signs people in, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +52,10 @@ pub(super) async fn discover(
     };
     let authorization = authorization(wire, server, grant, issuer).await?;
     let resource = document.resource.unwrap_or_else(|| metadata::canonical(server));
-    Ok(Found { authorization, resource: Some(resource), scopes: document.scopes_supported })
+    let scopes = document.scopes_supported;
+    let scopes =
+        scopes.map(|scopes| scopes.into_iter().filter(|word| !redact::repeats_secret(word)).collect());
+    Ok(Found { authorization, resource: Some(resource), scopes })
 }
 
 /// The issuers that a server names now; none where it does not say.
@@ -206,6 +210,21 @@ fn usable(
                 format!("the {name} of {} {reason}: {}", foreign(&found.issuer), foreign(endpoint));
             Trouble::failed(sentence, "do not sign in there; tell whoever runs the authorization server")
         })?;
+    }
+    let lists = [
+        &found.scopes_supported,
+        &found.code_challenge_methods_supported,
+        &found.token_endpoint_auth_methods_supported,
+    ];
+    let texts = lists.into_iter().flatten().flatten().map(String::as_str);
+    let texts = texts.chain(endpoints.into_iter().filter_map(|(_, endpoint)| endpoint.map(String::as_str)));
+    // It is kept in a file, and its addresses are shown.
+    if texts.chain([found.issuer.as_str()]).any(redact::repeats_secret) {
+        let sentence = format!("the metadata of {} repeats a secret", foreign(&found.issuer));
+        return Err(Trouble::failed(
+            sentence,
+            "do not sign in there; tell whoever runs the authorization server",
+        ));
     }
     let methods = found.code_challenge_methods_supported.as_deref();
     // A code is bound to whoever asked for it; the other grants have none.

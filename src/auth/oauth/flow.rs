@@ -21,6 +21,7 @@ use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
 use super::{Inner, Invitation, Step, browser, discovery, seconds, wall_clock};
 use crate::auth::Credentials;
+use crate::redact;
 
 /// How long a person may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -82,7 +83,7 @@ pub(super) async fn sign_in(
             let sentence = format!("{} names no page to sign in at", foreign(&found.authorization.issuer));
             return Err(Trouble::failed(sentence, "have its metadata looked at"));
         };
-        crate::redact::register_secret(&request.verifier);
+        redact::register_token(&request.verifier);
         let begun = Begun {
             at: now,
             asked: Asked::Page(request.clone()),
@@ -259,7 +260,7 @@ async fn exchange(
     request: &Request,
     code: &str,
 ) -> Result<Tokens, Refused> {
-    crate::redact::register_secret(code);
+    redact::register_token(code);
     let mut grant = vec![
         ("grant_type", "authorization_code"),
         ("code", code),

@@ -15,6 +15,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::object::Written;
 use super::{pkce, seconds};
+use crate::redact;
 
 /// How long an assertion holds: long enough for clocks that differ a little.
 const LIFE: Duration = Duration::from_secs(300);
@@ -58,6 +59,7 @@ impl Key {
     /// Why it is of no use.
     pub fn read(pem: &str, algorithm: Option<&str>, id: Option<String>) -> Result<Key, Unusable> {
         let pem = pem.replace("\\n", "\n");
+        redact::register_key(&pem);
         let key = match PrivateKeyDer::from_pem_slice(pem.as_bytes()) {
             Ok(_) if pem.contains("Proc-Type: 4,ENCRYPTED") => return Err(Unusable::Encrypted),
             Ok(key) => key,

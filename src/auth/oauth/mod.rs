@@ -246,7 +246,8 @@ impl OAuth {
         }
         let challenge = invitation.challenge.as_ref();
         let more = challenge.filter(|challenge| challenge.wants_more() && refused.is_some());
-        let mut wanted = challenge.and_then(|challenge| challenge.scope.clone());
+        let mut wanted =
+            challenge.and_then(|challenge| challenge.scope.as_deref().map(token::without_secrets));
         match (more, refused) {
             (Some(_), Some(bearer)) => {
                 let before = bearer.tokens.requested.as_deref();

@@ -11,7 +11,7 @@ use super::bearer::Trial;
 use super::challenge::bearer;
 use super::saving::Saved;
 use super::store::off_loop;
-use super::token::{FORM, prepared};
+use super::token::{FORM, prepared, without_secrets};
 use super::trouble;
 use super::wire::{Answer, Wire};
 use super::{Bearer, Inner, Invitation, OAuth, Trouble, done, seconds, wall_clock};
@@ -58,7 +58,10 @@ impl OAuth {
         }
         // Whatever is held is as good as refused, also where it cannot be sent.
         let refused = inner.kept().await?.access_token();
-        let wanted = invitation.challenge.as_ref().and_then(|challenge| challenge.scope.clone());
+        let wanted = invitation
+            .challenge
+            .as_ref()
+            .and_then(|challenge| challenge.scope.as_deref().map(without_secrets));
         done(self.join_flow(&invitation, credentials, refused.as_deref(), wanted)?).await?;
         self.prove(credentials).await
     }

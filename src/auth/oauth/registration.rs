@@ -17,6 +17,7 @@ use super::token::Refusal;
 use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
 use crate::json;
+use crate::redact;
 
 /// Who we are, and the listener that people are sent back to.
 pub(super) struct Introduced {
@@ -172,6 +173,9 @@ async fn register(
     let answer = answer.map_err(fixed)?;
     if answer.is_ok()
         && let Some(client) = Object::parse(&answer.body).and_then(Client::read)
+        // It is kept in a file, and part of an address that is shown.
+        && !redact::repeats_secret(&client.client_id)
+        && !client.token_endpoint_auth_method.as_deref().is_some_and(redact::repeats_secret)
     {
         let client = Client {
             issuer: authorization.issuer.clone(),

@@ -427,11 +427,11 @@ impl Tokens {
 
     /// Has them taken out of what is written down.
     pub fn learn(&self) {
-        redact::register_secret(&self.access_token);
+        redact::register_token(&self.access_token);
         [&self.refresh_token, &self.id_token]
             .into_iter()
             .flatten()
-            .for_each(|token| redact::register_secret(token));
+            .for_each(|token| redact::register_token(token));
     }
 }
 
@@ -488,8 +488,8 @@ impl Begun {
             client: object.object("client").and_then(Client::read)?,
         };
         match &begun.asked {
-            Asked::Page(request) => redact::register_secret(&request.verifier),
-            Asked::Device(device) => redact::register_secret(&device.device_code),
+            Asked::Page(request) => redact::register_token(&request.verifier),
+            Asked::Device(device) => redact::register_token(&device.device_code),
         }
         begun.client.learn();
         Some(begun)

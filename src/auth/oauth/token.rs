@@ -16,7 +16,7 @@ use super::object::Object;
 use super::store::Tokens;
 use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
-use crate::redact::written_as;
+use crate::redact;
 
 /// How forms are written.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
@@ -53,20 +53,6 @@ impl Refusal {
     pub(super) fn read(body: &str) -> Option<Refusal> {
         let object = Object::parse(body)?;
         Some(Refusal { error: object.text("error")?, error_description: object.text("error_description") })
-    }
-
-    /// Takes out what was sent, for some say again what they were told.
-    pub(super) fn without(mut self, grant: &[(&str, &str)], client: &Client) -> Refusal {
-        const SECRET: &[&str] = &["code", "code_verifier", "refresh_token", "device_code"];
-        let sent = grant.iter().filter(|(name, _)| SECRET.contains(name)).map(|(_, value)| *value);
-        for secret in sent.chain(client.client_secret.as_deref()).filter(|secret| !secret.is_empty()) {
-            for form in written_as(secret) {
-                for text in [Some(&mut self.error), self.error_description.as_mut()].into_iter().flatten() {
-                    *text = text.replace(&form, "[secret]");
-                }
-            }
-        }
-        self
     }
 
     /// The refusal in words.
@@ -130,7 +116,7 @@ pub(super) async fn asked(
             let advice = "try again later, or have the authorization server's log looked at";
             No::Otherwise(Trouble::failed(sentence, advice))
         },
-        |refusal| No::Said(refusal.without(grant, client)),
+        No::Said,
     ))
 }
 
@@ -166,7 +152,7 @@ pub(super) fn prepared(
     match (method(authorization, client), &client.client_secret) {
         (Method::Key(key), _) => {
             let assertion = key.assertion(&client.client_id, &authorization.issuer, now).unwrap_or_default();
-            crate::redact::register_secret(&assertion);
+            redact::register_token(&assertion);
             form.append_pair("client_id", &client.client_id)
                 .append_pair("client_assertion_type", ASSERTION)
                 .append_pair("client_assertion", &assertion);
@@ -175,6 +161,7 @@ pub(super) fn prepared(
             let encoded =
                 |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
             let pair = format!("{}:{}", encoded(&client.client_id), encoded(secret));
+            redact::register_secret(&pair);
             if let Ok(mut value) = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair))) {
                 value.set_sensitive(true);
                 headers.insert(AUTHORIZATION, value);
@@ -240,9 +227,14 @@ fn granted(body: &str, now: SystemTime) -> Option<Tokens> {
         refresh_token: granted.text("refresh_token").filter(|token| !token.is_empty()),
         obtained: now.duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
         expires,
-        scope: granted.text("scope").filter(|scope| !scope.is_empty()),
+        scope: granted.text("scope").filter(|scope| !scope.is_empty()).map(|scope| without_secrets(&scope)),
         requested: None,
     })
+}
+
+/// A scope without the words that repeat a secret: it is kept in a file and shown.
+pub(super) fn without_secrets(scope: &str) -> String {
+    scope.split(' ').filter(|word| !redact::repeats_secret(word)).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
 //! Why nobody is signed in.
 //!
-//! One variant for each thing that the caller does about it. No secret comes in here. Deliberately not here: the failures
+//! One variant for each thing that the caller does about it. No secret comes in here: foreign text is redacted where it
+//! becomes part of a sentence. Deliberately not here: the failures
 //! of the exchange that asked for a sign-in (`diagnosis`).
 
 use url::Url;
 
 use super::failure::FailureKind;
+use crate::redact;
+
+/// How much of a foreign text stands in a sentence, in characters.
+const LENGTH: usize = 200;
 
 /// What a person has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,10 +101,10 @@ impl Trouble {
 /// A place as it stands in a sentence: without what may be secret.
 pub(super) fn place(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path())
+    redact::foreign(&format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path()))
 }
 
-/// What somebody else wrote, short and in one line, without anything that would move a terminal.
+/// What another program wrote, as it may be shown ([`redact::foreign`]), and short.
 pub(super) fn foreign(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(200).collect()
+    redact::foreign(text).chars().take(LENGTH).collect()
 }

@@ -1,0 +1,419 @@
+//! Texts with one layer of encoding undone, and where each byte of them stood before.
+//!
+//! Apart because it knows nothing of secrets: percent-encoding, HTML entities and backslash escapes are undone in one pass,
+//! runs of hexadecimal digits and of base64 letters at every alignment.
+
+use std::ops::Range;
+
+/// A text with one layer of encoding undone.
+pub(super) struct View {
+    pub(super) text: Vec<u8>,
+    /// In the order of the text.
+    segments: Vec<Segment>,
+}
+
+/// Where the bytes from `at` on came from.
+struct Segment {
+    at: usize,
+    source: usize,
+    form: Form,
+}
+
+/// How bytes were written.
+#[derive(Clone, Copy)]
+enum Form {
+    /// As they are.
+    Plain,
+    /// All of the segment by one escape of this length.
+    Escape(usize),
+    /// Two hexadecimal digits each.
+    Hex,
+    /// Four letters for each three.
+    Base64,
+}
+
+/// Stands between runs that have nothing to do with each other; no text in UTF-8 holds it.
+const GAP: u8 = 0xFF;
+
+impl View {
+    /// The text with its escapes undone: `%2B`, `&#43;`, `&#x2b`, `&plus;`, `\u002b`, `\x2b`, `\/`. None without any.
+    pub(super) fn unescaped(text: &[u8]) -> Option<View> {
+        let mut view = View { text: Vec::new(), segments: Vec::new() };
+        let (mut copied, mut at) = (0, 0);
+        while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr3(b'%', b'&', b'\\', rest)) {
+            at += found;
+            let Some((length, character)) = text.get(at..).and_then(escape) else {
+                at += 1;
+                continue;
+            };
+            if view.segments.is_empty() {
+                view.text.reserve(text.len());
+            }
+            view.begin(copied, Form::Plain);
+            view.text.extend(text.get(copied..at).unwrap_or_default());
+            view.begin(at, Form::Escape(length));
+            match character {
+                Unescaped::Byte(byte) => view.text.push(byte),
+                Unescaped::Char(letter) => view.text.extend(letter.encode_utf8(&mut [0; 4]).bytes()),
+            }
+            at += length;
+            copied = at;
+        }
+        if view.segments.is_empty() {
+            return None;
+        }
+        view.begin(copied, Form::Plain);
+        view.text.extend(text.get(copied..).unwrap_or_default());
+        Some(view)
+    }
+
+    /// What runs of hexadecimal digits say, read from their first or second digit on.
+    pub(super) fn of_hex(text: &[u8], runs: &[Range<usize>], skipped: usize) -> View {
+        View::of_runs(text, runs, skipped, Form::Hex, |run, bytes| {
+            bytes.extend(run.chunks_exact(2).map(|pair| {
+                pair.iter().fold(0_u8, |byte, digit| byte << 4 | hex_digit(*digit).unwrap_or_default())
+            }));
+        })
+    }
+
+    /// What runs of base64 letters say, read from one of their first four letters on.
+    pub(super) fn of_base64(text: &[u8], runs: &[Range<usize>], skipped: usize) -> View {
+        View::of_runs(text, runs, skipped, Form::Base64, |run, bytes| {
+            for group in run.chunks(4) {
+                if let [a, b, c, d] = group {
+                    let [a, b, c, d] = [a, b, c, d].map(|letter| base64_bits(*letter));
+                    let [_, one, two, three] = (a << 18 | b << 12 | c << 6 | d).to_be_bytes();
+                    bytes.extend_from_slice(&[one, two, three]);
+                    continue;
+                }
+                let bits = group.iter().fold(0_u32, |bits, letter| bits << 6 | base64_bits(*letter));
+                // The last group may be short: two letters are one byte, three are two.
+                let bits = bits << (6 * (4 - group.len()) + 8);
+                bytes.extend(bits.to_be_bytes().iter().take(group.len() * 6 / 8));
+            }
+        })
+    }
+
+    fn of_runs(
+        text: &[u8],
+        runs: &[Range<usize>],
+        skipped: usize,
+        form: Form,
+        decode: impl Fn(&[u8], &mut Vec<u8>),
+    ) -> View {
+        let mut view = View { text: Vec::new(), segments: Vec::with_capacity(runs.len()) };
+        view.text.reserve(runs.iter().map(|run| run.len() + 1).sum::<usize>() * 3 / 4);
+        for run in runs {
+            let from = run.start + skipped;
+            view.begin(from, form);
+            decode(text.get(from..run.end).unwrap_or_default(), &mut view.text);
+            view.text.push(GAP);
+        }
+        view
+    }
+
+    fn begin(&mut self, source: usize, form: Form) {
+        self.segments.push(Segment { at: self.text.len(), source, form });
+    }
+
+    /// Where the bytes of a range stood in the text that this was made of.
+    pub(super) fn source(&self, range: &Range<usize>) -> Range<usize> {
+        self.place(range.start).start..self.place(range.end.saturating_sub(1)).end
+    }
+
+    fn place(&self, at: usize) -> Range<usize> {
+        let index = self.segments.partition_point(|segment| segment.at <= at).saturating_sub(1);
+        let Some(Segment { at: begin, source, form }) = self.segments.get(index) else { return 0..0 };
+        let within = at - begin;
+        match form {
+            Form::Plain => source + within..source + within + 1,
+            Form::Escape(length) => *source..source + length,
+            Form::Hex => source + within * 2..source + within * 2 + 2,
+            Form::Base64 => source + within * 8 / 6..source + (within * 8 + 7) / 6 + 1,
+        }
+    }
+
+    /// Returns whether a range of the text stands in the text that this was made of as it is.
+    pub(super) fn is_plain(&self, range: &Range<usize>) -> bool {
+        let index = |at: usize| self.segments.partition_point(|segment| segment.at <= at);
+        let first = index(range.start);
+        first == index(range.end.saturating_sub(1))
+            && self
+                .segments
+                .get(first.saturating_sub(1))
+                .is_some_and(|segment| matches!(segment.form, Form::Plain))
+    }
+}
+
+/// The runs of at least `least` hexadecimal digits.
+pub(super) fn hex_runs(text: &[u8], least: usize) -> Vec<Range<usize>> {
+    runs(text, least, |byte| byte.is_ascii_hexdigit())
+}
+
+/// The runs of at least `least` letters of base64, in either of its alphabets.
+pub(super) fn base64_runs(text: &[u8], least: usize) -> Vec<Range<usize>> {
+    runs(text, least, |byte| base64_bits(byte) != u32::from(NONE))
+}
+
+fn runs(text: &[u8], least: usize, is_of_run: impl Fn(u8) -> bool) -> Vec<Range<usize>> {
+    let mut runs = Vec::new();
+    let mut start = 0;
+    for (at, byte) in text.iter().enumerate() {
+        if !is_of_run(*byte) {
+            if at - start >= least {
+                runs.push(start..at);
+            }
+            start = at + 1;
+        }
+    }
+    if text.len().saturating_sub(start) >= least {
+        runs.push(start..text.len());
+    }
+    runs
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+fn base64_bits(letter: u8) -> u32 {
+    u32::from(BASE64.get(usize::from(letter)).copied().unwrap_or(NONE))
+}
+
+/// What is no letter of base64.
+const NONE: u8 = 64;
+
+/// What each letter of base64 stands for, in either of its alphabets.
+const BASE64: [u8; 256] = {
+    let alphabets = [
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+    ];
+    let mut bits = [NONE; 256];
+    let mut at = 0;
+    while at < 64 {
+        bits[alphabets[0][at] as usize] = at as u8;
+        bits[alphabets[1][at] as usize] = at as u8;
+        at += 1;
+    }
+    bits
+};
+
+/// What an escape stands for.
+enum Unescaped {
+    Byte(u8),
+    Char(char),
+}
+
+/// The escape that a text begins with, and its length.
+fn escape(text: &[u8]) -> Option<(usize, Unescaped)> {
+    let (first, rest) = text.split_first()?;
+    let (length, character) = match first {
+        b'%' => percent(rest),
+        b'&' => entity(rest),
+        b'\\' => backslash(rest),
+        _ => None,
+    }?;
+    Some((length + 1, character))
+}
+
+/// `%2B`, or `%u002B` as old browsers write.
+fn percent(text: &[u8]) -> Option<(usize, Unescaped)> {
+    if let Some((b'u' | b'U', digits)) = text.split_first() {
+        return char_of(hex(digits, 4)?).map(|letter| (5, letter));
+    }
+    hex(text, 2).and_then(byte_of).map(|byte| (2, byte))
+}
+
+/// `\n`, `\/`, `\x2b`, `\053`, `\u002b`, `\u{2b}`, `\U0000002b`: JSON's and those of programming languages.
+fn backslash(text: &[u8]) -> Option<(usize, Unescaped)> {
+    let (first, rest) = text.split_first()?;
+    let byte = |byte| Some((1, Unescaped::Byte(byte)));
+    match first {
+        b'n' => byte(b'\n'),
+        b'r' => byte(b'\r'),
+        b't' => byte(b'\t'),
+        b'b' => byte(8),
+        b'f' => byte(12),
+        b'x' | b'X' => hex(rest, 2).and_then(byte_of).map(|byte| (3, byte)),
+        b'0'..=b'3' => {
+            let digits = text.get(..3)?.iter().map(|digit| match digit {
+                b'0'..=b'7' => Some(u32::from(digit - b'0')),
+                _ => None,
+            });
+            let value =
+                digits.collect::<Option<Vec<u32>>>()?.iter().fold(0, |value, digit| value * 8 + digit);
+            byte_of(value).map(|byte| (3, byte))
+        }
+        b'u' | b'U' => unicode(rest, *first == b'U').map(|(length, letter)| (length + 1, letter)),
+        other if other.is_ascii_punctuation() => byte(*other),
+        _ => None,
+    }
+}
+
+/// What follows `\u`.
+fn unicode(text: &[u8], may_be_long: bool) -> Option<(usize, Unescaped)> {
+    if let Some((b'{', digits)) = text.split_first() {
+        let length = digits.iter().take(8).position(|byte| *byte == b'}')?;
+        return char_of(hex(digits, length)?).map(|letter| (length + 2, letter));
+    }
+    if may_be_long && let Some(letter) = hex(text, 8).and_then(char_of) {
+        return Some((8, letter));
+    }
+    let value = hex(text, 4)?;
+    let low = || {
+        let low = text.get(4..).and_then(|rest| rest.strip_prefix(b"\\u"));
+        low.and_then(|digits| hex(digits, 4)).filter(|low| (0xDC00..0xE000).contains(low))
+    };
+    match value {
+        0xD800..0xDC00 => {
+            char_of(0x1_0000 + ((value - 0xD800) << 10) + (low()? - 0xDC00)).map(|letter| (10, letter))
+        }
+        _ => char_of(value).map(|letter| (4, letter)),
+    }
+}
+
+/// What follows `&`; the semicolon may be missing.
+fn entity(text: &[u8]) -> Option<(usize, Unescaped)> {
+    let (length, letter) = match text.split_first()? {
+        (b'#', number) => {
+            let (before, digits, radix) = match number.split_first()? {
+                (b'x' | b'X', digits) => (2, digits, 16),
+                _ => (1, number, 10),
+            };
+            let digits: String = digits
+                .iter()
+                .map(|digit| char::from(*digit))
+                .take(MOST_DIGITS)
+                .take_while(|digit| digit.is_digit(radix))
+                .collect();
+            (before + digits.len(), char_of(u32::from_str_radix(&digits, radix).ok()?)?)
+        }
+        _ => {
+            let is_here = |name: &str| {
+                text.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name.as_bytes()))
+            };
+            let (name, letter) = ENTITIES.iter().find(|(name, _)| is_here(name))?;
+            (name.len(), Unescaped::Byte(*letter))
+        }
+    };
+    let semicolon = usize::from(text.get(length) == Some(&b';'));
+    Some((length + semicolon, letter))
+}
+
+/// How many digits of a numeric entity are read; there may be zeros before it.
+const MOST_DIGITS: usize = 16;
+
+/// The entities of HTML for ASCII (<https://html.spec.whatwg.org/#named-character-references>); of two that begin alike
+/// the longer one first.
+const ENTITIES: [(&str, u8); 45] = [
+    ("amp", b'&'),
+    ("apos", b'\''),
+    ("ast", b'*'),
+    ("bsol", b'\\'),
+    ("colon", b':'),
+    ("commat", b'@'),
+    ("comma", b','),
+    ("dash", b'-'),
+    ("dollar", b'$'),
+    ("equals", b'='),
+    ("excl", b'!'),
+    ("grave", b'`'),
+    ("DiacriticalGrave", b'`'),
+    ("gt", b'>'),
+    ("hat", b'^'),
+    ("hyphen", b'-'),
+    ("lbrace", b'{'),
+    ("lbrack", b'['),
+    ("lcub", b'{'),
+    ("lowbar", b'_'),
+    ("lpar", b'('),
+    ("lsqb", b'['),
+    ("lt", b'<'),
+    ("midast", b'*'),
+    ("nbsp", b' '),
+    ("newline", b'\n'),
+    ("num", b'#'),
+    ("percnt", b'%'),
+    ("period", b'.'),
+    ("plus", b'+'),
+    ("quest", b'?'),
+    ("quot", b'"'),
+    ("rbrace", b'}'),
+    ("rbrack", b']'),
+    ("rcub", b'}'),
+    ("rpar", b')'),
+    ("rsqb", b']'),
+    ("semi", b';'),
+    ("sol", b'/'),
+    ("tab", b'\t'),
+    ("tilde", b'~'),
+    ("underbar", b'_'),
+    ("verbar", b'|'),
+    ("VerticalLine", b'|'),
+    ("vert", b'|'),
+];
+
+fn hex(text: &[u8], digits: usize) -> Option<u32> {
+    let digits = text.get(..digits).filter(|digits| !digits.is_empty())?;
+    digits.iter().try_fold(0_u32, |value, digit| Some(value.checked_mul(16)? + u32::from(hex_digit(*digit)?)))
+}
+
+fn byte_of(value: u32) -> Option<Unescaped> {
+    u8::try_from(value).ok().map(Unescaped::Byte)
+}
+
+fn char_of(value: u32) -> Option<Unescaped> {
+    char::from_u32(value).map(Unescaped::Char)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unescaped(text: &str) -> String {
+        let view = View::unescaped(text.as_bytes());
+        view.map_or_else(|| text.to_owned(), |view| String::from_utf8(view.text).expect("UTF-8"))
+    }
+
+    #[test]
+    fn undoes_one_layer_of_every_escape() {
+        for (text, expected) in [
+            ("a%2Bb%2bc%", "a+b+c%"),
+            ("%C3%A9 %u002B %zz", "é + %zz"),
+            ("&#43;&#x2B;&#X2b &#0000043;&#43", "+++ ++"),
+            ("&plus;&PLUS;&commat;&comma;&amp;lt;&nothing;", "++@,&lt;&nothing;"),
+            ("&ampx &quot;", "&x \""),
+            (r"\u002b\U002B\U0000002b\u{2b}\x2b\053\/\\\q", r"++++++/\\q"),
+            (r"\ud83d\ude00 \ud83d", "😀 \\ud83d"),
+        ] {
+            assert_eq!(unescaped(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_byte_knows_its_source() {
+        let text = b"ab%2Bcd";
+        let view = View::unescaped(text).expect("an escape");
+        assert_eq!(view.text, b"ab+cd");
+        assert_eq!(view.source(&(0..2)), 0..2);
+        assert_eq!(view.source(&(2..3)), 2..5);
+        assert_eq!(view.source(&(1..4)), 1..6);
+        assert!(view.is_plain(&(0..2)) && !view.is_plain(&(1..3)) && view.is_plain(&(3..5)));
+        let text = b"--616263--";
+        let runs = hex_runs(text, 4);
+        assert_eq!((runs.len(), runs.first()), (1, Some(&(2..8))));
+        let view = View::of_hex(text, &runs, 0);
+        assert_eq!((view.text.as_slice(), view.source(&(1..3))), (&b"abc\xFF"[..], 4..8));
+        let text = b" YWJjZGU= ";
+        let runs = base64_runs(text, 4);
+        let view = View::of_base64(text, &runs, 0);
+        assert_eq!(view.text, b"abcde\xFF");
+        assert_eq!((view.source(&(0..3)), view.source(&(3..5)), view.source(&(1..2))), (1..5, 5..8, 2..4));
+    }
+}
