@@ -481,7 +481,7 @@ pub fn join_split_headers(arguments: Vec<OsString>) -> Vec<OsString> {
 /// Seconds, which may have a fraction: not below nothing, and not beyond a month.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=2_592_000.0).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or_else(String::new)
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or_else(String::new)
 }
 
 /// Tells whether an option takes a value, `--header` or `-v`. None where there is no such option.

@@ -471,7 +471,7 @@ impl Inner {
         };
         // The person has just said no, or it does not work: everybody who was about to ask would only ask again.
         let now = seconds(wall_clock());
-        let is_news = |in_vain: &InVain| in_vain.at <= now && began <= in_vain.at + AT_ONCE;
+        let is_news = |in_vain: &InVain| in_vain.at <= now && began <= in_vain.at.saturating_add(AT_ONCE);
         if let Some(in_vain) = lock.in_vain().filter(is_news) {
             return Err(Trouble::failed(in_vain.sentence, in_vain.advice));
         }
