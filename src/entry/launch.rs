@@ -142,8 +142,9 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
         arguments.remove(0);
     }
     let runtime = ["node", "nodejs", "deno", "bun"].contains(&first.as_str());
-    let lost: Vec<&str> =
-        words.iter().skip(1).map(String::as_str).filter(|word| word.starts_with("--")).collect();
+    let lost = words.iter().skip(1).map(String::as_str).filter(|word| word.starts_with("--"));
+    // The value of one may be a secret.
+    let lost: Vec<&str> = lost.map(|word| word.split('=').next().unwrap_or_default()).collect();
     if runtime && !lost.is_empty() {
         remarks.push(format!("{first}'s own options are left out: {}", lost.join(" ")));
     }
@@ -173,6 +174,9 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
                 }
             }
             Word::Option { name, .. } if cli::takes_value(name).is_none() => {
+                // The value of a short one may stand in one word with it.
+                let short = name.get(..2).filter(|_| !name.starts_with("--"));
+                let name = short.unwrap_or(name);
                 remarks.push(format!(
                     "{name} is left out: neither mcp-remote 0.15 nor mcp-tether has such an option"
                 ));
