@@ -124,10 +124,10 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
     }
     let runs = RUNNERS.contains(&first.as_str());
     // `--package NAME` says what to install, and the program follows.
-    let is_value = |at: usize| at > 0 && ["-p", "--package"].contains(&words[at - 1].as_str());
-    let Some(at) =
-        (0..words.len()).find(|at| is_package(&words[*at]) && !is_value(*at)).filter(|at| *at == 0 || runs)
-    else {
+    let befores = std::iter::once("").chain(words.iter().map(String::as_str));
+    let is_program =
+        |(word, before): (&String, &str)| is_package(word) && !["-p", "--package"].contains(&before);
+    let Some(at) = words.iter().zip(befores).position(is_program).filter(|at| *at == 0 || runs) else {
         let is_its_client = runs && words.iter().any(|word| program(word).starts_with("mcp-remote-client"));
         return match is_its_client {
             true => Launch::Other("mcp-remote-client only tries a server out: that is mcp-tether check URL"),
