@@ -66,9 +66,10 @@ impl Cache {
         let text = self.path.as_ref().and_then(|path| files::read_regular(path, FILE_LIMIT).ok());
         let entry: Option<Entry> = text.and_then(|text| serde_json::from_slice(&text).ok());
         let Some(entry) = entry else { return Known::default() };
-        let since = UNIX_EPOCH + Duration::from_secs(entry.since);
-        // A time that is still to come says that the clock was set.
-        let is_fresh = now.duration_since(since).is_ok_and(|age| age < LEGACY_LASTS);
+        let since = UNIX_EPOCH.checked_add(Duration::from_secs(entry.since));
+        // A time that is still to come says that the clock was set, one beyond all clocks that the file was.
+        let age = since.and_then(|since| now.duration_since(since).ok());
+        let is_fresh = age.is_some_and(|age| age < LEGACY_LASTS);
         let era = match entry.era.as_deref() {
             Some("modern") => Some(Era::Modern),
             Some("legacy") if is_fresh => Some(Era::Legacy),
@@ -248,6 +249,18 @@ mod tests {
         for text in ["", "{", "[]", r#"{"era":5}"#, r#"{"era":"future","since":0}"#] {
             std::fs::write(&path, text).expect("a file");
             assert_eq!(cache.recall(later(0)), Known::default(), "{text}");
+        }
+        for since in [
+            "18446744073709551615",
+            "9223372036854775808",
+            "9223372036854775807",
+            "-1",
+            "1.5",
+            "1e300",
+            "\"1\"",
+        ] {
+            std::fs::write(&path, format!(r#"{{"era":"legacy","since":{since}}}"#)).expect("a file");
+            assert_eq!(cache.recall(later(0)), Known::default(), "{since}");
         }
         let nowhere = Cache::of(
             Some(path),

@@ -474,18 +474,15 @@ pub fn join_split_headers(arguments: Vec<OsString>) -> Vec<OsString> {
             },
             None => false,
         };
-        let follows = rest.peek().and_then(|next| next.to_str());
         let is_value = |next: &str| {
             !(next.starts_with('-') || next.starts_with("http://") || next.starts_with("https://"))
         };
-        if is_cut && follows.is_some_and(is_value) {
-            let mut whole = argument;
+        let mut whole = argument;
+        if let Some(value) = rest.next_if(|next| is_cut && next.to_str().is_some_and(is_value)) {
             whole.push(" ");
-            whole.push(rest.next().expect("it was peeked at"));
-            joined.push(whole);
-        } else {
-            joined.push(argument);
+            whole.push(value);
         }
+        joined.push(whole);
     }
     joined
 }

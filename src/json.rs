@@ -10,10 +10,11 @@ use serde_json::value::RawValue;
 /// Replaces raw line ends by spaces. They cannot stand inside a JSON string, so the message keeps its meaning.
 /// Other bytes are left alone.
 pub fn flatten(text: &mut [u8]) {
-    let mut from = 0;
-    while let Some(at) = memchr::memchr2(b'\n', b'\r', &text[from..]) {
-        text[from + at] = b' ';
-        from += at + 1;
+    let mut rest = text;
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+        let Some((end, behind)) = rest.get_mut(at..).and_then(<[u8]>::split_first_mut) else { return };
+        *end = b' ';
+        rest = behind;
     }
 }
 
@@ -93,6 +94,7 @@ pub fn object<'text>(members: impl IntoIterator<Item = (&'text str, &'text str)>
 }
 
 /// The JSON text of a string.
+#[expect(clippy::expect_used, reason = "a string always serializes")]
 pub fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a string always serializes")
 }

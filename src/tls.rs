@@ -4,7 +4,7 @@
 //! name is looked up, and only for https. Deliberately not here: HTTP, and the words for a failure (`diagnosis`).
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -79,6 +79,10 @@ pub fn read_identity<'path>(chain: &'path Path, key: &'path Path) -> Result<Iden
 }
 
 /// The TLS settings of the client.
+#[expect(
+    clippy::expect_used,
+    reason = "ring supports the default versions; an identity was tried when it was read"
+)]
 pub(crate) fn config(roots: Arc<LateRoots>, identity: Option<Identity>) -> rustls::ClientConfig {
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&roots.provider))
         .with_safe_default_protocol_versions()
@@ -131,7 +135,8 @@ impl LateRoots {
 
     /// The chain that a server showed last, its own certificate first.
     pub(crate) fn shown(&self) -> Vec<CertificateDer<'static>> {
-        let shown = self.shown.as_ref().map(|shown| shown.lock().expect("nothing panics in between").clone());
+        let shown =
+            self.shown.as_ref().map(|shown| shown.lock().unwrap_or_else(PoisonError::into_inner).clone());
         shown.unwrap_or_default()
     }
 
@@ -177,7 +182,7 @@ impl ServerCertVerifier for LateRoots {
     ) -> Result<ServerCertVerified, Error> {
         if let Some(shown) = &self.shown {
             let chain = std::iter::once(end_entity).chain(intermediates);
-            *shown.lock().expect("nothing panics in between") =
+            *shown.lock().unwrap_or_else(PoisonError::into_inner) =
                 chain.map(|certificate| certificate.clone().into_owned()).collect();
         }
         self.verifier()?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)

@@ -26,13 +26,18 @@ mod tests {
     #[test]
     fn the_end_of_a_token_is_read_or_not_there() {
         let token = |claims: &str| format!("e30.{}.x", BASE64_URL_SAFE_NO_PAD.encode(claims));
-        let at = |seconds| UNIX_EPOCH.checked_add(Duration::from_secs_f64(seconds));
+        let at = |seconds| UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).expect("a time"));
         for (token, expected) in [
             (token(r#"{"exp":1000}"#), at(1000.0)),
             (token(r#"{"exp":1000.5,"iat":1}"#), at(1000.5)),
             (token(r#"{"exp":-1}"#), None),
             (token(r#"{"exp":"1000"}"#), None),
             (token(r#"{"exp":1e300}"#), None),
+            (token(r#"{"exp":1e400}"#), None),
+            (token(r#"{"exp":18446744073709551615}"#), None),
+            (token(r#"{"exp":9223372036854775808}"#), None),
+            (token(r#"{"exp":NaN}"#), None),
+            (token(r#"{"exp":}"#), None),
             (token("{}"), None),
             (token("[]"), None),
             ("opaque".to_owned(), None),

@@ -222,7 +222,8 @@ impl Keeper {
         let now = monotonic_clock();
         let took = now.saturating_duration_since(begun);
         let mut held = self.held();
-        held.pause = Some(now + (took * PAUSE_FACTOR).clamp(LEAST_PAUSE, MOST_PAUSE));
+        let pause = took.saturating_mul(PAUSE_FACTOR).clamp(LEAST_PAUSE, MOST_PAUSE);
+        held.pause = Some(now + pause);
         match answer {
             Ok(Ok(found)) => {
                 held.renewal = found.expires.map(|expires| renewal(expires, wall_clock()));
@@ -266,7 +267,9 @@ impl Held {
 /// holds for a shorter time, so that a source that has no better one is not asked before every request.
 fn renewal(expires: SystemTime, now: SystemTime) -> SystemTime {
     let left = expires.duration_since(now).unwrap_or_default();
-    now + left.saturating_sub(MARGIN).max(left / 2)
+    let wait = left.saturating_sub(MARGIN).max(left / 2);
+    // It is no later than the end itself.
+    now.checked_add(wait).unwrap_or(expires)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a token's end is a moment of the wall clock")]

@@ -295,6 +295,7 @@ impl Bridge {
 }
 
 /// What takes a request back.
+#[expect(clippy::expect_used, reason = "an id is JSON, and so is what stands around it")]
 pub(super) fn cancellation(id: &Id) -> Message {
     let text =
         format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#);

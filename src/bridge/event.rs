@@ -3,7 +3,7 @@
 //! Events and actions carry no credential, so that a recorded session can be attached to a bug report. Deliberately not
 //! here: decisions (the bridge) and where the facts of a failure come from (`remote`, by way of `diagnosis`).
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::Known;
@@ -43,7 +43,8 @@ impl SessionId {
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = if self.0.len() < 16 { 1 } else { 4 };
-        write!(f, "{}…", &self.0[..shown])
+        self.0.chars().take(shown).try_for_each(|letter| f.write_char(letter))?;
+        f.write_char('…')
     }
 }
 

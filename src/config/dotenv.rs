@@ -16,46 +16,49 @@ pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
     let mut variables = Vec::new();
     loop {
         rest = rest.trim_start();
-        let at_fault = text[..text.len() - rest.len()].matches('\n').count() + 1;
+        // How many lines there are, less how many are left.
+        let left = rest.matches('\n').count();
+        let at_fault = text.matches('\n').count().saturating_sub(left).saturating_add(1);
         if rest.is_empty() {
             return Ok(variables);
         }
         let line = rest.lines().next().unwrap_or_default();
         if line.starts_with('#') {
-            rest = &rest[line.len()..];
+            rest = rest.strip_prefix(line).unwrap_or_default();
             continue;
         }
-        let (name, value) = line.split_once('=').ok_or(at_fault)?;
+        let (name, _) = line.split_once('=').ok_or(at_fault)?;
+        let (_, value) = rest.split_once('=').ok_or(at_fault)?;
         let name = name.trim();
         let name = name.strip_prefix("export ").map_or(name, str::trim_start);
         if !is_name(name) {
             return Err(at_fault);
         }
-        let start = line.len() - value.trim_start().len();
-        let (value, length) = value_at(&rest[start..]).ok_or(at_fault)?;
-        rest = &rest[start + length..];
-        let behind = rest.lines().next().unwrap_or_default().trim_start();
-        if !behind.is_empty() && !behind.starts_with('#') {
+        let is_space = |letter: char| letter.is_whitespace() && letter != '\n';
+        let (value, behind) = value_at(value.trim_start_matches(is_space)).ok_or(at_fault)?;
+        let (line, behind) = behind.split_once('\n').unwrap_or((behind, ""));
+        let line = line.trim_start();
+        if !line.is_empty() && !line.starts_with('#') {
             return Err(at_fault);
         }
-        rest = rest.find('\n').map_or("", |end| &rest[end..]);
+        rest = behind;
         variables.push((name.to_owned(), value));
     }
 }
 
-/// The value at the beginning of a text, and how long it is there.
-fn value_at(text: &str) -> Option<(String, usize)> {
+/// The value at the beginning of a text, and what follows it.
+fn value_at(text: &str) -> Option<(String, &str)> {
     match text.chars().next() {
         Some('\'') => {
-            let end = text[1..].find('\'')? + 1;
-            Some((text[1..end].to_owned(), end + 1))
+            let (value, behind) = text.strip_prefix('\'')?.split_once('\'')?;
+            Some((value.to_owned(), behind))
         }
         Some('"') => {
-            let (mut value, mut letters) = (String::new(), text.char_indices().skip(1));
-            while let Some((at, letter)) = letters.next() {
+            let (mut value, mut letters) = (String::new(), text.strip_prefix('"')?.chars());
+            while let Some(letter) = letters.next() {
                 match letter {
-                    '"' => return Some((value, at + 1)),
-                    '\\' => match letters.next()?.1 {
+                    '"' => return Some((value, letters.as_str())),
+                    '\\' => match letters.next()? {
                         'n' => value.push('\n'),
                         'r' => value.push('\r'),
                         't' => value.push('\t'),
@@ -68,11 +71,16 @@ fn value_at(text: &str) -> Option<(String, usize)> {
             None
         }
         _ => {
-            let line = text.lines().next().unwrap_or_default();
-            let comment = line.match_indices('#').map(|(at, _)| at);
-            let mut comment = comment.filter(|at| *at == 0 || line[..*at].ends_with(char::is_whitespace));
-            let value = &line[..comment.next().unwrap_or(line.len())];
-            Some((value.trim_end().to_owned(), line.len()))
+            let line = text.split('\n').next().unwrap_or_default();
+            let behind = text.strip_prefix(line)?;
+            let mut is_space = true;
+            let value = line.split(|letter: char| {
+                let begins_comment = letter == '#' && is_space;
+                is_space = letter.is_whitespace();
+                begins_comment
+            });
+            let value = value.into_iter().next().unwrap_or_default();
+            Some((value.trim_end().to_owned(), behind))
         }
     }
 }

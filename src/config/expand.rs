@@ -26,13 +26,12 @@ pub enum Error {
 pub fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, Error> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(start) = rest.find("${") {
-        expanded.push_str(&rest[..start]);
-        let inside = &rest[start + 2..];
-        let Some(end) = inside.find('}') else { return Err(Error::Unclosed) };
-        let (name, default) = match inside[..end].split_once(":-") {
+    while let Some((before, behind)) = rest.split_once("${") {
+        expanded.push_str(before);
+        let Some((inside, behind)) = behind.split_once('}') else { return Err(Error::Unclosed) };
+        let (name, default) = match inside.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
-            None => (&inside[..end], None),
+            None => (inside, None),
         };
         if !is_name(name) {
             return Err(Error::NoName(beginning(name)));
@@ -41,7 +40,7 @@ pub fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Str
             Some(value) => expanded.push_str(value),
             None => return Err(Error::Unset(name.to_owned())),
         }
-        rest = &inside[end + 1..];
+        rest = behind;
     }
     expanded.push_str(rest);
     Ok(expanded)
@@ -59,10 +58,9 @@ pub fn variables(text: &str) -> Vec<(String, bool)> {
 
 /// What can be told of something that is no name: its beginning, as long as that could be one. The rest may be a value.
 fn beginning(name: &str) -> String {
-    let length =
-        name.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_' || letter == '.'));
-    match length {
-        Some(length) => format!("{}…", &name[..length]),
+    let is_other = |letter: char| !(letter.is_ascii_alphanumeric() || letter == '_' || letter == '.');
+    match name.split_once(is_other) {
+        Some((beginning, _)) => format!("{beginning}…"),
         None => name.to_owned(),
     }
 }

@@ -157,14 +157,11 @@ impl Client {
 
     /// How a variable gets from its environment to a server.
     pub(super) fn passing(self, variable: &str, is_secret: bool) -> Passing {
-        match self {
-            Client::ClaudeCode | Client::Gemini | Client::Cursor | Client::Windsurf | Client::VsCode => {
-                let reference = self.reference(variable, is_secret).expect("these fill in");
-                Passing::Reference(reference)
-            }
-            Client::Codex => Passing::Named,
-            Client::Zed => Passing::Inherited,
-            Client::ClaudeDesktop => Passing::ByHand,
+        match (self.reference(variable, is_secret), self) {
+            (Some(reference), _) => Passing::Reference(reference),
+            (None, Client::Codex) => Passing::Named,
+            (None, Client::Zed) => Passing::Inherited,
+            (None, _) => Passing::ByHand,
         }
     }
 

@@ -3,7 +3,8 @@
 //! Deliberately not here: where the arguments come from, and what is said about them.
 
 use super::clients::{Client, Passing, input_id};
-use super::secrets::{Variable, is_secret_name};
+use super::secrets::Variable;
+use super::sensitive::is_secret_name;
 use super::tree::{Node, Table};
 
 /// What starts a server.

@@ -124,10 +124,10 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
     }
     let runs = RUNNERS.contains(&first.as_str());
     // `--package NAME` says what to install, and the program follows.
-    let is_value = |at: usize| at > 0 && ["-p", "--package"].contains(&words[at - 1].as_str());
-    let Some(at) =
-        (0..words.len()).find(|at| is_package(&words[*at]) && !is_value(*at)).filter(|at| *at == 0 || runs)
-    else {
+    let befores = std::iter::once("").chain(words.iter().map(String::as_str));
+    let is_program =
+        |(word, before): (&String, &str)| is_package(word) && !["-p", "--package"].contains(&before);
+    let Some(at) = words.iter().zip(befores).position(is_program).filter(|at| *at == 0 || runs) else {
         let is_its_client = runs && words.iter().any(|word| program(word).starts_with("mcp-remote-client"));
         return match is_its_client {
             true => Launch::Other("mcp-remote-client only tries a server out: that is mcp-tether check URL"),
@@ -142,8 +142,9 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
         arguments.remove(0);
     }
     let runtime = ["node", "nodejs", "deno", "bun"].contains(&first.as_str());
-    let lost: Vec<&str> =
-        words.iter().skip(1).map(String::as_str).filter(|word| word.starts_with("--")).collect();
+    let lost = words.iter().skip(1).map(String::as_str).filter(|word| word.starts_with("--"));
+    // The value of one may be a secret.
+    let lost: Vec<&str> = lost.map(|word| word.split('=').next().unwrap_or_default()).collect();
     if runtime && !lost.is_empty() {
         remarks.push(format!("{first}'s own options are left out: {}", lost.join(" ")));
     }
@@ -173,6 +174,9 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
                 }
             }
             Word::Option { name, .. } if cli::takes_value(name).is_none() => {
+                // The value of a short one may stand in one word with it.
+                let short = name.get(..2).filter(|_| !name.starts_with("--"));
+                let name = short.unwrap_or(name);
                 remarks.push(format!(
                     "{name} is left out: neither mcp-remote 0.15 nor mcp-tether has such an option"
                 ));

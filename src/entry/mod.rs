@@ -9,6 +9,7 @@ mod form;
 mod launch;
 mod replacement;
 mod secrets;
+mod sensitive;
 mod tree;
 mod words;
 
@@ -269,7 +270,7 @@ fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Par
     for variable in access.iter().map(|name| (*name).to_owned()).chain(asked.variables) {
         if !gathered.variables.iter().any(|known| known.name == variable) {
             // What is no secret may be written down where nothing is passed on.
-            let is_literal = client == Client::ClaudeDesktop && !secrets::is_secret_name(&variable);
+            let is_literal = client == Client::ClaudeDesktop && !sensitive::is_secret_name(&variable);
             let text = environment.get(&variable).filter(|_| is_literal).map(str::to_owned);
             gathered.variables.push(Variable { name: variable, text, is_needed: true });
         }
@@ -319,7 +320,7 @@ fn about_variables(client: Client, entry: &Entry, hidden: &[(String, String)]) -
     let (mut set, mut asked, mut by_hand, mut inherited) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for variable in entry.variables.iter().filter(|variable| variable.text.is_none() && variable.is_needed) {
         let name = variable.name.as_str();
-        match client.passing(name, secrets::is_secret_name(name)) {
+        match client.passing(name, sensitive::is_secret_name(name)) {
             Passing::Reference(text) if text.contains("${input:") => asked.push(name),
             Passing::Reference(_) | Passing::Named => set.push(name),
             Passing::Inherited => inherited.push(name),

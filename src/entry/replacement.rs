@@ -9,12 +9,13 @@ use super::clients::{Client, Passing};
 use super::form::{self, Entry, placeholder};
 use super::launch::{self, Launch};
 use super::secrets::{self, Gathered, Purpose, Variable};
+use super::sensitive::{self, MASKED, is_secret, is_secret_name, refers};
 use super::tree::{self, Node, Table};
 use super::words::{self, Word};
 use super::{Here, Part, shown, understood, unknown_client, usage};
 use crate::cli::{self, UsageError};
 use crate::config::{self, Environment};
-use crate::files;
+use crate::{files, json};
 
 /// The members that servers stand in.
 const KEYS: [&str; 4] = ["mcpServers", "servers", "context_servers", "mcp_servers"];
@@ -153,15 +154,16 @@ fn beside(
     let mut now = new.clone();
     let mut masked = own.clone();
     for (name, value) in &mut masked.members {
-        // What is no text refers to nothing.
-        let text = value.text().unwrap_or_default();
-        if secrets::is_secret(name, text) && !secrets::refers(text, client) {
-            *value = Node::Text("[masked]".to_owned());
-        }
+        *value = match &*value {
+            Node::Text(text) => Node::Text(sensitive::mask(name, text, client)),
+            // What is no text refers to nothing.
+            _ if is_secret_name(name) => Node::Text(MASKED.to_owned()),
+            _ => continue,
+        };
     }
     now.set("command", Node::Text(launcher.first().cloned().unwrap_or_default()));
     let shown_arguments: Vec<String> =
-        mask_launcher(&launcher).skip(1).chain(mask(&arguments, client)).collect();
+        mask_launcher(&launcher, client).skip(1).chain(mask(&arguments, client)).collect();
     now.set("args", Node::from_iter(&shown_arguments));
     if !masked.members.is_empty() {
         now.set("env", Node::Table(masked));
@@ -179,7 +181,7 @@ fn beside(
     for (name, value) in own.members {
         let text = value.text().unwrap_or_default();
         remarks.extend(launch::about(&name));
-        if !secrets::is_secret(&name, text) || secrets::refers(text, client) || value.text() == Some("") {
+        if !is_secret(&name, text) || refers(&name, text, client) || value.text() == Some("") {
             kept.push((name, value));
             continue;
         }
@@ -203,7 +205,7 @@ fn beside(
         false => new.set("env", Node::Table(Table { line: 0, members: kept })),
     }
     if let Err(error) = understood(&arguments).and_then(|options| {
-        let filled = options.positional.iter().any(|text| secrets::refers(text, client));
+        let filled = options.positional.iter().any(|text| refers("", text, client));
         let url = config::server_url(&options);
         // The client may fill in what the proxy does not.
         match (url, filled && client.reference("X", false).is_some()) {
@@ -235,75 +237,92 @@ fn heading(name: &str) -> String {
 }
 
 /// The beginning of a command line as it may be shown.
-fn mask_launcher(launcher: &[String]) -> impl Iterator<Item = String> {
+fn mask_launcher(launcher: &[String], client: Client) -> impl Iterator<Item = String> {
     let befores = std::iter::once("").chain(launcher.iter().map(String::as_str));
-    launcher.iter().zip(befores).map(|(word, before)| match word.split_once('=') {
-        Some((name, value)) if secrets::is_secret(name, value) => format!("{name}=[masked]"),
-        _ if word.contains("://") && word.contains('@') => "[masked]".to_owned(),
-        _ if before.starts_with("--") && secrets::is_secret_name(before) => "[masked]".to_owned(),
+    launcher.iter().zip(befores).map(move |(word, before)| match word.split_once('=') {
+        Some((name, value)) if !name.contains("://") => {
+            format!("{name}={}", sensitive::mask(name, value, client))
+        }
+        _ if before.starts_with("--") && !before.contains('=') && is_secret_name(before) => MASKED.to_owned(),
+        _ if word.contains("://") => sensitive::mask_urls(word, client),
+        _ if word.contains('@') => sensitive::mask("", word, client),
         _ => word.clone(),
     })
 }
 
 /// Arguments of mcp-remote as they may be shown.
 fn mask(arguments: &[String], client: Client) -> Vec<String> {
-    let hidden = || "[masked]".to_owned();
+    let hidden = || MASKED.to_owned();
     let mut masked = Vec::new();
+    // How many words that are no options came before, and whether the one before may want a value.
+    let (mut count, mut before) = (0_usize, false);
     for word in words::read(arguments.to_vec(), |_| None) {
+        let was_before = std::mem::replace(&mut before, wants_secret(&word));
         let word = match word {
             Word::Bare(text) => {
+                count = count.saturating_add(1);
                 // A value that was cut off at a space is neither an address nor a port.
-                let is_other = secrets::refers(&text, client) || text.parse::<u16>().is_ok();
-                // What stands behind a # is not sent.
-                let text = text.split('#').next().unwrap_or_default().to_owned();
-                Word::Bare(match text.split_once('?') {
-                    _ if text.contains("://") && text.contains('@') => hidden(),
-                    Some((start, query)) if text.contains("://") => {
-                        format!("{start}?{}", mask_query(query, client))
-                    }
-                    _ if is_other || text.contains("://") => text,
-                    _ => hidden(),
+                let is_port = count > 1 && !was_before && text.parse::<u16>().is_ok();
+                Word::Bare(match () {
+                    () if text.contains("://") => sensitive::mask_urls(&text, client),
+                    () if is_port || refers("", &text, client) => text,
+                    () => hidden(),
                 })
             }
             Word::Option { name, value: Some(value), is_joined } => {
-                let refers = secrets::refers(&value, client);
-                let value = match (name.as_str(), value.split_once(':')) {
+                let value = match (name.as_str(), value.split_once([':', '='])) {
                     // What it means, nobody knows.
                     _ if cli::takes_value(&name).is_none() => hidden(),
-                    ("--static-oauth-client-info", _) => {
-                        match secrets::may_show_registration(&value, client) {
-                            true => value,
-                            false => hidden(),
+                    ("--static-oauth-client-info" | "--static-oauth-client-metadata", _) => mask_json(value),
+                    ("--header" | "--header-from", _) => match value.split_once(':') {
+                        Some((header, text)) => {
+                            let shown = sensitive::mask(header.trim(), text.trim(), client);
+                            if shown == text.trim() { value } else { format!("{header}: {shown}") }
                         }
+                        None => hidden(),
+                    },
+                    ("--authorize-param", Some((parameter, text))) if value.contains('=') => {
+                        format!("{parameter}={}", sensitive::mask(parameter, text, client))
                     }
-                    ("--header", _) if refers => value,
-                    ("--header", Some((header, text))) if secrets::is_secret(header, text.trim()) => {
-                        format!("{header}: [masked]")
-                    }
-                    ("--header", None) => hidden(),
-                    (_, Some(_)) if value.contains('@') && value.contains("://") => hidden(),
+                    ("--authorize-param", _) => hidden(),
+                    _ if value.contains("://") => sensitive::mask_urls(&value, client),
+                    ("--proxy", _) => sensitive::mask("", &value, client),
                     _ => value,
                 };
                 Word::Option { name, value: Some(value), is_joined }
             }
-            other => other,
+            // The value of a short option may stand in one word with it.
+            Word::Option { name, value: None, is_joined } => {
+                let is_short = !name.starts_with("--") && cli::takes_value(&name).is_none();
+                let start = name.get(..2).filter(|_| is_short && name.len() > 2);
+                let name = start.map_or_else(|| name.clone(), |start| format!("{start}{MASKED}"));
+                Word::Option { name, value: None, is_joined }
+            }
         };
         word.write(&mut masked);
     }
     masked
 }
 
-/// The query of an address as it may be shown: what is filled in, alone.
-fn mask_query(query: &str, client: Client) -> String {
-    if !secrets::refers(query, client) {
-        return "[masked]".to_owned();
+/// Returns whether the word behind this one may be its value and a secret.
+fn wants_secret(word: &Word) -> bool {
+    matches!(word, Word::Option { name, value: None, .. } if is_secret_name(name) && cli::takes_value(name).is_none())
+}
+
+/// What describes a client, as it may be shown: as it is, or not at all.
+fn mask_json(value: String) -> String {
+    if value.starts_with('@') || secrets::is_whole_reference(&value) {
+        return value;
     }
-    let parts = query.split('&').map(|part| match part.split_once('=') {
-        Some((_, value)) if secrets::refers(value, client) => part.to_owned(),
-        Some((name, _)) => format!("{name}=[masked]"),
-        None => "[masked]".to_owned(),
+    let mut is_secret = json::members(&value).is_empty();
+    let replaced = sensitive::replace_secrets(&value, &mut |_, _| {
+        is_secret = true;
+        String::new()
     });
-    parts.collect::<Vec<_>>().join("&")
+    match is_secret || replaced.is_none() {
+        true => MASKED.to_owned(),
+        false => value,
+    }
 }
 
 /// Hides what else looks like a secret in an entry; tells where something did.
@@ -313,10 +332,16 @@ fn mask_others(table: &mut Table, client: Client, found: &mut Vec<String>) {
             Node::Table(below) if name != "env" => mask_others(below, client, found),
             Node::Text(text)
                 if !["command", "cwd", "type"].contains(&name.as_str())
-                    && secrets::is_secret(name, text)
-                    && !secrets::refers(text, client) =>
+                    && sensitive::mask(name, text, client) != *text =>
             {
-                *text = "[masked]".to_owned();
+                *text = sensitive::mask(name, text, client);
+                found.push(name.clone());
+            }
+            // A number; what is only true or false tells nothing.
+            Node::Other(written)
+                if is_secret_name(name) && !["true", "false", "null"].contains(&written.as_str()) =>
+            {
+                *node = Node::Text(MASKED.to_owned());
                 found.push(name.clone());
             }
             // Arguments are masked one by one, and the names of variables are none.
@@ -339,8 +364,9 @@ fn mask_items(name: &str, items: &mut [Node], client: Client, found: &mut Vec<St
             Node::Text(text) => {
                 // As in a header, or in a variable of Docker.
                 let (own, value) = text.split_once([':', '=']).unwrap_or((name, text));
-                if secrets::is_secret(own, value.trim()) && !secrets::refers(value, client) {
-                    *text = "[masked]".to_owned();
+                let is_hidden = is_secret(own, value.trim()) && !refers(own, value, client);
+                if is_hidden || sensitive::mask(name, text, client) != *text {
+                    *text = MASKED.to_owned();
                     found.push(name.to_owned());
                 }
             }

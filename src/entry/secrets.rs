@@ -6,6 +6,7 @@ use url::Url;
 
 use super::clients::Client;
 use super::form::placeholder;
+use super::sensitive::{self, is_open_value, is_secret, is_secret_name, looks_random, refers};
 use super::words::Word;
 use crate::config::Environment;
 use crate::config::expand;
@@ -42,34 +43,6 @@ pub(super) struct Purpose<'a> {
     pub(super) given: &'a [String],
 }
 
-/// Tells whether a name, or else a value, is that of a secret.
-pub(super) fn is_secret(name: &str, value: &str) -> bool {
-    is_secret_name(name) || looks_random(value)
-}
-
-/// Tells whether something of this name is a secret.
-pub(super) fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let parts = [
-        "auth",
-        "key",
-        "token",
-        "secret",
-        "passw",
-        "credential",
-        "cookie",
-        "session",
-        "signature",
-        "jwt",
-        "bearer",
-        "cf-access-",
-        "cf_access_client",
-    ];
-    // A path to one is none.
-    let is_path = ["file", "path", "_dir", "host", "url"].iter().any(|end| name.ends_with(end));
-    !is_path && parts.iter().any(|part| name.contains(part))
-}
-
 /// Tells whether a word says how what follows it proves who asks.
 fn is_scheme(word: &str) -> bool {
     ["bearer", "basic", "token", "apikey", "api-key", "key", "jwt", "digest"]
@@ -77,46 +50,12 @@ fn is_scheme(word: &str) -> bool {
         .any(|scheme| word.eq_ignore_ascii_case(scheme))
 }
 
-/// Letters and digits in disorder, as nobody writes them by hand.
-fn looks_random(value: &str) -> bool {
-    let value = value.rsplit(' ').next().unwrap_or_default();
-    let has = |class: fn(&char) -> bool| value.chars().any(|letter| class(&letter));
-    value.len() >= 20
-        && has(char::is_ascii_digit)
-        && has(char::is_ascii_alphabetic)
-        && value.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.+=~".contains(letter))
-}
-
-/// Tells whether somebody fills something in here. Gemini knows a bare `$NAME`, too; in the middle of a word that is rather part of
-/// a secret.
-pub(super) fn refers(value: &str, client: Client) -> bool {
-    let is_name = |name: &str| {
-        !name.is_empty()
-            && name
-                .chars()
-                .all(|letter| letter.is_ascii_uppercase() || letter == '_' || letter.is_ascii_digit())
-    };
-    let last = value.rsplit(' ').next().unwrap_or_default();
-    value.contains("${") || client == Client::Gemini && last.strip_prefix('$').is_some_and(is_name)
-}
-
-/// Tells whether a member of a registered client is no secret, or refers to it.
-fn may_show_member(name: &str, text: &str, client: Client) -> bool {
-    if !["client_secret", "private_key", "registration_access_token"].contains(&name) || text == "null" {
-        return true;
-    }
-    json::string(text).is_some_and(|secret| {
-        secret.is_empty() || refers(&secret, client) || name == "private_key" && secret.starts_with('@')
-    })
-}
-
-/// Tells whether the value of `--static-oauth-client-info` holds no secret itself.
-pub(super) fn may_show_registration(value: &str, client: Client) -> bool {
-    let is_reference =
-        || value.starts_with("${") && value.ends_with('}') && value.matches(['{', '}']).count() == 2;
-    let members = json::members(value);
-    let may_show = |(name, text): &(String, &str)| may_show_member(name, text, client);
-    value.starts_with('@') || is_reference() || !members.is_empty() && members.iter().all(may_show)
+/// Returns whether a text is one reference and nothing else.
+pub(super) fn is_whole_reference(text: &str) -> bool {
+    text.starts_with("${")
+        && text.ends_with('}')
+        && text.matches(['{', '}']).count() == 2
+        && !text.contains(":-")
 }
 
 /// The name of a variable in capitals, from the names of other things.
@@ -168,15 +107,22 @@ impl Gathering<'_> {
     /// What takes the place of a word; none where it is left out.
     fn word(&mut self, word: Word) -> Option<Word> {
         let (name, value, is_joined) = match word {
-            Word::Bare(text) => return Some(Word::Bare(self.url(text))),
+            Word::Bare(text) => return Some(Word::Bare(self.url("the URL", text))),
             Word::Option { name, value: Some(value), is_joined } => (name, value, is_joined),
             flag @ Word::Option { value: None, .. } => return Some(flag),
         };
         let value = match name.as_str() {
             "--header" => self.header(value),
-            "--static-oauth-client-info" => self.registration(value),
+            "--static-oauth-client-info" => self.client_info(value),
+            "--static-oauth-client-metadata" => self.client_metadata(value),
+            "--authorize-param" => self.parameter(value),
+            "--token-endpoint" | "--client-metadata-url" | "--resource" | "--auth-success-url"
+                if value.contains("://") =>
+            {
+                self.url(&format!("the value of {name}"), value)
+            }
             "--header-from" | "--access-token-command" => self.command(&name, &value),
-            "--proxy" if value.contains('@') => {
+            "--proxy" if value.contains(['@', '?']) => {
                 self.proxy(&value);
                 return None;
             }
@@ -200,7 +146,7 @@ impl Gathering<'_> {
         let (name, value) = (name.trim(), value.trim());
         let client = self.purpose.client;
         let before: Vec<String> = self.gathered.variables.iter().map(|known| known.name.clone()).collect();
-        let filled = if refers(value, client) {
+        let filled = if refers(name, value, client) {
             for (variable, has_default) in expand::variables(value) {
                 self.refer(&variable, !has_default);
             }
@@ -261,45 +207,117 @@ impl Gathering<'_> {
         format!("{name}:${{{whole}}}")
     }
 
-    /// The secrets of a client that is registered, in JSON.
-    fn registration(&mut self, value: String) -> String {
+    /// The secrets of a client that is registered, in JSON: the proxy fills variables in there.
+    fn client_info(&mut self, value: String) -> String {
         const OPTION: &str = "--static-oauth-client-info";
         for (variable, has_default) in expand::variables(&value) {
             self.refer(&variable, !has_default);
         }
-        if may_show_registration(&value, self.purpose.client) {
+        if value.starts_with('@') || is_whole_reference(&value) {
             return value;
         }
-        let members = json::members(&value);
-        if members.is_empty() {
+        let called = variable_name([self.purpose.server, "CLIENT_INFO"]);
+        if json::members(&value).is_empty() {
             // What it is to be, nobody knows; a variable may hold the whole.
-            let called = variable_name([self.purpose.server, "CLIENT_INFO"]);
             let variable =
                 self.hide(&format!("the value of {OPTION}, which is no JSON object,"), &called, &value);
             return format!("${{{variable}}}");
         }
+        let mut is_changed = false;
+        let replaced = sensitive::replace_secrets(&value, &mut |name, text| {
+            is_changed = true;
+            let secret = json::string(text).unwrap_or_else(|| text.to_owned());
+            let called = variable_name([self.purpose.server, name]);
+            let variable = self.hide(&format!("the {name} of {OPTION}"), &called, &secret);
+            json::quoted(&format!("${{{variable}}}"))
+        });
+        match replaced {
+            Some(replaced) if is_changed => replaced,
+            Some(_) => value,
+            None => format!("${{{}}}", self.hide(&format!("the value of {OPTION}"), &called, &value)),
+        }
+    }
+
+    /// The secrets of what is registered of a client, in JSON: only a client that fills arguments in does so there.
+    fn client_metadata(&mut self, value: String) -> String {
+        const OPTION: &str = "--static-oauth-client-metadata";
+        if value.starts_with('@') || is_whole_reference(&value) {
+            return value;
+        }
+        let called = variable_name([self.purpose.server, "CLIENT_METADATA"]);
+        if json::members(&value).is_empty() {
+            return self.fill(&format!("the value of {OPTION}, which is no JSON object,"), &called, &value);
+        }
+        let mut is_changed = false;
+        let replaced = sensitive::replace_secrets(&value, &mut |name, text| {
+            is_changed = true;
+            let secret = json::string(text).unwrap_or_else(|| text.to_owned());
+            let called = variable_name([self.purpose.server, name]);
+            json::quoted(&self.fill(&format!("the {name} of {OPTION}"), &called, &secret))
+        });
+        match replaced {
+            Some(replaced) if is_changed => replaced,
+            Some(_) => value,
+            None => self.fill(&format!("the value of {OPTION}"), &called, &value),
+        }
+    }
+
+    /// A parameter of the page to sign in at.
+    fn parameter(&mut self, written: String) -> String {
+        let Some((name, value)) = written.split_once('=') else {
+            let called = variable_name([self.purpose.server, "PARAMETER"]);
+            return self.fill("the value of --authorize-param, which is not NAME=VALUE,", &called, &written);
+        };
+        if value.is_empty() || refers(name, value, self.purpose.client) || !is_secret(name, value) {
+            return written;
+        }
+        let called = variable_name([self.purpose.server, name]);
+        let filled = self.fill(&format!("the value of {name} in --authorize-param"), &called, value);
+        format!("{name}={filled}")
+    }
+
+    /// What takes the place of a secret where only the client may fill something in: its reference to a variable, or a
+    /// text that is to be replaced by hand.
+    fn fill(&mut self, what: &str, called: &str, secret: &str) -> String {
         let client = self.purpose.client;
-        let members: Vec<(String, String)> = members
-            .into_iter()
-            .map(|(name, text)| {
-                if may_show_member(&name, text, client) {
-                    return (name, text.to_owned());
-                }
-                let secret = json::string(text).unwrap_or_else(|| text.to_owned());
-                let called = variable_name([self.purpose.server, &name]);
-                let variable = self.hide(&format!("the {name} of {OPTION}"), &called, &secret);
-                (name, json::quoted(&format!("${{{variable}}}")))
-            })
-            .collect();
-        json::object(members.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+        if client.reference(called, true).is_some() {
+            let variable = self.hide(what, called, secret);
+            return client.reference(&variable, true).unwrap_or_default();
+        }
+        let (title, text) = (client.title(), placeholder(called));
+        self.gathered.remarks.push(format!(
+            "{what} may be a secret and is not printed, and {title} fills nothing in there: put it in the place of {text}, and keep \
+             the file to yourself"
+        ));
+        text
     }
 
     /// A command, in which nothing is filled in: it is run without a shell.
     fn command(&mut self, option: &str, command: &str) -> String {
         let text = placeholder(&variable_name([self.purpose.server, "SECRET"]));
-        let is_secret = |word: &str| looks_random(word.trim_matches(['"', '\'']));
-        let words: Vec<&str> =
-            command.split(' ').map(|word| if is_secret(word) { text.as_str() } else { word }).collect();
+        let mut before = "";
+        let words: Vec<String> = command
+            .split(' ')
+            .map(|word| {
+                let plain = word.trim_matches(['"', '\'']);
+                // `--secret-id NAME` says which one.
+                let names_one = ["-id", "-name", "-arn"].iter().any(|end| before.ends_with(end));
+                let is_value = before.starts_with('-') && !plain.starts_with('-') && !before.contains('=');
+                let is_named = is_value && is_secret_name(before) && !names_one;
+                before = word;
+                match plain.split_once('=') {
+                    _ if refers("", plain, self.purpose.client) => word.to_owned(),
+                    _ if is_named || looks_random(plain) => text.clone(),
+                    Some((name, value))
+                        if !value.is_empty() && is_secret_name(name) && !name.contains("://") =>
+                    {
+                        format!("{name}={text}")
+                    }
+                    _ if plain.contains("://") && sensitive::is_secret_text(plain) => text.clone(),
+                    _ => word.to_owned(),
+                }
+            })
+            .collect();
         let whole = words.join(" ");
         if whole != command {
             self.gathered.remarks.push(format!(
@@ -320,54 +338,45 @@ impl Gathering<'_> {
         self.refer(variable, true);
     }
 
-    /// A URL whose query holds a secret: a reference where the client fills arguments in, for nobody else does.
-    fn url(&mut self, text: String) -> String {
+    /// An address, whose query may hold secrets: a reference where the client fills arguments in, for nobody else does.
+    fn url(&mut self, what: &str, text: String) -> String {
+        let client = self.purpose.client;
         let url = text.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let Some(mut url) = url else {
             // It is refused when the entry is started; what it holds, nobody knows.
             return match text.split_once('?') {
-                _ if text.contains("://") && text.contains('@') => "[masked]".to_owned(),
-                Some((start, _)) => format!("{start}?[masked]"),
-                None => text,
+                _ if text.contains("://") && text.contains('@') => sensitive::MASKED.to_owned(),
+                Some((start, _)) => format!("{start}?{}", sensitive::MASKED),
+                None => sensitive::mask_urls(&text, client),
             };
         };
         // What stands behind a # is not sent.
         let mut text = text.split('#').next().unwrap_or_default().to_owned();
         url.set_fragment(None);
         if !url.username().is_empty() || url.password().is_some() {
-            self.gathered.remarks.push(
-                "the user name and password in the URL are left out: send them as --header \"Authorization: Basic ${VAR}\"".to_owned(),
-            );
+            self.gathered.remarks.push(format!(
+                "the user name and password in {what} are left out: send them as --header \"Authorization: Basic ${{VAR}}\""
+            ));
             let (_, _) = (url.set_username(""), url.set_password(None));
             text = url.to_string();
         }
         if url.path().split('/').any(looks_random) {
-            self.gathered.remarks.push(
-                "a part of the URL's path looks like a secret: it stands in the entry, for nothing is filled in there".to_owned(),
-            );
+            self.gathered.remarks.push(format!(
+                "a part of {what}'s path looks like a secret: it stands in the entry, for nothing is filled in there"
+            ));
         }
         let Some((start, query)) = text.split_once('?') else { return text };
         let parts = query.split('&').map(|part| {
-            let Some((name, value)) = part.split_once('=') else { return part.to_owned() };
-            if value.is_empty() || refers(value, self.purpose.client) || !is_secret(name, value) {
+            let (name, value) = part.split_once('=').unwrap_or(("", part));
+            if refers(name, value, client) || is_open_value(name, value) || value.is_empty() {
                 return part.to_owned();
             }
-            let called = variable_name([self.purpose.server, name]);
-            match self.purpose.client.reference(&called, true) {
-                Some(_) => {
-                    let what = format!("the value of {name} in the URL");
-                    let variable = self.hide(&what, &called, value);
-                    let reference = self.purpose.client.reference(&variable, true).unwrap_or_default();
-                    format!("{name}={reference}")
+            let called = variable_name([self.purpose.server, if name.is_empty() { "QUERY" } else { name }]);
+            match part.contains('=') {
+                true => {
+                    format!("{name}={}", self.fill(&format!("the value of {name} in {what}"), &called, value))
                 }
-                None => {
-                    let (title, text) = (self.purpose.client.title(), placeholder(&called));
-                    self.gathered.remarks.push(format!(
-                        "{name} in the URL looks like a secret and is not printed, and {title} fills nothing in there: put it in the \
-                         place of {text}, and keep the file to yourself. Send it in a --header if the server takes it there"
-                    ));
-                    format!("{name}={text}")
-                }
+                false => self.fill(&format!("the query of {what}"), &called, value),
             }
         });
         format!("{start}?{}", parts.collect::<Vec<_>>().join("&"))
@@ -607,7 +616,7 @@ mod tests {
             (Client::Codex, "$KEY", false),
             (Client::Cursor, "Bearer ${env:KEY}", true),
         ] {
-            assert_eq!(refers(value, client), is_reference, "{client:?} {value}");
+            assert_eq!(refers("", value, client), is_reference, "{client:?} {value}");
         }
         let found = gathered(Client::Codex, &["--header", "X-Key: ${env:KEY}"]);
         assert_eq!(found.remarks.len(), 1, "{found:?}");

@@ -212,53 +212,63 @@ pub(super) fn from_json(text: &str) -> Result<Table, Fault> {
 fn without_comments(text: &str) -> Result<String, Fault> {
     let mut plain = text.as_bytes().to_vec();
     let bytes = text.as_bytes();
-    let blank =
-        |part: &mut [u8]| part.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
+    let blank = |plain: &mut Vec<u8>, place: std::ops::Range<usize>| {
+        let part = plain.get_mut(place).into_iter().flatten();
+        part.filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
+    };
     if text.starts_with('\u{feff}') {
-        blank(&mut plain[..3]);
+        blank(&mut plain, 0..'\u{feff}'.len_utf8());
     }
     // The last comma with something before it, and the last byte that means anything.
     let (mut at, mut comma, mut last) = (0, None, b'{');
-    while at < bytes.len() {
-        match bytes[at..] {
-            [b'"', ..] => {
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        at += match rest {
+            [b'"', behind @ ..] => {
                 (comma, last) = (None, b'"');
-                at += 1;
-                while at < bytes.len() && bytes[at] != b'"' {
-                    at += if bytes[at] == b'\\' { 2 } else { 1 };
-                }
-                at += 1;
+                string_length(behind) + 1
             }
             [b'/', b'/', ..] => {
-                let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |length| at + length);
-                blank(&mut plain[at..end]);
-                at = end;
+                let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+                blank(&mut plain, at..at + length);
+                length
             }
-            [b'/', b'*', ..] => {
-                let Some(length) = memchr::memmem::find(&bytes[at + 2..], b"*/") else {
+            [b'/', b'*', behind @ ..] => {
+                let Some(length) = memchr::memmem::find(behind, b"*/") else {
                     return Err(fault(text, at, "a comment begins there and does not end"));
                 };
-                let end = at + 2 + length + 2;
-                blank(&mut plain[at..end]);
-                at = end;
+                blank(&mut plain, at..at + length + 4);
+                length + 4
             }
             [b',', ..] => {
                 comma = (!matches!(last, b'{' | b'[' | b',')).then_some(at);
                 last = b',';
-                at += 1;
+                1
             }
-            [byte, ..] if byte.is_ascii_whitespace() => at += 1,
+            [byte, ..] if byte.is_ascii_whitespace() => 1,
             [byte, ..] => {
                 if let (Some(comma), b'}' | b']') = (comma.take(), byte) {
-                    plain[comma] = b' ';
+                    blank(&mut plain, comma..comma + 1);
                 }
-                last = byte;
-                at += 1;
+                last = *byte;
+                1
             }
-            [] => {}
-        }
+            [] => break,
+        };
     }
-    Ok(String::from_utf8(plain).expect("whole characters were replaced, or none of their bytes"))
+    // Whole characters were replaced, or none of their bytes.
+    String::from_utf8(plain).map_err(|_| fault(text, 0, "it is not UTF-8"))
+}
+
+/// How far a string goes behind its opening quotation mark, with the closing one.
+fn string_length(text: &[u8]) -> usize {
+    let (mut is_escaped, mut is_over) = (false, false);
+    let within = text.iter().take_while(|byte| {
+        let goes_on = !is_over;
+        is_over = **byte == b'"' && !is_escaped;
+        is_escaped = **byte == b'\\' && !is_escaped;
+        goes_on
+    });
+    within.count()
 }
 
 /// None where it lies too deep.

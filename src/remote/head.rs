@@ -10,6 +10,9 @@ use url::Url;
 /// A number of seconds beyond this is a moment, not a span.
 const SINCE_1970: u64 = 1_000_000_000;
 
+/// The longest wait that is taken from a server: one year. Every clock can add it to the present.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// What the head of an answer promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -55,21 +58,29 @@ pub(super) fn target(from: &Url, headers: &HeaderMap) -> Option<Url> {
 }
 
 /// How long the server asks to wait: Retry-After in seconds or as a date (RFC 9110, section 10.2.3), or what
-/// X-RateLimit-Reset has, in seconds from now or since 1970.
+/// X-RateLimit-Reset has, in seconds from now or since 1970. At most [`LONGEST_WAIT`], also for a moment beyond all clocks;
+/// none where neither can be read.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let until = |then: SystemTime| then.duration_since(wall_clock()).unwrap_or_default();
-    let asked = value("retry-after").and_then(|value| match value.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => httpdate::parse_http_date(value).ok().map(until),
+    let asked = value("retry-after").and_then(|value| match seconds(value) {
+        Some(seconds) => Some(Duration::from_secs(seconds)),
+        None => httpdate::parse_http_date(value).ok().map(until),
     });
-    asked.or_else(|| {
-        let reset: u64 = value("x-ratelimit-reset")?.parse().ok()?;
+    let asked = asked.or_else(|| {
+        let reset = seconds(value("x-ratelimit-reset")?)?;
         Some(match reset > SINCE_1970 {
-            true => until(UNIX_EPOCH + Duration::from_secs(reset)),
+            true => UNIX_EPOCH.checked_add(Duration::from_secs(reset)).map_or(LONGEST_WAIT, until),
             false => Duration::from_secs(reset),
         })
-    })
+    });
+    asked.map(|wait| wait.min(LONGEST_WAIT))
+}
+
+/// A number of whole seconds, which are digits alone; the largest number where there are too many of them.
+fn seconds(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a server's date means the wall clock")]
@@ -108,6 +119,7 @@ mod tests {
 
     #[test]
     fn a_server_asks_to_wait_in_every_form() {
+        const YEAR: u64 = LONGEST_WAIT.as_secs();
         let now = wall_clock();
         let in_a_minute = now + Duration::from_secs(60);
         let date = httpdate::fmt_http_date(in_a_minute);
@@ -123,6 +135,14 @@ mod tests {
             ("x-ratelimit-reset", &moment, Some(60)),
             ("x-ratelimit-reset", "1000000001", Some(0)),
             ("x-other", "12", None),
+            ("retry-after", "18446744073709551615", Some(YEAR)),
+            ("retry-after", "18446744073709551616", Some(YEAR)),
+            ("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT", Some(YEAR)),
+            ("x-ratelimit-reset", "18446744073709551615", Some(YEAR)),
+            ("x-ratelimit-reset", "18446744073709551614", Some(YEAR)),
+            ("x-ratelimit-reset", "9223372036854775808", Some(YEAR)),
+            ("x-ratelimit-reset", "9223372036854775807", Some(YEAR)),
+            ("x-ratelimit-reset", "99999999999999999999999", Some(YEAR)),
         ] {
             let mut headers = HeaderMap::new();
             headers
@@ -132,6 +152,31 @@ mod tests {
             let about =
                 |found: u64| expected.is_some_and(|expected| found <= expected && found + 2 >= expected);
             assert!(found.map_or(expected.is_none(), about), "{name}: {value}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_ignores_values_that_are_no_whole_number() {
+        for name in ["retry-after", "x-ratelimit-reset"] {
+            for value in [
+                "",
+                " ",
+                "-1",
+                "+1",
+                "-9223372036854775808",
+                "1.5",
+                "1e300",
+                "NaN",
+                "inf",
+                "0x7",
+                "7 s",
+                "\u{a0}",
+            ] {
+                let name = http::HeaderName::from_static(name);
+                let value = http::HeaderValue::from_bytes(value.as_bytes()).expect("a value");
+                let headers: HeaderMap = [(name.clone(), value.clone())].into_iter().collect();
+                assert_eq!(retry_after(&headers), None, "{name}: {value:?}");
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod support;
 
 mod printed;
 mod rules;
+mod secrets;
 
 use http::HeaderMap;
 use mcp_tether::config::{Config, Error, Problem};

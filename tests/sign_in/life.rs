@@ -36,6 +36,32 @@ fn a_token_near_its_end_is_exchanged_before_anybody_refuses_it() {
 }
 
 #[test]
+fn token_with_absurd_lifetime_is_used() {
+    const GRANTED: [&str; 10] = [
+        r#"{"access_token":"ACCESS","refresh_token":"REFRESH","expires_in":18446744073709551615}"#,
+        r#"{"access_token":"ACCESS","refresh_token":"REFRESH","expires_in":18446744073709551616}"#,
+        r#"{"access_token":"ACCESS","refresh_token":"REFRESH","expires_in":9223372036854775807}"#,
+        r#"{"access_token":"ACCESS","refresh_token":"REFRESH","expires_in":-1}"#,
+        r#"{"access_token":"ACCESS","refresh_token":"REFRESH","expires_in":-1e300}"#,
+        r#"{"access_token":"ACCESS","refresh_token":"REFRESH","expires_in":1e300}"#,
+        r#"{"access_token":"ACCESS","refresh_token":"REFRESH","expires_in":1e18}"#,
+        r#"{"access_token":"ACCESS","refresh_token":"REFRESH","expires_in":"1e400"}"#,
+        r#"{"access_token":"ACCESS","refresh_token":"REFRESH","expires_in":"NaN"}"#,
+        r#"{"access_token":"ACCESS","refresh_token":"REFRESH","expires_in":""}"#,
+    ];
+    for granted in GRANTED {
+        let (home, authority) =
+            (Home::new(), Authority::start(Set { granted: Some(granted), ..Set::default() }));
+        let first = signed_in(&home, &authority).finish();
+        let mut second = home.start(&authority, &[]);
+        assert!(second.ask(&call(2)).contains("\"result\""), "{granted}");
+        let second = second.finish();
+        assert_eq!((first.code, second.code), (Some(0), Some(0)), "{granted}");
+        assert!(!first.stderr.contains("defect") && !second.stderr.contains("defect"), "{granted}");
+    }
+}
+
+#[test]
 fn a_token_that_is_refused_is_exchanged_once_for_however_many_requests() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = signed_in(&home, &authority);

@@ -68,6 +68,44 @@ fn what_a_server_speaks_is_asked_once() {
 }
 
 #[test]
+fn cache_with_any_number_starts_as_without_one() {
+    let cache = tempfile::tempdir().expect("a directory");
+    let server = Server::start(modern);
+    let found_out = asked(&server, cache.path(), &[]);
+    let file = cache_file(cache.path());
+    for since in [
+        "18446744073709551615",
+        "18446744073709551616",
+        "9223372036854775808",
+        "9223372036854775807",
+        "-1",
+        "1.5",
+        "1e300",
+        "null",
+        "",
+    ] {
+        std::fs::write(&file, format!(r#"{{"era":"legacy","since":{since},"falls_back":[]}}"#))
+            .expect("a file");
+        assert_eq!(asked(&server, cache.path(), &[]), found_out, "{since}");
+    }
+}
+
+/// The only file of the cache below a folder.
+fn cache_file(below: &std::path::Path) -> std::path::PathBuf {
+    let mut folders = vec![below.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path if path.extension().is_some_and(|extension| extension == "json") => return path,
+                _ => {}
+            }
+        }
+    }
+    panic!("no cache below {}", below.display());
+}
+
+#[test]
 fn a_server_that_has_changed_its_era_is_found_again() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};

@@ -14,6 +14,7 @@ mod healing;
 mod http_sse;
 mod modern;
 mod network;
+mod numbers;
 mod oddities;
 mod order;
 mod redirects;

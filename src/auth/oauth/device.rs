@@ -62,7 +62,7 @@ impl Device {
             device_code: object.text("device_code")?,
             user_code: object.text("user_code")?,
             page: object.text("page")?,
-            interval: object.count("interval")?,
+            interval: object.count("interval")?.min(milliseconds(INTERVALS[1])),
             until: object.count("until")?,
             scope: object.text("scope"),
         })
@@ -96,8 +96,8 @@ impl Device {
             device_code: given.text("device_code").filter(|code| !code.is_empty())?,
             user_code: given.text("user_code").map(|code| foreign(&code)).filter(|code| !code.is_empty())?,
             page: given.text("verification_uri_complete").filter(|page| !page.is_empty()).unwrap_or(page),
-            interval: u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
-            until: now + life as u64,
+            interval: milliseconds(interval),
+            until: now.saturating_add(life as u64),
             scope: scope.map(str::to_owned),
         })
     }
@@ -256,7 +256,7 @@ async fn finish(
             Err(No::Otherwise(trouble)) => {
                 // It may pass; the code still holds (RFC 8628, section 3.5).
                 debug!("it cannot be asked whether somebody has signed in: {trouble}");
-                interval = (interval * 2).min(INTERVALS[1]);
+                interval = interval.saturating_mul(2).min(INTERVALS[1]);
                 continue;
             }
         };
@@ -279,9 +279,13 @@ async fn finish(
 fn next(refusal: &Refusal, interval: Duration) -> Option<Duration> {
     match refusal.error.as_str() {
         "authorization_pending" => Some(interval),
-        "slow_down" => Some((interval + SLOWER).min(INTERVALS[1])),
+        "slow_down" => Some(interval.saturating_add(SLOWER).min(INTERVALS[1])),
         _ => None,
     }
+}
+
+fn milliseconds(interval: Duration) -> u64 {
+    u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn run_out(at: &str) -> Refused {
@@ -318,6 +322,18 @@ mod tests {
             ),
             (code(&format!(r#"{page},"interval":1e9"#)), Some(("https://as.example/device", 300_000, 3_700))),
             (
+                code(&format!(r#"{page},"interval":1e300,"expires_in":18446744073709551615"#)),
+                Some(("https://as.example/device", 5_000, 3_700)),
+            ),
+            (
+                code(&format!(r#"{page},"interval":"NaN","expires_in":"-inf""#)),
+                Some(("https://as.example/device", 5_000, 3_700)),
+            ),
+            (
+                code(&format!(r#"{page},"interval":"","expires_in":0.4"#)),
+                Some(("https://as.example/device", 5_000, 100)),
+            ),
+            (
                 code(&format!(r#"{page},"verification_uri_complete":"https://as.example/c?AB""#)),
                 Some(("https://as.example/c?AB", 5_000, 3_700)),
             ),
@@ -332,6 +348,17 @@ mod tests {
             let again =
                 found.as_ref().and_then(|device| Object::parse(&device.write()).and_then(Device::read));
             assert_eq!(again, found);
+        }
+    }
+
+    #[test]
+    fn stored_device_with_absurd_numbers_keeps_its_bounds() {
+        let text = r#"{"device_code":"d","user_code":"u","page":"p","interval":18446744073709551615,"until":18446744073709551615}"#;
+        let device = Object::parse(text).and_then(Device::read).expect("a device");
+        assert_eq!((device.interval, device.until), (300_000, u64::MAX));
+        for number in ["-1", "1.5", "1e300", "18446744073709551616", "\"1\""] {
+            let text = text.replacen("18446744073709551615", number, 1);
+            assert!(Object::parse(&text).and_then(Device::read).is_none(), "{number}");
         }
     }
 

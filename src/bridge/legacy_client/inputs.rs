@@ -136,7 +136,7 @@ impl LegacyClient {
             return self.out.push_back(Crossing::Told(notice));
         };
         let Some(round) = self.inputs.rounds.get_mut(&number) else { return };
-        let question = &mut round.questions[place];
+        let Some(question) = round.questions.get_mut(place) else { return };
         let answer = match error {
             false => Some(response.body().unwrap_or("{}")),
             true => instead_of_answer(&question.method),
@@ -173,9 +173,14 @@ impl LegacyClient {
         }
         members.extend(round.state.map(|state| format!(r#""requestState":{state}"#)));
         let again = splice::put_in(&request.sent.with_id(&upstream), &members.join(","));
+        let Some(again) = again else {
+            // It has params, for the era wants them.
+            let Some(request) = self.requests.remove(&round.id) else { return };
+            return self.fail(&round.id, &request, "the request has no params that input can be added to");
+        };
         request.upstream = upstream.clone();
         self.renamed.insert(upstream, round.id);
-        self.send(again.expect("it has params, which are an object"));
+        self.send(again);
     }
 
     /// Sends again what only waits for time to pass.

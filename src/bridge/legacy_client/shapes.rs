@@ -40,10 +40,12 @@ fn tools(page: &Message, wrapped: &mut HashSet<String>) -> Option<Message> {
                 shaped.push(tool.to_owned());
             }
             Some(schema) => {
+                // It is a part of the tool's text.
+                let start = (schema.as_ptr() as usize).checked_sub(tool.as_ptr() as usize)?;
+                let (before, rest) = tool.split_at_checked(start)?;
+                let behind = rest.get(schema.len()..)?;
                 wrapped.insert(name);
                 changes = true;
-                let start = schema.as_ptr() as usize - tool.as_ptr() as usize;
-                let (before, behind) = (&tool[..start], &tool[start + schema.len()..]);
                 shaped.push(format!("{before}{}{behind}", wrap_schema(schema)));
             }
         }
@@ -112,7 +114,7 @@ fn single_contents(params: &str) -> String {
         let members = json::members(message);
         json::object(members.iter().map(|(name, text)| {
             let elements = if name == "content" { json::elements(text) } else { Vec::new() };
-            let text = if elements.len() == 1 { elements[0] } else { *text };
+            let text = if let [single] = elements.as_slice() { *single } else { *text };
             (name.as_str(), text)
         }))
     };

@@ -204,7 +204,7 @@ impl ModernClient {
         let mut is_wanted = false;
         for listen in &mut self.listens.open {
             let wants = match list {
-                Some(list) => listen.lists[list],
+                Some(list) => listen.lists.get(list) == Some(&true),
                 None => uri.as_deref().is_some_and(|uri| listen.uris.iter().any(|own| is_within(uri, own))),
             };
             let message = splice::take_out_of_meta(message, &[SUBSCRIPTION_KEY]);

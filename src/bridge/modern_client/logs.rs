@@ -27,7 +27,8 @@ impl ModernClient {
         let wanted = others.fold(wanted, Level::min);
         if self.level != Some(wanted) && self.capability("logging").is_some() {
             self.level = Some(wanted);
-            let params = format!(r#"{{"level":"{}"}}"#, LEVELS[wanted.0]);
+            let Some(name) = LEVELS.get(wanted.0) else { return };
+            let params = format!(r#"{{"level":"{name}"}}"#);
             self.ask(Asked::Level, "logging/setLevel", &params);
         }
     }

@@ -343,6 +343,10 @@ fn is_request(message: &Message, id: &Id) -> bool {
 }
 
 /// A message of our own making.
+#[expect(
+    clippy::expect_used,
+    reason = "parts of messages, ids and quoted strings are JSON, and so is what stands around them"
+)]
 fn made(text: String) -> Message {
     Message::parse(text.into()).expect("made from JSON texts")
 }

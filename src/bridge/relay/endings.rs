@@ -238,10 +238,9 @@ impl Relay {
             self.fail(ticket, why);
         }
         let facts = self.session.facts_of_handshake();
-        for exchange in self.exchanges.keys().copied().collect::<Vec<_>>() {
-            if self.exchanges[&exchange].purpose != Purpose::Farewell {
-                self.close(exchange);
-            }
+        let others = self.exchanges.iter().filter(|(_, exchange)| exchange.purpose != Purpose::Farewell);
+        for exchange in others.map(|(exchange, _)| *exchange).collect::<Vec<_>>() {
+            self.close(exchange);
         }
         self.gate = None;
         // A session that is lost is not among the facts, and needs no end.

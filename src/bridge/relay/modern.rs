@@ -239,6 +239,7 @@ impl Relay {
 }
 
 /// What a subscription is answered with when it ends well.
+#[expect(clippy::expect_used, reason = "an id is JSON, and so is what stands around it")]
 fn end_of_subscription(id: &Id) -> Message {
     let result = format!(r#"{{"resultType":"complete","_meta":{{"{SUBSCRIPTION_KEY}":{id}}}}}"#);
     let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);

@@ -56,10 +56,13 @@ impl Tools {
         if invalid.is_empty() {
             return None;
         }
-        let start = array.as_ptr() as usize - page.text().as_ptr() as usize;
-        let (head, tail) = (&page.text()[..start], &page.text()[start + array.len()..]);
+        // It is a part of the page's text.
+        let start = (array.as_ptr() as usize).checked_sub(page.text().as_ptr() as usize)?;
+        let (head, rest) = page.text().split_at_checked(start)?;
+        let tail = rest.get(array.len()..)?;
         let text = [head, b"[", kept.join(",").as_bytes(), b"]", tail].concat();
-        let page = Message::parse(text.into()).expect("elements of an array were left out");
+        // Elements of an array were left out: it is a message still.
+        let page = Message::parse(text.into()).ok()?;
         Some((page, invalid))
     }
 
@@ -197,7 +200,7 @@ fn is_primitive(kind: Option<&Value>) -> bool {
         Some(Value::Array(kinds)) => {
             let (null, others): (Vec<_>, Vec<_>) =
                 kinds.iter().partition(|kind| kind.as_str() == Some("null"));
-            null.len() == 1 && others.len() == 1 && primitive(others[0])
+            matches!((null.as_slice(), others.as_slice()), ([_], [other]) if primitive(other))
         }
         Some(kind) => primitive(kind),
         None => false,
