@@ -4,6 +4,7 @@
 //! [`keeper`] exchanges what
 //! is refused for something else, [`oauth`] has a person sign in. Deliberately not here: where the values come from (`config`).
 
+pub mod access_metadata;
 pub mod cf_access;
 mod headers;
 pub mod jwt;
