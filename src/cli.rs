@@ -1,19 +1,23 @@
 //! What was typed: the options by clap, after the few forms clap does not know. No meaning.
 
+mod error;
 mod help;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
+
+pub use error::UsageError;
+use error::usage_error;
 
 const SEE_ALL: &str = "More options, all in detail, and examples: mcp-tether --help";
 
 const EXAMPLES: &str = r#"Examples:
   Add a server behind Cloudflare Access to Claude Code:
-    claude mcp add my-server -- mcp-tether https://mcp.example.com/mcp
+    claude mcp add my-server -e CF_ACCESS_HOSTS=mcp.example.com -- mcp-tether https://mcp.example.com/mcp
 
   The same with an API key, in the "mcpServers" of claude_desktop_config.json:
     "my-server": {
@@ -32,7 +36,8 @@ Options stand before the URL or behind it, as --name value or --name=value. Of o
 twice and is not repeatable, the last one counts.
 
 Sign-ins are kept in mcp-tether/oauth of the configuration folder, or of MCP_TETHER_CONFIG_DIR or
-MCP_REMOTE_CONFIG_DIR; those that mcp-remote has kept are used as long as there is none.
+MCP_REMOTE_CONFIG_DIR, and the hosts of a service token in mcp-tether/access-hosts.json there; sign-ins that
+mcp-remote has kept are used as long as there is none.
 
 Exit codes: 0 the conversation ended; 2 options or configuration cannot work.
 With check: 0 all is well; 1 something on the way is wrong; 2 as above; 130 stopped.
@@ -118,9 +123,15 @@ pub struct Options {
     #[arg(long, value_name = "NAME", help_heading = "Credentials")]
     pub access_header: Option<String>,
 
-    /// Do not send the Cloudflare Access service token found in the environment (CF_ACCESS_CLIENT_ID and
-    /// CF_ACCESS_CLIENT_SECRET; CF_ACCESS_HOSTS limits it to some hosts; those of the same names with _NEXT take over when
-    /// they are refused)
+    /// When to send the Cloudflare Access service token found in the environment (CF_ACCESS_CLIENT_ID and
+    /// CF_ACCESS_CLIENT_SECRET; those of the same names with _NEXT take over when it is refused) where CF_ACCESS_HOSTS, the
+    /// list of its hosts, is not set: auto sends it to this computer, and to a host that refuses a request without it and
+    /// proves that an Access application of the token's team protects it; always sends it to the server with every
+    /// request; never is --no-access
+    #[arg(long, value_name = "WHEN", help_heading = "Credentials", default_value = "auto", value_parser = ["auto", "always", "never"])]
+    pub access: String,
+
+    /// Do not send the Cloudflare Access service token found in the environment
     #[arg(long, help_heading = "Credentials")]
     pub no_access: bool,
 
@@ -380,16 +391,6 @@ pub enum Typed {
     Entry(Vec<OsString>),
 }
 
-/// Arguments that cannot be understood.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{sentence}")]
-pub struct UsageError {
-    /// What is wrong.
-    pub sentence: String,
-    /// What to do about it.
-    pub advice: String,
-}
-
 /// Reads the arguments, of which the first is the program's name.
 ///
 /// # Errors
@@ -407,6 +408,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Usa
             {
                 return completions(shell);
             }
+            options.no_access |= options.access == "never";
             options.by_hand = match options.positional.first().map(String::as_str) {
                 Some("login") => Some(ByHand::LogIn),
                 Some("logout") => Some(ByHand::LogOut),
@@ -497,56 +499,6 @@ pub fn takes_value(option: &str) -> Option<bool> {
 /// The same, and more than nothing.
 fn interval(text: &str) -> Result<Duration, String> {
     seconds(text).and_then(|seconds| if seconds.is_zero() { Err(String::new()) } else { Ok(seconds) })
-}
-
-/// Says what clap found, in words of our own: clap's quote what was typed, which may be a secret.
-fn usage_error(error: &clap::Error) -> UsageError {
-    let context = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(named(text)),
-        Some(ContextValue::Strings(texts)) => texts.first().map(|text| named(text)),
-        _ => None,
-    };
-    let option = context(ContextKind::InvalidArg).unwrap_or_else(|| "an argument".to_owned());
-    let see_help = "see mcp-tether --help".to_owned();
-    let (sentence, advice) = match error.kind() {
-        ErrorKind::UnknownArgument => {
-            let nearest =
-                context(ContextKind::SuggestedArg).map(|nearest| format!("did you mean {nearest}?"));
-            (format!("there is no option {option}"), nearest.unwrap_or(see_help))
-        }
-        ErrorKind::InvalidValue if error.get(ContextKind::InvalidValue).is_some_and(is_empty) => {
-            (format!("the option {option} wants a value"), see_help)
-        }
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
-            let advice = match option.ends_with("-timeout") || option.ends_with("-interval") {
-                true => "write a number of seconds, such as 30".to_owned(),
-                false => see_help,
-            };
-            (format!("the value of {option} is not one that it takes"), advice)
-        }
-        ErrorKind::TooManyValues | ErrorKind::WrongNumberOfValues => {
-            (format!("the option {option} takes no value, or not that many"), see_help)
-        }
-        ErrorKind::ArgumentConflict => {
-            let other = context(ContextKind::PriorArg).unwrap_or_else(|| "another option".to_owned());
-            (format!("{option} cannot be used with {other}"), "leave one of them out".to_owned())
-        }
-        ErrorKind::MissingRequiredArgument => {
-            (format!("{option} is missing"), "--client-cert and --client-key go together".to_owned())
-        }
-        ErrorKind::InvalidUtf8 => ("an argument is not Unicode".to_owned(), see_help),
-        kind => (kind.as_str().unwrap_or("the arguments cannot be understood").to_owned(), see_help),
-    };
-    UsageError { sentence, advice }
-}
-
-fn is_empty(value: &ContextValue) -> bool {
-    matches!(value, ContextValue::String(text) if text.is_empty())
-}
-
-/// The name of an option, without what may have been typed along with it.
-fn named(text: &str) -> String {
-    text.split(['=', ':', ' ', '\t']).next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ pub(super) fn settings(
     let before = before.filter(|_| grant.asks_a_person());
     Ok(Some(Settings {
         url: url.clone(),
-        folder: folder("MCP_TETHER_CONFIG_DIR").or_else(|| remote_folder.clone()).or_else(dirs::config_dir),
+        folder: super::folder(environment),
         inherited: before.map(|folder| inherited::path(&folder, &arguments(options))),
         browser: Browser {
             named: environment.get("BROWSER").filter(|named| !named.is_empty()).map(str::to_owned),

@@ -20,5 +20,7 @@ mod redirects;
 mod refusals;
 mod rotation;
 mod secrets;
+mod service_token;
 mod session;
+mod team;
 mod tls;

@@ -76,7 +76,12 @@ pub(crate) fn secure(mutual: bool, change: impl FnOnce(&mut CertificateParams)) 
 }
 
 /// Puts TLS before a server that speaks `protocol`.
-fn before(behind: &str, protocol: &str, mutual: bool, change: impl FnOnce(&mut CertificateParams)) -> Secure {
+pub(crate) fn before(
+    behind: &str,
+    protocol: &str,
+    mutual: bool,
+    change: impl FnOnce(&mut CertificateParams),
+) -> Secure {
     let authority = Authority::new();
     let (certificate, key) = authority.issue("localhost", change);
     let folder = tempfile::tempdir().expect("a folder");

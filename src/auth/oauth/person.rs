@@ -2,17 +2,16 @@
 //!
 //! Deliberately not here: what is printed about it (`start`).
 
-use std::sync::Arc;
-
 use http::header::{ACCEPT, HeaderMap, HeaderValue};
 use url::Url;
 
 use super::bearer::Trial;
 use super::challenge::bearer;
 use super::token::{FORM, prepared};
-use super::wire::Wire;
+use super::wire::{Answer, Wire};
 use super::{Bearer, Invitation, OAuth, Trouble, done, seconds, wall_clock};
 use crate::auth::Credentials;
+use crate::auth::keeper::Keeper;
 
 /// What a server without a session refuses, if it refuses at all.
 const QUESTION: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
@@ -39,12 +38,20 @@ impl OAuth {
     ///
     /// # Errors
     /// Why it came to nothing.
-    pub async fn log_in(&self, credentials: &Arc<Credentials>) -> Result<(), Trouble> {
+    pub async fn log_in(&self, keeper: &Keeper) -> Result<(), Trouble> {
         let inner = &self.inner;
-        let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials };
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        let answer = wire.post(&inner.settings.url, "application/json", QUESTION.to_owned(), headers).await?;
+        let mut used = keeper.current().await;
+        let mut answer = self.question(&used.own).await?;
+        if used.withheld.is_some() && matches!(answer.status, 300..=399 | 401 | 403) {
+            match keeper.prove(&used, &inner.settings.url).await {
+                Ok(proved) => {
+                    used = proved;
+                    answer = self.question(&used.own).await?;
+                }
+                Err(reason) => tracing::warn!("the service token is not sent to this host: {reason}"),
+            }
+        }
+        let credentials = &used.own;
         let challenge = if answer.status == 401 { bearer(&answer.headers) } else { None };
         let invitation = Invitation { challenge: Some(challenge.unwrap_or_default()), document: None };
         // Whoever asks for it by hand has not just said no, and perhaps does so because the page knows us no more.
@@ -57,6 +64,15 @@ impl OAuth {
         let refused = held.as_ref().map(|bearer| bearer.tokens.access_token.as_str());
         let wanted = invitation.challenge.as_ref().and_then(|challenge| challenge.scope.clone());
         done(self.join_flow(&invitation, credentials, refused, wanted)?).await
+    }
+
+    /// Asks the server something that it refuses to those who have not signed in.
+    async fn question(&self, credentials: &Credentials) -> Result<Answer, Trouble> {
+        let inner = &self.inner;
+        let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials };
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        wire.post(&inner.settings.url, "application/json", QUESTION.to_owned(), headers).await
     }
 
     /// Gives the tokens back, where that is possible, and forgets them. Tells whether there were any.
