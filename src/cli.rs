@@ -11,11 +11,14 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+pub use usage::UsageError;
+use usage::usage_error;
+
 const SEE_ALL: &str = "More options, all in detail, and examples: mcp-tether --help";
 
 const EXAMPLES: &str = r#"Examples:
   Add a server behind Cloudflare Access to Claude Code:
-    claude mcp add my-server -- mcp-tether https://mcp.example.com/mcp
+    claude mcp add my-server -e CF_ACCESS_HOSTS=mcp.example.com -- mcp-tether https://mcp.example.com/mcp
 
   The same with an API key, in the "mcpServers" of claude_desktop_config.json:
     "my-server": {
@@ -34,7 +37,8 @@ Options stand before the URL or behind it, as --name value or --name=value. Of o
 twice and is not repeatable, the last one counts.
 
 Sign-ins are kept in mcp-tether/oauth of the configuration folder, or of MCP_TETHER_CONFIG_DIR or
-MCP_REMOTE_CONFIG_DIR; those that mcp-remote has kept are used as long as there is none.
+MCP_REMOTE_CONFIG_DIR, and the hosts of a service token in mcp-tether/access-hosts.json there; sign-ins that
+mcp-remote has kept are used as long as there is none.
 
 Exit codes: 0 the conversation ended; 2 options or configuration cannot work.
 With check: 0 all is well; 1 something on the way is wrong; 2 as above; 130 stopped.
@@ -120,9 +124,15 @@ pub struct Options {
     #[arg(long, value_name = "NAME", help_heading = "Credentials")]
     pub access_header: Option<String>,
 
-    /// Do not send the Cloudflare Access service token found in the environment (CF_ACCESS_CLIENT_ID and
-    /// CF_ACCESS_CLIENT_SECRET; CF_ACCESS_HOSTS limits it to some hosts; those of the same names with _NEXT take over when
-    /// they are refused)
+    /// When to send the Cloudflare Access service token found in the environment (CF_ACCESS_CLIENT_ID and
+    /// CF_ACCESS_CLIENT_SECRET; those of the same names with _NEXT take over when it is refused) where CF_ACCESS_HOSTS, the
+    /// list of its hosts, is not set: auto sends it to this computer, and to a host that refuses a request without it and
+    /// proves that an Access application of the token's team protects it; always sends it to the server with every
+    /// request; never is --no-access
+    #[arg(long, value_name = "WHEN", help_heading = "Credentials", default_value = "auto", value_parser = ["auto", "always", "never"])]
+    pub access: String,
+
+    /// Do not send the Cloudflare Access service token found in the environment
     #[arg(long, help_heading = "Credentials")]
     pub no_access: bool,
 
@@ -392,16 +402,6 @@ pub enum Typed {
     Entry(Vec<OsString>),
 }
 
-/// Arguments that cannot be understood.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{sentence}")]
-pub struct UsageError {
-    /// What is wrong.
-    pub sentence: String,
-    /// What to do about it.
-    pub advice: String,
-}
-
 /// Reads the arguments, of which the first is the program's name.
 ///
 /// # Errors
@@ -419,6 +419,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Usa
             {
                 return completions(shell);
             }
+            options.no_access |= options.access == "never";
             options.by_hand = match options.positional.first().map(String::as_str) {
                 Some("login") => Some(ByHand::LogIn),
                 Some("logout") => Some(ByHand::LogOut),
@@ -443,7 +444,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Usa
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Typed::Print(error.render().to_string()))
         }
-        Err(error) => Err(usage::usage_error(&error)),
+        Err(error) => Err(usage_error(&error)),
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tracing::{debug, info, warn};
 use url::Url;
 
+use crate::auth::access_proof::AccessProof;
 use crate::auth::keeper::{Keeper, Source};
 use crate::auth::oauth::{Farewell, HeldTokens, OAuth, Trouble};
 use crate::bridge::{self, Reason};
@@ -184,7 +185,9 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
     let http = Arc::new(http);
     let sign_in = config.sign_in.map(|settings| OAuth::new(settings, Arc::clone(&http)));
     let farewell = sign_in.as_ref().map(OAuth::farewell);
-    let keeper = Keeper::new(config.found, source).with_sign_in(sign_in);
+    let proof =
+        AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof() || source.is_some());
+    let keeper = Keeper::new(config.found, source).with_proof(proof).with_sign_in(sign_in);
     let remote = Server::new(Streamable::new(config.url, http, keeper), patience);
     Ok(Ready { remote, bridge, record, cache, farewell })
 }
@@ -297,17 +300,16 @@ fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Rep
         return Err(Report::nowhere_to_sign_in());
     };
     let http = Arc::new(Http::new(&config.url, config.connection).map_err(Report::setup)?);
-    let credentials = Arc::new(config.found.credentials);
     let login = settings.identity.command("login");
+    let proof = AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof());
+    let keeper = Keeper::fixed(config.found.credentials).with_proof(proof);
     let runtime = runtime()?;
     let work = async {
         let oauth = OAuth::new(settings, http);
         match options.by_hand {
-            Some(ByHand::LogIn) => {
-                oauth.log_in(&credentials).await.map(|()| Some("you are signed in".to_owned()))
-            }
+            Some(ByHand::LogIn) => oauth.log_in(&keeper).await.map(|()| Some("you are signed in".to_owned())),
             Some(ByHand::LogOut) => {
-                let was_there = oauth.log_out(&credentials).await?;
+                let was_there = oauth.log_out(&keeper.current().await.own).await?;
                 Ok(was_there.then(|| "you are signed out".to_owned()))
             }
             Some(ByHand::Tokens) | None => Ok(oauth.held().as_ref().map(shown)),

@@ -4,6 +4,9 @@ complete -c mcp-tether -l env-file -d 'A file with one NAME=value a line, whose 
 complete -c mcp-tether -l header-from -d 'A header whose value a command prints, "Name: COMMAND"; run without a shell, for 20 seconds at most, and again before a token in it expires and when it is refused. Repeatable; wins over --header' -r
 complete -c mcp-tether -l access-token-command -d 'A command that prints a token for Cloudflare Access, sent as Cf-Access-Token: "cloudflared access token --app=URL"; run again before it expires and when it is refused' -r
 complete -c mcp-tether -l access-header -d 'Send the service token in this one header and not in its own two, for applications that read tokens from one (Authorization)' -r
+complete -c mcp-tether -l access -d 'When to send the Cloudflare Access service token found in the environment (CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET; those of the same names with _NEXT take over when it is refused) where CF_ACCESS_HOSTS, the list of its hosts, is not set: auto sends it to this computer, and to a host that refuses a request without it and proves that an Access application of the token\'s team protects it; always sends it to the server with every request; never is --no-access' -r -f -a "auto\t''
+always\t''
+never\t''"
 complete -c mcp-tether -l auth -d 'Sign in with a browser: auto, oauth (in any case) or none [default: auto]' -r -f -a "auto\t''
 oauth\t''
 none\t''"

@@ -36,9 +36,38 @@ pub fn withhold_from(command: &mut std::process::Command) {
     }
 }
 
+/// The rule by which a service token is sent to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PairRule {
+    /// It was written out for this server, with `--header` or in a header file.
+    Written,
+    /// `CF_ACCESS_HOSTS` names the host.
+    Listed,
+    /// The server is on this computer.
+    Loopback,
+    /// `--access always`.
+    Always,
+    /// It is sent once an Access application of its team is proved to protect the host, in this process or before.
+    Proof,
+}
+
+impl PairRule {
+    /// A word for programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            PairRule::Written => "written",
+            PairRule::Listed => "listed",
+            PairRule::Loopback => "loopback",
+            PairRule::Always => "always",
+            PairRule::Proof => "proof",
+        }
+    }
+}
+
 /// A service token, ready to be added to requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceToken {
+    rule: PairRule,
     id: HeaderValue,
     secret: HeaderValue,
     shown: String,
@@ -47,14 +76,31 @@ pub struct ServiceToken {
 }
 
 impl ServiceToken {
-    /// Takes the two halves of a token.
+    /// Takes the two halves of a token that was written out for a server; [`ServiceToken::by`] changes that.
     ///
     /// # Errors
     /// When one holds bytes that a header cannot carry.
     pub fn new(id: &Secret, secret: &Secret) -> Result<ServiceToken, InvalidHeaderValue> {
         let shown = shown(secret.reveal());
         redact::register_secret(secret.reveal());
-        Ok(ServiceToken { id: sensitive(id)?, secret: sensitive(secret)?, shown, single: None })
+        let rule = PairRule::Written;
+        Ok(ServiceToken { rule, id: sensitive(id)?, secret: sensitive(secret)?, shown, single: None })
+    }
+
+    /// The same token, sent by another rule.
+    #[must_use]
+    pub fn by(self, rule: PairRule) -> ServiceToken {
+        ServiceToken { rule, ..self }
+    }
+
+    /// The rule by which it is sent.
+    pub fn rule(&self) -> PairRule {
+        self.rule
+    }
+
+    /// The client id as it is sent; none where it does not look like one, for it may be a secret in the wrong place.
+    pub fn client_id(&self) -> Option<&str> {
+        self.id.to_str().ok().filter(|id| id.contains(".access"))
     }
 
     /// The same token in one header, as a JSON object (Access's `read_service_tokens_from_header`). Never together with
@@ -82,7 +128,7 @@ impl ServiceToken {
     /// The client id, which names the token in Cloudflare's dashboard and is no secret. What does not look like one is
     /// not shown: it may be a secret in the wrong place.
     pub fn id(&self) -> &str {
-        self.id.to_str().ok().filter(|id| id.contains(".access")).unwrap_or("(whose id is none)")
+        self.client_id().unwrap_or("(whose id is none)")
     }
 
     /// The one header that carries both halves, where it is not the pair.

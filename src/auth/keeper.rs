@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
+use url::Url;
 
 use super::Credentials;
+use super::access_proof::{AccessProof, NotSent};
+use super::cf_access::{PairRule, ServiceToken};
 use super::oauth::{Bearer, OAuth};
 
 /// How long before a token runs out it is asked for again.
@@ -23,7 +26,7 @@ const LEAST_PAUSE: Duration = Duration::from_millis(500);
 /// …and no more.
 const MOST_PAUSE: Duration = Duration::from_secs(30);
 
-/// What a source has.
+/// What a source has. What of it may be sent, [`Keeper::current`] says: a service token that needs a proof is among it.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The credentials to use.
@@ -34,9 +37,17 @@ pub struct Found {
     pub expires: Option<SystemTime>,
     /// What was found where, each a sentence without secrets.
     pub described: Vec<String>,
+    /// The value of `CF_ACCESS_HOSTS`, where it keeps a service token of the environment from this server.
+    pub unlisted: Option<String>,
 }
 
 impl Found {
+    /// Returns whether a service token among them is sent only where that is proved.
+    pub fn needs_proof(&self) -> bool {
+        let all = [Some(&self.credentials), self.next.as_ref()].into_iter().flatten();
+        all.filter_map(Credentials::service_token).any(|token| token.rule() == PairRule::Proof)
+    }
+
     /// Both, the one with the service token of `current` first: the switch from one token to the other is kept.
     fn in_order(&self, current: &Credentials) -> Vec<&Credentials> {
         let mut both: Vec<&Credentials> =
@@ -66,10 +77,15 @@ pub struct Keeper {
     asking: tokio::sync::Mutex<()>,
     /// Where a person may sign in.
     sign_in: Option<OAuth>,
+    /// Which service tokens that need a proof may be sent. Without it none may.
+    proof: Option<Arc<AccessProof>>,
 }
 
 struct Held {
     found: Found,
+    /// The credentials in use, with the service token whether it may be sent or not.
+    chosen: Credentials,
+    /// What is sent of them.
     current: InUse,
     /// From when on the source is asked although nothing was refused.
     renewal: Option<SystemTime>,
@@ -88,13 +104,34 @@ pub struct InUse {
     pub own: Arc<Credentials>,
     /// That token.
     pub bearer: Option<Arc<Bearer>>,
+    /// The service token that is not among them, because the server was not proved to belong to its team.
+    pub withheld: Option<Arc<ServiceToken>>,
     version: u64,
 }
 
 impl InUse {
-    fn new(credentials: Credentials, version: u64) -> InUse {
-        let credentials = Arc::new(credentials);
-        InUse { own: Arc::clone(&credentials), credentials, bearer: None, version }
+    /// What may be sent of `chosen`.
+    fn new(chosen: &Credentials, version: u64, proof: Option<&AccessProof>) -> InUse {
+        let withheld = withheld(chosen, proof);
+        let credentials = Arc::new(sent(chosen, proof));
+        InUse { own: Arc::clone(&credentials), credentials, bearer: None, withheld, version }
+    }
+}
+
+/// The service token among credentials that must not be sent.
+fn withheld(chosen: &Credentials, proof: Option<&AccessProof>) -> Option<Arc<ServiceToken>> {
+    let is_withheld = |token: &&ServiceToken| match proof {
+        Some(proof) => !proof.allows(token),
+        None => token.rule() == PairRule::Proof,
+    };
+    chosen.service_token().filter(is_withheld).cloned().map(Arc::new)
+}
+
+/// What may be sent of credentials.
+fn sent(chosen: &Credentials, proof: Option<&AccessProof>) -> Credentials {
+    match withheld(chosen, proof) {
+        Some(_) => chosen.without_service_token(),
+        None => chosen.clone(),
     }
 }
 
@@ -107,12 +144,21 @@ impl std::fmt::Debug for Keeper {
 impl Keeper {
     /// Credentials that were found, and where others may be found later.
     pub fn new(found: Found, source: Option<Source>) -> Keeper {
-        let current = InUse::new(found.credentials.clone(), 0);
+        let chosen = found.credentials.clone();
+        let current = InUse::new(&chosen, 0, None);
         // A moment that cannot be told is one long ago.
         let renewal =
             found.expires.map(|expires| expires.checked_sub(MARGIN).unwrap_or(SystemTime::UNIX_EPOCH));
-        let held = Mutex::new(Held { found, current, renewal, pause: None, refused: Vec::new() });
-        Keeper { held, source, asking: tokio::sync::Mutex::new(()), sign_in: None }
+        let held = Mutex::new(Held { found, chosen, current, renewal, pause: None, refused: Vec::new() });
+        Keeper { held, source, asking: tokio::sync::Mutex::new(()), sign_in: None, proof: None }
+    }
+
+    /// The same, where service tokens that need a proof are sent as `proof` allows.
+    #[must_use]
+    pub fn with_proof(mut self, proof: Option<Arc<AccessProof>>) -> Keeper {
+        self.proof = proof;
+        self.held().apply(self.proof.as_deref());
+        self
     }
 
     /// The same, where a person may sign in.
@@ -128,7 +174,40 @@ impl Keeper {
 
     /// Credentials that never change.
     pub fn fixed(credentials: Credentials) -> Keeper {
-        Keeper::new(Found { credentials, next: None, expires: None, described: Vec::new() }, None)
+        let found = Found { credentials, next: None, expires: None, described: Vec::new(), unlisted: None };
+        Keeper::new(found, None)
+    }
+
+    /// Proves that the service token that was withheld from a refused request may be sent to `url`, and returns the
+    /// credentials with it.
+    ///
+    /// # Errors
+    /// Why it must not be sent.
+    pub async fn prove(&self, refused: &InUse, url: &Url) -> Result<InUse, NotSent> {
+        let (Some(proof), Some(token)) = (&self.proof, &refused.withheld) else {
+            return Err(NotSent::NotAsked);
+        };
+        proof.prove(token, url).await.map_err(NotSent::NotProved)?;
+        self.held().apply(Some(proof));
+        Ok(self.current().await)
+    }
+
+    /// Notes that Access has accepted the service token among these credentials after a proof.
+    pub async fn token_accepted(&self, used: &InUse) {
+        if let Some((proof, token)) = self.proof.as_ref().zip(used.own.service_token()) {
+            proof.accepted(token).await;
+            // Another process may have seen the token belong to another team.
+            self.held().apply(Some(proof));
+        }
+    }
+
+    /// Why the service token that is set was not sent with these credentials; none where none is set, or it was.
+    pub fn not_sent(&self, used: &InUse) -> Option<NotSent> {
+        if let Some(token) = &used.withheld {
+            let failure = self.proof.as_ref().and_then(|proof| proof.failure(token));
+            return Some(failure.map_or(NotSent::NotAsked, NotSent::NotProved));
+        }
+        self.held().found.unlisted.clone().map(NotSent::Unlisted)
     }
 
     /// What to attach to the next request. What is about to run out is asked for again first; meanwhile other requests
@@ -153,6 +232,7 @@ impl Keeper {
         if !runs_out || self.source.is_none() {
             return current;
         }
+        let proof = self.proof.as_deref();
         let _asking = match self.asking.try_lock() {
             Ok(asking) => asking,
             Err(_) if still_holds => return current,
@@ -160,11 +240,11 @@ impl Keeper {
         };
         if self.held().current.version == current.version && self.ask().await {
             let mut held = self.held();
-            let renewed = held.found.in_order(&held.current.credentials).first().copied().cloned();
-            let renewed = renewed.filter(|renewed| !held.was_refused(renewed));
-            if let Some(renewed) = renewed.filter(|renewed| *renewed != *held.current.credentials) {
+            let renewed = held.found.in_order(&held.chosen).first().copied().cloned();
+            let renewed = renewed.filter(|renewed| !held.was_refused(&sent(renewed, proof)));
+            if let Some(renewed) = renewed.filter(|renewed| *renewed != held.chosen) {
                 info!("the credentials were about to run out; others were found where they come from");
-                held.replace(renewed);
+                held.replace(renewed, proof);
             }
         }
         self.held().current.clone()
@@ -182,19 +262,21 @@ impl Keeper {
         if current.version != refused.version {
             return Some(current);
         }
+        let proof = self.proof.as_deref();
         self.held().refuse(&refused.own);
         self.ask().await;
         let mut held = self.held();
-        let mut choice = held.found.in_order(&refused.own);
+        let mut choice = held.found.in_order(&held.chosen);
         if by == Refuser::Server {
             choice.truncate(1);
         }
-        let another = choice.into_iter().find(|credentials| !held.was_refused(credentials)).cloned();
+        let another =
+            choice.into_iter().find(|credentials| !held.was_refused(&sent(credentials, proof))).cloned();
         let Some(another) = another else {
             // Neither is accepted: the first one is what the next request begins with, as if nothing had happened.
-            if by == Refuser::Access && held.found.credentials != *held.current.credentials {
+            if by == Refuser::Access && held.found.credentials != held.chosen {
                 let first = held.found.credentials.clone();
-                held.replace(first);
+                held.replace(first, proof);
             }
             return None;
         };
@@ -204,7 +286,7 @@ impl Keeper {
             }
             _ => info!("the credentials were refused; others were found where they come from"),
         }
-        held.replace(another);
+        held.replace(another, proof);
         // What is new may be refused as well, and then be asked for again.
         held.pause = None;
         Some(held.current.clone())
@@ -257,9 +339,15 @@ impl Held {
         self.refused.iter().any(|(other, at)| other == credentials && is_recent(at))
     }
 
-    fn replace(&mut self, credentials: Credentials) {
-        let version = self.current.version + 1;
-        self.current = InUse::new(credentials, version);
+    fn replace(&mut self, credentials: Credentials, proof: Option<&AccessProof>) {
+        self.current.version += 1;
+        self.chosen = credentials;
+        self.apply(proof);
+    }
+
+    /// Sends what may be sent now.
+    fn apply(&mut self, proof: Option<&AccessProof>) {
+        self.current = InUse::new(&self.chosen, self.current.version, proof);
     }
 }
 
@@ -298,7 +386,13 @@ mod tests {
     }
 
     fn found(credentials: &str, next: Option<&str>) -> Found {
-        Found { credentials: token(credentials), next: next.map(token), expires: None, described: Vec::new() }
+        Found {
+            credentials: token(credentials),
+            next: next.map(token),
+            expires: None,
+            described: Vec::new(),
+            unlisted: None,
+        }
     }
 
     /// A source that has these one after the other, and the last one for ever.
@@ -325,6 +419,34 @@ mod tests {
             assert_eq!(*another.credentials, token("new"));
         }
         assert_eq!(*asked.lock().expect("no panic"), 1);
+    }
+
+    #[tokio::test]
+    async fn service_token_that_needs_proof_is_withheld_without_one() {
+        let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
+        let token = ServiceToken::new(&Secret::new("1.access"), &Secret::new("marked")).expect("a token");
+        for (rule, is_sent) in [
+            (PairRule::Written, true),
+            (PairRule::Listed, true),
+            (PairRule::Loopback, true),
+            (PairRule::Always, true),
+            (PairRule::Proof, false),
+        ] {
+            let credentials = Credentials::new(&url, vec![Scheme::CfAccess(token.clone().by(rule))]);
+            let (source, _) =
+                source(vec![Ok(Found { credentials: credentials.clone(), ..found("x", None) })]);
+            let keeper = Keeper::new(Found { credentials, ..found("x", None) }, Some(source));
+            let used = keeper.current().await;
+            assert_eq!(used.own.service_token().is_some(), is_sent, "{rule:?}");
+            assert_eq!(used.withheld.is_some(), !is_sent, "{rule:?}");
+            assert_eq!(keeper.not_sent(&used), (!is_sent).then_some(NotSent::NotAsked), "{rule:?}");
+            let mut headers = http::HeaderMap::new();
+            used.credentials.decorate(&url, &mut headers);
+            assert_eq!(headers.len(), if is_sent { 2 } else { 0 }, "{rule:?}");
+            assert!(keeper.prove(&used, &url).await.is_err(), "{rule:?}");
+            // What is read again is no way around it.
+            assert!(keeper.another(&used, Refuser::Access).await.is_none(), "{rule:?}");
+        }
     }
 
     #[tokio::test]

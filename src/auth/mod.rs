@@ -2,8 +2,12 @@
 //!
 //! Outside the bridge, so that events can be recorded. A new scheme is a file here and a variant of [`Scheme`].
 //! [`keeper`] exchanges what
-//! is refused for something else, [`oauth`] has a person sign in. Deliberately not here: where the values come from (`config`).
+//! is refused for something else, [`oauth`] has a person sign in, and [`access_proof`] decides whether a host gets the service
+//! token of the environment. Deliberately not here: where the values come from (`config`).
 
+pub mod access_hosts;
+pub mod access_metadata;
+pub mod access_proof;
 pub mod cf_access;
 mod headers;
 pub mod jwt;
@@ -62,6 +66,14 @@ impl Credentials {
         let mut credentials = self.clone();
         credentials.schemes.push(scheme);
         credentials
+    }
+
+    /// The same without the service token.
+    #[must_use]
+    pub(crate) fn without_service_token(&self) -> Credentials {
+        let is_other = |scheme: &&Scheme| !matches!(scheme, Scheme::CfAccess(_));
+        let schemes = self.schemes.iter().filter(is_other).cloned().collect();
+        Credentials { origin: self.origin.clone(), schemes }
     }
 
     /// Tells whether a header that the person wrote proves who asks, as far as its name tells.

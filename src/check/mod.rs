@@ -7,6 +7,7 @@
 
 mod finding;
 mod probes;
+mod rule;
 mod server;
 
 use std::cell::OnceCell;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 pub use finding::{Findings, Style};
 
+use crate::auth::access_proof::AccessProof;
 use crate::bridge::{Failure, Why};
 use crate::config::Config;
 use crate::http::Http;
@@ -90,7 +92,7 @@ async fn steps(
     server: &OnceCell<Server>,
     findings: &mut Findings<impl Write>,
 ) -> Result<(), Failed> {
-    let Config { url, found, sign_in, connection, warnings, remarks, .. } = config;
+    let Config { url, found, sign_in, connection, warnings, remarks, folder, .. } = config;
     warnings.iter().for_each(|warning| findings.warned("configuration", warning));
     remarks.iter().for_each(|remark| findings.noted("configuration", remark));
     match found.described.as_slice() {
@@ -104,6 +106,8 @@ async fn steps(
             findings.warned("credentials", &format!("the secret of {} {oddity}", token.id()));
         }
     }
+    found.credentials.service_token().into_iter().for_each(|token| rule::tell(token, findings));
+    found.unlisted.iter().for_each(|hosts| rule::tell_unlisted(hosts, &url, findings));
     if let Some(expires) = found.expires {
         tell_end(expires, findings);
     }
@@ -119,7 +123,8 @@ async fn steps(
     let http = Arc::new(Http::new(&url, connection).map_err(|error| ("setup", Report::setup(error).why()))?);
     let edge = probes::edge(&url, &http, timeout, findings).await;
     let edge = edge.map_err(|why| (if url.scheme() == "https" { "tls" } else { "http" }, why))?;
-    server.get_or_init(|| Server::new(&url, &http, found, sign_in, edge)).look(findings).await
+    let proof = AccessProof::of(&url, &http, folder, found.needs_proof());
+    server.get_or_init(|| Server::new(&url, &http, found, sign_in, proof, edge)).look(findings).await
 }
 
 /// Until when the first of the tokens holds that say so.

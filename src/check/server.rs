@@ -14,8 +14,10 @@ use url::Url;
 
 use super::finding::Findings;
 use super::probes::Edge;
-use super::{Failed, clock, shown};
+use super::{Failed, clock, rule, shown};
 use crate::auth::Credentials;
+use crate::auth::access_proof::AccessProof;
+use crate::auth::cf_access::ServiceToken;
 use crate::auth::keeper::{Found, Keeper};
 use crate::auth::oauth::{self, OAuth};
 use crate::bridge::{
@@ -61,6 +63,10 @@ pub(super) struct Server {
     /// Whether the next ones are in use.
     switched: Cell<bool>,
     credentials: Credentials,
+    /// Which service tokens that need a proof may be sent, and whether the first one could before the first request.
+    proof: Option<Arc<AccessProof>>,
+    was_known: bool,
+    url: Url,
     edge: Edge,
     /// Every session that the server named.
     sessions: RefCell<Vec<SessionId>>,
@@ -81,20 +87,26 @@ impl Server {
         http: &Arc<Http>,
         found: Found,
         sign_in: Option<oauth::Settings>,
+        proof: Option<Arc<AccessProof>>,
         edge: Edge,
     ) -> Server {
         // What a person has signed in for is used; nobody is asked to sign in.
         let sign_in = sign_in.map(|settings| oauth::Settings { asks: false, ..settings });
         let with = |credentials| {
             let sign_in = sign_in.clone().map(|settings| OAuth::new(settings, Arc::clone(http)));
-            let keeper = Keeper::fixed(credentials).with_sign_in(sign_in);
+            let keeper = Keeper::fixed(credentials).with_proof(proof.clone()).with_sign_in(sign_in);
             Streamable::new(url.clone(), Arc::clone(http), keeper)
         };
+        let token = found.credentials.service_token();
+        let was_known = proof.as_ref().zip(token).is_some_and(|(proof, token)| proof.allows(token));
         Server {
             remote: with(found.credentials.clone()),
             next: found.next.map(with),
+            was_known,
+            url: url.clone(),
             switched: Cell::new(false),
             credentials: found.credentials,
+            proof,
             edge,
             sessions: RefCell::default(),
             revision: RefCell::default(),
@@ -131,7 +143,11 @@ impl Server {
     /// Speaks to the server: handshake, lists, times.
     pub(super) async fn look(&self, findings: &mut Findings<impl Write>) -> Result<(), Failed> {
         findings.begin("handshake");
-        let opened = match self.initialize().await {
+        let opened = self.initialize().await;
+        if let Some((proof, token)) = self.proof.as_ref().zip(self.credentials.service_token()) {
+            rule::tell_proof(token, proof, self.was_known, &self.url, findings);
+        }
+        let opened = match opened {
             Err(why) if why.cause.is_of_access() && self.next.is_some() => {
                 findings.warned("token", &why.to_string());
                 self.switched.set(true);
@@ -186,9 +202,15 @@ impl Server {
         (step, why)
     }
 
+    /// The service token that goes along.
+    fn sent_token(&self) -> Option<&ServiceToken> {
+        let is_sent = |token: &&ServiceToken| self.proof.as_ref().is_none_or(|proof| proof.allows(token));
+        self.credentials.service_token().filter(is_sent)
+    }
+
     /// What it means that the server was reached.
     fn tell_access(&self, findings: &mut Findings<impl Write>) {
-        let token = self.credentials.service_token();
+        let token = self.sent_token();
         if !self.edge.is_protected {
             if token.is_some() {
                 let text = "no application of Cloudflare Access covers this URL: the service token went to the server itself; leave it out (--no-access) or correct the host name";

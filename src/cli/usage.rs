@@ -4,7 +4,15 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::UsageError;
+/// Arguments that cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence}")]
+pub struct UsageError {
+    /// What is wrong.
+    pub sentence: String,
+    /// What to do about it.
+    pub advice: String,
+}
 
 /// Says what clap found, in words of our own: clap's quote what was typed, which may be a secret.
 pub(super) fn usage_error(error: &clap::Error) -> UsageError {

@@ -8,30 +8,34 @@ use url::Url;
 use super::Environment;
 use super::error::{Error, Problem};
 use super::header::{Header, check};
-use crate::auth::cf_access::{CLIENT_ID, CLIENT_SECRET, NEXT, PAIRS, ServiceToken, are_swapped};
+use crate::auth::cf_access::{CLIENT_ID, CLIENT_SECRET, NEXT, PAIRS, PairRule, ServiceToken, are_swapped};
+use crate::http::is_loopback;
 use crate::secret::Secret;
 
 /// The variable that limits the token to some hosts.
-pub(super) const HOSTS: &str = "CF_ACCESS_HOSTS";
+pub const HOSTS: &str = "CF_ACCESS_HOSTS";
 
 /// What the written halves are called in an error.
 const ID_HEADER: &str = "the header CF-Access-Client-Id";
 /// See [`ID_HEADER`].
 const SECRET_HEADER: &str = "the header CF-Access-Client-Secret";
 
-/// The variables of this environment that a server of this URL gets a service token from: the pair that counts, the one that
-/// takes over, and what limits them to some hosts. Complete pairs only.
+/// The variables of this environment that a server of this URL gets a service token from: the pair that counts, and the one
+/// that takes over. Complete pairs only.
 pub fn variables(url: &Url, environment: &Environment) -> Vec<&'static str> {
     let is_set = |name: &&str| set(environment, name).is_some();
-    let is_private = url.scheme() == "https" || crate::http::is_loopback(url);
+    let is_private = url.scheme() == "https" || is_loopback(url);
     if !is_private || !is_meant_for(url, environment) {
         return Vec::new();
     }
     let first = PAIRS.into_iter().find(|pair| pair.iter().all(is_set));
     let next = Some(NEXT).filter(|pair| pair.iter().all(is_set));
-    let pairs: Vec<&str> = first.into_iter().chain(next).flatten().collect();
-    let hosts = [HOSTS].into_iter().filter(|name| !pairs.is_empty() && is_set(name));
-    pairs.iter().copied().chain(hosts).collect()
+    first.into_iter().chain(next).flatten().collect()
+}
+
+/// Returns whether a whole service token is among variables of these names.
+pub fn is_pair_among(names: &[String]) -> bool {
+    PAIRS.iter().any(|pair| pair.iter().all(|half| names.iter().any(|name| name == half)))
 }
 
 /// One half of the token, and what to call it in an error.
@@ -40,8 +44,26 @@ struct Half {
     value: Secret,
 }
 
+/// The rule by which the token in the environment is sent to this URL; none where `CF_ACCESS_HOSTS` keeps it from there,
+/// which is the whole list where it is set. `is_always` says that `--access always` stands among the options.
+pub(super) fn rule(url: &Url, environment: &Environment, is_always: bool) -> Option<PairRule> {
+    match set(environment, HOSTS) {
+        Some(_) => is_meant_for(url, environment).then_some(PairRule::Listed),
+        None if is_loopback(url) => Some(PairRule::Loopback),
+        None if is_always => Some(PairRule::Always),
+        None => Some(PairRule::Proof),
+    }
+}
+
+/// The value of `CF_ACCESS_HOSTS` where there is a token in the environment that it keeps from this URL.
+pub(super) fn unlisted(url: &Url, environment: &Environment) -> Option<String> {
+    let is_set = |name: &&str| set(environment, name).is_some();
+    let has_pair = PAIRS.iter().any(|pair| pair.iter().all(is_set));
+    set(environment, HOSTS).filter(|_| has_pair && !is_meant_for(url, environment)).map(str::to_owned)
+}
+
 /// Tells whether the token in the environment is meant for the host of this URL.
-pub(super) fn is_meant_for(url: &Url, environment: &Environment) -> bool {
+fn is_meant_for(url: &Url, environment: &Environment) -> bool {
     let host = url.host_str().unwrap_or_default();
     let Some(hosts) = set(environment, HOSTS) else { return true };
     hosts.split(',').map(|entry| entry.trim().to_ascii_lowercase()).any(|entry| {
@@ -63,10 +85,10 @@ pub(super) fn is_meant_for(url: &Url, environment: &Environment) -> bool {
 }
 
 /// Takes the token's headers out of those that were written and fills up what is missing from the environment, if that
-/// is to be used. Both halves or none: Access's strict mode refuses a lone one.
+/// is to be used, with the rule by which its token is sent. Both halves or none: Access's strict mode refuses a lone one.
 pub(super) fn find(
     headers: &mut Vec<Header>,
-    environment: Option<&Environment>,
+    environment: Option<(&Environment, PairRule)>,
     is_private: bool,
     warnings: &mut Vec<String>,
     described: &mut Vec<String>,
@@ -75,6 +97,9 @@ pub(super) fn find(
         let written = headers.extract_if(.., |header| header.name == name).last()?;
         Some(Half { what: shown.to_owned(), value: written.value })
     };
+    let (environment, rule) = environment.unzip();
+    // A half that was written out was written for this server.
+    let mut by = PairRule::Written;
     let (id, secret) = match (take(CLIENT_ID, ID_HEADER), take(CLIENT_SECRET, SECRET_HEADER), environment) {
         (None, None, None) => return Ok(None),
         (None, None, Some(environment)) => {
@@ -83,6 +108,7 @@ pub(super) fn find(
                 warnings.push("the service token in the environment is not sent over http".to_owned());
                 return Ok(None);
             }
+            by = rule.unwrap_or(PairRule::Proof);
             pair
         }
         (Some(id), Some(secret), _) => (id, secret),
@@ -97,7 +123,7 @@ pub(super) fn find(
             (id, secret)
         }
     };
-    token(id, secret, warnings, described).map(Some)
+    token(id, secret, warnings, described).map(|token| Some(token.by(by)))
 }
 
 /// Takes a token that was written out in one header from the headers. It is put together anew, because Access reads no
@@ -127,9 +153,10 @@ pub(super) fn in_one_header(
     Ok(Some((header.name, token)))
 }
 
-/// The token that takes over when the first one is refused, if there is one to take over from.
+/// The token that takes over when the first one is refused, if there is one to take over from. It is sent by `rule`.
 pub(super) fn next(
     environment: &Environment,
+    rule: PairRule,
     has_first: bool,
     warnings: &mut Vec<String>,
     described: &mut Vec<String>,
@@ -145,7 +172,7 @@ pub(super) fn next(
         }
         [Some(id), Some(secret)] => {
             let (id, secret) = (checked(environment, NEXT[0], id)?, checked(environment, NEXT[1], secret)?);
-            token(id, secret, warnings, described).map(Some)
+            token(id, secret, warnings, described).map(|token| Some(token.by(rule)))
         }
         [Some(_), None] => Err(Error::HalfPair { present: NEXT[0].to_owned(), missing: NEXT[1].to_owned() }),
         [None, Some(_)] => Err(Error::HalfPair { present: NEXT[1].to_owned(), missing: NEXT[0].to_owned() }),

@@ -19,9 +19,13 @@ use std::time::Duration;
 use http::HeaderName;
 use url::Url;
 
-pub use access::variables as access_variables;
+pub use access::{
+    HOSTS as ACCESS_HOSTS, is_pair_among as is_access_pair_among, variables as access_variables,
+};
 pub use command::end_all as end_commands;
 pub use error::{Error, Problem};
+
+pub use crate::auth::access_proof::hosts_value as access_hosts_value;
 
 use crate::auth::cf_access::{ServiceToken, TOKEN};
 use crate::auth::jwt::expiry;
@@ -132,6 +136,8 @@ pub struct Config {
     pub transport: Transport,
     /// Which tools the client gets to see and to call.
     pub tools: ToolRules,
+    /// The folder in which `mcp-tether/` lies with what is kept for later starts, where the system names one.
+    pub folder: Option<PathBuf>,
     /// What works but is not as it should be, each a sentence for the log.
     pub warnings: Vec<String>,
     /// What is as asked for, but may surprise, each a sentence for the log.
@@ -156,6 +162,7 @@ impl Config {
         let filled = environment.filled_up(&options.env_files, &mut Vec::new())?;
         let sign_in = sign_in::settings(options, &filled, &url, &found.credentials, &mut warnings)?;
         Ok(Config {
+            folder: folder(&filled),
             found,
             sign_in,
             url,
@@ -211,6 +218,13 @@ fn register_secrets(options: &Options, environment: &Environment, url: &Url) {
 
 /// The variables that name proxies.
 const PROXIES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
+
+/// The folder for configuration.
+fn folder(environment: &Environment) -> Option<PathBuf> {
+    let named =
+        |name| environment.get(name).filter(|path| !path.is_empty()).map(Path::new).map(home_expanded);
+    named("MCP_TETHER_CONFIG_DIR").or_else(|| named("MCP_REMOTE_CONFIG_DIR")).or_else(dirs::config_dir)
+}
 
 /// The URL among the options, if a server can be reached by it.
 ///
@@ -284,27 +298,37 @@ fn credentials(
         .filter_map(|header| expiry(header.token()))
         .min();
 
-    let is_meant = access::is_meant_for(url, environment);
-    if !is_meant {
-        remarks.push(format!("{} does not name this host: a service token is not sent", access::HOSTS));
+    let is_always = options.access == "always";
+    let rule = access::rule(url, environment, is_always);
+    match rule {
+        None if is_always => warnings.push(format!(
+            "{0} does not name this host, so that a service token is not sent: --access always does not count where {0} is set",
+            access::HOSTS
+        )),
+        None => remarks.push(format!("{} does not name this host: a service token is not sent", access::HOSTS)),
+        Some(_) => {}
     }
+    let rule = rule.filter(|_| !options.no_access);
     let single = options.access_header.as_deref().map(access_header).transpose()?;
     let (pair, single) = match access::in_one_header(&mut headers, warnings, &mut described)? {
         Some((name, token)) => (Some(token), Some(name)),
         None => {
-            let environment = (!options.no_access && is_meant).then_some(environment);
+            let environment = rule.map(|rule| (environment, rule));
             (access::find(&mut headers, environment, is_private, warnings, &mut described)?, single)
         }
     };
     match (&pair, &options.access_header) {
-        (None, Some(_)) if is_private && is_meant => return Err(Error::AccessHeaderAlone),
+        (None, Some(_)) if is_private && access::rule(url, environment, is_always).is_some() => {
+            return Err(Error::AccessHeaderAlone);
+        }
         _ => {}
     }
-    let is_next_wanted = !options.no_access && is_meant && is_private;
-    let next = match is_next_wanted {
-        true => access::next(environment, pair.is_some(), warnings, &mut described)?,
-        false => None,
+    let next = match rule.filter(|_| is_private) {
+        Some(rule) => access::next(environment, rule, pair.is_some(), warnings, &mut described)?,
+        None => None,
     };
+    let is_left_out = pair.is_some() || options.no_access || !is_private;
+    let unlisted = if is_left_out { None } else { access::unlisted(url, environment) };
     let mut written = WrittenHeaders::default();
     for header in &headers {
         if pair.is_some() && single.as_ref() == Some(&header.name) {
@@ -326,7 +350,8 @@ fn credentials(
         schemes.extend(pair.map(Scheme::CfAccess));
         Credentials::new(url, schemes)
     };
-    Ok(Found { next: next.map(|next| with(Some(next))), credentials: with(pair), expires, described })
+    let next = next.map(|next| with(Some(next)));
+    Ok(Found { next, credentials: with(pair), expires, described, unlisted })
 }
 
 /// The one header that a service token is to travel in.

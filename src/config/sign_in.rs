@@ -96,7 +96,7 @@ pub(super) fn settings(
         url: url.clone(),
         identity: Identity::of(&typed(options, &grant, client.as_ref(), &lines)),
         issuer,
-        folder: folder("MCP_TETHER_CONFIG_DIR").or_else(|| remote_folder.clone()).or_else(dirs::config_dir),
+        folder: super::folder(environment),
         inherited: before.map(|folder| inherited::path(&folder, &arguments(options, &lines))),
         browser: Browser {
             named: environment.get("BROWSER").filter(|named| !named.is_empty()).map(str::to_owned),

@@ -3,6 +3,7 @@
 use http::HeaderMap;
 
 use super::*;
+use crate::auth::cf_access::PairRule;
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -92,6 +93,61 @@ fn the_pair_stays_at_home_where_it_is_not_wanted() {
     let config =
         Config::resolve(&options, &environment(&PAIR[..1])).expect("switched off, half a pair is no error");
     assert_eq!(sent(&config), []);
+}
+
+#[test]
+fn service_token_has_rule_of_first_reason_that_counts() {
+    let hosts = |value| vec![PAIR[0], PAIR[1], ("CF_ACCESS_HOSTS", value)];
+    let bare = || PAIR.to_vec();
+    let next = [("CF_ACCESS_CLIENT_ID_NEXT", "f.access"), ("CF_ACCESS_CLIENT_SECRET_NEXT", "another-secret")];
+    let written = ["CF-Access-Client-Id: ${CF_ACCESS_CLIENT_ID}", "CF-Access-Client-Secret: a-written-one"];
+    let local = "http://localhost:1/mcp";
+    /// URL, `--access`, written headers, variables, and the rule.
+    type Row<'a> = (&'a str, &'a str, &'a [&'a str], Vec<(&'a str, &'a str)>, Option<PairRule>);
+    let rows: [Row<'_>; 14] = [
+        (URL, "auto", &[], bare(), Some(PairRule::Proof)),
+        (URL, "auto", &[], hosts(" "), Some(PairRule::Proof)),
+        (URL, "always", &[], bare(), Some(PairRule::Always)),
+        (URL, "auto", &[], hosts("mcp.example.com"), Some(PairRule::Listed)),
+        (URL, "always", &[], hosts("mcp.example.com"), Some(PairRule::Listed)),
+        (URL, "auto", &[], hosts("other.org"), None),
+        (URL, "always", &[], hosts("other.org"), None),
+        (URL, "auto", &written, bare(), Some(PairRule::Written)),
+        (URL, "auto", &written, hosts("other.org"), Some(PairRule::Written)),
+        (URL, "auto", &written[..1], bare(), Some(PairRule::Written)),
+        (local, "auto", &[], bare(), Some(PairRule::Loopback)),
+        (local, "always", &[], bare(), Some(PairRule::Loopback)),
+        (local, "auto", &[], hosts("localhost"), Some(PairRule::Listed)),
+        (local, "auto", &[], hosts("other.org"), None),
+    ];
+    for (url, access, headers, variables, expected) in rows {
+        let options = Options {
+            positional: vec![url.to_owned()],
+            access: access.to_owned(),
+            headers: headers.iter().map(|header| (*header).to_owned()).collect(),
+            ..Options::default()
+        };
+        let case = format!("{url} {access} {headers:?} {variables:?}");
+        let all: Vec<(&str, &str)> = variables.iter().copied().chain(next).collect();
+        let config = Config::resolve(&options, &environment(&all)).expect("it can work");
+        let rule = |credentials: &Credentials| credentials.service_token().map(ServiceToken::rule);
+        assert_eq!(rule(&config.found.credentials), expected, "{case}");
+        // The one that takes over is of the environment, whatever the first one is.
+        let of_environment = match expected {
+            Some(PairRule::Written) if variables.len() > 2 => None,
+            Some(PairRule::Written) => Some(PairRule::Proof),
+            other => other,
+        };
+        assert_eq!(config.found.next.as_ref().and_then(rule), of_environment, "{case}");
+        let is_unlisted = expected.is_none();
+        assert_eq!(config.found.unlisted.as_deref(), is_unlisted.then_some("other.org"), "{case}");
+        let is_warned = config.warnings.iter().any(|warning| warning.contains("--access always"));
+        assert_eq!(
+            is_warned,
+            access == "always" && variables.last() == Some(&("CF_ACCESS_HOSTS", "other.org")),
+            "{case}"
+        );
+    }
 }
 
 #[test]

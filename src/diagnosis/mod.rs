@@ -187,6 +187,16 @@ pub fn refused(url: &Url, facts: &Refused<'_>) -> Why {
     with_references(why, facts)
 }
 
+/// Returns whether a refusal, explained by `why`, is or may be one of Cloudflare Access. In strict mode Access refuses in a
+/// form that is not documented, so each 401 and 403 may be, except one that Cloudflare explains otherwise and one that names
+/// the server's own metadata to sign in by.
+pub fn may_be_access(why: &Why, facts: &Refused<'_>) -> bool {
+    let is_unexplained = matches!(why.cause, Failure::Status | Failure::OriginRefused);
+    let is_challenge =
+        facts.header_values("www-authenticate").any(|challenge| challenge.contains("resource_metadata="));
+    why.cause.is_of_access() || is_unexplained && matches!(facts.status, 401 | 403) && !is_challenge
+}
+
 /// A 2xx with a web page instead of JSON: the sign-in page of Access, or something that is no MCP server.
 pub fn page(url: &Url, facts: &Refused<'_>) -> Why {
     let why = access::explain(url, facts).unwrap_or_else(|| {

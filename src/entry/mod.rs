@@ -267,7 +267,13 @@ fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Par
         true => Vec::new(),
         false => config::access_variables(&url, environment),
     };
-    for variable in access.iter().map(|name| (*name).to_owned()).chain(asked.variables) {
+    let named: Vec<String> = access.iter().map(|name| (*name).to_owned()).chain(asked.variables).collect();
+    // The list of the hosts that a service token is for: the one of this entry.
+    if config::is_access_pair_among(&named) && !options.no_access {
+        let (name, hosts) = (config::ACCESS_HOSTS.to_owned(), config::access_hosts_value(&url));
+        gathered.variables.push(Variable { name, text: Some(hosts), is_needed: true });
+    }
+    for variable in named {
         if !gathered.variables.iter().any(|known| known.name == variable) {
             // What is no secret may be written down where nothing is passed on.
             let is_literal = client == Client::ClaudeDesktop && !sensitive::is_secret_name(&variable);

@@ -132,13 +132,33 @@ fn the_service_token_of_the_environment_goes_along_by_its_name() {
         let named = [&asked[..], &["--env", "CF_ACCESS_CLIENT_ID", "-e", "CF_ACCESS_CLIENT_SECRET"]].concat();
         assert_eq!(ask(&named, &[], &here("linux")).expect("an entry").0, printed);
     }
-    let hosts = [pair[0], pair[1], ("CF_ACCESS_HOSTS", "h,*.h")];
-    let (printed, _) =
-        ask(&["s", "https://h/mcp", "--client", "claude-desktop"], &hosts, &here("linux")).expect("an entry");
-    assert!(
-        printed.contains("\"CF_ACCESS_HOSTS\": \"h,*.h\""),
-        "no secret, and nothing else would pass it on: {printed}"
-    );
+}
+
+#[test]
+fn entry_limits_service_token_to_its_host() {
+    let pair = [("CF_ACCESS_CLIENT_ID", "marked.access"), ("CF_ACCESS_CLIENT_SECRET", "marked")];
+    let listed = [pair[0], pair[1], ("CF_ACCESS_HOSTS", "h,*.h")];
+    for client in Client::ALL {
+        for (url, environment, expected) in [
+            ("https://h/mcp", &pair[..], Some("h")),
+            ("https://h/mcp", &listed, Some("h")),
+            ("https://h:8443/mcp", &listed, Some("h:8443")),
+            ("https://x.h/mcp", &listed, Some("x.h")),
+            ("https://other/mcp", &listed, None),
+            ("https://h/mcp", &[], None),
+        ] {
+            let asked = ["s", url, "--client", client.name()];
+            let (printed, _) = ask(&asked, environment, &here("linux")).expect("an entry");
+            let written = match client {
+                Client::Codex => expected.map(|hosts| format!("CF_ACCESS_HOSTS = \"{hosts}\"")),
+                _ => expected.map(|hosts| format!("\"CF_ACCESS_HOSTS\": \"{hosts}\"")),
+            };
+            match written {
+                Some(written) => assert!(printed.contains(&written), "{url}: {printed}"),
+                None => assert!(!printed.contains("CF_ACCESS_HOSTS"), "{url}: {printed}"),
+            }
+        }
+    }
 }
 
 /// A file with mcp-remote in it, as its client has it, and what the report has to say.

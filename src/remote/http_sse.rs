@@ -193,6 +193,7 @@ impl HttpSse {
             }
             Err(ending) => return ending,
         };
+        get.token_accepted().await;
         let _named = Named::new(self, id, address.clone());
         self.asks(id, &outgoing.ask);
         let opening = Opening {
@@ -488,6 +489,7 @@ async fn post_once(
                     exchange.events.send(Event::Opened(exchange.id, opening)).await;
                     bounded(response, LINGER).await;
                 }
+                exchange.token_accepted().await;
                 return Ok(Ending::Accepted(status));
             }
         }

@@ -1,8 +1,11 @@
-//! What an exchange does when its credentials are refused: it asks again with others, or waits for a person to sign in, for
-//! as long as its client may wait for it.
+//! What an exchange does when its credentials are refused: it asks again with others, or with the service token that was
+//! withheld where that is proved to belong to the host, or waits for a person to sign in, for as long as its client may wait
+//! for it.
 //!
-//! Deliberately not here: where other credentials come from (`auth::keeper`), and signing in (`auth::oauth`).
+//! Deliberately not here: where other credentials come from (`auth::keeper`), the proof (`auth::access_proof`), and signing
+//! in (`auth::oauth`).
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use http::header::WWW_AUTHENTICATE;
@@ -14,9 +17,12 @@ use crate::auth::oauth::challenge::{self, Challenge};
 use crate::auth::oauth::{Grant, Invitation, OAuth, Trouble};
 use crate::bridge::{Ask, Ending, Failure, Refusal, Why};
 use crate::diagnosis::{self, Refused, SignIn};
+use crate::jsonrpc::{Kind, Message};
 
 /// How often others are tried.
 const OTHER_CREDENTIALS: usize = 2;
+/// How often a withheld service token is proved for one message: the one in use, and the next.
+const PROOFS: usize = 2;
 /// How often a person is asked to sign in for one message.
 const SIGN_INS: usize = 3;
 /// How long a message waits for that, in hosts that wait for a minute and more.
@@ -26,10 +32,96 @@ const OPENING_PATIENCE: Duration = Duration::from_secs(25);
 /// How long the stream that nobody waits for does: longer than a sign-in may take.
 const LISTENING_PATIENCE: Duration = Duration::from_secs(3600);
 
+/// What becomes of a service token that was withheld from an exchange.
+#[derive(Debug, Default)]
+pub(super) struct Proving {
+    /// Where the last refusal came from, if it is or may be one of Access.
+    refused_at: Mutex<Option<Url>>,
+    /// How often the host was asked for a proof.
+    count: usize,
+}
+
 impl Exchange<'_> {
     /// Comes by credentials that may be accepted where those of the last attempt were not, and tells whether to ask again.
     /// `ending` is what is told otherwise.
     pub(super) async fn again(&mut self, ending: &mut Ending) -> bool {
+        if self.has_proved(ending).await || self.has_others(ending).await {
+            return true;
+        }
+        self.explain_not_sent(ending);
+        false
+    }
+
+    /// Proves that the service token that was withheld belongs to the host, if Access refused or may have refused, and tells
+    /// whether it did. Before that nothing leads to a sign-in: the service token comes before a person.
+    async fn has_proved(&mut self, ending: &Ending) -> bool {
+        let refused_at = self.proving.refused_at.get_mut().expect("nothing panics in between").take();
+        let refused_at = match ending {
+            Ending::Refused(_) => refused_at,
+            // The sign-in page, where a redirect to it was followed on the way.
+            Ending::Lost { why, .. } if why.cause.is_of_access() => Some(self.inner.url.clone()),
+            Ending::Lost { .. } | Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) => None,
+        };
+        let Some(mut refused_at) = refused_at.filter(|_| self.credentials.withheld.is_some()) else {
+            return false;
+        };
+        if self.proving.count >= PROOFS || matches!(self.outgoing.ask, Ask::EndSession) {
+            return false;
+        }
+        self.proving.count += 1;
+        // An application is found by host and path.
+        refused_at.set_query(None);
+        // Rare, and large.
+        let proved = Box::pin(self.inner.keeper.prove(&self.credentials, &refused_at)).await;
+        let Ok(proved) = proved else { return false };
+        self.credentials = proved;
+        self.invitation.get_mut().expect("nothing panics in between").take();
+        true
+    }
+
+    /// Notes a refusal from `url`: one by Access, or that may be, can end with a service token that was withheld; any other
+    /// shows that Access let the request through.
+    pub(super) async fn note_refusal(&self, url: &Url, facts: &Refused<'_>, why: &Why, is_answer: bool) {
+        if is_answer || !diagnosis::may_be_access(why, facts) {
+            self.token_accepted().await;
+        } else if self.credentials.withheld.is_some() {
+            *self.proving.refused_at.lock().expect("nothing panics in between") = Some(url.clone());
+        }
+    }
+
+    /// Access let the request through. What was proved for it is remembered before the client hears of the answer.
+    pub(super) async fn token_accepted(&self) {
+        if self.proving.count > 0 {
+            Box::pin(self.inner.keeper.token_accepted(&self.credentials)).await;
+        }
+    }
+
+    /// Says in a refusal that a service token that is set was not sent, why, and what to do if it is meant for the host.
+    fn explain_not_sent(&self, ending: &mut Ending) {
+        let (Ending::Refused(Refusal { why, .. }) | Ending::Lost { why, .. }) = ending else { return };
+        if !why.cause.is_of_access() && !matches!(why.status, Some(401 | 403)) {
+            return;
+        }
+        let Some(reason) = self.inner.keeper.not_sent(&self.credentials) else { return };
+        let token = match &self.credentials.withheld {
+            Some(token) => token.id(),
+            None => "in the environment",
+        };
+        let advice = reason.advice(&self.inner.url);
+        let before = why.advice.take();
+        why.advice = Some(match (why.cause, before) {
+            // It is set.
+            (Failure::AccessCredentials, _) | (_, None) => advice,
+            (Failure::SignIn, Some(before)) => format!("{before}; {advice}"),
+            (_, Some(before)) => format!("{advice}; {before}"),
+        });
+        if why.cause != Failure::SignIn {
+            why.sentence = format!("{}; the service token {token} was not sent: {reason}", why.sentence);
+        }
+    }
+
+    /// The same with other credentials, and by signing in.
+    async fn has_others(&mut self, ending: &mut Ending) -> bool {
         let keeper = &self.inner.keeper;
         if self.others < OTHER_CREDENTIALS
             && let Some(refuser) = refuser(ending)
@@ -128,6 +220,16 @@ impl Exchange<'_> {
                 (says_nothing && is_alone).then(Invitation::default)
             }
         }
+    }
+}
+
+/// Tells whether what came with a refusal is an answer of the protocol: others write `{"error":"invalid_token"}` as well
+/// (RFC 6750, and many a gateway), which is none and would tell the client nothing.
+pub(super) fn is_json_rpc_answer(message: &Message) -> bool {
+    match message.kind() {
+        Kind::Response { error: true, .. } => message.body().is_some_and(|error| error.starts_with('{')),
+        Kind::Response { error: false, .. } => true,
+        Kind::Request { .. } | Kind::Notification { .. } => false,
     }
 }
 

@@ -19,6 +19,7 @@ use url::Url;
 use super::ending::{cut, rewritten};
 use super::head::{Answer, classify, media_type, retry_after, target};
 use super::headers::{SESSION_ID, headers};
+use super::refused::{Proving, is_json_rpc_answer};
 use super::send_order::{SendOrder, SendTurn};
 use super::sse::{self, Parser};
 use super::tracked::Tracked;
@@ -113,6 +114,8 @@ pub(super) struct Exchange<'a> {
     pub(super) turn: Mutex<Option<SendTurn>>,
     /// What the last refusal says of signing in.
     pub(super) invitation: Mutex<Option<Invitation>>,
+    /// What became of a service token that was withheld.
+    pub(super) proving: Proving,
     /// How often other credentials have been tried.
     pub(super) others: usize,
     /// How often a person was asked.
@@ -137,6 +140,7 @@ impl<'a> Exchange<'a> {
             credentials,
             turn: Mutex::new(turn),
             invitation: Mutex::default(),
+            proving: Proving::default(),
             others: 0,
             sign_ins: 0,
         }
@@ -259,6 +263,7 @@ impl Exchange<'_> {
     }
 
     async fn opened(&self, response: &reqwest::Response) {
+        self.token_accepted().await;
         let register = |id: &SessionId| redact::register_issued(id.reveal());
         let session = match response.headers().get(SESSION_ID) {
             None => SessionHeader::Absent,
@@ -460,6 +465,7 @@ impl Exchange<'_> {
         let text = self.scrub(&tellable(&body, is_whole));
         let facts = self.facts(status.as_u16(), &headers, location.as_ref(), &text);
         let why = diagnosis::refused(url, &facts);
+        self.note_refusal(url, &facts, &why, answer.is_some()).await;
         *self.invitation.lock().expect("nothing panics in between") = self.invited(url, &facts);
         let retry_after = retry_after(&headers);
         let unprocessed = diagnosis::is_unprocessed(&facts, retry_after.is_some());
@@ -484,16 +490,6 @@ impl Exchange<'_> {
         let sends_access_token = self.credentials.credentials.sends_access_token();
         let login = self.inner.keeper.sign_in().map(OAuth::login);
         Refused { status, headers, location, body, token, sends_access_token, login }
-    }
-}
-
-/// Tells whether what came with a refusal is an answer of the protocol: others write `{"error":"invalid_token"}` as well
-/// (RFC 6750, and many a gateway), which is none and would tell the client nothing.
-fn is_json_rpc_answer(message: &Message) -> bool {
-    match message.kind() {
-        Kind::Response { error: true, .. } => message.body().is_some_and(|error| error.starts_with('{')),
-        Kind::Response { error: false, .. } => true,
-        Kind::Request { .. } | Kind::Notification { .. } => false,
     }
 }
 

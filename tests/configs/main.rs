@@ -92,7 +92,11 @@ fn vs_code_asks_for_every_input_and_hides_the_secret_ones() {
     let file: Value = serde_json::from_str(&text_of(&folder().join("vscode.mcp.json"))).expect("JSON");
     let inputs = file["inputs"].as_array().expect("inputs");
     let mut used = Vec::new();
-    for (_, value) in json(&file.to_string(), "servers").into_iter().flat_map(|entry| entry.environment) {
+    for (name, value) in json(&file.to_string(), "servers").into_iter().flat_map(|entry| entry.environment) {
+        if name == "CF_ACCESS_HOSTS" {
+            assert_eq!(value, "mcp.example.com", "it is no secret, and known");
+            continue;
+        }
         let id = value.strip_prefix("${input:").and_then(|rest| rest.strip_suffix('}')).expect("an input");
         let input =
             inputs.iter().find(|input| input["id"] == id).unwrap_or_else(|| panic!("{id} is missing"));

@@ -22,5 +22,7 @@ mod refusals;
 mod rotation;
 mod secrets;
 mod send_order;
+mod service_token;
 mod session;
+mod team;
 mod tls;

@@ -16,6 +16,7 @@ use super::trouble;
 use super::wire::{Answer, Wire};
 use super::{Bearer, Inner, Invitation, OAuth, Trouble, done, seconds, wall_clock};
 use crate::auth::Credentials;
+use crate::auth::keeper::Keeper;
 
 /// What a server without a session refuses, if it refuses at all.
 const QUESTION: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
@@ -44,10 +45,23 @@ impl OAuth {
     ///
     /// # Errors
     /// Why it came to nothing.
-    pub async fn log_in(&self, credentials: &Arc<Credentials>) -> Result<(), Trouble> {
+    pub async fn log_in(&self, keeper: &Keeper) -> Result<(), Trouble> {
         let inner = &self.inner;
-        let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials };
-        let answer = ping(&wire).await?;
+        let ask = async |credentials: &Arc<Credentials>| {
+            ping(&Wire { http: &inner.http, server: &inner.settings.url, credentials }).await
+        };
+        let mut used = keeper.current().await;
+        let mut answer = ask(&used.own).await?;
+        if used.withheld.is_some() && matches!(answer.status, 300..=399 | 401 | 403) {
+            match keeper.prove(&used, &inner.settings.url).await {
+                Ok(proved) => {
+                    used = proved;
+                    answer = ask(&used.own).await?;
+                }
+                Err(reason) => tracing::warn!("the service token is not sent to this host: {reason}"),
+            }
+        }
+        let credentials = &used.own;
         let challenge = if answer.status == 401 { bearer(&answer.headers) } else { None };
         let invitation = Invitation { challenge: Some(challenge.unwrap_or_default()), document: None };
         // Whoever asks for it by hand has not just said no, and perhaps does so because the page knows us no more.
