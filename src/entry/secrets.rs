@@ -114,7 +114,7 @@ fn may_show_member(name: &str, text: &str, client: Client) -> bool {
 pub(super) fn may_show_registration(value: &str, client: Client) -> bool {
     let is_reference =
         || value.starts_with("${") && value.ends_with('}') && value.matches(['{', '}']).count() == 2;
-    let members = json::members(value);
+    let members = json::typed_members(value);
     let may_show = |(name, text): &(String, &str)| may_show_member(name, text, client);
     value.starts_with('@') || is_reference() || !members.is_empty() && members.iter().all(may_show)
 }
@@ -270,7 +270,7 @@ impl Gathering<'_> {
         if may_show_registration(&value, self.purpose.client) {
             return value;
         }
-        let members = json::members(&value);
+        let members = json::typed_members(&value);
         if members.is_empty() {
             // What it is to be, nobody knows; a variable may hold the whole.
             let called = variable_name([self.purpose.server, "CLIENT_INFO"]);

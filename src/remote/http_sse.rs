@@ -18,17 +18,18 @@ use url::Url;
 
 use super::ending::{cut, rewritten};
 use super::head::{Answer, classify, media_type, target};
+use super::parsing::{is_broken_answer, parse_line};
 use super::refused::refuser;
 use super::sse::{self, Parser};
 use super::streamable::{
-    Exchange, Inner, LINGER, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded, is_broken_answer, silent,
-    tellable,
+    Exchange, Inner, LINGER, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded, silent, tellable,
 };
 use super::{Events, Remote};
 use crate::bridge::{
     Ask, Ending, Event, ExchangeId, Facts, Failure, Opening, Outgoing, SessionHeader, Via, Why, Written,
 };
 use crate::diagnosis;
+use crate::http::body::Body;
 use crate::http::within;
 use crate::jsonrpc::{Id, Kind, Line, MESSAGE_LIMIT, Message};
 use crate::redact;
@@ -78,7 +79,7 @@ impl HttpSse {
         if let Some(waiting) = self.waiting.lock().expect("nothing panics in between").get_mut(&stream) {
             match message.kind() {
                 Kind::Request { id, .. } => {
-                    waiting.requests.insert(id.clone());
+                    waiting.requests.insert(id.detached());
                     waiting.since = Instant::now();
                 }
                 Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
@@ -234,7 +235,7 @@ impl HttpSse {
             return Ok(false);
         }
         let data = Bytes::from(event.data);
-        match Line::parse(data.clone()) {
+        match parse_line(data.clone()).await {
             Line::Invalid(fault) => {
                 warn!(exchange = %exchange.id, %fault, "the server sent an event that is no message");
                 match is_broken_answer(&data, &fault) {
@@ -305,7 +306,7 @@ impl HttpSse {
 
 /// A stream that has begun.
 struct Stream {
-    response: reqwest::Response,
+    response: Body,
     /// Where it came from, behind the redirects.
     url: Url,
     status: u16,
@@ -380,7 +381,7 @@ async fn open(exchange: &Exchange<'_>) -> Result<Stream, Ending> {
                 let multiplexed = response.version() == http::Version::HTTP_2;
                 let (parser, events) = (Parser::default(), VecDeque::new());
                 return Ok(Stream {
-                    response,
+                    response: Body::new(response),
                     url,
                     status,
                     multiplexed,
@@ -611,7 +612,7 @@ mod tests {
         // A body that never comes.
         let body = http_body_that_never_comes();
         let mut stream = Stream {
-            response: http::Response::new(body).into(),
+            response: Body::new(http::Response::new(body).into()),
             url,
             status: 200,
             multiplexed: false,
