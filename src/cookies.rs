@@ -2,10 +2,15 @@
 //!
 //! Kept by RFC 6265 and for the one origin that is ever asked; a `Cookie` header that the person wrote takes their
 //! place. Those of Cloudflare Access are never kept: they would go on proving who we are when the token no longer does.
+//! Their number and size are bounded, and beyond that the ones that were set longest ago are dropped.
 //! Deliberately not here: cookies beyond the life of the process.
 
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use cookie_store::StoreAction;
 use http::HeaderValue;
-use reqwest::cookie::{CookieStore, Jar};
+use reqwest::cookie::CookieStore;
 use url::Url;
 
 use crate::redact;
@@ -13,22 +18,80 @@ use crate::redact;
 /// The cookies of Cloudflare Access.
 const OF_ACCESS: [&[u8]; 3] = [b"CF_Authorization", b"CF_AppSession", b"CF_Binding"];
 
+/// The longest `Set-Cookie` value that is kept, in bytes (RFC 6265, section 6.1).
+const LONGEST: usize = 4096;
+/// How many cookies are kept (RFC 6265, section 6.1).
+const AT_ONCE: usize = 50;
+/// How long the `Cookie` header may become, in bytes: servers take no longer one.
+const TOGETHER: usize = 16 * 1024;
+
 /// The cookies of one process.
 #[derive(Debug, Default)]
 pub(crate) struct Cookies {
-    jar: Jar,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    store: cookie_store::CookieStore,
+    /// Those in the store, the one that was set last at the end.
+    order: VecDeque<Place>,
+}
+
+/// Where a cookie is in the store.
+#[derive(Debug)]
+struct Place {
+    domain: String,
+    path: String,
+    name: String,
+    /// What it takes in the header, in bytes.
+    size: usize,
+}
+
+impl Kept {
+    fn set(&mut self, header: &HeaderValue, url: &Url) {
+        let text = std::str::from_utf8(header.as_bytes()).ok().filter(|text| text.len() <= LONGEST);
+        let Some(text) = text else { return };
+        let Ok(cookie) = cookie_store::Cookie::parse(text, url) else { return };
+        let cookie = cookie.into_owned();
+        let place = Place {
+            domain: String::from(&cookie.domain),
+            path: String::from(&cookie.path),
+            name: cookie.name().to_owned(),
+            size: cookie.name().len() + cookie.value().len() + "=; ".len(),
+        };
+        let is_it = |other: &Place| {
+            (&other.domain, &other.path, &other.name) == (&place.domain, &place.path, &place.name)
+        };
+        let Ok(action) = self.store.insert(cookie, url) else { return };
+        self.order.retain(|other| !is_it(other));
+        match action {
+            StoreAction::Inserted | StoreAction::UpdatedExisting => self.order.push_back(place),
+            StoreAction::ExpiredExisting => drop(self.store.remove(&place.domain, &place.path, &place.name)),
+        }
+        while self.order.len() > AT_ONCE
+            || self.order.iter().map(|place| place.size).sum::<usize>() > TOGETHER
+        {
+            let Some(oldest) = self.order.pop_front() else { return };
+            self.store.remove(&oldest.domain, &oldest.path, &oldest.name);
+        }
+    }
 }
 
 impl CookieStore for Cookies {
     fn set_cookies(&self, headers: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
-        let mut registered = headers.inspect(|header| redact::register_issued(cookie(header).1));
-        self.jar.set_cookies(&mut registered.by_ref().filter(|header| !is_of_access(header)), url);
+        let mut kept = self.kept.lock().expect("nothing panics in between");
+        let registered = headers.inspect(|header| redact::register_issued(cookie(header).1));
+        registered.filter(|header| !is_of_access(header)).for_each(|header| kept.set(header, url));
     }
 
     fn cookies(&self, url: &Url) -> Option<HeaderValue> {
-        let mut value = self.jar.cookies(url)?;
+        let kept = self.kept.lock().expect("nothing panics in between");
+        let pairs = kept.store.get_request_values(url).map(|(name, value)| format!("{name}={value}"));
+        let pairs: Vec<String> = pairs.collect();
+        let mut value = HeaderValue::from_maybe_shared(bytes::Bytes::from(pairs.join("; "))).ok()?;
         value.set_sensitive(true);
-        Some(value)
+        (!value.is_empty()).then_some(value)
     }
 }
 
@@ -48,6 +111,46 @@ fn is_of_access(header: &HeaderValue) -> bool {
 mod tests {
     use super::*;
 
+    fn url(text: &str) -> Url {
+        text.parse().expect("a URL")
+    }
+
+    fn set(cookies: &Cookies, url: &Url, text: &str) {
+        let header = HeaderValue::from_str(text).expect("a value");
+        cookies.set_cookies(&mut std::iter::once(&header), url);
+    }
+
+    #[test]
+    fn cookies_beyond_the_bounds_replace_the_oldest() {
+        let here = url("https://mcp.example.com/mcp");
+        for (size, kept) in [(1, AT_ONCE), (200, AT_ONCE), (3_000, 5), (LONGEST - 20, 4), (LONGEST, 0)] {
+            let cookies = Cookies::default();
+            for number in 0..300 {
+                set(&cookies, &here, "lb=stays");
+                set(&cookies, &here, &format!("c{number}={}; Path=/{}", "x".repeat(size), number % 2));
+                let header = cookies.cookies(&here).expect("at least one");
+                assert!(header.len() <= TOGETHER, "{size}: {}", header.len());
+                assert!(header.to_str().is_ok_and(|header| header.contains("lb=stays")), "it was just set");
+            }
+            let all = ["https://mcp.example.com/0", "https://mcp.example.com/1"].map(url);
+            let all = all.iter().filter_map(|url| cookies.cookies(url)).map(|header| header.len());
+            assert!(all.sum::<usize>() <= TOGETHER + "lb=stays".len(), "{size}");
+            let order = &cookies.kept.lock().expect("no panic").order;
+            assert!(order.len() <= kept + 1, "{size}: {}", order.len());
+            assert!(size == LONGEST || order.iter().any(|place| place.name == "c299"), "the newest is kept");
+        }
+    }
+
+    #[test]
+    fn cookie_that_is_taken_back_makes_room() {
+        let (cookies, here) = (Cookies::default(), url("https://mcp.example.com/mcp"));
+        for text in ["a=1", "b=2", "a=3", "b=; Max-Age=0"] {
+            set(&cookies, &here, text);
+        }
+        assert_eq!(cookies.cookies(&here).expect("one"), "a=3");
+        assert_eq!(cookies.kept.lock().expect("no panic").order.len(), 1);
+    }
+
     #[test]
     fn a_cookie_is_taken_apart() {
         for (header, expected) in
@@ -60,7 +163,6 @@ mod tests {
     #[test]
     fn cookies_follow_the_rules_and_those_of_access_are_not_kept() {
         let cookies = Cookies::default();
-        let url = |text: &str| text.parse::<Url>().expect("a URL");
         let here = url("https://mcp.example.com/a/mcp");
         let set: Vec<HeaderValue> = [
             "lb=one; Path=/; HttpOnly; Secure",

@@ -2,12 +2,15 @@
 //!
 //! Deliberately not here: TLS (`tls`), what is asked, and with which headers.
 
+pub mod body;
+
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
+use http::header::{ACCEPT_ENCODING, HeaderMap};
 use reqwest::cookie::CookieStore;
 use reqwest::redirect::Policy;
 use tracing::debug;
@@ -184,6 +187,7 @@ impl Make {
     fn builder(&self) -> Result<reqwest::ClientBuilder, reqwest::Error> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("mcp-tether/", env!("CARGO_PKG_VERSION")))
+            .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, body::ACCEPTED)]))
             .redirect(Policy::none())
             .tcp_keepalive(KEEP_ALIVE)
             .http2_keep_alive_interval(KEEP_ALIVE)

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Replaces raw line ends by spaces. They cannot stand inside a JSON string, so the message keeps its meaning.
@@ -57,39 +57,59 @@ pub fn member<'text>(object: &'text str, name: &str) -> Option<&'text str> {
     deserializer.deserialize_map(Seek(name)).ok().flatten().map(RawValue::get)
 }
 
-/// The members of a JSON object, each with its name decoded and its text, in order; none where it is no object.
-pub fn members(object: &str) -> Vec<(String, &str)> {
-    struct All;
-    impl<'de> Visitor<'de> for All {
-        type Value = Vec<(String, &'de RawValue)>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut members = Vec::new();
-            while let Some(member) = map.next_entry()? {
-                members.push(member);
-            }
-            Ok(members)
-        }
+/// The members of a JSON object, each with its name decoded and its text, in order; none where it is no object. Nothing is
+/// gathered: an object of a million members costs no memory. The text has to be JSON; if not, it ends where it is not.
+pub fn members(object: &str) -> Members<'_> {
+    Members(Parts { rest: object, opening: '{', closing: '}' })
+}
+
+/// See [`members`].
+#[derive(Clone, Debug)]
+pub struct Members<'text>(Parts<'text>);
+
+impl<'text> Iterator for Members<'text> {
+    type Item = (String, &'text str);
+
+    fn next(&mut self) -> Option<(String, &'text str)> {
+        self.0.begin()?;
+        let name = self.0.value()?;
+        self.0.rest = self.0.rest.trim_ascii_start().strip_prefix(':')?;
+        let value: &RawValue = self.0.value()?;
+        Some((name, value.get()))
     }
-    let mut deserializer = serde_json::Deserializer::from_str(object);
-    let members = deserializer.deserialize_map(All).unwrap_or_default();
-    members.into_iter().map(|(name, value)| (name, value.get())).collect()
+}
+
+impl Default for Members<'_> {
+    fn default() -> Self {
+        members("")
+    }
 }
 
 /// Puts an object together from names and JSON texts.
-pub fn object<'text>(members: impl IntoIterator<Item = (&'text str, &'text str)>) -> String {
+pub fn object(members: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<str>)>) -> String {
     let mut text = String::from("{");
     for (name, value) in members {
         if text.len() > 1 {
             text.push(',');
         }
-        text.push_str(&quoted(name));
+        text.push_str(&quoted(name.as_ref()));
         text.push(':');
-        text.push_str(value);
+        text.push_str(value.as_ref());
     }
     text.push('}');
+    text
+}
+
+/// Puts an array together from JSON texts.
+pub fn array(elements: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let mut text = String::from("[");
+    for element in elements {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(element.as_ref());
+    }
+    text.push(']');
     text
 }
 
@@ -105,10 +125,64 @@ pub fn quoted_all<'text>(texts: impl IntoIterator<Item = &'text String>) -> Stri
     format!("[{}]", texts.join(","))
 }
 
-/// The elements of a JSON array, as their texts; none where it is no array.
-pub fn elements(array: &str) -> Vec<&str> {
-    let elements: Vec<&RawValue> = serde_json::from_str(array).unwrap_or_default();
-    elements.into_iter().map(RawValue::get).collect()
+/// The members of a JSON object that somebody typed; none where it is no JSON.
+pub fn typed_members(object: &str) -> Vec<(String, &str)> {
+    match serde_json::from_str::<IgnoredAny>(object) {
+        Ok(_) => members(object).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// The elements of a JSON array, as their texts; none where it is no array. Nothing is gathered. The text has to be JSON.
+pub fn elements(array: &str) -> Elements<'_> {
+    Elements(Parts { rest: array, opening: '[', closing: ']' })
+}
+
+/// See [`elements`].
+#[derive(Clone, Debug)]
+pub struct Elements<'text>(Parts<'text>);
+
+impl<'text> Iterator for Elements<'text> {
+    type Item = &'text str;
+
+    fn next(&mut self) -> Option<&'text str> {
+        self.0.begin()?;
+        let element: &RawValue = self.0.value()?;
+        Some(element.get())
+    }
+}
+
+impl Default for Elements<'_> {
+    fn default() -> Self {
+        elements("")
+    }
+}
+
+/// An array or object that is read part by part.
+#[derive(Clone, Debug)]
+struct Parts<'text> {
+    rest: &'text str,
+    /// What stands before the next part: the opening bracket, then commas.
+    opening: char,
+    closing: char,
+}
+
+impl<'text> Parts<'text> {
+    /// Goes to the next part, if there is one.
+    fn begin(&mut self) -> Option<()> {
+        let rest = self.rest.trim_ascii_start().strip_prefix(self.opening)?.trim_ascii_start();
+        self.rest = rest;
+        self.opening = ',';
+        (!rest.starts_with(self.closing)).then_some(())
+    }
+
+    /// Reads a value, and goes behind it.
+    fn value<T: Deserialize<'text>>(&mut self) -> Option<T> {
+        let mut values = serde_json::Deserializer::from_str(self.rest).into_iter();
+        let value = values.next()?.ok()?;
+        self.rest = &self.rest[values.byte_offset()..];
+        Some(value)
+    }
 }
 
 /// The string that a JSON text holds, if it is one.
@@ -129,9 +203,28 @@ mod tests {
 
     #[test]
     fn elements_and_strings_are_what_they_are() {
-        assert_eq!(elements(r#"[ 1.0, "a,b" ,{"c":[]}]"#), ["1.0", "\"a,b\"", "{\"c\":[]}"]);
-        assert_eq!(elements("{}"), [""; 0]);
+        let all = |array| elements(array).collect::<Vec<_>>();
+        assert_eq!(all(r#"[ 1.0, "a,b" ,{"c":[]}]"#), ["1.0", "\"a,b\"", "{\"c\":[]}"]);
+        assert_eq!(all(" [\n1\t,null , true,[[]],-2e3 ] "), ["1", "null", "true", "[[]]", "-2e3"]);
+        for none in ["{}", "[]", "[ ]", "", "5", "\"[1]\""] {
+            assert_eq!(all(none), [""; 0], "{none}");
+        }
         assert_eq!((string("\"\\u0041\""), string("5")), (Some("A".to_owned()), None));
+    }
+
+    #[test]
+    fn members_are_read_in_order_with_their_names_decoded() {
+        let all = |object| members(object).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        assert_eq!(all(r#" { "a" : 1 ,"\u0062":"x:}", "a":{"c":2}} "#), ["a=1", "b=\"x:}\"", "a={\"c\":2}"]);
+        for none in ["[]", "{}", "{ }", "", "\"{}\""] {
+            assert_eq!(all(none), [""; 0], "{none}");
+        }
+    }
+
+    #[test]
+    fn typed_text_that_is_no_json_has_no_members() {
+        assert_eq!(typed_members(r#"{"a":1,"b":2}"#).len(), 2);
+        assert_eq!(typed_members(r#"{"a":1,"b":2"#).len(), 0);
     }
 
     #[test]

@@ -124,10 +124,10 @@ impl Subscriber for Log {
         let level = event.metadata().level();
         let mut words = Words(String::new());
         event.record(&mut words);
-        let words = match event.metadata().target() == LINES {
+        let words = shortened(match event.metadata().target() == LINES {
             true => harmless(&redact::redact(&words.0)),
             false => redact::foreign(&words.0),
-        };
+        });
         if *level <= self.stderr {
             let at = self.begun.map(|begun| format!("{:>8.3} ", begun.elapsed().as_secs_f64()));
             STDERR.push(format!("{}{level:>5} {words}\n", at.unwrap_or_default()));
@@ -150,6 +150,24 @@ fn harmless(text: &str) -> String {
     }
     let obeyed = |letter: char| letter != '\n' && redact::is_unprintable(letter);
     harmless.replace(obeyed, " ")
+}
+
+/// The longest line, in bytes, with room for what stands before the words.
+const LONGEST_LINE: usize = 4000;
+
+/// The same with what is too long cut off each line: others choose names of any length.
+fn shortened(words: String) -> String {
+    if words.len() <= LONGEST_LINE {
+        return words;
+    }
+    let lines = words.split('\n').map(|line| {
+        let cut = (0..=LONGEST_LINE.min(line.len())).rev().find(|at| line.is_char_boundary(*at));
+        match line.split_at_checked(cut.unwrap_or_default()) {
+            Some((short, rest)) if !rest.is_empty() => format!("{short}…"),
+            Some(_) | None => line.to_owned(),
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The message of an event, then its fields.
@@ -300,6 +318,18 @@ mod tests {
     fn nobody_writes_a_line_of_ours_or_commands_a_terminal() {
         let text = format!("a\n{INDENT}b: c\n   0.001  INFO forged\r\u{1b}[2Jd");
         assert_eq!(harmless(&text), format!("a\n{INDENT}b: c    0.001  INFO forged  [2Jd"));
+    }
+
+    #[test]
+    fn lines_of_any_length_are_cut_at_a_letter() {
+        for text in
+            ["x".repeat(5000), "ä".repeat(5000), format!("{}\n{}", "x".repeat(5000), "y".repeat(9000))]
+        {
+            let short = shortened(text.clone());
+            assert_eq!(short.lines().count(), text.lines().count());
+            assert!(short.lines().all(|line| line.len() <= 4003 && line.ends_with('…')), "{short}");
+        }
+        assert_eq!(shortened("ä\nb".to_owned()), "ä\nb");
     }
 
     #[test]

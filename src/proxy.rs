@@ -1,8 +1,8 @@
 //! The driver: one loop between the client's lines, the exchanges and the bridge. No MCP words.
 //!
 //! It feeds events to the bridge and carries out its actions. Exchanges are tasks that it owns: dropping one cancels it,
-//! and a defect in one ends that one alone. Bounds: exchanges are not heard while 8 MiB wait for the client, and the
-//! client is not heard while 256 MiB wait to be sent. Deliberately not here: any decision.
+//! and a defect in one ends that one alone. Bounds: neither exchanges nor the client are heard while 8 MiB wait for
+//! the client, and the client is not heard while 256 MiB wait to be sent. Deliberately not here: any decision.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,7 +11,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -21,13 +20,14 @@ use crate::bridge::{
     SessionNews, Why, Written,
 };
 use crate::record::Recorder;
-use crate::remote::{Events, Remote};
+use crate::remote::{Events, Received, Remote};
 use crate::stdio::{Lines, Writer};
 use crate::traffic::Traffic;
 
-/// How much may wait for the client before the exchanges have to wait as well, in bytes.
+/// How much may wait for the client before the exchanges and the client's own messages, each of which may be answered by
+/// more, have to wait as well, in bytes.
 const OUTPUT_BOUND: usize = 8 * 1024 * 1024;
-/// How much may wait to be sent before the client has to wait as well, in bytes.
+/// How much may wait to be sent before the client has to wait as well, in bytes of memory.
 const INPUT_BOUND: usize = 256 * 1024 * 1024;
 /// How many events may wait; each exchange holds at most one more.
 const EVENTS_BOUND: usize = 64;
@@ -90,12 +90,13 @@ pub async fn run_keeping<R: Remote>(
                 None => std::future::pending().await,
             }
         };
+        let is_read = !output_open || driver.writer.pending() < OUTPUT_BOUND;
         tokio::select! {
-            line = lines.next(), if client_open && driver.bridge.waiting_bytes() < INPUT_BOUND => {
+            line = lines.next(), if client_open && is_read && driver.bridge.waiting_cost() < INPUT_BOUND => {
                 client_open = line.is_some();
                 driver.feed(line.map_or(Event::ClientClosed, Event::Client));
             }
-            Some(event) = driver.events.recv(), if driver.writer.pending() < OUTPUT_BOUND || !output_open => {
+            Some(event) = driver.events.recv(), if is_read => {
                 driver.feed(event);
             }
             written = driver.writer.flush(), if output_open && !driver.writer.is_idle() => {
@@ -126,7 +127,7 @@ struct Driver<R, W> {
     handles: HashMap<ExchangeId, AbortHandle>,
     tasks: HashMap<Id, ExchangeId>,
     sender: Events,
-    events: mpsc::Receiver<Event>,
+    events: Received,
     /// Tells of each message, where somebody wants to know.
     traffic: Option<Traffic>,
     recorder: Option<Recorder>,

@@ -358,7 +358,11 @@ fn flat(message: &Message) -> Cow<'_, str> {
 fn fault_in_json(fault: &Fault) -> String {
     let reason = serde_json::to_string(&fault.reason).expect("a string always serializes");
     let id = fault.id.as_ref().map_or("null", |id| id.as_json());
-    format!(r#"{{"code":{},"id":{id},"reason":{reason}}}"#, fault.code)
+    let requests = match fault.requests.is_empty() {
+        true => String::new(),
+        false => format!(r#","requests":{:?}"#, fault.requests),
+    };
+    format!(r#"{{"code":{},"id":{id},"reason":{reason}{requests}}}"#, fault.code)
 }
 
 /// About how large the words for an event are.

@@ -6,22 +6,21 @@
 //! descriptor on Windows) is served by a thread per direction: the portable path, which `MCP_TETHER_STDIO=threads`
 //! chooses on every platform, so that it can be tested. Deliberately not here: what the lines mean.
 
+mod lines;
+
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::mpsc;
 
-use crate::jsonrpc::{Fault, Line, MESSAGE_LIMIT};
 use crate::platform::Waiting;
+pub use lines::Lines;
+use lines::READ_SIZE;
 
-/// How much is read from the client at once.
-const READ_SIZE: usize = 64 * 1024;
-/// How much of the end of a line beyond the limit is kept, to find the id of its request.
-const TAIL_KEPT: usize = 1024;
 /// Messages up to this size are copied, so that a small one does not hold on to a large buffer; larger ones stay where
 /// they are.
 const COPIED_UP_TO: usize = 16 * 1024;
@@ -57,124 +56,6 @@ pub fn is_terminal() -> bool {
 /// Tells whether a person, not a program, reads stdout.
 pub fn is_output_terminal() -> bool {
     io::stdout().is_terminal()
-}
-
-/// The client's messages, line by line.
-pub struct Lines<R> {
-    input: R,
-    /// Where reads go first, so that no read has to clear a large buffer.
-    scratch: Box<[u8]>,
-    /// What was read and is not a whole line yet.
-    buffer: BytesMut,
-    /// How many bytes of the buffer are known to hold no line end.
-    searched: usize,
-    /// A line that grew beyond the limit, of which only the two ends are kept.
-    overlong: Option<Overlong>,
-    ended: bool,
-}
-
-struct Overlong {
-    head: BytesMut,
-    tail: BytesMut,
-}
-
-impl<R: AsyncRead + Unpin> Lines<R> {
-    /// Reads lines from `input`.
-    pub fn new(input: R) -> Lines<R> {
-        Lines {
-            input,
-            scratch: vec![0; READ_SIZE].into(),
-            buffer: BytesMut::new(),
-            searched: 0,
-            overlong: None,
-            ended: false,
-        }
-    }
-
-    /// The next line that is not blank, or `None` at the end. A read error is the end as well: nobody can be told.
-    /// May be dropped and called again without losing anything.
-    pub async fn next(&mut self) -> Option<Line> {
-        loop {
-            if let Some(line) = self.buffered() {
-                return Some(line);
-            }
-            if self.ended {
-                return None;
-            }
-            match self.input.read(&mut self.scratch).await {
-                Ok(read) if read > 0 => self.buffer.extend_from_slice(&self.scratch[..read]),
-                Ok(_) | Err(_) => {
-                    self.ended = true;
-                    // The last line counts also without its end.
-                    if !self.buffer.is_empty() || self.overlong.is_some() {
-                        self.buffer.extend_from_slice(b"\n");
-                    }
-                }
-            }
-        }
-    }
-
-    /// The next line that is in the buffer as a whole.
-    fn buffered(&mut self) -> Option<Line> {
-        loop {
-            let Some(end) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
-                self.searched = self.buffer.len();
-                self.bound();
-                return None;
-            };
-            let line = self.take(self.searched + end);
-            self.searched = 0;
-            if let Some(mut overlong) = self.overlong.take() {
-                overlong.keep_tail(&line);
-                return Some(Line::Invalid(Fault::too_long(&overlong.head, &overlong.tail)));
-            }
-            if !is_blank(&line) {
-                return Some(Line::parse(line));
-            }
-        }
-    }
-
-    /// Takes a line of `length` and its end out of the buffer.
-    fn take(&mut self, length: usize) -> Bytes {
-        if length <= COPIED_UP_TO {
-            let line = Bytes::copy_from_slice(&self.buffer[..length]);
-            self.buffer.advance(length + 1);
-            return line;
-        }
-        let mut line = self.buffer.split_to(length + 1);
-        line.truncate(length);
-        // What follows gets a buffer of its own, and the large one goes with its line.
-        self.buffer = BytesMut::from(&self.buffer[..]);
-        line.freeze()
-    }
-
-    /// Keeps a line without an end from growing for ever.
-    fn bound(&mut self) {
-        if let Some(overlong) = &mut self.overlong {
-            overlong.keep_tail(&self.buffer);
-        } else if self.buffer.len() > MESSAGE_LIMIT {
-            let head = BytesMut::from(&self.buffer[..READ_SIZE]);
-            let mut overlong = Overlong { head, tail: BytesMut::new() };
-            overlong.keep_tail(&self.buffer);
-            self.overlong = Some(overlong);
-        } else {
-            return;
-        }
-        self.buffer = BytesMut::new();
-        self.searched = 0;
-    }
-}
-
-/// White space, and the byte order mark that some programs write before it.
-fn is_blank(line: &[u8]) -> bool {
-    line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii().is_empty()
-}
-
-impl Overlong {
-    fn keep_tail(&mut self, more: &[u8]) {
-        self.tail.extend_from_slice(&more[more.len().saturating_sub(TAIL_KEPT)..]);
-        self.tail.advance(self.tail.len().saturating_sub(TAIL_KEPT));
-    }
 }
 
 /// The client's reading side: whole lines, in order.
@@ -544,55 +425,9 @@ mod direct {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
-
-    #[tokio::test]
-    async fn lines_are_found_wherever_the_reads_end() {
-        let text = "\u{feff}{\"method\":\"a\"}\r\n\n  \r\n{\"method\":\"b\"}\n{\"method\":\"c\"}";
-        for size in [1, 3, 64] {
-            let (client, ours) = tokio::io::duplex(size);
-            let write = async move {
-                let mut client = client;
-                client.write_all(text.as_bytes()).await.expect("read");
-            };
-            let read = async {
-                let (mut lines, mut seen) = (Lines::new(ours), Vec::new());
-                while let Some(line) = lines.next().await {
-                    let Line::One(message) = line else { panic!("{line:?}") };
-                    seen.push(message.title().into_owned());
-                }
-                seen
-            };
-            let ((), seen) = tokio::join!(write, read);
-            assert_eq!(seen, ["a", "b", "c"], "reads of {size}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_line_beyond_the_limit_is_refused_by_its_id_and_the_next_one_read() {
-        let (client, ours) = tokio::io::duplex(1024 * 1024);
-        let write = async move {
-            let mut client = client;
-            client.write_all(b"{\"method\":\"big\",\"params\":\"").await.expect("read");
-            let chunk = vec![b'a'; 1024 * 1024];
-            for _ in 0..=MESSAGE_LIMIT / chunk.len() {
-                client.write_all(&chunk).await.expect("read");
-            }
-            client
-                .write_all(b"\",\"jsonrpc\":\"2.0\",\"id\":77}\n{\"method\":\"next\"}\n")
-                .await
-                .expect("read");
-        };
-        let read = async {
-            let mut lines = Lines::new(ours);
-            let Some(Line::Invalid(fault)) = lines.next().await else { panic!("not refused") };
-            assert_eq!(fault.id.as_ref().map(ToString::to_string).as_deref(), Some("77"));
-            assert!(fault.reason.contains("256 MiB"), "{fault}");
-            let Some(Line::One(next)) = lines.next().await else { panic!("deaf") };
-            assert_eq!(next.method(), Some("next"));
-        };
-        tokio::join!(write, read);
-    }
 
     #[tokio::test]
     async fn messages_are_written_as_whole_lines_of_any_size() {

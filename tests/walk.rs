@@ -366,7 +366,7 @@ impl Walk {
         // A stream that goes on behind an event may be one that brings an answer.
         let is_idle = |exchange: &Exchange| exchange.listening && exchange.after.is_none();
         let nothing_under_way = self.exchanges.values().all(is_idle);
-        let waiting = self.bridge.waiting_bytes();
+        let waiting = self.bridge.waiting_cost();
         let nothing_due = self.bridge.poll_timeout().is_none();
         if nothing_under_way
             && nothing_due

@@ -563,7 +563,7 @@ impl Walk {
         }
         let nothing_under_way = self.exchanges.values().all(|exchange| exchange.is_listening);
         let unanswered = self.open.keys().filter(|id| !self.listening.contains(id)).count();
-        let waits = self.bridge.waiting_bytes() > 0 || unanswered > 0;
+        let waits = self.bridge.waiting_cost() > 0 || unanswered > 0;
         let is_idle = nothing_under_way && self.bridge.poll_timeout().is_none() && self.asked.is_empty();
         match is_idle && waits && !self.gone {
             true => Err(format!("stuck: {:?} unanswered", self.open)),

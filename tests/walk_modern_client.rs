@@ -374,7 +374,7 @@ impl Walk {
         }
         let nothing_under_way = self.exchanges.values().all(|exchange| exchange.is_listening);
         let unanswered = self.open.keys().filter(|id| !self.listening.contains(id)).count();
-        let waits = self.bridge.waiting_bytes() > 0 || unanswered > 0;
+        let waits = self.bridge.waiting_cost() > 0 || unanswered > 0;
         if nothing_under_way && waits && self.bridge.poll_timeout().is_none() && !self.gone {
             return Err(format!("stuck: {:?} unanswered", self.open));
         }

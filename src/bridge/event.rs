@@ -27,10 +27,14 @@ impl fmt::Display for ExchangeId {
 pub struct SessionId(String);
 
 impl SessionId {
+    /// The longest that is sent back, in bytes: servers take no longer header.
+    const LONGEST: usize = 8 * 1024;
+
     /// Takes an id made of visible ASCII, which is all that the specification allows
     /// (2025-11-25, basic/transports, session management).
     pub fn new(value: &str) -> Option<SessionId> {
-        let visible = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
+        let is_sendable = !value.is_empty() && value.len() <= SessionId::LONGEST;
+        let visible = is_sendable && value.bytes().all(|byte| byte.is_ascii_graphic());
         visible.then(|| SessionId(value.to_owned()))
     }
 
@@ -112,7 +116,7 @@ pub enum SessionHeader {
     Absent,
     /// Its id.
     Id(SessionId),
-    /// An id that must not be used: it holds more than visible ASCII.
+    /// An id that must not be used: it holds more than visible ASCII, or more than a header can.
     Unusable,
 }
 
@@ -459,7 +463,9 @@ impl fmt::Display for Notice {
             Notice::NotListening(reason) => write!(f, "no stream for server messages: {reason}"),
             Notice::Unreadable(reason) => write!(f, "the client wrote something unreadable: {reason}"),
             Notice::Dropped { title, because } => write!(f, "dropped {title}: {because}"),
-            Notice::LeftOut { tool, reason } => write!(f, "the tool {tool} is left out: {reason}"),
+            Notice::LeftOut { tool, reason } => {
+                write!(f, "the tool {tool:.200} is left out: {reason:.1000}")
+            }
             Notice::Withheld { left_out, of } => write!(f, "{left_out} of {of} tools are not offered"),
             Notice::Resending { title, why } => write!(f, "{title} is sent again: {why}"),
             Notice::Resuming { title } => {

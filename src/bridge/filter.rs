@@ -10,9 +10,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::backlog::Backlog;
 use super::detection::cancellation;
 use super::event::{Action, Notice};
-use super::relay::{SOURCE, error_code};
+use super::relay::{LONGEST_NAME, SOURCE, TOOLS_KNOWN, error_code};
 use super::revision::{self, Era};
 use super::{Failure, splice, stopped};
 use crate::json;
@@ -95,7 +96,7 @@ pub(super) struct Filter {
     /// Which tools of the lists so far say that they only read.
     reads: HashMap<String, bool>,
     /// Calls of tools that no list has named yet, in order.
-    held: VecDeque<Message>,
+    held: Backlog<Message>,
     lookup: Option<Lookup>,
     minted: u64,
     /// Whether there was a session before.
@@ -149,7 +150,7 @@ impl Filter {
                 rules: rules.clone(),
                 lists: HashMap::new(),
                 reads: HashMap::new(),
-                held: VecDeque::new(),
+                held: Backlog::default(),
                 lookup: None,
                 minted: 0,
                 was_settled: false,
@@ -172,7 +173,7 @@ impl Filter {
         match message.kind() {
             Kind::Request { id, .. } => {
                 if may_be("tools/list") && !self.lists.contains_key(id) {
-                    self.lists.insert(id.clone(), Waiting { requests: 0, is_outdated: false });
+                    self.lists.insert(id.detached(), Waiting { requests: 0, is_outdated: false });
                 }
                 if let Some(waiting) = self.lists.get_mut(id) {
                     waiting.requests += 1;
@@ -189,8 +190,7 @@ impl Filter {
             }
             Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
                 if let Some(id) = message.request_id_param() {
-                    let at = self.held.iter().position(|call| is_request(call, &id));
-                    if at.and_then(|at| self.held.remove(at)).is_some() {
+                    if self.held.remove(|call| is_request(call, &id)).is_some() {
                         // The server has never heard of it.
                         return;
                     }
@@ -214,7 +214,7 @@ impl Filter {
                     }
                     (Era::Legacy, _) => None,
                 };
-                self.held.push_back(call);
+                self.held.push(call);
                 if self.lookup.is_none() {
                     self.ask(None, meta, LOOKUP_PAGES, now + LOOKUP_PATIENCE);
                 }
@@ -299,15 +299,20 @@ impl Filter {
     /// Leaves out of a page what is not offered.
     fn sift(&mut self, page: Message) {
         let mut sifted = page.clone();
-        let (mut left_out, mut of) = (0, 0);
+        let (mut of, mut left_out) = (0, 0);
         // From the last to the first, so that the places of the others stay what they are.
         for array in lists_in(&page).into_iter().rev() {
-            let tools = json::elements(array);
-            let kept: Vec<&str> = tools.iter().copied().filter(|tool| self.is_offered(tool)).collect();
-            of += tools.len();
-            if kept.len() < tools.len() {
-                left_out += tools.len() - kept.len();
-                sifted = sifted.spliced(page.place_of(array), &format!("[{}]", kept.join(",")));
+            let before = left_out;
+            let mut tools = json::elements(array);
+            let kept = json::array(tools.by_ref().take(TOOLS_KNOWN).filter(|tool| {
+                let is_offered = self.is_offered(tool);
+                (of, left_out) = (of + 1, left_out + usize::from(!is_offered));
+                is_offered
+            }));
+            // The rest is not looked at, and so not offered.
+            left_out += usize::from(tools.next().is_some());
+            if left_out > before {
+                sifted = sifted.spliced(page.place_of(array), &kept);
             }
         }
         if left_out > 0 {
@@ -326,11 +331,16 @@ impl Filter {
             return;
         }
         let mut on_this_page = HashMap::new();
-        for tool in lists_in(page).into_iter().flat_map(json::elements) {
+        for tool in lists_in(page).into_iter().flat_map(json::elements).take(TOOLS_KNOWN) {
             for name in names([tool]).unwrap_or_default() {
                 // Of two with one name, nobody knows which is meant.
-                let reads = on_this_page.entry(name).or_insert(true);
-                *reads &= only_reads(tool);
+                // Without room for it, it is as if the server had not listed it.
+                let is_known = self.reads.contains_key(&name) || on_this_page.contains_key(&name);
+                let has_room = self.reads.len() + on_this_page.len() < TOOLS_KNOWN;
+                if is_known || has_room && name.len() <= LONGEST_NAME {
+                    let reads = on_this_page.entry(name).or_insert(true);
+                    *reads &= only_reads(tool);
+                }
             }
         }
         self.reads.extend(on_this_page);
@@ -357,11 +367,11 @@ impl Filter {
         if !lookup.is_outdated {
             self.learn(page);
         }
-        for call in std::mem::take(&mut self.held) {
+        for call in self.held.take() {
             match self.verdict(&call) {
                 Verdict::Offered => self.sifted.push_back(Sifted::ToServer(call)),
                 Verdict::Refused(because) => self.refuse(&call, &because),
-                Verdict::Unknown => self.held.push_back(call),
+                Verdict::Unknown => self.held.push(call),
             }
         }
         if self.held.is_empty() {
@@ -381,7 +391,7 @@ impl Filter {
         let code = failure.and_then(error_code);
         let is_the_end = code == Some(Failure::Stopped.code());
         let said = failure.and_then(|failure| json::string(failure.member("message")?));
-        for call in std::mem::take(&mut self.held) {
+        for call in self.held.take() {
             let Kind::Request { id, .. } = call.kind() else { continue };
             match (failure, code) {
                 _ if is_the_end => self.sifted.push_back(Sifted::ToClient(stopped(id))),
@@ -415,15 +425,15 @@ impl Filter {
         !self.held.is_empty()
     }
 
-    /// How many bytes of the client's messages wait here.
-    pub(super) fn waiting_bytes(&self) -> usize {
-        self.held.iter().map(|call| call.text().len()).sum()
+    /// What the client's messages that wait here cost, in bytes of memory.
+    pub(super) fn waiting_cost(&self) -> usize {
+        self.held.cost()
     }
 
     /// The calls that wait; at the end of the process they have to be answered.
     pub(super) fn close(&mut self) -> VecDeque<Message> {
         self.lookup = None;
-        std::mem::take(&mut self.held)
+        self.held.take()
     }
 
     /// Answers a call that is not sent, in the words that mcp-remote has for it and why.
@@ -467,7 +477,7 @@ impl From<Sifted> for Option<Action> {
 /// The values of a member of an object that some reader may take for the one of this name: where it stands more than once
 /// some take the first and some the last, and Go's decoder pays no heed to case.
 fn readings<'text>(object: &'text str, name: &str) -> Vec<&'text str> {
-    let members = json::members(object).into_iter();
+    let members = json::members(object);
     members.filter(|(own, _)| is_read_as(own, name)).map(|(_, value)| value).collect()
 }
 

@@ -9,6 +9,7 @@
 //! again): `legacy_client` or `modern_client`. Which it is, `detection` finds out from what the server says. Where the person has
 //! rules about tools, `filter` stands between the client and all of that.
 
+mod backlog;
 mod detection;
 mod event;
 mod failure;
@@ -22,6 +23,7 @@ mod splice;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use backlog::Backlog;
 use detection::Detection;
 pub use event::{
     Action, Ask, Cause, Cursor, Ending, Event, ExchangeId, Facts, Mirror, Notice, Opening, Outgoing, Reason,
@@ -210,12 +212,12 @@ impl Bridge {
         self.relay.circumstances(exchange)
     }
 
-    /// How many bytes of the client's messages wait to be sent.
-    pub fn waiting_bytes(&self) -> usize {
-        let legacy = self.legacy.as_ref().map_or(0, |legacy| legacy.waiting_bytes());
-        let modern = self.modern.as_ref().map_or(0, |modern| modern.waiting_bytes());
-        let filter = self.filter.as_ref().map_or(0, |filter| filter.waiting_bytes());
-        self.relay.waiting_bytes() + legacy + modern + filter
+    /// What the client's messages that wait to be sent cost, in bytes of memory.
+    pub fn waiting_cost(&self) -> usize {
+        let legacy = self.legacy.as_ref().map_or(0, |legacy| legacy.waiting_cost());
+        let modern = self.modern.as_ref().map_or(0, |modern| modern.waiting_cost());
+        let filter = self.filter.as_ref().map_or(0, |filter| filter.waiting_cost());
+        self.relay.waiting_cost() + legacy + modern + filter
     }
 
     /// The requests that have no answer yet, under the ids that the server knows.

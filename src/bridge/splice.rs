@@ -67,13 +67,10 @@ pub(super) fn replace(message: &Message, part: &str, text: &str) -> Message {
 
 /// An object without some of its members; the very same text where it has none of them.
 pub(super) fn without(object: &str, names: &[&str]) -> String {
-    let members = json::members(object);
-    match members.iter().any(|(name, _)| names.contains(&name.as_str())) {
+    let mut members = json::members(object);
+    match members.any(|(name, _)| names.contains(&name.as_str())) {
         false => object.to_owned(),
-        true => {
-            let left = members.iter().filter(|(name, _)| !names.contains(&name.as_str()));
-            json::object(left.map(|(name, value)| (name.as_str(), *value)))
-        }
+        true => json::object(json::members(object).filter(|(name, _)| !names.contains(&name.as_str()))),
     }
 }
 

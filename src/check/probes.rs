@@ -15,6 +15,7 @@ use super::{clock, shown};
 use crate::bridge::{Failure, Why};
 use crate::check::finding::Findings;
 use crate::diagnosis::{self, Refused};
+use crate::http::body::Body;
 use crate::http::{Family, Http, TransportError, transport_error};
 use crate::json;
 use crate::redact;
@@ -262,7 +263,9 @@ fn application(token: &str) -> Option<Application> {
 fn named_document(url: &Url, challenge: &str) -> Option<Url> {
     let (_, rest) = challenge.split_once("resource_metadata=")?;
     let named = rest.trim_start_matches('"').split(['"', ',', ' ']).next()?;
-    let named = url.join(named).ok()?;
+    let mut named = url.join(named).ok()?;
+    // Where there is no host, neither can be set, and neither is sent.
+    let _ = (named.set_username(""), named.set_password(None));
     (named.origin() == url.origin() && named.path().starts_with(PROTECTED_RESOURCE)).then_some(named)
 }
 
@@ -275,11 +278,10 @@ async fn managed_oauth(url: &Url, document: Option<Url>, http: &Http) -> Option<
         address
     });
     let read = async {
-        let mut answer = http.client().get(address).timeout(PATIENCE).send().await.ok()?;
-        let mut body = Vec::new();
-        while answer.status().is_success()
-            && let Some(chunk) = answer.chunk().await.ok()?
-        {
+        let answer = http.client().get(address).timeout(PATIENCE).send().await.ok()?;
+        let is_success = answer.status().is_success();
+        let (mut answer, mut body) = (Body::new(answer), Vec::new());
+        while is_success && let Some(chunk) = answer.chunk().await.ok()? {
             body.extend_from_slice(&chunk);
             if body.len() > LIMIT {
                 return None;

@@ -301,9 +301,8 @@ impl Server {
         let facts = Facts { session, ..modern_facts("server/discover") };
         let found = self.exchange(Ask::Post(modern("server/discover", None)), facts, patience).await.ok()?;
         let answer = found.answer.as_ref()?;
-        let revisions = answer.member("supportedVersions").map(json::elements).unwrap_or_default();
-        let speaks_it =
-            revisions.iter().any(|revision| json::string(revision).as_deref() == Some(MODERN_REVISION));
+        let mut revisions = answer.member("supportedVersions").map(json::elements).unwrap_or_default();
+        let speaks_it = revisions.any(|revision| json::string(revision).as_deref() == Some(MODERN_REVISION));
         (error_of(answer).is_none() && speaks_it).then_some(found)
     }
 
@@ -391,7 +390,7 @@ impl Server {
             if let Some(why) = error_of(&page) {
                 return Err(why);
             }
-            count += page.member(what).map(json::elements).unwrap_or_default().len();
+            count += page.member(what).map(json::elements).unwrap_or_default().count();
             cursor = page.member("nextCursor").filter(|cursor| cursor.starts_with('"')).map(str::to_owned);
             if cursor.is_none() {
                 return Ok((count, true));

@@ -17,6 +17,7 @@ pub use access::{SignIn, Token, sign_in};
 
 use crate::bridge::{Failure, Why};
 use crate::http::TransportError;
+use crate::http::body::EXPANSION_LIMIT;
 use crate::redact;
 use crate::tls;
 
@@ -354,6 +355,15 @@ pub fn too_large(url: &Url, status: u16, limit: usize) -> Why {
     let sentence =
         format!("the answer of {} is longer than {limit} MiB, the limit of mcp-tether", place(url));
     Why::new(Failure::TooLarge, sentence, "ask the server for less at once").with_status(status)
+}
+
+/// A compressed body that holds far more than was sent.
+pub fn expanded(url: &Url, status: u16) -> Why {
+    let sentence = format!(
+        "the compressed answer of {} is more than {EXPANSION_LIMIT} times as large as what was sent",
+        place(url)
+    );
+    Why::new(Failure::TooLarge, sentence, "report this to the server's author").with_status(status)
 }
 
 /// Redirects that lead round in a circle.

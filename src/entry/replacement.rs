@@ -314,7 +314,7 @@ fn mask_json(value: String) -> String {
     if value.starts_with('@') || secrets::is_whole_reference(&value) {
         return value;
     }
-    let mut is_secret = json::members(&value).is_empty();
+    let mut is_secret = json::typed_members(&value).is_empty();
     let replaced = sensitive::replace_secrets(&value, &mut |_, _| {
         is_secret = true;
         String::new()

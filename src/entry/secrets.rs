@@ -217,7 +217,8 @@ impl Gathering<'_> {
             return value;
         }
         let called = variable_name([self.purpose.server, "CLIENT_INFO"]);
-        if json::members(&value).is_empty() {
+        let members = json::typed_members(&value);
+        if members.is_empty() {
             // What it is to be, nobody knows; a variable may hold the whole.
             let variable =
                 self.hide(&format!("the value of {OPTION}, which is no JSON object,"), &called, &value);
@@ -245,7 +246,7 @@ impl Gathering<'_> {
             return value;
         }
         let called = variable_name([self.purpose.server, "CLIENT_METADATA"]);
-        if json::members(&value).is_empty() {
+        if json::typed_members(&value).is_empty() {
             return self.fill(&format!("the value of {OPTION}, which is no JSON object,"), &called, &value);
         }
         let mut is_changed = false;

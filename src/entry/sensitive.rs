@@ -253,7 +253,7 @@ fn replace_in(
     }
     Some(match first {
         Some(b'{') => {
-            let members = json::members(text);
+            let members = json::typed_members(text);
             let is_key = is_key || members.iter().any(|(name, _)| name == "kty");
             let members: Option<Vec<(String, String)>> = members
                 .into_iter()
@@ -265,7 +265,7 @@ fn replace_in(
             json::object(members?.iter().map(|(name, value)| (name.as_str(), value.as_str())))
         }
         Some(b'[') => {
-            let items = json::elements(text).into_iter();
+            let items = json::elements(text);
             let name = if name == "keys" { "" } else { name };
             let items: Option<Vec<String>> =
                 items.map(|item| replace_in(name, item, is_key, depth, replace)).collect();

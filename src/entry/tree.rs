@@ -279,7 +279,7 @@ fn json_node(part: &str, lines: &Lines<'_>, depth: usize) -> Option<Node> {
     Some(match part.as_bytes().first() {
         Some(b'"') => Node::Text(json::string(part).unwrap_or_default()),
         Some(b'[') => {
-            let items = json::elements(part).into_iter().map(|item| json_node(item, lines, depth + 1));
+            let items = json::elements(part).map(|item| json_node(item, lines, depth + 1));
             Node::List(items.collect::<Option<_>>()?)
         }
         Some(b'{') => {

@@ -6,6 +6,7 @@
 //! what a method means is the bridge's affair.
 
 mod error;
+mod line;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,10 +20,20 @@ pub use error::{
     ErrorData, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR,
 };
 
+pub use line::{BATCH_LIMIT, Line};
+
 use crate::json;
 
 /// The largest message carried in either direction, in bytes.
 pub const MESSAGE_LIMIT: usize = 256 * 1024 * 1024;
+/// What a message costs beside its text while it waits to be sent, in bytes: its envelope, its place in the ledger and in the
+/// maps by which it is found (about 1 KiB), and the error with its line in the log that it gets should the process end,
+/// which takes time rather than memory.
+const KEPT: usize = 4 * 1024;
+/// What is said of a larger one.
+const TOO_MANY: &str = "the batch has more than 1000 messages, the limit of mcp-tether";
+/// How much of the beginning and of the end of a text that is not UTF-8 is searched for an id, in bytes.
+const SEARCHED: usize = 64 * 1024;
 
 /// The id of a request, kept as the token that was written: `1`, `1.0` and `"1"` are three ids.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -35,6 +46,16 @@ impl Id {
     /// An id of our own making, which no client has.
     pub fn ours(kind: char, number: u64) -> Id {
         Id(format!("{OURS}{kind}{number}\"").into())
+    }
+
+    /// The same id in a buffer of its own, to be kept longer than its message, whose whole text it shares otherwise.
+    pub fn detached(&self) -> Id {
+        Id(Bytes::copy_from_slice(&self.0))
+    }
+
+    /// The length of its JSON text in bytes.
+    pub fn size(&self) -> usize {
+        self.0.len()
     }
 
     /// Tells whether it is one.
@@ -152,6 +173,11 @@ impl Message {
         &self.text
     }
 
+    /// What it costs while it waits to be sent, in bytes of memory.
+    pub fn cost(&self) -> usize {
+        self.text.len().saturating_add(KEPT)
+    }
+
     /// What it is.
     pub fn kind(&self) -> &Kind {
         &self.kind
@@ -229,37 +255,6 @@ impl Message {
     }
 }
 
-/// What one line, one event or one body holds.
-#[derive(Debug)]
-pub enum Line {
-    /// One message.
-    One(Message),
-    /// A JSON array of messages (revision 2025-03-26), each element on its own.
-    Batch(Vec<Result<Message, Fault>>),
-    /// Nothing usable.
-    Invalid(Fault),
-}
-
-impl Line {
-    /// Reads one line, event or body. White space around it and a byte order mark are not part of it.
-    pub fn parse(text: Bytes) -> Line {
-        let text = trim(text);
-        if text.first() != Some(&b'[') {
-            return Message::parse(text).map_or_else(Line::Invalid, Line::One);
-        }
-        let elements = check_utf8(&text).and_then(|checked| {
-            serde_json::from_str::<Vec<&RawValue>>(checked).map_err(|error| Fault::from_json(checked, &error))
-        });
-        match elements {
-            Err(fault) => Line::Invalid(fault),
-            Ok(elements) if elements.is_empty() => Line::Invalid(Fault::invalid("an empty batch")),
-            Ok(elements) => Line::Batch(
-                elements.iter().map(|raw| Message::parse(text.slice_ref(raw.get().as_bytes()))).collect(),
-            ),
-        }
-    }
-}
-
 /// Why a text is not a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -270,12 +265,29 @@ pub struct Fault {
     pub reason: String,
     /// The id of the request, where it could be made out.
     pub id: Option<Id>,
+    /// The ids of the requests in a batch that is refused as a whole: each is answered with the same error.
+    pub requests: Vec<Id>,
 }
 
 impl Fault {
     /// JSON, but not a JSON-RPC message.
     pub fn invalid(reason: impl Into<String>) -> Fault {
-        Fault { code: INVALID_REQUEST, reason: reason.into(), id: None }
+        Fault { code: INVALID_REQUEST, reason: reason.into(), id: None, requests: Vec::new() }
+    }
+
+    /// A batch beyond [`BATCH_LIMIT`], of which the first elements were read.
+    fn too_many(elements: &[&RawValue]) -> Fault {
+        let requests = elements.iter().filter_map(|raw| {
+            let mut seen = Seen::default();
+            serde_json::Deserializer::from_str(raw.get()).deserialize_map(&mut seen).ok()?;
+            seen.request_id()
+        });
+        Fault { requests: requests.collect(), ..Fault::invalid(TOO_MANY) }
+    }
+
+    /// Returns whether it is a batch beyond [`BATCH_LIMIT`], which nobody has read to its end.
+    pub fn is_too_many(&self) -> bool {
+        self.reason == TOO_MANY
     }
 
     /// A line beyond [`MESSAGE_LIMIT`], of which the first and the last part were kept.
@@ -285,6 +297,7 @@ impl Fault {
             code: INVALID_REQUEST,
             reason: format!("the message is longer than {limit} MiB, the limit of mcp-tether"),
             id: salvage_id(head, tail),
+            requests: Vec::new(),
         }
     }
 
@@ -299,7 +312,7 @@ impl Fault {
             false if error.is_eof() => format!("the JSON ends early, at {place}"),
             false => format!("the text is not JSON, at {place}"),
         };
-        Fault { code: PARSE_ERROR, reason, id: None }
+        Fault { code: PARSE_ERROR, reason, id: None, requests: Vec::new() }
     }
 }
 
@@ -311,16 +324,12 @@ fn printable(name: &str) -> Cow<'_, str> {
     }
 }
 
-fn trim(text: Bytes) -> Bytes {
-    let inner = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text).trim_ascii();
-    text.slice_ref(inner)
-}
-
 fn check_utf8(text: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(text).map_err(|error| Fault {
         code: PARSE_ERROR,
         reason: format!("byte {} of the message is not UTF-8", error.valid_up_to() + 1),
-        id: salvage_id(text, text),
+        id: salvage_id(&text[..text.len().min(SEARCHED)], &text[text.len().saturating_sub(SEARCHED)..]),
+        requests: Vec::new(),
     })
 }
 
@@ -330,12 +339,10 @@ fn salvage_id(head: &[u8], tail: &[u8]) -> Option<Id> {
     let mut seen = Seen::default();
     let head = String::from_utf8_lossy(head);
     let is_whole = (&mut serde_json::Deserializer::from_str(&head)).deserialize_map(&mut seen).is_ok();
-    if !seen.method {
-        return None;
+    if seen.id.is_none() && !is_whole {
+        seen.id = id_at_the_end(&String::from_utf8_lossy(tail));
     }
-    let at_the_end = || id_at_the_end(&String::from_utf8_lossy(tail)).filter(|_| !is_whole);
-    let token = seen.id.or_else(at_the_end)?;
-    matches!(token.as_bytes().first(), Some(b'"' | b'-' | b'0'..=b'9')).then(|| Id(token.into()))
+    seen.request_id()
 }
 
 /// The id that stands behind the params, as the TypeScript SDK writes it.
@@ -355,6 +362,14 @@ fn id_at_the_end(tail: &str) -> Option<String> {
 struct Seen {
     id: Option<String>,
     method: bool,
+}
+
+impl Seen {
+    /// The id, where it is that of a request.
+    fn request_id(self) -> Option<Id> {
+        let token = self.id.filter(|_| self.method)?;
+        matches!(token.as_bytes().first(), Some(b'"' | b'-' | b'0'..=b'9')).then(|| Id(token.into()))
+    }
 }
 
 impl<'de> Visitor<'de> for &mut Seen {
@@ -593,6 +608,37 @@ mod tests {
             Line::parse(Bytes::from_static(b"[1")),
             Line::Invalid(Fault { code: PARSE_ERROR, .. })
         ));
+    }
+
+    #[test]
+    fn an_element_of_a_batch_does_not_keep_the_others() {
+        let text =
+            format!(r#"[{{"id":1,"method":"a"}},{{"method":"b","params":"{}"}}]"#, "x".repeat(100_000));
+        let text = Bytes::from(text);
+        let (start, end) = (text.as_ptr() as usize, text.as_ptr() as usize + text.len());
+        let Line::Batch(elements) = Line::parse(text.clone()) else { panic!("not a batch") };
+        for element in elements {
+            let place = element.expect("a message").text().as_ptr() as usize;
+            assert!(place < start || place > end, "it is a part of the batch");
+        }
+    }
+
+    #[test]
+    fn a_batch_beyond_the_limit_is_refused_without_reading_on() {
+        let many = |element: &str, count: usize| format!("[{}]", vec![element; count].join(","));
+        let within = Line::parse(many("0", BATCH_LIMIT).into());
+        assert!(matches!(&within, Line::Batch(elements) if elements.len() == BATCH_LIMIT), "{within:?}");
+        let requests =
+            r#"{"id":1,"method":"a"},{"id":"b","method":"a","params":[{}]},{"id":3,"result":{}},7,"#;
+        let beyond = many("[[],{}]", BATCH_LIMIT).replacen('[', &format!("[{requests}"), 1);
+        // What stands behind the limit is not looked at, be it JSON or not.
+        for text in [beyond.clone(), beyond + " broken"] {
+            let Line::Invalid(fault) = Line::parse(text.into()) else { panic!("not refused") };
+            let ids: Vec<String> = fault.requests.iter().map(ToString::to_string).collect();
+            assert_eq!(ids, ["1", "\"b\""]);
+            assert!(fault.is_too_many() && fault.reason.contains(&BATCH_LIMIT.to_string()), "{fault}");
+            assert_eq!((fault.code, fault.id), (INVALID_REQUEST, None));
+        }
     }
 
     #[test]

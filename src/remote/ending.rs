@@ -4,9 +4,10 @@
 
 use url::Url;
 
-use crate::bridge::{Ending, Refusal, Why};
+use crate::bridge::{Ending, Refusal, Why, Written};
 use crate::diagnosis;
-use crate::http::{TransportError, transport_error};
+use crate::http::TransportError;
+use crate::http::body::BodyError;
 use crate::redact;
 
 /// The same ending, with every foreign word of it passed through `scrub`.
@@ -28,9 +29,20 @@ pub(super) fn rewritten(ending: Ending, scrub: impl Fn(&str) -> String) -> Endin
     }
 }
 
-/// A stream that broke.
-pub(super) fn cut(url: &Url, status: u16, error: &reqwest::Error) -> Ending {
-    let error = TransportError::Connection(match transport_error(error) {
+/// A body that cannot be read any further.
+pub(super) fn broken(url: &Url, status: u16, error: &BodyError) -> Why {
+    match error {
+        BodyError::Expanded => diagnosis::expanded(url, status),
+        BodyError::Transport(_) | BodyError::Encoding(_) => diagnosis::transport(url, &error.transport()),
+    }
+}
+
+/// A stream that broke. One that expands too far would do so again, and is not taken up where it was.
+pub(super) fn cut(url: &Url, status: u16, error: &BodyError) -> Ending {
+    if matches!(error, BodyError::Expanded) {
+        return Ending::Lost { written: Written::Maybe, why: diagnosis::expanded(url, status) };
+    }
+    let error = TransportError::Connection(match error.transport() {
         TransportError::Connection(reason) | TransportError::Connect(reason) => reason,
         other => format!("{other:?}"),
     });

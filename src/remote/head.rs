@@ -52,9 +52,17 @@ pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     (!essence.is_empty()).then_some(essence)
 }
 
-/// Where a redirect leads.
+/// Where a redirect leads. A name and a password that the server writes into it are replaced by those of `from`, because
+/// they would be sent as `Authorization`.
 pub(super) fn target(from: &Url, headers: &HeaderMap) -> Option<Url> {
-    from.join(headers.get(LOCATION)?.to_str().ok()?).ok()
+    let mut target = from.join(headers.get(LOCATION)?.to_str().ok()?).ok()?;
+    let (name, password) = match target.origin() == from.origin() {
+        true => (from.username(), from.password()),
+        false => ("", None),
+    };
+    // Where there is no host, neither can be set, and neither is sent.
+    let _ = (target.set_username(name), target.set_password(password));
+    Some(target)
 }
 
 /// How long the server asks to wait: Retry-After in seconds or as a date (RFC 9110, section 10.2.3), or what
@@ -177,6 +185,23 @@ mod tests {
                 let headers: HeaderMap = [(name.clone(), value.clone())].into_iter().collect();
                 assert_eq!(retry_after(&headers), None, "{name}: {value:?}");
             }
+        }
+    }
+
+    #[test]
+    fn redirect_target_keeps_only_the_users_own_name_and_password() {
+        for (from, location, expected) in [
+            ("http://h.test/a", "http://eve:pw@h.test/b", "http://h.test/b"),
+            ("http://h.test/a", "//eve@h.test/b", "http://h.test/b"),
+            ("http://h.test/a", "http://eve:pw@other.test/b", "http://other.test/b"),
+            ("http://me:mine@h.test/a", "http://eve:pw@h.test/b", "http://me:mine@h.test/b"),
+            ("http://me:mine@h.test/a", "/b", "http://me:mine@h.test/b"),
+            ("http://me:mine@h.test/a", "https://h.test/b", "https://h.test/b"),
+            ("http://h.test/a", "mailto:eve@h.test", "mailto:eve@h.test"),
+        ] {
+            let headers = HeaderMap::from_iter([(LOCATION, location.parse().expect("a value"))]);
+            let found = target(&from.parse().expect("a URL"), &headers);
+            assert_eq!(found.as_ref().map(Url::as_str), Some(expected), "{from} {location}");
         }
     }
 

@@ -18,18 +18,19 @@ use url::Url;
 
 use super::ending::{cut, rewritten};
 use super::head::{Answer, classify, media_type, target};
+use super::parsing::{is_broken_answer, parse_line};
 use super::refused::refuser;
 use super::send_order::SendTurn;
 use super::sse::{self, Parser};
 use super::streamable::{
-    Exchange, Inner, LINGER, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded, is_broken_answer, silent,
-    tellable,
+    Exchange, Inner, LINGER, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded, silent, tellable,
 };
 use super::{Events, Remote};
 use crate::bridge::{
     Ask, Ending, Event, ExchangeId, Facts, Failure, Opening, Outgoing, SessionHeader, Via, Why, Written,
 };
 use crate::diagnosis;
+use crate::http::body::Body;
 use crate::http::{notice_closed_connections, within};
 use crate::jsonrpc::{Id, Kind, Line, MESSAGE_LIMIT, Message};
 use crate::redact;
@@ -79,7 +80,7 @@ impl HttpSse {
         if let Some(waiting) = self.waiting.lock().expect("nothing panics in between").get_mut(&stream) {
             match message.kind() {
                 Kind::Request { id, .. } => {
-                    waiting.requests.insert(id.clone());
+                    waiting.requests.insert(id.detached());
                     waiting.since = Instant::now();
                 }
                 Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
@@ -244,7 +245,7 @@ impl HttpSse {
             return Ok(false);
         }
         let data = Bytes::from(event.data);
-        match Line::parse(data.clone()) {
+        match parse_line(data.clone()).await {
             Line::Invalid(fault) => {
                 warn!(exchange = %exchange.id, %fault, "the server sent an event that is no message");
                 match is_broken_answer(&data, &fault) {
@@ -315,7 +316,7 @@ impl HttpSse {
 
 /// A stream that has begun.
 struct Stream {
-    response: reqwest::Response,
+    response: Body,
     /// Where it came from, behind the redirects.
     url: Url,
     status: u16,
@@ -389,7 +390,7 @@ async fn open(exchange: &Exchange<'_>) -> Result<Stream, Ending> {
                 let multiplexed = response.version() == http::Version::HTTP_2;
                 let (parser, events) = (Parser::default(), VecDeque::new());
                 return Ok(Stream {
-                    response,
+                    response: Body::new(response),
                     url,
                     status,
                     multiplexed,
@@ -620,7 +621,7 @@ mod tests {
         // A body that never comes.
         let body = http_body_that_never_comes();
         let mut stream = Stream {
-            response: http::Response::new(body).into(),
+            response: Body::new(http::Response::new(body).into()),
             url,
             status: 200,
             multiplexed: false,

@@ -7,6 +7,7 @@ mod ending;
 mod head;
 mod headers;
 pub mod http_sse;
+mod parsing;
 mod refused;
 mod send_order;
 pub mod sse;
@@ -14,10 +15,11 @@ pub mod streamable;
 mod tracked;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::Either;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::bridge::{Ending, Event, ExchangeId, Outgoing, Via, Why, Written};
 use crate::traffic::Witness;
@@ -72,14 +74,55 @@ impl Remote for Server {
 #[derive(Clone, Debug)]
 pub struct Events {
     sender: mpsc::Sender<Event>,
+    room: Arc<Semaphore>,
     witness: Option<Witness>,
+}
+
+/// Where they come out.
+#[derive(Debug)]
+pub struct Received {
+    receiver: mpsc::Receiver<Event>,
+    room: Arc<Semaphore>,
+}
+
+/// Up to this size only the number of events that wait is bounded, in bytes.
+const SMALL: usize = 16 * 1024;
+/// How much may wait in larger ones, in KiB. One that is larger still waits alone.
+const ROOM: u32 = 8 * 1024;
+
+impl Received {
+    /// The next event; none once there is nobody to send any.
+    pub async fn recv(&mut self) -> Option<Event> {
+        let event = self.receiver.recv().await?;
+        self.room.add_permits(weight(&event) as usize);
+        Some(event)
+    }
+}
+
+/// What an event takes of the room, in KiB.
+fn weight(event: &Event) -> u32 {
+    match event {
+        Event::Server(_, message) if message.text().len() > SMALL => {
+            u32::try_from(message.text().len() / 1024).unwrap_or(ROOM).min(ROOM)
+        }
+        Event::Server(..)
+        | Event::Client(_)
+        | Event::ClientClosed
+        | Event::Stop(_)
+        | Event::Sent(_)
+        | Event::Opened(..)
+        | Event::Cursor(..)
+        | Event::Ended(..) => 0,
+    }
 }
 
 impl Events {
     /// A channel for `capacity` events that nobody has looked at.
-    pub fn channel(capacity: usize) -> (Events, mpsc::Receiver<Event>) {
+    pub fn channel(capacity: usize) -> (Events, Received) {
         let (sender, receiver) = mpsc::channel(capacity);
-        (Events { sender, witness: Witness::wanted() }, receiver)
+        let room = Arc::new(Semaphore::new(ROOM as usize));
+        let received = Received { receiver, room: Arc::clone(&room) };
+        (Events { sender, room, witness: Witness::wanted() }, received)
     }
 
     /// Who wants to see the heads of requests and answers.
@@ -89,7 +132,18 @@ impl Events {
 
     /// Tells what happened. When the driver is gone nobody wants to know.
     pub async fn send(&self, event: Event) {
-        let _ = self.sender.send(event).await;
+        let weight = weight(&event);
+        let room = match weight {
+            0 => None,
+            // It is never closed.
+            weight => self.room.acquire_many(weight).await.ok(),
+        };
+        if self.sender.send(event).await.is_ok()
+            && let Some(room) = room
+        {
+            // Given back where the event comes out.
+            room.forget();
+        }
     }
 }
 
@@ -110,5 +164,36 @@ impl Remote for Unconfigured {
     ) -> impl Future<Output = ()> + Send + 'static {
         let ending = Ending::Lost { written: Written::No, why: self.why.clone() };
         async move { events.send(Event::Ended(exchange, ending)).await }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::jsonrpc::Message;
+
+    fn event(size: usize) -> Event {
+        let text = format!(r#"{{"method":"{}"}}"#, "x".repeat(size));
+        Event::Server(ExchangeId(1), Message::parse(text.into()).expect("a message"))
+    }
+
+    #[tokio::test]
+    async fn large_events_wait_for_room_and_small_ones_do_not() {
+        let (events, mut received) = Events::channel(64);
+        for size in [5 << 20, 2 << 20, 1000] {
+            events.send(event(size)).now_or_never().expect("there is room");
+        }
+        assert!(events.send(event(2 << 20)).now_or_never().is_none(), "it would be more than may wait");
+        events.send(event(1000)).now_or_never().expect("small ones are only counted");
+        for _ in 0..4 {
+            received.recv().await.expect("an event");
+        }
+        // Larger than all the room there is.
+        events.send(event(20 << 20)).now_or_never().expect("alone it may wait");
+        assert!(events.send(event(SMALL)).now_or_never().is_none(), "nothing beside it");
+        received.recv().await.expect("an event");
+        events.send(event(SMALL)).now_or_never().expect("there is room again");
     }
 }

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use crate::jsonrpc::MESSAGE_LIMIT;
 
-/// Longest value of `id`, `event` and `retry` that is kept, in bytes. A longer one is left out, as if not sent.
-const FIELD_LIMIT: usize = 16 * 1024;
+/// Longest value of `id`, `event` and `retry` that is kept, in bytes. A longer one is left out, as if not sent: an id is
+/// sent back as a header, of which servers take 8 KiB.
+const FIELD_LIMIT: usize = 8 * 1024;
+/// Longest time to wait before reconnecting that is believed.
+const LONGEST_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What one block of the stream said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,7 +111,7 @@ impl Parser {
             let Some(end) = end else { return Ok(()) };
             self.after_cr = chunk[end] == b'\r';
             chunk = &chunk[end + 1..];
-            if let Some(event) = self.end_line() {
+            if let Some(event) = self.end_line()? {
                 sink(event);
             }
         }
@@ -126,7 +129,7 @@ impl Parser {
             let Some(colon) = colon else { return Ok(()) };
             part = &part[colon + 1..];
             let field = self.named_field();
-            self.begin_value(field);
+            self.begin_value(field)?;
             self.state = State::Colon(field);
         }
         if let State::Colon(field) = self.state
@@ -137,10 +140,7 @@ impl Parser {
         }
         match self.state {
             State::Value(Field::Data) => {
-                if self.event.data.len() + part.len() > MESSAGE_LIMIT {
-                    return Err(TooLarge);
-                }
-                self.event.data.extend_from_slice(part);
+                self.add_data(part)?;
             }
             State::Value(Field::Event | Field::Id | Field::Retry) => {
                 if self.field.len() + part.len() > FIELD_LIMIT {
@@ -164,29 +164,36 @@ impl Parser {
         }
     }
 
-    fn begin_value(&mut self, field: Field) {
+    fn begin_value(&mut self, field: Field) -> Result<(), TooLarge> {
         self.field.clear();
-        if field == Field::Data {
-            if self.has_data {
-                self.event.data.push(b' ');
-            }
-            self.has_data = true;
+        if field == Field::Data && std::mem::replace(&mut self.has_data, true) {
+            self.add_data(b" ")?;
         }
+        Ok(())
+    }
+
+    /// The only way by which data grows.
+    fn add_data(&mut self, part: &[u8]) -> Result<(), TooLarge> {
+        if self.event.data.len() + part.len() > MESSAGE_LIMIT {
+            return Err(TooLarge);
+        }
+        self.event.data.extend_from_slice(part);
+        Ok(())
     }
 
     /// Ends a line; an empty one ends the block.
-    fn end_line(&mut self) -> Option<Event> {
+    fn end_line(&mut self) -> Result<Option<Event>, TooLarge> {
         let field = match self.state {
-            State::Start => return None,
+            State::Start => return Ok(None),
             State::Name if self.field.is_empty() => {
                 self.has_data = false;
                 let event = std::mem::take(&mut self.event);
-                return (event != Event::default()).then_some(event);
+                return Ok((event != Event::default()).then_some(event));
             }
             // A line without a colon is a field with an empty value.
             State::Name => {
                 let field = self.named_field();
-                self.begin_value(field);
+                self.begin_value(field)?;
                 field
             }
             State::Colon(field) | State::Value(field) => field,
@@ -200,11 +207,12 @@ impl Parser {
             }
             Field::Retry if value.iter().all(u8::is_ascii_digit) => {
                 let text = std::str::from_utf8(&value).expect("digits are ASCII");
-                self.event.retry = text.parse().ok().map(Duration::from_millis);
+                let retry = text.parse().ok().map(Duration::from_millis);
+                self.event.retry = retry.map(|retry| retry.min(LONGEST_RETRY));
             }
             Field::Id | Field::Retry | Field::Data | Field::Other => {}
         }
-        None
+        Ok(None)
     }
 }
 
@@ -279,6 +287,37 @@ mod tests {
             parser.push(&chunk, |_| ()).expect("within the limit");
         }
         assert_eq!(parser.push(b"a", |_| ()), Err(TooLarge));
+    }
+
+    #[test]
+    fn event_of_data_lines_without_value_ends_at_the_limit() {
+        for line in [&b"data\n"[..], b"data:\n", b"data: \r\n"] {
+            let mut parser = Parser::default();
+            parser.push(&line.repeat(101), |_| ()).expect("small");
+            assert_eq!(parser.event.data.len(), 100);
+            parser.event.data.resize(MESSAGE_LIMIT - 10, b' ');
+            parser.push(&line.repeat(10), |_| ()).expect("within the limit");
+            assert_eq!(parser.push(line, |_| ()), Err(TooLarge));
+        }
+    }
+
+    #[test]
+    fn other_fields_without_end_keep_nothing() {
+        for line in ["id: 1\n", ": comment\n", "event\n", "unknown: x\n", ":", "id:", "x", "data\u{1}"] {
+            let mut parser = Parser::default();
+            parser.push(line.repeat(16 * 1024).as_bytes(), |_| ()).expect("nothing grows");
+            let kept = parser.field.capacity() + parser.event.data.capacity() + parser.event.event.capacity();
+            assert!(kept <= 4 * FIELD_LIMIT, "{line:?}: {kept}");
+        }
+    }
+
+    #[test]
+    fn ids_and_times_beyond_reason_are_not_believed() {
+        let id = "7".repeat(FIELD_LIMIT + 1);
+        let events = read(format!("id: {id}\nretry: {}\ndata: d\n\n", u64::MAX).as_bytes(), &[999]);
+        assert_eq!((events[0].id.as_deref(), events[0].retry), (None, Some(LONGEST_RETRY)));
+        let events = read(format!("retry: {id}\ndata: d\n\n").as_bytes(), &[999]);
+        assert_eq!(events[0].retry, None);
     }
 
     /// What `eventsource-stream` makes of the same bytes, in the same chunks.

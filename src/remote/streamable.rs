@@ -16,9 +16,10 @@ use tokio::time::Instant;
 use tracing::warn;
 use url::Url;
 
-use super::ending::{cut, rewritten};
+use super::ending::{broken, cut, rewritten};
 use super::head::{Answer, classify, media_type, retry_after, target};
 use super::headers::{SESSION_ID, headers};
+use super::parsing::{is_broken_answer, parse_line};
 use super::refused::{Proving, is_json_rpc_answer};
 use super::send_order::{SendOrder, SendTurn};
 use super::sse::{self, Parser};
@@ -31,9 +32,10 @@ use crate::bridge::{
     Written,
 };
 use crate::diagnosis::{self, Refused, Token};
+use crate::http::body::{Body, is_gzip};
 use crate::http::{Http, Patience, notice_closed_connections, transport_error, turn_of_others, within};
 use crate::json::flatten;
-use crate::jsonrpc::{Fault, Kind, Line, MESSAGE_LIMIT, Message, PARSE_ERROR};
+use crate::jsonrpc::{Kind, Line, MESSAGE_LIMIT, Message};
 use crate::redact;
 
 /// How many redirects within the origin are followed.
@@ -282,11 +284,12 @@ impl Exchange<'_> {
     }
 
     /// Reads a body that is one message or a batch.
-    async fn json(&self, url: &Url, mut response: reqwest::Response) -> Result<Ending, Ending> {
+    async fn json(&self, url: &Url, response: reqwest::Response) -> Result<Ending, Ending> {
         let status = response.status().as_u16();
         let lost = |why| Ending::Lost { written: Written::Maybe, why };
-        let announced =
-            response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let announced = response.headers().get(CONTENT_LENGTH).filter(|_| !is_gzip(response.headers()));
+        let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+        let mut response = Body::new(response);
         // What the server announces is believed up to a point, and as a whole once that much has come.
         let announced: usize = announced.unwrap_or(0).min(MESSAGE_LIMIT);
         let mut body = BytesMut::with_capacity(announced.min(RESERVED));
@@ -309,13 +312,13 @@ impl Exchange<'_> {
                     flatten(&mut body[from..]);
                 }
                 Ok(None) => break,
-                Err(error) => return Err(lost(diagnosis::transport(url, &transport_error(&error)))),
+                Err(error) => return Err(lost(broken(url, status, &error))),
             }
         }
         if body.trim_ascii().is_empty() {
             return Err(lost(diagnosis::unusable(url, status, "the body is empty")));
         }
-        let line = Line::parse(body.freeze());
+        let line = parse_line(body.freeze()).await;
         if let Line::Invalid(fault) = &line {
             let problem = format!("its body is no JSON-RPC message: {fault}");
             return Err(lost(diagnosis::unusable(url, status, &problem)));
@@ -325,8 +328,9 @@ impl Exchange<'_> {
     }
 
     /// Reads a stream of events to its end, or until shortly after the answer.
-    async fn stream(&self, url: &Url, mut response: reqwest::Response) -> Result<Ending, Ending> {
+    async fn stream(&self, url: &Url, response: reqwest::Response) -> Result<Ending, Ending> {
         let status = response.status().as_u16();
+        let mut response = Body::new(response);
         let mut parser = Parser::default();
         let mut linger: Option<Instant> = None;
         let patience = self.inner.patience().gap;
@@ -358,7 +362,7 @@ impl Exchange<'_> {
                     continue;
                 }
                 let data = Bytes::from(event.data);
-                match Line::parse(data.clone()) {
+                match parse_line(data.clone()).await {
                     Line::Invalid(fault) => {
                         warn!(exchange = %self.id, %fault, "the server sent an event that is no message");
                         if self.awaits_answer() && is_broken_answer(&data, &fault) {
@@ -498,15 +502,9 @@ pub(super) fn silent(url: &Url, status: u16, patience: Option<Duration>) -> Why 
     diagnosis::timed_out(url, diagnosis::BODY_TIMEOUT, patience.unwrap_or_default()).with_status(status)
 }
 
-/// Tells whether an unreadable event was the answer. Anything else may be a sign of life that some servers send, and
-/// is passed over.
-pub(super) fn is_broken_answer(data: &[u8], fault: &Fault) -> bool {
-    let holds = |part: &[u8]| memchr::memmem::find(data, part).is_some();
-    fault.code == PARSE_ERROR && data.starts_with(b"{") && (holds(b"\"result\"") || holds(b"\"error\""))
-}
-
 /// The beginning of a body, as far as it comes in a given time, and whether that is all of it.
-pub(super) async fn bounded(mut response: reqwest::Response, patience: Duration) -> (Bytes, bool) {
+pub(super) async fn bounded(response: reqwest::Response, patience: Duration) -> (Bytes, bool) {
+    let mut response = Body::new(response);
     let end = Instant::now() + patience;
     let mut body = BytesMut::new();
     loop {

@@ -10,6 +10,7 @@ mod callers;
 mod connection;
 mod dice;
 mod fault;
+mod hostile;
 mod memory;
 mod refusals;
 mod server;

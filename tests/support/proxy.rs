@@ -34,7 +34,7 @@ impl Stdin {
 /// A running proxy.
 pub(crate) struct Proxy {
     child: Child,
-    input: Option<Box<dyn Write>>,
+    input: Option<Box<dyn Write + Send>>,
     lines: Receiver<String>,
     /// Let the reading of stdout begin, where a test wants nobody to read at first.
     read_stdout: Option<Sender<()>>,
@@ -97,7 +97,7 @@ impl Proxy {
         if stdin == Stdin::Threads {
             command.env("MCP_TETHER_STDIO", "threads");
         }
-        let (mut child, input, output): (Child, Box<dyn Write>, Box<dyn Read + Send>) = match stdin {
+        let (mut child, input, output): (Child, Box<dyn Write + Send>, Box<dyn Read + Send>) = match stdin {
             Stdin::Pipes | Stdin::Threads => {
                 let mut child =
                     command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
@@ -231,6 +231,17 @@ impl Proxy {
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.wait();
+    }
+
+    /// Its input, for a thread that may be held back.
+    pub(crate) fn take_input(&mut self) -> Box<dyn Write + Send> {
+        self.input.take().expect("still open")
+    }
+
+    /// Kills it while nobody reads what it wrote.
+    pub(crate) fn kill_unread(mut self) {
+        self.child.kill().expect("it runs");
+        self.wait_unread();
     }
 
     /// Closes its input.

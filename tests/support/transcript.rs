@@ -155,16 +155,17 @@ fn batch(text: &str) -> Option<Event> {
 fn fault(text: &str) -> Option<Fault> {
     let code = json::member(text, "code")?.parse().ok()?;
     let reason = json::string(json::member(text, "reason")?)?;
-    let id = json::member(text, "id").filter(|id| *id != "null");
-    let carrier = id.map(|id| Message::parse(format!(r#"{{"id":{id},"method":"x"}}"#).into()).ok());
-    let id = match carrier {
-        Some(message) => match message?.kind() {
-            Kind::Request { id, .. } => Some(id.clone()),
-            Kind::Notification { .. } | Kind::Response { .. } => None,
-        },
+    let id = |id: &str| match Message::parse(format!(r#"{{"id":{id},"method":"x"}}"#).into()).ok()?.kind() {
+        Kind::Request { id, .. } => Some(id.clone()),
+        Kind::Notification { .. } | Kind::Response { .. } => None,
+    };
+    let requests = json::member(text, "requests").map(json::elements).unwrap_or_default();
+    let requests = requests.into_iter().map(id).collect::<Option<_>>()?;
+    let id = match json::member(text, "id").filter(|id| *id != "null") {
+        Some(own) => Some(id(own)?),
         None => None,
     };
-    Some(Fault { code, reason, id })
+    Some(Fault { code, reason, id, requests })
 }
 
 /// `404`, then any of `unprocessed` and `wait=SECONDS`, then what there is of the words, then a JSON-RPC answer or any

@@ -136,3 +136,24 @@ fn a_redirect_that_leads_nowhere_is_one_error() {
         }
     }
 }
+
+#[test]
+fn name_and_password_in_a_redirect_are_not_sent() {
+    let server = Server::start(|request, reply| match request.path.as_str() {
+        "/b" => reply.result(request, "{}"),
+        _ => {
+            let target = format!("http://eve:pw@{}/b", request.header("host").expect("a host"));
+            reply.answer(307, &[("location", &target)], "");
+        }
+    });
+    for (options, expected) in
+        [(&[][..], None), (&["--header", "Authorization: Bearer own"], Some("Bearer own"))]
+    {
+        let arguments: Vec<&str> = options.iter().copied().chain([&*server.url]).collect();
+        let mut proxy = Proxy::start(&arguments);
+        assert!(proxy.ask(r#"{"id":1,"method":"a"}"#).contains("\"result\""));
+        proxy.finish();
+        let last = server.requests().pop().expect("a request");
+        assert_eq!((last.path.as_str(), last.header("authorization")), ("/b", expected));
+    }
+}

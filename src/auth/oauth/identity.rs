@@ -279,7 +279,7 @@ fn may_print_client(text: &str) -> bool {
     let is_filled_in = |value: &str| {
         json::string(value).is_some_and(|value| value.starts_with('@') || literal(&value).trim().is_empty())
     };
-    let members = json::members(text);
+    let members = json::typed_members(text);
     text.starts_with('@')
         || literal(text).trim().is_empty()
         || !members.is_empty() && members.iter().all(|(name, value)| !is_secret(name) || is_filled_in(value))

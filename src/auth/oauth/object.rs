@@ -25,7 +25,7 @@ impl<'text> Object<'text> {
     /// A list of strings.
     pub(super) fn texts(self, name: &str) -> Option<Vec<String>> {
         let list = json::member(self.0, name).filter(|list| list.starts_with('['))?;
-        Some(json::elements(list).into_iter().filter_map(json::string).collect())
+        Some(json::elements(list).filter_map(json::string).collect())
     }
 
     /// A number, which some write as a string.

@@ -166,7 +166,7 @@ async fn register(
     }
     members.extend([("token_endpoint_auth_method", method.as_str()), ("application_type", "\"native\"")]);
     members.extend(scope.as_deref().map(|scope| ("scope", scope)));
-    let written = settings.registration.as_deref().map(json::members).unwrap_or_default();
+    let written = settings.registration.as_deref().map(json::typed_members).unwrap_or_default();
     members.retain(|(name, _)| !written.iter().any(|(other, _)| other == name));
     members.extend(written.iter().map(|(name, value)| (name.as_str(), *value)));
     let answer = wire.post(&endpoint, "application/json", json::object(members), HeaderMap::new()).await;

@@ -14,6 +14,7 @@ use super::metadata::is_inward;
 use super::token::FORM;
 use super::trouble::{Trouble, foreign, place};
 use crate::auth::Credentials;
+use crate::http::body::Body;
 use crate::http::{Http, TransportError, is_loopback, notice_closed_connections, transport_error};
 
 /// How long an answer may take, with its body.
@@ -99,6 +100,7 @@ impl Wire<'_> {
     }
 
     async fn sent(&self, url: &Url, body: Option<String>, own: HeaderMap) -> Result<Answer, Trouble> {
+        let url = &self.without_foreign_name(url);
         let mut headers = HeaderMap::new();
         self.credentials.decorate(url, &mut headers);
         if !own.contains_key(ACCEPT) {
@@ -111,7 +113,7 @@ impl Wire<'_> {
         let answer = async {
             // Looking up a name can take long as well.
             let client = self.client(url).await?;
-            let mut response = loop {
+            let response = loop {
                 notice_closed_connections().await;
                 let mut request = client.request(method.clone(), url.clone()).headers(headers.clone());
                 if let Some(body) = &body {
@@ -124,7 +126,7 @@ impl Wire<'_> {
                 }
             };
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
-            let mut body = Vec::new();
+            let (mut response, mut body) = (Body::new(response), Vec::new());
             loop {
                 match response.chunk().await {
                     Ok(Some(chunk)) if body.len() + chunk.len() > LIMIT => {
@@ -133,7 +135,7 @@ impl Wire<'_> {
                     }
                     Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                     Ok(None) => break,
-                    Err(error) => return Err(unreachable(url, &transport_error(&error))),
+                    Err(error) => return Err(unreachable(url, &error.transport())),
                 }
             }
             Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
@@ -149,6 +151,18 @@ impl Wire<'_> {
 }
 
 impl Wire<'_> {
+    /// An address without the name and password that whoever named it has written into it: they would be sent as
+    /// `Authorization`. Those of the server's own URL stay.
+    fn without_foreign_name(&self, url: &Url) -> Url {
+        let mut url = url.clone();
+        let own = (self.server.username(), self.server.password());
+        if url.origin() != self.server.origin() || (url.username(), url.password()) != own {
+            // Where there is no host, neither can be set, and neither is sent.
+            let _ = (url.set_username(""), url.set_password(None));
+        }
+        url
+    }
+
     /// The client for a request. A name is looked up here, and only what it stands for now is connected to: it could
     /// lead from elsewhere into this computer's own network.
     async fn client(&self, url: &Url) -> Result<reqwest::Client, Trouble> {
@@ -213,6 +227,22 @@ mod tests {
             inspect: false,
         };
         Http::new(server, settings).expect("a client")
+    }
+
+    #[test]
+    fn names_and_passwords_of_others_are_not_sent() {
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        let server = url("https://me:mine@mcp.example.com/mcp");
+        let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
+        let wire = Wire { http: &http, server: &server, credentials: &credentials };
+        for (named, expected) in [
+            ("https://eve:pw@mcp.example.com/token", "https://mcp.example.com/token"),
+            ("https://eve@as.example.com/token", "https://as.example.com/token"),
+            ("https://me:mine@as.example.com/token", "https://as.example.com/token"),
+            ("https://me:mine@mcp.example.com/token", "https://me:mine@mcp.example.com/token"),
+        ] {
+            assert_eq!(wire.without_foreign_name(&url(named)).as_str(), expected);
+        }
     }
 
     #[tokio::test]

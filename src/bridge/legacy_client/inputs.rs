@@ -12,6 +12,8 @@ use super::*;
 
 /// How many rounds a request may take.
 const ROUNDS: u32 = 10;
+/// How many inputs a server may want at once: each becomes a request to the client.
+const INPUTS: usize = 100;
 /// How long to wait before a request that only brought a state is sent again; doubled each round.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest such wait.
@@ -91,6 +93,11 @@ impl LegacyClient {
     /// The server wants to know something before it answers.
     pub(super) fn input_required(&mut self, id: Id, mut request: Request, answer: &Message, now: Instant) {
         let wanted = answer.member("inputRequests").map(json::members).unwrap_or_default();
+        if wanted.clone().nth(INPUTS).is_some() {
+            let text = format!("the server wants more than {INPUTS} inputs at once");
+            return self.fail(&id, &request, &text);
+        }
+        let wanted: Vec<(String, &str)> = wanted.collect();
         let state = answer.member("requestState").filter(|state| *state != "null").map(str::to_owned);
         request.rounds += 1;
         if wanted.is_empty() && state.is_none() {

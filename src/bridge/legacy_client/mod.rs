@@ -64,7 +64,7 @@ enum Phase {
         asked_twice: bool,
         /// What the client has said meanwhile.
         held: VecDeque<Message>,
-        held_bytes: usize,
+        held_cost: usize,
         /// How many of these it said before it started over.
         earlier: usize,
     },
@@ -129,8 +129,8 @@ impl LegacyClient {
             Kind::Request { .. } | Kind::Notification { .. } => {}
         }
         match &mut self.phase {
-            Phase::Opening { held, held_bytes, .. } => {
-                *held_bytes += message.text().len();
+            Phase::Opening { held, held_cost, .. } => {
+                *held_cost += message.cost();
                 held.push_back(message);
             }
             Phase::Open => self.pass_on(message, now),
@@ -142,7 +142,7 @@ impl LegacyClient {
     fn pass_on(&mut self, message: Message, now: Instant) {
         match message.kind() {
             Kind::Request { id, method } => {
-                let id = id.clone();
+                let id = id.detached();
                 match method.as_str() {
                     "ping" => self.answer(&id, "{}"),
                     "logging/setLevel" => self.set_level(&id, &message),
@@ -205,13 +205,13 @@ impl LegacyClient {
             self.send(detection::cancellation(&discover));
             return self.leave_off(held.into());
         }
-        if let Phase::Opening { held, held_bytes, earlier, .. } = &mut self.phase {
+        if let Phase::Opening { held, held_cost, earlier, .. } = &mut self.phase {
             let is_it =
                 |message: &Message| matches!(message.kind(), Kind::Request { id: own, .. } if own == id);
             if let Some(at) = held.iter().position(is_it)
                 && let Some(taken) = held.remove(at)
             {
-                *held_bytes -= taken.text().len();
+                *held_cost -= taken.cost();
                 *earlier -= usize::from(at < *earlier);
             }
         }
@@ -312,10 +312,10 @@ impl LegacyClient {
         self.inputs.next().map(|due| (due, "a request is asked again with its state"))
     }
 
-    /// How many bytes of the client's messages wait here.
-    pub(super) fn waiting_bytes(&self) -> usize {
+    /// What the client's messages that wait here cost, in bytes of memory.
+    pub(super) fn waiting_cost(&self) -> usize {
         match &self.phase {
-            Phase::Opening { held_bytes, .. } => *held_bytes,
+            Phase::Opening { held_cost, .. } => *held_cost,
             Phase::Open | Phase::Over => 0,
         }
     }

@@ -86,16 +86,12 @@ impl Client {
 /// What a legacy client can do, in the words of the other era: roots are never told of by themselves, and tasks are
 /// others.
 fn modern_capabilities(capabilities: &str) -> String {
-    let mut kept = Vec::new();
-    for (name, text) in json::members(capabilities) {
-        match name.as_str() {
-            "tasks" => {}
-            "roots" => kept.push((name, splice::without(text, &["listChanged"]))),
-            "extensions" => kept.push((name, splice::without(text, &[TASKS_EXTENSION]))),
-            _ => kept.push((name, text.to_owned())),
-        }
-    }
-    json::object(kept.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+    json::object(json::members(capabilities).filter_map(|(name, text)| match name.as_str() {
+        "tasks" => None,
+        "roots" => Some((name, splice::without(text, &["listChanged"]))),
+        "extensions" => Some((name, splice::without(text, &[TASKS_EXTENSION]))),
+        _ => Some((name, text.to_owned())),
+    }))
 }
 
 impl LegacyClient {
@@ -114,14 +110,14 @@ impl LegacyClient {
                 discover: discover.clone(),
                 asked_twice: false,
                 held: VecDeque::new(),
-                held_bytes: 0,
+                held_cost: 0,
                 earlier: 0,
             },
         );
         // A client that cannot wait: the first handshake has no answer yet, and will get none of its own.
-        if let Phase::Opening { initialize, discover, held: before, held_bytes: bytes, .. } = before {
-            if let Phase::Opening { held, held_bytes, earlier, .. } = &mut self.phase {
-                (*earlier, *held_bytes, *held) = (before.len(), bytes, before);
+        if let Phase::Opening { initialize, discover, held: before, held_cost: cost, .. } = before {
+            if let Phase::Opening { held, held_cost, earlier, .. } = &mut self.phase {
+                (*earlier, *held_cost, *held) = (before.len(), cost, before);
             }
             self.send(detection::cancellation(&discover));
             if let Kind::Request { id, .. } = initialize.kind() {
@@ -207,14 +203,14 @@ impl LegacyClient {
             return self.leave_off(held.into());
         }
         let supported = answer.member("supportedVersions").unwrap_or("[]");
-        let revisions: Vec<String> = json::elements(supported).into_iter().filter_map(json::string).collect();
-        if !revisions.is_empty() && !revisions.iter().any(|revision| revision == MODERN_REVISION) {
+        let revisions = || json::elements(supported).filter_map(json::string);
+        if revisions().next().is_some() && !revisions().any(|revision| revision == MODERN_REVISION) {
             self.phase = Phase::Over;
             let why = Why::new(
                 Failure::Era,
                 format!(
                     "the server speaks {} of MCP, but mcp-tether only up to {MODERN_REVISION}",
-                    revisions.join(", ")
+                    revisions().take(20).collect::<Vec<_>>().join(", ")
                 ),
                 "look for a newer mcp-tether",
             );
@@ -242,13 +238,9 @@ impl LegacyClient {
 
 /// What a modern server can do, in the words of the other era: its tasks are others.
 fn legacy_capabilities(capabilities: &str) -> String {
-    let mut kept = Vec::new();
-    for (name, text) in json::members(capabilities) {
-        match name.as_str() {
-            "tasks" => {}
-            "extensions" => kept.push((name, splice::without(text, &[TASKS_EXTENSION]))),
-            _ => kept.push((name, text.to_owned())),
-        }
-    }
-    json::object(kept.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+    json::object(json::members(capabilities).filter_map(|(name, text)| match name.as_str() {
+        "tasks" => None,
+        "extensions" => Some((name, splice::without(text, &[TASKS_EXTENSION]))),
+        _ => Some((name, text.to_owned())),
+    }))
 }

@@ -3,6 +3,7 @@
 //! A schema of a tool's output that is no object would make a client reject the whole list, so it is put into one, and the
 //! output with it. Everything else keeps its text. Deliberately not here: input schemas, which stay as they are.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::opening::Client;
@@ -30,27 +31,34 @@ fn tools(page: &Message, wrapped: &mut HashSet<String>) -> Option<Message> {
     }
     let list = page.member("tools")?;
     let mut changes = false;
-    let mut shaped = Vec::new();
-    for tool in json::elements(list) {
+    let mut tools = json::elements(list);
+    let shaped = tools.by_ref().take(relay::TOOLS_KNOWN).map(|tool| {
         let name = json::member(tool, "name").and_then(json::string).unwrap_or_default();
         let schema = json::member(tool, "outputSchema").filter(|schema| !is_of_objects(schema));
         match schema {
             None => {
                 wrapped.remove(&name);
-                shaped.push(tool.to_owned());
+                Cow::Borrowed(tool)
             }
             Some(schema) => {
-                // It is a part of the tool's text.
-                let start = (schema.as_ptr() as usize).checked_sub(tool.as_ptr() as usize)?;
-                let (before, rest) = tool.split_at_checked(start)?;
-                let behind = rest.get(schema.len()..)?;
-                wrapped.insert(name);
+                if wrapped.len() < relay::TOOLS_KNOWN && name.len() <= relay::LONGEST_NAME {
+                    wrapped.insert(name);
+                }
                 changes = true;
-                shaped.push(format!("{before}{}{behind}", wrap_schema(schema)));
+                // The schema is a part of the tool's text.
+                let around = (schema.as_ptr() as usize)
+                    .checked_sub(tool.as_ptr() as usize)
+                    .and_then(|start| Some((tool.get(..start)?, tool.get(start + schema.len()..)?)));
+                around.map_or(Cow::Borrowed(tool), |(before, behind)| {
+                    Cow::Owned(format!("{before}{}{behind}", wrap_schema(schema)))
+                })
             }
         }
-    }
-    changes.then(|| splice::replace(page, list, &format!("[{}]", shaped.join(","))))
+    });
+    let shaped = json::array(shaped);
+    // The rest is not looked at, and not offered.
+    let changes = changes || tools.next().is_some();
+    changes.then(|| splice::replace(page, list, &shaped))
 }
 
 fn is_of_objects(schema: &str) -> bool {
@@ -78,7 +86,7 @@ fn output(answer: &Message, is_wrapped: bool) -> Option<Message> {
         // The client has no schema for it, and its protocol no place.
         (false, false) => {
             let text = json::quoted(content);
-            let blocks = answer.member("content").filter(|blocks| !json::elements(blocks).is_empty());
+            let blocks = answer.member("content").filter(|blocks| json::elements(blocks).next().is_some());
             let without = splice::take_out(answer, &["structuredContent"]);
             match blocks {
                 Some(_) => Some(without),
@@ -99,7 +107,7 @@ pub(super) fn question(method: &str, params: &str, id: &Id, client: &Client) -> 
         ("elicitation/create", Some("url")) if json::member(params, "elicitationId").is_none() => {
             let members = json::members(params);
             let id = ("elicitationId", id.as_json());
-            json::object(members.iter().map(|(name, text)| (name.as_str(), *text)).chain([id]))
+            json::object(members.chain([(id.0.to_owned(), id.1)]))
         }
         ("elicitation/create", Some("form")) if !client.is_latest() => splice::without(params, &["mode"]),
         ("sampling/createMessage", _) if !client.is_latest() => single_contents(params),
@@ -111,19 +119,19 @@ pub(super) fn question(method: &str, params: &str, id: &Id, client: &Client) -> 
 fn single_contents(params: &str) -> String {
     let Some(messages) = json::member(params, "messages") else { return params.to_owned() };
     let single = |message: &str| {
-        let members = json::members(message);
-        json::object(members.iter().map(|(name, text)| {
-            let elements = if name == "content" { json::elements(text) } else { Vec::new() };
-            let text = if let [single] = elements.as_slice() { *single } else { *text };
-            (name.as_str(), text)
+        json::object(json::members(message).map(|(name, text)| {
+            let mut elements =
+                if name == "content" { json::elements(text) } else { json::Elements::default() };
+            match (elements.next(), elements.next()) {
+                (Some(only), None) => (name, only),
+                _ => (name, text),
+            }
         }))
     };
-    let messages: Vec<String> = json::elements(messages).into_iter().map(single).collect();
-    let messages = format!("[{}]", messages.join(","));
-    let members = json::members(params);
-    json::object(members.iter().map(|(name, text)| match name.as_str() {
-        "messages" => (name.as_str(), messages.as_str()),
-        _ => (name.as_str(), *text),
+    let messages = json::array(json::elements(messages).map(single));
+    json::object(json::members(params).map(|(name, text)| match name.as_str() {
+        "messages" => (name, messages.as_str()),
+        _ => (name, text),
     }))
 }
 

@@ -95,7 +95,7 @@ impl LegacyClient {
         };
         self.subscriptions.uris.insert(uri.to_owned());
         self.subscriptions.unwanted.remove(uri);
-        self.subscriptions.waiting.push((id.clone(), uri.to_owned()));
+        self.subscriptions.waiting.push((id.detached(), uri.to_owned()));
         self.listen_anew();
     }
 
@@ -173,8 +173,11 @@ impl LegacyClient {
         let Some(opening) = self.subscriptions.opening.take_if(is_it) else { return };
         let honoured = message.member("notifications");
         let honoured = honoured.and_then(|honoured| json::member(honoured, "resourceSubscriptions"));
-        let honoured: Vec<String> =
-            honoured.map(json::elements).unwrap_or_default().into_iter().filter_map(json::string).collect();
+        let honoured = honoured.map(json::elements).unwrap_or_default().filter_map(json::string);
+        let wanted: BTreeSet<String> =
+            opening.subscribers.iter().filter_map(|(_, uri)| json::string(uri)).collect();
+        // Whatever else it names.
+        let honoured: BTreeSet<String> = honoured.filter(|uri| wanted.contains(uri)).collect();
         for (id, uri) in opening.subscribers {
             if json::string(&uri).is_some_and(|uri| honoured.contains(&uri)) {
                 self.answer(&id, "{}");

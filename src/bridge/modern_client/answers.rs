@@ -93,23 +93,18 @@ fn without_task_support(answer: &Message) -> Message {
     let Some(tools) = answer.member("tools").filter(|tools| tools.starts_with('[')) else {
         return answer.clone();
     };
-    let left = json::elements(tools).into_iter().map(|tool| {
+    let left = json::elements(tools).map(|tool| {
         let Some(execution) = json::member(tool, "execution") else { return tool.to_owned() };
         match splice::without(execution, &["taskSupport"]) {
             left if left == execution => tool.to_owned(),
             left if left == "{}" => splice::without(tool, &["execution"]),
             left => {
-                let members = json::members(tool);
-                let member = |(name, value): &(String, &str)| {
-                    (name.clone(), if name == "execution" { left.clone() } else { (*value).to_owned() })
-                };
-                let members: Vec<_> = members.iter().map(member).collect();
-                json::object(members.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+                let member = |(name, value)| (if name == "execution" { left.as_str() } else { value }, name);
+                json::object(json::members(tool).map(member).map(|(value, name)| (name, value)))
             }
         }
     });
-    let left = format!("[{}]", left.collect::<Vec<_>>().join(","));
-    splice::replace(answer, tools, &left)
+    splice::replace(answer, tools, &json::array(left))
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl ModernClient {
         let unknown: Vec<String> =
             waiting.iter().filter(|uri| !self.listens.resources.contains_key(*uri)).cloned().collect();
         let waiting = Some((waiting, now + PATIENCE));
-        self.listens.open.push(Listen { id: id.clone(), lists, uris, waiting, early: Vec::new() });
+        self.listens.open.push(Listen { id: id.detached(), lists, uris, waiting, early: Vec::new() });
         for uri in unknown {
             self.subscribe(uri);
         }

@@ -49,7 +49,7 @@ pub(super) struct ModernClient {
     /// The latest call of each of the client's ids.
     calls: HashMap<Id, u64>,
     /// What waits for the session, in the client's order.
-    held: VecDeque<Held>,
+    held: Backlog<Held>,
     listens: Listens,
     /// What the server asks for nobody's sake, and until when it waits for a call.
     homeless: Vec<(Question, Instant)>,
@@ -80,6 +80,12 @@ struct Held {
     answer: Option<LastWord>,
 }
 
+impl std::borrow::Borrow<Message> for Held {
+    fn borrow(&self) -> &Message {
+        &self.message
+    }
+}
+
 impl ModernClient {
     /// A translator for a server that is known to be legacy. The session is opened with what the first request says of
     /// the client. Of `secret` are made the tokens that must not be guessed.
@@ -93,7 +99,7 @@ impl ModernClient {
             minted: 0,
             asked: BTreeMap::new(),
             calls: HashMap::new(),
-            held: VecDeque::new(),
+            held: Backlog::default(),
             listens: Listens::default(),
             homeless: Vec::new(),
             level: None,
@@ -120,7 +126,7 @@ impl ModernClient {
             Kind::Notification { .. } if self.is_open() => self.tell(&message),
             Kind::Notification { .. } => {
                 self.open(&message, opening::Need::Certain);
-                self.held.push_back(Held { message, answer: None });
+                self.held.push(Held { message, answer: None });
             }
             // It is never asked anything.
             Kind::Response { .. } => self.drop_message(&message, "nothing like it was asked"),
@@ -148,14 +154,14 @@ impl ModernClient {
             self.serve(request, now);
         } else {
             self.open(&request, opening::Need::Certain);
-            self.held.push_back(Held { message: request, answer });
+            self.held.push(Held { message: request, answer });
         }
     }
 
     /// The client wants nothing more of a request.
     fn take_back(&mut self, id: &Id, cancellation: &Message, now: Instant) {
-        if let Some(at) = self.held.iter().position(|held| is_request(&held.message, id)) {
-            self.held.remove(at);
+        if self.held.remove(|held| is_request(held, id)).is_some() {
+            // The server has never heard of it.
         } else if self.is_listening(id) {
             self.stop_listening(id);
         } else if let Some(call) = self.calls.remove(id) {
@@ -238,7 +244,7 @@ impl ModernClient {
     pub(super) fn serves(&self, id: &Id) -> bool {
         self.calls.contains_key(id)
             || self.is_listening(id)
-            || self.held.iter().any(|held| is_request(&held.message, id))
+            || self.held.iter().any(|held| is_request(held, id))
     }
 
     /// Does what is due.
@@ -252,9 +258,9 @@ impl ModernClient {
         [self.next_of_calls(), self.listens.next()].into_iter().flatten().min()
     }
 
-    /// How many bytes of the client's messages wait here.
-    pub(super) fn waiting_bytes(&self) -> usize {
-        self.held.iter().map(|held| held.message.text().len()).sum()
+    /// What the client's messages that wait here cost, in bytes of memory.
+    pub(super) fn waiting_cost(&self) -> usize {
+        self.held.cost()
     }
 
     /// Tells whether there will be more to send once the server has answered.
@@ -275,7 +281,7 @@ impl ModernClient {
             "the request may have run; look before repeating it",
         );
         let error = relay::error_object(&why);
-        let held = std::mem::take(&mut self.held);
+        let held = self.held.take();
         let held = held.into_iter().filter_map(|held| match held.message.kind() {
             Kind::Request { id, .. } => Some(id.clone()),
             Kind::Notification { .. } | Kind::Response { .. } => None,

@@ -57,7 +57,7 @@ impl ModernClient {
     pub(in crate::bridge) fn client_went_legacy(&mut self) {
         self.went_legacy = true;
         // What nobody waits for was said to no session.
-        self.held.retain(|held| matches!(held.message.kind(), Kind::Request { .. }));
+        self.held.drop_all(|held| !matches!(held.kind(), Kind::Request { .. }));
         self.level = None;
         self.homeless.clear();
         self.end_listens();
@@ -123,7 +123,7 @@ impl ModernClient {
         }
         self.stage = Stage::Open(answer);
         self.outbox.push_back(Crossing::Found(Era::Legacy));
-        for Held { message, .. } in std::mem::take(&mut self.held) {
+        for Held { message, .. } in self.held.take() {
             match message.kind() {
                 Kind::Request { .. } => self.serve(message, now),
                 Kind::Notification { .. } | Kind::Response { .. } => self.tell(&message),
@@ -140,7 +140,7 @@ impl ModernClient {
 
     /// There is no session: everybody who waits for it is told, with what the server said to the request itself if it did.
     fn give_up(&mut self, refusal: &Message) {
-        for Held { message, answer } in std::mem::take(&mut self.held) {
+        for Held { message, answer } in self.held.take() {
             if let Kind::Request { id, .. } = message.kind() {
                 let without_notice = || LastWord { answer: refusal.clone(), notice: None };
                 let LastWord { answer, notice } = answer.unwrap_or_else(without_notice);
@@ -160,13 +160,13 @@ impl ModernClient {
     /// Tells whether the server has shown nothing of its era yet: the session is opened because of what was known before.
     pub(in crate::bridge) fn was_assumed(&self) -> bool {
         let is_opening = matches!(self.stage, Stage::Opening(Need::Certain));
-        is_opening && self.held.iter().all(|held| held.answer.is_none())
+        is_opening && self.held.entries().all(|held| held.answer.is_none())
     }
 
     /// The server is not legacy after all: what the client said goes to it as it is.
     pub(in crate::bridge) fn give_back(&mut self) {
         self.stage = Stage::Over;
-        let held = std::mem::take(&mut self.held).into_iter().map(|held| held.message);
+        let held = self.held.take().into_iter().map(|held| held.message);
         // What nobody waits for was said to a session that is none.
         let held = held.filter(|message| matches!(message.kind(), Kind::Request { .. })).collect();
         self.outbox.push_back(Crossing::Over(held));
@@ -230,12 +230,10 @@ fn without_tasks(capabilities: &str) -> String {
 fn replaced(object: &str, name: &str, value: &str) -> String {
     match json::member(object, name) == Some(value) {
         true => object.to_owned(),
-        false => {
-            let members = json::members(object);
-            let members =
-                members.iter().map(|(own, text)| (own.as_str(), if own == name { value } else { *text }));
-            json::object(members)
-        }
+        false => json::object(json::members(object).map(|(own, text)| {
+            let text = if own == name { value } else { text };
+            (own, text)
+        })),
     }
 }
 

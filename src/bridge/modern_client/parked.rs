@@ -7,6 +7,8 @@
 //! no call is given to the latest one that may carry it, or waits a few seconds for one, which then goes out behind the
 //! reply. Deliberately not here: what a question says, and which client may be asked it (`questions`).
 
+mod homeless;
+
 use std::fmt::Write as _;
 
 use super::questions::{Kind as Asks, Reply};
@@ -21,8 +23,11 @@ const PARKED: Duration = Duration::from_secs(15 * 60);
 const PARKED_AT_ONCE: usize = 64;
 /// How long a question that belongs to no call waits for one.
 const HOMELESS: Duration = Duration::from_secs(5);
-/// How many such questions do.
-const HOMELESS_AT_ONCE: usize = 100;
+/// How large the questions that are kept may be together, in bytes of memory. Beyond that they are refused.
+const QUESTIONS_TOGETHER: usize = 32 * 1024 * 1024;
+/// The same for what is kept of the calls whose clients have been asked, beside the questions. Beyond that the ones that
+/// wait longest are given up.
+const PARKED_TOGETHER: usize = 64 * 1024 * 1024;
 const INTERNAL_ERROR: i64 = -32603;
 /// The code for what the client has not said that it can do (2026-07-28, basic, error codes).
 const MISSING_CAPABILITY: i64 = -32021;
@@ -82,12 +87,30 @@ pub(super) struct Question {
     is_own: bool,
 }
 
+impl Question {
+    /// What it costs to keep it, in bytes of memory.
+    fn cost(&self) -> usize {
+        self.text.len() + self.id.as_ref().map_or(0, Id::size) + size_of::<Question>() + self.key.len()
+    }
+}
+
 impl Call {
+    /// What it costs to keep it, beside its questions, in bytes of memory.
+    fn cost(&self) -> usize {
+        let answer = match &self.state {
+            State::Parked { then: Then::Answer(answer), .. } => answer.cost(),
+            State::Parked { then: Then::GoOn | Then::Again, .. }
+            | State::Waiting
+            | State::Collecting { .. } => 0,
+        };
+        self.upstream.cost() + self.capabilities.len() + answer
+    }
+
     /// A request of the client that is about to be sent.
-    pub(super) fn new(client: Id, request: &Message) -> Call {
+    pub(super) fn new(client: &Id, request: &Message) -> Call {
         let token = progress_token(request);
         Call {
-            client,
+            client: client.detached(),
             upstream: request.clone(),
             capabilities: requests::capabilities(request).unwrap_or("{}").to_owned(),
             level: requests::level(request),
@@ -199,7 +222,7 @@ impl ModernClient {
     /// The server asks something.
     pub(super) fn question(&mut self, message: &Message, within: Option<u64>, now: Instant) {
         let Kind::Request { id, method } = message.kind() else { return };
-        let id = id.clone();
+        let id = id.detached();
         let Some(asks) = Asks::of(message) else {
             return match method.as_str() {
                 "ping" => self.reply(&id, "result", "{}"),
@@ -214,6 +237,12 @@ impl ModernClient {
             return self.drop_message(message, "it was asked already");
         }
         let own = within.and_then(|number| self.call_mut(number)).is_some_and(|call| may_ask(call.method()));
+        // One at least as large as the message is added.
+        let kept = self.all_questions().map(Question::cost).sum::<usize>();
+        if kept.saturating_add(message.cost()) > QUESTIONS_TOGETHER {
+            let sentence = "too much of what was asked waits for the client's answer";
+            return self.reply_error(&id, INTERNAL_ERROR, sentence);
+        }
         let question =
             Question { id: Some(id), asks, key: String::new(), text: asks.embedded(message), is_own: own };
         match within.filter(|_| own) {
@@ -230,58 +259,11 @@ impl ModernClient {
         self.all_calls().flat_map(|(_, call)| &call.questions).chain(homeless)
     }
 
-    /// Gives a question that belongs to no call to one that may carry it: the latest whose client waits, else the latest.
-    fn find_home(&mut self, question: Question, until: Instant, now: Instant) {
-        let may_carry = |(_, call): &(u64, &Call)| call.may_carry(question.asks);
-        let waiting = self.calls_under_way().filter(may_carry).last();
-        let home = waiting.or_else(|| self.all_calls().filter(may_carry).last());
-        match home.map(|(number, _)| number) {
-            Some(number) => self.give(number, question, now),
-            None if question.asks.is_declared(&self.declared)
-                && until > now
-                && self.homeless.len() < HOMELESS_AT_ONCE =>
-            {
-                self.homeless.push((question, until));
-            }
-            None => self.refuse(question),
-        }
-    }
-
     fn give(&mut self, number: u64, question: Question, now: Instant) {
         let Some(call) = self.call_mut(number) else { return self.refuse(question) };
         call.add(question);
         if matches!(call.state, State::Waiting) {
             call.state = State::Collecting { until: now + COLLECTING };
-        }
-    }
-
-    /// What waits for a call goes to the client before the call goes to the server, which may want to know it for the call.
-    /// Gives the call back if there is nothing.
-    pub(super) fn ask_first(&mut self, mut call: Call, now: Instant) -> Option<Call> {
-        let homeless = std::mem::take(&mut self.homeless);
-        let (carried, left) = homeless.into_iter().partition(|(question, _)| call.may_carry(question.asks));
-        self.homeless = left;
-        let carried: Vec<(Question, Instant)> = carried;
-        if carried.is_empty() {
-            return Some(call);
-        }
-        for (question, _) in carried {
-            call.add(question);
-        }
-        let client = call.client.clone();
-        self.mint(Asked::Call(Box::new(call)));
-        self.calls.insert(client, self.minted);
-        self.park(self.minted, Then::Again, now);
-        None
-    }
-
-    /// A call was sent: what has come to wait for one meanwhile may go by it.
-    pub(super) fn house(&mut self, number: u64, now: Instant) {
-        for (question, until) in std::mem::take(&mut self.homeless) {
-            match self.call_mut(number).is_some_and(|call| call.may_carry(question.asks)) {
-                true => self.give(number, question, now),
-                false => self.homeless.push((question, until)),
-            }
         }
     }
 
@@ -315,7 +297,8 @@ impl ModernClient {
         if let State::Parked { then, .. } = &mut call.state {
             *then = Then::Answer(answer);
             self.asked.insert(number, Asked::Call(call));
-            return;
+            // It may be the one that is given up.
+            return self.make_room(0, 0);
         }
         self.finish(number, call, answer, now);
     }
@@ -370,16 +353,8 @@ impl ModernClient {
 
     /// Answers the client by the questions that there are.
     fn park(&mut self, number: u64, then: Then, now: Instant) {
-        let parked = self.all_calls().filter_map(|(number, call)| match &call.state {
-            State::Parked { until, .. } => Some((*until, number)),
-            State::Waiting | State::Collecting { .. } => None,
-        });
-        let parked: Vec<_> = parked.collect();
-        if parked.len() >= PARKED_AT_ONCE
-            && let Some((_, oldest)) = parked.into_iter().min()
-        {
-            self.expire(oldest);
-        }
+        let cost = self.call_mut(number).map_or(0, |call| call.cost());
+        self.make_room(1, cost);
         let token = self.token();
         if let Some(call) = self.call_mut(number) {
             let asking = call.asking(&token);
@@ -388,10 +363,29 @@ impl ModernClient {
         }
     }
 
+    /// Gives up the calls that have waited longest for their clients, until so many more that cost so much have room.
+    fn make_room(&mut self, more: usize, cost: usize) {
+        let parked = self.all_calls().filter_map(|(number, call)| match &call.state {
+            State::Parked { until, .. } => Some((*until, number, call.cost())),
+            State::Waiting | State::Collecting { .. } => None,
+        });
+        let mut parked: Vec<_> = parked.collect();
+        parked.sort_unstable();
+        let (mut count, mut total) = (parked.len() + more, cost);
+        total = parked.iter().fold(total, |total, (_, _, cost)| total.saturating_add(*cost));
+        for (_, oldest, cost) in parked {
+            if count <= PARKED_AT_ONCE && total <= PARKED_TOGETHER {
+                return;
+            }
+            (count, total) = (count - 1, total.saturating_sub(cost));
+            self.expire(oldest);
+        }
+    }
+
     /// The client calls again, with replies.
     pub(super) fn retry(&mut self, request: Message, now: Instant) {
         let Kind::Request { id, .. } = request.kind() else { return };
-        let id = id.clone();
+        let id = id.detached();
         let token = request.member("requestState").and_then(json::string);
         let parked = self.all_calls().find(|(_, call)| {
             matches!(&call.state, State::Parked { token: own, .. } if Some(own) == token.as_ref())
@@ -446,7 +440,7 @@ impl ModernClient {
 
     /// Takes the replies of a request: those for the server go there. Tells whether one for nobody is a refusal.
     fn hand_in(&mut self, call: &mut Call, request: &Message) -> bool {
-        let replies = json::members(request.member("inputResponses").unwrap_or("{}"));
+        let replies = json::typed_members(request.member("inputResponses").unwrap_or("{}"));
         let mut is_declined = false;
         let questions = std::mem::take(&mut call.questions);
         for question in questions {
@@ -538,6 +532,7 @@ impl ModernClient {
 
 #[cfg(test)]
 mod tests {
+    use super::homeless::HOMELESS_AT_ONCE;
     use super::*;
 
     const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"roots":{}}}"#;

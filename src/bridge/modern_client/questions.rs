@@ -6,6 +6,9 @@
 
 use super::*;
 
+/// How many pages of one error are put to the client.
+const PAGES: usize = 100;
+
 /// A kind of question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -102,7 +105,7 @@ impl Reply<'_> {
 /// The pages that an error wants to be opened, as parts of a result.
 pub(super) fn pages(error: &Message) -> Vec<String> {
     let pages = error.member("data").and_then(|data| json::member(data, "elicitations"));
-    let pages = pages.map(json::elements).unwrap_or_default().into_iter();
+    let pages = pages.map(json::elements).unwrap_or_default().take(PAGES);
     let pages = pages.filter(|page| json::member(page, "url").and_then(json::string).is_some());
     pages
         .map(|page| {
@@ -123,14 +126,10 @@ fn put_to_modern(params: &str) -> String {
     match splice::without(meta, &["progressToken"]) {
         left if left == meta => params,
         left if left == "{}" => splice::without(&params, &["_meta"]),
-        left => {
-            let members = json::members(&params);
-            let members = members.iter().map(|(name, value)| match name.as_str() {
-                "_meta" => (name.as_str(), left.as_str()),
-                name => (name, *value),
-            });
-            json::object(members)
-        }
+        left => json::object(json::members(&params).map(|(name, value)| match name.as_str() {
+            "_meta" => (name, left.as_str()),
+            _ => (name, value),
+        })),
     }
 }
 

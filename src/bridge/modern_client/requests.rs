@@ -33,7 +33,7 @@ impl ModernClient {
     /// Sends a request on its way, unless the server waits for something that it may bring: then that comes first.
     fn call(&mut self, request: Message, now: Instant) {
         let Kind::Request { id, .. } = request.kind() else { return };
-        let call = Call::new(id.clone(), &request);
+        let call = Call::new(id, &request);
         if let Some(call) = self.ask_first(call, now) {
             self.want_level(call.level);
             self.send_call(call, &request, now);

@@ -79,7 +79,7 @@ impl Relay {
             SessionHeader::Unusable => {
                 let why = Why::new(
                     Failure::Answer,
-                    "the server sent a session id with characters outside visible ASCII",
+                    "the server sent a session id with characters outside visible ASCII, or of more than 8 KiB",
                     "report this to the server's author: MCP allows 0x21 to 0x7E only",
                 );
                 let why = why.with_status(opening.status);
@@ -151,8 +151,10 @@ impl Relay {
                 };
                 let id = id.clone();
                 self.heard(purpose);
-                self.asks(exchange, id, asking, &message);
-                self.said(purpose, message);
+                match self.asks(exchange, &id, asking, &message) {
+                    true => self.said(purpose, message),
+                    false => self.refuse_question(&id, now),
+                }
             }
             (Kind::Notification { method }, _) => {
                 if method.as_str() == "notifications/cancelled"
@@ -197,15 +199,23 @@ impl Relay {
         }
     }
 
-    /// The server asks the client something.
-    fn asks(&mut self, exchange: ExchangeId, id: Id, asking: Option<Ticket>, question: &Message) {
-        self.orphaned.remove(&id);
-        if self.asked.len() < QUESTIONS {
-            let meta = question.member("_meta");
-            let progress = meta.and_then(|meta| json::member(meta, "progressToken")).map(str::to_owned);
-            let epoch = self.session.epoch() + u64::from(self.session.is_opening(exchange));
-            self.asked.insert(id, Question { asking, epoch, progress });
-        }
+    /// The server asks the client something. Returns whether there is room to keep track of it.
+    fn asks(&mut self, exchange: ExchangeId, id: &Id, asking: Option<Ticket>, question: &Message) -> bool {
+        self.orphaned.remove(id);
+        let meta = question.member("_meta");
+        let progress = meta.and_then(|meta| json::member(meta, "progressToken")).map(str::to_owned);
+        let epoch = self.session.epoch() + u64::from(self.session.is_opening(exchange));
+        self.asked.insert(id, Question { asking, epoch, progress })
+    }
+
+    /// Answers the server in the client's place.
+    fn refuse_question(&mut self, id: &Id, now: Instant) {
+        let error = ErrorObject {
+            code: jsonrpc::INTERNAL_ERROR,
+            message: format!("{SOURCE}: too many requests of the server wait for the client's answer"),
+            data: ErrorData::of(SOURCE, "too_many"),
+        };
+        self.say(Message::error(Some(id), &error), now);
     }
 
     /// Tells whether a response answers a request of the client, which may come on any stream.

@@ -176,7 +176,7 @@ impl Relay {
 
     /// Strikes a message out, and the cancellation that waits for it: with nothing to cancel there is nothing to send.
     pub(super) fn settle(&mut self, ticket: Ticket) -> Settled {
-        self.asked.retain(|_, question| question.asking != Some(ticket));
+        self.asked.retain(|question| question.asking != Some(ticket));
         let cancellation =
             self.ledger.cancellation_of(ticket).and_then(|cancellation| self.strike(cancellation));
         match (self.strike(ticket), cancellation) {
@@ -209,7 +209,7 @@ impl Relay {
 
     pub(super) fn nothing_can_finish(&self) -> bool {
         self.ledger.iter().all(|(ticket, entry)| {
-            let waits_for_the_client = self.asked.values().any(|question| question.asking == Some(ticket));
+            let waits_for_the_client = self.asked.iter().any(|(_, question)| question.asking == Some(ticket));
             entry.request_id().is_some() && (waits_for_the_client || entry.is_subscription())
         })
     }

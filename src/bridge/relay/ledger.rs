@@ -146,7 +146,9 @@ pub(super) struct Ledger {
     cancellations: BTreeMap<Ticket, Ticket>,
     resting: BTreeSet<(Instant, Ticket)>,
     requests_sent: usize,
-    waiting_bytes: usize,
+    waiting_cost: usize,
+    /// What the responses among all messages cost.
+    replies_cost: usize,
 }
 
 impl Ledger {
@@ -154,8 +156,9 @@ impl Ledger {
     pub(super) fn enter(&mut self, message: Message, era: Era) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
-        self.waiting_bytes += message.text().len();
+        self.waiting_cost += message.cost();
         self.at_gate.insert(ticket);
+        self.replies_cost += reply_cost(&message);
         let entry = Entry {
             message,
             era,
@@ -219,7 +222,7 @@ impl Ledger {
             Place::Sent { .. } => {}
         }
         if !matches!(entry.place, Place::Sent { .. }) {
-            self.waiting_bytes += entry.message.text().len();
+            self.waiting_cost += entry.message.cost();
         }
         self.entries.insert(ticket, entry);
     }
@@ -227,6 +230,7 @@ impl Ledger {
     /// Strikes a message out: it was answered, delivered, or is no longer wanted.
     pub(super) fn settle(&mut self, ticket: Ticket) -> Option<Entry> {
         let entry = self.take_out(ticket)?;
+        self.replies_cost -= reply_cost(&entry.message);
         if let Some(id) = entry.request_id()
             && self.requests.get(id) == Some(&ticket)
         {
@@ -255,9 +259,14 @@ impl Ledger {
         self.requests_sent
     }
 
-    /// How many bytes wait to be sent.
-    pub(super) fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes
+    /// What waits to be sent costs, in bytes of memory.
+    pub(super) fn waiting_cost(&self) -> usize {
+        self.waiting_cost
+    }
+
+    /// What the responses cost that are not done with, in bytes of memory.
+    pub(super) fn replies_cost(&self) -> usize {
+        self.replies_cost
     }
 
     fn take_out(&mut self, ticket: Ticket) -> Option<Entry> {
@@ -272,8 +281,16 @@ impl Ledger {
             Place::Sent { .. } => {}
         }
         if !matches!(entry.place, Place::Sent { .. }) {
-            self.waiting_bytes -= entry.message.text().len();
+            self.waiting_cost -= entry.message.cost();
         }
         Some(entry)
+    }
+}
+
+/// What a message costs, if it is a response.
+fn reply_cost(message: &Message) -> usize {
+    match message.kind() {
+        Kind::Response { .. } => message.cost(),
+        Kind::Request { .. } | Kind::Notification { .. } => 0,
     }
 }

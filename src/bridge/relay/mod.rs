@@ -16,6 +16,7 @@ mod listening;
 mod modern;
 mod outgoing;
 mod ping;
+mod questions;
 mod recovery;
 mod resending;
 mod session;
@@ -37,9 +38,11 @@ use ledger::{Ledger, Ticket, Trial};
 use listening::Listening;
 pub(super) use modern::error_code;
 use ping::Pings;
+use questions::Questions;
 use recovery::Renewal;
 use session::{Recovery, Session};
 use tools::{Invalid, Tools};
+pub(super) use tools::{LONGEST_NAME, TOOLS_KNOWN};
 
 use crate::json;
 use crate::jsonrpc::{self, ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
@@ -64,8 +67,11 @@ const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
 /// The same after a signal: Claude Code kills 400 ms after SIGTERM.
 const FAREWELL_PATIENCE_STOPPED: Duration = Duration::from_millis(50);
 
-/// Server requests without an answer that are kept track of. Beyond that one is passed on, but would not be taken back.
-const QUESTIONS: usize = 10_000;
+/// How many bytes may wait to be sent in errors that answer the server in the client's place. A server that asks faster
+/// than it hears has no answer to the rest.
+const REPLIES: usize = 1024 * 1024;
+/// How large the ids and tokens of forgotten questions may be together, in bytes.
+const ORPHANED: usize = 1024 * 1024;
 
 /// The state machine between the client and the exchanges with the server.
 #[derive(Debug)]
@@ -86,7 +92,7 @@ pub(super) struct Relay {
     gate: Option<Gate>,
     requests_at_once: usize,
     /// Requests of the server that wait for the client.
-    asked: HashMap<Id, Question>,
+    asked: Questions,
     /// Those of sessions that are no more, with their progress tokens: what the client answers goes nowhere.
     orphaned: HashMap<Id, Option<String>>,
     /// What the server's lists of tools said about headers.
@@ -249,7 +255,7 @@ impl Relay {
             next_exchange: 1,
             gate: None,
             requests_at_once: REQUESTS_AT_ONCE,
-            asked: HashMap::new(),
+            asked: Questions::default(),
             orphaned: HashMap::new(),
             rolled: 0,
             tools: Tools::default(),
@@ -308,6 +314,11 @@ impl Relay {
     /// Takes in what the bridge says in the client's place. At the end of the process nobody hears it any more.
     pub(super) fn say(&mut self, message: Message, now: Instant) {
         if !self.is_leaving() {
+            if matches!(message.kind(), Kind::Response { error: true, .. })
+                && self.ledger.replies_cost() > REPLIES
+            {
+                return self.dropped(&message, "too many answers wait for the server already");
+            }
             self.enter(message, now);
             self.proceed(now);
         }
@@ -397,9 +408,9 @@ impl Relay {
         })
     }
 
-    /// How many bytes of the client's messages wait to be sent.
-    pub(super) fn waiting_bytes(&self) -> usize {
-        self.ledger.waiting_bytes()
+    /// What the client's messages that wait to be sent cost, in bytes of memory.
+    pub(super) fn waiting_cost(&self) -> usize {
+        self.ledger.waiting_cost()
     }
 
     /// The request with this id that has no answer yet.

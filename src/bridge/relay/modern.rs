@@ -17,6 +17,8 @@ use super::*;
 /// How many pages of tools are asked for in our own name, and how long that may take, before a call is given up.
 const LOOKUP_PAGES: u32 = 100;
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(30);
+/// Of how many resources the client is told that they may have changed while its subscription was broken off.
+const RENEWED_URIS: usize = 1_000;
 /// The key under which a notification names its subscription.
 const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
 
@@ -112,7 +114,8 @@ impl Relay {
             }
         }
         let uris = json::member(honoured, "resourceSubscriptions").map(json::elements).unwrap_or_default();
-        for uri in uris {
+        // Not all that a server may name: each becomes a message.
+        for uri in uris.take(RENEWED_URIS) {
             self.tell_client("notifications/resources/updated", &format!(r#"{{{meta},"uri":{uri}}}"#));
         }
     }
@@ -192,8 +195,8 @@ impl Relay {
         drop(self.learn(page.clone()));
         let wanted = self.ledger.get(ticket).and_then(|entry| json::string(entry.message.member("name")?));
         let cursor = page.member("nextCursor").filter(|cursor| cursor.starts_with('"'));
-        let names = page.member("tools").map(json::elements).unwrap_or_default();
-        let found = names.iter().any(|tool| json::member(tool, "name").and_then(json::string) == wanted);
+        let mut names = page.member("tools").map(json::elements).unwrap_or_default();
+        let found = names.any(|tool| json::member(tool, "name").and_then(json::string) == wanted);
         match cursor {
             Some(cursor) if !found => self.look_up_tools(ticket, Some(cursor)),
             Some(_) | None => {

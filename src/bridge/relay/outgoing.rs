@@ -68,6 +68,9 @@ impl Relay {
             data: ErrorData::of(SOURCE, "unreadable"),
         };
         self.act(Action::Deliver(Message::error(fault.id.as_ref(), &error)));
+        for id in &fault.requests {
+            self.act(Action::Deliver(Message::error(Some(id), &error)));
+        }
     }
 
     /// A method travels in a header too, and there is no encoding for one that a header cannot carry.

@@ -138,10 +138,12 @@ impl Relay {
     fn forget_questions(&mut self, epoch: u64) {
         let is_over = |question: &Question| question.epoch <= epoch;
         self.withdraw(is_over, "the session it belongs to has ended");
-        let asked = std::mem::take(&mut self.asked);
-        let (over, open): (HashMap<_, _>, _) = asked.into_iter().partition(|(_, question)| is_over(question));
-        self.asked = open;
-        if self.orphaned.len() + over.len() > QUESTIONS {
+        let over = self.asked.take(|question| question.epoch <= epoch);
+        let size = |(id, progress): (&Id, &Option<String>)| {
+            id.size() + progress.as_ref().map_or(0, String::len) + size_of::<Id>()
+        };
+        // What is added is bounded itself.
+        if self.orphaned.iter().map(size).sum::<usize>() > ORPHANED {
             self.orphaned.clear();
         }
         self.orphaned.extend(over.into_iter().map(|(id, question)| (id, question.progress)));

@@ -132,9 +132,14 @@ pub(super) fn is_session_loss(refusal: &Refusal, session: Option<&SessionId>) ->
 fn is_plain_loss(refusal: &Refusal, words: impl Fn(&str) -> bool) -> bool {
     let body = refusal.why.body.as_deref().unwrap_or_default();
     // Web frameworks put the message into an object of their own.
-    let wrapped = || match json::members(body).as_slice() {
-        [(name, value)] if matches!(name.as_str(), "error" | "message" | "detail") => json::string(value),
-        _ => None,
+    let wrapped = || {
+        let mut members = json::members(body);
+        match (members.next(), members.next()) {
+            (Some((name, value)), None) if matches!(name.as_str(), "error" | "message" | "detail") => {
+                json::string(value)
+            }
+            _ => None,
+        }
     };
     refusal.status == 404 || words(body) || wrapped().is_some_and(|message| words(&message))
 }

@@ -7,12 +7,19 @@
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::json;
 use crate::jsonrpc::Message;
 
 const ANNOTATION: &str = "x-mcp-header";
+/// About how many tools something is kept, in each place, and how many of a page are looked at.
+pub(crate) const TOOLS_KNOWN: usize = 10_000;
+/// The longest name of a tool about which something is kept, in bytes.
+pub(crate) const LONGEST_NAME: usize = 1024;
+/// The largest schema that is searched for annotations, in bytes. Taken apart it is thirty times as large.
+const LARGEST_SCHEMA: usize = 1024 * 1024;
+/// Of how many invalid tools of a page is told.
+const TOLD: usize = 20;
 
 /// The annotated parameters of every tool that has any.
 #[derive(Debug, Default)]
@@ -45,25 +52,23 @@ impl Tools {
             return None;
         }
         let array = page.member("tools")?;
-        let tools: Vec<&RawValue> = serde_json::from_str(array).ok()?;
-        let (mut kept, mut invalid) = (Vec::with_capacity(tools.len()), Vec::new());
-        for tool in tools {
-            match self.learn_tool(tool.get()) {
-                Ok(()) => kept.push(tool.get()),
-                Err(reason) => invalid.push(reason),
-            }
-        }
-        if invalid.is_empty() {
+        if !array.starts_with('[') {
             return None;
         }
-        // It is a part of the page's text.
-        let start = (array.as_ptr() as usize).checked_sub(page.text().as_ptr() as usize)?;
-        let (head, rest) = page.text().split_at_checked(start)?;
-        let tail = rest.get(array.len()..)?;
-        let text = [head, b"[", kept.join(",").as_bytes(), b"]", tail].concat();
-        // Elements of an array were left out: it is a message still.
-        let page = Message::parse(text.into()).ok()?;
-        Some((page, invalid))
+        let mut invalid = Vec::new();
+        let mut tools = json::elements(array);
+        let kept = json::array(tools.by_ref().take(TOOLS_KNOWN).filter(|tool| match self.learn_tool(tool) {
+            Ok(()) => true,
+            Err(reason) => {
+                if invalid.len() < TOLD {
+                    invalid.push(reason);
+                }
+                false
+            }
+        }));
+        // The rest is not looked at, and must not be offered.
+        let is_cut = tools.next().is_some();
+        (is_cut || !invalid.is_empty()).then(|| (page.spliced(page.place_of(array), &kept), invalid))
     }
 
     /// Learns from one page of `tools/list` which tools may be called twice: those whose annotations say that they only
@@ -73,14 +78,17 @@ impl Tools {
             return;
         }
         let tools = page.member("tools").map(json::elements).unwrap_or_default();
-        for tool in tools {
+        for tool in tools.take(TOOLS_KNOWN) {
             let Some(name) = json::member(tool, "name").and_then(json::string) else { continue };
             let annotations = json::member(tool, "annotations");
             let says = |hint| annotations.and_then(|hints| json::member(hints, hint)) == Some("true");
             match says("readOnlyHint") || says("idempotentHint") {
-                true => self.repeatable.insert(name),
-                false => self.repeatable.remove(&name),
-            };
+                true if self.repeatable.len() < TOOLS_KNOWN && name.len() <= LONGEST_NAME => {
+                    self.repeatable.insert(name);
+                }
+                true => {}
+                false => drop(self.repeatable.remove(&name)),
+            }
         }
     }
 
@@ -97,13 +105,19 @@ impl Tools {
         if memchr::memmem::find(tool.as_bytes(), ANNOTATION.as_bytes()).is_none() {
             return Ok(());
         }
-        let schema = json::member(tool, "inputSchema").and_then(|schema| serde_json::from_str(schema).ok());
+        let schema = json::member(tool, "inputSchema");
+        if schema.is_some_and(|schema| schema.len() > LARGEST_SCHEMA) {
+            let reason = format!("its schema is larger than {} KiB", LARGEST_SCHEMA / 1024);
+            return Err(Invalid { tool: name, reason });
+        }
+        let schema = schema.and_then(|schema| serde_json::from_str(schema).ok());
         let Some(schema): Option<Value> = schema else { return Ok(()) };
         let mut annotations = Vec::new();
         match collect(&schema, &mut Vec::new(), true, &mut annotations) {
             Err(reason) => Err(Invalid { tool: name, reason }),
             Ok(()) => {
-                if !annotations.is_empty() {
+                let has_room = self.annotated.len() < TOOLS_KNOWN && name.len() <= LONGEST_NAME;
+                if !annotations.is_empty() && has_room {
                     self.annotated.insert(name, annotations);
                 }
                 Ok(())

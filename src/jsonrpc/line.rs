@@ -1,0 +1,87 @@
+//! What one line, event or body holds: a message, a batch of them, or nothing usable.
+//!
+//! Apart from the message because a batch is bounded by what its elements cost. Deliberately not here: which of them is
+//! answered, and how.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Fault, Message, check_utf8};
+
+/// The largest number of messages in one batch, in either direction. An array of two-byte elements would otherwise cost
+/// a hundred times its size.
+pub const BATCH_LIMIT: usize = 1_000;
+/// What one line, one event or one body holds.
+#[derive(Debug)]
+pub enum Line {
+    /// One message.
+    One(Message),
+    /// A JSON array of messages (revision 2025-03-26), each element on its own.
+    Batch(Vec<Result<Message, Fault>>),
+    /// Nothing usable.
+    Invalid(Fault),
+}
+
+impl Line {
+    /// Reads one line, event or body. White space around it and a byte order mark are not part of it.
+    pub fn parse(text: Bytes) -> Line {
+        let text = trim(text);
+        if text.first() != Some(&b'[') {
+            return Message::parse(text).map_or_else(Line::Invalid, Line::One);
+        }
+        let elements = check_utf8(&text).and_then(|checked| {
+            let mut elements = Elements::default();
+            let mut deserializer = serde_json::Deserializer::from_str(checked);
+            let read = deserializer.deserialize_seq(&mut elements).and_then(|()| deserializer.end());
+            match read {
+                // Reading has stopped there, so that the text behind it is an error of the parser's.
+                _ if elements.are_too_many => Err(Fault::too_many(&elements.found)),
+                Ok(()) => Ok(elements.found),
+                Err(error) => Err(Fault::from_json(checked, &error)),
+            }
+        });
+        match elements {
+            Err(fault) => Line::Invalid(fault),
+            Ok(elements) if elements.is_empty() => Line::Invalid(Fault::invalid("an empty batch")),
+            // Each in a buffer of its own: one that waits would hold on to all of them.
+            Ok(elements) => Line::Batch(
+                elements
+                    .iter()
+                    .map(|raw| Message::parse(Bytes::copy_from_slice(raw.get().as_bytes())))
+                    .collect(),
+            ),
+        }
+    }
+}
+
+/// The elements of an array, up to [`BATCH_LIMIT`].
+#[derive(Default)]
+struct Elements<'text> {
+    found: Vec<&'text RawValue>,
+    are_too_many: bool,
+}
+
+impl<'de> Visitor<'de> for &mut Elements<'de> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
+        while let Some(element) = sequence.next_element()? {
+            if self.found.len() == BATCH_LIMIT {
+                self.are_too_many = true;
+                return Ok(());
+            }
+            self.found.push(element);
+        }
+        Ok(())
+    }
+}
+
+fn trim(text: Bytes) -> Bytes {
+    let inner = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text).trim_ascii();
+    text.slice_ref(inner)
+}

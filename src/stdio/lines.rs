@@ -1,0 +1,234 @@
+//! The client's messages, line by line, from bytes as they come.
+//!
+//! Apart from the descriptors because any reader will do. Deliberately not here: what the lines mean.
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::task::JoinHandle;
+
+use super::COPIED_UP_TO;
+use crate::jsonrpc::{Fault, Line, MESSAGE_LIMIT};
+
+/// How much is read from the client at once.
+pub(super) const READ_SIZE: usize = 64 * 1024;
+/// Up to this size a line is parsed in the event loop, in bytes: a few milliseconds.
+const PARSED_IN_PLACE: usize = 1024 * 1024;
+/// How much of the end of a line beyond the limit is kept, to find the id of its request.
+const TAIL_KEPT: usize = 1024;
+
+/// The client's messages, line by line.
+pub struct Lines<R> {
+    input: R,
+    /// Where reads go first, so that no read has to clear a large buffer.
+    scratch: Box<[u8]>,
+    /// What was read and is not a whole line yet.
+    buffer: BytesMut,
+    /// How many bytes of the buffer are known to hold no line end.
+    searched: usize,
+    /// A line that grew beyond the limit, of which only the two ends are kept.
+    overlong: Option<Overlong>,
+    /// A large line that is being parsed beside the event loop; nothing behind it is read meanwhile.
+    parsing: Option<JoinHandle<Line>>,
+    ended: bool,
+}
+
+/// A line that is there as a whole.
+enum Buffered {
+    Line(Line),
+    /// One that takes long to parse.
+    Large(Bytes),
+}
+
+struct Overlong {
+    head: BytesMut,
+    tail: BytesMut,
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    /// Reads lines from `input`.
+    pub fn new(input: R) -> Lines<R> {
+        Lines {
+            input,
+            scratch: vec![0; READ_SIZE].into(),
+            buffer: BytesMut::new(),
+            searched: 0,
+            overlong: None,
+            parsing: None,
+            ended: false,
+        }
+    }
+
+    /// The next line that is not blank, or `None` at the end. A read error is the end as well: nobody can be told.
+    /// May be dropped and called again without losing anything.
+    pub async fn next(&mut self) -> Option<Line> {
+        loop {
+            if let Some(parsing) = &mut self.parsing {
+                let parsed = parsing.await;
+                self.parsing = None;
+                let failed =
+                    |error| Line::Invalid(Fault::invalid(format!("it could not be parsed: {error}")));
+                return Some(parsed.unwrap_or_else(failed));
+            }
+            match self.buffered() {
+                Some(Buffered::Line(line)) => return Some(line),
+                Some(Buffered::Large(text)) => {
+                    self.parsing = Some(tokio::task::spawn_blocking(|| Line::parse(text)));
+                    continue;
+                }
+                None => {}
+            }
+            if self.ended {
+                return None;
+            }
+            match self.input.read(&mut self.scratch).await {
+                Ok(read) if read > 0 => self.buffer.extend_from_slice(&self.scratch[..read]),
+                Ok(_) | Err(_) => {
+                    self.ended = true;
+                    // The last line counts also without its end.
+                    if !self.buffer.is_empty() || self.overlong.is_some() {
+                        self.buffer.extend_from_slice(b"\n");
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next line that is in the buffer as a whole.
+    fn buffered(&mut self) -> Option<Buffered> {
+        loop {
+            let Some(end) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
+                self.searched = self.buffer.len();
+                self.bound();
+                return None;
+            };
+            let line = self.take(self.searched + end);
+            self.searched = 0;
+            if let Some(mut overlong) = self.overlong.take() {
+                overlong.keep_tail(&line);
+                let fault = Fault::too_long(&overlong.head, &overlong.tail);
+                return Some(Buffered::Line(Line::Invalid(fault)));
+            }
+            if !is_blank(&line) {
+                return Some(match line.len() <= PARSED_IN_PLACE {
+                    true => Buffered::Line(Line::parse(line)),
+                    false => Buffered::Large(line),
+                });
+            }
+        }
+    }
+
+    /// Takes a line of `length` and its end out of the buffer.
+    fn take(&mut self, length: usize) -> Bytes {
+        if length <= COPIED_UP_TO {
+            let line = Bytes::copy_from_slice(&self.buffer[..length]);
+            self.buffer.advance(length + 1);
+            return line;
+        }
+        let mut line = self.buffer.split_to(length + 1);
+        line.truncate(length);
+        // What follows gets a buffer of its own, and the large one goes with its line.
+        self.buffer = BytesMut::from(&self.buffer[..]);
+        line.freeze()
+    }
+
+    /// Keeps a line without an end from growing for ever.
+    fn bound(&mut self) {
+        if let Some(overlong) = &mut self.overlong {
+            overlong.keep_tail(&self.buffer);
+        } else if self.buffer.len() > MESSAGE_LIMIT {
+            let head = BytesMut::from(&self.buffer[..READ_SIZE]);
+            let mut overlong = Overlong { head, tail: BytesMut::new() };
+            overlong.keep_tail(&self.buffer);
+            self.overlong = Some(overlong);
+        } else {
+            return;
+        }
+        self.buffer = BytesMut::new();
+        self.searched = 0;
+    }
+}
+
+/// White space, and the byte order mark that some programs write before it.
+fn is_blank(line: &[u8]) -> bool {
+    line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii().is_empty()
+}
+
+impl Overlong {
+    fn keep_tail(&mut self, more: &[u8]) {
+        self.tail.extend_from_slice(&more[more.len().saturating_sub(TAIL_KEPT)..]);
+        self.tail.advance(self.tail.len().saturating_sub(TAIL_KEPT));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_are_found_wherever_the_reads_end() {
+        let text = "\u{feff}{\"method\":\"a\"}\r\n\n  \r\n{\"method\":\"b\"}\n{\"method\":\"c\"}";
+        for size in [1, 3, 64] {
+            let (client, ours) = tokio::io::duplex(size);
+            let write = async move {
+                let mut client = client;
+                client.write_all(text.as_bytes()).await.expect("read");
+            };
+            let read = async {
+                let (mut lines, mut seen) = (Lines::new(ours), Vec::new());
+                while let Some(line) = lines.next().await {
+                    let Line::One(message) = line else { panic!("{line:?}") };
+                    seen.push(message.title().into_owned());
+                }
+                seen
+            };
+            let ((), seen) = tokio::join!(write, read);
+            assert_eq!(seen, ["a", "b", "c"], "reads of {size}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_beyond_the_limit_is_refused_by_its_id_and_the_next_one_read() {
+        let (client, ours) = tokio::io::duplex(1024 * 1024);
+        let write = async move {
+            let mut client = client;
+            client.write_all(b"{\"method\":\"big\",\"params\":\"").await.expect("read");
+            let chunk = vec![b'a'; 1024 * 1024];
+            for _ in 0..=MESSAGE_LIMIT / chunk.len() {
+                client.write_all(&chunk).await.expect("read");
+            }
+            client
+                .write_all(b"\",\"jsonrpc\":\"2.0\",\"id\":77}\n{\"method\":\"next\"}\n")
+                .await
+                .expect("read");
+        };
+        let read = async {
+            let mut lines = Lines::new(ours);
+            let Some(Line::Invalid(fault)) = lines.next().await else { panic!("not refused") };
+            assert_eq!(fault.id.as_ref().map(ToString::to_string).as_deref(), Some("77"));
+            assert!(fault.reason.contains("256 MiB"), "{fault}");
+            let Some(Line::One(next)) = lines.next().await else { panic!("deaf") };
+            assert_eq!(next.method(), Some("next"));
+        };
+        tokio::join!(write, read);
+    }
+
+    #[tokio::test]
+    async fn large_line_is_parsed_beside_the_loop_and_in_order() {
+        let large = format!(r#"{{"method":"large","params":"{}"}}"#, "x".repeat(PARSED_IN_PLACE));
+        let text = format!("{large}\n{{\"method\":\"b\"}}\n{large}");
+        let mut lines = Lines::new(text.as_bytes());
+        let mut seen = Vec::new();
+        loop {
+            // As in the loop: it is dropped whenever something else happens.
+            let next = std::pin::pin!(lines.next());
+            let line =
+                tokio::select! { biased; line = next => line, () = tokio::task::yield_now() => continue };
+            let Some(line) = line else { break };
+            let Line::One(message) = line else { panic!("{line:?}") };
+            seen.push(message.title().into_owned());
+        }
+        assert_eq!(seen, ["large", "b", "large"]);
+    }
+}
