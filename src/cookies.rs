@@ -6,7 +6,7 @@
 //! Deliberately not here: cookies beyond the life of the process.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use cookie_store::StoreAction;
 use http::HeaderValue;
@@ -80,13 +80,13 @@ impl Kept {
 
 impl CookieStore for Cookies {
     fn set_cookies(&self, headers: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
-        let mut kept = self.kept.lock().expect("nothing panics in between");
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let registered = headers.inspect(|header| redact::register_issued(cookie(header).1));
         registered.filter(|header| !is_of_access(header)).for_each(|header| kept.set(header, url));
     }
 
     fn cookies(&self, url: &Url) -> Option<HeaderValue> {
-        let kept = self.kept.lock().expect("nothing panics in between");
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let pairs = kept.store.get_request_values(url).map(|(name, value)| format!("{name}={value}"));
         let pairs: Vec<String> = pairs.collect();
         let mut value = HeaderValue::from_maybe_shared(bytes::Bytes::from(pairs.join("; "))).ok()?;

@@ -6,7 +6,7 @@ pub mod body;
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -158,7 +158,7 @@ impl Http {
 
     /// The client for the next exchange.
     pub fn client(&self) -> reqwest::Client {
-        let mut current = self.current.lock().expect("nothing panics in between");
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Clocks::now();
         if now.slept_since(&current.1) {
             debug!("this computer has slept; connections are made anew");

@@ -180,7 +180,7 @@ impl<'text> Parts<'text> {
     fn value<T: Deserialize<'text>>(&mut self) -> Option<T> {
         let mut values = serde_json::Deserializer::from_str(self.rest).into_iter();
         let value = values.next()?.ok()?;
-        self.rest = &self.rest[values.byte_offset()..];
+        self.rest = self.rest.get(values.byte_offset()..)?;
         Some(value)
     }
 }

@@ -1,4 +1,7 @@
 #![doc = include_str!("README.md")]
+// A foreign byte must never stop the program. What cannot fail has a reasoned `expect` attribute beside its proof.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![cfg_attr(not(test), deny(clippy::string_slice))]
 
 // In reading order: what was typed, the message's path, and what surrounds it.
 pub mod cli;

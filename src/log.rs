@@ -9,7 +9,7 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
@@ -50,7 +50,7 @@ pub fn start(options: &Options, file: Option<Growing>) {
     let begun = (verbosity > 0).then(monotonic_clock);
     SILENT.store(options.silent, Ordering::Relaxed);
     if set_global_default(Log { stderr, file: in_file, begun }).is_ok() {
-        *FILE.target.lock().expect("nothing panics in between") = file;
+        *FILE.target.lock().unwrap_or_else(PoisonError::into_inner) = file;
     }
 }
 
@@ -176,11 +176,11 @@ struct Words(String);
 impl Visit for Words {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let space = if self.0.is_empty() { "" } else { " " };
-        let written = match field.name() {
+        // A string takes everything.
+        let _ = match field.name() {
             "message" => write!(self.0, "{space}{value:?}"),
             name => write!(self.0, "{space}{name}={value:?}"),
         };
-        written.expect("a string takes everything");
     }
 }
 
@@ -248,7 +248,7 @@ impl Target for Waiting<io::Stderr> {
 
 impl Target for Growing {
     fn open(queue: &Queue<Self>) -> Option<Self> {
-        queue.target.lock().expect("nothing panics in between").take()
+        queue.target.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn put(&mut self, lines: &[u8]) -> bool {

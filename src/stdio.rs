@@ -249,7 +249,7 @@ impl AsyncWrite for ThreadOutput {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_idle(context))?;
         let size = bytes.len().min(WRITE_SIZE);
-        let chunk = Bytes::copy_from_slice(&bytes[..size]);
+        let chunk = Bytes::copy_from_slice(bytes.get(..size).unwrap_or_default());
         match self.chunks.as_ref().map(|chunks| chunks.try_send(chunk)) {
             Some(Ok(())) => {
                 self.under_way = true;

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -154,8 +154,10 @@ impl Traffic {
         let mut text = columns("exchange", &open.name, &open.id, &exchange.to_string(), received);
         let status = status.map_or_else(|| "-".to_owned(), |status| status.to_string());
         let milliseconds = now.saturating_duration_since(open.since).as_millis();
-        let mut more =
-            |part: std::fmt::Arguments<'_>| text.write_fmt(part).expect("a string takes everything");
+        // A string takes everything.
+        let mut more = |part: std::fmt::Arguments<'_>| {
+            let _ = text.write_fmt(part);
+        };
         more(format_args!("  {:<6} {status:<3} {milliseconds:>6} ms  {word:<8}", open.method));
         if open.sent > 0 {
             more(format_args!("  sent {}", size(open.sent)));
@@ -308,7 +310,7 @@ impl Witness {
         headers: &HeaderMap,
     ) {
         let value = |name: &str| headers.get(name).map(plain);
-        let mut heads = self.heads.lock().expect("nothing panics in between");
+        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
         let head = heads.entry(exchange).or_default();
         *head = Head {
             status: Some(status),
@@ -340,12 +342,12 @@ impl Witness {
     }
 
     fn taken(&self, exchange: ExchangeId) -> Head {
-        self.heads.lock().expect("nothing panics in between").remove(&exchange).unwrap_or_default()
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).remove(&exchange).unwrap_or_default()
     }
 }
 
 fn header(text: &mut String, name: &HeaderName, value: &str) {
-    write!(text, "\n{INDENT}{name}: {value}").expect("a string takes everything");
+    let _ = write!(text, "\n{INDENT}{name}: {value}");
 }
 
 /// A URL without what may be a key.

@@ -7,6 +7,7 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 
 use super::headers::sensitive;
+use crate::json;
 use crate::redact;
 use crate::secret::Secret;
 
@@ -107,7 +108,7 @@ impl ServiceToken {
     /// the pair, which strict mode refuses.
     #[must_use]
     pub fn in_one_header(mut self, name: HeaderName) -> ServiceToken {
-        let quote = |text: &str| serde_json::to_string(text).expect("a string always serializes");
+        let quote = json::quoted;
         let (id, secret) = (self.id.to_str().unwrap_or_default(), self.secret());
         let value = format!("{{\"{CLIENT_ID}\":{},\"{CLIENT_SECRET}\":{}}}", quote(id), quote(secret));
         if let Ok(value) = sensitive(&Secret::new(value)) {

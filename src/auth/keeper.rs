@@ -4,7 +4,7 @@
 //! However many exchanges are refused at once, one of them asks the source again and the others take what it found. A
 //! value that was refused is not tried twice. Deliberately not here: where values come from (`config`).
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
@@ -321,7 +321,7 @@ impl Keeper {
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
-        self.held.lock().expect("nothing panics in between")
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

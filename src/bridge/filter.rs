@@ -75,7 +75,7 @@ impl Pattern {
         let Some(mut rest) = name.strip_prefix(&**first) else { return false };
         for part in middle {
             let Some(at) = rest.find(&**part) else { return false };
-            rest = &rest[at + part.len()..];
+            rest = rest.get(at + part.len()..).unwrap_or_default();
         }
         rest.ends_with(&**last)
     }
@@ -347,6 +347,7 @@ impl Filter {
     }
 
     /// Asks for a page of the list.
+    #[expect(clippy::expect_used, reason = "the request is made from JSON texts")]
     fn ask(&mut self, cursor: Option<&str>, meta: Option<String>, pages: u32, until: Instant) {
         self.minted += 1;
         let id = Id::ours('f', self.minted);

@@ -189,7 +189,8 @@ impl<W: Write> Findings<W> {
         }
         let url = &tellable(url);
         let document = Document { url, ok: is_well, findings: &self.all };
-        let text = serde_json::to_string_pretty(&document).expect("strings and numbers always serialize");
+        // Strings and numbers always serialize.
+        let text = serde_json::to_string_pretty(&document).unwrap_or_default();
         let _ = writeln!(self.output, "{text}");
     }
 }

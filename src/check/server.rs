@@ -499,11 +499,13 @@ fn client_info() -> &'static str {
     concat!(r#"{"name":"mcp-tether check","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#)
 }
 
+#[expect(clippy::expect_used, reason = "the message is made from JSON texts")]
 fn request(method: &str, params: &str) -> Message {
     let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
     Message::parse(text.into()).expect("made from JSON texts")
 }
 
+#[expect(clippy::expect_used, reason = "the message is made from JSON texts")]
 fn notification(method: &str) -> Message {
     Message::parse(format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#).into()).expect("made here")
 }

@@ -250,7 +250,10 @@ fn in_environment(
 
 /// The first id (0) or secret (1) that is set.
 fn half(environment: &Environment, index: usize) -> Option<Result<Half, Error>> {
-    PAIRS.iter().find_map(|names| Some(checked(environment, names[index], set(environment, names[index])?)))
+    PAIRS.iter().find_map(|names| {
+        let name = names.get(index)?;
+        Some(checked(environment, name, set(environment, name)?))
+    })
 }
 
 fn checked(environment: &Environment, name: &str, value: &str) -> Result<Half, Error> {

@@ -303,7 +303,8 @@ fn client(written: &str, environment: &Environment, warnings: &mut Vec<String>) 
     let lookup = |name: &str| {
         let value = environment.get(name)?;
         let quoted = json::quoted(value);
-        Some(if is_object { quoted[1..quoted.len() - 1].to_owned() } else { value.to_owned() })
+        let inside = quoted.strip_prefix('"').and_then(|quoted| quoted.strip_suffix('"'));
+        Some(inside.filter(|_| is_object).unwrap_or(value).to_owned())
     };
     let expanded = expand::expand(&text, lookup).map_err(|error| Error::Grant {
         sentence: format!("the value of {option} cannot be filled in: {error}"),

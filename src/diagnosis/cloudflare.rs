@@ -140,7 +140,7 @@ pub(super) fn code(facts: &Refused<'_>) -> Option<u16> {
     let from_page = || {
         let is_page = facts.body.contains("cf-error-details") || is_from_cloudflare(facts);
         let at = facts.body.to_ascii_lowercase().find("error code")?;
-        is_page.then(|| number_after(&facts.body[at..])).flatten()
+        is_page.then(|| number_after(facts.body.get(at..)?)).flatten()
     };
     let from_status = || matches!(facts.status, 520..=526).then_some(facts.status);
     let told = from_header().filter(is_code).or_else(from_json);
@@ -156,8 +156,8 @@ pub(super) fn is_from_cloudflare(facts: &Refused<'_>) -> bool {
 fn number_after(text: &str) -> Option<u16> {
     let rest = text.get("error code".len()..)?;
     let digits = rest.find(|letter: char| letter.is_ascii_digit()).filter(|at| *at < 60)?;
-    let rest = &rest[digits..];
-    rest[..rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len())].parse().ok()
+    let rest = rest.get(digits..)?;
+    rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[cfg(test)]

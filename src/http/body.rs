@@ -163,7 +163,7 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let chunk = ready!(self.as_mut().poll_fill_buf(context))?;
         let amount = chunk.len().min(buffer.remaining());
-        buffer.put_slice(&chunk[..amount]);
+        buffer.put_slice(chunk.get(..amount).unwrap_or_default());
         self.consume(amount);
         Poll::Ready(Ok(()))
     }

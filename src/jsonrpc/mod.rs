@@ -64,6 +64,7 @@ impl Id {
     }
 
     /// The JSON text of the id.
+    #[expect(clippy::expect_used, reason = "an id is a slice of checked UTF-8 at token boundaries")]
     pub fn as_json(&self) -> &str {
         std::str::from_utf8(&self.0).expect("an id is a slice of checked UTF-8 at token boundaries")
     }
@@ -127,6 +128,7 @@ pub struct Text(Bytes);
 
 impl Text {
     /// The string.
+    #[expect(clippy::expect_used, reason = "a text is made from checked UTF-8")]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a text is made from checked UTF-8")
     }
@@ -205,7 +207,7 @@ impl Message {
     /// The JSON text of params, result or error.
     pub fn body(&self) -> Option<&str> {
         let range = self.body.clone()?;
-        Some(std::str::from_utf8(&self.text[range]).expect("a member is a slice of checked UTF-8"))
+        std::str::from_utf8(self.text.get(range)?).ok()
     }
 
     /// One member of params, result or error, as JSON text.
@@ -221,8 +223,10 @@ impl Message {
     }
 
     /// The same message with other text in a place of it. Panics if that is no message any more.
+    #[expect(clippy::expect_used, reason = "a part of a message is replaced by its like")]
     pub fn spliced(&self, place: Range<usize>, text: &str) -> Message {
-        let text = [&self.text[..place.start], text.as_bytes(), &self.text[place.end..]].concat();
+        let (before, behind) = (self.text.get(..place.start), self.text.get(place.end..));
+        let text = [before.unwrap_or_default(), text.as_bytes(), behind.unwrap_or_default()].concat();
         Message::parse(text.into()).expect("a part of a message was replaced by its like")
     }
 
@@ -235,18 +239,18 @@ impl Message {
     /// The same request or response under another id.
     pub fn with_id(&self, id: &Id) -> Message {
         let token = id.as_json();
-        let text = match &self.id {
-            Some(range) => [&self.text[..range.start], token.as_bytes(), &self.text[range.end..]].concat(),
+        match &self.id {
+            Some(place) => self.spliced(place.clone(), token),
             None => {
-                let brace = memchr::memchr(b'{', &self.text).expect("a message is an object") + 1;
-                let head = [&self.text[..brace], b"\"id\":", token.as_bytes(), b","].concat();
-                [&head, &self.text[brace..]].concat()
+                // A message is an object.
+                let brace = memchr::memchr(b'{', &self.text).map_or(0, |brace| brace + 1);
+                self.spliced(brace..brace, &format!("\"id\":{token},"))
             }
-        };
-        Message::parse(text.into()).expect("only the id was replaced by another id")
+        }
     }
 
     /// An error response. Without an id it says `"id":null`, which JSON-RPC asks for where the id is unknown.
+    #[expect(clippy::expect_used, reason = "it is made from an id, strings and numbers")]
     pub fn error(id: Option<&Id>, error: &ErrorObject) -> Message {
         let id = id.map_or("null", Id::as_json);
         let error = serde_json::to_string(error).expect("strings and numbers always serialize");
@@ -328,7 +332,10 @@ fn check_utf8(text: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(text).map_err(|error| Fault {
         code: PARSE_ERROR,
         reason: format!("byte {} of the message is not UTF-8", error.valid_up_to() + 1),
-        id: salvage_id(&text[..text.len().min(SEARCHED)], &text[text.len().saturating_sub(SEARCHED)..]),
+        id: salvage_id(
+            text.get(..SEARCHED).unwrap_or(text),
+            text.get(text.len().saturating_sub(SEARCHED)..).unwrap_or_default(),
+        ),
         requests: Vec::new(),
     })
 }
@@ -348,7 +355,7 @@ fn salvage_id(head: &[u8], tail: &[u8]) -> Option<Id> {
 /// The id that stands behind the params, as the TypeScript SDK writes it.
 fn id_at_the_end(tail: &str) -> Option<String> {
     let at = tail.rfind("\"id\"")?;
-    let members = format!("{{{}", &tail[at..]);
+    let members = format!("{{{}", tail.get(at..)?);
     let mut seen = Seen::default();
     let mut deserializer = serde_json::Deserializer::from_str(&members);
     deserializer.deserialize_map(&mut seen).ok()?;
@@ -469,9 +476,9 @@ impl Envelope<'_> {
             let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
             start..start + raw.get().len()
         };
-        let id = match self.id.map(|raw| (raw.get(), raw.get().as_bytes()[0])) {
+        let id = match self.id.map(|raw| (raw.get(), raw.get().as_bytes().first())) {
             None | Some(("null", _)) => None,
-            Some((token, b'"' | b'-' | b'0'..=b'9')) => Some(Id(text.slice_ref(token.as_bytes()))),
+            Some((token, Some(b'"' | b'-' | b'0'..=b'9'))) => Some(Id(text.slice_ref(token.as_bytes()))),
             Some(_) => return Err(Fault::invalid("the id is neither a string nor a number")),
         };
         let answer = self.result.or(self.error);

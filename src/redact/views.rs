@@ -189,6 +189,7 @@ fn base64_bits(letter: u8) -> u32 {
 const NONE: u8 = 64;
 
 /// What each letter of base64 stands for, in either of its alphabets.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would say so")]
 const BASE64: [u8; 256] = {
     let alphabets = [
         b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",

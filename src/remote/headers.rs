@@ -63,6 +63,7 @@ pub(super) fn headers(ask: &Ask, facts: &Facts) -> HeaderMap {
 }
 
 /// A value as it is where a header can carry it, else in Base64 (2026-07-28, streamable HTTP, value encoding).
+#[expect(clippy::expect_used, reason = "only printable ASCII is left")]
 fn encoded(value: &str) -> HeaderValue {
     const START: &str = "=?base64?";
     const END: &str = "?=";

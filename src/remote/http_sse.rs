@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -77,7 +77,7 @@ impl HttpSse {
     /// Notes what a message of the client means for the silence on its stream.
     fn asks(&self, stream: ExchangeId, ask: &Ask) {
         let Ask::Post(message) = ask else { return };
-        if let Some(waiting) = self.waiting.lock().expect("nothing panics in between").get_mut(&stream) {
+        if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&stream) {
             match message.kind() {
                 Kind::Request { id, .. } => {
                     waiting.requests.insert(id.detached());
@@ -93,7 +93,7 @@ impl HttpSse {
 
     /// The same for what comes on it.
     fn heard(&self, stream: ExchangeId, line: &Line) {
-        if let Some(waiting) = self.waiting.lock().expect("nothing panics in between").get_mut(&stream) {
+        if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&stream) {
             let mut heard = |message: &Message| {
                 if let Kind::Response { id: Some(id), .. } = message.kind() {
                     waiting.requests.retain(|own| !own.is_same_value(id));
@@ -113,11 +113,11 @@ impl HttpSse {
         let mut left = limit;
         loop {
             if let Some(event) = within(Some(left), stream.next()).await {
-                let mut waiting = self.waiting.lock().expect("nothing panics in between");
+                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 waiting.get_mut(&id).into_iter().for_each(|waiting| waiting.since = Instant::now());
                 return event;
             }
-            let waiting = self.waiting.lock().expect("nothing panics in between");
+            let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             let waiting = waiting.get(&id).filter(|waiting| !waiting.requests.is_empty());
             left = waiting.map_or(limit, |waiting| limit.saturating_sub(waiting.since.elapsed()));
             if left.is_zero() {
@@ -265,7 +265,7 @@ impl HttpSse {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ExchangeId, Url>> {
-        self.addresses.lock().expect("nothing panics in between")
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens the stream, and waits until it has named the address.
@@ -513,7 +513,7 @@ impl<'a> Named<'a> {
         remote.lock().insert(stream, address);
         if remote.inner.patience().gap.is_some() {
             let waiting = Waiting { requests: HashSet::new(), since: Instant::now() };
-            remote.waiting.lock().expect("nothing panics in between").insert(stream, waiting);
+            remote.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, waiting);
         }
         Named { remote, stream }
     }
@@ -522,7 +522,7 @@ impl<'a> Named<'a> {
 impl Drop for Named<'_> {
     fn drop(&mut self) {
         self.remote.lock().remove(&self.stream);
-        self.remote.waiting.lock().expect("nothing panics in between").remove(&self.stream);
+        self.remote.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.stream);
     }
 }
 

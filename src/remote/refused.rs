@@ -5,7 +5,7 @@
 //! Deliberately not here: where other credentials come from (`auth::keeper`), the proof (`auth::access_proof`), and signing
 //! in (`auth::oauth`).
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::WWW_AUTHENTICATE;
@@ -55,7 +55,7 @@ impl Exchange<'_> {
     /// Proves that the service token that was withheld belongs to the host, if Access refused or may have refused, and tells
     /// whether it did. Before that nothing leads to a sign-in: the service token comes before a person.
     async fn has_proved(&mut self, ending: &Ending) -> bool {
-        let refused_at = self.proving.refused_at.get_mut().expect("nothing panics in between").take();
+        let refused_at = self.proving.refused_at.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         let refused_at = match ending {
             Ending::Refused(_) => refused_at,
             // The sign-in page, where a redirect to it was followed on the way.
@@ -75,7 +75,7 @@ impl Exchange<'_> {
         let proved = Box::pin(self.inner.keeper.prove(&self.credentials, &refused_at)).await;
         let Ok(proved) = proved else { return false };
         self.credentials = proved;
-        self.invitation.get_mut().expect("nothing panics in between").take();
+        self.invitation.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         true
     }
 
@@ -85,7 +85,7 @@ impl Exchange<'_> {
         if is_answer || !diagnosis::may_be_access(why, facts) {
             self.token_accepted().await;
         } else if self.credentials.withheld.is_some() {
-            *self.proving.refused_at.lock().expect("nothing panics in between") = Some(url.clone());
+            *self.proving.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(url.clone());
         }
     }
 
@@ -131,7 +131,7 @@ impl Exchange<'_> {
             self.credentials = another;
             return true;
         }
-        let invitation = self.invitation.get_mut().expect("nothing panics in between").take();
+        let invitation = self.invitation.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         match (invitation, &*ending) {
             (Some(invitation), Ending::Refused(refusal)) if self.sign_ins < SIGN_INS => {
                 self.sign_ins += 1;

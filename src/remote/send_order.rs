@@ -6,7 +6,7 @@
 //! its connection failed, or its exchange was closed. No turn waits for a response. Deliberately not here: which exchange
 //! comes first (the bridge).
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -40,7 +40,7 @@ impl SendOrder {
     pub(super) fn turn(&self) -> SendTurn {
         let (next, is_over) = oneshot::channel();
         let last = Predecessor { is_over, until: Instant::now() + LONGEST_TURN };
-        let before = self.last.lock().expect("nothing panics in between").replace(last);
+        let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(last);
         SendTurn { before, next: Some(next) }
     }
 }

@@ -88,29 +88,31 @@ impl Parser {
     /// [`TooLarge`] when an event grows beyond [`MESSAGE_LIMIT`]; the stream cannot be read any further.
     pub fn push(&mut self, mut chunk: &[u8], mut sink: impl FnMut(Event)) -> Result<(), TooLarge> {
         while let Some(&first) = chunk.first() {
+            let behind = chunk.get(1..).unwrap_or_default();
             if std::mem::take(&mut self.after_cr) && first == b'\n' {
-                chunk = &chunk[1..];
+                chunk = behind;
                 continue;
             }
             if self.state == State::Start {
-                if first == MARK[self.mark] {
+                if MARK.get(self.mark) == Some(&first) {
                     self.mark += 1;
-                    chunk = &chunk[1..];
+                    chunk = behind;
                     if self.mark < MARK.len() {
                         continue;
                     }
                 } else {
                     // What looked like the beginning of a mark is the beginning of a field name.
-                    self.field.extend_from_slice(&MARK[..self.mark]);
+                    self.field.extend(MARK.iter().take(self.mark));
                 }
                 self.state = State::Name;
                 continue;
             }
             let end = memchr::memchr2(b'\n', b'\r', chunk);
-            self.take(&chunk[..end.unwrap_or(chunk.len())])?;
-            let Some(end) = end else { return Ok(()) };
-            self.after_cr = chunk[end] == b'\r';
-            chunk = &chunk[end + 1..];
+            let line = end.and_then(|end| chunk.split_at_checked(end));
+            let Some((line, [end, rest @ ..])) = line else { return self.take(chunk) };
+            self.take(line)?;
+            self.after_cr = *end == b'\r';
+            chunk = rest;
             if let Some(event) = self.end_line()? {
                 sink(event);
             }
@@ -121,21 +123,20 @@ impl Parser {
     /// Takes a part of a line, without its end.
     fn take(&mut self, mut part: &[u8]) -> Result<(), TooLarge> {
         if self.state == State::Name {
-            let colon = memchr::memchr(b':', part);
-            let name = &part[..colon.unwrap_or(part.len())];
+            let colon = memchr::memchr(b':', part).and_then(|colon| part.split_at_checked(colon));
+            let name = colon.map_or(part, |(name, _)| name);
             // No field has a name of more than five letters: eight bytes are enough to tell.
-            let room = 8usize.saturating_sub(self.field.len()).min(name.len());
-            self.field.extend_from_slice(&name[..room]);
-            let Some(colon) = colon else { return Ok(()) };
-            part = &part[colon + 1..];
+            self.field.extend(name.iter().take(8usize.saturating_sub(self.field.len())));
+            let Some((_, [_, value @ ..])) = colon else { return Ok(()) };
+            part = value;
             let field = self.named_field();
             self.begin_value(field)?;
             self.state = State::Colon(field);
         }
         if let State::Colon(field) = self.state
-            && let Some(&first) = part.first()
+            && !part.is_empty()
         {
-            part = if first == b' ' { &part[1..] } else { part };
+            part = part.strip_prefix(b" ").unwrap_or(part);
             self.state = State::Value(field);
         }
         match self.state {
@@ -206,8 +207,8 @@ impl Parser {
                 self.event.id = Some(String::from_utf8_lossy(&value).into_owned());
             }
             Field::Retry if value.iter().all(u8::is_ascii_digit) => {
-                let text = std::str::from_utf8(&value).expect("digits are ASCII");
-                let retry = text.parse().ok().map(Duration::from_millis);
+                let text = std::str::from_utf8(&value).ok();
+                let retry = text.and_then(|text| text.parse().ok()).map(Duration::from_millis);
                 self.event.retry = retry.map(|retry| retry.min(LONGEST_RETRY));
             }
             Field::Id | Field::Retry | Field::Data | Field::Other => {}

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -216,7 +216,7 @@ impl Exchange<'_> {
 
     /// Sends the request, the first one when its turn has come, and waits for the head of the answer.
     pub(super) async fn send(&self, url: &Url) -> Result<reqwest::Response, Ending> {
-        let mut turn = self.turn.lock().expect("nothing panics in between").take();
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(turn) = &mut turn {
             turn.wait().await;
         }
@@ -309,7 +309,7 @@ impl Exchange<'_> {
                     }
                     body.extend_from_slice(&chunk);
                     // Now, while it is at hand: a large body has left the caches when it is complete.
-                    flatten(&mut body[from..]);
+                    flatten(body.get_mut(from..).unwrap_or_default());
                 }
                 Ok(None) => break,
                 Err(error) => return Err(lost(broken(url, status, &error))),
@@ -470,7 +470,7 @@ impl Exchange<'_> {
         let facts = self.facts(status.as_u16(), &headers, location.as_ref(), &text);
         let why = diagnosis::refused(url, &facts);
         self.note_refusal(url, &facts, &why, answer.is_some()).await;
-        *self.invitation.lock().expect("nothing panics in between") = self.invited(url, &facts);
+        *self.invitation.lock().unwrap_or_else(PoisonError::into_inner) = self.invited(url, &facts);
         let retry_after = retry_after(&headers);
         let unprocessed = diagnosis::is_unprocessed(&facts, retry_after.is_some());
         Ending::Refused(Refusal { status: status.as_u16(), answer, retry_after, unprocessed, why })
@@ -510,8 +510,8 @@ pub(super) async fn bounded(response: reqwest::Response, patience: Duration) -> 
     loop {
         match tokio::time::timeout_at(end, response.chunk()).await {
             Ok(Ok(Some(chunk))) => {
-                let room = REFUSAL_LIMIT - body.len();
-                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                let room = REFUSAL_LIMIT.saturating_sub(body.len());
+                body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
                 if body.len() == REFUSAL_LIMIT {
                     return (body.freeze(), false);
                 }
@@ -528,7 +528,7 @@ pub(super) fn tellable(body: &[u8], is_whole: bool) -> Cow<'_, str> {
         true => body.len(),
         false => body.iter().rposition(u8::is_ascii_whitespace).map_or(0, |at| at + 1),
     };
-    String::from_utf8_lossy(&body[..end])
+    String::from_utf8_lossy(body.get(..end).unwrap_or_default())
 }
 
 fn flat(body: &Bytes) -> Bytes {

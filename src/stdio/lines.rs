@@ -81,7 +81,9 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 return None;
             }
             match self.input.read(&mut self.scratch).await {
-                Ok(read) if read > 0 => self.buffer.extend_from_slice(&self.scratch[..read]),
+                Ok(read) if read > 0 => {
+                    self.buffer.extend_from_slice(self.scratch.get(..read).unwrap_or_default())
+                }
                 Ok(_) | Err(_) => {
                     self.ended = true;
                     // The last line counts also without its end.
@@ -96,7 +98,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// The next line that is in the buffer as a whole.
     fn buffered(&mut self) -> Option<Buffered> {
         loop {
-            let Some(end) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
+            let Some(end) = memchr::memchr(b'\n', self.buffer.get(self.searched..).unwrap_or_default())
+            else {
                 self.searched = self.buffer.len();
                 self.bound();
                 return None;
@@ -120,14 +123,14 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// Takes a line of `length` and its end out of the buffer.
     fn take(&mut self, length: usize) -> Bytes {
         if length <= COPIED_UP_TO {
-            let line = Bytes::copy_from_slice(&self.buffer[..length]);
+            let line = Bytes::copy_from_slice(self.buffer.get(..length).unwrap_or_default());
             self.buffer.advance(length + 1);
             return line;
         }
         let mut line = self.buffer.split_to(length + 1);
         line.truncate(length);
         // What follows gets a buffer of its own, and the large one goes with its line.
-        self.buffer = BytesMut::from(&self.buffer[..]);
+        self.buffer = BytesMut::from(&*self.buffer);
         line.freeze()
     }
 
@@ -136,7 +139,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         if let Some(overlong) = &mut self.overlong {
             overlong.keep_tail(&self.buffer);
         } else if self.buffer.len() > MESSAGE_LIMIT {
-            let head = BytesMut::from(&self.buffer[..READ_SIZE]);
+            let head = self.buffer.iter().take(READ_SIZE).copied().collect();
             let mut overlong = Overlong { head, tail: BytesMut::new() };
             overlong.keep_tail(&self.buffer);
             self.overlong = Some(overlong);
@@ -155,7 +158,7 @@ fn is_blank(line: &[u8]) -> bool {
 
 impl Overlong {
     fn keep_tail(&mut self, more: &[u8]) {
-        self.tail.extend_from_slice(&more[more.len().saturating_sub(TAIL_KEPT)..]);
+        self.tail.extend_from_slice(more.get(more.len().saturating_sub(TAIL_KEPT)..).unwrap_or_default());
         self.tail.advance(self.tail.len().saturating_sub(TAIL_KEPT));
     }
 }

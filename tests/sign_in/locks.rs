@@ -146,7 +146,7 @@ fn what_stands_in_place_of_files_holds_nobody_up() {
         let mut proxy = home.start(&authority, &[]);
         proxy.send(&call(1));
         if extension == "json" {
-            proxy.tells("is not a regular file");
+            proxy.tells("but a regular file is needed");
             visit(&page(&proxy, 1));
         }
         assert!(proxy.line().contains("\"result\""), "{extension}");

@@ -2,7 +2,7 @@
 //!
 //! Deliberately not here: where it comes from (`super`), and what is kept of it (`store`).
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use http::header::HeaderValue;
 
@@ -61,12 +61,12 @@ impl Bearer {
 
     /// The server has accepted it.
     pub fn accepted(&self) {
-        *self.trial.lock().expect("nothing panics in between") = Trial::Over;
+        *self.trial.lock().unwrap_or_else(PoisonError::into_inner) = Trial::Over;
     }
 
     /// How it came, if it is new and holds still.
     pub(super) fn trial(&self) -> Trial {
         let is_over = self.expires.is_some_and(|expires| expires <= seconds(wall_clock()));
-        if is_over { Trial::Over } else { *self.trial.lock().expect("nothing panics in between") }
+        if is_over { Trial::Over } else { *self.trial.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 }

@@ -78,7 +78,8 @@ fn challenges(value: &str) -> Vec<Challenge> {
 fn parameter(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([',', ' ', '\t']).unwrap_or(text.len());
-        return (text[..end].to_owned(), &text[end..]);
+        let (value, rest) = text.split_at_checked(end).unwrap_or((text, ""));
+        return (value.to_owned(), rest);
     };
     let mut value = String::new();
     let mut letters = quoted.chars();

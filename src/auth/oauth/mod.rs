@@ -36,7 +36,7 @@ mod trouble;
 mod wire;
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{oneshot, watch};
@@ -353,7 +353,7 @@ impl OAuth {
 
     /// Starts a task that goes on when those who wait for it give up.
     fn spawn(&self, task: Boxed<'static, ()>) {
-        let mut flows = self.flows.lock().expect("nothing panics in between");
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
         while flows.try_join_next().is_some() {}
         flows.spawn(task);
     }
@@ -369,7 +369,7 @@ impl Held {
 
 impl Inner {
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
-        self.held.lock().expect("nothing panics in between")
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long after a failure it is not tried again.

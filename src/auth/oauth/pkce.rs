@@ -8,6 +8,10 @@ use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 
 /// 32 bytes of chance, as letters, digits, `-` and `_`.
+#[expect(
+    clippy::expect_used,
+    reason = "without randomness of the system nobody can sign in, and no connection be encrypted"
+)]
 pub(super) fn random() -> String {
     let mut bytes = [0; 32];
     SystemRandom::new().fill(&mut bytes).expect("the system has randomness");

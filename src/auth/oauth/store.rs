@@ -135,7 +135,7 @@ impl Store {
             distinction => format!("{server}\n\n{distinction}"),
         };
         let hash = digest(&SHA256, named.as_bytes());
-        let hash: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let host: String = server.host_str().unwrap_or_default().chars().take(80).collect();
         let name = format!("{}-{hash}", host.replace(['[', ']', ':'], "_"));
         let base = folder.map(|folder| folder.join("mcp-tether").join("oauth").join(name));

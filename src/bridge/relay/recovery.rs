@@ -281,6 +281,7 @@ impl Relay {
     }
 
     /// A request in our own name, under an id that no client has.
+    #[expect(clippy::expect_used, reason = "the message is made from JSON texts")]
     pub(super) fn own_request(&self, method: &str, params: &str) -> Message {
         let number = self.next_exchange;
         let text =
