@@ -6,7 +6,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Fault, Message, check_utf8};
@@ -14,6 +14,9 @@ use super::{Fault, Message, check_utf8};
 /// The largest number of messages in one batch, in either direction. An array of two-byte elements would otherwise cost
 /// a hundred times its size.
 pub const BATCH_LIMIT: usize = 1_000;
+/// How many elements of an array that is too long are counted: its error names the count, and counting takes time.
+const COUNTED: usize = 2_000_000;
+
 /// What one line, one event or one body holds.
 #[derive(Debug)]
 pub enum Line {
@@ -37,9 +40,12 @@ impl Line {
             let mut deserializer = serde_json::Deserializer::from_str(checked);
             let read = deserializer.deserialize_seq(&mut elements).and_then(|()| deserializer.end());
             match read {
-                // Reading has stopped there, so that the text behind it is an error of the parser's.
-                _ if elements.are_too_many => Err(Fault::too_many(&elements.found)),
-                Ok(()) => Ok(elements.found),
+                Ok(()) if elements.further == 0 => Ok(elements.found),
+                Ok(()) => Err(Fault::too_many(&elements.found, &elements.count().to_string())),
+                // What stands behind them is no JSON, or was not looked at.
+                Err(_) if elements.further > 0 => {
+                    Err(Fault::too_many(&elements.found, &format!("at least {}", elements.count())))
+                }
                 Err(error) => Err(Fault::from_json(checked, &error)),
             }
         });
@@ -57,11 +63,17 @@ impl Line {
     }
 }
 
-/// The elements of an array, up to [`BATCH_LIMIT`].
+/// The elements of an array up to [`BATCH_LIMIT`], and the number of those behind it.
 #[derive(Default)]
 struct Elements<'text> {
     found: Vec<&'text RawValue>,
-    are_too_many: bool,
+    further: usize,
+}
+
+impl Elements<'_> {
+    fn count(&self) -> usize {
+        self.found.len().saturating_add(self.further)
+    }
 }
 
 impl<'de> Visitor<'de> for &mut Elements<'de> {
@@ -70,12 +82,12 @@ impl<'de> Visitor<'de> for &mut Elements<'de> {
         f.write_str("an array")
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
-        while let Some(element) = sequence.next_element()? {
-            if self.found.len() == BATCH_LIMIT {
-                self.are_too_many = true;
-                return Ok(());
-            }
+        while self.found.len() < BATCH_LIMIT {
+            let Some(element) = sequence.next_element()? else { return Ok(()) };
             self.found.push(element);
+        }
+        while self.further < COUNTED && sequence.next_element::<IgnoredAny>()?.is_some() {
+            self.further = self.further.saturating_add(1);
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ pub const MESSAGE_LIMIT: usize = 256 * 1024 * 1024;
 /// which takes time rather than memory.
 const KEPT: usize = 4 * 1024;
 /// What is said of a larger one.
-const TOO_MANY: &str = "the batch has more than 1000 messages, the limit of mcp-tether";
+const TOO_MANY: &str = "the limit of mcp-tether is 1000";
 /// How much of the beginning and of the end of a text that is not UTF-8 is searched for an id, in bytes.
 const SEARCHED: usize = 64 * 1024;
 
@@ -279,19 +279,20 @@ impl Fault {
         Fault { code: INVALID_REQUEST, reason: reason.into(), id: None, requests: Vec::new() }
     }
 
-    /// A batch beyond [`BATCH_LIMIT`], of which the first elements were read.
-    fn too_many(elements: &[&RawValue]) -> Fault {
+    /// A batch beyond [`BATCH_LIMIT`], of which the first elements were kept; `count` says how many there are.
+    fn too_many(elements: &[&RawValue], count: &str) -> Fault {
         let requests = elements.iter().filter_map(|raw| {
             let mut seen = Seen::default();
             serde_json::Deserializer::from_str(raw.get()).deserialize_map(&mut seen).ok()?;
             seen.request_id()
         });
-        Fault { requests: requests.collect(), ..Fault::invalid(TOO_MANY) }
+        let reason = format!("the batch has {count} messages; {TOO_MANY}");
+        Fault { requests: requests.collect(), ..Fault::invalid(reason) }
     }
 
-    /// Returns whether it is a batch beyond [`BATCH_LIMIT`], which nobody has read to its end.
+    /// Returns whether it is a batch beyond [`BATCH_LIMIT`].
     pub fn is_too_many(&self) -> bool {
-        self.reason == TOO_MANY
+        self.reason.ends_with(TOO_MANY)
     }
 
     /// A line beyond [`MESSAGE_LIMIT`], of which the first and the last part were kept.
@@ -631,19 +632,21 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_beyond_the_limit_is_refused_without_reading_on() {
+    fn batch_beyond_the_limit_is_refused_with_its_count() {
         let many = |element: &str, count: usize| format!("[{}]", vec![element; count].join(","));
         let within = Line::parse(many("0", BATCH_LIMIT).into());
         assert!(matches!(&within, Line::Batch(elements) if elements.len() == BATCH_LIMIT), "{within:?}");
         let requests =
             r#"{"id":1,"method":"a"},{"id":"b","method":"a","params":[{}]},{"id":3,"result":{}},7,"#;
         let beyond = many("[[],{}]", BATCH_LIMIT).replacen('[', &format!("[{requests}"), 1);
-        // What stands behind the limit is not looked at, be it JSON or not.
-        for text in [beyond.clone(), beyond + " broken"] {
+        // What stands behind the limit is only counted, be it JSON or not.
+        for (text, count) in
+            [(beyond.clone(), "has 1004 messages"), (beyond + " broken", "has at least 1004 messages")]
+        {
             let Line::Invalid(fault) = Line::parse(text.into()) else { panic!("not refused") };
             let ids: Vec<String> = fault.requests.iter().map(ToString::to_string).collect();
             assert_eq!(ids, ["1", "\"b\""]);
-            assert!(fault.is_too_many() && fault.reason.contains(&BATCH_LIMIT.to_string()), "{fault}");
+            assert!(fault.is_too_many() && fault.reason.contains(count), "{fault}");
             assert_eq!((fault.code, fault.id), (INVALID_REQUEST, None));
         }
     }

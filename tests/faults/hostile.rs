@@ -67,7 +67,7 @@ fn array_of_anything_costs_no_more_than_its_text() {
     for element in ["0", r#"{},"",null,[]"#, r#"{"id":1,"method":"x"}"#] {
         let text = array(element);
         let line = explode(element, 30 + ITSELF, move |_, reply| reply.json(&text));
-        assert!(line.contains("more than 1000 messages"), "{line}");
+        assert!(line.contains("the limit of mcp-tether is 1000"), "{line}");
     }
 }
 
@@ -79,7 +79,7 @@ fn array_in_an_event_costs_no_more_than_its_text() {
         reply.event(&text);
         reply.hang();
     });
-    assert!(line.contains("more than 1000 messages"), "{line}");
+    assert!(line.contains("the limit of mcp-tether is 1000"), "{line}");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn compressed_array_is_decoded_no_further_than_allowed() {
         ));
         reply.raw(&body);
     });
-    assert!(line.contains("more than 1000"), "{line}");
+    assert!(line.contains("the limit of mcp-tether is 1000"), "{line}");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn batch_of_the_client_has_one_error_and_the_next_line_counts() {
     for element in ["0", r#"{},"",null,[]"#] {
         let mut proxy = Proxy::start(&[&server.url]);
         let line = proxy.ask(&array(element));
-        assert!(line.contains(r#""id":null"#) && line.contains("more than 1000 messages"), "{line}");
+        assert!(line.contains(r#""id":null"#) && line.contains("the limit of mcp-tether is 1000"), "{line}");
         assert!(proxy.ask(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).contains(r#""id":1"#));
         check_peak(&proxy, 30 + ITSELF, element);
         proxy.finish();
