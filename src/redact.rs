@@ -373,7 +373,7 @@ impl Recent {
 }
 
 /// Returns whether a value is one of the protocol's own words.
-fn is_word(value: &str) -> bool {
+pub fn is_word(value: &str) -> bool {
     WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
@@ -419,7 +419,7 @@ mod tests {
     use super::*;
 
     /// The ways in which a text may be encoded.
-    const ENCODINGS: usize = 14;
+    const ENCODINGS: usize = 15;
 
     fn encoded(text: &str, encoding: usize) -> String {
         let each = |form: fn(u8) -> String| text.bytes().map(form).collect::<String>();
@@ -436,6 +436,7 @@ mod tests {
             9 => BASE64_STANDARD.encode(text),
             10 => BASE64_URL_SAFE_NO_PAD.encode(format!("x{text}")),
             11 => BASE64_STANDARD.encode(format!("xy{text}{text}")),
+            13 => text.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"),
             12 => serde_json::to_string(text).expect("JSON").replace('/', "\\/"),
             _ => {
                 text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;").replace('+', "&plus;")

@@ -478,7 +478,7 @@ fn print_entry(asked: Vec<OsString>, environment: &Environment) -> ExitCode {
             let mut code = ExitCode::SUCCESS;
             for part in parts {
                 match part {
-                    Part::Told(text) => tell(&text),
+                    Part::Told(text) => tell(&redact::foreign_lines(&text)),
                     Part::Printed(text) => code = print(&text),
                 }
             }

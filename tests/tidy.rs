@@ -102,7 +102,7 @@ fn modules_use_only_what_lies_below_them() {
                 "secret",
                 "tls",
             ],
-            "entry" => &["cli", "config", "files", "json"],
+            "entry" => &["cli", "config", "files", "json", "redact"],
             "config" => {
                 &["auth", "bridge", "cli", "files", "http", "json", "platform", "redact", "secret", "tls"]
             }

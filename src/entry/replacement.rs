@@ -15,7 +15,7 @@ use super::words::{self, Word};
 use super::{Here, Part, shown, understood, unknown_client, usage};
 use crate::cli::{self, UsageError};
 use crate::config::{self, Environment};
-use crate::{files, json};
+use crate::{files, json, redact};
 
 /// The members that servers stand in.
 const KEYS: [&str; 4] = ["mcpServers", "servers", "context_servers", "mcp_servers"];
@@ -88,7 +88,10 @@ pub(super) fn all(
         ),
         (count, _) => format!("{count} to replace in {file}; nothing was written\n"),
     });
-    Ok(vec![Part::Printed(report)])
+    // What stands in the file is foreign text; in strings of JSON and TOML it is escaped already.
+    let printable =
+        |letter: char| if letter != '\n' && redact::is_unprintable(letter) { ' ' } else { letter };
+    Ok(vec![Part::Printed(report.chars().map(printable).collect())])
 }
 
 /// Every server of a file: the member that it stands in, its name, itself.
@@ -233,7 +236,7 @@ fn beside(
 
 /// A name that stays in its line.
 fn heading(name: &str) -> String {
-    name.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+    name.replace(redact::is_unprintable, "?")
 }
 
 /// The beginning of a command line as it may be shown.

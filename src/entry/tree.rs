@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::json;
+use crate::{json, redact};
 
 /// How deep tables may lie in each other.
 const DEPTH: usize = 64;
@@ -127,7 +127,7 @@ impl Table {
 fn write_json(node: &Node, depth: usize, text: &mut String) {
     let indent = |depth: usize| format!("\n{}", "  ".repeat(depth));
     match node {
-        Node::Text(value) => text.push_str(&json::quoted(value)),
+        Node::Text(value) => text.push_str(&json_text(value)),
         Node::Other(written) => text.push_str(written),
         Node::List(items) if items.iter().all(|item| item.table().is_none()) => {
             text.push('[');
@@ -153,7 +153,7 @@ fn write_json(node: &Node, depth: usize, text: &mut String) {
             for (index, (key, value)) in table.members.iter().enumerate() {
                 text.push_str(if index > 0 { "," } else { "" });
                 text.push_str(&indent(depth + 1));
-                text.push_str(&format!("{}: ", json::quoted(key)));
+                text.push_str(&format!("{}: ", json_text(key)));
                 write_json(value, depth + 1, text);
             }
             text.push_str(&indent(depth));
@@ -170,9 +170,30 @@ fn toml_key(key: &str) -> String {
     }
 }
 
-/// A string of TOML has the escapes of one of JSON, and one more character that must be escaped.
+/// A string of JSON in which every character that does something to a terminal is escaped.
+fn json_text(text: &str) -> String {
+    escaped(text, |letter| {
+        letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+    })
+}
+
+/// The same of TOML, which has the escapes of JSON below U+10000.
 fn toml_text(text: &str) -> String {
-    json::quoted(text).replace('\u{7f}', "\\u007f")
+    escaped(text, |letter| match u32::from(letter) {
+        code @ 0..0x10000 => format!("\\u{code:04x}"),
+        code => format!("\\U{code:08x}"),
+    })
+}
+
+fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
+    let mut escaped = String::new();
+    for letter in json::quoted(text).chars() {
+        match redact::is_unprintable(letter) {
+            true => escaped.push_str(&escape(letter)),
+            false => escaped.push(letter),
+        }
+    }
+    escaped
 }
 
 fn toml_value(node: &Node) -> String {
@@ -373,6 +394,16 @@ mod tests {
         assert_eq!((table.line, servers.line, entry.line), (2, 4, 5));
         assert_eq!(entry.get("command").and_then(Node::text), Some("x // y"));
         assert_eq!(entry.get("args").and_then(Node::texts), Some(vec!["1".to_owned(), "/*".to_owned()]));
+    }
+
+    #[test]
+    fn strings_escape_characters_that_a_terminal_obeys() {
+        let text = "a\u{202e}\u{7f}\u{9b}\u{e0001}é";
+        assert_eq!(json_text(text), r#""a\u202e\u007f\u009b\udb40\udc01é""#);
+        assert_eq!(json::string(&json_text(text)).as_deref(), Some(text));
+        assert_eq!(toml_text(text), r#""a\u202e\u007f\u009b\U000e0001é""#);
+        let table = from_toml(&format!("a = {}", toml_text(text))).expect("TOML");
+        assert_eq!(table.get("a").and_then(Node::text), Some(text));
     }
 
     #[test]

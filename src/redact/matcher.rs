@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use super::views::{View, base64_runs, hex_runs};
+use super::views::{View, base64_runs, hex_pair_runs, hex_runs};
 
 /// How many layers of encoding are undone: two that a server may write, and that of the JSON around them.
 const LAYERS: usize = 3;
@@ -116,6 +116,13 @@ impl Search<'_> {
         runs.retain(is_new);
         for skipped in 0..if runs.is_empty() { 0 } else { 2 } {
             self.search_view(&View::of_hex(text, &runs, skipped), left, false, found);
+        }
+        if text.len() <= LONG {
+            let mut runs = hex_pair_runs(text, self.matcher.shortest);
+            runs.retain(is_new);
+            if !runs.is_empty() {
+                self.search_view(&View::of_hex_pairs(text, &runs), left, false, found);
+            }
         }
         let mut runs = base64_runs(text, (self.matcher.shortest * 4).div_ceil(3));
         runs.retain(is_new);

@@ -47,7 +47,13 @@ pub(super) fn of_header(name: &str, value: &str) -> Vec<(String, String)> {
         && let Some(pair) = BASE64.decode(rest).ok().and_then(|pair| String::from_utf8(pair).ok())
     {
         parts.push(("credentials".to_owned(), pair.clone()));
-        parts.extend(pair.split_once(':').map(|(_, password)| ("password".to_owned(), password.to_owned())));
+        if let Some((user, password)) = pair.split_once(':') {
+            parts.push(("password".to_owned(), password.to_owned()));
+            // Services that take a key in the place of the user want no password.
+            if password.is_empty() || super::is_random(user) {
+                parts.push(("username".to_owned(), user.to_owned()));
+            }
+        }
     }
     parts.extend(in_quotes(rest));
     parts.extend(rest.split([',', ';', ' ']).filter_map(parameter));
@@ -93,6 +99,7 @@ mod tests {
             ("Authorization", "Bearer abc.def==", &["Bearer abc.def==", "abc.def=="]),
             ("Authorization", "Basic YWRtaW46c2VjcmV0", &["admin:secret", "secret"]),
             ("authorization", "basic YWRtaW46c2VjcmV0cw", &["admin:secrets", "secrets"]),
+            ("Authorization", "Basic c2tfbGl2ZV83N1F6TG0zMXhQdjo=", &["sk_live_77QzLm31xPv"]),
             ("Cookie", "theme=dark; session=abc%2B=; x=\"y\"", &["dark", "abc%2B=", "y"]),
             ("Authorization", r#"Token token="a b,c", client="abc""#, &["a b,c", "abc"]),
             ("Authorization", "AWS4 Credential=k/r, Signature=f00", &["k/r", "f00"]),

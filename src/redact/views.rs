@@ -28,6 +28,8 @@ enum Form {
     Escape(usize),
     /// Two hexadecimal digits each.
     Hex,
+    /// The same with a separator behind them.
+    HexPair,
     /// Four letters for each three.
     Base64,
 }
@@ -72,6 +74,16 @@ impl View {
         View::of_runs(text, runs, skipped, Form::Hex, |run, bytes| {
             bytes.extend(run.chunks_exact(2).map(|pair| {
                 pair.iter().fold(0_u8, |byte, digit| byte << 4 | hex_digit(*digit).unwrap_or_default())
+            }));
+        })
+    }
+
+    /// What runs of pairs of hexadecimal digits say, as fingerprints are written: `2b:2f`.
+    pub(super) fn of_hex_pairs(text: &[u8], runs: &[Range<usize>]) -> View {
+        View::of_runs(text, runs, 0, Form::HexPair, |run, bytes| {
+            bytes.extend(run.chunks(3).map(|pair| {
+                let digits = pair.iter().take(2);
+                digits.fold(0_u8, |byte, digit| byte << 4 | hex_digit(*digit).unwrap_or_default())
             }));
         })
     }
@@ -129,6 +141,7 @@ impl View {
             Form::Plain => source + within..source + within + 1,
             Form::Escape(length) => *source..source + length,
             Form::Hex => source + within * 2..source + within * 2 + 2,
+            Form::HexPair => source + within * 3..source + within * 3 + 2,
             Form::Base64 => source + within * 8 / 6..source + (within * 8 + 7) / 6 + 1,
         }
     }
@@ -148,6 +161,34 @@ impl View {
 /// The runs of at least `least` hexadecimal digits.
 pub(super) fn hex_runs(text: &[u8], least: usize) -> Vec<Range<usize>> {
     runs(text, least, |byte| byte.is_ascii_hexdigit())
+}
+
+/// The runs of at least `least` pairs of hexadecimal digits with the same separator between them.
+pub(super) fn hex_pair_runs(text: &[u8], least: usize) -> Vec<Range<usize>> {
+    let mut runs = Vec::new();
+    let mut at = 0;
+    while let Some(&[_, _, separator, ..]) = text.get(at..) {
+        let is_pair = |pair: &&[u8]| matches!(pair, [one, two, ..] if one.is_ascii_hexdigit() && two.is_ascii_hexdigit());
+        let mut count = 0;
+        if matches!(separator, b':' | b'-' | b' ') {
+            let mut goes_on = true;
+            let pairs = text.get(at..).unwrap_or_default().chunks(3);
+            count = pairs
+                .take_while(|pair| {
+                    let is_of_run = goes_on && is_pair(pair);
+                    goes_on = pair.get(2) == Some(&separator);
+                    is_of_run
+                })
+                .count();
+        }
+        if count >= least.max(2) {
+            runs.push(at..at + count * 3 - 1);
+            at += count * 3 - 1;
+        } else {
+            at += 1;
+        }
+    }
+    runs
 }
 
 /// The runs of at least `least` letters of base64, in either of its alphabets.

@@ -462,7 +462,9 @@ impl Exchange<'_> {
         let location = target(url, &headers);
         let (body, is_whole) = bounded(response, REFUSAL_PATIENCE).await;
         let answer = match Line::parse(flat(&body)) {
-            Line::One(message) if is_json_rpc_answer(&message) => Some(message),
+            Line::One(message) if is_json_rpc_answer(&message) && !self.echoes_secret(&message) => {
+                Some(message)
+            }
             Line::One(_) | Line::Batch(_) | Line::Invalid(_) => None,
         };
         // Before an excerpt is cut out of it: half a secret would not be recognised.
@@ -474,6 +476,13 @@ impl Exchange<'_> {
         let retry_after = retry_after(&headers);
         let unprocessed = diagnosis::is_unprocessed(&facts, retry_after.is_some());
         Ending::Refused(Refusal { status: status.as_u16(), answer, retry_after, unprocessed, why })
+    }
+
+    /// Returns whether something that only looks like a JSON-RPC error repeats a secret. An error of the protocol reaches the client
+    /// as it is; this does not, so that what is shown of it is redacted.
+    fn echoes_secret(&self, message: &Message) -> bool {
+        let text = std::str::from_utf8(message.text()).unwrap_or_default();
+        crate::json::member(text, "jsonrpc").is_none() && matches!(redact::redact(text), Cow::Owned(_))
     }
 
     /// What there is to explain a refusal by.

@@ -122,7 +122,9 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 
     /// Takes a line of `length` and its end out of the buffer.
     fn take(&mut self, length: usize) -> Bytes {
-        if length <= COPIED_UP_TO {
+        // A buffer may be twice as large as its line, which costs where many lines wait.
+        let is_wasteful = length <= PARSED_IN_PLACE && self.buffer.capacity() > length + length / 4;
+        if length <= COPIED_UP_TO || is_wasteful {
             let line = Bytes::copy_from_slice(self.buffer.get(..length).unwrap_or_default());
             self.buffer.advance(length + 1);
             return line;

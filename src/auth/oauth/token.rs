@@ -153,6 +153,8 @@ pub(super) fn prepared(
         (Method::Key(key), _) => {
             let assertion = key.assertion(&client.client_id, &authorization.issuer, now).unwrap_or_default();
             redact::register_token(&assertion);
+            // A server may name the signature alone.
+            assertion.rsplit('.').next().into_iter().for_each(redact::register_token);
             form.append_pair("client_id", &client.client_id)
                 .append_pair("client_assertion_type", ASSERTION)
                 .append_pair("client_assertion", &assertion);
