@@ -72,7 +72,9 @@ impl<'text> Iterator for Members<'text> {
 
     fn next(&mut self) -> Option<(String, &'text str)> {
         self.0.begin()?;
-        let name = self.0.value()?;
+        let name: &RawValue = self.0.value()?;
+        // A name with half a surrogate pair is no string of ours, and must not hide what stands behind it.
+        let name = string(name.get()).unwrap_or_else(|| name.get().to_owned());
         self.0.rest = self.0.rest.trim_ascii_start().strip_prefix(':')?;
         let value: &RawValue = self.0.value()?;
         Some((name, value.get()))
@@ -215,6 +217,7 @@ mod tests {
     #[test]
     fn members_are_read_in_order_with_their_names_decoded() {
         let all = |object| members(object).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        assert_eq!(all(r#"{"\ud800":1,"a":2}"#), [r#""\ud800"=1"#, "a=2"]);
         assert_eq!(all(r#" { "a" : 1 ,"\u0062":"x:}", "a":{"c":2}} "#), ["a=1", "b=\"x:}\"", "a={\"c\":2}"]);
         for none in ["[]", "{}", "{ }", "", "\"{}\""] {
             assert_eq!(all(none), [""; 0], "{none}");

@@ -659,6 +659,11 @@ mod tests {
         ] {
             assert_eq!(sifted(ask, page), expected, "{ask}");
         }
+        let odd = r#"{"id":1,"result":{"\ud800":1,"tools":[{"\udc00":2,"name":"put"}]}}"#;
+        assert_eq!(
+            sifted(r#"{"id":1,"method":"tools/list"}"#, odd),
+            r#"{"id":1,"result":{"\ud800":1,"tools":[]}}"#
+        );
     }
 
     #[test]
