@@ -259,6 +259,11 @@ impl AccessProof {
         Ok(())
     }
 
+    /// Returns whether something was proved that is not remembered yet.
+    pub fn has_pending(&self) -> bool {
+        !self.state().pending.is_empty()
+    }
+
     /// Remembers what was proved for a service token, now that Access has accepted it there: a team that does not know the
     /// token is not taken for its team in later processes.
     pub async fn accepted(&self, token: &ServiceToken) {

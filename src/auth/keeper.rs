@@ -201,6 +201,11 @@ impl Keeper {
         }
     }
 
+    /// Returns whether a host was proved, and Access has not accepted the token there yet.
+    pub fn has_news_of_token(&self) -> bool {
+        self.proof.as_ref().is_some_and(|proof| proof.has_pending())
+    }
+
     /// Why the service token that is set was not sent with these credentials; none where none is set, or it was.
     pub fn not_sent(&self, used: &InUse) -> Option<NotSent> {
         if let Some(token) = &used.withheld {

@@ -91,6 +91,12 @@ pub(super) fn settings(
     let before = remote_folder.clone().or_else(|| Some(dirs::home_dir()?.join(".mcp-auth")));
     // Where nobody signs in, nothing is spared by it.
     let before = before.filter(|_| grant.asks_a_person());
+    // What mcp-remote's key does not hold cannot say whose its sign-in is: it belongs to the entry without.
+    let is_told_apart_here = options.profile.is_some()
+        || options.static_oauth_client_info.is_some()
+        || options.client_metadata_url.is_some()
+        || !options.headers_from.is_empty();
+    let before = before.filter(|_| !is_told_apart_here);
     let lines = header_lines(options);
     Ok(Some(Settings {
         url: url.clone(),

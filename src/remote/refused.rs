@@ -91,7 +91,8 @@ impl Exchange<'_> {
 
     /// Access let the request through. What was proved for it is remembered before the client hears of the answer.
     pub(super) async fn token_accepted(&self) {
-        if self.proving.count > 0 {
+        // Also where another exchange proved it, and broke before it had an answer.
+        if self.inner.keeper.has_news_of_token() {
             Box::pin(self.inner.keeper.token_accepted(&self.credentials)).await;
         }
     }

@@ -90,6 +90,19 @@ fn whoever_comes_from_mcp_remote_need_not_sign_in_again() {
 }
 
 #[test]
+fn entries_told_apart_by_own_options_do_not_take_it_over() {
+    let (home, (authority, base)) = (Home::new(), authority());
+    keep(&home.path().join(".mcp-auth"), &[&authority.server.url], &base, LATER);
+    for more in [&["--profile", "work"][..], &["--static-oauth-client-info", r#"{"client_id":"other"}"#]] {
+        let mut proxy = home.start(&authority, &[more, &["--auth-timeout", "1"]].concat());
+        let line = proxy.ask(&call(1));
+        assert!(line.contains("wants you to sign in"), "{line}");
+        proxy.finish();
+    }
+    assert_eq!(authority.count("/token"), 0);
+}
+
+#[test]
 fn it_is_found_by_what_mcp_remote_was_started_with() {
     let (home, (authority, base)) = (Home::new(), authority());
     let url = authority.server.url.clone();

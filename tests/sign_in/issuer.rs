@@ -76,6 +76,24 @@ fn client_credentials_go_to_no_other_issuer_unless_named() {
 }
 
 #[test]
+fn named_issuer_is_looked_for_behind_a_bare_refusal() {
+    let (home, (one, other, base)) = (Home::new(), authorities());
+    let arguments = ["--client-credentials", "--static-oauth-client-info", CLIENT];
+    let mut proxy = home.start(&one, &arguments);
+    assert!(proxy.ask(&call(1)).contains("\"result\""));
+    proxy.finish();
+    name(&one, &other);
+    one.change(|set| set.challenge = String::new());
+    one.forget(true);
+    one.knows("marked-access-1", "marked");
+    let mut proxy = home.start(&one, &[&arguments[..], &["--oauth-issuer", &base]].concat());
+    let line = proxy.ask(&call(1));
+    assert!(line.contains("\"result\""), "{line}");
+    assert_eq!(other.count("/token"), 1);
+    proxy.finish();
+}
+
+#[test]
 fn page_of_another_issuer_opens_not_for_a_static_client() {
     for arguments in [
         &["--static-oauth-client-info", CLIENT][..],

@@ -120,6 +120,24 @@ fn token_that_could_not_be_saved_is_saved_at_the_end() {
 }
 
 #[test]
+fn token_that_could_not_be_saved_is_exchanged_by_no_other_process() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    let (first, obstacle) = unsaved(&home, &authority);
+    authority.forget(false);
+    let mut second = home.start(&authority, &[]);
+    second.send(&call(1));
+    let refused = second.line();
+    assert!(refused.contains("another process") && refused.contains(&first.id().to_string()), "{refused}");
+    assert_eq!(authority.count("/token"), 2, "what is in the file was exchanged already");
+    second.finish();
+    std::fs::remove_dir(obstacle).expect("removed");
+    first.finish();
+    let mut proxy = home.start(&authority, &[]);
+    assert!(proxy.ask(&call(1)).contains("\"result\""));
+    assert_eq!((authority.count("/token"), authority.count("/authorize")), (3, 1));
+}
+
+#[test]
 fn token_that_could_not_be_saved_overwrites_no_newer_one() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let (mut proxy, obstacle) = unsaved(&home, &authority);

@@ -7,7 +7,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tracing::debug;
 
@@ -121,6 +121,16 @@ impl Lock {
         }
     }
 
+    /// The same lock, as long as somebody has it.
+    pub(super) fn weak(&self) -> Weak<File> {
+        self.file.as_ref().map(Arc::downgrade).unwrap_or_default()
+    }
+
+    /// The lock that [`Lock::weak`] was taken of; none where it is gone.
+    pub(super) fn again(file: &Weak<File>) -> Option<Lock> {
+        file.upgrade().map(|file| Lock { file: Some(file) })
+    }
+
     /// The same lock, for a thread that reads or writes under it.
     pub(super) fn shared(&self) -> Lock {
         Lock { file: self.file.clone() }
@@ -148,7 +158,7 @@ fn text(mut file: &File) -> Option<String> {
 }
 
 /// Opens a file to lock it, for reading alone where nothing else is allowed. None where it is not there and cannot be
-/// created, so that no process can lock it.
+/// created, and nothing is kept beside it that another process could use as well.
 fn open(path: &Path) -> io::Result<Option<File>> {
     if let Some(folder) = path.parent() {
         // If this fails, so does what follows.
@@ -174,7 +184,11 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     match platform::without_waiting(OpenOptions::new().read(true)).open(path) {
         Ok(file) if !file.metadata().is_ok_and(|file| file.is_dir()) => Ok(Some(file)),
         Ok(_) => Err(error),
-        Err(_) if cannot_be_there && std::fs::symlink_metadata(path).is_err() => {
+        Err(_)
+            if cannot_be_there
+                && std::fs::symlink_metadata(path).is_err()
+                && std::fs::symlink_metadata(path.with_extension("json")).is_err() =>
+        {
             debug!(%error, "{} cannot be created", path.display());
             Ok(None)
         }

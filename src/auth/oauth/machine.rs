@@ -43,7 +43,10 @@ pub(super) async fn sign_in(
             Found { authorization, resource: None, scopes: None }
         }
         // Ahead of the end of a token nobody has refused anything: what was found still holds.
-        (_, Some(authorization)) if *invitation == Invitation::default() => {
+        (_, Some(authorization))
+            if *invitation == Invitation::default()
+                && issuer::is_wanted(settings, Some(&authorization.issuer)) =>
+        {
             Found { authorization, resource: kept.resource.clone(), scopes: None }
         }
         _ => {

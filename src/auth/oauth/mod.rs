@@ -35,8 +35,9 @@ mod token;
 mod trouble;
 mod wire;
 
+use std::fs::File;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{oneshot, watch};
@@ -107,6 +108,8 @@ struct Held {
     bearer: Option<Arc<Bearer>>,
     /// What this process knows alone, for it could not be saved.
     unsaved: Option<Unsaved>,
+    /// The lock under which tokens are changed just now.
+    lock: Weak<File>,
     /// The lock that is waited for, and who has it.
     waits_for: Option<String>,
     /// The lock that could not be had, and when.

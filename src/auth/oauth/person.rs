@@ -57,6 +57,10 @@ impl OAuth {
                 Ok(proved) => {
                     used = proved;
                     answer = ask(&used.own).await?;
+                    // Anything but a refusal by Access shows that it let the token through.
+                    if !matches!(answer.status, 300..=399 | 403) {
+                        keeper.token_accepted(&used).await;
+                    }
                 }
                 Err(reason) => tracing::warn!("the service token is not sent to this host: {reason}"),
             }

@@ -16,14 +16,14 @@ use super::trouble::{self, Trouble};
 /// How long another process may take to exchange tokens.
 const LOCK_PATIENCE: Duration = Duration::from_secs(15);
 
-/// What could not be saved.
-#[derive(Clone)]
+/// What could not be saved. As long as it is not, other processes must not exchange what is in the file: the lock is held.
 pub(super) struct Unsaved {
     kept: Kept,
     /// The access token in the file that it takes the place of.
     before: Option<String>,
     /// Why.
     pub(super) reason: String,
+    lock: Option<Lock>,
 }
 
 /// What became of saving it once more.
@@ -47,15 +47,28 @@ impl Inner {
     }
 
     async fn locked(&self) -> Result<Lock, LockError> {
+        if let Some(lock) = self.lock_of_unsaved() {
+            return Ok(lock);
+        }
         let store = self.store.clone();
-        let held = match off_loop(move || store.try_lock()).await {
-            Err(held @ LockError::Held { .. }) => held,
-            locked => return locked,
+        let locked = match off_loop(move || store.try_lock()).await {
+            Err(held @ LockError::Held { .. }) => {
+                self.held().waits_for = Some(held.to_string());
+                let locked = self.store.lock(LOCK_PATIENCE).await;
+                self.held().waits_for = None;
+                locked
+            }
+            locked => locked,
         };
-        self.held().waits_for = Some(held.to_string());
-        let locked = self.store.lock(LOCK_PATIENCE).await;
-        self.held().waits_for = None;
+        if let Ok(lock) = &locked {
+            self.held().lock = lock.weak();
+        }
         locked
+    }
+
+    /// The lock that is held for what could not be saved.
+    fn lock_of_unsaved(&self) -> Option<Lock> {
+        self.held().unsaved.as_ref()?.lock.as_ref().map(Lock::shared)
     }
 
     /// What is kept now, by this process or another.
@@ -110,7 +123,11 @@ impl Inner {
 
     /// Holds what cannot be saved. That is said once.
     fn hold(&self, kept: Kept, before: Option<String>, reason: String) {
-        let was_said = self.held().unsaved.replace(Unsaved { kept, before, reason: reason.clone() });
+        let was_said = {
+            let mut held = self.held();
+            let lock = Lock::again(&held.lock);
+            held.unsaved.replace(Unsaved { kept, before, reason: reason.clone(), lock })
+        };
         if was_said.is_none_or(|unsaved| unsaved.reason != reason) {
             warn!(
                 "{reason}; the sign-in is saved as soon as that is possible, and ends with this program where it is not"
@@ -153,11 +170,15 @@ impl Inner {
             return Saved::Done;
         }
         let store = self.store.clone();
-        let _lock = match off_loop(move || store.try_lock()).await {
-            Ok(lock) => lock,
-            Err(LockError::Held { .. }) => return Saved::Later,
-            Err(LockError::Unusable { .. }) => return Saved::Failed,
+        let lock = match self.lock_of_unsaved() {
+            Some(lock) => lock,
+            None => match off_loop(move || store.try_lock()).await {
+                Ok(lock) => lock,
+                Err(LockError::Held { .. }) => return Saved::Later,
+                Err(LockError::Unusable { .. }) => return Saved::Failed,
+            },
         };
+        self.held().lock = lock.weak();
         if let Ok((kept, before)) = self.current().await
             && self.is_unsaved()
         {
