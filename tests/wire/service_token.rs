@@ -511,6 +511,9 @@ fn login_proves_host_before_it_sends_token() {
                 reply.json(&json!({ "issuer": base, "token_endpoint": format!("{base}/token") }).to_string())
             }
             "/token" => reply.json(r#"{"access_token":"granted-token","token_type":"Bearer"}"#),
+            _ if request.header("authorization") == Some("Bearer granted-token") => {
+                reply.json(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#)
+            }
             _ => reply.answer(401, &[("www-authenticate", "Bearer")], ""),
         }
     });
