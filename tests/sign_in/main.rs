@@ -14,6 +14,7 @@ mod flow;
 mod hostile;
 mod identity;
 mod inherited;
+mod interception;
 mod issuer;
 mod killed;
 mod life;

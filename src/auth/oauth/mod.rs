@@ -16,6 +16,7 @@ mod farewell;
 mod flow;
 pub mod identity;
 pub mod inherited;
+mod interception;
 mod issuer;
 pub mod key;
 pub mod lock;
@@ -496,8 +497,10 @@ impl Inner {
             }
             Grant::Client(_) => Box::pin(machine::sign_in(self, invitation, credentials, wanted)).await,
         };
-        if let Err(Trouble::Failed { kind, .. }) = &signed_in {
-            let failed = FailedSignIn { at: seconds(wall_clock()), kind: *kind };
+        if let Err(trouble) = &signed_in
+            && let Some(kind) = trouble.kind()
+        {
+            let failed = FailedSignIn { at: seconds(wall_clock()), kind };
             let lock = flow.shared();
             off_loop(move || lock.note_failed(&failed)).await;
         }

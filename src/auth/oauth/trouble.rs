@@ -7,6 +7,7 @@
 use url::Url;
 
 use super::failure::FailureKind;
+use crate::bridge::{Failure, Why};
 use crate::redact;
 
 /// How much of a foreign text stands in a sentence, in characters.
@@ -52,6 +53,9 @@ pub enum Trouble {
         /// The lock that another process holds meanwhile, and which process.
         holder: Option<String>,
     },
+    /// Cloudflare, or Cloudflare Access, answered in the place of whoever was asked.
+    #[error("{0}")]
+    Intercepted(Box<Why>),
     /// It cannot be done, or was not.
     #[error("{sentence}")]
     Failed {
@@ -84,6 +88,25 @@ impl Trouble {
         }
     }
 
+    /// What other processes hear of it; none where it is no failure.
+    pub(super) fn kind(&self) -> Option<FailureKind> {
+        match self {
+            Trouble::Failed { kind, .. } => Some(*kind),
+            Trouble::Intercepted(_) => Some(FailureKind::Other),
+            Trouble::NotOffered | Trouble::Waiting { .. } | Trouble::Slow { .. } => None,
+        }
+    }
+
+    /// The failure as a client is told of it.
+    pub fn why(&self) -> Why {
+        match self {
+            Trouble::Intercepted(why) => (**why).clone(),
+            Trouble::NotOffered | Trouble::Waiting { .. } | Trouble::Slow { .. } | Trouble::Failed { .. } => {
+                Why::new(Failure::SignIn, self.to_string(), self.advice())
+            }
+        }
+    }
+
     /// What to do about it.
     pub fn advice(&self) -> &str {
         match self {
@@ -93,6 +116,7 @@ impl Trouble {
                 "try again in a moment; if that process does not end, end it"
             }
             Trouble::Slow { holder: None, .. } => "try again in a moment",
+            Trouble::Intercepted(why) => why.advice.as_deref().unwrap_or_default(),
             Trouble::Failed { advice, .. } => advice,
         }
     }

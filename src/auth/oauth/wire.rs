@@ -10,6 +10,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use url::{Host, Url};
 
 use super::Boxed;
+use super::interception::unreachable;
 use super::metadata::is_inward;
 use super::token::FORM;
 use super::trouble::{Trouble, foreign, place};
@@ -64,6 +65,9 @@ impl Wire<'_> {
         let mut at = url.clone();
         for _ in 0..=REDIRECTS {
             let answer = self.send(&at, None, HeaderMap::new()).await?;
+            if let Some(trouble) = self.intercepted(&at, &answer) {
+                return Err(trouble);
+            }
             let target = answer.headers.get(LOCATION).and_then(|value| at.join(value.to_str().ok()?).ok());
             match target {
                 Some(target) if (300..400).contains(&answer.status) && target.origin() == at.origin() => {
@@ -78,8 +82,20 @@ impl Wire<'_> {
         ))
     }
 
-    /// POSTs a body, with headers that say more about it.
+    /// POSTs a body, with headers that say more about it. An answer of Cloudflare's, or of Access, is an error.
     pub(super) async fn post(
+        &self,
+        url: &Url,
+        media_type: &'static str,
+        body: String,
+        headers: HeaderMap,
+    ) -> Result<Answer, Trouble> {
+        let answer = self.post_any(url, media_type, body, headers).await?;
+        self.intercepted(url, &answer).map_or(Ok(answer), Err)
+    }
+
+    /// The same, with whatever is answered.
+    pub(super) async fn post_any(
         &self,
         url: &Url,
         media_type: &'static str,
@@ -195,19 +211,6 @@ impl Wire<'_> {
             Trouble::failed(format!("no HTTP client can be made: {error}"), "report this, with the platform")
         })
     }
-}
-
-fn unreachable(url: &Url, error: &TransportError) -> Trouble {
-    let reason = match error {
-        TransportError::Dns => "its name could not be resolved".to_owned(),
-        TransportError::ConnectionRefused => "nothing accepts connections there".to_owned(),
-        TransportError::ConnectTimeout => "no connection could be made in time".to_owned(),
-        TransportError::Proxy { .. } => "the proxy on the way refused".to_owned(),
-        TransportError::Tls(_) => "no secure connection could be made".to_owned(),
-        TransportError::Connect(reason) | TransportError::Connection(reason) => reason.clone(),
-    };
-    let sentence = format!("{}, where one signs in, cannot be reached: {reason}", place(url));
-    Trouble::failed(sentence, "check the network, and whether that address is the right one; then try again")
 }
 
 #[cfg(test)]
