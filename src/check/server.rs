@@ -194,7 +194,10 @@ impl Server {
             None => Arc::new(self.credentials.without_service_token()),
         };
         let found = tokio::time::timeout(SIDE_PATIENCE, Box::pin(sign_in.find(&sent))).await.ok()?;
-        found.err().filter(|trouble| matches!(trouble, oauth::Trouble::Intercepted(_))).map(|trouble| trouble.why())
+        found
+            .err()
+            .filter(|trouble| matches!(trouble, oauth::Trouble::Intercepted(_)))
+            .map(|trouble| trouble.why())
     }
 
     async fn initialize(&self) -> Result<Brought, Why> {

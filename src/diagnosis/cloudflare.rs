@@ -145,7 +145,8 @@ fn block_page(url: &Url, facts: &Refused<'_>) -> Option<Why> {
 fn ray_of_page(page: &str) -> Option<String> {
     let (_, rest) = page.split_once("Ray ID:")?;
     let words = rest.split(|letter: char| !letter.is_ascii_alphanumeric());
-    let mut words = words.filter(|word| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let mut words =
+        words.filter(|word| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit()));
     words.next().map(str::to_owned)
 }
 

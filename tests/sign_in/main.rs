@@ -18,6 +18,7 @@ mod interception;
 mod issuer;
 mod killed;
 mod life;
+mod local_network;
 mod locks;
 mod machine;
 mod options;

@@ -188,7 +188,9 @@ fn answer(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<G
     let set = &switch.now();
     let base = format!("http://{}", request.header("host").expect("a host"));
     let json = [("content-type", "application/json")];
-    let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+    // As a proxy it is told the whole address.
+    let target = request.path.strip_prefix(base.as_str()).unwrap_or(&request.path);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let filled = |text: &str| text.replace("BASE", &base);
     if let Some((at, bytes)) = &set.raw
         && at.strip_suffix('*').map_or(*at == path, |start| path.starts_with(start))

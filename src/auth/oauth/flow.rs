@@ -183,7 +183,7 @@ fn leads_back(inner: &Inner, request: &Request) -> bool {
 /// Has the page opened, or says where it is.
 fn show(inner: &Inner, url: &str) {
     let settings = &inner.settings;
-    if browser::open(url, &settings.browser) {
+    if browser::open(url, &settings.url, &settings.browser) {
         warn!("sign in at {url} (a browser should have opened)");
     } else {
         warn!("sign in at {url}");

@@ -19,6 +19,7 @@ pub mod inherited;
 mod interception;
 mod issuer;
 pub mod key;
+mod local_network;
 pub mod lock;
 mod machine;
 pub mod metadata;

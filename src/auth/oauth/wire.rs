@@ -11,6 +11,7 @@ use url::{Host, Url};
 
 use super::Boxed;
 use super::interception::unreachable;
+use super::local_network::{self, Locality, is_plain, locality};
 use super::metadata::is_inward;
 use super::token::FORM;
 use super::trouble::{Trouble, foreign, place};
@@ -167,6 +168,30 @@ impl Wire<'_> {
 }
 
 impl Wire<'_> {
+    /// Makes sure that an address of http is of the local network, now and on this way.
+    async fn check_network(&self, url: &Url) -> Result<(), Trouble> {
+        let is_local = match (locality(url), url.host()) {
+            (locality, Some(Host::Domain(name))) if !self.http.is_proxied(url) => {
+                let port = url.port_or_known_default().unwrap_or(80);
+                let found = tokio::net::lookup_host((name, port)).await;
+                let mut found = found.map_err(|_| unreachable(url, &TransportError::Dns))?;
+                locality != Locality::Public && found.all(|address| local_network::is_local(address.ip()))
+            }
+            (locality, _) => locality == Locality::Local,
+        };
+        if is_local {
+            return Ok(());
+        }
+        let sentence = format!(
+            "{} is reached over http and is not known to be of the local network, where alone a sign-in may go unencrypted",
+            place(url)
+        );
+        Err(Trouble::failed(
+            sentence,
+            "use https:// for it; or a name of the local network, such as one that ends in .lan",
+        ))
+    }
+
     /// An address without the name and password that whoever named it has written into it: they would be sent as
     /// `Authorization`. Those of the server's own URL stay.
     fn without_foreign_name(&self, url: &Url) -> Url {
@@ -182,6 +207,9 @@ impl Wire<'_> {
     /// The client for a request. A name is looked up here, and only what it stands for now is connected to: it could
     /// lead from elsewhere into this computer's own network.
     async fn client(&self, url: &Url) -> Result<reqwest::Client, Trouble> {
+        if is_plain(url) {
+            self.check_network(url).await?;
+        }
         if url.origin() == self.server.origin() {
             return Ok(self.http.client());
         }
