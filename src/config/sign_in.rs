@@ -15,7 +15,7 @@ use crate::auth::oauth::identity::Typed;
 use crate::auth::oauth::inherited::{self, Arguments};
 use crate::auth::oauth::key::Key;
 use crate::auth::oauth::{Browser, Grant, Identity, Settings};
-use crate::cli::Options;
+use crate::cli::{ByHand, Options};
 use crate::files;
 use crate::http::is_loopback;
 use crate::json;
@@ -80,6 +80,10 @@ pub(super) fn settings(
             return Err(Error::Grant { sentence, advice });
         }
     }
+    if options.paste && options.by_hand != Some(ByHand::LogIn) {
+        let sentence = "--paste is of use with login only".to_owned();
+        return Err(Error::Grant { sentence, advice: "leave it out, and run mcp-tether login URL --paste" });
+    }
     let is_named = is_asked_for || grant != Grant::Page;
     if options.auth == "none" || (!is_named && credentials.prove_by_header()) {
         return Ok(None);
@@ -115,6 +119,8 @@ pub(super) fn settings(
         host: options.host.clone(),
         callback_path,
         port: options.positional.get(1).and_then(|port| port.parse().ok()),
+        callback_bind: options.callback_bind,
+        pasted: None,
         success_url,
         client,
         client_metadata_url,

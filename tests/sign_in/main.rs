@@ -10,6 +10,7 @@ mod support;
 
 mod commands;
 mod device;
+mod elsewhere;
 mod flow;
 mod hostile;
 mod identity;

@@ -24,6 +24,7 @@ pub mod lock;
 mod machine;
 pub mod metadata;
 mod object;
+mod paste;
 mod person;
 mod pkce;
 mod progress;
@@ -50,6 +51,7 @@ pub use bearer::Bearer;
 pub use browser::Browser;
 pub use farewell::Farewell;
 pub use identity::Identity;
+pub use paste::Pasted;
 pub use person::Held as HeldTokens;
 pub use settings::{Grant, Settings};
 pub use trouble::{Errand, Trouble};
@@ -225,7 +227,10 @@ impl OAuth {
             let step = flow.map(|flow| flow.borrow().clone());
             let place = trouble::place(&inner.settings.url);
             Err(match step {
-                Some(Step::Waiting(errand)) => Trouble::Waiting { place, errand },
+                Some(Step::Waiting(errand)) => {
+                    let advice = errand.advice();
+                    Trouble::Waiting { place, errand, advice }
+                }
                 Some(Step::Elsewhere(holder)) => Trouble::Slow { place, holder: Some(holder) },
                 Some(Step::Preparing | Step::Done(_)) | None => {
                     Trouble::Slow { place, holder: inner.held().waits_for.clone() }

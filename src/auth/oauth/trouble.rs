@@ -20,6 +20,19 @@ pub struct Errand {
     pub url: String,
     /// What to give there.
     pub code: Option<String>,
+    /// The command by which a browser of another computer can be used, where none could be opened here.
+    pub elsewhere: Option<String>,
+}
+
+impl Errand {
+    /// What to do about it.
+    pub(super) fn advice(&self) -> String {
+        let usual = "sign in there, then try again; the sign-in goes on meanwhile";
+        match &self.elsewhere {
+            Some(command) => format!("{usual}. In a browser on another computer: {command}"),
+            None => usual.to_owned(),
+        }
+    }
 }
 
 impl std::fmt::Display for Errand {
@@ -44,6 +57,8 @@ pub enum Trouble {
         place: String,
         /// The page.
         errand: Errand,
+        /// What to do.
+        advice: String,
     },
     /// It goes on in another process, or has only just begun.
     #[error("signing in at {place} takes longer than a client waits; it goes on{}", elsewhere(.holder))]
@@ -97,6 +112,13 @@ impl Trouble {
         }
     }
 
+    /// Returns whether it would be the same again: a rule stands in the way, and not a limit or a server in trouble.
+    pub(super) fn is_lasting(&self) -> bool {
+        let Trouble::Intercepted(why) = self else { return false };
+        let is_rule = matches!(why.cause, Failure::Firewall | Failure::BrowserCheck | Failure::Challenge);
+        is_rule || why.cause.is_of_access()
+    }
+
     /// The failure as a client is told of it.
     pub fn why(&self) -> Why {
         match self {
@@ -111,7 +133,7 @@ impl Trouble {
     pub fn advice(&self) -> &str {
         match self {
             Trouble::NotOffered => "give the server the --header that it wants",
-            Trouble::Waiting { .. } => "sign in there, then try again; the sign-in goes on meanwhile",
+            Trouble::Waiting { advice, .. } => advice,
             Trouble::Slow { holder: Some(_), .. } => {
                 "try again in a moment; if that process does not end, end it"
             }
