@@ -66,8 +66,6 @@ pub(super) struct Server {
     /// Which service tokens that need a proof may be sent, and whether the first one could before the first request.
     proof: Option<Arc<AccessProof>>,
     was_known: bool,
-    /// How to sign in, and over what.
-    sign_in: Option<(oauth::Settings, Arc<Http>)>,
     url: Url,
     edge: Edge,
     /// Every session that the server named.
@@ -105,7 +103,6 @@ impl Server {
             remote: with(found.credentials.clone()),
             next: found.next.map(with),
             was_known,
-            sign_in: sign_in.map(|settings| (settings, Arc::clone(http))),
             url: url.clone(),
             switched: Cell::new(false),
             credentials: found.credentials,
@@ -177,27 +174,7 @@ impl Server {
             self.tell_access(findings);
             return self.look_at_modern(&found, answer, findings).await;
         }
-        let intercepted = self.intercepted_sign_in(&refused).await;
-        let (step, why) = self.refused_by(refused, findings);
-        match intercepted {
-            Some(why) => Err(("sign-in", why)),
-            None => Err((step, why)),
-        }
-    }
-
-    /// Why nobody could sign in where the server wants that: what stands on the way to the documents that say how.
-    async fn intercepted_sign_in(&self, refused: &Why) -> Option<Why> {
-        let (settings, http) = self.sign_in.as_ref().filter(|_| refused.status == Some(401))?;
-        let sign_in = OAuth::new(settings.clone(), Arc::clone(http));
-        let sent = match self.sent_token() {
-            Some(_) => Arc::new(self.credentials.clone()),
-            None => Arc::new(self.credentials.without_service_token()),
-        };
-        let found = tokio::time::timeout(SIDE_PATIENCE, Box::pin(sign_in.find(&sent))).await.ok()?;
-        found
-            .err()
-            .filter(|trouble| matches!(trouble, oauth::Trouble::Intercepted(_)))
-            .map(|trouble| trouble.why())
+        Err(self.refused_by(refused, findings))
     }
 
     async fn initialize(&self) -> Result<Brought, Why> {

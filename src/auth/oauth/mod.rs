@@ -9,6 +9,7 @@ mod browser;
 mod callback;
 pub mod challenge;
 pub mod client;
+mod clock;
 pub mod device;
 mod discovery;
 pub mod failure;
@@ -40,7 +41,7 @@ mod wire;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -59,6 +60,7 @@ pub use trouble::{Errand, Trouble};
 use self::bearer::Trial;
 use self::challenge::Challenge;
 use self::client::Client;
+use self::clock::{monotonic_clock, seconds, wall_clock};
 use self::lock::LockError;
 use self::progress::{Step, defect, done};
 use self::saving::Unsaved;
@@ -227,10 +229,7 @@ impl OAuth {
             let step = flow.map(|flow| flow.borrow().clone());
             let place = trouble::place(&inner.settings.url);
             Err(match step {
-                Some(Step::Waiting(errand)) => {
-                    let advice = errand.advice();
-                    Trouble::Waiting { place, errand, advice }
-                }
+                Some(Step::Waiting(errand)) => Trouble::waiting(place, errand),
                 Some(Step::Elsewhere(holder)) => Trouble::Slow { place, holder: Some(holder) },
                 Some(Step::Preparing | Step::Done(_)) | None => {
                     Trouble::Slow { place, holder: inner.held().waits_for.clone() }
@@ -536,19 +535,4 @@ impl Inner {
         let flow = flow.shared();
         off_loop(move || flow.note(begun.as_ref())).await;
     }
-}
-
-/// A moment in seconds since 1970.
-fn seconds(moment: SystemTime) -> u64 {
-    moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a token's end is a moment of the wall clock")]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long ago something failed")]
-fn monotonic_clock() -> Instant {
-    Instant::now()
 }
