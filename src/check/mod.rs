@@ -134,7 +134,10 @@ async fn steps(
         server.get_or_init(|| Server::new(&url, &http, found, sign_in, proof, edge)).look(findings).await;
     match (&looked, documents) {
         (Err((_, why)), Some(documents)) if why.status == Some(401) && !why.cause.is_of_access() => {
-            documents.intercepted().await.map_or(looked, |why| Err(("sign-in", why)))
+            match documents.intercepted().await {
+                Some(why) => Err(("sign-in", why)),
+                None => looked,
+            }
         }
         _ => looked,
     }

@@ -8,7 +8,9 @@ use super::support::proxy::{Proxy, Stdin};
 
 /// A row: the server, the authorization server that it names, further arguments, and what is told: a page to sign in at, or why
 /// there is none.
-const OVER_HTTP: &[(&str, &str, &[&str], Result<(), &str>)] = &[
+type Row = (&'static str, &'static str, &'static [&'static str], Result<(), &'static str>);
+
+const OVER_HTTP: &[Row] = &[
     ("http://mcp.lan/mcp", "http://as.lan", &["--allow-http"], Ok(())),
     ("http://nas/mcp", "http://nas", &["--allow-http"], Ok(())),
     ("http://10.1.2.3/mcp", "http://192.168.7.7", &["--allow-http"], Ok(())),
