@@ -5,6 +5,7 @@ mod usage;
 mod values;
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -211,6 +212,16 @@ pub struct Options {
     /// The path of that address [default: /oauth/callback]
     #[arg(long, value_name = "PATH", help_heading = "Sign-in")]
     pub callback_path: Option<String>,
+
+    /// The address to listen at for that, in a container for example 0.0.0.0; the port behind the URL has to be published. What
+    /// you come back to stays a name of this computer [default: 127.0.0.1 and ::1]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Sign-in")]
+    pub callback_bind: Option<IpAddr>,
+
+    /// With login, where no browser can come back to this computer: sign in with one elsewhere, then paste the address that it
+    /// ended at, which need not load
+    #[arg(long, help_heading = "Sign-in", conflicts_with_all = ["device_code", "client_credentials"])]
+    pub paste: bool,
 
     /// Where to go on to when you have signed in
     #[arg(long, value_name = "URL", help_heading = "Sign-in")]

@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::auth::access_proof::AccessProof;
 use crate::auth::keeper::{Keeper, Source};
-use crate::auth::oauth::{Farewell, HeldTokens, OAuth, Trouble};
+use crate::auth::oauth::{Farewell, HeldTokens, OAuth, Pasted, Trouble};
 use crate::bridge::{self, Reason};
 use crate::cache::{Cache, Writing};
 use crate::check::{self, Findings, Outcome, Style};
@@ -296,9 +296,12 @@ fn resolved(options: &Options, environment: &Environment) -> Option<Result<Confi
 fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Report> {
     let Some(config) = resolved(options, environment) else { return Ok(ExitCode::from(STOPPED)) };
     let config = config?;
-    let Some(settings) = config.sign_in else {
+    let Some(mut settings) = config.sign_in else {
         return Err(Report::nowhere_to_sign_in());
     };
+    if options.paste {
+        settings.pasted = Some(Pasted::read(Waiting(std::io::stdin())));
+    }
     let http = Arc::new(Http::new(&config.url, config.connection).map_err(Report::setup)?);
     let login = settings.identity.command("login");
     let proof = AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof());

@@ -21,6 +21,7 @@ complete -c mcp-tether -l resource -d 'What the server is called at the authoriz
 complete -c mcp-tether -l authorize-param -d 'Something more in the address of the page, NAME=VALUE, or in place of the scope or resource there. Repeatable' -r
 complete -c mcp-tether -l host -d 'How this computer is called in the address that you come back to: localhost or 127.0.0.1. By default whichever is allowed; localhost with a client that is registered for you' -r
 complete -c mcp-tether -l callback-path -d 'The path of that address [default: /oauth/callback]' -r
+complete -c mcp-tether -l callback-bind -d 'The address to listen at for that, in a container for example 0.0.0.0; the port behind the URL has to be published. What you come back to stays a name of this computer [default: 127.0.0.1 and ::1]' -r
 complete -c mcp-tether -l auth-success-url -d 'Where to go on to when you have signed in' -r
 complete -c mcp-tether -l ca-cert -d 'A file with further certificate authorities to trust, in PEM form, beside the operating system\'s and those of NODE_EXTRA_CA_CERTS. Repeatable' -r -F
 complete -c mcp-tether -l client-cert -d 'Your certificate, where the server wants one (mutual TLS), in PEM form' -r -F
@@ -56,6 +57,7 @@ complete -c mcp-tether -l device-code -d 'Sign in with a code, on any computer: 
 complete -c mcp-tether -l client-credentials -d 'Nobody signs in: the client of --static-oauth-client-info itself does, with its client_secret or private_key'
 complete -c mcp-tether -l use-id-token -d 'Send the ID token in place of the access token, where there is one (it takes the scope openid)'
 complete -c mcp-tether -l disable-resource-parameter -d 'Do not name the server at the authorization server'
+complete -c mcp-tether -l paste -d 'With login, where no browser can come back to this computer: sign in with one elsewhere, then paste the address that it ended at, which need not load'
 complete -c mcp-tether -l allow-http -d 'Accept an http:// URL that is not on this machine'
 complete -c mcp-tether -l enable-proxy -d 'Nothing: proxies of the environment are always used. For those who come from mcp-remote'
 complete -c mcp-tether -l ipv4 -d 'Use IPv4 addresses only'

@@ -9,6 +9,7 @@ mod finding;
 mod probes;
 mod rule;
 mod server;
+mod sign_in;
 
 use std::cell::OnceCell;
 use std::io::Write;
@@ -24,6 +25,7 @@ use crate::config::Config;
 use crate::http::Http;
 use crate::report::Report;
 use server::Server;
+use sign_in::Documents;
 
 /// How long a session that is about to be named is waited for when the check is stopped, so that it can be ended.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -124,7 +126,21 @@ async fn steps(
     let edge = probes::edge(&url, &http, timeout, findings).await;
     let edge = edge.map_err(|why| (if url.scheme() == "https" { "tls" } else { "http" }, why))?;
     let proof = AccessProof::of(&url, &http, folder, found.needs_proof());
-    server.get_or_init(|| Server::new(&url, &http, found, sign_in, proof, edge)).look(findings).await
+    let documents = sign_in.clone().map(|settings| {
+        let (http, credentials, proof) = (Arc::clone(&http), found.credentials.clone(), proof.clone());
+        Documents { settings, http, credentials, proof }
+    });
+    let looked =
+        server.get_or_init(|| Server::new(&url, &http, found, sign_in, proof, edge)).look(findings).await;
+    match (&looked, documents) {
+        (Err((_, why)), Some(documents)) if why.status == Some(401) && !why.cause.is_of_access() => {
+            match documents.intercepted().await {
+                Some(why) => Err(("sign-in", why)),
+                None => looked,
+            }
+        }
+        _ => looked,
+    }
 }
 
 /// Until when the first of the tokens holds that say so.

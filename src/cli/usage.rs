@@ -34,6 +34,7 @@ pub(super) fn usage_error(error: &clap::Error) -> UsageError {
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let advice = match option.as_str() {
+                "--callback-bind" => "write an address of this computer, such as 0.0.0.0".to_owned(),
                 "--profile" => "write a short plain name, such as work".to_owned(),
                 _ if option.ends_with("-timeout") || option.ends_with("-interval") => {
                     "write a number of seconds, such as 30".to_owned()

@@ -15,7 +15,7 @@ use crate::auth::oauth::identity::Typed;
 use crate::auth::oauth::inherited::{self, Arguments};
 use crate::auth::oauth::key::Key;
 use crate::auth::oauth::{Browser, Grant, Identity, Settings};
-use crate::cli::Options;
+use crate::cli::{ByHand, Options};
 use crate::files;
 use crate::http::is_loopback;
 use crate::json;
@@ -66,10 +66,11 @@ pub(super) fn settings(
         return Err(Error::SignIn { option: "--resource", problem: "is not a whole URI (https://…)" });
     }
     let grant = grant(options, client.as_ref())?;
-    let issuer = options.oauth_issuer.as_deref().map(issuer).transpose()?;
+    let issuer = options.oauth_issuer.as_deref().map(|text| issuer(text, options.allow_http)).transpose()?;
     let is_private = url.scheme() == "https" || is_loopback(url);
     if grant != Grant::Page {
-        let problem = match (is_private, options.auth.as_str()) {
+        // Over http a user signs in, in the local network alone; a client that sends its own secret does not.
+        let problem = match (is_private || grant.asks_a_person(), options.auth.as_str()) {
             (false, _) => Some(("a URL that is not encrypted (http)", "use https://")),
             (true, "none") => Some(("--auth none", "leave one of them out")),
             (true, _) => None,
@@ -79,8 +80,12 @@ pub(super) fn settings(
             return Err(Error::Grant { sentence, advice });
         }
     }
+    if options.paste && options.by_hand != Some(ByHand::LogIn) {
+        let sentence = "--paste is of use with login only".to_owned();
+        return Err(Error::Grant { sentence, advice: "leave it out, and run mcp-tether login URL --paste" });
+    }
     let is_named = is_asked_for || grant != Grant::Page;
-    if options.auth == "none" || !is_private || (!is_named && credentials.prove_by_header()) {
+    if options.auth == "none" || (!is_named && credentials.prove_by_header()) {
         return Ok(None);
     }
     let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
@@ -90,7 +95,7 @@ pub(super) fn settings(
     let remote_folder = folder("MCP_REMOTE_CONFIG_DIR");
     let before = remote_folder.clone().or_else(|| Some(dirs::home_dir()?.join(".mcp-auth")));
     // Where nobody signs in, nothing is spared by it.
-    let before = before.filter(|_| grant.asks_a_person());
+    let before = before.filter(|_| grant.asks_a_person() && is_private);
     // What mcp-remote's key does not hold cannot say whose its sign-in is: it belongs to the entry without.
     let is_told_apart_here = options.profile.is_some()
         || options.static_oauth_client_info.is_some()
@@ -100,7 +105,7 @@ pub(super) fn settings(
     let lines = header_lines(options);
     Ok(Some(Settings {
         url: url.clone(),
-        identity: Identity::of(&typed(options, &grant, client.as_ref(), &lines)),
+        identity: Identity::of(&typed(options, url, &grant, client.as_ref(), &lines)),
         issuer,
         folder: super::folder(environment),
         inherited: before.map(|folder| inherited::path(&folder, &arguments(options, &lines))),
@@ -120,6 +125,8 @@ pub(super) fn settings(
         host: options.host.clone(),
         callback_path,
         port: options.positional.get(1).and_then(|port| port.parse().ok()),
+        callback_bind: options.callback_bind,
+        pasted: None,
         success_url,
         client,
         client_metadata_url,
@@ -140,7 +147,7 @@ fn header_lines(options: &Options) -> Vec<String> {
 }
 
 /// What is typed that makes two entries two identities. Headers that the protocol sets itself are not sent, and say nothing.
-fn typed(options: &Options, grant: &Grant, client: Option<&Client>, lines: &[String]) -> Typed {
+fn typed(options: &Options, url: &Url, grant: &Grant, client: Option<&Client>, lines: &[String]) -> Typed {
     let is_sent = |text: &&String| {
         let name = text.split_once(':').and_then(|(name, _)| name.trim().parse().ok());
         name.is_some_and(|name| !header::is_of_the_protocol(&name))
@@ -153,6 +160,9 @@ fn typed(options: &Options, grant: &Grant, client: Option<&Client>, lines: &[Str
     further.extend((*grant == Grant::Device).then(|| "--device-code".to_owned()));
     if let Some(issuer) = &options.oauth_issuer {
         further.extend(["--oauth-issuer".to_owned(), issuer.clone()]);
+    }
+    if url.scheme() == "http" && !is_loopback(url) {
+        further.push("--allow-http".to_owned());
     }
     for path in &options.env_files {
         further.extend(["--env-file".to_owned(), path.display().to_string()]);
@@ -204,16 +214,16 @@ fn arguments<'a>(options: &'a Options, lines: &'a [String]) -> Arguments<'a> {
 }
 
 /// The issuer that is accepted, as it is typed.
-fn issuer(written: &str) -> Result<String, Error> {
+fn issuer(written: &str, allow_http: bool) -> Result<String, Error> {
     let written = written.trim();
     let is_issuer = |url: &Url| {
-        (url.scheme() == "https" || url.scheme() == "http" && is_loopback(url))
+        (url.scheme() == "https" || url.scheme() == "http" && (allow_http || is_loopback(url)))
             && url.username().is_empty()
             && url.password().is_none()
             && url.query().is_none()
             && url.fragment().is_none()
     };
-    let problem = "is not a URL of https, or of http on this computer, without a user name, a ? and a #";
+    let problem = "is not a URL of https, or of http on this computer (elsewhere with --allow-http), without a user name, a ? and a #";
     match Url::parse(written).is_ok_and(|url| is_issuer(&url)) {
         true => Ok(written.to_owned()),
         false => Err(Error::SignIn { option: "--oauth-issuer", problem }),

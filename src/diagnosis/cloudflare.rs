@@ -4,7 +4,7 @@
 
 use url::Url;
 
-use super::{Refused, place};
+use super::{Refused, place, title};
 use crate::bridge::{Failure, Why};
 use crate::json;
 
@@ -22,7 +22,9 @@ pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
         );
         return Some(Why::new(Failure::Challenge, sentence, advice).with_status(status));
     }
-    let Some(code) = code(facts) else { return unstyled(&place, facts) };
+    let Some(code) = code(facts) else {
+        return block_page(url, facts).or_else(|| unstyled(&place, facts));
+    };
     let skip = "the zone's administrator finds it under Security > Events by the ray";
     let (cause, sentence, advice) = match (code, status) {
         (1020, _) => (
@@ -104,6 +106,50 @@ pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
     Some(Why::new(cause, sentence, advice).with_status(status))
 }
 
+/// A page without a code: that of the firewall, or an older one that wants the user to prove to be no program. Managed rules and
+/// custom rules with the action Block write the first one, whose title, words and elements are the zone's own only where it has
+/// an Enterprise plan.
+fn block_page(url: &Url, facts: &Refused<'_>) -> Option<Why> {
+    let has = |part: &str| facts.body.contains(part);
+    let is_titled = title(facts.body).is_some_and(|title| title.trim_end().ends_with("| Cloudflare"));
+    let is_block = has("Sorry, you have been blocked") && (has("cf-") || is_from_cloudflare(facts));
+    let is_page = has("cf-error-details") || is_block || (is_titled && is_from_cloudflare(facts));
+    if !(400..500).contains(&facts.status) || !is_page {
+        return None;
+    }
+    let (place, path, status) = (place(url), url.path(), facts.status);
+    let why = match has("cf-captcha") || has("challenge-form") {
+        true => Why::new(
+            Failure::Challenge,
+            format!(
+                "Cloudflare wants a browser to prove itself before {place} ({status}, a page with a challenge); a program cannot"
+            ),
+            format!("have the challenge skip {place}{path}: Security > WAF > Custom rules"),
+        ),
+        false => Why::new(
+            Failure::Firewall,
+            format!(
+                "Cloudflare's firewall (managed rules, or a rule of the zone) blocked the request to {place} for its payload, which \
+                 looks like an attack to it ({status})"
+            ),
+            format!(
+                "except {place}{path} from the managed rules: Security > WAF > Managed rules > Add exception; the zone's \
+                 administrator finds the rule under Security > Events by the ray"
+            ),
+        ),
+    };
+    Some(Why { ray: ray_of_page(facts.body), ..why.with_status(status) })
+}
+
+/// The ray that a page names behind `Ray ID:`, which may have markup in between.
+fn ray_of_page(page: &str) -> Option<String> {
+    let (_, rest) = page.split_once("Ray ID:")?;
+    let words = rest.split(|letter: char| !letter.is_ascii_alphanumeric());
+    let mut words =
+        words.filter(|word| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    words.next().map(str::to_owned)
+}
+
 /// A page of the web server that Cloudflare is built upon: it came to nothing before Access and before the server.
 fn unstyled(place: &str, facts: &Refused<'_>) -> Option<Why> {
     let is_its_own = facts.body.contains("<center>cloudflare</center>");
@@ -142,7 +188,12 @@ pub(super) fn code(facts: &Refused<'_>) -> Option<u16> {
         let at = facts.body.to_ascii_lowercase().find("error code")?;
         is_page.then(|| number_after(facts.body.get(at..)?)).flatten()
     };
-    let from_status = || matches!(facts.status, 520..=526).then_some(facts.status);
+    let from_status = || match facts.status {
+        520..=526 => Some(facts.status),
+        // Other hosts of web sites have a 530 as well.
+        530 if is_from_cloudflare(facts) => Some(530),
+        _ => None,
+    };
     let told = from_header().filter(is_code).or_else(from_json);
     told.or_else(from_text).or_else(from_page).filter(is_code).or_else(from_status)
 }
@@ -252,6 +303,54 @@ mod tests {
             assert_eq!(why.is_some(), expected.is_some(), "{status} {body}");
             assert_eq!(told, expected.is_some(), "{why:?}");
         }
+    }
+
+    #[test]
+    fn block_page_without_a_code_is_the_firewalls() {
+        let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
+        let whole = r#"<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head><body>
+            <div id="cf-wrapper"><div id="cf-error-details" class="cf-error-details-wrapper"><h1>Sorry, you have been blocked</h1>
+            <p>Cloudflare Ray ID: <strong class="font-semibold">8f00aa11bb22cc33</strong></p></div></div></body></html>"#;
+        let cut = "<html><head><title>Attention Required! | Cloudflare</title></head><body>";
+        let words = "<h1 data-translate=\"block_headline\">Sorry, you have been blocked</h1>";
+        let captcha = "<title>Attention Required! | Cloudflare</title><div class=\"cf-captcha-container\">One more step";
+        for (status, body, through, expected) in [
+            (403, whole, true, Some(Failure::Firewall)),
+            (403, whole, false, Some(Failure::Firewall)),
+            (429, whole, true, Some(Failure::Firewall)),
+            (403, cut, true, Some(Failure::Firewall)),
+            (403, words, true, Some(Failure::Firewall)),
+            (403, captcha, true, Some(Failure::Challenge)),
+            // An application's own.
+            (403, cut, false, None),
+            (403, words, false, None),
+            (403, "<title>Forbidden</title><h1>You have been blocked</h1>", true, None),
+            (500, whole, true, None),
+        ] {
+            let headers: HeaderMap = through
+                .then(|| (http::HeaderName::from_static("server"), "cloudflare".parse().expect("a value")))
+                .into_iter()
+                .collect();
+            let why = explain(&url, &Refused { body, ..Refused::of(status, &headers) });
+            assert_eq!(why.as_ref().map(|why| why.cause), expected, "{status} {body}");
+        }
+        let headers = HeaderMap::new();
+        let why = explain(&url, &Refused { body: whole, ..Refused::of(403, &headers) }).expect("explained");
+        assert!(why.sentence.contains("managed rules") && why.sentence.contains("payload"), "{why}");
+        assert!(why.advice.as_ref().is_some_and(|told| told.contains("except mcp.example.com/mcp")));
+        assert_eq!(why.ray.as_deref(), Some("8f00aa11bb22cc33"));
+    }
+
+    #[test]
+    fn status_530_without_a_code_is_cloudflares_behind_its_edge() {
+        let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
+        let through: HeaderMap =
+            [(http::header::HeaderName::from_static("cf-ray"), "8f00".parse().expect("a value"))]
+                .into_iter()
+                .collect();
+        let explained = |headers: &HeaderMap| explain(&url, &Refused::of(530, headers)).map(|why| why.cause);
+        assert_eq!(explained(&through), Some(Failure::Edge));
+        assert_eq!(explained(&HeaderMap::new()), None);
     }
 
     #[test]

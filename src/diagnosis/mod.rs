@@ -182,10 +182,14 @@ impl<'a> Refused<'a> {
 
 /// A status that is no success, or a page in place of an answer, from `url`.
 pub fn refused(url: &Url, facts: &Refused<'_>) -> Why {
-    let why = access::explain(url, facts)
-        .or_else(|| cloudflare::explain(url, facts))
-        .unwrap_or_else(|| plainly_refused(url, facts));
-    with_references(why, facts)
+    intercepted(url, facts).unwrap_or_else(|| with_references(plainly_refused(url, facts), facts))
+}
+
+/// The explanation of an answer that Cloudflare Access or Cloudflare's edge gave in the server's place, from `url`; none where it
+/// is, or may be, the server's own.
+pub fn intercepted(url: &Url, facts: &Refused<'_>) -> Option<Why> {
+    let why = access::explain(url, facts).or_else(|| cloudflare::explain(url, facts))?;
+    Some(with_references(why, facts))
 }
 
 /// Returns whether a refusal, explained by `why`, is or may be one of Cloudflare Access. In strict mode Access refuses in a
@@ -221,7 +225,8 @@ fn with_references(why: Why, facts: &Refused<'_>) -> Why {
         facts.header(name).filter(is_harmless).map(str::to_owned)
     };
     Why {
-        ray: reference("cf-ray"),
+        // A page may name it where the header was lost on the way.
+        ray: reference("cf-ray").or(why.ray),
         correlation_id: reference("x-correlation-id"),
         request_id: reference("x-request-id"),
         ..why

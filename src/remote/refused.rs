@@ -111,12 +111,12 @@ impl Exchange<'_> {
         let advice = reason.advice(&self.inner.url);
         let before = why.advice.take();
         why.advice = Some(match (why.cause, before) {
+            (_, Some(before)) if self.is_sign_in_told => format!("{before}; {advice}"),
             // It is set.
             (Failure::AccessCredentials, _) | (_, None) => advice,
-            (Failure::SignIn, Some(before)) => format!("{before}; {advice}"),
             (_, Some(before)) => format!("{advice}; {before}"),
         });
-        if why.cause != Failure::SignIn {
+        if !self.is_sign_in_told {
             why.sentence = format!("{}; the service token {token} was not sent: {reason}", why.sentence);
         }
     }
@@ -141,7 +141,7 @@ impl Exchange<'_> {
                 match Box::pin(self.sign_in(&invitation, status)).await {
                     Ok(is_signed_in) => is_signed_in,
                     Err(told) => {
-                        *ending = told;
+                        (*ending, self.is_sign_in_told) = (told, true);
                         false
                     }
                 }
@@ -178,9 +178,11 @@ impl Exchange<'_> {
             // The refusal may mean something else, and is told as it is.
             Err(Trouble::NotOffered) => Ok(false),
             Err(Trouble::Failed { kind, .. }) if !is_invited && !kind.is_always_told() => Ok(false),
+            Err(Trouble::Intercepted(_)) if !is_invited => Ok(false),
             Err(trouble) => {
-                let why = Why::new(Failure::SignIn, trouble.to_string(), trouble.advice());
-                let why = why.with_status(status);
+                let why = trouble.why();
+                // That of the answer that came in the way says more than that of the refusal.
+                let why = Why { status: why.status.or(Some(status)), ..why };
                 let refusal = Refusal { status, answer: None, retry_after: None, unprocessed: false, why };
                 Err(self.scrubbed(Ending::Refused(refusal)))
             }

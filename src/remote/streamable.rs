@@ -122,6 +122,8 @@ pub(super) struct Exchange<'a> {
     pub(super) others: usize,
     /// How often a person was asked.
     pub(super) sign_ins: usize,
+    /// Whether what is told is why a sign-in came to nothing, in place of the server's refusal.
+    pub(super) is_sign_in_told: bool,
 }
 
 impl<'a> Exchange<'a> {
@@ -145,6 +147,7 @@ impl<'a> Exchange<'a> {
             proving: Proving::default(),
             others: 0,
             sign_ins: 0,
+            is_sign_in_told: false,
         }
     }
 }

@@ -302,7 +302,7 @@ fn what_does_not_go_together_is_an_error_that_names_the_remedy() {
         ),
         (vec![machine, info, &secret, "--auth", "none"], "cannot be used with --auth none", "leave"),
         (
-            vec!["--device-code", "--allow-http"],
+            vec![machine, info, &secret, "--allow-http"],
             "cannot be used with a URL that is not encrypted",
             "https://",
         ),

@@ -10,13 +10,16 @@ mod support;
 
 mod commands;
 mod device;
+mod elsewhere;
 mod flow;
 mod hostile;
 mod identity;
 mod inherited;
+mod interception;
 mod issuer;
 mod killed;
 mod life;
+mod local_network;
 mod locks;
 mod machine;
 mod options;

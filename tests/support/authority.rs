@@ -37,7 +37,7 @@ pub(crate) struct Set {
     /// A path whose requests wait before anything is done, until this is something else; with `, done` behind it they wait
     /// before they are answered, with `, lost` they are never handled.
     pub(crate) held: Option<&'static str>,
-    /// What is answered at a path in place of anything else, byte for byte.
+    /// What is answered at a path in place of anything else, byte for byte; with `*` at its end, at every path that begins so.
     pub(crate) raw: Option<(&'static str, Vec<u8>)>,
     /// What is answered to a code in place of tokens: members, with `ACCESS` and `REFRESH` filled in.
     pub(crate) granted: Option<&'static str>,
@@ -188,10 +188,12 @@ fn answer(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<G
     let set = &switch.now();
     let base = format!("http://{}", request.header("host").expect("a host"));
     let json = [("content-type", "application/json")];
-    let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+    // As a proxy it is told the whole address.
+    let target = request.path.strip_prefix(base.as_str()).unwrap_or(&request.path);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let filled = |text: &str| text.replace("BASE", &base);
     if let Some((at, bytes)) = &set.raw
-        && *at == path
+        && at.strip_suffix('*').map_or(*at == path, |start| path.starts_with(start))
     {
         reply.raw(bytes);
         return reply.close();

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use url::Url;
 
+use super::local_network::may_be_plain;
 use crate::auth::cf_access::withhold_from;
 use crate::http::is_loopback;
 use crate::platform;
@@ -20,11 +21,11 @@ pub struct Browser {
     pub is_seen: bool,
 }
 
-/// Opens a page of https, or of http on this machine, in the person's browser, without a shell. Tells whether a program
-/// for that was started.
-pub(super) fn open(address: &str, browser: &Browser) -> bool {
-    let is_page = address.starts_with("https://")
-        || Url::parse(address).is_ok_and(|url| url.scheme() == "http" && is_loopback(&url));
+/// Opens a page of https, or of http on this machine or where `server` may lead to it, in the person's browser, without a shell.
+/// Tells whether a program for that was started.
+pub(super) fn open(address: &str, server: &Url, browser: &Browser) -> bool {
+    let is_plain_page = |url: &Url| url.scheme() == "http" && (is_loopback(url) || may_be_plain(url, server));
+    let is_page = address.starts_with("https://") || Url::parse(address).is_ok_and(|url| is_plain_page(&url));
     is_page && candidates(address, browser).into_iter().any(|words| starts(&words))
 }
 
@@ -73,7 +74,10 @@ mod tests {
         for address in ["file:///etc/passwd", "javascript:x", "http://h.example/", "HTTPS", "ftp://h/", "-x"]
         {
             let always = Browser { named: Some("true".to_owned()), is_seen: true };
-            assert!(!open(address, &always), "{address}");
+            for server in ["https://h.example/mcp", "http://localhost/mcp"] {
+                let server = Url::parse(server).expect("a URL");
+                assert!(!open(address, &server, &always), "{address}");
+            }
         }
     }
 }

@@ -14,12 +14,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
-
+use tracing::warn;
 use url::Url;
 
-use super::Boxed;
 use super::metadata::Authorization;
 use super::request::{Request, Returned, returned};
+use super::{Boxed, Settings};
 use crate::http::is_loopback;
 use crate::redact;
 
@@ -32,32 +32,52 @@ const AT_ONCE: usize = 32;
 /// How long nobody is let in when the system can take no more.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The listener, on both loopback addresses where the machine has both: a browser may take `localhost` for either.
+/// The listener, on both loopback addresses where the machine has both: a browser may take `localhost` for either. Or on the one
+/// address that the user names, which need not be a loopback one: in a container, what is published arrives elsewhere.
 #[derive(Debug)]
 pub(super) struct Callback {
-    four: TcpListener,
-    six: Option<TcpListener>,
+    first: TcpListener,
+    second: Option<TcpListener>,
     path: String,
 }
 
 impl Callback {
-    /// Listens at `path`, on this port or on any.
+    /// Listens where the settings say, on this port or on any.
     ///
     /// # Errors
-    /// When the port is taken.
-    pub(super) async fn bind(port: Option<u16>, path: &str) -> io::Result<Callback> {
-        let four = TcpListener::bind((Ipv4Addr::LOCALHOST, port.unwrap_or(0))).await?;
-        let six = TcpListener::bind((Ipv6Addr::LOCALHOST, four.local_addr()?.port())).await.ok();
-        Ok(Callback { four, six, path: path.to_owned() })
+    /// When the port is taken, or the address is not one of this computer.
+    pub(super) async fn bind(settings: &Settings, port: Option<u16>) -> io::Result<Callback> {
+        let path = settings.callback_path.clone();
+        let port = port.unwrap_or(0);
+        if let Some(address) = settings.callback_bind {
+            return Ok(Callback { first: TcpListener::bind((address, port)).await?, second: None, path });
+        }
+        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let second = TcpListener::bind((Ipv6Addr::LOCALHOST, first.local_addr()?.port())).await.ok();
+        Ok(Callback { first, second, path })
+    }
+
+    /// Warns where other computers can reach it. They need the state of the sign-in to do anything.
+    fn warn_of_others(&self) {
+        if let Ok(address) = self.first.local_addr()
+            && !address.ip().is_loopback()
+        {
+            warn!(
+                "the sign-in is waited for at {address}, which other computers may reach (--callback-bind); in a container, \
+                 publish the port for this computer alone: 127.0.0.1:{0}:{0}",
+                address.port()
+            );
+        }
     }
 
     /// The port that it listens on.
     pub(super) fn port(&self) -> u16 {
-        self.four.local_addr().map_or(0, |address| address.port())
+        self.first.local_addr().map_or(0, |address| address.port())
     }
 
     /// Waits for the answer to a request, for as long as it takes.
     pub(super) async fn answer(&self, request: &Request, authorization: &Authorization) -> (Returned, Page) {
+        self.warn_of_others();
         let (sender, mut targets) = mpsc::channel::<(TcpStream, String)>(1);
         let mut visits = JoinSet::new();
         let mut reading: VecDeque<AbortHandle> = VecDeque::new();
@@ -107,12 +127,12 @@ impl Callback {
     }
 
     async fn accept(&self) -> io::Result<TcpStream> {
-        let accepted: io::Result<(TcpStream, SocketAddr)> = match &self.six {
-            Some(six) => tokio::select! {
-                accepted = self.four.accept() => accepted,
-                accepted = six.accept() => accepted,
+        let accepted: io::Result<(TcpStream, SocketAddr)> = match &self.second {
+            Some(second) => tokio::select! {
+                accepted = self.first.accept() => accepted,
+                accepted = second.accept() => accepted,
             },
-            None => self.four.accept().await,
+            None => self.first.accept().await,
         };
         accepted.map(|(stream, _)| stream)
     }

@@ -82,7 +82,7 @@ impl Device {
 
     /// Where a person is to go, and the code to give there.
     pub(super) fn errand(&self) -> Errand {
-        Errand { url: self.page.clone(), code: Some(self.user_code.clone()) }
+        Errand { url: self.page.clone(), code: Some(self.user_code.clone()), elsewhere: None }
     }
 
     /// Reads what an authorization server has given us.
@@ -253,6 +253,7 @@ async fn finish(
                 return Ok(keep(inner, begun, tokens).await);
             }
             Err(No::Said(refusal)) => refusal,
+            Err(No::Otherwise(trouble)) if trouble.is_lasting() => return Err(Refused::Otherwise(trouble)),
             Err(No::Otherwise(trouble)) => {
                 // It may pass; the code still holds (RFC 8628, section 3.5).
                 debug!("it cannot be asked whether somebody has signed in: {trouble}");

@@ -13,11 +13,12 @@ use super::callback::{Callback, Page};
 use super::client::Client;
 use super::failure::FailureKind;
 use super::issuer;
+use super::metadata::Authorization;
 use super::registration::{introduce, port_of};
 use super::request::{Request, Returned, Wanted, scope};
 use super::store::{Asked, Begun, Flow, Kept, Tokens, off_loop};
 use super::token::{self, Refused};
-use super::trouble::{Trouble, foreign, place};
+use super::trouble::{Errand, Trouble, foreign, place};
 use super::wire::Wire;
 use super::{Inner, Invitation, Step, browser, discovery, seconds, wall_clock};
 use crate::auth::Credentials;
@@ -39,9 +40,9 @@ pub(super) async fn sign_in(
 ) -> Result<Tokens, Trouble> {
     let settings = &inner.settings;
     let wire = Wire { http: &inner.http, server: &settings.url, credentials };
-    if let Some((begun, request, callback)) = begun_before(inner, wanted, lock).await {
+    if let Some((begun, way)) = begun_before(inner, wanted, lock).await {
         info!("a sign-in that another process began is gone on with");
-        match finish(inner, &wire, begun, &request, &callback, lock, progress).await {
+        match finish(inner, &wire, begun, &way, lock, progress).await {
             Ok(tokens) => return Ok(tokens),
             // Nobody said no, nor waited in vain: perhaps it is only old.
             Err(refused @ (Refused::Grant(_) | Refused::Client(_))) => {
@@ -92,8 +93,9 @@ pub(super) async fn sign_in(
             client: us.client.clone(),
         };
         Inner::note(lock, Some(Begun { client: inner.storable(&us.client), ..begun.clone() })).await;
-        show(inner, &request.url);
-        match finish(inner, &wire, begun, &request, &us.callback, lock, progress).await {
+        let elsewhere = show(inner, &request, &found.authorization);
+        let way = Way { request, callback: us.callback, elsewhere };
+        match finish(inner, &wire, begun, &way, lock, progress).await {
             Ok(tokens) => return Ok(tokens),
             // The authorization server has forgotten us: once more, with a new introduction.
             Err(Refused::Client(_)) if us.is_ours && !is_second => {
@@ -105,12 +107,16 @@ pub(super) async fn sign_in(
     }
 }
 
+/// A page that the user was sent to, and the way back.
+struct Way {
+    request: Request,
+    callback: Callback,
+    /// The command by which a browser of another computer can be used, where none could be opened here.
+    elsewhere: Option<String>,
+}
+
 /// The sign-in that a process which is gone has begun, with the listener that its page leads back to.
-async fn begun_before(
-    inner: &Inner,
-    wanted: Option<&str>,
-    lock: &mut Flow,
-) -> Option<(Begun, Request, Callback)> {
+async fn begun_before(inner: &Inner, wanted: Option<&str>, lock: &mut Flow) -> Option<(Begun, Way)> {
     let begun = left_behind(inner, wanted, lock).await?;
     let Asked::Page(request) = begun.asked.clone() else { return None };
     let age = seconds(wall_clock()).checked_sub(begun.at)?;
@@ -122,13 +128,14 @@ async fn begun_before(
         return None;
     }
     let port = port_of(&request.redirect)?;
-    let callback = Callback::bind(Some(port), &inner.settings.callback_path).await.ok()?;
-    if age >= STILL_OPEN {
-        show(inner, &request.url);
+    let callback = Callback::bind(&inner.settings, Some(port)).await.ok()?;
+    let elsewhere = if age >= STILL_OPEN {
+        show(inner, &request, &begun.authorization)
     } else {
         warn!("sign in at {} (the page may be open already)", request.url);
-    }
-    Some((begun, request, callback))
+        None
+    };
+    Some((begun, Way { request, callback, elsewhere }))
 }
 
 /// What a process that is gone has begun, if it is still what is wanted.
@@ -180,13 +187,53 @@ fn leads_back(inner: &Inner, request: &Request) -> bool {
         && settings.host.as_deref().is_none_or(|host| back.host_str() == Some(host))
 }
 
-/// Has the page opened, or says where it is.
-fn show(inner: &Inner, url: &str) {
-    let settings = &inner.settings;
-    if browser::open(url, &settings.browser) {
-        warn!("sign in at {url} (a browser should have opened)");
-    } else {
+/// Has the page opened, or says where it is. Returns the command by which a browser of another computer can be used, where none
+/// could be opened here.
+fn show(inner: &Inner, request: &Request, authorization: &Authorization) -> Option<String> {
+    let (settings, url) = (&inner.settings, &request.url);
+    if settings.pasted.is_some() {
         warn!("sign in at {url}");
+        warn!(
+            "in a browser on any computer; then paste the address that it ends at here. It begins with {}, and need not load",
+            request.redirect
+        );
+        return None;
+    }
+    if browser::open(url, &settings.url, &settings.browser) {
+        warn!("sign in at {url} (a browser should have opened)");
+        return None;
+    }
+    warn!("sign in at {url}");
+    let command = elsewhere(inner, authorization);
+    warn!("no browser could be opened here; with one on another computer: {command}");
+    Some(command)
+}
+
+/// The command to sign in by where no browser can come back to this computer: with a code, where the authorization server gives
+/// any.
+fn elsewhere(inner: &Inner, authorization: &Authorization) -> String {
+    let option = match authorization.device_authorization_endpoint {
+        Some(_) => "--device-code",
+        None => "--paste",
+    };
+    inner.settings.identity.command_with("login", Some(option))
+}
+
+/// Waits for what comes back with the user: at the listener, with the page that waits for what becomes of it, or pasted. None where
+/// nothing can be pasted any more.
+async fn returned(
+    inner: &Inner,
+    way: &Way,
+    authorization: &Authorization,
+) -> Option<(Returned, Option<Page>)> {
+    let at_listener = way.callback.answer(&way.request, authorization);
+    let Some(pasted) = &inner.settings.pasted else {
+        let (returned, page) = at_listener.await;
+        return Some((returned, Some(page)));
+    };
+    tokio::select! {
+        (returned, page) = at_listener => Some((returned, Some(page))),
+        returned = pasted.answer(&way.request, authorization) => returned.map(|returned| (returned, None)),
     }
 }
 
@@ -195,25 +242,34 @@ async fn finish(
     inner: &Inner,
     wire: &Wire<'_>,
     begun: Begun,
-    request: &Request,
-    callback: &Callback,
+    way: &Way,
     lock: &mut Flow,
     progress: &watch::Sender<Step>,
 ) -> Result<Tokens, Refused> {
     let at = place(&inner.settings.url);
-    let _ = progress.send(Step::Waiting(begun.asked.errand()));
-    let answer = tokio::time::timeout(PATIENCE, callback.answer(request, &begun.authorization)).await;
+    let errand = Errand { elsewhere: way.elsewhere.clone(), ..begun.asked.errand() };
+    let _ = progress.send(Step::Waiting(errand));
+    let answer = tokio::time::timeout(PATIENCE, returned(inner, way, &begun.authorization)).await;
     // Whoever goes on when this process is gone would wait for an answer that has come.
     Inner::note(lock, None).await;
-    let Ok((returned, page)) = answer else {
+    let Ok(answer) = answer else {
         doubt(inner, &begun).await;
         let sentence = format!("nobody signed in at {at} within {} minutes", PATIENCE.as_secs() / 60);
-        let trouble = Trouble::failed(sentence, "try again, and sign in on the page that opens");
+        let advice = format!(
+            "try again, and sign in on the page that opens; if a browser cannot come back to this computer: {}",
+            elsewhere(inner, &begun.authorization)
+        );
+        let trouble = Trouble::failed(sentence, advice);
         return Err(Refused::Otherwise(trouble.of_kind(FailureKind::TimedOut)));
+    };
+    let Some((returned, page)) = answer else {
+        let sentence = format!("nobody signed in at {at}: the input ended before an address was pasted");
+        let advice = "try again, and paste the address that the browser ends at; the input has to stay open until then";
+        return Err(Refused::Otherwise(Trouble::failed(sentence, advice)));
     };
     let _ = progress.send(Step::Preparing);
     let obtained = match returned {
-        Returned::Code(code) => exchange(inner, wire, &begun, request, &code).await,
+        Returned::Code(code) => exchange(inner, wire, &begun, &way.request, &code).await,
         Returned::Refused(error, description) => {
             let description = description.map(|text| format!(" ({})", foreign(&text))).unwrap_or_default();
             let sentence = format!(
@@ -239,7 +295,9 @@ async fn finish(
             Err(Refused::Otherwise(Trouble::failed(sentence, advice)))
         }
     };
-    say(page, &at, &obtained, inner.settings.success_url.as_ref().map(url::Url::as_str)).await;
+    if let Some(page) = page {
+        say(page, &at, &obtained, inner.settings.success_url.as_ref().map(url::Url::as_str)).await;
+    }
     obtained
 }
 

@@ -165,8 +165,13 @@ impl Identity {
     /// The command line of `login`, `logout` or `tokens` for this identity, in the quotes of a shell, and what a user has to
     /// know about it. It holds no literal secret.
     pub fn command(&self, subcommand: &str) -> String {
+        self.command_with(subcommand, None)
+    }
+
+    /// The same with one option more.
+    pub fn command_with(&self, subcommand: &str, option: Option<&'static str>) -> String {
         let hides_header = self.hides_header && self.profile.is_none();
-        let profile = hides_header.then_some(["--profile", "NAME"]).into_iter().flatten();
+        let profile = hides_header.then_some(["--profile", "NAME"]).into_iter().flatten().chain(option);
         let words = ["mcp-tether", subcommand].into_iter().chain(self.words.iter().map(String::as_str));
         let mut line = shell_words::join(words.chain(profile));
         if hides_header {

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use url::{Host, Url};
 
+use super::local_network::may_be_plain;
 use super::object::{Object, Written};
 use crate::http::is_loopback;
 
@@ -203,7 +204,7 @@ pub enum Unsafe {
 }
 
 /// An address that came from `server` or from whom it named, if it may be used: https, or http from this machine to this
-/// machine; and never from elsewhere into this machine.
+/// machine, or within the local network from a server that is reached so; and never from elsewhere into this machine.
 ///
 /// # Errors
 /// Why not.
@@ -214,6 +215,7 @@ pub fn trusted(text: &str, server: &Url) -> Result<Url, Unsafe> {
         "https" => {}
         "http" if inside && is_loopback(&url) => {}
         "http" if is_loopback(&url) => return Err(Unsafe::Inward),
+        "http" if may_be_plain(&url, server) => {}
         _ => return Err(Unsafe::Scheme),
     }
     if !url.username().is_empty() || url.password().is_some() {

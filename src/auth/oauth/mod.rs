@@ -9,6 +9,7 @@ mod browser;
 mod callback;
 pub mod challenge;
 pub mod client;
+mod clock;
 pub mod device;
 mod discovery;
 pub mod failure;
@@ -16,12 +17,15 @@ mod farewell;
 mod flow;
 pub mod identity;
 pub mod inherited;
+mod interception;
 mod issuer;
 pub mod key;
+mod local_network;
 pub mod lock;
 mod machine;
 pub mod metadata;
 mod object;
+mod paste;
 mod person;
 mod pkce;
 mod progress;
@@ -38,7 +42,7 @@ mod wire;
 use std::fs::File;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -49,6 +53,7 @@ pub use bearer::Bearer;
 pub use browser::Browser;
 pub use farewell::Farewell;
 pub use identity::Identity;
+pub use paste::Pasted;
 pub use person::Held as HeldTokens;
 pub use settings::{Grant, Settings};
 pub use trouble::{Errand, Trouble};
@@ -56,6 +61,7 @@ pub use trouble::{Errand, Trouble};
 use self::bearer::Trial;
 use self::challenge::Challenge;
 use self::client::Client;
+use self::clock::{monotonic_clock, seconds, wall_clock};
 use self::lock::LockError;
 use self::progress::{Step, defect, done};
 use self::saving::Unsaved;
@@ -226,7 +232,7 @@ impl OAuth {
             let step = flow.map(|flow| flow.borrow().clone());
             let place = trouble::place(&inner.settings.url);
             Err(match step {
-                Some(Step::Waiting(errand)) => Trouble::Waiting { place, errand },
+                Some(Step::Waiting(errand)) => Trouble::waiting(place, errand),
                 Some(Step::Elsewhere(holder)) => Trouble::Slow { place, holder: Some(holder) },
                 Some(Step::Preparing | Step::Done(_)) | None => {
                     Trouble::Slow { place, holder: inner.held().waits_for.clone() }
@@ -499,8 +505,10 @@ impl Inner {
             }
             Grant::Client(_) => Box::pin(machine::sign_in(self, invitation, credentials, wanted)).await,
         };
-        if let Err(Trouble::Failed { kind, .. }) = &signed_in {
-            let failed = FailedSignIn { at: seconds(wall_clock()), kind: *kind };
+        if let Err(trouble) = &signed_in
+            && let Some(kind) = trouble.kind()
+        {
+            let failed = FailedSignIn { at: seconds(wall_clock()), kind };
             let lock = flow.shared();
             off_loop(move || lock.note_failed(&failed)).await;
         }
@@ -530,19 +538,4 @@ impl Inner {
         let flow = flow.shared();
         off_loop(move || flow.note(begun.as_ref())).await;
     }
-}
-
-/// A moment in seconds since 1970.
-fn seconds(moment: SystemTime) -> u64 {
-    moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a token's end is a moment of the wall clock")]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long ago something failed")]
-fn monotonic_clock() -> Instant {
-    Instant::now()
 }

@@ -14,7 +14,7 @@ use super::store::off_loop;
 use super::token::{FORM, prepared, without_secrets};
 use super::trouble;
 use super::wire::{Answer, Wire};
-use super::{Bearer, Inner, Invitation, OAuth, Trouble, done, seconds, wall_clock};
+use super::{Bearer, Inner, Invitation, OAuth, Trouble, discovery, done, issuer, seconds, wall_clock};
 use crate::auth::Credentials;
 use crate::auth::keeper::Keeper;
 
@@ -66,6 +66,10 @@ impl OAuth {
             }
         }
         let credentials = &used.own;
+        let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials };
+        if let Some(trouble) = wire.refused_entry(&answer) {
+            return Err(trouble);
+        }
         let challenge = if answer.status == 401 { bearer(&answer.headers) } else { None };
         let invitation = Invitation { challenge: Some(challenge.unwrap_or_default()), document: None };
         // Whoever asks for it by hand has not just said no, and perhaps does so because the page knows us no more.
@@ -82,6 +86,26 @@ impl OAuth {
             .and_then(|challenge| challenge.scope.as_deref().map(without_secrets));
         done(self.join_flow(&invitation, credentials, refused.as_deref(), wanted)?).await?;
         self.prove(credentials).await
+    }
+
+    /// Looks whether a sign-in can be found, where the server refuses what is held. Nothing is registered, opened or kept.
+    ///
+    /// # Errors
+    /// Why it cannot be found.
+    pub async fn find(&self, credentials: &Arc<Credentials>) -> Result<(), Trouble> {
+        let inner = &self.inner;
+        let (credentials, _) = self.join(credentials).await;
+        let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials: &credentials };
+        let answer = ping(&wire).await?;
+        let challenge = if answer.status == 401 { bearer(&answer.headers) } else { None };
+        if challenge.is_none() || wire.intercepted(&inner.settings.url, &answer).is_some() {
+            return Ok(());
+        }
+        let invitation = Invitation { challenge, document: None };
+        let kept = inner.kept().await?;
+        let before = issuer::preferred(&inner.settings, &kept);
+        let (server, grant) = (&inner.settings.url, &inner.settings.grant);
+        Box::pin(discovery::discover(&wire, server, grant, &invitation, before)).await.map(drop)
     }
 
     /// Makes sure that there is a token now that is of use: it can be sent, holds, is accepted, and is there for the next start.
@@ -171,5 +195,5 @@ impl OAuth {
 async fn ping(wire: &Wire<'_>) -> Result<Answer, Trouble> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-    wire.post(wire.server, "application/json", QUESTION.to_owned(), headers).await
+    wire.post_any(wire.server, "application/json", QUESTION.to_owned(), headers).await
 }

@@ -50,7 +50,7 @@ pub(super) async fn introduce(
             continue;
         };
         // Taken by somebody else, it is of no use: we introduce ourselves again with another.
-        let Ok(callback) = Callback::bind(Some(port), &settings.callback_path).await else { continue };
+        let Ok(callback) = Callback::bind(settings, Some(port)).await else { continue };
         let hosts = hosts(settings);
         if hosts.iter().any(|host| redirect(settings, host, &callback) == *kept) {
             let redirect = kept.clone();
@@ -123,12 +123,14 @@ pub(super) fn port_of(redirect: &str) -> Option<u16> {
 }
 
 async fn bind(settings: &Settings, port: Option<u16>) -> Result<Callback, Trouble> {
-    Callback::bind(port, &settings.callback_path).await.map_err(|error| {
+    Callback::bind(settings, port).await.map_err(|error| {
         let which = port.map_or_else(|| "a port".to_owned(), |port| format!("port {port}"));
-        Trouble::failed(
-            format!("{which} of this computer, to come back to after signing in, cannot be used: {error}"),
-            "leave the port behind the URL out, or write another one that the authorization server knows",
-        )
+        let advice = match settings.callback_bind {
+            Some(_) => "see whether --callback-bind is an address of this computer, and the port behind the URL is free",
+            None => "leave the port behind the URL out, or write another one that the authorization server knows",
+        };
+        let sentence = format!("{which} of this computer, to come back to after signing in, cannot be used: {error}");
+        Trouble::failed(sentence, advice)
     })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: where it comes from (`config::sign_in`).
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use url::Url;
 use super::browser::Browser;
 use super::client::Client;
 use super::identity::Identity;
+use super::paste::Pasted;
 
 /// How a token is come by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +71,10 @@ pub struct Settings {
     pub callback_path: String,
     /// Its port.
     pub port: Option<u16>,
+    /// The address that is listened at for it, in place of the loopback ones.
+    pub callback_bind: Option<IpAddr>,
+    /// What the user pastes, where a browser cannot come back.
+    pub pasted: Option<Pasted>,
     /// Where the way back ends when all went well.
     pub success_url: Option<Url>,
     /// Who we are, where somebody has registered us by hand.

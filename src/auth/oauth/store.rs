@@ -88,7 +88,7 @@ impl Asked {
     /// Where a person is to go, and the code to give there.
     pub fn errand(&self) -> Errand {
         match self {
-            Asked::Page(request) => Errand { url: request.url.clone(), code: None },
+            Asked::Page(request) => Errand { url: request.url.clone(), code: None, elsewhere: None },
             Asked::Device(device) => device.errand(),
         }
     }

@@ -7,6 +7,7 @@
 use url::Url;
 
 use super::failure::FailureKind;
+use crate::bridge::{Failure, Why};
 use crate::redact;
 
 /// How much of a foreign text stands in a sentence, in characters.
@@ -19,6 +20,19 @@ pub struct Errand {
     pub url: String,
     /// What to give there.
     pub code: Option<String>,
+    /// The command by which a browser of another computer can be used, where none could be opened here.
+    pub elsewhere: Option<String>,
+}
+
+impl Errand {
+    /// What to do about it.
+    pub(super) fn advice(&self) -> String {
+        let usual = "sign in there, then try again; the sign-in goes on meanwhile";
+        match &self.elsewhere {
+            Some(command) => format!("{usual}. In a browser on another computer: {command}"),
+            None => usual.to_owned(),
+        }
+    }
 }
 
 impl std::fmt::Display for Errand {
@@ -43,6 +57,8 @@ pub enum Trouble {
         place: String,
         /// The page.
         errand: Errand,
+        /// What to do.
+        advice: String,
     },
     /// It goes on in another process, or has only just begun.
     #[error("signing in at {place} takes longer than a client waits; it goes on{}", elsewhere(.holder))]
@@ -52,6 +68,9 @@ pub enum Trouble {
         /// The lock that another process holds meanwhile, and which process.
         holder: Option<String>,
     },
+    /// Cloudflare, or Cloudflare Access, answered in the place of whoever was asked.
+    #[error("{0}")]
+    Intercepted(Box<Why>),
     /// It cannot be done, or was not.
     #[error("{sentence}")]
     Failed {
@@ -74,7 +93,13 @@ impl Trouble {
         Trouble::Failed { sentence: sentence.into(), advice: advice.into(), kind: FailureKind::Other }
     }
 
-    /// The same, of a kind that other processes may hear of, unless it has one already.
+    /// A sign-in that waits for the user.
+    pub(super) fn waiting(place: String, errand: Errand) -> Trouble {
+        let advice = errand.advice();
+        Trouble::Waiting { place, errand, advice }
+    }
+
+    /// The same failure, of a kind that other processes may hear of, unless it has one already.
     pub(super) fn of_kind(self, kind: FailureKind) -> Trouble {
         match self {
             Trouble::Failed { sentence, advice, kind: FailureKind::Other } => {
@@ -84,15 +109,42 @@ impl Trouble {
         }
     }
 
+    /// What other processes hear of it; none where it is no failure.
+    pub(super) fn kind(&self) -> Option<FailureKind> {
+        match self {
+            Trouble::Failed { kind, .. } => Some(*kind),
+            Trouble::Intercepted(_) => Some(FailureKind::Other),
+            Trouble::NotOffered | Trouble::Waiting { .. } | Trouble::Slow { .. } => None,
+        }
+    }
+
+    /// Returns whether it would be the same again: a rule stands in the way, and not a limit or a server in trouble.
+    pub(super) fn is_lasting(&self) -> bool {
+        let Trouble::Intercepted(why) = self else { return false };
+        let is_rule = matches!(why.cause, Failure::Firewall | Failure::BrowserCheck | Failure::Challenge);
+        is_rule || why.cause.is_of_access()
+    }
+
+    /// The failure as a client is told of it.
+    pub fn why(&self) -> Why {
+        match self {
+            Trouble::Intercepted(why) => (**why).clone(),
+            Trouble::NotOffered | Trouble::Waiting { .. } | Trouble::Slow { .. } | Trouble::Failed { .. } => {
+                Why::new(Failure::SignIn, self.to_string(), self.advice())
+            }
+        }
+    }
+
     /// What to do about it.
     pub fn advice(&self) -> &str {
         match self {
             Trouble::NotOffered => "give the server the --header that it wants",
-            Trouble::Waiting { .. } => "sign in there, then try again; the sign-in goes on meanwhile",
+            Trouble::Waiting { advice, .. } => advice,
             Trouble::Slow { holder: Some(_), .. } => {
                 "try again in a moment; if that process does not end, end it"
             }
             Trouble::Slow { holder: None, .. } => "try again in a moment",
+            Trouble::Intercepted(why) => why.advice.as_deref().unwrap_or_default(),
             Trouble::Failed { advice, .. } => advice,
         }
     }

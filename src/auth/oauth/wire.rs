@@ -10,6 +10,8 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use url::{Host, Url};
 
 use super::Boxed;
+use super::interception::unreachable;
+use super::local_network::{self, Locality, is_plain, locality};
 use super::metadata::is_inward;
 use super::token::FORM;
 use super::trouble::{Trouble, foreign, place};
@@ -64,6 +66,9 @@ impl Wire<'_> {
         let mut at = url.clone();
         for _ in 0..=REDIRECTS {
             let answer = self.send(&at, None, HeaderMap::new()).await?;
+            if let Some(trouble) = self.intercepted(&at, &answer) {
+                return Err(trouble);
+            }
             let target = answer.headers.get(LOCATION).and_then(|value| at.join(value.to_str().ok()?).ok());
             match target {
                 Some(target) if (300..400).contains(&answer.status) && target.origin() == at.origin() => {
@@ -78,8 +83,20 @@ impl Wire<'_> {
         ))
     }
 
-    /// POSTs a body, with headers that say more about it.
+    /// POSTs a body, with headers that say more about it. An answer of Cloudflare's, or of Access, is an error.
     pub(super) async fn post(
+        &self,
+        url: &Url,
+        media_type: &'static str,
+        body: String,
+        headers: HeaderMap,
+    ) -> Result<Answer, Trouble> {
+        let answer = self.post_any(url, media_type, body, headers).await?;
+        self.intercepted(url, &answer).map_or(Ok(answer), Err)
+    }
+
+    /// The same, with whatever is answered.
+    pub(super) async fn post_any(
         &self,
         url: &Url,
         media_type: &'static str,
@@ -151,6 +168,30 @@ impl Wire<'_> {
 }
 
 impl Wire<'_> {
+    /// Makes sure that an address of http is of the local network, now and on this way.
+    async fn check_network(&self, url: &Url) -> Result<(), Trouble> {
+        let is_local = match (locality(url), url.host()) {
+            (locality, Some(Host::Domain(name))) if !self.http.is_proxied(url) => {
+                let port = url.port_or_known_default().unwrap_or(80);
+                let found = tokio::net::lookup_host((name, port)).await;
+                let mut found = found.map_err(|_| unreachable(url, &TransportError::Dns))?;
+                locality != Locality::Public && found.all(|address| local_network::is_local(address.ip()))
+            }
+            (locality, _) => locality == Locality::Local,
+        };
+        if is_local {
+            return Ok(());
+        }
+        let sentence = format!(
+            "{} is reached over http and is not known to be of the local network, where alone a sign-in may go unencrypted",
+            place(url)
+        );
+        Err(Trouble::failed(
+            sentence,
+            "use https:// for it; or a name of the local network, such as one that ends in .lan",
+        ))
+    }
+
     /// An address without the name and password that whoever named it has written into it: they would be sent as
     /// `Authorization`. Those of the server's own URL stay.
     fn without_foreign_name(&self, url: &Url) -> Url {
@@ -166,6 +207,9 @@ impl Wire<'_> {
     /// The client for a request. A name is looked up here, and only what it stands for now is connected to: it could
     /// lead from elsewhere into this computer's own network.
     async fn client(&self, url: &Url) -> Result<reqwest::Client, Trouble> {
+        if is_plain(url) {
+            self.check_network(url).await?;
+        }
         if url.origin() == self.server.origin() {
             return Ok(self.http.client());
         }
@@ -195,19 +239,6 @@ impl Wire<'_> {
             Trouble::failed(format!("no HTTP client can be made: {error}"), "report this, with the platform")
         })
     }
-}
-
-fn unreachable(url: &Url, error: &TransportError) -> Trouble {
-    let reason = match error {
-        TransportError::Dns => "its name could not be resolved".to_owned(),
-        TransportError::ConnectionRefused => "nothing accepts connections there".to_owned(),
-        TransportError::ConnectTimeout => "no connection could be made in time".to_owned(),
-        TransportError::Proxy { .. } => "the proxy on the way refused".to_owned(),
-        TransportError::Tls(_) => "no secure connection could be made".to_owned(),
-        TransportError::Connect(reason) | TransportError::Connection(reason) => reason.clone(),
-    };
-    let sentence = format!("{}, where one signs in, cannot be reached: {reason}", place(url));
-    Trouble::failed(sentence, "check the network, and whether that address is the right one; then try again")
 }
 
 #[cfg(test)]
