@@ -106,7 +106,7 @@ fn modules_use_only_what_lies_below_them() {
             "config" => {
                 &["auth", "bridge", "cli", "files", "http", "json", "platform", "redact", "secret", "tls"]
             }
-            "auth" => &["files", "http", "json", "platform", "redact", "secret"],
+            "auth" => &["bridge", "diagnosis", "files", "http", "json", "platform", "redact", "secret"],
             "stdio" => &["jsonrpc", "platform"],
             "bridge" => &["json", "jsonrpc"],
             "proxy" => &["bridge", "record", "remote", "stdio", "traffic", "config", "report", "log"],

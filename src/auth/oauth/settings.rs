@@ -10,6 +10,7 @@ use url::Url;
 use super::browser::Browser;
 use super::client::Client;
 use super::identity::Identity;
+use super::metadata::Authorization;
 
 /// How a token is come by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,15 @@ impl Grant {
     }
 }
 
+/// The metadata of an authorization server that the user names in place of what a server leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetadataSource {
+    /// The document at this address.
+    At(Url),
+    /// The document itself, from a file.
+    Written(Box<Authorization>),
+}
+
 /// How to sign in at a server.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -39,6 +49,8 @@ pub struct Settings {
     pub identity: Identity,
     /// The issuer that is accepted, where the user names one.
     pub issuer: Option<String>,
+    /// The authorization server's metadata, where the user names it.
+    pub metadata: Option<MetadataSource>,
     /// Where sign-ins are kept.
     pub folder: Option<PathBuf>,
     /// Where mcp-remote would have kept them: the path that its files have in common.

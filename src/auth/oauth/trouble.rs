@@ -43,6 +43,8 @@ pub enum Trouble {
         place: String,
         /// The page.
         errand: Errand,
+        /// What to do.
+        advice: String,
     },
     /// It goes on in another process, or has only just begun.
     #[error("signing in at {place} takes longer than a client waits; it goes on{}", elsewhere(.holder))]
@@ -88,7 +90,7 @@ impl Trouble {
     pub fn advice(&self) -> &str {
         match self {
             Trouble::NotOffered => "give the server the --header that it wants",
-            Trouble::Waiting { .. } => "sign in there, then try again; the sign-in goes on meanwhile",
+            Trouble::Waiting { advice, .. } => advice,
             Trouble::Slow { holder: Some(_), .. } => {
                 "try again in a moment; if that process does not end, end it"
             }
