@@ -165,9 +165,15 @@ pub struct Options {
     pub token_endpoint: Option<String>,
 
     /// The authorization server that is accepted, by the name it has for itself (its issuer); any other is refused before a
-    /// page opens or a token is asked for. It also accepts another one than a client of yours was first used with
+    /// page opens or a token is asked for. It is accepted also where the server leads to it by another name, or where a client
+    /// of yours was first used with another one
     #[arg(long, value_name = "URL", help_heading = "Sign-in")]
     pub oauth_issuer: Option<String>,
+
+    /// The metadata of the authorization server, by its address or as @FILE, in place of what the server leads to: for those
+    /// that publish none, or a wrong one
+    #[arg(long, value_name = "URL", help_heading = "Sign-in", conflicts_with = "token_endpoint")]
+    pub oauth_metadata: Option<String>,
 
     /// A name for this sign-in, to have several for one server: up to 64 letters, digits, dots, hyphens and underscores. It
     /// takes the place of headers that hold a secret, by which sign-ins are told apart otherwise

@@ -12,7 +12,8 @@ oauth\t''
 none\t''"
 complete -c mcp-tether -l auth-timeout -d 'How long a request waits for you to sign in, in seconds, before it is answered with the page\'s address; the sign-in goes on after that [default: 45, initialize 25]' -r
 complete -c mcp-tether -l token-endpoint -d 'With --client-credentials: where tokens are had, in place of what the server says' -r
-complete -c mcp-tether -l oauth-issuer -d 'The authorization server that is accepted, by the name it has for itself (its issuer); any other is refused before a page opens or a token is asked for. It also accepts another one than a client of yours was first used with' -r
+complete -c mcp-tether -l oauth-issuer -d 'The authorization server that is accepted, by the name it has for itself (its issuer); any other is refused before a page opens or a token is asked for. It is accepted also where the server leads to it by another name, or where a client of yours was first used with another one' -r
+complete -c mcp-tether -l oauth-metadata -d 'The metadata of the authorization server, by its address or as @FILE, in place of what the server leads to: for those that publish none, or a wrong one' -r
 complete -c mcp-tether -l profile -d 'A name for this sign-in, to have several for one server: up to 64 letters, digits, dots, hyphens and underscores. It takes the place of headers that hold a secret, by which sign-ins are told apart otherwise' -r
 complete -c mcp-tether -l static-oauth-client-info -d 'The client that is registered for you: JSON, or @FILE, with client_id and perhaps client_secret, or private_key (PEM, or @FILE; with kid where it has a name); ${VAR} is filled in' -r
 complete -c mcp-tether -l static-oauth-client-metadata -d 'What is to stand in the registration of a client, in place of what is there by default: JSON, or @FILE. Its scope is asked for' -r

@@ -14,7 +14,8 @@ use crate::auth::oauth::client::Client;
 use crate::auth::oauth::identity::Typed;
 use crate::auth::oauth::inherited::{self, Arguments};
 use crate::auth::oauth::key::Key;
-use crate::auth::oauth::{Browser, Grant, Identity, Settings};
+use crate::auth::oauth::metadata::{Authorization, is_issuer};
+use crate::auth::oauth::{Browser, Grant, Identity, MetadataSource, Settings};
 use crate::cli::{ByHand, Options};
 use crate::files;
 use crate::http::is_loopback;
@@ -67,6 +68,7 @@ pub(super) fn settings(
     }
     let grant = grant(options, client.as_ref())?;
     let issuer = options.oauth_issuer.as_deref().map(|text| issuer(text, options.allow_http)).transpose()?;
+    let metadata = options.oauth_metadata.as_deref().map(|text| metadata(text, warnings)).transpose()?;
     let is_private = url.scheme() == "https" || is_loopback(url);
     if grant != Grant::Page {
         // Over http a user signs in, in the local network alone; a client that sends its own secret does not.
@@ -107,6 +109,7 @@ pub(super) fn settings(
         url: url.clone(),
         identity: Identity::of(&typed(options, url, &grant, client.as_ref(), &lines)),
         issuer,
+        metadata,
         folder: super::folder(environment),
         inherited: before.map(|folder| inherited::path(&folder, &arguments(options, &lines))),
         browser: Browser {
@@ -164,6 +167,9 @@ fn typed(options: &Options, url: &Url, grant: &Grant, client: Option<&Client>, l
     if url.scheme() == "http" && !is_loopback(url) {
         further.push("--allow-http".to_owned());
     }
+    if let Some(metadata) = &options.oauth_metadata {
+        further.extend(["--oauth-metadata".to_owned(), metadata.clone()]);
+    }
     for path in &options.env_files {
         further.extend(["--env-file".to_owned(), path.display().to_string()]);
     }
@@ -216,18 +222,32 @@ fn arguments<'a>(options: &'a Options, lines: &'a [String]) -> Arguments<'a> {
 /// The issuer that is accepted, as it is typed.
 fn issuer(written: &str, allow_http: bool) -> Result<String, Error> {
     let written = written.trim();
-    let is_issuer = |url: &Url| {
-        (url.scheme() == "https" || url.scheme() == "http" && (allow_http || is_loopback(url)))
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none()
-    };
     let problem = "is not a URL of https, or of http on this computer (elsewhere with --allow-http), without a user name, a ? and a #";
-    match Url::parse(written).is_ok_and(|url| is_issuer(&url)) {
+    match is_issuer(written, allow_http) {
         true => Ok(written.to_owned()),
         false => Err(Error::SignIn { option: "--oauth-issuer", problem }),
     }
+}
+
+/// The metadata of the authorization server, or where it is.
+fn metadata(written: &str, warnings: &mut Vec<String>) -> Result<MetadataSource, Error> {
+    let (option, written) = ("--oauth-metadata", written.trim());
+    if written.starts_with('@') {
+        let text = text(option, written, warnings)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let problem = "names a file without the metadata of an authorization server (JSON with issuer and token_endpoint)";
+        let metadata = Authorization::published(text).ok_or(Error::SignIn { option, problem })?;
+        return Ok(MetadataSource::Written(Box::new(metadata)));
+    }
+    let url = Url::parse(written).ok().filter(|url| {
+        (url.scheme() == "https" || url.scheme() == "http" && is_loopback(url))
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.fragment().is_none()
+    });
+    let problem =
+        "is neither a URL of https, or of http on this computer, without a user name and a #, nor @FILE";
+    url.map(MetadataSource::At).ok_or(Error::SignIn { option, problem })
 }
 
 /// The option that names a grant.

@@ -19,7 +19,9 @@ fn documents_that_lead_astray_are_refused_before_anybody_is_sent_anywhere() {
             Set { metadata: metadata("issuer", "\"https://evil.example\""), ..Set::default() },
             "names the issuer https://evil.example",
         ),
-        (Set { metadata: metadata("issuer", "\"BASE/\""), ..Set::default() }, "names the issuer"),
+        (Set { metadata: metadata("issuer", "\"BASE//\""), ..Set::default() }, "names the issuer"),
+        (Set { metadata: metadata("issuer", "\"BASE.evil\""), ..Set::default() }, "names the issuer"),
+        (Set { metadata: metadata("issuer", "\"BASE/{tenantid}\""), ..Set::default() }, "names the issuer"),
         (
             Set { metadata: metadata("authorization_endpoint", "\"file:///etc/passwd\""), ..Set::default() },
             "the authorization_endpoint of",
@@ -66,8 +68,14 @@ fn documents_that_lead_astray_are_refused_before_anybody_is_sent_anywhere() {
             },
             "names nobody who does that",
         ),
+        // An address that cannot be used is told where nothing is found elsewhere.
         (
-            Set { challenge: "Bearer resource_metadata=\"file:///etc/passwd\"".to_owned(), ..Set::default() },
+            Set {
+                challenge: "Bearer resource_metadata=\"file:///etc/passwd\"".to_owned(),
+                resource: "\"x\":[".to_owned(),
+                metadata: "\"x\":[".to_owned(),
+                ..Set::default()
+            },
             "names an address for its metadata that is not https",
         ),
         (Set { metadata: String::new(), ..Set::default() }, "does not describe itself"),
@@ -102,7 +110,8 @@ fn documents_that_lead_astray_are_refused_before_anybody_is_sent_anywhere() {
 fn an_answer_of_another_issuer_is_consumed_by_nobody() {
     for (back, announced) in [
         ("code=CODE&state=STATE&iss=https%3A%2F%2Fevil.example", false),
-        ("code=CODE&state=STATE&iss=BASE%2F", false),
+        ("code=CODE&state=STATE&iss=BASE%2F%2F", false),
+        ("code=CODE&state=STATE&iss=BASE.evil", false),
         ("code=CODE&state=STATE", true),
         (
             "error=access_denied&error_description=marked-words&state=STATE&iss=https%3A%2F%2Fevil.example",
@@ -263,7 +272,7 @@ fn what_comes_in_place_of_a_token_is_refused_and_neither_kept_nor_sent() {
         (answer(302, "location: javascript:alert(1)\r\n", b""), "a redirect to javascript:, which"),
         (answer(500, "", b"marked"), "answered 500 instead of a token"),
         (answer(200, "content-encoding: gzip\r\n", &bomb()), "more than 256 KiB"),
-        (json(r#"{"error":"invalid_grant"}"#), "without a usable token"),
+        (json(r#"{"error":"invalid_grant"}"#), "gave no token: invalid_grant"),
         (
             answer(400, "", br#"{"error":"invalid_grant","error_description":"\u001b[2Jno"}"#),
             "invalid_grant ( [2Jno)",
@@ -329,7 +338,7 @@ fn no_secret_of_a_sign_in_is_written_down_at_any_level() {
     // A server that says again what it was told.
     authority.forget(false);
     let echo = r#"{"error":"server_error","error_description":"marked-refresh-2 of marked-client-secret"}"#;
-    authority.change(|set| set.refresh = Some((400, echo)));
+    authority.change(|set| set.refresh = Some((503, echo)));
     shown.push_str(&proxy.ask(&call(3)));
     authority.forget(true);
     authority.change(|set| set.refresh = None);

@@ -9,6 +9,27 @@ use std::sync::{Arc, Condvar, Mutex};
 use super::PATIENCE;
 use super::server::{Reply, Request, Server};
 
+/// What answers a request in place of everything else; it returns whether it has.
+#[derive(Clone)]
+pub(crate) struct Instead(Arc<Answering>);
+
+/// Returns whether it has answered.
+type Answering = dyn Fn(&Request, &mut Reply) -> bool + Send + Sync;
+
+impl Instead {
+    pub(crate) fn new(
+        answer: impl Fn(&Request, &mut Reply) -> bool + Send + Sync + 'static,
+    ) -> Option<Instead> {
+        Some(Instead(Arc::new(answer)))
+    }
+}
+
+impl std::fmt::Debug for Instead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Instead")
+    }
+}
+
 /// What the authorization server does.
 #[derive(Clone, Debug)]
 pub(crate) struct Set {
@@ -47,6 +68,8 @@ pub(crate) struct Set {
     pub(crate) pending: Vec<&'static str>,
     /// The ID token that comes with others; the server takes it in place of the access token.
     pub(crate) id_token: Option<String>,
+    /// What answers in place of all of this.
+    pub(crate) instead: Option<Instead>,
 }
 
 impl Default for Set {
@@ -69,6 +92,7 @@ impl Default for Set {
             device: r#""device_code":"marked-device","user_code":"AB-CD","verification_uri":"BASE/activate","expires_in":600,"interval":0.1"#.to_owned(),
             pending: vec!["authorization_pending"],
             id_token: None,
+            instead: None,
         }
     }
 }
@@ -197,6 +221,11 @@ fn answer(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<G
     {
         reply.raw(bytes);
         return reply.close();
+    }
+    if let Some(Instead(instead)) = &set.instead
+        && instead(request, reply)
+    {
+        return;
     }
     match (request.method.as_str(), path) {
         (

@@ -12,15 +12,17 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use super::client::Client;
+use super::discovery::Query;
 use super::failure::FailureKind;
 use super::flow::{keep, left_behind};
 use super::issuer;
 use super::metadata::{self, Authorization};
 use super::object::{Object, Written};
+use super::refusal::{Refusal, members};
 use super::registration;
 use super::request::scope;
 use super::store::{Asked, Begun, Flow, Kept, Tokens};
-use super::token::{self, FORM, No, Refusal, Refused, prepared};
+use super::token::{self, FORM, No, Refused, prepared};
 use super::trouble::{Errand, Trouble, foreign, place};
 use super::wire::Wire;
 use super::{Inner, Invitation, Step, discovery, seconds, wall_clock};
@@ -130,7 +132,7 @@ pub(super) async fn sign_in(
     }
     let mut kept = inner.kept().await?;
     let before = issuer::preferred(settings, &kept);
-    let found = discovery::discover(&wire, &settings.url, &settings.grant, invitation, before).await?;
+    let found = discovery::discover(&wire, &Query::new(settings, before), invitation).await?;
     let authorization = found.authorization;
     issuer::accept(settings, &kept, &authorization)?;
     let scope = scope(settings.scope.as_deref(), wanted, found.scopes.as_deref(), &authorization);
@@ -201,14 +203,19 @@ async fn begin(
         Refused::Otherwise(Trouble::failed(sentence, "have the authorization server's log looked at"))
     };
     if !answer.is_ok() {
-        return Err(match Refusal::read(&answer.body) {
+        return Err(match Refusal::read(&answer).filter(|refusal| !refusal.error.is_empty()) {
             Some(refusal) => token::refused(authorization, &refusal),
             None => failed(format!("{} answered {} instead of a code", place(&endpoint), answer.status())),
         });
     }
-    let device = Device::given(&answer.body, scope, seconds(wall_clock()));
+    let members = members(&answer).unwrap_or_default();
     let device =
-        device.ok_or_else(|| failed(format!("{} answered without a usable code", place(&endpoint))))?;
+        Device::given(&members, scope, seconds(wall_clock())).ok_or_else(|| {
+            match Refusal::read(&answer) {
+                Some(refusal) => token::refused(authorization, &refusal),
+                None => failed(format!("{} answered without a usable code", place(&endpoint))),
+            }
+        })?;
     if redact::repeats_secret(&device.page) {
         return Err(failed(format!("{} names a page whose address repeats a secret", place(&endpoint))));
     }
@@ -252,9 +259,13 @@ async fn finish(
                 let _ = progress.send(Step::Preparing);
                 return Ok(keep(inner, begun, tokens).await);
             }
-            Err(No::Said(refusal)) => refusal,
+            Err(No::Said(refusal)) if !refusal.error.is_empty() => refusal,
             Err(No::Otherwise(trouble)) if trouble.is_lasting() => return Err(Refused::Otherwise(trouble)),
-            Err(No::Otherwise(trouble)) => {
+            Err(no) => {
+                let trouble = match no {
+                    No::Said(refusal) => token::refused(&begun.authorization, &refusal).trouble(),
+                    No::Otherwise(trouble) => trouble,
+                };
                 // It may pass; the code still holds (RFC 8628, section 3.5).
                 debug!("it cannot be asked whether somebody has signed in: {trouble}");
                 interval = interval.saturating_mul(2).min(INTERVALS[1]);
@@ -373,10 +384,10 @@ mod tests {
             ("expired_token", None),
             ("invalid_grant", None),
         ] {
-            let refusal = Refusal { error: error.to_owned(), error_description: None };
+            let refusal = Refusal { status: 400, error: error.to_owned(), error_description: None };
             assert_eq!(next(&refusal, second), expected, "{error}");
         }
-        let slow = Refusal { error: "slow_down".to_owned(), error_description: None };
+        let slow = Refusal { status: 400, error: "slow_down".to_owned(), error_description: None };
         assert_eq!(next(&slow, INTERVALS[1]), Some(INTERVALS[1]));
     }
 }

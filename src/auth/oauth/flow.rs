@@ -11,9 +11,11 @@ use tracing::{info, warn};
 
 use super::callback::{Callback, Page};
 use super::client::Client;
+use super::discovery::Query;
 use super::failure::FailureKind;
 use super::issuer;
 use super::metadata::Authorization;
+use super::refusal;
 use super::registration::{introduce, port_of};
 use super::request::{Request, Returned, Wanted, scope};
 use super::store::{Asked, Begun, Flow, Kept, Tokens, off_loop};
@@ -53,7 +55,7 @@ pub(super) async fn sign_in(
     }
     let mut kept = inner.kept().await?;
     let before = issuer::preferred(settings, &kept);
-    let found = discovery::discover(&wire, &settings.url, &settings.grant, invitation, before).await?;
+    let found = discovery::discover(&wire, &Query::new(settings, before), invitation).await?;
     issuer::accept(settings, &kept, &found.authorization)?;
     let scope = scope(settings.scope.as_deref(), wanted, found.scopes.as_deref(), &found.authorization);
     let resource = settings.resource.clone().or(found.resource).unwrap_or_default();
@@ -132,7 +134,11 @@ async fn begun_before(inner: &Inner, wanted: Option<&str>, lock: &mut Flow) -> O
     let elsewhere = if age >= STILL_OPEN {
         show(inner, &request, &begun.authorization)
     } else {
-        warn!("sign in at {} (the page may be open already)", request.url);
+        let login = &inner.login;
+        warn!(
+            "sign in at {} (the page may be open already; if it shows an error, get another one: {login})",
+            request.url
+        );
         None
     };
     Some((begun, Way { request, callback, elsewhere }))
@@ -200,10 +206,13 @@ fn show(inner: &Inner, request: &Request, authorization: &Authorization) -> Opti
         return None;
     }
     if browser::open(url, &settings.url, &settings.browser) {
-        warn!("sign in at {url} (a browser should have opened)");
+        warn!(
+            "sign in at {url} (a browser should have opened; if the page shows an error, get another one: {})",
+            inner.login
+        );
         return None;
     }
-    warn!("sign in at {url}");
+    warn!("sign in at {url} (if the page shows an error, get another one: {})", inner.login);
     let command = elsewhere(inner, authorization);
     warn!("no browser could be opened here; with one on another computer: {command}");
     Some(command)
@@ -270,16 +279,22 @@ async fn finish(
     let _ = progress.send(Step::Preparing);
     let obtained = match returned {
         Returned::Code(code) => exchange(inner, wire, &begun, &way.request, &code).await,
-        Returned::Refused(error, description) => {
-            let description = description.map(|text| format!(" ({})", foreign(&text))).unwrap_or_default();
+        Returned::Refused(error, said) => {
+            let description = said.as_deref().map(|text| format!(" ({})", foreign(text))).unwrap_or_default();
             let sentence = format!(
                 "{} did not sign you in for {at}: {}{description}",
                 foreign(&begun.authorization.issuer),
                 foreign(&error)
             );
-            let trouble =
-                Trouble::failed(sentence, "try again; if it stays like this, ask whoever runs the server")
-                    .of_kind(FailureKind::Denied);
+            let advice = match () {
+                () if refusal::is_about_resource(&error, said.as_deref()) => token::LEAVE_OUT_RESOURCE,
+                () if refusal::is_about_redirect(&error, said.as_deref()) => {
+                    "have this computer's address registered for the client there, or spell it as it is registered: \
+                     --host localhost"
+                }
+                () => "try again; if it stays like this, ask whoever runs the server",
+            };
+            let trouble = Trouble::failed(sentence, advice).of_kind(FailureKind::Denied);
             Err(match error.as_str() {
                 "invalid_client" | "unauthorized_client" => Refused::Client(trouble),
                 _ => Refused::Otherwise(trouble),
@@ -345,6 +360,7 @@ pub(super) async fn keep(inner: &Inner, begun: &Begun, tokens: Tokens) -> Tokens
             kept.authorization = Some(begun.authorization.clone());
             kept.client = Some(client);
             kept.tokens = Some(tokens.clone());
+            (kept.omits_resource, kept.refused_at) = (false, None);
         })
         .await;
     info!("signed in at {} for {}", foreign(&begun.authorization.issuer), place(&inner.settings.url));

@@ -98,6 +98,8 @@ pub(super) fn read(path: &Path) -> Option<Kept> {
         client,
         tokens: Some(tokens),
         client_issuer: None,
+        omits_resource: false,
+        refused_at: None,
     })
 }
 

@@ -5,7 +5,6 @@
 
 use url::Url;
 
-use super::token::Refusal;
 use super::trouble::{Trouble, foreign, place};
 use super::wire::{Answer, Wire};
 use crate::bridge::Why;
@@ -68,7 +67,10 @@ fn is_of_authorization_server(facts: &Refused<'_>) -> bool {
     }
     match facts.status {
         200..=299 => facts.body.trim_start().starts_with('{'),
-        _ => Refusal::read(facts.body).is_some() && json::member(facts.body, "resource_metadata").is_none(),
+        _ => {
+            json::member(facts.body, "error").and_then(json::string).is_some()
+                && json::member(facts.body, "resource_metadata").is_none()
+        }
     }
 }
 

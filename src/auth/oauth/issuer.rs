@@ -5,11 +5,10 @@
 //! authorization server says of itself (`discovery`).
 
 use super::failure::FailureKind;
-use super::inherited::is_same;
 use super::metadata::Authorization;
-use super::store::Kept;
+use super::store::{Kept, Tokens};
 use super::trouble::{Trouble, foreign, place};
-use super::{Grant, Inner, Settings};
+use super::{Grant, Inner, MetadataSource, Settings};
 
 /// The issuer that is preferred where a server names several.
 pub(super) fn preferred<'a>(settings: &'a Settings, kept: &'a Kept) -> Option<&'a str> {
@@ -17,9 +16,20 @@ pub(super) fn preferred<'a>(settings: &'a Settings, kept: &'a Kept) -> Option<&'
     settings.issuer.as_deref().or_else(|| bound(settings, kept)).or_else(before)
 }
 
-/// Returns whether tokens of this issuer are what the options ask for.
-pub(super) fn is_wanted(settings: &Settings, issuer: Option<&str>) -> bool {
-    settings.issuer.as_deref().is_none_or(|wanted| issuer.is_none_or(|issuer| is_same(wanted, issuer)))
+/// Returns whether tokens of this authorization server are what the options ask for.
+pub(super) fn is_wanted(settings: &Settings, authorization: Option<&Authorization>) -> bool {
+    let written = match &settings.metadata {
+        Some(MetadataSource::Written(written)) => Some(written.issuer.as_str()),
+        Some(MetadataSource::At(_)) | None => None,
+    };
+    let mut wanted = settings.issuer.as_deref().into_iter().chain(written);
+    wanted.all(|wanted| authorization.is_none_or(|authorization| authorization.is_named(wanted)))
+}
+
+/// Returns whether the options say which authorization server it is, whatever the server names.
+pub(super) fn is_settled(settings: &Settings, authorization: &Authorization) -> bool {
+    settings.metadata.is_some()
+        || settings.issuer.as_deref().is_some_and(|wanted| authorization.is_named(wanted))
 }
 
 /// Lets an authorization server be signed in at, or asked for a token.
@@ -33,7 +43,7 @@ pub(super) fn accept(settings: &Settings, kept: &Kept, authorization: &Authoriza
     }
     let (issuer, at) = (&authorization.issuer, place(&settings.url));
     if let Some(wanted) = &settings.issuer {
-        return match is_same(wanted, issuer) {
+        return match authorization.is_named(wanted) {
             true => Ok(()),
             false => Err(Trouble::failed(
                 format!(
@@ -47,7 +57,7 @@ pub(super) fn accept(settings: &Settings, kept: &Kept, authorization: &Authoriza
         };
     }
     match bound(settings, kept) {
-        Some(before) if !is_same(before, issuer) => {
+        Some(before) if !authorization.is_named(before) => {
             let endpoint = match settings.grant {
                 Grant::Client(_) => ", or its token endpoint with --token-endpoint URL",
                 Grant::Page | Grant::Device => "",
@@ -85,6 +95,18 @@ fn proves_itself(settings: &Settings) -> bool {
 }
 
 impl Inner {
+    /// The tokens that are kept, if they are of the issuer and for the scope that the user wants now.
+    pub(super) fn wanted_tokens(&self, kept: &Kept) -> Option<Tokens> {
+        let tokens = kept.tokens.clone().filter(|tokens| self.is_enough(tokens));
+        tokens.filter(|_| is_wanted(&self.settings, kept.authorization.as_ref()))
+    }
+
+    /// Tells whether tokens were asked for with all that the person wants now, as far as that is known.
+    fn is_enough(&self, tokens: &Tokens) -> bool {
+        let (Some(wanted), Some(requested)) = (&self.settings.scope, &tokens.requested) else { return true };
+        wanted.split_whitespace().all(|word| requested.split_whitespace().any(|other| other == word))
+    }
+
     /// Binds the client of the options to the issuer at which it is about to prove itself.
     ///
     /// # Errors
@@ -94,9 +116,8 @@ impl Inner {
         if !proves_itself(settings) {
             return Ok(());
         }
-        let is_bound = |kept: &Kept| {
-            kept.client_issuer.as_deref().is_some_and(|before| is_same(before, &authorization.issuer))
-        };
+        let is_bound =
+            |kept: &Kept| kept.client_issuer.as_deref().is_some_and(|before| authorization.is_named(before));
         if is_bound(&self.kept().await?) {
             return Ok(());
         }
@@ -114,7 +135,7 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::inherited::is_same;
 
     #[test]
     fn one_slash_at_the_end_makes_no_other_issuer() {

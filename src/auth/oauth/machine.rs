@@ -6,7 +6,7 @@
 use tracing::info;
 
 use super::client::Client;
-use super::discovery::{self, Found};
+use super::discovery::{self, Found, Query};
 use super::failure::FailureKind;
 use super::issuer;
 use super::metadata::Authorization;
@@ -44,14 +44,13 @@ pub(super) async fn sign_in(
         }
         // Ahead of the end of a token nobody has refused anything: what was found still holds.
         (_, Some(authorization))
-            if *invitation == Invitation::default()
-                && issuer::is_wanted(settings, Some(&authorization.issuer)) =>
+            if *invitation == Invitation::default() && issuer::is_wanted(settings, Some(&authorization)) =>
         {
             Found { authorization, resource: kept.resource.clone(), scopes: None }
         }
         _ => {
             let before = issuer::preferred(settings, &kept);
-            discovery::discover(&wire, &settings.url, &settings.grant, invitation, before).await?
+            discovery::discover(&wire, &Query::new(settings, before), invitation).await?
         }
     };
     issuer::accept(settings, &kept, &found.authorization)?;
@@ -84,6 +83,7 @@ pub(super) async fn sign_in(
             kept.authorization = Some(found.authorization);
             kept.client = Some(client);
             kept.tokens = Some(tokens.clone());
+            (kept.omits_resource, kept.refused_at) = (false, None);
         })
         .await;
     info!("{issuer} gave a token for {}", place(&settings.url));

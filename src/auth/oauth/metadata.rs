@@ -7,9 +7,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use url::{Host, Url};
 
+use super::inherited::is_same;
 use super::local_network::may_be_plain;
 use super::object::{Object, Written};
 use crate::http::is_loopback;
+
+/// What Microsoft Entra publishes in its issuer in place of the tenant, where the metadata is that of many tenants.
+const TENANT: &str = "{tenantid}";
 
 /// What a server says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,8 +29,13 @@ pub struct Resource {
 /// What an authorization server says of itself, as far as it is needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authorization {
-    /// Its name.
+    /// Its name, as the server names it.
     pub issuer: String,
+    /// The same as the metadata publishes it, where that is spelled differently: by one trailing slash, or with a template in
+    /// place of the tenant.
+    pub published_issuer: Option<String>,
+    /// Whether nothing describes it, so that its addresses are those of 2025-03-26. It is not kept.
+    pub is_assumed: bool,
     /// Where a person signs in; nothing where nobody does.
     pub authorization_endpoint: String,
     /// Where a person on another computer is given a code (RFC 8628).
@@ -65,6 +74,8 @@ impl Authorization {
     pub(super) fn read(object: Object<'_>) -> Option<Authorization> {
         Some(Authorization {
             issuer: object.text("issuer")?,
+            published_issuer: object.text("published_issuer"),
+            is_assumed: false,
             authorization_endpoint: object.text("authorization_endpoint").unwrap_or_default(),
             device_authorization_endpoint: object.text("device_authorization_endpoint"),
             token_endpoint: object.text("token_endpoint")?,
@@ -79,10 +90,39 @@ impl Authorization {
         })
     }
 
+    /// Reads what an authorization server publishes, or the user wrote in its place.
+    pub fn published(text: &str) -> Option<Authorization> {
+        // How its issuer is spelled elsewhere is no affair of the document.
+        Object::parse(text)
+            .and_then(Authorization::read)
+            .map(|found| Authorization { published_issuer: None, ..found })
+    }
+
+    /// The same by the name that the server has for it.
+    pub(super) fn under_name(self, issuer: &str) -> Authorization {
+        let published_issuer = Some(self.issuer).filter(|published| published != issuer);
+        Authorization { issuer: issuer.to_owned(), published_issuer, ..self }
+    }
+
+    /// Returns whether `issuer` is its name: one trailing slash makes no difference, and a template stands for any tenant.
+    pub(super) fn is_named(&self, issuer: &str) -> bool {
+        [Some(&self.issuer), self.published_issuer.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|name| is_same(name, issuer) || fits_template(name, issuer))
+    }
+
+    /// The name by which it wants to be addressed in what a client signs (RFC 7523, section 3).
+    pub(super) fn audience(&self) -> &str {
+        let published = self.published_issuer.as_deref().filter(|published| !published.contains(TENANT));
+        published.unwrap_or(&self.issuer)
+    }
+
     /// Writes it.
     pub(super) fn write(&self) -> String {
         Written::default()
             .text("issuer", Some(&self.issuer))
+            .text("published_issuer", self.published_issuer.as_deref())
             .text("authorization_endpoint", Some(&self.authorization_endpoint))
             .text("device_authorization_endpoint", self.device_authorization_endpoint.as_deref())
             .text("token_endpoint", Some(&self.token_endpoint))
@@ -107,6 +147,7 @@ impl Authorization {
         let at = |path: &str| origin.join(path).map(String::from).unwrap_or_default();
         Authorization {
             issuer: origin_of(origin),
+            is_assumed: true,
             authorization_endpoint: at("/authorize"),
             token_endpoint: at("/token"),
             registration_endpoint: Some(at("/register")),
@@ -146,12 +187,20 @@ fn well_known(of: &Url, name: &str, root_too: bool) -> Vec<Url> {
     paths.iter().filter_map(|path| of.join(path).ok()).collect()
 }
 
-/// Tells whether a document about `resource` is about `server`: the same origin, and a path that begins with its.
+/// Returns whether a document about `resource` is about `server`: the same origin, and a path that begins with its. A server
+/// behind a proxy that ends TLS may write the wrong one of `http` and `https`.
 pub fn is_about(resource: &str, server: &Url) -> bool {
     let Ok(resource) = Url::parse(resource) else { return false };
     let path = resource.path().trim_end_matches('/');
     let rest = server.path().strip_prefix(path);
-    resource.origin() == server.origin() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    let is_same_place = resource.origin() == server.origin() || differs_in_scheme(&resource, server);
+    is_same_place && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Returns whether two addresses are of the same host and port, one by `http`, the other by `https`.
+fn differs_in_scheme(one: &Url, other: &Url) -> bool {
+    let is_pair = matches!((one.scheme(), other.scheme()), ("http", "https") | ("https", "http"));
+    is_pair && one.host() == other.host() && one.port() == other.port()
 }
 
 /// The name by which a token is asked for where the server publishes none: without fragment, without the query, which may
@@ -167,10 +216,56 @@ fn origin_of(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-/// Tells whether the document of an issuer names it, exactly. Access's has been seen without the scheme.
-pub fn names_issuer(named: &str, issuer: &str) -> bool {
+/// Returns whether metadata that publishes an issuer is that of the one that was asked for: the same, but for one trailing
+/// slash or a template in place of the tenant. Access's has been seen without the scheme.
+pub fn names_issuer(published: &str, issuer: &str) -> bool {
     let is_of_access = |host: &str| host.ends_with(".cloudflareaccess.com") && !host.contains('/');
-    named == issuer || issuer.strip_prefix("https://").is_some_and(|host| host == named && is_of_access(host))
+    is_same(published, issuer)
+        || fits_template(published, issuer)
+        || issuer.strip_prefix("https://").is_some_and(|host| host == published && is_of_access(host))
+}
+
+/// Returns whether an issuer is what a template stands for: `{tenantid}` is one whole segment of the path, and everything else
+/// is the same.
+fn fits_template(template: &str, issuer: &str) -> bool {
+    let Some((before, after)) = template.split_once(TENANT) else { return false };
+    let after = after.strip_suffix('/').unwrap_or(after);
+    let issuer = issuer.strip_suffix('/').unwrap_or(issuer);
+    let is_segment = before.ends_with('/') && (after.is_empty() || after.starts_with('/'));
+    let has_host = Url::parse(before).is_ok_and(|url| url.host_str().is_some_and(|host| !host.is_empty()));
+    let tenant = issuer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    is_segment
+        && has_host
+        && !after.contains(['{', '}'])
+        && tenant.is_some_and(|tenant| {
+            let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            !matches!(tenant, "" | "." | "..") && tenant.bytes().all(is_word)
+        })
+}
+
+/// Returns whether what is secret stays at the issuer's own origin, by metadata that was found elsewhere: codes, tokens and
+/// what proves a client go nowhere else. The page may be the server's as well.
+pub fn keeps_to_issuer(found: &Authorization, server: &Url) -> bool {
+    let Ok(issuer) = Url::parse(&found.issuer) else { return false };
+    let is_at = |text: &str, place: &Url| Url::parse(text).is_ok_and(|url| url.origin() == place.origin());
+    let page = &found.authorization_endpoint;
+    let further =
+        [&found.device_authorization_endpoint, &found.registration_endpoint, &found.revocation_endpoint];
+    (page.is_empty() || is_at(page, &issuer) || is_at(page, server))
+        && is_at(&found.token_endpoint, &issuer)
+        && further.into_iter().flatten().all(|text| is_at(text, &issuer))
+}
+
+/// Returns whether an option can name an issuer: a URL of https, or of http on this computer (anywhere where `allow_http` says
+/// so), without a user name, a query and a fragment.
+pub fn is_issuer(text: &str, allow_http: bool) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        (url.scheme() == "https" || url.scheme() == "http" && (allow_http || is_loopback(&url)))
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    })
 }
 
 /// Tells whether a description of an authorization server that was found at a server, and not at the issuer that it names,
@@ -309,7 +404,11 @@ mod tests {
             ("https://h/a/mc", false),
             ("https://h/a/mcp/x", false),
             ("https://h/b", false),
-            ("http://h/a/mcp", false),
+            ("http://h/a/mcp", true),
+            ("http://h:80/a/mcp", true),
+            ("http://h:8080/a/mcp", false),
+            ("http://other/a/mcp", false),
+            ("ftp://h/a/mcp", false),
             ("https://other/a/mcp", false),
             ("h/a/mcp", false),
         ] {
@@ -320,12 +419,48 @@ mod tests {
     }
 
     #[test]
-    fn an_issuer_is_named_exactly() {
-        assert!(names_issuer("https://as/", "https://as/"));
-        assert!(!names_issuer("https://as", "https://as/"));
-        assert!(!names_issuer("https://AS", "https://as"));
-        assert!(!names_issuer("as", "https://as"));
-        assert!(names_issuer("t.cloudflareaccess.com", "https://t.cloudflareaccess.com"));
+    fn issuer_with_one_slash_more_is_the_same() {
+        for (published, issuer, expected) in [
+            ("https://as/", "https://as/", true),
+            ("https://as", "https://as/", true),
+            ("https://as/", "https://as", true),
+            ("https://as/a/", "https://as/a", true),
+            ("https://as//", "https://as", false),
+            ("https://AS", "https://as", false),
+            ("http://as", "https://as", false),
+            ("https://as.evil", "https://as", false),
+            ("https://as/a", "https://as", false),
+            ("as", "https://as", false),
+            ("t.cloudflareaccess.com", "https://t.cloudflareaccess.com", true),
+        ] {
+            assert_eq!(names_issuer(published, issuer), expected, "{published} {issuer}");
+        }
+    }
+
+    #[test]
+    fn template_stands_for_one_whole_segment_of_path() {
+        for (published, issuer, expected) in [
+            ("https://as/{tenantid}/v2.0", "https://as/organizations/v2.0", true),
+            ("https://as/{tenantid}/v2.0", "https://as/8b1d-4f/v2.0/", true),
+            ("https://as/{tenantid}", "https://as/common", true),
+            ("https://as/{tenantid}/", "https://as/common", true),
+            ("https://as/{tenantid}/v2.0", "https://as/a/b/v2.0", false),
+            ("https://as/{tenantid}/v2.0", "https://as//v2.0", false),
+            ("https://as/{tenantid}/v2.0", "https://as/../v2.0", false),
+            ("https://as/{tenantid}/v2.0", "https://as/a?/v2.0", false),
+            ("https://as/{tenantid}/v2.0", "https://other/organizations/v2.0", false),
+            ("https://as/{tenantid}/v2.0", "http://as/organizations/v2.0", false),
+            ("https://as/{tenantid}/v2.0", "https://as/organizations/v1.0", false),
+            ("https://as/x{tenantid}/v2.0", "https://as/xa/v2.0", false),
+            ("https://as/{tenantid}/{tenantid}", "https://as/a/a", false),
+            ("https://{tenantid}/v2.0", "https://as/v2.0", false),
+            ("https://{tenantid}.as/v2.0", "https://evil.as/v2.0", false),
+            ("https://as/{tenant}/v2.0", "https://as/organizations/v2.0", false),
+        ] {
+            assert_eq!(names_issuer(published, issuer), expected, "{published} {issuer}");
+        }
+        let found = Authorization { issuer: "https://as/{tenantid}".to_owned(), ..Authorization::default() };
+        assert_eq!(found.under_name("https://as/common").audience(), "https://as/common");
     }
 
     #[test]

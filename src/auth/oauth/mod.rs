@@ -29,6 +29,7 @@ mod paste;
 mod person;
 mod pkce;
 mod progress;
+mod refusal;
 mod registration;
 mod renewal;
 pub mod request;
@@ -55,7 +56,7 @@ pub use farewell::Farewell;
 pub use identity::Identity;
 pub use paste::Pasted;
 pub use person::Held as HeldTokens;
-pub use settings::{Grant, Settings};
+pub use settings::{Grant, MetadataSource, Settings};
 pub use trouble::{Errand, Trouble};
 
 use self::bearer::Trial;
@@ -65,7 +66,7 @@ use self::clock::{monotonic_clock, seconds, wall_clock};
 use self::lock::LockError;
 use self::progress::{Step, defect, done};
 use self::saving::Unsaved;
-use self::store::{Begun, FailedSignIn, Flow, Kept, Store, Tokens, off_loop};
+use self::store::{Begun, FailedSignIn, Flow, Store, Tokens, off_loop};
 use super::{Credentials, Scheme};
 use crate::http::Http;
 
@@ -125,6 +126,8 @@ struct Held {
     flow: Option<watch::Receiver<Step>>,
     /// Whether it was said that there is no ID token.
     lacks_id_token: bool,
+    /// The access token whose exchange was refused: a new sign-in takes its place. It stays in the file until then.
+    rejected: Option<String>,
     /// What failed last.
     failed: Option<(Instant, Trouble)>,
     /// Until when tokens are not exchanged ahead of their end, after that failed.
@@ -232,7 +235,12 @@ impl OAuth {
             let step = flow.map(|flow| flow.borrow().clone());
             let place = trouble::place(&inner.settings.url);
             Err(match step {
-                Some(Step::Waiting(errand)) => Trouble::waiting(place, errand),
+                Some(Step::Waiting(errand)) => {
+                    let advice = errand.advice();
+                    let advice =
+                        format!("{advice}. If the page shows an error, get another one: {}", inner.login);
+                    Trouble::Waiting { place, errand, advice }
+                }
                 Some(Step::Elsewhere(holder)) => Trouble::Slow { place, holder: Some(holder) },
                 Some(Step::Preparing | Step::Done(_)) | None => {
                     Trouble::Slow { place, holder: inner.held().waits_for.clone() }
@@ -337,6 +345,7 @@ impl OAuth {
                     _ => warn!(advice = trouble.advice(), "{trouble}"),
                 }
                 inner.held().failed = Some((monotonic_clock(), trouble.clone()));
+                inner.take_back().await;
             }
             let _ = sender.send(Step::Done(signed_in));
         }));
@@ -416,20 +425,7 @@ impl Inner {
     fn adopt(&self, tokens: Tokens, trial: Trial) {
         let mut held = self.held();
         held.bearer = self.made(tokens, trial, &mut held.lacks_id_token);
-        (held.failed, held.pause) = (None, None);
-    }
-
-    /// The tokens that are kept, if they are of the issuer and for the scope that the user wants now.
-    fn wanted_tokens(&self, kept: &Kept) -> Option<Tokens> {
-        let issuer = kept.authorization.as_ref().map(|authorization| authorization.issuer.as_str());
-        let tokens = kept.tokens.clone().filter(|tokens| self.is_enough(tokens));
-        tokens.filter(|_| issuer::is_wanted(&self.settings, issuer))
-    }
-
-    /// Tells whether tokens were asked for with all that the person wants now, as far as that is known.
-    fn is_enough(&self, tokens: &Tokens) -> bool {
-        let (Some(wanted), Some(requested)) = (&self.settings.scope, &tokens.requested) else { return true };
-        wanted.split_whitespace().all(|word| requested.split_whitespace().any(|other| other == word))
+        (held.failed, held.pause, held.rejected) = (None, None, None);
     }
 
     /// The header of a token. That it is not the one that was wanted is said once.
@@ -522,8 +518,12 @@ impl Inner {
     async fn brought(&self, refused: Option<&str>) -> Option<(Tokens, Trial)> {
         let store = self.store.clone();
         let kept = off_loop(move || store.own()).await?;
-        let tokens =
-            self.wanted_tokens(&kept).filter(|tokens| refused != Some(tokens.access_token.as_str()))?;
+        let rejected = self.held().rejected.clone();
+        let refused = [refused, rejected.as_deref()];
+        let tokens = self.wanted_tokens(&kept)?;
+        if refused.contains(&Some(tokens.access_token.as_str())) {
+            return None;
+        }
         let bearer = Bearer::new(tokens.clone(), &self.settings, Trial::Over)?;
         let has_run_out = bearer.expires.is_some_and(|expires| expires <= seconds(wall_clock()));
         match (has_run_out, tokens.refresh_token.is_some()) {

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::bearer::Trial;
 use super::challenge::bearer;
+use super::discovery::Query;
 use super::saving::Saved;
 use super::store::off_loop;
 use super::token::{FORM, prepared, without_secrets};
@@ -104,8 +105,8 @@ impl OAuth {
         let invitation = Invitation { challenge, document: None };
         let kept = inner.kept().await?;
         let before = issuer::preferred(&inner.settings, &kept);
-        let (server, grant) = (&inner.settings.url, &inner.settings.grant);
-        Box::pin(discovery::discover(&wire, server, grant, &invitation, before)).await.map(drop)
+        let query = Query::new(&inner.settings, before);
+        Box::pin(discovery::discover(&wire, &query, &invitation)).await.map(drop)
     }
 
     /// Makes sure that there is a token now that is of use: it can be sent, holds, is accepted, and is there for the next start.

@@ -12,8 +12,8 @@ use super::client::Client;
 use super::device::GRANT;
 use super::metadata::Authorization;
 use super::object::Object;
+use super::refusal::{Refusal, is_final};
 use super::store::Kept;
-use super::token::Refusal;
 use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
 use crate::json;
@@ -63,7 +63,7 @@ pub(super) async fn introduce(
         let redirect = redirect(settings, host, &callback);
         match register(wire, settings, authorization, Some(&redirect), scope).await {
             Ok(client) => return Ok(Introduced { client, callback, redirect, is_ours: true }),
-            // Access allows the two spellings of this machine separately.
+            // Access allows the two spellings of this machine separately, and firewalls take one of them for an attack.
             Err((true, _)) if index + 1 < hosts.len() => {}
             Err((_, trouble)) => return Err(trouble),
         }
@@ -134,7 +134,7 @@ async fn bind(settings: &Settings, port: Option<u16>) -> Result<Callback, Troubl
     })
 }
 
-/// Introduces us. The error tells whether it is about where people are sent back to.
+/// Introduces us. The error tells whether it may be about where people are sent back to.
 async fn register(
     wire: &Wire<'_>,
     settings: &Settings,
@@ -187,33 +187,54 @@ async fn register(
         client.learn();
         return Ok(client);
     }
-    let refusal = Refusal::read(&answer.body);
-    let Some(refusal) = refusal else {
-        if authorization.scopes_supported.is_none()
-            && authorization.code_challenge_methods_supported.is_none()
-        {
-            // Nobody has said that there is anything to register at.
-            return Err(fixed(Trouble::NotOffered));
+    let refusal = Refusal::read(&answer);
+    if authorization.is_assumed && refusal.as_ref().is_none_or(|refusal| refusal.error.is_empty()) {
+        // Nobody has said that there is anything to register at.
+        return Err(fixed(Trouble::NotOffered));
+    }
+    // It may be about where people are sent back to, whatever it says; these say that it is not.
+    let may_be_redirect = is_final(answer.status) && !matches!(answer.status, 401 | 404 | 405 | 410);
+    let sentence = match &refusal {
+        Some(refusal) if !refusal.error.is_empty() => {
+            format!("{} did not register this program: {}", place(&endpoint), refusal.words())
         }
-        let sentence = format!("{} answered {} instead of a registration", place(&endpoint), answer.status());
-        return Err(fixed(Trouble::failed(sentence, "have the authorization server's log looked at")));
-    };
-    let is_about_redirect = match refusal.error.as_str() {
-        "invalid_redirect_uri" => true,
-        "invalid_client_metadata" => {
-            refusal.error_description.as_deref().is_none_or(|text| text.contains("redirect"))
+        refusal => {
+            let words = refusal.as_ref().map(|refusal| format!(": {}", refusal.words())).unwrap_or_default();
+            let place = place(&endpoint);
+            format!("{place} answered {} instead of a registration{words}", answer.status())
         }
-        _ => false,
     };
-    let advice = match is_about_redirect {
-        true => {
-            "have this computer's addresses allowed there; with Cloudflare Access: the application's advanced settings, \
-                 Managed OAuth, allow localhost or loopback clients"
-        }
-        false => "have a client registered there by hand and name it with --static-oauth-client-info",
+    let advice = advice(settings, answer.status, refusal.as_ref());
+    Err((may_be_redirect, Trouble::failed(sentence, advice)))
+}
+
+/// What to do where a registration was refused.
+fn advice(settings: &Settings, status: u16, refusal: Option<&Refusal>) -> String {
+    const BY_HAND: &str = "have a client registered there by hand and name it with --static-oauth-client-info '{\"client_id\":\"…\"}'";
+    let is_about_redirect = refusal.is_some_and(|refusal| {
+        let is_bare = refusal.error == "invalid_client_metadata" && refusal.error_description.is_none();
+        is_bare || refusal.is_about_redirect()
+    });
+    let other_host = match settings.host.as_deref() {
+        Some(host) if host != "localhost" => "spell this computer otherwise: --host localhost; or ",
+        Some(_) | None => "",
     };
-    let sentence = format!("{} did not register this program: {}", place(&endpoint), refusal.words());
-    Err((is_about_redirect, Trouble::failed(sentence, advice)))
+    if is_about_redirect {
+        return format!(
+            "{other_host}have this computer's addresses allowed there; with Cloudflare Access: the application's advanced \
+             settings, Managed OAuth, allow localhost or loopback clients; or {BY_HAND}"
+        );
+    }
+    if !is_final(status) {
+        return "try again later, or have the authorization server's log looked at".to_owned();
+    }
+    if refusal.is_some_and(Refusal::is_about_resource) {
+        return format!("{}; or {BY_HAND}", super::token::LEAVE_OUT_RESOURCE);
+    }
+    format!(
+        "{other_host}{BY_HAND}; where only programs of a known name are registered, write one into \
+         --static-oauth-client-metadata '{{\"client_name\":\"…\"}}'"
+    )
 }
 
 /// How we would prove ourselves: not at all, where that is allowed, for a program on many computers has no secret.

@@ -3,18 +3,23 @@
 //! Deliberately not here: when an exchange is due (`super`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
 use super::bearer::Trial;
+use super::discovery::Query;
 use super::store::{Kept, Tokens};
-use super::token::{self, Refused};
+use super::token::{self, No};
 use super::trouble::{self, Trouble};
 use super::wire::Wire;
 use super::{
-    Bearer, Inner, Invitation, discovery, inherited, issuer, monotonic_clock, registration, wall_clock,
+    AT_ONCE, Bearer, Inner, Invitation, discovery, issuer, monotonic_clock, registration, seconds, wall_clock,
 };
 use crate::auth::{Credentials, jwt};
+
+/// How long after a client was not known it is asked once more.
+const CLIENT_PAUSE: Duration = Duration::from_millis(500);
 
 impl Inner {
     /// Exchanges a token for another, one process after the other, or takes the one that another process has brought.
@@ -27,7 +32,7 @@ impl Inner {
         credentials: &Credentials,
         invitation: Option<&Invitation>,
     ) -> Result<bool, Trouble> {
-        let began = monotonic_clock();
+        let (began, began_at) = (monotonic_clock(), seconds(wall_clock()));
         let _one = self.renewing.lock().await;
         // Those who waited behind one that was locked out have waited long enough.
         if let Some((at, trouble)) = &self.held().locked_out
@@ -58,6 +63,12 @@ impl Inner {
             self.held().bearer = None;
             return Ok(false);
         };
+        let is_news = |at: u64| at <= seconds(wall_clock()) && began_at <= at.saturating_add(AT_ONCE);
+        if kept.refused_at.is_some_and(is_news) {
+            // Another process has just asked in vain.
+            self.reject(used);
+            return Ok(false);
+        }
         let wire = Wire { http: &self.http, server: &self.settings.url, credentials };
         let nothing = Invitation::default();
         if !self.complete(&wire, &mut kept, invitation.unwrap_or(&nothing)).await? {
@@ -68,10 +79,12 @@ impl Inner {
         else {
             return Ok(false);
         };
-        if let Some(invitation) = invitation.filter(|invitation| invitation.challenge.is_some()) {
+        if let Some(invitation) = invitation.filter(|invitation| invitation.challenge.is_some())
+            && !issuer::is_settled(&self.settings, authorization)
+        {
             let issuers = discovery::issuers(&wire, &self.settings.url, invitation).await;
-            if issuers.is_some_and(|issuers| !issuers.is_empty() && !issuers.contains(&authorization.issuer))
-            {
+            let is_ours = |issuer: &String| authorization.is_named(issuer);
+            if issuers.is_some_and(|issuers| !issuers.is_empty() && !issuers.iter().any(is_ours)) {
                 info!("the server names another authorization server than the one that was signed in at");
                 return Ok(false);
             }
@@ -81,45 +94,81 @@ impl Inner {
             Some(_) => return Ok(false),
             None => client,
         };
-        let mut grant = vec![("grant_type", "refresh_token"), ("refresh_token", refresh)];
-        if let Some(resource) = kept.resource.as_deref().filter(|_| self.settings.names_resource) {
-            grant.push(("resource", resource));
-        }
-        if let Some(scope) = &tokens.scope {
-            grant.push(("scope", scope));
-        }
         issuer::accept(&self.settings, &kept, authorization)?;
         let _asking = self.asking.read().await;
-        match token::ask(&wire, authorization, client, &grant, wall_clock()).await {
-            Ok(new) => {
-                let new = Tokens {
-                    refresh_token: new.refresh_token.clone().or_else(|| tokens.refresh_token.clone()),
-                    scope: new.scope.clone().or_else(|| tokens.scope.clone()),
-                    id_token: new.id_token.clone().or_else(|| still_good(&tokens)),
-                    requested: tokens.requested.clone(),
-                    ..new
-                };
-                new.learn();
-                kept.tokens = Some(new.clone());
-                self.keep(&kept, before).await;
-                self.adopt(new, Trial::Renewed);
-                debug!("the token was exchanged for another");
-                Ok(true)
-            }
-            Err(refused @ (Refused::Grant(_) | Refused::Client(_))) => {
-                let is_unknown = matches!(refused, Refused::Client(_));
-                let trouble = refused.trouble();
-                warn!(advice = trouble.advice(), "the sign-in at {place} has come to its end: {trouble}");
-                if is_unknown {
-                    let issuer = authorization.issuer.clone();
-                    kept.registrations.retain(|client| client.issuer != issuer);
+        let mut names_resource = self.settings.names_resource && !kept.omits_resource;
+        let mut is_second = false;
+        let refusal = loop {
+            let mut grant = vec![("grant_type", "refresh_token"), ("refresh_token", refresh)];
+            grant.extend(kept.resource.as_deref().filter(|_| names_resource).map(|name| ("resource", name)));
+            grant.extend(tokens.scope.as_deref().map(|scope| ("scope", scope)));
+            match token::asked(&wire, authorization, client, &grant, wall_clock()).await {
+                Ok(new) => {
+                    let new = Tokens {
+                        refresh_token: new.refresh_token.clone().or_else(|| tokens.refresh_token.clone()),
+                        scope: new.scope.clone().or_else(|| tokens.scope.clone()),
+                        id_token: new.id_token.clone().or_else(|| still_good(&tokens)),
+                        requested: tokens.requested.clone(),
+                        ..new
+                    };
+                    new.learn();
+                    kept.omits_resource = self.settings.names_resource && !names_resource;
+                    (kept.tokens, kept.refused_at) = (Some(new.clone()), None);
+                    self.keep(&kept, before).await;
+                    self.adopt(new, Trial::Renewed);
+                    debug!("the token was exchanged for another");
+                    return Ok(true);
                 }
-                kept.tokens = None;
-                self.keep(&kept, before).await;
-                self.held().bearer = None;
-                Ok(false)
+                Err(No::Otherwise(trouble)) => return Err(trouble),
+                // The tokens were given for it, and stay bound to it.
+                Err(No::Said(refusal)) if names_resource && refusal.is_about_resource() => {
+                    info!("the token is exchanged without the name of the server: {}", refusal.words());
+                    names_resource = false;
+                }
+                // Some lose sight of a client for a moment, and nothing was spent.
+                Err(No::Said(refusal)) if refusal.is_about_client() && !is_second => {
+                    info!("the client was not known when the token was exchanged: {}", refusal.words());
+                    is_second = true;
+                    tokio::time::sleep(CLIENT_PAUSE).await;
+                }
+                Err(No::Said(refusal)) if refusal.is_final() => break refusal,
+                Err(No::Said(refusal)) => return Err(token::refused(authorization, &refusal).trouble()),
             }
-            Err(Refused::Otherwise(trouble)) => Err(trouble),
+        };
+        let trouble = token::refused(authorization, &refusal).trouble();
+        let holds_still = used.expires.is_some_and(|expires| expires > seconds(wall_clock()));
+        if invitation.is_none() && holds_still {
+            warn!(advice = trouble.advice(), "the sign-in at {place} cannot be renewed: {trouble}");
+            return Ok(false);
+        }
+        warn!(advice = trouble.advice(), "the sign-in at {place} has come to its end: {trouble}");
+        if refusal.is_about_client() {
+            let issuer = authorization.issuer.clone();
+            kept.registrations.retain(|client| client.issuer != issuer);
+        }
+        // What could not be exchanged stays in the file until a sign-in has brought something better.
+        kept.refused_at = Some(seconds(wall_clock()));
+        self.keep(&kept, before).await;
+        self.reject(used);
+        Ok(false)
+    }
+
+    /// Uses tokens no more whose exchange was refused.
+    fn reject(&self, used: &Bearer) {
+        let mut held = self.held();
+        (held.bearer, held.rejected) = (None, Some(used.tokens.access_token.clone()));
+    }
+
+    /// Uses them again where the sign-in that was to take their place has failed: the refusal may have been a mistake.
+    pub(super) async fn take_back(&self) {
+        if self.held().rejected.is_none() {
+            return;
+        }
+        let tokens = self.kept().await.ok().and_then(|kept| self.wanted_tokens(&kept));
+        let mut held = self.held();
+        held.rejected = None;
+        if held.bearer.is_none() {
+            held.bearer = tokens.and_then(|tokens| self.made(tokens, Trial::Over, &mut held.lacks_id_token));
         }
     }
 
@@ -138,16 +187,10 @@ impl Inner {
             Some(authorization) if kept.is_inherited() => authorization.issuer.clone(),
             Some(_) | None => return Ok(true),
         };
-        let discovered = Box::pin(discovery::discover(
-            wire,
-            &self.settings.url,
-            &self.settings.grant,
-            invitation,
-            Some(&issuer),
-        ))
-        .await;
+        let query = Query::new(&self.settings, Some(&issuer));
+        let discovered = Box::pin(discovery::discover(wire, &query, invitation)).await;
         let found = match discovered {
-            Ok(found) if inherited::is_same(&found.authorization.issuer, &issuer) => found,
+            Ok(found) if found.authorization.is_named(&issuer) => found,
             Ok(_) | Err(Trouble::NotOffered) => {
                 info!(
                     "the server names another authorization server than the one that mcp-remote signed in at"

@@ -156,7 +156,7 @@ pub fn returned(request: &Request, authorization: &Authorization, query: &str) -
     let issuer = value("iss");
     let is_announced = authorization.authorization_response_iss_parameter_supported == Some(true);
     let is_right = match &issuer {
-        Some(issuer) => *issuer == authorization.issuer,
+        Some(issuer) => authorization.is_named(issuer),
         None => !is_announced && !query.split('&').any(|pair| pair.starts_with("iss=")),
     };
     if !is_right {
@@ -227,7 +227,9 @@ mod tests {
             (Some(true), format!("code=c&{right}"), code()),
             (Some(true), "code=c".to_owned(), Some(Returned::WrongIssuer(None))),
             (Some(true), "error=access_denied".to_owned(), Some(Returned::WrongIssuer(None))),
-            (None, "code=c&iss=https://as.example/".to_owned(), wrong("https://as.example/")),
+            (Some(true), "code=c&iss=https://as.example/".to_owned(), code()),
+            (None, "code=c&iss=https://as.example//".to_owned(), wrong("https://as.example//")),
+            (None, "code=c&iss=https://as.example.evil".to_owned(), wrong("https://as.example.evil")),
             (None, "code=c&iss=https://AS.example".to_owned(), wrong("https://AS.example")),
             (None, "error=x&iss=https://evil.example".to_owned(), wrong("https://evil.example")),
             (None, format!("code=c&{right}&{right}"), Some(Returned::WrongIssuer(None))),

@@ -11,6 +11,7 @@ use url::Url;
 use super::browser::Browser;
 use super::client::Client;
 use super::identity::Identity;
+use super::metadata::Authorization;
 use super::paste::Pasted;
 
 /// How a token is come by.
@@ -32,6 +33,15 @@ impl Grant {
     }
 }
 
+/// The metadata of an authorization server that the user names in place of what a server leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetadataSource {
+    /// The document at this address.
+    At(Url),
+    /// The document itself, from a file.
+    Written(Box<Authorization>),
+}
+
 /// How to sign in at a server.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -41,6 +51,8 @@ pub struct Settings {
     pub identity: Identity,
     /// The issuer that is accepted, where the user names one.
     pub issuer: Option<String>,
+    /// The authorization server's metadata, where the user names it.
+    pub metadata: Option<MetadataSource>,
     /// Where sign-ins are kept.
     pub folder: Option<PathBuf>,
     /// Where mcp-remote would have kept them: the path that its files have in common.

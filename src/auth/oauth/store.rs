@@ -73,6 +73,10 @@ pub struct Kept {
     pub registrations: Vec<Client>,
     /// The issuer at which the secret or key of a client of the options was first used.
     pub client_issuer: Option<String>,
+    /// Whether the authorization server exchanges these tokens only where the server is not named.
+    pub omits_resource: bool,
+    /// When the exchange of these tokens was refused, in seconds since 1970. They are kept until a sign-in has brought others.
+    pub refused_at: Option<u64>,
 }
 
 /// What a person was asked for.
@@ -455,6 +459,8 @@ impl Kept {
     fn read(object: Object<'_>) -> Kept {
         Kept {
             client_issuer: object.text("client_issuer"),
+            omits_resource: object.flag("omits_resource") == Some(true),
+            refused_at: object.count("refused_at"),
             resource: object.text("resource"),
             authorization: object.object("authorization").and_then(Authorization::read),
             client: object.object("client").and_then(Client::read),
@@ -472,6 +478,8 @@ impl Kept {
             .raw("tokens", self.tokens.as_ref().map(Tokens::write))
             .raw("registrations", Some(format!("[{}]", registrations.join(","))))
             .text("client_issuer", self.client_issuer.as_deref())
+            .flag("omits_resource", self.omits_resource.then_some(true))
+            .count("refused_at", self.refused_at)
             .finish()
     }
 }

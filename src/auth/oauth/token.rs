@@ -13,6 +13,7 @@ use super::client::Client;
 use super::key::Key;
 use super::metadata::Authorization;
 use super::object::Object;
+use super::refusal::{Refusal, is_bearer, is_final, is_intercepted, members};
 use super::store::Tokens;
 use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
@@ -22,6 +23,9 @@ use crate::redact;
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 /// What a signed proof is called (RFC 7523, section 2.2).
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The advice where the authorization server does not know the server by its name.
+pub(super) const LEAVE_OUT_RESOURCE: &str = "leave the name of the server out, which the authorization server does not know: --disable-resource-parameter";
 
 /// Why there is no token.
 #[derive(Debug)]
@@ -39,26 +43,6 @@ impl Refused {
         match self {
             Refused::Client(trouble) | Refused::Grant(trouble) | Refused::Otherwise(trouble) => trouble,
         }
-    }
-}
-
-/// What an endpoint says when it refuses (RFC 6749, section 5.2; RFC 7591, section 3.2.2).
-pub(super) struct Refusal {
-    pub(super) error: String,
-    pub(super) error_description: Option<String>,
-}
-
-impl Refusal {
-    /// Reads it.
-    pub(super) fn read(body: &str) -> Option<Refusal> {
-        let object = Object::parse(body)?;
-        Some(Refusal { error: object.text("error")?, error_description: object.text("error_description") })
-    }
-
-    /// The refusal in words.
-    pub(super) fn words(&self) -> String {
-        let description = self.error_description.as_deref().map(|text| format!(" ({})", foreign(text)));
-        format!("{}{}", foreign(&self.error), description.unwrap_or_default())
     }
 }
 
@@ -98,35 +82,50 @@ pub(super) async fn asked(
     })?;
     let (headers, body) = prepared(authorization, client, grant, now);
     let answer = wire.post(&endpoint, FORM, body, headers).await.map_err(No::Otherwise)?;
+    let failed = |sentence: String, advice: &str| No::Otherwise(Trouble::failed(sentence, advice));
     if answer.is_ok() {
-        return granted(&answer.body, now).ok_or_else(|| {
-            let kind = Object::parse(&answer.body).and_then(|granted| granted.text("token_type"));
-            let kind = kind.filter(|kind| !kind.eq_ignore_ascii_case("bearer"));
-            let without = kind.map_or_else(
-                || "without a usable token".to_owned(),
-                |kind| format!("with a token of type {}, not Bearer", foreign(&kind)),
-            );
-            let sentence = format!("{} answered {without}", place(&endpoint));
-            No::Otherwise(Trouble::failed(sentence, "have the authorization server's log looked at"))
-        });
+        let members = members(&answer).unwrap_or_default();
+        if let Some(tokens) = granted(&members, now) {
+            return Ok(tokens);
+        }
+        if let Some(refusal) = Refusal::read(&answer) {
+            return Err(No::Said(refusal));
+        }
+        let kind = Object::parse(&members).and_then(|granted| granted.text("token_type"));
+        let without = kind.filter(|kind| !is_bearer(kind)).map_or_else(
+            || "without a usable token".to_owned(),
+            |kind| format!("with a token of type {}, not Bearer", foreign(&kind)),
+        );
+        let sentence = format!("{} answered {without}", place(&endpoint));
+        return Err(failed(sentence, "have the authorization server's log looked at"));
     }
-    Err(Refusal::read(&answer.body).map_or_else(
-        || {
+    let is_intercepted = is_intercepted(&endpoint, &answer);
+    let refusal = Refusal::read(&answer).filter(|_| !is_intercepted);
+    let in_short = || Refusal { status: answer.status, ..Refusal::default() };
+    match refusal.or_else(|| (is_final(answer.status) && !is_intercepted).then(in_short)) {
+        Some(refusal) => Err(No::Said(refusal)),
+        None => {
             let sentence = format!("{} answered {} instead of a token", place(&endpoint), answer.status());
-            let advice = "try again later, or have the authorization server's log looked at";
-            No::Otherwise(Trouble::failed(sentence, advice))
-        },
-        No::Said,
-    ))
+            Err(failed(sentence, "try again later, or have the authorization server's log looked at"))
+        }
+    }
 }
 
 /// What follows from a refusal of the token endpoint.
 pub(super) fn refused(authorization: &Authorization, refusal: &Refusal) -> Refused {
     let endpoint = Url::parse(&authorization.token_endpoint).map(|url| place(&url)).unwrap_or_default();
-    let trouble =
-        |advice: &str| Trouble::failed(format!("{endpoint} gave no token: {}", refusal.words()), advice);
+    let sentence = match refusal.error.as_str() {
+        "" => match refusal.error_description {
+            Some(_) => {
+                format!("{endpoint} answered {} instead of a token: {}", refusal.status, refusal.words())
+            }
+            None => format!("{endpoint} answered {} instead of a token", refusal.status),
+        },
+        _ => format!("{endpoint} gave no token: {}", refusal.words()),
+    };
+    let trouble = |advice: &str| Trouble::failed(sentence.clone(), advice);
     match refusal.error.as_str() {
-        "invalid_client" | "unauthorized_client" => {
+        _ if refusal.is_about_client() => {
             Refused::Client(trouble("check the client id and secret, or have the client registered again"))
         }
         "invalid_grant" => Refused::Grant(trouble(
@@ -134,6 +133,13 @@ pub(super) fn refused(authorization: &Authorization, refusal: &Refusal) -> Refus
         )),
         "unsupported_grant_type" => {
             Refused::Otherwise(trouble("have this way of signing in allowed for the client there"))
+        }
+        _ if refusal.is_about_resource() => Refused::Otherwise(trouble(LEAVE_OUT_RESOURCE)),
+        _ if refusal.is_about_redirect() => Refused::Otherwise(trouble(
+            "have this computer's address registered for the client there, or spell it as it is registered: --host localhost",
+        )),
+        "" if !refusal.is_final() => {
+            Refused::Otherwise(trouble("try again later, or have the authorization server's log looked at"))
         }
         _ => Refused::Otherwise(trouble("have the authorization server's log looked at")),
     }
@@ -151,7 +157,8 @@ pub(super) fn prepared(
     form.extend_pairs(grant);
     match (method(authorization, client), &client.client_secret) {
         (Method::Key(key), _) => {
-            let assertion = key.assertion(&client.client_id, &authorization.issuer, now).unwrap_or_default();
+            let assertion =
+                key.assertion(&client.client_id, authorization.audience(), now).unwrap_or_default();
             redact::register_token(&assertion);
             // A server may name the signature alone.
             assertion.rsplit('.').next().into_iter().for_each(redact::register_token);
@@ -213,7 +220,7 @@ fn method<'a>(authorization: &Authorization, client: &'a Client) -> Method<'a> {
 fn granted(body: &str, now: SystemTime) -> Option<Tokens> {
     let granted = Object::parse(body)?;
     let access_token = granted.text("access_token")?;
-    let is_bearer = granted.text("token_type").is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
+    let is_bearer = granted.text("token_type").is_none_or(|kind| is_bearer(&kind));
     let is_sendable = HeaderValue::try_from(&access_token).is_ok() && !access_token.is_empty();
     let expires = granted
         .number("expires_in")
@@ -263,6 +270,7 @@ mod tests {
             (r#"{"access_token":"a","expires_in":null}"#, Some((None, None))),
             (r#"{"access_token":"a","expires_in":[]}"#, Some((None, None))),
             (r#"{"access_token":"a"}"#, Some((None, None))),
+            (r#"{"access_token":"a","token_type":"user"}"#, Some((None, None))),
             (r#"{"access_token":"a","token_type":"DPoP"}"#, None),
             (r#"{"access_token":"a\nb"}"#, None),
             (r#"{"access_token":""}"#, None),

@@ -93,12 +93,6 @@ impl Trouble {
         Trouble::Failed { sentence: sentence.into(), advice: advice.into(), kind: FailureKind::Other }
     }
 
-    /// A sign-in that waits for the user.
-    pub(super) fn waiting(place: String, errand: Errand) -> Trouble {
-        let advice = errand.advice();
-        Trouble::Waiting { place, errand, advice }
-    }
-
     /// The same failure, of a kind that other processes may hear of, unless it has one already.
     pub(super) fn of_kind(self, kind: FailureKind) -> Trouble {
         match self {
