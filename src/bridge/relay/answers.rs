@@ -44,6 +44,7 @@ impl Relay {
             Some(Purpose::Delivery(ticket)) => {
                 // The head says that the server has it; what follows may be a stream that stays open.
                 self.deadlines.remove(&exchange);
+                self.prove_session(ticket);
                 self.initialized(ticket);
                 // In the modern era nothing follows, and above all no question.
                 let purpose = if self.is_modern(ticket) { Purpose::Over } else { Purpose::Answered };
@@ -319,6 +320,11 @@ impl Relay {
         now: Instant,
     ) {
         let is_modern = self.is_modern(ticket);
+        if let Some(exchange) = exchange.filter(|_| !is_modern)
+            && self.outlive_answer(exchange, ticket, &message, now)
+        {
+            return;
+        }
         if let Some(exchange) = exchange {
             self.purpose(exchange, if is_modern { Purpose::Over } else { Purpose::Answered });
         }
@@ -338,6 +344,12 @@ impl Relay {
         }
         match self.settle(ticket) {
             Settled::Wanted(entry) => {
+                if let Some(epoch) = entry.trial.epoch {
+                    self.session.prove(epoch);
+                }
+                if entry.trial.outlived > 0 {
+                    self.answered_at_last();
+                }
                 if error_code(&message).is_none() {
                     self.taught(&entry.message, &message);
                 }
@@ -354,6 +366,9 @@ impl Relay {
             Some("tools/list") => self.tools.learn_hints(answer),
             Some(_) => self.session.remember(request),
             None => {}
+        }
+        if let Some(method) = request.method() {
+            self.doubts.answered(method);
         }
     }
 

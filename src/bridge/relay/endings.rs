@@ -21,6 +21,10 @@ impl Relay {
             }
             return;
         }
+        let ending = match carried(purpose) {
+            Some(ticket) => self.explained(ticket, epoch, ending),
+            None => ending,
+        };
         match purpose {
             Purpose::Answer(ticket)
                 if self.answer_comes_on_carrier(ticket, (exchange, epoch), &ending, now) => {}
@@ -41,10 +45,9 @@ impl Relay {
             Purpose::Restoration => self.ended_restoration(exchange, epoch, &ending, now),
             Purpose::Ping => self.ended_ping(exchange, epoch, &ending, now),
             Purpose::Farewell => {
-                if let Phase::Leaving { farewell, reason, .. } = self.phase
-                    && farewell == exchange
-                {
-                    self.exit(reason);
+                let is_last = !self.exchanges.values().any(|other| other.purpose == Purpose::Farewell);
+                if let (Phase::Leaving { reason, .. }, true) = (&self.phase, is_last) {
+                    self.exit(*reason);
                 }
             }
             Purpose::Cancelled => {
@@ -123,6 +126,7 @@ impl Relay {
 
     fn ended_delivery(&mut self, ticket: Ticket, ending: &Ending, now: Instant) {
         if matches!(ending, Ending::Complete | Ending::Accepted(_)) {
+            self.prove_session(ticket);
             self.initialized(ticket);
         } else if self.try_again(ticket, ending, now) {
             return;
@@ -166,6 +170,7 @@ impl Relay {
         if self.session.is_opening(exchange) {
             self.session.abandon();
         }
+        self.end_superfluous();
     }
 
     /// Strikes a message out. Nobody waits behind it any more.
@@ -243,12 +248,15 @@ impl Relay {
             self.close(exchange);
         }
         self.gate = None;
+        self.end_all_superfluous();
         // A session that is lost is not among the facts, and needs no end.
-        if facts.session.is_none() {
+        if facts.session.is_some() {
+            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+        }
+        if !self.exchanges.values().any(|exchange| exchange.purpose == Purpose::Farewell) {
             return self.exit(reason);
         }
-        let farewell = self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
-        self.phase = Phase::Leaving { deadline, farewell, reason };
+        self.phase = Phase::Leaving { deadline, reason };
     }
 
     /// Tells whether nothing new is begun any more.

@@ -44,6 +44,8 @@ pub(super) struct Trial {
     pub(super) epoch: Option<u64>,
     /// How many sessions that were lost have refused it.
     pub(super) outlived: u32,
+    /// The session in which it was sent once more after a pause, because no message was taken there yet.
+    pub(super) settled: Option<u64>,
 }
 
 /// The position in a stream of events.

@@ -20,6 +20,7 @@ mod questions;
 mod recovery;
 mod resending;
 mod session;
+mod session_doubt;
 mod session_loss;
 mod tools;
 
@@ -41,6 +42,7 @@ use ping::Pings;
 use questions::Questions;
 use recovery::Renewal;
 use session::{Recovery, Session};
+use session_doubt::Doubts;
 use tools::{Invalid, Tools};
 pub(super) use tools::{LONGEST_NAME, TOOLS_KNOWN};
 
@@ -79,6 +81,7 @@ pub(super) struct Relay {
     config: Config,
     ledger: Ledger,
     session: Session,
+    doubts: Doubts,
     renewal: Renewal,
     fallback: Fallback,
     carrier: Carrier,
@@ -229,10 +232,9 @@ enum Phase {
     Draining {
         deadline: Instant,
     },
-    /// The server is being told that the session ends.
+    /// The server is being told which sessions end.
     Leaving {
         deadline: Instant,
-        farewell: ExchangeId,
         reason: Reason,
     },
     Gone,
@@ -246,6 +248,7 @@ impl Relay {
             config,
             ledger: Ledger::default(),
             session: Session::default(),
+            doubts: Doubts::default(),
             renewal: Renewal::default(),
             carrier: Carrier::default(),
             listening: Listening::default(),
@@ -423,6 +426,11 @@ impl Relay {
     pub(super) fn unanswered(&self) -> impl Iterator<Item = &Id> {
         self.ledger.iter().filter_map(|(_, entry)| entry.request_id())
     }
+}
+
+/// Returns whether the words or codes of a refusal say that the server does not know the session that was named.
+pub(super) fn says_session_is_lost(refusal: &Refusal, session: &SessionId) -> bool {
+    session_loss::is_said(refusal, Some(session))
 }
 
 /// Marks what this program says to the client in its own name.
