@@ -33,7 +33,9 @@ use crate::bridge::{
 };
 use crate::diagnosis::{self, Refused, Token};
 use crate::http::body::{Body, is_gzip};
-use crate::http::{Http, Patience, notice_closed_connections, transport_error, turn_of_others, within};
+use crate::http::{
+    Http, Patience, is_unprocessed, notice_closed_connections, transport_error, turn_of_others, within,
+};
 use crate::json::flatten;
 use crate::jsonrpc::{Kind, Line, MESSAGE_LIMIT, Message};
 use crate::redact;
@@ -259,7 +261,8 @@ impl Exchange<'_> {
             let why = diagnosis::transport(url, &transport_error(&error));
             // A request without a body is written with its head, of which nobody tells.
             let is_written = written.load(Ordering::Relaxed) || !matches!(self.outgoing.ask, Ask::Post(_));
-            let written = if is_written { Written::Maybe } else { Written::No };
+            let is_unprocessed = is_unprocessed(&error);
+            let written = if is_written && !is_unprocessed { Written::Maybe } else { Written::No };
             Ending::Lost { written, why }
         })
     }

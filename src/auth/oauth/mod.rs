@@ -80,6 +80,15 @@ pub struct Invitation {
     pub document: Option<Url>,
 }
 
+/// Who may be asked for a token that is to be accepted where another was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// The user, if there is no other way.
+    User,
+    /// Only the authorization server: the refusal may mean something else.
+    Nobody,
+}
+
 /// Signs in at one server, and keeps the token.
 pub struct OAuth {
     inner: Arc<Inner>,
@@ -214,10 +223,12 @@ impl OAuth {
         invitation: &Invitation,
         credentials: &Arc<Credentials>,
         refused: Option<&Arc<Bearer>>,
+        asking: Asking,
         patience: Duration,
     ) -> Result<(), Trouble> {
         let inner = &self.inner;
-        let waited = tokio::time::timeout(patience, self.obtain(invitation, credentials, refused)).await;
+        let obtained = self.obtain(invitation, credentials, refused, asking);
+        let waited = tokio::time::timeout(patience, obtained).await;
         waited.unwrap_or_else(|_| {
             let flow = inner.held().flow.clone();
             let step = flow.map(|flow| flow.borrow().clone());
@@ -237,6 +248,7 @@ impl OAuth {
         invitation: &Invitation,
         credentials: &Arc<Credentials>,
         refused: Option<&Arc<Bearer>>,
+        asking: Asking,
     ) -> Result<(), Trouble> {
         let inner = &self.inner;
         let used = refused.map(|bearer| bearer.tokens.access_token.as_str());
@@ -259,6 +271,7 @@ impl OAuth {
                 wanted = union;
             }
             (None, Some(bearer)) => match bearer.trial() {
+                Trial::SignedIn if asking == Asking::Nobody => return Err(Trouble::NotOffered),
                 Trial::SignedIn => {
                     let place = trouble::place(&inner.settings.url);
                     let how = match inner.settings.grant.asks_a_person() {
@@ -279,16 +292,20 @@ impl OAuth {
                     if let Some(trouble) = inner.held().failed_within(inner.pause()) {
                         return Err(trouble);
                     }
-                    if inner.settings.grant.asks_a_person()
-                        && self.renew(bearer, credentials, Some(invitation)).await?
-                    {
-                        return Ok(());
+                    if inner.settings.grant.asks_a_person() {
+                        match self.renew(bearer, credentials, Some(invitation)).await {
+                            Ok(true) => return Ok(()),
+                            Ok(false) => {}
+                            Err(_) if asking == Asking::Nobody => return Err(Trouble::NotOffered),
+                            Err(trouble) => return Err(trouble),
+                        }
                     }
                 }
             },
             (_, None) => {}
         }
-        if !inner.settings.asks && inner.settings.grant.asks_a_person() {
+        let may_ask = inner.settings.asks && asking == Asking::User;
+        if !may_ask && inner.settings.grant.asks_a_person() {
             return Err(Trouble::NotOffered);
         }
         done(self.join_flow(invitation, credentials, used, wanted)?).await

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::ledger::{Place, Ticket};
 use super::modern::error_code;
+use super::renegotiation::Refused;
 use super::revision::Era;
 use super::*;
 
@@ -322,6 +323,11 @@ impl Relay {
         let is_modern = self.is_modern(ticket);
         if let Some(exchange) = exchange.filter(|_| !is_modern)
             && self.outlive_answer(exchange, ticket, &message, now)
+        {
+            return;
+        }
+        if let Some(exchange) = exchange.filter(|exchange| self.session.is_opening(*exchange))
+            && self.renegotiate(ticket, Refused::Answered(exchange, &message), now)
         {
             return;
         }

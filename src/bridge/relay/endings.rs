@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use super::ledger::Ticket;
+use super::renegotiation::Refused;
 use super::revision::Era;
 use super::*;
 
@@ -64,6 +65,11 @@ impl Relay {
     }
 
     pub(super) fn ended_unanswered(&mut self, ticket: Ticket, ending: Ending, now: Instant) {
+        if let Ending::Refused(refusal) = &ending
+            && self.renegotiate(ticket, Refused::Status(refusal), now)
+        {
+            return;
+        }
         let shown = match &ending {
             Ending::Refused(refusal) => self.evidence(ticket, refusal.answer.as_ref(), Some(refusal)),
             Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) | Ending::Lost { .. } => None,

@@ -18,6 +18,7 @@ mod outgoing;
 mod ping;
 mod questions;
 mod recovery;
+mod renegotiation;
 mod resending;
 mod session;
 mod session_doubt;
@@ -29,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use super::event::*;
 use super::failure::{Failure, Why};
-use super::{Circumstances, Config, event, revision};
+use super::{Circumstances, Config, event, revision, splice};
 pub(super) use apart::{Apart, Evidence, LastWord, UNSUPPORTED_REVISION};
 use carrier::Carrier;
 pub(super) use endings::error_object;

@@ -203,7 +203,9 @@ impl Relay {
         }
         if self.renewal.retell.is_some_and(|at| at <= now) {
             self.renewal.retell = None;
-            if let (Recovery::Telling { .. }, Some(ready)) = (&self.session.recovery, self.session.ready().cloned()) {
+            if let (Recovery::Telling { .. }, Some(ready)) =
+                (&self.session.recovery, self.session.ready().cloned())
+            {
                 self.tell_first(ready, now);
             }
         }

@@ -100,7 +100,8 @@ impl Session {
         let revision = answer.member("protocolVersion").and_then(json::string);
         let capabilities = answer.member("capabilities").map(str::to_owned);
         self.epoch += 1;
-        let before = self.established.replace(Established { id, revision, capabilities, carrier, proven: false })?;
+        let before =
+            self.established.replace(Established { id, revision, capabilities, carrier, proven: false })?;
         before.id.is_some().then(|| before.facts())
     }
 

@@ -184,8 +184,9 @@ impl Relay {
             return;
         }
         let is_used = |epoch: u64| self.exchanges.values().any(|exchange| exchange.epoch == Some(epoch));
-        let (kept, ended): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.doubts.superfluous).into_iter().partition(|session| is_used(session.epoch));
+        let (kept, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut self.doubts.superfluous)
+            .into_iter()
+            .partition(|session| is_used(session.epoch));
         self.doubts.superfluous = kept;
         for GivenUp { facts, .. } in ended {
             self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
@@ -245,7 +246,8 @@ impl Relay {
             return false;
         }
         let words = session_loss::message_of(answer).unwrap_or_default();
-        let why = Why::new(Failure::Status, format!("the server answered: {words}"), "look into the server's log");
+        let why =
+            Why::new(Failure::Status, format!("the server answered: {words}"), "look into the server's log");
         let refusal =
             Refusal { status: 200, answer: Some(answer.clone()), retry_after: None, unprocessed: false, why };
         if !self.outlive_session(ticket, Some(epoch), &refusal, now) {

@@ -195,7 +195,8 @@ pub(super) fn is_said_in_answer(answer: &Message, session: Option<&SessionId>) -
 /// Returns whether an error only looks like one of the protocol: it has neither an id nor the protocol's name.
 fn is_of_gateway(answer: &Message) -> bool {
     let text = std::str::from_utf8(answer.text()).unwrap_or_default();
-    matches!(answer.kind(), Kind::Response { id: None, error: true }) && json::member(text, "jsonrpc").is_none()
+    matches!(answer.kind(), Kind::Response { id: None, error: true })
+        && json::member(text, "jsonrpc").is_none()
 }
 
 /// What an error says: its message, or itself where it is a text.
@@ -419,7 +420,9 @@ mod tests {
         ] {
             for id in ["7", "null"] {
                 let with = |message: &str| {
-                    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":"{message}"}}}}"#)
+                    format!(
+                        r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":"{message}"}}}}"#
+                    )
                 };
                 assert_eq!(is_said(with("Session not found")), counts, "{code} {id}");
                 for other in ["trading session closed", "Request timed out", "Resource not found", ""] {
