@@ -46,7 +46,7 @@ impl Relay {
                 // The head says that the server has it; what follows may be a stream that stays open.
                 self.deadlines.remove(&exchange);
                 self.prove_session(ticket);
-                self.initialized(ticket);
+                self.initialized(ticket, now);
                 // In the modern era nothing follows, and above all no question.
                 let purpose = if self.is_modern(ticket) { Purpose::Over } else { Purpose::Answered };
                 self.strike(ticket);
@@ -71,6 +71,7 @@ impl Relay {
             )
             | None => {}
         }
+        self.listening.answers_beside(exchange);
         if !self.session.is_opening(exchange) {
             return;
         }

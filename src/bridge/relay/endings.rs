@@ -13,6 +13,9 @@ use super::*;
 impl Relay {
     pub(super) fn ended(&mut self, exchange: ExchangeId, ending: Ending, now: Instant) {
         let Some(Exchange { purpose, epoch }) = self.exchanges.remove(&exchange) else { return };
+        if !matches!(ending, Ending::Lost { .. }) {
+            self.listening.answers_beside(exchange);
+        }
         self.deadlines.remove(&exchange);
         if let (Some(ticket), Ending::Refused(refusal)) = (carried(purpose), &ending)
             && self.outlive_session(ticket, epoch, refusal, now)
@@ -133,7 +136,7 @@ impl Relay {
     fn ended_delivery(&mut self, ticket: Ticket, ending: &Ending, now: Instant) {
         if matches!(ending, Ending::Complete | Ending::Accepted(_)) {
             self.prove_session(ticket);
-            self.initialized(ticket);
+            self.initialized(ticket, now);
         } else if self.try_again(ticket, ending, now) {
             return;
         }
@@ -149,10 +152,10 @@ impl Relay {
 
     /// The server has taken a message. Once it knows that the client is ready, the stream for what it has to say by
     /// itself is opened; nothing waits for that.
-    pub(super) fn initialized(&mut self, ticket: Ticket) {
+    pub(super) fn initialized(&mut self, ticket: Ticket, now: Instant) {
         let method = self.ledger.get(ticket).and_then(|entry| entry.message.method());
         if method == Some("notifications/initialized") {
-            self.listen();
+            self.listen(now);
         }
     }
 

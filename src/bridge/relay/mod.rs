@@ -87,6 +87,8 @@ pub(super) struct Relay {
     fallback: Fallback,
     carrier: Carrier,
     listening: Listening,
+    /// How often the listening stream has given way to a request.
+    gave_way: u32,
     pings: Pings,
     /// What each exchange that has not ended is for.
     exchanges: BTreeMap<ExchangeId, Exchange>,
@@ -253,6 +255,7 @@ impl Relay {
             renewal: Renewal::default(),
             carrier: Carrier::default(),
             listening: Listening::default(),
+            gave_way: 0,
             pings: Pings::default(),
             exchanges: BTreeMap::new(),
             deadlines: BTreeMap::new(),
@@ -304,6 +307,7 @@ impl Relay {
         self.reconnect(now);
         self.wake(now);
         self.listen_again(now);
+        self.give_way(now);
         self.ping(now);
         match self.phase {
             Phase::Draining { deadline } if deadline <= now => {
@@ -394,8 +398,9 @@ impl Relay {
         let renewal = self.renewal.next().map(|until| (until, "the session is opened again"));
         let carrier = self.carrier.next().map(|until| (until, "the stream of the session is opened again"));
         let listening = self.listening.next().map(|until| (until, "the stream is opened again"));
+        let way = self.gives_way_at().map(|at| (at, "the stream gives way to a request"));
         let ping = self.pings.next().map(|until| (until, "the server is asked for a sign of life"));
-        [gate, phase, delivery, rest, renewal, carrier, listening, ping].into_iter().flatten().min()
+        [gate, phase, delivery, rest, renewal, carrier, listening, way, ping].into_iter().flatten().min()
     }
 
     /// See [`super::Bridge::circumstances`].

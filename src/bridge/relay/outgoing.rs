@@ -117,6 +117,7 @@ impl Relay {
                 _ => drop(self.post(ticket, Purpose::Answer(ticket), now)),
             }
         }
+        self.listen_after_giving_way(now);
         self.plan_reconnection(now);
         if matches!(self.phase, Phase::Draining { .. }) && !self.awaited && self.nothing_can_finish() {
             self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);

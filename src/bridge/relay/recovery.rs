@@ -279,7 +279,7 @@ impl Relay {
         self.act(Action::Notice(Notice::SessionRenewed(news)));
         self.restore(now);
         if self.session.ready().is_some() {
-            self.listen();
+            self.listen(now);
         }
         // What has changed meanwhile was told to nobody.
         for (capability, method) in [
