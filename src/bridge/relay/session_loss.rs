@@ -186,7 +186,7 @@ pub(super) fn is_said_in_answer(answer: &Message, session: Option<&SessionId>) -
     let Kind::Response { error: true, .. } = answer.kind() else { return false };
     let code = answer.member("code").map(|code| code.parse::<i64>().ok());
     let is_of_the_field = match code {
-        None => is_of_gateway(answer),
+        None => is_of_gateway(answer) || bare_error(answer).is_some(),
         Some(code) => code.is_some_and(|code| SESSION_CODES.contains(&code) || GENERAL_CODES.contains(&code)),
     };
     is_of_the_field && message_of(answer).is_some_and(|text| is_about_the_session(&text, session))
@@ -201,26 +201,44 @@ fn is_of_gateway(answer: &Message) -> bool {
 
 /// What an error says: its message, or itself where it is a text.
 pub(super) fn message_of(answer: &Message) -> Option<String> {
-    match answer.body() {
-        Some(body) if body.starts_with('"') => json::string(body),
-        _ => answer.member("message").and_then(json::string),
-    }
+    bare_error(answer).or_else(|| answer.member("message").and_then(json::string))
+}
+
+/// The text of an error that is no object, as the protocol has it.
+fn bare_error(answer: &Message) -> Option<String> {
+    answer.body().filter(|body| body.starts_with('"')).and_then(json::string)
 }
 
 /// The same of a body that is no message of the protocol.
 fn is_said_plainly(refusal: &Refusal, words: impl Fn(&str) -> bool) -> bool {
     let body = refusal.why.body.as_deref().unwrap_or_default();
-    // Web frameworks put the message into an object of their own.
-    let wrapped = || {
-        let mut members = json::members(body);
-        match (members.next(), members.next()) {
-            (Some((name, value)), None) if matches!(name.as_str(), "error" | "message" | "detail") => {
-                json::string(value)
+    words(body) || is_wrapped(body, words)
+}
+
+/// Returns whether a body is an object as web frameworks make it of a message, whose texts all say so. Beside them stand
+/// the status and its reason.
+fn is_wrapped(body: &str, words: impl Fn(&str) -> bool) -> bool {
+    let mut is_told = false;
+    for (name, value) in json::members(body) {
+        let text = json::string(value);
+        match (name.as_str(), text) {
+            ("error" | "message" | "detail" | "code" | "reason" | "error_description", Some(text)) => {
+                // A code is the words in another spelling.
+                let text = text.replace('_', " ");
+                let is_reason = || PREFIXES.contains(&&*format!("{}:", text.to_lowercase()));
+                match (words(&text), is_reason()) {
+                    (true, _) => is_told = true,
+                    (false, true) => {}
+                    (false, false) => return false,
+                }
             }
-            _ => None,
+            ("jsonrpc" | "id", _) => {}
+            ("status" | "statusCode" | "code", None) => {}
+            ("success" | "ok", None) if value == "false" => {}
+            _ => return false,
         }
-    };
-    words(body) || wrapped().is_some_and(|message| words(&message))
+    }
+    is_told
 }
 
 /// Returns whether a body says no more than its status.
@@ -431,10 +449,11 @@ mod tests {
             }
         }
         for (bare, expected) in [
-            (r#"{"error":"Session not found"}"#, true),
             (r#"{"error":{"message":"Session not found"}}"#, true),
-            (r#"{"error":"trading session not found"}"#, false),
-            (r#"{"id":7,"error":"Session not found"}"#, false),
+            (r#"{"error":{"message":"trading session not found"}}"#, false),
+            (r#"{"id":7,"error":{"message":"Session not found"}}"#, false),
+            (r#"{"id":7,"error":"Session not found"}"#, true),
+            (r#"{"id":7,"error":"trading session not found"}"#, false),
             (r#"{"id":7,"result":{"error":"Session not found"}}"#, false),
         ] {
             assert_eq!(is_said(bare.to_owned()), expected, "{bare}");
@@ -452,6 +471,20 @@ mod tests {
             (404, "", Some(SessionLoss::Presumed)),
             (404, r#"{"detail":"Not Found"}"#, Some(SessionLoss::Presumed)),
             (404, r#"{"detail":"Session not found"}"#, Some(SessionLoss::Said)),
+            (
+                400,
+                r#"{"statusCode":400,"error":"Bad Request","message":"Session not found"}"#,
+                Some(SessionLoss::Said),
+            ),
+            (
+                503,
+                r#"{"error":"session_not_found","message":"Session not found or expired"}"#,
+                Some(SessionLoss::Said),
+            ),
+            (400, r#"{"success":false,"message":"Session not found","order":17}"#, None),
+            (400, r#"{"statusCode":400,"error":"Bad Request","message":"the order was placed"}"#, None),
+            (400, r#"{"statusCode":400,"error":"Bad Request"}"#, None),
+            (200, r#"{"id":7,"error":"Session not found"}"#, Some(SessionLoss::Said)),
             (410, "", Some(SessionLoss::Presumed)),
             (410, "Gone", Some(SessionLoss::Presumed)),
             (410, "the document is gone", None),
