@@ -197,6 +197,7 @@ impl Exchange<'_> {
             }
             // The refusal may mean something else, and is told as it is.
             Err(Trouble::NotOffered) => Ok(false),
+            Err(_) if asking == Asking::Nobody => Ok(false),
             Err(Trouble::Failed { kind, .. }) if !is_invited && !kind.is_always_told() => Ok(false),
             Err(trouble) => {
                 let why = Why::new(Failure::SignIn, trouble.to_string(), trouble.advice());

@@ -324,9 +324,7 @@ impl Exchange<'_> {
         let body = body.freeze();
         let line = parse_line(body.clone()).await;
         if let Line::Invalid(fault) = &line {
-            if let Some(refusal) = self.session_error(url, status, &body) {
-                return Err(refusal);
-            }
+            self.refuse_session_error(url, status, &body)?;
             let problem = format!("its body is no JSON-RPC message: {fault}");
             return Err(lost(diagnosis::unusable(url, status, &problem)));
         }
@@ -365,11 +363,8 @@ impl Exchange<'_> {
             for mut event in events {
                 let cursor = self.cursor(&mut event);
                 if !event.is_message() {
-                    if event.event == "error"
-                        && linger.is_none()
-                        && let Some(refusal) = self.session_error(url, status, event.data.as_ref())
-                    {
-                        return Err(refusal);
+                    if event.event == "error" {
+                        self.refuse_session_error(url, status, event.data.as_ref())?;
                     }
                     self.advance(cursor).await;
                     continue;
@@ -377,11 +372,7 @@ impl Exchange<'_> {
                 let data = Bytes::from(event.data);
                 match parse_line(data.clone()).await {
                     Line::Invalid(fault) => {
-                        if linger.is_none()
-                            && let Some(refusal) = self.session_error(url, status, &data)
-                        {
-                            return Err(refusal);
-                        }
+                        self.refuse_session_error(url, status, &data)?;
                         warn!(exchange = %self.id, %fault, "the server sent an event that is no message");
                         if self.awaits_answer() && is_broken_answer(&data, &fault) {
                             let problem = format!("its answer is no JSON-RPC message: {fault}");
@@ -406,19 +397,6 @@ impl Exchange<'_> {
                 });
             }
         }
-    }
-
-    /// What came with a success in place of an answer, if it says in no more than a few words that the session is lost.
-    fn session_error(&self, url: &Url, status: u16, data: &[u8]) -> Option<Ending> {
-        let session = self.outgoing.facts.session.as_ref()?;
-        if !matches!(self.outgoing.ask, Ask::Post(_)) || !self.awaits_answer() || data.len() > REFUSAL_LIMIT {
-            return None;
-        }
-        let text = self.scrub(&String::from_utf8_lossy(data));
-        let headers = HeaderMap::new();
-        let why = diagnosis::refused(url, &self.facts(status, &headers, None, &text));
-        let refusal = Refusal { status, answer: None, retry_after: None, unprocessed: false, why };
-        refusal.says_session_is_lost(session).then_some(Ending::Refused(refusal))
     }
 
     /// The end of a stream in which nothing came for too long: one that somebody waits for is not waited for any more, any

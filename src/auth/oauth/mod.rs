@@ -49,7 +49,7 @@ pub use browser::Browser;
 pub use farewell::Farewell;
 pub use identity::Identity;
 pub use person::Held as HeldTokens;
-pub use settings::{Grant, Settings};
+pub use settings::{Asking, Grant, Settings};
 pub use trouble::{Errand, Trouble};
 
 use self::bearer::Trial;
@@ -78,15 +78,6 @@ pub struct Invitation {
     pub challenge: Option<Challenge>,
     /// Where Cloudflare Access describes how.
     pub document: Option<Url>,
-}
-
-/// Who may be asked for a token that is to be accepted where another was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asking {
-    /// The user, if there is no other way.
-    User,
-    /// Only the authorization server: the refusal may mean something else.
-    Nobody,
 }
 
 /// Signs in at one server, and keeps the token.
@@ -292,13 +283,10 @@ impl OAuth {
                     if let Some(trouble) = inner.held().failed_within(inner.pause()) {
                         return Err(trouble);
                     }
-                    if inner.settings.grant.asks_a_person() {
-                        match self.renew(bearer, credentials, Some(invitation)).await {
-                            Ok(true) => return Ok(()),
-                            Ok(false) => {}
-                            Err(_) if asking == Asking::Nobody => return Err(Trouble::NotOffered),
-                            Err(trouble) => return Err(trouble),
-                        }
+                    if inner.settings.grant.asks_a_person()
+                        && self.renew(bearer, credentials, Some(invitation)).await?
+                    {
+                        return Ok(());
                     }
                 }
             },

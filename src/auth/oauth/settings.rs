@@ -11,6 +11,15 @@ use super::browser::Browser;
 use super::client::Client;
 use super::identity::Identity;
 
+/// Who may be asked for a token that is to be accepted where another was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// The user, if there is no other way.
+    User,
+    /// Only the authorization server: the refusal may mean something else.
+    Nobody,
+}
+
 /// How a token is come by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {
