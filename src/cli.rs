@@ -335,6 +335,11 @@ pub struct Options {
     )]
     pub ping_interval: Option<Duration>,
 
+    /// Do not open the stream on which a server says something by itself (GET), for servers that answer nothing while it is
+    /// open
+    #[arg(long, help_heading = "Connection")]
+    pub no_listen: bool,
+
     /// The era of MCP that the server speaks: legacy (initialize, up to 2025-11-25) or modern (2026-07-28). By default it is
     /// found out, and remembered
     #[arg(long, value_name = "ERA", help_heading = "Connection", default_value = "auto", value_parser = ["auto", "legacy", "modern"])]

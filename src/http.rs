@@ -346,6 +346,21 @@ pub fn transport_error(error: &reqwest::Error) -> TransportError {
     }
 }
 
+/// Returns whether the server says that it has not processed a request over HTTP/2: it has refused the stream, or has
+/// gone away and named a last stream before it (RFC 9113, sections 6.8 and 8.7). The HTTP library gives that error to those
+/// streams alone.
+pub fn is_unprocessed(error: &reqwest::Error) -> bool {
+    let mut innermost: &(dyn Error + 'static) = error;
+    while let Some(cause) = source(innermost) {
+        if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return error.is_remote() && (is_refused || error.is_go_away());
+        }
+        innermost = cause;
+    }
+    false
+}
+
 /// The cause of an error; an IO error carries its own inside instead of naming it as the source.
 fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     let inside = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());

@@ -88,6 +88,9 @@ impl Recorder {
         if tools.read_only {
             recorder.line(format_args!("> read-only"));
         }
+        if config.no_listening {
+            recorder.line(format_args!("> no-listen"));
+        }
         recorder.finish_turn();
         recorder
     }

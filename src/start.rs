@@ -172,6 +172,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
         seed: proxy::seed(),
         secret: u128::from(proxy::seed()) << 64 | u128::from(proxy::seed()),
         ping: config.ping,
+        no_listening: config.no_listen,
         era: config.era,
         known: cache.recall(now()),
         transport: match config.transport {

@@ -88,6 +88,10 @@ struct Walk {
     may_have_run: BTreeSet<String>,
     /// Sessions that the server has said it does not know.
     dead: BTreeSet<String>,
+    /// Sessions in which the server has answered a request.
+    known: BTreeSet<String>,
+    /// The others may be new to a part of the server: what each message was refused there once, it may say once more.
+    doubted: BTreeSet<(String, Option<String>)>,
     sessions: u64,
     gone: bool,
 }
@@ -127,6 +131,8 @@ impl Walk {
             sent: BTreeMap::new(),
             may_have_run: BTreeSet::new(),
             dead: BTreeSet::new(),
+            known: BTreeSet::new(),
+            doubted: BTreeSet::new(),
             sessions: 0,
             gone: false,
         }
@@ -256,7 +262,10 @@ impl Walk {
                     r#""error":{"code":-32020}"#,
                 ];
                 let body = bodies[self.dice.roll(4) as usize];
-                self.exchanges.get_mut(&exchange).expect("picked above").answered = true;
+                let known = self.exchanges.get_mut(&exchange).expect("picked above");
+                known.answered = true;
+                let is_wanted = id.parse().is_ok_and(|id: u64| self.open.contains(&id));
+                self.known.extend(known.session.clone().filter(|_| is_wanted));
                 Event::Server(exchange, message(format!(r#"{{"id":{id},{body}}}"#)))
             }
             10 => {
@@ -305,7 +314,10 @@ impl Walk {
         if let (Ending::Refused(Refusal { status: 404, .. }), Some(session), true) =
             (ending, &known.session, is_blamed)
         {
-            self.dead.insert(session.clone());
+            let is_first = self.doubted.insert((session.clone(), known.request.clone()));
+            if self.known.contains(session) || !is_first {
+                self.dead.insert(session.clone());
+            }
         }
     }
 

@@ -81,6 +81,7 @@ Register-ArgumentCompleter -Native -CommandName 'mcp-tether' -ScriptBlock {
             [CompletionResult]::new('--ipv4', '--ipv4', [CompletionResultType]::ParameterName, 'Use IPv4 addresses only')
             [CompletionResult]::new('--ipv6', '--ipv6', [CompletionResultType]::ParameterName, 'Use IPv6 addresses only')
             [CompletionResult]::new('--keep-alive', '--keep-alive', [CompletionResultType]::ParameterName, 'Ask the server for a sign of life every 30 seconds, with pings of our own; three in a row without an answer renew the session')
+            [CompletionResult]::new('--no-listen', '--no-listen', [CompletionResultType]::ParameterName, 'Do not open the stream on which a server says something by itself (GET), for servers that answer nothing while it is open')
             [CompletionResult]::new('--no-cache', '--no-cache', [CompletionResultType]::ParameterName, 'Remember nothing about the server from one start to the next')
             [CompletionResult]::new('--disable-cookies', '--disable-cookies', [CompletionResultType]::ParameterName, 'Forget the server''s cookies, by which load balancers know whom to send where')
             [CompletionResult]::new('--read-only', '--read-only', [CompletionResultType]::ParameterName, 'Leave out all tools but those that say readOnlyHint: true')

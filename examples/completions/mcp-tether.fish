@@ -64,6 +64,7 @@ complete -c mcp-tether -l enable-proxy -d 'Nothing: proxies of the environment a
 complete -c mcp-tether -l ipv4 -d 'Use IPv4 addresses only'
 complete -c mcp-tether -l ipv6 -d 'Use IPv6 addresses only'
 complete -c mcp-tether -l keep-alive -d 'Ask the server for a sign of life every 30 seconds, with pings of our own; three in a row without an answer renew the session'
+complete -c mcp-tether -l no-listen -d 'Do not open the stream on which a server says something by itself (GET), for servers that answer nothing while it is open'
 complete -c mcp-tether -l no-cache -d 'Remember nothing about the server from one start to the next'
 complete -c mcp-tether -l disable-cookies -d 'Forget the server\'s cookies, by which load balancers know whom to send where'
 complete -c mcp-tether -l read-only -d 'Leave out all tools but those that say readOnlyHint: true'

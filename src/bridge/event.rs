@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::Known;
-use super::failure::Why;
+use super::failure::{Failure, Why};
 use super::revision::Era;
 use crate::json;
 use crate::jsonrpc::{Line, Message};
@@ -164,6 +164,18 @@ pub struct Refusal {
     pub why: Why,
 }
 
+impl Refusal {
+    /// Returns whether the server itself does not accept the credentials (401), and not Cloudflare Access before it.
+    pub fn refuses_credentials(&self) -> bool {
+        self.status == 401 && matches!(self.why.cause, Failure::Status | Failure::OriginRefused)
+    }
+
+    /// Returns whether the words or codes say that the server does not know the session that the request named.
+    pub fn says_session_is_lost(&self, session: &SessionId) -> bool {
+        super::relay::says_session_is_lost(self, session)
+    }
+}
+
 impl PartialEq for Refusal {
     fn eq(&self, other: &Self) -> bool {
         let text = |refusal: &Self| refusal.answer.as_ref().map(|answer| answer.text().clone());
@@ -225,6 +237,9 @@ pub struct Facts {
     pub mirror: Option<Mirror>,
     /// Which way it goes.
     pub via: Via,
+    /// Whether a refusal of the credentials may mean that the session is lost: then it is reported, and no user is asked
+    /// to sign in before a new session was tried.
+    pub session_in_doubt: bool,
 }
 
 /// The way that a message takes to the server, and its answer back.

@@ -58,6 +58,8 @@ pub struct Config {
     pub transport: Transport,
     /// Which tools the client gets to see and to call.
     pub tools: ToolRules,
+    /// Whether the stream for what the server has to say by itself is left out.
+    pub no_listening: bool,
 }
 
 /// What is worth remembering of a server.

@@ -15,9 +15,19 @@ pub enum Era {
     Modern,
 }
 
+/// The revisions that `initialize` negotiates, the oldest first.
+const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+
 /// Tells whether a revision is one that `initialize` negotiates.
 pub(super) fn is_legacy(revision: &str) -> bool {
-    ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"].contains(&revision)
+    LEGACY.contains(&revision)
+}
+
+/// The newest revision of `initialize` that a text names, other than `own`.
+pub(super) fn newest_legacy_in(text: &str, own: &str) -> Option<&'static str> {
+    let mut dates = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-');
+    let named: Vec<&str> = dates.by_ref().collect();
+    LEGACY.into_iter().rev().find(|revision| *revision != own && named.contains(revision))
 }
 
 /// Tells whether messages of a session repeat its revision in a header wherever there are headers (2025-06-18,
@@ -63,6 +73,21 @@ fn revision_of(message: &Message) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn newest_named_revision_is_found_in_any_text() {
+        for (text, own, expected) in [
+            ("supported versions: 2025-06-18, 2025-03-26, 2024-11-05", "2025-11-25", Some("2025-06-18")),
+            (r#"["2024-11-05","2025-03-26"]"#, "2025-11-25", Some("2025-03-26")),
+            ("2025-11-25 is not supported (try 2024-11-05).", "2025-11-25", Some("2024-11-05")),
+            ("2025-11-25 is not supported", "2025-11-25", None),
+            ("2026-07-28 only", "2025-11-25", None),
+            ("x2025-06-18 and 2025-06-181", "2025-11-25", None),
+            ("", "2025-11-25", None),
+        ] {
+            assert_eq!(newest_legacy_in(text, own), expected, "{text}");
+        }
+    }
 
     #[test]
     fn the_era_is_read_off_the_message() {

@@ -130,6 +130,8 @@ pub struct Config {
     pub connection: Settings,
     /// How often the server is asked for a sign of life.
     pub ping: Option<Duration>,
+    /// Whether the stream for what the server has to say by itself is left out.
+    pub no_listen: bool,
     /// The era that the server speaks, where the person says so.
     pub era: Option<Era>,
     /// Which transports are tried, and in which order.
@@ -184,6 +186,7 @@ impl Config {
                 "modern" => Some(Era::Modern),
                 _ => None,
             },
+            no_listen: options.no_listen,
             ping: match (options.ping_interval, options.keep_alive) {
                 // Whole seconds, as a recording has them.
                 (Some(every), _) => Some(Duration::from_secs(every.as_secs_f64().ceil() as u64)),

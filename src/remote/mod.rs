@@ -10,6 +10,7 @@ pub mod http_sse;
 mod parsing;
 mod refused;
 mod send_order;
+mod session_error;
 pub mod sse;
 pub mod streamable;
 mod tracked;

@@ -14,7 +14,7 @@ use url::Url;
 use super::streamable::Exchange;
 use crate::auth::keeper::Refuser;
 use crate::auth::oauth::challenge::{self, Challenge};
-use crate::auth::oauth::{Grant, Invitation, OAuth, Trouble};
+use crate::auth::oauth::{Asking, Grant, Invitation, OAuth, Trouble};
 use crate::bridge::{Ask, Ending, Failure, Refusal, Why};
 use crate::diagnosis::{self, Refused, SignIn};
 use crate::jsonrpc::{Kind, Message};
@@ -45,11 +45,23 @@ impl Exchange<'_> {
     /// Comes by credentials that may be accepted where those of the last attempt were not, and tells whether to ask again.
     /// `ending` is what is told otherwise.
     pub(super) async fn again(&mut self, ending: &mut Ending) -> bool {
+        if self.is_about_the_session(ending) {
+            return false;
+        }
         if self.has_proved(ending).await || self.has_others(ending).await {
             return true;
         }
         self.explain_not_sent(ending);
         false
+    }
+
+    /// Returns whether a refusal says that the session is lost: then the credentials are not to blame, and none others are
+    /// sought before a new session was tried with them.
+    fn is_about_the_session(&self, ending: &Ending) -> bool {
+        match (ending, &self.outgoing.facts.session) {
+            (Ending::Refused(refusal), Some(session)) => refusal.says_session_is_lost(session),
+            _ => false,
+        }
     }
 
     /// Proves that the service token that was withheld belongs to the host, if Access refused or may have refused, and tells
@@ -137,8 +149,12 @@ impl Exchange<'_> {
             (Some(invitation), Ending::Refused(refusal)) if self.sign_ins < SIGN_INS => {
                 self.sign_ins += 1;
                 let status = refusal.status;
+                let is_in_doubt = self.outgoing.facts.session_in_doubt
+                    && refusal.refuses_credentials()
+                    && invitation.document.is_none();
+                let asking = if is_in_doubt { Asking::Nobody } else { Asking::User };
                 // Rare, and large.
-                match Box::pin(self.sign_in(&invitation, status)).await {
+                match Box::pin(self.sign_in(&invitation, status, asking)).await {
                     Ok(is_signed_in) => is_signed_in,
                     Err(told) => {
                         (*ending, self.is_sign_in_told) = (told, true);
@@ -165,18 +181,24 @@ impl Exchange<'_> {
     ///
     /// # Errors
     /// What the client is told in place of the refusal.
-    async fn sign_in(&mut self, invitation: &Invitation, status: u16) -> Result<bool, Ending> {
+    async fn sign_in(
+        &mut self,
+        invitation: &Invitation,
+        status: u16,
+        asking: Asking,
+    ) -> Result<bool, Ending> {
         let Some(sign_in) = self.inner.keeper.sign_in() else { return Ok(false) };
         let (own, bearer) = (&self.credentials.own, self.credentials.bearer.as_ref());
         let patience = self.patience(sign_in);
         let is_invited = *invitation != Invitation::default();
-        match sign_in.answer(invitation, own, bearer, patience).await {
+        match sign_in.answer(invitation, own, bearer, asking, patience).await {
             Ok(()) => {
                 self.credentials = self.inner.keeper.current().await;
                 Ok(true)
             }
             // The refusal may mean something else, and is told as it is.
             Err(Trouble::NotOffered) => Ok(false),
+            Err(_) if asking == Asking::Nobody => Ok(false),
             Err(Trouble::Failed { kind, .. }) if !is_invited && !kind.is_always_told() => Ok(false),
             Err(Trouble::Intercepted(_)) if !is_invited => Ok(false),
             Err(trouble) => {

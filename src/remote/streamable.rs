@@ -33,7 +33,9 @@ use crate::bridge::{
 };
 use crate::diagnosis::{self, Refused, Token};
 use crate::http::body::{Body, is_gzip};
-use crate::http::{Http, Patience, notice_closed_connections, transport_error, turn_of_others, within};
+use crate::http::{
+    Http, Patience, is_unprocessed, notice_closed_connections, transport_error, turn_of_others, within,
+};
 use crate::json::flatten;
 use crate::jsonrpc::{Kind, Line, MESSAGE_LIMIT, Message};
 use crate::redact;
@@ -262,7 +264,8 @@ impl Exchange<'_> {
             let why = diagnosis::transport(url, &transport_error(&error));
             // A request without a body is written with its head, of which nobody tells.
             let is_written = written.load(Ordering::Relaxed) || !matches!(self.outgoing.ask, Ask::Post(_));
-            let written = if is_written { Written::Maybe } else { Written::No };
+            let is_unprocessed = is_unprocessed(&error);
+            let written = if is_written && !is_unprocessed { Written::Maybe } else { Written::No };
             Ending::Lost { written, why }
         })
     }
@@ -321,8 +324,10 @@ impl Exchange<'_> {
         if body.trim_ascii().is_empty() {
             return Err(lost(diagnosis::unusable(url, status, "the body is empty")));
         }
-        let line = parse_line(body.freeze()).await;
+        let body = body.freeze();
+        let line = parse_line(body.clone()).await;
         if let Line::Invalid(fault) = &line {
+            self.session_error(url, status, &body).map_or(Ok(()), Err)?;
             let problem = format!("its body is no JSON-RPC message: {fault}");
             return Err(lost(diagnosis::unusable(url, status, &problem)));
         }
@@ -361,12 +366,16 @@ impl Exchange<'_> {
             for mut event in events {
                 let cursor = self.cursor(&mut event);
                 if !event.is_message() {
+                    if event.event == "error" {
+                        self.session_error(url, status, event.data.as_ref()).map_or(Ok(()), Err)?;
+                    }
                     self.advance(cursor).await;
                     continue;
                 }
                 let data = Bytes::from(event.data);
                 match parse_line(data.clone()).await {
                     Line::Invalid(fault) => {
+                        self.session_error(url, status, &data).map_or(Ok(()), Err)?;
                         warn!(exchange = %self.id, %fault, "the server sent an event that is no message");
                         if self.awaits_answer() && is_broken_answer(&data, &fault) {
                             let problem = format!("its answer is no JSON-RPC message: {fault}");

@@ -229,7 +229,7 @@ fn a_session_outlives_its_token() {
         assert!(proxy.ask(&call(id)).contains("\"content\""));
         assert_eq!(authority.last("/mcp").header("mcp-session-id"), Some("session-1"));
     }
-    // And the grant: a person, in the same session.
+    // And the grant: a person, once an `initialize` has shown that it is not the session that is refused.
     authority.forget(true);
     proxy.send(&call(9));
     visit(&page(&proxy, 2));
@@ -237,7 +237,7 @@ fn a_session_outlives_its_token() {
     assert_eq!(authority.last("/mcp").header("mcp-session-id"), Some("session-1"));
     proxy.finish();
     let opened = authority.server.titles().into_iter().filter(|title| title == "initialize").count();
-    assert_eq!(opened, 2, "the one that was refused, and the one that was not");
+    assert_eq!(opened, 4, "before each page one that was refused, and behind it one that was not");
 }
 
 #[test]

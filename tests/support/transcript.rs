@@ -72,6 +72,10 @@ pub(crate) fn replay(transcript: &str) -> Result<String, String> {
                 config.tools.read_only = true;
                 bridge = Bridge::new(config.clone());
             }
+            None if happening == "no-listen" => {
+                config.no_listening = true;
+                bridge = Bridge::new(config.clone());
+            }
             _ => bridge.handle(event(happening).ok_or_else(|| bad(number, line))?, now),
         }
         while let Some(action) = bridge.poll_action() {

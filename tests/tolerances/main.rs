@@ -10,4 +10,5 @@
 mod support;
 
 mod networks;
+mod sessions;
 mod sign_in;

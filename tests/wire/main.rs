@@ -11,6 +11,7 @@ mod cuts;
 mod eras;
 mod exchange;
 mod healing;
+mod http2;
 mod http_sse;
 mod modern;
 mod network;

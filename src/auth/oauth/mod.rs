@@ -56,7 +56,7 @@ pub use farewell::Farewell;
 pub use identity::Identity;
 pub use paste::Pasted;
 pub use person::Held as HeldTokens;
-pub use settings::{Grant, MetadataSource, Settings};
+pub use settings::{Asking, Grant, MetadataSource, Settings};
 pub use trouble::{Errand, Trouble};
 
 use self::bearer::Trial;
@@ -226,10 +226,12 @@ impl OAuth {
         invitation: &Invitation,
         credentials: &Arc<Credentials>,
         refused: Option<&Arc<Bearer>>,
+        asking: Asking,
         patience: Duration,
     ) -> Result<(), Trouble> {
         let inner = &self.inner;
-        let waited = tokio::time::timeout(patience, self.obtain(invitation, credentials, refused)).await;
+        let obtained = self.obtain(invitation, credentials, refused, asking);
+        let waited = tokio::time::timeout(patience, obtained).await;
         waited.unwrap_or_else(|_| {
             let flow = inner.held().flow.clone();
             let step = flow.map(|flow| flow.borrow().clone());
@@ -254,6 +256,7 @@ impl OAuth {
         invitation: &Invitation,
         credentials: &Arc<Credentials>,
         refused: Option<&Arc<Bearer>>,
+        asking: Asking,
     ) -> Result<(), Trouble> {
         let inner = &self.inner;
         let used = refused.map(|bearer| bearer.tokens.access_token.as_str());
@@ -276,6 +279,7 @@ impl OAuth {
                 wanted = union;
             }
             (None, Some(bearer)) => match bearer.trial() {
+                Trial::SignedIn if asking == Asking::Nobody => return Err(Trouble::NotOffered),
                 Trial::SignedIn => {
                     let place = trouble::place(&inner.settings.url);
                     let how = match inner.settings.grant.asks_a_person() {
@@ -305,7 +309,8 @@ impl OAuth {
             },
             (_, None) => {}
         }
-        if !inner.settings.asks && inner.settings.grant.asks_a_person() {
+        let may_ask = inner.settings.asks && asking == Asking::User;
+        if !may_ask && inner.settings.grant.asks_a_person() {
             return Err(Trouble::NotOffered);
         }
         done(self.join_flow(invitation, credentials, used, wanted)?).await

@@ -14,6 +14,15 @@ use super::identity::Identity;
 use super::metadata::Authorization;
 use super::paste::Pasted;
 
+/// Who may be asked for a token that is to be accepted where another was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// The user, if there is no other way.
+    User,
+    /// Only the authorization server: the refusal may mean something else.
+    Nobody,
+}
+
 /// How a token is come by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {

@@ -194,17 +194,29 @@ impl LegacyClient {
         let phase = std::mem::replace(&mut self.phase, Phase::Open);
         let Phase::Opening { initialize, last_word, held, .. } = phase else { return };
         let Kind::Request { id, .. } = initialize.kind() else { return };
-        if relay::error_code(answer).is_some() {
+        let supported = answer.member("supportedVersions").unwrap_or("[]");
+        let revisions = || json::elements(supported).filter_map(json::string);
+        let is_error = relay::error_code(answer).is_some();
+        // What says nothing of revisions is no answer to this request, but to any.
+        if is_error || revisions().next().is_none() {
             self.phase = Phase::Over;
-            let without_notice = || LastWord { answer: answer.with_id(id), notice: None };
+            let without_notice = || match is_error {
+                true => LastWord { answer: answer.with_id(id), notice: None },
+                false => {
+                    let why = Why::new(
+                        Failure::Answer,
+                        "the server answered server/discover without naming a revision",
+                        "check that the URL is the server's MCP endpoint (often /mcp)",
+                    );
+                    LastWord { answer: Message::error(Some(id), &relay::error_object(&why)), notice: None }
+                }
+            };
             let LastWord { answer, notice } = last_word.unwrap_or_else(without_notice);
             self.deliver(answer);
             self.out.extend(notice.map(Crossing::Told));
             return self.leave_off(held.into());
         }
-        let supported = answer.member("supportedVersions").unwrap_or("[]");
-        let revisions = || json::elements(supported).filter_map(json::string);
-        if revisions().next().is_some() && !revisions().any(|revision| revision == MODERN_REVISION) {
+        if !revisions().any(|revision| revision == MODERN_REVISION) {
             self.phase = Phase::Over;
             let why = Why::new(
                 Failure::Era,

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::ledger::{Place, Ticket};
 use super::modern::error_code;
+use super::renegotiation::Refused;
 use super::revision::Era;
 use super::*;
 
@@ -44,7 +45,8 @@ impl Relay {
             Some(Purpose::Delivery(ticket)) => {
                 // The head says that the server has it; what follows may be a stream that stays open.
                 self.deadlines.remove(&exchange);
-                self.initialized(ticket);
+                self.prove_session(ticket);
+                self.initialized(ticket, now);
                 // In the modern era nothing follows, and above all no question.
                 let purpose = if self.is_modern(ticket) { Purpose::Over } else { Purpose::Answered };
                 self.strike(ticket);
@@ -69,6 +71,7 @@ impl Relay {
             )
             | None => {}
         }
+        self.listening.answers_beside(exchange);
         if !self.session.is_opening(exchange) {
             return;
         }
@@ -319,6 +322,16 @@ impl Relay {
         now: Instant,
     ) {
         let is_modern = self.is_modern(ticket);
+        if let Some(exchange) = exchange.filter(|_| !is_modern)
+            && self.outlive_answer(exchange, ticket, &message, now)
+        {
+            return;
+        }
+        if let Some(exchange) = exchange.filter(|exchange| self.session.is_opening(*exchange))
+            && self.renegotiate(ticket, Refused::Answered(exchange, &message), now)
+        {
+            return;
+        }
         if let Some(exchange) = exchange {
             self.purpose(exchange, if is_modern { Purpose::Over } else { Purpose::Answered });
         }
@@ -338,6 +351,12 @@ impl Relay {
         }
         match self.settle(ticket) {
             Settled::Wanted(entry) => {
+                if let Some(epoch) = entry.trial.epoch {
+                    self.session.prove(epoch);
+                }
+                if entry.trial.outlived > 0 {
+                    self.answered_at_last();
+                }
                 if error_code(&message).is_none() {
                     self.taught(&entry.message, &message);
                 }
@@ -354,6 +373,9 @@ impl Relay {
             Some("tools/list") => self.tools.learn_hints(answer),
             Some(_) => self.session.remember(request),
             None => {}
+        }
+        if let Some(method) = request.method() {
+            self.doubts.answered(method);
         }
     }
 

@@ -146,7 +146,7 @@ impl Relay {
 
 /// Tells whether a status can come of a message that the server does not understand. Wanting credentials, limits, and
 /// servers in trouble are no evidence, nor is being sent elsewhere.
-fn may_be_evidence(status: u16) -> bool {
+pub(super) fn may_be_evidence(status: u16) -> bool {
     (400..500).contains(&status)
         && !matches!(status, 401 | 402 | 403 | 407 | 408 | 421 | 425 | 426 | 429 | 451)
 }

@@ -6,12 +6,16 @@
 use std::time::Instant;
 
 use super::ledger::Ticket;
+use super::renegotiation::Refused;
 use super::revision::Era;
 use super::*;
 
 impl Relay {
     pub(super) fn ended(&mut self, exchange: ExchangeId, ending: Ending, now: Instant) {
         let Some(Exchange { purpose, epoch }) = self.exchanges.remove(&exchange) else { return };
+        if !matches!(ending, Ending::Lost { .. }) {
+            self.listening.answers_beside(exchange);
+        }
         self.deadlines.remove(&exchange);
         if let (Some(ticket), Ending::Refused(refusal)) = (carried(purpose), &ending)
             && self.outlive_session(ticket, epoch, refusal, now)
@@ -21,6 +25,10 @@ impl Relay {
             }
             return;
         }
+        let ending = match carried(purpose) {
+            Some(ticket) => self.explained(ticket, epoch, ending),
+            None => ending,
+        };
         match purpose {
             Purpose::Answer(ticket)
                 if self.answer_comes_on_carrier(ticket, (exchange, epoch), &ending, now) => {}
@@ -41,10 +49,9 @@ impl Relay {
             Purpose::Restoration => self.ended_restoration(exchange, epoch, &ending, now),
             Purpose::Ping => self.ended_ping(exchange, epoch, &ending, now),
             Purpose::Farewell => {
-                if let Phase::Leaving { farewell, reason, .. } = self.phase
-                    && farewell == exchange
-                {
-                    self.exit(reason);
+                let is_last = !self.exchanges.values().any(|other| other.purpose == Purpose::Farewell);
+                if let (Phase::Leaving { reason, .. }, true) = (&self.phase, is_last) {
+                    self.exit(*reason);
                 }
             }
             Purpose::Cancelled => {
@@ -61,6 +68,11 @@ impl Relay {
     }
 
     pub(super) fn ended_unanswered(&mut self, ticket: Ticket, ending: Ending, now: Instant) {
+        if let Ending::Refused(refusal) = &ending
+            && self.renegotiate(ticket, Refused::Status(refusal), now)
+        {
+            return;
+        }
         let shown = match &ending {
             Ending::Refused(refusal) => self.evidence(ticket, refusal.answer.as_ref(), Some(refusal)),
             Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) | Ending::Lost { .. } => None,
@@ -123,7 +135,8 @@ impl Relay {
 
     fn ended_delivery(&mut self, ticket: Ticket, ending: &Ending, now: Instant) {
         if matches!(ending, Ending::Complete | Ending::Accepted(_)) {
-            self.initialized(ticket);
+            self.prove_session(ticket);
+            self.initialized(ticket, now);
         } else if self.try_again(ticket, ending, now) {
             return;
         }
@@ -139,10 +152,10 @@ impl Relay {
 
     /// The server has taken a message. Once it knows that the client is ready, the stream for what it has to say by
     /// itself is opened; nothing waits for that.
-    pub(super) fn initialized(&mut self, ticket: Ticket) {
+    pub(super) fn initialized(&mut self, ticket: Ticket, now: Instant) {
         let method = self.ledger.get(ticket).and_then(|entry| entry.message.method());
         if method == Some("notifications/initialized") {
-            self.listen();
+            self.listen(now);
         }
     }
 
@@ -166,6 +179,7 @@ impl Relay {
         if self.session.is_opening(exchange) {
             self.session.abandon();
         }
+        self.end_superfluous();
     }
 
     /// Strikes a message out. Nobody waits behind it any more.
@@ -243,12 +257,15 @@ impl Relay {
             self.close(exchange);
         }
         self.gate = None;
+        self.end_all_superfluous();
         // A session that is lost is not among the facts, and needs no end.
-        if facts.session.is_none() {
+        if facts.session.is_some() {
+            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+        }
+        if !self.exchanges.values().any(|exchange| exchange.purpose == Purpose::Farewell) {
             return self.exit(reason);
         }
-        let farewell = self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
-        self.phase = Phase::Leaving { deadline, farewell, reason };
+        self.phase = Phase::Leaving { deadline, reason };
     }
 
     /// Tells whether nothing new is begun any more.

@@ -23,6 +23,8 @@ pub(super) struct Entry {
     pub(super) place: Place,
     /// Whether it was sent a second time with headers learned anew.
     pub(super) relearned: bool,
+    /// Whether it is an `initialize` that was sent a second time with a revision that the server named.
+    pub(super) renegotiated: bool,
     /// What is known of the stream, if this is a `subscriptions/listen`.
     pub(super) subscription: Subscription,
     /// How often it was tried, and since when.
@@ -44,6 +46,8 @@ pub(super) struct Trial {
     pub(super) epoch: Option<u64>,
     /// How many sessions that were lost have refused it.
     pub(super) outlived: u32,
+    /// The session in which it was sent once more after a pause, because no message was taken there yet.
+    pub(super) settled: Option<u64>,
 }
 
 /// The position in a stream of events.
@@ -164,6 +168,7 @@ impl Ledger {
             era,
             place: Place::AtGate,
             relearned: false,
+            renegotiated: false,
             subscription: Subscription::default(),
             trial: Trial::default(),
             stream: Stream::default(),

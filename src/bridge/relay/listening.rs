@@ -2,7 +2,7 @@
 //!
 //! The first is opened again as long as the session lives, with growing, jittered delays: gateways cut silent streams,
 //! and a server that closes it at once is not hammered. A stream that named an event is taken up again behind it, a
-//! bounded number of times. Both by GET (2025-11-25, basic/transports, resumability). Deliberately not here:
+//! bounded number of times. The first gives way where a server seems to serve one connection at a time. Both by GET (2025-11-25, basic/transports, resumability). Deliberately not here:
 //! subscriptions of the modern era (`modern`).
 
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use super::backoff;
 use super::event::Cursor;
 use super::ledger::{Place, Stream, Then, Ticket};
 use super::resending::is_passing;
+use super::revision::Era;
 use super::*;
 
 /// How often in a row a stream with an answer is taken up again without anything coming.
@@ -24,6 +25,10 @@ const LASTING: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_millis(20);
 /// The shortest wait, whatever the server wishes, for it may end every stream at once.
 const SHORTEST_RETRY: Duration = Duration::from_millis(100);
+/// How long a request waits for the head of its answer before the stream gives way to it.
+const WAY_PATIENCE: Duration = Duration::from_secs(2);
+/// How often it does in the life of a process; then it is no longer opened.
+const GIVES_WAY: u32 = 2;
 /// The longest a server may have us wait before a stream is taken up again.
 const LONGEST_RETRY: Duration = Duration::from_secs(60 * 60);
 
@@ -34,6 +39,8 @@ pub(super) struct Listening {
     stream: Stream,
     /// Whether it was there once, in this session.
     was_there: bool,
+    /// Since when it may be what keeps the server from answering; none once it was seen not to.
+    suspected: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +52,8 @@ enum Standing {
     On { exchange: ExchangeId, since: Option<Instant> },
     /// To be opened again.
     Resting { until: Instant },
+    /// Closed until the requests under way are answered.
+    GivingWay,
 }
 
 impl Listening {
@@ -52,7 +61,14 @@ impl Listening {
     pub(super) fn next(&self) -> Option<Instant> {
         match self.place {
             Standing::Resting { until } => Some(until),
-            Standing::Off | Standing::On { .. } => None,
+            Standing::Off | Standing::On { .. } | Standing::GivingWay => None,
+        }
+    }
+
+    /// The server answers in an exchange. If that began after the stream, the stream does not hold up the rest.
+    pub(super) fn answers_beside(&mut self, exchange: ExchangeId) {
+        if matches!(self.place, Standing::On { exchange: own, .. } if own < exchange) {
+            self.suspected = None;
         }
     }
 
@@ -69,6 +85,7 @@ impl Listening {
     /// The server has said something: the stream is worth opening again.
     pub(super) fn heard(&mut self) {
         self.stream.attempts = 0;
+        self.suspected = None;
     }
 
     /// The stream can be taken up again from here.
@@ -79,8 +96,10 @@ impl Listening {
 
 impl Relay {
     /// Opens the stream for what the server has to say by itself, once in a session.
-    pub(super) fn listen(&mut self) {
-        if self.phase == Phase::Running
+    pub(super) fn listen(&mut self, now: Instant) {
+        if !self.config.no_listening
+            && self.gave_way < GIVES_WAY
+            && self.phase == Phase::Running
             && self.session.is_established()
             && self.session.recovery == Recovery::NotNeeded
             && self.session.carrier().is_none()
@@ -90,6 +109,43 @@ impl Relay {
             let facts = self.session.facts();
             let exchange = self.open(Purpose::Listening, Outgoing { ask: Ask::Listen { after }, facts });
             self.listening.place = Standing::On { exchange, since: None };
+            self.listening.suspected = Some(now);
+        }
+    }
+
+    /// When the stream gives way, unless a request is answered before: a server that serves one connection at a time
+    /// answers none as long as the stream is open.
+    pub(super) fn gives_way_at(&self) -> Option<Instant> {
+        let suspected = self.listening.suspected?;
+        let Standing::On { .. } = self.listening.place else { return None };
+        let waiting = self.ledger.iter().filter(|(_, entry)| {
+            let is_sent = matches!(entry.place, Place::Sent { .. });
+            is_sent && entry.era == Era::Legacy && entry.request_id().is_some() && !entry.trial.opened
+        });
+        let since =
+            waiting.filter_map(|(_, entry)| entry.trial.since).map(|since| since.max(suspected)).min();
+        since.map(|since| since + WAY_PATIENCE)
+    }
+
+    /// Closes the stream where it may be what a request waits for.
+    pub(super) fn give_way(&mut self, now: Instant) {
+        if self.gives_way_at().is_some_and(|at| at <= now)
+            && let Standing::On { exchange, .. } = self.listening.place
+        {
+            self.gave_way += 1;
+            self.listening.place = Standing::GivingWay;
+            self.listening.suspected = None;
+            self.close(exchange);
+            let reason = "it gives way to a request that the server has not begun to answer".to_owned();
+            self.act(Action::Notice(Notice::NotListening(reason)));
+        }
+    }
+
+    /// Opens the stream again that has given way, once nothing waits for an answer.
+    pub(super) fn listen_after_giving_way(&mut self, now: Instant) {
+        if self.listening.place == Standing::GivingWay && self.ledger.requests_sent() == 0 {
+            self.listening.place = Standing::Off;
+            self.listen(now);
         }
     }
 
@@ -97,7 +153,7 @@ impl Relay {
     pub(super) fn listen_again(&mut self, now: Instant) {
         if self.listening.next().is_some_and(|until| until <= now) {
             self.listening.place = Standing::Off;
-            self.listen();
+            self.listen(now);
         }
     }
 

@@ -18,8 +18,10 @@ mod outgoing;
 mod ping;
 mod questions;
 mod recovery;
+mod renegotiation;
 mod resending;
 mod session;
+mod session_doubt;
 mod session_loss;
 mod tools;
 
@@ -28,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use super::event::*;
 use super::failure::{Failure, Why};
-use super::{Circumstances, Config, event, revision};
+use super::{Circumstances, Config, event, revision, splice};
 pub(super) use apart::{Apart, Evidence, LastWord, UNSUPPORTED_REVISION};
 use carrier::Carrier;
 pub(super) use endings::error_object;
@@ -41,6 +43,7 @@ use ping::Pings;
 use questions::Questions;
 use recovery::Renewal;
 use session::{Recovery, Session};
+use session_doubt::Doubts;
 use tools::{Invalid, Tools};
 pub(super) use tools::{LONGEST_NAME, TOOLS_KNOWN};
 
@@ -79,10 +82,13 @@ pub(super) struct Relay {
     config: Config,
     ledger: Ledger,
     session: Session,
+    doubts: Doubts,
     renewal: Renewal,
     fallback: Fallback,
     carrier: Carrier,
     listening: Listening,
+    /// How often the listening stream has given way to a request.
+    gave_way: u32,
     pings: Pings,
     /// What each exchange that has not ended is for.
     exchanges: BTreeMap<ExchangeId, Exchange>,
@@ -229,10 +235,9 @@ enum Phase {
     Draining {
         deadline: Instant,
     },
-    /// The server is being told that the session ends.
+    /// The server is being told which sessions end.
     Leaving {
         deadline: Instant,
-        farewell: ExchangeId,
         reason: Reason,
     },
     Gone,
@@ -246,9 +251,11 @@ impl Relay {
             config,
             ledger: Ledger::default(),
             session: Session::default(),
+            doubts: Doubts::default(),
             renewal: Renewal::default(),
             carrier: Carrier::default(),
             listening: Listening::default(),
+            gave_way: 0,
             pings: Pings::default(),
             exchanges: BTreeMap::new(),
             deadlines: BTreeMap::new(),
@@ -300,6 +307,7 @@ impl Relay {
         self.reconnect(now);
         self.wake(now);
         self.listen_again(now);
+        self.give_way(now);
         self.ping(now);
         match self.phase {
             Phase::Draining { deadline } if deadline <= now => {
@@ -390,8 +398,9 @@ impl Relay {
         let renewal = self.renewal.next().map(|until| (until, "the session is opened again"));
         let carrier = self.carrier.next().map(|until| (until, "the stream of the session is opened again"));
         let listening = self.listening.next().map(|until| (until, "the stream is opened again"));
+        let way = self.gives_way_at().map(|at| (at, "the stream gives way to a request"));
         let ping = self.pings.next().map(|until| (until, "the server is asked for a sign of life"));
-        [gate, phase, delivery, rest, renewal, carrier, listening, ping].into_iter().flatten().min()
+        [gate, phase, delivery, rest, renewal, carrier, listening, way, ping].into_iter().flatten().min()
     }
 
     /// See [`super::Bridge::circumstances`].
@@ -423,6 +432,11 @@ impl Relay {
     pub(super) fn unanswered(&self) -> impl Iterator<Item = &Id> {
         self.ledger.iter().filter_map(|(_, entry)| entry.request_id())
     }
+}
+
+/// Returns whether the words or codes of a refusal say that the server does not know the session that was named.
+pub(super) fn says_session_is_lost(refusal: &Refusal, session: &SessionId) -> bool {
+    session_loss::is_said(refusal, Some(session))
 }
 
 /// Marks what this program says to the client in its own name.

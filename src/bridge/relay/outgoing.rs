@@ -117,6 +117,7 @@ impl Relay {
                 _ => drop(self.post(ticket, Purpose::Answer(ticket), now)),
             }
         }
+        self.listen_after_giving_way(now);
         self.plan_reconnection(now);
         if matches!(self.phase, Phase::Draining { .. }) && !self.awaited && self.nothing_can_finish() {
             self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);
@@ -291,20 +292,21 @@ impl Relay {
         let is_about_handshake = matches!(
             purpose, Purpose::Cancellation(_, cancelled) if self.session.is_opening(cancelled)
         );
-        let facts = match (entry.era, message.method()) {
+        let mut facts = match (entry.era, message.method()) {
             (Era::Modern, _) => self.modern_facts(&message),
             (Era::Legacy, Some("initialize")) => self.fallback.facts_of_start(),
             (Era::Legacy, None) => self.session.facts_of_handshake(),
             (Era::Legacy, Some(_)) if is_about_handshake => self.session.facts_of_handshake(),
             (Era::Legacy, Some(_)) => self.session.facts(),
         };
+        facts.session_in_doubt = self.is_session_in_doubt(ticket, &facts, now);
         let epoch = self.session.epoch_of(&facts);
         let exchange = self.open(purpose, Outgoing { ask: Ask::Post(message), facts });
         self.ledger.put(ticket, Place::Sent { exchange, written: false });
         if let Some(entry) = self.ledger.get_mut(ticket) {
-            let Trial { attempts, since, outlived, .. } = entry.trial;
+            let Trial { attempts, since, outlived, settled, .. } = entry.trial;
             let since = since.or(Some(now));
-            entry.trial = Trial { attempts: attempts + 1, since, opened: false, epoch, outlived };
+            entry.trial = Trial { attempts: attempts + 1, since, opened: false, epoch, outlived, settled };
             entry.stream = Stream::default();
         }
         exchange

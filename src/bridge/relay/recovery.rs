@@ -13,7 +13,8 @@ use super::ledger::{Place, Then, Ticket};
 use super::modern::error_code;
 use super::revision::Era;
 use super::session::Recovery;
-use super::session_loss;
+use super::session_doubt::lost_each_time;
+use super::session_loss::{SessionLoss, session_loss};
 use super::*;
 
 /// How long the server may take over the handshake.
@@ -35,6 +36,9 @@ pub(super) struct Renewal {
     until: Option<Instant>,
     /// Whether the revision and capabilities are those the client knows.
     news: Option<SessionNews>,
+    /// When the session is told once more that the client is ready, and whether it was.
+    retell: Option<Instant>,
+    retold: bool,
     /// Whether the log level was told.
     levelled: bool,
     /// The JSON texts of the URIs still to be subscribed to, once everything else may go on.
@@ -45,14 +49,15 @@ pub(super) struct Renewal {
 impl Renewal {
     /// When the next attempt is due.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.until
+        self.until.into_iter().chain(self.retell).min()
     }
 }
 
 impl Relay {
     /// Returns whether a refusal means that the server no longer knows the session that the message named.
     pub(super) fn is_session_loss(&self, epoch: Option<u64>, refusal: &Refusal) -> bool {
-        epoch.is_some_and(|epoch| session_loss::is_session_loss(refusal, self.session.id_of(epoch)))
+        let loss = epoch.and_then(|epoch| session_loss(refusal, self.session.id_of(epoch)));
+        matches!(loss, Some(SessionLoss::Said | SessionLoss::Presumed))
     }
 
     /// A message was refused because its session is no more: it waits for the next one. Tells whether it does.
@@ -63,19 +68,25 @@ impl Relay {
         refusal: &Refusal,
         now: Instant,
     ) -> bool {
-        let Some(epoch) = epoch.filter(|epoch| self.is_session_loss(Some(*epoch), refusal)) else {
-            return false;
+        let Some(epoch) = epoch.filter(|_| !self.is_leaving()) else { return false };
+        let Some(loss) = self.believed_loss(ticket, epoch, refusal, now) else { return false };
+        let Some(outlived) = self.ledger.get(ticket).map(|entry| entry.trial.outlived) else { return false };
+        let most = match (loss, refusal.status) {
+            (SessionLoss::Said, 404) => OUTLIVED,
+            // Words may mean something else, and the server may have acted before it said them. A status says less.
+            (SessionLoss::Said | SessionLoss::Presumed | SessionLoss::Unauthorized, _) => 1,
         };
-        let is_leaving = self.is_leaving();
-        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
-        let most = match refusal.status {
-            404 => OUTLIVED,
-            // Words may mean something else, and the server may have acted before it said them.
-            _ => 1,
-        };
-        if entry.trial.outlived >= most || is_leaving {
+        if loss != SessionLoss::Unauthorized && self.let_settle(ticket, epoch, refusal, now) {
+            return true;
+        }
+        if outlived >= most {
+            if loss != SessionLoss::Said {
+                self.renewed_in_vain(ticket, now);
+            }
             return false;
         }
+        self.note_given_up(epoch, loss);
+        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
         entry.trial.outlived += 1;
         let entry = &*entry;
         let is_over_with_it = dies_with_its_session(&entry.message)
@@ -98,7 +109,7 @@ impl Relay {
         }
         self.act(Action::Notice(Notice::SessionLost));
         self.drop_carrier(None, now);
-        self.session.recovery = Recovery::Due;
+        self.session.lose();
         // A client that is starting over needs nobody to do it.
         let starts_over = |gate: &Gate| gate.starts_session;
         self.gate = self.gate.take().filter(starts_over);
@@ -190,6 +201,14 @@ impl Relay {
         if self.renewal.until.is_some_and(|until| until <= now) {
             self.renew(now);
         }
+        if self.renewal.retell.is_some_and(|at| at <= now) {
+            self.renewal.retell = None;
+            if let (Recovery::Telling { .. }, Some(ready)) =
+                (&self.session.recovery, self.session.ready().cloned())
+            {
+                self.tell_first(ready, now);
+            }
+        }
     }
 
     /// Tells whether a response answers the handshake in the client's place, which has the client's id.
@@ -260,7 +279,7 @@ impl Relay {
         self.act(Action::Notice(Notice::SessionRenewed(news)));
         self.restore(now);
         if self.session.ready().is_some() {
-            self.listen();
+            self.listen(now);
         }
         // What has changed meanwhile was told to nobody.
         for (capability, method) in [
@@ -318,7 +337,13 @@ impl Relay {
             // That the session takes no log level does not make it useless.
             (Recovery::Telling { exchange: told }, true) if *told == exchange && !self.renewal.levelled => {
                 let Ending::Refused(refusal) = ending else { return };
-                let why = refusal.why.clone();
+                // Perhaps not all of the server knows the new session yet.
+                if !std::mem::replace(&mut self.renewal.retold, true) {
+                    self.renewal.retell = Some(now + self.settling());
+                    let title = "notifications/initialized".to_owned();
+                    return self.act(Action::Notice(Notice::Resending { title, why: refusal.why.clone() }));
+                }
+                let why = lost_each_time(&refusal.why);
                 self.fail_renewal(&why);
             }
             (Recovery::Telling { exchange: told }, _) if *told == exchange => self.told(exchange, now),
@@ -376,10 +401,13 @@ impl Relay {
             .map(|(ticket, _)| ticket)
             .collect();
         for ticket in waiting {
-            let sentence = format!(
-                "the server has forgotten the session, and no new one could be opened: {}",
-                why.sentence
-            );
+            let sentence = match self.was_over_credentials() || why.cause == Failure::SignIn {
+                true => why.sentence.clone(),
+                false => format!(
+                    "the server has forgotten the session, and no new one could be opened: {}",
+                    why.sentence
+                ),
+            };
             self.fail(ticket, Why { sentence, ..why.clone() });
         }
     }

@@ -17,6 +17,8 @@ pub(super) struct Session {
     opening: Option<Opening>,
     /// Counts the sessions. 0 before the first.
     epoch: u64,
+    /// How many sessions in a row were lost before a message was taken in them.
+    lost_unproven: u32,
     pub(super) recovery: Recovery,
     memory: Memory,
 }
@@ -47,6 +49,8 @@ struct Established {
     capabilities: Option<String>,
     /// The exchange whose stream carries it, over HTTP+SSE.
     carrier: Option<ExchangeId>,
+    /// Whether the server has taken a message of the client in it.
+    proven: bool,
 }
 
 /// A handshake under way.
@@ -96,7 +100,8 @@ impl Session {
         let revision = answer.member("protocolVersion").and_then(json::string);
         let capabilities = answer.member("capabilities").map(str::to_owned);
         self.epoch += 1;
-        let before = self.established.replace(Established { id, revision, capabilities, carrier })?;
+        let before =
+            self.established.replace(Established { id, revision, capabilities, carrier, proven: false })?;
         before.id.is_some().then(|| before.facts())
     }
 
@@ -144,6 +149,34 @@ impl Session {
     /// The id of the session of this epoch, if it is the latest, over or not.
     pub(super) fn id_of(&self, epoch: u64) -> Option<&SessionId> {
         self.established.as_ref().filter(|_| epoch == self.epoch)?.id.as_ref()
+    }
+
+    /// A message was taken in the session of this epoch: the server knows it.
+    pub(super) fn prove(&mut self, epoch: u64) {
+        if epoch == self.epoch
+            && let Some(established) = &mut self.established
+        {
+            established.proven = true;
+            self.lost_unproven = 0;
+        }
+    }
+
+    /// Returns whether a message was taken in the session of this epoch, if it is the latest.
+    pub(super) fn is_proven(&self, epoch: u64) -> bool {
+        epoch == self.epoch && self.established.as_ref().is_some_and(|established| established.proven)
+    }
+
+    /// Notes that the latest session is lost.
+    pub(super) fn lose(&mut self) {
+        self.recovery = Recovery::Due;
+        if !self.is_proven(self.epoch) {
+            self.lost_unproven = self.lost_unproven.saturating_add(1);
+        }
+    }
+
+    /// How many sessions in a row were lost before a message was taken in them.
+    pub(super) fn lost_unproven(&self) -> u32 {
+        self.lost_unproven
     }
 
     /// The exchange whose stream is to carry the session that is being opened.

@@ -1,12 +1,15 @@
 //! What a refusal says of the session: whether the server no longer knows it.
 //!
-//! A pure function over a closed set of rules, apart from the recovery that follows: a refusal that is taken for a lost
+//! Pure functions over a closed set of rules, apart from the recovery that follows: a refusal that is taken for a lost
 //! session has its call sent again, so a rule that is too generous has a call executed twice. What a server says of any
-//! other session (of a chat, of a training) is its answer. Deliberately not here: the recovery (`recovery`).
+//! other session (of a chat, of a training) is its answer. Deliberately not here: the recovery (`recovery`), and what
+//! becomes of a refusal that only may be about the session (`session_doubt`).
 
 use super::event::{Refusal, SessionId};
 use crate::json;
-use crate::jsonrpc::{INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Kind, METHOD_NOT_FOUND, PARSE_ERROR};
+use crate::jsonrpc::{
+    INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Kind, METHOD_NOT_FOUND, Message, PARSE_ERROR,
+};
 
 /// Codes of the field for a session that the server does not know.
 const SESSION_CODES: [i64; 3] = [-32001, -32002, -32005];
@@ -41,7 +44,7 @@ const SUBJECTS: [&str; 10] = [
     "mcp-session-id header",
 ];
 /// …what is said of it…
-const PREDICATES: [&str; 23] = [
+const PREDICATES: [&str; 29] = [
     "not found",
     "was not found",
     "could not be found",
@@ -65,6 +68,12 @@ const PREDICATES: [&str; 23] = [
     "terminated",
     "has been terminated",
     "not initialized",
+    "is not initialized",
+    "has not been initialized",
+    "not found or has expired",
+    "does not exist or has expired",
+    "not recognized",
+    "is not recognized",
 ];
 /// …and the same the other way round, before one of the names.
 const ATTRIBUTES: [&str; 9] = [
@@ -91,7 +100,7 @@ const SENTENCES: [&str; 9] = [
     "unexpected message, expected an initialized session",
 ];
 /// What a server asks for, by itself or behind one of those.
-const ADVICE: [&str; 8] = [
+const ADVICE: [&str; 11] = [
     "re-initialize",
     "please re-initialize",
     "reinitialize",
@@ -100,24 +109,67 @@ const ADVICE: [&str; 8] = [
     "please re-initialize the session",
     "please reinitialize the session",
     "re-initialization required",
+    "re-initialize the connection",
+    "please re-initialize the connection",
+    "please reinitialize the connection",
+];
+/// What it asks for only behind one of those: by itself it may be about anything.
+const FOLLOWING_ADVICE: [&str; 6] = [
+    "please start a new session",
+    "please initialize a new session",
+    "please initialize again",
+    "please send a new initialize request",
+    "please reconnect",
+    "reconnect",
+];
+/// Where a server looks for a session that is shared by several of its processes.
+const PLACES: [&str; 8] = [
+    " on this api instance",
+    " on this server instance",
+    " on this instance",
+    " on this server",
+    " on this node",
+    " on this replica",
+    " on this worker",
+    " on this process",
 ];
 
-/// Returns whether a refusal of a message that named `session` means that the server no longer knows that session.
-pub(super) fn is_session_loss(refusal: &Refusal, session: Option<&SessionId>) -> bool {
+/// How a refusal of a message that named a session speaks against the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SessionLoss {
+    /// The words or codes say that the server does not know it.
+    Said,
+    /// Only the status does, which may be about something else: 404, or 410 without a reason.
+    Presumed,
+    /// The credentials were refused, and some servers answer so whoever names a session that they do not know.
+    Unauthorized,
+}
+
+/// Returns how a refusal of a message that named `session` speaks against that session; none where it does not.
+pub(super) fn session_loss(refusal: &Refusal, session: Option<&SessionId>) -> Option<SessionLoss> {
+    match is_said(refusal, session) {
+        true => Some(SessionLoss::Said),
+        false if refusal.refuses_credentials() => Some(SessionLoss::Unauthorized),
+        false => match (refusal.status, &refusal.answer) {
+            (404, answer) if answer.as_ref().is_none_or(is_of_gateway) => Some(SessionLoss::Presumed),
+            (410, None) if is_without_reason(refusal) => Some(SessionLoss::Presumed),
+            _ => None,
+        },
+    }
+}
+
+/// Returns whether a refusal of a message that named `session` says by words or codes that the server does not know the
+/// session.
+pub(super) fn is_said(refusal: &Refusal, session: Option<&SessionId>) -> bool {
     let words = |text: &str| is_about_the_session(text, session);
-    let Some(answer) = &refusal.answer else { return is_plain_loss(refusal, words) };
+    let Some(answer) = &refusal.answer else { return is_said_plainly(refusal, words) };
     let Kind::Response { id, error: true } = answer.kind() else { return false };
-    let text = std::str::from_utf8(answer.text()).unwrap_or_default();
-    if id.is_none() && json::member(text, "jsonrpc").is_none() {
-        // An error of a gateway that looks like one of the protocol.
-        let message = answer.member("message").and_then(json::string);
-        return refusal.status == 404 || message.is_some_and(|message| words(&message));
+    let message = message_of(answer);
+    let is_told_by_words = || message.as_deref().is_some_and(words);
+    if is_of_gateway(answer) {
+        return is_told_by_words();
     }
     let code = answer.member("code").and_then(|code| code.parse::<i64>().ok());
-    let is_told_by_words = || {
-        let message = answer.member("message").and_then(json::string);
-        message.is_some_and(|message| words(&message))
-    };
     match (code, refusal.status) {
         // An unknown method or an unreadable message says nothing of the session, whatever the words.
         (Some(METHOD_NOT_FOUND | PARSE_ERROR), _) => false,
@@ -127,21 +179,72 @@ pub(super) fn is_session_loss(refusal: &Refusal, session: Option<&SessionId>) ->
     }
 }
 
-/// The same of a body that is no message of the protocol. 404 is what the specification has for it (2025-11-25,
-/// basic/transports, session management).
-fn is_plain_loss(refusal: &Refusal, words: impl Fn(&str) -> bool) -> bool {
-    let body = refusal.why.body.as_deref().unwrap_or_default();
-    // Web frameworks put the message into an object of their own.
-    let wrapped = || {
-        let mut members = json::members(body);
-        match (members.next(), members.next()) {
-            (Some((name, value)), None) if matches!(name.as_str(), "error" | "message" | "detail") => {
-                json::string(value)
-            }
-            _ => None,
-        }
+/// Returns whether an answer that came with a success is an error about the session. A tool that ran has its own errors in
+/// that place, so it takes both, a code that servers have for it and the words; or the bare words, which are no answer of
+/// the protocol.
+pub(super) fn is_said_in_answer(answer: &Message, session: Option<&SessionId>) -> bool {
+    let Kind::Response { error: true, .. } = answer.kind() else { return false };
+    let code = answer.member("code").map(|code| code.parse::<i64>().ok());
+    let is_of_the_field = match code {
+        None => is_of_gateway(answer) || bare_error(answer).is_some(),
+        Some(code) => code.is_some_and(|code| SESSION_CODES.contains(&code) || GENERAL_CODES.contains(&code)),
     };
-    refusal.status == 404 || words(body) || wrapped().is_some_and(|message| words(&message))
+    is_of_the_field && message_of(answer).is_some_and(|text| is_about_the_session(&text, session))
+}
+
+/// Returns whether an error only looks like one of the protocol: it has neither an id nor the protocol's name.
+fn is_of_gateway(answer: &Message) -> bool {
+    let text = std::str::from_utf8(answer.text()).unwrap_or_default();
+    matches!(answer.kind(), Kind::Response { id: None, error: true })
+        && json::member(text, "jsonrpc").is_none()
+}
+
+/// What an error says: its message, or itself where it is a text.
+pub(super) fn message_of(answer: &Message) -> Option<String> {
+    bare_error(answer).or_else(|| answer.member("message").and_then(json::string))
+}
+
+/// The text of an error that is no object, as the protocol has it.
+fn bare_error(answer: &Message) -> Option<String> {
+    answer.body().filter(|body| body.starts_with('"')).and_then(json::string)
+}
+
+/// The same of a body that is no message of the protocol.
+fn is_said_plainly(refusal: &Refusal, words: impl Fn(&str) -> bool) -> bool {
+    let body = refusal.why.body.as_deref().unwrap_or_default();
+    words(body) || is_wrapped(body, words)
+}
+
+/// Returns whether a body is an object as web frameworks make it of a message, whose texts all say so. Beside them stand
+/// the status and its reason.
+fn is_wrapped(body: &str, words: impl Fn(&str) -> bool) -> bool {
+    let mut is_told = false;
+    for (name, value) in json::members(body) {
+        let text = json::string(value);
+        match (name.as_str(), text) {
+            ("error" | "message" | "detail" | "code" | "reason" | "error_description", Some(text)) => {
+                // A code is the words in another spelling.
+                let text = text.replace('_', " ");
+                let is_reason = || PREFIXES.contains(&&*format!("{}:", text.to_lowercase()));
+                match (words(&text), is_reason()) {
+                    (true, _) => is_told = true,
+                    (false, true) => {}
+                    (false, false) => return false,
+                }
+            }
+            ("jsonrpc" | "id", _) => {}
+            ("status" | "statusCode" | "code", None) => {}
+            ("success" | "ok", None) if value == "false" => {}
+            _ => return false,
+        }
+    }
+    is_told
+}
+
+/// Returns whether a body says no more than its status.
+fn is_without_reason(refusal: &Refusal) -> bool {
+    let body = refusal.why.body.as_deref().unwrap_or_default().trim();
+    body.is_empty() || body.eq_ignore_ascii_case("gone")
 }
 
 /// Returns whether a whole message is one of the phrases by which servers say that they do not know the MCP session.
@@ -161,12 +264,19 @@ fn is_about_the_session(message: &str, session: Option<&SessionId>) -> bool {
     }
     let rest = without_end(rest);
     let before_advice = |advice: &&str| rest.strip_suffix(*advice).and_then(|rest| rest.strip_suffix(' '));
-    let is_followed_by_advice =
-        || ADVICE.iter().filter_map(before_advice).any(|before| is_phrase(without_end(before)));
+    let is_followed_by_advice = || {
+        let advice = ADVICE.iter().chain(&FOLLOWING_ADVICE);
+        advice.filter_map(before_advice).any(|before| is_phrase(without_end(before)))
+    };
     is_phrase(rest) || ADVICE.contains(&rest) || is_followed_by_advice()
 }
 
 fn is_phrase(text: &str) -> bool {
+    // Where the session is looked for says nothing but for a session that is named as MCP's.
+    let text = match text.starts_with("mcp") {
+        true => PLACES.iter().find_map(|place| text.strip_suffix(place)).unwrap_or(text),
+        false => text,
+    };
     let is_a_subject = |words: &str| SUBJECTS.contains(&words);
     let behind = |attribute: &&str| text.strip_prefix(*attribute).and_then(|rest| rest.strip_prefix(' '));
     let before = |predicate: &&str| text.strip_suffix(*predicate).and_then(|rest| rest.strip_suffix(' '));
@@ -184,7 +294,6 @@ fn without_end(text: &str) -> &str {
 mod tests {
     use super::*;
     use crate::bridge::{Failure, Why};
-    use crate::jsonrpc::Message;
 
     /// A refusal with a body, as the transport reports it.
     fn refusal(status: u16, body: &str) -> Refusal {
@@ -194,7 +303,8 @@ mod tests {
     }
 
     fn is_loss(status: u16, body: &str) -> bool {
-        is_session_loss(&refusal(status, body), SessionId::new("5f0c-1d").as_ref())
+        let loss = session_loss(&refusal(status, body), SessionId::new("5f0c-1d").as_ref());
+        loss.is_some_and(|loss| loss != SessionLoss::Unauthorized)
     }
 
     #[test]
@@ -222,6 +332,15 @@ mod tests {
             ("Please re-initialize", "Please re-initialize the printer"),
             ("Session expired. Please re-initialize", "Booking expired. Please re-initialize"),
             ("Session not found; re-initialize the session", "Session found; re-initialize the session"),
+            ("Session expired, please reconnect", "Please reconnect"),
+            (
+                "Session not found or expired. Please re-initialize the connection.",
+                "Seat not found or expired. Please re-initialize the connection.",
+            ),
+            (
+                "MCP session is unknown on this API instance; re-initialize",
+                "Session is unknown on this API instance; re-initialize",
+            ),
             ("Unexpected message, expected an initialized session", "Unexpected message, expected a session"),
         ] {
             let [phrase, near_miss] = [phrase, near_miss].map(json::quoted);
@@ -296,6 +415,85 @@ mod tests {
             assert!(!is_loss(400, body), "{body}");
         }
         assert!(!is_loss(404, r#"{"jsonrpc":"2.0","id":7,"result":{}}"#), "it is the answer");
+    }
+
+    #[test]
+    fn session_errors_with_success_need_code_and_words() {
+        let session = SessionId::new("5f0c-1d").expect("visible");
+        let is_said = |text: String| {
+            is_said_in_answer(&Message::parse(text.into()).expect("a message"), Some(&session))
+        };
+        for (code, counts) in [
+            ("-32001", true),
+            ("-32002", true),
+            ("-32005", true),
+            ("-32600", true),
+            ("-32602", true),
+            ("-32603", true),
+            ("-32000", false),
+            ("-32601", false),
+            ("-32700", false),
+            ("17", false),
+            ("\"E17\"", false),
+        ] {
+            for id in ["7", "null"] {
+                let with = |message: &str| {
+                    format!(
+                        r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":"{message}"}}}}"#
+                    )
+                };
+                assert_eq!(is_said(with("Session not found")), counts, "{code} {id}");
+                for other in ["trading session closed", "Request timed out", "Resource not found", ""] {
+                    assert!(!is_said(with(other)), "{code} {other}");
+                }
+            }
+        }
+        for (bare, expected) in [
+            (r#"{"error":{"message":"Session not found"}}"#, true),
+            (r#"{"error":{"message":"trading session not found"}}"#, false),
+            (r#"{"id":7,"error":{"message":"Session not found"}}"#, false),
+            (r#"{"id":7,"error":"Session not found"}"#, true),
+            (r#"{"id":7,"error":"trading session not found"}"#, false),
+            (r#"{"id":7,"result":{"error":"Session not found"}}"#, false),
+        ] {
+            assert_eq!(is_said(bare.to_owned()), expected, "{bare}");
+        }
+    }
+
+    #[test]
+    fn statuses_alone_are_told_from_words() {
+        for (status, body, expected) in [
+            (401, "", Some(SessionLoss::Unauthorized)),
+            (401, r#"{"error":"invalid_token"}"#, Some(SessionLoss::Unauthorized)),
+            (401, "Unauthorized: Session not found", Some(SessionLoss::Said)),
+            (403, "", None),
+            (403, r#"{"error":"Session not found"}"#, Some(SessionLoss::Said)),
+            (404, "", Some(SessionLoss::Presumed)),
+            (404, r#"{"detail":"Not Found"}"#, Some(SessionLoss::Presumed)),
+            (404, r#"{"detail":"Session not found"}"#, Some(SessionLoss::Said)),
+            (
+                400,
+                r#"{"statusCode":400,"error":"Bad Request","message":"Session not found"}"#,
+                Some(SessionLoss::Said),
+            ),
+            (
+                503,
+                r#"{"error":"session_not_found","message":"Session not found or expired"}"#,
+                Some(SessionLoss::Said),
+            ),
+            (400, r#"{"success":false,"message":"Session not found","order":17}"#, None),
+            (400, r#"{"statusCode":400,"error":"Bad Request","message":"the order was placed"}"#, None),
+            (400, r#"{"statusCode":400,"error":"Bad Request"}"#, None),
+            (200, r#"{"id":7,"error":"Session not found"}"#, Some(SessionLoss::Said)),
+            (410, "", Some(SessionLoss::Presumed)),
+            (410, "Gone", Some(SessionLoss::Presumed)),
+            (410, "the document is gone", None),
+            (422, r#"{"detail":"trading session closed"}"#, None),
+            (503, "", None),
+        ] {
+            let found = session_loss(&refusal(status, body), None);
+            assert_eq!(found, expected, "{status} {body}");
+        }
     }
 
     #[test]
