@@ -461,6 +461,56 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn part_that_was_flushed_comes_before_the_rest() {
+        const TEXT: &[u8] = b"data: {}\n\n";
+        let mut brotli = BrotliEncoder::new(Vec::new());
+        brotli.write_all(TEXT).await.expect("in memory");
+        brotli.flush().await.expect("in memory");
+        let mut zstd = ZstdEncoder::new(Vec::new());
+        zstd.write_all(TEXT).await.expect("in memory");
+        zstd.flush().await.expect("in memory");
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+        zlib.write_all(TEXT).expect("in memory");
+        std::io::Write::flush(&mut zlib).expect("in memory");
+        for (encoding, bytes) in
+            [("br", brotli.get_ref()), ("zstd", zstd.get_ref()), ("deflate", zlib.get_ref())]
+        {
+            let first = futures_util::stream::iter([Ok::<_, io::Error>(bytes.clone())]);
+            let chunks = futures_util::StreamExt::chain(first, futures_util::stream::pending());
+            let chunks = futures_util::StreamExt::map(chunks, |part| {
+                part.map(|part| http_body::Frame::data(Bytes::from(part)))
+            });
+            let response = http::Response::builder().header("content-encoding", encoding);
+            let open = reqwest::Body::wrap(Open(Box::pin(chunks)));
+            let mut body = Body::new(response.body(open).expect("a response").into());
+            let mut found = Vec::new();
+            while found.len() < TEXT.len() {
+                let chunk = futures_util::FutureExt::now_or_never(body.chunk());
+                let chunk = chunk.unwrap_or_else(|| panic!("{encoding} waits for more"));
+                found.extend_from_slice(&chunk.expect("whole").expect("not the end"));
+            }
+            assert_eq!(found, TEXT, "{encoding}");
+        }
+    }
+
+    type Frames =
+        Pin<Box<dyn futures_util::Stream<Item = io::Result<http_body::Frame<Bytes>>> + Send + Sync>>;
+
+    /// A body that stays open.
+    struct Open(Frames);
+
+    impl http_body::Body for Open {
+        type Data = Bytes;
+        type Error = io::Error;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+            self.0.as_mut().poll_next(context)
+        }
+    }
+
+    #[tokio::test]
     async fn every_encoding_that_expands_too_far_ends_with_an_error() {
         for (encoding, bytes) in packed_every_way(&vec![0; 4 * 1024 * 1024]).await {
             let failed = read(body(encoding, bytes)).await;
