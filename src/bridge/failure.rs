@@ -121,6 +121,8 @@ pub enum Failure {
     Answer,
     /// There is no address for messages, or one that must not be used (HTTP+SSE).
     Endpoint,
+    /// The server speaks the other transport.
+    Transport,
     /// The exchange ended without the answer.
     NoAnswer,
     /// The server took longer than the person lets it.
@@ -173,7 +175,7 @@ impl Failure {
             | Failure::AccessPolicy
             | Failure::AccessForbidden
             | Failure::AccessHidden => -31007,
-            Failure::Answer | Failure::Endpoint => -31008,
+            Failure::Answer | Failure::Endpoint | Failure::Transport => -31008,
             Failure::NoAnswer | Failure::Timeout => -31009,
             Failure::TooLarge => -31010,
             Failure::Stopped => -31011,
@@ -215,6 +217,7 @@ impl Failure {
             Failure::SignIn => "sign_in",
             Failure::Answer => "answer",
             Failure::Endpoint => "endpoint",
+            Failure::Transport => "transport",
             Failure::NoAnswer => "no_answer",
             Failure::Timeout => "timeout",
             Failure::TooLarge => "too_large",

@@ -5,6 +5,7 @@
 //! (`http`, `remote`) and deciding what to do about it (the bridge).
 
 mod access;
+mod body;
 mod cloudflare;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use http::header::CONTENT_TYPE;
 use url::Url;
 
 pub use access::{SignIn, Token, sign_in};
+pub use body::{Described, older_transport, undecodable, undecodable_body, unreadable};
 
 use crate::bridge::{Failure, Why};
 use crate::http::TransportError;
@@ -241,15 +243,17 @@ fn plainly_refused(url: &Url, facts: &Refused<'_>) -> Why {
     {
         let only_the_scheme_differs =
             url.scheme() == "http" && target.scheme() == "https" && url.host_str() == target.host_str();
+        let address = address_to_write(url, target);
         if only_the_scheme_differs {
             let sentence = format!("{place} answered {status} and wants https");
-            return Why::new(Failure::Redirect, sentence, "write https:// into the URL").with_status(status);
+            let advice = format!("write https:// into the URL: {address}");
+            return Why::new(Failure::Redirect, sentence, advice).with_status(status);
         }
         let target = origin_and_path(target);
         let sentence = format!(
             "{place} answered {status} and points to {target}; credentials are not sent after a redirect"
         );
-        let advice = "if that is the right server, put its address into the URL";
+        let advice = format!("if that is the right server, write its address into the URL: {address}");
         return Why::new(Failure::Redirect, sentence, advice).with_status(status);
     }
     let said = match said(facts) {
@@ -426,6 +430,18 @@ fn origin_and_path(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
+/// The address to use in place of `url`, as a redirect to `target` names it: with https where that was used, because a server
+/// behind a proxy that ends TLS does not know of it; without a name, a password and a query.
+fn address_to_write(url: &Url, target: &Url) -> String {
+    let mut address = target.clone();
+    if url.scheme() == "https" && target.scheme() == "http" {
+        // It cannot fail between these two.
+        let _ = address.set_scheme("https");
+    }
+    let query = if url.query().is_some() { ", with the query that it has" } else { "" };
+    format!("{}{query}", origin_and_path(&address))
+}
+
 fn reason(status: u16) -> &'static str {
     http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
 }
@@ -579,5 +595,23 @@ mod tests {
         let facts = Refused { location: Some(&target), ..Refused::of(301, &headers) };
         let why = refused(&url("http://mcp.example.com/mcp"), &facts);
         assert_eq!(why.sentence, "mcp.example.com answered 301 and wants https");
+        assert_eq!(why.advice.as_deref(), Some("write https:// into the URL: https://mcp.example.com/mcp"));
+    }
+
+    #[test]
+    fn redirect_advice_gives_address_to_write_with_https_kept() {
+        for (from, to, expected) in [
+            ("https://h.test/mcp", "http://h.test/mcp/", ": https://h.test/mcp/"),
+            ("https://h.test:8443/mcp", "http://h.test:8443/mcp/", ": https://h.test:8443/mcp/"),
+            ("https://h.test/mcp", "https://www.h.test/mcp?token=marked", ": https://www.h.test/mcp"),
+            ("http://h.test/mcp", "http://other.test/mcp", ": http://other.test/mcp"),
+            ("https://h.test/mcp?key=1", "http://h.test/mcp/?key=1", "/mcp/, with the query that it has"),
+        ] {
+            let target = url(to);
+            let headers = HeaderMap::new();
+            let facts = Refused { location: Some(&target), ..Refused::of(307, &headers) };
+            let advice = refused(&url(from), &facts).advice.expect("one");
+            assert!(advice.ends_with(expected) && !advice.contains("marked"), "{from} {to}: {advice}");
+        }
     }
 }

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Fault, Message, check_utf8};
+use super::zeros::without_leading_zeros;
+use super::{Fault, Message, PARSE_ERROR, check_utf8};
 
 /// The largest number of messages in one batch, in either direction. An array of two-byte elements would otherwise cost
 /// a hundred times its size.
@@ -29,6 +30,17 @@ pub enum Line {
 }
 
 impl Line {
+    /// The same of a server, which may write the id of a message with leading zeros (`01`).
+    pub fn parse_tolerantly(text: Bytes) -> Line {
+        match Line::parse(text.clone()) {
+            Line::Invalid(fault) if fault.code == PARSE_ERROR => match without_leading_zeros(&text) {
+                Some(text) => Message::parse(trim(text)).map_or(Line::Invalid(fault), Line::One),
+                None => Line::Invalid(fault),
+            },
+            line => line,
+        }
+    }
+
     /// Reads one line, event or body. White space around it and a byte order mark are not part of it.
     pub fn parse(text: Bytes) -> Line {
         let text = trim(text);

@@ -7,6 +7,7 @@
 
 mod error;
 mod line;
+mod zeros;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -70,7 +71,7 @@ impl Id {
     }
 
     /// Tells whether a peer that decoded and encoded this id again may have written `other` (`1.0` and `1`, an escaped
-    /// and a plain letter, an integer beyond 2^53 and its nearest double).
+    /// and a plain letter, an integer beyond 2^53 and its nearest double, a number and a string that holds it).
     pub fn is_same_value(&self, other: &Id) -> bool {
         if self == other {
             return true;
@@ -81,9 +82,20 @@ impl Id {
             (Some(serde_json::Value::Number(one)), Some(serde_json::Value::Number(two))) => {
                 one.as_f64().is_some() && one.as_f64() == two.as_f64()
             }
+            (Some(serde_json::Value::Number(number)), Some(serde_json::Value::String(text)))
+            | (Some(serde_json::Value::String(text)), Some(serde_json::Value::Number(number))) => {
+                number.as_f64().is_some() && number.as_f64() == number_in(&text)
+            }
             _ => false,
         }
     }
+}
+
+/// The number that a text holds, if it holds nothing else.
+fn number_in(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    text.parse().ok().filter(|_| is_number)
 }
 
 impl fmt::Display for Id {
@@ -675,7 +687,13 @@ mod tests {
         assert!(id("1.0").is_same_value(&id("1")));
         assert!(id("9007199254740993").is_same_value(&id("9007199254740992")));
         assert!(id(r#""\u0041""#).is_same_value(&id("\"A\"")));
-        assert!(!id("1").is_same_value(&id("\"1\"")));
+        for text in ["\"1\"", "\"01\"", "\" 1\"", "\"1.0\"", "\"1e0\""] {
+            assert!(id("1").is_same_value(&id(text)) && id(text).is_same_value(&id("1")), "{text}");
+        }
+        for text in ["\"\"", "\"1a\"", "\"2\"", "\"inf\"", "\"0x1\"", "\"1 1\""] {
+            assert!(!id("1").is_same_value(&id(text)), "{text}");
+        }
+        assert!(!id("\"1\"").is_same_value(&id("\"01\"")));
         assert!(!id("1").is_same_value(&id("2")));
     }
 

@@ -33,7 +33,8 @@ pub(super) fn rewritten(ending: Ending, scrub: impl Fn(&str) -> String) -> Endin
 pub(super) fn broken(url: &Url, status: u16, error: &BodyError) -> Why {
     match error {
         BodyError::Expanded => diagnosis::expanded(url, status),
-        BodyError::Transport(_) | BodyError::Encoding(_) => diagnosis::transport(url, &error.transport()),
+        BodyError::Encoding(name, reason) => diagnosis::undecodable(url, status, name, reason),
+        BodyError::Transport(_) => diagnosis::transport(url, &error.transport()),
     }
 }
 
@@ -41,6 +42,10 @@ pub(super) fn broken(url: &Url, status: u16, error: &BodyError) -> Why {
 pub(super) fn cut(url: &Url, status: u16, error: &BodyError) -> Ending {
     if matches!(error, BodyError::Expanded) {
         return Ending::Lost { written: Written::Maybe, why: diagnosis::expanded(url, status) };
+    }
+    if let BodyError::Encoding(name, reason) = error {
+        let why = diagnosis::undecodable(url, status, name, reason);
+        return Ending::Lost { written: Written::Maybe, why };
     }
     let error = TransportError::Connection(match error.transport() {
         TransportError::Connection(reason) | TransportError::Connect(reason) => reason,

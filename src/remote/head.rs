@@ -22,11 +22,11 @@ pub(super) enum Answer {
     EventStream,
     /// Nothing.
     Nothing,
-    /// A redirect that keeps method and body.
+    /// A redirect, which may have to be followed (`redirect`).
     Redirect,
     /// A status that is no success.
     Refusal,
-    /// A success with a body that MCP does not know.
+    /// A success with a body whose type says nothing of what it is.
     Unknown,
 }
 
@@ -40,7 +40,7 @@ pub(super) fn classify(status: u16, media_type: Option<&str>, is_request: bool) 
         (200..=299, Some("application/json") | None) => Answer::Json,
         (200..=299, Some(other)) if other.ends_with("+json") => Answer::Json,
         (200..=299, Some(_)) => Answer::Unknown,
-        (307 | 308, _) => Answer::Redirect,
+        (301 | 302 | 307 | 308, _) => Answer::Redirect,
         _ => Answer::Refusal,
     }
 }
@@ -50,6 +50,16 @@ pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     (!essence.is_empty()).then_some(essence)
+}
+
+/// The character set that a body is said to be in, in lower case, unless that is UTF-8 or a part of it.
+pub(super) fn charset(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let parameters = value.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let (_, charset) =
+        parameters.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
+    let charset = charset.trim().trim_matches('"').to_ascii_lowercase();
+    (!matches!(charset.as_str(), "" | "utf-8" | "utf8" | "us-ascii")).then_some(charset)
 }
 
 /// Where a redirect leads. A name and a password that the server writes into it are replaced by those of `from`, because
@@ -115,8 +125,9 @@ mod tests {
             (204, None, false, Answer::Nothing),
             (307, None, true, Answer::Redirect),
             (308, None, false, Answer::Redirect),
-            (301, None, true, Answer::Refusal),
-            (302, Some("text/html"), true, Answer::Refusal),
+            (301, None, true, Answer::Redirect),
+            (302, Some("text/html"), true, Answer::Redirect),
+            (303, None, true, Answer::Refusal),
             (404, Some("application/json"), true, Answer::Refusal),
             (503, None, false, Answer::Refusal),
         ] {

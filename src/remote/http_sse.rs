@@ -6,7 +6,7 @@
 //! here. Deliberately not here: which answer belongs to what, what the end of the stream means and whether another one
 //! is opened (the bridge).
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,15 +16,19 @@ use tokio::time::Instant;
 use tracing::warn;
 use url::Url;
 
-use super::ending::{cut, rewritten};
-use super::head::{Answer, classify, media_type, target};
+use super::ending::rewritten;
+use super::head::{Answer, classify, media_type};
 use super::parsing::{is_broken_answer, parse_line};
+use super::reading::{ENDPOINT, Form, Reading};
+use super::redirect::next_hop;
 use super::refused::refuser;
 use super::send_order::SendTurn;
-use super::sse::{self, Parser};
+use super::sse;
+use super::sse_stream::{Stream, address_in, with_address};
 use super::streamable::{
     Exchange, Inner, LINGER, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded, silent, tellable,
 };
+use super::waiting::Stage;
 use super::{Events, Remote};
 use crate::bridge::{
     Ask, Ending, Event, ExchangeId, Facts, Failure, Opening, Outgoing, SessionHeader, Via, Why, Written,
@@ -32,13 +36,10 @@ use crate::bridge::{
 use crate::diagnosis;
 use crate::http::body::Body;
 use crate::http::{notice_closed_connections, within};
-use crate::jsonrpc::{Id, Kind, Line, MESSAGE_LIMIT, Message};
-use crate::redact;
+use crate::jsonrpc::{Id, Kind, Line, Message};
 
-/// How long the head of the stream may take: servers that were asleep need a while.
-const HEAD_PATIENCE: Duration = Duration::from_secs(30);
-/// The event that names the address.
-const ENDPOINT: &str = "endpoint";
+/// A time that never comes: thirty years.
+const UNBOUNDED: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 /// A part of the address that is shorter is no secret worth the name.
 const SHORTEST_SECRET: usize = 6;
 
@@ -143,7 +144,12 @@ impl Remote for HttpSse {
         async move {
             let ending = match outgoing.facts.via {
                 Via::Stream(stream) => remote.post(exchange, stream, &outgoing, &events, turn).await,
-                Via::NewStream | Via::Endpoint => remote.carry(exchange, &outgoing, &events, turn).await,
+                Via::NewStream | Via::Endpoint => {
+                    let inner = &remote.inner;
+                    inner.waiting.set(Stage::Stream);
+                    let carried = remote.carry(exchange, &outgoing, &events, turn);
+                    Box::pin(inner.waiting.watch(&inner.url, carried)).await
+                }
             };
             events.send(Event::Ended(exchange, ending)).await;
         }
@@ -223,7 +229,7 @@ impl HttpSse {
                         Ok(address) => drop(self.lock().insert(id, address)),
                         Err(why) => warn!(exchange = %id, %why, "the server named another address"),
                     },
-                    Ok(Some(event)) => match self.pass_on(&listener, event, &stream).await {
+                    Ok(Some(event)) => match self.pass_on(&listener, event, &mut stream).await {
                         Ok(is_answer) => answered |= is_answer,
                         Err(ending) => return listener.scrubbed(ending),
                     },
@@ -239,7 +245,7 @@ impl HttpSse {
         &self,
         exchange: &Exchange<'_>,
         event: sse::Event,
-        stream: &Stream,
+        stream: &mut Stream,
     ) -> Result<bool, Ending> {
         if !event.is_message() {
             return Ok(false);
@@ -247,7 +253,7 @@ impl HttpSse {
         let data = Bytes::from(event.data);
         match parse_line(data.clone()).await {
             Line::Invalid(fault) => {
-                warn!(exchange = %exchange.id, %fault, "the server sent an event that is no message");
+                stream.stray.tell(exchange, &fault);
                 match is_broken_answer(&data, &fault) {
                     false => Ok(false),
                     // Whose it was nobody can tell, and whoever waits for it would wait for ever.
@@ -271,25 +277,30 @@ impl HttpSse {
     /// Opens the stream, and waits until it has named the address.
     async fn connect(&self, exchange: &Exchange<'_>) -> Result<(Stream, Url), Ending> {
         let result = async {
-            let opened = tokio::time::timeout(HEAD_PATIENCE.max(self.patience), open(exchange)).await;
+            // Both together: whoever waits does not know which of the two it is for.
+            let end = tokio::time::Instant::now().checked_add(self.patience);
+            let end = end.unwrap_or_else(|| Instant::now() + UNBOUNDED);
+            let opened = tokio::time::timeout_at(end, open(exchange)).await;
             let mut stream = opened.map_err(|_| {
                 lost(Why::new(
                     Failure::NoAnswer,
                     format!(
-                        "{} did not begin the stream of HTTP+SSE in time",
-                        diagnosis::place(&self.inner.url)
+                        "{} did not begin the stream of HTTP+SSE within {} seconds",
+                        diagnosis::place(&self.inner.url),
+                        self.patience.as_secs()
                     ),
-                    "look into the server's log",
+                    "see whether a proxy before the server holds event streams back; --connect-timeout allows for longer",
                 ))
             })??;
-            let named = tokio::time::timeout(self.patience, self.first_event(&mut stream)).await;
+            let named = tokio::time::timeout_at(end, self.first_event(&mut stream)).await;
             let address = named.map_err(|_| {
                 let sentence = format!(
                     "{} began a stream, but did not name the address for messages within {} seconds (HTTP+SSE)",
                     diagnosis::place(&stream.url),
                     self.patience.as_secs()
                 );
-                let advice = "check that the URL is the server's SSE endpoint (often /sse); --connect-timeout allows for longer";
+                let advice = "see whether a proxy before the server holds event streams back, and whether the URL is the \
+                              server's SSE endpoint (often /sse); --connect-timeout allows for longer";
                 lost(Why::new(Failure::NoAnswer, sentence, advice).with_status(stream.status))
             })??;
             Ok((stream, address))
@@ -307,73 +318,22 @@ impl HttpSse {
                 Some(event) if event.is_message() => "with a message before the address (HTTP+SSE)",
                 // A sign of life.
                 Some(_) => continue,
-                None => "ended the stream before it named the address for messages (HTTP+SSE)",
+                None => {
+                    let sentence = format!(
+                        "{} answered {}, but ended the stream before it named the address for messages (HTTP+SSE)",
+                        diagnosis::place(&stream.url),
+                        stream.status
+                    );
+                    let advice =
+                        "check that the URL is the server's SSE endpoint (often /sse), and look into its log";
+                    return Err(lost(
+                        Why::new(Failure::NoAnswer, sentence, advice).with_status(stream.status),
+                    ));
+                }
             };
             return Err(lost(diagnosis::unusable(&stream.url, stream.status, problem)));
         }
     }
-}
-
-/// A stream that has begun.
-struct Stream {
-    response: Body,
-    /// Where it came from, behind the redirects.
-    url: Url,
-    status: u16,
-    multiplexed: bool,
-    parser: Parser,
-    /// What was read but not asked for yet.
-    events: VecDeque<sse::Event>,
-    is_too_large: bool,
-}
-
-impl Stream {
-    /// The next event; none at the end. Nothing is lost if this is dropped.
-    async fn next(&mut self) -> Result<Option<sse::Event>, Ending> {
-        loop {
-            if let Some(event) = self.events.pop_front() {
-                return Ok(Some(event));
-            }
-            if self.is_too_large {
-                return Err(lost(diagnosis::too_large(&self.url, self.status, MESSAGE_LIMIT)));
-            }
-            match self.response.chunk().await {
-                Ok(Some(chunk)) => {
-                    let events = &mut self.events;
-                    self.is_too_large = self.parser.push(&chunk, |event| events.push_back(event)).is_err();
-                }
-                Ok(None) => return Ok(None),
-                Err(error) => return Err(cut(&self.url, self.status, &error)),
-            }
-        }
-    }
-}
-
-/// The address for messages, as an event names it: relative to where the stream came from, and of its origin.
-fn address_in(event: &sse::Event, url: &Url) -> Result<Url, Box<Why>> {
-    let place = diagnosis::place(url);
-    let advice = "look at how the server makes the address in its `endpoint` event";
-    let unusable =
-        |problem: &str| Box::new(Why::new(Failure::Endpoint, format!("{place} named {problem}"), advice));
-    let text = std::str::from_utf8(&event.data).map(str::trim).unwrap_or_default();
-    if text.is_empty() {
-        return Err(unusable("no address for messages"));
-    }
-    let mut address = url.join(text).map_err(|_| unusable("an address for messages that is none"))?;
-    if address.origin() != url.origin() {
-        let (theirs, ours) = (address.origin().ascii_serialization(), url.origin().ascii_serialization());
-        let sentence = format!(
-            "the stream of {ours} wants messages sent to {theirs}, which is another origin: credentials are not sent there"
-        );
-        let advice = "have the server name a relative address, or the one it is reached by (behind a proxy: X-Forwarded-Proto and -Host)";
-        return Err(Box::new(Why::new(Failure::Endpoint, sentence, advice)));
-    }
-    // Whoever has the session's id, which stands in there, can act in the session.
-    address.query_pairs().for_each(|(_, value)| redact::register_session(&value));
-    address.set_fragment(None);
-    // Whoever we are is said by the credentials alone. Neither can fail where there is a host.
-    let _ = (address.set_username(""), address.set_password(None));
-    Ok(address)
 }
 
 /// GETs the stream.
@@ -388,27 +348,33 @@ async fn open(exchange: &Exchange<'_>) -> Result<Stream, Ending> {
         let problem = match classify(status, media_type.as_deref(), true) {
             Answer::EventStream => {
                 let multiplexed = response.version() == http::Version::HTTP_2;
-                let (parser, events) = (Parser::default(), VecDeque::new());
-                return Ok(Stream {
-                    response: Body::new(response),
-                    url,
-                    status,
-                    multiplexed,
-                    parser,
-                    events,
-                    is_too_large: false,
-                });
+                return Ok(Stream::new(Body::new(response), url, status, multiplexed));
             }
-            Answer::Redirect => match target(&url, response.headers()) {
-                Some(target) if target.origin() == url.origin() => {
+            Answer::Redirect => match next_hop(&url, status, response.headers()) {
+                Some(target) => {
                     url = target;
                     continue;
                 }
-                Some(_) | None => return Err(exchange.refusal(&url, response).await),
+                None => return Err(exchange.refusal(&url, response).await),
             },
             Answer::Refusal => return Err(exchange.refusal(&url, response).await),
-            Answer::Unknown => return Err(page(exchange, &url, response).await),
-            Answer::Json => "with JSON instead of a stream",
+            kind @ (Answer::Json | Answer::Unknown) => {
+                let multiplexed = response.version() == http::Version::HTTP_2;
+                let headers = response.headers().clone();
+                let mut reading = Reading::new(response, exchange.inner.patience().gap);
+                match exchange.read_untyped(&url, &mut reading).await? {
+                    Some(Form::Events) => {
+                        let (body, beginning) = reading.into_body();
+                        let mut stream = Stream::new(body, url, status, multiplexed);
+                        stream.take(&beginning);
+                        return Ok(stream);
+                    }
+                    None if kind == Answer::Unknown => {
+                        return Err(exchange.other_body(&url, &headers, reading).await);
+                    }
+                    Some(_) | None => "with JSON instead of a stream",
+                }
+            }
             Answer::Nothing => "without a stream",
         };
         return Err(lost(diagnosis::unusable(&url, status, problem)));
@@ -470,11 +436,14 @@ async fn post_once(
         last = status;
         let media_type = media_type(response.headers());
         match classify(status, media_type.as_deref(), false) {
-            Answer::Redirect => match target(&url, response.headers()) {
-                Some(target) if target.origin() == url.origin() => url = target,
-                Some(_) | None => return Ok(exchange.refusal(&url, response).await),
+            Answer::Redirect => match next_hop(&url, status, response.headers()) {
+                Some(target) => url = target,
+                None => return Ok(exchange.refusal(&url, response).await),
             },
-            Answer::Refusal => return Ok(exchange.refusal(&url, response).await),
+            Answer::Refusal => {
+                let refusal = exchange.refusal(&url, response).await;
+                return Ok(with_address(refusal, &url));
+            }
             Answer::EventStream | Answer::Json | Answer::Nothing | Answer::Unknown => {
                 let multiplexed = response.version() == http::Version::HTTP_2;
                 if media_type.as_deref() == Some("text/html") {
@@ -498,7 +467,7 @@ async fn post_once(
     Ok(Ending::Lost { written: Written::Maybe, why: diagnosis::redirect_loop(&url, last) })
 }
 
-fn lost(why: Why) -> Ending {
+pub(super) fn lost(why: Why) -> Ending {
     Ending::Lost { written: Written::Maybe, why }
 }
 
@@ -529,57 +498,6 @@ impl Drop for Named<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn address(data: &str) -> Result<String, String> {
-        let event = sse::Event { event: ENDPOINT.to_owned(), data: data.into(), ..sse::Event::default() };
-        let url = Url::parse("https://mcp.example.com/deep/sse?key=1").expect("a URL");
-        address_in(&event, &url).map(String::from).map_err(|why| why.sentence)
-    }
-
-    #[test]
-    fn an_address_is_relative_to_its_stream() {
-        for (data, expected) in [
-            ("/messages?s=1", "https://mcp.example.com/messages?s=1"),
-            ("messages", "https://mcp.example.com/deep/messages"),
-            ("?s=1", "https://mcp.example.com/deep/sse?s=1"),
-            (" ./a/../b ", "https://mcp.example.com/deep/b"),
-            ("//mcp.example.com/m", "https://mcp.example.com/m"),
-            ("https://mcp.example.com:443/m#part", "https://mcp.example.com/m"),
-            ("https://name:word@mcp.example.com/m", "https://mcp.example.com/m"),
-            ("HTTPS://MCP.Example.COM/m", "https://mcp.example.com/m"),
-        ] {
-            assert_eq!(address(data).as_deref(), Ok(expected), "{data}");
-        }
-    }
-
-    #[test]
-    fn an_address_of_another_origin_is_none() {
-        for data in [
-            "http://mcp.example.com/m",
-            "https://mcp.example.com:8443/m",
-            "https://example.com/m",
-            "https://mcp.example.com.evil.test/m",
-            "https://mcp.example.com@evil.test/m",
-            "//evil.test/m",
-            "\\\\evil.test/m",
-            "data:text/plain,x",
-            "javascript:1",
-        ] {
-            let sentence = address(data).expect_err(data);
-            assert!(sentence.contains("another origin"), "{data}: {sentence}");
-        }
-        for (data, expected) in [
-            ("", "no address"),
-            (" \t", "no address"),
-            ("https://", "that is none"),
-            ("http://[", "that is none"),
-        ] {
-            assert!(address(data).expect_err(data).contains(expected), "{data}");
-        }
-        let event = sse::Event { data: b"/m\xff".to_vec(), ..sse::Event::default() };
-        let url = Url::parse("https://mcp.example.com/sse").expect("a URL");
-        assert!(address_in(&event, &url).is_err(), "no UTF-8");
-    }
 
     fn remote(gap: Option<Duration>) -> HttpSse {
         let url = Url::parse("https://mcp.example.com/sse").expect("a URL");
@@ -620,15 +538,7 @@ mod tests {
         let _named = Named::new(&remote, ExchangeId(1), url.clone());
         // A body that never comes.
         let body = http_body_that_never_comes();
-        let mut stream = Stream {
-            response: Body::new(http::Response::new(body).into()),
-            url,
-            status: 200,
-            multiplexed: false,
-            parser: Parser::default(),
-            events: VecDeque::new(),
-            is_too_large: false,
-        };
+        let mut stream = Stream::new(Body::new(http::Response::new(body).into()), url, 200, false);
         let mut silent_for =
             async |time| tokio::time::timeout(time, remote.next(ExchangeId(1), &mut stream)).await.is_err();
         assert!(silent_for(LIMIT * 5 / 2).await, "nobody waits");

@@ -8,12 +8,16 @@ mod head;
 mod headers;
 pub mod http_sse;
 mod parsing;
+mod reading;
+mod redirect;
 mod refused;
 mod send_order;
 mod session_error;
 pub mod sse;
+mod sse_stream;
 pub mod streamable;
 mod tracked;
+mod waiting;
 
 use std::future::Future;
 use std::sync::Arc;

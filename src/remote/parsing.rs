@@ -13,9 +13,9 @@ const PARSED_IN_PLACE: usize = 1024 * 1024;
 /// Parses a message, beside the event loop where that takes long.
 pub(super) async fn parse_line(text: Bytes) -> Line {
     if text.len() <= PARSED_IN_PLACE {
-        return Line::parse(text);
+        return Line::parse_tolerantly(text);
     }
-    let parsed = tokio::task::spawn_blocking(|| Line::parse(text)).await;
+    let parsed = tokio::task::spawn_blocking(|| Line::parse_tolerantly(text)).await;
     parsed.unwrap_or_else(|error| Line::Invalid(Fault::invalid(format!("it could not be parsed: {error}"))))
 }
 

@@ -12,6 +12,7 @@ use http::header::WWW_AUTHENTICATE;
 use url::Url;
 
 use super::streamable::Exchange;
+use super::waiting::Stage;
 use crate::auth::keeper::Refuser;
 use crate::auth::oauth::challenge::{self, Challenge};
 use crate::auth::oauth::{Asking, Grant, Invitation, OAuth, Trouble};
@@ -190,6 +191,7 @@ impl Exchange<'_> {
         let Some(sign_in) = self.inner.keeper.sign_in() else { return Ok(false) };
         let (own, bearer) = (&self.credentials.own, self.credentials.bearer.as_ref());
         let patience = self.patience(sign_in);
+        self.waits_for(Stage::SignIn);
         let is_invited = *invitation != Invitation::default();
         match sign_in.answer(invitation, own, bearer, asking, patience).await {
             Ok(()) => {

@@ -120,6 +120,23 @@ impl Parser {
         Ok(())
     }
 
+    /// The event that has begun and that no blank line has ended yet, where it has data.
+    pub fn pending(&self) -> Option<&Event> {
+        (!self.event.data.is_empty()).then_some(&self.event)
+    }
+
+    /// Ends the event that has begun, and gives it if it has data. A line that is not ended counts only if it is data: any
+    /// other value may lack its end.
+    pub fn finish(&mut self) -> Option<Event> {
+        if self.state != State::Start {
+            self.state = State::Name;
+        }
+        self.field.clear();
+        self.has_data = false;
+        let event = std::mem::take(&mut self.event);
+        (!event.data.is_empty()).then_some(event)
+    }
+
     /// Takes a part of a line, without its end.
     fn take(&mut self, mut part: &[u8]) -> Result<(), TooLarge> {
         if self.state == State::Name {
@@ -251,6 +268,35 @@ mod tests {
         assert_eq!(data(": comment\ndata: a\nunknown: x\ndatax: y\n\n"), ["a"]);
         assert_eq!(data("data: a"), [""; 0], "an event that was not ended is none");
         assert_eq!(data(":\n\n\n\n"), [""; 0]);
+    }
+
+    #[test]
+    fn event_that_was_not_ended_is_given_when_asked_for() {
+        for (stream, expected) in [
+            ("data: a", Some(("", "a", None))),
+            ("id: 1\nevent: x\ndata: a\ndata: b\r", Some(("x", "a b", Some("1")))),
+            ("data: a\nid: 1", Some(("", "a", None))),
+            ("data: a\neve", Some(("", "a", None))),
+            ("data: a\n\n", None),
+            ("event: x\n", None),
+            ("\u{feff}", None),
+        ] {
+            let mut parser = Parser::default();
+            parser.push(stream.as_bytes(), |_| ()).expect("small");
+            let pending = parser.pending().cloned();
+            let event = parser.finish();
+            assert_eq!(event, pending, "{stream:?}");
+            let found = event.as_ref().map(|event| {
+                let data = std::str::from_utf8(&event.data).expect("UTF-8");
+                (event.event.as_str(), data, event.id.as_deref())
+            });
+            assert_eq!(found, expected, "{stream:?}");
+            // What follows is an event of its own.
+            let mut events = Vec::new();
+            parser.push(b"\n\ndata: next\n\n", |event| events.push(event)).expect("small");
+            assert_eq!(events.len(), 1, "{stream:?}");
+            assert_eq!((events[0].data.as_slice(), events[0].id.as_deref()), (&b"next"[..], None));
+        }
     }
 
     #[test]

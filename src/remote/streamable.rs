@@ -10,40 +10,35 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
-use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::header::HeaderMap;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::warn;
 use url::Url;
 
-use super::ending::{broken, cut, rewritten};
+use super::ending::rewritten;
 use super::head::{Answer, classify, media_type, retry_after, target};
 use super::headers::{SESSION_ID, headers};
-use super::parsing::{is_broken_answer, parse_line};
+use super::reading::{Form, Reading};
+use super::redirect::next_hop;
 use super::refused::{Proving, is_json_rpc_answer};
 use super::send_order::{SendOrder, SendTurn};
-use super::sse::{self, Parser};
 use super::tracked::Tracked;
+use super::waiting::{Stage, Waiting};
 use super::{Events, Remote};
 use crate::auth::keeper::{InUse, Keeper};
 use crate::auth::oauth::{Invitation, OAuth};
 use crate::bridge::{
-    Ask, Cursor, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Why,
-    Written,
+    Ask, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Why, Written,
 };
 use crate::diagnosis::{self, Refused, Token};
-use crate::http::body::{Body, is_gzip};
-use crate::http::{
-    Http, Patience, is_unprocessed, notice_closed_connections, transport_error, turn_of_others, within,
-};
+use crate::http::body::{Body, unknown_encoding};
+use crate::http::{Http, Patience, is_unprocessed, notice_closed_connections, transport_error, within};
 use crate::json::flatten;
-use crate::jsonrpc::{Kind, Line, MESSAGE_LIMIT, Message};
+use crate::jsonrpc::{Kind, Line, Message};
 use crate::redact;
 
 /// How many redirects within the origin are followed.
 pub(super) const REDIRECTS: usize = 5;
-/// How much room is made for a body before any of it came, in bytes.
-const RESERVED: usize = 1024 * 1024;
 /// How much of a refusal's body is read, in bytes.
 const REFUSAL_LIMIT: usize = 64 * 1024;
 /// How long a refusal's body may take; what has come by then has to do.
@@ -64,6 +59,8 @@ pub(super) struct Inner {
     pub(super) keeper: Keeper,
     /// Of all exchanges with the server, by whichever transport.
     pub(super) order: SendOrder,
+    /// Of the latest `initialize`, by whichever transport.
+    pub(super) waiting: Waiting,
 }
 
 impl Inner {
@@ -76,7 +73,13 @@ impl Inner {
 impl Streamable {
     /// The server at `url`.
     pub fn new(url: Url, http: impl Into<Arc<Http>>, keeper: Keeper) -> Streamable {
-        let inner = Inner { url, http: http.into(), keeper, order: SendOrder::default() };
+        let inner = Inner {
+            url,
+            http: http.into(),
+            keeper,
+            order: SendOrder::default(),
+            waiting: Waiting::default(),
+        };
         Streamable { inner: Arc::new(inner) }
     }
 
@@ -96,15 +99,39 @@ impl Remote for Streamable {
         let inner = Arc::clone(&self.inner);
         let turn = inner.order.turn();
         async move {
-            let credentials = inner.keeper.current().await;
-            let mut exchange = Exchange::new(&inner, exchange, &outgoing, &events, credentials, Some(turn));
-            let mut ending = exchange.attempt().await;
-            while exchange.again(&mut ending).await {
-                ending = exchange.attempt().await;
-            }
-            events.send(Event::Ended(exchange.id, ending)).await;
+            let ending = match is_initialize(&outgoing) {
+                false => exchange_whole(&inner, exchange, &outgoing, &events, turn).await,
+                true => {
+                    inner.waiting.set(Stage::Credentials);
+                    let whole = exchange_whole(&inner, exchange, &outgoing, &events, turn);
+                    Box::pin(inner.waiting.watch(&inner.url, whole)).await
+                }
+            };
+            events.send(Event::Ended(exchange, ending)).await;
         }
     }
+}
+
+/// Carries out an exchange, with other credentials where these are refused.
+async fn exchange_whole(
+    inner: &Inner,
+    exchange: ExchangeId,
+    outgoing: &Outgoing,
+    events: &Events,
+    turn: SendTurn,
+) -> Ending {
+    let credentials = inner.keeper.current().await;
+    let mut exchange = Exchange::new(inner, exchange, outgoing, events, credentials, Some(turn));
+    let mut ending = exchange.attempt().await;
+    while exchange.again(&mut ending).await {
+        ending = exchange.attempt().await;
+    }
+    ending
+}
+
+/// Returns whether a request POSTs `initialize`.
+pub(super) fn is_initialize(outgoing: &Outgoing) -> bool {
+    matches!(&outgoing.ask, Ask::Post(message) if message.method() == Some("initialize"))
 }
 
 /// One exchange under way.
@@ -173,10 +200,11 @@ impl Exchange<'_> {
             let status = response.status().as_u16();
             last = status;
             let media_type = media_type(response.headers());
+            let patience = self.inner.patience().gap;
             match classify(status, media_type.as_deref(), self.awaits_answer()) {
-                Answer::Redirect => match target(&url, response.headers()) {
-                    Some(target) if target.origin() == url.origin() => url = target,
-                    Some(_) | None => return Ok(self.refusal(&url, response).await),
+                Answer::Redirect => match next_hop(&url, status, response.headers()) {
+                    Some(target) => url = target,
+                    None => return Ok(self.refusal(&url, response).await),
                 },
                 Answer::Refusal => return Ok(self.refusal(&url, response).await),
                 Answer::Nothing => {
@@ -185,33 +213,73 @@ impl Exchange<'_> {
                     return Ok(Ending::Accepted(status));
                 }
                 Answer::EventStream => {
+                    let opening = opening(&response);
+                    self.token_accepted().await;
+                    // The older transport may answer `initialize` with its own stream, which names no session.
+                    let may_be_older =
+                        is_initialize(self.outgoing) && opening.session == SessionHeader::Absent;
+                    let unopened = may_be_older.then_some(opening.clone());
+                    if !may_be_older {
+                        self.open(opening).await;
+                    }
+                    return self.read_stream(&url, Reading::new(response, patience), unopened).await;
+                }
+                Answer::Json if !self.listens() => {
                     self.opened(&response).await;
-                    return self.stream(&url, response).await;
+                    return self.read_json(&url, Reading::new(response, patience)).await;
                 }
-                // Servers that know no stream answer a GET with a page about themselves, too.
-                Answer::Json if matches!(self.outgoing.ask, Ask::Listen { .. }) => {
-                    self.json(&url, response).await?;
-                    let why = diagnosis::unusable(&url, status, "with JSON instead of a stream");
-                    return Ok(Ending::Lost { written: Written::Maybe, why });
-                }
-                Answer::Json => {
-                    self.opened(&response).await;
-                    return self.json(&url, response).await;
-                }
-                Answer::Unknown => {
-                    let headers = response.headers().clone();
-                    let (body, is_whole) = bounded(response, REFUSAL_PATIENCE).await;
-                    let text = self.scrub(&tellable(&body, is_whole));
-                    let why = diagnosis::page(&url, &self.facts(status, &headers, None, &text));
-                    return Ok(Ending::Lost { written: Written::Maybe, why });
+                Answer::Json | Answer::Unknown => {
+                    let (opening, headers) = (opening(&response), response.headers().clone());
+                    let mut reading = Reading::new(response, patience);
+                    match self.read_untyped(&url, &mut reading).await? {
+                        Some(Form::Events) => {
+                            self.open(opening).await;
+                            return self.read_events(&url, reading, None).await;
+                        }
+                        Some(Form::Json) if !self.listens() => {
+                            self.open(opening).await;
+                            return self.json(&url, reading).await;
+                        }
+                        // Servers that know no stream answer a GET with a page about themselves, too.
+                        Some(_) => {
+                            self.json(&url, reading).await?;
+                            let why = diagnosis::unusable(&url, status, "with JSON instead of a stream");
+                            return Ok(Ending::Lost { written: Written::Maybe, why });
+                        }
+                        None => return Ok(self.other_body(&url, &headers, reading).await),
+                    }
                 }
             }
         }
         Ok(Ending::Lost { written: Written::Maybe, why: diagnosis::redirect_loop(&url, last) })
     }
 
+    /// What a body is told to be that is neither JSON nor a stream.
+    pub(super) async fn other_body(&self, url: &Url, headers: &HeaderMap, reading: Reading) -> Ending {
+        let described = reading.described.clone();
+        let (body, beginning) = reading.into_body();
+        let (body, is_whole) = bounded_body(body, beginning, REFUSAL_PATIENCE).await;
+        let why = diagnosis::undecodable_body(url, &described, &body).unwrap_or_else(|| {
+            let text = self.scrub(&tellable(&body, is_whole));
+            diagnosis::page(url, &self.facts(described.status, headers, None, &text))
+        });
+        Ending::Lost { written: Written::Maybe, why }
+    }
+
+    /// Returns whether this exchange is a stream of its own, by GET.
+    fn listens(&self) -> bool {
+        matches!(self.outgoing.ask, Ask::Listen { .. })
+    }
+
+    /// Notes what an `initialize` waits for.
+    pub(super) fn waits_for(&self, stage: Stage) {
+        if is_initialize(self.outgoing) {
+            self.inner.waiting.set(stage);
+        }
+    }
+
     /// Tells whether this exchange is to bring the answer to a request.
-    fn awaits_answer(&self) -> bool {
+    pub(super) fn awaits_answer(&self) -> bool {
         match &self.outgoing.ask {
             Ask::Post(message) => matches!(message.kind(), Kind::Request { .. }),
             Ask::Listen { .. } => true,
@@ -221,6 +289,7 @@ impl Exchange<'_> {
 
     /// Sends the request, the first one when its turn has come, and waits for the head of the answer.
     pub(super) async fn send(&self, url: &Url) -> Result<reqwest::Response, Ending> {
+        self.waits_for(Stage::Connection);
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(turn) = &mut turn {
             turn.wait().await;
@@ -248,6 +317,7 @@ impl Exchange<'_> {
             // That a request without a body was sent, nobody tells.
             result = within(patience.filter(|_| !matches!(self.outgoing.ask, Ask::Post(_))), &mut answer) => result,
             Ok(()) = announced => {
+                self.waits_for(Stage::Head);
                 self.events.send(Event::Sent(self.id)).await;
                 within(patience, answer).await
             }
@@ -256,6 +326,7 @@ impl Exchange<'_> {
             let why = diagnosis::timed_out(url, diagnosis::HEADERS_TIMEOUT, patience.unwrap_or_default());
             Ending::Lost { written: Written::Maybe, why }
         })?;
+        self.waits_for(Stage::Answer);
         if let (Some(witness), Ok(response)) = (self.events.witness(), &result) {
             let status = response.status().as_u16();
             witness.answered(self.id, response.version(), status, url, response.headers());
@@ -272,158 +343,12 @@ impl Exchange<'_> {
 
     async fn opened(&self, response: &reqwest::Response) {
         self.token_accepted().await;
-        let register = |id: &SessionId| redact::register_issued(id.reveal());
-        let session = match response.headers().get(SESSION_ID) {
-            None => SessionHeader::Absent,
-            Some(value) if value.is_empty() => SessionHeader::Absent,
-            Some(value) => match value.to_str().ok().and_then(SessionId::new).inspect(register) {
-                Some(id) => SessionHeader::Id(id),
-                None => SessionHeader::Unusable,
-            },
-        };
-        let opening = Opening {
-            status: response.status().as_u16(),
-            session,
-            multiplexed: response.version() == http::Version::HTTP_2,
-        };
+        self.open(opening(response)).await;
+    }
+
+    /// Reports the head of an answer.
+    pub(super) async fn open(&self, opening: Opening) {
         self.events.send(Event::Opened(self.id, opening)).await;
-    }
-
-    /// Reads a body that is one message or a batch.
-    async fn json(&self, url: &Url, response: reqwest::Response) -> Result<Ending, Ending> {
-        let status = response.status().as_u16();
-        let lost = |why| Ending::Lost { written: Written::Maybe, why };
-        let announced = response.headers().get(CONTENT_LENGTH).filter(|_| !is_gzip(response.headers()));
-        let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-        let mut response = Body::new(response);
-        // What the server announces is believed up to a point, and as a whole once that much has come.
-        let announced: usize = announced.unwrap_or(0).min(MESSAGE_LIMIT);
-        let mut body = BytesMut::with_capacity(announced.min(RESERVED));
-        let patience = self.inner.patience().gap;
-        loop {
-            let Some(chunk) = within(patience, response.chunk()).await else {
-                return Err(lost(silent(url, status, patience)));
-            };
-            match chunk {
-                Ok(Some(chunk)) if body.len() + chunk.len() > MESSAGE_LIMIT => {
-                    return Err(lost(diagnosis::too_large(url, status, MESSAGE_LIMIT)));
-                }
-                Ok(Some(chunk)) => {
-                    let from = body.len();
-                    if from + chunk.len() > body.capacity() {
-                        body.reserve(announced.saturating_sub(from));
-                    }
-                    body.extend_from_slice(&chunk);
-                    // Now, while it is at hand: a large body has left the caches when it is complete.
-                    flatten(body.get_mut(from..).unwrap_or_default());
-                }
-                Ok(None) => break,
-                Err(error) => return Err(lost(broken(url, status, &error))),
-            }
-        }
-        if body.trim_ascii().is_empty() {
-            return Err(lost(diagnosis::unusable(url, status, "the body is empty")));
-        }
-        let body = body.freeze();
-        let line = parse_line(body.clone()).await;
-        if let Line::Invalid(fault) = &line {
-            self.session_error(url, status, &body).map_or(Ok(()), Err)?;
-            let problem = format!("its body is no JSON-RPC message: {fault}");
-            return Err(lost(diagnosis::unusable(url, status, &problem)));
-        }
-        self.deliver(line).await;
-        Ok(Ending::Complete)
-    }
-
-    /// Reads a stream of events to its end, or until shortly after the answer.
-    async fn stream(&self, url: &Url, response: reqwest::Response) -> Result<Ending, Ending> {
-        let status = response.status().as_u16();
-        let mut response = Body::new(response);
-        let mut parser = Parser::default();
-        let mut linger: Option<Instant> = None;
-        let patience = self.inner.patience().gap;
-        loop {
-            let chunk = match linger {
-                None => match within(patience, response.chunk()).await {
-                    Some(chunk) => chunk,
-                    None => return Err(self.silent(silent(url, status, patience))),
-                },
-                Some(end) => match tokio::time::timeout_at(end, response.chunk()).await {
-                    Ok(chunk) => chunk,
-                    Err(_) => return Ok(Ending::Complete),
-                },
-            };
-            let chunk = match chunk {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => return Ok(Ending::Complete),
-                Err(_) if linger.is_some() => return Ok(Ending::Complete),
-                Err(error) => {
-                    return Err(cut(url, status, &error));
-                }
-            };
-            let mut events = Vec::new();
-            let parsed = parser.push(&chunk, |event| events.push(event));
-            for mut event in events {
-                let cursor = self.cursor(&mut event);
-                if !event.is_message() {
-                    if event.event == "error" {
-                        self.session_error(url, status, event.data.as_ref()).map_or(Ok(()), Err)?;
-                    }
-                    self.advance(cursor).await;
-                    continue;
-                }
-                let data = Bytes::from(event.data);
-                match parse_line(data.clone()).await {
-                    Line::Invalid(fault) => {
-                        self.session_error(url, status, &data).map_or(Ok(()), Err)?;
-                        warn!(exchange = %self.id, %fault, "the server sent an event that is no message");
-                        if self.awaits_answer() && is_broken_answer(&data, &fault) {
-                            let problem = format!("its answer is no JSON-RPC message: {fault}");
-                            let why = diagnosis::unusable(url, status, &problem);
-                            return Err(Ending::Lost { written: Written::Maybe, why });
-                        }
-                    }
-                    line => {
-                        if self.deliver(line).await {
-                            linger = Some(Instant::now() + LINGER);
-                            turn_of_others().await;
-                        }
-                    }
-                }
-                // Only now: what has not been passed on must come again.
-                self.advance(cursor).await;
-            }
-            if parsed.is_err() {
-                return Err(Ending::Lost {
-                    written: Written::Maybe,
-                    why: diagnosis::too_large(url, status, MESSAGE_LIMIT),
-                });
-            }
-        }
-    }
-
-    /// The end of a stream in which nothing came for too long: one that somebody waits for is not waited for any more, any
-    /// other may be opened again.
-    fn silent(&self, why: Why) -> Ending {
-        match &self.outgoing.ask {
-            Ask::Post(_) | Ask::EndSession | Ask::Listen { after: Some(_) } => {
-                Ending::Lost { written: Written::Maybe, why }
-            }
-            Ask::Listen { after: None } => Ending::Cut(why),
-        }
-    }
-
-    /// What an event says of its place in the stream. The modern era takes no stream up again.
-    fn cursor(&self, event: &mut sse::Event) -> Option<Cursor> {
-        let cursor = Cursor { last: event.id.take(), retry: event.retry };
-        let says_something = cursor != Cursor::default();
-        (says_something && self.outgoing.facts.mirror.is_none()).then_some(cursor)
-    }
-
-    async fn advance(&self, cursor: Option<Cursor>) {
-        if let Some(cursor) = cursor {
-            self.events.send(Event::Cursor(self.id, cursor)).await;
-        }
     }
 
     /// Passes messages on; tells whether the answer to the request was among them.
@@ -435,7 +360,10 @@ impl Exchange<'_> {
         };
         let mut answered = false;
         for message in messages {
-            answered |= self.is_answered_by(&message);
+            if self.is_answered_by(&message) {
+                answered = true;
+                self.waits_for(Stage::Answered);
+            }
             self.events.send(Event::Server(self.id, message)).await;
         }
         answered
@@ -480,7 +408,12 @@ impl Exchange<'_> {
             Line::One(_) | Line::Batch(_) | Line::Invalid(_) => None,
         };
         // Before an excerpt is cut out of it: half a secret would not be recognised.
-        let text = self.scrub(&tellable(&body, is_whole));
+        let text = match unknown_encoding(&headers) {
+            Some(encoding) if std::str::from_utf8(&body).is_err() => {
+                self.scrub(&format!("(in the content encoding \"{encoding}\")"))
+            }
+            Some(_) | None => self.scrub(&tellable(&body, is_whole)),
+        };
         let facts = self.facts(status.as_u16(), &headers, location.as_ref(), &text);
         let why = diagnosis::refused(url, &facts);
         self.note_refusal(url, &facts, &why, answer.is_some()).await;
@@ -518,6 +451,21 @@ impl Exchange<'_> {
     }
 }
 
+/// What the head of a 2xx answer says.
+fn opening(response: &reqwest::Response) -> Opening {
+    let register = |id: &SessionId| redact::register_issued(id.reveal());
+    let session = match response.headers().get(SESSION_ID) {
+        None => SessionHeader::Absent,
+        Some(value) if value.is_empty() => SessionHeader::Absent,
+        Some(value) => match value.to_str().ok().and_then(SessionId::new).inspect(register) {
+            Some(id) => SessionHeader::Id(id),
+            None => SessionHeader::Unusable,
+        },
+    };
+    let multiplexed = response.version() == http::Version::HTTP_2;
+    Opening { status: response.status().as_u16(), session, multiplexed }
+}
+
 /// Nothing came for too long.
 pub(super) fn silent(url: &Url, status: u16, patience: Option<Duration>) -> Why {
     diagnosis::timed_out(url, diagnosis::BODY_TIMEOUT, patience.unwrap_or_default()).with_status(status)
@@ -525,17 +473,21 @@ pub(super) fn silent(url: &Url, status: u16, patience: Option<Duration>) -> Why 
 
 /// The beginning of a body, as far as it comes in a given time, and whether that is all of it.
 pub(super) async fn bounded(response: reqwest::Response, patience: Duration) -> (Bytes, bool) {
-    let mut response = Body::new(response);
+    bounded_body(Body::new(response), Bytes::new(), patience).await
+}
+
+/// The same of a body of which the beginning was read before.
+async fn bounded_body(mut response: Body, beginning: Bytes, patience: Duration) -> (Bytes, bool) {
     let end = Instant::now() + patience;
-    let mut body = BytesMut::new();
+    let mut body = BytesMut::from(beginning.get(..REFUSAL_LIMIT).unwrap_or(&beginning));
     loop {
+        if body.len() >= REFUSAL_LIMIT {
+            return (body.freeze(), false);
+        }
         match tokio::time::timeout_at(end, response.chunk()).await {
             Ok(Ok(Some(chunk))) => {
                 let room = REFUSAL_LIMIT.saturating_sub(body.len());
                 body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-                if body.len() == REFUSAL_LIMIT {
-                    return (body.freeze(), false);
-                }
             }
             Ok(Ok(None)) => return (body.freeze(), true),
             Ok(Err(_)) | Err(_) => return (body.freeze(), false),

@@ -9,6 +9,8 @@
 #[expect(dead_code, reason = "each crate of tests uses a part of it")]
 mod support;
 
+mod answers;
 mod networks;
 mod sessions;
 mod sign_in;
+mod streams;

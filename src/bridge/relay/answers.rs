@@ -291,7 +291,27 @@ impl Relay {
             let message = message.with_id(own_id);
             return self.answer_in(exchange, purpose, ticket, message, now);
         }
+        if self.session.carrier() == Some(exchange)
+            && let Some((posted, ticket, own_id)) = id.and_then(|id| self.only_request_like(id))
+        {
+            self.carrier.heard();
+            self.answer(Some(posted), ticket, message.with_id(&own_id), now);
+            return self.let_acknowledge(posted, now);
+        }
         self.dropped(&message, "no request with this id is unanswered");
+    }
+
+    /// The request of the session on a stream that a response with a changed id answers, if only one can be meant.
+    fn only_request_like(&self, id: &Id) -> Option<(ExchangeId, Ticket, Id)> {
+        let mut alike = self.ledger.iter().filter_map(|(ticket, entry)| match entry.place {
+            Place::Sent { exchange, .. } if entry.era == Era::Legacy => {
+                let own = entry.request_id().filter(|own| own.is_same_value(id))?;
+                Some((exchange, ticket, own.clone()))
+            }
+            _ => None,
+        });
+        let found = alike.next()?;
+        alike.next().is_none().then_some(found)
     }
 
     fn answer_in(

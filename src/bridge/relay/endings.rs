@@ -73,6 +73,13 @@ impl Relay {
         {
             return;
         }
+        if let Ending::Lost { why, .. } = &ending
+            && why.cause == Failure::Transport
+            && self.is_modern(ticket)
+        {
+            let answer = Message::error(None, &error_object(why));
+            return self.part(ticket, Evidence::Legacy, answer, Some(why.clone()));
+        }
         let shown = match &ending {
             Ending::Refused(refusal) => self.evidence(ticket, refusal.answer.as_ref(), Some(refusal)),
             Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) | Ending::Lost { .. } => None,

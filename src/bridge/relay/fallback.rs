@@ -114,7 +114,7 @@ impl Fallback {
                 Err(reason)
             }
             // What the POST was told says more than that there is nothing to GET either.
-            (Some(posted), Way::Stream) if speaks_against => Ok(posted),
+            (Some(posted), Way::Stream) if speaks_against => Ok(with_stream(posted, &ending)),
             (_, _) => Ok(ending),
         }
     }
@@ -122,6 +122,9 @@ impl Fallback {
 
 /// Tells whether a refusal says that this is no endpoint of streamable HTTP.
 fn knows_no_streamable(ending: &Ending, any_4xx: bool) -> bool {
+    if let Ending::Lost { why, .. } = ending {
+        return why.cause == Failure::Transport;
+    }
     let Ending::Refused(refusal) = ending else { return false };
     // These are said by servers that have understood the request.
     let is_understood = match refusal.answer.as_ref().and_then(error_code) {
@@ -134,6 +137,22 @@ fn knows_no_streamable(ending: &Ending, any_4xx: bool) -> bool {
         status => any_4xx && is_clients_fault(status),
     };
     is_about_transport && !is_understood && is_servers_own(refusal)
+}
+
+/// What is told where neither transport worked: how the POST was refused, and of a stream that began or was awaited all the
+/// same, that it named no address.
+fn with_stream(posted: Ending, streamed: &Ending) -> Ending {
+    match (posted, streamed) {
+        (Ending::Refused(refusal), Ending::Lost { why, .. })
+            if why.cause == Failure::NoAnswer && refusal.answer.is_none() =>
+        {
+            let sentence = format!("{}; before that {}", why.sentence, refusal.why.sentence);
+            let why = Why { cause: Failure::Endpoint, sentence, ..why.clone() };
+            Ending::Refused(Refusal { why, ..refusal })
+        }
+        (Ending::Lost { .. }, Ending::Lost { .. }) => streamed.clone(),
+        (posted, _) => posted,
+    }
 }
 
 /// Tells whether there is no stream that names an address: another answer, or a stream that is something else.

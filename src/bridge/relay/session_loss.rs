@@ -87,8 +87,8 @@ const ATTRIBUTES: [&str; 9] = [
     "no valid",
     "no such",
 ];
-/// Sentences of another form. The last is that of the Rust SDK.
-const SENTENCES: [&str; 9] = [
+/// Sentences of another form. The last two are those of the Rust SDK, and of the TypeScript SDK's server of HTTP+SSE.
+const SENTENCES: [&str; 10] = [
     "no valid session id provided",
     "no valid session id found",
     "no valid session found",
@@ -98,6 +98,7 @@ const SENTENCES: [&str; 9] = [
     "server not yet initialized",
     "server has not been initialized",
     "unexpected message, expected an initialized session",
+    "no transport found for sessionid",
 ];
 /// What a server asks for, by itself or behind one of those.
 const ADVICE: [&str; 11] = [

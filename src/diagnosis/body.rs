@@ -1,0 +1,163 @@
+//! What a body that cannot be read is: compressed in another way, in another character set, cut short by its own length.
+//!
+//! Such a body says nothing of whether the URL is right, so nothing here blames the URL. Deliberately not here: reading it.
+
+use url::Url;
+
+use super::{place, unusable};
+use crate::bridge::{Failure, Why};
+
+/// What the head says of the body behind it.
+#[derive(Clone, Debug, Default)]
+pub struct Described {
+    /// The HTTP status.
+    pub status: u16,
+    /// The content encoding, where it is one that is not decoded.
+    pub encoding: Option<String>,
+    /// The character set, where it is another than UTF-8.
+    pub charset: Option<String>,
+    /// The length in bytes.
+    pub length: Option<usize>,
+}
+
+/// A body that is not what its content encoding says. `reason` is in the decoder's words.
+pub fn undecodable(url: &Url, status: u16, encoding: &str, reason: &str) -> Why {
+    let sentence = format!(
+        "{} answered {status} with the content encoding \"{encoding}\", but its body could not be decoded: {reason}",
+        place(url)
+    );
+    let advice =
+        "have the server, or the proxy before it, send a Content-Encoding that fits the body, or none";
+    Why::new(Failure::Answer, sentence, advice).with_status(status)
+}
+
+/// A body that is no message, with the parser's words for why. It is named for what it is, if that shows.
+pub fn unreadable(url: &Url, described: &Described, body: &[u8], fault: &str) -> Why {
+    undecodable_body(url, described, body).or_else(|| cut_short(url, described, body, fault)).unwrap_or_else(
+        || unusable(url, described.status, &format!("its body is no JSON-RPC message: {fault}")),
+    )
+}
+
+/// A body whose bytes are no text in UTF-8. None if they are.
+pub fn undecodable_body(url: &Url, described: &Described, body: &[u8]) -> Option<Why> {
+    let status = described.status;
+    let answered = format!("{} answered {status}, but", place(url));
+    let why = |problem: String, advice: &str| {
+        Some(Why::new(Failure::Answer, format!("{answered} {problem}"), advice).with_status(status))
+    };
+    let wide = wide_charset(body);
+    // A text may be cut off in the middle of a letter.
+    let is_text = std::str::from_utf8(body).err().is_none_or(|error| error.error_len().is_none());
+    if is_text && wide.is_none() {
+        return None;
+    }
+    if let Some(encoding) = &described.encoding {
+        let advice = "have the server, or the proxy before it, leave the encoding out: mcp-tether asks for gzip, and also \
+                      decodes br, deflate and zstd";
+        return why(format!("with the content encoding \"{encoding}\", which cannot be decoded"), advice);
+    }
+    if let Some(encoding) = compressed(body) {
+        let advice = "have the server, or the proxy before it, name the encoding, or leave it out";
+        return why(format!("its body is compressed ({encoding}) and has no Content-Encoding"), advice);
+    }
+    let advice = "have the server answer in UTF-8, the only character set of JSON";
+    if let Some(charset) = wide {
+        return why(format!("its body is in the character set {charset}, not in UTF-8"), advice);
+    }
+    let named = match &described.charset {
+        Some(charset) => format!("; its Content-Type names the character set {charset}"),
+        None => "; its character set is another".to_owned(),
+    };
+    let at = std::str::from_utf8(body).map_or_else(|error| error.valid_up_to(), str::len).saturating_add(1);
+    why(format!("byte {at} of its body is not UTF-8{named}"), advice)
+}
+
+/// A body that ends in the middle of its JSON, where its length said that it would.
+fn cut_short(url: &Url, described: &Described, body: &[u8], fault: &str) -> Option<Why> {
+    let length = described.length.filter(|length| *length == body.len())?;
+    let parsed: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(body);
+    if !parsed.is_err_and(|error| error.is_eof()) {
+        return None;
+    }
+    let sentence = format!(
+        "{} answered {}, but its body is no JSON-RPC message: {fault}, after the {length} bytes that its Content-Length says",
+        place(url),
+        described.status
+    );
+    let advice = "look into the server's log; if its Content-Length is wrong, have it count bytes, not letters, after all \
+                  changes to the body";
+    Some(Why::new(Failure::Answer, sentence, advice).with_status(described.status))
+}
+
+/// The compression of a body by its first bytes.
+fn compressed(body: &[u8]) -> Option<&'static str> {
+    match body {
+        [0x1f, 0x8b, ..] => Some("gzip"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => Some("deflate"),
+        _ => None,
+    }
+}
+
+/// The character set of a body whose letters take more than a byte each.
+fn wide_charset(body: &[u8]) -> Option<&'static str> {
+    match body {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] | [_, 0, 0, 0, ..] | [0, 0, 0, _, ..] => {
+            Some("UTF-32")
+        }
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [_, 0, _, 0, ..] | [0, _, 0, _, ..] => Some("UTF-16"),
+        _ => None,
+    }
+}
+
+/// A server of the older transport that answers a POST with its stream.
+pub fn older_transport(url: &Url, status: u16) -> Why {
+    let sentence = format!(
+        "{} answered {status} with the stream of HTTP+SSE (2024-11-05), not with that of streamable HTTP",
+        place(url)
+    );
+    let advice = "leave --transport http-only out, or pass --transport sse-first";
+    Why::new(Failure::Transport, sentence, advice).with_status(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(described: &Described, body: &[u8]) -> String {
+        let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
+        let why = unreadable(&url, described, body, "it is odd");
+        let advice = why.advice.expect("one");
+        assert_eq!(
+            advice.contains("is the server's MCP endpoint"),
+            why.sentence.ends_with("it is odd"),
+            "{advice}"
+        );
+        why.sentence
+    }
+
+    #[test]
+    fn bodies_that_cannot_be_decoded_are_named() {
+        let plain = Described { status: 200, ..Described::default() };
+        let compress = Described { encoding: Some("compress".to_owned()), ..plain.clone() };
+        let latin = Described { charset: Some("iso-8859-1".to_owned()), ..plain.clone() };
+        let short = Described { length: Some(8), ..plain.clone() };
+        for (described, body, expected) in [
+            (&compress, &b"\x1f\x9d\x90"[..], "the content encoding \"compress\""),
+            (&compress, b"{\"ok\":true}", "it is odd"),
+            (&plain, b"\x1f\x8b\x08\0\0\0", "compressed (gzip)"),
+            (&plain, b"\x28\xb5\x2f\xfd\0", "compressed (zstd)"),
+            (&plain, b"\xff\xfe{\0\"\0", "UTF-16"),
+            (&plain, b"{\0\"\0i\0", "UTF-16"),
+            (&plain, b"\0\0\0{", "UTF-32"),
+            (&plain, b"{\"a\":\"\xe4\"}", "byte 7 of its body is not UTF-8; its character set is another"),
+            (&latin, b"{\"a\":\"\xe4\"}", "names the character set iso-8859-1"),
+            (&short, b"{\"id\":7,", "it is odd, after the 8 bytes that its Content-Length says"),
+            (&short, b"{\"id\":7}", "it is odd"),
+            (&plain, b"{\"id\":7,", "it is odd"),
+        ] {
+            let found = named(described, body);
+            assert!(found.contains(expected), "{expected}: {found}");
+        }
+    }
+}

@@ -1,0 +1,530 @@
+//! Reads the body of an answer: one message, or a stream of events, whichever it really is.
+//!
+//! Apart from `streamable` because servers call both by wrong names, leave out the end of either, and announce wrong
+//! lengths. Whatever holds a whole JSON-RPC message is delivered, and nothing else. Deliberately not here: the head
+//! (`head`), and the words for what cannot be read (`diagnosis`).
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, HeaderMap};
+use tokio::time::Instant;
+use tracing::{debug, warn};
+use url::Url;
+
+use super::ending::{broken, cut};
+use super::head::charset;
+use super::parsing::{is_broken_answer, parse_line};
+use super::sse::{self, Parser};
+use super::streamable::{Exchange, LINGER, silent};
+use crate::bridge::{Ask, Cursor, Ending, Event, Opening, Why, Written};
+use crate::diagnosis::{self, Described};
+use crate::http::body::{Body, BodyError, is_encoded, unknown_encoding};
+use crate::http::{turn_of_others, within};
+use crate::json::flatten;
+use crate::jsonrpc::{Fault, Line, MESSAGE_LIMIT};
+
+/// How much room is made for a body before any of it came, in bytes.
+const RESERVED: usize = 1024 * 1024;
+/// How long a server must be silent before an answer that is whole is taken although its end has not come.
+pub(super) const SETTLED: Duration = Duration::from_secs(1);
+/// How much white space may stand before what shows the form of a body, in bytes.
+const BLANK_LIMIT: usize = 64 * 1024;
+/// The event by which HTTP+SSE names the address for messages (2024-11-05, basic/transports).
+pub(super) const ENDPOINT: &str = "endpoint";
+/// A byte order mark.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// What a body holds, by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// JSON: an object or an array.
+    Json,
+    /// Server-sent events.
+    Events,
+    /// Neither.
+    Other,
+}
+
+/// Returns the form of a body that begins like this; none if that does not show yet.
+pub(super) fn form(beginning: &[u8]) -> Option<Form> {
+    const FIELDS: [&[u8]; 4] = [b"data", b"event", b"id", b"retry"];
+    if !beginning.is_empty() && beginning.len() < MARK.len() && MARK.starts_with(beginning) {
+        return None;
+    }
+    let text = beginning.strip_prefix(MARK).unwrap_or(beginning).trim_ascii_start();
+    match text {
+        [] => (beginning.len() > BLANK_LIMIT).then_some(Form::Other),
+        [b'{' | b'[', ..] => Some(Form::Json),
+        [b':', ..] => Some(Form::Events),
+        text => {
+            let end = text.iter().position(|byte| matches!(byte, b':' | b'\r' | b'\n'));
+            match end {
+                Some(end) => {
+                    let is_field = text.get(..end).is_some_and(|name| FIELDS.contains(&name));
+                    Some(if is_field { Form::Events } else { Form::Other })
+                }
+                None if FIELDS.iter().any(|name| name.starts_with(text)) => None,
+                None => Some(Form::Other),
+            }
+        }
+    }
+}
+
+/// A body that is being read, and what its head says of it.
+pub(super) struct Reading {
+    body: Body,
+    /// What was read to see what it is, and is still to be used.
+    beginning: Bytes,
+    patience: Option<Duration>,
+    /// When something last came.
+    since: Instant,
+    /// Whether it was told that nothing has come for a while.
+    is_settled: bool,
+    announced: Option<usize>,
+    pub(super) described: Described,
+}
+
+/// What came next of a body.
+enum Next {
+    Part(Bytes),
+    End,
+    Broken(BodyError),
+    /// Nothing for as long as the user allows.
+    Silent,
+    /// Nothing for [`SETTLED`].
+    Settled,
+}
+
+impl Reading {
+    /// The body of `response`, of which nothing was read. `patience` is how long it may be silent.
+    pub(super) fn new(response: reqwest::Response, patience: Option<Duration>) -> Reading {
+        let headers = response.headers();
+        let described = Described {
+            status: response.status().as_u16(),
+            encoding: unknown_encoding(headers),
+            charset: charset(headers),
+            length: announced(headers),
+        };
+        Reading {
+            announced: described.length,
+            described,
+            body: Body::new(response),
+            beginning: Bytes::new(),
+            patience,
+            since: Instant::now(),
+            is_settled: false,
+        }
+    }
+
+    /// Reads until the form of the body shows, if it ever does. What was read comes again.
+    ///
+    /// # Errors
+    /// [`Next::Broken`] and [`Next::Silent`].
+    async fn form(&mut self) -> Result<Form, Next> {
+        loop {
+            if let Some(form) = form(&self.beginning) {
+                return Ok(form);
+            }
+            let beginning = std::mem::take(&mut self.beginning);
+            match self.next(false).await {
+                Next::Part(part) if beginning.is_empty() => self.beginning = part,
+                Next::Part(part) => self.beginning = [beginning.as_ref(), part.as_ref()].concat().into(),
+                Next::End | Next::Settled => {
+                    self.beginning = beginning;
+                    return Ok(Form::Other);
+                }
+                ended @ (Next::Broken(_) | Next::Silent) => {
+                    self.beginning = beginning;
+                    return Err(ended);
+                }
+            }
+        }
+    }
+
+    /// What comes next. With `settles` it is also told, once, that nothing has come for a while.
+    async fn next(&mut self, settles: bool) -> Next {
+        if !self.beginning.is_empty() {
+            return Next::Part(std::mem::take(&mut self.beginning));
+        }
+        let settles = settles && !self.is_settled && self.patience.is_none_or(|patience| patience > SETTLED);
+        let limit = if settles { Some(SETTLED) } else { self.patience };
+        let limit = limit.map(|limit| limit.saturating_sub(self.since.elapsed()));
+        match within(limit, self.body.chunk()).await {
+            None if settles => {
+                self.is_settled = true;
+                Next::Settled
+            }
+            None => Next::Silent,
+            Some(Ok(Some(part))) => {
+                self.is_settled = false;
+                self.since = Instant::now();
+                Next::Part(part)
+            }
+            Some(Ok(None)) => Next::End,
+            Some(Err(error)) => Next::Broken(error),
+        }
+    }
+
+    /// Gives the body back, with what was read of it.
+    pub(super) fn into_body(self) -> (Body, Bytes) {
+        (self.body, self.beginning)
+    }
+}
+
+/// How long a body says it is, where that is its own length.
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    let length = headers.get(CONTENT_LENGTH).filter(|_| !is_encoded(headers))?;
+    length.to_str().ok()?.parse().ok()
+}
+
+fn lost(why: Why) -> Ending {
+    Ending::Lost { written: Written::Maybe, why }
+}
+
+impl Exchange<'_> {
+    /// Reads a body that is called one message or a batch.
+    pub(super) async fn read_json(&self, url: &Url, mut reading: Reading) -> Result<Ending, Ending> {
+        match reading.form().await {
+            Ok(Form::Events) => self.read_events(url, reading, None).await,
+            Ok(Form::Json | Form::Other) => self.json(url, reading).await,
+            Err(ended) => Err(ended_early(url, &reading, ended)),
+        }
+    }
+
+    /// Reads a body that is called a stream of events. `unopened` is the head that nobody has heard of, because the stream
+    /// may turn out to be that of the older transport.
+    pub(super) async fn read_stream(
+        &self,
+        url: &Url,
+        mut reading: Reading,
+        unopened: Option<Opening>,
+    ) -> Result<Ending, Ending> {
+        if !matches!(self.outgoing.ask, Ask::Post(_)) || !self.awaits_answer() {
+            return self.read_events(url, reading, unopened).await;
+        }
+        let form = reading.form().await;
+        if !matches!(form, Ok(Form::Events))
+            && let Some(opening) = unopened.clone()
+        {
+            self.open(opening).await;
+        }
+        match form {
+            Ok(Form::Events) => self.read_events(url, reading, unopened).await,
+            Ok(Form::Json) => self.json(url, reading).await,
+            Ok(Form::Other) => {
+                if let Some(why) = diagnosis::undecodable_body(url, &reading.described, &reading.beginning) {
+                    return Err(lost(why));
+                }
+                self.read_events(url, reading, None).await
+            }
+            Err(Next::Silent) => Err(self.silent(silent(url, reading.described.status, reading.patience))),
+            Err(Next::Broken(error)) => Err(cut(url, reading.described.status, &error)),
+            Err(Next::Part(_) | Next::End | Next::Settled) => Ok(Ending::Complete),
+        }
+    }
+
+    /// Reads a body whose media type says nothing. None if it is neither JSON nor events; then the reading can go on.
+    pub(super) async fn read_untyped(
+        &self,
+        url: &Url,
+        reading: &mut Reading,
+    ) -> Result<Option<Form>, Ending> {
+        match reading.form().await {
+            Ok(Form::Other) => Ok(None),
+            Ok(form) => Ok(Some(form)),
+            Err(ended) => Err(ended_early(url, reading, ended)),
+        }
+    }
+
+    /// Reads one message or a batch.
+    pub(super) async fn json(&self, url: &Url, mut reading: Reading) -> Result<Ending, Ending> {
+        let status = reading.described.status;
+        // What the server announces is believed up to a point, and as a whole once that much has come.
+        let announced: usize = reading.announced.unwrap_or(0).min(MESSAGE_LIMIT);
+        let mut body = BytesMut::with_capacity(announced.min(RESERVED));
+        loop {
+            let settles = self.awaits_answer() && ends_like_json(&body);
+            match reading.next(settles).await {
+                Next::Part(part) if body.len().saturating_add(part.len()) > MESSAGE_LIMIT => {
+                    return Err(lost(diagnosis::too_large(url, status, MESSAGE_LIMIT)));
+                }
+                Next::Part(part) => {
+                    let from = body.len();
+                    if from.saturating_add(part.len()) > body.capacity() {
+                        body.reserve(announced.saturating_sub(from));
+                    }
+                    body.extend_from_slice(&part);
+                    // Now, while it is at hand: a large body has left the caches when it is complete.
+                    flatten(body.get_mut(from..).unwrap_or_default());
+                }
+                Next::End => break,
+                Next::Silent => return Err(lost(silent(url, status, reading.patience))),
+                Next::Settled => {
+                    if let Some(line) = self.whole_answer(&body).await {
+                        warn!(exchange = %self.id, "the answer is whole, but the server has not ended it{}", lengths(&reading, &body));
+                        self.deliver(line).await;
+                        return Ok(Ending::Complete);
+                    }
+                }
+                Next::Broken(error) => {
+                    if matches!(error, BodyError::Transport(_))
+                        && let Some(line) = self.whole_answer(&body).await
+                    {
+                        warn!(exchange = %self.id, "the connection broke behind an answer that is whole{}", lengths(&reading, &body));
+                        self.deliver(line).await;
+                        return Ok(Ending::Complete);
+                    }
+                    let mut why = broken(url, status, &error);
+                    if matches!(error, BodyError::Transport(_)) {
+                        why.sentence.push_str(&lengths(&reading, &body));
+                    }
+                    return Err(lost(why));
+                }
+            }
+        }
+        if body.trim_ascii().is_empty() {
+            return Err(lost(diagnosis::unusable(url, status, "the body is empty")));
+        }
+        let body = body.freeze();
+        let line = parse_line(body.clone()).await;
+        if let Line::Invalid(fault) = &line {
+            self.session_error(url, status, &body).map_or(Ok(()), Err)?;
+            return Err(lost(diagnosis::unreadable(url, &reading.described, &body, &fault.to_string())));
+        }
+        drop(body);
+        self.deliver(line).await;
+        Ok(Ending::Complete)
+    }
+
+    /// The messages of a text, if the text is whole and they answer the request.
+    async fn whole_answer(&self, text: &[u8]) -> Option<Line> {
+        if !ends_like_json(text) {
+            return None;
+        }
+        let line = parse_line(Bytes::copy_from_slice(text)).await;
+        let is_answer = match &line {
+            Line::One(message) => self.is_answered_by(message),
+            Line::Batch(elements) => elements.iter().flatten().any(|message| self.is_answered_by(message)),
+            Line::Invalid(_) => false,
+        };
+        is_answer.then_some(line)
+    }
+
+    /// Reads events to the end of the stream, or until shortly after the answer.
+    pub(super) async fn read_events(
+        &self,
+        url: &Url,
+        mut reading: Reading,
+        mut unopened: Option<Opening>,
+    ) -> Result<Ending, Ending> {
+        let status = reading.described.status;
+        let mut stray = Stray::default();
+        let mut parser = Parser::default();
+        let mut linger: Option<Instant> = None;
+        loop {
+            let pending = parser.pending();
+            let settles = pending.is_some_and(|event| match event.event.as_str() {
+                ENDPOINT => unopened.is_some(),
+                _ => event.is_message() && self.awaits_answer() && ends_like_json(&event.data),
+            });
+            let next = match linger {
+                None => reading.next(settles).await,
+                Some(end) => match tokio::time::timeout_at(end, reading.next(false)).await {
+                    Ok(Next::Broken(_)) | Err(_) => return Ok(Ending::Complete),
+                    Ok(next) => next,
+                },
+            };
+            let mut events = Vec::new();
+            let (mut parsed, mut ending) = (Ok(()), None);
+            match next {
+                Next::Part(part) => parsed = parser.push(&part, |event| events.push(event)),
+                Next::End => {
+                    events.extend(self.last_event(&mut parser).await);
+                    ending = Some(Ok(Ending::Complete));
+                }
+                Next::Settled | Next::Broken(BodyError::Transport(_)) if self.has_answer(&parser).await => {
+                    events.extend(parser.finish());
+                    ending = Some(Ok(Ending::Complete));
+                }
+                Next::Settled => {
+                    events.extend(
+                        parser.finish().filter(|event| event.event == ENDPOINT && unopened.is_some()),
+                    );
+                }
+                Next::Broken(error) => ending = Some(Err(cut(url, status, &error))),
+                Next::Silent => ending = Some(Err(self.silent(silent(url, status, reading.patience)))),
+            }
+            for mut event in events {
+                if let Some(opening) = unopened.take() {
+                    if event.event == ENDPOINT {
+                        return Err(lost(diagnosis::older_transport(url, status)));
+                    }
+                    self.open(opening).await;
+                }
+                let cursor = self.cursor(&mut event);
+                if !event.is_message() {
+                    if event.event == "error" {
+                        self.session_error(url, status, event.data.as_ref()).map_or(Ok(()), Err)?;
+                    }
+                    self.advance(cursor).await;
+                    continue;
+                }
+                let data = Bytes::from(event.data);
+                match parse_line(data.clone()).await {
+                    Line::Invalid(fault) => {
+                        self.session_error(url, status, &data).map_or(Ok(()), Err)?;
+                        stray.tell(self, &fault);
+                        if self.awaits_answer() && is_broken_answer(&data, &fault) {
+                            let problem = format!("its answer is no JSON-RPC message: {fault}");
+                            return Err(lost(diagnosis::unusable(url, status, &problem)));
+                        }
+                    }
+                    line => {
+                        if self.deliver(line).await {
+                            linger = Some(Instant::now() + LINGER);
+                            turn_of_others().await;
+                        }
+                    }
+                }
+                // Only now: what has not been passed on must come again.
+                self.advance(cursor).await;
+            }
+            if parsed.is_err() {
+                return Err(lost(diagnosis::too_large(url, status, MESSAGE_LIMIT)));
+            }
+            if let Some(ending) = ending {
+                if let Some(opening) = unopened {
+                    self.open(opening).await;
+                }
+                return ending;
+            }
+        }
+    }
+
+    /// The event that the end of the stream has ended, if it holds a whole message or names an address.
+    async fn last_event(&self, parser: &mut Parser) -> Option<sse::Event> {
+        let event = parser.finish()?;
+        if event.event == ENDPOINT {
+            return Some(event);
+        }
+        let is_whole = event.is_message()
+            && ends_like_json(&event.data)
+            && !matches!(parse_line(Bytes::copy_from_slice(&event.data)).await, Line::Invalid(_));
+        is_whole.then_some(event)
+    }
+
+    /// Returns whether the event that has begun holds the whole answer to the request of this exchange.
+    async fn has_answer(&self, parser: &Parser) -> bool {
+        match parser.pending() {
+            Some(event) if event.is_message() => self.whole_answer(&event.data).await.is_some(),
+            Some(_) | None => false,
+        }
+    }
+
+    /// The end of a stream in which nothing came for too long: one that somebody waits for is not waited for any more, any
+    /// other may be opened again.
+    fn silent(&self, why: Why) -> Ending {
+        match &self.outgoing.ask {
+            Ask::Post(_) | Ask::EndSession | Ask::Listen { after: Some(_) } => lost(why),
+            Ask::Listen { after: None } => Ending::Cut(why),
+        }
+    }
+
+    /// What an event says of its place in the stream. The modern era takes no stream up again.
+    fn cursor(&self, event: &mut sse::Event) -> Option<Cursor> {
+        let cursor = Cursor { last: event.id.take(), retry: event.retry };
+        let says_something = cursor != Cursor::default();
+        (says_something && self.outgoing.facts.mirror.is_none()).then_some(cursor)
+    }
+
+    async fn advance(&self, cursor: Option<Cursor>) {
+        if let Some(cursor) = cursor {
+            self.events.send(Event::Cursor(self.id, cursor)).await;
+        }
+    }
+}
+
+/// Events of one stream that are no messages. Servers send them as heartbeats, so that only the first is worth a warning.
+#[derive(Debug, Default)]
+pub(super) struct Stray {
+    is_told: bool,
+}
+
+impl Stray {
+    /// Logs one of them.
+    pub(super) fn tell(&mut self, exchange: &Exchange<'_>, fault: &Fault) {
+        match std::mem::replace(&mut self.is_told, true) {
+            false => warn!(
+                exchange = %exchange.id, %fault,
+                "the server sent an event that is no message; others on this stream are not reported"
+            ),
+            true => debug!(exchange = %exchange.id, %fault, "the server sent an event that is no message"),
+        }
+    }
+}
+
+/// Returns whether a text may be whole: a cheap test before the real one.
+pub(super) fn ends_like_json(text: &[u8]) -> bool {
+    matches!(text.trim_ascii_end().last(), Some(b'}' | b']'))
+}
+
+/// How a body that ended before its form showed ends its exchange.
+fn ended_early(url: &Url, reading: &Reading, ended: Next) -> Ending {
+    let status = reading.described.status;
+    match ended {
+        Next::Broken(error) => {
+            let mut why = broken(url, status, &error);
+            if matches!(error, BodyError::Transport(_)) {
+                why.sentence.push_str(&lengths(reading, &reading.beginning));
+            }
+            lost(why)
+        }
+        Next::Silent | Next::Settled | Next::Part(_) | Next::End => {
+            lost(silent(url, status, reading.patience))
+        }
+    }
+}
+
+/// Names a length that a body has announced and does not have.
+fn lengths(reading: &Reading, body: &[u8]) -> String {
+    match reading.announced {
+        Some(announced) if announced > body.len() => {
+            format!("; its Content-Length says {announced} bytes, and {} came", body.len())
+        }
+        Some(_) | None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_bytes_show_what_a_body_holds() {
+        for (beginning, expected) in [
+            (&b"{\"id\":1"[..], Some(Form::Json)),
+            (b"\xEF\xBB\xBF \r\n[", Some(Form::Json)),
+            (b"data: {", Some(Form::Events)),
+            (b"\n\nevent: message\n", Some(Form::Events)),
+            (b"id\n", Some(Form::Events)),
+            (b"retry:1", Some(Form::Events)),
+            (b": hello", Some(Form::Events)),
+            (b"<html>", Some(Form::Other)),
+            (b"database: down", Some(Form::Other)),
+            (b"data is missing", Some(Form::Other)),
+            (b"hi", Some(Form::Other)),
+            (b"\xff\xfe{\0", Some(Form::Other)),
+            (b"7", Some(Form::Other)),
+            (b"", None),
+            (b"\xEF\xBB", None),
+            (b"\xEF\xBB\xBF", None),
+            (b" \n", None),
+            (b"dat", None),
+            (b"data", None),
+        ] {
+            assert_eq!(form(beginning), expected, "{beginning:?}");
+        }
+        assert_eq!(form(&vec![b' '; BLANK_LIMIT + 1]), Some(Form::Other));
+    }
+}

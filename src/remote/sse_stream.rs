@@ -1,0 +1,216 @@
+//! The stream of an HTTP+SSE session: its events, and the address for messages that it names.
+//!
+//! Apart from `http_sse` because this is what the server says, and that is what is done with it. Deliberately not here: opening it,
+//! and which answer belongs to what.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use url::Url;
+
+use super::ending::cut;
+use super::http_sse::lost;
+use super::reading::{ENDPOINT, SETTLED, Stray, ends_like_json};
+use super::sse::{self, Parser};
+use crate::bridge::{Ending, Failure, Why};
+use crate::diagnosis;
+use crate::http::body::Body;
+use crate::http::within;
+use crate::jsonrpc::{Kind, MESSAGE_LIMIT, Message};
+use crate::redact;
+
+/// A segment of a path that is longer, and has a digit in it, may be the session's id.
+const LONGEST_SEGMENT: usize = 15;
+
+/// A stream that has begun.
+pub(super) struct Stream {
+    response: Body,
+    /// Where it came from, behind the redirects.
+    pub(super) url: Url,
+    pub(super) status: u16,
+    pub(super) multiplexed: bool,
+    parser: Parser,
+    /// What was read but not asked for yet.
+    events: VecDeque<sse::Event>,
+    /// How much of the event that has not ended was looked at, in bytes.
+    looked_at: usize,
+    pub(super) stray: Stray,
+    is_too_large: bool,
+}
+
+impl Stream {
+    /// The stream in a body of which nothing was read.
+    pub(super) fn new(response: Body, url: Url, status: u16, multiplexed: bool) -> Stream {
+        Stream {
+            response,
+            url,
+            status,
+            multiplexed,
+            parser: Parser::default(),
+            events: VecDeque::new(),
+            looked_at: 0,
+            stray: Stray::default(),
+            is_too_large: false,
+        }
+    }
+
+    /// Parses a part of the body.
+    pub(super) fn take(&mut self, part: &[u8]) {
+        self.looked_at = 0;
+        let events = &mut self.events;
+        self.is_too_large = self.parser.push(part, |event| events.push_back(event)).is_err();
+    }
+
+    /// Returns whether the event that has not ended may be taken as it is, if nothing more of it comes.
+    fn may_settle(&self) -> bool {
+        self.parser.pending().is_some_and(|event| {
+            let is_whole = event.event == ENDPOINT || event.is_message() && ends_like_json(&event.data);
+            is_whole && event.data.len() > self.looked_at
+        })
+    }
+
+    /// The event that has not ended, if it names an address or is a whole message. Of a stream that is open it must be an
+    /// answer, which somebody waits for.
+    fn settle(&mut self, is_open: bool) -> Option<sse::Event> {
+        let event = self.parser.pending()?;
+        self.looked_at = event.data.len();
+        let is_wanted = event.event == ENDPOINT
+            || event.is_message()
+                && match Message::parse(Bytes::copy_from_slice(&event.data)) {
+                    Ok(message) => !is_open || matches!(message.kind(), Kind::Response { .. }),
+                    Err(_) => false,
+                };
+        is_wanted.then(|| self.parser.finish())?
+    }
+
+    /// The next event; none at the end. Nothing is lost if this is dropped.
+    pub(super) async fn next(&mut self) -> Result<Option<sse::Event>, Ending> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.is_too_large {
+                return Err(lost(diagnosis::too_large(&self.url, self.status, MESSAGE_LIMIT)));
+            }
+            let limit = self.may_settle().then_some(SETTLED);
+            match within(limit, self.response.chunk()).await {
+                Some(Ok(Some(chunk))) => self.take(&chunk),
+                // The end is told again behind what it has ended.
+                Some(Ok(None)) => return Ok(self.settle(false)),
+                Some(Err(error)) => match self.settle(true) {
+                    Some(event) => return Ok(Some(event)),
+                    None => return Err(cut(&self.url, self.status, &error)),
+                },
+                None => {
+                    if let Some(event) = self.settle(true) {
+                        return Ok(Some(event));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The address for messages, as an event names it: relative to where the stream came from, and of its origin.
+pub(super) fn address_in(event: &sse::Event, url: &Url) -> Result<Url, Box<Why>> {
+    let place = diagnosis::place(url);
+    let advice = "look at how the server makes the address in its `endpoint` event";
+    let unusable =
+        |problem: &str| Box::new(Why::new(Failure::Endpoint, format!("{place} named {problem}"), advice));
+    let text = std::str::from_utf8(&event.data).map(str::trim).unwrap_or_default();
+    if text.is_empty() {
+        return Err(unusable("no address for messages"));
+    }
+    let mut address = url.join(text).map_err(|_| unusable("an address for messages that is none"))?;
+    if address.origin() != url.origin() {
+        let (theirs, ours) = (address.origin().ascii_serialization(), url.origin().ascii_serialization());
+        let sentence = format!(
+            "the stream of {ours} wants messages sent to {theirs}, which is another origin: credentials are not sent there"
+        );
+        let advice = "have the server name a relative address, or the one it is reached by (behind a proxy: X-Forwarded-Proto and -Host)";
+        return Err(Box::new(Why::new(Failure::Endpoint, sentence, advice)));
+    }
+    // Whoever has the session's id, which stands in there, can act in the session.
+    address.query_pairs().for_each(|(_, value)| redact::register_session(&value));
+    address.set_fragment(None);
+    // Whoever we are is said by the credentials alone. Neither can fail where there is a host.
+    let _ = (address.set_username(""), address.set_password(None));
+    Ok(address)
+}
+
+/// A refusal by the address that the stream named, with that address: behind a gateway it often lacks a prefix.
+pub(super) fn with_address(ending: Ending, url: &Url) -> Ending {
+    let Ending::Refused(mut refusal) = ending else { return ending };
+    if refusal.why.cause != Failure::Status {
+        return Ending::Refused(refusal);
+    }
+    let segments = url.path().split('/').map(|segment| {
+        let is_an_id = segment.len() > LONGEST_SEGMENT && segment.bytes().any(|byte| byte.is_ascii_digit());
+        if is_an_id { "[session]" } else { segment }
+    });
+    let path = segments.collect::<Vec<_>>().join("/");
+    let why = &mut refusal.why;
+    why.sentence = format!("{} (the address for messages that its stream named: {path})", why.sentence);
+    if matches!(refusal.status, 404 | 405) {
+        let advice = "if a gateway serves the server below a path of its own, set that path as the server's base path \
+                      (root path), so that its `endpoint` event names it";
+        why.advice = Some(advice.to_owned());
+    }
+    Ending::Refused(refusal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(data: &str) -> Result<String, String> {
+        let event = sse::Event { event: ENDPOINT.to_owned(), data: data.into(), ..sse::Event::default() };
+        let url = Url::parse("https://mcp.example.com/deep/sse?key=1").expect("a URL");
+        address_in(&event, &url).map(String::from).map_err(|why| why.sentence)
+    }
+
+    #[test]
+    fn an_address_is_relative_to_its_stream() {
+        for (data, expected) in [
+            ("/messages?s=1", "https://mcp.example.com/messages?s=1"),
+            ("messages", "https://mcp.example.com/deep/messages"),
+            ("?s=1", "https://mcp.example.com/deep/sse?s=1"),
+            (" ./a/../b ", "https://mcp.example.com/deep/b"),
+            ("//mcp.example.com/m", "https://mcp.example.com/m"),
+            ("https://mcp.example.com:443/m#part", "https://mcp.example.com/m"),
+            ("https://name:word@mcp.example.com/m", "https://mcp.example.com/m"),
+            ("HTTPS://MCP.Example.COM/m", "https://mcp.example.com/m"),
+        ] {
+            assert_eq!(address(data).as_deref(), Ok(expected), "{data}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_another_origin_is_none() {
+        for data in [
+            "http://mcp.example.com/m",
+            "https://mcp.example.com:8443/m",
+            "https://example.com/m",
+            "https://mcp.example.com.evil.test/m",
+            "https://mcp.example.com@evil.test/m",
+            "//evil.test/m",
+            "\\\\evil.test/m",
+            "data:text/plain,x",
+            "javascript:1",
+        ] {
+            let sentence = address(data).expect_err(data);
+            assert!(sentence.contains("another origin"), "{data}: {sentence}");
+        }
+        for (data, expected) in [
+            ("", "no address"),
+            (" \t", "no address"),
+            ("https://", "that is none"),
+            ("http://[", "that is none"),
+        ] {
+            assert!(address(data).expect_err(data).contains(expected), "{data}");
+        }
+        let event = sse::Event { data: b"/m\xff".to_vec(), ..sse::Event::default() };
+        let url = Url::parse("https://mcp.example.com/sse").expect("a URL");
+        assert!(address_in(&event, &url).is_err(), "no UTF-8");
+    }
+}
