@@ -23,7 +23,7 @@ _mcp__tether() {
 
     case "${cmd}" in
         mcp__tether)
-            opts="-v -e -h -V --header --header-file --env-file --header-from --access-token-command --access-header --access --no-access --auth --auth-timeout --device-code --client-credentials --token-endpoint --oauth-issuer --profile --use-id-token --static-oauth-client-info --static-oauth-client-metadata --client-metadata-url --resource --disable-resource-parameter --authorize-param --host --callback-path --auth-success-url --allow-http --ca-cert --client-cert --client-key --proxy --enable-proxy --ipv4 --ipv6 --transport --connect-timeout --headers-timeout --body-timeout --keep-alive --ping-interval --protocol --no-cache --disable-cookies --ignore-tool --allow-tool --read-only --json --verbose --silent --log-file --debug --record --client --from --env --help --version check config login logout tokens"
+            opts="-v -e -h -V --header --header-file --env-file --header-from --access-token-command --access-header --access --no-access --auth --auth-timeout --device-code --client-credentials --token-endpoint --oauth-issuer --profile --use-id-token --static-oauth-client-info --static-oauth-client-metadata --client-metadata-url --resource --disable-resource-parameter --authorize-param --host --callback-path --auth-success-url --allow-http --ca-cert --pin --client-cert --client-key --proxy --enable-proxy --ipv4 --ipv6 --transport --connect-timeout --headers-timeout --body-timeout --keep-alive --ping-interval --protocol --no-cache --disable-cookies --ignore-tool --allow-tool --read-only --json --verbose --silent --log-file --debug --record --client --from --env --help --version check config login logout tokens"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -110,6 +110,10 @@ _mcp__tether() {
                     return 0
                     ;;
                 --ca-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pin)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

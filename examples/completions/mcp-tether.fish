@@ -22,7 +22,8 @@ complete -c mcp-tether -l authorize-param -d 'Something more in the address of t
 complete -c mcp-tether -l host -d 'How this computer is called in the address that you come back to: localhost or 127.0.0.1. By default whichever is allowed; localhost with a client that is registered for you' -r
 complete -c mcp-tether -l callback-path -d 'The path of that address [default: /oauth/callback]' -r
 complete -c mcp-tether -l auth-success-url -d 'Where to go on to when you have signed in' -r
-complete -c mcp-tether -l ca-cert -d 'A file with further certificate authorities to trust, in PEM form, beside the operating system\'s and those of NODE_EXTRA_CA_CERTS. Repeatable' -r -F
+complete -c mcp-tether -l ca-cert -d 'A file with further certificates to trust, of authorities or of the server itself, in PEM form, beside the operating system\'s and those of NODE_EXTRA_CA_CERTS. Repeatable' -r -F
+complete -c mcp-tether -l pin -d 'The SHA-256 fingerprint of the one certificate that the server may show, whoever issued it; its names and dates are checked as ever. Repeatable, for a certificate that is about to be renewed' -r
 complete -c mcp-tether -l client-cert -d 'Your certificate, where the server wants one (mutual TLS), in PEM form' -r -F
 complete -c mcp-tether -l client-key -d 'The private key of --client-cert, in PEM form' -r -F
 complete -c mcp-tether -l proxy -d 'The proxy to use, in place of those of the environment' -r

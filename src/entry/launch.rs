@@ -154,7 +154,7 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
 
 /// The arguments as mcp-tether takes them, with what is lost or means something else.
 pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> Vec<Word> {
-    let arguments = cli::join_split_headers(arguments.into_iter().map(Into::into).collect());
+    let arguments = cli::repaired(arguments.into_iter().map(Into::into).collect());
     let arguments = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let words = words::read(arguments, |_| None);
     let (mut is_before, mut kept) = (0, Vec::new());
@@ -189,6 +189,10 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
                     is_joined: false,
                 });
             }
+            Word::Option { name, value: Some(value), .. } if name == "--pin" && !is_fingerprint(value) => {
+                remarks
+                    .push("--pin is left out: its value is not the fingerprint of a certificate".to_owned());
+            }
             Word::Option { name, value: Some(value), .. } if name == "--protocol" && value == "auto" => {
                 remarks.push("--protocol auto is left out: it is the default here".to_owned());
             }
@@ -211,6 +215,12 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
 pub(super) fn about(variable: &str) -> Option<String> {
     let known = ENVIRONMENT.iter().find(|(name, _)| name.eq_ignore_ascii_case(variable));
     known.map(|(name, what)| format!("{name} {what}"))
+}
+
+/// Returns whether a text has the shape of a SHA-256 fingerprint.
+pub(super) fn is_fingerprint(text: &str) -> bool {
+    text.chars().filter(char::is_ascii_hexdigit).count() == 64
+        && text.chars().all(|letter| letter.is_ascii_hexdigit() || letter == ':')
 }
 
 fn is_header(text: &str) -> bool {

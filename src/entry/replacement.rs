@@ -281,6 +281,8 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
                         }
                         None => hidden(),
                     },
+                    // Something else may be called so.
+                    ("--pin", _) if !launch::is_fingerprint(&value) => hidden(),
                     ("--authorize-param", Some((parameter, text))) if value.contains('=') => {
                         format!("{parameter}={}", sensitive::mask(parameter, text, client))
                     }

@@ -220,7 +220,7 @@ const FIXTURES: [Fixture; 13] = [
           "f": {"command": "op", "args": ["run", "--", "npx", "mcp-remote", "https://h/mcp?token=marked"]}
         }}"#,
         expected: &[
-            "Authorization: ${A_AUTHORIZATION}\", \"https://h/mcp\", \"9696\"]",
+            "Authorization: Bearer ${A_TOKEN}\", \"https://h/mcp\", \"9696\"]",
             "https://h:bad/mcp?[masked]",
             "mcp-tether will not start with this",
             "\"args\": [\"[masked]\"]",

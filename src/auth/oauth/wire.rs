@@ -202,7 +202,7 @@ fn unreachable(url: &Url, error: &TransportError) -> Trouble {
         TransportError::Dns => "its name could not be resolved".to_owned(),
         TransportError::ConnectionRefused => "nothing accepts connections there".to_owned(),
         TransportError::ConnectTimeout => "no connection could be made in time".to_owned(),
-        TransportError::Proxy { .. } => "the proxy on the way refused".to_owned(),
+        TransportError::Proxy { .. } | TransportError::Socks(_) => "the proxy on the way refused".to_owned(),
         TransportError::Tls(_) => "no secure connection could be made".to_owned(),
         TransportError::Connect(reason) | TransportError::Connection(reason) => reason.clone(),
     };
