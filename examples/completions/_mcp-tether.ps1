@@ -21,7 +21,7 @@ Register-ArgumentCompleter -Native -CommandName 'mcp-tether' -ScriptBlock {
 
     $before = $commandElements[$commandElements.Count - 1 - [int]($wordToComplete -ne '')]
     if ("$before" -eq '--client') {
-        return @('claude-code', 'claude-desktop', 'cursor', 'vscode', 'windsurf', 'codex', 'gemini', 'zed').Where{ $_ -like "$wordToComplete*" }
+        return @('claude-code', 'claude-desktop', 'cursor', 'vscode', 'windsurf', 'codex', 'gemini', 'zed', 'opencode', 'lm-studio', 'goose', 'cline', 'copilot-cli').Where{ $_ -like "$wordToComplete*" }
     }
     $completions = @(switch -Wildcard ($command) {
         'mcp-tether*' {

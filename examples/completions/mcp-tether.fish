@@ -49,7 +49,12 @@ vscode\t''
 windsurf\t''
 codex\t''
 gemini\t''
-zed\t''"
+zed\t''
+opencode\t''
+lm-studio\t''
+goose\t''
+cline\t''
+copilot-cli\t''"
 complete -c mcp-tether -l from -d 'With config: a client\'s configuration, whose mcp-remote is to be replaced' -r -F
 complete -c mcp-tether -s e -l env -d 'With config: a variable that the server is to have. Repeatable' -r
 complete -c mcp-tether -l no-access -d 'Do not send the service token of CF_ACCESS_CLIENT_ID and _SECRET'

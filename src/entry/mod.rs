@@ -10,6 +10,7 @@ mod launch;
 mod replacement;
 mod secrets;
 mod sensitive;
+mod shape;
 mod tree;
 mod words;
 
@@ -276,7 +277,8 @@ fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Par
     for variable in named {
         if !gathered.variables.iter().any(|known| known.name == variable) {
             // What is no secret may be written down where nothing is passed on.
-            let is_literal = client == Client::ClaudeDesktop && !sensitive::is_secret_name(&variable);
+            let is_literal = [Client::ClaudeDesktop, Client::LmStudio].contains(&client)
+                && !sensitive::is_secret_name(&variable);
             let text = environment.get(&variable).filter(|_| is_literal).map(str::to_owned);
             gathered.variables.push(Variable { name: variable, text, is_needed: true });
         }
