@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: reading the file (`tree`), and hiding secrets (`secrets`).
 
+use super::others;
 use super::words::{self, Word};
 use crate::cli;
 
@@ -122,6 +123,9 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
             false => Launch::Nothing,
         };
     }
+    if let Some(launch) = others::recognise(&words) {
+        return launch;
+    }
     let runs = RUNNERS.contains(&first.as_str());
     // `--package NAME` says what to install, and the program follows.
     let befores = std::iter::once("").chain(words.iter().map(String::as_str));
@@ -228,7 +232,7 @@ fn is_header(text: &str) -> bool {
 }
 
 /// The name of a program, without its folder and what Windows puts behind it.
-fn program(word: &str) -> String {
+pub(super) fn program(word: &str) -> String {
     let name = word.rsplit(['/', '\\']).next().unwrap_or_default().to_ascii_lowercase();
     let ends = [".cmd", ".exe", ".ps1", ".bat"];
     ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name).to_owned()

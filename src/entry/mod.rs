@@ -7,6 +7,7 @@
 mod clients;
 mod form;
 mod launch;
+mod others;
 mod replacement;
 mod secrets;
 mod sensitive;

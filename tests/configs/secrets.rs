@@ -129,6 +129,29 @@ fn secrets_in_env_are_printed_for_no_client() {
 }
 
 #[test]
+fn entries_of_other_bridges_are_replaced_without_secrets() {
+    for arguments in [
+        &["-y", "supergateway", "--streamableHttp", URL, "--oauth2Bearer", "marked"][..],
+        &["-y", "supergateway", "--sse", URL, "--header", "Authorization: Bearer marked", "--odd=marked"],
+        &["mcp-proxy", "-H", "Authorization", "Bearer marked", "--client-secret", "marked", URL],
+    ] {
+        for client in CLIENTS {
+            let entry = json!({"command": "npx", "args": arguments, "env": {"API_ACCESS_TOKEN": "marked"}});
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("mcp.json");
+            std::fs::write(&path, json!({"mcpServers": {"srv": entry}}).to_string()).expect("a file");
+            if client.0 == "codex" {
+                continue;
+            }
+            let (is_well, printed, told) =
+                config(&["--from", path.to_str().expect("Unicode"), "--client", client.0]);
+            assert!(is_well && printed.contains("is replaced by"), "{}: {printed}{told}", client.0);
+            assert!(!printed.contains(MARK) && !told.contains(MARK), "{}: {printed}{told}", client.0);
+        }
+    }
+}
+
+#[test]
 fn opencode_entry_is_replaced_without_its_secrets() {
     let variables: serde_json::Map<String, Value> =
         VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
