@@ -3,6 +3,7 @@
 mod help;
 mod usage;
 mod values;
+mod words;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 pub use usage::UsageError;
 use usage::usage_error;
+pub use words::repaired;
 
 const SEE_ALL: &str = "More options, all in detail, and examples: mcp-tether --help";
 
@@ -238,10 +240,15 @@ pub struct Options {
     #[arg(long, help_heading = "Connection")]
     pub allow_http: bool,
 
-    /// A file with further certificate authorities to trust, in PEM form, beside the operating system's and those of
+    /// A file with further certificates to trust, of authorities or of the server itself, in PEM form, beside the operating system's and those of
     /// NODE_EXTRA_CA_CERTS. Repeatable
     #[arg(long = "ca-cert", value_name = "PATH", help_heading = "Connection")]
     pub ca_certs: Vec<PathBuf>,
+
+    /// The SHA-256 fingerprint of the one certificate that the server may show, whoever issued it; its names and dates are
+    /// checked as ever. Repeatable, for a certificate that is about to be renewed
+    #[arg(long = "pin", value_name = "SHA256", help_heading = "Connection")]
+    pub pins: Vec<String>,
 
     /// Your certificate, where the server wants one (mutual TLS), in PEM form
     #[arg(long, value_name = "PATH", help_heading = "Connection", requires = "client_key")]
@@ -256,8 +263,8 @@ pub struct Options {
         long,
         value_name = "URL",
         help_heading = "Connection",
-        help = "The proxy to use, http://[user:password@]host:port, in place of HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and \
-                NO_PROXY. This machine is never reached through one"
+        help = "The proxy to use, http://[user:password@]host:port or socks5h://…, in place of HTTPS_PROXY, HTTP_PROXY, \
+                ALL_PROXY and NO_PROXY. This machine is never reached through one"
     )]
     pub proxy: Option<String>,
 
@@ -429,7 +436,7 @@ pub enum Typed {
 /// # Errors
 /// [`UsageError`] for an unknown option, a missing or an impossible value.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, UsageError> {
-    let mut arguments = join_split_headers(arguments.into_iter().collect());
+    let mut arguments = words::repaired(arguments.into_iter().collect());
     if arguments.get(1).is_some_and(|word| word == "config") {
         return Ok(Typed::Entry(arguments.split_off(2)));
     }
@@ -483,33 +490,6 @@ fn completions(shell: &str) -> Result<Typed, UsageError> {
     })
 }
 
-/// Some clients cut an argument at its spaces: `--header "X:" "v"` is put together again, unless what follows is an
-/// option or the URL.
-pub fn join_split_headers(arguments: Vec<OsString>) -> Vec<OsString> {
-    let mut joined: Vec<OsString> = Vec::with_capacity(arguments.len());
-    let mut rest = arguments.into_iter().peekable();
-    while let Some(argument) = rest.next() {
-        let is_cut_name = |text: &str| text.trim_end().ends_with(':') && text.matches(':').count() == 1;
-        let is_cut = match argument.to_str() {
-            Some(text) => match text.strip_prefix("--header=") {
-                Some(header) => is_cut_name(header),
-                None => joined.last().is_some_and(|last| last == "--header") && is_cut_name(text),
-            },
-            None => false,
-        };
-        let is_value = |next: &str| {
-            !(next.starts_with('-') || next.starts_with("http://") || next.starts_with("https://"))
-        };
-        let mut whole = argument;
-        if let Some(value) = rest.next_if(|next| is_cut && next.to_str().is_some_and(is_value)) {
-            whole.push(" ");
-            whole.push(value);
-        }
-        joined.push(whole);
-    }
-    joined
-}
-
 /// Tells whether an option takes a value, `--header` or `-v`. None where there is no such option.
 pub fn takes_value(option: &str) -> Option<bool> {
     let command = Options::command();
@@ -524,40 +504,10 @@ pub fn takes_value(option: &str) -> Option<bool> {
 mod tests {
     use super::*;
 
-    fn options(arguments: &[&str]) -> Options {
-        let arguments = ["mcp-tether"].iter().chain(arguments).map(OsString::from);
-        match parse(arguments).unwrap_or_else(|error| panic!("{error}")) {
-            Typed::Options(options) => *options,
-            Typed::Print(text) => panic!("printed {text}"),
-            Typed::Entry(_) => panic!("an entry"),
-        }
-    }
-
     fn refused(arguments: &[&str]) -> (String, String) {
         match parse(["mcp-tether"].iter().chain(arguments).map(OsString::from)) {
             Err(error) => (error.sentence, error.advice),
             Ok(_) => panic!("{arguments:?} was understood"),
-        }
-    }
-
-    #[test]
-    fn every_way_of_writing_a_header_is_understood() {
-        const URL: &str = "https://h/mcp";
-        for (arguments, headers) in [
-            (&["--header", "X: v", URL][..], &["X: v"][..]),
-            (&["--header", "X:v", URL], &["X:v"]),
-            (&["--header=X: v", URL], &["X: v"]),
-            (&[URL, "--header", "X: v", "--header", "Y: w"], &["X: v", "Y: w"]),
-            (&["--header", "X:", "v", URL], &["X: v"]),
-            (&["--header=X:", "v", URL], &["X: v"]),
-            (&[URL, "--header", "X:", "v"], &["X: v"]),
-            (&["--header", "X:", URL], &["X:"]),
-            (&["--header", "X:", "--verbose", URL], &["X:"]),
-            (&["--header", "Authorization: Basic a:", URL], &["Authorization: Basic a:"]),
-        ] {
-            let options = options(arguments);
-            assert_eq!(options.headers, headers, "{arguments:?}");
-            assert_eq!(options.positional, [URL], "{arguments:?}");
         }
     }
 

@@ -29,10 +29,10 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The same as text.
+/// The same as text. UTF-16 with a byte order mark is read too: PowerShell's `>` writes it.
 ///
 /// # Errors
-/// See [`read`]; also when it is not UTF-8.
+/// See [`read`]; also when it is neither UTF-8 nor that.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     text(read(path, limit)?)
 }
@@ -46,10 +46,10 @@ pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_whole(file, &found, limit)
 }
 
-/// The same as text.
+/// The same as text, as [`read_text`] reads it.
 ///
 /// # Errors
-/// See [`read_regular`]; also when it is not UTF-8.
+/// See [`read_regular`]; also when it is no text.
 pub fn read_regular_text(path: &Path, limit: u64) -> io::Result<String> {
     text(read_regular(path, limit)?)
 }
@@ -125,7 +125,35 @@ fn read_pipe(mut pipe: File, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 fn text(bytes: Vec<u8>) -> io::Result<String> {
+    let bytes = without_utf16(bytes)?;
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+}
+
+/// Turns UTF-16 with a byte order mark, as Windows PowerShell writes it, into UTF-8 without one. Anything else stays as it
+/// is.
+///
+/// # Errors
+/// When it is malformed, or looks like UTF-16 that has no byte order mark.
+pub fn without_utf16(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    let invalid = |reason| io::Error::new(io::ErrorKind::InvalidData, reason);
+    let (units, is_little) = match bytes.as_slice() {
+        [0xFF, 0xFE, units @ ..] => (units, true),
+        [0xFE, 0xFF, units @ ..] => (units, false),
+        // The settings and keys that are read here begin with ASCII, and none has a NUL in it.
+        [0, _, ..] | [_, 0, ..] => {
+            return Err(invalid("it looks like UTF-16 without a byte order mark: save it as UTF-8"));
+        }
+        _ => return Ok(bytes),
+    };
+    let malformed = || invalid("it begins like UTF-16 and is not: save it as UTF-8");
+    let unit = |pair| if is_little { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) };
+    let pairs = units.chunks(2).map(|pair| <[u8; 2]>::try_from(pair).map(unit));
+    let units: Vec<u16> = pairs.collect::<Result<_, _>>().map_err(|_| malformed())?;
+    let text = String::from_utf16(&units).map_err(|_| malformed())?;
+    match text.contains('\0') {
+        true => Err(malformed()),
+        false => Ok(text.into_bytes()),
+    }
 }
 
 fn check_size(found: &std::fs::Metadata, limit: u64) -> io::Result<()> {
@@ -257,6 +285,38 @@ mod tests {
 
     fn text(path: &Path) -> String {
         std::fs::read_to_string(path).unwrap_or_default()
+    }
+
+    #[test]
+    fn reads_utf16_with_byte_order_mark_as_text() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("text");
+        let encoded = |mark: &[u8], unit: fn(u16) -> [u8; 2], text: &str| -> Vec<u8> {
+            mark.iter().copied().chain(text.encode_utf16().flat_map(unit)).collect()
+        };
+        let text = "X: ä\r\n𝄞";
+        for bytes in [
+            encoded(&[0xFF, 0xFE], u16::to_le_bytes, text),
+            encoded(&[0xFE, 0xFF], u16::to_be_bytes, text),
+            text.as_bytes().to_vec(),
+        ] {
+            std::fs::write(&path, bytes).expect("written");
+            assert_eq!(read_text(&path, SETTINGS_LIMIT).expect("text"), text);
+            assert_eq!(read_regular_text(&path, SETTINGS_LIMIT).expect("text"), text);
+        }
+        for (bytes, expected) in [
+            (encoded(&[], u16::to_le_bytes, text), "without a byte order mark"),
+            (encoded(&[], u16::to_be_bytes, text), "without a byte order mark"),
+            (vec![0xFF, 0xFE, b'X'], "begins like UTF-16"),
+            (vec![0xFF, 0xFE, 0x00, 0xD8, b'X', 0], "begins like UTF-16"),
+            // UTF-32
+            (vec![0xFF, 0xFE, 0, 0, b'X', 0, 0, 0], "begins like UTF-16"),
+            (vec![b'X', 0xFF, b'Y'], "not UTF-8"),
+        ] {
+            std::fs::write(&path, bytes).expect("written");
+            let error = read_text(&path, SETTINGS_LIMIT).expect_err("no text").to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

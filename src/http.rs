@@ -3,6 +3,7 @@
 //! Deliberately not here: TLS (`tls`), what is asked, and with which headers.
 
 pub mod body;
+mod proxies;
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,6 +16,9 @@ use reqwest::cookie::CookieStore;
 use reqwest::redirect::Policy;
 use tracing::debug;
 use url::{Host, Url};
+
+use proxies::Way;
+pub use proxies::{Proxy, proxy_of};
 
 use crate::cookies::Cookies;
 use crate::tls::{self, LateRoots, Trust};
@@ -92,7 +96,9 @@ pub struct Http {
     pub patience: Patience,
     roots: Arc<LateRoots>,
     current: Mutex<(reqwest::Client, Clocks)>,
-    /// For other hosts, to which no certificate of ours is shown.
+    /// For other ports of the server's host, to which no certificate of ours is shown.
+    beside: rustls::ClientConfig,
+    /// For other hosts, to which none is shown either.
     elsewhere: rustls::ClientConfig,
 }
 
@@ -103,18 +109,19 @@ impl Http {
     /// When the TLS library or the HTTP library cannot be set up.
     pub fn new(url: &Url, settings: Settings) -> Result<Http, reqwest::Error> {
         let Settings { connect_timeout, patience, trust, proxy, family, cookies, inspect } = settings;
-        let Trust { authorities, late_authorities, identity } = trust;
+        let Trust { authorities, late_authorities, identity, pins } = trust;
         let roots = LateRoots::new(authorities, late_authorities);
         let roots = Arc::new(if inspect { roots.remembering() } else { roots });
         if url.scheme() == "https" {
             roots.begin_loading();
         }
-        let elsewhere = tls::config(Arc::clone(&roots), None);
-        let tls = tls::config(Arc::clone(&roots), identity);
+        let elsewhere = tls::config(Arc::clone(&roots), &[], None);
+        let beside = tls::config(Arc::clone(&roots), &pins, None);
+        let tls = tls::config(Arc::clone(&roots), &pins, identity);
         let cookies = cookies.then(Arc::<Cookies>::default);
         let make = Make { url: url.clone(), connect_timeout, tls, proxy, family, cookies, inspect };
         let current = Mutex::new((make.builder()?.build()?, Clocks::now()));
-        Ok(Http { make, patience, roots, current, elsewhere })
+        Ok(Http { make, patience, roots, current, beside, elsewhere })
     }
 
     /// The certificates that the server showed last, its own first, where they are kept.
@@ -137,9 +144,10 @@ impl Http {
         url: &Url,
         addresses: Option<&[SocketAddr]>,
     ) -> Result<reqwest::Client, reqwest::Error> {
+        let is_beside = url.host() == self.make.url.host();
         let make = Make {
             url: url.clone(),
-            tls: self.elsewhere.clone(),
+            tls: if is_beside { &self.beside } else { &self.elsewhere }.clone(),
             proxy: self.make.proxy.clone(),
             cookies: None,
             ..self.make
@@ -203,12 +211,11 @@ impl Make {
         if let Some(cookies) = &self.cookies {
             builder = builder.cookie_provider(Arc::clone(cookies));
         }
-        if is_loopback(&self.url) {
-            builder = builder.no_proxy();
-        } else if let Some(proxy) = &self.proxy {
-            // Named, it is used for everything; those of the environment are for whoever named none.
-            builder = builder.no_proxy().proxy(reqwest::Proxy::all(proxy.clone())?);
-        }
+        builder = match proxies::way(&self.url, self.proxy.as_ref(), &proxies::exceptions()) {
+            Way::Direct => builder.no_proxy(),
+            Way::System => builder,
+            Way::Named(proxy) => builder.no_proxy().proxy(named_proxy(&proxy)?),
+        };
         Ok(match self.family {
             Family::Any => builder,
             Family::V4 => builder.local_address(IpAddr::from(Ipv4Addr::UNSPECIFIED)),
@@ -217,22 +224,9 @@ impl Make {
     }
 }
 
-/// Host and port of the proxy that requests to `url` go through: the one that is named, or the system's.
-pub fn proxy_of(url: &Url, named: Option<&Url>) -> Option<(String, u16)> {
-    if is_loopback(url) {
-        return None;
-    }
-    if let Some(named) = named {
-        return Some((named.host_str()?.to_owned(), named.port_or_known_default()?));
-    }
-    let target = url.as_str().parse().ok()?;
-    let proxy = hyper_util::client::proxy::matcher::Matcher::from_system().intercept(&target)?;
-    let usual = match proxy.uri().scheme_str() {
-        Some("https") => 443,
-        Some(scheme) if scheme.starts_with("socks") => 1080,
-        Some(_) | None => 80,
-    };
-    Some((proxy.uri().host()?.to_owned(), proxy.uri().port_u16().unwrap_or(usual)))
+/// The proxy of this URL for every request.
+fn named_proxy(url: &Url) -> Result<reqwest::Proxy, reqwest::Error> {
+    reqwest::Proxy::all(url.clone())
 }
 
 /// Two clocks, of which only one goes on while the computer sleeps (on Windows both do, and idle connections run out by
@@ -297,6 +291,8 @@ pub enum TransportError {
     ConnectTimeout,
     /// No connection could be made for another reason.
     Connect(String),
+    /// A SOCKS proxy cannot be reached, or did not let us through: the reason in the library's words.
+    Socks(String),
     /// A proxy did not let us through; it wants to know who we are, or not.
     Proxy {
         /// Whether it asks for credentials.
@@ -329,6 +325,11 @@ pub fn transport_error(error: &reqwest::Error) -> TransportError {
                 return TransportError::Proxy { wants_credentials: false };
             }
             _ => {}
+        }
+        // Neither have those of a SOCKS proxy, and they name no source either.
+        let text = cause.to_string();
+        if let Some(reason) = text.strip_prefix("SOCKS error: ") {
+            return TransportError::Socks(reason.to_owned());
         }
         let hung_up = |io: &std::io::Error| io.kind() == std::io::ErrorKind::UnexpectedEof;
         if error.is_connect() && cause.downcast_ref().is_some_and(hung_up) {
@@ -459,7 +460,7 @@ mod tests {
         let make = Make {
             url: url.clone(),
             connect_timeout: Some(patience),
-            tls: tls::config(Arc::new(LateRoots::new(Vec::new(), None)), None),
+            tls: tls::config(Arc::new(LateRoots::new(Vec::new(), None)), &[], None),
             proxy: None,
             family: Family::Any,
             cookies: None,

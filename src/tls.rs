@@ -3,6 +3,10 @@
 //! Loading the operating system's roots takes longer than everything else at start, so a thread begins it while the
 //! name is looked up, and only for https. Deliberately not here: HTTP, and the words for a failure (`diagnosis`).
 
+mod fingerprint;
+mod named;
+
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -16,9 +20,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    AlertDescription, CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore,
+    SignatureScheme,
 };
 use tracing::warn;
+
+pub use fingerprint::Fingerprint;
+pub(crate) use named::Pinned;
 
 use crate::files;
 
@@ -35,6 +43,9 @@ pub struct Trust {
     pub late_authorities: Option<PathBuf>,
     /// Our certificate, where the server wants one.
     pub identity: Option<Identity>,
+    /// The certificates that the server's host may show, where they are named one by one: these and no other, whoever
+    /// issued them.
+    pub pins: Vec<Fingerprint>,
 }
 
 /// A client certificate with its chain, and its key.
@@ -54,7 +65,8 @@ impl std::fmt::Debug for Identity {
 /// # Errors
 /// Why there are none, in words.
 pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = files::read(path, FILE_LIMIT).map_err(|error| error.to_string())?;
+    let text =
+        files::read(path, FILE_LIMIT).and_then(files::without_utf16).map_err(|error| error.to_string())?;
     let certificates: Vec<_> =
         CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
     match certificates.is_empty() {
@@ -69,7 +81,8 @@ pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, St
 /// The path that is at fault, and why.
 pub fn read_identity<'path>(chain: &'path Path, key: &'path Path) -> Result<Identity, (&'path Path, String)> {
     let certificates = read_certificates(chain).map_err(|reason| (chain, reason))?;
-    let text = files::read(key, files::SETTINGS_LIMIT).map_err(|error| (key, error.to_string()))?;
+    let text = files::read(key, files::SETTINGS_LIMIT).and_then(files::without_utf16);
+    let text = text.map_err(|error| (key, error.to_string()))?;
     let private = PrivateKeyDer::from_pem_slice(&text).map_err(|error| (key, error.to_string()))?;
     let provider = rustls::crypto::ring::default_provider();
     let certified =
@@ -83,12 +96,21 @@ pub fn read_identity<'path>(chain: &'path Path, key: &'path Path) -> Result<Iden
     clippy::expect_used,
     reason = "ring supports the default versions; an identity was tried when it was read"
 )]
-pub(crate) fn config(roots: Arc<LateRoots>, identity: Option<Identity>) -> rustls::ClientConfig {
-    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&roots.provider))
+pub(crate) fn config(
+    roots: Arc<LateRoots>,
+    pins: &[Fingerprint],
+    identity: Option<Identity>,
+) -> rustls::ClientConfig {
+    let provider = Arc::clone(&roots.provider);
+    let verifier: Arc<dyn ServerCertVerifier> = match pins {
+        [] => roots,
+        pins => Arc::new(Pinned { roots, pins: pins.to_vec() }),
+    };
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider supports the default versions")
         .dangerous()
-        .with_custom_certificate_verifier(roots);
+        .with_custom_certificate_verifier(verifier);
     let mut config = match identity {
         None => builder.with_no_client_auth(),
         Some(Identity { chain, key }) => {
@@ -106,9 +128,17 @@ pub(crate) struct LateRoots {
     authorities: Vec<CertificateDer<'static>>,
     late_authorities: Option<PathBuf>,
     algorithms: WebPkiSupportedAlgorithms,
-    verifier: OnceLock<Result<Arc<WebPkiServerVerifier>, String>>,
+    loaded: OnceLock<Result<Loaded, String>>,
     /// The chain that a server showed last, where somebody wants to look at it.
     shown: Option<Mutex<Vec<CertificateDer<'static>>>>,
+}
+
+/// What is trusted, loaded.
+#[derive(Debug)]
+struct Loaded {
+    standard: Arc<WebPkiServerVerifier>,
+    /// Every certificate that was loaded: a server may show one of them for its own.
+    named: HashSet<Fingerprint>,
 }
 
 impl LateRoots {
@@ -123,7 +153,7 @@ impl LateRoots {
             provider: Arc::new(provider),
             authorities,
             late_authorities,
-            verifier: OnceLock::new(),
+            loaded: OnceLock::new(),
             shown: None,
         }
     }
@@ -143,31 +173,47 @@ impl LateRoots {
     /// Begins to load on a thread of its own.
     pub(crate) fn begin_loading(self: &Arc<Self>) {
         let roots = Arc::clone(self);
-        std::thread::spawn(move || drop(roots.verifier()));
+        std::thread::spawn(move || drop(roots.loaded()));
     }
 
-    fn verifier(&self) -> Result<&Arc<WebPkiServerVerifier>, Error> {
-        let made = self.verifier.get_or_init(|| {
+    fn loaded(&self) -> Result<&Loaded, Error> {
+        let loaded = self.loaded.get_or_init(|| {
             let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            let mut named = HashSet::new();
+            let mut add = |certificates: Vec<CertificateDer<'static>>| {
+                named.extend(certificates.iter().map(Fingerprint::of));
+                roots.add_parsable_certificates(certificates);
+                roots.is_empty()
+            };
             // A slim container has none; then those that come along have to do.
-            if roots.is_empty() {
-                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-            }
-            roots.add_parsable_certificates(self.authorities.iter().cloned());
+            let has_none = add(rustls_native_certs::load_native_certs().certs);
+            add(self.authorities.clone());
             if let Some(path) = &self.late_authorities {
                 match read_certificates(path) {
-                    Ok(certificates) => drop(roots.add_parsable_certificates(certificates)),
+                    Ok(certificates) => drop(add(certificates)),
                     Err(reason) => warn!(path = %path.display(), reason, "a file of authorities is left out"),
                 }
             }
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
-                .build()
-                .map_err(|error| error.to_string())
+            if has_none {
+                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            }
+            let standard =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
+                    .build()
+                    .map_err(|error| error.to_string())?;
+            Ok(Loaded { standard, named })
         });
-        made.as_ref().map_err(|reason| {
+        loaded.as_ref().map_err(|reason| {
             Error::General(format!("the operating system has no usable root certificates ({reason})"))
         })
+    }
+
+    /// Keeps the chain that a server shows, where somebody wants to look at it.
+    fn remember(&self, end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) {
+        let Some(shown) = &self.shown else { return };
+        let chain = std::iter::once(end_entity).chain(intermediates);
+        *shown.lock().unwrap_or_else(PoisonError::into_inner) =
+            chain.map(|certificate| certificate.clone().into_owned()).collect();
     }
 }
 
@@ -180,12 +226,16 @@ impl ServerCertVerifier for LateRoots {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if let Some(shown) = &self.shown {
-            let chain = std::iter::once(end_entity).chain(intermediates);
-            *shown.lock().unwrap_or_else(PoisonError::into_inner) =
-                chain.map(|certificate| certificate.clone().into_owned()).collect();
+        self.remember(end_entity, intermediates);
+        let loaded = self.loaded()?;
+        let judged =
+            loaded.standard.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match judged {
+            Err(_) if loaded.named.contains(&Fingerprint::of(end_entity)) => {
+                named::verify_alone(end_entity, server_name, now, &self.algorithms)
+            }
+            judged => judged.map_err(|error| named::with_fingerprint(error, end_entity)),
         }
-        self.verifier()?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -247,21 +297,31 @@ fn expires(certificate: &CertificateDer<'_>) -> Option<u64> {
 
 /// Organisation and common name (X.520) of a distinguished name in DER, as far as there are any.
 fn name(der: &[u8]) -> String {
-    let parts = [10, 3].into_iter().filter_map(|attribute| {
-        let identifier = [6, 3, 0x55, 4, attribute];
-        let at = memchr::memmem::find(der, &identifier)? + identifier.len();
-        // A text of some kind and its length, which is less than 128 by the standard's bound.
-        let text = der.get(at + 2..at + 2 + usize::from(*der.get(at + 1)?))?;
-        Some(String::from_utf8_lossy(text).into_owned())
-    });
+    let parts = [10, 3].into_iter().filter_map(|number| attribute(der, number));
     parts.collect::<Vec<_>>().join(", ")
+}
+
+/// An attribute (X.520) of a distinguished name in DER, by its number.
+fn attribute(der: &[u8], number: u8) -> Option<String> {
+    let identifier = [6, 3, 0x55, 4, number];
+    let at = memchr::memmem::find(der, &identifier)?.checked_add(identifier.len())?;
+    // A text of some kind and its length, which is less than 128 by the standard's bound.
+    let (length, text) = der.get(at..)?.get(1..)?.split_first()?;
+    Some(String::from_utf8_lossy(text.get(..usize::from(*length))?).into_owned())
 }
 
 /// Why a handshake failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// Nobody we trust vouches for the server.
-    UnknownAuthority,
+    UnknownAuthority {
+        /// The fingerprint of the server's certificate.
+        fingerprint: Fingerprint,
+        /// Whether the certificate vouches for itself.
+        is_self_signed: bool,
+    },
+    /// The certificate is none of those that were named one by one.
+    NotPinned(Fingerprint),
     /// The certificate is for other names.
     WrongHost,
     /// The certificate is no longer valid.
@@ -287,7 +347,6 @@ pub enum Failure {
 pub(crate) fn sort(error: &Error) -> Failure {
     match error {
         Error::InvalidCertificate(certificate) => match certificate {
-            CertificateError::UnknownIssuer => Failure::UnknownAuthority,
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Failure::WrongHost
             }
@@ -298,7 +357,21 @@ pub(crate) fn sort(error: &Error) -> Failure {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 Failure::NotYetValid
             }
-            other => Failure::Certificate(other.to_string()),
+            CertificateError::Other(OtherError(inner)) => {
+                if let Some(&named::Unknown { fingerprint, is_self_signed }) = inner.downcast_ref() {
+                    return Failure::UnknownAuthority { fingerprint, is_self_signed };
+                }
+                match inner.downcast_ref::<named::NotPinned>() {
+                    Some(named::NotPinned(fingerprint)) => Failure::NotPinned(*fingerprint),
+                    None => Failure::Certificate(in_words(inner)),
+                }
+            }
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                Failure::Certificate("it is not meant for servers".to_owned())
+            }
+            CertificateError::BadEncoding => Failure::Certificate("it is malformed".to_owned()),
+            CertificateError::Revoked => Failure::Certificate("it was revoked".to_owned()),
+            other => Failure::Certificate(in_words(other)),
         },
         Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::AccessDenied) => {
             Failure::ClientCertificate
@@ -306,6 +379,66 @@ pub(crate) fn sort(error: &Error) -> Failure {
         Error::AlertReceived(AlertDescription::ProtocolVersion) | Error::PeerIncompatible(_) => {
             Failure::Version
         }
-        other => Failure::Other(other.to_string()),
+        Error::AlertReceived(alert) => Failure::Other(format!("it refused ({})", in_words(alert))),
+        Error::InvalidMessage(reason) => Failure::Other(format!("it sent no TLS ({})", in_words(reason))),
+        Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            Failure::Other("it sent a message of TLS out of order".to_owned())
+        }
+        Error::PeerMisbehaved(reason) => {
+            Failure::Other(format!("it does not keep to the rules of TLS ({})", in_words(reason)))
+        }
+        Error::General(reason) => Failure::Other(reason.clone()),
+        Error::NoCertificatesPresented => Failure::Other("it showed no certificate".to_owned()),
+        Error::DecryptError => Failure::Other("a message of it could not be decrypted".to_owned()),
+        other => Failure::Other(in_words(other)),
+    }
+}
+
+/// The name of a variant of the library as words: it has no others for most of them.
+fn in_words(variant: &impl std::fmt::Debug) -> String {
+    let name = format!("{variant:?}");
+    let letters = name.chars().take_while(char::is_ascii_alphanumeric);
+    let mut words = String::new();
+    for letter in letters {
+        if letter.is_ascii_uppercase() && words.ends_with(|last: char| last.is_ascii_alphanumeric()) {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    match words.is_empty() {
+        true => "the TLS library says no more".to_owned(),
+        false => words,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_hold_no_names_of_variants() {
+        let other = |error: webpki::Error| {
+            Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))
+        };
+        for (error, expected) in [
+            (
+                other(webpki::Error::PathLenConstraintViolated),
+                Failure::Certificate("path len constraint violated".to_owned()),
+            ),
+            (
+                Error::AlertReceived(AlertDescription::HandshakeFailure),
+                Failure::Other("it refused (handshake failure)".to_owned()),
+            ),
+            (
+                Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType),
+                Failure::Other("it sent no TLS (invalid content type)".to_owned()),
+            ),
+            (
+                Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure),
+                Failure::Certificate("application verification failure".to_owned()),
+            ),
+        ] {
+            assert_eq!(sort(&error), expected);
+        }
     }
 }

@@ -21,7 +21,7 @@ Register-ArgumentCompleter -Native -CommandName 'mcp-tether' -ScriptBlock {
 
     $before = $commandElements[$commandElements.Count - 1 - [int]($wordToComplete -ne '')]
     if ("$before" -eq '--client') {
-        return @('claude-code', 'claude-desktop', 'cursor', 'vscode', 'windsurf', 'codex', 'gemini', 'zed').Where{ $_ -like "$wordToComplete*" }
+        return @('claude-code', 'claude-desktop', 'cursor', 'vscode', 'windsurf', 'codex', 'gemini', 'zed', 'opencode', 'lm-studio', 'goose', 'cline', 'copilot-cli').Where{ $_ -like "$wordToComplete*" }
     }
     $completions = @(switch -Wildcard ($command) {
         'mcp-tether*' {
@@ -52,7 +52,8 @@ Register-ArgumentCompleter -Native -CommandName 'mcp-tether' -ScriptBlock {
             [CompletionResult]::new('--callback-path', '--callback-path', [CompletionResultType]::ParameterName, 'The path of that address [default: /oauth/callback]')
             [CompletionResult]::new('--callback-bind', '--callback-bind', [CompletionResultType]::ParameterName, 'The address to listen at for that, in a container for example 0.0.0.0; the port behind the URL has to be published. What you come back to stays a name of this computer [default: 127.0.0.1 and ::1]')
             [CompletionResult]::new('--auth-success-url', '--auth-success-url', [CompletionResultType]::ParameterName, 'Where to go on to when you have signed in')
-            [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'A file with further certificate authorities to trust, in PEM form, beside the operating system''s and those of NODE_EXTRA_CA_CERTS. Repeatable')
+            [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'A file with further certificates to trust, of authorities or of the server itself, in PEM form, beside the operating system''s and those of NODE_EXTRA_CA_CERTS. Repeatable')
+            [CompletionResult]::new('--pin', '--pin', [CompletionResultType]::ParameterName, 'The SHA-256 fingerprint of the one certificate that the server may show, whoever issued it; its names and dates are checked as ever. Repeatable, for a certificate that is about to be renewed')
             [CompletionResult]::new('--client-cert', '--client-cert', [CompletionResultType]::ParameterName, 'Your certificate, where the server wants one (mutual TLS), in PEM form')
             [CompletionResult]::new('--client-key', '--client-key', [CompletionResultType]::ParameterName, 'The private key of --client-cert, in PEM form')
             [CompletionResult]::new('--proxy', '--proxy', [CompletionResultType]::ParameterName, 'The proxy to use, in place of those of the environment')

@@ -121,6 +121,10 @@ _mcp__tether() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --pin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --client-cert)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -174,7 +178,7 @@ _mcp__tether() {
                     return 0
                     ;;
                 --client)
-                    COMPREPLY=($(compgen -W "claude-code claude-desktop cursor vscode windsurf codex gemini zed" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "claude-code claude-desktop cursor vscode windsurf codex gemini zed opencode lm-studio goose cline copilot-cli" -- "${cur}"))
                     return 0
                     ;;
                 --from)

@@ -24,7 +24,8 @@ complete -c mcp-tether -l host -d 'How this computer is called in the address th
 complete -c mcp-tether -l callback-path -d 'The path of that address [default: /oauth/callback]' -r
 complete -c mcp-tether -l callback-bind -d 'The address to listen at for that, in a container for example 0.0.0.0; the port behind the URL has to be published. What you come back to stays a name of this computer [default: 127.0.0.1 and ::1]' -r
 complete -c mcp-tether -l auth-success-url -d 'Where to go on to when you have signed in' -r
-complete -c mcp-tether -l ca-cert -d 'A file with further certificate authorities to trust, in PEM form, beside the operating system\'s and those of NODE_EXTRA_CA_CERTS. Repeatable' -r -F
+complete -c mcp-tether -l ca-cert -d 'A file with further certificates to trust, of authorities or of the server itself, in PEM form, beside the operating system\'s and those of NODE_EXTRA_CA_CERTS. Repeatable' -r -F
+complete -c mcp-tether -l pin -d 'The SHA-256 fingerprint of the one certificate that the server may show, whoever issued it; its names and dates are checked as ever. Repeatable, for a certificate that is about to be renewed' -r
 complete -c mcp-tether -l client-cert -d 'Your certificate, where the server wants one (mutual TLS), in PEM form' -r -F
 complete -c mcp-tether -l client-key -d 'The private key of --client-cert, in PEM form' -r -F
 complete -c mcp-tether -l proxy -d 'The proxy to use, in place of those of the environment' -r
@@ -50,7 +51,12 @@ vscode\t''
 windsurf\t''
 codex\t''
 gemini\t''
-zed\t''"
+zed\t''
+opencode\t''
+lm-studio\t''
+goose\t''
+cline\t''
+copilot-cli\t''"
 complete -c mcp-tether -l from -d 'With config: a client\'s configuration, whose mcp-remote is to be replaced' -r -F
 complete -c mcp-tether -s e -l env -d 'With config: a variable that the server is to have. Repeatable' -r
 complete -c mcp-tether -l no-access -d 'Do not send the service token of CF_ACCESS_CLIENT_ID and _SECRET'

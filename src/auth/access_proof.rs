@@ -334,7 +334,7 @@ fn reason(error: &reqwest::Error) -> &'static str {
         TransportError::Dns => "its name could not be resolved",
         TransportError::ConnectionRefused => "nothing accepts connections there",
         TransportError::ConnectTimeout => "no connection could be made in time",
-        TransportError::Proxy { .. } => "the proxy on the way refused",
+        TransportError::Proxy { .. } | TransportError::Socks(_) => "the proxy on the way refused",
         TransportError::Tls(_) => "no secure connection could be made",
         TransportError::Connect(_) => "no connection could be made",
         TransportError::Connection(_) => "the connection broke before the answer",

@@ -16,7 +16,7 @@ use crate::bridge::{Failure, Why};
 use crate::check::finding::Findings;
 use crate::diagnosis::{self, Refused};
 use crate::http::body::Body;
-use crate::http::{Family, Http, TransportError, transport_error};
+use crate::http::{Family, Http, Proxy, TransportError, transport_error};
 use crate::json;
 use crate::redact;
 use crate::tls::Described;
@@ -47,25 +47,25 @@ pub(super) struct Edge {
 
 /// The way through a proxy: it must be there.
 pub(super) async fn proxy(
-    proxy: &(String, u16),
+    proxy: &Proxy,
     timeout: Duration,
     findings: &mut Findings<impl Write>,
 ) -> Result<(), Why> {
     findings.begin("proxy");
-    let (host, port) = proxy;
     let failed = |problem: &str| {
         let advice = "check --proxy, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, and that the proxy is running; NO_PROXY names hosts that need none";
-        Why::new(Failure::Proxy, format!("the proxy {host}:{port} {problem}"), advice)
+        Why::new(Failure::Proxy, format!("the proxy {proxy} {problem}"), advice)
     };
     let begun = clock();
-    let host_alone = host.trim_start_matches('[').trim_end_matches(']');
-    let Ok(found) = tokio::net::lookup_host((host_alone, *port)).await else {
+    let host = proxy.host.trim_start_matches('[').trim_end_matches(']');
+    let Ok(found) = tokio::net::lookup_host((host, proxy.port)).await else {
         return Err(failed("could not be resolved"));
     };
     for address in found {
         if let Ok(Ok(_)) = tokio::time::timeout(timeout, tokio::net::TcpStream::connect(address)).await {
             let took = shown(clock().saturating_duration_since(begun));
-            let text = format!("through {host}:{port} ({took}), which resolves the name and connects");
+            let does = if proxy.resolves_names() { "resolves the name and connects" } else { "connects" };
+            let text = format!("through {proxy} ({took}), which {does}");
             findings.well("proxy", &text);
             return Ok(());
         }

@@ -8,6 +8,7 @@ use url::Url;
 use super::Environment;
 use super::error::{Error, Problem};
 use super::header::{Header, check};
+use super::placeholder;
 use crate::auth::cf_access::{CLIENT_ID, CLIENT_SECRET, NEXT, PAIRS, PairRule, ServiceToken, are_swapped};
 use crate::http::is_loopback;
 use crate::secret::Secret;
@@ -193,6 +194,12 @@ fn token(
         return Err(Error::Same { id: id.what, secret: secret.what });
     }
     for half in [&id, &secret] {
+        if half.value.reveal().contains([' ', '\t'])
+            && let Some(found) = placeholder::find(half.value.reveal(), true)
+        {
+            let problem = Problem::unfilled(found);
+            return Err(Error::Value { what: half.what.clone(), problem });
+        }
         if let Some(at) = half.value.reveal().find([' ', '\t']) {
             return Err(Error::Value { what: half.what.clone(), problem: Problem::Space(at + 1) });
         }

@@ -39,6 +39,9 @@ pub enum Error {
     /// The URL holds a `${…}`.
     #[error("the URL holds a ${{…}}, which is filled in in headers only")]
     UrlVariable,
+    /// The URL holds another placeholder.
+    #[error("the URL still holds the placeholder {0}: what started this program left it unfilled")]
+    UrlPlaceholder(String),
     /// The URL cannot be read.
     #[error("the URL of the server is malformed: {0}")]
     MalformedUrl(url::ParseError),
@@ -98,6 +101,9 @@ pub enum Error {
     /// The proxy's URL is none.
     #[error("the value of --proxy is not the URL of a proxy")]
     Proxy,
+    /// A pin is no fingerprint.
+    #[error("the value of --pin is not the SHA-256 fingerprint of a certificate")]
+    Pin,
     /// A certificate or key cannot be read.
     #[error("the file {path} of {option} cannot be used: {reason}")]
     Certificate {
@@ -161,9 +167,14 @@ pub enum Problem {
     /// Nothing is left of it.
     #[error("is empty")]
     Empty,
-    /// A `${…}` is left in it, or it is a variable of another form.
-    #[error("still holds a variable: what started this program passed the text on as it was")]
-    Leftover,
+    /// A placeholder is left in it, as it was written.
+    #[error("still holds the placeholder {0}: what started this program left it unfilled")]
+    Unfilled(String),
+    /// A variable that it is filled in from holds nothing but a placeholder.
+    #[error(
+        "cannot be filled in: the environment variable {0} holds the placeholder {1}, which was left unfilled"
+    )]
+    UnfilledVariable(String, String),
     /// It stands between quotes.
     #[error("begins with a quotation mark")]
     Quoted,
@@ -199,7 +210,7 @@ impl Error {
             Error::SignIn { option, .. } => format!("see what mcp-tether --help says of {option}"),
             Error::Pattern { option } => format!("write the name of a tool, with * for anything: {option} \"delete*\""),
             Error::Grant { advice, .. } => (*advice).to_owned(),
-            Error::UrlVariable => "write the URL in full, and put secrets into --header \"Name: ${VAR}\"".to_owned(),
+            Error::UrlVariable | Error::UrlPlaceholder(_) => "write the URL in full, and put secrets into --header \"Name: ${VAR}\"".to_owned(),
             Error::MalformedUrl(_) => "write it like https://mcp.example.com/mcp".to_owned(),
             Error::UrlWithUser => "take them out of the URL and send them as --header \"Authorization: Basic ${VAR}\"".to_owned(),
             Error::InsecureUrl { .. } => "use https://, or add --allow-http if the network between is yours".to_owned(),
@@ -212,9 +223,10 @@ impl Error {
             Error::SingleHeader { .. } => "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET, and name the header with --access-header: it is put together for you".to_owned(),
             Error::AccessHeader => "write the name that the application reads its tokens from, such as Authorization".to_owned(),
             Error::Proxy => "write it like http://proxy.example.com:3128, with user:password@ before the host where it wants them".to_owned(),
+            Error::Pin => "write its 64 hexadecimal digits, with colons or without, as openssl x509 -fingerprint -sha256 prints them".to_owned(),
             Error::Certificate { .. } => "check the path, and that the file is in PEM form (-----BEGIN …)".to_owned(),
             Error::HeaderForm { .. } => "write --header \"Name: value\", in quotes where it has spaces".to_owned(),
-            Error::HeaderName { .. } => "use letters, digits and dashes in the name".to_owned(),
+            Error::HeaderName { .. } => "use letters, digits and dashes in the name, with no quotation mark before it".to_owned(),
             Error::Value { what, problem } => problem.advice(what),
             Error::HalfPair { missing, .. } => format!(
                 "set {missing} as well, in the \"env\" of this server's entry where the client passes no environment on; or use --no-access"
@@ -226,6 +238,11 @@ impl Error {
 }
 
 impl Problem {
+    /// A placeholder that was found; what a command in it says is not told.
+    pub(super) fn unfilled(found: &str) -> Problem {
+        Problem::Unfilled(if found.starts_with("$(") { "$(…)".to_owned() } else { found.to_owned() })
+    }
+
     fn advice(&self, what: &str) -> String {
         match self {
             Problem::Expansion(expand::Error::Unset(name)) => format!(
@@ -237,8 +254,9 @@ impl Problem {
                     .to_owned()
             }
             Problem::Empty => "give it a value, or leave it out".to_owned(),
-            Problem::Leftover => {
-                "write the value itself there: this client does not fill in variables".to_owned()
+            Problem::Unfilled(_) | Problem::UnfilledVariable(..) => {
+                "this client does not fill in placeholders of this form: write ${NAME} there and set NAME in the \"env\" of this server's entry, or write the value itself"
+                    .to_owned()
             }
             Problem::Quoted => "take the quotation marks off".to_owned(),
             Problem::Control(_) | Problem::NotAscii(_) | Problem::Space(_) => {

@@ -1,5 +1,6 @@
 //! Written headers: from `Name: value` to a value that can be sent.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use http::header::{self, HeaderName};
@@ -8,6 +9,7 @@ use super::Environment;
 use super::command;
 use super::error::{Error, Problem};
 use super::expand::expand;
+use super::placeholder;
 use crate::files;
 use crate::redact;
 use crate::secret::Secret;
@@ -94,14 +96,55 @@ pub(super) fn parse(text: &str, place: Place, environment: &Environment) -> Resu
         return Err(Error::HeaderForm { place: place.describe(None) });
     };
     let written = name.trim();
-    let Ok(name) = written.parse::<HeaderName>() else {
+    let Some(name) = header_name(written) else {
         return Err(Error::HeaderName { place: place.describe(None) });
     };
     let refused = |problem| Error::Value { what: place.describe(Some(written)), problem };
-    let expanded = expand(value, |variable| environment.get(variable).map(str::to_owned));
+    let is_credential = is_credential(&name);
+    if let Place::Option = place {
+        check_as_typed(value, is_credential, environment).map_err(refused)?;
+    }
+    let unfilled = RefCell::new(None);
+    let expanded = expand(value, |variable| {
+        let supplied = environment.get(variable)?;
+        if let Some(found) = placeholder::whole(supplied, is_credential) {
+            let found = Problem::UnfilledVariable(environment.place(variable), found.to_owned());
+            unfilled.borrow_mut().get_or_insert(found);
+        }
+        Some(supplied.to_owned())
+    });
     let expanded = expanded.map_err(|error| refused(Problem::Expansion(error)))?;
-    let value = check(&expanded, is_credential(&name)).map_err(refused)?;
+    if let Some(problem) = unfilled.into_inner() {
+        return Err(refused(problem));
+    }
+    let value = check(&expanded, is_credential).map_err(refused)?;
     Ok(Header { value: Secret::new(value), written: written.to_owned(), name, place })
+}
+
+/// Reads a name. One that begins with a quotation mark is allowed (RFC 9110, 5.6.2), but a shell has left that there.
+fn header_name(written: &str) -> Option<HeaderName> {
+    written.parse().ok().filter(|_| !written.starts_with(['\'', '"', '`']))
+}
+
+/// Finds what the client was to fill in and left as it was. What a variable supplies is none of the text.
+fn check_as_typed(value: &str, is_credential: bool, environment: &Environment) -> Result<(), Problem> {
+    // A default stands in the text itself.
+    let without_values = expand(value, |variable| {
+        environment.get(variable).filter(|supplied| !supplied.is_empty()).map(|_| "filled".to_owned())
+    });
+    let typed = without_values.as_deref().unwrap_or(value);
+    let found = placeholder::find(typed, is_credential);
+    match (found, &without_values) {
+        // A variable that is not set is told as such.
+        (Some(found), Err(_)) if is_expanded(found) => Ok(()),
+        (Some(found), _) => Err(Problem::unfilled(found)),
+        (None, _) => Ok(()),
+    }
+}
+
+/// Returns whether a text is a `${NAME}` or `${NAME:-default}`, which this program fills in itself.
+fn is_expanded(text: &str) -> bool {
+    !super::expand::variables(text).is_empty()
 }
 
 /// Runs the command of a `--header-from "Name: COMMAND"`.
@@ -111,7 +154,7 @@ pub(super) fn from_command(text: &str, is_first: bool) -> Result<Header, Error> 
         return Err(Error::HeaderForm { place: place.describe(None) });
     };
     let written = name.trim();
-    let Ok(name) = written.parse::<HeaderName>() else {
+    let Some(name) = header_name(written) else {
         return Err(Error::HeaderName { place: place.describe(None) });
     };
     printed(name, written, command, format!("--header-from {written}"), is_first)
@@ -184,8 +227,8 @@ pub(super) fn check(text: &str, strict: bool) -> Result<String, Problem> {
     if value.is_empty() {
         return Err(Problem::Empty);
     }
-    if value.contains("${") {
-        return Err(Problem::Leftover);
+    if let Some(found) = placeholder::whole(value, strict) {
+        return Err(Problem::unfilled(found));
     }
     if let Some(at) = position(|letter| letter.is_control() && letter != '\t') {
         return Err(Problem::Control(at));
@@ -194,11 +237,8 @@ pub(super) fn check(text: &str, strict: bool) -> Result<String, Problem> {
         return Err(Problem::NotAscii(at));
     }
     match strict {
-        true if is_variable(value) => Err(Problem::Leftover),
         true if value.starts_with(['"', '\'', '`']) => Err(Problem::Quoted),
-        true if ["bearer", "basic", "token"].contains(&value.to_ascii_lowercase().as_str()) => {
-            Err(Problem::Empty)
-        }
+        true if placeholder::is_scheme(value) => Err(Problem::Empty),
         true if has_pasted_name(value) => Err(Problem::NamePasted),
         true if is_placeholder(value) => Err(Problem::Placeholder),
         _ => Ok(value.to_owned()),
@@ -210,17 +250,6 @@ fn is_credential(name: &HeaderName) -> bool {
     name.starts_with("cf-access-") || redact::is_sensitive_header(name)
 }
 
-/// `$NAME` or `%NAME%`: a form that some clients fill in, copied into one that does not.
-fn is_variable(value: &str) -> bool {
-    let name = value.strip_prefix('$').or_else(|| value.strip_prefix('%')?.strip_suffix('%'));
-    name.is_some_and(|name| {
-        !name.is_empty()
-            && name
-                .chars()
-                .all(|letter| letter.is_ascii_uppercase() || letter == '_' || letter.is_ascii_digit())
-    })
-}
-
 fn has_pasted_name(value: &str) -> bool {
     let Some((name, _)) = value.split_once(':') else { return false };
     let name = name.trim().to_ascii_lowercase();
@@ -229,7 +258,7 @@ fn has_pasted_name(value: &str) -> bool {
 
 fn is_placeholder(value: &str) -> bool {
     // What follows a scheme such as "Bearer" is the value proper.
-    let value = value.rsplit(' ').next().unwrap_or(value).to_ascii_lowercase();
+    let value = placeholder::behind_scheme(value).to_ascii_lowercase();
     let begins = |start: &str| value.starts_with(start);
     let starts =
         ["your-", "your_", "changeme", "change-me", "change_me", "placeholder", "replace-", "replace_"];

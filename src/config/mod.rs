@@ -10,6 +10,7 @@ mod dotenv;
 mod error;
 pub mod expand;
 mod header;
+mod placeholder;
 mod sign_in;
 
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ use crate::files;
 use crate::http::{Family, Patience, Settings, is_loopback};
 use crate::platform;
 use crate::redact;
-use crate::tls::{self, Trust};
+use crate::tls::{self, Fingerprint, Trust};
 
 /// Where people who come from Node have their company's authority.
 const NODE_AUTHORITIES: &str = "NODE_EXTRA_CA_CERTS";
@@ -394,6 +395,9 @@ fn endpoint(positional: &[String]) -> Result<Url, Error> {
     if text.contains("${") {
         return Err(Error::UrlVariable);
     }
+    if let Some(found) = placeholder::find(text, true) {
+        return Err(Error::UrlPlaceholder(found.to_owned()));
+    }
     let url = Url::parse(text).map_err(Error::MalformedUrl)?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Error::UrlWithUser);
@@ -427,7 +431,10 @@ fn trust(options: &Options, environment: &Environment) -> Result<Trust, Error> {
         }
         _ => None,
     };
-    Ok(Trust { authorities, late_authorities: node.map(PathBuf::from), identity })
+    let pins = options.pins.iter().map(|text| Fingerprint::parse(text).ok_or(Error::Pin));
+    let pins = pins.collect::<Result<_, _>>()?;
+    let late_authorities = node.map(PathBuf::from);
+    Ok(Trust { authorities, late_authorities, identity, pins })
 }
 
 /// How long something may take; none where the person wants no limit.
@@ -445,7 +452,7 @@ fn patterns(option: &'static str, written: &[String]) -> Result<Vec<Pattern>, Er
 fn proxy(text: &str) -> Result<Url, Error> {
     let url = Url::parse(text).map_err(|_| Error::Proxy)?;
     match url.scheme() {
-        "http" | "https" if url.has_host() => Ok(url),
+        "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h" if url.has_host() => Ok(url),
         _ => Err(Error::Proxy),
     }
 }

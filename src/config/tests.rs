@@ -219,7 +219,7 @@ fn what_cannot_be_right_is_found_and_named_without_a_value() {
         (
             &[],
             &with_id("${CF_ACCESS_CLIENT_ID}"),
-            "CF_ACCESS_CLIENT_ID still holds a variable: what started this program passed the text on as it was",
+            "CF_ACCESS_CLIENT_ID still holds the placeholder ${CF_ACCESS_CLIENT_ID}: what started this program left it unfilled",
         ),
         (
             &[header],
@@ -234,12 +234,52 @@ fn what_cannot_be_right_is_found_and_named_without_a_value() {
         (
             &["X-API-Key: ${user_config.key}"],
             &[],
-            "the header X-API-Key cannot be filled in: \"${user_config.key}\" is not the name of an environment variable",
+            "the header X-API-Key still holds the placeholder ${user_config.key}: what started this program left it unfilled",
         ),
         (
             &[header],
-            &env("a${b"),
-            "the header X-API-Key still holds a variable: what started this program passed the text on as it was",
+            &env("{env:MY_KEY}"),
+            "the header X-API-Key cannot be filled in: the environment variable MY_KEY holds the placeholder {env:MY_KEY}, which was left unfilled",
+        ),
+        (
+            &["Authorization: Bearer ${MY_KEY}"],
+            &env("undefined"),
+            "the header Authorization cannot be filled in: the environment variable MY_KEY holds the placeholder undefined, which was left unfilled",
+        ),
+        (
+            &["Authorization: Bearer $MY_KEY"],
+            &env("a"),
+            "the header Authorization still holds the placeholder $MY_KEY: what started this program left it unfilled",
+        ),
+        (
+            &["X: {{MY_KEY}}"],
+            &env("a"),
+            "the header X still holds the placeholder {{MY_KEY}}: what started this program left it unfilled",
+        ),
+        (
+            &["Authorization: Bearer ${OTHER:-$(pass marked)}"],
+            &env(""),
+            "the header Authorization still holds the placeholder $(…): what started this program left it unfilled",
+        ),
+        (
+            &["CF-Access-Client-Id: {env:ID}", "CF-Access-Client-Secret: b"],
+            &[],
+            "the header CF-Access-Client-Id still holds the placeholder {env:ID}: what started this program left it unfilled",
+        ),
+        (
+            &[],
+            &with_secret("Bearer $TOKEN"),
+            "CF_ACCESS_CLIENT_SECRET still holds the placeholder $TOKEN: what started this program left it unfilled",
+        ),
+        (
+            &[],
+            &with_secret("[REDACTED]"),
+            "CF_ACCESS_CLIENT_SECRET still holds the placeholder [REDACTED]: what started this program left it unfilled",
+        ),
+        (
+            &["'Authorization: Bearer x"],
+            &[],
+            "the name of a --header holds characters that no header name may have",
         ),
         (
             &[header],
@@ -265,12 +305,12 @@ fn what_cannot_be_right_is_found_and_named_without_a_value() {
         (
             &[],
             &with_secret("$CF_ACCESS_CLIENT_SECRET"),
-            "CF_ACCESS_CLIENT_SECRET still holds a variable: what started this program passed the text on as it was",
+            "CF_ACCESS_CLIENT_SECRET still holds the placeholder $CF_ACCESS_CLIENT_SECRET: what started this program left it unfilled",
         ),
         (
             &["X-API-Key: %MY_KEY%"],
             &[],
-            "the header X-API-Key still holds a variable: what started this program passed the text on as it was",
+            "the header X-API-Key still holds the placeholder %MY_KEY%: what started this program left it unfilled",
         ),
     ] {
         let error = resolve(URL, headers, variables).expect_err(expected);

@@ -52,6 +52,19 @@ pub fn transport(url: &Url, error: &TransportError) -> Why {
             format!("no connection to {place} could be made: {reason}"),
             "check host and port of the URL, and the network",
         ),
+        TransportError::Socks(reason) => {
+            let (sentence, advice) = match reason.as_str() {
+                "failed to create underlying connection" => (
+                    format!("the SOCKS proxy on the way to {place} accepts no connection"),
+                    "check --proxy and ALL_PROXY, and that the proxy is running; NO_PROXY names hosts that need none",
+                ),
+                reason => (
+                    format!("the SOCKS proxy on the way to {place} did not connect to it: {reason}"),
+                    "check the host name and port of the URL; where the proxy wants credentials, write them into its URL: socks5h://user:password@host:port",
+                ),
+            };
+            return Why::new(Failure::Proxy, sentence, advice);
+        }
         TransportError::Proxy { wants_credentials: true } => (
             Failure::Proxy,
             format!("the proxy on the way to {place} wants credentials (407)"),
@@ -76,10 +89,32 @@ pub fn transport(url: &Url, error: &TransportError) -> Why {
 fn tls(url: &Url, failure: &tls::Failure) -> Why {
     let place = place(url);
     let (sentence, advice) = match failure {
-        tls::Failure::UnknownAuthority => (
-            format!("the certificate of {place} was issued by an authority that this computer does not know"),
-            "check the URL; where a company inspects traffic or the server has an authority of its own, name its certificate: --ca-cert PATH",
-        ),
+        tls::Failure::UnknownAuthority { fingerprint, is_self_signed } => {
+            let issuer = match is_self_signed {
+                true => "by itself (it is self-signed), which is",
+                false => "by",
+            };
+            let sentence = format!(
+                "the certificate of {place} was issued {issuer} an authority that this computer does not know; its SHA-256 fingerprint is {fingerprint}"
+            );
+            let file = match is_self_signed {
+                true => "name the file with this certificate: --ca-cert PATH",
+                false => {
+                    "where a company inspects traffic or the server has an authority of its own, name its certificate: --ca-cert PATH"
+                }
+            };
+            let advice = format!(
+                "check the URL; {file}; or, if the server's administrator confirms the fingerprint, accept this one certificate: --pin {fingerprint}"
+            );
+            return Why::new(Failure::Tls, sentence, advice);
+        }
+        tls::Failure::NotPinned(fingerprint) => {
+            let sentence = format!(
+                "the certificate of {place} is not the one of --pin; its SHA-256 fingerprint is {fingerprint}"
+            );
+            let advice = "ask the server's administrator whether the certificate was renewed; only if so, put the new fingerprint into --pin";
+            return Why::new(Failure::Tls, sentence, advice);
+        }
         tls::Failure::WrongHost => (
             format!("the certificate of {place} is for another host"),
             "write the host name that the certificate is for into the URL",

@@ -22,6 +22,16 @@ pub enum Client {
     Gemini,
     /// Zed.
     Zed,
+    /// opencode, in a terminal.
+    OpenCode,
+    /// LM Studio.
+    LmStudio,
+    /// Goose.
+    Goose,
+    /// Cline, in Visual Studio Code or a terminal.
+    Cline,
+    /// GitHub Copilot, in a terminal.
+    Copilot,
 }
 
 /// How an entry has its client pass a variable on that stands in the client's own environment.
@@ -39,7 +49,7 @@ pub(super) enum Passing {
 
 impl Client {
     /// All of them.
-    pub const ALL: [Client; 8] = [
+    pub const ALL: [Client; 13] = [
         Client::ClaudeCode,
         Client::ClaudeDesktop,
         Client::Cursor,
@@ -48,6 +58,11 @@ impl Client {
         Client::Codex,
         Client::Gemini,
         Client::Zed,
+        Client::OpenCode,
+        Client::LmStudio,
+        Client::Goose,
+        Client::Cline,
+        Client::Copilot,
     ];
 
     /// What `--client` calls it.
@@ -61,6 +76,11 @@ impl Client {
             Client::Codex => "codex",
             Client::Gemini => "gemini",
             Client::Zed => "zed",
+            Client::OpenCode => "opencode",
+            Client::LmStudio => "lm-studio",
+            Client::Goose => "goose",
+            Client::Cline => "cline",
+            Client::Copilot => "copilot-cli",
         }
     }
 
@@ -78,6 +98,7 @@ impl Client {
             "code" | "visualstudiocode" => "vscode",
             "geminicli" => "gemini",
             "codexcli" => "codex",
+            "copilot" | "githubcopilot" | "githubcopilotcli" => "copilotcli",
             other => other,
         };
         Client::ALL.into_iter().find(|client| plain(client.name()) == name)
@@ -94,6 +115,11 @@ impl Client {
             Client::Codex => "Codex",
             Client::Gemini => "Gemini",
             Client::Zed => "Zed",
+            Client::OpenCode => "opencode",
+            Client::LmStudio => "LM Studio",
+            Client::Goose => "Goose",
+            Client::Cline => "Cline",
+            Client::Copilot => "GitHub Copilot CLI",
         }
     }
 
@@ -103,11 +129,16 @@ impl Client {
             Client::VsCode => "servers",
             Client::Codex => "mcp_servers",
             Client::Zed => "context_servers",
+            Client::OpenCode => "mcp",
+            Client::Goose => "extensions",
             Client::ClaudeCode
             | Client::ClaudeDesktop
             | Client::Cursor
             | Client::Windsurf
-            | Client::Gemini => "mcpServers",
+            | Client::Gemini
+            | Client::LmStudio
+            | Client::Cline
+            | Client::Copilot => "mcpServers",
         }
     }
 
@@ -152,6 +183,28 @@ impl Client {
             Client::Zed => {
                 &["Linux, macOS: ~/.config/zed/settings.json", "Windows:      %APPDATA%\\Zed\\settings.json"]
             }
+            Client::OpenCode => &[
+                "Linux, macOS: ~/.config/opencode/opencode.json",
+                "Windows:      %USERPROFILE%\\.config\\opencode\\opencode.json",
+                "(or opencode.json at the root of the project)",
+            ],
+            Client::LmStudio => &[
+                "Linux, macOS: ~/.lmstudio/mcp.json",
+                "Windows:      %USERPROFILE%\\.lmstudio\\mcp.json",
+                "(Program, Install, Edit mcp.json opens it)",
+            ],
+            Client::Goose => &[
+                "Linux, macOS: ~/.config/goose/config.yaml",
+                "Windows:      %APPDATA%\\Block\\goose\\config\\config.yaml",
+            ],
+            Client::Cline => &[
+                "VS Code on Linux, macOS and Windows: MCP Servers, Configure, Configure MCP Servers opens cline_mcp_settings.json",
+                "the command line: ~/.cline/data/settings/cline_mcp_settings.json",
+            ],
+            Client::Copilot => &[
+                "Linux, macOS: ~/.copilot/mcp-config.json",
+                "Windows:      %USERPROFILE%\\.copilot\\mcp-config.json",
+            ],
         }
     }
 
@@ -159,32 +212,45 @@ impl Client {
     pub(super) fn passing(self, variable: &str, is_secret: bool) -> Passing {
         match (self.reference(variable, is_secret), self) {
             (Some(reference), _) => Passing::Reference(reference),
-            (None, Client::Codex) => Passing::Named,
+            (None, Client::Codex | Client::Goose) => Passing::Named,
             (None, Client::Zed) => Passing::Inherited,
             (None, _) => Passing::ByHand,
         }
     }
 
-    /// What this client fills in with a variable's value, in `env` and in `args`. None where it fills in nothing.
+    /// What this client fills in with a variable's value, in `env`, and most in `args`. None where it fills in nothing.
     pub(super) fn reference(self, variable: &str, is_secret: bool) -> Option<String> {
         match self {
             Client::ClaudeCode => Some(format!("${{{variable}}}")),
             Client::Gemini => Some(format!("${{{variable}}}")),
-            Client::Cursor | Client::Windsurf => Some(format!("${{env:{variable}}}")),
+            Client::Cursor | Client::Windsurf | Client::Cline => Some(format!("${{env:{variable}}}")),
+            Client::Copilot => Some(format!("${{{variable}}}")),
+            Client::OpenCode => Some(format!("{{env:{variable}}}")),
             Client::VsCode if is_secret => Some(format!("${{input:{}}}", input_id(variable))),
             Client::VsCode => Some(format!("${{env:{variable}}}")),
-            Client::Codex | Client::Zed | Client::ClaudeDesktop => None,
+            Client::Codex | Client::Zed | Client::ClaudeDesktop | Client::LmStudio | Client::Goose => None,
         }
+    }
+
+    /// Returns whether it fills references in in `args` as well, as far as that is known.
+    pub(super) fn fills_arguments(self) -> bool {
+        !matches!(self, Client::Cline | Client::Copilot) && self.reference("X", true).is_some()
     }
 
     /// Tells whether it passes its whole environment on, beside what `env` says.
     pub(super) fn passes_everything(self) -> bool {
         match self {
-            Client::ClaudeCode | Client::VsCode | Client::Zed => true,
+            Client::ClaudeCode | Client::VsCode | Client::Zed | Client::OpenCode => true,
             // Gemini takes out what looks like a secret; of the others it is not known, or known not to be so.
-            Client::ClaudeDesktop | Client::Cursor | Client::Windsurf | Client::Codex | Client::Gemini => {
-                false
-            }
+            Client::ClaudeDesktop
+            | Client::Cursor
+            | Client::Windsurf
+            | Client::Codex
+            | Client::Gemini
+            | Client::LmStudio
+            | Client::Goose
+            | Client::Cline
+            | Client::Copilot => false,
         }
     }
 
@@ -230,6 +296,10 @@ impl Client {
             "mcp_servers" => Some(Client::Codex),
             "context_servers" => Some(Client::Zed),
             "servers" => Some(Client::VsCode),
+            "mcp" => Some(Client::OpenCode),
+            _ if file.starts_with("cline_mcp") => Some(Client::Cline),
+            _ if path.contains(".lmstudio") || path.contains("lm-studio") => Some(Client::LmStudio),
+            _ if file == "mcp-config.json" || path.contains(".copilot") => Some(Client::Copilot),
             _ if file.starts_with("claude_desktop") => Some(Client::ClaudeDesktop),
             _ if file == ".mcp.json" || file.starts_with(".claude") => Some(Client::ClaudeCode),
             _ if file.contains("claude-code") || path.contains("/.claude/") => Some(Client::ClaudeCode),
@@ -276,6 +346,10 @@ mod tests {
             (".vscode/mcp.json", "servers", Some(Client::VsCode)),
             ("config.toml", "mcp_servers", Some(Client::Codex)),
             ("settings.json", "context_servers", Some(Client::Zed)),
+            ("~/.config/opencode/opencode.json", "mcp", Some(Client::OpenCode)),
+            ("~/.lmstudio/mcp.json", "mcpServers", Some(Client::LmStudio)),
+            ("~/.cline/data/settings/cline_mcp_settings.json", "mcpServers", Some(Client::Cline)),
+            ("~/.copilot/mcp-config.json", "mcpServers", Some(Client::Copilot)),
             ("notes.json", "mcpServers", None),
         ] {
             assert_eq!(Client::of_file(path, key), client, "{path}");

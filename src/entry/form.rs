@@ -5,6 +5,7 @@
 use super::clients::{Client, Passing, input_id};
 use super::secrets::Variable;
 use super::sensitive::is_secret_name;
+use super::shape;
 use super::tree::{Node, Table};
 
 /// What starts a server.
@@ -24,6 +25,7 @@ impl Entry {
     /// The entry as a table, without its name.
     pub(super) fn table(&self, client: Client) -> Table {
         let kind = match client {
+            Client::Copilot => Some(("type", "local")),
             Client::VsCode => Some(("type", "stdio")),
             Client::Zed => Some(("source", "custom")),
             Client::ClaudeCode
@@ -31,10 +33,18 @@ impl Entry {
             | Client::Cursor
             | Client::Windsurf
             | Client::Codex
-            | Client::Gemini => None,
+            | Client::Gemini
+            | Client::OpenCode
+            | Client::LmStudio
+            | Client::Goose
+            | Client::Cline => None,
         };
         let mut table = Table::of(kind.map(|(name, value)| (name, Node::Text(value.to_owned()))));
         self.fill(client, &mut table);
+        if client == Client::Copilot {
+            // It offers no tool that is not named.
+            table.set("tools", Node::List(vec![Node::Text("*".to_owned())]));
+        }
         table
     }
 
@@ -73,7 +83,7 @@ impl Entry {
             (passing, true) => Some(passing),
             (Passing::Named, false) => Some(Passing::Named),
             // What is not set is empty there, and empty counts as not set.
-            (passing, false) if client == Client::Cursor => Some(passing),
+            (passing, false) if [Client::Cursor, Client::OpenCode].contains(&client) => Some(passing),
             (Passing::Reference(_) | Passing::Inherited | Passing::ByHand, false) => None,
         }
     }
@@ -141,6 +151,9 @@ fn powershell(word: &str) -> String {
 
 /// The text that is pasted: a whole file that holds nothing but this entry.
 pub(super) fn document(client: Client, name: &str, table: &Table, inputs: Vec<Node>) -> String {
+    if let Some(text) = shape::document(client, name, table) {
+        return text;
+    }
     if client == Client::Codex {
         return table.to_toml(&[client.key(), name]);
     }

@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: reading the file (`tree`), and hiding secrets (`secrets`).
 
+use super::others;
 use super::words::{self, Word};
 use crate::cli;
 
@@ -122,6 +123,9 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
             false => Launch::Nothing,
         };
     }
+    if let Some(launch) = others::recognise(&words) {
+        return launch;
+    }
     let runs = RUNNERS.contains(&first.as_str());
     // `--package NAME` says what to install, and the program follows.
     let befores = std::iter::once("").chain(words.iter().map(String::as_str));
@@ -154,7 +158,7 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
 
 /// The arguments as mcp-tether takes them, with what is lost or means something else.
 pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> Vec<Word> {
-    let arguments = cli::join_split_headers(arguments.into_iter().map(Into::into).collect());
+    let arguments = cli::repaired(arguments.into_iter().map(Into::into).collect());
     let arguments = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let words = words::read(arguments, |_| None);
     let (mut is_before, mut kept) = (0, Vec::new());
@@ -189,6 +193,10 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
                     is_joined: false,
                 });
             }
+            Word::Option { name, value: Some(value), .. } if name == "--pin" && !is_fingerprint(value) => {
+                remarks
+                    .push("--pin is left out: its value is not the fingerprint of a certificate".to_owned());
+            }
             Word::Option { name, value: Some(value), .. } if name == "--protocol" && value == "auto" => {
                 remarks.push("--protocol auto is left out: it is the default here".to_owned());
             }
@@ -213,12 +221,18 @@ pub(super) fn about(variable: &str) -> Option<String> {
     known.map(|(name, what)| format!("{name} {what}"))
 }
 
+/// Returns whether a text has the shape of a SHA-256 fingerprint.
+pub(super) fn is_fingerprint(text: &str) -> bool {
+    text.chars().filter(char::is_ascii_hexdigit).count() == 64
+        && text.chars().all(|letter| letter.is_ascii_hexdigit() || letter == ':')
+}
+
 fn is_header(text: &str) -> bool {
     text.split_once(':').is_some_and(|(name, _)| name.trim().parse::<http::HeaderName>().is_ok())
 }
 
 /// The name of a program, without its folder and what Windows puts behind it.
-fn program(word: &str) -> String {
+pub(super) fn program(word: &str) -> String {
     let name = word.rsplit(['/', '\\']).next().unwrap_or_default().to_ascii_lowercase();
     let ends = [".cmd", ".exe", ".ps1", ".bat"];
     ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name).to_owned()

@@ -7,9 +7,11 @@
 mod clients;
 mod form;
 mod launch;
+mod others;
 mod replacement;
 mod secrets;
 mod sensitive;
+mod shape;
 mod tree;
 mod words;
 
@@ -276,7 +278,8 @@ fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Par
     for variable in named {
         if !gathered.variables.iter().any(|known| known.name == variable) {
             // What is no secret may be written down where nothing is passed on.
-            let is_literal = client == Client::ClaudeDesktop && !sensitive::is_secret_name(&variable);
+            let is_literal = [Client::ClaudeDesktop, Client::LmStudio].contains(&client)
+                && !sensitive::is_secret_name(&variable);
             let text = environment.get(&variable).filter(|_| is_literal).map(str::to_owned);
             gathered.variables.push(Variable { name: variable, text, is_needed: true });
         }

@@ -10,6 +10,7 @@ use super::form::{self, Entry, placeholder};
 use super::launch::{self, Launch};
 use super::secrets::{self, Gathered, Purpose, Variable};
 use super::sensitive::{self, MASKED, is_secret, is_secret_name, refers};
+use super::shape;
 use super::tree::{self, Node, Table};
 use super::words::{self, Word};
 use super::{Here, Part, shown, understood, unknown_client, usage};
@@ -49,6 +50,15 @@ pub(super) fn all(
         let at = error.utf8_error().valid_up_to() + 1;
         cannot(format!("is not UTF-8 at its byte {at}"), "save it as UTF-8: the client reads nothing else")
     })?;
+    if path
+        .extension()
+        .is_some_and(|extension| ["yaml", "yml"].iter().any(|yaml| extension.eq_ignore_ascii_case(yaml)))
+    {
+        return Err(cannot(
+            "is YAML, which is not read here".to_owned(),
+            "have the new entry printed by itself: mcp-tether config NAME URL --client goose",
+        ));
+    }
     let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
         || client == Some(Client::Codex);
     let read = if is_toml { tree::from_toml(&text) } else { tree::from_json(&text) };
@@ -64,6 +74,7 @@ pub(super) fn all(
     collect(&file, 0, &mut found);
     let (mut report, mut count) = (String::new(), 0);
     for (key, name, entry) in &found {
+        let entry = &shape::usual(entry);
         let (command, arguments) = started(entry);
         match launch::recognise(&command, &arguments) {
             Launch::Nothing => {}
@@ -102,13 +113,20 @@ fn collect<'file>(
 ) {
     for (key, node) in &table.members {
         let Some(below) = node.table() else { continue };
-        if KEYS.contains(&key.as_str()) {
+        // VS Code's settings have `servers` below a member of the same name.
+        let is_opencode =
+            key == "mcp" && below.members.iter().any(|(_, node)| node.table().is_some_and(has_command_list));
+        if KEYS.contains(&key.as_str()) || is_opencode {
             let servers = below.members.iter().filter_map(|(name, node)| Some((name, node.table()?)));
             found.extend(servers.map(|(name, server)| (key.as_str(), name.as_str(), server)));
         } else if depth < DEPTH {
             collect(below, depth + 1, found);
         }
     }
+}
+
+fn has_command_list(entry: &Table) -> bool {
+    matches!(entry.get("command"), Some(Node::List(_)))
 }
 
 /// What an entry starts. Zed had command and arguments in a table of their own.
@@ -284,6 +302,8 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
                         }
                         None => hidden(),
                     },
+                    // Something else may be called so.
+                    ("--pin", _) if !launch::is_fingerprint(&value) => hidden(),
                     ("--authorize-param", Some((parameter, text))) if value.contains('=') => {
                         format!("{parameter}={}", sensitive::mask(parameter, text, client))
                     }

@@ -150,7 +150,8 @@ impl Gathering<'_> {
             for (variable, has_default) in expand::variables(value) {
                 self.refer(&variable, !has_default);
             }
-            let fills_others = [Client::Cursor, Client::Windsurf, Client::VsCode].contains(&client);
+            let fills_others =
+                [Client::Cursor, Client::Windsurf, Client::VsCode, Client::Cline].contains(&client);
             let expanded = expand::expand(value, |_| Some("x".to_owned()));
             if let (Err(expand::Error::NoName(_)), false) = (expanded, fills_others) {
                 self.gathered.remarks.push(format!(
@@ -281,7 +282,7 @@ impl Gathering<'_> {
     /// text that is to be replaced by hand.
     fn fill(&mut self, what: &str, called: &str, secret: &str) -> String {
         let client = self.purpose.client;
-        if client.reference(called, true).is_some() {
+        if client.fills_arguments() {
             let variable = self.hide(what, called, secret);
             return client.reference(&variable, true).unwrap_or_default();
         }

@@ -319,7 +319,7 @@ fn is_open_default(default: &str) -> bool {
 }
 
 /// Returns whether the client or the proxy fills something in here, and nothing else in it may be a secret. `name` is what it is
-/// the value of. Gemini knows a bare `$NAME`, too; in the middle of a word that is rather part of a secret.
+/// the value of. Gemini knows a bare `$NAME`, too, and opencode `{env:NAME}`; in the middle of a word that is rather part of a secret.
 pub(super) fn refers(name: &str, value: &str, client: Client) -> bool {
     let is_name = |name: &str| {
         !name.is_empty()
@@ -330,6 +330,8 @@ pub(super) fn refers(name: &str, value: &str, client: Client) -> bool {
     let last = value.rsplit(' ').next().unwrap_or_default();
     is_reference(value, is_secret_name(name))
         || client == Client::Gemini && last.strip_prefix('$').is_some_and(is_name)
+        || client == Client::OpenCode
+            && last.strip_prefix("{env:").and_then(|rest| rest.strip_suffix('}')).is_some_and(is_name)
 }
 
 /// A value as it may be shown. `name` is what it is the value of.

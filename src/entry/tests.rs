@@ -99,9 +99,11 @@ fn the_program_is_named_as_the_client_finds_it() {
     let command = |client: &str, here: &Here| {
         let (printed, told) =
             ask(&["s", "https://h/mcp", "--client", client, "--json"], &[], here).expect("an entry");
-        let line = printed.lines().find(|line| line.contains("command")).unwrap_or_default().to_owned();
+        let mut lines = printed.lines();
+        let line = lines.find(|line| line.contains("command") || line.contains("cmd: ")).unwrap_or_default();
         let start = line.find([':', '=']).map_or(0, |at| at + 1);
-        (line[start..].trim().trim_matches([',', '"']).to_owned(), told.contains("not on the PATH"))
+        let command = line[start..].split('"').nth(1).unwrap_or_default().to_owned();
+        (command, told.contains("not on the PATH"))
     };
     for client in Client::ALL.map(Client::name) {
         assert_eq!(command(client, &here("linux")), ("mcp-tether".to_owned(), false), "{client}");
@@ -220,7 +222,7 @@ const FIXTURES: [Fixture; 13] = [
           "f": {"command": "op", "args": ["run", "--", "npx", "mcp-remote", "https://h/mcp?token=marked"]}
         }}"#,
         expected: &[
-            "Authorization: ${A_AUTHORIZATION}\", \"https://h/mcp\", \"9696\"]",
+            "Authorization: Bearer ${A_TOKEN}\", \"https://h/mcp\", \"9696\"]",
             "https://h:bad/mcp?[masked]",
             "mcp-tether will not start with this",
             "\"args\": [\"[masked]\"]",

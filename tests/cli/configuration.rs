@@ -164,7 +164,8 @@ fn a_secret_shows_nowhere_whatever_happens() {
 #[test]
 fn a_secret_in_bad_arguments_is_not_repeated() {
     for arguments in [
-        &["--header", "Authorization:", "Bearer", "markedsecret", "https://h/mcp"][..],
+        &["--header", "X-API-Key: key", "markedsecret", "https://h/mcp"][..],
+        &["--header", "'X-API-Key: markedsecret", "https://h/mcp"],
         &["markedsecret"],
         &["--headr=X: markedsecret", "https://h/mcp"],
         &["--header", "markedsecret", "https://h/mcp"],

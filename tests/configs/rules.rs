@@ -50,7 +50,7 @@ pub(crate) const NAMED: fn(&Entry, &str) -> bool =
 pub(crate) const HARMLESS: fn(&Entry, &str) -> bool =
     |_, name| !name.contains("SECRET") && !name.contains("KEY");
 
-pub(crate) const CLIENTS: [Client; 9] = [
+pub(crate) const CLIENTS: [Client; 14] = [
     Client {
         name: "claude-code",
         file: "claude-code.mcp.json",
@@ -123,6 +123,46 @@ pub(crate) const CLIENTS: [Client; 9] = [
         fill_environment: nothing,
         passes_on: &[EVERYTHING],
     },
+    Client {
+        name: "opencode",
+        file: "opencode.json",
+        read: opencode,
+        fill_arguments: single_braces,
+        fill_environment: single_braces,
+        passes_on: &[EVERYTHING],
+    },
+    Client {
+        name: "lm-studio",
+        file: "lm-studio.mcp.json",
+        read: |text| json(text, "mcpServers"),
+        fill_arguments: nothing,
+        fill_environment: by_hand,
+        passes_on: &[NOTHING, EVERYTHING],
+    },
+    Client {
+        name: "goose",
+        file: "goose.config.yaml",
+        read: goose,
+        fill_arguments: nothing,
+        fill_environment: nothing,
+        passes_on: &[NAMED, EVERYTHING],
+    },
+    Client {
+        name: "cline",
+        file: "cline_mcp_settings.json",
+        read: |text| json(text, "mcpServers"),
+        fill_arguments: nothing,
+        fill_environment: env_braces,
+        passes_on: &[NOTHING, EVERYTHING],
+    },
+    Client {
+        name: "copilot-cli",
+        file: "copilot.mcp-config.json",
+        read: |text| json(text, "mcpServers"),
+        fill_arguments: nothing,
+        fill_environment: braces,
+        passes_on: &[NOTHING, HARMLESS],
+    },
 ];
 
 /// The client's own rule is that there is none.
@@ -162,6 +202,63 @@ pub(crate) fn dollar(text: &str, known: Known<'_>) -> String {
         known(name).map_or_else(|| format!("${part}"), |value| format!("{value}{behind}"))
     });
     format!("{start}{}", parts.collect::<String>())
+}
+
+/// `{env:VAR}`, which is empty where there is none.
+pub(crate) fn single_braces(text: &str, known: Known<'_>) -> String {
+    let mut parts = text.split("{env:");
+    let mut filled = parts.next().expect("a first part").to_owned();
+    for part in parts {
+        let (name, behind) = part.split_once('}').expect("a closing brace");
+        filled.push_str(known(name).unwrap_or_default());
+        filled.push_str(behind);
+    }
+    filled
+}
+
+/// The entries of opencode, with its own names for the parts of one.
+pub(crate) fn opencode(text: &str) -> Vec<Entry> {
+    let mut file: Value = serde_json::from_str(text).expect("JSON");
+    for (name, server) in file["mcp"].as_object_mut().expect("servers") {
+        let known = ["type", "command", "enabled", "environment"];
+        let server = server.as_object_mut().expect("an entry");
+        assert!(server.keys().all(|key| known.contains(&key.as_str())), "{name}: {server:?}");
+        assert_eq!(server["type"], "local", "{name}");
+        let mut words = server["command"].as_array().expect("words").clone();
+        server.insert("command".to_owned(), words.remove(0));
+        server.insert("args".to_owned(), words.into());
+        let variables = server.remove("environment").unwrap_or_default();
+        server.insert("env".to_owned(), variables);
+    }
+    entries(&file, "mcp")
+}
+
+/// The entries of Goose, whose YAML has a value of JSON in each line.
+pub(crate) fn goose(text: &str) -> Vec<Entry> {
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("extensions:"));
+    let mut servers = serde_json::Map::new();
+    let mut current = String::new();
+    for line in lines {
+        match line.strip_prefix("    ") {
+            None => {
+                let name = line.strip_prefix("  ").and_then(|rest| rest.strip_suffix(':')).expect("a name");
+                current = serde_json::from_str(name).expect("JSON");
+                servers.insert(current.clone(), Value::Object(serde_json::Map::new()));
+            }
+            Some(member) => {
+                let (key, value) = member.split_once(": ").expect("a member");
+                let key = match key {
+                    "cmd" => "command",
+                    "envs" => "env",
+                    "env_keys" => "env_vars",
+                    other => other,
+                };
+                servers[&current][key] = serde_json::from_str(value).expect("JSON");
+            }
+        }
+    }
+    entries(&serde_json::json!({ "extensions": servers }), "extensions")
 }
 
 /// What is not known, or has another prefix, stays as it is.

@@ -12,7 +12,7 @@ use super::rules;
 const MARK: &str = "marked";
 
 /// The clients, each with the member of its file and a name that its file may have.
-const CLIENTS: [(&str, &str, &str); 8] = [
+const CLIENTS: [(&str, &str, &str); 13] = [
     ("claude-code", "mcpServers", ".mcp.json"),
     ("claude-desktop", "mcpServers", "claude_desktop_config.json"),
     ("cursor", "mcpServers", "mcp.json"),
@@ -21,6 +21,11 @@ const CLIENTS: [(&str, &str, &str); 8] = [
     ("codex", "mcp_servers", "config.toml"),
     ("gemini", "mcpServers", "settings.json"),
     ("zed", "context_servers", "settings.json"),
+    ("opencode", "mcpServers", "opencode.json"),
+    ("lm-studio", "mcpServers", "mcp.json"),
+    ("goose", "mcpServers", "mcp.json"),
+    ("cline", "mcpServers", "cline_mcp_settings.json"),
+    ("copilot-cli", "mcpServers", "mcp-config.json"),
 ];
 
 /// Variables with secrets, by their names or by their form.
@@ -121,6 +126,55 @@ fn secrets_in_env_are_printed_for_no_client() {
             assert!(new.contains(name), "{}: {name} is lost: {new}", client.0);
         }
     }
+}
+
+#[test]
+fn entries_of_other_bridges_are_replaced_without_secrets() {
+    for arguments in [
+        &["-y", "supergateway", "--streamableHttp", URL, "--oauth2Bearer", "marked"][..],
+        &["-y", "supergateway", "--sse", URL, "--header", "Authorization: Bearer marked", "--odd=marked"],
+        &["mcp-proxy", "-H", "Authorization", "Bearer marked", "--client-secret", "marked", URL],
+    ] {
+        for client in CLIENTS {
+            let entry = json!({"command": "npx", "args": arguments, "env": {"API_ACCESS_TOKEN": "marked"}});
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("mcp.json");
+            std::fs::write(&path, json!({"mcpServers": {"srv": entry}}).to_string()).expect("a file");
+            if client.0 == "codex" {
+                continue;
+            }
+            let (is_well, printed, told) =
+                config(&["--from", path.to_str().expect("Unicode"), "--client", client.0]);
+            assert!(is_well && printed.contains("is replaced by"), "{}: {printed}{told}", client.0);
+            assert!(!printed.contains(MARK) && !told.contains(MARK), "{}: {printed}{told}", client.0);
+        }
+    }
+}
+
+#[test]
+fn opencode_entry_is_replaced_without_its_secrets() {
+    let variables: serde_json::Map<String, Value> =
+        VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+    let entry = json!({
+        "type": "local",
+        "command": ["npx", "-y", "mcp-remote", URL, "--header", "Authorization: Bearer marked", "--header", "X: {env:X}"],
+        "environment": variables,
+        "enabled": false,
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("opencode.json");
+    std::fs::write(&path, json!({"mcp": {"srv": entry}}).to_string()).expect("a file");
+    let (is_well, printed, told) = config(&["--from", path.to_str().expect("Unicode")]);
+    assert!(is_well && !printed.contains(MARK) && !told.contains(MARK), "{printed}{told}");
+    let (old, new) = printed.split_once("is replaced by").expect("two entries");
+    assert!(old.contains("[\"npx\", \"-y\", \"mcp-remote\"") && old.contains("\"environment\""), "{old}");
+    assert!(new.contains("\"command\": [\"") && new.contains("\"enabled\": false"), "{new}");
+    assert!(new.contains("{env:SRV_PIN}") && new.contains("X: {env:X}"), "{new}");
+    // Goose's file is YAML.
+    let path = folder.path().join("config.yaml");
+    std::fs::write(&path, "extensions:\n  a:\n    cmd: marked\n").expect("a file");
+    let (is_well, printed, told) = config(&["--from", path.to_str().expect("Unicode")]);
+    assert!(!is_well && told.contains("is YAML") && !told.contains(MARK), "{printed}{told}");
 }
 
 #[test]

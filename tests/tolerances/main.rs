@@ -10,6 +10,8 @@
 mod support;
 
 mod answers;
+mod clients;
+mod local_network;
 mod networks;
 mod sessions;
 mod sign_in;
