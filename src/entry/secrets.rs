@@ -6,7 +6,7 @@ use url::Url;
 
 use super::clients::Client;
 use super::form::placeholder;
-use super::sensitive::{self, is_open_value, is_secret, is_secret_name, looks_random, refers};
+use super::sensitive::{self, is_open_value, is_scheme, is_secret, is_secret_name, looks_random, refers};
 use super::words::Word;
 use crate::config::Environment;
 use crate::config::expand;
@@ -41,13 +41,6 @@ pub(super) struct Purpose<'a> {
     pub(super) environment: &'a Environment,
     /// The variables that the entry has already.
     pub(super) given: &'a [String],
-}
-
-/// Tells whether a word says how what follows it proves who asks.
-fn is_scheme(word: &str) -> bool {
-    ["bearer", "basic", "token", "apikey", "api-key", "key", "jwt", "digest"]
-        .iter()
-        .any(|scheme| word.eq_ignore_ascii_case(scheme))
 }
 
 /// Returns whether a text is one reference and nothing else.
@@ -402,6 +395,11 @@ impl Gathering<'_> {
                 .find(|name| !is_taken(name))
                 .unwrap_or_default(),
         };
+        if secret.contains("${") {
+            self.gathered.remarks.push(format!(
+                "{what} has text beside a reference: set {variable} to the whole, for nothing is filled in within it"
+            ));
+        }
         self.secrets.push((secret.to_owned(), variable.clone()));
         self.gathered.hidden.push((what.to_owned(), variable.clone()));
         self.refer(&variable, true);
@@ -471,6 +469,19 @@ mod tests {
             let found = gathered(Client::Codex, &["https://h/mcp", "--header", written]);
             assert_eq!(found.arguments, ["https://h/mcp", "--header", expected]);
             assert_eq!(names(&found), variables, "{written}");
+            assert!(!format!("{found:?}").contains("marked"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn text_beside_reference_moves_into_variable_with_remark() {
+        for (written, expected) in [
+            ("Authorization: Bearer marked-${STAGE}", "Authorization: Bearer ${MY_API_TOKEN}"),
+            ("X-Api-Key: marked${TENANT}", "X-Api-Key: ${MY_API_API_KEY}"),
+        ] {
+            let found = gathered(Client::Codex, &["--header", written]);
+            assert_eq!(found.arguments, ["--header", expected]);
+            assert_eq!(found.remarks.len(), 1, "{found:?}");
             assert!(!format!("{found:?}").contains("marked"), "{found:?}");
         }
     }
