@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::clients::{Client, Passing};
+use super::commands;
 use super::form::{self, Entry, placeholder};
 use super::launch::{self, Launch};
 use super::secrets::{self, Gathered, Purpose, Variable};
@@ -280,10 +281,21 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
                     ("--header" | "--header-from", _) => match value.split_once(':') {
                         Some((header, text)) => {
                             let shown = sensitive::mask(header.trim(), text.trim(), client);
-                            if shown == text.trim() { value } else { format!("{header}: {shown}") }
+                            let hidden = match name.as_str() {
+                                "--header-from" => commands::without_secrets(text, MASKED, client),
+                                _ => None,
+                            };
+                            match hidden {
+                                _ if shown != text.trim() => format!("{header}: {shown}"),
+                                Some(hidden) => format!("{header}: {hidden}"),
+                                None => value,
+                            }
                         }
                         None => hidden(),
                     },
+                    ("--access-token-command", _) => {
+                        commands::without_secrets(&value, MASKED, client).unwrap_or(value)
+                    }
                     ("--authorize-param", Some((parameter, text))) if value.contains('=') => {
                         format!("{parameter}={}", sensitive::mask(parameter, text, client))
                     }

@@ -53,7 +53,7 @@ const VARIABLES: [(&str, &str); 25] = [
 ];
 
 /// Arguments with secrets behind the address.
-const ARGUMENTS: [&[&str]; 15] = [
+const ARGUMENTS: [&[&str]; 22] = [
     &["--authorize-param", "login_token=marked"],
     &["--authorize-param", "next=https://u:marked@h.example/?x=marked"],
     &["--static-oauth-client-metadata", r#"{"client_name":"c","client_secret":"marked"}"#],
@@ -75,6 +75,13 @@ const ARGUMENTS: [&[&str]; 15] = [
     &["--resource", "https://h.example/?key=marked"],
     &["--header", "Authorization: Bearer marked-${ENVNAME}"],
     &["--header", "X-Api-Key: marked${TENANT}"],
+    &["--oauth-issuer", "https://u:marked@h.example/x?key=marked"],
+    &["--header-from", "X-Key: curl -u admin:marked https://vault.example/x"],
+    &["--header-from", "X-Thing: curl -u admin:marked https://vault.example/x"],
+    &["--access-token-command", "curl -H 'Authorization: Bearer marked' https://vault.example/x"],
+    &["--access-token-command", "vault login -p marked"],
+    &["--access-token-command", "tool --password 'two marked words'"],
+    &["--access-token-command", "sh -c 'curl -uadmin:marked https://vault.example/x'"],
 ];
 
 const URL: &str = "https://h.example/mcp?pin=marked&x=marked&page=1&marked";
