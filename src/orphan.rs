@@ -54,6 +54,8 @@ impl<R: AsyncRead + Unpin, P: Fn() -> Option<u32> + Unpin> AsyncRead for Watched
         }
         if let Poll::Ready(read) = Pin::new(&mut self.input).poll_read(context, buffer) {
             self.silent_looks = 0;
+            // From here on it is silent anew.
+            self.look.as_mut().reset(Instant::now() + LOOK);
             return Poll::Ready(read);
         }
         loop {
@@ -93,7 +95,7 @@ mod tests {
         client.write_all(b"a").await.expect("read");
         assert_eq!(input.read(&mut buffer).await.expect("a byte"), 1);
         for _ in 0..10 {
-            let quiet = tokio::time::timeout(Duration::from_secs(19), input.read(&mut buffer)).await;
+            let quiet = tokio::time::timeout(Duration::from_secs(29), input.read(&mut buffer)).await;
             assert!(quiet.is_err(), "{quiet:?}");
             client.write_all(b"a").await.expect("read");
             assert_eq!(input.read(&mut buffer).await.expect("a byte"), 1);
@@ -101,7 +103,7 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(input.read(&mut buffer).await.expect("an end"), 0);
         let took = begun.elapsed().as_secs();
-        assert!((20..=40).contains(&took), "{took}");
+        assert!((30..=40).contains(&took), "{took}");
         assert_eq!(input.read(&mut buffer).await.expect("an end"), 0);
     }
 }

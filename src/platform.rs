@@ -352,28 +352,31 @@ pub fn has_ended(child: &mut Child) -> io::Result<bool> {
 pub fn ask_to_end(child: &Child) {
     #[cfg(unix)]
     {
-        use rustix::process::{Pid, Signal, kill_process_group};
-        // Whatever is no longer there, or became another user's, cannot be told.
-        let _ = kill_process_group(Pid::from_child(child), Signal::TERM);
-        // One that is stopped hears nothing.
-        let _ = kill_process_group(Pid::from_child(child), Signal::CONT);
+        use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
+        let pid = Pid::from_child(child);
+        // The program may have moved into another group.
+        let has_moved = getpgid(Some(pid)) != Ok(pid);
+        // One that is stopped hears nothing before it goes on.
+        for signal in [Signal::TERM, Signal::CONT] {
+            // Whatever is no longer there, or became another user's, cannot be told.
+            let _ = kill_process_group(pid, signal);
+            let _ = has_moved.then(|| kill_process(pid, signal));
+        }
     }
     #[cfg(not(unix))]
     let _ = child;
 }
 
-/// Ends everything in that process group. Elsewhere than on Unix the program alone; what it started stays.
+/// Kills everything in that process group, and the program itself, which may have moved into another one. Elsewhere than on
+/// Unix the program alone; what it started stays. A program of another user (`sudo`) can outlive this.
 pub fn end_group(child: &mut Child) {
     #[cfg(unix)]
     {
         use rustix::process::{Pid, Signal, kill_process_group};
         let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     }
-    #[cfg(not(unix))]
-    {
-        // It may have ended by itself.
-        let _ = child.kill();
-    }
+    // It may have ended by itself.
+    let _ = child.kill();
 }
 
 /// The controlling terminal while it is lent to a program. Dropping this takes it back.

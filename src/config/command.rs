@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(5);
 const REST: Duration = Duration::from_millis(200);
 /// How long it may take to end once it is asked to, before it is killed.
 const GRACE: Duration = Duration::from_millis(300);
-/// How long the end of the process waits for commands to be ended.
+/// How long the end of the process waits for commands to be ended, and a command that was killed is waited for.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 /// How much it may print, in bytes.
 const LIMIT: usize = 64 * 1024;
@@ -107,7 +107,7 @@ fn output_within(command: &str, patience: Duration, is_first: bool) -> Result<St
     let printed = child.stdout.take().map(Output::new);
     let outcome = watch(&mut child, printed, patience);
     platform::end_group(&mut child);
-    let status = child.wait();
+    let status = reap(child, LAST_WAIT);
     drop((terminal, counted));
     let printed = match outcome {
         Outcome::Ended(printed) => printed,
@@ -116,6 +116,9 @@ fn output_within(command: &str, patience: Duration, is_first: bool) -> Result<St
             return Err(format!("printed more than {} KiB, which is no secret", LIMIT / 1024));
         }
         Outcome::Stopped => return Err("was stopped".to_owned()),
+    };
+    let Some(status) = status else {
+        return Err(format!("did not end within {} seconds", patience.as_secs()));
     };
     let status: ExitStatus = status.map_err(|error| format!("was lost ({})", error.kind()))?;
     if !status.success() {
@@ -126,6 +129,24 @@ fn output_within(command: &str, patience: Duration, is_first: bool) -> Result<St
         Ok(text) if text.trim().is_empty() => Err("printed nothing".to_owned()),
         Ok(text) => Ok(text.trim().to_owned()),
     }
+}
+
+/// The exit status of a command that has ended or was killed. None where it lives on: a program of another user cannot be
+/// killed. A thread of its own waits for that one then.
+fn reap(mut child: Child, patience: Duration) -> Option<std::io::Result<ExitStatus>> {
+    let end = clock() + patience;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(Ok(status)),
+            Err(error) => return Some(Err(error)),
+            Ok(None) if clock() >= end => break,
+            Ok(None) => std::thread::sleep(LOOK),
+        }
+    }
+    // Where there is no thread, it stays a zombie until this process ends.
+    let waits = std::thread::Builder::new().name("reaper".to_owned());
+    let _ = waits.spawn(move || child.wait());
+    None
 }
 
 /// How the time of a command came to its end.
@@ -231,5 +252,44 @@ mod tests {
             assert!(begun.elapsed() < Duration::from_secs(10), "{command}");
             assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned), "{command}");
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+    fn command_in_another_process_group_ends_in_time() {
+        let is_there = |program: &&(&str, &str, &str)| {
+            let mut version = Command::new(program.0);
+            version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+            version.status().is_ok_and(|status| status.success())
+        };
+        let programs = [
+            (
+                "python3",
+                "-c",
+                "import os, time; os.setpgid(0, os.getpgid(os.getppid())); print(1, flush=True); time.sleep(600)",
+            ),
+            ("perl", "-e", "setpgrp(0, getpgrp(getppid)); $| = 1; print 1; sleep 600"),
+        ];
+        let Some((program, option, text)) = programs.iter().find(is_there) else {
+            eprintln!("skipped: neither python3 nor perl is here to change its process group");
+            return;
+        };
+        let begun = clock();
+        let found = output_within(&format!("{program} {option} '{text}'"), Duration::from_secs(2), true);
+        assert_eq!(found, Err("did not end within 2 seconds".to_owned()));
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn command_that_cannot_be_killed_is_waited_for_briefly() {
+        let child = Command::new("sleep").arg("20").spawn().expect("it starts");
+        let pid = rustix::process::Pid::from_child(&child);
+        let begun = clock();
+        assert!(reap(child, Duration::from_millis(50)).is_none());
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        // The thread that waits for it now has not reaped it yet.
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it lives");
     }
 }

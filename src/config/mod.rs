@@ -160,9 +160,9 @@ impl Config {
         if let Some(key) = &options.client_key {
             warn_of_readers(&home_expanded(key), &mut warnings);
         }
-        let found = credentials(options, environment, &url, true, &mut warnings, &mut remarks)?;
-        // What there is to say about the files was said.
-        let filled = environment.filled_up(&options.env_files, &mut Vec::new())?;
+        // Read once only: a pipe has nothing more to say the second time.
+        let filled = environment.filled_up(&options.env_files, &mut warnings)?;
+        let found = credentials(options, &filled, &url, true, &mut warnings, &mut remarks)?;
         let sign_in = sign_in::settings(options, &filled, &url, &found.credentials, &mut warnings)?;
         Ok(Config {
             folder: folder(&filled),
@@ -262,9 +262,11 @@ pub fn runs_commands(options: &Options) -> bool {
 pub fn credentials_again(options: &Options, environment: &Environment) -> Result<Found, Error> {
     let url = endpoint(&options.positional)?;
     // What there is to say about them was said at the start.
-    credentials(options, environment, &url, false, &mut Vec::new(), &mut Vec::new())
+    let filled = environment.filled_up(&options.env_files, &mut Vec::new())?;
+    credentials(options, &filled, &url, false, &mut Vec::new(), &mut Vec::new())
 }
 
+/// The credentials. `environment` holds the variables of `--env-file` already.
 fn credentials(
     options: &Options,
     environment: &Environment,
@@ -273,7 +275,6 @@ fn credentials(
     warnings: &mut Vec<String>,
     remarks: &mut Vec<String>,
 ) -> Result<Found, Error> {
-    let environment = &environment.filled_up(&options.env_files, warnings)?;
     let is_private = url.scheme() == "https" || is_loopback(url);
     let (mut headers, mut described) = (Vec::new(), Vec::new());
     for path in &options.header_files {

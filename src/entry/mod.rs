@@ -5,6 +5,7 @@
 //! Deliberately not here: what the options mean (`config`), and how anything is printed (`start`).
 
 mod clients;
+mod commands;
 mod form;
 mod launch;
 mod others;

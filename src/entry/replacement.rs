@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::clients::{Client, Passing};
+use super::commands;
 use super::form::{self, Entry, placeholder};
 use super::launch::{self, Launch};
 use super::secrets::{self, Gathered, Purpose, Variable};
@@ -164,7 +165,7 @@ fn beside(
         new.set("command", Node::Text(String::new()));
     }
     let mut others = Vec::new();
-    mask_others(&mut new, client, &mut others);
+    mask_others("", &mut new, client, &mut others);
     for name in others {
         remarks.push(format!("the value of {name} is not printed: keep it as it stands in the file"));
     }
@@ -298,12 +299,23 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
                     ("--header" | "--header-from", _) => match value.split_once(':') {
                         Some((header, text)) => {
                             let shown = sensitive::mask(header.trim(), text.trim(), client);
-                            if shown == text.trim() { value } else { format!("{header}: {shown}") }
+                            let hidden = match name.as_str() {
+                                "--header-from" => commands::without_secrets(text, MASKED, client),
+                                _ => None,
+                            };
+                            match hidden {
+                                _ if shown != text.trim() => format!("{header}: {shown}"),
+                                Some(hidden) => format!("{header}: {hidden}"),
+                                None => value,
+                            }
                         }
                         None => hidden(),
                     },
                     // Something else may be called so.
                     ("--pin", _) if !launch::is_fingerprint(&value) => hidden(),
+                    ("--access-token-command", _) => {
+                        commands::without_secrets(&value, MASKED, client).unwrap_or(value)
+                    }
                     ("--authorize-param", Some((parameter, text))) if value.contains('=') => {
                         format!("{parameter}={}", sensitive::mask(parameter, text, client))
                     }
@@ -348,29 +360,33 @@ fn mask_json(value: String) -> String {
     }
 }
 
-/// Hides what else looks like a secret in an entry; tells where something did.
-fn mask_others(table: &mut Table, client: Client, found: &mut Vec<String>) {
+/// Hides what else looks like a secret in an entry; tells where something did. `above` is the name of the table: what stands
+/// below the name of a secret is one. It is empty for the entry itself.
+fn mask_others(above: &str, table: &mut Table, client: Client, found: &mut Vec<String>) {
     for (name, node) in &mut table.members {
+        // Variables and arguments of the entry itself are masked one by one.
+        let is_own = |names: &[&str]| above.is_empty() && names.contains(&name.as_str());
+        let judged_by = if is_secret_name(above) && !is_secret_name(name) { above } else { name.as_str() };
         match node {
-            Node::Table(below) if name != "env" => mask_others(below, client, found),
+            Node::Table(below) if !is_own(&["env"]) => mask_others(judged_by, below, client, found),
             Node::Text(text)
                 if !["command", "cwd", "type"].contains(&name.as_str())
-                    && sensitive::mask(name, text, client) != *text =>
+                    && sensitive::mask(judged_by, text, client) != *text =>
             {
-                *text = sensitive::mask(name, text, client);
+                *text = sensitive::mask(judged_by, text, client);
                 found.push(name.clone());
             }
             // A number; what is only true or false tells nothing.
             Node::Other(written)
-                if is_secret_name(name) && !["true", "false", "null"].contains(&written.as_str()) =>
+                if is_secret_name(judged_by) && !["true", "false", "null"].contains(&written.as_str()) =>
             {
                 *node = Node::Text(MASKED.to_owned());
                 found.push(name.clone());
             }
-            // Arguments are masked one by one, and the names of variables are none.
-            Node::List(items) if !["args", "env_vars"].contains(&name.as_str()) => {
+            // The names of variables are no secrets.
+            Node::List(items) if !is_own(&["args", "env_vars"]) => {
                 let before = found.len();
-                mask_items(name, items, client, found);
+                mask_items(judged_by, items, client, found);
                 found.truncate(found.len().min(before + 1));
             }
             Node::Text(_) | Node::Table(_) | Node::List(_) | Node::Other(_) => {}
@@ -382,7 +398,7 @@ fn mask_others(table: &mut Table, client: Client, found: &mut Vec<String>) {
 fn mask_items(name: &str, items: &mut [Node], client: Client, found: &mut Vec<String>) {
     for item in items {
         match item {
-            Node::Table(below) => mask_others(below, client, found),
+            Node::Table(below) => mask_others(name, below, client, found),
             Node::List(below) => mask_items(name, below, client, found),
             Node::Text(text) => {
                 // As in a header, or in a variable of Docker.

@@ -5,8 +5,9 @@
 use url::Url;
 
 use super::clients::Client;
+use super::commands;
 use super::form::placeholder;
-use super::sensitive::{self, is_open_value, is_secret, is_secret_name, looks_random, refers};
+use super::sensitive::{self, is_open_value, is_scheme, is_secret, looks_random, refers};
 use super::words::Word;
 use crate::config::Environment;
 use crate::config::expand;
@@ -41,13 +42,6 @@ pub(super) struct Purpose<'a> {
     pub(super) environment: &'a Environment,
     /// The variables that the entry has already.
     pub(super) given: &'a [String],
-}
-
-/// Tells whether a word says how what follows it proves who asks.
-fn is_scheme(word: &str) -> bool {
-    ["bearer", "basic", "token", "apikey", "api-key", "key", "jwt", "digest"]
-        .iter()
-        .any(|scheme| word.eq_ignore_ascii_case(scheme))
 }
 
 /// Returns whether a text is one reference and nothing else.
@@ -116,12 +110,16 @@ impl Gathering<'_> {
             "--static-oauth-client-info" => self.client_info(value),
             "--static-oauth-client-metadata" => self.client_metadata(value),
             "--authorize-param" => self.parameter(value),
-            "--token-endpoint" | "--client-metadata-url" | "--resource" | "--auth-success-url"
+            "--token-endpoint"
+            | "--client-metadata-url"
+            | "--resource"
+            | "--auth-success-url"
+            | "--oauth-issuer"
                 if value.contains("://") =>
             {
                 self.url(&format!("the value of {name}"), value)
             }
-            "--header-from" | "--access-token-command" => self.command(&name, &value),
+            "--header-from" | "--access-token-command" => self.command(&name, value),
             "--proxy" if value.contains(['@', '?']) => {
                 self.proxy(&value);
                 return None;
@@ -295,39 +293,20 @@ impl Gathering<'_> {
     }
 
     /// A command, in which nothing is filled in: it is run without a shell.
-    fn command(&mut self, option: &str, command: &str) -> String {
+    fn command(&mut self, option: &str, written: String) -> String {
         let text = placeholder(&variable_name([self.purpose.server, "SECRET"]));
-        let mut before = "";
-        let words: Vec<String> = command
-            .split(' ')
-            .map(|word| {
-                let plain = word.trim_matches(['"', '\'']);
-                // `--secret-id NAME` says which one.
-                let names_one = ["-id", "-name", "-arn"].iter().any(|end| before.ends_with(end));
-                let is_value = before.starts_with('-') && !plain.starts_with('-') && !before.contains('=');
-                let is_named = is_value && is_secret_name(before) && !names_one;
-                before = word;
-                match plain.split_once('=') {
-                    _ if refers("", plain, self.purpose.client) => word.to_owned(),
-                    _ if is_named || looks_random(plain) => text.clone(),
-                    Some((name, value))
-                        if !value.is_empty() && is_secret_name(name) && !name.contains("://") =>
-                    {
-                        format!("{name}={text}")
-                    }
-                    _ if plain.contains("://") && sensitive::is_secret_text(plain) => text.clone(),
-                    _ => word.to_owned(),
-                }
-            })
-            .collect();
-        let whole = words.join(" ");
-        if whole != command {
-            self.gathered.remarks.push(format!(
-                "a part of {option} looks like a secret and is not printed: put it in the place of {text}, or better have the \
-                 command find it elsewhere"
-            ));
-        }
-        whole
+        let (header, command) = match written.split_once(':') {
+            Some((header, command)) if option == "--header-from" => (Some(header), command.trim_start()),
+            _ => (None, written.as_str()),
+        };
+        let Some(hidden) = commands::without_secrets(command, &text, self.purpose.client) else {
+            return written;
+        };
+        self.gathered.remarks.push(format!(
+            "a part of {option} looks like a secret and is not printed: put it in the place of {text}, or better have the command \
+             find it elsewhere"
+        ));
+        header.map_or_else(|| hidden.clone(), |header| format!("{header}: {hidden}"))
     }
 
     /// A proxy with a password: the HTTP library knows a variable for it.
@@ -403,6 +382,11 @@ impl Gathering<'_> {
                 .find(|name| !is_taken(name))
                 .unwrap_or_default(),
         };
+        if secret.contains("${") {
+            self.gathered.remarks.push(format!(
+                "{what} has text beside a reference: set {variable} to the whole, for nothing is filled in within it"
+            ));
+        }
         self.secrets.push((secret.to_owned(), variable.clone()));
         self.gathered.hidden.push((what.to_owned(), variable.clone()));
         self.refer(&variable, true);
@@ -474,6 +458,25 @@ mod tests {
             assert_eq!(names(&found), variables, "{written}");
             assert!(!format!("{found:?}").contains("marked"), "{found:?}");
         }
+    }
+
+    #[test]
+    fn text_beside_reference_moves_into_variable_with_remark() {
+        for (written, expected) in [
+            ("Authorization: Bearer marked-${STAGE}", "Authorization: Bearer ${MY_API_TOKEN}"),
+            ("X-Api-Key: marked${TENANT}", "X-Api-Key: ${MY_API_API_KEY}"),
+        ] {
+            let found = gathered(Client::Codex, &["--header", written]);
+            assert_eq!(found.arguments, ["--header", expected]);
+            assert_eq!(found.remarks.len(), 1, "{found:?}");
+            assert!(!format!("{found:?}").contains("marked"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn issuer_is_printed_without_user_and_query_value() {
+        let found = gathered(Client::Codex, &["--oauth-issuer", "https://u:marked@h.example/x?key=marked"]);
+        assert_eq!(found.arguments, ["--oauth-issuer", "https://h.example/x?key=your-my-api-key"]);
     }
 
     #[test]

@@ -40,6 +40,27 @@ const WORDS: [&str; 19] = [
     "cred", "private", "mnemonic", "seed", "salt",
 ];
 
+/// Words that say how what follows them proves who asks.
+const SCHEMES: [&str; 14] = [
+    "bearer",
+    "basic",
+    "token",
+    "apikey",
+    "api-key",
+    "key",
+    "jwt",
+    "digest",
+    "oauth",
+    "dpop",
+    "bot",
+    "ssws",
+    "negotiate",
+    "genie-key",
+];
+
+/// Those of them that are followed by a secret wherever they stand.
+const PROOFS: [&str; 3] = ["bearer", "basic", "digest"];
+
 /// Whole names of secrets, in queries above all.
 const NAMES: [&str; 4] = ["code", "ticket", "k", "pwd"];
 
@@ -132,7 +153,7 @@ pub(super) fn is_secret_text(text: &str) -> bool {
         !name.contains(char::is_whitespace) && !value.trim().is_empty() && is_secret_name(name)
     });
     let mut parts = text.split_whitespace();
-    let is_proof = ["bearer", "basic", "digest"].iter().any(|scheme| {
+    let is_proof = PROOFS.iter().any(|scheme| {
         parts.clone().next().is_some_and(|first| first.eq_ignore_ascii_case(scheme))
             && parts.clone().count() == 2
     });
@@ -295,11 +316,28 @@ fn is_secret_member(name: &str, text: &str, is_key: bool) -> bool {
     is_secret_name(name) || string.is_some_and(|text| is_secret_text(&text))
 }
 
+/// Returns whether a word says how what follows it proves who asks.
+pub(super) fn is_scheme(word: &str) -> bool {
+    SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme))
+}
+
 /// Returns whether a text is references to variables and nothing beside them that may be a secret: `Bearer ${TOKEN}`.
-/// `is_secret_place` where a default would be the secret itself.
+/// `is_secret_place` where a default would be the secret itself, and so would whatever else stands there.
 fn is_reference(text: &str, is_secret_place: bool) -> bool {
     let Some((first, rest)) = text.split_once("${") else { return false };
-    let mut literal = first.to_owned();
+    if text.starts_with(['{', '[']) && json_holds_secret(text) {
+        return false;
+    }
+    // A header in one text, or what proves who asks: a secret place wherever it stands.
+    let (is_secret_place, first) = match first.split_once(": ") {
+        Some((name, value)) if !name.contains(char::is_whitespace) && is_secret_name(name) => (true, value),
+        _ => {
+            let scheme = first.split_whitespace().next().unwrap_or_default();
+            let is_proof = PROOFS.iter().any(|proof| scheme.eq_ignore_ascii_case(proof));
+            (is_secret_place || is_proof && text.split_whitespace().count() == 2, first)
+        }
+    };
+    let mut literals = vec![first];
     for part in rest.split("${") {
         let Some((inside, behind)) = part.split_once('}') else { return false };
         if let Some((name, default)) = inside.split_once(":-")
@@ -308,9 +346,39 @@ fn is_reference(text: &str, is_secret_place: bool) -> bool {
         {
             return false;
         }
-        literal.push_str(behind);
+        literals.push(behind);
     }
-    !looks_random(&literal)
+    let literal = literals.concat();
+    let is_open = || match literal.split_once("://") {
+        Some((_, rest)) => is_open_address(rest),
+        None => literals.iter().all(|part| part.split_whitespace().all(is_open_literal)),
+    };
+    !looks_random(&literal) && !has_secret_pair(&literal) && (!is_secret_place || is_open())
+}
+
+/// Returns whether a word beside a reference in a secret place holds nothing secret itself: a scheme, the name of what is filled
+/// in (`session=${ID}`), or no letter and no digit.
+fn is_open_literal(word: &str) -> bool {
+    let is_name = |word: &str| {
+        word.bytes().all(|letter| letter.is_ascii_lowercase() || b"_-".contains(&letter))
+            && is_secret_name(word)
+    };
+    is_scheme(word)
+        || word.strip_suffix('=').map(|word| word.trim_start_matches([';', ','])).is_some_and(is_name)
+        || !word.contains(char::is_alphanumeric)
+}
+
+/// The same for an address without what is filled in, behind its `://`: `user:@host/path?token=`.
+fn is_open_address(rest: &str) -> bool {
+    let (start, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let login = start.rsplit_once('@').map_or("", |(login, _)| login);
+    let is_open_login =
+        login.is_empty() || login.split_once(':').is_some_and(|(_, password)| password.is_empty());
+    let is_open = |part: &str| {
+        part.split_once('=')
+            .map_or(part.is_empty(), |(name, value)| value.is_empty() || is_open_value(name, value))
+    };
+    is_open_login && !rest.contains(['#', ' ']) && query.split('&').all(is_open)
 }
 
 /// Returns whether a default says that there is none.
@@ -558,8 +626,44 @@ mod tests {
             ("${A}abcdefghij0123456789", false),
             ("${A", false),
             ("A", false),
+            ("Bearer marked-${A}", false),
+            ("Authorization: Bearer marked-${A}", false),
+            ("Authorization: Bearer ${A}", true),
+            ("password=marked${A}", false),
+            ("Server=h;Password=${A};", true),
+            (r#"{"password":"marked","x":"${A}"}"#, false),
+            (r#"{"password":"${A}","x":"y"}"#, true),
+            ("a marked ${A}", true),
         ] {
             assert_eq!(refers("X", text, Client::Codex), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_schemes_stand_beside_references_in_secret_places() {
+        for (name, text, expected) in [
+            ("Authorization", "Bearer ${A}", true),
+            ("Authorization", "Basic ${A}:${B}", true),
+            ("Authorization", "Token token=${A}", true),
+            ("Authorization", "${SCHEME} ${A}", true),
+            ("Authorization", "Bearer marked-${A}", false),
+            ("Authorization", "Bearer ${A}-marked", false),
+            ("Authorization", "Bearer marked ${A}", false),
+            ("Authorization", "marked ${A}", false),
+            ("X-Api-Key", "${A}", true),
+            ("X-Api-Key", "${A}.${B}", true),
+            ("X-Api-Key", "marked${A}", false),
+            ("X-Api-Key", "marked5=${A}", false),
+            ("X-Api-Key", "${A}marked", false),
+            ("X-Api-Key", "${A} Bearer marked", false),
+            ("Cookie", "session=${A}; token=${B}", true),
+            ("Cookie", "session=marked; token=${B}", false),
+            ("DATABASE_URL", "postgres://app:${A}@h/db?sslmode=${B}", true),
+            ("DATABASE_URL", "postgres://app:marked${A}@h/db", false),
+            ("DATABASE_URL", "postgres://h/db?x=marked&y=${B}", false),
+            ("SENTRY_DSN", "https://marked@h/${A}", false),
+        ] {
+            assert_eq!(refers(name, text, Client::Codex), expected, "{name} {text}");
         }
     }
 

@@ -68,14 +68,31 @@ fn what_is_no_file_is_refused_at_once() {
 fn pipe_that_is_written_is_read_like_a_file() {
     let server = Server::start(|request, reply| reply.result(request, "{}"));
     let folder = tempfile::tempdir().expect("a folder");
-    let fifo = folder.path().join("fifo");
-    make_fifo(&fifo);
-    let path = fifo.to_str().expect("UTF-8");
-    let mut proxy = Proxy::start(&[&server.url, "--header-file", path]);
-    std::fs::write(&fifo, "X-Key: piped\n").expect("it is read");
-    let line = proxy.ask(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
-    assert!(line.contains("\"result\""), "{line}");
-    assert_eq!(server.requests()[0].header("x-key"), Some("piped"));
+    let key = ["--header", "X-Key: ${KEY}"];
+    let info = r#"{"client_id":"${KEY}"}"#;
+    for (row, (option, written, more)) in [
+        ("--header-file", "X-Key: piped\n", &[][..]),
+        ("--env-file", "KEY=piped\n", &key[..]),
+        ("--static-oauth-client-info", info, &key[..]),
+        ("--static-oauth-client-metadata", r#"{"client_name":"c"}"#, &key[..]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let fifo = folder.path().join(format!("fifo{row}"));
+        make_fifo(&fifo);
+        let at = if written.starts_with('{') { "@" } else { "" };
+        let path = format!("{at}{}", fifo.to_str().expect("UTF-8"));
+        let variables: &[(&str, &str)] = if option == "--env-file" { &[] } else { &[("KEY", "piped")] };
+        let arguments = [&[server.url.as_str(), option, &path], more].concat();
+        let mut proxy = Proxy::start_with(Stdin::Pipes, &arguments, variables);
+        std::fs::write(&fifo, written).expect("it is read");
+        let line = within(6, || proxy.ask(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#));
+        assert!(line.contains("\"result\""), "{option}: {line}");
+        let requests = server.requests();
+        let request = requests.last().expect("a request");
+        assert_eq!((requests.len(), request.header("x-key")), (row + 1, Some("piped")), "{option}");
+    }
 }
 
 #[test]

@@ -29,7 +29,7 @@ const CLIENTS: [(&str, &str, &str); 13] = [
 ];
 
 /// Variables with secrets, by their names or by their form.
-const VARIABLES: [(&str, &str); 22] = [
+const VARIABLES: [(&str, &str); 25] = [
     ("DATABASE_URL", "postgres://app:marked@db.example/app?sslmode=require"),
     ("DATABASE_URI", "marked-by-its-name"),
     ("DB_PASS", "marked"),
@@ -50,12 +50,15 @@ const VARIABLES: [(&str, &str); 22] = [
     ("CONNECTION", "Server=h;User Id=sa;Password=marked;"),
     ("HEADERS", "Authorization: Basic marked"),
     ("DEFAULTED_KEY", "${OTHER_KEY:-marked}"),
+    ("PARTLY_KEY", "marked${TENANT}"),
+    ("PARTLY", "Bearer marked-${TENANT}"),
+    ("BESIDE", "{\"password\":\"marked\",\"x\":\"${TENANT}\"}"),
     ("GITHUB_PAT", "marked"),
     ("MONGO", "mongodb+srv://u:marked@cluster.example/?retryWrites=true"),
 ];
 
 /// Arguments with secrets behind the address.
-const ARGUMENTS: [&[&str]; 13] = [
+const ARGUMENTS: [&[&str]; 22] = [
     &["--authorize-param", "login_token=marked"],
     &["--authorize-param", "next=https://u:marked@h.example/?x=marked"],
     &["--static-oauth-client-metadata", r#"{"client_name":"c","client_secret":"marked"}"#],
@@ -75,6 +78,15 @@ const ARGUMENTS: [&[&str]; 13] = [
     &["--header", "X-Database: postgres://u:marked@h/db"],
     &["--header", "X-API-Key: ${KEY:-marked}"],
     &["--resource", "https://h.example/?key=marked"],
+    &["--header", "Authorization: Bearer marked-${ENVNAME}"],
+    &["--header", "X-Api-Key: marked${TENANT}"],
+    &["--oauth-issuer", "https://u:marked@h.example/x?key=marked"],
+    &["--header-from", "X-Key: curl -u admin:marked https://vault.example/x"],
+    &["--header-from", "X-Thing: curl -u admin:marked https://vault.example/x"],
+    &["--access-token-command", "curl -H 'Authorization: Bearer marked' https://vault.example/x"],
+    &["--access-token-command", "vault login -p marked"],
+    &["--access-token-command", "tool --password 'two marked words'"],
+    &["--access-token-command", "sh -c 'curl -uadmin:marked https://vault.example/x'"],
 ];
 
 const URL: &str = "https://h.example/mcp?pin=marked&x=marked&page=1&marked";
@@ -280,6 +292,9 @@ fn secrets_in_odd_places_of_an_entry_are_not_printed() {
             "url": "https://u:marked@h.example/mcp?a=marked",
             "headers": {"Authorization": "Bearer marked", "X": "https://h/?a=marked"},
             "list": ["https://u:marked@h", "password=marked"],
+            "secrets": {"apiThing": "marked", "more": {"x": "marked", "list": ["marked", {"y": "marked"}]}},
+            "auth": {"CLIENT": "marked", "PARTLY": "marked${X}"},
+            "docker": {"env": {"TOKEN": "marked"}, "args": ["--password=marked"]},
         });
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("settings.json");
