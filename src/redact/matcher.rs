@@ -220,6 +220,7 @@ mod tests {
         assert_eq!(matcher.find("x aaaaaabc-d e \"aaaaaa\" aaaaaa"), [2..12, 16..22, 24..30]);
         // Each hit looks no further than the first of them did.
         let text = "a".repeat(1_000_000);
-        assert_eq!(matcher.find(&text), [0..1_000_000]);
+        let all = 0..text.len();
+        assert_eq!(matcher.find(&text), std::slice::from_ref(&all));
     }
 }
