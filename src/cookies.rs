@@ -81,7 +81,7 @@ impl Kept {
 impl CookieStore for Cookies {
     fn set_cookies(&self, headers: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let registered = headers.inspect(|header| redact::register_issued(cookie(header).1));
+        let registered = headers.inspect(|header| redact::register_issued(&cookie(header).1));
         registered.filter(|header| !is_of_access(header)).for_each(|header| kept.set(header, url));
     }
 
@@ -95,11 +95,11 @@ impl CookieStore for Cookies {
     }
 }
 
-/// The name and the value of a cookie.
-pub(crate) fn cookie(header: &HeaderValue) -> (&str, &str) {
-    let text = header.to_str().unwrap_or_default();
-    let (name, value) = text.split(';').next().unwrap_or_default().split_once('=').unwrap_or(("", text));
-    (name.trim(), value.trim().trim_matches('"'))
+/// The name and the value of a cookie, with a replacement character for what is not UTF-8.
+pub(crate) fn cookie(header: &HeaderValue) -> (String, String) {
+    let text = String::from_utf8_lossy(header.as_bytes());
+    let (name, value) = text.split(';').next().unwrap_or_default().split_once('=').unwrap_or(("", &text));
+    (name.trim().to_owned(), value.trim().trim_matches('"').to_owned())
 }
 
 fn is_of_access(header: &HeaderValue) -> bool {
@@ -156,8 +156,20 @@ mod tests {
         for (header, expected) in
             [("lb=\"value\"; Path=/; Secure", ("lb", "value")), ("a=b=c", ("a", "b=c")), ("odd", ("", "odd"))]
         {
-            assert_eq!(cookie(&HeaderValue::from_str(header).expect("a value")), expected);
+            let (name, value) = cookie(&HeaderValue::from_str(header).expect("a value"));
+            assert_eq!((name.as_str(), value.as_str()), expected);
         }
+    }
+
+    #[test]
+    fn cookie_beyond_ascii_is_a_secret_as_well() {
+        let (cookies, here) = (Cookies::default(), url("https://mcp.example.com/mcp"));
+        set(&cookies, &here, "lb=\u{fc}ber-0123456789abcdef; Path=/");
+        assert!(cookies.cookies(&here).is_some_and(|sent| sent.as_bytes().starts_with("lb=ü".as_bytes())));
+        assert_eq!(redact::redact("it sent über-0123456789abcdef"), "it sent [secret]");
+        let odd = HeaderValue::from_bytes(b"lb=\xff-abcdef0123456789; Path=/").expect("a value");
+        cookies.set_cookies(&mut std::iter::once(&odd), &here);
+        assert_eq!(redact::redact("\u{fffd}-abcdef0123456789"), "[secret]");
     }
 
     #[test]

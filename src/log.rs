@@ -124,10 +124,10 @@ impl Subscriber for Log {
         let level = event.metadata().level();
         let mut words = Words(String::new());
         event.record(&mut words);
-        let words = shortened(match event.metadata().target() == LINES {
-            true => harmless(&redact::redact(&words.0)),
-            false => redact::foreign(&words.0),
-        });
+        let words = match event.metadata().target() == LINES {
+            true => shortened(harmless(&redact::redact(&words.0))),
+            false => shown(&words.0),
+        };
         if *level <= self.stderr {
             let at = self.begun.map(|begun| format!("{:>8.3} ", begun.elapsed().as_secs_f64()));
             STDERR.push(format!("{}{level:>5} {words}\n", at.unwrap_or_default()));
@@ -155,7 +155,16 @@ fn harmless(text: &str) -> String {
 /// The longest line, in bytes, with room for what stands before the words.
 const LONGEST_LINE: usize = 4000;
 
-/// The same with what is too long cut off each line: others choose names of any length.
+/// A text of one line as it is told. What is cut off is not looked through before: it may be megabytes.
+fn shown(words: &str) -> String {
+    let (mut shown, is_cut) = redact::excerpt(words, LONGEST_LINE);
+    if is_cut {
+        shown.push('…');
+    }
+    shown
+}
+
+/// A text with what is too long cut off each line: others choose names of any length.
 fn shortened(words: String) -> String {
     if words.len() <= LONGEST_LINE {
         return words;
@@ -330,6 +339,16 @@ mod tests {
             assert!(short.lines().all(|line| line.len() <= 4003 && line.ends_with('…')), "{short}");
         }
         assert_eq!(shortened("ä\nb".to_owned()), "ä\nb");
+    }
+
+    #[test]
+    fn line_without_end_is_cut_before_a_secret() {
+        redact::register_secret("secret-of-this-test");
+        let text = format!("{}secret-of-this-test{}", "x".repeat(LONGEST_LINE - 5), "y ".repeat(1_000_000));
+        let told = shown(&text);
+        let left = told.strip_suffix('…').expect("it is cut").trim_start_matches('x');
+        assert!("[secret]".starts_with(left) && told.len() > LONGEST_LINE - 100, "{left}");
+        assert_eq!(shown("a secret-of-this-test\nb"), "a [secret] b");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! `tests/README.md` lists the forms of the lines. Deliberately not here: where the file comes from (`files`).
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
@@ -27,6 +28,10 @@ use crate::redact;
 pub const LIMIT: usize = 64 * 1024 * 1024;
 /// A shorter session id is not looked for in the middle of texts, where it would be found in innocent words.
 const SHORTEST: usize = 6;
+/// How many sessions have names of their own; each text is looked through for the id of each.
+const SESSIONS: usize = 128;
+/// What a session is called that was not used for so long that it has no name any more.
+const OTHER: &str = "other-session";
 
 /// Writes down what happens.
 #[derive(Debug)]
@@ -42,8 +47,10 @@ pub struct Recorder {
     /// The last message of the server, and where it stands in the turn without its secrets: passed on as it is, it need not be
     /// looked through again.
     arrived: Option<(Bytes, Range<usize>)>,
-    /// The sessions so far; the place says what each is called.
-    sessions: Vec<SessionId>,
+    /// The latest sessions, each with the number that says what it is called; the one that was used last is at the end.
+    sessions: VecDeque<(usize, SessionId)>,
+    /// How many there were so far.
+    named: usize,
 }
 
 impl Recorder {
@@ -56,7 +63,8 @@ impl Recorder {
             begun: now,
             at: 0,
             arrived: None,
-            sessions: Vec::new(),
+            sessions: VecDeque::new(),
+            named: 0,
         };
         let version = env!("CARGO_PKG_VERSION");
         recorder.line(format_args!("# Recorded by mcp-tether {version}; secrets are masked."));
@@ -249,7 +257,7 @@ impl Recorder {
         match &opening.session {
             SessionHeader::Absent => {}
             SessionHeader::Id(session) => {
-                let renamed = self.renamed(session);
+                let renamed = self.named(session);
                 let _ = write!(text, " session={}", renamed.reveal());
             }
             SessionHeader::Unusable => text.push_str(" session!"),
@@ -312,26 +320,40 @@ impl Recorder {
         json::quoted(&self.masked(text))
     }
 
+    /// A session that the server named, under the name that it has in the recording from now on.
+    fn named(&mut self, session: &SessionId) -> SessionId {
+        if !self.sessions.iter().any(|(_, known)| known == session) {
+            self.sessions.push_back((self.named, session.clone()));
+            self.named += 1;
+        }
+        if self.sessions.len() > SESSIONS {
+            self.sessions.pop_front();
+        }
+        self.renamed(session)
+    }
+
     /// The session under the name that it has in the recording.
     fn renamed(&mut self, session: &SessionId) -> SessionId {
-        let place = self.sessions.iter().position(|known| known == session).unwrap_or_else(|| {
-            self.sessions.push(session.clone());
-            self.sessions.len() - 1
-        });
-        name(place)
+        let place = self.sessions.iter().position(|(_, known)| known == session);
+        let Some(known) = place.and_then(|place| self.sessions.remove(place)) else {
+            return session_id(OTHER);
+        };
+        let name = name(known.0);
+        self.sessions.push_back(known);
+        name
     }
 
     fn masked<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut text = Cow::from(text);
-        for (place, session) in self.sessions.iter().enumerate() {
+        for (number, session) in &self.sessions {
             let id = session.reveal();
             // What words about a failure show of it.
             let shown = session.to_string();
             if id.len() >= SHORTEST && !redact::is_word(id) && text.contains(id) {
-                text = text.replace(id, name(place).reveal()).into();
+                text = text.replace(id, name(*number).reveal()).into();
             }
             if shown.chars().count() > 2 && text.contains(&shown) {
-                text = text.replace(&shown, &name(place).to_string()).into();
+                text = text.replace(&shown, &name(*number).to_string()).into();
             }
         }
         match redact::redact(&text) {
@@ -342,11 +364,14 @@ impl Recorder {
 }
 
 /// What a session is called: `a-session`, `b-session`, …
+fn name(number: usize) -> SessionId {
+    let letter = u32::try_from(number).ok().and_then(|number| char::from_digit(number.checked_add(10)?, 36));
+    session_id(&letter.map_or_else(|| format!("{number}-session"), |letter| format!("{letter}-session")))
+}
+
 #[expect(clippy::expect_used, reason = "letters, digits and a hyphen are visible ASCII")]
-fn name(place: usize) -> SessionId {
-    let letter = u32::try_from(place).ok().and_then(|place| char::from_digit(place + 10, 36));
-    let name = letter.map_or_else(|| format!("{place}-session"), |letter| format!("{letter}-session"));
-    SessionId::new(&name).expect("visible ASCII")
+fn session_id(name: &str) -> SessionId {
+    SessionId::new(name).expect("visible ASCII")
 }
 
 /// A message in one line: outside of its strings, where none can be, an end of a line is a space.
@@ -491,5 +516,21 @@ mod tests {
             "open #2 end session session=b…",
         ];
         assert_eq!(lines(file.path()), expected);
+    }
+
+    #[test]
+    fn sessions_beyond_the_bound_have_one_name() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let (mut recorder, _) = recorder(file.path());
+        let session = |number: usize| SessionId::new(&format!("marked-{number:08}")).expect("visible");
+        recorder.named(&session(0));
+        for number in 1..3 * SESSIONS {
+            assert_eq!(recorder.named(&session(number)), name(number));
+            assert_eq!(recorder.renamed(&session(0)), name(0), "it is in use");
+        }
+        assert_eq!(recorder.sessions.len(), SESSIONS);
+        assert_eq!(recorder.renamed(&session(1)), session_id(OTHER));
+        assert_eq!(recorder.masked("marked-00000383 marked-00000000"), "383-session a-session");
+        assert_eq!(recorder.named(&session(1)), name(3 * SESSIONS), "it is new again");
     }
 }

@@ -21,7 +21,7 @@ use url::Url;
 pub use names::is_sensitive_header;
 
 use matcher::{Matcher, Pattern};
-use views::View;
+use views::unescape;
 
 /// A shorter value would blank out innocent words: it is a secret only behind its name, as in `pin=1234`. In characters.
 const SHORTEST: usize = 6;
@@ -32,14 +32,20 @@ const ISSUED: usize = 128;
 const SHORTEST_SESSION: usize = 8;
 /// How many tokens, codes and proofs of sign-ins are remembered: those in use are always among the latest.
 const TOKENS: usize = 128;
-/// How long all values of one kind are together, in bytes; the latest stay in any case.
-const ROOM: usize = 512 * 1024;
-/// How many of the latest.
-const LATEST: usize = 8;
+/// How long all values that servers issued are together, in bytes.
+const ISSUED_ROOM: usize = 64 * 1024;
+/// How much of one of them is looked for, in bytes; what follows its beginning without a break is masked with it.
+const LONGEST_ISSUED: usize = 4 * 1024;
+/// The same for tokens together.
+const TOKENS_ROOM: usize = 512 * 1024;
+/// The same for one token: there are some of many KiB.
+const LONGEST_TOKEN: usize = 64 * 1024;
 /// A secret that is longer is looked for in pieces of this length, in bytes.
 const PIECE: usize = 16 * 1024;
 /// How often what looks like an escape in a secret is undone.
 const UNDONE: usize = 2;
+/// How long the beginning of an escape at the end of a secret may be, in bytes.
+const HALF_ESCAPE: usize = 3;
 /// How many letters one of a secret may have become, at most: two layers of `\u0000`.
 const EXPANSION: usize = 36;
 /// How far beyond an excerpt a text is looked at in any case, and at most, in bytes.
@@ -99,7 +105,7 @@ struct Secrets {
 /// Values of which the oldest go, the oldest first.
 #[derive(Debug, Default)]
 struct Recent {
-    values: VecDeque<String>,
+    values: VecDeque<Pattern>,
     size: usize,
 }
 
@@ -124,8 +130,8 @@ pub fn register_header(name: &str, value: &str) {
 /// Registers what is secret in a URL: the password (or a user name that stands alone), and the values of the query.
 pub fn register_url(url: &Url) {
     let decoded = |text: &str| {
-        let view = View::unescaped(text.as_bytes());
-        view.and_then(|view| String::from_utf8(view.text).ok()).unwrap_or_else(|| text.to_owned())
+        let undone = unescape(text.as_bytes());
+        undone.and_then(|undone| String::from_utf8(undone).ok()).unwrap_or_else(|| text.to_owned())
     };
     let mut secrets = secrets();
     match url.password() {
@@ -269,7 +275,7 @@ impl Secrets {
         if secret.chars().nth(SHORTEST - 1).is_none() || is_word(secret) || self.is_kept(secret) {
             return;
         }
-        self.push(Pattern { text: secret.as_bytes().to_owned(), secret: 0 });
+        self.push(Pattern::of(secret.as_bytes()));
         if secret.len() > PIECE {
             let mut rest = secret;
             while !rest.is_empty() {
@@ -284,13 +290,18 @@ impl Secrets {
             self.keep(&secret.replace(' ', "+"));
         }
         // What looks like an escape in it is undone in the text as well.
-        let mut undone = View::unescaped(secret.as_bytes());
+        let mut undone = unescape(secret.as_bytes());
         for _ in 0..UNDONE {
-            let Some(view) = undone else { break };
-            undone = View::unescaped(&view.text);
-            if view.text.len() >= SHORTEST && !self.known.contains(&view.text) {
-                self.push(Pattern { text: view.text, secret: 0 });
+            let Some(text) = undone else { break };
+            undone = unescape(&text);
+            if text.len() >= SHORTEST && !self.known.contains(&text) {
+                self.push(Pattern::of(&text));
             }
+        }
+        // What looks like the beginning of an escape at its end may be undone with what follows.
+        let escape = secret.rfind(['\\', '%', '&']).filter(|at| secret.len() - at <= HALF_ESCAPE);
+        if let Some(before) = escape.and_then(|at| secret.get(..at)) {
+            self.keep(before);
         }
     }
 
@@ -304,7 +315,7 @@ impl Secrets {
         for between in ["=", ": ", ":", "=\"", "='", "\":\"", "\": \"", "\":", "\": "] {
             let (text, secret) = (format!("{name}{between}{value}"), name.len() + between.len());
             if !self.is_kept(&text) {
-                self.push(Pattern { text: text.into_bytes(), secret });
+                self.push(Pattern { secret, ..Pattern::of(text.as_bytes()) });
             }
         }
     }
@@ -321,9 +332,10 @@ impl Secrets {
     }
 
     fn keep_token(&mut self, token: &str) {
-        if token.chars().nth(SHORTEST - 1).is_some() && !self.is_kept(token) && !self.tokens.renew(token) {
-            self.longest = self.longest.max(token.len());
-            self.tokens.add(token, TOKENS);
+        let pattern = beginning(token, LONGEST_TOKEN);
+        if token.chars().nth(SHORTEST - 1).is_some() && !self.is_kept(token) && !self.tokens.renew(&pattern) {
+            self.longest = self.longest.max(pattern.text.len());
+            self.tokens.add(pattern, TOKENS, TOKENS_ROOM);
             self.matcher = None;
         }
     }
@@ -335,9 +347,10 @@ impl Secrets {
     }
 
     fn remember(&mut self, value: &str) {
-        if !self.is_kept(value) && !self.issued.values.iter().any(|issued| issued == value) {
-            self.longest = self.longest.max(value.len());
-            self.issued.add(value, ISSUED);
+        let pattern = beginning(value, LONGEST_ISSUED);
+        if !self.is_kept(value) && !self.issued.values.contains(&pattern) {
+            self.longest = self.longest.max(pattern.text.len());
+            self.issued.add(pattern, ISSUED, ISSUED_ROOM);
             self.matcher = None;
         }
     }
@@ -347,27 +360,33 @@ impl Secrets {
         let (kept, recent) = (&self.kept, [&self.tokens, &self.issued]);
         let make = || {
             let recent = recent.into_iter().flat_map(|recent| &recent.values);
-            let recent = recent.map(|value| Pattern { text: value.clone().into_bytes(), secret: 0 });
-            Matcher::new(kept.iter().cloned().chain(recent).collect()).map(Arc::new)
+            Matcher::new(kept.iter().chain(recent).cloned().collect()).map(Arc::new)
         };
         self.matcher.get_or_insert_with(make).clone()
     }
 }
 
+/// What is looked for of a value that may be of any length: up to `longest` bytes of it.
+fn beginning(value: &str, longest: usize) -> Pattern {
+    let text = value.get(..floor(value, longest)).unwrap_or_default();
+    Pattern { is_beginning: text.len() < value.len(), ..Pattern::of(text.as_bytes()) }
+}
+
 impl Recent {
     /// Makes a value the latest. Returns whether it was there.
-    fn renew(&mut self, value: &str) -> bool {
+    fn renew(&mut self, value: &Pattern) -> bool {
         let at = self.values.iter().position(|other| other == value);
         let found = at.and_then(|at| self.values.remove(at));
         found.map(|value| self.values.push_back(value)).is_some()
     }
 
-    fn add(&mut self, value: &str, most: usize) {
-        self.values.push_back(value.to_owned());
-        self.size += value.len();
-        while self.values.len() > most || self.size > ROOM && self.values.len() > LATEST {
-            let oldest = self.values.pop_front();
-            self.size -= oldest.map_or(0, |oldest| oldest.len());
+    /// Adds a value; the oldest go beyond `most` of them, or `room` bytes.
+    fn add(&mut self, value: Pattern, most: usize, room: usize) {
+        self.size += value.text.len();
+        self.values.push_back(value);
+        while self.values.len() > most || self.size > room {
+            let Some(oldest) = self.values.pop_front() else { break };
+            self.size -= oldest.text.len();
         }
     }
 }
@@ -490,6 +509,15 @@ mod tests {
     }
 
     #[test]
+    fn secret_that_ends_like_an_escape_leaves_no_part() {
+        let mut secrets = keeping(&["\"secret-one\\", "\"secret-two%4"]);
+        assert_eq!(
+            redacted(&mut secrets, r"&quot;secret-one\! &quot;secret-two%41"),
+            r"[secret]\! [secret]%41"
+        );
+    }
+
+    #[test]
     fn short_value_is_masked_behind_its_name_alone() {
         let mut secrets = Secrets::default();
         secrets.keep_member("pin", "1234");
@@ -518,10 +546,29 @@ mod tests {
             secrets.keep_token(&format!("access-{number}"));
             secrets.keep_token("refresh-in-use");
         }
-        secrets.keep_token(&"x".repeat(2 * ROOM));
-        let text = format!("refresh-in-use access-{} access-0", 3 * TOKENS - 1);
-        assert_eq!(redacted(&mut secrets, &text), "[secret] [secret] access-0");
-        assert_eq!(secrets.tokens.values.len(), LATEST);
+        let long = "x".repeat(2 * TOKENS_ROOM);
+        secrets.keep_token(&long);
+        let text = format!("refresh-in-use access-{} access-0 {long}", 3 * TOKENS - 1);
+        assert_eq!(redacted(&mut secrets, &text), "[secret] [secret] access-0 [secret]");
+        assert_eq!(secrets.tokens.values.len(), TOKENS);
+    }
+
+    #[test]
+    fn issued_values_of_any_length_take_bounded_room() {
+        let mut secrets = Secrets::default();
+        let value = |number: usize| format!("{number:08}-{}", "Ab1".repeat(10_000));
+        for number in 0..40 {
+            secrets.issue(&value(number));
+            secrets.remember(&value(number));
+        }
+        assert_eq!(secrets.issued.values.len(), ISSUED_ROOM / LONGEST_ISSUED);
+        assert_eq!((secrets.issued.size, secrets.longest), (ISSUED_ROOM, LONGEST_ISSUED));
+        let text = format!("a {} b \"{}\"; {}", value(39), value(38), value(39).repeat(2));
+        assert_eq!(redacted(&mut secrets, &text), "a [secret] b \"[secret]\"; [secret]");
+        for number in 0..9 {
+            secrets.keep_token(&format!("{number}{}", "x".repeat(TOKENS_ROOM)));
+        }
+        assert_eq!(secrets.tokens.values.len(), TOKENS_ROOM / LONGEST_TOKEN);
     }
 
     #[test]

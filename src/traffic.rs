@@ -328,7 +328,7 @@ impl Witness {
         for (name, value) in headers {
             let shown = match name {
                 name if *name == SESSION_ID => session(value),
-                name if *name == SET_COOKIE => format!("{}=[masked]", redact::foreign(cookie(value).0)),
+                name if *name == SET_COOKIE => format!("{}=[masked]", redact::foreign(&cookie(value).0)),
                 name if *name == LOCATION => match value.to_str().ok().and_then(|text| url.join(text).ok()) {
                     Some(target) => shortened(&redact::foreign(&without_query(&target)), VALUE_LIMIT),
                     None => masked(value),

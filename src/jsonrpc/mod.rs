@@ -35,6 +35,8 @@ const KEPT: usize = 4 * 1024;
 const TOO_MANY: &str = "the limit of mcp-tether is 1000";
 /// How much of the beginning and of the end of a text that is not UTF-8 is searched for an id, in bytes.
 const SEARCHED: usize = 64 * 1024;
+/// How much of a name is shown in logs, in characters.
+const LONGEST_NAME: usize = 200;
 
 /// The id of a request, kept as the token that was written: `1`, `1.0` and `"1"` are three ids.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -205,13 +207,15 @@ impl Message {
         }
     }
 
-    /// A name for logs: the method, or what it answers; never its contents.
+    /// A name for logs: the method, or what it answers, each of it cut off where it is very long; never its contents.
     pub fn title(&self) -> Cow<'_, str> {
         match &self.kind {
-            Kind::Request { id, method } => format!("request {id} {}", printable(method.as_str())).into(),
-            Kind::Notification { method } => printable(method.as_str()),
-            Kind::Response { id: Some(id), error: false } => format!("result {id}").into(),
-            Kind::Response { id: Some(id), error: true } => format!("error {id}").into(),
+            Kind::Request { id, method } => {
+                format!("request {} {}", short(id.as_json()), short(method.as_str())).into()
+            }
+            Kind::Notification { method } => short(method.as_str()),
+            Kind::Response { id: Some(id), error: false } => format!("result {}", short(id.as_json())).into(),
+            Kind::Response { id: Some(id), error: true } => format!("error {}", short(id.as_json())).into(),
             Kind::Response { id: None, .. } => "error without an id".into(),
         }
     }
@@ -331,6 +335,15 @@ impl Fault {
         };
         Fault { code: PARSE_ERROR, reason, id: None, requests: Vec::new() }
     }
+}
+
+/// A name for a log, cut off where it is very long: before the word that does not fit, for half of a secret would be found by
+/// nobody.
+fn short(name: &str) -> Cow<'_, str> {
+    let Some((end, _)) = name.char_indices().nth(LONGEST_NAME) else { return printable(name) };
+    let fits = name.get(..end).unwrap_or_default();
+    let words = fits.rfind(['/', ' ', '"']).and_then(|last| fits.get(..=last)).unwrap_or_default();
+    format!("{}…", printable(words)).into()
 }
 
 /// A name that cannot break out of its line in a log.
@@ -567,6 +580,24 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn title_of_a_long_name_is_short() {
+        let long = "x".repeat(100_000);
+        for (text, title) in [
+            (format!(r#"{{"id":"{long}","method":"a/{long}"}}"#), "request \"… a/…"),
+            (format!(r#"{{"id":"{long}","result":{{}}}}"#), "result \"…"),
+            (format!(r#"{{"id":"{long}","error":{{"code":1,"message":""}}}}"#), "error \"…"),
+            (format!(r#"{{"method":"é {long}"}}"#), "é …"),
+            (format!(r#"{{"method":"{}"}}"#, "é".repeat(200)), &"é".repeat(200)),
+        ] {
+            assert_eq!(parse(&text).unwrap_or_else(|fault| panic!("{fault}")).title(), title);
+        }
+        assert!(
+            parse(&format!(r#"{{"method":"{}"}}"#, "\\u001b ".repeat(999)))
+                .is_ok_and(|message| message.title().len() < 999)
+        );
     }
 
     #[test]

@@ -21,15 +21,25 @@ const FEW: usize = 2048;
 /// The same for long texts.
 const MANY: usize = 64 * 1024;
 
+/// How many runs of digits or letters are decoded at a time.
+const RUNS: usize = 16 * 1024;
+
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     pub(super) text: Vec<u8>,
     /// Where the secret begins in it; before that stands its name.
     pub(super) secret: usize,
+    /// Whether this is the beginning of a longer secret: what follows it without a break belongs to it.
+    pub(super) is_beginning: bool,
 }
 
 impl Pattern {
+    /// A secret that is found wherever it stands.
+    pub(super) fn of(secret: &[u8]) -> Pattern {
+        Pattern { text: secret.to_owned(), secret: 0, is_beginning: false }
+    }
+
     /// A pattern with a name is found only as a whole: between characters that are no part of a word.
     fn is_named(&self) -> bool {
         self.secret > 0
@@ -70,15 +80,7 @@ impl Matcher {
         let mut found = Vec::new();
         let search = Search { matcher: self, automaton: of_long.unwrap_or(&self.automaton) };
         search.search(text.as_bytes(), layers, None, &mut found);
-        found.sort_unstable_by_key(|range| range.start);
-        let mut apart: Vec<Range<usize>> = Vec::new();
-        for range in found {
-            match apart.last_mut() {
-                Some(last) if range.start < last.end => last.end = last.end.max(range.end),
-                _ => apart.push(range),
-            }
-        }
-        apart
+        found
     }
 }
 
@@ -98,13 +100,25 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Searches a text and what it says when `layers` of encoding are undone. `unescaped` is what the text was made by, if
+    /// Searches a text and what it says when `layers` of encoding are undone. What is found, in order and apart, is put into
+    /// `found`, which is empty before. `unescaped` is what the text was made by, if
     /// escapes were undone: runs that stood in the text before have been decoded there.
-    fn search(&self, text: &[u8], layers: usize, unescaped: Option<&View>, found: &mut Vec<Range<usize>>) {
+    fn search(
+        &self,
+        text: &[u8],
+        layers: usize,
+        unescaped: Option<&View<'_>>,
+        found: &mut Vec<Range<usize>>,
+    ) {
         for hit in self.automaton.find_overlapping_iter(text) {
             let Some(pattern) = self.matcher.patterns.get(hit.pattern().as_usize()) else { continue };
             if !pattern.is_named() || is_word(text, &hit.range()) {
-                found.push(hit.start() + pattern.secret..hit.end());
+                let is_in_last = found.last().is_some_and(|last| last.end > hit.end());
+                let end = match pattern.is_beginning && !is_in_last {
+                    true => end_of_run(text, hit.end()),
+                    false => hit.end(),
+                };
+                join(found, hit.start() + pattern.secret..end);
             }
         }
         let Some(left) = layers.checked_sub(1) else { return };
@@ -115,7 +129,9 @@ impl Search<'_> {
         let mut runs = hex_runs(text, self.matcher.shortest * 2);
         runs.retain(is_new);
         for skipped in 0..if runs.is_empty() { 0 } else { 2 } {
-            self.search_view(&View::of_hex(text, &runs, skipped), left, false, found);
+            for runs in runs.chunks(RUNS) {
+                self.search_view(&View::of_hex(text, runs, skipped), left, false, found);
+            }
         }
         if text.len() <= LONG {
             let mut runs = hex_pair_runs(text, self.matcher.shortest);
@@ -127,15 +143,43 @@ impl Search<'_> {
         let mut runs = base64_runs(text, (self.matcher.shortest * 4).div_ceil(3));
         runs.retain(is_new);
         for skipped in 0..if runs.is_empty() { 0 } else { 4 } {
-            self.search_view(&View::of_base64(text, &runs, skipped), left, false, found);
+            for runs in runs.chunks(RUNS) {
+                self.search_view(&View::of_base64(text, runs, skipped), left, false, found);
+            }
         }
     }
 
-    fn search_view(&self, view: &View, layers: usize, is_unescaped: bool, found: &mut Vec<Range<usize>>) {
+    fn search_view(&self, view: &View<'_>, layers: usize, is_unescaped: bool, found: &mut Vec<Range<usize>>) {
         let mut inside = Vec::new();
         self.search(&view.text, layers, is_unescaped.then_some(view), &mut inside);
+        if inside.is_empty() {
+            return;
+        }
         found.extend(inside.iter().map(|range| view.source(range)));
+        found.sort_unstable_by_key(|range| range.end);
+        let mut apart = Vec::new();
+        found.drain(..).for_each(|range| join(&mut apart, range));
+        *found = apart;
     }
+}
+
+/// Adds a range that ends behind all others, or in the last of them, and joins it with those that it overlaps: hits are by far
+/// more than what they cover where secrets repeat themselves.
+fn join(found: &mut Vec<Range<usize>>, mut range: Range<usize>) {
+    while let Some(last) = found.pop_if(|last| range.start < last.end) {
+        range = range.start.min(last.start)..range.end.max(last.end);
+    }
+    found.push(range);
+}
+
+/// Where what goes on at `at` without a break ends.
+fn end_of_run(text: &[u8], at: usize) -> usize {
+    let breaks = |byte: &u8| {
+        byte.is_ascii_whitespace()
+            || matches!(byte, b'"' | b'\'' | b'\\' | b'<' | b'>' | b';' | b',' | b'&' | 0xFF)
+    };
+    let length = text.get(at..).and_then(|rest| rest.iter().position(breaks));
+    length.map_or(text.len(), |length| at + length)
 }
 
 /// Returns whether a range stands by itself, and is not the beginning or the end of a longer word.
@@ -143,4 +187,40 @@ fn is_word(text: &[u8], range: &Range<usize>) -> bool {
     let goes_on = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     let before = range.start.checked_sub(1).and_then(|at| text.get(at));
     !goes_on(before) && !goes_on(text.get(range.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlapping_hits_are_joined_at_once() {
+        let patterns = (6..40).map(|length| Pattern::of("ab".repeat(length).as_bytes())).collect();
+        let matcher = Matcher::new(patterns).expect("patterns");
+        let text = format!("{} {}", "ab".repeat(20_000), "AB".repeat(20_000));
+        let mut found = Vec::new();
+        let search = Search { matcher: &matcher, automaton: &matcher.automaton };
+        search.search(text.as_bytes(), 0, None, &mut found);
+        assert_eq!(found, [0..40_000, 40_001..80_001]);
+        assert!(found.capacity() < 16, "{}", found.capacity());
+        assert_eq!(matcher.find(&text), found);
+    }
+
+    #[test]
+    fn later_hit_joins_all_that_it_covers() {
+        let patterns = ["bcdefg", "ijklmn", "abcdefghijklmnop"].map(|text| Pattern::of(text.as_bytes()));
+        let matcher = Matcher::new(patterns.into()).expect("patterns");
+        assert_eq!(matcher.find("-abcdefghijklmnop-bcdefgijklmn"), [1..17, 18..24, 24..30]);
+    }
+
+    #[test]
+    fn beginning_of_a_secret_is_found_with_the_rest() {
+        let pattern = Pattern { is_beginning: true, ..Pattern::of(b"aaaaaa") };
+        let matcher = Matcher::new(vec![pattern]).expect("a pattern");
+        assert_eq!(matcher.find("x aaaaaabc-d e \"aaaaaa\" aaaaaa"), [2..12, 16..22, 24..30]);
+        // Each hit looks no further than the first of them did.
+        let text = "a".repeat(1_000_000);
+        let all = 0..text.len();
+        assert_eq!(matcher.find(&text), std::slice::from_ref(&all));
+    }
 }

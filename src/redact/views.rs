@@ -6,26 +6,30 @@
 use std::ops::Range;
 
 /// A text with one layer of encoding undone.
-pub(super) struct View {
+pub(super) struct View<'a> {
     pub(super) text: Vec<u8>,
-    /// In the order of the text.
-    segments: Vec<Segment>,
+    origin: Origin<'a>,
 }
 
-/// Where the bytes from `at` on came from.
-struct Segment {
+/// Where the bytes of a view stood before.
+enum Origin<'a> {
+    /// Escapes were undone in this text. Where each byte came from is found out again from the mark before it: a note of each
+    /// escape would be many times as long as the text.
+    Unescaped { text: &'a [u8], marks: Vec<Mark> },
+    /// Each run was decoded; a mark for each.
+    Runs { form: Form, marks: Vec<Mark> },
+}
+
+/// The bytes of a view from `at` on came from `source` on.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
     at: usize,
     source: usize,
-    form: Form,
 }
 
 /// How bytes were written.
 #[derive(Clone, Copy)]
 enum Form {
-    /// As they are.
-    Plain,
-    /// All of the segment by one escape of this length.
-    Escape(usize),
     /// Two hexadecimal digits each.
     Hex,
     /// The same with a separator behind them.
@@ -34,43 +38,54 @@ enum Form {
     Base64,
 }
 
+/// How much of a text with escapes lies between two marks, in bytes.
+const BETWEEN_MARKS: usize = 256;
+
 /// Stands between runs that have nothing to do with each other; no text in UTF-8 holds it.
 const GAP: u8 = 0xFF;
 
-impl View {
+/// A text with its escapes undone. None without any.
+pub(super) fn unescape(text: &[u8]) -> Option<Vec<u8>> {
+    View::unescaped(text).map(|view| view.text)
+}
+
+impl<'a> View<'a> {
     /// The text with its escapes undone: `%2B`, `&#43;`, `&#x2b`, `&plus;`, `\u002b`, `\x2b`, `\/`. None without any.
-    pub(super) fn unescaped(text: &[u8]) -> Option<View> {
-        let mut view = View { text: Vec::new(), segments: Vec::new() };
-        let (mut copied, mut at) = (0, 0);
-        while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr3(b'%', b'&', b'\\', rest)) {
-            at += found;
-            let Some((length, character)) = text.get(at..).and_then(escape) else {
-                at += 1;
-                continue;
-            };
-            if view.segments.is_empty() {
-                view.text.reserve(text.len());
+    pub(super) fn unescaped(text: &'a [u8]) -> Option<View<'a>> {
+        let (mut undone, mut copied) = (Vec::new(), 0);
+        let mut marks = vec![Mark { at: 0, source: 0 }];
+        let mut marked = 0;
+        while let Some(escape) = next_escape(text, copied) {
+            if undone.is_empty() {
+                undone.reserve(text.len());
             }
-            view.begin(copied, Form::Plain);
-            view.text.extend(text.get(copied..at).unwrap_or_default());
-            view.begin(at, Form::Escape(length));
-            match character {
-                Unescaped::Byte(byte) => view.text.push(byte),
-                Unescaped::Char(letter) => view.text.extend(letter.encode_utf8(&mut [0; 4]).bytes()),
+            let is_far = escape.start - marked >= BETWEEN_MARKS;
+            if is_far && copied > marked {
+                marks.push(Mark { at: undone.len(), source: copied });
             }
-            at += length;
-            copied = at;
+            undone.extend(text.get(copied..escape.start).unwrap_or_default());
+            if is_far && escape.start > copied {
+                marks.push(Mark { at: undone.len(), source: escape.start });
+            }
+            if is_far {
+                marked = escape.start;
+            }
+            match escape.character {
+                Unescaped::Byte(byte) => undone.push(byte),
+                Unescaped::Char(letter) => undone.extend(letter.encode_utf8(&mut [0; 4]).bytes()),
+            }
+            copied = escape.start + escape.length;
         }
-        if view.segments.is_empty() {
+        if copied == 0 {
             return None;
         }
-        view.begin(copied, Form::Plain);
-        view.text.extend(text.get(copied..).unwrap_or_default());
-        Some(view)
+        marks.push(Mark { at: undone.len(), source: copied });
+        undone.extend(text.get(copied..).unwrap_or_default());
+        Some(View { text: undone, origin: Origin::Unescaped { text, marks } })
     }
 
     /// What runs of hexadecimal digits say, read from their first or second digit on.
-    pub(super) fn of_hex(text: &[u8], runs: &[Range<usize>], skipped: usize) -> View {
+    pub(super) fn of_hex(text: &[u8], runs: &[Range<usize>], skipped: usize) -> View<'static> {
         View::of_runs(text, runs, skipped, Form::Hex, |run, bytes| {
             bytes.extend(run.chunks_exact(2).map(|pair| {
                 pair.iter().fold(0_u8, |byte, digit| byte << 4 | hex_digit(*digit).unwrap_or_default())
@@ -79,7 +94,7 @@ impl View {
     }
 
     /// What runs of pairs of hexadecimal digits say, as fingerprints are written: `2b:2f`.
-    pub(super) fn of_hex_pairs(text: &[u8], runs: &[Range<usize>]) -> View {
+    pub(super) fn of_hex_pairs(text: &[u8], runs: &[Range<usize>]) -> View<'static> {
         View::of_runs(text, runs, 0, Form::HexPair, |run, bytes| {
             bytes.extend(run.chunks(3).map(|pair| {
                 let digits = pair.iter().take(2);
@@ -89,7 +104,7 @@ impl View {
     }
 
     /// What runs of base64 letters say, read from one of their first four letters on.
-    pub(super) fn of_base64(text: &[u8], runs: &[Range<usize>], skipped: usize) -> View {
+    pub(super) fn of_base64(text: &[u8], runs: &[Range<usize>], skipped: usize) -> View<'static> {
         View::of_runs(text, runs, skipped, Form::Base64, |run, bytes| {
             for group in run.chunks(4) {
                 if let [a, b, c, d] = group {
@@ -112,20 +127,16 @@ impl View {
         skipped: usize,
         form: Form,
         decode: impl Fn(&[u8], &mut Vec<u8>),
-    ) -> View {
-        let mut view = View { text: Vec::new(), segments: Vec::with_capacity(runs.len()) };
-        view.text.reserve(runs.iter().map(|run| run.len() + 1).sum::<usize>() * 3 / 4);
+    ) -> View<'static> {
+        let (mut decoded, mut marks) = (Vec::new(), Vec::with_capacity(runs.len()));
+        decoded.reserve(runs.iter().map(|run| run.len() + 1).sum::<usize>() * 3 / 4);
         for run in runs {
-            let from = run.start + skipped;
-            view.begin(from, form);
-            decode(text.get(from..run.end).unwrap_or_default(), &mut view.text);
-            view.text.push(GAP);
+            let source = run.start + skipped;
+            marks.push(Mark { at: decoded.len(), source });
+            decode(text.get(source..run.end).unwrap_or_default(), &mut decoded);
+            decoded.push(GAP);
         }
-        view
-    }
-
-    fn begin(&mut self, source: usize, form: Form) {
-        self.segments.push(Segment { at: self.text.len(), source, form });
+        View { text: decoded, origin: Origin::Runs { form, marks } }
     }
 
     /// Where the bytes of a range stood in the text that this was made of.
@@ -134,28 +145,53 @@ impl View {
     }
 
     fn place(&self, at: usize) -> Range<usize> {
-        let index = self.segments.partition_point(|segment| segment.at <= at).saturating_sub(1);
-        let Some(Segment { at: begin, source, form }) = self.segments.get(index) else { return 0..0 };
+        let (Origin::Unescaped { marks, .. } | Origin::Runs { marks, .. }) = &self.origin;
+        let next = marks.partition_point(|mark| mark.at <= at);
+        let Some(&Mark { at: begin, source }) = marks.get(next.saturating_sub(1)) else { return 0..0 };
         let within = at - begin;
-        match form {
-            Form::Plain => source + within..source + within + 1,
-            Form::Escape(length) => *source..source + length,
-            Form::Hex => source + within * 2..source + within * 2 + 2,
-            Form::HexPair => source + within * 3..source + within * 3 + 2,
-            Form::Base64 => source + within * 8 / 6..source + (within * 8 + 7) / 6 + 1,
+        match self.origin {
+            Origin::Unescaped { text, .. } => {
+                // A long stretch without an escape has marks at both ends, and need not be looked through.
+                let next = marks.get(next).filter(|next| next.at - begin != next.source - source);
+                place_between(text, source, within, next)
+            }
+            Origin::Runs { form: Form::Hex, .. } => source + within * 2..source + within * 2 + 2,
+            Origin::Runs { form: Form::HexPair, .. } => source + within * 3..source + within * 3 + 2,
+            Origin::Runs { form: Form::Base64, .. } => {
+                source + within * 8 / 6..source + (within * 8 + 7) / 6 + 1
+            }
         }
     }
 
-    /// Returns whether a range of the text stands in the text that this was made of as it is.
+    /// Returns whether a range of the text stands in the text that this was made of as it is: every escape is longer than what it
+    /// stands for.
     pub(super) fn is_plain(&self, range: &Range<usize>) -> bool {
-        let index = |at: usize| self.segments.partition_point(|segment| segment.at <= at);
-        let first = index(range.start);
-        first == index(range.end.saturating_sub(1))
-            && self
-                .segments
-                .get(first.saturating_sub(1))
-                .is_some_and(|segment| matches!(segment.form, Form::Plain))
+        matches!(self.origin, Origin::Unescaped { .. }) && self.source(range).len() == range.len()
     }
+}
+
+/// Where the byte `left` bytes behind a mark stood in a text with escapes. There are none behind the last mark.
+fn place_between(text: &[u8], mut source: usize, mut left: usize, next: Option<&Mark>) -> Range<usize> {
+    let end = next.map_or(source, |next| next.source);
+    while source < end
+        && let Some(escape) = text.get(..end).and_then(|before| next_escape(before, source))
+    {
+        let plain = escape.start - source;
+        if left < plain {
+            break;
+        }
+        left -= plain;
+        let length = match escape.character {
+            Unescaped::Byte(_) => 1,
+            Unescaped::Char(letter) => letter.len_utf8(),
+        };
+        source = escape.start + escape.length;
+        if left < length {
+            return escape.start..source;
+        }
+        left -= length;
+    }
+    source + left..source + left + 1
 }
 
 /// The runs of at least `least` hexadecimal digits.
@@ -183,10 +219,9 @@ pub(super) fn hex_pair_runs(text: &[u8], least: usize) -> Vec<Range<usize>> {
         }
         if count >= least.max(2) {
             runs.push(at..at + count * 3 - 1);
-            at += count * 3 - 1;
-        } else {
-            at += 1;
         }
+        // No other run begins before the last pair, which may be the first of one with another separator.
+        at += (count * 3).saturating_sub(3).max(1);
     }
     runs
 }
@@ -245,6 +280,24 @@ const BASE64: [u8; 256] = {
     }
     bits
 };
+
+/// An escape in a text.
+struct Escape {
+    start: usize,
+    length: usize,
+    character: Unescaped,
+}
+
+/// The first escape from `at` on.
+fn next_escape(text: &[u8], mut at: usize) -> Option<Escape> {
+    loop {
+        let start = at + memchr::memchr3(b'%', b'&', b'\\', text.get(at..)?)?;
+        if let Some((length, character)) = text.get(start..).and_then(escape) {
+            return Some(Escape { start, length, character });
+        }
+        at = start + 1;
+    }
+}
 
 /// What an escape stands for.
 enum Unescaped {
@@ -457,5 +510,59 @@ mod tests {
         let view = View::of_base64(text, &runs, 0);
         assert_eq!(view.text, b"abcde\xFF");
         assert_eq!((view.source(&(0..3)), view.source(&(3..5)), view.source(&(1..2))), (1..5, 5..8, 2..4));
+    }
+
+    #[test]
+    fn every_byte_of_many_escapes_knows_its_source() {
+        let parts = [r"\n", "%2b", "plain", "&lt", "&#233;", r"\u00e9", "%", "é", r"\ud83d\ude00", "&gt;"];
+        let mut text = String::new();
+        for number in 0..3_000_usize {
+            text.push_str(parts.get(number * number % 7 + number % 4).copied().unwrap_or_default());
+            if number % 500 == 0 {
+                text.push_str(&"x".repeat(number));
+            }
+        }
+        let text = text.as_bytes();
+        let view = View::unescaped(text).expect("escapes");
+        let (mut expected, mut at) = (Vec::new(), 0);
+        while at < text.len() {
+            let Some((length, character)) = text.get(at..).and_then(escape) else {
+                expected.push(at..at + 1);
+                at += 1;
+                continue;
+            };
+            let bytes = if let Unescaped::Char(letter) = character { letter.len_utf8() } else { 1 };
+            expected.extend(std::iter::repeat_n(at..at + length, bytes));
+            at += length;
+        }
+        let places: Vec<_> = (0..view.text.len()).map(|at| view.place(at)).collect();
+        assert_eq!(places, expected);
+    }
+
+    #[test]
+    fn notes_about_escapes_are_short_beside_the_text() {
+        for part in [r"\n", r"a\n", r"\u00e9ab"] {
+            let text = part.repeat(100_000);
+            let view = View::unescaped(text.as_bytes()).expect("escapes");
+            let Origin::Unescaped { marks, .. } = &view.origin else { panic!("escapes were undone") };
+            let size = view.text.len() + marks.len() * size_of::<Mark>();
+            assert!(size < text.len() + text.len() / 4, "{part}: {size}");
+        }
+    }
+
+    #[test]
+    fn short_runs_of_pairs_are_looked_at_once() {
+        // Counted again from each of their pairs, this would take hours.
+        let text = "ab:".repeat(2_000_000);
+        assert!(hex_pair_runs(text.as_bytes(), 3_000_000).is_empty());
+        for (text, expected) in [
+            ("ab:cd-ef-01-23", 3..14),
+            ("ab:cde:f0:12:34", 4..15),
+            ("ab:cd:zz:ab:cd:ef:01", 9..20),
+            ("ab cd:ef:01:23 zz", 3..14),
+        ] {
+            assert_eq!(hex_pair_runs(text.as_bytes(), 4), [expected], "{text}");
+        }
+        assert_eq!(hex_pair_runs(b"ab:cd:ef-01-23", 3), [0..8, 6..14]);
     }
 }

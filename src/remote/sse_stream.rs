@@ -21,6 +21,8 @@ use crate::redact;
 
 /// A segment of a path that is longer, and has a digit in it, may be the session's id.
 const LONGEST_SEGMENT: usize = 15;
+/// The longest address for messages, in bytes: servers take no longer one, and each request carries it.
+const LONGEST_ADDRESS: usize = 8 * 1024;
 
 /// A stream that has begun.
 pub(super) struct Stream {
@@ -121,6 +123,10 @@ pub(super) fn address_in(event: &sse::Event, url: &Url) -> Result<Url, Box<Why>>
     if text.is_empty() {
         return Err(unusable("no address for messages"));
     }
+    if text.len() > LONGEST_ADDRESS {
+        let limit = LONGEST_ADDRESS / 1024;
+        return Err(unusable(&format!("an address for messages that is longer than {limit} KiB")));
+    }
     let mut address = url.join(text).map_err(|_| unusable("an address for messages that is none"))?;
     if address.origin() != url.origin() {
         let (theirs, ours) = (address.origin().ascii_serialization(), url.origin().ascii_serialization());
@@ -209,6 +215,12 @@ mod tests {
         ] {
             assert!(address(data).expect_err(data).contains(expected), "{data}");
         }
+        let long = address(&format!("/m?session={}", "a1".repeat(LONGEST_ADDRESS / 2)));
+        assert!(long.expect_err("too long").contains("longer than 8 KiB"));
+        let kept = format!("/m?session={}", "b2".repeat(1000));
+        assert!(address(&kept).is_ok());
+        let text = format!("{} {}", "a1".repeat(LONGEST_ADDRESS / 2), "b2".repeat(1000));
+        assert!(redact::redact(&text).ends_with("a1 [secret]"), "what is not used is not registered");
         let event = sse::Event { data: b"/m\xff".to_vec(), ..sse::Event::default() };
         let url = Url::parse("https://mcp.example.com/sse").expect("a URL");
         assert!(address_in(&event, &url).is_err(), "no UTF-8");
