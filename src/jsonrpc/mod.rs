@@ -39,6 +39,11 @@ const SEARCHED: usize = 64 * 1024;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Id(Bytes);
 
+/// The most bytes that a byte of a string becomes when it is escaped.
+const ESCAPE: usize = 6;
+/// The longest number that is compared with others by its value, in bytes: the smallest double without an exponent has about
+/// 330. A longer one is the same only where its text is.
+const LONGEST_NUMBER: usize = 400;
 /// How the ids of our own making begin.
 const OURS: &str = "\"mcp-tether/";
 
@@ -74,6 +79,16 @@ impl Id {
     pub fn is_same_value(&self, other: &Id) -> bool {
         if self == other {
             return true;
+        }
+        let (longer, shorter) = (self.size().max(other.size()), self.size().min(other.size()));
+        let is_comparable = match (self.0.first(), other.0.first()) {
+            // An escape (`\u0041`) makes six bytes of one.
+            (Some(b'"'), Some(b'"')) => longer <= shorter.saturating_mul(ESCAPE).saturating_add(2),
+            (Some(b'"'), _) | (_, Some(b'"')) => false,
+            _ => longer <= LONGEST_NUMBER,
+        };
+        if !is_comparable {
+            return false;
         }
         let decode = |id: &Id| serde_json::from_str::<serde_json::Value>(id.as_json()).ok();
         match (decode(self), decode(other)) {
@@ -677,6 +692,20 @@ mod tests {
         assert!(id(r#""\u0041""#).is_same_value(&id("\"A\"")));
         assert!(!id("1").is_same_value(&id("\"1\"")));
         assert!(!id("1").is_same_value(&id("2")));
+        let escaped = format!("\"{}\"", r"\u0041".repeat(100));
+        assert!(id(&escaped).is_same_value(&id(&format!("\"{}\"", "A".repeat(100)))));
+        assert!(!id(&escaped).is_same_value(&id(&format!("\"{}\"", "A".repeat(99)))));
+    }
+
+    #[test]
+    fn ids_of_lengths_that_cannot_match_are_not_decoded() {
+        let long = id(&format!("\"{}\"", "x".repeat(8 << 20)));
+        let number = id(&"1".repeat(8 << 20));
+        let own: Vec<Id> = (0..1_000).map(|own| id(&own.to_string())).chain([id("\"a\"")]).collect();
+        assert!(!own.iter().any(|own| own.is_same_value(&long) || own.is_same_value(&number)));
+        assert!(number.is_same_value(&number.clone()), "the text is the same");
+        assert!(!id("1").is_same_value(&id(&format!("1.{}", "0".repeat(500)))), "too long a number");
+        assert!(id("1").is_same_value(&id(&format!("1.{}", "0".repeat(300)))));
     }
 
     #[test]
