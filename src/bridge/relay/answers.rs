@@ -215,7 +215,7 @@ impl Relay {
             message: format!("{SOURCE}: too many requests of the server wait for the client's answer"),
             data: ErrorData::of(SOURCE, "too_many"),
         };
-        self.say(Message::error(Some(id), &error), now);
+        self.say_refusal(Message::error(Some(id), &error), now);
     }
 
     /// Tells whether a response answers a request of the client, which may come on any stream.

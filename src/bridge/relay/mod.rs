@@ -314,14 +314,18 @@ impl Relay {
     /// Takes in what the bridge says in the client's place. At the end of the process nobody hears it any more.
     pub(super) fn say(&mut self, message: Message, now: Instant) {
         if !self.is_leaving() {
-            if matches!(message.kind(), Kind::Response { error: true, .. })
-                && self.ledger.replies_cost() > REPLIES
-            {
-                return self.dropped(&message, "too many answers wait for the server already");
-            }
             self.enter(message, now);
             self.proceed(now);
         }
+    }
+
+    /// Answers a request of the server with an error in the client's place, where not too many answers wait already. What
+    /// the client itself answers is never dropped for that.
+    pub(super) fn say_refusal(&mut self, refusal: Message, now: Instant) {
+        if self.ledger.replies_cost() > REPLIES {
+            return self.dropped(&refusal, "too many answers wait for the server already");
+        }
+        self.say(refusal, now);
     }
 
     /// Says whether the bridge has more to send once it has heard from the server. Tells whether that changes anything.
