@@ -320,6 +320,7 @@ impl Exchange<'_> {
         }
         let line = parse_line(body.freeze()).await;
         if let Line::Invalid(fault) = &line {
+            self.events.send_invalid(self.id, fault).await;
             let problem = format!("its body is no JSON-RPC message: {fault}");
             return Err(lost(diagnosis::unusable(url, status, &problem)));
         }
@@ -365,6 +366,7 @@ impl Exchange<'_> {
                 match parse_line(data.clone()).await {
                     Line::Invalid(fault) => {
                         warn!(exchange = %self.id, %fault, "the server sent an event that is no message");
+                        self.events.send_invalid(self.id, &fault).await;
                         if self.awaits_answer() && is_broken_answer(&data, &fault) {
                             let problem = format!("its answer is no JSON-RPC message: {fault}");
                             let why = diagnosis::unusable(url, status, &problem);

@@ -281,6 +281,7 @@ impl Relay {
             (Event::Sent(exchange), _) => self.sent(exchange, now),
             (Event::Opened(exchange, opening), _) => self.opened(exchange, opening, now),
             (Event::Server(exchange, message), _) => self.server(exchange, message, now),
+            (Event::ServerInvalid(exchange, fault), _) => self.refuse_batch(exchange, &fault, now),
             (Event::Cursor(exchange, cursor), _) => self.advance(exchange, cursor),
             (Event::Ended(exchange, ending), _) => self.ended(exchange, ending, now),
         }
