@@ -21,7 +21,7 @@ use crate::bridge::{
     SessionHeader, SessionId, Transport, Why, Written,
 };
 use crate::json;
-use crate::jsonrpc::{Fault, Line, Message};
+use crate::jsonrpc::{Fault, Id, Line, Message};
 use crate::redact;
 
 /// How large a recording gets, in bytes.
@@ -235,6 +235,9 @@ impl Recorder {
             Event::Sent(exchange) => format!("sent {exchange}"),
             Event::Opened(exchange, opening) => format!("opened {exchange} {}", self.opening(opening)),
             Event::Server(exchange, message) => format!("server {exchange} {}", self.message(message)),
+            Event::ServerInvalid(exchange, fault) => {
+                format!("server-invalid {exchange} {}", self.masked(&fault_in_json(fault)))
+            }
             Event::Cursor(exchange, cursor) => format!("cursor {exchange}{}", self.cursor(cursor)),
             Event::Ended(exchange, ending) => match ending {
                 Ending::Complete => format!("complete {exchange}"),
@@ -400,6 +403,7 @@ fn size(event: &Event) -> usize {
         Event::Client(Line::Batch(elements)) => {
             elements.iter().flatten().map(|message| message.text().len()).sum()
         }
+        Event::ServerInvalid(_, fault) => fault.requests.iter().map(Id::size).sum(),
         Event::Client(Line::Invalid(_))
         | Event::ClientClosed
         | Event::Stop(_)
@@ -416,6 +420,10 @@ fn is_unchanged_in_kind(event: &Event, text: &str) -> bool {
     match event {
         Event::Client(Line::One(_)) => text.strip_prefix("client ").is_some_and(is_message),
         Event::Server(..) => text.splitn(3, ' ').nth(2).is_some_and(is_message),
+        Event::ServerInvalid(..) => {
+            let fault = text.splitn(3, ' ').nth(2);
+            fault.is_some_and(|fault| serde_json::from_str::<serde::de::IgnoredAny>(fault).is_ok())
+        }
         Event::Client(Line::Batch(_) | Line::Invalid(_))
         | Event::ClientClosed
         | Event::Stop(_)

@@ -73,7 +73,9 @@ impl Traffic {
                 self.arrived = Some(message.text().clone());
             }
             Event::Ended(exchange, ending) => self.ended(*exchange, ending, now),
-            Event::ClientClosed | Event::Stop(_) | Event::Cursor(..) => debug!("{INDENT}{event}"),
+            Event::ClientClosed | Event::Stop(_) | Event::Cursor(..) | Event::ServerInvalid(..) => {
+                debug!("{INDENT}{event}");
+            }
             // Of these a notice and the heads tell more.
             Event::Client(Line::Invalid(_)) | Event::Sent(_) | Event::Opened(..) => {}
         }

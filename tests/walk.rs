@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use dice::Dice;
 use mcp_tether::bridge::{
-    Action, Ask, Bridge, Cause, Config, Cursor, Ending, Event, ExchangeId, Failure, Opening, Outgoing,
+    Action, Ask, Bridge, Cause, Config, Cursor, Ending, Era, Event, ExchangeId, Failure, Opening, Outgoing,
     Pattern, Refusal, SessionHeader, SessionId, ToolRules, Transport, Via, Why, Written,
 };
 use mcp_tether::jsonrpc::{Kind, Line, Message};
@@ -506,4 +506,45 @@ fn streams_that_are_taken_up_again_wait_for_a_slot_as_well() {
         }
     }
     assert_eq!((open.len(), most), (90, 128), "over HTTP/2 90, before that is known 128");
+}
+
+#[test]
+fn errors_of_client_reach_server_however_many_wait() {
+    const QUESTIONS: usize = 400;
+    #[expect(clippy::disallowed_methods, reason = "any moment will do to count from")]
+    let now = Instant::now();
+    let ignore = vec![Pattern::new("secret").expect("not empty")];
+    // With rules about tools, and with a server that is known to be of the older era.
+    for config in [
+        Config { tools: ToolRules { ignore, ..ToolRules::default() }, ..Config::default() },
+        Config { era: Some(Era::Legacy), ..Config::default() },
+    ] {
+        let mut bridge = Bridge::new(config);
+        let client = |text: String| Event::Client(Line::One(message(text)));
+        let opening = Opening { status: 200, session: SessionHeader::Absent, multiplexed: false };
+        let initialize = r#"{"id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}"#;
+        bridge.handle(client(initialize.to_owned()), now);
+        bridge.handle(Event::Opened(ExchangeId(1), opening), now);
+        let result = r#"{"id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{}}}"#;
+        bridge.handle(Event::Server(ExchangeId(1), message(result.to_owned())), now);
+        bridge.handle(client(r#"{"id":2,"method":"ping"}"#.to_owned()), now);
+        let asked_in = ExchangeId(2);
+        for id in 0..QUESTIONS {
+            let text = format!(r#"{{"id":"s{id}","method":"roots/list"}}"#);
+            bridge.handle(Event::Server(asked_in, message(text)), now);
+        }
+        for id in 0..QUESTIONS {
+            let text = format!(r#"{{"id":"s{id}","error":{{"code":-32601,"message":"no"}}}}"#);
+            bridge.handle(client(text), now);
+        }
+        let mut answers = 0;
+        while let Some(action) = bridge.poll_action() {
+            let Action::Open(exchange, Outgoing { ask: Ask::Post(message), .. }) = action else { continue };
+            if let Kind::Response { error: true, .. } = message.kind() {
+                answers += 1;
+                bridge.handle(Event::Ended(exchange, Ending::Accepted(202)), now);
+            }
+        }
+        assert_eq!(answers, QUESTIONS);
+    }
 }

@@ -10,7 +10,7 @@ use super::Known;
 use super::failure::{Failure, Why};
 use super::revision::Era;
 use crate::json;
-use crate::jsonrpc::{Line, Message};
+use crate::jsonrpc::{Fault, Line, Message};
 
 /// One HTTP request and its whole answer. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +73,9 @@ pub enum Event {
     Opened(ExchangeId, Opening),
     /// The server said something in this exchange.
     Server(ExchangeId, Message),
+    /// The server sent a batch in this exchange that is refused as a whole; the requests in it need answers
+    /// ([`Fault::requests`]).
+    ServerInvalid(ExchangeId, Fault),
     /// The stream of this exchange can be taken up again from here.
     Cursor(ExchangeId, Cursor),
     /// The exchange is over. Always the last event of an exchange.
@@ -379,6 +382,7 @@ impl fmt::Display for Event {
             Event::Sent(id) => write!(f, "sent {id}"),
             Event::Opened(id, opening) => write!(f, "opened {id} {}", opening.status),
             Event::Server(id, message) => write!(f, "server {id} {}", message.title()),
+            Event::ServerInvalid(id, fault) => write!(f, "server invalid {id}: {fault}"),
             Event::Cursor(id, cursor) => {
                 write!(f, "cursor {id}")?;
                 if let Some(last) = &cursor.last {

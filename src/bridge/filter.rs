@@ -254,10 +254,11 @@ impl Filter {
                     return;
                 }
                 let error = *error;
-                if let Some(is_outdated) = self.answered(id).filter(|_| !error) {
-                    if !is_outdated {
+                if let Some(is_outdated) = self.answered(id) {
+                    if !is_outdated && !error {
                         self.learn(&message);
                     }
+                    // Also where it says `error`: some readers take the list that stands beside it.
                     return self.sift(message);
                 }
             }
@@ -658,6 +659,13 @@ mod tests {
             r#"{"id":1,"METHOD":"tools/list","method":"ping"}"#,
         ] {
             assert_eq!(sifted(ask, page), expected, "{ask}");
+        }
+        for error in [r#""error":null"#, r#""error":{"code":1,"message":"no"}"#] {
+            for result in ["Result", "result", "re\\u0073ult"] {
+                let page = format!(r#"{{"id":1,{error},"{result}":{{"tools":[{{"name":"put"}}]}}}}"#);
+                let expected = format!(r#"{{"id":1,{error},"{result}":{{"tools":[]}}}}"#);
+                assert_eq!(sifted(r#"{"id":1,"method":"tools/list"}"#, &page), expected);
+            }
         }
         let odd = r#"{"id":1,"result":{"\ud800":1,"tools":[{"\udc00":2,"name":"put"}]}}"#;
         assert_eq!(

@@ -109,6 +109,8 @@ enum Crossing {
     ToClient(Message),
     /// It goes to the server, in the client's place.
     ToServer(Message),
+    /// It answers a request of the server with an error in the client's place.
+    Refusal(Message),
     /// Somebody may want to read about it.
     Told(Notice),
     /// The server speaks this era.
@@ -343,6 +345,7 @@ impl Bridge {
         match crossing {
             Crossing::ToClient(message) => self.actions.push_back(Action::Deliver(message)),
             Crossing::ToServer(message) => self.relay.say(message, now),
+            Crossing::Refusal(message) => self.relay.say_refusal(message, now),
             Crossing::Told(notice) => self.actions.push_back(Action::Notice(notice)),
             Crossing::Found(era) => self.found(era, now),
             Crossing::EndSession => self.relay.end_session(),

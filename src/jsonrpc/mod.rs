@@ -6,6 +6,7 @@
 //! what a method means is the bridge's affair.
 
 mod error;
+mod id;
 mod line;
 mod zeros;
 
@@ -20,6 +21,7 @@ use serde_json::value::RawValue;
 pub use error::{
     ErrorData, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR,
 };
+pub use id::Id;
 
 pub use line::{BATCH_LIMIT, Line};
 
@@ -37,80 +39,6 @@ const TOO_MANY: &str = "the limit of mcp-tether is 1000";
 const SEARCHED: usize = 64 * 1024;
 /// How much of a name is shown in logs, in characters.
 const LONGEST_NAME: usize = 200;
-
-/// The id of a request, kept as the token that was written: `1`, `1.0` and `"1"` are three ids.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Id(Bytes);
-
-/// How the ids of our own making begin.
-const OURS: &str = "\"mcp-tether/";
-
-impl Id {
-    /// An id of our own making, which no client has.
-    pub fn ours(kind: char, number: u64) -> Id {
-        Id(format!("{OURS}{kind}{number}\"").into())
-    }
-
-    /// The same id in a buffer of its own, to be kept longer than its message, whose whole text it shares otherwise.
-    pub fn detached(&self) -> Id {
-        Id(Bytes::copy_from_slice(&self.0))
-    }
-
-    /// The length of its JSON text in bytes.
-    pub fn size(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Tells whether it is one.
-    pub fn is_ours(&self) -> bool {
-        self.0.starts_with(OURS.as_bytes())
-    }
-
-    /// The JSON text of the id.
-    #[expect(clippy::expect_used, reason = "an id is a slice of checked UTF-8 at token boundaries")]
-    pub fn as_json(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("an id is a slice of checked UTF-8 at token boundaries")
-    }
-
-    /// Tells whether a peer that decoded and encoded this id again may have written `other` (`1.0` and `1`, an escaped
-    /// and a plain letter, an integer beyond 2^53 and its nearest double, a number and a string that holds it).
-    pub fn is_same_value(&self, other: &Id) -> bool {
-        if self == other {
-            return true;
-        }
-        let decode = |id: &Id| serde_json::from_str::<serde_json::Value>(id.as_json()).ok();
-        match (decode(self), decode(other)) {
-            (Some(serde_json::Value::String(one)), Some(serde_json::Value::String(two))) => one == two,
-            (Some(serde_json::Value::Number(one)), Some(serde_json::Value::Number(two))) => {
-                one.as_f64().is_some() && one.as_f64() == two.as_f64()
-            }
-            (Some(serde_json::Value::Number(number)), Some(serde_json::Value::String(text)))
-            | (Some(serde_json::Value::String(text)), Some(serde_json::Value::Number(number))) => {
-                number.as_f64().is_some() && number.as_f64() == number_in(&text)
-            }
-            _ => false,
-        }
-    }
-}
-
-/// The number that a text holds, if it holds nothing else.
-fn number_in(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    text.parse().ok().filter(|_| is_number)
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_json())
-    }
-}
-
-impl fmt::Debug for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// What a message is, in JSON-RPC's terms.
 #[derive(Clone, Debug)]
@@ -726,6 +654,20 @@ mod tests {
         }
         assert!(!id("\"1\"").is_same_value(&id("\"01\"")));
         assert!(!id("1").is_same_value(&id("2")));
+        let escaped = format!("\"{}\"", r"\u0041".repeat(100));
+        assert!(id(&escaped).is_same_value(&id(&format!("\"{}\"", "A".repeat(100)))));
+        assert!(!id(&escaped).is_same_value(&id(&format!("\"{}\"", "A".repeat(99)))));
+    }
+
+    #[test]
+    fn ids_of_lengths_that_cannot_match_are_not_decoded() {
+        let long = id(&format!("\"{}\"", "x".repeat(8 << 20)));
+        let number = id(&"1".repeat(8 << 20));
+        let own: Vec<Id> = (0..1_000).map(|own| id(&own.to_string())).chain([id("\"a\"")]).collect();
+        assert!(!own.iter().any(|own| own.is_same_value(&long) || own.is_same_value(&number)));
+        assert!(number.is_same_value(&number.clone()), "the text is the same");
+        assert!(!id("1").is_same_value(&id(&format!("1.{}", "0".repeat(500)))), "too long a number");
+        assert!(id("1").is_same_value(&id(&format!("1.{}", "0".repeat(300)))));
     }
 
     #[test]

@@ -27,6 +27,7 @@ use futures_util::future::Either;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::bridge::{Ending, Event, ExchangeId, Outgoing, Via, Why, Written};
+use crate::jsonrpc::{Fault, Id};
 use crate::traffic::Witness;
 use http_sse::HttpSse;
 use streamable::Streamable;
@@ -110,6 +111,10 @@ fn weight(event: &Event) -> u32 {
         Event::Server(_, message) if message.text().len() > SMALL => {
             u32::try_from(message.text().len() / 1024).unwrap_or(ROOM).min(ROOM)
         }
+        Event::ServerInvalid(_, fault) => {
+            let size: usize = fault.requests.iter().map(Id::size).sum();
+            u32::try_from(size / 1024).unwrap_or(ROOM).min(ROOM)
+        }
         Event::Server(..)
         | Event::Client(_)
         | Event::ClientClosed
@@ -133,6 +138,13 @@ impl Events {
     /// Who wants to see the heads of requests and answers.
     pub fn witness(&self) -> Option<&Witness> {
         self.witness.as_ref()
+    }
+
+    /// Has the requests of a batch answered that is refused as a whole. Over HTTP+SSE the session ends with it instead.
+    async fn send_invalid(&self, exchange: ExchangeId, fault: &Fault) {
+        if !fault.requests.is_empty() {
+            self.send(Event::ServerInvalid(exchange, fault.clone())).await;
+        }
     }
 
     /// Tells what happened. When the driver is gone nobody wants to know.

@@ -290,6 +290,7 @@ impl Exchange<'_> {
         let line = parse_line(body.clone()).await;
         if let Line::Invalid(fault) = &line {
             self.session_error(url, status, &body).map_or(Ok(()), Err)?;
+            self.events.send_invalid(self.id, fault).await;
             return Err(lost(diagnosis::unreadable(url, &reading.described, &body, &fault.to_string())));
         }
         drop(body);
@@ -375,6 +376,7 @@ impl Exchange<'_> {
                     Line::Invalid(fault) => {
                         self.session_error(url, status, &data).map_or(Ok(()), Err)?;
                         stray.tell(self, &fault);
+                        self.events.send_invalid(self.id, &fault).await;
                         if self.awaits_answer() && is_broken_answer(&data, &fault) {
                             let problem = format!("its answer is no JSON-RPC message: {fault}");
                             return Err(lost(diagnosis::unusable(url, status, &problem)));

@@ -132,6 +132,7 @@ fn event(text: &str) -> Option<Event> {
         "sent" => return Some(Event::Sent(exchange)),
         "opened" => return Some(Event::Opened(exchange, opening(rest)?)),
         "server" => return Some(Event::Server(exchange, message(rest)?)),
+        "server-invalid" => return Some(Event::ServerInvalid(exchange, fault(rest)?)),
         "complete" => Ending::Complete,
         "accepted" if rest.is_empty() => Ending::Accepted(202),
         "accepted" => Ending::Accepted(rest.parse().ok()?),

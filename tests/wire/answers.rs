@@ -226,3 +226,35 @@ fn compressed_answers_pass_and_their_streams_flow_event_by_event() {
     assert_eq!(proxy.line(), r#"{"id":2,"result":{}}"#);
     assert_eq!(proxy.finish().stderr, "");
 }
+
+#[test]
+fn requests_in_batch_beyond_limit_are_answered_by_streamable_http() {
+    let requests = |at: &str| {
+        let all: Vec<String> =
+            (0..1_001).map(|id| format!(r#"{{"id":"{at}{id}","method":"roots/list"}}"#)).collect();
+        format!("[{}]", all.join(","))
+    };
+    let (sender, heard) = channel();
+    let server = Server::start(move |request, reply| match request.title() {
+        "in-stream" => {
+            reply.open_stream();
+            reply.event(&requests("s"));
+        }
+        "in-body" => reply.answer(200, &[], &requests("b")),
+        _ => {
+            reply.status(202);
+            drop(sender.send(request.id().to_owned()));
+        }
+    });
+    let mut proxy = Proxy::start(&["--silent", &server.url]);
+    for (method, at) in [("in-stream", 's'), ("in-body", 'b')] {
+        let error = proxy.ask(&format!(r#"{{"jsonrpc":"2.0","id":7,"method":"{method}"}}"#));
+        assert!(error.contains("the limit of mcp-tether is 1000"), "{error}");
+        let mut answered: Vec<String> = (0..1_000).map(|_| heard.recv().expect("an answer")).collect();
+        let mut expected: Vec<String> = (0..1_000).map(|id| format!("\"{at}{id}\"")).collect();
+        answered.sort();
+        expected.sort();
+        assert_eq!(answered, expected, "{method}");
+    }
+    assert!(proxy.finish().lines.is_empty());
+}

@@ -526,7 +526,7 @@ impl ModernClient {
     }
 
     fn reply_error(&mut self, question: &Id, code: i64, sentence: &str) {
-        self.outbox.push_back(Crossing::ToServer(error(question, code, sentence, "client", "")));
+        self.outbox.push_back(Crossing::Refusal(error(question, code, sentence, "client", "")));
     }
 }
 
@@ -570,7 +570,7 @@ mod tests {
             while let Some(crossing) = self.client.poll() {
                 match crossing {
                     Crossing::ToClient(message) => told.push(text(message)),
-                    Crossing::ToServer(message) => sent.push(text(message)),
+                    Crossing::ToServer(message) | Crossing::Refusal(message) => sent.push(text(message)),
                     Crossing::Told(_) | Crossing::Found(_) | Crossing::EndSession | Crossing::Over(_) => {}
                 }
             }

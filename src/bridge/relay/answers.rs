@@ -218,7 +218,41 @@ impl Relay {
             message: format!("{SOURCE}: too many requests of the server wait for the client's answer"),
             data: ErrorData::of(SOURCE, "too_many"),
         };
-        self.say(Message::error(Some(id), &error), now);
+        self.say_refusal(Message::error(Some(id), &error), now);
+    }
+
+    /// Answers the requests of a batch that is too long in the client's place. Those whose exchange or session is over need
+    /// none, and a modern server asks nothing.
+    pub(super) fn refuse_batch(&mut self, exchange: ExchangeId, fault: &Fault, now: Instant) {
+        let Some(purpose) = self.purpose_of(exchange) else { return };
+        let needs_answers = match purpose {
+            Purpose::Cancelled | Purpose::Farewell | Purpose::Learning(_) | Purpose::Over => false,
+            Purpose::Answer(ticket) => !self.is_modern(ticket),
+            Purpose::Answered => self.session.is_established(),
+            _ => true,
+        };
+        if !needs_answers || self.is_leaving() || self.is_outlived(exchange) {
+            return;
+        }
+        let error = ErrorObject {
+            code: fault.code,
+            message: format!("{SOURCE}: {}", fault.reason),
+            data: ErrorData::of(SOURCE, "too_many"),
+        };
+        // There are so few of them that the batch gets all its answers or none, unless its ids are large.
+        let has_room = self.ledger.replies_cost() <= REPLIES;
+        let mut room = if has_room { REPLIES } else { 0 };
+        for id in &fault.requests {
+            let refusal = Message::error(Some(id), &error);
+            let Some(left) = room.checked_sub(id.size()) else {
+                room = 0;
+                self.dropped(&refusal, "too many answers wait for the server already");
+                continue;
+            };
+            room = left;
+            self.orphaned.remove(id);
+            self.say(refusal, now);
+        }
     }
 
     /// Tells whether a response answers a request of the client, which may come on any stream.

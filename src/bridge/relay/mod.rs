@@ -288,6 +288,7 @@ impl Relay {
             (Event::Sent(exchange), _) => self.sent(exchange, now),
             (Event::Opened(exchange, opening), _) => self.opened(exchange, opening, now),
             (Event::Server(exchange, message), _) => self.server(exchange, message, now),
+            (Event::ServerInvalid(exchange, fault), _) => self.refuse_batch(exchange, &fault, now),
             (Event::Cursor(exchange, cursor), _) => self.advance(exchange, cursor),
             (Event::Ended(exchange, ending), _) => self.ended(exchange, ending, now),
         }
@@ -322,14 +323,18 @@ impl Relay {
     /// Takes in what the bridge says in the client's place. At the end of the process nobody hears it any more.
     pub(super) fn say(&mut self, message: Message, now: Instant) {
         if !self.is_leaving() {
-            if matches!(message.kind(), Kind::Response { error: true, .. })
-                && self.ledger.replies_cost() > REPLIES
-            {
-                return self.dropped(&message, "too many answers wait for the server already");
-            }
             self.enter(message, now);
             self.proceed(now);
         }
+    }
+
+    /// Answers a request of the server with an error in the client's place, where not too many answers wait already. What
+    /// the client itself answers is never dropped for that.
+    pub(super) fn say_refusal(&mut self, refusal: Message, now: Instant) {
+        if self.ledger.replies_cost() > REPLIES {
+            return self.dropped(&refusal, "too many answers wait for the server already");
+        }
+        self.say(refusal, now);
     }
 
     /// Says whether the bridge has more to send once it has heard from the server. Tells whether that changes anything.
