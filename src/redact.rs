@@ -511,10 +511,7 @@ mod tests {
     #[test]
     fn secret_that_ends_like_an_escape_leaves_no_part() {
         let mut secrets = keeping(&["\"secret-one\\", "\"secret-two%4"]);
-        assert_eq!(
-            redacted(&mut secrets, r"&quot;secret-one\! &quot;secret-two%41"),
-            r"[secret]\! [secret]%41"
-        );
+        assert_eq!(redacted(&mut secrets, r"&quot;secret-one\! &quot;secret-two%41"), "[secret]! [secret]1");
     }
 
     #[test]

@@ -8,12 +8,14 @@ use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use super::views::{View, base64_runs, hex_pair_runs, hex_runs};
+use super::views::{ESCAPES, View, base64_runs, hex_pair_runs, hex_runs};
 
 /// How many layers of encoding are undone: two that a server may write, and that of the JSON around them.
 const LAYERS: usize = 3;
 /// How many are undone in a text that is longer than [`LONG`].
 const LAYERS_OF_LONG: usize = 2;
+/// Up to which size each kind of escape is undone by itself as well, in bytes.
+const SHORT: usize = 64 * 1024;
 /// What a long text is, in bytes.
 const LONG: usize = 1024 * 1024;
 /// Up to how many bytes of patterns the automaton has a table for each state.
@@ -124,6 +126,13 @@ impl Search<'_> {
         let Some(left) = layers.checked_sub(1) else { return };
         if let Some(view) = View::unescaped(text) {
             self.search_view(&view, left, true, found);
+        }
+        let kinds: Vec<u8> =
+            ESCAPES.into_iter().filter(|kind| memchr::memchr(*kind, text).is_some()).collect();
+        if text.len() <= SHORT && kinds.len() > 1 {
+            for view in kinds.iter().filter_map(|kind| View::unescaped_by(text, Some(*kind))) {
+                self.search_view(&view, left, true, found);
+            }
         }
         let is_new = |run: &Range<usize>| unescaped.is_none_or(|view| !view.is_plain(run));
         let mut runs = hex_runs(text, self.matcher.shortest * 2);

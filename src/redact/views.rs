@@ -15,7 +15,7 @@ pub(super) struct View<'a> {
 enum Origin<'a> {
     /// Escapes were undone in this text. Where each byte came from is found out again from the mark before it: a note of each
     /// escape would be many times as long as the text.
-    Unescaped { text: &'a [u8], marks: Vec<Mark> },
+    Unescaped { text: &'a [u8], marks: Vec<Mark>, only: Option<u8> },
     /// Each run was decoded; a mark for each.
     Runs { form: Form, marks: Vec<Mark> },
 }
@@ -38,6 +38,9 @@ enum Form {
     Base64,
 }
 
+/// What escapes begin with.
+pub(super) const ESCAPES: [u8; 3] = [b'%', b'&', b'\\'];
+
 /// How much of a text with escapes lies between two marks, in bytes.
 const BETWEEN_MARKS: usize = 256;
 
@@ -52,10 +55,16 @@ pub(super) fn unescape(text: &[u8]) -> Option<Vec<u8>> {
 impl<'a> View<'a> {
     /// The text with its escapes undone: `%2B`, `&#43;`, `&#x2b`, `&plus;`, `\u002b`, `\x2b`, `\/`. None without any.
     pub(super) fn unescaped(text: &'a [u8]) -> Option<View<'a>> {
+        View::unescaped_by(text, None)
+    }
+
+    /// The same with the escapes that begin with one of [`ESCAPES`] undone, and the others left as they are: a secret may hold
+    /// what looks like an escape.
+    pub(super) fn unescaped_by(text: &'a [u8], only: Option<u8>) -> Option<View<'a>> {
         let (mut undone, mut copied) = (Vec::new(), 0);
         let mut marks = vec![Mark { at: 0, source: 0 }];
         let mut marked = 0;
-        while let Some(escape) = next_escape(text, copied) {
+        while let Some(escape) = next_escape(text, copied, only) {
             if undone.is_empty() {
                 undone.reserve(text.len());
             }
@@ -81,7 +90,7 @@ impl<'a> View<'a> {
         }
         marks.push(Mark { at: undone.len(), source: copied });
         undone.extend(text.get(copied..).unwrap_or_default());
-        Some(View { text: undone, origin: Origin::Unescaped { text, marks } })
+        Some(View { text: undone, origin: Origin::Unescaped { text, marks, only } })
     }
 
     /// What runs of hexadecimal digits say, read from their first or second digit on.
@@ -150,10 +159,10 @@ impl<'a> View<'a> {
         let Some(&Mark { at: begin, source }) = marks.get(next.saturating_sub(1)) else { return 0..0 };
         let within = at - begin;
         match self.origin {
-            Origin::Unescaped { text, .. } => {
+            Origin::Unescaped { text, only, .. } => {
                 // A long stretch without an escape has marks at both ends, and need not be looked through.
                 let next = marks.get(next).filter(|next| next.at - begin != next.source - source);
-                place_between(text, source, within, next)
+                place_between(text, only, source, within, next)
             }
             Origin::Runs { form: Form::Hex, .. } => source + within * 2..source + within * 2 + 2,
             Origin::Runs { form: Form::HexPair, .. } => source + within * 3..source + within * 3 + 2,
@@ -171,10 +180,16 @@ impl<'a> View<'a> {
 }
 
 /// Where the byte `left` bytes behind a mark stood in a text with escapes. There are none behind the last mark.
-fn place_between(text: &[u8], mut source: usize, mut left: usize, next: Option<&Mark>) -> Range<usize> {
+fn place_between(
+    text: &[u8],
+    only: Option<u8>,
+    mut source: usize,
+    mut left: usize,
+    next: Option<&Mark>,
+) -> Range<usize> {
     let end = next.map_or(source, |next| next.source);
     while source < end
-        && let Some(escape) = text.get(..end).and_then(|before| next_escape(before, source))
+        && let Some(escape) = text.get(..end).and_then(|before| next_escape(before, source, only))
     {
         let plain = escape.start - source;
         if left < plain {
@@ -288,10 +303,16 @@ struct Escape {
     character: Unescaped,
 }
 
-/// The first escape from `at` on.
-fn next_escape(text: &[u8], mut at: usize) -> Option<Escape> {
+/// The first escape from `at` on; with `only`, the first that begins with this letter.
+fn next_escape(text: &[u8], mut at: usize, only: Option<u8>) -> Option<Escape> {
+    let [percent, and, backslash] = ESCAPES;
     loop {
-        let start = at + memchr::memchr3(b'%', b'&', b'\\', text.get(at..)?)?;
+        let rest = text.get(at..)?;
+        let found = match only {
+            Some(letter) => memchr::memchr(letter, rest),
+            None => memchr::memchr3(percent, and, backslash, rest),
+        };
+        let start = at + found?;
         if let Some((length, character)) = text.get(start..).and_then(escape) {
             return Some(Escape { start, length, character });
         }

@@ -43,9 +43,9 @@ fn what_cannot_be_right_is_told_before_anything_is_sent() {
         (&pair("your-client-secret"), &[], "is a placeholder", "the real value"),
         (&pair("<secret>"), &[], "is a placeholder", "the real value"),
         (&pair("xxxxxxxx"), &[], "is a placeholder", "the real value"),
-        (&pair("${CF_ACCESS_CLIENT_SECRET}"), &[], "still holds a variable", "write the value itself"),
-        (&pair("$CF_ACCESS_CLIENT_SECRET"), &[], "still holds a variable", "write the value itself"),
-        (&pair("%CF_ACCESS_CLIENT_SECRET%"), &[], "still holds a variable", "write the value itself"),
+        (&pair("${CF_ACCESS_CLIENT_SECRET}"), &[], "still holds the placeholder", "write the value itself"),
+        (&pair("$CF_ACCESS_CLIENT_SECRET"), &[], "still holds the placeholder", "write the value itself"),
+        (&pair("%CF_ACCESS_CLIENT_SECRET%"), &[], "still holds the placeholder", "write the value itself"),
         (&[], &["--header", "CF-Access-Client-Id: ${MISSING}"], "the environment variable MISSING is not set", "MISSING"),
         (&[(ID_NAME, ID), (SECRET_NAME, SECRET), ("CF_ACCESS_CLIENT_ID_NEXT", ID)], &[], "CF_ACCESS_CLIENT_SECRET_NEXT is not", "CF_ACCESS_CLIENT_SECRET_NEXT"),
     ];
