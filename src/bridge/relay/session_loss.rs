@@ -256,6 +256,9 @@ fn is_about_the_session(message: &str, session: Option<&SessionId>) -> bool {
         let word = word.trim_matches(|mark| "'\"`()[]<>:;,.".contains(mark));
         !word.is_empty() && own.iter().any(|own| own == word)
     };
+    // A code in the place of words: `session_not_found`.
+    let is_code = !message.contains(char::is_whitespace) && !is_id(message);
+    let message = if is_code { message.replace('_', " ") } else { message.to_owned() };
     let words =
         message.split_whitespace().filter(|word| word.contains(char::is_alphanumeric) && !is_id(word));
     let text = words.map(str::to_lowercase).collect::<Vec<_>>().join(" ");
@@ -312,6 +315,7 @@ mod tests {
     fn phrases_about_the_mcp_session_count_and_near_misses_do_not() {
         for (phrase, near_miss) in [
             ("Session not found", "Training session not found"),
+            ("session_not_found", "training_session_not_found"),
             ("Session not found.", "Session not found in the calendar"),
             ("Session expired", "Your login session expired"),
             ("The session has expired", "The session has expired members"),
