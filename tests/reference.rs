@@ -27,7 +27,7 @@ struct Comparison {
     expected: &'static str,
 }
 
-const COMPARISONS: [Comparison; 7] = [
+const COMPARISONS: [Comparison; 8] = [
     Comparison {
         name: "the_same_conversation_with_and_without_the_proxy",
         folder: "reference",
@@ -62,6 +62,13 @@ const COMPARISONS: [Comparison; 7] = [
         script: "restart.mjs",
         wants_python: false,
         expected: "31 calls over 3 restarts, all answered",
+    },
+    Comparison {
+        name: "restart_of_mcp_proxy_is_not_noticed",
+        folder: "reference",
+        script: "mcp-proxy.mjs",
+        wants_python: false,
+        expected: "9 calls over 2 restarts of mcp-proxy, all answered",
     },
     Comparison {
         name: "the_same_conversation_over_http_sse_with_and_without_the_proxy",

@@ -8,6 +8,8 @@ import path from 'node:path';
 const packageFolder = path.dirname(createRequire(import.meta.url).resolve('@modelcontextprotocol/server-everything/package.json'));
 const entry = path.join(packageFolder, 'dist', 'index.js');
 
+const mcpProxy = path.join(path.dirname(createRequire(import.meta.url).resolve('mcp-proxy/package.json')), 'dist', 'bin', 'mcp-proxy.mjs');
+
 const running = new Set();
 
 /** Has a child process killed when this one ends, if it is still there. */
@@ -35,11 +37,22 @@ export async function until(what, condition, milliseconds = 10_000) {
 export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** Starts a server that accepts connections when this returns; on a given port, or a free one; by the transport named. */
-export async function startReferenceServer(wanted, transport = 'streamableHttp') {
+export function startReferenceServer(wanted, transport = 'streamableHttp') {
+  const isReady = (port, errors) => new RegExp(`(listening|running) on port ${port}`).test(errors);
+  return start('the reference server', wanted, () => [entry, transport], isReady);
+}
+
+/** The same with mcp-proxy from npm, which has the reference server behind it on stdio, and sessions of its own. */
+export function startMcpProxy(wanted) {
+  const args = (port) => [mcpProxy, '--host', '127.0.0.1', '--port', String(port), '--', process.execPath, entry, 'stdio'];
+  return start('mcp-proxy', wanted, args, () => true);
+}
+
+async function start(what, wanted, args, isReady) {
   for (let attempt = 1; ; attempt += 1) {
     const port = wanted ?? await freePort();
     // A small fixed environment: one of the tools returns it.
-    const child = spawn(process.execPath, [entry, transport], {
+    const child = spawn(process.execPath, args(port), {
       env: { PATH: process.env.PATH ?? '', PORT: String(port) },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
@@ -54,9 +67,9 @@ export async function startReferenceServer(wanted, transport = 'streamableHttp')
     };
     try {
       // Both: someone else may have taken the port between the choice and the start.
-      await until('the reference server to listen', () => {
-        if (ended) throw new Error('the reference server ended at once');
-        return new RegExp(`(listening|running) on port ${port}`).test(errors) && accepts(port);
+      await until(`${what} to listen`, () => {
+        if (ended) throw new Error(`${what} ended at once`);
+        return isReady(port, errors) && accepts(port);
       }, 20_000);
       return { port, stop };
     } catch (error) {
