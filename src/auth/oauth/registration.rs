@@ -16,6 +16,7 @@ use super::refusal::{Refusal, is_final};
 use super::store::Kept;
 use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
+use crate::bridge::Failure;
 use crate::json;
 use crate::redact;
 
@@ -172,7 +173,12 @@ async fn register(
     members.retain(|(name, _)| !written.iter().any(|(other, _)| other == name));
     members.extend(written.iter().map(|(name, value)| (name.as_str(), *value)));
     let answer = wire.post(&endpoint, "application/json", json::object(members), HeaderMap::new()).await;
-    let answer = answer.map_err(fixed)?;
+    // A firewall may refuse the address of this computer in the body, and take its name.
+    let is_firewall = |trouble: &Trouble| match trouble {
+        Trouble::Intercepted(why) => why.cause == Failure::Firewall,
+        _ => false,
+    };
+    let answer = answer.map_err(|trouble| (is_firewall(&trouble), trouble))?;
     if answer.is_ok()
         && let Some(client) = Object::parse(&answer.body).and_then(Client::read)
         // It is kept in a file, and part of an address that is shown.
