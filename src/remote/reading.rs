@@ -28,6 +28,8 @@ use crate::jsonrpc::{Fault, Line, MESSAGE_LIMIT};
 const RESERVED: usize = 1024 * 1024;
 /// How long a server must be silent before an answer that is whole is taken although its end has not come.
 pub(super) const SETTLED: Duration = Duration::from_secs(1);
+/// How much of the end of a text shows whether it may be whole, in bytes.
+const END: usize = 1024;
 /// How much white space may stand before what shows the form of a body, in bytes.
 const BLANK_LIMIT: usize = 64 * 1024;
 /// The event by which HTTP+SSE names the address for messages (2024-11-05, basic/transports).
@@ -466,9 +468,11 @@ impl Stray {
     }
 }
 
-/// Returns whether a text may be whole: a cheap test before the real one.
+/// Returns whether a text may be whole: a cheap test before the real one. It is asked at each part of a text, so that only the
+/// end is looked at, however much white space stands there.
 pub(super) fn ends_like_json(text: &[u8]) -> bool {
-    matches!(text.trim_ascii_end().last(), Some(b'}' | b']'))
+    let end = text.get(text.len().saturating_sub(END)..).unwrap_or_default();
+    matches!(end.trim_ascii_end().last(), Some(b'}' | b']'))
 }
 
 /// How a body that ended before its form showed ends its exchange.
@@ -501,6 +505,15 @@ fn lengths(reading: &Reading, body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn end_of_a_text_is_looked_at_alone() {
+        for (behind, expected) in [(0, true), (END - 1, true), (END, false), (END * 10, false)] {
+            let text = [b"{}".as_slice(), &vec![b' '; behind]].concat();
+            assert_eq!(ends_like_json(&text), expected, "{behind}");
+        }
+        assert!(!ends_like_json(b"") && !ends_like_json(b"{"));
+    }
 
     #[test]
     fn first_bytes_show_what_a_body_holds() {
