@@ -22,7 +22,7 @@ pub struct Browser {
 }
 
 /// Opens a page of https, or of http on this machine or where `server` may lead to it, in the person's browser, without a shell.
-/// Tells whether a program for that was started.
+/// Returns whether a program for that was started.
 pub(super) fn open(address: &str, server: &Url, browser: &Browser) -> bool {
     let is_plain_page = |url: &Url| url.scheme() == "http" && (is_loopback(url) || may_be_plain(url, server));
     let is_page = address.starts_with("https://") || Url::parse(address).is_ok_and(|url| is_plain_page(&url));
