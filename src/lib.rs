@@ -34,6 +34,6 @@ pub mod files;
 pub mod log;
 pub mod record;
 pub mod redact;
-pub mod report;
 pub mod secret;
+pub mod startup_error;
 pub mod traffic;

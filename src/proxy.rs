@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::bridge::{
-    self, Action, Bridge, Cause, Ending, Event, ExchangeId, Failure, Known, Notice, Outgoing, Reason,
-    SessionNews, Why, Written,
+    self, Action, Bridge, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, ExitReason, Known,
+    Notice, Outgoing, SessionNews, StopReason, Written,
 };
 use crate::record::Recorder;
 use crate::remote::{Events, Received, Remote};
@@ -43,7 +43,7 @@ pub async fn run<R: Remote>(
     stop: impl Future<Output = ()>,
     remote: R,
     config: bridge::Config,
-) -> Reason {
+) -> ExitReason {
     let keeping = Keeping { recorder: None, remember: Box::new(|_| {}) };
     run_keeping(input, output, stop, remote, config, keeping).await
 }
@@ -64,7 +64,7 @@ pub async fn run_keeping<R: Remote>(
     remote: R,
     config: bridge::Config,
     keeping: Keeping,
-) -> Reason {
+) -> ExitReason {
     let mut lines = Lines::new(input);
     let mut client_open = true;
     let mut stop = pin!(stop);
@@ -102,7 +102,7 @@ pub async fn run_keeping<R: Remote>(
             written = driver.writer.flush(), if output_open && !driver.writer.is_idle() => {
                 if written.is_err() {
                     output_open = false;
-                    driver.feed(Event::Stop(Cause::OutputClosed));
+                    driver.feed(Event::Stop(StopReason::OutputClosed));
                 }
             }
             Some(finished) = driver.exchanges.join_next_with_id(), if !driver.exchanges.is_empty() => {
@@ -111,7 +111,7 @@ pub async fn run_keeping<R: Remote>(
             () = alarm => driver.wake(),
             () = &mut stop, if !stopped => {
                 stopped = true;
-                driver.feed(Event::Stop(Cause::Signal));
+                driver.feed(Event::Stop(StopReason::Signal));
             }
         }
     }
@@ -133,7 +133,7 @@ struct Driver<R, W> {
     recorder: Option<Recorder>,
     remember: Box<dyn FnMut(&Known) + Send>,
     /// Why the bridge asked to end.
-    ended: Option<Reason>,
+    ended: Option<ExitReason>,
 }
 
 impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
@@ -237,22 +237,22 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
         let Some(exchange) = self.tasks.remove(&task) else { return };
         self.handles.remove(&exchange);
         if finished.is_err_and(|failed| failed.is_panic()) {
-            let why = Why::new(
-                Failure::Internal,
+            let report = ErrorReport::new(
+                ErrorKind::Internal,
                 "a defect of mcp-tether ended this exchange",
                 "report it, with what stands on stderr",
             );
-            self.feed(Event::Ended(exchange, Ending::Lost { written: Written::Maybe, why }));
+            self.feed(Event::Ended(exchange, ExchangeOutcome::Lost { written: Written::Maybe, report }));
         }
     }
 
     /// Lets the client read what it was still told, as long as it reads at all. Whether it did: there is nobody left
     /// to tell.
-    async fn say_last_words(&mut self, reason: Reason, output_open: bool) {
+    async fn say_last_words(&mut self, reason: ExitReason, output_open: bool) {
         let (patience, may_go_on) = match reason {
-            Reason::ClientClosed => (LAST_WORDS, true),
-            Reason::Stopped(Cause::Signal) => (LAST_WORDS_STOPPED, false),
-            Reason::Stopped(Cause::OutputClosed) => return,
+            ExitReason::ClientClosed => (LAST_WORDS, true),
+            ExitReason::Stopped(StopReason::Signal) => (LAST_WORDS_STOPPED, false),
+            ExitReason::Stopped(StopReason::OutputClosed) => return,
         };
         if !output_open {
             return;
@@ -282,8 +282,8 @@ fn log(notice: &Notice) {
     match notice {
         Notice::Settled { .. } | Notice::Bridged { .. } => info!("{notice}"),
         // That was said at the start.
-        Notice::Failed { why, .. } if why.cause == Failure::Configuration => debug!("{notice}"),
-        Notice::Failed { why, .. } | Notice::Undelivered { why, .. } => match &why.advice {
+        Notice::Failed { report, .. } if report.cause == ErrorKind::Configuration => debug!("{notice}"),
+        Notice::Failed { report, .. } | Notice::Undelivered { report, .. } => match &report.advice {
             Some(advice) => warn!(advice, "{notice}"),
             None => warn!("{notice}"),
         },
@@ -300,7 +300,7 @@ fn log(notice: &Notice) {
         | Notice::SessionLost
         | Notice::SessionRenewed(SessionNews::Same) => info!("{notice}"),
         Notice::SessionRenewed(SessionNews::Changed) => warn!("{notice}; restart the client to have it know"),
-        Notice::SessionNotRenewed(why) => match &why.advice {
+        Notice::SessionNotRenewed(report) => match &report.advice {
             Some(advice) => warn!(advice, "{notice}"),
             None => warn!("{notice}"),
         },

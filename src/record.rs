@@ -17,8 +17,8 @@ use bytes::Bytes;
 use tracing::warn;
 
 use crate::bridge::{
-    Action, Cause, Config, Cursor, Ending, Era, Event, Failure, Known, Notice, Opening, Refusal,
-    SessionHeader, SessionId, Transport, Why, Written,
+    Action, Config, Cursor, Era, ErrorKind, ErrorReport, Event, ExchangeOutcome, Known, Notice, Opening,
+    Refusal, SessionHeader, SessionId, StopReason, Transport, Written,
 };
 use crate::json;
 use crate::jsonrpc::{Fault, Id, Line, Message};
@@ -230,8 +230,8 @@ impl Recorder {
             }
             Event::Client(Line::Invalid(fault)) => format!("unreadable {}", fault_in_json(fault)),
             Event::ClientClosed => "client-closed".to_owned(),
-            Event::Stop(Cause::Signal) => "stop signal".to_owned(),
-            Event::Stop(Cause::OutputClosed) => "stop output".to_owned(),
+            Event::Stop(StopReason::Signal) => "stop signal".to_owned(),
+            Event::Stop(StopReason::OutputClosed) => "stop output".to_owned(),
             Event::Sent(exchange) => format!("sent {exchange}"),
             Event::Opened(exchange, opening) => format!("opened {exchange} {}", self.opening(opening)),
             Event::Server(exchange, message) => format!("server {exchange} {}", self.message(message)),
@@ -239,18 +239,18 @@ impl Recorder {
                 format!("server-invalid {exchange} {}", self.masked(&fault_in_json(fault)))
             }
             Event::Cursor(exchange, cursor) => format!("cursor {exchange}{}", self.cursor(cursor)),
-            Event::Ended(exchange, ending) => match ending {
-                Ending::Complete => format!("complete {exchange}"),
-                Ending::Accepted(202) => format!("accepted {exchange}"),
-                Ending::Accepted(status) => format!("accepted {exchange} {status}"),
-                Ending::Cut(why) => format!("cut {exchange}{}", self.why(why, None)),
-                Ending::Lost { written: Written::No, why } => {
-                    format!("unsent {exchange}{}", self.why(why, None))
+            Event::Ended(exchange, outcome) => match outcome {
+                ExchangeOutcome::Complete => format!("complete {exchange}"),
+                ExchangeOutcome::Accepted(202) => format!("accepted {exchange}"),
+                ExchangeOutcome::Accepted(status) => format!("accepted {exchange} {status}"),
+                ExchangeOutcome::Cut(report) => format!("cut {exchange}{}", self.report(report, None)),
+                ExchangeOutcome::Lost { written: Written::No, report } => {
+                    format!("unsent {exchange}{}", self.report(report, None))
                 }
-                Ending::Lost { written: Written::Maybe, why } => {
-                    format!("lost {exchange}{}", self.why(why, None))
+                ExchangeOutcome::Lost { written: Written::Maybe, report } => {
+                    format!("lost {exchange}{}", self.report(report, None))
                 }
-                Ending::Refused(refusal) => format!("refused {exchange} {}", self.refusal(refusal)),
+                ExchangeOutcome::Refused(refusal) => format!("refused {exchange} {}", self.refusal(refusal)),
             },
         }
     }
@@ -285,7 +285,7 @@ impl Recorder {
         if let Some(wait) = refusal.retry_after {
             let _ = write!(text, " wait={}.{:09}", wait.as_secs(), wait.subsec_nanos());
         }
-        text.push_str(&self.why(&refusal.why, Some(refusal.status)));
+        text.push_str(&self.report(&refusal.report, Some(refusal.status)));
         if let Some(answer) = &refusal.answer {
             let _ = write!(text, " {}", self.message(answer));
         }
@@ -293,20 +293,20 @@ impl Recorder {
     }
 
     /// A failure in words. The status is left out where it is the one that is expected.
-    fn why(&self, why: &Why, expected: Option<u16>) -> String {
-        let cause: Failure = why.cause;
+    fn report(&self, report: &ErrorReport, expected: Option<u16>) -> String {
+        let cause: ErrorKind = report.cause;
         let mut text = format!(" cause={}", cause.word());
-        if why.status != expected {
-            let status = why.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        if report.status != expected {
+            let status = report.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
             let _ = write!(text, " status={status}");
         }
         for (name, value) in [
-            ("why", Some(&why.sentence)),
-            ("advice", why.advice.as_ref()),
-            ("body", why.body.as_ref()),
-            ("ray", why.ray.as_ref()),
-            ("correlation-id", why.correlation_id.as_ref()),
-            ("request-id", why.request_id.as_ref()),
+            ("why", Some(&report.sentence)),
+            ("advice", report.advice.as_ref()),
+            ("body", report.body.as_ref()),
+            ("ray", report.ray.as_ref()),
+            ("correlation-id", report.correlation_id.as_ref()),
+            ("request-id", report.request_id.as_ref()),
         ] {
             if let Some(value) = value {
                 let _ = write!(text, " {name}={}", self.quoted(value));

@@ -8,14 +8,19 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::bridge::{self, Action, Bridge, Ending, Event, Why, Written};
+use crate::bridge::{self, Action, Bridge, ErrorReport, Event, ExchangeOutcome, Written};
 use crate::jsonrpc::{Line, MESSAGE_LIMIT};
 
 /// Answers every request on `input` until its end.
 ///
 /// # Errors
 /// When the client no longer reads, or `input` cannot be read.
-pub fn answer_all(input: impl Read, mut output: impl Write, why: &Why, now: Instant) -> io::Result<()> {
+pub fn answer_all(
+    input: impl Read,
+    mut output: impl Write,
+    report: &ErrorReport,
+    now: Instant,
+) -> io::Result<()> {
     let mut input = io::BufReader::new(input);
     let mut bridge = Bridge::new(bridge::Config::default());
     loop {
@@ -27,17 +32,17 @@ pub fn answer_all(input: impl Read, mut output: impl Write, why: &Why, now: Inst
         let line = line.trim_ascii();
         if !line.is_empty() {
             bridge.handle(Event::Client(Line::parse(Bytes::copy_from_slice(line))), now);
-            act(&mut bridge, &mut output, why, now)?;
+            act(&mut bridge, &mut output, report, now)?;
         }
     }
 }
 
-fn act(bridge: &mut Bridge, output: &mut impl Write, why: &Why, now: Instant) -> io::Result<()> {
+fn act(bridge: &mut Bridge, output: &mut impl Write, report: &ErrorReport, now: Instant) -> io::Result<()> {
     while let Some(action) = bridge.poll_action() {
         match action {
             Action::Open(exchange, _) => {
-                let ending = Ending::Lost { written: Written::No, why: why.clone() };
-                bridge.handle(Event::Ended(exchange, ending), now);
+                let outcome = ExchangeOutcome::Lost { written: Written::No, report: report.clone() };
+                bridge.handle(Event::Ended(exchange, outcome), now);
             }
             Action::Deliver(message) => {
                 output.write_all(message.text())?;
@@ -53,7 +58,7 @@ fn act(bridge: &mut Bridge, output: &mut impl Write, why: &Why, now: Instant) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bridge::Failure;
+    use crate::bridge::ErrorKind;
 
     #[test]
     fn every_request_gets_the_error() {
@@ -61,9 +66,9 @@ mod tests {
             {\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n\
             {\"jsonrpc\":\"2.0\",\"id\":\"b\",\"method\":\"tools/list\"}\nx\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"ping\"}";
         let mut output = Vec::new();
-        let why = Why::new(Failure::Configuration, "no loop", "raise it");
+        let report = ErrorReport::new(ErrorKind::Configuration, "no loop", "raise it");
         #[expect(clippy::disallowed_methods, reason = "any moment will do")]
-        answer_all(&input[..], &mut output, &why, Instant::now()).expect("written");
+        answer_all(&input[..], &mut output, &report, Instant::now()).expect("written");
         let output = String::from_utf8(output).expect("UTF-8");
         let lines: Vec<&str> = output.lines().collect();
         assert_eq!(lines.len(), 4, "{output}");

@@ -22,7 +22,7 @@ use url::Url;
 use crate::auth::access_proof::AccessProof;
 use crate::auth::keeper::{Keeper, Source};
 use crate::auth::oauth::{Farewell, HeldTokens, OAuth, Pasted, Trouble};
-use crate::bridge::{self, Reason};
+use crate::bridge::{self, ExitReason};
 use crate::cache::{Cache, Writing};
 use crate::check::{self, Findings, Outcome, Style};
 use crate::cli::{self, ByHand, Options, Transport, Typed};
@@ -37,7 +37,7 @@ use crate::record::Recorder;
 use crate::redact;
 use crate::remote::streamable::Streamable;
 use crate::remote::{Remote, Server, Unconfigured};
-use crate::report::{Report, STOPPED, UNUSABLE, exit_code};
+use crate::startup_error::{STOPPED, StartupError, UNUSABLE, exit_code};
 use crate::stdio::{Input, Output};
 use crate::{early, files, log, platform, proxy, refuse, stdio};
 
@@ -87,10 +87,10 @@ fn run(arguments: Vec<OsString>, parent: Option<u32>) -> ExitCode {
         }
         // A person or a script waits for it, and no client.
         Err(error) if is_check => {
-            tell(&Report::from(&error).to_string());
+            tell(&StartupError::from(&error).to_string());
             ExitCode::from(UNUSABLE)
         }
-        Err(error) => serve(SetUp::Done(Err(Report::from(&error))), client),
+        Err(error) => serve(SetUp::Done(Err(StartupError::from(&error))), client),
     }
 }
 
@@ -105,9 +105,9 @@ struct Side {
 
 /// What it takes to run, or why there is no running.
 enum SetUp {
-    Done(Result<Box<Ready>, Report>),
+    Done(Result<Box<Ready>, StartupError>),
     /// It may take as long as a command does.
-    ToDo(Box<dyn FnOnce() -> Result<Box<Ready>, Report> + Send>),
+    ToDo(Box<dyn FnOnce() -> Result<Box<Ready>, StartupError> + Send>),
 }
 
 /// Does something that may take as long as a command does, unless a signal comes. None if one does.
@@ -138,16 +138,16 @@ struct Ready {
     farewell: Option<Farewell>,
 }
 
-fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report> {
+fn set_up(options: &Options, environment: &Environment) -> Result<Ready, StartupError> {
     begin_logging(options, environment)?;
-    let config = Config::resolve(options, environment).map_err(|error| Report::from(&error))?;
+    let config = Config::resolve(options, environment).map_err(|error| StartupError::from(&error))?;
     let record = options.record.as_deref().map(config::home_expanded).map(|path| {
         let is_log = options.log_file.as_deref().map(config::home_expanded).as_ref() == Some(&path);
         let file = match is_log {
             true => Err(std::io::Error::other("the log is written there")),
             false => files::anew(&path),
         };
-        file.map_err(|reason| Report::unwritable("--record", &path, &reason))
+        file.map_err(|reason| StartupError::unwritable("--record", &path, &reason))
     });
     let record = record.transpose()?;
     for warning in &config.warnings {
@@ -157,7 +157,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
         info!("{remark}");
     }
     let patience = config.connection.connect_timeout.unwrap_or(config::UNBOUNDED);
-    let http = Http::new(&config.url, config.connection).map_err(Report::setup)?;
+    let http = Http::new(&config.url, config.connection).map_err(StartupError::setup)?;
     let source = config::can_change(options).then(|| {
         let (options, environment) = (options.clone(), environment.clone());
         let read =
@@ -195,7 +195,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Report>
 
 /// Starts the log. A file that was asked for and cannot be written is an error: whoever looks for it later would find
 /// nothing. That of `--debug` alone, whose place nobody chose, is a warning.
-fn begin_logging(options: &Options, environment: &Environment) -> Result<(), Report> {
+fn begin_logging(options: &Options, environment: &Environment) -> Result<(), StartupError> {
     let named = options.log_file.as_deref().map(config::home_expanded);
     let path = named.clone().or_else(|| options.debug.then(|| debug_log(options, environment)).flatten());
     let opened = path.as_deref().map(|path| {
@@ -213,7 +213,9 @@ fn begin_logging(options: &Options, environment: &Environment) -> Result<(), Rep
     log::start(options, file);
     let Some(path) = path else { return Ok(()) };
     match refused {
-        Some(reason) if named.is_some() => return Err(Report::unwritable("--log-file", &path, &reason)),
+        Some(reason) if named.is_some() => {
+            return Err(StartupError::unwritable("--log-file", &path, &reason));
+        }
         Some(reason) => warn!("there is no log file, {} cannot be written: {reason}", path.display()),
         None => {}
     }
@@ -249,12 +251,12 @@ fn look(options: &Options, environment: &Environment) -> ExitCode {
     let config = match resolved(options, environment) {
         Some(Ok(config)) => config,
         None => {
-            findings.failed("stopped", &Report::stopped());
+            findings.failed("stopped", &StartupError::stopped());
             findings.finish("", false);
             return ExitCode::from(STOPPED);
         }
         Some(Err(report)) => {
-            findings.failed("configuration", &report.why());
+            findings.failed("configuration", &report.for_client());
             findings.finish("", false);
             return ExitCode::from(UNUSABLE);
         }
@@ -265,7 +267,7 @@ fn look(options: &Options, environment: &Environment) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(report) => {
-            findings.failed("setup", &report.why());
+            findings.failed("setup", &report.for_client());
             findings.finish(&url, false);
             return ExitCode::FAILURE;
         }
@@ -281,12 +283,12 @@ fn look(options: &Options, environment: &Environment) -> ExitCode {
 }
 
 /// Resolves the configuration for a person who waits for it. None when a signal comes first.
-fn resolved(options: &Options, environment: &Environment) -> Option<Result<Config, Report>> {
+fn resolved(options: &Options, environment: &Environment) -> Option<Result<Config, StartupError>> {
     if let Err(report) = begin_logging(options, environment) {
         return Some(Err(report));
     }
     let (owned, variables) = (options.clone(), environment.clone());
-    let resolve = move || Config::resolve(&owned, &variables).map_err(|error| Report::from(&error));
+    let resolve = move || Config::resolve(&owned, &variables).map_err(|error| StartupError::from(&error));
     match config::runs_commands(options) {
         true => unless_stopped(resolve),
         false => Some(resolve()),
@@ -294,16 +296,16 @@ fn resolved(options: &Options, environment: &Environment) -> Option<Result<Confi
 }
 
 /// Signs in or out, or shows what is held.
-fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Report> {
+fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, StartupError> {
     let Some(config) = resolved(options, environment) else { return Ok(ExitCode::from(STOPPED)) };
     let config = config?;
     let Some(mut settings) = config.sign_in else {
-        return Err(Report::nowhere_to_sign_in());
+        return Err(StartupError::nowhere_to_sign_in());
     };
     if options.paste {
         settings.pasted = Some(Pasted::read(Waiting(std::io::stdin())));
     }
-    let http = Arc::new(Http::new(&config.url, config.connection).map_err(Report::setup)?);
+    let http = Arc::new(Http::new(&config.url, config.connection).map_err(StartupError::setup)?);
     let login = settings.identity.command("login");
     let proof = AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof());
     let keeper = Keeper::fixed(config.found.credentials).with_proof(proof);
@@ -374,7 +376,7 @@ fn serve(set_up: SetUp, client: Side) -> ExitCode {
             log::tell(&report.to_string());
             let (input, output) = (Waiting(std::io::stdin()), Waiting(std::io::stdout()));
             // Whether it could be told does not change anything.
-            let _ = refuse::answer_all(input, output, &report.why(), proxy::now());
+            let _ = refuse::answer_all(input, output, &report.for_client(), proxy::now());
             return ExitCode::FAILURE;
         }
     };
@@ -402,7 +404,8 @@ async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
             let heard = Cursor::new(heard);
             match outcome {
                 early::Outcome::Done(result) => {
-                    let result = result.unwrap_or_else(|_| Err(Report::setup("a defect of mcp-tether")));
+                    let result =
+                        result.unwrap_or_else(|_| Err(StartupError::setup("a defect of mcp-tether")));
                     if let Err(report) = &result {
                         log::tell(&report.to_string());
                     }
@@ -410,7 +413,7 @@ async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
                 }
                 early::Outcome::Stopped | early::Outcome::Left => {
                     config::end_commands();
-                    let remote = Unconfigured { why: Report::stopped() };
+                    let remote = Unconfigured { report: StartupError::stopped() };
                     let reason = converse(heard, output, pending(), remote, bridge::Config::default(), None);
                     return reason.await.map_or(ExitCode::FAILURE, exit_code);
                 }
@@ -434,7 +437,7 @@ async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
             reason.map_or(ExitCode::FAILURE, exit_code)
         }
         Err(report) => {
-            let remote = Unconfigured { why: report.why() };
+            let remote = Unconfigured { report: report.for_client() };
             converse(input, output, stop, remote, bridge::Config::default(), None).await;
             ExitCode::from(UNUSABLE)
         }
@@ -449,7 +452,7 @@ async fn converse<R: Remote + Send + 'static>(
     remote: R,
     config: bridge::Config,
     keeping: Option<Keeping>,
-) -> Option<Reason> {
+) -> Option<ExitReason> {
     let keeping = keeping.unwrap_or_else(|| Keeping { recorder: None, remember: Box::new(|_| {}) });
     let mut proxy = JoinSet::new();
     proxy.spawn(proxy::run_keeping(input, output, stop, remote, config, keeping));
@@ -467,12 +470,12 @@ fn now() -> SystemTime {
 /// How many descriptors the runtime, stdin, stdout and one connection take.
 const DESCRIPTORS: usize = 10;
 
-fn runtime() -> Result<Runtime, Report> {
+fn runtime() -> Result<Runtime, StartupError> {
     // The library does not return an error for each of those that it cannot have.
     if !platform::has_descriptors(DESCRIPTORS) {
-        return Err(Report::too_few_descriptors());
+        return Err(StartupError::too_few_descriptors());
     }
-    Builder::new_current_thread().enable_all().build().map_err(Report::setup)
+    Builder::new_current_thread().enable_all().build().map_err(StartupError::setup)
 }
 
 /// Prints the entry of a client's configuration: what is pasted on stdout, what is said about it on stderr.
@@ -489,7 +492,7 @@ fn print_entry(asked: Vec<OsString>, environment: &Environment) -> ExitCode {
             code
         }
         Err(error) => {
-            tell(&Report::from(&error).to_string());
+            tell(&StartupError::from(&error).to_string());
             ExitCode::from(UNUSABLE)
         }
     }

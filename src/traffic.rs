@@ -15,7 +15,9 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
 use tracing::{Level, debug, enabled, info, trace};
 use url::Url;
 
-use crate::bridge::{Ask, Circumstances, Ending, Event, ExchangeId, Outgoing, SessionId, Why};
+use crate::bridge::{
+    Ask, Circumstances, ErrorReport, Event, ExchangeId, ExchangeOutcome, Outgoing, SessionId,
+};
 use crate::cookies::cookie;
 use crate::jsonrpc::{Kind, Line, Message};
 use crate::log::INDENT;
@@ -72,7 +74,7 @@ impl Traffic {
                 body(message.text());
                 self.arrived = Some(message.text().clone());
             }
-            Event::Ended(exchange, ending) => self.ended(*exchange, ending, now),
+            Event::Ended(exchange, outcome) => self.ended(*exchange, outcome, now),
             Event::ClientClosed | Event::Stop(_) | Event::Cursor(..) | Event::ServerInvalid(..) => {
                 debug!("{INDENT}{event}");
             }
@@ -120,38 +122,38 @@ impl Traffic {
         }
     }
 
-    fn ended(&mut self, exchange: ExchangeId, ending: &Ending, now: Instant) {
-        let (word, why) = match ending {
-            Ending::Complete => ("complete", None),
-            Ending::Accepted(_) => ("accepted", None),
-            Ending::Cut(why) => ("cut", Some(why)),
-            Ending::Refused(refusal) => ("refused", Some(&refusal.why)),
-            Ending::Lost { why, .. } => ("lost", Some(why)),
+    fn ended(&mut self, exchange: ExchangeId, outcome: &ExchangeOutcome, now: Instant) {
+        let (word, report) = match outcome {
+            ExchangeOutcome::Complete => ("complete", None),
+            ExchangeOutcome::Accepted(_) => ("accepted", None),
+            ExchangeOutcome::Cut(report) => ("cut", Some(report)),
+            ExchangeOutcome::Refused(refusal) => ("refused", Some(&refusal.report)),
+            ExchangeOutcome::Lost { report, .. } => ("lost", Some(report)),
         };
-        self.over(exchange, word, why, now);
-        match ending {
-            Ending::Refused(refusal) if refusal.answer.is_some() => {
+        self.over(exchange, word, report, now);
+        match outcome {
+            ExchangeOutcome::Refused(refusal) if refusal.answer.is_some() => {
                 refusal.answer.iter().for_each(|answer| body(answer.text()));
             }
-            Ending::Complete
-            | Ending::Accepted(_)
-            | Ending::Cut(_)
-            | Ending::Refused(_)
-            | Ending::Lost { .. } => {
-                if let Some(text) = why.and_then(|why| why.body.as_ref()) {
+            ExchangeOutcome::Complete
+            | ExchangeOutcome::Accepted(_)
+            | ExchangeOutcome::Cut(_)
+            | ExchangeOutcome::Refused(_)
+            | ExchangeOutcome::Lost { .. } => {
+                if let Some(text) = report.and_then(|report| report.body.as_ref()) {
                     body(text.as_bytes());
                 }
             }
         }
     }
 
-    fn over(&mut self, exchange: ExchangeId, word: &str, why: Option<&Why>, now: Instant) {
+    fn over(&mut self, exchange: ExchangeId, word: &str, report: Option<&ErrorReport>, now: Instant) {
         let head = self.witness.taken(exchange);
         let Some(open) = self.open.remove(&exchange) else { return };
         if !enabled!(Level::INFO) {
             return;
         }
-        let status = head.status.or(why.and_then(|why| why.status));
+        let status = head.status.or(report.and_then(|report| report.status));
         let received = open.received.max(head.length.unwrap_or_default());
         let mut text = columns("exchange", &open.name, &open.id, &exchange.to_string(), received);
         let status = status.map_or_else(|| "-".to_owned(), |status| status.to_string());
@@ -181,8 +183,8 @@ impl Traffic {
                 more(format_args!("  {name} {value}"));
             }
         }
-        if let Some(why) = why {
-            more(format_args!("  {}", why.cause.word()));
+        if let Some(report) = report {
+            more(format_args!("  {}", report.cause.word()));
         }
         info!("{text}");
     }

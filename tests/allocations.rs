@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use allocation_counter::AllocationInfo;
 use bytes::Bytes;
-use mcp_tether::bridge::{Config, Ending, Event, ExchangeId, Opening, Outgoing, SessionHeader};
+use mcp_tether::bridge::{Config, Event, ExchangeId, ExchangeOutcome, Opening, Outgoing, SessionHeader};
 use mcp_tether::jsonrpc::{Line, Message};
 use mcp_tether::proxy;
 use mcp_tether::remote::{Events, Remote};
@@ -38,7 +38,7 @@ impl Remote for Ready {
             events.send(Event::Sent(exchange)).await;
             events.send(Event::Opened(exchange, opening)).await;
             events.send(Event::Server(exchange, answer)).await;
-            events.send(Event::Ended(exchange, Ending::Complete)).await;
+            events.send(Event::Ended(exchange, ExchangeOutcome::Complete)).await;
         }
     }
 }

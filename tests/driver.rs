@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use mcp_tether::bridge::{
-    Ask, Cause, Config, Ending, Event, ExchangeId, Failure, Opening, Outgoing, Reason, SessionHeader,
-    SessionId, Why, Written,
+    Ask, Config, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, ExitReason, Opening, Outgoing,
+    SessionHeader, SessionId, StopReason, Written,
 };
 use mcp_tether::jsonrpc::{Kind, Message};
 use mcp_tether::proxy;
@@ -45,7 +45,7 @@ struct Session {
     output: Lines<BufReader<ReadHalf<DuplexStream>>>,
     asked: mpsc::UnboundedReceiver<String>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
-    proxy: JoinSet<Reason>,
+    proxy: JoinSet<ExitReason>,
 }
 
 impl Session {
@@ -84,7 +84,7 @@ impl Session {
         self.output.next_line().await.expect("readable").expect("a line")
     }
 
-    async fn ended(&mut self) -> Reason {
+    async fn ended(&mut self) -> ExitReason {
         self.proxy.join_next().await.expect("it runs").expect("it does not panic")
     }
 }
@@ -110,7 +110,7 @@ fn answering(delay: Duration) -> impl Fn(ExchangeId, Outgoing, Events) -> Answer
             if let Some(id) = id(&outgoing) {
                 events.send(Event::Server(exchange, response(&id, "x"))).await;
             }
-            events.send(Event::Ended(exchange, Ending::Complete)).await;
+            events.send(Event::Ended(exchange, ExchangeOutcome::Complete)).await;
         })
     }
 }
@@ -124,7 +124,7 @@ async fn the_end_of_the_input_waits_for_answers_that_come_in_time() {
     let mut answers = [session.line().await, session.line().await];
     answers.sort();
     assert!(answers[0].contains("\"id\":1") && answers[1].contains("\"id\":2"), "{answers:?}");
-    assert_eq!(session.ended().await, Reason::ClientClosed);
+    assert_eq!(session.ended().await, ExitReason::ClientClosed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,7 +135,7 @@ async fn the_end_of_the_input_does_not_wait_for_ever() {
     session.input.shutdown().await.expect("closed");
     let answer = session.line().await;
     assert!(answer.contains("\"code\":-31011"), "{answer}");
-    assert_eq!(session.ended().await, Reason::ClientClosed);
+    assert_eq!(session.ended().await, ExitReason::ClientClosed);
     assert_eq!(start.elapsed().as_secs(), 5);
 }
 
@@ -162,7 +162,7 @@ async fn a_signal_answers_what_is_open_and_ends_the_session_in_no_time() {
     session.stop.take().expect("not stopped yet").send(()).expect("listening");
     assert!(session.line().await.contains("stopped before the server answered"));
     assert_eq!(session.asked.recv().await.as_deref(), Some("end session session=a…"));
-    assert_eq!(session.ended().await, Reason::Stopped(Cause::Signal));
+    assert_eq!(session.ended().await, ExitReason::Stopped(StopReason::Signal));
     assert!(start.elapsed() < Duration::from_millis(80), "{:?}", start.elapsed());
 }
 
@@ -173,7 +173,10 @@ async fn a_client_that_is_gone_ends_the_proxy() {
     // Both halves of the pipe are gone: writing to it fails.
     drop((input, output));
     let reason = proxy.join_next().await.expect("it runs").expect("it does not panic");
-    assert!(matches!(reason, Reason::Stopped(Cause::OutputClosed) | Reason::ClientClosed), "{reason:?}");
+    assert!(
+        matches!(reason, ExitReason::Stopped(StopReason::OutputClosed) | ExitReason::ClientClosed),
+        "{reason:?}"
+    );
     drop((asked, stop));
 }
 
@@ -186,7 +189,7 @@ async fn one_slow_call_holds_up_no_other_and_two_hundred_at_once_are_answered() 
                 tokio::time::sleep(Duration::from_secs(60)).await;
             }
             events.send(Event::Server(exchange, response(&id, "x"))).await;
-            events.send(Event::Ended(exchange, Ending::Complete)).await;
+            events.send(Event::Ended(exchange, ExchangeOutcome::Complete)).await;
         })
     });
     for id in 0..=200 {
@@ -214,7 +217,7 @@ async fn requests_beyond_the_bound_wait_while_everything_else_passes() {
                 released.wait_for(|released| *released).await.expect("the test runs");
                 events.send(Event::Server(exchange, response(&id, "x"))).await;
             }
-            events.send(Event::Ended(exchange, Ending::Complete)).await;
+            events.send(Event::Ended(exchange, ExchangeOutcome::Complete)).await;
         })
     });
     for id in 0..130 {
@@ -249,7 +252,7 @@ async fn a_client_that_does_not_read_holds_back_the_server_and_loses_nothing() {
             }
             let id = id(&outgoing).expect("a request");
             events.send(Event::Server(exchange, response(&id, "x"))).await;
-            events.send(Event::Ended(exchange, Ending::Complete)).await;
+            events.send(Event::Ended(exchange, ExchangeOutcome::Complete)).await;
         })
     });
     session.write(r#"{"id":1,"method":"a"}"#).await;
@@ -280,7 +283,7 @@ async fn a_defect_in_one_exchange_is_an_error_for_its_request_alone() {
             let id = id(&outgoing).expect("a request");
             assert_ne!(id, "1", "a defect");
             events.send(Event::Server(exchange, response(&id, "x"))).await;
-            events.send(Event::Ended(exchange, Ending::Complete)).await;
+            events.send(Event::Ended(exchange, ExchangeOutcome::Complete)).await;
         })
     });
     session.write(r#"{"id":1,"method":"a"}"#).await;
@@ -301,7 +304,7 @@ async fn closing_an_exchange_ends_its_task() {
                     let _guard = guard;
                     std::future::pending().await
                 }
-                None => events.send(Event::Ended(exchange, Ending::Accepted(202))).await,
+                None => events.send(Event::Ended(exchange, ExchangeOutcome::Accepted(202))).await,
             }
         })
     });
@@ -325,8 +328,9 @@ impl Drop for Guard {
 async fn a_failure_is_answered_with_its_reason() {
     let mut session = Session::start(|exchange, _, events| {
         Box::pin(async move {
-            let why = Why::new(Failure::Dns, "the host name h could not be resolved", "check it");
-            events.send(Event::Ended(exchange, Ending::Lost { written: Written::No, why })).await;
+            let report =
+                ErrorReport::new(ErrorKind::Dns, "the host name h could not be resolved", "check it");
+            events.send(Event::Ended(exchange, ExchangeOutcome::Lost { written: Written::No, report })).await;
         })
     });
     session.write(r#"{"id":"é","method":"a"}"#).await;
@@ -343,7 +347,7 @@ async fn a_client_that_reads_slowly_after_its_last_word_gets_everything() {
         Box::pin(async move {
             let id = id(&outgoing).expect("a request");
             events.send(Event::Server(exchange, response(&id, &"x".repeat(SIZE)))).await;
-            events.send(Event::Ended(exchange, Ending::Complete)).await;
+            events.send(Event::Ended(exchange, ExchangeOutcome::Complete)).await;
         })
     });
     session.write(r#"{"id":1,"method":"a"}"#).await;
@@ -357,7 +361,7 @@ async fn a_client_that_reads_slowly_after_its_last_word_gets_everything() {
         }
     }
     assert!(all.len() > SIZE && all.ends_with(b"}\n"), "{} bytes", all.len());
-    assert_eq!(session.ended().await, Reason::ClientClosed);
+    assert_eq!(session.ended().await, ExitReason::ClientClosed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -366,12 +370,12 @@ async fn a_client_that_stands_still_after_its_last_word_is_not_waited_for() {
         Box::pin(async move {
             let id = id(&outgoing).expect("a request");
             events.send(Event::Server(exchange, response(&id, &"x".repeat(10_000)))).await;
-            events.send(Event::Ended(exchange, Ending::Complete)).await;
+            events.send(Event::Ended(exchange, ExchangeOutcome::Complete)).await;
         })
     });
     session.write(r#"{"id":1,"method":"a"}"#).await;
     session.input.shutdown().await.expect("closed");
-    assert_eq!(session.ended().await, Reason::ClientClosed);
+    assert_eq!(session.ended().await, ExitReason::ClientClosed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -379,7 +383,7 @@ async fn nothing_is_written_after_the_last_line() {
     let mut session = Session::start(answering(Duration::ZERO));
     session.write(r#"{"id":1,"method":"a"}"#).await;
     session.input.shutdown().await.expect("closed");
-    assert_eq!(session.ended().await, Reason::ClientClosed);
+    assert_eq!(session.ended().await, ExitReason::ClientClosed);
     let mut rest = String::new();
     session.output.get_mut().read_to_string(&mut rest).await.expect("UTF-8");
     assert_eq!(rest.lines().count(), 1, "{rest}");

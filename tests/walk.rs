@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use dice::Dice;
 use mcp_tether::bridge::{
-    Action, Ask, Bridge, Cause, Config, Cursor, Ending, Era, Event, ExchangeId, Failure, Opening, Outgoing,
-    Pattern, Refusal, SessionHeader, SessionId, ToolRules, Transport, Via, Why, Written,
+    Action, Ask, Bridge, Config, Cursor, Era, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome,
+    Opening, Outgoing, Pattern, Refusal, SessionHeader, SessionId, StopReason, ToolRules, Transport, Via,
+    Written,
 };
 use mcp_tether::jsonrpc::{Kind, Line, Message};
 use walking::message;
@@ -147,8 +148,8 @@ impl Walk {
             }
         }
         let end = match self.dice.roll(3) {
-            0 => Event::Stop(Cause::Signal),
-            1 => Event::Stop(Cause::OutputClosed),
+            0 => Event::Stop(StopReason::Signal),
+            1 => Event::Stop(StopReason::OutputClosed),
             _ => Event::ClientClosed,
         };
         self.happen(end, seen)?;
@@ -276,12 +277,12 @@ impl Walk {
             _ => {
                 let known = self.exchanges.remove(&exchange).expect("picked above");
                 // After the head of a 2xx there is no refusal.
-                let ending = match self.ending() {
-                    Ending::Refused(_) if known.opened => Ending::Complete,
-                    ending => ending,
+                let outcome = match self.outcome() {
+                    ExchangeOutcome::Refused(_) if known.opened => ExchangeOutcome::Complete,
+                    outcome => outcome,
                 };
-                self.note(&known, &ending);
-                Event::Ended(exchange, ending)
+                self.note(&known, &outcome);
+                Event::Ended(exchange, outcome)
             }
         };
         if let Event::Server(exchange, _) | Event::Cursor(exchange, _) = &event
@@ -293,11 +294,14 @@ impl Walk {
     }
 
     /// Keeps account of what an ending means for what may be sent later.
-    fn note(&mut self, known: &Exchange, ending: &Ending) {
-        let was_processed = match ending {
-            Ending::Lost { written: Written::No, .. } => false,
-            Ending::Refused(refusal) => !refusal.unprocessed && refusal.status != 404,
-            Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) | Ending::Lost { .. } => true,
+    fn note(&mut self, known: &Exchange, outcome: &ExchangeOutcome) {
+        let was_processed = match outcome {
+            ExchangeOutcome::Lost { written: Written::No, .. } => false,
+            ExchangeOutcome::Refused(refusal) => !refusal.unprocessed && refusal.status != 404,
+            ExchangeOutcome::Complete
+            | ExchangeOutcome::Accepted(_)
+            | ExchangeOutcome::Cut(_)
+            | ExchangeOutcome::Lost { .. } => true,
         };
         if was_processed
             && !known.answered
@@ -311,8 +315,8 @@ impl Walk {
         // cancellation, which may have been too early for it.
         let is_early = matches!(known.method.as_deref(), None | Some("notifications/cancelled"));
         let is_blamed = !is_early && tries.is_none_or(|tries| tries < 4);
-        if let (Ending::Refused(Refusal { status: 404, .. }), Some(session), true) =
-            (ending, &known.session, is_blamed)
+        if let (ExchangeOutcome::Refused(Refusal { status: 404, .. }), Some(session), true) =
+            (outcome, &known.session, is_blamed)
         {
             let is_first = self.doubted.insert((session.clone(), known.request.clone()));
             if self.known.contains(session) || !is_first {
@@ -321,24 +325,24 @@ impl Walk {
         }
     }
 
-    fn ending(&mut self) -> Ending {
-        let causes = [Failure::Connection, Failure::Connect, Failure::Answer];
+    fn outcome(&mut self) -> ExchangeOutcome {
+        let causes = [ErrorKind::Connection, ErrorKind::Connect, ErrorKind::Answer];
         let cause = causes[self.dice.roll(3) as usize];
-        let why = Why::new(cause, "it failed", "");
+        let report = ErrorReport::new(cause, "it failed", "");
         match self.dice.roll(8) {
-            0 => Ending::Complete,
-            1 => Ending::Accepted(202),
-            2 => Ending::Cut(why),
-            3 => Ending::Lost { written: Written::No, why },
-            4 => Ending::Lost { written: Written::Maybe, why },
+            0 => ExchangeOutcome::Complete,
+            1 => ExchangeOutcome::Accepted(202),
+            2 => ExchangeOutcome::Cut(report),
+            3 => ExchangeOutcome::Lost { written: Written::No, report },
+            4 => ExchangeOutcome::Lost { written: Written::Maybe, report },
             _ => {
                 let answer =
                     (self.dice.roll(2) == 0).then(|| message(r#"{"id":null,"error":{}}"#.to_owned()));
                 let status = [404, 404, 502, 503, 429, 405][self.dice.roll(6) as usize];
                 let retry_after = (self.dice.roll(3) == 0).then(|| Duration::from_secs(self.dice.roll(9)));
                 let unprocessed = status == 429 || (status == 503 && retry_after.is_some());
-                let why = Why { cause: Failure::Status, ..why };
-                Ending::Refused(Refusal { status, answer, retry_after, unprocessed, why })
+                let report = ErrorReport { cause: ErrorKind::Status, ..report };
+                ExchangeOutcome::Refused(Refusal { status, answer, retry_after, unprocessed, report })
             }
         }
     }
@@ -497,7 +501,7 @@ fn streams_that_are_taken_up_again_wait_for_a_slot_as_well() {
             let opening = Opening { status: 200, session: SessionHeader::Absent, multiplexed: true };
             bridge.handle(Event::Opened(exchange, opening), now);
             bridge.handle(Event::Cursor(exchange, Cursor { last: Some("e".to_owned()), retry: None }), now);
-            bridge.handle(Event::Ended(exchange, Ending::Complete), now);
+            bridge.handle(Event::Ended(exchange, ExchangeOutcome::Complete), now);
         } else if let Some((until, _)) = bridge.poll_timeout() {
             now = until;
             bridge.handle_timeout(now);
@@ -542,7 +546,7 @@ fn errors_of_client_reach_server_however_many_wait() {
             let Action::Open(exchange, Outgoing { ask: Ask::Post(message), .. }) = action else { continue };
             if let Kind::Response { error: true, .. } = message.kind() {
                 answers += 1;
-                bridge.handle(Event::Ended(exchange, Ending::Accepted(202)), now);
+                bridge.handle(Event::Ended(exchange, ExchangeOutcome::Accepted(202)), now);
             }
         }
         assert_eq!(answers, QUESTIONS);

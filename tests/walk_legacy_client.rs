@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use dice::Dice;
 use mcp_tether::bridge::{
-    Action, Ask, Bridge, Cause, Config, Cursor, Ending, Era, Event, ExchangeId, Failure, Known, Opening,
-    Outgoing, Pattern, Refusal, SessionHeader, SessionId, ToolRules, Why, Written,
+    Action, Ask, Bridge, Config, Cursor, Era, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome,
+    Known, Opening, Outgoing, Pattern, Refusal, SessionHeader, SessionId, StopReason, ToolRules, Written,
 };
 use mcp_tether::json;
 use mcp_tether::jsonrpc::{Kind, Line, Message};
@@ -203,8 +203,8 @@ impl Walk {
             }
         }
         let (end, bounds) = match self.dice.roll(3) {
-            0 => (Event::Stop(Cause::Signal), [50, 0]),
-            1 => (Event::Stop(Cause::OutputClosed), [50, 0]),
+            0 => (Event::Stop(StopReason::Signal), [50, 0]),
+            1 => (Event::Stop(StopReason::OutputClosed), [50, 0]),
             _ => (Event::ClientClosed, [5_000, 1_000]),
         };
         self.happen(end, seen)?;
@@ -355,7 +355,7 @@ impl Walk {
             }
             // Most exchanges end well, and after their answer.
             _ if !known.is_answered && self.dice.roll(3) > 0 => return Ok(()),
-            _ => Event::Ended(exchange, self.ending(known.is_opened)),
+            _ => Event::Ended(exchange, self.outcome(known.is_opened)),
         };
         let has_head = matches!(&event, Event::Server(..) | Event::Cursor(..));
         if has_head && !known.is_opened {
@@ -411,7 +411,7 @@ impl Walk {
                 Event::Server(exchange, answer)
             }
             // After the head of a 2xx there is no refusal.
-            _ if known.is_opened => Event::Ended(exchange, Ending::Complete),
+            _ if known.is_opened => Event::Ended(exchange, ExchangeOutcome::Complete),
             answer => Event::Ended(exchange, refusal(status, answer)),
         }
     }
@@ -509,18 +509,18 @@ impl Walk {
         message(format!("{{{text}}}"))
     }
 
-    fn ending(&mut self, is_opened: bool) -> Ending {
-        let cause = one_of(&mut self.dice, &[Failure::Connection, Failure::Connect, Failure::Answer]);
-        let why = Why::new(cause, "it failed", "");
+    fn outcome(&mut self, is_opened: bool) -> ExchangeOutcome {
+        let cause = one_of(&mut self.dice, &[ErrorKind::Connection, ErrorKind::Connect, ErrorKind::Answer]);
+        let report = ErrorReport::new(cause, "it failed", "");
         match self.dice.roll(8) {
-            0 | 1 => Ending::Complete,
-            2 | 3 => Ending::Accepted(202),
-            4 => Ending::Cut(why),
-            5 if !is_opened => Ending::Lost { written: Written::No, why },
-            6 if !is_opened => Ending::Lost { written: Written::Maybe, why },
+            0 | 1 => ExchangeOutcome::Complete,
+            2 | 3 => ExchangeOutcome::Accepted(202),
+            4 => ExchangeOutcome::Cut(report),
+            5 if !is_opened => ExchangeOutcome::Lost { written: Written::No, report },
+            6 if !is_opened => ExchangeOutcome::Lost { written: Written::Maybe, report },
             // None of these says anything about the era.
             _ if !is_opened => refusal(one_of(&mut self.dice, &[401, 403, 500, 502]), None),
-            _ => Ending::Complete,
+            _ => ExchangeOutcome::Complete,
         }
     }
 
@@ -734,7 +734,7 @@ fn is_result_of(method: &str, is_modern: bool, message: &Message) -> Result<(), 
     }
 }
 
-fn refusal(status: u16, answer: Option<Message>) -> Ending {
-    let why = Why::new(Failure::Status, "refused", "");
-    Ending::Refused(Refusal { status, answer, retry_after: None, unprocessed: false, why })
+fn refusal(status: u16, answer: Option<Message>) -> ExchangeOutcome {
+    let report = ErrorReport::new(ErrorKind::Status, "refused", "");
+    ExchangeOutcome::Refused(Refusal { status, answer, retry_after: None, unprocessed: false, report })
 }

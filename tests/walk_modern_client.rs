@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use dice::Dice;
 use mcp_tether::bridge::{
-    Action, Ask, Bridge, Cause, Config, Cursor, Ending, Event, ExchangeId, Failure, Opening, Outgoing,
-    Pattern, Refusal, SessionHeader, SessionId, ToolRules, Why, Written,
+    Action, Ask, Bridge, Config, Cursor, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, Opening,
+    Outgoing, Pattern, Refusal, SessionHeader, SessionId, StopReason, ToolRules, Written,
 };
 use mcp_tether::json;
 use mcp_tether::jsonrpc::{Kind, Line, Message};
@@ -146,8 +146,8 @@ impl Walk {
             }
         }
         let end = match self.dice.roll(3) {
-            0 => Event::Stop(Cause::Signal),
-            1 => Event::Stop(Cause::OutputClosed),
+            0 => Event::Stop(StopReason::Signal),
+            1 => Event::Stop(StopReason::OutputClosed),
             _ => Event::ClientClosed,
         };
         self.happen(end, seen)?;
@@ -292,12 +292,12 @@ impl Walk {
             }
             _ => {
                 self.exchanges.remove(&exchange);
-                let ending = match self.ending() {
+                let outcome = match self.outcome() {
                     // After the head of a 2xx there is no refusal.
-                    Ending::Refused(_) if known.is_opened => Ending::Complete,
-                    ending => ending,
+                    ExchangeOutcome::Refused(_) if known.is_opened => ExchangeOutcome::Complete,
+                    outcome => outcome,
                 };
-                Event::Ended(exchange, ending)
+                Event::Ended(exchange, outcome)
             }
         };
         if let Event::Server(exchange, _) | Event::Cursor(exchange, _) | Event::Opened(exchange, _) = &event
@@ -326,15 +326,16 @@ impl Walk {
         }
     }
 
-    fn ending(&mut self) -> Ending {
-        let cause = [Failure::Connection, Failure::Connect, Failure::Answer][self.dice.roll(3) as usize];
-        let why = Why::new(cause, "it failed", "");
+    fn outcome(&mut self) -> ExchangeOutcome {
+        let cause =
+            [ErrorKind::Connection, ErrorKind::Connect, ErrorKind::Answer][self.dice.roll(3) as usize];
+        let report = ErrorReport::new(cause, "it failed", "");
         match self.dice.roll(8) {
-            0 | 1 => Ending::Complete,
-            2 | 3 => Ending::Accepted(202),
-            4 => Ending::Cut(why),
-            5 => Ending::Lost { written: Written::No, why },
-            6 => Ending::Lost { written: Written::Maybe, why },
+            0 | 1 => ExchangeOutcome::Complete,
+            2 | 3 => ExchangeOutcome::Accepted(202),
+            4 => ExchangeOutcome::Cut(report),
+            5 => ExchangeOutcome::Lost { written: Written::No, report },
+            6 => ExchangeOutcome::Lost { written: Written::Maybe, report },
             _ => refusal([400, 404, 405, 500, 401][self.dice.roll(5) as usize]),
         }
     }
@@ -504,9 +505,9 @@ impl Walk {
     }
 }
 
-fn refusal(status: u16) -> Ending {
-    let why = Why::new(Failure::Status, "refused", "");
+fn refusal(status: u16) -> ExchangeOutcome {
+    let report = ErrorReport::new(ErrorKind::Status, "refused", "");
     let answer =
         (status == 400).then(|| message(r#"{"id":null,"error":{"code":-32000,"message":"no"}}"#.to_owned()));
-    Ending::Refused(Refusal { status, answer, retry_after: None, unprocessed: false, why })
+    ExchangeOutcome::Refused(Refusal { status, answer, retry_after: None, unprocessed: false, report })
 }

@@ -362,7 +362,7 @@ mod tests {
         assert_eq!(file.read(), ProvedHosts::default());
         let remembered = file.remember(host("https://c.test/", ID, "acme"));
         assert!(
-            matches!(&remembered, Remembered::NotSaved(why) if why.contains("regular")),
+            matches!(&remembered, Remembered::NotSaved(report) if report.contains("regular")),
             "{remembered:?}"
         );
         let nowhere = HostsFile::of(None).remember(host("https://c.test/", ID, "acme"));

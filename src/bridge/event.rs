@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::Known;
-use super::failure::{Failure, Why};
+use super::error_report::{ErrorKind, ErrorReport};
 use super::revision::Era;
 use crate::json;
 use crate::jsonrpc::{Fault, Line, Message};
@@ -66,7 +66,7 @@ pub enum Event {
     /// The client closed its side; it may still read ours.
     ClientClosed,
     /// The process is to end now.
-    Stop(Cause),
+    Stop(StopReason),
     /// The whole request was handed to the connection: the server may have it.
     Sent(ExchangeId),
     /// The head of a successful answer came.
@@ -79,7 +79,7 @@ pub enum Event {
     /// The stream of this exchange can be taken up again from here.
     Cursor(ExchangeId, Cursor),
     /// The exchange is over. Always the last event of an exchange.
-    Ended(ExchangeId, Ending),
+    Ended(ExchangeId, ExchangeOutcome),
 }
 
 /// How far a stream of events has come, and how it is to be taken up again (2025-11-25, basic/transports,
@@ -94,7 +94,7 @@ pub struct Cursor {
 
 /// Why the process is to end at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum StopReason {
     /// The person or the client sent a signal.
     Signal,
     /// The client no longer reads.
@@ -125,13 +125,13 @@ pub enum SessionHeader {
 
 /// How an exchange ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum ExchangeOutcome {
     /// The answer was read to its end.
     Complete,
     /// The server took the message and answers nothing in this exchange; with the status, mostly 202.
     Accepted(u16),
     /// A stream broke before its end.
-    Cut(Why),
+    Cut(ErrorReport),
     /// The server answered with a status that is no success.
     Refused(Refusal),
     /// No usable answer came.
@@ -139,7 +139,7 @@ pub enum Ending {
         /// Whether the server may have the request.
         written: Written,
         /// What happened.
-        why: Why,
+        report: ErrorReport,
     },
 }
 
@@ -164,13 +164,13 @@ pub struct Refusal {
     /// Whether the status says that the message was not processed and may be sent again.
     pub unprocessed: bool,
     /// The same in words.
-    pub why: Why,
+    pub report: ErrorReport,
 }
 
 impl Refusal {
     /// Returns whether the server itself does not accept the credentials (401), and not Cloudflare Access before it.
     pub fn refuses_credentials(&self) -> bool {
-        self.status == 401 && matches!(self.why.cause, Failure::Status | Failure::OriginRefused)
+        self.status == 401 && matches!(self.report.cause, ErrorKind::Status | ErrorKind::OriginRefused)
     }
 
     /// Returns whether the words or codes say that the server does not know the session that the request named.
@@ -183,7 +183,7 @@ impl PartialEq for Refusal {
     fn eq(&self, other: &Self) -> bool {
         let text = |refusal: &Self| refusal.answer.as_ref().map(|answer| answer.text().clone());
         let facts = |refusal: &Self| (refusal.status, refusal.retry_after, refusal.unprocessed);
-        facts(self) == facts(other) && self.why == other.why && text(self) == text(other)
+        facts(self) == facts(other) && self.report == other.report && text(self) == text(other)
     }
 }
 
@@ -203,7 +203,7 @@ pub enum Action {
     /// Keep for the next start.
     Remember(Known),
     /// End the process. Always the last action.
-    Exit(Reason),
+    Exit(ExitReason),
 }
 
 /// The request of an exchange.
@@ -271,11 +271,11 @@ pub struct Mirror {
 
 /// Why the process ends, from which follows the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum ExitReason {
     /// The client closed its side and everything was brought to an end.
     ClientClosed,
-    /// See [`Cause`].
-    Stopped(Cause),
+    /// See [`StopReason`].
+    Stopped(StopReason),
 }
 
 /// Worth a line in the log.
@@ -298,14 +298,14 @@ pub enum Notice {
         /// What it was.
         title: String,
         /// Why.
-        why: Why,
+        report: ErrorReport,
     },
     /// A message that needs no answer did not get through.
     Undelivered {
         /// What it was.
         title: String,
         /// Why.
-        why: Why,
+        report: ErrorReport,
     },
     /// The stream for what the server has to say by itself is not offered, or ended.
     NotListening(String),
@@ -339,7 +339,7 @@ pub enum Notice {
         /// What it is.
         title: String,
         /// Why the last attempt was in vain.
-        why: Why,
+        report: ErrorReport,
     },
     /// A stream broke and is taken up again where it was.
     Resuming {
@@ -357,7 +357,7 @@ pub enum Notice {
     /// A new session took the place of the one that was lost.
     SessionRenewed(SessionNews),
     /// None could be opened; the next message tries again.
-    SessionNotRenewed(Why),
+    SessionNotRenewed(ErrorReport),
     /// The server took longer over a message that others wait for than we let them.
     Overtaken(String),
 }
@@ -393,20 +393,20 @@ impl fmt::Display for Event {
                     None => Ok(()),
                 }
             }
-            Event::Ended(id, ending) => write!(f, "ended {id} {ending}"),
+            Event::Ended(id, outcome) => write!(f, "ended {id} {outcome}"),
         }
     }
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for ExchangeOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Ending::Complete => f.write_str("complete"),
-            Ending::Accepted(status) => write!(f, "accepted with {status}"),
-            Ending::Cut(why) => write!(f, "cut: {why}"),
-            Ending::Refused(refusal) => write!(f, "refused: {}", refusal.why),
-            Ending::Lost { written: Written::No, why } => write!(f, "not sent: {why}"),
-            Ending::Lost { written: Written::Maybe, why } => write!(f, "lost: {why}"),
+            ExchangeOutcome::Complete => f.write_str("complete"),
+            ExchangeOutcome::Accepted(status) => write!(f, "accepted with {status}"),
+            ExchangeOutcome::Cut(report) => write!(f, "cut: {report}"),
+            ExchangeOutcome::Refused(refusal) => write!(f, "refused: {}", refusal.report),
+            ExchangeOutcome::Lost { written: Written::No, report } => write!(f, "not sent: {report}"),
+            ExchangeOutcome::Lost { written: Written::Maybe, report } => write!(f, "lost: {report}"),
         }
     }
 }
@@ -477,8 +477,8 @@ impl fmt::Display for Notice {
             Notice::Bridged { server: Era::Legacy } => {
                 f.write_str("the server speaks the legacy era of MCP only; translating for the client")
             }
-            Notice::Failed { title, why } => write!(f, "{title} failed: {why}"),
-            Notice::Undelivered { title, why } => write!(f, "{title} was not delivered: {why}"),
+            Notice::Failed { title, report } => write!(f, "{title} failed: {report}"),
+            Notice::Undelivered { title, report } => write!(f, "{title} was not delivered: {report}"),
             Notice::NotListening(reason) => write!(f, "no stream for server messages: {reason}"),
             Notice::Unreadable(reason) => write!(f, "the client wrote something unreadable: {reason}"),
             Notice::Dropped { title, because } => write!(f, "dropped {title}: {because}"),
@@ -486,7 +486,7 @@ impl fmt::Display for Notice {
                 write!(f, "the tool {tool:.200} is left out: {reason:.1000}")
             }
             Notice::Withheld { left_out, of } => write!(f, "{left_out} of {of} tools are not offered"),
-            Notice::Resending { title, why } => write!(f, "{title} is sent again: {why}"),
+            Notice::Resending { title, report } => write!(f, "{title} is sent again: {report}"),
             Notice::Resuming { title } => {
                 write!(f, "the stream with the answer to {title} broke and is taken up again")
             }
@@ -498,7 +498,7 @@ impl fmt::Display for Notice {
             Notice::SessionRenewed(SessionNews::Changed) => f.write_str(
                 "the session was renewed, but the server now has another revision or other capabilities",
             ),
-            Notice::SessionNotRenewed(why) => write!(f, "the session could not be renewed: {why}"),
+            Notice::SessionNotRenewed(report) => write!(f, "the session could not be renewed: {report}"),
             Notice::Relistening => f.write_str("a subscription broke off and is opened again"),
             Notice::Overtaken(title) => {
                 write!(f, "the server has not acknowledged {title} yet; going on without")

@@ -15,7 +15,7 @@ use super::detection::cancellation;
 use super::event::{Action, Notice};
 use super::relay::{LONGEST_NAME, SOURCE, TOOLS_KNOWN, error_code};
 use super::revision::{self, Era};
-use super::{Failure, splice, stopped};
+use super::{ErrorKind, splice, stopped};
 use crate::json;
 use crate::jsonrpc::{ErrorData, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, Id, Kind, Message};
 
@@ -391,7 +391,7 @@ impl Filter {
     /// Refuses every call that waits. What kept us from the server is told as it is.
     fn give_up(&mut self, failure: Option<&Message>, because: &str) {
         let code = failure.and_then(error_code);
-        let is_the_end = code == Some(Failure::Stopped.code());
+        let is_the_end = code == Some(ErrorKind::Stopped.code());
         let said = failure.and_then(|failure| json::string(failure.member("message")?));
         for call in self.held.take() {
             let Kind::Request { id, .. } = call.kind() else { continue };

@@ -11,8 +11,8 @@
 
 mod backlog;
 mod detection;
+mod error_report;
 mod event;
-mod failure;
 mod filter;
 mod legacy_client;
 mod modern_client;
@@ -25,11 +25,11 @@ use std::time::{Duration, Instant};
 
 use backlog::Backlog;
 use detection::Detection;
+pub use error_report::{ErrorKind, ErrorReport};
 pub use event::{
-    Action, Ask, Cause, Cursor, Ending, Event, ExchangeId, Facts, Mirror, Notice, Opening, Outgoing, Reason,
-    Refusal, SessionHeader, SessionId, SessionNews, Via, Written,
+    Action, Ask, Cursor, Event, ExchangeId, ExchangeOutcome, ExitReason, Facts, Mirror, Notice, Opening,
+    Outgoing, Refusal, SessionHeader, SessionId, SessionNews, StopReason, Via, Written,
 };
-pub use failure::{Failure, Why};
 use filter::{Filter, Sifted};
 pub use filter::{Pattern, ToolRules};
 use legacy_client::LegacyClient;
@@ -420,6 +420,7 @@ impl Bridge {
 
 /// The answer to a request that is not sent any more.
 fn stopped(id: &Id) -> Message {
-    let why = Why::new(Failure::Stopped, "stopped before the request was sent", "start again to send it");
-    Message::error(Some(id), &relay::error_object(&why))
+    let report =
+        ErrorReport::new(ErrorKind::Stopped, "stopped before the request was sent", "start again to send it");
+    Message::error(Some(id), &relay::error_object(&report))
 }

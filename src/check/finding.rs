@@ -8,7 +8,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use crate::bridge::Why;
+use crate::bridge::ErrorReport;
 use crate::redact;
 
 /// How much of a text is told, in characters.
@@ -131,15 +131,15 @@ impl<W: Write> Findings<W> {
     }
 
     /// A step failed.
-    pub fn failed(&mut self, step: &'static str, why: &Why) {
+    pub fn failed(&mut self, step: &'static str, report: &ErrorReport) {
         let finding = Finding {
             step,
             state: State::Failed,
-            text: tellable(&why.to_string()),
-            cause: Some(why.cause.word()),
-            advice: why.advice.as_deref().map(tellable),
-            status: why.status,
-            ray: why.ray.as_deref().map(tellable),
+            text: tellable(&report.to_string()),
+            cause: Some(report.cause.word()),
+            advice: report.advice.as_deref().map(tellable),
+            status: report.status,
+            ray: report.ray.as_deref().map(tellable),
             details: BTreeMap::new(),
         };
         self.push(finding);
@@ -204,7 +204,7 @@ fn tellable(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::auth::WrittenHeaders;
-    use crate::bridge::Failure;
+    use crate::bridge::ErrorKind;
     use crate::secret::Secret;
 
     fn told(style: Style) -> String {
@@ -213,7 +213,7 @@ mod tests {
         findings.well("credentials", "a token");
         findings.detail("expires", 7);
         findings.begin("handshake");
-        findings.failed("handshake", &Why::new(Failure::AccessPolicy, "refused", "add a policy"));
+        findings.failed("handshake", &ErrorReport::new(ErrorKind::AccessPolicy, "refused", "add a policy"));
         findings.finish("https://mcp.example.com/mcp", false);
         String::from_utf8(output).expect("UTF-8")
     }

@@ -6,6 +6,7 @@
 //! (`probes`), the conversation (`server`), and what the HTTP answers mean (`diagnosis`).
 
 mod finding;
+mod messages;
 mod probes;
 mod rule;
 mod server;
@@ -20,10 +21,10 @@ use std::time::{Duration, Instant};
 pub use finding::{Findings, Style};
 
 use crate::auth::access_proof::AccessProof;
-use crate::bridge::{Failure, Why};
+use crate::bridge::{ErrorKind, ErrorReport};
 use crate::config::Config;
 use crate::http::Http;
-use crate::report::Report;
+use crate::startup_error::StartupError;
 use server::Server;
 use sign_in::Documents;
 
@@ -73,20 +74,21 @@ pub async fn run(
     }
     match result {
         Some(Ok(())) => Outcome::Well,
-        Some(Err((step, why))) => {
-            findings.failed(step, &why);
+        Some(Err((step, report))) => {
+            findings.failed(step, &report);
             Outcome::Wrong
         }
         None => {
-            let why = Why::new(Failure::Stopped, "the check was stopped before its end", "run it again");
-            findings.failed("stopped", &why);
+            let report =
+                ErrorReport::new(ErrorKind::Stopped, "the check was stopped before its end", "run it again");
+            findings.failed("stopped", &report);
             Outcome::Stopped
         }
     }
 }
 
 /// What went wrong in which step.
-type Failed = (&'static str, Why);
+type Failed = (&'static str, ErrorReport);
 
 async fn steps(
     config: Config,
@@ -116,15 +118,20 @@ async fn steps(
     let (timeout, family) =
         (connection.connect_timeout.unwrap_or(crate::config::UNBOUNDED), connection.family);
     match crate::http::proxy_of(&url, proxy_named.as_ref()) {
-        Some(proxy) => probes::proxy(&proxy, timeout, findings).await.map_err(|why| ("proxy", why))?,
+        Some(proxy) => probes::proxy(&proxy, timeout, findings).await.map_err(|report| ("proxy", report))?,
         None => {
-            let addresses = probes::resolve(&url, family, findings).await.map_err(|why| ("name", why))?;
-            probes::connect(&url, &addresses, timeout, findings).await.map_err(|why| ("connection", why))?;
+            let addresses =
+                probes::resolve(&url, family, findings).await.map_err(|report| ("name", report))?;
+            probes::connect(&url, &addresses, timeout, findings)
+                .await
+                .map_err(|report| ("connection", report))?;
         }
     }
-    let http = Arc::new(Http::new(&url, connection).map_err(|error| ("setup", Report::setup(error).why()))?);
+    let http = Arc::new(
+        Http::new(&url, connection).map_err(|error| ("setup", StartupError::setup(error).for_client()))?,
+    );
     let edge = probes::edge(&url, &http, timeout, findings).await;
-    let edge = edge.map_err(|why| (if url.scheme() == "https" { "tls" } else { "http" }, why))?;
+    let edge = edge.map_err(|report| (if url.scheme() == "https" { "tls" } else { "http" }, report))?;
     let proof = AccessProof::of(&url, &http, folder, found.needs_proof());
     let documents = sign_in.clone().map(|settings| {
         let (http, credentials, proof) = (Arc::clone(&http), found.credentials.clone(), proof.clone());
@@ -133,9 +140,9 @@ async fn steps(
     let looked =
         server.get_or_init(|| Server::new(&url, &http, found, sign_in, proof, edge)).look(findings).await;
     match (&looked, documents) {
-        (Err((_, why)), Some(documents)) if why.status == Some(401) && !why.cause.is_of_access() => {
+        (Err((_, report)), Some(documents)) if report.status == Some(401) && !report.cause.is_of_access() => {
             match documents.intercepted().await {
-                Some(why) => Err(("sign-in", why)),
+                Some(report) => Err(("sign-in", report)),
                 None => looked,
             }
         }

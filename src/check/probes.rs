@@ -2,7 +2,7 @@
 //!
 //! No credential goes along: what is asked for here is for everybody. Deliberately not here: the conversation itself.
 
-use std::io::{ErrorKind, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ use http::header::{ACCEPT, LOCATION, WWW_AUTHENTICATE};
 use url::Url;
 
 use super::{clock, shown};
-use crate::bridge::{Failure, Why};
+use crate::bridge::{ErrorKind, ErrorReport};
 use crate::check::finding::Findings;
 use crate::diagnosis::{self, Refused};
 use crate::http::body::Body;
@@ -50,11 +50,11 @@ pub(super) async fn proxy(
     proxy: &Proxy,
     timeout: Duration,
     findings: &mut Findings<impl Write>,
-) -> Result<(), Why> {
+) -> Result<(), ErrorReport> {
     findings.begin("proxy");
     let failed = |problem: &str| {
         let advice = "check --proxy, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, and that the proxy is running; NO_PROXY names hosts that need none";
-        Why::new(Failure::Proxy, format!("the proxy {proxy} {problem}"), advice)
+        ErrorReport::new(ErrorKind::Proxy, format!("the proxy {proxy} {problem}"), advice)
     };
     let begun = clock();
     let host = proxy.host.trim_start_matches('[').trim_end_matches(']');
@@ -78,7 +78,7 @@ pub(super) async fn resolve(
     url: &Url,
     family: Family,
     findings: &mut Findings<impl Write>,
-) -> Result<Vec<SocketAddr>, Why> {
+) -> Result<Vec<SocketAddr>, ErrorReport> {
     findings.begin("name");
     let (host, port) = place(url);
     let begun = clock();
@@ -100,7 +100,7 @@ pub(super) async fn resolve(
     match addresses.is_empty() {
         true => {
             let sentence = format!("{host} has no address that {option} allows");
-            Err(Why::new(Failure::Connect, sentence, format!("leave {option} out")))
+            Err(ErrorReport::new(ErrorKind::Connect, sentence, format!("leave {option} out")))
         }
         false => Ok(addresses),
     }
@@ -112,7 +112,7 @@ pub(super) async fn connect(
     addresses: &[SocketAddr],
     timeout: Duration,
     findings: &mut Findings<impl Write>,
-) -> Result<(), Why> {
+) -> Result<(), ErrorReport> {
     findings.begin("connection");
     let mut last = TransportError::ConnectTimeout;
     for (index, address) in addresses.iter().enumerate() {
@@ -125,7 +125,7 @@ pub(super) async fn connect(
                 findings.well("connection", &format!("{address} ({took})"));
                 return Ok(());
             }
-            Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 last = TransportError::ConnectionRefused;
             }
             Ok(Err(error)) => last = TransportError::Connect(error.to_string()),
@@ -144,7 +144,7 @@ pub(super) async fn edge(
     http: &Http,
     timeout: Duration,
     findings: &mut Findings<impl Write>,
-) -> Result<Edge, Why> {
+) -> Result<Edge, ErrorReport> {
     let step = if url.scheme() == "https" { "tls" } else { "http" };
     findings.begin(step);
     let begun = clock();

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use super::finding::Findings;
+use super::messages::{client_info, modern, modern_facts, notification, request};
 use super::probes::Edge;
 use super::{Failed, clock, rule, shown};
 use crate::auth::Credentials;
@@ -21,8 +22,8 @@ use crate::auth::cf_access::ServiceToken;
 use crate::auth::keeper::{Found, Keeper};
 use crate::auth::oauth::{self, OAuth};
 use crate::bridge::{
-    Ask, Ending, Event, ExchangeId, Facts, Failure, LEGACY_REVISION, MODERN_REVISION, Mirror, Outgoing,
-    SessionHeader, SessionId, Why,
+    Ask, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, Facts, LEGACY_REVISION, MODERN_REVISION,
+    Outgoing, SessionHeader, SessionId,
 };
 use crate::http::Http;
 use crate::json;
@@ -132,10 +133,10 @@ impl Server {
             };
             match self.exchange(Ask::EndSession, facts, FAREWELL).await {
                 Ok(_) => findings.well("session", "ended"),
-                Err(why) if why.status == Some(405) => {
+                Err(report) if report.status == Some(405) => {
                     findings.noted("session", "the server ends sessions by itself")
                 }
-                Err(why) => findings.warned("session", &format!("not ended: {why}")),
+                Err(report) => findings.warned("session", &format!("not ended: {report}")),
             }
         }
     }
@@ -148,8 +149,8 @@ impl Server {
             rule::tell_proof(token, proof, self.was_known, &self.url, findings);
         }
         let opened = match opened {
-            Err(why) if why.cause.is_of_access() && self.next.is_some() => {
-                findings.warned("token", &why.to_string());
+            Err(report) if report.cause.is_of_access() && self.next.is_some() => {
+                findings.warned("token", &report.to_string());
                 self.switched.set(true);
                 self.initialize().await
             }
@@ -164,7 +165,7 @@ impl Server {
                     return self.look_at_legacy(&opened, answer, findings).await;
                 }
             },
-            Err(why) => why,
+            Err(report) => report,
         };
         // A server of the later era may know nothing of `initialize`.
         if refused.status.is_none_or(|status| matches!(status, 200 | 400 | 404..=406 | 415 | 422 | 501))
@@ -177,7 +178,7 @@ impl Server {
         Err(self.refused_by(refused, findings))
     }
 
-    async fn initialize(&self) -> Result<Brought, Why> {
+    async fn initialize(&self) -> Result<Brought, ErrorReport> {
         let info = client_info();
         let params =
             format!(r#"{{"protocolVersion":"{LEGACY_REVISION}","capabilities":{{}},"clientInfo":{info}}}"#);
@@ -185,21 +186,23 @@ impl Server {
     }
 
     /// Which step a refused handshake belongs to; what came before it is told.
-    fn refused_by(&self, why: Why, findings: &mut Findings<impl Write>) -> Failed {
-        let step = match why.cause {
-            Failure::AccessPolicy => {
+    fn refused_by(&self, report: ErrorReport, findings: &mut Findings<impl Write>) -> Failed {
+        let step = match report.cause {
+            ErrorKind::AccessPolicy => {
                 findings.well("token", "Cloudflare Access knows the service token");
                 "policy"
             }
             cause if cause.is_of_access() => "token",
             _ => "handshake",
         };
-        let is_servers_own =
-            matches!(why.cause, Failure::OriginRefused | Failure::Status | Failure::Answer | Failure::Era);
-        if is_servers_own && why.status.is_some() && self.edge.refuses_strangers == Some(true) {
+        let is_servers_own = matches!(
+            report.cause,
+            ErrorKind::OriginRefused | ErrorKind::Status | ErrorKind::Answer | ErrorKind::Era
+        );
+        if is_servers_own && report.status.is_some() && self.edge.refuses_strangers == Some(true) {
             self.tell_access(findings);
         }
-        (step, why)
+        (step, report)
     }
 
     /// The service token that goes along.
@@ -255,7 +258,7 @@ impl Server {
         findings.detail("revision", revision);
         findings.detail("session", facts.session.is_some());
         let told = Ask::Post(notification("notifications/initialized"));
-        self.exchange(told, facts.clone(), PATIENCE).await.map_err(|why| ("handshake", why))?;
+        self.exchange(told, facts.clone(), PATIENCE).await.map_err(|report| ("handshake", report))?;
         // In the session, where there is one: some servers open another for every message that names none.
         findings.begin("era");
         let is_modern = self.discover(facts.session.clone(), SIDE_PATIENCE).await.is_some();
@@ -312,8 +315,8 @@ impl Server {
         findings.begin("next token");
         let ask = self.sign_of_life(facts);
         match self.exchange_with(next, ask, facts.clone(), SIDE_PATIENCE).await {
-            Err(why) if why.cause.is_of_access() => {
-                findings.warned("next token", &format!("cannot take over yet: {why}"));
+            Err(report) if report.cause.is_of_access() => {
+                findings.warned("next token", &format!("cannot take over yet: {report}"));
             }
             Ok(_) | Err(_) if self.edge.refuses_strangers == Some(true) => {
                 findings.well("next token", "is accepted as well, and takes over when the first is refused");
@@ -353,14 +356,14 @@ impl Server {
                 }
                 // Without being told what there is, a refusal may only mean that there is none.
                 Err(_) if capabilities.is_none() => findings.noted(step, "not offered"),
-                Err(why) => return Err((step, why)),
+                Err(report) => return Err((step, report)),
             }
         }
         findings.begin("round trip");
         let mut times = Vec::new();
         for _ in 0..ROUNDS {
             let answered = self.exchange(self.sign_of_life(facts), facts.clone(), PATIENCE).await;
-            times.push(answered.map_err(|why| ("round trip", why))?.took);
+            times.push(answered.map_err(|report| ("round trip", report))?.took);
         }
         times.sort_unstable();
         let (best, worst) = (times.first().copied(), times.last().copied());
@@ -372,7 +375,12 @@ impl Server {
     }
 
     /// How many entries a list has, and whether those are all.
-    async fn length(&self, what: &'static str, method: &str, facts: &Facts) -> Result<(usize, bool), Why> {
+    async fn length(
+        &self,
+        what: &'static str,
+        method: &str,
+        facts: &Facts,
+    ) -> Result<(usize, bool), ErrorReport> {
         let (mut count, mut cursor, begun) = (0, None, clock());
         for _ in 0..PAGES {
             if clock().saturating_duration_since(begun) > PATIENCE {
@@ -387,8 +395,8 @@ impl Server {
             };
             let page = self.exchange(Ask::Post(message), facts, PATIENCE).await?;
             let page = page.answer.ok_or_else(no_answer)?;
-            if let Some(why) = error_of(&page) {
-                return Err(why);
+            if let Some(report) = error_of(&page) {
+                return Err(report);
             }
             count += page.member(what).map(json::elements).unwrap_or_default().count();
             cursor = page.member("nextCursor").filter(|cursor| cursor.starts_with('"')).map(str::to_owned);
@@ -399,7 +407,7 @@ impl Server {
         Ok((count, false))
     }
 
-    async fn exchange(&self, ask: Ask, facts: Facts, patience: Duration) -> Result<Brought, Why> {
+    async fn exchange(&self, ask: Ask, facts: Facts, patience: Duration) -> Result<Brought, ErrorReport> {
         let remote = match (&self.next, self.switched.get()) {
             (Some(next), true) => next,
             _ => &self.remote,
@@ -414,7 +422,7 @@ impl Server {
         ask: Ask,
         facts: Facts,
         patience: Duration,
-    ) -> Result<Brought, Why> {
+    ) -> Result<Brought, ErrorReport> {
         let (sender, mut events) = Events::channel(16);
         let begun = clock();
         let mut exchange = JoinSet::new();
@@ -435,19 +443,21 @@ impl Server {
                         brought.took = took;
                         return Ok(brought);
                     }
-                    Event::Ended(_, Ending::Complete | Ending::Accepted(_)) => {
+                    Event::Ended(_, ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_)) => {
                         brought.took = took;
                         return Ok(brought);
                     }
-                    Event::Ended(_, Ending::Refused(refusal)) => match refusal.answer {
+                    Event::Ended(_, ExchangeOutcome::Refused(refusal)) => match refusal.answer {
                         Some(answer) => {
                             brought.answer = Some(answer);
                             brought.took = took;
                             return Ok(brought);
                         }
-                        None => return Err(refusal.why),
+                        None => return Err(refusal.report),
                     },
-                    Event::Ended(_, Ending::Cut(why) | Ending::Lost { why, .. }) => return Err(why),
+                    Event::Ended(_, ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. }) => {
+                        return Err(report);
+                    }
                     _ => {}
                 }
             }
@@ -457,7 +467,7 @@ impl Server {
             Ok(brought) => brought?,
             Err(_) => {
                 let sentence = format!("the server did not answer within {} seconds", patience.as_secs());
-                return Err(Why::new(Failure::NoAnswer, sentence, "look into the server's log"));
+                return Err(ErrorReport::new(ErrorKind::NoAnswer, sentence, "look into the server's log"));
             }
         };
         // A stream may stay open behind its answer; what ends by itself leaves a connection that can be used again.
@@ -495,46 +505,25 @@ fn tell_capabilities(capabilities: Option<&str>, findings: &mut Findings<impl Wr
     }
 }
 
-fn client_info() -> &'static str {
-    concat!(r#"{"name":"mcp-tether check","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#)
-}
-
-#[expect(clippy::expect_used, reason = "the message is made from JSON texts")]
-fn request(method: &str, params: &str) -> Message {
-    let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
-    Message::parse(text.into()).expect("made from JSON texts")
-}
-
-#[expect(clippy::expect_used, reason = "the message is made from JSON texts")]
-fn notification(method: &str) -> Message {
-    Message::parse(format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#).into()).expect("made here")
-}
-
-fn modern(method: &str, cursor: Option<&str>) -> Message {
-    let cursor = cursor.map(|cursor| format!(r#","cursor":{cursor}"#)).unwrap_or_default();
-    let info = client_info();
-    let meta = format!(
-        r#"{{"io.modelcontextprotocol/protocolVersion":"{MODERN_REVISION}","io.modelcontextprotocol/clientInfo":{info},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#
-    );
-    request(method, &format!(r#"{{"_meta":{meta}{cursor}}}"#))
-}
-
-fn modern_facts(method: &str) -> Facts {
-    let mirror = Mirror { method: method.to_owned(), name: None, parameters: Vec::new() };
-    Facts { revision: Some(MODERN_REVISION.to_owned()), mirror: Some(mirror), ..Facts::default() }
-}
-
 /// The server's own error.
-fn error_of(answer: &Message) -> Option<Why> {
+fn error_of(answer: &Message) -> Option<ErrorReport> {
     let Kind::Response { error: true, .. } = answer.kind() else { return None };
     let said = answer.member("message").and_then(json::string).unwrap_or_default();
     let code = answer.member("code").unwrap_or("no code");
     let advice = "this is the server's own error: look into its log";
-    Some(Why::new(Failure::Answer, format!("the server answered with an error: {said} ({code})"), advice))
+    Some(ErrorReport::new(
+        ErrorKind::Answer,
+        format!("the server answered with an error: {said} ({code})"),
+        advice,
+    ))
 }
 
-fn no_answer() -> Why {
-    Why::new(Failure::NoAnswer, "the server ended its answer without answering", "look into the server's log")
+fn no_answer() -> ErrorReport {
+    ErrorReport::new(
+        ErrorKind::NoAnswer,
+        "the server ended its answer without answering",
+        "look into the server's log",
+    )
 }
 
 fn name_of(info: Option<&str>) -> String {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::auth::Credentials;
 use crate::auth::access_proof::AccessProof;
 use crate::auth::oauth::{OAuth, Settings, Trouble};
-use crate::bridge::Why;
+use crate::bridge::ErrorReport;
 use crate::http::Http;
 
 /// How long it may take.
@@ -26,13 +26,16 @@ pub(super) struct Documents {
 
 impl Documents {
     /// Why the documents cannot be read: Cloudflare, or Access, answers in their place. None where that is not so.
-    pub(super) async fn intercepted(self) -> Option<Why> {
+    pub(super) async fn intercepted(self) -> Option<ErrorReport> {
         let token = self.credentials.service_token();
         let is_sent = token.zip(self.proof.as_ref()).is_none_or(|(token, proof)| proof.allows(token));
         let sent = if is_sent { self.credentials.clone() } else { self.credentials.without_service_token() };
         let sign_in = OAuth::new(Settings { asks: false, ..self.settings }, self.http);
         let sent = Arc::new(sent);
         let found = tokio::time::timeout(PATIENCE, Box::pin(sign_in.find(&sent))).await.ok()?;
-        found.err().filter(|trouble| matches!(trouble, Trouble::Intercepted(_))).map(|trouble| trouble.why())
+        found
+            .err()
+            .filter(|trouble| matches!(trouble, Trouble::Intercepted(_)))
+            .map(|trouble| trouble.report())
     }
 }

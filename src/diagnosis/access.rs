@@ -9,7 +9,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use url::Url;
 
 use super::{Refused, place, title};
-use crate::bridge::{Failure, Why};
+use crate::bridge::{ErrorKind, ErrorReport};
 use crate::json;
 use crate::redact;
 
@@ -70,7 +70,7 @@ struct Decision {
 }
 
 /// The explanation of a refusal by Access; none where it was somebody else's.
-pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
+pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<ErrorReport> {
     let decision = decision(url, facts)?;
     let status = facts.status;
     let place = place(url);
@@ -89,12 +89,12 @@ pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
     let set = "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET in the environment of this program";
     let (cause, sentence, advice) = match (facts.token, decision.token_is_valid) {
         (None, _) if facts.sends_access_token => (
-            Failure::AccessToken,
+            ErrorKind::AccessToken,
             format!("Cloudflare Access before {place}{application} did not accept the Access token that was sent ({status_and_error})"),
             "it has expired, or is for another application: get a new one".to_owned(),
         ),
         (None, _) => (
-            Failure::AccessCredentials,
+            ErrorKind::AccessCredentials,
             format!("{place} is protected by Cloudflare Access{application}, and this request carried no service token ({status_and_error})"),
             match decision.admits_people(status) {
                 true => format!("{set}, or go as a person with --access-token-command 'cloudflared access token --app={}'", super::origin_and_path(url)),
@@ -102,24 +102,24 @@ pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
             },
         ),
         (Some(token), Some(true)) => (
-            Failure::AccessPolicy,
+            ErrorKind::AccessPolicy,
             format!("the service token {} is valid, but no Service Auth policy of the application before {place}{application} includes it ({status_and_error})", token.id),
             "add a policy with the action Service Auth (not Allow) to that application, Include > Service Token".to_owned(),
         ),
         (Some(token), Some(false)) => refused_token(&place, &application, &status_and_error, &token),
         (Some(token), None) if decision.is_oauth => (
-            Failure::AccessHidden,
+            ErrorKind::AccessHidden,
             format!("Cloudflare Access before {place}{application} answered with an OAuth challenge although the service token {} was sent; it hides the reason ({status_and_error})", token.id),
             format!("{}; or no Service Auth policy of the application includes the token", not_accepted(&token)),
         ),
         (Some(token), None) if status == 401 => refused_token(&place, &application, &status_and_error, &token),
         (Some(token), None) => (
-            Failure::AccessForbidden,
+            ErrorKind::AccessForbidden,
             format!("Cloudflare Access before {place}{application} did not let the service token {} through and gives no reason ({status_and_error})", token.id),
             format!("either no policy with the action Service Auth (not Allow) includes the token, or {}", not_accepted(&token)),
         ),
     };
-    Some(Why::new(cause, sentence, advice).with_status(status))
+    Some(ErrorReport::new(cause, sentence, advice).with_status(status))
 }
 
 fn refused_token(
@@ -127,7 +127,7 @@ fn refused_token(
     application: &str,
     status: &str,
     token: &Token<'_>,
-) -> (Failure, String, String) {
+) -> (ErrorKind, String, String) {
     let sentence = format!(
         "Cloudflare Access before {place}{application} did not accept the service token {} (secret {}) ({status})",
         token.id, token.secret
@@ -136,7 +136,7 @@ fn refused_token(
         "{}; tokens last a year by default, Refresh keeps the secret, Rotate makes a new one",
         not_accepted(token)
     );
-    (Failure::AccessToken, sentence, advice)
+    (ErrorKind::AccessToken, sentence, advice)
 }
 
 fn not_accepted(token: &Token<'_>) -> String {
@@ -282,7 +282,7 @@ mod tests {
     }
 
     /// A row: status, headers, body, whether a token was sent, the cause and a part of the sentence.
-    type Row<'a> = (u16, Vec<(&'static str, String)>, &'a str, Option<Token<'a>>, Option<Failure>, &'a str);
+    type Row<'a> = (u16, Vec<(&'static str, String)>, &'a str, Option<Token<'a>>, Option<ErrorKind>, &'a str);
 
     #[test]
     fn every_answer_of_access_is_told_from_every_other() {
@@ -298,38 +298,38 @@ mod tests {
         let odd = Token { oddity: Some("has 12 characters"), ..TOKEN };
         let rows: Vec<Row<'_>> = vec![
             // No credentials.
-            (302, vec![("location", sign_in_page("{}"))], "", None, Some(Failure::AccessCredentials), "carried no service token"),
-            (302, vec![("location", sign_in_page("{}")), own("Cloudflare-Access")], "", None, Some(Failure::AccessCredentials), "(team acme.cloudflareaccess.com, application 0123"),
-            (401, vec![oauth()], "{}", None, Some(Failure::AccessCredentials), "carried no service token"),
-            (403, vec![aud()], page, None, Some(Failure::AccessCredentials), "carried no service token"),
+            (302, vec![("location", sign_in_page("{}"))], "", None, Some(ErrorKind::AccessCredentials), "carried no service token"),
+            (302, vec![("location", sign_in_page("{}")), own("Cloudflare-Access")], "", None, Some(ErrorKind::AccessCredentials), "(team acme.cloudflareaccess.com, application 0123"),
+            (401, vec![oauth()], "{}", None, Some(ErrorKind::AccessCredentials), "carried no service token"),
+            (403, vec![aud()], page, None, Some(ErrorKind::AccessCredentials), "carried no service token"),
             // Wrong, unknown, expired, disabled, deleted, swapped.
-            (302, vec![("location", sign_in_page(r#"{"service_token_status":false}"#))], "", Some(TOKEN), Some(Failure::AccessToken), "did not accept the service token 0a1b.access (secret cfast_…ee42 (54 characters))"),
-            (302, vec![("location", sign_in_page(r#"{"auth_status":"SERVICE_TOKEN_INVALID"}"#))], "", Some(TOKEN), Some(Failure::AccessToken), "did not accept"),
-            (401, vec![oauth()], "{}", Some(TOKEN), Some(Failure::AccessHidden), "hides the reason"),
-            (403, vec![aud()], page, Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason"),
-            (401, vec![aud()], "", Some(TOKEN), Some(Failure::AccessToken), "did not accept"),
-            (401, vec![("cf-access-domain", "mcp.example.com".to_owned())], "", Some(odd), Some(Failure::AccessToken), "did not accept"),
-            (401, vec![own("Cloudflare-Access")], "", Some(TOKEN), Some(Failure::AccessToken), "did not accept"),
+            (302, vec![("location", sign_in_page(r#"{"service_token_status":false}"#))], "", Some(TOKEN), Some(ErrorKind::AccessToken), "did not accept the service token 0a1b.access (secret cfast_…ee42 (54 characters))"),
+            (302, vec![("location", sign_in_page(r#"{"auth_status":"SERVICE_TOKEN_INVALID"}"#))], "", Some(TOKEN), Some(ErrorKind::AccessToken), "did not accept"),
+            (401, vec![oauth()], "{}", Some(TOKEN), Some(ErrorKind::AccessHidden), "hides the reason"),
+            (403, vec![aud()], page, Some(TOKEN), Some(ErrorKind::AccessForbidden), "gives no reason"),
+            (401, vec![aud()], "", Some(TOKEN), Some(ErrorKind::AccessToken), "did not accept"),
+            (401, vec![("cf-access-domain", "mcp.example.com".to_owned())], "", Some(odd), Some(ErrorKind::AccessToken), "did not accept"),
+            (401, vec![own("Cloudflare-Access")], "", Some(TOKEN), Some(ErrorKind::AccessToken), "did not accept"),
             // Valid, but no policy includes it.
-            (302, vec![("location", sign_in_page(r#"{"service_token_status":true,"service_token_id":"x"}"#))], "", Some(TOKEN), Some(Failure::AccessPolicy), "is valid, but no Service Auth policy"),
-            (403, vec![], &form, Some(TOKEN), Some(Failure::AccessForbidden), "(application 0123"),
-            (403, vec![("cf-access-error", "no_policy".to_owned())], "", Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason (403, \"no_policy\")"),
-            (403, vec![("cf-access-error", "<b>".to_owned())], "", Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason (403)"),
-            (403, vec![], r#"{"message":"Forbidden.","status_code":403,"ray_id":"8f00"}"#, Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason"),
+            (302, vec![("location", sign_in_page(r#"{"service_token_status":true,"service_token_id":"x"}"#))], "", Some(TOKEN), Some(ErrorKind::AccessPolicy), "is valid, but no Service Auth policy"),
+            (403, vec![], &form, Some(TOKEN), Some(ErrorKind::AccessForbidden), "(application 0123"),
+            (403, vec![("cf-access-error", "no_policy".to_owned())], "", Some(TOKEN), Some(ErrorKind::AccessForbidden), "gives no reason (403, \"no_policy\")"),
+            (403, vec![("cf-access-error", "<b>".to_owned())], "", Some(TOKEN), Some(ErrorKind::AccessForbidden), "gives no reason (403)"),
+            (403, vec![], r#"{"message":"Forbidden.","status_code":403,"ray_id":"8f00"}"#, Some(TOKEN), Some(ErrorKind::AccessForbidden), "gives no reason"),
             // A page for every status, whatever its headers.
-            (401, vec![], "<title>Error ・ Cloudflare Access</title>", Some(TOKEN), Some(Failure::AccessToken), "did not accept"),
-            (403, vec![], page, Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason"),
+            (401, vec![], "<title>Error ・ Cloudflare Access</title>", Some(TOKEN), Some(ErrorKind::AccessToken), "did not accept"),
+            (403, vec![], page, Some(TOKEN), Some(ErrorKind::AccessForbidden), "gives no reason"),
             // The challenge in the body alone, or written otherwise.
-            (401, vec![], &challenge_body, Some(TOKEN), Some(Failure::AccessHidden), "hides the reason"),
-            (401, vec![], &challenge_body, None, Some(Failure::AccessCredentials), "carried no service token"),
-            (302, vec![("www-authenticate", "cloudflare-access".to_owned())], "", Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason"),
-            (401, vec![("www-authenticate", format!("Bearer resource_metadata={METADATA_HERE}, realm=\"OAuth\""))], "", Some(TOKEN), Some(Failure::AccessHidden), "hides the reason"),
+            (401, vec![], &challenge_body, Some(TOKEN), Some(ErrorKind::AccessHidden), "hides the reason"),
+            (401, vec![], &challenge_body, None, Some(ErrorKind::AccessCredentials), "carried no service token"),
+            (302, vec![("www-authenticate", "cloudflare-access".to_owned())], "", Some(TOKEN), Some(ErrorKind::AccessForbidden), "gives no reason"),
+            (401, vec![("www-authenticate", format!("Bearer resource_metadata={METADATA_HERE}, realm=\"OAuth\""))], "", Some(TOKEN), Some(ErrorKind::AccessHidden), "hides the reason"),
             // A redirect that says nothing of the token.
-            (302, vec![("location", "https://acme.cloudflareaccess.com/cdn-cgi/access/login/x?meta=garbage".to_owned())], "", Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason"),
-            (307, vec![("location", "/cdn-cgi/access/login/x".to_owned())], "", None, Some(Failure::AccessCredentials), "carried no service token"),
+            (302, vec![("location", "https://acme.cloudflareaccess.com/cdn-cgi/access/login/x?meta=garbage".to_owned())], "", Some(TOKEN), Some(ErrorKind::AccessForbidden), "gives no reason"),
+            (307, vec![("location", "/cdn-cgi/access/login/x".to_owned())], "", None, Some(ErrorKind::AccessCredentials), "carried no service token"),
             // The sign-in page itself, where somebody followed the redirect.
-            (200, vec![], "<title>Sign in ・ Cloudflare Access</title>", None, Some(Failure::AccessCredentials), "carried no service token"),
-            (200, vec![("content-type", "text/html".to_owned()), ("cf-access-domain", "x".to_owned())], "", Some(TOKEN), Some(Failure::AccessForbidden), "gives no reason (200)"),
+            (200, vec![], "<title>Sign in ・ Cloudflare Access</title>", None, Some(ErrorKind::AccessCredentials), "carried no service token"),
+            (200, vec![("content-type", "text/html".to_owned()), ("cf-access-domain", "x".to_owned())], "", Some(TOKEN), Some(ErrorKind::AccessForbidden), "gives no reason (200)"),
             (200, vec![("content-type", "text/html".to_owned())], "<title>Welcome</title>", Some(TOKEN), None, ""),
             // The server's own refusals.
             (401, vec![], "Unauthorized: missing Cf-Access-Jwt-Assertion", Some(TOKEN), None, ""),
@@ -358,13 +358,16 @@ mod tests {
                 sends_access_token: false,
                 login: None,
             };
-            let why = explain(&url, &facts);
-            let case = format!("{status} {headers:?} {body} {token:?}: {why:?}");
-            assert_eq!(why.as_ref().map(|why| why.cause), cause, "{case}");
-            if let Some(why) = why {
-                assert!(why.sentence.contains(part) && why.sentence.contains("mcp.example.com"), "{case}");
-                assert_eq!(why.status, Some(status), "{case}");
-                assert!(why.advice.is_some_and(|advice| !advice.is_empty()), "{case}");
+            let report = explain(&url, &facts);
+            let case = format!("{status} {headers:?} {body} {token:?}: {report:?}");
+            assert_eq!(report.as_ref().map(|report| report.cause), cause, "{case}");
+            if let Some(report) = report {
+                assert!(
+                    report.sentence.contains(part) && report.sentence.contains("mcp.example.com"),
+                    "{case}"
+                );
+                assert_eq!(report.status, Some(status), "{case}");
+                assert!(report.advice.is_some_and(|advice| !advice.is_empty()), "{case}");
             }
         }
     }
@@ -383,9 +386,9 @@ mod tests {
             sends_access_token: true,
             login: None,
         };
-        let why = explain(&url, &facts).expect("Access");
-        assert_eq!(why.cause, Failure::AccessToken);
-        assert!(why.sentence.contains("did not accept the Access token"), "{why}");
+        let report = explain(&url, &facts).expect("Access");
+        assert_eq!(report.cause, ErrorKind::AccessToken);
+        assert!(report.sentence.contains("did not accept the Access token"), "{report}");
     }
 
     #[test]

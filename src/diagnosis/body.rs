@@ -5,7 +5,7 @@
 use url::Url;
 
 use super::{place, unusable};
-use crate::bridge::{Failure, Why};
+use crate::bridge::{ErrorKind, ErrorReport};
 
 /// What the head says of the body behind it.
 #[derive(Clone, Debug, Default)]
@@ -21,29 +21,29 @@ pub struct Described {
 }
 
 /// A body that is not what its content encoding says. `reason` is in the decoder's words.
-pub fn undecodable(url: &Url, status: u16, encoding: &str, reason: &str) -> Why {
+pub fn undecodable(url: &Url, status: u16, encoding: &str, reason: &str) -> ErrorReport {
     let sentence = format!(
         "{} answered {status} with the content encoding \"{encoding}\", but its body could not be decoded: {reason}",
         place(url)
     );
     let advice =
         "have the server, or the proxy before it, send a Content-Encoding that fits the body, or none";
-    Why::new(Failure::Answer, sentence, advice).with_status(status)
+    ErrorReport::new(ErrorKind::Answer, sentence, advice).with_status(status)
 }
 
 /// A body that is no message, with the parser's words for why. It is named for what it is, if that shows.
-pub fn unreadable(url: &Url, described: &Described, body: &[u8], fault: &str) -> Why {
+pub fn unreadable(url: &Url, described: &Described, body: &[u8], fault: &str) -> ErrorReport {
     undecodable_body(url, described, body).or_else(|| cut_short(url, described, body, fault)).unwrap_or_else(
         || unusable(url, described.status, &format!("its body is no JSON-RPC message: {fault}")),
     )
 }
 
 /// A body whose bytes are no text in UTF-8. None if they are.
-pub fn undecodable_body(url: &Url, described: &Described, body: &[u8]) -> Option<Why> {
+pub fn undecodable_body(url: &Url, described: &Described, body: &[u8]) -> Option<ErrorReport> {
     let status = described.status;
     let answered = format!("{} answered {status}, but", place(url));
-    let why = |problem: String, advice: &str| {
-        Some(Why::new(Failure::Answer, format!("{answered} {problem}"), advice).with_status(status))
+    let report = |problem: String, advice: &str| {
+        Some(ErrorReport::new(ErrorKind::Answer, format!("{answered} {problem}"), advice).with_status(status))
     };
     let wide = wide_charset(body);
     // A text may be cut off in the middle of a letter.
@@ -54,26 +54,26 @@ pub fn undecodable_body(url: &Url, described: &Described, body: &[u8]) -> Option
     if let Some(encoding) = &described.encoding {
         let advice = "have the server, or the proxy before it, leave the encoding out: mcp-tether asks for gzip, and also \
                       decodes br, deflate and zstd";
-        return why(format!("with the content encoding \"{encoding}\", which cannot be decoded"), advice);
+        return report(format!("with the content encoding \"{encoding}\", which cannot be decoded"), advice);
     }
     if let Some(encoding) = compressed(body) {
         let advice = "have the server, or the proxy before it, name the encoding, or leave it out";
-        return why(format!("its body is compressed ({encoding}) and has no Content-Encoding"), advice);
+        return report(format!("its body is compressed ({encoding}) and has no Content-Encoding"), advice);
     }
     let advice = "have the server answer in UTF-8, the only character set of JSON";
     if let Some(charset) = wide {
-        return why(format!("its body is in the character set {charset}, not in UTF-8"), advice);
+        return report(format!("its body is in the character set {charset}, not in UTF-8"), advice);
     }
     let named = match &described.charset {
         Some(charset) => format!("; its Content-Type names the character set {charset}"),
         None => "; its character set is another".to_owned(),
     };
     let at = std::str::from_utf8(body).map_or_else(|error| error.valid_up_to(), str::len).saturating_add(1);
-    why(format!("byte {at} of its body is not UTF-8{named}"), advice)
+    report(format!("byte {at} of its body is not UTF-8{named}"), advice)
 }
 
 /// A body that ends in the middle of its JSON, where its length said that it would.
-fn cut_short(url: &Url, described: &Described, body: &[u8], fault: &str) -> Option<Why> {
+fn cut_short(url: &Url, described: &Described, body: &[u8], fault: &str) -> Option<ErrorReport> {
     let length = described.length.filter(|length| *length == body.len())?;
     let parsed: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(body);
     if !parsed.is_err_and(|error| error.is_eof()) {
@@ -86,7 +86,7 @@ fn cut_short(url: &Url, described: &Described, body: &[u8], fault: &str) -> Opti
     );
     let advice = "look into the server's log; if its Content-Length is wrong, have it count bytes, not letters, after all \
                   changes to the body";
-    Some(Why::new(Failure::Answer, sentence, advice).with_status(described.status))
+    Some(ErrorReport::new(ErrorKind::Answer, sentence, advice).with_status(described.status))
 }
 
 /// The compression of a body by its first bytes.
@@ -111,13 +111,13 @@ fn wide_charset(body: &[u8]) -> Option<&'static str> {
 }
 
 /// A server of the older transport that answers a POST with its stream.
-pub fn older_transport(url: &Url, status: u16) -> Why {
+pub fn older_transport(url: &Url, status: u16) -> ErrorReport {
     let sentence = format!(
         "{} answered {status} with the stream of HTTP+SSE (2024-11-05), not with that of streamable HTTP",
         place(url)
     );
     let advice = "leave --transport http-only out, or pass --transport sse-first";
-    Why::new(Failure::Transport, sentence, advice).with_status(status)
+    ErrorReport::new(ErrorKind::Transport, sentence, advice).with_status(status)
 }
 
 #[cfg(test)]
@@ -126,14 +126,14 @@ mod tests {
 
     fn named(described: &Described, body: &[u8]) -> String {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
-        let why = unreadable(&url, described, body, "it is odd");
-        let advice = why.advice.expect("one");
+        let report = unreadable(&url, described, body, "it is odd");
+        let advice = report.advice.expect("one");
         assert_eq!(
             advice.contains("is the server's MCP endpoint"),
-            why.sentence.ends_with("it is odd"),
+            report.sentence.ends_with("it is odd"),
             "{advice}"
         );
-        why.sentence
+        report.sentence
     }
 
     #[test]

@@ -5,11 +5,11 @@
 use url::Url;
 
 use super::{Refused, place, title};
-use crate::bridge::{Failure, Why};
+use crate::bridge::{ErrorKind, ErrorReport};
 use crate::json;
 
 /// The explanation of an answer that Cloudflare's edge gave; none where it was the server's own.
-pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
+pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<ErrorReport> {
     let place = place(url);
     let status = facts.status;
     if facts.header("cf-mitigated").is_some_and(|value| value.eq_ignore_ascii_case("challenge")) {
@@ -20,7 +20,7 @@ pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
             "have Bot Fight Mode or the managed challenge skip {place}{}: Security > WAF > Custom rules",
             url.path()
         );
-        return Some(Why::new(Failure::Challenge, sentence, advice).with_status(status));
+        return Some(ErrorReport::new(ErrorKind::Challenge, sentence, advice).with_status(status));
     }
     let Some(code) = code(facts) else {
         return block_page(url, facts).or_else(|| unstyled(&place, facts));
@@ -28,88 +28,88 @@ pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<Why> {
     let skip = "the zone's administrator finds it under Security > Events by the ray";
     let (cause, sentence, advice) = match (code, status) {
         (1020, _) => (
-            Failure::Firewall,
+            ErrorKind::Firewall,
             format!("a firewall rule of Cloudflare blocked the request to {place} (1020)"),
             format!("{skip}, and can add a Skip rule for {place}{}", url.path()),
         ),
         (1010, _) => (
-            Failure::BrowserCheck,
+            ErrorKind::BrowserCheck,
             format!("Cloudflare's Browser Integrity Check refused this program's signature before {place} (1010)"),
             format!("have the check switched off for {place}, or write another --header \"User-Agent: …\""),
         ),
         (1005..=1009 | 1012 | 1106, _) => (
-            Failure::Firewall,
+            ErrorKind::Firewall,
             format!("Cloudflare keeps this computer's network or country out of {place} ({code})"),
             format!("{skip}, and can allow this address; a VPN changes it"),
         ),
         (1003, _) => (
-            Failure::OriginDns,
+            ErrorKind::OriginDns,
             format!("Cloudflare does not know which site {place} is (1003)"),
             "write the host name into the URL, not an address".to_owned(),
         ),
         (1015, _) => (
-            Failure::RateLimit,
+            ErrorKind::RateLimit,
             format!("Cloudflare's rate limit before {place} is used up (1015)"),
             "wait a while, or have the rule's limit raised".to_owned(),
         ),
         (1033, _) => (
-            Failure::Tunnel,
+            ErrorKind::Tunnel,
             format!("the Cloudflare Tunnel behind {place} has no connector that runs (1033)"),
             "start cloudflared at the server".to_owned(),
         ),
         (1000..=1004 | 1014 | 1016 | 1018, _) => (
-            Failure::OriginDns,
+            ErrorKind::OriginDns,
             format!("Cloudflare does not find the server behind {place} ({code})"),
             "have the DNS record of the host looked at: it names no server, or one that Cloudflare may not use".to_owned(),
         ),
         (1027, _) => (
-            Failure::Worker,
+            ErrorKind::Worker,
             format!("the Worker behind {place} has used up its requests of the day (1027)"),
             "wait until midnight UTC, or have the plan's limit raised".to_owned(),
         ),
         (1101, _) => (
-            Failure::Worker,
+            ErrorKind::Worker,
             format!("the Worker behind {place} failed (1101)"),
             "look into the Worker's log (wrangler tail)".to_owned(),
         ),
         (1102, _) => (
-            Failure::Worker,
+            ErrorKind::Worker,
             format!("the Worker behind {place} used up its time or memory (1102)"),
             "look into the Worker's log; the call may have run in part".to_owned(),
         ),
         (524, _) => (
-            Failure::OriginTimeout,
+            ErrorKind::OriginTimeout,
             format!("the server behind {place} did not answer within Cloudflare's limit of 100 to 120 seconds (524)"),
             "the call may still be running; have the tool report progress, or answer sooner".to_owned(),
         ),
         (525 | 526, _) => (
-            Failure::Origin,
+            ErrorKind::Origin,
             format!("Cloudflare does not accept the certificate of the server behind {place} ({code})"),
             "have the certificate of the server itself renewed".to_owned(),
         ),
         (522, _) => (
-            Failure::Origin,
+            ErrorKind::Origin,
             format!("Cloudflare cannot reach the server behind {place} (522)"),
             "check that the server runs; for an MCP portal, the host must be a proxied CNAME of gateway.agents.cloudflare.com".to_owned(),
         ),
         (502 | 504 | 520 | 521 | 523, _) => (
-            Failure::Origin,
+            ErrorKind::Origin,
             format!("Cloudflare got no usable answer from the server behind {place} ({code})"),
             "check that the server runs, and look into its log".to_owned(),
         ),
         _ => (
-            Failure::Edge,
+            ErrorKind::Edge,
             format!("Cloudflare refused the request to {place} ({code})"),
             format!("look the code up at developers.cloudflare.com/support; {skip}"),
         ),
     };
-    Some(Why::new(cause, sentence, advice).with_status(status))
+    Some(ErrorReport::new(cause, sentence, advice).with_status(status))
 }
 
 /// A page without a code: that of the firewall, or an older one that wants the user to prove to be no program. Managed rules and
 /// custom rules with the action Block write the first one, whose title, words and elements are the zone's own only where it has
 /// an Enterprise plan.
-fn block_page(url: &Url, facts: &Refused<'_>) -> Option<Why> {
+fn block_page(url: &Url, facts: &Refused<'_>) -> Option<ErrorReport> {
     let has = |part: &str| facts.body.contains(part);
     let is_titled = title(facts.body).is_some_and(|title| title.trim_end().ends_with("| Cloudflare"));
     let is_block = has("Sorry, you have been blocked") && (has("cf-") || is_from_cloudflare(facts));
@@ -118,16 +118,16 @@ fn block_page(url: &Url, facts: &Refused<'_>) -> Option<Why> {
         return None;
     }
     let (place, path, status) = (place(url), url.path(), facts.status);
-    let why = match has("cf-captcha") || has("challenge-form") {
-        true => Why::new(
-            Failure::Challenge,
+    let report = match has("cf-captcha") || has("challenge-form") {
+        true => ErrorReport::new(
+            ErrorKind::Challenge,
             format!(
                 "Cloudflare wants a browser to prove itself before {place} ({status}, a page with a challenge); a program cannot"
             ),
             format!("have the challenge skip {place}{path}: Security > WAF > Custom rules"),
         ),
-        false => Why::new(
-            Failure::Firewall,
+        false => ErrorReport::new(
+            ErrorKind::Firewall,
             format!(
                 "Cloudflare's firewall (managed rules, or a rule of the zone) blocked the request to {place} for its payload, which \
                  looks like an attack to it ({status})"
@@ -138,7 +138,7 @@ fn block_page(url: &Url, facts: &Refused<'_>) -> Option<Why> {
             ),
         ),
     };
-    Some(Why { ray: ray_of_page(facts.body), ..why.with_status(status) })
+    Some(ErrorReport { ray: ray_of_page(facts.body), ..report.with_status(status) })
 }
 
 /// The ray that a page names behind `Ray ID:`, which may have markup in between.
@@ -151,7 +151,7 @@ fn ray_of_page(page: &str) -> Option<String> {
 }
 
 /// A page of the web server that Cloudflare is built upon: it came to nothing before Access and before the server.
-fn unstyled(place: &str, facts: &Refused<'_>) -> Option<Why> {
+fn unstyled(place: &str, facts: &Refused<'_>) -> Option<ErrorReport> {
     let is_its_own = facts.body.contains("<center>cloudflare</center>");
     let status = facts.status;
     let (sentence, advice) = match status {
@@ -166,7 +166,7 @@ fn unstyled(place: &str, facts: &Refused<'_>) -> Option<Why> {
         ),
         _ => return None,
     };
-    Some(Why::new(Failure::Edge, sentence, advice).with_status(status))
+    Some(ErrorReport::new(ErrorKind::Edge, sentence, advice).with_status(status))
 }
 
 /// The code that Cloudflare gives, in any of its three forms or in the header beside them. A status that only Cloudflare has is one as well.
@@ -221,32 +221,32 @@ mod tests {
     fn every_code_is_found_in_every_form_and_explained() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         for (status, code, cause) in [
-            (403, 1020, Failure::Firewall),
-            (403, 1010, Failure::BrowserCheck),
-            (429, 1015, Failure::RateLimit),
-            (530, 1033, Failure::Tunnel),
-            (530, 1016, Failure::OriginDns),
-            (409, 1001, Failure::OriginDns),
-            (403, 1014, Failure::OriginDns),
-            (530, 1018, Failure::OriginDns),
-            (500, 1101, Failure::Worker),
-            (503, 1102, Failure::Worker),
-            (502, 502, Failure::Origin),
-            (504, 504, Failure::Origin),
-            (520, 520, Failure::Origin),
-            (521, 521, Failure::Origin),
-            (522, 522, Failure::Origin),
-            (523, 523, Failure::Origin),
-            (524, 524, Failure::OriginTimeout),
-            (525, 525, Failure::Origin),
-            (526, 526, Failure::Origin),
-            (403, 1003, Failure::OriginDns),
-            (403, 1006, Failure::Firewall),
-            (403, 1009, Failure::Firewall),
-            (403, 1106, Failure::Firewall),
-            (429, 1027, Failure::Worker),
-            (530, 1038, Failure::Edge),
-            (530, 1200, Failure::Edge),
+            (403, 1020, ErrorKind::Firewall),
+            (403, 1010, ErrorKind::BrowserCheck),
+            (429, 1015, ErrorKind::RateLimit),
+            (530, 1033, ErrorKind::Tunnel),
+            (530, 1016, ErrorKind::OriginDns),
+            (409, 1001, ErrorKind::OriginDns),
+            (403, 1014, ErrorKind::OriginDns),
+            (530, 1018, ErrorKind::OriginDns),
+            (500, 1101, ErrorKind::Worker),
+            (503, 1102, ErrorKind::Worker),
+            (502, 502, ErrorKind::Origin),
+            (504, 504, ErrorKind::Origin),
+            (520, 520, ErrorKind::Origin),
+            (521, 521, ErrorKind::Origin),
+            (522, 522, ErrorKind::Origin),
+            (523, 523, ErrorKind::Origin),
+            (524, 524, ErrorKind::OriginTimeout),
+            (525, 525, ErrorKind::Origin),
+            (526, 526, ErrorKind::Origin),
+            (403, 1003, ErrorKind::OriginDns),
+            (403, 1006, ErrorKind::Firewall),
+            (403, 1009, ErrorKind::Firewall),
+            (403, 1106, ErrorKind::Firewall),
+            (429, 1027, ErrorKind::Worker),
+            (530, 1038, ErrorKind::Edge),
+            (530, 1200, ErrorKind::Edge),
         ] {
             for body in [
                 String::new(),
@@ -264,13 +264,14 @@ mod tests {
                     headers.insert("cf-error-type", code.to_string().parse().expect("a value"));
                 }
                 let facts = Refused { body: &body, ..Refused::of(status, &headers) };
-                let why = explain(&url, &facts).unwrap_or_else(|| panic!("{body}"));
-                assert_eq!(why.cause, cause, "{body}");
+                let report = explain(&url, &facts).unwrap_or_else(|| panic!("{body}"));
+                assert_eq!(report.cause, cause, "{body}");
                 assert!(
-                    why.sentence.contains(&code.to_string()) && why.sentence.contains("mcp.example.com"),
-                    "{why}"
+                    report.sentence.contains(&code.to_string())
+                        && report.sentence.contains("mcp.example.com"),
+                    "{report}"
                 );
-                assert!(why.advice.is_some(), "{why}");
+                assert!(report.advice.is_some(), "{report}");
             }
         }
     }
@@ -283,7 +284,7 @@ mod tests {
                 .into_iter()
                 .collect();
         let facts = Refused { body: "<title>Just a moment...</title>", ..Refused::of(403, &headers) };
-        assert_eq!(explain(&url, &facts).map(|why| why.cause), Some(Failure::Challenge));
+        assert_eq!(explain(&url, &facts).map(|report| report.cause), Some(ErrorKind::Challenge));
     }
 
     #[test]
@@ -297,11 +298,12 @@ mod tests {
             (404, page, None),
             (403, "<hr><center>nginx</center>", None),
         ] {
-            let why = explain(&url, &Refused { body, ..Refused::of(status, &headers) });
-            let told =
-                why.as_ref().is_some_and(|why| expected.is_some_and(|part| why.sentence.contains(part)));
-            assert_eq!(why.is_some(), expected.is_some(), "{status} {body}");
-            assert_eq!(told, expected.is_some(), "{why:?}");
+            let report = explain(&url, &Refused { body, ..Refused::of(status, &headers) });
+            let told = report
+                .as_ref()
+                .is_some_and(|report| expected.is_some_and(|part| report.sentence.contains(part)));
+            assert_eq!(report.is_some(), expected.is_some(), "{status} {body}");
+            assert_eq!(told, expected.is_some(), "{report:?}");
         }
     }
 
@@ -315,12 +317,12 @@ mod tests {
         let words = "<h1 data-translate=\"block_headline\">Sorry, you have been blocked</h1>";
         let captcha = "<title>Attention Required! | Cloudflare</title><div class=\"cf-captcha-container\">One more step";
         for (status, body, through, expected) in [
-            (403, whole, true, Some(Failure::Firewall)),
-            (403, whole, false, Some(Failure::Firewall)),
-            (429, whole, true, Some(Failure::Firewall)),
-            (403, cut, true, Some(Failure::Firewall)),
-            (403, words, true, Some(Failure::Firewall)),
-            (403, captcha, true, Some(Failure::Challenge)),
+            (403, whole, true, Some(ErrorKind::Firewall)),
+            (403, whole, false, Some(ErrorKind::Firewall)),
+            (429, whole, true, Some(ErrorKind::Firewall)),
+            (403, cut, true, Some(ErrorKind::Firewall)),
+            (403, words, true, Some(ErrorKind::Firewall)),
+            (403, captcha, true, Some(ErrorKind::Challenge)),
             // An application's own.
             (403, cut, false, None),
             (403, words, false, None),
@@ -331,14 +333,15 @@ mod tests {
                 .then(|| (http::HeaderName::from_static("server"), "cloudflare".parse().expect("a value")))
                 .into_iter()
                 .collect();
-            let why = explain(&url, &Refused { body, ..Refused::of(status, &headers) });
-            assert_eq!(why.as_ref().map(|why| why.cause), expected, "{status} {body}");
+            let report = explain(&url, &Refused { body, ..Refused::of(status, &headers) });
+            assert_eq!(report.as_ref().map(|report| report.cause), expected, "{status} {body}");
         }
         let headers = HeaderMap::new();
-        let why = explain(&url, &Refused { body: whole, ..Refused::of(403, &headers) }).expect("explained");
-        assert!(why.sentence.contains("managed rules") && why.sentence.contains("payload"), "{why}");
-        assert!(why.advice.as_ref().is_some_and(|told| told.contains("except mcp.example.com/mcp")));
-        assert_eq!(why.ray.as_deref(), Some("8f00aa11bb22cc33"));
+        let report =
+            explain(&url, &Refused { body: whole, ..Refused::of(403, &headers) }).expect("explained");
+        assert!(report.sentence.contains("managed rules") && report.sentence.contains("payload"), "{report}");
+        assert!(report.advice.as_ref().is_some_and(|told| told.contains("except mcp.example.com/mcp")));
+        assert_eq!(report.ray.as_deref(), Some("8f00aa11bb22cc33"));
     }
 
     #[test]
@@ -348,8 +351,9 @@ mod tests {
             [(http::header::HeaderName::from_static("cf-ray"), "8f00".parse().expect("a value"))]
                 .into_iter()
                 .collect();
-        let explained = |headers: &HeaderMap| explain(&url, &Refused::of(530, headers)).map(|why| why.cause);
-        assert_eq!(explained(&through), Some(Failure::Edge));
+        let explained =
+            |headers: &HeaderMap| explain(&url, &Refused::of(530, headers)).map(|report| report.cause);
+        assert_eq!(explained(&through), Some(ErrorKind::Edge));
         assert_eq!(explained(&HeaderMap::new()), None);
     }
 

@@ -17,7 +17,7 @@ use url::Url;
 pub use access::{SignIn, Token, sign_in};
 pub use body::{Described, older_transport, undecodable, undecodable_body, unreadable};
 
-use crate::bridge::{Failure, Why};
+use crate::bridge::{ErrorKind, ErrorReport};
 use crate::http::TransportError;
 use crate::http::body::EXPANSION_LIMIT;
 use crate::redact;
@@ -29,26 +29,26 @@ const EXCERPT: usize = 200;
 const BODY: usize = 1024;
 
 /// A failure below HTTP, on the way to `url`.
-pub fn transport(url: &Url, error: &TransportError) -> Why {
+pub fn transport(url: &Url, error: &TransportError) -> ErrorReport {
     let place = place(url);
     let (cause, sentence, advice) = match error {
         TransportError::Dns => (
-            Failure::Dns,
+            ErrorKind::Dns,
             format!("the host name {} could not be resolved", url.host_str().unwrap_or_default()),
             "check the host name in the URL, and that this computer is online",
         ),
         TransportError::ConnectionRefused => (
-            Failure::Connect,
+            ErrorKind::Connect,
             format!("nothing accepts connections at {place} (connection refused)"),
             "check host and port of the URL, and that the server is running",
         ),
         TransportError::ConnectTimeout => (
-            Failure::Connect,
+            ErrorKind::Connect,
             format!("no connection to {place} could be made in time"),
             "check the network, a VPN or firewall; --connect-timeout allows for longer",
         ),
         TransportError::Connect(reason) => (
-            Failure::Connect,
+            ErrorKind::Connect,
             format!("no connection to {place} could be made: {reason}"),
             "check host and port of the URL, and the network",
         ),
@@ -63,30 +63,30 @@ pub fn transport(url: &Url, error: &TransportError) -> Why {
                     "check the host name and port of the URL; where the proxy wants credentials, write them into its URL: socks5h://user:password@host:port",
                 ),
             };
-            return Why::new(Failure::Proxy, sentence, advice);
+            return ErrorReport::new(ErrorKind::Proxy, sentence, advice);
         }
         TransportError::Proxy { wants_credentials: true } => (
-            Failure::Proxy,
+            ErrorKind::Proxy,
             format!("the proxy on the way to {place} wants credentials (407)"),
             "write them into the proxy's URL: http://user:password@host:port, in --proxy or HTTPS_PROXY",
         ),
         TransportError::Proxy { wants_credentials: false } => (
-            Failure::Proxy,
+            ErrorKind::Proxy,
             format!("the proxy on the way to {place} refused to connect to it"),
             "have the host allowed there, or name it in NO_PROXY if it can be reached directly",
         ),
         TransportError::Tls(failure) => return tls(url, failure),
         TransportError::Connection(reason) => (
-            Failure::Connection,
+            ErrorKind::Connection,
             format!("the connection to {place} broke before the answer: {reason}"),
             "look into the server's log; the request may have run",
         ),
     };
-    Why::new(cause, sentence, advice)
+    ErrorReport::new(cause, sentence, advice)
 }
 
 /// A handshake that failed.
-fn tls(url: &Url, failure: &tls::Failure) -> Why {
+fn tls(url: &Url, failure: &tls::Failure) -> ErrorReport {
     let place = place(url);
     let (sentence, advice) = match failure {
         tls::Failure::UnknownAuthority { fingerprint, is_self_signed } => {
@@ -106,14 +106,14 @@ fn tls(url: &Url, failure: &tls::Failure) -> Why {
             let advice = format!(
                 "check the URL; {file}; or, if the server's administrator confirms the fingerprint, accept this one certificate: --pin {fingerprint}"
             );
-            return Why::new(Failure::Tls, sentence, advice);
+            return ErrorReport::new(ErrorKind::Tls, sentence, advice);
         }
         tls::Failure::NotPinned(fingerprint) => {
             let sentence = format!(
                 "the certificate of {place} is not the one of --pin; its SHA-256 fingerprint is {fingerprint}"
             );
             let advice = "ask the server's administrator whether the certificate was renewed; only if so, put the new fingerprint into --pin";
-            return Why::new(Failure::Tls, sentence, advice);
+            return ErrorReport::new(ErrorKind::Tls, sentence, advice);
         }
         tls::Failure::WrongHost => (
             format!("the certificate of {place} is for another host"),
@@ -151,7 +151,7 @@ fn tls(url: &Url, failure: &tls::Failure) -> Why {
             "check that the URL's port speaks TLS",
         ),
     };
-    Why::new(Failure::Tls, sentence, advice)
+    ErrorReport::new(ErrorKind::Tls, sentence, advice)
 }
 
 /// The day of a moment in seconds since 1970, as year-month-day (the civil calendar of Howard Hinnant's
@@ -218,30 +218,30 @@ impl<'a> Refused<'a> {
 }
 
 /// A status that is no success, or a page in place of an answer, from `url`.
-pub fn refused(url: &Url, facts: &Refused<'_>) -> Why {
+pub fn refused(url: &Url, facts: &Refused<'_>) -> ErrorReport {
     intercepted(url, facts).unwrap_or_else(|| with_references(plainly_refused(url, facts), facts))
 }
 
 /// The explanation of an answer that Cloudflare Access or Cloudflare's edge gave in the server's place, from `url`; none where it
 /// is, or may be, the server's own.
-pub fn intercepted(url: &Url, facts: &Refused<'_>) -> Option<Why> {
-    let why = access::explain(url, facts).or_else(|| cloudflare::explain(url, facts))?;
-    Some(with_references(why, facts))
+pub fn intercepted(url: &Url, facts: &Refused<'_>) -> Option<ErrorReport> {
+    let report = access::explain(url, facts).or_else(|| cloudflare::explain(url, facts))?;
+    Some(with_references(report, facts))
 }
 
-/// Returns whether a refusal, explained by `why`, is or may be one of Cloudflare Access. In strict mode Access refuses in a
+/// Returns whether a refusal, explained by `report`, is or may be one of Cloudflare Access. In strict mode Access refuses in a
 /// form that is not documented, so each 401 and 403 may be, except one that Cloudflare explains otherwise and one that names
 /// the server's own metadata to sign in by.
-pub fn may_be_access(why: &Why, facts: &Refused<'_>) -> bool {
-    let is_unexplained = matches!(why.cause, Failure::Status | Failure::OriginRefused);
+pub fn may_be_access(report: &ErrorReport, facts: &Refused<'_>) -> bool {
+    let is_unexplained = matches!(report.cause, ErrorKind::Status | ErrorKind::OriginRefused);
     let is_challenge =
         facts.header_values("www-authenticate").any(|challenge| challenge.contains("resource_metadata="));
-    why.cause.is_of_access() || is_unexplained && matches!(facts.status, 401 | 403) && !is_challenge
+    report.cause.is_of_access() || is_unexplained && matches!(facts.status, 401 | 403) && !is_challenge
 }
 
 /// A 2xx with a web page instead of JSON: the sign-in page of Access, or something that is no MCP server.
-pub fn page(url: &Url, facts: &Refused<'_>) -> Why {
-    let why = access::explain(url, facts).unwrap_or_else(|| {
+pub fn page(url: &Url, facts: &Refused<'_>) -> ErrorReport {
+    let report = access::explain(url, facts).unwrap_or_else(|| {
         let media_type = facts.media_type().unwrap_or_default();
         let problem = match facts.body.trim_start().starts_with('<') {
             true => format!("with a web page ({media_type}) instead of JSON"),
@@ -249,11 +249,11 @@ pub fn page(url: &Url, facts: &Refused<'_>) -> Why {
         };
         unusable(url, facts.status, &problem)
     });
-    with_references(why, facts)
+    with_references(report, facts)
 }
 
 /// Adds what an administrator finds the request by.
-fn with_references(why: Why, facts: &Refused<'_>) -> Why {
+fn with_references(report: ErrorReport, facts: &Refused<'_>) -> ErrorReport {
     let reference = |name: &str| {
         let is_harmless = |value: &&str| {
             (1..=80).contains(&value.len())
@@ -261,16 +261,16 @@ fn with_references(why: Why, facts: &Refused<'_>) -> Why {
         };
         facts.header(name).filter(is_harmless).map(str::to_owned)
     };
-    Why {
+    ErrorReport {
         // A page may name it where the header was lost on the way.
-        ray: reference("cf-ray").or(why.ray),
+        ray: reference("cf-ray").or(report.ray),
         correlation_id: reference("x-correlation-id"),
         request_id: reference("x-request-id"),
-        ..why
+        ..report
     }
 }
 
-fn plainly_refused(url: &Url, facts: &Refused<'_>) -> Why {
+fn plainly_refused(url: &Url, facts: &Refused<'_>) -> ErrorReport {
     let status = facts.status;
     let place = place(url);
     if let Some(target) = facts.location
@@ -282,14 +282,14 @@ fn plainly_refused(url: &Url, facts: &Refused<'_>) -> Why {
         if only_the_scheme_differs {
             let sentence = format!("{place} answered {status} and wants https");
             let advice = format!("write https:// into the URL: {address}");
-            return Why::new(Failure::Redirect, sentence, advice).with_status(status);
+            return ErrorReport::new(ErrorKind::Redirect, sentence, advice).with_status(status);
         }
         let target = origin_and_path(target);
         let sentence = format!(
             "{place} answered {status} and points to {target}; credentials are not sent after a redirect"
         );
         let advice = format!("if that is the right server, write its address into the URL: {address}");
-        return Why::new(Failure::Redirect, sentence, advice).with_status(status);
+        return ErrorReport::new(ErrorKind::Redirect, sentence, advice).with_status(status);
     }
     let said = match said(facts) {
         Some(text) => format!(": {text}"),
@@ -299,7 +299,10 @@ fn plainly_refused(url: &Url, facts: &Refused<'_>) -> Why {
     let body = (!body.is_empty()).then(|| body.chars().take(BODY).collect());
     if matches!(status, 401 | 403) && (facts.token.is_some() || facts.sends_access_token) {
         let (sentence, advice) = refused_by_the_server(&place, &said, facts);
-        return Why { body, ..Why::new(Failure::OriginRefused, sentence, advice).with_status(status) };
+        return ErrorReport {
+            body,
+            ..ErrorReport::new(ErrorKind::OriginRefused, sentence, advice).with_status(status)
+        };
     }
     let sentence = format!("{place} answered {status} {}{said}", reason(status)).trim_end().to_owned();
     let advice = match status {
@@ -321,7 +324,7 @@ fn plainly_refused(url: &Url, facts: &Refused<'_>) -> Why {
         500..=599 => "look into the server's log, or try again later",
         _ => "look into the server's log",
     };
-    Why { body, ..Why::new(Failure::Status, sentence, advice).with_status(status) }
+    ErrorReport { body, ..ErrorReport::new(ErrorKind::Status, sentence, advice).with_status(status) }
 }
 
 /// The words for a refusal by the server although a credential of Access went along.
@@ -372,20 +375,24 @@ pub fn is_unprocessed(facts: &Refused<'_>, asks_to_wait: bool) -> bool {
 }
 
 /// An answer that MCP does not allow here.
-pub fn unusable(url: &Url, status: u16, problem: &str) -> Why {
+pub fn unusable(url: &Url, status: u16, problem: &str) -> ErrorReport {
     let sentence = format!("{} answered {status}, but {problem}", place(url));
     let advice = "check that the URL is the server's MCP endpoint (often /mcp)";
-    Why::new(Failure::Answer, sentence, advice).with_status(status)
+    ErrorReport::new(ErrorKind::Answer, sentence, advice).with_status(status)
 }
 
 /// A limit of the person's that an answer did not keep.
-pub fn timed_out(url: &Url, option: &str, limit: Duration) -> Why {
+pub fn timed_out(url: &Url, option: &str, limit: Duration) -> ErrorReport {
     let what = match option {
         HEADERS_TIMEOUT => "did not begin to answer within",
         _ => "was silent in the middle of an answer for",
     };
     let sentence = format!("{} {what} {} s ({option})", place(url), limit.as_secs_f64());
-    Why::new(Failure::Timeout, sentence, format!("allow for longer with {option}, or take the option out"))
+    ErrorReport::new(
+        ErrorKind::Timeout,
+        sentence,
+        format!("allow for longer with {option}, or take the option out"),
+    )
 }
 
 /// The option that bounds how long an answer takes to begin.
@@ -394,27 +401,27 @@ pub const HEADERS_TIMEOUT: &str = "--headers-timeout";
 pub const BODY_TIMEOUT: &str = "--body-timeout";
 
 /// A message beyond the limit.
-pub fn too_large(url: &Url, status: u16, limit: usize) -> Why {
+pub fn too_large(url: &Url, status: u16, limit: usize) -> ErrorReport {
     let limit = limit / 1024 / 1024;
     let sentence =
         format!("the answer of {} is longer than {limit} MiB, the limit of mcp-tether", place(url));
-    Why::new(Failure::TooLarge, sentence, "ask the server for less at once").with_status(status)
+    ErrorReport::new(ErrorKind::TooLarge, sentence, "ask the server for less at once").with_status(status)
 }
 
 /// A compressed body that holds far more than was sent.
-pub fn expanded(url: &Url, status: u16) -> Why {
+pub fn expanded(url: &Url, status: u16) -> ErrorReport {
     let sentence = format!(
         "the compressed answer of {} is more than {EXPANSION_LIMIT} times as large as what was sent",
         place(url)
     );
-    Why::new(Failure::TooLarge, sentence, "report this to the server's author").with_status(status)
+    ErrorReport::new(ErrorKind::TooLarge, sentence, "report this to the server's author").with_status(status)
 }
 
 /// Redirects that lead round in a circle.
-pub fn redirect_loop(url: &Url, status: u16) -> Why {
+pub fn redirect_loop(url: &Url, status: u16) -> ErrorReport {
     let sentence = format!("{} redirects without end", place(url));
     let advice = "put the address where the server really is into the URL";
-    Why::new(Failure::Redirect, sentence, advice).with_status(status)
+    ErrorReport::new(ErrorKind::Redirect, sentence, advice).with_status(status)
 }
 
 /// What a body says, in one line: the title of a page, or the beginning of a text.
@@ -598,10 +605,13 @@ mod tests {
                 .into_iter()
                 .collect();
             let facts = Refused { body, token, sends_access_token: person, ..Refused::of(status, &headers) };
-            let why = refused(&url("https://mcp.example.com/mcp"), &facts);
-            assert_eq!(why.cause, Failure::OriginRefused, "{why}");
-            assert!(why.sentence.contains(sentence) && why.sentence.contains("mcp.example.com"), "{why}");
-            assert!(why.advice.as_ref().is_some_and(|told| told.contains(advice)), "{:?}", why.advice);
+            let report = refused(&url("https://mcp.example.com/mcp"), &facts);
+            assert_eq!(report.cause, ErrorKind::OriginRefused, "{report}");
+            assert!(
+                report.sentence.contains(sentence) && report.sentence.contains("mcp.example.com"),
+                "{report}"
+            );
+            assert!(report.advice.as_ref().is_some_and(|told| told.contains(advice)), "{:?}", report.advice);
         }
     }
 
@@ -617,10 +627,10 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        let why = refused(&url("https://mcp.example.com/mcp"), &Refused::of(500, &headers));
-        assert_eq!(why.ray.as_deref(), Some("8f00000000000000-FRA"));
-        assert_eq!(why.correlation_id.as_deref(), Some("a-1_2.3:4"));
-        assert_eq!(why.request_id, None);
+        let report = refused(&url("https://mcp.example.com/mcp"), &Refused::of(500, &headers));
+        assert_eq!(report.ray.as_deref(), Some("8f00000000000000-FRA"));
+        assert_eq!(report.correlation_id.as_deref(), Some("a-1_2.3:4"));
+        assert_eq!(report.request_id, None);
     }
 
     #[test]
@@ -628,9 +638,12 @@ mod tests {
         let target = url("https://mcp.example.com/mcp");
         let headers = HeaderMap::new();
         let facts = Refused { location: Some(&target), ..Refused::of(301, &headers) };
-        let why = refused(&url("http://mcp.example.com/mcp"), &facts);
-        assert_eq!(why.sentence, "mcp.example.com answered 301 and wants https");
-        assert_eq!(why.advice.as_deref(), Some("write https:// into the URL: https://mcp.example.com/mcp"));
+        let report = refused(&url("http://mcp.example.com/mcp"), &facts);
+        assert_eq!(report.sentence, "mcp.example.com answered 301 and wants https");
+        assert_eq!(
+            report.advice.as_deref(),
+            Some("write https:// into the URL: https://mcp.example.com/mcp")
+        );
     }
 
     #[test]

@@ -140,8 +140,8 @@ fn fits(url: &Url, entry: &str) -> bool {
     if port.is_some() && port != url.port_or_known_default() {
         return false;
     }
-    if let Some(ending) = name.strip_prefix('*') {
-        return host.len() > ending.len() && host.ends_with(ending);
+    if let Some(outcome) = name.strip_prefix('*') {
+        return host.len() > outcome.len() && host.ends_with(outcome);
     }
     let name = name.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
     // Names, addresses and networks are the library's to compare. Any proxy will do for that.

@@ -1,6 +1,6 @@
 //! Errors that this program makes: JSON-RPC's codes, and what stands behind them.
 //!
-//! Deliberately not here: what went wrong (`bridge::Failure`).
+//! Deliberately not here: what went wrong (`bridge::ErrorKind`).
 
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ pub const INTERNAL_ERROR: i64 = -32603;
 /// The `error` member of a response that this program makes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ErrorObject {
-    /// One of the standard codes, or of `bridge::Failure`.
+    /// One of the standard codes, or of `bridge::ErrorKind`.
     pub code: i64,
     /// One sentence.
     pub message: String,

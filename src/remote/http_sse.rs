@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tracing::warn;
 use url::Url;
 
-use super::ending::rewritten;
+use super::exchange_outcome::rewritten;
 use super::head::{Answer, classify, media_type};
 use super::parsing::{is_broken_answer, parse_line};
 use super::reading::{ENDPOINT, Form, Reading};
@@ -31,7 +31,8 @@ use super::streamable::{
 use super::waiting::Stage;
 use super::{Events, Remote};
 use crate::bridge::{
-    Ask, Ending, Event, ExchangeId, Facts, Failure, Opening, Outgoing, SessionHeader, Via, Why, Written,
+    Ask, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, Facts, Opening, Outgoing, SessionHeader,
+    Via, Written,
 };
 use crate::diagnosis;
 use crate::http::body::Body;
@@ -109,7 +110,7 @@ impl HttpSse {
     }
 
     /// The next event of a stream on which somebody may wait.
-    async fn next(&self, id: ExchangeId, stream: &mut Stream) -> Result<Option<sse::Event>, Ending> {
+    async fn next(&self, id: ExchangeId, stream: &mut Stream) -> Result<Option<sse::Event>, ExchangeOutcome> {
         let Some(limit) = self.inner.patience().gap else { return stream.next().await };
         let mut left = limit;
         loop {
@@ -142,7 +143,7 @@ impl Remote for HttpSse {
         let remote = self.clone();
         let turn = self.inner.order.turn();
         async move {
-            let ending = match outgoing.facts.via {
+            let outcome = match outgoing.facts.via {
                 Via::Stream(stream) => remote.post(exchange, stream, &outgoing, &events, turn).await,
                 Via::NewStream | Via::Endpoint => {
                     let inner = &remote.inner;
@@ -151,7 +152,7 @@ impl Remote for HttpSse {
                     Box::pin(inner.waiting.watch(&inner.url, carried)).await
                 }
             };
-            events.send(Event::Ended(exchange, ending)).await;
+            events.send(Event::Ended(exchange, outcome)).await;
         }
     }
 }
@@ -165,14 +166,14 @@ impl HttpSse {
         outgoing: &Outgoing,
         events: &Events,
         turn: SendTurn,
-    ) -> Ending {
+    ) -> ExchangeOutcome {
         let Some(address) = self.address(stream) else {
-            let why = Why::new(
-                Failure::Connection,
+            let report = ErrorReport::new(
+                ErrorKind::Connection,
                 "the stream on which the server answers is gone",
                 "look into the server's log",
             );
-            return Ending::Lost { written: Written::No, why };
+            return ExchangeOutcome::Lost { written: Written::No, report };
         };
         let credentials = self.inner.keeper.current().await;
         self.asks(stream, &outgoing.ask);
@@ -181,13 +182,19 @@ impl HttpSse {
     }
 
     /// Opens a stream, POSTs the message to the address that it names, and passes on what comes until the stream ends.
-    async fn carry(&self, id: ExchangeId, outgoing: &Outgoing, events: &Events, turn: SendTurn) -> Ending {
+    async fn carry(
+        &self,
+        id: ExchangeId,
+        outgoing: &Outgoing,
+        events: &Events,
+        turn: SendTurn,
+    ) -> ExchangeOutcome {
         let listen = Outgoing { ask: Ask::Listen { after: None }, facts: Facts::default() };
         let credentials = self.inner.keeper.current().await;
         let mut get = Exchange::new(&self.inner, id, &listen, events, credentials, Some(turn));
         let mut connected = self.connect(&get).await;
-        while let Err(ending) = &mut connected {
-            if !get.again(ending).await {
+        while let Err(outcome) = &mut connected {
+            if !get.again(outcome).await {
                 break;
             }
             connected = self.connect(&get).await;
@@ -195,10 +202,10 @@ impl HttpSse {
         let (mut stream, address) = match connected {
             Ok(connected) => connected,
             // The message itself was not sent, whatever became of the GET.
-            Err(Ending::Lost { why, .. } | Ending::Cut(why)) => {
-                return Ending::Lost { written: Written::No, why };
+            Err(ExchangeOutcome::Lost { report, .. } | ExchangeOutcome::Cut(report)) => {
+                return ExchangeOutcome::Lost { written: Written::No, report };
             }
-            Err(ending) => return ending,
+            Err(outcome) => return outcome,
         };
         get.token_accepted().await;
         let _named = Named::new(self, id, address.clone());
@@ -218,23 +225,23 @@ impl HttpSse {
         loop {
             tokio::select! {
                 biased;
-                ending = &mut delivery, if !delivered => match ending {
+                outcome = &mut delivery, if !delivered => match outcome {
                     // A server that has answered has taken the message, whatever it says of that.
-                    Ending::Accepted(_) => delivered = true,
+                    ExchangeOutcome::Accepted(_) => delivered = true,
                     _ if answered => delivered = true,
-                    ending => return ending,
+                    outcome => return outcome,
                 },
                 event = self.next(id, &mut stream) => match event {
                     Ok(Some(event)) if event.event == ENDPOINT => match address_in(&event, &stream.url) {
                         Ok(address) => drop(self.lock().insert(id, address)),
-                        Err(why) => warn!(exchange = %id, %why, "the server named another address"),
+                        Err(report) => warn!(exchange = %id, %report, "the server named another address"),
                     },
                     Ok(Some(event)) => match self.pass_on(&listener, event, &mut stream).await {
                         Ok(is_answer) => answered |= is_answer,
-                        Err(ending) => return listener.scrubbed(ending),
+                        Err(outcome) => return listener.scrubbed(outcome),
                     },
-                    Ok(None) => return Ending::Complete,
-                    Err(ending) => return listener.scrubbed(ending),
+                    Ok(None) => return ExchangeOutcome::Complete,
+                    Err(outcome) => return listener.scrubbed(outcome),
                 },
             }
         }
@@ -246,7 +253,7 @@ impl HttpSse {
         exchange: &Exchange<'_>,
         event: sse::Event,
         stream: &mut Stream,
-    ) -> Result<bool, Ending> {
+    ) -> Result<bool, ExchangeOutcome> {
         if !event.is_message() {
             return Ok(false);
         }
@@ -275,15 +282,15 @@ impl HttpSse {
     }
 
     /// Opens the stream, and waits until it has named the address.
-    async fn connect(&self, exchange: &Exchange<'_>) -> Result<(Stream, Url), Ending> {
+    async fn connect(&self, exchange: &Exchange<'_>) -> Result<(Stream, Url), ExchangeOutcome> {
         let result = async {
             // Both together: whoever waits does not know which of the two it is for.
             let end = tokio::time::Instant::now().checked_add(self.patience);
             let end = end.unwrap_or_else(|| Instant::now() + UNBOUNDED);
             let opened = tokio::time::timeout_at(end, open(exchange)).await;
             let mut stream = opened.map_err(|_| {
-                lost(Why::new(
-                    Failure::NoAnswer,
+                lost(ErrorReport::new(
+                    ErrorKind::NoAnswer,
                     format!(
                         "{} did not begin the stream of HTTP+SSE within {} seconds",
                         diagnosis::place(&self.inner.url),
@@ -301,19 +308,19 @@ impl HttpSse {
                 );
                 let advice = "see whether a proxy before the server holds event streams back, and whether the URL is the \
                               server's SSE endpoint (often /sse); --connect-timeout allows for longer";
-                lost(Why::new(Failure::NoAnswer, sentence, advice).with_status(stream.status))
+                lost(ErrorReport::new(ErrorKind::NoAnswer, sentence, advice).with_status(stream.status))
             })??;
             Ok((stream, address))
         };
-        result.await.map_err(|ending| exchange.scrubbed(ending))
+        result.await.map_err(|outcome| exchange.scrubbed(outcome))
     }
 
     /// The address in the first event.
-    async fn first_event(&self, stream: &mut Stream) -> Result<Url, Ending> {
+    async fn first_event(&self, stream: &mut Stream) -> Result<Url, ExchangeOutcome> {
         loop {
             let problem = match stream.next().await? {
                 Some(event) if event.event == ENDPOINT => {
-                    return address_in(&event, &stream.url).map_err(|why| lost(*why));
+                    return address_in(&event, &stream.url).map_err(|report| lost(*report));
                 }
                 Some(event) if event.is_message() => "with a message before the address (HTTP+SSE)",
                 // A sign of life.
@@ -327,7 +334,7 @@ impl HttpSse {
                     let advice =
                         "check that the URL is the server's SSE endpoint (often /sse), and look into its log";
                     return Err(lost(
-                        Why::new(Failure::NoAnswer, sentence, advice).with_status(stream.status),
+                        ErrorReport::new(ErrorKind::NoAnswer, sentence, advice).with_status(stream.status),
                     ));
                 }
             };
@@ -337,7 +344,7 @@ impl HttpSse {
 }
 
 /// GETs the stream.
-async fn open(exchange: &Exchange<'_>) -> Result<Stream, Ending> {
+async fn open(exchange: &Exchange<'_>) -> Result<Stream, ExchangeOutcome> {
     let mut url = exchange.inner.url.clone();
     let mut last = 0;
     for _ in 0..=REDIRECTS {
@@ -383,12 +390,12 @@ async fn open(exchange: &Exchange<'_>) -> Result<Stream, Ending> {
 }
 
 /// A page that came instead.
-async fn page(exchange: &Exchange<'_>, url: &Url, response: reqwest::Response) -> Ending {
+async fn page(exchange: &Exchange<'_>, url: &Url, response: reqwest::Response) -> ExchangeOutcome {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let (body, is_whole) = bounded(response, REFUSAL_PATIENCE).await;
     let text = exchange.scrub(&tellable(&body, is_whole));
-    let why = diagnosis::page(url, &exchange.facts(status, &headers, None, &text));
-    Ending::Lost { written: Written::Maybe, why }
+    let report = diagnosis::page(url, &exchange.facts(status, &headers, None, &text));
+    ExchangeOutcome::Lost { written: Written::Maybe, report }
 }
 
 /// Whether the bridge hears that the server has taken the message.
@@ -399,24 +406,24 @@ enum Acknowledged {
 }
 
 /// POSTs a message until the server has taken it, with other credentials where these are refused.
-async fn deliver(exchange: &mut Exchange<'_>, address: &Url, acknowledged: Acknowledged) -> Ending {
-    let mut ending = attempt(exchange, address, acknowledged).await;
-    while exchange.again(&mut ending).await {
-        ending = attempt(exchange, address, acknowledged).await;
+async fn deliver(exchange: &mut Exchange<'_>, address: &Url, acknowledged: Acknowledged) -> ExchangeOutcome {
+    let mut outcome = attempt(exchange, address, acknowledged).await;
+    while exchange.again(&mut outcome).await {
+        outcome = attempt(exchange, address, acknowledged).await;
     }
-    ending
+    outcome
 }
 
-async fn attempt(exchange: &Exchange<'_>, address: &Url, acknowledged: Acknowledged) -> Ending {
-    let ending = match post_once(exchange, address, acknowledged).await {
-        Ok(ending) | Err(ending) => exchange.scrubbed(ending),
+async fn attempt(exchange: &Exchange<'_>, address: &Url, acknowledged: Acknowledged) -> ExchangeOutcome {
+    let outcome = match post_once(exchange, address, acknowledged).await {
+        Ok(outcome) | Err(outcome) => exchange.scrubbed(outcome),
     };
     let secrets: Vec<String> = address
         .query_pairs()
         .map(|(_, value)| value.into_owned())
         .filter(|value| value.len() >= SHORTEST_SECRET)
         .collect();
-    rewritten(ending, |text| {
+    rewritten(outcome, |text| {
         secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "[session]"))
     })
 }
@@ -426,7 +433,7 @@ async fn post_once(
     exchange: &Exchange<'_>,
     address: &Url,
     acknowledged: Acknowledged,
-) -> Result<Ending, Ending> {
+) -> Result<ExchangeOutcome, ExchangeOutcome> {
     notice_closed_connections().await;
     let mut url = address.clone();
     let mut last = 0;
@@ -448,9 +455,9 @@ async fn post_once(
                 let multiplexed = response.version() == http::Version::HTTP_2;
                 if media_type.as_deref() == Some("text/html") {
                     // A page is all the same, unless it is the one to sign in at: then the message got nowhere.
-                    let ending = page(exchange, &url, response).await;
-                    if refuser(&ending).is_some() {
-                        return Ok(ending);
+                    let outcome = page(exchange, &url, response).await;
+                    if refuser(&outcome).is_some() {
+                        return Ok(outcome);
                     }
                 } else if acknowledged == Acknowledged::Untold {
                     bounded(response, LINGER).await;
@@ -460,15 +467,15 @@ async fn post_once(
                     bounded(response, LINGER).await;
                 }
                 exchange.token_accepted().await;
-                return Ok(Ending::Accepted(status));
+                return Ok(ExchangeOutcome::Accepted(status));
             }
         }
     }
-    Ok(Ending::Lost { written: Written::Maybe, why: diagnosis::redirect_loop(&url, last) })
+    Ok(ExchangeOutcome::Lost { written: Written::Maybe, report: diagnosis::redirect_loop(&url, last) })
 }
 
-pub(super) fn lost(why: Why) -> Ending {
-    Ending::Lost { written: Written::Maybe, why }
+pub(super) fn lost(report: ErrorReport) -> ExchangeOutcome {
+    ExchangeOutcome::Lost { written: Written::Maybe, report }
 }
 
 /// The address of a stream, as long as that lasts.

@@ -3,7 +3,7 @@
 //! [`Remote`] is a trait because the in-memory double of the tests is its second implementation, and a configuration
 //! that cannot work its third. Deliberately not here: what an ending means (the bridge).
 
-mod ending;
+mod exchange_outcome;
 mod head;
 mod headers;
 pub mod http_sse;
@@ -26,7 +26,7 @@ use std::time::Duration;
 use futures_util::future::Either;
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::bridge::{Ending, Event, ExchangeId, Outgoing, Via, Why, Written};
+use crate::bridge::{ErrorReport, Event, ExchangeId, ExchangeOutcome, Outgoing, Via, Written};
 use crate::jsonrpc::{Fault, Id};
 use crate::traffic::Witness;
 use http_sse::HttpSse;
@@ -169,7 +169,7 @@ impl Events {
 #[derive(Clone, Debug)]
 pub struct Unconfigured {
     /// What is wrong.
-    pub why: Why,
+    pub report: ErrorReport,
 }
 
 impl Remote for Unconfigured {
@@ -179,8 +179,8 @@ impl Remote for Unconfigured {
         _: Outgoing,
         events: Events,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let ending = Ending::Lost { written: Written::No, why: self.why.clone() };
-        async move { events.send(Event::Ended(exchange, ending)).await }
+        let outcome = ExchangeOutcome::Lost { written: Written::No, report: self.report.clone() };
+        async move { events.send(Event::Ended(exchange, outcome)).await }
     }
 }
 

@@ -12,12 +12,12 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 use url::Url;
 
-use super::ending::{broken, cut};
+use super::exchange_outcome::{broken, cut};
 use super::head::charset;
 use super::parsing::{is_broken_answer, parse_line};
 use super::sse::{self, Parser};
 use super::streamable::{Exchange, LINGER, silent};
-use crate::bridge::{Ask, Cursor, Ending, Event, Opening, Why, Written};
+use crate::bridge::{Ask, Cursor, ErrorReport, Event, ExchangeOutcome, Opening, Written};
 use crate::diagnosis::{self, Described};
 use crate::http::body::{Body, BodyError, is_encoded, unknown_encoding};
 use crate::http::{turn_of_others, within};
@@ -180,13 +180,17 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
     length.to_str().ok()?.parse().ok()
 }
 
-fn lost(why: Why) -> Ending {
-    Ending::Lost { written: Written::Maybe, why }
+fn lost(report: ErrorReport) -> ExchangeOutcome {
+    ExchangeOutcome::Lost { written: Written::Maybe, report }
 }
 
 impl Exchange<'_> {
     /// Reads a body that is called one message or a batch.
-    pub(super) async fn read_json(&self, url: &Url, mut reading: Reading) -> Result<Ending, Ending> {
+    pub(super) async fn read_json(
+        &self,
+        url: &Url,
+        mut reading: Reading,
+    ) -> Result<ExchangeOutcome, ExchangeOutcome> {
         match reading.form().await {
             Ok(Form::Events) => self.read_events(url, reading, None).await,
             Ok(Form::Json | Form::Other) => self.json(url, reading).await,
@@ -201,7 +205,7 @@ impl Exchange<'_> {
         url: &Url,
         mut reading: Reading,
         unopened: Option<Opening>,
-    ) -> Result<Ending, Ending> {
+    ) -> Result<ExchangeOutcome, ExchangeOutcome> {
         if !matches!(self.outgoing.ask, Ask::Post(_)) || !self.awaits_answer() {
             return self.read_events(url, reading, unopened).await;
         }
@@ -215,14 +219,15 @@ impl Exchange<'_> {
             Ok(Form::Events) => self.read_events(url, reading, unopened).await,
             Ok(Form::Json) => self.json(url, reading).await,
             Ok(Form::Other) => {
-                if let Some(why) = diagnosis::undecodable_body(url, &reading.described, &reading.beginning) {
-                    return Err(lost(why));
+                if let Some(report) = diagnosis::undecodable_body(url, &reading.described, &reading.beginning)
+                {
+                    return Err(lost(report));
                 }
                 self.read_events(url, reading, None).await
             }
             Err(Next::Silent) => Err(self.silent(silent(url, reading.described.status, reading.patience))),
             Err(Next::Broken(error)) => Err(cut(url, reading.described.status, &error)),
-            Err(Next::Part(_) | Next::End | Next::Settled) => Ok(Ending::Complete),
+            Err(Next::Part(_) | Next::End | Next::Settled) => Ok(ExchangeOutcome::Complete),
         }
     }
 
@@ -231,7 +236,7 @@ impl Exchange<'_> {
         &self,
         url: &Url,
         reading: &mut Reading,
-    ) -> Result<Option<Form>, Ending> {
+    ) -> Result<Option<Form>, ExchangeOutcome> {
         match reading.form().await {
             Ok(Form::Other) => Ok(None),
             Ok(form) => Ok(Some(form)),
@@ -240,7 +245,11 @@ impl Exchange<'_> {
     }
 
     /// Reads one message or a batch.
-    pub(super) async fn json(&self, url: &Url, mut reading: Reading) -> Result<Ending, Ending> {
+    pub(super) async fn json(
+        &self,
+        url: &Url,
+        mut reading: Reading,
+    ) -> Result<ExchangeOutcome, ExchangeOutcome> {
         let status = reading.described.status;
         // What the server announces is believed up to a point, and as a whole once that much has come.
         let announced: usize = reading.announced.unwrap_or(0).min(MESSAGE_LIMIT);
@@ -266,7 +275,7 @@ impl Exchange<'_> {
                     if let Some(line) = self.whole_answer(&body).await {
                         warn!(exchange = %self.id, "the answer is whole, but the server has not ended it{}", lengths(&reading, &body));
                         self.deliver(line).await;
-                        return Ok(Ending::Complete);
+                        return Ok(ExchangeOutcome::Complete);
                     }
                 }
                 Next::Broken(error) => {
@@ -275,13 +284,13 @@ impl Exchange<'_> {
                     {
                         warn!(exchange = %self.id, "the connection broke behind an answer that is whole{}", lengths(&reading, &body));
                         self.deliver(line).await;
-                        return Ok(Ending::Complete);
+                        return Ok(ExchangeOutcome::Complete);
                     }
-                    let mut why = broken(url, status, &error);
+                    let mut report = broken(url, status, &error);
                     if matches!(error, BodyError::Transport(_)) {
-                        why.sentence.push_str(&lengths(&reading, &body));
+                        report.sentence.push_str(&lengths(&reading, &body));
                     }
-                    return Err(lost(why));
+                    return Err(lost(report));
                 }
             }
         }
@@ -297,7 +306,7 @@ impl Exchange<'_> {
         }
         drop(body);
         self.deliver(line).await;
-        Ok(Ending::Complete)
+        Ok(ExchangeOutcome::Complete)
     }
 
     /// The messages of a text, if the text is whole and they answer the request.
@@ -320,7 +329,7 @@ impl Exchange<'_> {
         url: &Url,
         mut reading: Reading,
         mut unopened: Option<Opening>,
-    ) -> Result<Ending, Ending> {
+    ) -> Result<ExchangeOutcome, ExchangeOutcome> {
         let status = reading.described.status;
         let mut stray = Stray::default();
         let mut parser = Parser::default();
@@ -334,29 +343,29 @@ impl Exchange<'_> {
             let next = match linger {
                 None => reading.next(settles).await,
                 Some(end) => match tokio::time::timeout_at(end, reading.next(false)).await {
-                    Ok(Next::Broken(_)) | Err(_) => return Ok(Ending::Complete),
+                    Ok(Next::Broken(_)) | Err(_) => return Ok(ExchangeOutcome::Complete),
                     Ok(next) => next,
                 },
             };
             let mut events = Vec::new();
-            let (mut parsed, mut ending) = (Ok(()), None);
+            let (mut parsed, mut outcome) = (Ok(()), None);
             match next {
                 Next::Part(part) => parsed = parser.push(&part, |event| events.push(event)),
                 Next::End => {
                     events.extend(self.last_event(&mut parser).await);
-                    ending = Some(Ok(Ending::Complete));
+                    outcome = Some(Ok(ExchangeOutcome::Complete));
                 }
                 Next::Settled | Next::Broken(BodyError::Transport(_)) if self.has_answer(&parser).await => {
                     events.extend(parser.finish());
-                    ending = Some(Ok(Ending::Complete));
+                    outcome = Some(Ok(ExchangeOutcome::Complete));
                 }
                 Next::Settled => {
                     events.extend(
                         parser.finish().filter(|event| event.event == ENDPOINT && unopened.is_some()),
                     );
                 }
-                Next::Broken(error) => ending = Some(Err(cut(url, status, &error))),
-                Next::Silent => ending = Some(Err(self.silent(silent(url, status, reading.patience)))),
+                Next::Broken(error) => outcome = Some(Err(cut(url, status, &error))),
+                Next::Silent => outcome = Some(Err(self.silent(silent(url, status, reading.patience)))),
             }
             for mut event in events {
                 if let Some(opening) = unopened.take() {
@@ -397,11 +406,11 @@ impl Exchange<'_> {
             if parsed.is_err() {
                 return Err(lost(diagnosis::too_large(url, status, MESSAGE_LIMIT)));
             }
-            if let Some(ending) = ending {
+            if let Some(outcome) = outcome {
                 if let Some(opening) = unopened {
                     self.open(opening).await;
                 }
-                return ending;
+                return outcome;
             }
         }
     }
@@ -428,10 +437,10 @@ impl Exchange<'_> {
 
     /// The end of a stream in which nothing came for too long: one that somebody waits for is not waited for any more, any
     /// other may be opened again.
-    fn silent(&self, why: Why) -> Ending {
+    fn silent(&self, report: ErrorReport) -> ExchangeOutcome {
         match &self.outgoing.ask {
-            Ask::Post(_) | Ask::EndSession | Ask::Listen { after: Some(_) } => lost(why),
-            Ask::Listen { after: None } => Ending::Cut(why),
+            Ask::Post(_) | Ask::EndSession | Ask::Listen { after: Some(_) } => lost(report),
+            Ask::Listen { after: None } => ExchangeOutcome::Cut(report),
         }
     }
 
@@ -476,15 +485,15 @@ pub(super) fn ends_like_json(text: &[u8]) -> bool {
 }
 
 /// How a body that ended before its form showed ends its exchange.
-fn ended_early(url: &Url, reading: &Reading, ended: Next) -> Ending {
+fn ended_early(url: &Url, reading: &Reading, ended: Next) -> ExchangeOutcome {
     let status = reading.described.status;
     match ended {
         Next::Broken(error) => {
-            let mut why = broken(url, status, &error);
+            let mut report = broken(url, status, &error);
             if matches!(error, BodyError::Transport(_)) {
-                why.sentence.push_str(&lengths(reading, &reading.beginning));
+                report.sentence.push_str(&lengths(reading, &reading.beginning));
             }
-            lost(why)
+            lost(report)
         }
         Next::Silent | Next::Settled | Next::Part(_) | Next::End => {
             lost(silent(url, status, reading.patience))

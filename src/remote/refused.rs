@@ -16,7 +16,7 @@ use super::waiting::Stage;
 use crate::auth::keeper::Refuser;
 use crate::auth::oauth::challenge::{self, Challenge};
 use crate::auth::oauth::{Asking, Grant, Invitation, OAuth, Trouble};
-use crate::bridge::{Ask, Ending, Failure, Refusal, Why};
+use crate::bridge::{Ask, ErrorKind, ErrorReport, ExchangeOutcome, Refusal};
 use crate::diagnosis::{self, Refused, SignIn};
 use crate::jsonrpc::{Kind, Message};
 
@@ -44,36 +44,41 @@ pub(super) struct Proving {
 
 impl Exchange<'_> {
     /// Comes by credentials that may be accepted where those of the last attempt were not, and tells whether to ask again.
-    /// `ending` is what is told otherwise.
-    pub(super) async fn again(&mut self, ending: &mut Ending) -> bool {
-        if self.is_about_the_session(ending) {
+    /// `outcome` is what is told otherwise.
+    pub(super) async fn again(&mut self, outcome: &mut ExchangeOutcome) -> bool {
+        if self.is_about_the_session(outcome) {
             return false;
         }
-        if self.has_proved(ending).await || self.has_others(ending).await {
+        if self.has_proved(outcome).await || self.has_others(outcome).await {
             return true;
         }
-        self.explain_not_sent(ending);
+        self.explain_not_sent(outcome);
         false
     }
 
     /// Returns whether a refusal says that the session is lost: then the credentials are not to blame, and none others are
     /// sought before a new session was tried with them.
-    fn is_about_the_session(&self, ending: &Ending) -> bool {
-        match (ending, &self.outgoing.facts.session) {
-            (Ending::Refused(refusal), Some(session)) => refusal.says_session_is_lost(session),
+    fn is_about_the_session(&self, outcome: &ExchangeOutcome) -> bool {
+        match (outcome, &self.outgoing.facts.session) {
+            (ExchangeOutcome::Refused(refusal), Some(session)) => refusal.says_session_is_lost(session),
             _ => false,
         }
     }
 
     /// Proves that the service token that was withheld belongs to the host, if Access refused or may have refused, and tells
     /// whether it did. Before that nothing leads to a sign-in: the service token comes before a person.
-    async fn has_proved(&mut self, ending: &Ending) -> bool {
+    async fn has_proved(&mut self, outcome: &ExchangeOutcome) -> bool {
         let refused_at = self.proving.refused_at.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        let refused_at = match ending {
-            Ending::Refused(_) => refused_at,
+        let refused_at = match outcome {
+            ExchangeOutcome::Refused(_) => refused_at,
             // The sign-in page, where a redirect to it was followed on the way.
-            Ending::Lost { why, .. } if why.cause.is_of_access() => Some(self.inner.url.clone()),
-            Ending::Lost { .. } | Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) => None,
+            ExchangeOutcome::Lost { report, .. } if report.cause.is_of_access() => {
+                Some(self.inner.url.clone())
+            }
+            ExchangeOutcome::Lost { .. }
+            | ExchangeOutcome::Complete
+            | ExchangeOutcome::Accepted(_)
+            | ExchangeOutcome::Cut(_) => None,
         };
         let Some(mut refused_at) = refused_at.filter(|_| self.credentials.withheld.is_some()) else {
             return false;
@@ -94,8 +99,14 @@ impl Exchange<'_> {
 
     /// Notes a refusal from `url`: one by Access, or that may be, can end with a service token that was withheld; any other
     /// shows that Access let the request through.
-    pub(super) async fn note_refusal(&self, url: &Url, facts: &Refused<'_>, why: &Why, is_answer: bool) {
-        if is_answer || !diagnosis::may_be_access(why, facts) {
+    pub(super) async fn note_refusal(
+        &self,
+        url: &Url,
+        facts: &Refused<'_>,
+        report: &ErrorReport,
+        is_answer: bool,
+    ) {
+        if is_answer || !diagnosis::may_be_access(report, facts) {
             self.token_accepted().await;
         } else if self.credentials.withheld.is_some() {
             *self.proving.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(url.clone());
@@ -111,9 +122,13 @@ impl Exchange<'_> {
     }
 
     /// Says in a refusal that a service token that is set was not sent, why, and what to do if it is meant for the host.
-    fn explain_not_sent(&self, ending: &mut Ending) {
-        let (Ending::Refused(Refusal { why, .. }) | Ending::Lost { why, .. }) = ending else { return };
-        if !why.cause.is_of_access() && !matches!(why.status, Some(401 | 403)) {
+    fn explain_not_sent(&self, outcome: &mut ExchangeOutcome) {
+        let (ExchangeOutcome::Refused(Refusal { report, .. }) | ExchangeOutcome::Lost { report, .. }) =
+            outcome
+        else {
+            return;
+        };
+        if !report.cause.is_of_access() && !matches!(report.status, Some(401 | 403)) {
             return;
         }
         let Some(reason) = self.inner.keeper.not_sent(&self.credentials) else { return };
@@ -122,23 +137,24 @@ impl Exchange<'_> {
             None => "in the environment",
         };
         let advice = reason.advice(&self.inner.url);
-        let before = why.advice.take();
-        why.advice = Some(match (why.cause, before) {
+        let before = report.advice.take();
+        report.advice = Some(match (report.cause, before) {
             (_, Some(before)) if self.is_sign_in_told => format!("{before}; {advice}"),
             // It is set.
-            (Failure::AccessCredentials, _) | (_, None) => advice,
+            (ErrorKind::AccessCredentials, _) | (_, None) => advice,
             (_, Some(before)) => format!("{advice}; {before}"),
         });
         if !self.is_sign_in_told {
-            why.sentence = format!("{}; the service token {token} was not sent: {reason}", why.sentence);
+            report.sentence =
+                format!("{}; the service token {token} was not sent: {reason}", report.sentence);
         }
     }
 
     /// The same with other credentials, and by signing in.
-    async fn has_others(&mut self, ending: &mut Ending) -> bool {
+    async fn has_others(&mut self, outcome: &mut ExchangeOutcome) -> bool {
         let keeper = &self.inner.keeper;
         if self.others < OTHER_CREDENTIALS
-            && let Some(refuser) = refuser(ending)
+            && let Some(refuser) = refuser(outcome)
             && let Some(another) = keeper.another(&self.credentials, refuser).await
         {
             self.others += 1;
@@ -146,8 +162,8 @@ impl Exchange<'_> {
             return true;
         }
         let invitation = self.invitation.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        match (invitation, &*ending) {
-            (Some(invitation), Ending::Refused(refusal)) if self.sign_ins < SIGN_INS => {
+        match (invitation, &*outcome) {
+            (Some(invitation), ExchangeOutcome::Refused(refusal)) if self.sign_ins < SIGN_INS => {
                 self.sign_ins += 1;
                 let status = refusal.status;
                 let is_in_doubt = self.outgoing.facts.session_in_doubt
@@ -158,12 +174,12 @@ impl Exchange<'_> {
                 match Box::pin(self.sign_in(&invitation, status, asking)).await {
                     Ok(is_signed_in) => is_signed_in,
                     Err(told) => {
-                        (*ending, self.is_sign_in_told) = (told, true);
+                        (*outcome, self.is_sign_in_told) = (told, true);
                         false
                     }
                 }
             }
-            (_, Ending::Complete | Ending::Accepted(_)) => {
+            (_, ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_)) => {
                 self.accepted();
                 false
             }
@@ -187,7 +203,7 @@ impl Exchange<'_> {
         invitation: &Invitation,
         status: u16,
         asking: Asking,
-    ) -> Result<bool, Ending> {
+    ) -> Result<bool, ExchangeOutcome> {
         let Some(sign_in) = self.inner.keeper.sign_in() else { return Ok(false) };
         let (own, bearer) = (&self.credentials.own, self.credentials.bearer.as_ref());
         let patience = self.patience(sign_in);
@@ -204,11 +220,11 @@ impl Exchange<'_> {
             Err(Trouble::Failed { kind, .. }) if !is_invited && !kind.is_always_told() => Ok(false),
             Err(Trouble::Intercepted(_)) if !is_invited => Ok(false),
             Err(trouble) => {
-                let why = trouble.why();
+                let report = trouble.report();
                 // That of the answer that came in the way says more than that of the refusal.
-                let why = Why { status: why.status.or(Some(status)), ..why };
-                let refusal = Refusal { status, answer: None, retry_after: None, unprocessed: false, why };
-                Err(self.scrubbed(Ending::Refused(refusal)))
+                let report = ErrorReport { status: report.status.or(Some(status)), ..report };
+                let refusal = Refusal { status, answer: None, retry_after: None, unprocessed: false, report };
+                Err(self.scrubbed(ExchangeOutcome::Refused(refusal)))
             }
         }
     }
@@ -261,12 +277,12 @@ pub(super) fn is_json_rpc_answer(message: &Message) -> bool {
 }
 
 /// Who refused the credentials, where other ones may help. Whoever refused has not processed the message.
-pub(super) fn refuser(ending: &Ending) -> Option<Refuser> {
-    match ending {
-        Ending::Refused(refusal) if refusal.why.cause.is_of_access() => Some(Refuser::Access),
-        Ending::Refused(refusal) => (refusal.status == 401).then_some(Refuser::Server),
+pub(super) fn refuser(outcome: &ExchangeOutcome) -> Option<Refuser> {
+    match outcome {
+        ExchangeOutcome::Refused(refusal) if refusal.report.cause.is_of_access() => Some(Refuser::Access),
+        ExchangeOutcome::Refused(refusal) => (refusal.status == 401).then_some(Refuser::Server),
         // The sign-in page, where a redirect to it was followed on the way.
-        Ending::Lost { why, .. } => why.cause.is_of_access().then_some(Refuser::Access),
-        Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) => None,
+        ExchangeOutcome::Lost { report, .. } => report.cause.is_of_access().then_some(Refuser::Access),
+        ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) | ExchangeOutcome::Cut(_) => None,
     }
 }

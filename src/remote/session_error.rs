@@ -7,7 +7,7 @@ use http::HeaderMap;
 use url::Url;
 
 use super::streamable::Exchange;
-use crate::bridge::{Ask, Ending, Refusal};
+use crate::bridge::{Ask, ExchangeOutcome, Refusal};
 use crate::diagnosis;
 use crate::jsonrpc::Kind;
 
@@ -16,7 +16,7 @@ const LONGEST: usize = 4 * 1024;
 
 impl Exchange<'_> {
     /// The refusal that `data` is, if it says in no more than a few words that the session is lost.
-    pub(super) fn session_error(&self, url: &Url, status: u16, data: &[u8]) -> Option<Ending> {
+    pub(super) fn session_error(&self, url: &Url, status: u16, data: &[u8]) -> Option<ExchangeOutcome> {
         let session = self.outgoing.facts.session.as_ref()?;
         let Ask::Post(message) = &self.outgoing.ask else { return None };
         if !matches!(message.kind(), Kind::Request { .. }) || data.len() > LONGEST {
@@ -24,8 +24,8 @@ impl Exchange<'_> {
         }
         let text = self.scrub(&String::from_utf8_lossy(data));
         let headers = HeaderMap::new();
-        let why = diagnosis::refused(url, &self.facts(status, &headers, None, &text));
-        let refusal = Refusal { status, answer: None, retry_after: None, unprocessed: false, why };
-        refusal.says_session_is_lost(session).then_some(Ending::Refused(refusal))
+        let report = diagnosis::refused(url, &self.facts(status, &headers, None, &text));
+        let refusal = Refusal { status, answer: None, retry_after: None, unprocessed: false, report };
+        refusal.says_session_is_lost(session).then_some(ExchangeOutcome::Refused(refusal))
     }
 }

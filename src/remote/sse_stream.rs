@@ -8,11 +8,11 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use url::Url;
 
-use super::ending::cut;
+use super::exchange_outcome::cut;
 use super::http_sse::lost;
 use super::reading::{ENDPOINT, SETTLED, Stray, ends_like_json};
 use super::sse::{self, Parser};
-use crate::bridge::{Ending, Failure, Why};
+use crate::bridge::{ErrorKind, ErrorReport, ExchangeOutcome};
 use crate::diagnosis;
 use crate::http::body::Body;
 use crate::http::within;
@@ -86,7 +86,7 @@ impl Stream {
     }
 
     /// The next event; none at the end. Nothing is lost if this is dropped.
-    pub(super) async fn next(&mut self) -> Result<Option<sse::Event>, Ending> {
+    pub(super) async fn next(&mut self) -> Result<Option<sse::Event>, ExchangeOutcome> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
@@ -114,11 +114,12 @@ impl Stream {
 }
 
 /// The address for messages, as an event names it: relative to where the stream came from, and of its origin.
-pub(super) fn address_in(event: &sse::Event, url: &Url) -> Result<Url, Box<Why>> {
+pub(super) fn address_in(event: &sse::Event, url: &Url) -> Result<Url, Box<ErrorReport>> {
     let place = diagnosis::place(url);
     let advice = "look at how the server makes the address in its `endpoint` event";
-    let unusable =
-        |problem: &str| Box::new(Why::new(Failure::Endpoint, format!("{place} named {problem}"), advice));
+    let unusable = |problem: &str| {
+        Box::new(ErrorReport::new(ErrorKind::Endpoint, format!("{place} named {problem}"), advice))
+    };
     let text = std::str::from_utf8(&event.data).map(str::trim).unwrap_or_default();
     if text.is_empty() {
         return Err(unusable("no address for messages"));
@@ -134,7 +135,7 @@ pub(super) fn address_in(event: &sse::Event, url: &Url) -> Result<Url, Box<Why>>
             "the stream of {ours} wants messages sent to {theirs}, which is another origin: credentials are not sent there"
         );
         let advice = "have the server name a relative address, or the one it is reached by (behind a proxy: X-Forwarded-Proto and -Host)";
-        return Err(Box::new(Why::new(Failure::Endpoint, sentence, advice)));
+        return Err(Box::new(ErrorReport::new(ErrorKind::Endpoint, sentence, advice)));
     }
     // Whoever has the session's id, which stands in there, can act in the session.
     address.query_pairs().for_each(|(_, value)| redact::register_session(&value));
@@ -145,24 +146,24 @@ pub(super) fn address_in(event: &sse::Event, url: &Url) -> Result<Url, Box<Why>>
 }
 
 /// A refusal by the address that the stream named, with that address: behind a gateway it often lacks a prefix.
-pub(super) fn with_address(ending: Ending, url: &Url) -> Ending {
-    let Ending::Refused(mut refusal) = ending else { return ending };
-    if refusal.why.cause != Failure::Status {
-        return Ending::Refused(refusal);
+pub(super) fn with_address(outcome: ExchangeOutcome, url: &Url) -> ExchangeOutcome {
+    let ExchangeOutcome::Refused(mut refusal) = outcome else { return outcome };
+    if refusal.report.cause != ErrorKind::Status {
+        return ExchangeOutcome::Refused(refusal);
     }
     let segments = url.path().split('/').map(|segment| {
         let is_an_id = segment.len() > LONGEST_SEGMENT && segment.bytes().any(|byte| byte.is_ascii_digit());
         if is_an_id { "[session]" } else { segment }
     });
     let path = segments.collect::<Vec<_>>().join("/");
-    let why = &mut refusal.why;
-    why.sentence = format!("{} (the address for messages that its stream named: {path})", why.sentence);
+    let report = &mut refusal.report;
+    report.sentence = format!("{} (the address for messages that its stream named: {path})", report.sentence);
     if matches!(refusal.status, 404 | 405) {
         let advice = "if a gateway serves the server below a path of its own, set that path as the server's base path \
                       (root path), so that its `endpoint` event names it";
-        why.advice = Some(advice.to_owned());
+        report.advice = Some(advice.to_owned());
     }
-    Ending::Refused(refusal)
+    ExchangeOutcome::Refused(refusal)
 }
 
 #[cfg(test)]
@@ -172,7 +173,7 @@ mod tests {
     fn address(data: &str) -> Result<String, String> {
         let event = sse::Event { event: ENDPOINT.to_owned(), data: data.into(), ..sse::Event::default() };
         let url = Url::parse("https://mcp.example.com/deep/sse?key=1").expect("a URL");
-        address_in(&event, &url).map(String::from).map_err(|why| why.sentence)
+        address_in(&event, &url).map(String::from).map_err(|report| report.sentence)
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use url::Url;
 
-use super::ending::rewritten;
+use super::exchange_outcome::rewritten;
 use super::head::{Answer, classify, media_type, retry_after, target};
 use super::headers::{SESSION_ID, headers};
 use super::reading::{Form, Reading};
@@ -28,7 +28,8 @@ use super::{Events, Remote};
 use crate::auth::keeper::{InUse, Keeper};
 use crate::auth::oauth::{Invitation, OAuth};
 use crate::bridge::{
-    Ask, Ending, Event, ExchangeId, Opening, Outgoing, Refusal, SessionHeader, SessionId, Why, Written,
+    Ask, ErrorReport, Event, ExchangeId, ExchangeOutcome, Opening, Outgoing, Refusal, SessionHeader,
+    SessionId, Written,
 };
 use crate::diagnosis::{self, Refused, Token};
 use crate::http::body::{Body, unknown_encoding};
@@ -99,7 +100,7 @@ impl Remote for Streamable {
         let inner = Arc::clone(&self.inner);
         let turn = inner.order.turn();
         async move {
-            let ending = match is_initialize(&outgoing) {
+            let outcome = match is_initialize(&outgoing) {
                 false => exchange_whole(&inner, exchange, &outgoing, &events, turn).await,
                 true => {
                     inner.waiting.set(Stage::Credentials);
@@ -107,7 +108,7 @@ impl Remote for Streamable {
                     Box::pin(inner.waiting.watch(&inner.url, whole)).await
                 }
             };
-            events.send(Event::Ended(exchange, ending)).await;
+            events.send(Event::Ended(exchange, outcome)).await;
         }
     }
 }
@@ -119,14 +120,14 @@ async fn exchange_whole(
     outgoing: &Outgoing,
     events: &Events,
     turn: SendTurn,
-) -> Ending {
+) -> ExchangeOutcome {
     let credentials = inner.keeper.current().await;
     let mut exchange = Exchange::new(inner, exchange, outgoing, events, credentials, Some(turn));
-    let mut ending = exchange.attempt().await;
-    while exchange.again(&mut ending).await {
-        ending = exchange.attempt().await;
+    let mut outcome = exchange.attempt().await;
+    while exchange.again(&mut outcome).await {
+        outcome = exchange.attempt().await;
     }
-    ending
+    outcome
 }
 
 /// Returns whether a request POSTs `initialize`.
@@ -183,15 +184,15 @@ impl<'a> Exchange<'a> {
 
 impl Exchange<'_> {
     /// Asks once, with the credentials there are.
-    async fn attempt(&self) -> Ending {
+    async fn attempt(&self) -> ExchangeOutcome {
         match self.run().await {
-            Ok(ending) | Err(ending) => self.scrubbed(ending),
+            Ok(outcome) | Err(outcome) => self.scrubbed(outcome),
         }
     }
 
     /// Asks, follows redirects within the origin, and reads the answer. Both sides of the result are the ending; the
     /// error side is for leaving early.
-    async fn run(&self) -> Result<Ending, Ending> {
+    async fn run(&self) -> Result<ExchangeOutcome, ExchangeOutcome> {
         notice_closed_connections().await;
         let mut url = self.inner.url.clone();
         let mut last = 0;
@@ -210,7 +211,7 @@ impl Exchange<'_> {
                 Answer::Nothing => {
                     self.opened(&response).await;
                     bounded(response, LINGER).await;
-                    return Ok(Ending::Accepted(status));
+                    return Ok(ExchangeOutcome::Accepted(status));
                 }
                 Answer::EventStream => {
                     let opening = opening(&response);
@@ -243,27 +244,32 @@ impl Exchange<'_> {
                         // Servers that know no stream answer a GET with a page about themselves, too.
                         Some(_) => {
                             self.json(&url, reading).await?;
-                            let why = diagnosis::unusable(&url, status, "with JSON instead of a stream");
-                            return Ok(Ending::Lost { written: Written::Maybe, why });
+                            let report = diagnosis::unusable(&url, status, "with JSON instead of a stream");
+                            return Ok(ExchangeOutcome::Lost { written: Written::Maybe, report });
                         }
                         None => return Ok(self.other_body(&url, &headers, reading).await),
                     }
                 }
             }
         }
-        Ok(Ending::Lost { written: Written::Maybe, why: diagnosis::redirect_loop(&url, last) })
+        Ok(ExchangeOutcome::Lost { written: Written::Maybe, report: diagnosis::redirect_loop(&url, last) })
     }
 
     /// What a body is told to be that is neither JSON nor a stream.
-    pub(super) async fn other_body(&self, url: &Url, headers: &HeaderMap, reading: Reading) -> Ending {
+    pub(super) async fn other_body(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        reading: Reading,
+    ) -> ExchangeOutcome {
         let described = reading.described.clone();
         let (body, beginning) = reading.into_body();
         let (body, is_whole) = bounded_body(body, beginning, REFUSAL_PATIENCE).await;
-        let why = diagnosis::undecodable_body(url, &described, &body).unwrap_or_else(|| {
+        let report = diagnosis::undecodable_body(url, &described, &body).unwrap_or_else(|| {
             let text = self.scrub(&tellable(&body, is_whole));
             diagnosis::page(url, &self.facts(described.status, headers, None, &text))
         });
-        Ending::Lost { written: Written::Maybe, why }
+        ExchangeOutcome::Lost { written: Written::Maybe, report }
     }
 
     /// Returns whether this exchange is a stream of its own, by GET.
@@ -288,7 +294,7 @@ impl Exchange<'_> {
     }
 
     /// Sends the request, the first one when its turn has come, and waits for the head of the answer.
-    pub(super) async fn send(&self, url: &Url) -> Result<reqwest::Response, Ending> {
+    pub(super) async fn send(&self, url: &Url) -> Result<reqwest::Response, ExchangeOutcome> {
         self.waits_for(Stage::Connection);
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(turn) = &mut turn {
@@ -323,8 +329,8 @@ impl Exchange<'_> {
             }
         };
         let result = result.ok_or_else(|| {
-            let why = diagnosis::timed_out(url, diagnosis::HEADERS_TIMEOUT, patience.unwrap_or_default());
-            Ending::Lost { written: Written::Maybe, why }
+            let report = diagnosis::timed_out(url, diagnosis::HEADERS_TIMEOUT, patience.unwrap_or_default());
+            ExchangeOutcome::Lost { written: Written::Maybe, report }
         })?;
         self.waits_for(Stage::Answer);
         if let (Some(witness), Ok(response)) = (self.events.witness(), &result) {
@@ -332,12 +338,12 @@ impl Exchange<'_> {
             witness.answered(self.id, response.version(), status, url, response.headers());
         }
         result.map_err(|error| {
-            let why = diagnosis::transport(url, &transport_error(&error));
+            let report = diagnosis::transport(url, &transport_error(&error));
             // A request without a body is written with its head, of which nobody tells.
             let is_written = written.load(Ordering::Relaxed) || !matches!(self.outgoing.ask, Ask::Post(_));
             let is_unprocessed = is_unprocessed(&error);
             let written = if is_written && !is_unprocessed { Written::Maybe } else { Written::No };
-            Ending::Lost { written, why }
+            ExchangeOutcome::Lost { written, report }
         })
     }
 
@@ -381,8 +387,8 @@ impl Exchange<'_> {
     }
 
     /// Redacts the words about a failure: they may repeat what a server echoed in a body, an address or a media type.
-    pub(super) fn scrubbed(&self, ending: Ending) -> Ending {
-        rewritten(ending, |text| self.scrub(text))
+    pub(super) fn scrubbed(&self, outcome: ExchangeOutcome) -> ExchangeOutcome {
+        rewritten(outcome, |text| self.scrub(text))
     }
 
     /// A foreign text as it may be shown, also without the session's id where that is too short to be looked for
@@ -396,7 +402,7 @@ impl Exchange<'_> {
     }
 
     /// Reads what came with a status that is no success.
-    pub(super) async fn refusal(&self, url: &Url, response: reqwest::Response) -> Ending {
+    pub(super) async fn refusal(&self, url: &Url, response: reqwest::Response) -> ExchangeOutcome {
         let status = response.status();
         let headers = response.headers().clone();
         let location = target(url, &headers);
@@ -415,12 +421,18 @@ impl Exchange<'_> {
             Some(_) | None => self.scrub(&tellable(&body, is_whole)),
         };
         let facts = self.facts(status.as_u16(), &headers, location.as_ref(), &text);
-        let why = diagnosis::refused(url, &facts);
-        self.note_refusal(url, &facts, &why, answer.is_some()).await;
+        let report = diagnosis::refused(url, &facts);
+        self.note_refusal(url, &facts, &report, answer.is_some()).await;
         *self.invitation.lock().unwrap_or_else(PoisonError::into_inner) = self.invited(url, &facts);
         let retry_after = retry_after(&headers);
         let unprocessed = diagnosis::is_unprocessed(&facts, retry_after.is_some());
-        Ending::Refused(Refusal { status: status.as_u16(), answer, retry_after, unprocessed, why })
+        ExchangeOutcome::Refused(Refusal {
+            status: status.as_u16(),
+            answer,
+            retry_after,
+            unprocessed,
+            report,
+        })
     }
 
     /// Returns whether something that only looks like a JSON-RPC error repeats a secret. An error of the protocol reaches the client
@@ -467,7 +479,7 @@ fn opening(response: &reqwest::Response) -> Opening {
 }
 
 /// Nothing came for too long.
-pub(super) fn silent(url: &Url, status: u16, patience: Option<Duration>) -> Why {
+pub(super) fn silent(url: &Url, status: u16, patience: Option<Duration>) -> ErrorReport {
     diagnosis::timed_out(url, diagnosis::BODY_TIMEOUT, patience.unwrap_or_default()).with_status(status)
 }
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use mcp_tether::bridge::{
-    Action, Ask, Bridge, Cause, Config, Cursor, Ending, Era, Event, ExchangeId, Failure, Known, Opening,
-    Outgoing, Pattern, Refusal, SessionHeader, SessionId, Transport, Why, Written,
+    Action, Ask, Bridge, Config, Cursor, Era, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome,
+    Known, Opening, Outgoing, Pattern, Refusal, SessionHeader, SessionId, StopReason, Transport, Written,
 };
 use mcp_tether::json;
 use mcp_tether::jsonrpc::{Fault, Kind, Line, Message};
@@ -121,29 +121,33 @@ fn event(text: &str) -> Option<Event> {
         "batch" => return batch(rest),
         "unreadable" => return Some(Event::Client(Line::Invalid(fault(rest)?))),
         "client-closed" => return Some(Event::ClientClosed),
-        "stop" if rest == "signal" => return Some(Event::Stop(Cause::Signal)),
-        "stop" if rest == "output" => return Some(Event::Stop(Cause::OutputClosed)),
+        "stop" if rest == "signal" => return Some(Event::Stop(StopReason::Signal)),
+        "stop" if rest == "output" => return Some(Event::Stop(StopReason::OutputClosed)),
         _ => {}
     }
     let (exchange, rest) = rest.split_once(' ').unwrap_or((rest, ""));
     let exchange = ExchangeId(exchange.strip_prefix('#')?.parse().ok()?);
     let message = |text: &str| Message::parse(text.to_owned().into()).ok();
-    let ending = match word {
+    let outcome = match word {
         "sent" => return Some(Event::Sent(exchange)),
         "opened" => return Some(Event::Opened(exchange, opening(rest)?)),
         "server" => return Some(Event::Server(exchange, message(rest)?)),
         "server-invalid" => return Some(Event::ServerInvalid(exchange, fault(rest)?)),
-        "complete" => Ending::Complete,
-        "accepted" if rest.is_empty() => Ending::Accepted(202),
-        "accepted" => Ending::Accepted(rest.parse().ok()?),
-        "cut" => Ending::Cut(failure(Failure::Connection, rest)?),
-        "unsent" => Ending::Lost { written: Written::No, why: failure(Failure::Connect, rest)? },
-        "lost" => Ending::Lost { written: Written::Maybe, why: failure(Failure::Answer, rest)? },
+        "complete" => ExchangeOutcome::Complete,
+        "accepted" if rest.is_empty() => ExchangeOutcome::Accepted(202),
+        "accepted" => ExchangeOutcome::Accepted(rest.parse().ok()?),
+        "cut" => ExchangeOutcome::Cut(failure(ErrorKind::Connection, rest)?),
+        "unsent" => {
+            ExchangeOutcome::Lost { written: Written::No, report: failure(ErrorKind::Connect, rest)? }
+        }
+        "lost" => {
+            ExchangeOutcome::Lost { written: Written::Maybe, report: failure(ErrorKind::Answer, rest)? }
+        }
         "cursor" => return Some(Event::Cursor(exchange, cursor(rest)?)),
-        "refused" => Ending::Refused(refusal(rest)?),
+        "refused" => ExchangeOutcome::Refused(refusal(rest)?),
         _ => return None,
     };
-    Some(Event::Ended(exchange, ending))
+    Some(Event::Ended(exchange, outcome))
 }
 
 /// A batch of which some elements were no messages; those say so themselves.
@@ -189,12 +193,12 @@ fn refusal(text: &str) -> Option<Refusal> {
         rest = behind;
     }
     let sentence = format!("the server answered {status}");
-    let (mut why, rest) = words(why(Failure::Status, Some(status), &sentence), rest)?;
+    let (mut report, rest) = words(report(ErrorKind::Status, Some(status), &sentence), rest)?;
     let answer = Message::parse(rest.to_owned().into()).ok();
     if answer.is_none() && !rest.is_empty() {
-        why.body = Some(rest.to_owned());
+        report.body = Some(rest.to_owned());
     }
-    Some(Refusal { status, answer, retry_after, unprocessed, why })
+    Some(Refusal { status, answer, retry_after, unprocessed, report })
 }
 
 /// Seconds, whole or with a fraction.
@@ -204,45 +208,45 @@ fn seconds(text: &str) -> Option<Duration> {
 }
 
 /// What there is of the words, then the sentence.
-fn failure(cause: Failure, text: &str) -> Option<Why> {
-    let (mut why, sentence) = words(why(cause, None, ""), text)?;
+fn failure(cause: ErrorKind, text: &str) -> Option<ErrorReport> {
+    let (mut report, sentence) = words(report(cause, None, ""), text)?;
     if !sentence.is_empty() {
-        sentence.clone_into(&mut why.sentence);
+        sentence.clone_into(&mut report.sentence);
     }
-    Some(why)
+    Some(report)
 }
 
-/// Any of `cause=WORD`, `status=CODE` and, in quotes, `why`, `advice`, `body`, `ray`, `correlation-id` and `request-id`;
+/// Any of `cause=WORD`, `status=CODE` and, in quotes, `report`, `advice`, `body`, `ray`, `correlation-id` and `request-id`;
 /// and what stands behind them.
-fn words(mut why: Why, mut text: &str) -> Option<(Why, &str)> {
+fn words(mut report: ErrorReport, mut text: &str) -> Option<(ErrorReport, &str)> {
     while let Some((name, behind)) = text.split_once('=') {
         let field = match name {
             "cause" | "status" => {
                 let (word, rest) = behind.split_once(' ').unwrap_or((behind, ""));
                 text = rest;
                 match (name, word) {
-                    ("cause", word) => why.cause = serde_json::from_value(word.into()).ok()?,
-                    (_, "none") => why.status = None,
-                    (_, status) => why.status = Some(status.parse().ok()?),
+                    ("cause", word) => report.cause = serde_json::from_value(word.into()).ok()?,
+                    (_, "none") => report.status = None,
+                    (_, status) => report.status = Some(status.parse().ok()?),
                 }
                 continue;
             }
             "why" => None,
-            "advice" => Some(&mut why.advice),
-            "body" => Some(&mut why.body),
-            "ray" => Some(&mut why.ray),
-            "correlation-id" => Some(&mut why.correlation_id),
-            "request-id" => Some(&mut why.request_id),
+            "advice" => Some(&mut report.advice),
+            "body" => Some(&mut report.body),
+            "ray" => Some(&mut report.ray),
+            "correlation-id" => Some(&mut report.correlation_id),
+            "request-id" => Some(&mut report.request_id),
             _ => break,
         };
         let (value, rest) = quoted(behind)?;
         text = rest;
         match field {
             Some(field) => *field = Some(value),
-            None => why.sentence = value,
+            None => report.sentence = value,
         }
     }
-    Some((why, text))
+    Some((report, text))
 }
 
 /// A JSON string, and what stands behind it and the space.
@@ -291,6 +295,6 @@ fn opening(text: &str) -> Option<Opening> {
     Some(opening)
 }
 
-fn why(cause: Failure, status: Option<u16>, sentence: &str) -> Why {
-    Why { advice: None, status, ..Why::new(cause, sentence, "") }
+fn report(cause: ErrorKind, status: Option<u16>, sentence: &str) -> ErrorReport {
+    ErrorReport { advice: None, status, ..ErrorReport::new(cause, sentence, "") }
 }

@@ -1,6 +1,6 @@
 //! Answers that end too early, at every byte: what the transport reports, and never more than came.
 
-use mcp_tether::bridge::{Ending, Written};
+use mcp_tether::bridge::{ExchangeOutcome, Written};
 
 use crate::exchange::{events, post};
 use crate::support::server::{Reply, Request, Server};
@@ -29,7 +29,7 @@ fn place(request: &Request) -> usize {
 }
 
 /// The events of a request that is answered by `handler`, with `cut` for its params.
-async fn asked(server: &Server, cut: usize) -> (Vec<String>, Ending) {
+async fn asked(server: &Server, cut: usize) -> (Vec<String>, ExchangeOutcome) {
     events(&server.url, post(&format!(r#"{{"id":1,"method":"ask","params":{cut}}}"#))).await
 }
 
@@ -50,13 +50,13 @@ async fn a_stream_tells_what_was_whole_when_it_was_cut() {
         reply.close();
     });
     for cut in 0..=STREAM.len() {
-        let (lines, ending) = asked(&server, cut).await;
+        let (lines, outcome) = asked(&server, cut).await;
         let came = whole().into_iter().filter(|(end, _)| *end <= cut).map(|(_, line)| line);
         let expected: Vec<&str> = ["sent #1", "opened #1 200"].into_iter().chain(came).collect();
         assert_eq!(lines, expected, "cut at {cut}");
         match cut >= STREAM.trim_end().len() {
-            true => assert_eq!(ending, Ending::Complete, "what follows the answer concerns nobody"),
-            false => assert!(matches!(&ending, Ending::Cut(_)), "cut at {cut}: {ending}"),
+            true => assert_eq!(outcome, ExchangeOutcome::Complete, "what follows the answer concerns nobody"),
+            false => assert!(matches!(&outcome, ExchangeOutcome::Cut(_)), "cut at {cut}: {outcome}"),
         }
     }
 }
@@ -76,8 +76,11 @@ async fn a_stream_says_the_same_wherever_its_pieces_end() {
     let expected: Vec<&str> =
         ["sent #1", "opened #1 200"].into_iter().chain(whole().map(|(_, line)| line)).collect();
     for cut in 0..=STREAM.len() {
-        let (lines, ending) = asked(&server, cut).await;
-        assert_eq!((lines, ending), (expected.iter().map(ToString::to_string).collect(), Ending::Complete));
+        let (lines, outcome) = asked(&server, cut).await;
+        assert_eq!(
+            (lines, outcome),
+            (expected.iter().map(ToString::to_string).collect(), ExchangeOutcome::Complete)
+        );
     }
 }
 
@@ -95,16 +98,16 @@ async fn half_a_head_is_no_answer_and_half_a_body_no_message() {
         reply.close();
     });
     for cut in 0..length {
-        let (lines, ending) = asked(&server, cut).await;
+        let (lines, outcome) = asked(&server, cut).await;
         let expected = if cut < head { &["sent #1"][..] } else { &["sent #1", "opened #1 200"] };
         assert_eq!(lines, expected, "cut at {cut}");
         assert!(
-            matches!(&ending, Ending::Lost { written: Written::Maybe, .. }),
-            "cut at {cut} of {length}: {ending}"
+            matches!(&outcome, ExchangeOutcome::Lost { written: Written::Maybe, .. }),
+            "cut at {cut} of {length}: {outcome}"
         );
     }
-    let (lines, ending) = asked(&server, length).await;
-    assert_eq!((lines.len(), ending), (3, Ending::Complete));
+    let (lines, outcome) = asked(&server, length).await;
+    assert_eq!((lines.len(), outcome), (3, ExchangeOutcome::Complete));
 }
 
 #[cfg(unix)]
@@ -119,11 +122,15 @@ async fn a_connection_that_is_reset_is_complete_only_with_its_answer() {
     });
     for cut in (0..=STREAM.len()).step_by(5).chain([STREAM.len()]) {
         // How much of it arrives before the reset, the network decides.
-        let (lines, ending) = asked(&server, cut).await;
+        let (lines, outcome) = asked(&server, cut).await;
         let is_answered = lines.iter().any(|line| line == "server #1 result 1");
-        assert_eq!(ending == Ending::Complete, is_answered, "cut at {cut}: {lines:?} {ending}");
+        assert_eq!(outcome == ExchangeOutcome::Complete, is_answered, "cut at {cut}: {lines:?} {outcome}");
         assert!(
-            is_answered || matches!(ending, Ending::Cut(_) | Ending::Lost { written: Written::Maybe, .. })
+            is_answered
+                || matches!(
+                    outcome,
+                    ExchangeOutcome::Cut(_) | ExchangeOutcome::Lost { written: Written::Maybe, .. }
+                )
         );
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mcp_tether::auth::Credentials;
 use mcp_tether::auth::keeper::Keeper;
-use mcp_tether::bridge::{Ask, Ending, Event, ExchangeId, Facts, Outgoing, Written};
+use mcp_tether::bridge::{Ask, Event, ExchangeId, ExchangeOutcome, Facts, Outgoing, Written};
 use mcp_tether::http::{Family, Http, Patience, Settings};
 use mcp_tether::jsonrpc::Message;
 use mcp_tether::remote::streamable::Streamable;
@@ -35,18 +35,18 @@ fn streamable(url: &str) -> Streamable {
 }
 
 /// The events of one exchange, each as a line, and its ending.
-pub(crate) async fn events(url: &str, ask: Ask) -> (Vec<String>, Ending) {
+pub(crate) async fn events(url: &str, ask: Ask) -> (Vec<String>, ExchangeOutcome) {
     events_of(&streamable(url), ask).await
 }
 
-async fn events_of(remote: &Streamable, ask: Ask) -> (Vec<String>, Ending) {
+async fn events_of(remote: &Streamable, ask: Ask) -> (Vec<String>, ExchangeOutcome) {
     let (sender, mut receiver) = Events::channel(16);
     let exchange = remote.start(ExchangeId(1), Outgoing { ask, facts: Facts::default() }, sender);
     let listen = async {
         let mut lines = Vec::new();
         while let Some(event) = receiver.recv().await {
-            if let Event::Ended(_, ending) = event {
-                return (lines, ending);
+            if let Event::Ended(_, outcome) = event {
+                return (lines, outcome);
             }
             lines.push(event.to_string());
         }
@@ -98,9 +98,9 @@ async fn closed_idle_connection_is_noticed_before_the_next_request() {
     // On a busy machine the system may deliver the end of a connection late; without the check every second request is lost.
     let mut lost = 0;
     for _ in 0..50 {
-        let (_, ending) = events_of(&remote, post(r#"{"id":1,"method":"tools/call"}"#)).await;
-        match ending {
-            Ending::Complete => {
+        let (_, outcome) = events_of(&remote, post(r#"{"id":1,"method":"tools/call"}"#)).await;
+        match outcome {
+            ExchangeOutcome::Complete => {
                 close.send(()).expect("the server waits");
                 // The thread of the event loop stands still meanwhile.
                 is_closed.recv_timeout(PATIENCE).expect("closed");
@@ -114,34 +114,34 @@ async fn closed_idle_connection_is_noticed_before_the_next_request() {
 #[tokio::test]
 async fn an_answer_is_told_from_the_request_on() {
     let server = server(|request, reply| reply.result(request, "{}"));
-    let (lines, ending) = events(&server.url, post(r#"{"id":1,"method":"a"}"#)).await;
+    let (lines, outcome) = events(&server.url, post(r#"{"id":1,"method":"a"}"#)).await;
     assert_eq!(lines, ["sent #1", "opened #1 200", "server #1 result 1"]);
-    assert_eq!(ending, Ending::Complete);
+    assert_eq!(outcome, ExchangeOutcome::Complete);
 }
 
 #[tokio::test]
 async fn a_notification_is_accepted() {
     let server = server(|_, reply| reply.status(202));
-    let (lines, ending) = events(&server.url, post(r#"{"method":"a"}"#)).await;
+    let (lines, outcome) = events(&server.url, post(r#"{"method":"a"}"#)).await;
     assert_eq!(lines, ["sent #1", "opened #1 202"]);
-    assert_eq!(ending, Ending::Accepted(202));
+    assert_eq!(outcome, ExchangeOutcome::Accepted(202));
 }
 
 #[tokio::test]
 async fn a_connection_that_was_never_made_wrote_nothing() {
     let closed =
         std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
-    let (lines, ending) = events(&format!("http://{closed}/"), post(r#"{"id":1,"method":"a"}"#)).await;
+    let (lines, outcome) = events(&format!("http://{closed}/"), post(r#"{"id":1,"method":"a"}"#)).await;
     assert_eq!(lines, [""; 0]);
-    assert!(matches!(ending, Ending::Lost { written: Written::No, .. }), "{ending}");
+    assert!(matches!(outcome, ExchangeOutcome::Lost { written: Written::No, .. }), "{outcome}");
 }
 
 #[tokio::test]
 async fn a_connection_that_broke_may_have_written_everything() {
     let server = server(|_, reply| reply.close());
-    let (lines, ending) = events(&server.url, post(r#"{"id":1,"method":"a"}"#)).await;
+    let (lines, outcome) = events(&server.url, post(r#"{"id":1,"method":"a"}"#)).await;
     assert_eq!(lines, ["sent #1"]);
-    assert!(matches!(ending, Ending::Lost { written: Written::Maybe, .. }), "{ending}");
+    assert!(matches!(outcome, ExchangeOutcome::Lost { written: Written::Maybe, .. }), "{outcome}");
 }
 
 #[tokio::test]
@@ -150,14 +150,14 @@ async fn a_stream_that_ends_is_complete_and_one_that_breaks_is_cut() {
         reply.open_stream();
         reply.event(r#"{"method":"n"}"#);
     });
-    let (lines, ending) = events(&ends.url, Ask::Listen { after: None }).await;
-    assert_eq!((lines.len(), ending), (2, Ending::Complete));
+    let (lines, outcome) = events(&ends.url, Ask::Listen { after: None }).await;
+    assert_eq!((lines.len(), outcome), (2, ExchangeOutcome::Complete));
     let breaks = server(|_, reply| {
         reply.raw("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n");
         reply.close();
     });
-    let (_, ending) = events(&breaks.url, Ask::Listen { after: None }).await;
-    assert!(matches!(ending, Ending::Cut(_)), "{ending}");
+    let (_, outcome) = events(&breaks.url, Ask::Listen { after: None }).await;
+    assert!(matches!(outcome, ExchangeOutcome::Cut(_)), "{outcome}");
 }
 
 #[tokio::test]
@@ -166,9 +166,9 @@ async fn a_page_is_no_stream() {
         ["", r#"{"status":"ok"}"#, r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"POST"},"id":null}"#]
     {
         let server = server(move |_, reply| reply.answer(200, &[("content-type", "application/json")], body));
-        let (lines, ending) = events(&server.url, Ask::Listen { after: None }).await;
+        let (lines, outcome) = events(&server.url, Ask::Listen { after: None }).await;
         assert!(lines.iter().all(|line| !line.starts_with("opened")), "{body}: {lines:?}");
-        assert!(matches!(ending, Ending::Lost { .. }), "{body}: {ending}");
+        assert!(matches!(outcome, ExchangeOutcome::Lost { .. }), "{body}: {outcome}");
     }
 }
 
@@ -180,7 +180,7 @@ async fn a_stream_lingers_for_its_own_answer_only() {
         reply.event(r#"{"id":1,"result":{}}"#);
         reply.hang();
     });
-    let (lines, ending) = events(&server.url, post(r#"{"id":1,"method":"a"}"#)).await;
+    let (lines, outcome) = events(&server.url, post(r#"{"id":1,"method":"a"}"#)).await;
     assert_eq!(lines[2..], ["server #1 result \"another\"", "server #1 result 1"]);
-    assert_eq!(ending, Ending::Complete, "the stream stayed open, the exchange did not");
+    assert_eq!(outcome, ExchangeOutcome::Complete, "the stream stayed open, the exchange did not");
 }

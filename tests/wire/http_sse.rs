@@ -351,7 +351,7 @@ fn a_session_that_is_lost_is_renewed_and_no_call_is_lost_or_doubled() {
         || Next::Break,
         || Next::Raw(b"data: {\"id\":9,\"result\":\n\n".to_vec()),
     ];
-    for (number, ending) in endings.iter().enumerate() {
+    for (number, outcome) in endings.iter().enumerate() {
         let is_unreadable = number + 1 == endings.len();
         let (server, streams) = old(|request, reply, streams| {
             reply.status(202);
@@ -365,7 +365,7 @@ fn a_session_that_is_lost_is_renewed_and_no_call_is_lost_or_doubled() {
         proxy.send(&list(3));
         server.wait_for(|request| request.id() == "3");
         // Both were acknowledged when another one is answered, for the server has one thread per connection.
-        streams.now(ending());
+        streams.now(outcome());
         let mut lines = [proxy.line(), proxy.line()];
         lines.sort_by_key(|line| !line.contains("\"id\":2"));
         assert!(lines[0].contains("it may have run and was not repeated"), "{lines:?}");

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::trouble::{Trouble, foreign, place};
 use super::wire::{Answer, Wire};
-use crate::bridge::Why;
+use crate::bridge::ErrorReport;
 use crate::diagnosis::{self, Refused, Token};
 use crate::json;
 use crate::redact;
@@ -24,9 +24,9 @@ impl Wire<'_> {
             if is_of_authorization_server(facts) {
                 return None;
             }
-            let why = diagnosis::intercepted(url, facts)?;
+            let report = diagnosis::intercepted(url, facts)?;
             let is_access_itself = url.host_str().is_some_and(|host| host.ends_with(ACCESS_HOSTS));
-            (!is_access_itself || !why.cause.is_of_access()).then(|| explained(url, why))
+            (!is_access_itself || !report.cause.is_of_access()).then(|| explained(url, report))
         })
     }
 
@@ -75,11 +75,11 @@ fn is_of_authorization_server(facts: &Refused<'_>) -> bool {
 }
 
 /// The explanation with the address that the sign-in asked for.
-fn explained(url: &Url, why: Why) -> Trouble {
-    let sentence = format!("{}; the sign-in had asked for {}", why.sentence, place(url));
-    let advice = why.advice.unwrap_or_default();
+fn explained(url: &Url, report: ErrorReport) -> Trouble {
+    let sentence = format!("{}; the sign-in had asked for {}", report.sentence, place(url));
+    let advice = report.advice.unwrap_or_default();
     let host = diagnosis::place(url);
-    let advice = match why.cause.is_of_access() {
+    let advice = match report.cause.is_of_access() {
         true if url.path().starts_with(WELL_KNOWN) => format!(
             "except {host}{} from Access, best with all of {host}{WELL_KNOWN}: an application for that path with a Bypass policy; \
              or {advice}",
@@ -92,24 +92,24 @@ fn explained(url: &Url, why: Why) -> Trouble {
         false => advice,
     };
     let harmless = |reference: Option<String>| reference.filter(|text| !redact::repeats_secret(text));
-    Trouble::Intercepted(Box::new(Why {
+    Trouble::Intercepted(Box::new(ErrorReport {
         sentence: redact::foreign(&sentence),
         advice: Some(redact::foreign(&advice)),
         // A page says no more than the sentence.
         body: None,
-        ray: harmless(why.ray),
-        correlation_id: harmless(why.correlation_id),
-        request_id: harmless(why.request_id),
-        cause: why.cause,
-        status: why.status,
+        ray: harmless(report.ray),
+        correlation_id: harmless(report.correlation_id),
+        request_id: harmless(report.request_id),
+        cause: report.cause,
+        status: report.status,
     }))
 }
 
 /// What another program wrote of an address that cannot be reached.
 pub(super) fn unreachable(url: &Url, error: &crate::http::TransportError) -> Trouble {
-    let why = diagnosis::transport(url, error);
+    let report = diagnosis::transport(url, error);
     let sentence =
-        format!("{}, where one signs in, cannot be reached: {}", place(url), foreign(&why.sentence));
-    let advice = why.advice.as_deref().map(foreign).unwrap_or_default();
+        format!("{}, where one signs in, cannot be reached: {}", place(url), foreign(&report.sentence));
+    let advice = report.advice.as_deref().map(foreign).unwrap_or_default();
     Trouble::failed(sentence, format!("{advice}; then try again"))
 }

@@ -34,7 +34,7 @@ pub(super) fn locality(url: &Url) -> Locality {
         Some(Host::Ipv6(address)) => of_address(IpAddr::V6(address)),
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.');
-            let ends = |ending: &&str| name.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.'));
+            let ends = |outcome: &&str| name.strip_suffix(outcome).is_some_and(|rest| rest.ends_with('.'));
             match !name.contains('.') || LOCAL_ENDINGS.iter().any(ends) {
                 true => Locality::Local,
                 false => Locality::Unknown,

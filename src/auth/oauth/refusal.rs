@@ -8,7 +8,7 @@ use url::Url;
 use super::object::Object;
 use super::trouble::foreign;
 use super::wire::Answer;
-use crate::bridge::Failure;
+use crate::bridge::ErrorKind;
 use crate::diagnosis;
 use crate::json;
 
@@ -149,8 +149,8 @@ pub(super) fn members(answer: &Answer) -> Option<String> {
 pub(super) fn is_intercepted(at: &Url, answer: &Answer) -> bool {
     let facts =
         diagnosis::Refused { body: &answer.body, ..diagnosis::Refused::of(answer.status, &answer.headers) };
-    let why = diagnosis::refused(at, &facts);
-    !matches!(why.cause, Failure::Status | Failure::OriginRefused | Failure::Redirect)
+    let report = diagnosis::refused(at, &facts);
+    !matches!(report.cause, ErrorKind::Status | ErrorKind::OriginRefused | ErrorKind::Redirect)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::refusal::{Refusal, is_final};
 use super::store::Kept;
 use super::trouble::{Trouble, foreign, place};
 use super::wire::Wire;
-use crate::bridge::Failure;
+use crate::bridge::ErrorKind;
 use crate::json;
 use crate::redact;
 
@@ -175,7 +175,7 @@ async fn register(
     let answer = wire.post(&endpoint, "application/json", json::object(members), HeaderMap::new()).await;
     // A firewall may refuse the address of this computer in the body, and take its name.
     let is_firewall = |trouble: &Trouble| match trouble {
-        Trouble::Intercepted(why) => why.cause == Failure::Firewall,
+        Trouble::Intercepted(report) => report.cause == ErrorKind::Firewall,
         _ => false,
     };
     let answer = answer.map_err(|trouble| (is_firewall(&trouble), trouble))?;

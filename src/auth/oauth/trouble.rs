@@ -7,7 +7,7 @@
 use url::Url;
 
 use super::failure::FailureKind;
-use crate::bridge::{Failure, Why};
+use crate::bridge::{ErrorKind, ErrorReport};
 use crate::redact;
 
 /// How much of a foreign text stands in a sentence, in characters.
@@ -70,7 +70,7 @@ pub enum Trouble {
     },
     /// Cloudflare, or Cloudflare Access, answered in the place of whoever was asked.
     #[error("{0}")]
-    Intercepted(Box<Why>),
+    Intercepted(Box<ErrorReport>),
     /// It cannot be done, or was not.
     #[error("{sentence}")]
     Failed {
@@ -114,17 +114,18 @@ impl Trouble {
 
     /// Returns whether it would be the same again: a rule stands in the way, and not a limit or a server in trouble.
     pub(super) fn is_lasting(&self) -> bool {
-        let Trouble::Intercepted(why) = self else { return false };
-        let is_rule = matches!(why.cause, Failure::Firewall | Failure::BrowserCheck | Failure::Challenge);
-        is_rule || why.cause.is_of_access()
+        let Trouble::Intercepted(report) = self else { return false };
+        let is_rule =
+            matches!(report.cause, ErrorKind::Firewall | ErrorKind::BrowserCheck | ErrorKind::Challenge);
+        is_rule || report.cause.is_of_access()
     }
 
     /// The failure as a client is told of it.
-    pub fn why(&self) -> Why {
+    pub fn report(&self) -> ErrorReport {
         match self {
-            Trouble::Intercepted(why) => (**why).clone(),
+            Trouble::Intercepted(report) => (**report).clone(),
             Trouble::NotOffered | Trouble::Waiting { .. } | Trouble::Slow { .. } | Trouble::Failed { .. } => {
-                Why::new(Failure::SignIn, self.to_string(), self.advice())
+                ErrorReport::new(ErrorKind::SignIn, self.to_string(), self.advice())
             }
         }
     }
@@ -138,7 +139,7 @@ impl Trouble {
                 "try again in a moment; if that process does not end, end it"
             }
             Trouble::Slow { holder: None, .. } => "try again in a moment",
-            Trouble::Intercepted(why) => why.advice.as_deref().unwrap_or_default(),
+            Trouble::Intercepted(report) => report.advice.as_deref().unwrap_or_default(),
             Trouble::Failed { advice, .. } => advice,
         }
     }

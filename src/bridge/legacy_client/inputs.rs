@@ -227,7 +227,7 @@ impl LegacyClient {
                     &format!(r#"{{"content":[{{"type":"text","text":{text}}}],"isError":true}}"#),
                 );
             }
-            _ => self.refuse(id, Failure::Answer.code(), text, Failure::Answer.word()),
+            _ => self.refuse(id, ErrorKind::Answer.code(), text, ErrorKind::Answer.word()),
         }
     }
 }

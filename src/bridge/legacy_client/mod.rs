@@ -293,7 +293,7 @@ impl LegacyClient {
                     let text = format!(
                         "the server answered with a result of the type {other:?}, which the client cannot take"
                     );
-                    return self.refuse(&id, Failure::Answer.code(), &text, "answer");
+                    return self.refuse(&id, ErrorKind::Answer.code(), &text, "answer");
                 }
             }
         }
@@ -332,11 +332,11 @@ impl LegacyClient {
 
     /// The process ends: whatever waits here is answered.
     pub(super) fn close(&mut self) {
-        let why = "stopped before the server answered";
+        let report = "stopped before the server answered";
         if let Phase::Opening { initialize, held, .. } = std::mem::replace(&mut self.phase, Phase::Over) {
             for message in std::iter::once(initialize).chain(held) {
                 if let Kind::Request { id, .. } = message.kind() {
-                    self.refuse(id, Failure::Stopped.code(), why, Failure::Stopped.word());
+                    self.refuse(id, ErrorKind::Stopped.code(), report, ErrorKind::Stopped.word());
                 }
             }
         }
@@ -344,7 +344,7 @@ impl LegacyClient {
         waiting.extend(self.subscriptions.take_subscribers());
         waiting.sort_by_key(ToString::to_string);
         for id in waiting {
-            self.refuse(&id, Failure::Stopped.code(), why, Failure::Stopped.word());
+            self.refuse(&id, ErrorKind::Stopped.code(), report, ErrorKind::Stopped.word());
         }
     }
 

@@ -122,7 +122,7 @@ impl LegacyClient {
             self.send(detection::cancellation(&discover));
             if let Kind::Request { id, .. } = initialize.kind() {
                 let id = id.clone();
-                self.refuse(&id, Failure::Stopped.code(), "the client has started over", "stopped");
+                self.refuse(&id, ErrorKind::Stopped.code(), "the client has started over", "stopped");
             }
         }
         self.discover(&discover);
@@ -181,7 +181,7 @@ impl LegacyClient {
             self.left_off.extend(self.requests.get(&id).map(|request| request.upstream.clone()));
             self.cancelled(&id);
             let text = "the client has started over, and the server did not say again what it can do";
-            self.refuse(&id, Failure::Stopped.code(), text, Failure::Stopped.word());
+            self.refuse(&id, ErrorKind::Stopped.code(), text, ErrorKind::Stopped.word());
         }
         self.out.push_back(Crossing::Over(held));
     }
@@ -203,12 +203,12 @@ impl LegacyClient {
             let without_notice = || match is_error {
                 true => LastWord { answer: answer.with_id(id), notice: None },
                 false => {
-                    let why = Why::new(
-                        Failure::Answer,
+                    let report = ErrorReport::new(
+                        ErrorKind::Answer,
                         "the server answered server/discover without naming a revision",
                         "check that the URL is the server's MCP endpoint (often /mcp)",
                     );
-                    LastWord { answer: Message::error(Some(id), &relay::error_object(&why)), notice: None }
+                    LastWord { answer: Message::error(Some(id), &relay::error_object(&report)), notice: None }
                 }
             };
             let LastWord { answer, notice } = last_word.unwrap_or_else(without_notice);
@@ -218,15 +218,15 @@ impl LegacyClient {
         }
         if !revisions().any(|revision| revision == MODERN_REVISION) {
             self.phase = Phase::Over;
-            let why = Why::new(
-                Failure::Era,
+            let report = ErrorReport::new(
+                ErrorKind::Era,
                 format!(
                     "the server speaks {} of MCP, but mcp-tether only up to {MODERN_REVISION}",
                     revisions().take(20).collect::<Vec<_>>().join(", ")
                 ),
                 "look for a newer mcp-tether",
             );
-            self.deliver(Message::error(Some(id), &relay::error_object(&why)));
+            self.deliver(Message::error(Some(id), &relay::error_object(&report)));
             return self.leave_off(held.into());
         }
         let capabilities = legacy_capabilities(answer.member("capabilities").unwrap_or("{}"));

@@ -211,7 +211,7 @@ impl LegacyClient {
                 true => self.deliver(answer.with_id(&subscriber)),
                 false => {
                     let text = "the server has ended the subscription at once";
-                    self.refuse(&subscriber, Failure::NoAnswer.code(), text, Failure::NoAnswer.word());
+                    self.refuse(&subscriber, ErrorKind::NoAnswer.code(), text, ErrorKind::NoAnswer.word());
                 }
             }
         }
@@ -229,11 +229,11 @@ impl LegacyClient {
         let before = std::mem::take(&mut self.subscriptions);
         let text = "the client has started over";
         for (id, _) in before.waiting {
-            self.refuse(&id, Failure::Stopped.code(), text, Failure::Stopped.word());
+            self.refuse(&id, ErrorKind::Stopped.code(), text, ErrorKind::Stopped.word());
         }
         if let Some(opening) = before.opening {
             for (id, _) in opening.subscribers {
-                self.refuse(&id, Failure::Stopped.code(), text, Failure::Stopped.word());
+                self.refuse(&id, ErrorKind::Stopped.code(), text, ErrorKind::Stopped.word());
             }
             self.send(detection::cancellation(&opening.id));
         }

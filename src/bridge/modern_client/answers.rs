@@ -69,12 +69,12 @@ fn completed(method: &str, answer: &Message, was_asked: bool) -> Option<Message>
 }
 
 fn no_object(id: &Id) -> Message {
-    let why = Why::new(
-        Failure::Answer,
+    let report = ErrorReport::new(
+        ErrorKind::Answer,
         "the server's result is no object, as MCP wants every result to be",
         "report this to the server's author",
     );
-    Message::error(Some(id), &relay::error_object(&why))
+    Message::error(Some(id), &relay::error_object(&report))
 }
 
 /// An error under another code.

@@ -275,12 +275,12 @@ impl ModernClient {
 
     /// The process ends: whatever waits here is answered.
     pub(super) fn close(&mut self) {
-        let why = Why::new(
-            Failure::Stopped,
+        let report = ErrorReport::new(
+            ErrorKind::Stopped,
             "stopped before the server answered",
             "the request may have run; look before repeating it",
         );
-        let error = relay::error_object(&why);
+        let error = relay::error_object(&report);
         let held = self.held.take();
         let held = held.into_iter().filter_map(|held| match held.message.kind() {
             Kind::Request { id, .. } => Some(id.clone()),

@@ -103,13 +103,13 @@ impl ModernClient {
             Need::Certain | Need::Perhaps if !revision.as_deref().is_some_and(revision::is_legacy) => {
                 let chosen =
                     revision.map_or_else(|| "no revision".to_owned(), |it| format!("the revision {it}"));
-                let why = Why::new(
-                    Failure::Era,
+                let report = ErrorReport::new(
+                    ErrorKind::Era,
                     format!("the server answered initialize with {chosen}, which nobody negotiates that way"),
                     "report this to the server's author",
                 );
                 self.end_session();
-                self.give_up(&Message::error(None, &relay::error_object(&why)));
+                self.give_up(&Message::error(None, &relay::error_object(&report)));
             }
             Need::Certain | Need::Perhaps => self.begin_session(answer, now),
         }

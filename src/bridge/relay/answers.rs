@@ -80,15 +80,15 @@ impl Relay {
             SessionHeader::Absent => {}
             SessionHeader::Id(id) => self.session.name(id),
             SessionHeader::Unusable => {
-                let why = Why::new(
-                    Failure::Answer,
+                let report = ErrorReport::new(
+                    ErrorKind::Answer,
                     "the server sent a session id with characters outside visible ASCII, or of more than 8 KiB",
                     "report this to the server's author: MCP allows 0x21 to 0x7E only",
                 );
-                let why = why.with_status(opening.status);
+                let report = report.with_status(opening.status);
                 match self.purpose_of(exchange) {
-                    Some(Purpose::Answer(ticket)) => self.fail(ticket, why),
-                    Some(Purpose::Renewal) => self.fail_renewal(&why),
+                    Some(Purpose::Answer(ticket)) => self.fail(ticket, report),
+                    Some(Purpose::Renewal) => self.fail_renewal(&report),
                     _ => return,
                 }
                 self.close(exchange);

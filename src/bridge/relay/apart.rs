@@ -56,7 +56,7 @@ impl Relay {
         let status = refused.map(|refusal| refusal.status);
         // What stands in front of a server says nothing about it.
         let is_the_servers =
-            answer.is_some() || refused.is_some_and(|refusal| refusal.why.cause == Failure::Status);
+            answer.is_some() || refused.is_some_and(|refusal| refusal.report.cause == ErrorKind::Status);
         if !is_the_servers || status.is_some_and(|status| !may_be_evidence(status)) {
             return None;
         }
@@ -75,7 +75,7 @@ impl Relay {
                     // A web page comes from something that did not get as far as to look for messages.
                     (None, Some(400)) if answer.is_none() => {
                         let body =
-                            refused.and_then(|refusal| refusal.why.body.as_deref()).unwrap_or_default();
+                            refused.and_then(|refusal| refusal.report.body.as_deref()).unwrap_or_default();
                         (!body.trim_start().starts_with('<')).then_some(Evidence::Nothing)
                     }
                     (_, _) => None,
@@ -107,7 +107,13 @@ impl Relay {
     }
 
     /// Gives a request back that its server cannot understand, and with an `initialize` whatever waits behind it.
-    pub(super) fn part(&mut self, ticket: Ticket, evidence: Evidence, answer: Message, why: Option<Why>) {
+    pub(super) fn part(
+        &mut self,
+        ticket: Ticket,
+        evidence: Evidence,
+        answer: Message,
+        report: Option<ErrorReport>,
+    ) {
         let Settled::Wanted(entry) = self.settle(ticket) else { return };
         let mut waiting = Vec::new();
         // Behind a handshake of ours nobody waits for another era.
@@ -131,7 +137,7 @@ impl Relay {
             }
         }
         let request = entry.message;
-        let notice = why.map(|why| Notice::Failed { title: request.title().into_owned(), why });
+        let notice = report.map(|report| Notice::Failed { title: request.title().into_owned(), report });
         let answer = match request.kind() {
             Kind::Request { id, .. } => answer.with_id(id),
             Kind::Notification { .. } | Kind::Response { .. } => answer,

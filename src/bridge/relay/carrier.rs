@@ -65,10 +65,10 @@ impl Relay {
         &mut self,
         ticket: Ticket,
         (exchange, epoch): (ExchangeId, Option<u64>),
-        ending: &Ending,
+        outcome: &ExchangeOutcome,
         now: Instant,
     ) -> bool {
-        let comes = matches!(ending, Ending::Accepted(_))
+        let comes = matches!(outcome, ExchangeOutcome::Accepted(_))
             && self.session.carrier().is_some()
             && epoch == Some(self.session.epoch());
         if comes {
@@ -91,25 +91,27 @@ impl Relay {
     }
 
     /// An exchange behind its answer ended. If it carried the session, that is lost.
-    pub(super) fn ended_carrier(&mut self, exchange: ExchangeId, ending: Ending, now: Instant) {
+    pub(super) fn ended_carrier(&mut self, exchange: ExchangeId, outcome: ExchangeOutcome, now: Instant) {
         if self.session.carrier() != Some(exchange) {
             return;
         }
-        let ending = match ending {
-            Ending::Cut(_) => ending,
+        let outcome = match outcome {
+            ExchangeOutcome::Cut(_) => outcome,
             // Whatever it says of `initialize`: what was taken since may have run.
-            Ending::Lost { why, .. } => Ending::Lost { written: Written::Maybe, why },
-            Ending::Complete | Ending::Accepted(_) | Ending::Refused(_) => Ending::Cut(Why::new(
-                Failure::NoAnswer,
-                "the server ended the stream on which it answers",
-                "look into the server's log",
-            )),
+            ExchangeOutcome::Lost { report, .. } => ExchangeOutcome::Lost { written: Written::Maybe, report },
+            ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) | ExchangeOutcome::Refused(_) => {
+                ExchangeOutcome::Cut(ErrorReport::new(
+                    ErrorKind::NoAnswer,
+                    "the server ended the stream on which it answers",
+                    "look into the server's log",
+                ))
+            }
         };
-        if let Ending::Cut(why) | Ending::Lost { why, .. } = &ending {
-            self.act(Action::Notice(Notice::StreamEnded(why.sentence.clone())));
+        if let ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } = &outcome {
+            self.act(Action::Notice(Notice::StreamEnded(report.sentence.clone())));
         }
         let epoch = self.session.epoch();
-        self.drop_carrier(Some(ending), now);
+        self.drop_carrier(Some(outcome), now);
         let lasted = self.carrier.since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING);
         match lasted {
             true => self.carrier.heard(),
@@ -124,11 +126,11 @@ impl Relay {
 
     /// The session on the stream is over, and with it every answer that was to come: those requests are sent again
     /// where that may be, or answered.
-    pub(super) fn drop_carrier(&mut self, ending: Option<Ending>, now: Instant) {
+    pub(super) fn drop_carrier(&mut self, outcome: Option<ExchangeOutcome>, now: Instant) {
         let Some(carrier) = self.session.carrier() else { return };
         let epoch = Some(self.session.epoch());
         self.close(carrier);
-        let ending = ending.unwrap_or_else(|| Ending::Cut(gone()));
+        let outcome = outcome.unwrap_or_else(|| ExchangeOutcome::Cut(gone()));
         let under_way: Vec<(Ticket, ExchangeId, bool)> = self
             .ledger
             .iter()
@@ -147,7 +149,7 @@ impl Relay {
             match written {
                 true => {
                     self.close(exchange);
-                    self.ended_unanswered(ticket, ending.clone(), now);
+                    self.ended_unanswered(ticket, outcome.clone(), now);
                 }
                 // Whether it still gets there is not known before its own exchange says so.
                 false => drop(self.deadlines.insert(exchange, now + CANCELLATION_PATIENCE)),
@@ -156,11 +158,13 @@ impl Relay {
     }
 
     /// How the POST of a request ended, where there is no stream any more on which its answer could come.
-    pub(super) fn taken_too_late(&self, ticket: Ticket, ending: Ending) -> Ending {
+    pub(super) fn taken_too_late(&self, ticket: Ticket, outcome: ExchangeOutcome) -> ExchangeOutcome {
         let is_legacy = self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Legacy);
-        match ending {
-            Ending::Accepted(_) if is_legacy && self.fallback.uses_streams() => Ending::Cut(gone()),
-            ending => ending,
+        match outcome {
+            ExchangeOutcome::Accepted(_) if is_legacy && self.fallback.uses_streams() => {
+                ExchangeOutcome::Cut(gone())
+            }
+            outcome => outcome,
         }
     }
 
@@ -197,6 +201,10 @@ impl Relay {
     }
 }
 
-fn gone() -> Why {
-    Why::new(Failure::NoAnswer, "the session ended before the server answered", "look into the server's log")
+fn gone() -> ErrorReport {
+    ErrorReport::new(
+        ErrorKind::NoAnswer,
+        "the session ended before the server answered",
+        "look into the server's log",
+    )
 }

@@ -11,13 +11,13 @@ use super::revision::Era;
 use super::*;
 
 impl Relay {
-    pub(super) fn ended(&mut self, exchange: ExchangeId, ending: Ending, now: Instant) {
+    pub(super) fn ended(&mut self, exchange: ExchangeId, outcome: ExchangeOutcome, now: Instant) {
         let Some(Exchange { purpose, epoch }) = self.exchanges.remove(&exchange) else { return };
-        if !matches!(ending, Ending::Lost { .. }) {
+        if !matches!(outcome, ExchangeOutcome::Lost { .. }) {
             self.listening.answers_beside(exchange);
         }
         self.deadlines.remove(&exchange);
-        if let (Some(ticket), Ending::Refused(refusal)) = (carried(purpose), &ending)
+        if let (Some(ticket), ExchangeOutcome::Refused(refusal)) = (carried(purpose), &outcome)
             && self.outlive_session(ticket, epoch, refusal, now)
         {
             if let Purpose::Cancellation(_, cancelled) = purpose {
@@ -25,29 +25,29 @@ impl Relay {
             }
             return;
         }
-        let ending = match carried(purpose) {
-            Some(ticket) => self.explained(ticket, epoch, ending),
-            None => ending,
+        let outcome = match carried(purpose) {
+            Some(ticket) => self.explained(ticket, epoch, outcome),
+            None => outcome,
         };
         match purpose {
             Purpose::Answer(ticket)
-                if self.answer_comes_on_carrier(ticket, (exchange, epoch), &ending, now) => {}
-            Purpose::Answer(ticket) if self.rest(ticket, &ending, now) => {}
+                if self.answer_comes_on_carrier(ticket, (exchange, epoch), &outcome, now) => {}
+            Purpose::Answer(ticket) if self.rest(ticket, &outcome, now) => {}
             Purpose::Answer(ticket) => {
-                let ending = self.taken_too_late(ticket, ending);
-                self.ended_unanswered(ticket, ending, now);
+                let outcome = self.taken_too_late(ticket, outcome);
+                self.ended_unanswered(ticket, outcome, now);
             }
-            Purpose::Resumption(ticket) => self.ended_resumption(ticket, ending, now),
+            Purpose::Resumption(ticket) => self.ended_resumption(ticket, outcome, now),
             Purpose::Learning(ticket) => self.give_up_learning(ticket),
-            Purpose::Delivery(ticket) => self.ended_delivery(ticket, &ending, now),
+            Purpose::Delivery(ticket) => self.ended_delivery(ticket, &outcome, now),
             Purpose::Cancellation(ticket, cancelled) => {
-                self.ended_delivery(ticket, &ending, now);
+                self.ended_delivery(ticket, &outcome, now);
                 self.close(cancelled);
             }
-            Purpose::Listening => self.ended_listening(exchange, epoch, ending, now),
-            Purpose::Renewal => self.ended_renewal(ending, now),
-            Purpose::Restoration => self.ended_restoration(exchange, epoch, &ending, now),
-            Purpose::Ping => self.ended_ping(exchange, epoch, &ending, now),
+            Purpose::Listening => self.ended_listening(exchange, epoch, outcome, now),
+            Purpose::Renewal => self.ended_renewal(outcome, now),
+            Purpose::Restoration => self.ended_restoration(exchange, epoch, &outcome, now),
+            Purpose::Ping => self.ended_ping(exchange, epoch, &outcome, now),
             Purpose::Farewell => {
                 let is_last = !self.exchanges.values().any(|other| other.purpose == Purpose::Farewell);
                 if let (Phase::Leaving { reason, .. }, true) = (&self.phase, is_last) {
@@ -55,57 +55,62 @@ impl Relay {
                 }
             }
             Purpose::Cancelled => {
-                if let (Ending::Refused(refusal), Some(lost)) = (&ending, epoch)
+                if let (ExchangeOutcome::Refused(refusal), Some(lost)) = (&outcome, epoch)
                     && self.is_session_loss(epoch, refusal)
                 {
                     self.lose_session(lost, now);
                 }
             }
-            Purpose::Answered => self.ended_carrier(exchange, ending, now),
+            Purpose::Answered => self.ended_carrier(exchange, outcome, now),
             Purpose::Over => {}
         }
         self.after_exchange(exchange);
     }
 
-    pub(super) fn ended_unanswered(&mut self, ticket: Ticket, ending: Ending, now: Instant) {
-        if let Ending::Refused(refusal) = &ending
+    pub(super) fn ended_unanswered(&mut self, ticket: Ticket, outcome: ExchangeOutcome, now: Instant) {
+        if let ExchangeOutcome::Refused(refusal) = &outcome
             && self.renegotiate(ticket, Refused::Status(refusal), now)
         {
             return;
         }
-        if let Ending::Lost { why, .. } = &ending
-            && why.cause == Failure::Transport
+        if let ExchangeOutcome::Lost { report, .. } = &outcome
+            && report.cause == ErrorKind::Transport
             && self.is_modern(ticket)
         {
-            let answer = Message::error(None, &error_object(why));
-            return self.part(ticket, Evidence::Legacy, answer, Some(why.clone()));
+            let answer = Message::error(None, &error_object(report));
+            return self.part(ticket, Evidence::Legacy, answer, Some(report.clone()));
         }
-        let shown = match &ending {
-            Ending::Refused(refusal) => self.evidence(ticket, refusal.answer.as_ref(), Some(refusal)),
-            Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) | Ending::Lost { .. } => None,
+        let shown = match &outcome {
+            ExchangeOutcome::Refused(refusal) => {
+                self.evidence(ticket, refusal.answer.as_ref(), Some(refusal))
+            }
+            ExchangeOutcome::Complete
+            | ExchangeOutcome::Accepted(_)
+            | ExchangeOutcome::Cut(_)
+            | ExchangeOutcome::Lost { .. } => None,
         };
-        let ending = match shown {
-            Some(Evidence::Modern | Evidence::Legacy) => ending,
-            Some(Evidence::Nothing) | None => match self.fall_back(ticket, ending, now) {
-                Some(ending) => ending,
+        let outcome = match shown {
+            Some(Evidence::Modern | Evidence::Legacy) => outcome,
+            Some(Evidence::Nothing) | None => match self.fall_back(ticket, outcome, now) {
+                Some(outcome) => outcome,
                 None => return,
             },
         };
-        if let Ending::Refused(refusal) = &ending
+        if let ExchangeOutcome::Refused(refusal) = &outcome
             && let Some(evidence) = self.evidence(ticket, refusal.answer.as_ref(), Some(refusal))
         {
-            let (answer, why) = match &refusal.answer {
+            let (answer, report) = match &refusal.answer {
                 Some(answer) => (answer.clone(), None),
-                None => (Message::error(None, &error_object(&refusal.why)), Some(refusal.why.clone())),
+                None => (Message::error(None, &error_object(&refusal.report)), Some(refusal.report.clone())),
             };
-            return self.part(ticket, evidence, answer, why);
+            return self.part(ticket, evidence, answer, report);
         }
-        if self.resume_later(ticket, &ending, now) || self.try_again(ticket, &ending, now) {
+        if self.resume_later(ticket, &outcome, now) || self.try_again(ticket, &outcome, now) {
             return;
         }
-        let why = match &ending {
+        let report = match &outcome {
             // The server's own error, whatever the status: it goes to the client as it is.
-            Ending::Refused(Refusal { answer: Some(answer), .. }) => {
+            ExchangeOutcome::Refused(Refusal { answer: Some(answer), .. }) => {
                 let is_modern = self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Modern);
                 let answer = match is_modern {
                     true => self.modern_answer(ticket, answer.clone(), now),
@@ -116,21 +121,23 @@ impl Relay {
                 let Some(id) = entry.request_id() else { return };
                 return self.deliver_as(id, answer);
             }
-            Ending::Refused(Refusal { why, .. }) | Ending::Cut(why) | Ending::Lost { why, .. } => why.clone(),
-            Ending::Complete => Why::new(
-                Failure::NoAnswer,
+            ExchangeOutcome::Refused(Refusal { report, .. })
+            | ExchangeOutcome::Cut(report)
+            | ExchangeOutcome::Lost { report, .. } => report.clone(),
+            ExchangeOutcome::Complete => ErrorReport::new(
+                ErrorKind::NoAnswer,
                 "the server ended its answer without answering the request",
                 "look into the server's log",
             ),
-            Ending::Accepted(status) => Why::new(
-                Failure::NoAnswer,
+            ExchangeOutcome::Accepted(status) => ErrorReport::new(
+                ErrorKind::NoAnswer,
                 "the server accepted the request but sent no answer",
                 "check that the URL is the server's streamable HTTP endpoint",
             )
             .with_status(*status),
         };
-        let why = self.last_words(ticket, &ending, why);
-        self.fail(ticket, why);
+        let report = self.last_words(ticket, &outcome, report);
+        self.fail(ticket, report);
     }
 
     /// Passes an answer on under the id that the client wrote.
@@ -140,21 +147,21 @@ impl Relay {
         self.act(Action::Deliver(answer));
     }
 
-    fn ended_delivery(&mut self, ticket: Ticket, ending: &Ending, now: Instant) {
-        if matches!(ending, Ending::Complete | Ending::Accepted(_)) {
+    fn ended_delivery(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) {
+        if matches!(outcome, ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_)) {
             self.prove_session(ticket);
             self.initialized(ticket, now);
-        } else if self.try_again(ticket, ending, now) {
+        } else if self.try_again(ticket, outcome, now) {
             return;
         }
         let Some(entry) = self.strike(ticket) else { return };
-        let why = match ending {
-            Ending::Complete | Ending::Accepted(_) => return,
-            Ending::Cut(why) | Ending::Lost { why, .. } => why.clone(),
-            Ending::Refused(refusal) => refusal.why.clone(),
+        let report = match outcome {
+            ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) => return,
+            ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } => report.clone(),
+            ExchangeOutcome::Refused(refusal) => refusal.report.clone(),
         };
         let title = entry.message.title().into_owned();
-        self.act(Action::Notice(Notice::Undelivered { title, why }));
+        self.act(Action::Notice(Notice::Undelivered { title, report }));
     }
 
     /// The server has taken a message. Once it knows that the client is ready, the stream for what it has to say by
@@ -172,12 +179,12 @@ impl Relay {
             self.deadlines.iter().filter(|(_, deadline)| **deadline <= now).map(|(exchange, _)| *exchange);
         for exchange in late.collect::<Vec<_>>() {
             self.act(Action::Close(exchange));
-            let why = Why::new(
-                Failure::NoAnswer,
+            let report = ErrorReport::new(
+                ErrorKind::NoAnswer,
                 "the server did not acknowledge it in time",
                 "look into the server's log",
             );
-            self.ended(exchange, Ending::Lost { written: Written::Maybe, why }, now);
+            self.ended(exchange, ExchangeOutcome::Lost { written: Written::Maybe, report }, now);
         }
     }
 
@@ -208,11 +215,11 @@ impl Relay {
     }
 
     /// Answers a request with an error of ours.
-    pub(super) fn fail(&mut self, ticket: Ticket, why: Why) {
+    pub(super) fn fail(&mut self, ticket: Ticket, report: ErrorReport) {
         let entry = match self.settle(ticket) {
             Settled::Wanted(entry) => {
                 if let Some(id) = entry.request_id() {
-                    self.act(Action::Deliver(Message::error(Some(id), &error_object(&why))));
+                    self.act(Action::Deliver(Message::error(Some(id), &error_object(&report))));
                 }
                 entry
             }
@@ -220,7 +227,7 @@ impl Relay {
             Settled::Unknown => return,
         };
         let title = entry.message.title().into_owned();
-        self.act(Action::Notice(Notice::Failed { title, why }));
+        self.act(Action::Notice(Notice::Failed { title, report }));
     }
 
     pub(super) fn dropped(&mut self, message: &Message, because: &'static str) {
@@ -235,28 +242,28 @@ impl Relay {
         })
     }
 
-    pub(super) fn stop(&mut self, cause: Cause, now: Instant) {
+    pub(super) fn stop(&mut self, cause: StopReason, now: Instant) {
         let limit = now + FAREWELL_PATIENCE_STOPPED;
         match &mut self.phase {
-            Phase::Running | Phase::Draining { .. } => self.leave(Reason::Stopped(cause), limit),
+            Phase::Running | Phase::Draining { .. } => self.leave(ExitReason::Stopped(cause), limit),
             Phase::Leaving { deadline, .. } => *deadline = limit.min(*deadline),
             Phase::Gone => {}
         }
     }
 
     /// Answers what is left, drops every exchange and tells the server, where there is a session.
-    pub(super) fn leave(&mut self, reason: Reason, deadline: Instant) {
+    pub(super) fn leave(&mut self, reason: ExitReason, deadline: Instant) {
         let left: Vec<Ticket> = self.ledger.iter().map(|(ticket, _)| ticket).collect();
         for ticket in left {
             if self.end_subscription(ticket) {
                 continue;
             }
-            let why = Why::new(
-                Failure::Stopped,
+            let report = ErrorReport::new(
+                ErrorKind::Stopped,
                 "stopped before the server answered",
                 "the request may have run; look before repeating it",
             );
-            self.fail(ticket, why);
+            self.fail(ticket, report);
         }
         let facts = self.session.facts_of_handshake();
         let others = self.exchanges.iter().filter(|(_, exchange)| exchange.purpose != Purpose::Farewell);
@@ -283,7 +290,7 @@ impl Relay {
         }
     }
 
-    pub(super) fn exit(&mut self, reason: Reason) {
+    pub(super) fn exit(&mut self, reason: ExitReason) {
         self.phase = Phase::Gone;
         self.act(Action::Exit(reason));
     }
@@ -308,19 +315,19 @@ fn carried(purpose: Purpose) -> Option<Ticket> {
     }
 }
 
-pub(in crate::bridge) fn error_object(why: &Why) -> ErrorObject {
+pub(in crate::bridge) fn error_object(report: &ErrorReport) -> ErrorObject {
     ErrorObject {
-        code: why.cause.code(),
-        message: format!("{SOURCE}: {}", why.sentence),
+        code: report.cause.code(),
+        message: format!("{SOURCE}: {}", report.sentence),
         data: ErrorData {
             source: SOURCE,
-            cause: why.cause.word(),
-            status: why.status,
-            advice: why.advice.clone(),
-            body: why.body.clone(),
-            ray: why.ray.clone(),
-            correlation_id: why.correlation_id.clone(),
-            request_id: why.request_id.clone(),
+            cause: report.cause.word(),
+            status: report.status,
+            advice: report.advice.clone(),
+            body: report.body.clone(),
+            ray: report.ray.clone(),
+            correlation_id: report.correlation_id.clone(),
+            request_id: report.request_id.clone(),
         },
     }
 }

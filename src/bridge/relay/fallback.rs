@@ -54,7 +54,7 @@ pub(super) struct Fallback {
     /// The one that the handshake under way is sent by.
     way: Way,
     /// How the first of the two refused this handshake.
-    first: Option<Ending>,
+    first: Option<ExchangeOutcome>,
 }
 
 impl Fallback {
@@ -94,14 +94,19 @@ impl Fallback {
 
     /// What follows from the end of `initialize` without an answer: what is to be told, or else why the other transport
     /// is to be tried. `opened` says that the server had taken the handshake up.
-    fn judge(&mut self, ending: Ending, opened: bool, any_4xx: bool) -> Result<Ending, String> {
+    fn judge(
+        &mut self,
+        outcome: ExchangeOutcome,
+        opened: bool,
+        any_4xx: bool,
+    ) -> Result<ExchangeOutcome, String> {
         let may_try_other = matches!(self.transport, Transport::HttpFirst | Transport::SseFirst);
         if opened || !may_try_other {
-            return Ok(ending);
+            return Ok(outcome);
         }
         let speaks_against = match self.way {
-            Way::Endpoint => knows_no_streamable(&ending, any_4xx),
-            Way::Stream => names_no_endpoint(&ending),
+            Way::Endpoint => knows_no_streamable(&outcome, any_4xx),
+            Way::Stream => names_no_endpoint(&outcome),
         };
         match (self.first.take(), self.way) {
             (None, _) if speaks_against => {
@@ -109,23 +114,23 @@ impl Fallback {
                     Way::Endpoint => Way::Stream,
                     Way::Stream => Way::Endpoint,
                 };
-                let reason = ending.to_string();
-                self.first = Some(ending);
+                let reason = outcome.to_string();
+                self.first = Some(outcome);
                 Err(reason)
             }
             // What the POST was told says more than that there is nothing to GET either.
-            (Some(posted), Way::Stream) if speaks_against => Ok(with_stream(posted, &ending)),
-            (_, _) => Ok(ending),
+            (Some(posted), Way::Stream) if speaks_against => Ok(with_stream(posted, &outcome)),
+            (_, _) => Ok(outcome),
         }
     }
 }
 
 /// Tells whether a refusal says that this is no endpoint of streamable HTTP.
-fn knows_no_streamable(ending: &Ending, any_4xx: bool) -> bool {
-    if let Ending::Lost { why, .. } = ending {
-        return why.cause == Failure::Transport;
+fn knows_no_streamable(outcome: &ExchangeOutcome, any_4xx: bool) -> bool {
+    if let ExchangeOutcome::Lost { report, .. } = outcome {
+        return report.cause == ErrorKind::Transport;
     }
-    let Ending::Refused(refusal) = ending else { return false };
+    let ExchangeOutcome::Refused(refusal) = outcome else { return false };
     // These are said by servers that have understood the request.
     let is_understood = match refusal.answer.as_ref().and_then(error_code) {
         Some(-32020 | -32021 | -32022 | -32602) => true,
@@ -141,28 +146,30 @@ fn knows_no_streamable(ending: &Ending, any_4xx: bool) -> bool {
 
 /// What is told where neither transport worked: how the POST was refused, and of a stream that began or was awaited all the
 /// same, that it named no address.
-fn with_stream(posted: Ending, streamed: &Ending) -> Ending {
+fn with_stream(posted: ExchangeOutcome, streamed: &ExchangeOutcome) -> ExchangeOutcome {
     match (posted, streamed) {
-        (Ending::Refused(refusal), Ending::Lost { why, .. })
-            if why.cause == Failure::NoAnswer && refusal.answer.is_none() =>
+        (ExchangeOutcome::Refused(refusal), ExchangeOutcome::Lost { report, .. })
+            if report.cause == ErrorKind::NoAnswer && refusal.answer.is_none() =>
         {
-            let sentence = format!("{}; before that {}", why.sentence, refusal.why.sentence);
-            let why = Why { cause: Failure::Endpoint, sentence, ..why.clone() };
-            Ending::Refused(Refusal { why, ..refusal })
+            let sentence = format!("{}; before that {}", report.sentence, refusal.report.sentence);
+            let report = ErrorReport { cause: ErrorKind::Endpoint, sentence, ..report.clone() };
+            ExchangeOutcome::Refused(Refusal { report, ..refusal })
         }
-        (Ending::Lost { .. }, Ending::Lost { .. }) => streamed.clone(),
+        (ExchangeOutcome::Lost { .. }, ExchangeOutcome::Lost { .. }) => streamed.clone(),
         (posted, _) => posted,
     }
 }
 
 /// Tells whether there is no stream that names an address: another answer, or a stream that is something else.
-fn names_no_endpoint(ending: &Ending) -> bool {
-    match ending {
-        Ending::Refused(refusal) => {
+fn names_no_endpoint(outcome: &ExchangeOutcome) -> bool {
+    match outcome {
+        ExchangeOutcome::Refused(refusal) => {
             (is_clients_fault(refusal.status) || refusal.status == 501) && is_servers_own(refusal)
         }
-        Ending::Lost { why, .. } => matches!(why.cause, Failure::Answer | Failure::NoAnswer),
-        Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) => false,
+        ExchangeOutcome::Lost { report, .. } => {
+            matches!(report.cause, ErrorKind::Answer | ErrorKind::NoAnswer)
+        }
+        ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) | ExchangeOutcome::Cut(_) => false,
     }
 }
 
@@ -173,7 +180,7 @@ fn is_clients_fault(status: u16) -> bool {
 
 /// Tells whether nothing in front of the server has refused in its place.
 fn is_servers_own(refusal: &Refusal) -> bool {
-    refusal.why.cause == Failure::Status && !refusal.unprocessed
+    refusal.report.cause == ErrorKind::Status && !refusal.unprocessed
 }
 
 impl Relay {
@@ -188,15 +195,20 @@ impl Relay {
     }
 
     /// The client's `initialize` ended without an answer: it may be sent the other way. None if it was.
-    pub(super) fn fall_back(&mut self, ticket: Ticket, ending: Ending, now: Instant) -> Option<Ending> {
+    pub(super) fn fall_back(
+        &mut self,
+        ticket: Ticket,
+        outcome: ExchangeOutcome,
+        now: Instant,
+    ) -> Option<ExchangeOutcome> {
         let is_wanted = !self.is_leaving() && self.ledger.cancellation_of(ticket).is_none();
         let entry = self.ledger.get(ticket).filter(|entry| {
             entry.era == Era::Legacy && entry.message.method() == Some("initialize") && is_wanted
         });
-        let Some(entry) = entry else { return Some(ending) };
+        let Some(entry) = entry else { return Some(outcome) };
         let any_4xx = takes_any_4xx(&entry.message);
-        match self.fallback.judge(ending, entry.trial.opened, any_4xx) {
-            Ok(ending) => Some(ending),
+        match self.fallback.judge(outcome, entry.trial.opened, any_4xx) {
+            Ok(outcome) => Some(outcome),
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
@@ -207,13 +219,17 @@ impl Relay {
     }
 
     /// The same for the handshake in the client's place.
-    pub(super) fn fall_back_in_renewal(&mut self, ending: Ending, now: Instant) -> Option<Ending> {
+    pub(super) fn fall_back_in_renewal(
+        &mut self,
+        outcome: ExchangeOutcome,
+        now: Instant,
+    ) -> Option<ExchangeOutcome> {
         let opened = matches!(self.session.recovery, Recovery::Opening { head: true, .. });
         let Some(initialize) = self.session.start().cloned().filter(|_| !self.is_leaving()) else {
-            return Some(ending);
+            return Some(outcome);
         };
-        match self.fallback.judge(ending, opened, takes_any_4xx(&initialize)) {
-            Ok(ending) => Some(ending),
+        match self.fallback.judge(outcome, opened, takes_any_4xx(&initialize)) {
+            Ok(outcome) => Some(outcome),
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
                 self.post_renewal(initialize, now);
@@ -223,36 +239,38 @@ impl Relay {
     }
 
     /// Why a message cannot be sent at all, where messages only go to the address that a stream named.
-    pub(super) fn no_way_for(&self, ticket: Ticket) -> Option<Why> {
+    pub(super) fn no_way_for(&self, ticket: Ticket) -> Option<ErrorReport> {
         if !self.fallback.uses_streams() {
             return None;
         }
         let entry = self.ledger.get(ticket)?;
         match (entry.era, entry.message.method()) {
-            (Era::Modern, _) if self.config.transport == Transport::SseOnly => Some(Why::new(
-                Failure::Era,
+            (Era::Modern, _) if self.config.transport == Transport::SseOnly => Some(ErrorReport::new(
+                ErrorKind::Era,
                 "HTTP+SSE carries the legacy era of MCP (initialize, up to 2025-11-25), but this is a message of the \
                  modern one",
                 "leave --transport sse-only out",
             )),
             (Era::Modern, _) | (Era::Legacy, Some("initialize")) => None,
-            (Era::Legacy, _) if self.session.facts_of_handshake().via == Via::Endpoint => Some(Why::new(
-                Failure::Endpoint,
-                "no session is open, and without one an HTTP+SSE server has no address for messages",
-                "send initialize first",
-            )),
+            (Era::Legacy, _) if self.session.facts_of_handshake().via == Via::Endpoint => {
+                Some(ErrorReport::new(
+                    ErrorKind::Endpoint,
+                    "no session is open, and without one an HTTP+SSE server has no address for messages",
+                    "send initialize first",
+                ))
+            }
             (Era::Legacy, _) => None,
         }
     }
 
     /// Answers what cannot be sent, or tells of it.
-    pub(super) fn turn_away(&mut self, ticket: Ticket, why: Why) {
+    pub(super) fn turn_away(&mut self, ticket: Ticket, report: ErrorReport) {
         if self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some()) {
-            return self.fail(ticket, why);
+            return self.fail(ticket, report);
         }
         let Some(entry) = self.strike(ticket) else { return };
         let title = entry.message.title().into_owned();
-        self.act(Action::Notice(Notice::Undelivered { title, why }));
+        self.act(Action::Notice(Notice::Undelivered { title, report }));
     }
 }
 

@@ -170,7 +170,7 @@ impl Relay {
         &mut self,
         exchange: ExchangeId,
         epoch: Option<u64>,
-        ending: Ending,
+        outcome: ExchangeOutcome,
         now: Instant,
     ) {
         let Standing::On { exchange: own, since } = self.listening.place else { return };
@@ -179,16 +179,16 @@ impl Relay {
         }
         let was_there = self.listening.was_there;
         self.listening.place = Standing::Off;
-        let comes_again = match &ending {
+        let comes_again = match &outcome {
             // Servers that do not know the event any more say so by 400: from now on is enough.
-            Ending::Refused(Refusal { status: 400, .. })
+            ExchangeOutcome::Refused(Refusal { status: 400, .. })
                 if was_there && self.listening.stream.last.is_some() =>
             {
                 self.listening.stream.last = None;
                 true
             }
             // Before it ever was there, this only says that there is none.
-            Ending::Refused(Refusal { status: 400 | 404, .. }) if was_there => {
+            ExchangeOutcome::Refused(Refusal { status: 400 | 404, .. }) if was_there => {
                 if let Some(epoch) = epoch {
                     // A server that forgets each session over its stream is not hammered either.
                     let attempts = self.listening.stream.attempts.min(FIRST_ATTEMPTS - 1);
@@ -199,15 +199,15 @@ impl Relay {
                 false
             }
             // The server has not noticed yet that the stream broke, or has a weak moment.
-            Ending::Refused(Refusal { status: 409 | 500, .. }) => was_there,
-            Ending::Refused(refusal) => {
+            ExchangeOutcome::Refused(Refusal { status: 409 | 500, .. }) => was_there,
+            ExchangeOutcome::Refused(refusal) => {
                 let may_be_well_again = refusal.unprocessed || is_passing(refusal.status);
                 may_be_well_again && (was_there || self.listening.stream.attempts < FIRST_ATTEMPTS)
             }
-            Ending::Complete | Ending::Cut(_) => true,
-            Ending::Accepted(_) => false,
-            Ending::Lost { why, .. } => match why.cause {
-                Failure::Dns | Failure::Connect | Failure::Connection => true,
+            ExchangeOutcome::Complete | ExchangeOutcome::Cut(_) => true,
+            ExchangeOutcome::Accepted(_) => false,
+            ExchangeOutcome::Lost { report, .. } => match report.cause {
+                ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection => true,
                 _ => was_there,
             },
         };
@@ -215,34 +215,39 @@ impl Relay {
             self.listening.heard();
         }
         if comes_again {
-            let wait = match &ending {
-                Ending::Refused(Refusal { retry_after, .. }) => *retry_after,
-                Ending::Complete | Ending::Cut(_) | Ending::Accepted(_) | Ending::Lost { .. } => None,
+            let wait = match &outcome {
+                ExchangeOutcome::Refused(Refusal { retry_after, .. }) => *retry_after,
+                ExchangeOutcome::Complete
+                | ExchangeOutcome::Cut(_)
+                | ExchangeOutcome::Accepted(_)
+                | ExchangeOutcome::Lost { .. } => None,
             };
             let seed = self.chance();
             let until = next_attempt(&mut self.listening.stream, wait, seed, now);
             self.listening.place = Standing::Resting { until };
         }
-        let notice = match ending {
-            Ending::Refused(Refusal { status: 405, .. }) => "the server offers none".to_owned(),
-            Ending::Complete | Ending::Accepted(_) => "the server closed it".to_owned(),
-            Ending::Cut(_) | Ending::Refused(_) | Ending::Lost { .. } => ending.to_string(),
+        let notice = match outcome {
+            ExchangeOutcome::Refused(Refusal { status: 405, .. }) => "the server offers none".to_owned(),
+            ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) => "the server closed it".to_owned(),
+            ExchangeOutcome::Cut(_) | ExchangeOutcome::Refused(_) | ExchangeOutcome::Lost { .. } => {
+                outcome.to_string()
+            }
         };
         self.act(Action::Notice(Notice::NotListening(notice)));
     }
 
     /// Lets a stream that was to bring an answer be taken up again, where it said from where. Tells whether it will be.
-    pub(super) fn resume_later(&mut self, ticket: Ticket, ending: &Ending, now: Instant) -> bool {
-        let broke = match ending {
-            Ending::Complete | Ending::Cut(_) => true,
-            Ending::Lost { why, .. } => {
-                matches!(why.cause, Failure::Dns | Failure::Connect | Failure::Connection)
+    pub(super) fn resume_later(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
+        let broke = match outcome {
+            ExchangeOutcome::Complete | ExchangeOutcome::Cut(_) => true,
+            ExchangeOutcome::Lost { report, .. } => {
+                matches!(report.cause, ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection)
             }
             // 409: the server has not noticed yet that the stream broke.
-            Ending::Refused(refusal) => {
+            ExchangeOutcome::Refused(refusal) => {
                 refusal.unprocessed || refusal.status == 409 || is_passing(refusal.status)
             }
-            Ending::Accepted(_) => false,
+            ExchangeOutcome::Accepted(_) => false,
         };
         let seed = self.chance();
         if self.is_leaving() || self.ledger.cancellation_of(ticket).is_some() {
@@ -252,9 +257,12 @@ impl Relay {
         if !broke || entry.stream.last.is_none() || entry.stream.attempts >= RESUMPTIONS {
             return false;
         }
-        let wait = match ending {
-            Ending::Refused(refusal) => refusal.retry_after,
-            Ending::Complete | Ending::Cut(_) | Ending::Accepted(_) | Ending::Lost { .. } => None,
+        let wait = match outcome {
+            ExchangeOutcome::Refused(refusal) => refusal.retry_after,
+            ExchangeOutcome::Complete
+            | ExchangeOutcome::Cut(_)
+            | ExchangeOutcome::Accepted(_)
+            | ExchangeOutcome::Lost { .. } => None,
         };
         let is_first = entry.stream.attempts == 0;
         let until = match entry.stream.retry.or(wait) {
@@ -278,12 +286,12 @@ impl Relay {
             if let Some(entry) = self.ledger.get_mut(ticket) {
                 entry.stream = Stream::default();
             }
-            let why = Why::new(
-                Failure::NoAnswer,
+            let report = ErrorReport::new(
+                ErrorKind::NoAnswer,
                 "the stream with the answer broke, and the server has forgotten the session",
                 "look into the server's log",
             );
-            return self.ended_unanswered(ticket, Ending::Cut(why), now);
+            return self.ended_unanswered(ticket, ExchangeOutcome::Cut(report), now);
         }
         let facts = self.session.facts();
         let exchange = self.open(Purpose::Resumption(ticket), Outgoing { ask: Ask::Listen { after }, facts });
@@ -291,26 +299,26 @@ impl Relay {
     }
 
     /// A stream that was taken up again ended without the answer.
-    pub(super) fn ended_resumption(&mut self, ticket: Ticket, ending: Ending, now: Instant) {
-        if self.resume_later(ticket, &ending, now) {
+    pub(super) fn ended_resumption(&mut self, ticket: Ticket, outcome: ExchangeOutcome, now: Instant) {
+        if self.resume_later(ticket, &outcome, now) {
             return;
         }
         // Whatever the server makes of the GET, the request itself may have run.
         if let Some(entry) = self.ledger.get_mut(ticket) {
             entry.stream = Stream::default();
         }
-        let why = match ending {
-            Ending::Cut(why) | Ending::Lost { why, .. } => why,
-            Ending::Refused(refusal) => refusal.why,
-            Ending::Complete | Ending::Accepted(_) => Why::new(
-                Failure::NoAnswer,
+        let report = match outcome {
+            ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } => report,
+            ExchangeOutcome::Refused(refusal) => refusal.report,
+            ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) => ErrorReport::new(
+                ErrorKind::NoAnswer,
                 "the server ended its answer without answering the request",
                 "look into the server's log",
             ),
         };
         let sentence =
-            format!("the stream with the answer broke and could not be taken up again: {}", why.sentence);
-        self.ended_unanswered(ticket, Ending::Cut(Why { sentence, ..why }), now);
+            format!("the stream with the answer broke and could not be taken up again: {}", report.sentence);
+        self.ended_unanswered(ticket, ExchangeOutcome::Cut(ErrorReport { sentence, ..report }), now);
     }
 }
 

@@ -28,8 +28,8 @@ mod tools;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::error_report::{ErrorKind, ErrorReport};
 use super::event::*;
-use super::failure::{Failure, Why};
 use super::{Circumstances, Config, event, revision, splice};
 pub(super) use apart::{Apart, Evidence, LastWord, UNSUPPORTED_REVISION};
 use carrier::Carrier;
@@ -238,7 +238,7 @@ enum Phase {
     /// The server is being told which sessions end.
     Leaving {
         deadline: Instant,
-        reason: Reason,
+        reason: ExitReason,
     },
     Gone,
 }
@@ -290,7 +290,7 @@ impl Relay {
             (Event::Server(exchange, message), _) => self.server(exchange, message, now),
             (Event::ServerInvalid(exchange, fault), _) => self.refuse_batch(exchange, &fault, now),
             (Event::Cursor(exchange, cursor), _) => self.advance(exchange, cursor),
-            (Event::Ended(exchange, ending), _) => self.ended(exchange, ending, now),
+            (Event::Ended(exchange, outcome), _) => self.ended(exchange, outcome, now),
         }
         self.proceed(now);
     }
@@ -312,7 +312,7 @@ impl Relay {
         self.ping(now);
         match self.phase {
             Phase::Draining { deadline } if deadline <= now => {
-                self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);
+                self.leave(ExitReason::ClientClosed, now + FAREWELL_PATIENCE);
             }
             Phase::Leaving { deadline, reason, .. } if deadline <= now => self.exit(reason),
             Phase::Running | Phase::Draining { .. } | Phase::Leaving { .. } | Phase::Gone => {}

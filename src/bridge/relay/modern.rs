@@ -219,12 +219,12 @@ impl Relay {
 
     /// An exchange that ended without the answer, if it is one that is opened again: a subscription that was there
     /// before. Tells whether it was.
-    pub(super) fn rest(&mut self, ticket: Ticket, ending: &Ending, now: Instant) -> bool {
+    pub(super) fn rest(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
         let seed = self.chance();
         let Some(entry) = self.ledger.get_mut(ticket) else { return false };
-        let broke_off = match ending {
-            Ending::Complete | Ending::Cut(_) | Ending::Lost { .. } => true,
-            Ending::Accepted(_) | Ending::Refused(_) => false,
+        let broke_off = match outcome {
+            ExchangeOutcome::Complete | ExchangeOutcome::Cut(_) | ExchangeOutcome::Lost { .. } => true,
+            ExchangeOutcome::Accepted(_) | ExchangeOutcome::Refused(_) => false,
         };
         if !broke_off
             || !entry.is_subscription()

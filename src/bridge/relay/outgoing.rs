@@ -120,7 +120,7 @@ impl Relay {
         self.listen_after_giving_way(now);
         self.plan_reconnection(now);
         if matches!(self.phase, Phase::Draining { .. }) && !self.awaited && self.nothing_can_finish() {
-            self.leave(Reason::ClientClosed, now + FAREWELL_PATIENCE);
+            self.leave(ExitReason::ClientClosed, now + FAREWELL_PATIENCE);
         }
     }
 
@@ -140,8 +140,8 @@ impl Relay {
 
     /// Sends a message that no other has to precede any more.
     pub(super) fn release(&mut self, ticket: Ticket, now: Instant) {
-        if let Some(why) = self.no_way_for(ticket) {
-            return self.turn_away(ticket, why);
+        if let Some(report) = self.no_way_for(ticket) {
+            return self.turn_away(ticket, report);
         }
         let Some(entry) = self.ledger.get(ticket) else { return };
         let message = entry.message.clone();

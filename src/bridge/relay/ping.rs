@@ -88,30 +88,30 @@ impl Relay {
         &mut self,
         exchange: ExchangeId,
         epoch: Option<u64>,
-        ending: &Ending,
+        outcome: &ExchangeOutcome,
         now: Instant,
     ) {
         if self.pings.under_way != Some(exchange) {
             return;
         }
-        if matches!(ending, Ending::Accepted(_)) && self.session.carrier().is_some() {
+        if matches!(outcome, ExchangeOutcome::Accepted(_)) && self.session.carrier().is_some() {
             // Its answer comes on the stream of the session.
             return;
         }
         self.pings.under_way = None;
-        match ending {
-            Ending::Refused(refusal) if self.is_session_loss(epoch, refusal) => {
+        match outcome {
+            ExchangeOutcome::Refused(refusal) if self.is_session_loss(epoch, refusal) => {
                 if let Some(epoch) = epoch {
                     self.lose_session(epoch, now);
                 }
             }
             // The server's own error is a sign of life as well.
-            Ending::Refused(Refusal { answer: Some(_), .. }) => self.pings.lost = 0,
-            Ending::Refused(_)
-            | Ending::Complete
-            | Ending::Accepted(_)
-            | Ending::Cut(_)
-            | Ending::Lost { .. } => self.lost_ping(now),
+            ExchangeOutcome::Refused(Refusal { answer: Some(_), .. }) => self.pings.lost = 0,
+            ExchangeOutcome::Refused(_)
+            | ExchangeOutcome::Complete
+            | ExchangeOutcome::Accepted(_)
+            | ExchangeOutcome::Cut(_)
+            | ExchangeOutcome::Lost { .. } => self.lost_ping(now),
         }
     }
 

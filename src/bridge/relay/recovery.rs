@@ -225,12 +225,12 @@ impl Relay {
         self.purpose(exchange, Purpose::Answered);
         if error_code(answer).is_some() {
             let said = answer.member("message").and_then(json::string).unwrap_or_default();
-            let why = Why::new(
-                Failure::Answer,
+            let report = ErrorReport::new(
+                ErrorKind::Answer,
                 format!("the server refused a new session: {said}"),
                 "restart the client, or look into the server's log",
             );
-            return self.fail_renewal(&why);
+            return self.fail_renewal(&report);
         }
         let known =
             (self.session.revision().map(str::to_owned), self.session.capabilities().map(str::to_owned));
@@ -326,25 +326,29 @@ impl Relay {
         &mut self,
         exchange: ExchangeId,
         epoch: Option<u64>,
-        ending: &Ending,
+        outcome: &ExchangeOutcome,
         now: Instant,
     ) {
-        let forgotten = match ending {
-            Ending::Refused(refusal) => self.is_session_loss(epoch, refusal),
-            Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) | Ending::Lost { .. } => false,
+        let forgotten = match outcome {
+            ExchangeOutcome::Refused(refusal) => self.is_session_loss(epoch, refusal),
+            ExchangeOutcome::Complete
+            | ExchangeOutcome::Accepted(_)
+            | ExchangeOutcome::Cut(_)
+            | ExchangeOutcome::Lost { .. } => false,
         };
         match (&self.session.recovery, forgotten) {
             // That the session takes no log level does not make it useless.
             (Recovery::Telling { exchange: told }, true) if *told == exchange && !self.renewal.levelled => {
-                let Ending::Refused(refusal) = ending else { return };
+                let ExchangeOutcome::Refused(refusal) = outcome else { return };
                 // Perhaps not all of the server knows the new session yet.
                 if !std::mem::replace(&mut self.renewal.retold, true) {
                     self.renewal.retell = Some(now + self.settling());
                     let title = "notifications/initialized".to_owned();
-                    return self.act(Action::Notice(Notice::Resending { title, why: refusal.why.clone() }));
+                    return self
+                        .act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
                 }
-                let why = lost_each_time(&refusal.why);
-                self.fail_renewal(&why);
+                let report = lost_each_time(&refusal.report);
+                self.fail_renewal(&report);
             }
             (Recovery::Telling { exchange: told }, _) if *told == exchange => self.told(exchange, now),
             // If the session is lost again, the client's own messages will show it. A subscription that is always
@@ -358,19 +362,24 @@ impl Relay {
     }
 
     /// The handshake in the client's place ended without an answer.
-    pub(super) fn ended_renewal(&mut self, ending: Ending, now: Instant) {
-        let Some(ending) = self.fall_back_in_renewal(ending, now) else { return };
+    pub(super) fn ended_renewal(&mut self, outcome: ExchangeOutcome, now: Instant) {
+        let Some(outcome) = self.fall_back_in_renewal(outcome, now) else { return };
         let sentence = "the server ended its answer without answering the request";
-        let unanswered = Why::new(Failure::NoAnswer, sentence, "look into the server's log");
-        let (why, passes, wait) = match ending {
-            Ending::Cut(why) | Ending::Lost { why, .. } => {
-                let passes = matches!(why.cause, Failure::Dns | Failure::Connect | Failure::Connection);
-                (why, passes, None)
+        let unanswered = ErrorReport::new(ErrorKind::NoAnswer, sentence, "look into the server's log");
+        let (report, passes, wait) = match outcome {
+            ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } => {
+                let passes =
+                    matches!(report.cause, ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection);
+                (report, passes, None)
             }
-            Ending::Refused(refusal) if refusal.unprocessed => (refusal.why, true, refusal.retry_after),
-            Ending::Refused(refusal) => (refusal.why, resending::is_passing(refusal.status), None),
-            Ending::Complete => (unanswered, true, None),
-            Ending::Accepted(_) => (unanswered, false, None),
+            ExchangeOutcome::Refused(refusal) if refusal.unprocessed => {
+                (refusal.report, true, refusal.retry_after)
+            }
+            ExchangeOutcome::Refused(refusal) => {
+                (refusal.report, resending::is_passing(refusal.status), None)
+            }
+            ExchangeOutcome::Complete => (unanswered, true, None),
+            ExchangeOutcome::Accepted(_) => (unanswered, false, None),
         };
         let seed = self.chance();
         let backoff = backoff::resending(self.renewal.attempts - 1, seed);
@@ -382,17 +391,17 @@ impl Relay {
             self.renewal.until = Some(until);
             self.session.recovery = Recovery::Resting;
             let title = "request initialize".to_owned();
-            return self.act(Action::Notice(Notice::Resending { title, why }));
+            return self.act(Action::Notice(Notice::Resending { title, report }));
         }
-        self.fail_renewal(&resending::asking_to_wait(why, wait));
+        self.fail_renewal(&resending::asking_to_wait(report, wait));
     }
 
     /// There is no new session: everything that waits for it is told, and the next message tries again.
-    pub(super) fn fail_renewal(&mut self, why: &Why) {
+    pub(super) fn fail_renewal(&mut self, report: &ErrorReport) {
         self.abandon_handshake();
         self.session.recovery = Recovery::Due;
         self.renewal = Renewal::default();
-        self.act(Action::Notice(Notice::SessionNotRenewed(why.clone())));
+        self.act(Action::Notice(Notice::SessionNotRenewed(report.clone())));
         let waiting = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
         let waiting: Vec<Ticket> = waiting
             .filter(|(_, entry)| matches!(entry.place, Place::AtGate))
@@ -401,14 +410,14 @@ impl Relay {
             .map(|(ticket, _)| ticket)
             .collect();
         for ticket in waiting {
-            let sentence = match self.was_over_credentials() || why.cause == Failure::SignIn {
-                true => why.sentence.clone(),
+            let sentence = match self.was_over_credentials() || report.cause == ErrorKind::SignIn {
+                true => report.sentence.clone(),
                 false => format!(
                     "the server has forgotten the session, and no new one could be opened: {}",
-                    why.sentence
+                    report.sentence
                 ),
             };
-            self.fail(ticket, Why { sentence, ..why.clone() });
+            self.fail(ticket, ErrorReport { sentence, ..report.clone() });
         }
     }
 }

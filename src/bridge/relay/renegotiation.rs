@@ -32,12 +32,12 @@ impl Relay {
         entry.message = splice::replace(&entry.message, asked, &json::quoted(named));
         entry.renegotiated = true;
         let words = format!("the server does not take the revision {own}");
-        let why = Why::new(Failure::Answer, words, "look into the server's log");
+        let report = ErrorReport::new(ErrorKind::Answer, words, "look into the server's log");
         let title = entry.message.title().into_owned();
         if let Refused::Answered(exchange, _) = refused {
             self.close(exchange);
         }
-        self.act(Action::Notice(Notice::Resending { title, why }));
+        self.act(Action::Notice(Notice::Resending { title, report }));
         let exchange = self.post(ticket, Purpose::Answer(ticket), now);
         self.session.begin(exchange, self.fallback.via());
         true
@@ -58,7 +58,7 @@ impl Refused<'_> {
     fn is_about_message(&self) -> bool {
         match self {
             Refused::Status(refusal) => {
-                apart::may_be_evidence(refusal.status) && refusal.why.cause == Failure::Status
+                apart::may_be_evidence(refusal.status) && refusal.report.cause == ErrorKind::Status
             }
             Refused::Answered(_, answer) => error_code(answer).is_some(),
         }
@@ -67,7 +67,7 @@ impl Refused<'_> {
     /// The newest revision that the refusal names as one that the server speaks.
     fn newest_named(&self, own: &str) -> Option<&'static str> {
         let (answer, body) = match self {
-            Refused::Status(refusal) => (refusal.answer.as_ref(), refusal.why.body.as_deref()),
+            Refused::Status(refusal) => (refusal.answer.as_ref(), refusal.report.body.as_deref()),
             Refused::Answered(_, answer) => (Some(*answer), None),
         };
         let data = answer.and_then(|answer| answer.member("data"));

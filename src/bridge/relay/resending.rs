@@ -21,7 +21,7 @@ const BUDGET_DISCOVER: Duration = Duration::from_millis(900);
 
 /// What an ending says about the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum Verdict {
     /// The server has certainly not processed it; it may ask to wait.
     Unprocessed { wait: Option<Duration> },
     /// It may have, or not.
@@ -30,30 +30,33 @@ enum Outcome {
     Final,
 }
 
-fn outcome(ending: &Ending) -> Outcome {
-    match ending {
-        Ending::Lost { written, why } => match (why.cause, written) {
-            (Failure::Dns | Failure::Connect | Failure::Connection, Written::No) => {
-                Outcome::Unprocessed { wait: None }
+fn verdict(outcome: &ExchangeOutcome) -> Verdict {
+    match outcome {
+        ExchangeOutcome::Lost { written, report } => match (report.cause, written) {
+            (ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection, Written::No) => {
+                Verdict::Unprocessed { wait: None }
             }
-            (Failure::Dns | Failure::Connect | Failure::Connection, Written::Maybe) => Outcome::Unknown,
-            _ => Outcome::Final,
+            (ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection, Written::Maybe) => Verdict::Unknown,
+            _ => Verdict::Final,
         },
-        Ending::Cut(_) | Ending::Complete => Outcome::Unknown,
-        Ending::Refused(refusal) if refusal.unprocessed => Outcome::Unprocessed { wait: refusal.retry_after },
-        Ending::Refused(refusal) if is_lasting(refusal) => Outcome::Final,
-        Ending::Refused(refusal) if is_passing(refusal.status) => Outcome::Unknown,
-        Ending::Refused(_) | Ending::Accepted(_) => Outcome::Final,
+        ExchangeOutcome::Cut(_) | ExchangeOutcome::Complete => Verdict::Unknown,
+        ExchangeOutcome::Refused(refusal) if refusal.unprocessed => {
+            Verdict::Unprocessed { wait: refusal.retry_after }
+        }
+        ExchangeOutcome::Refused(refusal) if is_lasting(refusal) => Verdict::Final,
+        ExchangeOutcome::Refused(refusal) if is_passing(refusal.status) => Verdict::Unknown,
+        ExchangeOutcome::Refused(_) | ExchangeOutcome::Accepted(_) => Verdict::Final,
     }
 }
 
 /// Says for how long the server asks to wait, if it does.
-pub(super) fn asking_to_wait(why: Why, wait: Duration) -> Why {
+pub(super) fn asking_to_wait(report: ErrorReport, wait: Duration) -> ErrorReport {
     match wait.is_zero() {
-        true => why,
-        false => {
-            Why { sentence: format!("{}; it asks to wait {} s", why.sentence, wait.as_secs().max(1)), ..why }
-        }
+        true => report,
+        false => ErrorReport {
+            sentence: format!("{}; it asks to wait {} s", report.sentence, wait.as_secs().max(1)),
+            ..report
+        },
     }
 }
 
@@ -61,7 +64,7 @@ pub(super) fn asking_to_wait(why: Why, wait: Duration) -> Why {
 /// None of these lets a message through to the server.
 fn is_lasting(refusal: &Refusal) -> bool {
     matches!(refusal.status, 525 | 526)
-        || matches!(refusal.why.cause, Failure::Challenge | Failure::OriginDns | Failure::Firewall)
+        || matches!(refusal.report.cause, ErrorKind::Challenge | ErrorKind::OriginDns | ErrorKind::Firewall)
 }
 
 /// Tells whether a status comes from something in front of the server that may soon be well again.
@@ -71,11 +74,11 @@ pub(super) fn is_passing(status: u16) -> bool {
 
 impl Relay {
     /// Lets a message be sent once more, where that may be and helps. Tells whether it will be.
-    pub(super) fn try_again(&mut self, ticket: Ticket, ending: &Ending, now: Instant) -> bool {
-        let may_repeat = match outcome(ending) {
-            Outcome::Final => false,
-            Outcome::Unprocessed { .. } => true,
-            Outcome::Unknown => self.is_repeatable(ticket),
+    pub(super) fn try_again(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
+        let may_repeat = match verdict(outcome) {
+            Verdict::Final => false,
+            Verdict::Unprocessed { .. } => true,
+            Verdict::Unknown => self.is_repeatable(ticket),
         };
         // What the client has taken back is not sent again.
         if !may_repeat || self.ledger.cancellation_of(ticket).is_some() || self.is_leaving() {
@@ -94,10 +97,10 @@ impl Relay {
         };
         let backoff = backoff::resending(entry.trial.attempts.saturating_sub(1), seed);
         let deadline = since + budget;
-        let until = match outcome(ending) {
-            Outcome::Unprocessed { wait: Some(wait) } => now.checked_add(wait.max(backoff)),
+        let until = match verdict(outcome) {
+            Verdict::Unprocessed { wait: Some(wait) } => now.checked_add(wait.max(backoff)),
             // The last attempt uses up the time there is.
-            Outcome::Unprocessed { wait: None } | Outcome::Unknown | Outcome::Final => {
+            Verdict::Unprocessed { wait: None } | Verdict::Unknown | Verdict::Final => {
                 Some((now + backoff).min(deadline)).filter(|until| *until > now)
             }
         };
@@ -108,26 +111,35 @@ impl Relay {
         entry.trial.since = Some(since);
         let title = entry.message.title().into_owned();
         self.ledger.put(ticket, Place::Resting { until, then: Then::Post });
-        if let Some(why) = why(ending) {
-            self.act(Action::Notice(Notice::Resending { title, why }));
+        if let Some(report) = report(outcome) {
+            self.act(Action::Notice(Notice::Resending { title, report }));
         }
         true
     }
 
     /// The words for an ending after which a request is not sent again.
-    pub(super) fn last_words(&self, ticket: Ticket, ending: &Ending, why: Why) -> Why {
-        let Some(entry) = self.ledger.get(ticket) else { return why };
-        match outcome(ending) {
-            Outcome::Unprocessed { wait: Some(wait) } if !wait.is_zero() => asking_to_wait(why, wait),
-            Outcome::Unknown | Outcome::Final
-                if may_have_run(ending) && has_effects(entry) && !self.is_repeatable(ticket) =>
+    pub(super) fn last_words(
+        &self,
+        ticket: Ticket,
+        outcome: &ExchangeOutcome,
+        report: ErrorReport,
+    ) -> ErrorReport {
+        let Some(entry) = self.ledger.get(ticket) else { return report };
+        match verdict(outcome) {
+            Verdict::Unprocessed { wait: Some(wait) } if !wait.is_zero() => asking_to_wait(report, wait),
+            Verdict::Unknown | Verdict::Final
+                if may_have_run(outcome) && has_effects(entry) && !self.is_repeatable(ticket) =>
             {
-                Why { sentence: format!("{}; it may have run and was not repeated", why.sentence), ..why }
+                ErrorReport {
+                    sentence: format!("{}; it may have run and was not repeated", report.sentence),
+                    ..report
+                }
             }
-            Outcome::Unprocessed { .. } | Outcome::Unknown if entry.trial.attempts > 1 => {
-                Why { sentence: format!("{} ({} attempts)", why.sentence, entry.trial.attempts), ..why }
-            }
-            Outcome::Unprocessed { .. } | Outcome::Unknown | Outcome::Final => why,
+            Verdict::Unprocessed { .. } | Verdict::Unknown if entry.trial.attempts > 1 => ErrorReport {
+                sentence: format!("{} ({} attempts)", report.sentence, entry.trial.attempts),
+                ..report
+            },
+            Verdict::Unprocessed { .. } | Verdict::Unknown | Verdict::Final => report,
         }
     }
 
@@ -190,31 +202,31 @@ fn has_effects(entry: &Entry) -> bool {
 }
 
 /// Tells whether the server may have done what a request asks for.
-fn may_have_run(ending: &Ending) -> bool {
-    match ending {
-        Ending::Complete | Ending::Accepted(_) | Ending::Cut(_) => true,
-        Ending::Lost { written: Written::No, .. } => false,
-        Ending::Lost { written: Written::Maybe, why } => matches!(
-            why.cause,
-            Failure::Dns
-                | Failure::Connect
-                | Failure::Connection
-                | Failure::Answer
-                | Failure::TooLarge
-                | Failure::Timeout
-                | Failure::Internal
+fn may_have_run(outcome: &ExchangeOutcome) -> bool {
+    match outcome {
+        ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) | ExchangeOutcome::Cut(_) => true,
+        ExchangeOutcome::Lost { written: Written::No, .. } => false,
+        ExchangeOutcome::Lost { written: Written::Maybe, report } => matches!(
+            report.cause,
+            ErrorKind::Dns
+                | ErrorKind::Connect
+                | ErrorKind::Connection
+                | ErrorKind::Answer
+                | ErrorKind::TooLarge
+                | ErrorKind::Timeout
+                | ErrorKind::Internal
         ),
         // Any other status says that nothing was done, or says what was.
-        Ending::Refused(refusal) => {
+        ExchangeOutcome::Refused(refusal) => {
             refusal.status == 500 || is_passing(refusal.status) && !is_lasting(refusal)
         }
     }
 }
 
-fn why(ending: &Ending) -> Option<Why> {
-    match ending {
-        Ending::Complete | Ending::Accepted(_) => None,
-        Ending::Cut(why) | Ending::Lost { why, .. } => Some(why.clone()),
-        Ending::Refused(refusal) => Some(refusal.why.clone()),
+fn report(outcome: &ExchangeOutcome) -> Option<ErrorReport> {
+    match outcome {
+        ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) => None,
+        ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } => Some(report.clone()),
+        ExchangeOutcome::Refused(refusal) => Some(refusal.report.clone()),
     }
 }

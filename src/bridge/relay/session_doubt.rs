@@ -127,7 +127,7 @@ impl Relay {
         entry.trial.settled = Some(epoch);
         let title = entry.message.title().into_owned();
         self.ledger.put(ticket, Place::Resting { until, then: Then::Post });
-        self.act(Action::Notice(Notice::Resending { title, why: refusal.why.clone() }));
+        self.act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
         true
     }
 
@@ -203,27 +203,39 @@ impl Relay {
     }
 
     /// The ending of a message that its session has refused, in words about that.
-    pub(super) fn explained(&self, ticket: Ticket, epoch: Option<u64>, ending: Ending) -> Ending {
+    pub(super) fn explained(
+        &self,
+        ticket: Ticket,
+        epoch: Option<u64>,
+        outcome: ExchangeOutcome,
+    ) -> ExchangeOutcome {
         let outlived = self.ledger.get(ticket).map_or(0, |entry| entry.trial.outlived);
-        match (epoch, ending) {
-            (Some(epoch), Ending::Refused(refusal)) => {
+        match (epoch, outcome) {
+            (Some(epoch), ExchangeOutcome::Refused(refusal)) => {
                 match session_loss::session_loss(&refusal, self.session.id_of(epoch)) {
                     Some(SessionLoss::Said) if outlived > 0 => {
-                        let why = lost_each_time(&refusal.why);
-                        Ending::Refused(Refusal { answer: None, unprocessed: false, why, ..refusal })
+                        let report = lost_each_time(&refusal.report);
+                        ExchangeOutcome::Refused(Refusal {
+                            answer: None,
+                            unprocessed: false,
+                            report,
+                            ..refusal
+                        })
                     }
                     // The path is right: it has opened a session.
                     Some(SessionLoss::Presumed) => {
                         let advice = format!(
                             "look whether the server knows this method; if it refuses others like this, {AFFINITY}"
                         );
-                        let why = Why { advice: Some(advice), ..refusal.why.clone() };
-                        Ending::Refused(Refusal { why, ..refusal })
+                        let report = ErrorReport { advice: Some(advice), ..refusal.report.clone() };
+                        ExchangeOutcome::Refused(Refusal { report, ..refusal })
                     }
-                    Some(SessionLoss::Said | SessionLoss::Unauthorized) | None => Ending::Refused(refusal),
+                    Some(SessionLoss::Said | SessionLoss::Unauthorized) | None => {
+                        ExchangeOutcome::Refused(refusal)
+                    }
                 }
             }
-            (_, ending) => ending,
+            (_, outcome) => outcome,
         }
     }
 
@@ -246,15 +258,23 @@ impl Relay {
             return false;
         }
         let words = session_loss::message_of(answer).unwrap_or_default();
-        let why =
-            Why::new(Failure::Status, format!("the server answered: {words}"), "look into the server's log");
-        let refusal =
-            Refusal { status: 200, answer: Some(answer.clone()), retry_after: None, unprocessed: false, why };
+        let report = ErrorReport::new(
+            ErrorKind::Status,
+            format!("the server answered: {words}"),
+            "look into the server's log",
+        );
+        let refusal = Refusal {
+            status: 200,
+            answer: Some(answer.clone()),
+            retry_after: None,
+            unprocessed: false,
+            report,
+        };
         if !self.outlive_session(ticket, Some(epoch), &refusal, now) {
             if self.ledger.get(ticket).is_none_or(|entry| entry.trial.outlived == 0) {
                 return false;
             }
-            self.fail(ticket, lost_each_time(&refusal.why));
+            self.fail(ticket, lost_each_time(&refusal.report));
         }
         self.close(exchange);
         true
@@ -262,7 +282,7 @@ impl Relay {
 }
 
 /// The words for sessions that are lost as soon as they are opened.
-pub(super) fn lost_each_time(why: &Why) -> Why {
-    let sentence = format!("the server does not know the sessions that it opens: {}", why.sentence);
-    Why { sentence, advice: Some(AFFINITY.to_owned()), ..why.clone() }
+pub(super) fn lost_each_time(report: &ErrorReport) -> ErrorReport {
+    let sentence = format!("the server does not know the sessions that it opens: {}", report.sentence);
+    ErrorReport { sentence, advice: Some(AFFINITY.to_owned()), ..report.clone() }
 }

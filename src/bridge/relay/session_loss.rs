@@ -212,7 +212,7 @@ fn bare_error(answer: &Message) -> Option<String> {
 
 /// The same of a body that is no message of the protocol.
 fn is_said_plainly(refusal: &Refusal, words: impl Fn(&str) -> bool) -> bool {
-    let body = refusal.why.body.as_deref().unwrap_or_default();
+    let body = refusal.report.body.as_deref().unwrap_or_default();
     words(body) || is_wrapped(body, words)
 }
 
@@ -244,7 +244,7 @@ fn is_wrapped(body: &str, words: impl Fn(&str) -> bool) -> bool {
 
 /// Returns whether a body says no more than its status.
 fn is_without_reason(refusal: &Refusal) -> bool {
-    let body = refusal.why.body.as_deref().unwrap_or_default().trim();
+    let body = refusal.report.body.as_deref().unwrap_or_default().trim();
     body.is_empty() || body.eq_ignore_ascii_case("gone")
 }
 
@@ -297,13 +297,14 @@ fn without_end(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bridge::{Failure, Why};
+    use crate::bridge::{ErrorKind, ErrorReport};
 
     /// A refusal with a body, as the transport reports it.
     fn refusal(status: u16, body: &str) -> Refusal {
         let answer = Message::parse(body.to_owned().into()).ok();
-        let why = Why { body: Some(body.to_owned()), ..Why::new(Failure::Status, "refused", "") };
-        Refusal { status, answer, retry_after: None, unprocessed: false, why }
+        let report =
+            ErrorReport { body: Some(body.to_owned()), ..ErrorReport::new(ErrorKind::Status, "refused", "") };
+        Refusal { status, answer, retry_after: None, unprocessed: false, report }
     }
 
     fn is_loss(status: u16, body: &str) -> bool {

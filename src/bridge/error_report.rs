@@ -7,9 +7,9 @@ use std::fmt;
 
 /// A failure in words, made by `diagnosis`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Why {
+pub struct ErrorReport {
     /// Which kind of failure, for programs.
-    pub cause: Failure,
+    pub cause: ErrorKind,
     /// The HTTP status, where an answer came.
     pub status: Option<u16>,
     /// One sentence: lowercase, without a period, naming who is at fault.
@@ -26,10 +26,10 @@ pub struct Why {
     pub request_id: Option<String>,
 }
 
-impl Why {
+impl ErrorReport {
     /// A failure without an HTTP answer behind it.
-    pub fn new(cause: Failure, sentence: impl Into<String>, advice: impl Into<String>) -> Why {
-        Why {
+    pub fn new(cause: ErrorKind, sentence: impl Into<String>, advice: impl Into<String>) -> ErrorReport {
+        ErrorReport {
             cause,
             status: None,
             sentence: sentence.into(),
@@ -42,12 +42,12 @@ impl Why {
     }
 
     /// The same with the status that came.
-    pub fn with_status(self, status: u16) -> Why {
-        Why { status: Some(status), ..self }
+    pub fn with_status(self, status: u16) -> ErrorReport {
+        ErrorReport { status: Some(status), ..self }
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for ErrorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentence)?;
         for (name, value) in
@@ -64,7 +64,7 @@ impl fmt::Display for Why {
 /// The kinds of failure. Each has a stable word, by which a transcript names it, and an error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Failure {
+pub enum ErrorKind {
     /// The program was started with something that cannot work.
     Configuration,
     /// The host name could not be resolved.
@@ -135,16 +135,16 @@ pub enum Failure {
     Internal,
 }
 
-impl Failure {
+impl ErrorKind {
     /// Tells whether Cloudflare Access refused.
     pub fn is_of_access(self) -> bool {
         matches!(
             self,
-            Failure::AccessCredentials
-                | Failure::AccessToken
-                | Failure::AccessPolicy
-                | Failure::AccessForbidden
-                | Failure::AccessHidden
+            ErrorKind::AccessCredentials
+                | ErrorKind::AccessToken
+                | ErrorKind::AccessPolicy
+                | ErrorKind::AccessForbidden
+                | ErrorKind::AccessHidden
         )
     }
 
@@ -152,77 +152,77 @@ impl Failure {
     /// (2026-07-28, basic, error codes) closes -32000…-32099 to new codes.
     pub fn code(self) -> i64 {
         match self {
-            Failure::Configuration => -31000,
-            Failure::Dns => -31001,
-            Failure::Connect => -31002,
-            Failure::Tls => -31003,
-            Failure::Connection => -31004,
-            Failure::Redirect => -31005,
-            Failure::Status
-            | Failure::OriginRefused
-            | Failure::Firewall
-            | Failure::BrowserCheck
-            | Failure::Challenge
-            | Failure::RateLimit
-            | Failure::Tunnel
-            | Failure::OriginDns
-            | Failure::Origin
-            | Failure::OriginTimeout
-            | Failure::Worker
-            | Failure::Edge => -31006,
-            Failure::AccessCredentials
-            | Failure::AccessToken
-            | Failure::AccessPolicy
-            | Failure::AccessForbidden
-            | Failure::AccessHidden => -31007,
-            Failure::Answer | Failure::Endpoint | Failure::Transport => -31008,
-            Failure::NoAnswer | Failure::Timeout => -31009,
-            Failure::TooLarge => -31010,
-            Failure::Stopped => -31011,
-            Failure::Era => -31012,
-            Failure::Proxy => -31013,
-            Failure::SignIn => -31014,
-            Failure::Internal => -31099,
+            ErrorKind::Configuration => -31000,
+            ErrorKind::Dns => -31001,
+            ErrorKind::Connect => -31002,
+            ErrorKind::Tls => -31003,
+            ErrorKind::Connection => -31004,
+            ErrorKind::Redirect => -31005,
+            ErrorKind::Status
+            | ErrorKind::OriginRefused
+            | ErrorKind::Firewall
+            | ErrorKind::BrowserCheck
+            | ErrorKind::Challenge
+            | ErrorKind::RateLimit
+            | ErrorKind::Tunnel
+            | ErrorKind::OriginDns
+            | ErrorKind::Origin
+            | ErrorKind::OriginTimeout
+            | ErrorKind::Worker
+            | ErrorKind::Edge => -31006,
+            ErrorKind::AccessCredentials
+            | ErrorKind::AccessToken
+            | ErrorKind::AccessPolicy
+            | ErrorKind::AccessForbidden
+            | ErrorKind::AccessHidden => -31007,
+            ErrorKind::Answer | ErrorKind::Endpoint | ErrorKind::Transport => -31008,
+            ErrorKind::NoAnswer | ErrorKind::Timeout => -31009,
+            ErrorKind::TooLarge => -31010,
+            ErrorKind::Stopped => -31011,
+            ErrorKind::Era => -31012,
+            ErrorKind::Proxy => -31013,
+            ErrorKind::SignIn => -31014,
+            ErrorKind::Internal => -31099,
         }
     }
 
     /// The stable word for `data.cause`.
     pub fn word(self) -> &'static str {
         match self {
-            Failure::Configuration => "configuration",
-            Failure::Dns => "dns",
-            Failure::Connect => "connect",
-            Failure::Tls => "tls",
-            Failure::Connection => "connection",
-            Failure::Redirect => "redirect",
-            Failure::Status => "status",
-            Failure::AccessCredentials => "access_credentials",
-            Failure::AccessToken => "access_token",
-            Failure::AccessPolicy => "access_policy",
-            Failure::AccessForbidden => "access_forbidden",
-            Failure::AccessHidden => "access_hidden",
-            Failure::OriginRefused => "origin_refused",
-            Failure::Firewall => "firewall",
-            Failure::BrowserCheck => "browser_check",
-            Failure::Challenge => "challenge",
-            Failure::RateLimit => "rate_limit",
-            Failure::Tunnel => "tunnel",
-            Failure::OriginDns => "origin_dns",
-            Failure::Origin => "origin",
-            Failure::OriginTimeout => "origin_timeout",
-            Failure::Worker => "worker",
-            Failure::Edge => "edge",
-            Failure::Era => "era",
-            Failure::Proxy => "proxy",
-            Failure::SignIn => "sign_in",
-            Failure::Answer => "answer",
-            Failure::Endpoint => "endpoint",
-            Failure::Transport => "transport",
-            Failure::NoAnswer => "no_answer",
-            Failure::Timeout => "timeout",
-            Failure::TooLarge => "too_large",
-            Failure::Stopped => "stopped",
-            Failure::Internal => "internal",
+            ErrorKind::Configuration => "configuration",
+            ErrorKind::Dns => "dns",
+            ErrorKind::Connect => "connect",
+            ErrorKind::Tls => "tls",
+            ErrorKind::Connection => "connection",
+            ErrorKind::Redirect => "redirect",
+            ErrorKind::Status => "status",
+            ErrorKind::AccessCredentials => "access_credentials",
+            ErrorKind::AccessToken => "access_token",
+            ErrorKind::AccessPolicy => "access_policy",
+            ErrorKind::AccessForbidden => "access_forbidden",
+            ErrorKind::AccessHidden => "access_hidden",
+            ErrorKind::OriginRefused => "origin_refused",
+            ErrorKind::Firewall => "firewall",
+            ErrorKind::BrowserCheck => "browser_check",
+            ErrorKind::Challenge => "challenge",
+            ErrorKind::RateLimit => "rate_limit",
+            ErrorKind::Tunnel => "tunnel",
+            ErrorKind::OriginDns => "origin_dns",
+            ErrorKind::Origin => "origin",
+            ErrorKind::OriginTimeout => "origin_timeout",
+            ErrorKind::Worker => "worker",
+            ErrorKind::Edge => "edge",
+            ErrorKind::Era => "era",
+            ErrorKind::Proxy => "proxy",
+            ErrorKind::SignIn => "sign_in",
+            ErrorKind::Answer => "answer",
+            ErrorKind::Endpoint => "endpoint",
+            ErrorKind::Transport => "transport",
+            ErrorKind::NoAnswer => "no_answer",
+            ErrorKind::Timeout => "timeout",
+            ErrorKind::TooLarge => "too_large",
+            ErrorKind::Stopped => "stopped",
+            ErrorKind::Internal => "internal",
         }
     }
 }

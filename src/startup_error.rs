@@ -6,59 +6,59 @@ use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::bridge::{Failure, Reason, Why};
+use crate::bridge::{ErrorKind, ErrorReport, ExitReason};
 use crate::cli::UsageError;
 use crate::config;
 
 /// Why the program cannot start, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct StartupError {
     sentence: String,
     advice: String,
 }
 
-impl From<&config::Error> for Report {
-    fn from(error: &config::Error) -> Report {
-        Report { sentence: error.to_string(), advice: error.advice() }
+impl From<&config::Error> for StartupError {
+    fn from(error: &config::Error) -> StartupError {
+        StartupError { sentence: error.to_string(), advice: error.advice() }
     }
 }
 
-impl From<&UsageError> for Report {
-    fn from(error: &UsageError) -> Report {
-        Report { sentence: error.sentence.clone(), advice: error.advice.clone() }
+impl From<&UsageError> for StartupError {
+    fn from(error: &UsageError) -> StartupError {
+        StartupError { sentence: error.sentence.clone(), advice: error.advice.clone() }
     }
 }
 
-impl Report {
+impl StartupError {
     /// The client cannot be made.
-    pub fn setup(reason: impl fmt::Display) -> Report {
-        Report {
+    pub fn setup(reason: impl fmt::Display) -> StartupError {
+        StartupError {
             sentence: format!("the HTTP client cannot be set up: {reason}"),
             advice: "report this, with the platform and the version (mcp-tether --version)".to_owned(),
         }
     }
 
     /// The system gives no event loop, because too few files may be open at once.
-    pub fn too_few_descriptors() -> Report {
-        Report {
+    pub fn too_few_descriptors() -> StartupError {
+        StartupError {
             sentence: "the system lets this process open too few files at once".to_owned(),
             advice: "raise the limit of open files (ulimit -n 256) in what starts it".to_owned(),
         }
     }
 
     /// A signal came before the configuration was resolved, or the client left.
-    pub fn stopped() -> Why {
+    pub fn stopped() -> ErrorReport {
         let sentence = "stopped before a command that prints a secret had ended";
-        Why::new(
-            Failure::Stopped,
+        ErrorReport::new(
+            ErrorKind::Stopped,
             sentence,
             "run the command of --header-from or --access-token-command by hand",
         )
     }
 
     /// There is nothing to sign in for.
-    pub fn nowhere_to_sign_in() -> Report {
-        Report {
+    pub fn nowhere_to_sign_in() -> StartupError {
+        StartupError {
             sentence: "one cannot sign in with these options: a header proves already who asks, --auth is none, or the URL is not \
                        encrypted"
                 .to_owned(),
@@ -67,23 +67,23 @@ impl Report {
     }
 
     /// A file that an option names cannot be written.
-    pub fn unwritable(option: &str, path: &Path, reason: &std::io::Error) -> Report {
+    pub fn unwritable(option: &str, path: &Path, reason: &std::io::Error) -> StartupError {
         // A header that was written in its place may hold a secret.
         let path = path.display().to_string();
         let path = if path.contains(": ") { "(what was given looks like a header)" } else { &path };
-        Report {
+        StartupError {
             sentence: format!("{path} cannot be written ({option}): {reason}"),
             advice: format!("name a file in a folder that you may write to, or leave {option} out"),
         }
     }
 
     /// The same for the client, whose every request is answered with it.
-    pub fn why(&self) -> Why {
-        Why::new(Failure::Configuration, &*self.sentence, &*self.advice)
+    pub fn for_client(&self) -> ErrorReport {
+        ErrorReport::new(ErrorKind::Configuration, &*self.sentence, &*self.advice)
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for StartupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}\n  try: {}", self.sentence, self.advice)
     }
@@ -96,8 +96,8 @@ pub const UNUSABLE: u8 = 2;
 pub const STOPPED: u8 = 130;
 
 /// The exit code after a conversation.
-pub fn exit_code(reason: Reason) -> ExitCode {
+pub fn exit_code(reason: ExitReason) -> ExitCode {
     match reason {
-        Reason::ClientClosed | Reason::Stopped(_) => ExitCode::SUCCESS,
+        ExitReason::ClientClosed | ExitReason::Stopped(_) => ExitCode::SUCCESS,
     }
 }
