@@ -13,8 +13,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
-pub use usage::UsageError;
-use usage::usage_error;
+pub use usage::{UsageError, usage_error};
 pub use words::repaired;
 
 const SEE_ALL: &str = "More options, all in detail, and examples: mcp-tether --help";

@@ -15,7 +15,7 @@ pub struct UsageError {
 }
 
 /// Says what clap found, in words of our own: clap's quote what was typed, which may be a secret.
-pub(super) fn usage_error(error: &clap::Error) -> UsageError {
+pub fn usage_error(error: &clap::Error) -> UsageError {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(named(text)),
         Some(ContextValue::Strings(texts)) => texts.first().map(|text| named(text)),
