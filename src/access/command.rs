@@ -38,6 +38,17 @@ impl<'a> Context<'a> {
         Ok(target)
     }
 
+    /// Reads the URL of a command for a server that is set up. Where its path alone was protected, that is what is meant.
+    pub(super) fn existing_target(&self, url: Option<&str>) -> Result<Target, Failure> {
+        let target = self.target(url, false)?;
+        if target.path.is_empty() {
+            return Ok(target);
+        }
+        let path_only = Target { is_path_only: true, ..target.clone() };
+        let is_known = Store::open(&path_only, self.environment, false)?.path().exists();
+        Ok(if is_known { path_only } else { target })
+    }
+
     /// The client of the API, with the user's token.
     pub(super) async fn api(&self, common: &Common) -> Result<Api<'a>, Failure> {
         let (base, _) = api::base(self.environment)?;

@@ -15,7 +15,7 @@ use super::rotate::forget_pair;
 use super::sink;
 
 pub(super) async fn run(options: &Revoke, context: &Context<'_>) -> Result<bool, Failure> {
-    let target = context.target(options.common.url.as_deref(), false)?;
+    let target = context.existing_target(options.common.url.as_deref())?;
     let api = context.api(&options.common).await?;
     let (store, state) = context.store(&target, !options.change.dry_run)?;
     let account = context.account(&api, &options.common, &target).await?;

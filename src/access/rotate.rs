@@ -22,7 +22,7 @@ use crate::auth::cf_access::NEXT;
 const LONGEST_GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 pub(super) async fn run(options: &Rotate, context: &Context<'_>) -> Result<bool, Failure> {
-    let target = context.target(options.common.url.as_deref(), false)?;
+    let target = context.existing_target(options.common.url.as_deref())?;
     let grace = time::duration(&options.grace).filter(|grace| *grace <= LONGEST_GRACE).ok_or_else(|| {
         Failure::usage(
             "the value of --grace is not a length of time of up to 30 days",
@@ -244,7 +244,7 @@ async fn finish(
 
 /// Extends the token by a year.
 pub(super) async fn renew(options: &Renew, context: &Context<'_>) -> Result<bool, Failure> {
-    let target = context.target(options.common.url.as_deref(), false)?;
+    let target = context.existing_target(options.common.url.as_deref())?;
     let api = context.api(&options.common).await?;
     let (store, state) = context.store(&target, !options.change.dry_run)?;
     let account = context.account(&api, &options.common, &target).await?;

@@ -11,7 +11,7 @@ use super::plan::{Line, Mark};
 use super::time;
 
 pub(super) async fn run(options: &Status, context: &Context<'_>) -> Result<bool, Failure> {
-    let target = context.target(options.common.url.as_deref(), false)?;
+    let target = context.existing_target(options.common.url.as_deref())?;
     let api = context.api(&options.common).await?;
     let (store, state) = context.store(&target, false)?;
     let account = context.account(&api, &options.common, &target).await?;

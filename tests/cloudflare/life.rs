@@ -228,7 +228,7 @@ fn deletion_leaves_the_server_closed() {
     assert!(!scene.env_file().exists());
     let old = scene.folder.path().join("old.env");
     std::fs::write(&old, pair).expect("written");
-    assert!(!scene.is_opened_by(&old));
+    assert!(!scene.is_opened_by(&old) && !scene.is_open());
 }
 
 #[test]
@@ -253,4 +253,35 @@ fn deleting_the_application_wants_a_terminal() {
         .ended(1)
         .says(&["terminal", "public"]);
     assert!(scene.api.writes().is_empty());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn application_is_deleted_when_its_host_is_typed() {
+    let scene = Scene::set_up();
+    let arguments = ["revoke", "URL", "--delete", "--delete-application", "--yes"];
+    for typed in ["y\n", "\n", "127.0.0.2\n"] {
+        scene.run_typing(&arguments, typed).ended(1).says(&["becomes public", "not typed"]);
+        assert!(scene.api.writes().is_empty());
+    }
+    scene.run_typing(&arguments, "127.0.0.1\n").ended(0);
+    let state = scene.api.state().clone();
+    assert!(state.tokens.is_empty() && state.policies.is_empty() && state.applications.is_empty());
+    assert_eq!(
+        scene.api.writes(),
+        ["DELETE access/apps/ID", "DELETE access/policies/ID", "DELETE access/service_tokens/ID"]
+    );
+    assert!(scene.is_open(), "the server is public");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn plan_is_applied_when_the_user_says_yes() {
+    let scene = Scene::new();
+    for typed in ["n\n", "\n", "maybe\n"] {
+        scene.run_typing(&["setup", "URL"], typed).ended(1).says(&["Apply this plan?", "not applied"]);
+        assert!(scene.api.writes().is_empty());
+    }
+    scene.run_typing(&["setup", "URL"], "y\n").ended(0);
+    assert_eq!(scene.api.state().applications.len(), 1);
 }

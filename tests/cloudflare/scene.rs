@@ -109,6 +109,27 @@ impl Scene {
         ran
     }
 
+    /// Runs it with a terminal on stdin, where this is typed.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn run_typing(&self, arguments: &[&str], typed: &str) -> Ran {
+        use std::io::Write;
+        use std::os::unix::ffi::OsStrExt;
+
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+        let ours =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+        grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("a terminal");
+        let name = ptsname(&ours, Vec::new()).expect("a name");
+        let name = std::ffi::OsStr::from_bytes(name.as_bytes());
+        let terminal = std::fs::OpenOptions::new().read(true).write(true).open(name).expect("a terminal");
+        let mut ours = std::fs::File::from(ours);
+        ours.write_all(typed.as_bytes()).expect("it is open");
+        let ran = self.ran(self.command(arguments).stdin(terminal));
+        self.is_discreet(&ran);
+        ran
+    }
+
     pub(crate) fn ran(&self, command: &mut Command) -> Ran {
         let output = command.output().expect("it runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
@@ -151,7 +172,16 @@ impl Scene {
         Some(line.to_owned())
     }
 
-    /// Calls a tool through the proxy with this file. Returns whether there is a result.
+    /// Opens a session through the proxy without a token. Returns whether that works.
+    pub(crate) fn is_open(&self) -> bool {
+        let empty = self.folder.path().join("empty.env");
+        std::fs::write(&empty, "").expect("written");
+        let is_open = self.is_opened_by(&empty);
+        std::fs::remove_file(&empty).expect("removed");
+        is_open
+    }
+
+    /// Opens a session through the proxy with this file. Returns whether that works.
     pub(crate) fn is_opened_by(&self, path: &Path) -> bool {
         let path = path.display().to_string();
         let url = self.edge.mcp_url();

@@ -67,15 +67,31 @@ pub(super) fn answer(
         authorized(state, path, authorization).and_then(|()| outcome(state, method, path, query, body));
     match outcome {
         Ok((status, result)) => {
-            let mut envelope = json!({ "success": true, "errors": [], "messages": [], "result": result });
-            if let Value::Array(all) = &result {
-                let count = all.len();
-                envelope["result_info"] = json!({ "page": 1, "per_page": 1000, "count": count, "total_count": count, "total_pages": 1 });
+            let mut envelope = json!({ "success": true, "errors": [], "messages": [] });
+            match result {
+                Value::Array(all) => {
+                    let number = |name: &str, usual: usize| number(query, name).unwrap_or(usual).max(1);
+                    let (page, size) = (number("page", 1), number("per_page", 1000).min(state.page_limit));
+                    let total = all.len();
+                    let shown: Vec<Value> = all.into_iter().skip((page - 1) * size).take(size).collect();
+                    envelope["result_info"] = json!({
+                        "page": page, "per_page": size, "count": shown.len(), "total_count": total,
+                        "total_pages": total.div_ceil(size),
+                    });
+                    envelope["result"] = shown.into();
+                }
+                result => envelope["result"] = result,
             }
             Answer { status, body: envelope, retry_after: None, location: None }
         }
         Err(answer) => answer,
     }
+}
+
+/// A number in a query.
+fn number(query: Option<&str>, name: &str) -> Option<usize> {
+    let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    pairs.find(|(key, _)| key == name)?.1.parse().ok()
 }
 
 fn authorized(state: &State, path: &str, authorization: Option<&str>) -> Result<(), Answer> {

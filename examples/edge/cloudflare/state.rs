@@ -63,6 +63,8 @@ pub(crate) struct State {
     pub(crate) workers: Vec<(&'static str, String)>,
     pub(crate) calls: Vec<Call>,
     pub(crate) faults: Vec<Fault>,
+    /// How many objects a page holds at most.
+    pub(crate) page_limit: usize,
     /// How many requests the edge answers before it knows a new application.
     pub(crate) knows_after: u32,
     /// A member of applications that a PUT changes although it was sent as it was.
@@ -94,6 +96,7 @@ impl State {
             workers: vec![("worker", hex(32))],
             calls: Vec::new(),
             faults: Vec::new(),
+            page_limit: 1000,
             knows_after: 0,
             changes_member: None,
         }
