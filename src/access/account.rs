@@ -62,6 +62,11 @@ impl Account<'_> {
         Ok(all.iter().filter_map(Token::of).collect())
     }
 
+    /// One service token.
+    pub(super) async fn token(&self, id: &str) -> Result<Option<Token>, ApiError> {
+        Ok(Token::of(&self.api.get(&self.path(&format!("access/service_tokens/{id}"))).await?))
+    }
+
     /// All reusable policies.
     pub(super) async fn policies(&self) -> Result<Vec<Policy>, ApiError> {
         let all = self.api.list(&self.path("access/policies"), &[], PAGE).await?;

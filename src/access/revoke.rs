@@ -33,7 +33,16 @@ pub(super) async fn run(options: &Revoke, context: &Context<'_>) -> Result<bool,
             return Ok(true);
         }
         context.stop.set_changing(true);
-        account.update_token(token, json!({ "enabled": false })).await?;
+        match account.update_token(token, json!({ "enabled": false })).await {
+            Err(error) if error.is_ambiguous() => {
+                let now = account.token(&token.id).await?;
+                if now.is_none_or(|now| now.is_enabled) {
+                    return Err(error.into());
+                }
+            }
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
         output.set("applied", true);
         output.line(&format!(
             "revoked: the service token \"{}\" is disabled; `access setup` enables it again",
@@ -41,7 +50,8 @@ pub(super) async fn run(options: &Revoke, context: &Context<'_>) -> Result<bool,
         ));
         return Ok(true);
     }
-    let ours: Vec<&Policy> = existing.policies_of(token).filter(|policy| is_ours(policy, token)).collect();
+    let ours: Vec<&Policy> =
+        existing.policies_of(token).filter(|policy| is_ours(&existing, policy, token)).collect();
     check_others(&existing, token, &ours)?;
     let lines = lines(options, &existing, token, &ours);
     if options.change.dry_run {
@@ -87,8 +97,8 @@ pub(super) async fn run(options: &Revoke, context: &Context<'_>) -> Result<bool,
             }
         }
     }
-    // Policies that are attached to nothing.
-    for policy in existing.policies.iter().filter(|policy| is_ours(policy, token)) {
+    // An earlier run may have detached it and failed then.
+    for policy in existing.policies.iter().filter(|policy| is_ours(&existing, policy, token)) {
         if !ours.iter().any(|our| our.id == policy.id) {
             account.delete(&account.path(&format!("access/policies/{}", policy.id))).await?;
         }
@@ -103,9 +113,15 @@ pub(super) async fn run(options: &Revoke, context: &Context<'_>) -> Result<bool,
     Ok(true)
 }
 
-/// Returns whether a policy includes this token and nothing else, as setup makes it.
-fn is_ours(policy: &Policy, token: &Token) -> bool {
-    policy.is_exactly("non_identity", &[super::model::token_rule(&token.id)])
+/// Returns whether a policy is the one that setup made, as it made it: it includes this token and nothing else. Where nothing
+/// is remembered, it is the one of the application.
+fn is_ours(existing: &Existing, policy: &Policy, token: &Token) -> bool {
+    let is_exact = policy.is_exactly("non_identity", &[super::model::token_rule(&token.id)]);
+    let is_remembered = match &existing.state.policy {
+        Some(id) => policy.id == *id,
+        None => existing.policies_of(token).next().is_some_and(|first| first.id == policy.id),
+    };
+    is_exact && is_remembered
 }
 
 /// Refuses while something else uses the token.
@@ -115,7 +131,7 @@ fn check_others(existing: &Existing, token: &Token, ours: &[&Policy]) -> Result<
     let own = existing.application.iter().flat_map(|application| &application.policies);
     let mut uses: Vec<String> = Vec::new();
     for policy in existing.policies.iter().chain(own) {
-        if policy.names_token(&token.id) && !is_our(policy) && !is_ours(policy, token) {
+        if policy.names_token(&token.id) && !is_our(policy) && !is_ours(existing, policy, token) {
             uses.push(format!("the policy \"{}\"", policy.name));
         }
     }

@@ -268,8 +268,19 @@ pub(super) async fn renew(options: &Renew, context: &Context<'_>) -> Result<bool
     }
     context.stop.set_changing(true);
     let path = account.path(&format!("access/service_tokens/{}/refresh", token.id));
-    let answer = account.api.write(Method::POST, &path, None).await?;
-    let expires = Token::of(&answer).and_then(|token| token.expires).map(time::format);
+    let renewed = match account.api.write(Method::POST, &path, None).await {
+        Ok(answer) => Token::of(&answer),
+        // Whether it took effect shows in the expiry.
+        Err(error) if error.is_ambiguous() => {
+            let now = account.token(&token.id).await?;
+            match now.filter(|now| now.expires > token.expires) {
+                Some(now) => Some(now),
+                None => return Err(error.into()),
+            }
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let expires = renewed.and_then(|token| token.expires).map(time::format);
     context.output.set("applied", true);
     context.output.set("expires_at", json!(expires));
     context.output.line(&match expires {

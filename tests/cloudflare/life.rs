@@ -232,6 +232,50 @@ fn deletion_leaves_the_server_closed() {
 }
 
 #[test]
+fn unknown_outcome_of_renewal_and_revocation_is_looked_up() {
+    for (arguments, fault) in [
+        (&["renew", "URL", "--yes"], Fault::once("POST", "/refresh", Spoiled::Cut)),
+        (&["revoke", "URL", "--yes"], Fault::once("PUT", "*/service_tokens/", Spoiled::After(502))),
+    ] {
+        let scene = Scene::set_up();
+        scene.api.change(|state| state.faults.push(fault));
+        scene.run(arguments).ended(0);
+        assert_eq!(scene.api.writes().len(), 1);
+        let scene = Scene::set_up();
+        scene.api.change(|state| state.faults.push(Fault { how: Spoiled::Before(502, None), ..fault }));
+        scene.run(arguments).ended(1).says(&["502"]);
+        assert_eq!(scene.api.writes().len(), 1);
+    }
+}
+
+#[test]
+fn deletion_that_failed_is_completed_by_the_next() {
+    for path in ["*/access/apps/", "*/access/policies/", "*/service_tokens/"] {
+        let scene = Scene::set_up();
+        let method = if path.contains("apps") { "PUT" } else { "DELETE" };
+        let no = Spoiled::Before(403, Some((10000, "Authentication error")));
+        scene.api.change(|state| state.faults.push(Fault::once(method, path, no)));
+        scene.run(&["revoke", "URL", "--delete", "--yes"]).ended(1).says(&["10000"]);
+        scene.run(&["revoke", "URL", "--delete", "--yes"]).ended(0);
+        let state = scene.api.state().clone();
+        assert!(state.tokens.is_empty() && state.policies.is_empty() && !scene.env_file().exists());
+    }
+}
+
+#[test]
+fn deletion_is_refused_while_a_twin_of_the_policy_exists() {
+    let scene = Scene::set_up();
+    scene.api.change(|state| {
+        let mut twin = state.policies[0].clone();
+        twin["id"] = "55555555-5555-5555-5555-555555555555".into();
+        twin["name"] = "twin".into();
+        state.policies.push(twin);
+    });
+    scene.run(&["revoke", "URL", "--delete", "--yes"]).ended(1).says(&["twin"]);
+    assert!(scene.api.writes().is_empty());
+}
+
+#[test]
 fn deletion_is_refused_while_another_policy_names_the_token() {
     let scene = Scene::set_up();
     scene.api.change(|state| {
