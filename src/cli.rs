@@ -66,7 +66,7 @@ pub enum Transport {
     name = "mcp-tether",
     version,
     about = "A stdio MCP server that is a remote one: every message goes over streamable HTTP, with credentials",
-    override_usage = "mcp-tether [OPTIONS] <URL>          what a client starts\n       mcp-tether check [OPTIONS] <URL>    looks at the whole way, and says what is wrong\n       mcp-tether login|logout|tokens [OPTIONS] <URL>    signs in, signs out, shows what is held\n       mcp-tether config NAME URL --client CLIENT [OPTIONS]    prints the entry for a client",
+    override_usage = "mcp-tether [OPTIONS] <URL>          what a client starts\n       mcp-tether check [OPTIONS] <URL>    looks at the whole way, and says what is wrong\n       mcp-tether login|logout|tokens [OPTIONS] <URL>    signs in, signs out, shows what is held\n       mcp-tether config NAME URL --client CLIENT [OPTIONS]    prints the entry for a client\n       mcp-tether access setup|status|rotate|renew|revoke|link URL    manages Cloudflare Access",
     after_help = SEE_ALL,
     after_long_help = EXAMPLES,
     max_term_width = 120,

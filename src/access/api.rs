@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::stop::Stop;
 use crate::config::Environment;
+use crate::diagnosis;
 use crate::http::{Family, Http, Patience, Settings, is_loopback, transport_error};
 use crate::redact;
 use crate::secret::Secret;
@@ -46,7 +47,7 @@ pub(super) enum ApiError {
     /// The API refused it: it had no effect.
     Refused(Box<Refusal>),
     /// The request did not reach the API: it had no effect.
-    Unsent { call: String, reason: String },
+    Unsent { call: String, reason: String, advice: Option<String> },
     /// It may have had its effect: the API failed, or its answer did not come or cannot be read.
     Ambiguous { call: String, reason: String, ray: Option<String>, status: Option<u16> },
     /// A signal came while a rate limit was waited for: it had no effect.
@@ -93,9 +94,10 @@ impl ApiError {
             ApiError::Refused(refusal) => {
                 advice::advice(refusal.status, refusal.code, &refusal.message, &refusal.path)
             }
-            ApiError::Unsent { .. } => {
-                "check the network and the proxy, then run the command again".to_owned()
-            }
+            ApiError::Unsent { advice, .. } => advice
+                .as_deref()
+                .unwrap_or("check the network and the proxy, then run the command again")
+                .to_owned(),
             ApiError::Ambiguous { status: Some(status), .. } => advice::advice(*status, None, "", ""),
             ApiError::Ambiguous { .. } => "run the command again: it looks at what exists first".to_owned(),
             ApiError::Stopped => "run the command again".to_owned(),
@@ -159,7 +161,7 @@ impl std::fmt::Display for ApiError {
                     None => Ok(()),
                 }
             }
-            ApiError::Unsent { call, reason } => {
+            ApiError::Unsent { call, reason, .. } => {
                 write!(f, "Cloudflare's API could not be reached for {call}: {reason}")
             }
             ApiError::Ambiguous { call, reason, ray, .. } => {
@@ -315,7 +317,7 @@ impl<'a> Api<'a> {
         body: Option<&Value>,
     ) -> Result<Answer, ApiError> {
         let named = || call(method, path);
-        let unsent = |reason: String| ApiError::Unsent { call: named(), reason };
+        let unsent = |reason: String| ApiError::Unsent { call: named(), reason, advice: None };
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         if !query.is_empty() {
@@ -361,7 +363,9 @@ impl<'a> Api<'a> {
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) if error.is_connect() || error.is_builder() => {
-                Err(unsent(format!("{:?}", transport_error(&error))))
+                let report = diagnosis::transport(&self.base, &transport_error(&error));
+                let (reason, advice) = (report.to_string(), report.advice.as_deref().map(str::to_owned));
+                Err(ApiError::Unsent { call: named(), reason, advice })
             }
             Ok(Err(_)) => Err(ambiguous("the connection broke before the answer came".to_owned())),
             Err(_) => Err(ambiguous(format!("no answer came within {} seconds", PATIENCE.as_secs()))),

@@ -12,10 +12,10 @@ const EXAMPLES: &str = "Examples:
   mcp-tether access status https://mcp.example.com/mcp
   mcp-tether access rotate https://mcp.example.com/mcp --grace 24h
 
-The API token comes from --api-token-command, CLOUDFLARE_API_TOKEN or CF_API_TOKEN. The account comes from --account,
-CLOUDFLARE_ACCOUNT_ID or the zone of the host.
+API token: --api-token-command, CLOUDFLARE_API_TOKEN or CF_API_TOKEN.
+Account: --account, CLOUDFLARE_ACCOUNT_ID or the zone of the host.
 
-Exit codes: 0 done or nothing to do; 1 refused or failed; 2 options cannot work; 130 stopped.";
+Exit codes: 0 done or nothing to do; 1 refused or failed; 2 options; 130 stopped.";
 
 /// `mcp-tether access …`.
 #[derive(Parser)]

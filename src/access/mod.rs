@@ -110,6 +110,20 @@ impl Command {
 
 /// What clap says against the arguments, without what was typed: that may be a secret.
 fn usage(error: &clap::Error) -> Failure {
+    let commands = "write setup, status, rotate, renew, revoke or link: see mcp-tether access --help";
+    match error.kind() {
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            return Failure::usage("the command is missing", commands);
+        }
+        ErrorKind::InvalidSubcommand => return Failure::usage("there is no such command", commands),
+        ErrorKind::MissingRequiredArgument => {
+            return Failure::usage(
+                "an option that the command needs is missing",
+                "pass --to with link, and --delete with --delete-application",
+            );
+        }
+        _ => {}
+    }
     let error = crate::cli::usage_error(error);
     let advice = match error.advice.strip_suffix("mcp-tether --help") {
         Some(before) => format!("{before}mcp-tether access --help"),

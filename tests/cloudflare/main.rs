@@ -17,3 +17,4 @@ mod refusals;
 mod scene;
 mod setup;
 mod sinks;
+mod tls;

@@ -21,7 +21,8 @@ fn with(scene: &Scene, arguments: &[&str], environment: &[(&str, &str)]) -> crat
 fn impossible_options_end_with_two_and_send_nothing() {
     let scene = Scene::new();
     for arguments in [
-        &["setup"][..],
+        &[][..],
+        &["setup"],
         &["frobnicate", "URL"],
         &["setup", "URL", "--frobnicate"],
         &["setup", "http://mcp.example.com/mcp"],
