@@ -222,7 +222,10 @@ impl Account<'_> {
                 .map(|policy| policy.id)
                 .collect::<std::collections::BTreeSet<_>>()
         };
-        let found = after.get("policies").and_then(Value::as_array).cloned().unwrap_or_default();
+        let found = match after.get("policies").and_then(Value::as_array) {
+            Some(found) => found.clone(),
+            None => self.api.list(&format!("{path}/policies"), &[], PAGE).await?,
+        };
         if let Err(error) = sent
             && ids(&found) != ids(policies)
         {

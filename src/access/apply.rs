@@ -107,29 +107,36 @@ impl<'a> Run<'a> {
             }
         };
         self.check_stop()?;
-        let (application, before, policy) = match (&self.plan.application, policy) {
-            (ApplicationStep::Keep(application), policy) => (application.all.clone(), None, policy),
+        let (application, is_adopted, policy) = match (&self.plan.application, policy) {
+            (ApplicationStep::Keep(application), policy) => (application.all.clone(), false, policy),
             (ApplicationStep::Create, policy) => {
                 let links: Vec<&String> = policy.iter().chain(&people).collect();
-                (self.application(&links).await?, None, policy)
+                (self.application(&links).await?, false, policy)
             }
             (ApplicationStep::Adopt(application), Some(policy)) => {
-                let (after, before) = self.adopt(application, &policy).await?;
-                (after, Some(before), Some(policy))
+                (self.adopt(application, &policy).await?, true, Some(policy))
             }
             (ApplicationStep::Adopt(application), None) => {
                 let id = self.own_policy(application, rule).await?;
-                (application.all.clone(), Some(application.all.clone()), Some(id))
+                (application.all.clone(), true, Some(id))
             }
         };
         let text = |name: &str| application.get(name).and_then(Value::as_str).map(str::to_owned);
         let known = self.state.application.take();
         let id = text("id").or_else(|| text("uid")).unwrap_or_default();
-        let before = before.or_else(|| known.filter(|known| known.id == id).and_then(|known| known.before));
-        self.state.application = Some(ApplicationState { id, before });
+        let is_adopted = is_adopted || known.is_some_and(|known| known.id == id && known.is_adopted);
+        self.state.application = Some(ApplicationState { id, is_adopted });
         self.state.policy = policy;
         self.store.save(&self.state)?;
-        Ok(Applied { pair, client_id, aud: text("aud") })
+        let aud = match (text("aud"), &self.state.application) {
+            (Some(aud), _) => Some(aud),
+            // Not every answer to a create names it, and nothing fails without it.
+            (None, Some(application)) => {
+                self.account.application(&application.id, &[]).await.ok().and_then(|found| found.aud)
+            }
+            (None, None) => None,
+        };
+        Ok(Applied { pair, client_id, aud })
     }
 
     fn check_stop(&self) -> Result<(), Failure> {
@@ -310,9 +317,9 @@ impl<'a> Run<'a> {
         Ok(created.value)
     }
 
-    /// Adds a reusable policy to an application. Returns it as it is now, and as it was.
-    async fn adopt(&mut self, planned: &Application, policy: &str) -> Result<(Value, Value), Failure> {
-        let before = self.account.application(&planned.id, &[]).await?;
+    /// Adds a reusable policy to an application. Returns it as it is now.
+    async fn adopt(&mut self, planned: &Application, policy: &str) -> Result<Value, Failure> {
+        let before = self.account.application(&planned.id, &planned.policies).await?;
         let changed = differences(&planned.all, &before.all, &[]);
         let ids = |application: &Application| {
             application.policies.iter().map(|policy| policy.id.clone()).collect::<Vec<_>>()
@@ -323,14 +330,13 @@ impl<'a> Run<'a> {
                 "run the command again for a new plan",
             ));
         }
-        self.state.application =
-            Some(ApplicationState { id: before.id.clone(), before: Some(before.all.clone()) });
+        self.state.application = Some(ApplicationState { id: before.id.clone(), is_adopted: true });
         self.store.save(&self.state)?;
         let after = self.account.put_policies(&before, &links_with(&before.policies, policy), &[]).await;
         if after.is_err() {
             self.state.application = None;
         }
-        Ok((after?, before.all))
+        after
     }
 
     /// Adds a policy to an application that has its own. Returns its id.
@@ -341,8 +347,7 @@ impl<'a> Run<'a> {
             Policy::of(value)
                 .is_some_and(|policy| policy.is_exactly("non_identity", std::slice::from_ref(&rule)))
         };
-        self.state.application =
-            Some(ApplicationState { id: application.id.clone(), before: Some(application.all.clone()) });
+        self.state.application = Some(ApplicationState { id: application.id.clone(), is_adopted: true });
         self.store.save(&self.state)?;
         let path = self.account.path(&format!("access/apps/{}", application.id));
         let own = format!("{path}/policies");

@@ -16,6 +16,7 @@ use super::state::{State, Store};
 use super::stop::Stop;
 use super::target::{self, Target};
 use crate::config::Environment;
+use crate::redact;
 
 /// What a command runs in.
 pub(super) struct Context<'a> {
@@ -32,6 +33,7 @@ impl<'a> Context<'a> {
             Failure::usage("the URL is missing", "write a URL such as https://mcp.example.com/mcp")
         })?;
         let target = Target::new(url, is_path_only, takes_loopback)?;
+        redact::register_url(&target.url);
         let mut shown = target.url.clone();
         shown.set_query(None);
         self.output.set("url", shown.as_str());

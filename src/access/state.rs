@@ -8,7 +8,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::env_file;
 use super::failure::Failure;
@@ -57,8 +56,8 @@ pub(super) struct TokenState {
 pub(super) struct ApplicationState {
     /// Its id.
     pub(super) id: String,
-    /// What an adopted application was before; none where a run created it.
-    pub(super) before: Option<Value>,
+    /// Whether it was there before, and got one policy more.
+    pub(super) is_adopted: bool,
 }
 
 /// The files of one server.

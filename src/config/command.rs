@@ -88,7 +88,7 @@ pub(super) fn output(command: &str, is_first: bool) -> Result<String, String> {
 /// The same for a subcommand, whose stdin nothing reads meanwhile.
 ///
 /// # Errors
-/// See [`output`].
+/// Why there is no value, in words that hold nothing of what was typed or printed.
 pub fn output_of(command: &str) -> Result<String, String> {
     output(command, true)
 }

@@ -192,7 +192,7 @@ fn deletes_of_a_rollback_are_repeated_while_changes_spread() {
 }
 
 #[test]
-fn what_a_rollback_cannot_remove_is_named_and_taken_up_later() {
+fn rollback_names_what_the_next_setup_takes_up() {
     let scene = Scene::new();
     scene.api.change(|state| {
         state.faults.push(fault(2, Spoiled::Before(400, Some((12130, "no"))), u32::MAX));
