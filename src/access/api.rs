@@ -265,7 +265,13 @@ impl<'a> Api<'a> {
     /// Asks, without an effect, whether the token may change applications and policies: an application without a type is
     /// refused as invalid to a token that may, and as unauthorized to one that may not.
     pub(super) async fn probe_permission(&self, path: &str) -> Result<(), ApiError> {
-        match self.write(Method::POST, path, Some(&json!({}))).await {
+        let probe = json!({});
+        let mut answer = self.write(Method::POST, path, Some(&probe)).await;
+        if matches!(answer, Err(ApiError::Unsent { .. } | ApiError::Ambiguous { .. })) {
+            tokio::time::sleep(PAUSE).await;
+            answer = self.write(Method::POST, path, Some(&probe)).await;
+        }
+        match answer {
             Ok(_) => Ok(()),
             Err(ApiError::Refused(refusal))
                 if matches!(refusal.status, 400 | 422)

@@ -97,7 +97,7 @@ impl<'a> Run<'a> {
             PolicyStep::Own => None,
         };
         self.check_stop()?;
-        let people = match &self.plan.people {
+        let users = match &self.plan.users {
             None => None,
             Some(PolicyStep::Keep(policy)) => Some(policy.id.clone()),
             Some(PolicyStep::Create | PolicyStep::Own) => {
@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
         let (application, is_adopted, policy) = match (&self.plan.application, policy) {
             (ApplicationStep::Keep(application), policy) => (application.all.clone(), false, policy),
             (ApplicationStep::Create, policy) => {
-                let links: Vec<&String> = policy.iter().chain(&people).collect();
+                let links: Vec<&String> = policy.iter().chain(&users).collect();
                 (self.application(&links).await?, false, policy)
             }
             (ApplicationStep::Adopt(application), Some(policy)) => {
@@ -261,7 +261,7 @@ impl<'a> Run<'a> {
 
     async fn policy(&mut self, name: &str, decision: &str, include: Vec<Value>) -> Result<String, Failure> {
         let body = json!({ "name": name, "decision": decision, "include": include });
-        // The token is new, so that no older policy includes it; one for people was looked for before.
+        // The token is new, so that no older policy includes it; one for users was looked for before.
         let is_it = |value: &Value| {
             Policy::of(value)
                 .is_some_and(|policy| policy.name == name && policy.is_exactly(decision, &include))

@@ -1,4 +1,4 @@
-//! What a command says: lines for people, or one JSON document for programs.
+//! What a command says: lines for users, or one JSON document for programs.
 //!
 //! Everything passes the redaction on its way out; a secret is printed by `--show-secret` alone.
 
@@ -37,7 +37,7 @@ impl<'a> Output<'a> {
         Output { console, is_json, document: RefCell::default() }
     }
 
-    /// A line for people, on stdout.
+    /// A line for users, on stdout.
     pub(super) fn line(&self, text: &str) {
         if !self.is_json {
             (self.console.print)(&format!("{}\n", redact::foreign_lines(text)));

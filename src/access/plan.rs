@@ -75,7 +75,7 @@ pub(super) struct Wanted<'a> {
     /// The name and the id of the Worker to protect.
     pub(super) worker: Option<(String, String)>,
     pub(super) adopts: bool,
-    /// Where the secret goes, for people.
+    /// Where the secret goes, for users.
     pub(super) sink: String,
     /// The client id in the file that the secret goes to.
     pub(super) client_id: Option<String>,
@@ -136,8 +136,8 @@ pub(super) enum ApplicationStep {
 pub(super) struct Plan {
     pub(super) token: TokenStep,
     pub(super) policy: PolicyStep,
-    /// The policy for people, where people are wanted.
-    pub(super) people: Option<PolicyStep>,
+    /// The policy for users, where users are wanted.
+    pub(super) users: Option<PolicyStep>,
     pub(super) application: ApplicationStep,
     pub(super) lines: Vec<Line>,
     /// Whether a policy of the application admits everyone.
@@ -216,15 +216,15 @@ pub(super) fn plan(wanted: &Wanted<'_>, found: &Found) -> Result<Plan, Failure> 
     });
     let rules: Vec<Value> =
         wanted.emails.iter().map(|email| json!({ "email": { "email": email } })).collect();
-    let people = (!rules.is_empty()).then(|| reusable(found, "allow", Some(&rules)));
-    if let Some(people) = &people {
-        let mark = if matches!(people, PolicyStep::Keep(_)) { Mark::Same } else { Mark::New };
+    let users = (!rules.is_empty()).then(|| reusable(found, "allow", Some(&rules)));
+    if let Some(users) = &users {
+        let mark = if matches!(users, PolicyStep::Keep(_)) { Mark::Same } else { Mark::New };
         lines.push(Line::new(
             mark,
             format!("policy \"{} users\" (Allow) for {}", wanted.name, wanted.emails.join(", ")),
         ));
     }
-    let application = application_step(wanted, existing, attached.is_some(), people.as_ref())?;
+    let application = application_step(wanted, existing, attached.is_some(), users.as_ref())?;
     let covers = match &wanted.worker {
         Some((name, _)) => format!("the Worker {name} with all its hostnames and previews"),
         None => domain.clone(),
@@ -257,7 +257,7 @@ pub(super) fn plan(wanted: &Wanted<'_>, found: &Found) -> Result<Plan, Failure> 
     let is_open =
         existing.is_some_and(|found| found.policies.iter().any(|policy| policy.decision == "bypass"));
     lines.extend(warnings(wanted, found, existing, &application));
-    Ok(Plan { token, policy, people, application, lines, is_open })
+    Ok(Plan { token, policy, users, application, lines, is_open })
 }
 
 /// Refuses to set up Access in one team for a host that another one protects.
@@ -343,16 +343,16 @@ fn application_step(
     wanted: &Wanted<'_>,
     existing: Option<&Application>,
     is_attached: bool,
-    people: Option<&PolicyStep>,
+    users: Option<&PolicyStep>,
 ) -> Result<ApplicationStep, Failure> {
     let Some(application) = existing else { return Ok(ApplicationStep::Create) };
-    let has_people = match people {
+    let has_users = match users {
         None => true,
         Some(PolicyStep::Keep(policy)) => application.policies.iter().any(|found| found.id == policy.id),
         Some(PolicyStep::Create | PolicyStep::Own) => false,
     };
     let has_oauth = application.all.pointer("/oauth_configuration/enabled") == Some(&Value::Bool(true));
-    if !has_people || wanted.is_managed_oauth && !has_oauth {
+    if !has_users || wanted.is_managed_oauth && !has_oauth {
         return Err(Failure::new(
             format!(
                 "the application \"{}\" exists already, and users are added to new applications only",

@@ -1,6 +1,6 @@
 //! `access revoke`: disables the service token, or removes it with what setup added.
 //!
-//! An application is never deleted by the way: that makes its server public, so it has an option of its own and wants the
+//! An application is never deleted along with the rest: that makes its server public, so it has an option of its own and wants the
 //! host typed.
 
 use serde_json::{Value, json};

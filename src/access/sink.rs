@@ -49,7 +49,7 @@ impl Sink {
         }
     }
 
-    /// What it is, for people.
+    /// What it is, for users.
     pub(super) fn shown(&self) -> String {
         match self {
             Sink::EnvFile(path) => path.display().to_string(),

@@ -20,7 +20,7 @@ use crate::platform;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct State {
-    /// The URL, for people who read the file.
+    /// The URL, for users who read the file.
     pub(super) url: String,
     /// The account.
     pub(super) account: String,

@@ -1,4 +1,4 @@
-//! Times as the API writes them (RFC 3339), and as people read them.
+//! Times as the API writes them (RFC 3339), and as users read them.
 
 use std::time::{Duration, SystemTime};
 

@@ -8,7 +8,7 @@ const ID: &str = "11111111-1111-1111-1111-111111111111";
 const FIRST: &str = "22222222-2222-2222-2222-222222222222";
 const SECOND: &str = "33333333-3333-3333-3333-333333333333";
 
-/// Someone else's application, with a member that nobody knows.
+/// Someone else's application, with an unknown member.
 fn theirs(policies: Value) -> Value {
     json!({
         "id": ID, "aud": "a".repeat(64), "created_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-01T00:00:00Z",
@@ -36,7 +36,7 @@ fn with_reusable() -> Scene {
     scene
 }
 
-/// The application without what changes by the way.
+/// The application without the member that changes with every update.
 fn application(scene: &Scene) -> Value {
     let mut application = scene.api.state().applications[0].clone();
     application.as_object_mut().expect("an object").remove("updated_at");

@@ -121,7 +121,7 @@ struct Prism {
 
 impl Prism {
     fn start(schema: &Path, api: &str) -> Result<Prism, Failed> {
-        // Nobody else takes a port that was just given back.
+        // No other process takes a port that was just given back.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let mut child = Command::new("node")
             .arg("node_modules/@stainless-api/prism-cli/dist/index.js")
