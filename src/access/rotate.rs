@@ -39,7 +39,7 @@ pub(super) async fn run(options: &Rotate, context: &Context<'_>) -> Result<bool,
     if options.finish {
         return finish(options, context, &account, &existing, token, &store).await;
     }
-    let grace_until = existing.state.grace_until.filter(|until| *until > time::seconds());
+    let grace_until = store.grace_until(&token.id).filter(|until| *until > time::seconds());
     if let Some(until) = grace_until {
         return Err(Failure::new(
             format!(
@@ -177,7 +177,8 @@ async fn finish(
     store: &Store,
 ) -> Result<bool, Failure> {
     let next = existing.file.next_pair().filter(|pair| pair.client_id == token.client_id);
-    let until = existing.state.grace_until.filter(|until| *until > time::seconds());
+    let remembered_until = store.grace_until(&token.id);
+    let until = remembered_until.filter(|until| *until > time::seconds());
     let mut lines = Vec::new();
     if next.is_some() {
         lines.push(Line::new(
@@ -200,8 +201,8 @@ async fn finish(
         )),
     }
     if !context.approve(&lines, &options.change).await? {
-        if until.is_none() && existing.state.grace_until.is_some() && !options.change.dry_run {
-            store.save(&State { grace_until: None, ..existing.state.clone() })?;
+        if until.is_none() && remembered_until.is_some() && !options.change.dry_run {
+            store.end_grace(&token.id)?;
         }
         if until.is_none() {
             context
@@ -231,6 +232,7 @@ async fn finish(
         account.update_token(token, json!({ "previous_client_secret_expires_at": past })).await?;
     }
     store.save(&State { grace_until: None, ..remembered(existing, token, &account.id) })?;
+    store.end_grace(&token.id)?;
     context.output.set("applied", true);
     context.output.line("finished: only the new secret is valid");
     context.stop.set_changing(false);

@@ -125,6 +125,36 @@ impl Store {
         }
     }
 
+    /// What is remembered of every server whose token this is, with the files. One token may serve several.
+    fn sharing(&self, token: &str) -> Vec<(PathBuf, State)> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let paths = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|end| end == "json"));
+        let read = |path: PathBuf| {
+            let text = files::read_regular_text(&path, files::SETTINGS_LIMIT).ok()?;
+            let state: State = serde_json::from_str(&text).ok()?;
+            let is_it = state.token.as_ref().is_some_and(|known| known.id.as_deref() == Some(token));
+            is_it.then_some((path, state))
+        };
+        paths.filter_map(read).collect()
+    }
+
+    /// Until when the old secret of a token is valid, as far as is remembered of any server that uses it.
+    pub(super) fn grace_until(&self, token: &str) -> Option<i64> {
+        self.sharing(token).into_iter().filter_map(|(_, state)| state.grace_until).max()
+    }
+
+    /// Remembers that the old secret of a token is valid no more.
+    pub(super) fn end_grace(&self, token: &str) -> Result<(), Failure> {
+        for (path, state) in self.sharing(token) {
+            let text =
+                serde_json::to_string_pretty(&State { grace_until: None, ..state }).unwrap_or_default();
+            env_file::write(&path, text.as_bytes()).map_err(|error| unwritable(&self.folder, &error))?;
+        }
+        Ok(())
+    }
+
     /// Remembers.
     pub(super) fn save(&self, state: &State) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(state).unwrap_or_default();

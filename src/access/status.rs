@@ -36,7 +36,9 @@ pub(super) async fn run(options: &Status, context: &Context<'_>) -> Result<bool,
         output.set("last_seen_at", json!(token.last_seen));
     }
     lines.extend(application_lines(&existing, token));
-    if let Some(until) = existing.state.grace_until.filter(|until| *until > time::seconds()) {
+    if let Some(until) =
+        token.and_then(|token| store.grace_until(&token.id)).filter(|until| *until > time::seconds())
+    {
         lines.push(Line::new(
             Mark::Same,
             format!("grace period: the old secret is valid until {}", time::format(until)),

@@ -8,8 +8,13 @@ use crate::scene::{Ran, Scene};
 
 /// Starts a setup, and kills it when the API has got the call that never is answered.
 fn kill_at(scene: &Scene, method: &'static str, path: &'static str, skip: u32) {
+    kill(scene, &["setup", "URL", "--yes"], method, path, skip);
+}
+
+/// Starts a command, and kills it there.
+fn kill(scene: &Scene, arguments: &[&str], method: &'static str, path: &'static str, skip: u32) {
     scene.api.change(|state| state.faults = vec![Fault { method, path, skip, times: 1, how: Spoiled::Hang }]);
-    let mut command = scene.command(&["setup", "URL", "--yes"]);
+    let mut command = scene.command(arguments);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
     let end = deadline();
     while scene.api.state().faults[0].times > 0 {
@@ -114,4 +119,30 @@ fn interrupted_setup_rolls_back_and_ends_with_130() {
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     let state = scene.api.state().clone();
     assert!(state.tokens.is_empty() && state.policies.is_empty() && !scene.env_file().exists(), "{stderr}");
+}
+
+#[test]
+fn adoption_that_was_killed_is_completed() {
+    let scene = Scene::new();
+    let id = "11111111-1111-1111-1111-111111111111";
+    scene.api.change(|state| {
+        state.applications.push(serde_json::json!({
+            "id": id, "type": "self_hosted", "name": "theirs", "domain": "127.0.0.1", "policies": [],
+        }));
+    });
+    kill(&scene, &["setup", "URL", "--yes", "--adopt"], "PUT", "*/access/apps/", 0);
+    let ran = scene.run(&["setup", "URL", "--yes", "--adopt"]);
+    is_complete(&scene, &ran);
+    scene.run(&["revoke", "URL", "--delete", "--yes"]).ended(0);
+    assert_eq!(scene.api.state().applications[0]["policies"], serde_json::json!([]));
+}
+
+#[test]
+fn rotation_that_was_killed_is_mended_by_the_next() {
+    let scene = Scene::set_up();
+    kill(&scene, &["rotate", "URL", "--yes"], "POST", "/rotate", 0);
+    // The secret in the file is the old one, which is still valid.
+    assert!(scene.is_opened_by(&scene.env_file()));
+    scene.run(&["rotate", "URL", "--yes"]).ended(0);
+    assert!(scene.is_opened_by(&scene.env_file()));
 }

@@ -195,6 +195,16 @@ fn renewal_is_one_write() {
 }
 
 #[test]
+fn token_without_expiry_is_not_renewed() {
+    let scene = Scene::new();
+    scene.run(&["setup", "URL", "--yes", "--duration", "forever"]).ended(0);
+    scene.api.change(|state| state.calls.clear());
+    scene.run(&["renew", "URL", "--yes"]).ended(0).says(&["never expires"]);
+    scene.run(&["status", "URL"]).ended(0).says(&["never expires"]);
+    assert!(scene.api.writes().is_empty());
+}
+
+#[test]
 fn revocation_is_one_write_and_closes_the_server() {
     let scene = Scene::set_up();
     assert!(scene.is_opened_by(&scene.env_file()));

@@ -187,5 +187,11 @@ fn one_token_serves_several_servers() {
     assert_eq!((state.tokens.len(), state.policies.len(), state.applications.len()), (1, 1, 2));
     assert_eq!(state.applications[1]["domain"], "127.0.0.1/mcp");
     assert!(Path::new(&text).exists());
+    // A rotation by the one is known to the other, which has a path of its own.
+    let whole = scene.edge.mcp_url().replace("/mcp", "/other");
+    scene.run(&["rotate", &whole, "--yes"]).ended(0);
+    scene.run(&["rotate", "URL", "--yes"]).ended(1).says(&["--finish"]);
+    scene.run(&["rotate", "URL", "--finish", "--yes"]).ended(0);
+    scene.run(&["rotate", &whole, "--finish", "--yes"]).ended(0).says(&["no grace period"]);
     scene.run(&["revoke", "URL", "--delete", "--yes"]).ended(1).says(&["used elsewhere"]);
 }
