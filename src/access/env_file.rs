@@ -109,7 +109,8 @@ impl EnvFile {
     /// Proves that the file can be written: the same room is written, synced and given back.
     pub(super) fn prove(&self) -> io::Result<()> {
         let room = self.text.as_ref().map_or(0, |text| text.reveal().len()).saturating_add(1024);
-        self.changed(&[("CF_ACCESS_CLIENT_ID", Some("0.access".to_owned()))])?;
+        let names = PAIR.into_iter().chain(NEXT).chain([HOSTS]);
+        self.changed(&names.map(|name| (name, Some("0.access".to_owned()))).collect::<Vec<_>>())?;
         let (file, beside) = create(&self.path)?;
         let written = fill(file, &vec![b'#'; room]);
         let removed = std::fs::remove_file(&beside);
@@ -148,9 +149,10 @@ impl EnvFile {
         let mut text = String::with_capacity(before.len().saturating_add(512));
         let mut written = Vec::new();
         for line in before.split_inclusive('\n') {
-            let (prefix, assignment) = match line.trim_start().strip_prefix("export ") {
+            let start = line.trim_start_matches('\u{feff}').trim_start();
+            let (prefix, assignment) = match start.strip_prefix("export ") {
                 Some(rest) => ("export ", rest.trim_start()),
-                None => ("", line.trim_start()),
+                None => ("", start),
             };
             let name = assignment.split('=').next().unwrap_or_default().trim();
             match ours(name) {
@@ -295,7 +297,7 @@ mod tests {
     #[test]
     fn refuses_file_whose_other_lines_cannot_be_kept() {
         let id = ("CF_ACCESS_CLIENT_ID", Some("1.access"));
-        for before in ["A='x\nCF_ACCESS_CLIENT_ID=y'\n", "no variable\n"] {
+        for before in ["A='x\nCF_ACCESS_CLIENT_ID=y'\n", "A='x\nCF_ACCESS_HOSTS=y'\n", "no variable\n"] {
             assert!(after(Some(before), &[id]).is_err(), "{before}");
         }
     }
