@@ -48,6 +48,8 @@ pub(super) struct Look {
     pub(super) openness: Openness,
     /// The team that Access names.
     pub(super) team: Option<String>,
+    /// The AUD tag of the application that Access names.
+    pub(super) aud: Option<String>,
     /// Whether the host shows a website at its root.
     pub(super) is_website: bool,
 }
@@ -55,14 +57,16 @@ pub(super) struct Look {
 /// Looks at the edge without credentials.
 pub(super) async fn look(url: &Url, environment: &Environment) -> Result<Look, Failure> {
     let http = api::http(url, environment)?;
-    let (openness, mut team) = ask(&http.client(), url).await;
+    let (openness, named) = ask(&http.client(), url).await;
+    let mut named = named.unwrap_or_default();
     if openness == Openness::Unreachable {
-        return Ok(Look { openness, team, is_website: false });
+        return Ok(Look { openness, team: None, aud: None, is_website: false });
     }
-    let request = http.client().head(url.clone()).header("cf-access-metadata-request", "true");
-    if let Ok(Ok(response)) = tokio::time::timeout(PATIENCE, request.send()).await {
-        let token = response.headers().get("cf-access-metadata").and_then(|token| token.to_str().ok());
-        team = token.and_then(team_of).or(team);
+    let request = http.client().head(url.clone()).header(METADATA_REQUEST, "true");
+    if let Ok(Ok(response)) = tokio::time::timeout(PATIENCE, request.send()).await
+        && let Some(metadata) = Named::of(response.headers())
+    {
+        named = metadata;
     }
     let mut root = url.clone();
     root.set_path("/");
@@ -75,22 +79,37 @@ pub(super) async fn look(url: &Url, environment: &Environment) -> Result<Look, F
         }
         Ok(Err(_)) | Err(_) => false,
     };
-    Ok(Look { openness, team, is_website })
+    Ok(Look { openness, team: named.team, aud: named.aud, is_website })
 }
 
-/// The team in a signed description of an application. It is compared and shown, and decides over no credential.
-fn team_of(token: &str) -> Option<String> {
-    let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let claims: Value = serde_json::from_slice(&claims).ok()?;
-    claims.get("auth_domain")?.as_str().map(str::to_owned)
+/// The header that asks Access for a signed description of its application.
+const METADATA_REQUEST: &str = "cf-access-metadata-request";
+
+/// What Access says of its application. It is compared and shown, and decides over no credential.
+#[derive(Clone, Debug, Default)]
+struct Named {
+    team: Option<String>,
+    aud: Option<String>,
 }
 
-/// Sends a request without credentials. Names the team that Access redirects to.
-async fn ask(client: &reqwest::Client, url: &Url) -> (Openness, Option<String>) {
+impl Named {
+    /// Reads the signed description in an answer.
+    fn of(headers: &http::HeaderMap) -> Option<Named> {
+        let token = headers.get("cf-access-metadata")?.to_str().ok()?;
+        let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+        let claims: Value = serde_json::from_slice(&claims).ok()?;
+        let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
+        Some(Named { team: Some(text("auth_domain")?), aud: text("aud") })
+    }
+}
+
+/// Sends a request without credentials. Names the team and the application, where Access does.
+async fn ask(client: &reqwest::Client, url: &Url) -> (Openness, Option<Named>) {
     let request = client
         .request(Method::POST, url.clone())
         .header(ACCEPT, "application/json, text/event-stream")
         .header(CONTENT_TYPE, "application/json")
+        .header(METADATA_REQUEST, "true")
         .body(PING);
     let Ok(Ok(response)) = tokio::time::timeout(PATIENCE, request.send()).await else {
         return (Openness::Unreachable, None);
@@ -100,7 +119,11 @@ async fn ask(client: &reqwest::Client, url: &Url) -> (Openness, Option<String>) 
     let location = location.and_then(|location| url.join(location).ok());
     let is_team =
         |location: &&Url| location.host_str().is_some_and(|host| host.ends_with(".cloudflareaccess.com"));
-    let team = location.as_ref().filter(is_team).and_then(Url::host_str).map(str::to_owned);
+    let redirected = location.as_ref().filter(is_team).map(|location| Named {
+        team: location.host_str().map(str::to_owned),
+        aud: location.query_pairs().find(|(name, _)| name == "kid").map(|(_, aud)| aud.into_owned()),
+    });
+    let named = Named::of(response.headers()).or(redirected);
     let facts = Refused { location: location.as_ref(), ..Refused::of(status, response.headers()) };
     if (200..300).contains(&status) {
         return (Openness::Open, None);
@@ -111,7 +134,7 @@ async fn ask(client: &reqwest::Client, url: &Url) -> (Openness, Option<String>) 
         (false, 401 | 403) => Openness::Refused,
         (false, _) => Openness::Open,
     };
-    (openness, team)
+    (openness, named)
 }
 
 /// What a check with the service token found.

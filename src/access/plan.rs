@@ -260,10 +260,18 @@ pub(super) fn plan(wanted: &Wanted<'_>, found: &Found) -> Result<Plan, Failure> 
     Ok(Plan { token, policy, users, application, lines, is_open })
 }
 
-/// Refuses to set up Access in one team for a host that another one protects.
+/// Refuses to set up Access in one team for a host that another one protects. Where the account has the application that the
+/// edge names, its own team protects the host, whatever that is called.
 fn check_team(wanted: &Wanted<'_>, found: &Found) -> Result<(), Failure> {
     let Some(team) = found.look.team.as_deref().map(without_scheme) else { return Ok(()) };
-    match team.eq_ignore_ascii_case(without_scheme(&found.team)) {
+    // A stand-in for the edge on this computer has no name of a team.
+    let is_stand_in =
+        url::Url::parse(&format!("http://{team}")).is_ok_and(|url| crate::http::is_loopback(&url));
+    let is_named = found.applications.iter().any(|application| {
+        let is_it = application.aud.is_some() && application.aud == found.look.aud;
+        is_it || is_stand_in && application.covers(wanted.target).is_some()
+    });
+    match is_named || team.eq_ignore_ascii_case(without_scheme(&found.team)) {
         true => Ok(()),
         false => Err(Failure::new(
             format!(

@@ -3,7 +3,7 @@
 use super::*;
 
 fn look() -> Look {
-    Look { openness: Openness::Open, team: None, is_website: false }
+    Look { openness: Openness::Open, team: None, aud: None, is_website: false }
 }
 
 fn token(id: &str, name: &str) -> Token {
@@ -194,6 +194,18 @@ fn plan_follows_from_what_is_wanted_and_read() {
             name: "another team",
             found: |found| found.look.team = Some("other.cloudflareaccess.com".to_owned()),
             expected: Err("other.cloudflareaccess.com"),
+            ..CASE
+        },
+        Case {
+            name: "another name of the team, and an application of this account",
+            wanted: |wanted| wanted.adopts = true,
+            found: |found| {
+                found.look.team = Some("renamed.cloudflareaccess.com".to_owned());
+                found.look.aud = Some("a".to_owned());
+                let application = application("a.example.com", Vec::new());
+                found.applications.push(Application { aud: Some("a".to_owned()), ..application });
+            },
+            expected: Ok("++~"),
             ..CASE
         },
         Case {
