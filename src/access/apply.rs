@@ -88,6 +88,10 @@ impl<'a> Run<'a> {
         self.account.api.probe_permission(&probe).await?;
         self.check_stop()?;
         let (token_id, client_id, pair) = self.token().await?;
+        if let (Some((_, hosts)), Some(sink)) = (&self.wanted.hosts, &self.sink) {
+            self.done.push(Done::Secret);
+            sink.write_hosts(hosts)?;
+        }
         self.check_stop()?;
         let rule = token_rule(&token_id);
         let name = self.wanted.name.clone();

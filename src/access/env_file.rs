@@ -106,6 +106,12 @@ impl EnvFile {
         }
     }
 
+    /// The list of hosts and the same with one more, where there is a list that lacks it.
+    pub(super) fn missing_host(&self, host: &str) -> Option<(String, String)> {
+        let (before, after) = (self.get(HOSTS)?, self.hosts_with(host));
+        (before != after).then_some((before, after))
+    }
+
     /// Proves that the file can be written: the same room is written, synced and given back.
     pub(super) fn prove(&self) -> io::Result<()> {
         let room = self.text.as_ref().map_or(0, |text| text.reveal().len()).saturating_add(1024);

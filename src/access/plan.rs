@@ -79,6 +79,8 @@ pub(super) struct Wanted<'a> {
     pub(super) sink: String,
     /// The client id in the file that the secret goes to.
     pub(super) client_id: Option<String>,
+    /// The hosts in that file, and those with this one, where it is missing.
+    pub(super) hosts: Option<(String, String)>,
     pub(super) state: &'a State,
 }
 
@@ -182,6 +184,9 @@ pub(super) fn plan(wanted: &Wanted<'_>, found: &Found) -> Result<Plan, Failure> 
             Line::new(Mark::Same, format!("service token \"{}\" ({})", token.name, token.client_id))
         }
     });
+    if let Some((before, after)) = &wanted.hosts {
+        lines.push(Line::new(Mark::Changed, format!("{}: CF_ACCESS_HOSTS {before} -> {after}", wanted.sink)));
+    }
     let existing = found.applications.iter().find(|application| match &wanted.worker {
         Some((_, id)) => application.protects_worker(id),
         None => application.is_for(&domain),

@@ -56,6 +56,7 @@ pub(super) async fn run(options: &mut Setup, context: &Context<'_>) -> Result<bo
         adopts: options.adopt,
         sink: sink.shown(),
         client_id: pair.as_ref().map(|pair| pair.client_id.clone()),
+        hosts: file.as_ref().filter(|_| pair.is_some()).and_then(|file| file.missing_host(&target.host)),
         state: &state,
     };
     let found = read(&account, &wanted, look).await?;
@@ -95,7 +96,11 @@ async fn apply(
     context.stop.set_changing(true);
     let is_new = matches!(plan.token, TokenStep::Create | TokenStep::Recover(_));
     let owns_folder = sink.env_file() == Some(&store.default_env_file());
-    let opened = if is_new { Some(sink.open(context.environment, owns_folder)?) } else { None };
+    let opened = if is_new || wanted.hosts.is_some() {
+        Some(sink.open(context.environment, owns_folder)?)
+    } else {
+        None
+    };
     let state = State {
         url: wanted.target.url.origin().ascii_serialization() + wanted.target.url.path(),
         account: account.id.clone(),

@@ -170,6 +170,13 @@ impl OpenSink {
         }
     }
 
+    /// Writes the list of hosts of a token that the file holds already.
+    pub(super) fn write_hosts(&self, hosts: &str) -> Result<(), Failure> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let written = file.write(&[(HOSTS, Some(hosts.to_owned()))]);
+        written.map_err(|error| unusable(self.sink.env_file().unwrap_or(Path::new("")), &error))
+    }
+
     /// Takes a secret back that is valid no more. Returns where it cannot be taken back.
     pub(super) fn take_back(&self) -> Option<String> {
         match (&self.file, &self.sink) {

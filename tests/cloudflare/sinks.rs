@@ -179,10 +179,19 @@ fn one_token_serves_several_servers() {
     let scene = Scene::set_up();
     let path = scene.env_file();
     let text = path.display().to_string();
-    // A path of the same host is a server of its own.
-    let ran = scene.run(&["setup", "URL", "--only-path", "--yes", "--env-file", &text]);
-    ran.ended(0);
-    assert_eq!(ran.marks().replace('!', ""), "==+", "{ran:?}");
+    // A path of the same host is a server of its own. The file was made for another host.
+    let before = std::fs::read_to_string(&path).expect("a file");
+    let before = before.replace("CF_ACCESS_HOSTS=127.0.0.1", "CF_ACCESS_HOSTS=a.example.com");
+    std::fs::write(&path, &before).expect("written");
+    let arguments = ["setup", "URL", "--only-path", "--yes", "--env-file", &text];
+    let no = Spoiled::Before(400, Some((12130, "no")));
+    scene.api.change(|state| state.faults.push(Fault { skip: 1, ..Fault::once("POST", "/access/apps", no) }));
+    scene.run(&arguments).ended(1);
+    assert_eq!(std::fs::read_to_string(&path).expect("a file"), before);
+    let ran = scene.run(&arguments);
+    ran.ended(0).says(&["CF_ACCESS_HOSTS a.example.com -> a.example.com,127.0.0.1"]);
+    assert_eq!(ran.marks().replace('!', ""), "=~=+", "{ran:?}");
+    assert_eq!(Scene::variable(&path, "CF_ACCESS_HOSTS").as_deref(), Some("a.example.com,127.0.0.1"));
     let state = scene.api.state().clone();
     assert_eq!((state.tokens.len(), state.policies.len(), state.applications.len()), (1, 1, 2));
     assert_eq!(state.applications[1]["domain"], "127.0.0.1/mcp");

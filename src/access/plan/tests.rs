@@ -240,6 +240,7 @@ fn plan_follows_from_what_is_wanted_and_read() {
             adopts: false,
             sink: "a file".to_owned(),
             client_id: None,
+            hosts: None,
             state: &state,
         };
         (case.wanted)(&mut wanted);
