@@ -117,24 +117,23 @@ pub(super) async fn account(
         };
     }
     let text = |zone: &Value, pointer: &str| zone.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let mut inactive = None;
     for name in target.zone_names() {
         let zones = api.list("/zones", &[("name", &name)], 50).await?;
         let zones: Vec<&Value> =
             zones.iter().filter(|zone| text(zone, "/name").as_deref() == Some(&name)).collect();
         let account_of = |zone: &&Value| text(zone, "/account/id");
-        let fitting = match named {
-            Some(named) => {
-                zones.iter().find(|zone| account_of(zone).as_deref() == Some(named)).or(zones.first())
-            }
-            None => zones.first(),
-        };
+        let status_of = |zone: &Value| text(zone, "/status").unwrap_or_else(|| "active".to_owned());
+        // Several accounts may hold a zone of one name, of which one is active.
+        let fitting = zones.iter().min_by_key(|zone| {
+            (status_of(zone) != "active", named.is_some() && account_of(zone).as_deref() != named)
+        });
         let Some(zone) = fitting else { continue };
-        let status = text(zone, "/status").unwrap_or_else(|| "active".to_owned());
+        let status = status_of(zone);
         if status != "active" {
-            return Err(Failure::new(
-                format!("the zone {name} is not active: its status is {status}"),
-                "finish the setup of the zone in the dashboard first: Access protects hosts of active zones only",
-            ));
+            // A zone above it may hold the host still.
+            inactive.get_or_insert((name, status));
+            continue;
         }
         let account = account_of(zone);
         return match (named, account) {
@@ -151,6 +150,12 @@ pub(super) async fn account(
                 "name the account with --account",
             )),
         };
+    }
+    if let Some((name, status)) = inactive {
+        return Err(Failure::new(
+            format!("the zone {name} is not active: its status is {status}"),
+            "finish the setup of the zone in the dashboard first: Access protects hosts of active zones only",
+        ));
     }
     Err(Failure::new(
         format!("no zone of this API token holds {}", target.host),

@@ -183,6 +183,16 @@ fn wrong_zone_account_and_team_are_refused() {
 }
 
 #[test]
+fn zone_that_moved_away_does_not_hide_the_active_one() {
+    let scene = Scene::new();
+    scene.api.change(|state| state.older_zone = Some(("b".repeat(32), "moved")));
+    scene.run(&["setup", "URL", "--dry-run"]).ended(0);
+    // The account that is named has the old one.
+    let ran = scene.run(&["setup", "URL", "--dry-run", "--account", &"b".repeat(32)]);
+    ran.ended(1).says(&["does not belong to the account"]);
+}
+
+#[test]
 fn existing_application_needs_adopt() {
     let scene = Scene::new();
     scene.api.change(|state| {

@@ -112,15 +112,19 @@ fn outcome(state: &mut State, method: &Method, path: &str, query: Option<&str>, 
     let wanted = |name: &str| wanted.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     match (method.as_str(), parts.as_slice()) {
         ("GET", ["zones"]) => {
-            let zone = json!({
-                "id": "023e105f4ecef8ad9ca31a8372d0c353", "name": state.zone, "status": state.zone_status,
-                "account": { "id": state.account, "name": "an account" },
-                "activated_on": null, "created_on": written(0), "modified_on": written(0), "development_mode": 0,
-                "meta": {}, "owner": {}, "name_servers": [], "original_dnshost": null,
-                "original_name_servers": null, "original_registrar": null, "plan": {},
-            });
+            let zone = |account: &str, status: &str| {
+                json!({
+                    "id": "023e105f4ecef8ad9ca31a8372d0c353", "name": state.zone, "status": status,
+                    "account": { "id": account, "name": "an account" },
+                    "activated_on": null, "created_on": written(0), "modified_on": written(0), "development_mode": 0,
+                    "meta": {}, "owner": {}, "name_servers": [], "original_dnshost": null,
+                    "original_name_servers": null, "original_registrar": null, "plan": {},
+                })
+            };
             let fits = wanted("name").is_none_or(|name| name == state.zone);
-            Ok((200, Value::Array(fits.then_some(zone).into_iter().collect())))
+            let older = state.older_zone.iter().map(|(account, status)| zone(account, status));
+            let all = older.chain([zone(&state.account, state.zone_status)]);
+            Ok((200, all.filter(|_| fits).collect()))
         }
         ("GET", ["accounts"]) => {
             Ok((200, json!([{ "id": state.account, "name": "an account", "type": "standard" }])))
@@ -289,7 +293,14 @@ fn applications(state: &mut State, method: &Method, rest: &[&str], body: &Value)
 fn application(state: &mut State, method: &Method, at: usize, rest: &[&str], body: &Value) -> Outcome {
     let id = state.applications[at]["id"].clone();
     match (method.as_str(), rest) {
-        ("GET", []) => Ok((200, state.shown(&state.applications[at]))),
+        ("GET", []) => {
+            let mut shown = state.shown(&state.applications[at]);
+            if state.shows_ids_alone {
+                let all = shown["policies"].as_array_mut().expect("a list");
+                all.iter_mut().for_each(|policy| *policy = policy["id"].clone());
+            }
+            Ok((200, shown))
+        }
         ("DELETE", []) => {
             state.applications.remove(at);
             Ok((202, json!({ "id": id })))

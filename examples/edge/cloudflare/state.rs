@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) account: String,
     pub(crate) zone: String,
     pub(crate) zone_status: &'static str,
+    /// An older zone of the same name in another account: that account and the zone's status.
+    pub(crate) older_zone: Option<(String, &'static str)>,
     pub(crate) team: String,
     /// The AUD of the first application for the zone's host.
     pub(crate) audience: String,
@@ -63,6 +65,8 @@ pub(crate) struct State {
     pub(crate) workers: Vec<(&'static str, String)>,
     pub(crate) calls: Vec<Call>,
     pub(crate) faults: Vec<Fault>,
+    /// Whether one application shows its policies by their ids alone.
+    pub(crate) shows_ids_alone: bool,
     /// How many objects a page holds at most.
     pub(crate) page_limit: usize,
     /// How many requests the edge answers before it knows a new application.
@@ -88,6 +92,7 @@ impl State {
             account: hex(32),
             zone: "127.0.0.1".to_owned(),
             zone_status: "active",
+            older_zone: None,
             team: team.to_owned(),
             audience: audience.to_owned(),
             tokens: Vec::new(),
@@ -96,6 +101,7 @@ impl State {
             workers: vec![("worker", hex(32))],
             calls: Vec::new(),
             faults: Vec::new(),
+            shows_ids_alone: false,
             page_limit: 1000,
             knows_after: 0,
             changes_member: None,
