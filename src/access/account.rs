@@ -3,6 +3,7 @@
 //! A create whose outcome is unknown is followed by a list, never by another create; a delete is repeated while the API says
 //! that an earlier change has not reached everything. Deliberately not here: the order of changes (`apply`).
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -234,19 +235,14 @@ impl Account<'_> {
         }
         let except: Vec<&str> = further.iter().map(|(name, _)| *name).collect();
         let mut changed = differences(&before.all, &after, &except);
-        let precedences = |all: &[Value]| -> Vec<(String, Option<i64>)> {
-            let mut all: Vec<_> = all
-                .iter()
-                .filter_map(Policy::of)
-                .filter(|policy| policy.precedence.is_some())
-                .map(|policy| (policy.id, policy.precedence))
-                .collect();
-            all.sort();
-            all
+        let precedences = |all: &[Value]| -> HashMap<String, i64> {
+            let all = all.iter().filter_map(Policy::of);
+            all.filter_map(|policy| Some((policy.id, policy.precedence?))).collect()
         };
-        let is_same = ids(&found) == ids(policies)
-            && precedences(policies).iter().all(|wanted| precedences(&found).contains(wanted));
-        if !is_same {
+        // Links that are ids alone say nothing about their precedence.
+        let (wanted, is) = (precedences(policies), precedences(&found));
+        let is_kept = |(id, precedence): (&String, &i64)| is.get(id).is_none_or(|found| found == precedence);
+        if ids(&found) != ids(policies) || !wanted.iter().all(is_kept) {
             changed.push("policies".to_owned());
         }
         if changed.is_empty() {

@@ -262,13 +262,17 @@ async fn verify(
     let checked = edge::verify(&target.url, pair, context.environment, is_open).await?;
     output.set("verified", matches!(checked, Checked::Well));
     match checked {
-        Checked::Well if pair.is_some() => {
-            output
-                .line("checked: the server answers with the service token, and refuses requests without it");
-            Ok(true)
-        }
         Checked::Well => {
-            output.line("checked: the server refuses requests without the service token");
+            output.line(match (pair.is_some(), is_open) {
+                (true, false) => {
+                    "checked: the server answers with the service token, and refuses requests without it"
+                }
+                (true, true) => {
+                    "checked: the server answers with the service token; requests without it are subject to the Bypass policy"
+                }
+                (false, false) => "checked: the server refuses requests without the service token",
+                (false, true) => "checked: the server can be reached; the service token itself was not checked",
+            });
             Ok(true)
         }
         Checked::Server(reason) => {

@@ -138,6 +138,23 @@ fn adopting_with_unknown_outcome_is_looked_up() {
 }
 
 #[test]
+fn application_that_names_policies_by_id_is_adopted() {
+    let scene = with_reusable();
+    scene.api.change(|state| state.shows_ids_alone = true);
+    scene.run(&["setup", "URL", "--yes", "--adopt"]).ended(0);
+    assert_eq!(scene.api.writes().iter().filter(|call| call.starts_with("PUT")).count(), 1);
+}
+
+#[test]
+fn bypass_policy_is_not_said_to_refuse_requests() {
+    let scene = with_reusable();
+    scene.api.change(|state| state.policies[0]["decision"] = "bypass".into());
+    let ran = scene.run(&["setup", "URL", "--yes", "--adopt"]);
+    ran.ended(0).says(&["checked: ", "Bypass"]);
+    assert!(!ran.stdout.contains("refuses requests without"), "{}", ran.stdout);
+}
+
+#[test]
 fn link_adds_policy_for_tokens_of_other_application() {
     let scene = with_reusable();
     scene.api.change(|state| {
