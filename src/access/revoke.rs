@@ -13,6 +13,7 @@ use super::model::{Policy, Token};
 use super::plan::{Line, Mark};
 use super::rotate::forget_pair;
 use super::sink;
+use super::state::Store;
 
 pub(super) async fn run(options: &Revoke, context: &Context<'_>) -> Result<bool, Failure> {
     let target = context.existing_target(options.common.url.as_deref())?;
@@ -20,6 +21,9 @@ pub(super) async fn run(options: &Revoke, context: &Context<'_>) -> Result<bool,
     let (store, state) = context.store(&target, !options.change.dry_run)?;
     let account = context.account(&api, &options.common, &target).await?;
     let existing = Existing::read(&account, target, &store, state, options.env_file.as_deref()).await?;
+    if options.delete && !options.delete_application && is_gone(&existing) {
+        return forget(options, context, &existing, &store).await;
+    }
     let token = existing.required_token()?;
     let output = context.output;
     if !options.delete {
@@ -110,6 +114,37 @@ pub(super) async fn run(options: &Revoke, context: &Context<'_>) -> Result<bool,
     store.clear()?;
     output.set("applied", true);
     output.line(&format!("deleted: the service token \"{}\" and its policies", token.name));
+    Ok(true)
+}
+
+/// Returns whether the token that setup created exists no longer: an earlier run may have been stopped behind its last call.
+fn is_gone(existing: &Existing) -> bool {
+    existing.token().is_none() && existing.state.token.as_ref().is_some_and(|token| token.id.is_some())
+}
+
+/// Removes what is left here of a token that exists no longer.
+async fn forget(
+    options: &Revoke,
+    context: &Context<'_>,
+    existing: &Existing,
+    store: &Store,
+) -> Result<bool, Failure> {
+    let is_in_file = existing.state.env_file.as_ref() == Some(&existing.path)
+        && existing.file.get(super::env_file::PAIR[0]).is_some();
+    let place = match is_in_file {
+        true => existing.path.display().to_string(),
+        false => "the state file".to_owned(),
+    };
+    let line = format!("the service token in {place}, which does not exist any more");
+    if !context.approve(&[Line::new(Mark::Removed, line)], &options.change).await? {
+        return Ok(true);
+    }
+    if is_in_file {
+        forget_pair(&existing.file).map_err(|error| sink::unusable(&existing.path, &error))?;
+    }
+    store.clear()?;
+    context.output.set("applied", true);
+    context.output.line("deleted: nothing is left of the service token");
     Ok(true)
 }
 

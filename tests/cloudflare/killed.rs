@@ -146,3 +146,30 @@ fn rotation_that_was_killed_is_mended_by_the_next() {
     scene.run(&["rotate", "URL", "--yes"]).ended(0);
     assert!(scene.is_opened_by(&scene.env_file()));
 }
+
+#[test]
+fn deletion_that_was_killed_is_completed() {
+    for (method, path) in
+        [("PUT", "*/access/apps/"), ("DELETE", "*/access/policies/"), ("DELETE", "*/service_tokens/")]
+    {
+        let scene = Scene::set_up();
+        kill(&scene, &["revoke", "URL", "--delete", "--yes"], method, path, 0);
+        scene.run(&["revoke", "URL", "--delete", "--yes"]).ended(0);
+        let state = scene.api.state().clone();
+        assert!(state.tokens.is_empty() && state.policies.is_empty());
+        let left: Vec<_> = scene.files().into_iter().filter(|(_, text)| !text.is_empty()).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[test]
+fn deletion_leaves_a_file_that_setup_did_not_write() {
+    let scene = Scene::set_up();
+    kill(&scene, &["revoke", "URL", "--delete", "--yes"], "DELETE", "*/service_tokens/", 0);
+    let other = scene.folder.path().join("other.env");
+    let text = "CF_ACCESS_CLIENT_ID=other.access\nCF_ACCESS_CLIENT_SECRET=other\n";
+    std::fs::write(&other, text).expect("written");
+    let path = other.display().to_string();
+    scene.run(&["revoke", "URL", "--delete", "--yes", "--env-file", &path]).ended(0);
+    assert_eq!(std::fs::read_to_string(&other).expect("a file"), text);
+}
