@@ -11,11 +11,12 @@ pub(super) struct Stop {
     changing: Cell<bool>,
     ignored: Cell<bool>,
     heard: Notify,
+    over: Notify,
 }
 
 impl Stop {
     /// Runs a command until it has ended, or until a signal stops it. While it changes something, the first signal lets it
-    /// roll back, and the second ends it. None when it was ended.
+    /// roll back or end the last change, and the second ends it. None when it was ended.
     pub(super) async fn run<T, S: Future<Output = ()>>(
         &self,
         work: impl Future<Output = T>,
@@ -35,6 +36,7 @@ impl Stop {
         tell("stopping after the current step; press Ctrl-C again to leave everything as it is");
         tokio::select! {
             done = &mut work => Some(done),
+            () = self.over.notified() => None,
             () = signal() => None,
         }
     }
@@ -42,6 +44,9 @@ impl Stop {
     /// Marks the part of a command that changes something.
     pub(super) fn set_changing(&self, changing: bool) {
         self.changing.set(changing);
+        if !changing && self.requested.get() {
+            self.over.notify_one();
+        }
     }
 
     /// Returns whether a signal came.
@@ -63,5 +68,30 @@ impl Stop {
         if !self.requested.get() {
             heard.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn signal_during_last_change_ends_the_command_behind_it() {
+        let (stop, came) = (Stop::default(), Notify::new());
+        let work = async {
+            stop.set_changing(true);
+            came.notify_one();
+            stop.requested().await;
+            stop.set_changing(false);
+            std::future::pending::<u8>().await
+        };
+        assert_eq!(stop.run(work, || came.notified(), |_| {}).await, None);
+        let stop = Stop::default();
+        let work = async {
+            stop.set_changing(true);
+            stop.set_changing(false);
+            1
+        };
+        assert_eq!(stop.run(work, std::future::pending::<()>, |_| {}).await, Some(1));
     }
 }
