@@ -139,6 +139,8 @@ impl Application {
 
     /// The domains that it protects, with their paths.
     pub(super) fn domains(&self) -> Vec<String> {
+        // The API names the first one up to three times.
+        let mut seen = std::collections::HashSet::new();
         let destinations = rules(&self.all, "destinations");
         let uris =
             destinations.iter().filter(|destination| text(destination, "type").as_deref() == Some("public"));
@@ -148,7 +150,7 @@ impl Application {
             .chain(uris.filter_map(|destination| text(destination, "uri")))
             .chain(hosts.iter().filter_map(Value::as_str).map(str::to_owned))
             .map(|domain| domain.trim_end_matches('/').to_owned())
-            .filter(|domain| !domain.is_empty())
+            .filter(|domain| !domain.is_empty() && seen.insert(domain.clone()))
             .collect()
     }
 
@@ -160,6 +162,15 @@ impl Application {
                 && text(destination, "worker_id").as_deref() == Some(id)
         };
         destinations.iter().any(is_it)
+    }
+
+    /// What it protects, for users.
+    pub(super) fn protected(&self) -> String {
+        let domains = self.domains();
+        match domains.is_empty() {
+            true => "a Worker or a private network".to_owned(),
+            false => domains.join(", "),
+        }
     }
 
     /// Returns whether it protects exactly this domain.
@@ -246,6 +257,18 @@ mod tests {
             let target = Target::new(url, false, false).expect("a target");
             assert_eq!(application_for(&all, &target).map(|found| found.id.as_str()), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn domain_that_is_named_three_times_is_one() {
+        let value = json!({
+            "id": "1", "domain": "a.example.com", "self_hosted_domains": ["a.example.com", "b.example.com/"],
+            "destinations": [{ "type": "public", "uri": "a.example.com" }, { "type": "worker", "worker_id": "w" }],
+        });
+        let domains = |value: &Value| Application::of(value).map(|found| found.protected());
+        assert_eq!(domains(&value).as_deref(), Some("a.example.com, b.example.com"));
+        let worker = json!({ "id": "1", "destinations": [{ "type": "worker", "worker_id": "w" }] });
+        assert!(domains(&worker).is_some_and(|text| text.contains("Worker")));
     }
 
     #[test]

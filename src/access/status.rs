@@ -96,7 +96,7 @@ fn application_lines(existing: &Existing, token: Option<&Token>) -> Vec<Line> {
         format!(
             "application \"{}\" for {} (AUD {})",
             application.name,
-            application.domains().join(", "),
+            application.protected(),
             application.aud.as_deref().unwrap_or("unknown")
         ),
     )];
