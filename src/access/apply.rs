@@ -386,7 +386,7 @@ impl<'a> Run<'a> {
             let (what, result) = match done {
                 Done::Secret => {
                     if let Some(place) = self.sink.as_ref().and_then(OpenSink::take_back) {
-                        left.push(format!("the secret in {place}, which is valid no more"));
+                        left.push(format!("what was written to {place}"));
                     }
                     continue;
                 }

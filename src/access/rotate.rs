@@ -109,10 +109,14 @@ pub(super) async fn run(options: &Rotate, context: &Context<'_>) -> Result<bool,
     context.output.set("old_secret_valid_until", json!(until.map(time::format)));
     context.output.line(&format!("rotated: the new secret is in {place}; the old secret {end}"));
     if until.is_some() {
-        context.output.line(&format!(
-            "running proxies read the file again when the old secret is refused; `mcp-tether access rotate {} --finish` ends it earlier",
-            existing.target.url
-        ));
+        let (url, refused) = (&existing.target.url, "when the old secret is refused");
+        let proxies = match &sink {
+            Sink::EnvFile(_) => format!("running proxies read the file again {refused}"),
+            Sink::Command(_) | Sink::Show => {
+                format!("give running proxies the new secret: they fail {refused}")
+            }
+        };
+        context.output.line(&format!("{proxies}; `mcp-tether access rotate {url} --finish` ends it earlier"));
     }
     context.output.note("rotations made in the dashboard or on another computer are not visible here");
     context.stop.set_changing(false);

@@ -181,7 +181,7 @@ impl OpenSink {
     pub(super) fn take_back(&self) -> Option<String> {
         match (&self.file, &self.sink) {
             (Some(file), _) => file.restore().err().map(|error| format!("{} ({error})", self.sink.shown())),
-            (None, Sink::Command(_)) => Some("what the command of --secret-to stored".to_owned()),
+            (None, Sink::Command(_)) => Some("the command of --secret-to".to_owned()),
             (None, Sink::Show | Sink::EnvFile(_)) => None,
         }
     }

@@ -91,8 +91,9 @@ fn command_gets_the_secret_on_stdin_alone() {
     scene.run(&["setup", "URL", "--yes"]).ended(0).says(&["nothing to do"]);
     scene.run(&["status", "URL"]).ended(0);
     scene.run(&["rotate", "URL", "--yes"]).ended(1).says(&["--secret-to"]);
-    scene.run(&["rotate", "URL", "--yes", "--secret-to", &command]).ended(0);
-    assert!(scene.is_opened_by(&to));
+    let ran = scene.run(&["rotate", "URL", "--yes", "--secret-to", &command]);
+    ran.ended(0).says(&["give running proxies the new secret"]);
+    assert!(scene.is_opened_by(&to) && !ran.stdout.contains("read the file again"));
 }
 
 #[test]
