@@ -165,7 +165,10 @@ impl std::fmt::Display for ApiError {
                 write!(f, "Cloudflare's API could not be reached for {call}: {reason}")
             }
             ApiError::Ambiguous { call, reason, ray, .. } => {
-                write!(f, "Cloudflare's API did not say whether {call} took effect: {reason}")?;
+                match call.starts_with("GET ") {
+                    true => write!(f, "Cloudflare's API gave no usable answer to {call}: {reason}")?,
+                    false => write!(f, "Cloudflare's API did not say whether {call} took effect: {reason}")?,
+                }
                 with_ray(f, ray)
             }
             ApiError::Stopped => write!(f, "the command was stopped"),
@@ -300,6 +303,10 @@ impl<'a> Api<'a> {
             let wait = answer.wait.unwrap_or(USUAL_WAIT).max(Duration::from_millis(100));
             let total = self.waited.get().saturating_add(wait);
             if total > LONGEST_WAIT {
+                self.output.note(&format!(
+                    "the API's rate limit is reached (429), and it asks to wait {} seconds, which is longer than this command waits",
+                    wait.as_secs_f64().ceil()
+                ));
                 return envelope(method, path, answer);
             }
             self.waited.set(total);
@@ -538,6 +545,13 @@ mod tests {
             let error = read(status, text).expect_err("no success");
             assert_eq!(error.is_ambiguous(), ambiguous, "{status} {text}: {error}");
         }
+    }
+
+    #[test]
+    fn unusable_answer_to_a_read_names_no_effect() {
+        let answer = Answer { status: 200, ray: None, wait: None, text: "<html>".to_owned() };
+        let error = envelope(&Method::GET, "/zones", answer).expect_err("no JSON").to_string();
+        assert!(error.contains("no usable answer to GET /zones") && !error.contains("effect"), "{error}");
     }
 
     #[test]

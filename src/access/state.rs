@@ -115,7 +115,7 @@ impl Store {
         let unreadable = |reason: String| {
             Failure::new(
                 format!("the state file {} cannot be read: {reason}", path.display()),
-                "remove it: what exists at Cloudflare is found again by its names",
+                "remove it: what exists at Cloudflare is found again by the service token in its file",
             )
         };
         match files::read_regular_text(&path, files::SETTINGS_LIMIT) {

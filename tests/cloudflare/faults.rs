@@ -163,7 +163,7 @@ fn rate_limits_are_waited_for_and_announced() {
         .api
         .change(|state| state.faults.push(Fault::once("POST", "/service_tokens", Spoiled::Wait(86_400))));
     let ran = scene.run(&["setup", "URL", "--yes"]);
-    ran.ended(1).says(&["429"]);
+    ran.ended(1).says(&["429", "86400 seconds"]);
     nothing_is_left(&scene, &ran);
 }
 
