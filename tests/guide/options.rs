@@ -42,7 +42,8 @@ pub(crate) fn options() -> BTreeSet<String> {
     names.extend(
         lists
             .flat_map(|list| list.trim_end_matches('"').split(' '))
-            .filter(|word| word.starts_with('-'))
+            // Two hyphens alone end the options.
+            .filter(|word| word.starts_with('-') && *word != "--")
             .map(str::to_owned),
     );
     assert!(names.len() > 60 && names.contains("--header") && names.contains("--from"), "{names:?}");
