@@ -15,8 +15,7 @@
 //! whose it is beside that. Only regular files are read, and no more of them than they can hold. Deliberately not here: the locks themselves
 //! (`lock`), and what is done under one (`super`).
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -229,7 +228,7 @@ impl Store {
         if let Ok(flow) = self.try_flow() {
             flow.note(None);
         }
-        sweep(&path);
+        files::sweep_temporary(&path);
         let own = self.own();
         let client_issuer = own.as_ref().and_then(|kept| kept.client_issuer.clone());
         if client_issuer.is_some() || self.inherited().is_some() {
@@ -374,34 +373,12 @@ fn is_for_good(error: &io::Error) -> bool {
     ) || error.raw_os_error() == Some(platform::NO_SUCH_DEVICE)
 }
 
-/// Writes a file whole: under another name first, so that nobody ever reads half of it.
+/// Writes a file whole: under another name first, so that nobody ever reads half of it. Whoever writes has the lock, so that
+/// what killed processes have left beside it, which may hold tokens, can go.
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    platform::create_private_folder(folder)?;
-    let own = path.with_extension(format!("json.{}", std::process::id()));
-    sweep(path);
-    let written = platform::for_owner_alone(OpenOptions::new().write(true).create_new(true))
-        .open(&own)
-        .and_then(|mut file| file.write_all(text).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&own, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&own);
-    }
-    written
-}
-
-/// Removes what processes that are gone have left beside a file, which may hold tokens. Whoever writes has the lock.
-fn sweep(path: &Path) {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-        return;
-    };
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let found = entry.file_name();
-        let rest = found.to_str().and_then(|found| found.strip_prefix(name)?.strip_prefix('.'));
-        if rest.is_some_and(|rest| rest.bytes().all(|letter| letter.is_ascii_digit())) {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
+    platform::create_private_folder(path.parent().unwrap_or(Path::new("")))?;
+    files::sweep_temporary(path);
+    files::replace_durably(path, text)
 }
 
 impl Tokens {
