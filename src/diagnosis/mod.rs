@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use time::OffsetDateTime;
 use url::Url;
 
 pub use access::{SignIn, Token, sign_in};
@@ -122,7 +123,7 @@ fn tls(url: &Url, failure: &tls::Failure) -> ErrorReport {
         tls::Failure::Expired { since } => (
             format!(
                 "the certificate of {place} has expired{}",
-                since.map(|since| format!(" on {}", date(since))).unwrap_or_default()
+                since.and_then(date).map(|date| format!(" on {date}")).unwrap_or_default()
             ),
             "have the server's certificate renewed; if it is valid, set this computer's clock",
         ),
@@ -154,19 +155,10 @@ fn tls(url: &Url, failure: &tls::Failure) -> ErrorReport {
     ErrorReport::new(ErrorKind::Tls, sentence, advice)
 }
 
-/// The day of a moment in seconds since 1970, as year-month-day (the civil calendar of Howard Hinnant's
-/// `civil_from_days`).
-fn date(seconds: u64) -> String {
-    let days = seconds / 86_400 + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02}")
+/// The day of a moment in seconds since 1970, as year-month-day; none after the year 9999.
+fn date(seconds: u64) -> Option<String> {
+    let moment = OffsetDateTime::from_unix_timestamp(seconds.try_into().ok()?).ok()?;
+    Some(moment.date().to_string())
 }
 
 /// What a refusal looked like.
@@ -561,8 +553,9 @@ mod tests {
             (1_735_689_599, "2024-12-31"),
             (1_795_219_200, "2026-11-21"),
         ] {
-            assert_eq!(date(seconds), expected);
+            assert_eq!(date(seconds).as_deref(), Some(expected));
         }
+        assert_eq!(date(u64::MAX), None);
     }
 
     #[test]
