@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{Instrument as _, Span, debug, info, warn};
 
 use crate::bridge::{
     self, Action, Bridge, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, ExitReason, Known,
@@ -220,10 +220,12 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
     }
 
     fn open(&mut self, exchange: ExchangeId, outgoing: Outgoing) {
-        if let Some(traffic) = &mut self.traffic {
-            traffic.opened(exchange, &outgoing, self.bridge.circumstances(exchange), now());
-        }
-        let handle = self.exchanges.spawn(self.remote.start(exchange, outgoing, self.sender.clone()));
+        let span = match &mut self.traffic {
+            Some(traffic) => traffic.opened(exchange, &outgoing, self.bridge.circumstances(exchange), now()),
+            None => Span::none(),
+        };
+        let started = self.remote.start(exchange, outgoing, self.sender.clone());
+        let handle = self.exchanges.spawn(started.instrument(span));
         self.tasks.insert(handle.id(), exchange);
         self.handles.insert(exchange, handle);
     }

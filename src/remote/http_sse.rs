@@ -234,7 +234,7 @@ impl HttpSse {
                 event = self.next(id, &mut stream) => match event {
                     Ok(Some(event)) if event.event == ENDPOINT => match address_in(&event, &stream.url) {
                         Ok(address) => drop(self.lock().insert(id, address)),
-                        Err(report) => warn!(exchange = %id, %report, "the server named another address"),
+                        Err(report) => warn!(%report, "the server named another address"),
                     },
                     Ok(Some(event)) => match self.pass_on(&listener, event, &mut stream).await {
                         Ok(is_answer) => answered |= is_answer,
@@ -260,7 +260,7 @@ impl HttpSse {
         let data = Bytes::from(event.data);
         match parse_line(data.clone()).await {
             Line::Invalid(fault) => {
-                stream.stray.tell(exchange, &fault);
+                stream.stray.tell(&fault);
                 match is_broken_answer(&data, &fault) {
                     false => Ok(false),
                     // Whose it was nobody can tell, and whoever waits for it would wait for ever.

@@ -273,7 +273,10 @@ impl Exchange<'_> {
                 Next::Silent => return Err(lost(silent(url, status, reading.patience))),
                 Next::Settled => {
                     if let Some(line) = self.whole_answer(&body).await {
-                        warn!(exchange = %self.id, "the answer is whole, but the server has not ended it{}", lengths(&reading, &body));
+                        warn!(
+                            "the answer is whole, but the server has not ended it{}",
+                            lengths(&reading, &body)
+                        );
                         self.deliver(line).await;
                         return Ok(ExchangeOutcome::Complete);
                     }
@@ -282,7 +285,10 @@ impl Exchange<'_> {
                     if matches!(error, BodyError::Transport(_))
                         && let Some(line) = self.whole_answer(&body).await
                     {
-                        warn!(exchange = %self.id, "the connection broke behind an answer that is whole{}", lengths(&reading, &body));
+                        warn!(
+                            "the connection broke behind an answer that is whole{}",
+                            lengths(&reading, &body)
+                        );
                         self.deliver(line).await;
                         return Ok(ExchangeOutcome::Complete);
                     }
@@ -386,7 +392,7 @@ impl Exchange<'_> {
                 match parse_line(data.clone()).await {
                     Line::Invalid(fault) => {
                         self.session_error(url, status, &data).map_or(Ok(()), Err)?;
-                        stray.tell(self, &fault);
+                        stray.tell(&fault);
                         self.events.send_invalid(self.id, &fault).await;
                         if self.awaits_answer() && is_broken_answer(&data, &fault) {
                             let problem = format!("its answer is no JSON-RPC message: {fault}");
@@ -466,13 +472,13 @@ pub(super) struct Stray {
 
 impl Stray {
     /// Logs one of them.
-    pub(super) fn tell(&mut self, exchange: &Exchange<'_>, fault: &Fault) {
+    pub(super) fn tell(&mut self, fault: &Fault) {
         match std::mem::replace(&mut self.is_told, true) {
             false => warn!(
-                exchange = %exchange.id, %fault,
+                %fault,
                 "the server sent an event that is no message; others on this stream are not reported"
             ),
-            true => debug!(exchange = %exchange.id, %fault, "the server sent an event that is no message"),
+            true => debug!(%fault, "the server sent an event that is no message"),
         }
     }
 }

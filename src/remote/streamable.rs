@@ -309,7 +309,7 @@ impl Exchange<'_> {
         };
         if let Some(witness) = self.events.witness() {
             let has_cookies = self.inner.http.has_cookies_for(url);
-            witness.asked(self.id, &method, url, &headers, has_cookies);
+            witness.asked(&method, url, &headers, has_cookies);
         }
         let written = Arc::new(AtomicBool::new(false));
         let (announce, announced) = oneshot::channel();

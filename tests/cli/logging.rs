@@ -110,6 +110,51 @@ fn a_line_of_an_exchange_says_all_there_is_to_know_of_it() {
     );
 }
 
+#[test]
+fn lines_within_an_exchange_name_session_and_exchange() {
+    let asked = AtomicUsize::new(0);
+    let server = Server::legacy(move |request, reply| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => reply.answer(503, &[("retry-after", "0")], ""),
+        1 => {
+            reply.open_stream();
+            reply.event(r#"{"heartbeat":1}"#);
+            reply.event(&format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, request.id()));
+        }
+        _ => reply.result(request, "{}"),
+    });
+    let folder = folder();
+    let log = path(&folder, "log");
+    let mut proxy = Proxy::start(&[&server.url, "--log-file", &log]);
+    proxy.ask(INITIALIZE);
+    proxy.ask(r#"{"jsonrpc":"2.0","id":"a","method":"tools/list"}"#);
+    proxy.ask(r#"{"jsonrpc":"2.0","id":3,"method":"tools/call"}"#);
+    let (told, logged) = (proxy.finish().stderr, text(&log));
+    let after = |start: &str| -> Vec<String> {
+        let lines = logged.lines().filter_map(|line| line.split_once(start));
+        lines.map(|(_, rest)| rest.replace(&server.url, "URL")).collect()
+    };
+    // Before there is a session, in it, and in a second attempt.
+    assert_eq!(
+        after("DEBUG -> server POST "),
+        [
+            "URL exchange=#1 request=initialize id=1 attempt=1",
+            r#"URL session=1 exchange=#2 request=tools/list id="a" attempt=1"#,
+            r#"URL session=1 exchange=#3 request=tools/list id="a" attempt=2"#,
+            "URL session=1 exchange=#4 request=tools/call id=3 attempt=1",
+        ],
+        "{logged}"
+    );
+    assert_eq!(
+        after("DEBUG server -> ").first().map(String::as_str),
+        Some("HTTP/1.1 200 exchange=#1 request=initialize id=1 attempt=1")
+    );
+    let warning = "the server sent an event that is no message; others on this stream are not reported";
+    let [warned] = &after(&format!("WARN {warning} "))[..] else { panic!("{logged}") };
+    assert!(warned.ends_with(r#" session=1 exchange=#3 request=tools/list id="a" attempt=2"#), "{warned}");
+    // Levels are those of an output: stderr shows no exchange here, so that a number would say nothing.
+    assert!(told.contains(warning) && !told.contains("exchange="), "{told}");
+}
+
 /// Echoes everything it got, in every kind of answer, and gives away a session and a cookie.
 fn echoing(request: &Request, reply: &mut Reply) {
     let key = request.header("authorization").unwrap_or_default();
