@@ -1,9 +1,10 @@
-//! The one HTTP client: no redirects, dead peers noticed, errors sorted by what they mean.
+//! The one HTTP client: redirects left to `redirect`, dead peers noticed, errors sorted by what they mean.
 //!
 //! Deliberately not here: TLS (`tls`), what is asked, and with which headers.
 
 pub mod body;
 mod proxies;
+pub mod redirect;
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

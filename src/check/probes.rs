@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use http::header::{ACCEPT, LOCATION, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, WWW_AUTHENTICATE};
 use url::Url;
 
 use super::{clock, shown};
@@ -16,8 +16,10 @@ use crate::bridge::{ErrorKind, ErrorReport};
 use crate::check::finding::Findings;
 use crate::diagnosis::{self, Refused};
 use crate::http::body::Body;
+use crate::http::redirect;
 use crate::http::{Family, Http, Proxy, TransportError, transport_error};
 use crate::json;
+use crate::mcp;
 use crate::redact;
 use crate::tls::Described;
 
@@ -150,7 +152,7 @@ pub(super) async fn edge(
     let begun = clock();
     let head = http.client().head(url.clone()).header(ASKS_FOR_METADATA, "true");
     // As the conversation asks, for Access answers a browser otherwise.
-    let head = head.header(ACCEPT, "application/json, text/event-stream").timeout(timeout + PATIENCE);
+    let head = head.header(ACCEPT, mcp::header::JSON_OR_EVENT_STREAM).timeout(timeout + PATIENCE);
     let head = match head.send().await.map_err(|error| transport_error(&error)) {
         Ok(head) => Some(head),
         // A server need not know what to do with HEAD.
@@ -176,7 +178,7 @@ pub(super) async fn edge(
     };
     let header = |name: &str| head.headers().get(name).and_then(|value| value.to_str().ok());
     let status = head.status().as_u16();
-    let location = header(LOCATION.as_str()).and_then(|target| url.join(target).ok());
+    let location = redirect::target(url, head.headers());
     let facts = Refused { location: location.as_ref(), ..Refused::of(status, head.headers()) };
     let refused = !head.status().is_success() && diagnosis::refused(url, &facts).cause.is_of_access();
     let application = header(METADATA).and_then(application);

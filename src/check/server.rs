@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use super::finding::Findings;
-use super::messages::{client_info, modern, modern_facts, notification, request};
+use super::messages::{client_info, modern, modern_facts, request};
 use super::probes::Edge;
 use super::{Failed, clock, rule, shown};
 use crate::auth::Credentials;
@@ -22,12 +22,13 @@ use crate::auth::cf_access::ServiceToken;
 use crate::auth::keeper::{Found, Keeper};
 use crate::auth::oauth::{self, OAuth};
 use crate::bridge::{
-    Ask, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, Facts, LEGACY_REVISION, MODERN_REVISION,
-    Outgoing, SessionHeader, SessionId,
+    Ask, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, Facts, Outgoing, SessionHeader,
+    SessionId,
 };
 use crate::http::Http;
 use crate::json;
 use crate::jsonrpc::{Kind, Message};
+use crate::mcp::{LEGACY_REVISION, MODERN_REVISION, message, meta, method};
 use crate::remote::streamable::Streamable;
 use crate::remote::{Events, Remote};
 
@@ -180,9 +181,8 @@ impl Server {
 
     async fn initialize(&self) -> Result<Brought, ErrorReport> {
         let info = client_info();
-        let params =
-            format!(r#"{{"protocolVersion":"{LEGACY_REVISION}","capabilities":{{}},"clientInfo":{info}}}"#);
-        self.exchange(Ask::Post(request("initialize", &params)), Facts::default(), PATIENCE).await
+        let params = message::initialize_params(LEGACY_REVISION, "{}", &info);
+        self.exchange(Ask::Post(request(method::INITIALIZE, &params)), Facts::default(), PATIENCE).await
     }
 
     /// Which step a refused handshake belongs to; what came before it is told.
@@ -257,7 +257,7 @@ impl Server {
         findings.detail("server", name);
         findings.detail("revision", revision);
         findings.detail("session", facts.session.is_some());
-        let told = Ask::Post(notification("notifications/initialized"));
+        let told = Ask::Post(message::notification(method::INITIALIZED, None));
         self.exchange(told, facts.clone(), PATIENCE).await.map_err(|report| ("handshake", report))?;
         // In the session, where there is one: some servers open another for every message that names none.
         findings.begin("era");
@@ -279,8 +279,8 @@ impl Server {
         answer: &Message,
         findings: &mut Findings<impl Write>,
     ) -> Result<(), Failed> {
-        let info = answer.member("_meta");
-        let info = info.and_then(|meta| json::member(meta, "io.modelcontextprotocol/serverInfo"));
+        let info = answer.member(meta::META);
+        let info = info.and_then(|members| json::member(members, meta::SERVER_INFO));
         let name = name_of(info.or_else(|| answer.member("serverInfo")));
         let text = format!("{name}, revision {MODERN_REVISION}, without sessions ({})", shown(found.took));
         findings.well("handshake", &text);
@@ -292,7 +292,7 @@ impl Server {
             &format!("{MODERN_REVISION} alone: clients that begin with initialize are not served"),
         );
         findings.detail("modern", true);
-        let facts = modern_facts("server/discover");
+        let facts = modern_facts(method::DISCOVER);
         self.try_next(&facts, findings).await;
         let capabilities = answer.member("capabilities");
         tell_capabilities(capabilities, findings);
@@ -301,8 +301,8 @@ impl Server {
 
     /// The opening of the later era; none where the server does not speak it.
     async fn discover(&self, session: Option<SessionId>, patience: Duration) -> Option<Brought> {
-        let facts = Facts { session, ..modern_facts("server/discover") };
-        let found = self.exchange(Ask::Post(modern("server/discover", None)), facts, patience).await.ok()?;
+        let facts = Facts { session, ..modern_facts(method::DISCOVER) };
+        let found = self.exchange(Ask::Post(modern(method::DISCOVER, None)), facts, patience).await.ok()?;
         let answer = found.answer.as_ref()?;
         let mut revisions = answer.member("supportedVersions").map(json::elements).unwrap_or_default();
         let speaks_it = revisions.any(|revision| json::string(revision).as_deref() == Some(MODERN_REVISION));
@@ -327,8 +327,8 @@ impl Server {
 
     fn sign_of_life(&self, facts: &Facts) -> Ask {
         Ask::Post(match facts.mirror {
-            Some(_) => modern("server/discover", None),
-            None => request("ping", "{}"),
+            Some(_) => modern(method::DISCOVER, None),
+            None => request(method::PING, "{}"),
         })
     }
 
@@ -339,9 +339,11 @@ impl Server {
         capabilities: Option<&str>,
         findings: &mut Findings<impl Write>,
     ) -> Result<(), Failed> {
-        for (step, method) in
-            [("tools", "tools/list"), ("prompts", "prompts/list"), ("resources", "resources/list")]
-        {
+        for (step, method) in [
+            ("tools", method::TOOLS_LIST),
+            ("prompts", method::PROMPTS_LIST),
+            ("resources", method::RESOURCES_LIST),
+        ] {
             let offers = capabilities.is_none_or(|capabilities| json::member(capabilities, step).is_some());
             if !offers {
                 findings.noted(step, "not offered");

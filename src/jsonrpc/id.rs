@@ -21,6 +21,11 @@ const LONGEST_NUMBER: usize = 400;
 const OURS: &str = "\"mcp-tether/";
 
 impl Id {
+    /// The id that is this number.
+    pub fn from_number(number: u64) -> Id {
+        Id(number.to_string().into())
+    }
+
     /// The id that is this string.
     pub fn from_text(text: &str) -> Id {
         Id(json::quoted(text).into())

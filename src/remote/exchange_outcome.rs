@@ -10,7 +10,12 @@ use crate::http::TransportError;
 use crate::http::body::BodyError;
 use crate::redact;
 
-/// The same ending, with every foreign word of it passed through `scrub`.
+/// A failure after the request may have been written.
+pub(super) fn lost(report: ErrorReport) -> ExchangeOutcome {
+    ExchangeOutcome::Lost { written: Written::Maybe, report }
+}
+
+/// The same outcome, with every foreign word of it passed through `scrub`.
 pub(super) fn rewritten(outcome: ExchangeOutcome, scrub: impl Fn(&str) -> String) -> ExchangeOutcome {
     let scrub = |report: ErrorReport| ErrorReport {
         sentence: redact::printable(&scrub(&report.sentence)).into_owned(),
@@ -43,11 +48,11 @@ pub(super) fn broken(url: &Url, status: u16, error: &BodyError) -> ErrorReport {
 /// A stream that broke. One that expands too far would do so again, and is not taken up where it was.
 pub(super) fn cut(url: &Url, status: u16, error: &BodyError) -> ExchangeOutcome {
     if matches!(error, BodyError::Expanded) {
-        return ExchangeOutcome::Lost { written: Written::Maybe, report: diagnosis::expanded(url, status) };
+        return lost(diagnosis::expanded(url, status));
     }
     if let BodyError::Encoding(name, reason) = error {
         let report = diagnosis::undecodable(url, status, name, reason);
-        return ExchangeOutcome::Lost { written: Written::Maybe, report };
+        return lost(report);
     }
     let error = TransportError::Connection(match error.transport() {
         TransportError::Connection(reason) | TransportError::Connect(reason) => reason,

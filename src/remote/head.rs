@@ -1,11 +1,12 @@
-//! What the head of an answer says: what follows it, where it points to, how long it asks to wait. Pure.
+//! What the head of an answer says: what follows it, how long it asks to wait. Pure.
 //!
 //! Deliberately not here: reading anything (`streamable`), and what a refusal means (`diagnosis`).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{CONTENT_TYPE, HeaderMap, LOCATION};
-use url::Url;
+use http::header::{CONTENT_TYPE, HeaderMap};
+
+use crate::mcp::header;
 
 /// A number of seconds beyond this is a moment, not a span.
 const SINCE_1970: u64 = 1_000_000_000;
@@ -22,7 +23,7 @@ pub(super) enum Answer {
     EventStream,
     /// Nothing.
     Nothing,
-    /// A redirect, which may have to be followed (`redirect`).
+    /// A redirect that is not followed (`http::redirect`).
     Redirect,
     /// A status that is no success.
     Refusal,
@@ -34,10 +35,10 @@ pub(super) enum Answer {
 pub(super) fn classify(status: u16, media_type: Option<&str>, is_request: bool) -> Answer {
     match (status, media_type) {
         (202 | 204 | 205, _) => Answer::Nothing,
-        (200..=299, Some("text/event-stream")) => Answer::EventStream,
+        (200..=299, Some(header::EVENT_STREAM)) => Answer::EventStream,
         (200..=299, _) if !is_request => Answer::Nothing,
         // A type that was left out is taken for what it must be.
-        (200..=299, Some("application/json") | None) => Answer::Json,
+        (200..=299, Some(header::JSON) | None) => Answer::Json,
         (200..=299, Some(other)) if other.ends_with("+json") => Answer::Json,
         (200..=299, Some(_)) => Answer::Unknown,
         (301 | 302 | 307 | 308, _) => Answer::Redirect,
@@ -60,19 +61,6 @@ pub(super) fn charset(headers: &HeaderMap) -> Option<String> {
         parameters.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
     let charset = charset.trim().trim_matches('"').to_ascii_lowercase();
     (!matches!(charset.as_str(), "" | "utf-8" | "utf8" | "us-ascii")).then_some(charset)
-}
-
-/// Where a redirect leads. A name and a password that the server writes into it are replaced by those of `from`, because
-/// they would be sent as `Authorization`.
-pub(super) fn target(from: &Url, headers: &HeaderMap) -> Option<Url> {
-    let mut target = from.join(headers.get(LOCATION)?.to_str().ok()?).ok()?;
-    let (name, password) = match target.origin() == from.origin() {
-        true => (from.username(), from.password()),
-        false => ("", None),
-    };
-    // Where there is no host, neither can be set, and neither is sent.
-    let _ = (target.set_username(name), target.set_password(password));
-    Some(target)
 }
 
 /// How long the server asks to wait: Retry-After in seconds or as a date (RFC 9110, section 10.2.3), or what
@@ -196,23 +184,6 @@ mod tests {
                 let headers: HeaderMap = [(name.clone(), value.clone())].into_iter().collect();
                 assert_eq!(retry_after(&headers), None, "{name}: {value:?}");
             }
-        }
-    }
-
-    #[test]
-    fn redirect_target_keeps_only_the_users_own_name_and_password() {
-        for (from, location, expected) in [
-            ("http://h.test/a", "http://eve:pw@h.test/b", "http://h.test/b"),
-            ("http://h.test/a", "//eve@h.test/b", "http://h.test/b"),
-            ("http://h.test/a", "http://eve:pw@other.test/b", "http://other.test/b"),
-            ("http://me:mine@h.test/a", "http://eve:pw@h.test/b", "http://me:mine@h.test/b"),
-            ("http://me:mine@h.test/a", "/b", "http://me:mine@h.test/b"),
-            ("http://me:mine@h.test/a", "https://h.test/b", "https://h.test/b"),
-            ("http://h.test/a", "mailto:eve@h.test", "mailto:eve@h.test"),
-        ] {
-            let headers = HeaderMap::from_iter([(LOCATION, location.parse().expect("a value"))]);
-            let found = target(&from.parse().expect("a URL"), &headers);
-            assert_eq!(found.as_ref().map(Url::as_str), Some(expected), "{from} {location}");
         }
     }
 

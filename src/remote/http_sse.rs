@@ -16,18 +16,15 @@ use tokio::time::Instant;
 use tracing::warn;
 use url::Url;
 
-use super::exchange_outcome::rewritten;
+use super::exchange_outcome::{lost, rewritten};
 use super::head::{Answer, classify, media_type};
 use super::parsing::{is_broken_answer, parse_line};
 use super::reading::{ENDPOINT, Form, Reading};
-use super::redirect::next_hop;
 use super::refused::refuser;
 use super::send_order::SendTurn;
 use super::sse;
 use super::sse_stream::{Stream, address_in, with_address};
-use super::streamable::{
-    Exchange, Inner, LINGER, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded, silent, tellable,
-};
+use super::streamable::{Exchange, Inner, LINGER, REFUSAL_PATIENCE, Streamable, bounded, silent, tellable};
 use super::waiting::Stage;
 use super::{Events, Remote};
 use crate::bridge::{
@@ -38,6 +35,7 @@ use crate::diagnosis;
 use crate::http::body::Body;
 use crate::http::{notice_closed_connections, within};
 use crate::jsonrpc::{Id, Kind, Line, Message};
+use crate::mcp::method;
 
 /// A time that never comes: thirty years.
 const UNBOUNDED: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
@@ -85,7 +83,7 @@ impl HttpSse {
                     waiting.requests.insert(id.detached());
                     waiting.since = Instant::now();
                 }
-                Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
+                Kind::Notification { method } if method.as_str() == method::CANCELLED => {
                     message.request_id_param().map(|id| waiting.requests.remove(&id));
                 }
                 Kind::Notification { .. } | Kind::Response { .. } => {}
@@ -345,48 +343,32 @@ impl HttpSse {
 
 /// GETs the stream.
 async fn open(exchange: &Exchange<'_>) -> Result<Stream, ExchangeOutcome> {
-    let mut url = exchange.inner.url.clone();
-    let mut last = 0;
-    for _ in 0..=REDIRECTS {
-        let response = exchange.send(&url).await?;
-        let status = response.status().as_u16();
-        last = status;
-        let media_type = media_type(response.headers());
-        let problem = match classify(status, media_type.as_deref(), true) {
-            Answer::EventStream => {
-                let multiplexed = response.version() == http::Version::HTTP_2;
-                return Ok(Stream::new(Body::new(response), url, status, multiplexed));
-            }
-            Answer::Redirect => match next_hop(&url, status, response.headers()) {
-                Some(target) => {
-                    url = target;
-                    continue;
+    let (url, response) = exchange.request(&exchange.inner.url).await?;
+    let status = response.status().as_u16();
+    let media_type = media_type(response.headers());
+    let multiplexed = response.version() == http::Version::HTTP_2;
+    let problem = match classify(status, media_type.as_deref(), true) {
+        Answer::EventStream => return Ok(Stream::new(Body::new(response), url, status, multiplexed)),
+        Answer::Redirect | Answer::Refusal => return Err(exchange.refusal(&url, response).await),
+        kind @ (Answer::Json | Answer::Unknown) => {
+            let headers = response.headers().clone();
+            let mut reading = Reading::new(response, exchange.inner.patience().gap);
+            match exchange.read_untyped(&url, &mut reading).await? {
+                Some(Form::Events) => {
+                    let (body, beginning) = reading.into_body();
+                    let mut stream = Stream::new(body, url, status, multiplexed);
+                    stream.take(&beginning);
+                    return Ok(stream);
                 }
-                None => return Err(exchange.refusal(&url, response).await),
-            },
-            Answer::Refusal => return Err(exchange.refusal(&url, response).await),
-            kind @ (Answer::Json | Answer::Unknown) => {
-                let multiplexed = response.version() == http::Version::HTTP_2;
-                let headers = response.headers().clone();
-                let mut reading = Reading::new(response, exchange.inner.patience().gap);
-                match exchange.read_untyped(&url, &mut reading).await? {
-                    Some(Form::Events) => {
-                        let (body, beginning) = reading.into_body();
-                        let mut stream = Stream::new(body, url, status, multiplexed);
-                        stream.take(&beginning);
-                        return Ok(stream);
-                    }
-                    None if kind == Answer::Unknown => {
-                        return Err(exchange.other_body(&url, &headers, reading).await);
-                    }
-                    Some(_) | None => "with JSON instead of a stream",
+                None if kind == Answer::Unknown => {
+                    return Err(exchange.other_body(&url, &headers, reading).await);
                 }
+                Some(_) | None => "with JSON instead of a stream",
             }
-            Answer::Nothing => "without a stream",
-        };
-        return Err(lost(diagnosis::unusable(&url, status, problem)));
-    }
-    Err(lost(diagnosis::redirect_loop(&url, last)))
+        }
+        Answer::Nothing => "without a stream",
+    };
+    Err(lost(diagnosis::unusable(&url, status, problem)))
 }
 
 /// A page that came instead.
@@ -435,47 +417,30 @@ async fn post_once(
     acknowledged: Acknowledged,
 ) -> Result<ExchangeOutcome, ExchangeOutcome> {
     notice_closed_connections().await;
-    let mut url = address.clone();
-    let mut last = 0;
-    for _ in 0..=REDIRECTS {
-        let response = exchange.send(&url).await?;
-        let status = response.status().as_u16();
-        last = status;
-        let media_type = media_type(response.headers());
-        match classify(status, media_type.as_deref(), false) {
-            Answer::Redirect => match next_hop(&url, status, response.headers()) {
-                Some(target) => url = target,
-                None => return Ok(exchange.refusal(&url, response).await),
-            },
-            Answer::Refusal => {
-                let refusal = exchange.refusal(&url, response).await;
-                return Ok(with_address(refusal, &url));
-            }
-            Answer::EventStream | Answer::Json | Answer::Nothing | Answer::Unknown => {
-                let multiplexed = response.version() == http::Version::HTTP_2;
-                if media_type.as_deref() == Some("text/html") {
-                    // A page is all the same, unless it is the one to sign in at: then the message got nowhere.
-                    let outcome = page(exchange, &url, response).await;
-                    if refuser(&outcome).is_some() {
-                        return Ok(outcome);
-                    }
-                } else if acknowledged == Acknowledged::Untold {
-                    bounded(response, LINGER).await;
-                } else {
-                    let opening = Opening { status, session: SessionHeader::Absent, multiplexed };
-                    exchange.events.send(Event::Opened(exchange.id, opening)).await;
-                    bounded(response, LINGER).await;
-                }
-                exchange.token_accepted().await;
-                return Ok(ExchangeOutcome::Accepted(status));
-            }
-        }
+    let (url, response) = exchange.request(address).await?;
+    let status = response.status().as_u16();
+    let media_type = media_type(response.headers());
+    match classify(status, media_type.as_deref(), false) {
+        Answer::Redirect => return Ok(exchange.refusal(&url, response).await),
+        Answer::Refusal => return Ok(with_address(exchange.refusal(&url, response).await, &url)),
+        Answer::EventStream | Answer::Json | Answer::Nothing | Answer::Unknown => {}
     }
-    Ok(ExchangeOutcome::Lost { written: Written::Maybe, report: diagnosis::redirect_loop(&url, last) })
-}
-
-pub(super) fn lost(report: ErrorReport) -> ExchangeOutcome {
-    ExchangeOutcome::Lost { written: Written::Maybe, report }
+    let multiplexed = response.version() == http::Version::HTTP_2;
+    if media_type.as_deref() == Some("text/html") {
+        // A page is all the same, unless it is the one to sign in at: then the message got nowhere.
+        let outcome = page(exchange, &url, response).await;
+        if refuser(&outcome).is_some() {
+            return Ok(outcome);
+        }
+    } else {
+        if acknowledged == Acknowledged::Told {
+            let opening = Opening { status, session: SessionHeader::Absent, multiplexed };
+            exchange.events.send(Event::Opened(exchange.id, opening)).await;
+        }
+        bounded(response, LINGER).await;
+    }
+    exchange.token_accepted().await;
+    Ok(ExchangeOutcome::Accepted(status))
 }
 
 /// The address of a stream, as long as that lasts.

@@ -9,7 +9,6 @@ mod headers;
 pub mod http_sse;
 mod parsing;
 mod reading;
-mod redirect;
 mod refused;
 mod send_order;
 mod session_error;

@@ -12,12 +12,12 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 use url::Url;
 
-use super::exchange_outcome::{broken, cut};
+use super::exchange_outcome::{broken, cut, lost};
 use super::head::charset;
 use super::parsing::{is_broken_answer, parse_line};
 use super::sse::{self, Parser};
 use super::streamable::{Exchange, LINGER, silent};
-use crate::bridge::{Ask, Cursor, ErrorReport, Event, ExchangeOutcome, Opening, Written};
+use crate::bridge::{Ask, Cursor, ErrorReport, Event, ExchangeOutcome, Opening};
 use crate::diagnosis::{self, Described};
 use crate::http::body::{Body, BodyError, is_encoded, unknown_encoding};
 use crate::http::{turn_of_others, within};
@@ -178,10 +178,6 @@ impl Reading {
 fn announced(headers: &HeaderMap) -> Option<usize> {
     let length = headers.get(CONTENT_LENGTH).filter(|_| !is_encoded(headers))?;
     length.to_str().ok()?.parse().ok()
-}
-
-fn lost(report: ErrorReport) -> ExchangeOutcome {
-    ExchangeOutcome::Lost { written: Written::Maybe, report }
 }
 
 impl Exchange<'_> {

@@ -19,6 +19,7 @@ use crate::auth::oauth::{Asking, Grant, Invitation, OAuth, Trouble};
 use crate::bridge::{Ask, ErrorKind, ErrorReport, ExchangeOutcome, Refusal};
 use crate::diagnosis::{self, Refused, SignIn};
 use crate::jsonrpc::{Kind, Message};
+use crate::mcp::method;
 
 /// How often others are tried.
 const OTHER_CREDENTIALS: usize = 2;
@@ -233,7 +234,7 @@ impl Exchange<'_> {
     fn patience(&self, sign_in: &OAuth) -> Duration {
         let usual = match &self.outgoing.ask {
             Ask::Listen { .. } => return LISTENING_PATIENCE,
-            Ask::Post(message) if message.method() == Some("initialize") => OPENING_PATIENCE,
+            Ask::Post(message) if message.method() == Some(method::INITIALIZE) => OPENING_PATIENCE,
             Ask::Post(_) | Ask::EndSession => SIGN_IN_PATIENCE,
         };
         sign_in.settings().patience.unwrap_or(usual)

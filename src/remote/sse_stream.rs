@@ -8,8 +8,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use url::Url;
 
-use super::exchange_outcome::cut;
-use super::http_sse::lost;
+use super::exchange_outcome::{cut, lost};
 use super::reading::{ENDPOINT, SETTLED, Stray, ends_like_json};
 use super::sse::{self, Parser};
 use crate::bridge::{ErrorKind, ErrorReport, ExchangeOutcome};

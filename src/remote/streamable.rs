@@ -15,11 +15,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use url::Url;
 
-use super::exchange_outcome::rewritten;
-use super::head::{Answer, classify, media_type, retry_after, target};
-use super::headers::{SESSION_ID, headers};
+use super::exchange_outcome::{lost, rewritten};
+use super::head::{Answer, classify, media_type, retry_after};
+use super::headers::headers;
 use super::reading::{Form, Reading};
-use super::redirect::next_hop;
 use super::refused::{Proving, is_json_rpc_answer};
 use super::send_order::{SendOrder, SendTurn};
 use super::tracked::Tracked;
@@ -33,13 +32,13 @@ use crate::bridge::{
 };
 use crate::diagnosis::{self, Refused, Token};
 use crate::http::body::{Body, unknown_encoding};
+use crate::http::redirect::{self, Followed, RedirectPolicy, SendRequest};
 use crate::http::{Http, Patience, is_unprocessed, notice_closed_connections, transport_error, within};
 use crate::json::flatten;
 use crate::jsonrpc::{Kind, Line, Message};
+use crate::mcp::{header, method};
 use crate::redact;
 
-/// How many redirects within the origin are followed.
-pub(super) const REDIRECTS: usize = 5;
 /// How much of a refusal's body is read, in bytes.
 const REFUSAL_LIMIT: usize = 64 * 1024;
 /// How long a refusal's body may take; what has come by then has to do.
@@ -132,7 +131,7 @@ async fn exchange_whole(
 
 /// Returns whether a request POSTs `initialize`.
 pub(super) fn is_initialize(outgoing: &Outgoing) -> bool {
-    matches!(&outgoing.ask, Ask::Post(message) if message.method() == Some("initialize"))
+    matches!(&outgoing.ask, Ask::Post(message) if message.method() == Some(method::INITIALIZE))
 }
 
 /// One exchange under way.
@@ -190,69 +189,73 @@ impl Exchange<'_> {
         }
     }
 
-    /// Asks, follows redirects within the origin, and reads the answer. Both sides of the result are the ending; the
-    /// error side is for leaving early.
+    /// Sends the request, follows redirects, and reads the response. Both sides of the result are the outcome; the error side
+    /// is for leaving early.
     async fn run(&self) -> Result<ExchangeOutcome, ExchangeOutcome> {
         notice_closed_connections().await;
-        let mut url = self.inner.url.clone();
-        let mut last = 0;
-        for _ in 0..=REDIRECTS {
-            let response = self.send(&url).await?;
-            let status = response.status().as_u16();
-            last = status;
-            let media_type = media_type(response.headers());
-            let patience = self.inner.patience().gap;
-            match classify(status, media_type.as_deref(), self.awaits_answer()) {
-                Answer::Redirect => match next_hop(&url, status, response.headers()) {
-                    Some(target) => url = target,
-                    None => return Ok(self.refusal(&url, response).await),
-                },
-                Answer::Refusal => return Ok(self.refusal(&url, response).await),
-                Answer::Nothing => {
-                    self.opened(&response).await;
-                    bounded(response, LINGER).await;
-                    return Ok(ExchangeOutcome::Accepted(status));
-                }
-                Answer::EventStream => {
-                    let opening = opening(&response);
-                    self.token_accepted().await;
-                    // The older transport may answer `initialize` with its own stream, which names no session.
-                    let may_be_older =
-                        is_initialize(self.outgoing) && opening.session == SessionHeader::Absent;
-                    let unopened = may_be_older.then_some(opening.clone());
-                    if !may_be_older {
-                        self.open(opening).await;
-                    }
-                    return self.read_stream(&url, Reading::new(response, patience), unopened).await;
-                }
-                Answer::Json if !self.listens() => {
-                    self.opened(&response).await;
-                    return self.read_json(&url, Reading::new(response, patience)).await;
-                }
-                Answer::Json | Answer::Unknown => {
-                    let (opening, headers) = (opening(&response), response.headers().clone());
-                    let mut reading = Reading::new(response, patience);
-                    match self.read_untyped(&url, &mut reading).await? {
-                        Some(Form::Events) => {
-                            self.open(opening).await;
-                            return self.read_events(&url, reading, None).await;
-                        }
-                        Some(Form::Json) if !self.listens() => {
-                            self.open(opening).await;
-                            return self.json(&url, reading).await;
-                        }
-                        // Servers that know no stream answer a GET with a page about themselves, too.
-                        Some(_) => {
-                            self.json(&url, reading).await?;
-                            let report = diagnosis::unusable(&url, status, "with JSON instead of a stream");
-                            return Ok(ExchangeOutcome::Lost { written: Written::Maybe, report });
-                        }
-                        None => return Ok(self.other_body(&url, &headers, reading).await),
-                    }
-                }
+        let (url, response) = self.request(&self.inner.url).await?;
+        let status = response.status().as_u16();
+        let media_type = media_type(response.headers());
+        let patience = self.inner.patience().gap;
+        match classify(status, media_type.as_deref(), self.awaits_answer()) {
+            Answer::Redirect | Answer::Refusal => Ok(self.refusal(&url, response).await),
+            Answer::Nothing => {
+                self.opened(&response).await;
+                bounded(response, LINGER).await;
+                Ok(ExchangeOutcome::Accepted(status))
             }
+            Answer::EventStream => {
+                let opening = opening(&response);
+                self.token_accepted().await;
+                // The older transport may answer `initialize` with its own stream, which names no session.
+                let may_be_older = is_initialize(self.outgoing) && opening.session == SessionHeader::Absent;
+                let unopened = may_be_older.then_some(opening.clone());
+                if !may_be_older {
+                    self.open(opening).await;
+                }
+                self.read_stream(&url, Reading::new(response, patience), unopened).await
+            }
+            Answer::Json if !self.listens() => {
+                self.opened(&response).await;
+                self.read_json(&url, Reading::new(response, patience)).await
+            }
+            Answer::Json | Answer::Unknown => self.read_unknown(&url, response).await,
         }
-        Ok(ExchangeOutcome::Lost { written: Written::Maybe, report: diagnosis::redirect_loop(&url, last) })
+    }
+
+    /// Reads a body whose media type does not say what it is, or says JSON where a stream is due.
+    async fn read_unknown(
+        &self,
+        url: &Url,
+        response: reqwest::Response,
+    ) -> Result<ExchangeOutcome, ExchangeOutcome> {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let opening = opening(&response);
+        let mut reading = Reading::new(response, self.inner.patience().gap);
+        match self.read_untyped(url, &mut reading).await? {
+            Some(Form::Events) => {
+                self.open(opening).await;
+                self.read_events(url, reading, None).await
+            }
+            Some(Form::Json) if !self.listens() => {
+                self.open(opening).await;
+                self.json(url, reading).await
+            }
+            // Servers that know no stream answer a GET with a page about themselves, too.
+            Some(_) => {
+                self.json(url, reading).await?;
+                Ok(lost(diagnosis::unusable(url, status, "with JSON instead of a stream")))
+            }
+            None => Ok(self.other_body(url, &headers, reading).await),
+        }
+    }
+
+    /// Sends the request to `start` and follows redirects. Returns the response and the address that sent it.
+    pub(super) async fn request(&self, start: &Url) -> Result<(Url, reqwest::Response), ExchangeOutcome> {
+        match redirect::follow(self, start, RedirectPolicy::Message).await? {
+            Followed::Response { url, response } => Ok((url, response)),
+            Followed::TooMany { url, status } => Err(lost(diagnosis::redirect_loop(&url, status))),
+        }
     }
 
     /// What a body is told to be that is neither JSON nor a stream.
@@ -294,7 +297,7 @@ impl Exchange<'_> {
     }
 
     /// Sends the request, the first one when its turn has come, and waits for the head of the answer.
-    pub(super) async fn send(&self, url: &Url) -> Result<reqwest::Response, ExchangeOutcome> {
+    async fn send(&self, url: &Url) -> Result<reqwest::Response, ExchangeOutcome> {
         self.waits_for(Stage::Connection);
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(turn) = &mut turn {
@@ -330,7 +333,7 @@ impl Exchange<'_> {
         };
         let result = result.ok_or_else(|| {
             let report = diagnosis::timed_out(url, diagnosis::HEADERS_TIMEOUT, patience.unwrap_or_default());
-            ExchangeOutcome::Lost { written: Written::Maybe, report }
+            lost(report)
         })?;
         self.waits_for(Stage::Answer);
         if let (Some(witness), Ok(response)) = (self.events.witness(), &result) {
@@ -405,7 +408,7 @@ impl Exchange<'_> {
     pub(super) async fn refusal(&self, url: &Url, response: reqwest::Response) -> ExchangeOutcome {
         let status = response.status();
         let headers = response.headers().clone();
-        let location = target(url, &headers);
+        let location = redirect::target(url, &headers);
         let (body, is_whole) = bounded(response, REFUSAL_PATIENCE).await;
         let answer = match Line::parse(flat(&body)) {
             Line::One(message) if is_json_rpc_answer(&message) && !self.echoes_secret(&message) => {
@@ -463,10 +466,22 @@ impl Exchange<'_> {
     }
 }
 
+impl SendRequest for Exchange<'_> {
+    type Response = reqwest::Response;
+    type Error = ExchangeOutcome;
+
+    fn send_request(
+        &self,
+        url: &Url,
+    ) -> impl Future<Output = Result<reqwest::Response, ExchangeOutcome>> + Send {
+        self.send(url)
+    }
+}
+
 /// What the head of a 2xx answer says.
 fn opening(response: &reqwest::Response) -> Opening {
     let register = |id: &SessionId| redact::register_issued(id.reveal());
-    let session = match response.headers().get(SESSION_ID) {
+    let session = match response.headers().get(header::SESSION_ID) {
         None => SessionHeader::Absent,
         Some(value) if value.is_empty() => SessionHeader::Absent,
         Some(value) => match value.to_str().ok().and_then(SessionId::new).inspect(register) {
