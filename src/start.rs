@@ -36,7 +36,7 @@ use crate::proxy::Keeping;
 use crate::record::Recorder;
 use crate::redact;
 use crate::remote::streamable::Streamable;
-use crate::remote::{Remote, Server, Unconfigured};
+use crate::remote::{HttpRemote, Remote, Unconfigured};
 use crate::startup_error::{STOPPED, StartupError, UNUSABLE, exit_code};
 use crate::stdio::{Input, Output};
 use crate::{early, files, log, platform, proxy, refuse, stdio};
@@ -128,7 +128,7 @@ fn unless_stopped<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// What it takes to run.
 struct Ready {
-    remote: Server,
+    remote: HttpRemote,
     bridge: bridge::Config,
     /// Where the conversation is recorded.
     record: Option<File>,
@@ -189,7 +189,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
     let proof =
         AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof() || source.is_some());
     let keeper = Keeper::new(config.found, source).with_proof(proof).with_sign_in(sign_in);
-    let remote = Server::new(Streamable::new(config.url, http, keeper), patience);
+    let remote = HttpRemote::new(Streamable::new(config.url, http, keeper), patience);
     Ok(Ready { remote, bridge, record, cache, farewell })
 }
 

@@ -16,7 +16,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What the head of an answer promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum ResponseKind {
     /// One message, or a batch, in the body.
     Json,
     /// A stream of events.
@@ -32,17 +32,17 @@ pub(super) enum Answer {
 }
 
 /// Tells what follows a head, from its status and media type. `is_request` says whether an answer is due.
-pub(super) fn classify(status: u16, media_type: Option<&str>, is_request: bool) -> Answer {
+pub(super) fn classify(status: u16, media_type: Option<&str>, is_request: bool) -> ResponseKind {
     match (status, media_type) {
-        (202 | 204 | 205, _) => Answer::Nothing,
-        (200..=299, Some(header::EVENT_STREAM)) => Answer::EventStream,
-        (200..=299, _) if !is_request => Answer::Nothing,
+        (202 | 204 | 205, _) => ResponseKind::Nothing,
+        (200..=299, Some(header::EVENT_STREAM)) => ResponseKind::EventStream,
+        (200..=299, _) if !is_request => ResponseKind::Nothing,
         // A type that was left out is taken for what it must be.
-        (200..=299, Some(header::JSON) | None) => Answer::Json,
-        (200..=299, Some(other)) if other.ends_with("+json") => Answer::Json,
-        (200..=299, Some(_)) => Answer::Unknown,
-        (301 | 302 | 307 | 308, _) => Answer::Redirect,
-        _ => Answer::Refusal,
+        (200..=299, Some(header::JSON) | None) => ResponseKind::Json,
+        (200..=299, Some(other)) if other.ends_with("+json") => ResponseKind::Json,
+        (200..=299, Some(_)) => ResponseKind::Unknown,
+        (301 | 302 | 307 | 308, _) => ResponseKind::Redirect,
+        _ => ResponseKind::Refusal,
     }
 }
 
@@ -101,23 +101,23 @@ mod tests {
     #[test]
     fn heads_are_classified() {
         for (status, media_type, is_request, expected) in [
-            (200, Some("application/json"), true, Answer::Json),
-            (200, Some("application/problem+json"), true, Answer::Json),
-            (200, None, true, Answer::Json),
-            (200, Some("text/event-stream"), true, Answer::EventStream),
-            (200, Some("text/event-stream"), false, Answer::EventStream),
-            (200, Some("text/html"), true, Answer::Unknown),
-            (200, Some("text/html"), false, Answer::Nothing),
-            (200, Some("application/json"), false, Answer::Nothing),
-            (202, Some("application/json"), true, Answer::Nothing),
-            (204, None, false, Answer::Nothing),
-            (307, None, true, Answer::Redirect),
-            (308, None, false, Answer::Redirect),
-            (301, None, true, Answer::Redirect),
-            (302, Some("text/html"), true, Answer::Redirect),
-            (303, None, true, Answer::Refusal),
-            (404, Some("application/json"), true, Answer::Refusal),
-            (503, None, false, Answer::Refusal),
+            (200, Some("application/json"), true, ResponseKind::Json),
+            (200, Some("application/problem+json"), true, ResponseKind::Json),
+            (200, None, true, ResponseKind::Json),
+            (200, Some("text/event-stream"), true, ResponseKind::EventStream),
+            (200, Some("text/event-stream"), false, ResponseKind::EventStream),
+            (200, Some("text/html"), true, ResponseKind::Unknown),
+            (200, Some("text/html"), false, ResponseKind::Nothing),
+            (200, Some("application/json"), false, ResponseKind::Nothing),
+            (202, Some("application/json"), true, ResponseKind::Nothing),
+            (204, None, false, ResponseKind::Nothing),
+            (307, None, true, ResponseKind::Redirect),
+            (308, None, false, ResponseKind::Redirect),
+            (301, None, true, ResponseKind::Redirect),
+            (302, Some("text/html"), true, ResponseKind::Redirect),
+            (303, None, true, ResponseKind::Refusal),
+            (404, Some("application/json"), true, ResponseKind::Refusal),
+            (503, None, false, ResponseKind::Refusal),
         ] {
             let found = classify(status, media_type, is_request);
             assert_eq!(found, expected, "{status} {media_type:?} {is_request}");

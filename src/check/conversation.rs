@@ -30,7 +30,7 @@ use crate::json;
 use crate::jsonrpc::{Kind, Message};
 use crate::mcp::{LEGACY_REVISION, MODERN_REVISION, message, meta, method};
 use crate::remote::streamable::Streamable;
-use crate::remote::{Events, Remote};
+use crate::remote::{EventSender, Remote};
 
 /// How long a step may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -425,7 +425,7 @@ impl Server {
         facts: Facts,
         patience: Duration,
     ) -> Result<Brought, ErrorReport> {
-        let (sender, mut events) = Events::channel(16);
+        let (sender, mut events) = EventSender::channel(16);
         let begun = clock();
         let mut exchange = JoinSet::new();
         exchange.spawn(remote.start(ExchangeId(1), Outgoing { ask, facts }, sender));

@@ -60,14 +60,14 @@ pub(super) fn headers(ask: &Ask, facts: &Facts) -> HeaderMap {
 #[expect(clippy::expect_used, reason = "only printable ASCII is left")]
 fn encoded(value: &str) -> HeaderValue {
     const START: &str = header::BASE64_START;
-    const END: &str = header::BASE64_END;
+    const TAIL: &str = header::BASE64_END;
     let is_printable = value.bytes().all(|byte| (0x20..=0x7E).contains(&byte));
     let loses_its_ends = value.starts_with(' ') || value.ends_with(' ');
-    let looks_encoded = value.starts_with(START) && value.ends_with(END);
+    let looks_encoded = value.starts_with(START) && value.ends_with(TAIL);
     let is_plain = is_printable && !loses_its_ends && !looks_encoded;
     let text = match is_plain {
         true => value.to_owned(),
-        false => format!("{START}{}{END}", BASE64_STANDARD.encode(value)),
+        false => format!("{START}{}{TAIL}", BASE64_STANDARD.encode(value)),
     };
     HeaderValue::from_str(&text).expect("only printable ASCII is left")
 }
