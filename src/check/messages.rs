@@ -1,6 +1,6 @@
 //! The messages that a check sends: requests of both eras.
 //!
-//! Deliberately not here: when they are sent (`server`).
+//! Deliberately not here: when they are sent (`conversation`).
 
 use crate::bridge::{Facts, Mirror};
 use crate::jsonrpc::{Id, Message};

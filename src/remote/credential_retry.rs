@@ -16,7 +16,7 @@ use crate::auth::keeper::Refuser;
 use crate::auth::oauth::challenge::{self, Challenge};
 use crate::auth::oauth::{Asking, Grant, Invitation, OAuth, Trouble};
 use crate::bridge::{Ask, ErrorKind, ErrorReport, ExchangeOutcome, Refusal};
-use crate::diagnosis::{self, Refused, SignIn};
+use crate::diagnosis::{self, RefusalFacts, SignIn};
 use crate::jsonrpc::{Kind, Message};
 use crate::mcp::method;
 
@@ -103,7 +103,7 @@ impl Exchange<'_> {
     pub(super) async fn note_refusal(
         &self,
         url: &Url,
-        facts: &Refused<'_>,
+        facts: &RefusalFacts<'_>,
         report: &ErrorReport,
         is_answer: bool,
     ) {
@@ -242,7 +242,7 @@ impl Exchange<'_> {
     }
 
     /// What a refusal says of signing in.
-    pub(super) fn sign_in_invitation(&self, url: &Url, facts: &Refused<'_>) -> Option<Invitation> {
+    pub(super) fn sign_in_invitation(&self, url: &Url, facts: &RefusalFacts<'_>) -> Option<Invitation> {
         let sign_in = self.inner.keeper.sign_in()?;
         if matches!(self.outgoing.ask, Ask::EndSession) {
             return None;
@@ -251,7 +251,7 @@ impl Exchange<'_> {
         if facts.status == 403 && challenge.as_ref().is_some_and(Challenge::wants_more) {
             return self.credentials.bearer.is_some().then_some(Invitation { challenge, document: None });
         }
-        let asked_for = Refused { token: None, sends_access_token: false, ..*facts };
+        let asked_for = RefusalFacts { token: None, sends_access_token: false, ..*facts };
         let facts = if sign_in.settings().is_asked_for { &asked_for } else { facts };
         match diagnosis::sign_in(url, facts)? {
             SignIn::Access(document) => Some(Invitation { challenge, document: Some(document) }),

@@ -197,19 +197,8 @@ impl HttpSse {
         let listen = Outgoing { ask: Ask::Listen { after: None }, facts: Facts::default() };
         let credentials = self.inner.keeper.current().await;
         let mut get = Exchange::new(&self.inner, id, &listen, events, credentials, Some(turn));
-        let mut connected = self.connect(&get).await;
-        while let Err(outcome) = &mut connected {
-            if !get.retry_with_other_credentials(outcome).await {
-                break;
-            }
-            connected = self.connect(&get).await;
-        }
-        let (mut stream, address) = match connected {
+        let (mut stream, address) = match self.connect_with_credentials(&mut get).await {
             Ok(connected) => connected,
-            // The message itself was not sent, whatever became of the GET.
-            Err(ExchangeOutcome::Lost { report, .. } | ExchangeOutcome::Cut(report)) => {
-                return ExchangeOutcome::Lost { written: Written::No, report };
-            }
             Err(outcome) => return outcome,
         };
         get.token_accepted().await;
@@ -284,6 +273,27 @@ impl HttpSse {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ExchangeId, Url>> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the stream, with other credentials where these are refused.
+    async fn connect_with_credentials(
+        &self,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<(SseStream, Url), ExchangeOutcome> {
+        let mut connected = self.connect(exchange).await;
+        while let Err(outcome) = &mut connected {
+            if !exchange.retry_with_other_credentials(outcome).await {
+                break;
+            }
+            connected = self.connect(exchange).await;
+        }
+        connected.map_err(|outcome| match outcome {
+            // The message itself was not sent, whatever became of the GET.
+            ExchangeOutcome::Lost { report, .. } | ExchangeOutcome::Cut(report) => {
+                ExchangeOutcome::Lost { written: Written::No, report }
+            }
+            outcome => outcome,
+        })
     }
 
     /// Opens the stream, and waits until it has named the address.

@@ -18,10 +18,10 @@ use super::response_head::charset;
 use super::sse::{self, Parser};
 use super::streamable::{Exchange, LINGER, silence_report};
 use crate::bridge::{Ask, Cursor, ErrorReport, Event, ExchangeOutcome, Opening};
-use crate::diagnosis::{self, Described};
+use crate::diagnosis::{self, BodyDescription};
 use crate::http::body::{Body, BodyError, is_encoded, unknown_encoding};
-use crate::http::{turn_of_others, within};
-use crate::json::flatten;
+use crate::http::{within, yield_to_connection};
+use crate::json::replace_line_breaks;
 use crate::jsonrpc::{Fault, Line, MESSAGE_LIMIT};
 
 /// How much room is made for a body before any of it came, in bytes.
@@ -84,7 +84,7 @@ pub(super) struct ResponseBody {
     /// Whether it was told that nothing has come for a while.
     is_quiet: bool,
     announced: Option<usize>,
-    pub(super) described: Described,
+    pub(super) description: BodyDescription,
 }
 
 /// What came next of a body.
@@ -102,15 +102,15 @@ impl ResponseBody {
     /// The body of `response`, of which nothing was read. `patience` is how long it may be silent.
     pub(super) fn new(response: reqwest::Response, patience: Option<Duration>) -> ResponseBody {
         let headers = response.headers();
-        let described = Described {
+        let description = BodyDescription {
             status: response.status().as_u16(),
             encoding: unknown_encoding(headers),
             charset: charset(headers),
             length: announced(headers),
         };
         ResponseBody {
-            announced: described.length,
-            described,
+            announced: description.length,
+            description,
             body: Body::new(response),
             beginning: Bytes::new(),
             patience,
@@ -216,16 +216,17 @@ impl Exchange<'_> {
             Ok(BodyForm::Events) => self.read_events(url, reading, unopened).await,
             Ok(BodyForm::Json) => self.json(url, reading).await,
             Ok(BodyForm::Other) => {
-                if let Some(report) = diagnosis::undecodable_body(url, &reading.described, &reading.beginning)
+                if let Some(report) =
+                    diagnosis::undecodable_body(url, &reading.description, &reading.beginning)
                 {
                     return Err(lost(report));
                 }
                 self.read_events(url, reading, None).await
             }
             Err(BodyEvent::Silent) => {
-                Err(self.silence_outcome(silence_report(url, reading.described.status, reading.patience)))
+                Err(self.silence_outcome(silence_report(url, reading.description.status, reading.patience)))
             }
-            Err(BodyEvent::Broken(error)) => Err(cut(url, reading.described.status, &error)),
+            Err(BodyEvent::Broken(error)) => Err(cut(url, reading.description.status, &error)),
             Err(BodyEvent::Part(_) | BodyEvent::End | BodyEvent::Quiet) => Ok(ExchangeOutcome::Complete),
         }
     }
@@ -249,7 +250,7 @@ impl Exchange<'_> {
         url: &Url,
         mut reading: ResponseBody,
     ) -> Result<ExchangeOutcome, ExchangeOutcome> {
-        let status = reading.described.status;
+        let status = reading.description.status;
         // What the server announces is believed up to a point, and as a whole once that much has come.
         let announced: usize = reading.announced.unwrap_or(0).min(MESSAGE_LIMIT);
         let mut body = BytesMut::with_capacity(announced.min(RESERVED));
@@ -266,7 +267,7 @@ impl Exchange<'_> {
                     }
                     body.extend_from_slice(&part);
                     // Now, while it is at hand: a large body has left the caches when it is complete.
-                    flatten(body.get_mut(from..).unwrap_or_default());
+                    replace_line_breaks(body.get_mut(from..).unwrap_or_default());
                 }
                 BodyEvent::End => break,
                 BodyEvent::Silent => return Err(lost(silence_report(url, status, reading.patience))),
@@ -293,15 +294,25 @@ impl Exchange<'_> {
                 }
             }
         }
+        self.deliver_json(url, &reading.description, body.freeze()).await
+    }
+
+    /// Passes on the messages of a body that has ended.
+    async fn deliver_json(
+        &self,
+        url: &Url,
+        description: &BodyDescription,
+        body: Bytes,
+    ) -> Result<ExchangeOutcome, ExchangeOutcome> {
+        let status = description.status;
         if body.trim_ascii().is_empty() {
             return Err(lost(diagnosis::unusable(url, status, "the body is empty")));
         }
-        let body = body.freeze();
         let line = parse_line(body.clone()).await;
         if let Line::Invalid(fault) = &line {
             self.session_error(url, status, &body).map_or(Ok(()), Err)?;
             self.events.send_invalid(self.id, fault).await;
-            return Err(lost(diagnosis::unreadable(url, &reading.described, &body, &fault.to_string())));
+            return Err(lost(diagnosis::unreadable(url, description, &body, &fault.to_string())));
         }
         drop(body);
         self.deliver(line).await;
@@ -329,7 +340,7 @@ impl Exchange<'_> {
         mut reading: ResponseBody,
         mut unopened: Option<Opening>,
     ) -> Result<ExchangeOutcome, ExchangeOutcome> {
-        let status = reading.described.status;
+        let status = reading.description.status;
         let mut non_messages = NonMessages::default();
         let mut parser = Parser::default();
         let mut linger: Option<Instant> = None;
@@ -370,41 +381,17 @@ impl Exchange<'_> {
                     outcome = Some(Err(self.silence_outcome(silence_report(url, status, reading.patience))))
                 }
             }
-            for mut event in events {
+            for event in events {
                 if let Some(opening) = unopened.take() {
                     if event.event == ENDPOINT {
                         return Err(lost(diagnosis::older_transport(url, status)));
                     }
                     self.report_opening(opening).await;
                 }
-                let cursor = self.cursor(&mut event);
-                if !event.is_message() {
-                    if event.event == "error" {
-                        self.session_error(url, status, event.data.as_ref()).map_or(Ok(()), Err)?;
-                    }
-                    self.advance(cursor).await;
-                    continue;
+                if self.handle_event(url, status, event, &mut non_messages).await? {
+                    linger = Some(Instant::now() + LINGER);
+                    yield_to_connection().await;
                 }
-                let data = Bytes::from(event.data);
-                match parse_line(data.clone()).await {
-                    Line::Invalid(fault) => {
-                        self.session_error(url, status, &data).map_or(Ok(()), Err)?;
-                        non_messages.log(self, &fault);
-                        self.events.send_invalid(self.id, &fault).await;
-                        if self.awaits_answer() && is_broken_answer(&data, &fault) {
-                            let problem = format!("its answer is no JSON-RPC message: {fault}");
-                            return Err(lost(diagnosis::unusable(url, status, &problem)));
-                        }
-                    }
-                    line => {
-                        if self.deliver(line).await {
-                            linger = Some(Instant::now() + LINGER);
-                            turn_of_others().await;
-                        }
-                    }
-                }
-                // Only now: what has not been passed on must come again.
-                self.advance(cursor).await;
             }
             if parsed.is_err() {
                 return Err(lost(diagnosis::too_large(url, status, MESSAGE_LIMIT)));
@@ -416,6 +403,38 @@ impl Exchange<'_> {
                 return outcome;
             }
         }
+    }
+
+    /// Passes on what an event holds. Returns whether that is the answer to the request.
+    async fn handle_event(
+        &self,
+        url: &Url,
+        status: u16,
+        mut event: sse::SseEvent,
+        non_messages: &mut NonMessages,
+    ) -> Result<bool, ExchangeOutcome> {
+        let cursor = self.cursor(&mut event);
+        let mut is_answer = false;
+        if event.is_message() {
+            let data = Bytes::from(event.data);
+            match parse_line(data.clone()).await {
+                Line::Invalid(fault) => {
+                    self.session_error(url, status, &data).map_or(Ok(()), Err)?;
+                    non_messages.log(self, &fault);
+                    self.events.send_invalid(self.id, &fault).await;
+                    if self.awaits_answer() && is_broken_answer(&data, &fault) {
+                        let problem = format!("its answer is no JSON-RPC message: {fault}");
+                        return Err(lost(diagnosis::unusable(url, status, &problem)));
+                    }
+                }
+                line => is_answer = self.deliver(line).await,
+            }
+        } else if event.event == "error" {
+            self.session_error(url, status, event.data.as_ref()).map_or(Ok(()), Err)?;
+        }
+        // Only now: what has not been passed on must come again.
+        self.advance(cursor).await;
+        Ok(is_answer)
     }
 
     /// The event that the end of the stream has ended, if it holds a whole message or names an address.
@@ -489,7 +508,7 @@ pub(super) fn ends_like_json(text: &[u8]) -> bool {
 
 /// How a body that ended before its form showed ends its exchange.
 fn ended_early(url: &Url, reading: &ResponseBody, ended: BodyEvent) -> ExchangeOutcome {
-    let status = reading.described.status;
+    let status = reading.description.status;
     match ended {
         BodyEvent::Broken(error) => {
             let mut report = broken(url, status, &error);

@@ -30,11 +30,11 @@ use crate::bridge::{
     Ask, ErrorReport, Event, ExchangeId, ExchangeOutcome, Opening, Outgoing, Refusal, SessionHeader,
     SessionId, Written,
 };
-use crate::diagnosis::{self, Refused, Token};
+use crate::diagnosis::{self, RefusalFacts, Token};
 use crate::http::body::{Body, unknown_encoding};
 use crate::http::redirect::{self, Followed, RedirectPolicy, SendRequest};
 use crate::http::{Http, Patience, is_unprocessed, notice_closed_connections, transport_error, within};
-use crate::json::flatten;
+use crate::json::replace_line_breaks;
 use crate::jsonrpc::{Kind, Line, Message};
 use crate::mcp::{header, method};
 use crate::redact;
@@ -265,12 +265,12 @@ impl Exchange<'_> {
         headers: &HeaderMap,
         reading: ResponseBody,
     ) -> ExchangeOutcome {
-        let described = reading.described.clone();
+        let description = reading.description.clone();
         let (body, beginning) = reading.into_body();
         let (body, is_whole) = read_bounded_body(body, beginning, REFUSAL_PATIENCE).await;
-        let report = diagnosis::undecodable_body(url, &described, &body).unwrap_or_else(|| {
+        let report = diagnosis::undecodable_body(url, &description, &body).unwrap_or_else(|| {
             let text = self.redact(&printable_part(&body, is_whole));
-            diagnosis::page(url, &self.facts(described.status, headers, None, &text))
+            diagnosis::page(url, &self.facts(description.status, headers, None, &text))
         });
         ExchangeOutcome::Lost { written: Written::Maybe, report }
     }
@@ -410,7 +410,7 @@ impl Exchange<'_> {
         let headers = response.headers().clone();
         let location = redirect::target(url, &headers);
         let (body, is_whole) = read_bounded(response, REFUSAL_PATIENCE).await;
-        let answer = match Line::parse(flat(&body)) {
+        let answer = match Line::parse(without_line_breaks(&body)) {
             Line::One(message) if is_json_rpc_answer(&message) && !self.echoes_secret(&message) => {
                 Some(message)
             }
@@ -453,7 +453,7 @@ impl Exchange<'_> {
         headers: &'f HeaderMap,
         location: Option<&'f Url>,
         body: &'f str,
-    ) -> Refused<'f> {
+    ) -> RefusalFacts<'f> {
         let token = self.credentials.credentials.service_token();
         let token = token.map(|token| Token {
             id: token.id(),
@@ -463,7 +463,7 @@ impl Exchange<'_> {
         });
         let sends_access_token = self.credentials.credentials.sends_access_token();
         let login = self.inner.keeper.sign_in().map(OAuth::login);
-        Refused { status, headers, location, body, token, sends_access_token, login }
+        RefusalFacts { status, headers, location, body, token, sends_access_token, login }
     }
 }
 
@@ -532,8 +532,8 @@ pub(super) fn printable_part(body: &[u8], is_whole: bool) -> Cow<'_, str> {
     String::from_utf8_lossy(body.get(..end).unwrap_or_default())
 }
 
-fn flat(body: &Bytes) -> Bytes {
+fn without_line_breaks(body: &Bytes) -> Bytes {
     let mut text = body.to_vec();
-    flatten(&mut text);
+    replace_line_breaks(&mut text);
     text.into()
 }
