@@ -24,7 +24,7 @@ use crate::auth::keeper::{Keeper, Source};
 use crate::auth::oauth::{Farewell, HeldTokens, OAuth, Pasted, Trouble};
 use crate::bridge::{self, ExitReason};
 use crate::cache::{Cache, Writing};
-use crate::check::{self, Findings, Outcome, Style};
+use crate::check::{self, CheckResult, Findings, Style};
 use crate::cli::{self, ByHand, Options, Transport, Typed};
 use crate::config::{self, Config, Environment};
 use crate::entry::{self, Here, Part};
@@ -36,7 +36,7 @@ use crate::proxy::Keeping;
 use crate::record::Recorder;
 use crate::redact;
 use crate::remote::streamable::Streamable;
-use crate::remote::{Remote, Server, Unconfigured};
+use crate::remote::{HttpRemote, Remote, Unconfigured};
 use crate::startup_error::{STOPPED, StartupError, UNUSABLE, exit_code};
 use crate::stdio::{Input, Output};
 use crate::{early, files, log, platform, proxy, refuse, stdio};
@@ -128,7 +128,7 @@ fn unless_stopped<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// What it takes to run.
 struct Ready {
-    remote: Server,
+    remote: HttpRemote,
     bridge: bridge::Config,
     /// Where the conversation is recorded.
     record: Option<File>,
@@ -189,7 +189,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
     let proof =
         AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof() || source.is_some());
     let keeper = Keeper::new(config.found, source).with_proof(proof).with_sign_in(sign_in);
-    let remote = Server::new(Streamable::new(config.url, http, keeper), patience);
+    let remote = HttpRemote::new(Streamable::new(config.url, http, keeper), patience);
     Ok(Ready { remote, bridge, record, cache, farewell })
 }
 
@@ -251,12 +251,12 @@ fn look(options: &Options, environment: &Environment) -> ExitCode {
     let config = match resolved(options, environment) {
         Some(Ok(config)) => config,
         None => {
-            findings.failed("stopped", &StartupError::stopped());
+            findings.fail("stopped", &StartupError::stopped());
             findings.finish("", false);
             return ExitCode::from(STOPPED);
         }
         Some(Err(report)) => {
-            findings.failed("configuration", &report.for_client());
+            findings.fail("configuration", &report.for_client());
             findings.finish("", false);
             return ExitCode::from(UNUSABLE);
         }
@@ -267,18 +267,18 @@ fn look(options: &Options, environment: &Environment) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(report) => {
-            findings.failed("setup", &report.for_client());
+            findings.fail("setup", &report.for_client());
             findings.finish(&url, false);
             return ExitCode::FAILURE;
         }
     };
     let outcome = runtime.block_on(check::run(config, named, stdio::stop_signal(), &mut findings));
     runtime.shutdown_background();
-    findings.finish(&url, outcome == Outcome::Well);
+    findings.finish(&url, outcome == CheckResult::Passed);
     match outcome {
-        Outcome::Well => ExitCode::SUCCESS,
-        Outcome::Wrong => ExitCode::FAILURE,
-        Outcome::Stopped => ExitCode::from(STOPPED),
+        CheckResult::Passed => ExitCode::SUCCESS,
+        CheckResult::Failed => ExitCode::FAILURE,
+        CheckResult::Stopped => ExitCode::from(STOPPED),
     }
 }
 

@@ -76,11 +76,13 @@ fn modules_use_only_what_lies_below_them() {
     let allowed = |module: &str| -> &[&str] {
         match module {
             "main" | "lib" => &["start"],
-            "cli" | "early" | "json" | "orphan" | "platform" | "redact" | "secret" => &[],
+            "cli" | "early" | "json" | "orphan" | "platform" | "secret" => &[],
+            "redact" => &["mcp"],
             "tls" => &["files"],
             "cookies" => &["redact"],
             "http" => &["cookies", "tls"],
             "jsonrpc" => &["json"],
+            "mcp" => &["json", "jsonrpc"],
             "refuse" => &["bridge", "jsonrpc"],
             "start" => &[
                 "auth",
@@ -113,6 +115,7 @@ fn modules_use_only_what_lies_below_them() {
                 "http",
                 "json",
                 "jsonrpc",
+                "mcp",
                 "redact",
                 "remote",
                 "startup_error",
@@ -120,16 +123,21 @@ fn modules_use_only_what_lies_below_them() {
                 "tls",
             ],
             "entry" => &["cli", "config", "files", "json", "redact"],
-            "config" => {
-                &["auth", "bridge", "cli", "files", "http", "json", "platform", "redact", "secret", "tls"]
+            "config" => &[
+                "auth", "bridge", "cli", "files", "http", "json", "mcp", "platform", "redact", "secret",
+                "tls",
+            ],
+            "auth" => {
+                &["bridge", "diagnosis", "files", "http", "json", "mcp", "platform", "redact", "secret"]
             }
-            "auth" => &["bridge", "diagnosis", "files", "http", "json", "platform", "redact", "secret"],
             "stdio" => &["jsonrpc", "platform"],
-            "bridge" => &["json", "jsonrpc"],
+            "bridge" => &["json", "jsonrpc", "mcp"],
             "proxy" => &["bridge", "record", "remote", "stdio", "traffic", "config", "startup_error", "log"],
             "record" => &["bridge", "json", "jsonrpc", "redact"],
-            "traffic" => &["bridge", "cookies", "jsonrpc", "log", "redact"],
-            "remote" => &["bridge", "auth", "http", "json", "jsonrpc", "diagnosis", "redact", "traffic"],
+            "traffic" => &["bridge", "cookies", "jsonrpc", "log", "mcp", "redact"],
+            "remote" => {
+                &["bridge", "auth", "http", "json", "jsonrpc", "diagnosis", "mcp", "redact", "traffic"]
+            }
             "diagnosis" => &["bridge", "http", "json", "redact", "tls"],
             "files" => &["platform"],
             "log" => &["cli", "files", "platform", "redact"],
@@ -180,10 +188,137 @@ fn only_two_files_write_to_stdout() {
 
 #[test]
 fn no_revision_is_compared_where_its_features_should_be_asked_for() {
-    for source in sources().iter().filter(|source| source.path != "bridge/revision.rs") {
+    for source in sources().iter().filter(|source| source.path != "mcp/revision.rs") {
         for year in 2024..2030 {
-            forbid(source, &[&format!("\"{year}-")], "revisions are compared in bridge/revision.rs alone");
+            forbid(source, &[&format!("\"{year}-")], "revisions are compared in mcp/revision.rs alone");
         }
+    }
+}
+
+/// Files that still write constants of the protocol themselves. A file leaves the list when it uses `mcp`; none comes in.
+const WITH_PROTOCOL_CONSTANTS: [&str; 32] = [
+    "auth/access_proof.rs",
+    "auth/oauth/person.rs",
+    "bridge/detection.rs",
+    "bridge/filter.rs",
+    "bridge/legacy_client/inputs.rs",
+    "bridge/legacy_client/mod.rs",
+    "bridge/legacy_client/opening.rs",
+    "bridge/legacy_client/shapes.rs",
+    "bridge/legacy_client/subscriptions.rs",
+    "bridge/mod.rs",
+    "bridge/modern_client/answers.rs",
+    "bridge/modern_client/listens.rs",
+    "bridge/modern_client/logs.rs",
+    "bridge/modern_client/mod.rs",
+    "bridge/modern_client/opening.rs",
+    "bridge/modern_client/parked.rs",
+    "bridge/modern_client/questions.rs",
+    "bridge/modern_client/requests.rs",
+    "bridge/relay/answers.rs",
+    "bridge/relay/apart.rs",
+    "bridge/relay/endings.rs",
+    "bridge/relay/fallback.rs",
+    "bridge/relay/ledger.rs",
+    "bridge/relay/modern.rs",
+    "bridge/relay/outgoing.rs",
+    "bridge/relay/ping.rs",
+    "bridge/relay/recovery.rs",
+    "bridge/relay/renegotiation.rs",
+    "bridge/relay/resending.rs",
+    "bridge/relay/session.rs",
+    "bridge/relay/session_loss.rs",
+    "bridge/relay/tools.rs",
+];
+
+/// The constants of the protocol that a line of code writes itself.
+fn protocol_constants(code: &str) -> Vec<&str> {
+    const METHODS: [&str; 10] = [
+        "notifications/",
+        "tools/",
+        "prompts/",
+        "resources/",
+        "tasks/",
+        "roots/",
+        "sampling/",
+        "elicitation/",
+        "subscriptions/",
+        "completion/",
+    ];
+    const WHOLE: [&str; 5] = ["initialize", "ping", "server/discover", "logging/setLevel", "last-event-id"];
+    // The texts of the line, and those within raw texts: every second part between quotes, whatever those mean.
+    code.split('"')
+        .map(|part| part.trim_end_matches('\\'))
+        .filter(|text| {
+            let is_word = |rest: &str| {
+                !rest.contains(|letter: char| !letter.is_ascii_alphabetic() && letter != '/' && letter != '_')
+            };
+            let is_method = METHODS.iter().any(|start| text.strip_prefix(start).is_some_and(is_word));
+            let is_header = text.starts_with("mcp-session-")
+                || text.starts_with("mcp-protocol-")
+                || text.starts_with("mcp-param-")
+                || ["mcp-method", "mcp-name"].contains(text);
+            let is_stream = text.contains("text/event-stream");
+            let is_code =
+                text.split(|letter: char| !letter.is_ascii_digit() && letter != '-').any(|number| {
+                    matches!(number.strip_prefix("-32").map(str::as_bytes), Some([b'0' | b'6' | b'7', _, _]))
+                });
+            is_method
+                || is_header
+                || is_stream
+                || is_code
+                || WHOLE.contains(text)
+                || text.contains("io.modelcontextprotocol")
+        })
+        .collect()
+}
+
+#[test]
+fn protocol_constants_are_written_in_mcp_alone() {
+    let mut with_constants = Vec::new();
+    for source in sources()
+        .iter()
+        .filter(|source| !source.path.starts_with("mcp/") && source.path != "jsonrpc/error.rs")
+    {
+        for (number, line) in source.text.lines().enumerate() {
+            let found = protocol_constants(line.split("//").next().unwrap_or_default());
+            if let Some(constant) = found.first() {
+                let path = source.path.as_str();
+                let may = WITH_PROTOCOL_CONSTANTS.contains(&path);
+                assert!(may, "src/{path}:{}: `{constant}` is a constant of src/mcp\n{line}", number + 1);
+                with_constants.push(path.to_owned());
+            }
+        }
+    }
+    for path in WITH_PROTOCOL_CONSTANTS {
+        assert!(
+            with_constants.iter().any(|it| it == path),
+            "src/{path} writes none any more: take it off the list"
+        );
+    }
+}
+
+#[test]
+fn protocol_constants_are_recognized() {
+    for code in [
+        r##"Some("tools/call") =>"##,
+        r##"r#"{"method":"notifications/cancelled"}"#"##,
+        r##"const KEY: &str = "io.modelcontextprotocol/x";"##,
+        r##"HeaderName::from_static("mcp-session-id")"##,
+        "const CODE: i64 = -32022;",
+        "Some(-32602 | 5)",
+        r##""ping" => {}"##,
+    ] {
+        assert_eq!(protocol_constants(code).len(), 1, "{code}");
+    }
+    for code in [
+        r##""the tools/call of a server""##,
+        r##"name("tools")"##,
+        "a - 32022",
+        "-31000",
+        r##""mcp-tether-1""##,
+    ] {
+        assert!(protocol_constants(code).is_empty(), "{code}");
     }
 }
 

@@ -11,6 +11,7 @@ use super::error::{Error, Problem};
 use super::expand::expand;
 use super::placeholder;
 use crate::files;
+use crate::mcp;
 use crate::redact;
 use crate::secret::Secret;
 
@@ -217,7 +218,8 @@ pub(super) fn is_of_the_protocol(name: &HeaderName) -> bool {
         header::HOST,
     ]
     .contains(name)
-        || ["mcp-session-id", "mcp-protocol-version", "last-event-id"].contains(&name.as_str())
+        || [mcp::header::SESSION_ID, mcp::header::PROTOCOL_VERSION, mcp::header::LAST_EVENT_ID]
+            .contains(&name.as_str())
 }
 
 /// Trims a value and finds what cannot be right. `strict` is for credentials, which are not quoted by design.

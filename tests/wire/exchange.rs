@@ -11,7 +11,7 @@ use mcp_tether::bridge::{Ask, Event, ExchangeId, ExchangeOutcome, Facts, Outgoin
 use mcp_tether::http::{Family, Http, Patience, Settings};
 use mcp_tether::jsonrpc::Message;
 use mcp_tether::remote::streamable::Streamable;
-use mcp_tether::remote::{Events, Remote};
+use mcp_tether::remote::{EventSender, Remote};
 use mcp_tether::tls::Trust;
 use url::Url;
 
@@ -40,7 +40,7 @@ pub(crate) async fn events(url: &str, ask: Ask) -> (Vec<String>, ExchangeOutcome
 }
 
 async fn events_of(remote: &Streamable, ask: Ask) -> (Vec<String>, ExchangeOutcome) {
-    let (sender, mut receiver) = Events::channel(16);
+    let (sender, mut receiver) = EventSender::channel(16);
     let exchange = remote.start(ExchangeId(1), Outgoing { ask, facts: Facts::default() }, sender);
     let listen = async {
         let mut lines = Vec::new();

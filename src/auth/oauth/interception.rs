@@ -8,7 +8,7 @@ use url::Url;
 use super::trouble::{Trouble, foreign, place};
 use super::wire::{Answer, Wire};
 use crate::bridge::ErrorReport;
-use crate::diagnosis::{self, Refused, Token};
+use crate::diagnosis::{self, RefusalFacts, Token};
 use crate::json;
 use crate::redact;
 
@@ -37,7 +37,7 @@ impl Wire<'_> {
         if invites { None } else { self.intercepted(url, answer) }
     }
 
-    fn with_facts<T>(&self, url: &Url, answer: &Answer, look: impl FnOnce(&Refused<'_>) -> T) -> T {
+    fn with_facts<T>(&self, url: &Url, answer: &Answer, look: impl FnOnce(&RefusalFacts<'_>) -> T) -> T {
         let location = answer.headers.get(http::header::LOCATION);
         let location = location.and_then(|value| url.join(value.to_str().ok()?).ok());
         let body = redact::foreign_lines(&answer.body);
@@ -49,19 +49,19 @@ impl Wire<'_> {
             oddity: token.oddity(),
             header: token.header(),
         });
-        look(&Refused {
+        look(&RefusalFacts {
             location: location.as_ref().filter(|_| (300..400).contains(&answer.status)),
             body: &body,
             token,
             sends_access_token: sent.is_some_and(|sent| sent.sends_access_token()),
-            ..Refused::of(answer.status, &answer.headers)
+            ..RefusalFacts::of(answer.status, &answer.headers)
         })
     }
 }
 
 /// Returns whether an answer is a success with JSON, or an error in the words of OAuth. Access's own challenge is written in
 /// those as well, and names a document.
-fn is_of_authorization_server(facts: &Refused<'_>) -> bool {
+fn is_of_authorization_server(facts: &RefusalFacts<'_>) -> bool {
     if facts.headers.contains_key("cf-mitigated") {
         return false;
     }

@@ -147,8 +147,10 @@ pub(super) fn members(answer: &Answer) -> Option<String> {
 
 /// Returns whether an answer is of Cloudflare or of Access, before the endpoint was asked.
 pub(super) fn is_intercepted(at: &Url, answer: &Answer) -> bool {
-    let facts =
-        diagnosis::Refused { body: &answer.body, ..diagnosis::Refused::of(answer.status, &answer.headers) };
+    let facts = diagnosis::RefusalFacts {
+        body: &answer.body,
+        ..diagnosis::RefusalFacts::of(answer.status, &answer.headers)
+    };
     let report = diagnosis::refused(at, &facts);
     !matches!(report.cause, ErrorKind::Status | ErrorKind::OriginRefused | ErrorKind::Redirect)
 }

@@ -1,6 +1,5 @@
-//! What an exchange does when its credentials are refused: it asks again with others, or with the service token that was
-//! withheld where that is proved to belong to the host, or waits for a person to sign in, for as long as its client may wait
-//! for it.
+//! What an exchange does when its credentials are refused: it retries with other credentials, or with the withheld service
+//! token once that is proved to belong to the host, or waits for the user to sign in, for as long as its client may wait.
 //!
 //! Deliberately not here: where other credentials come from (`auth::keeper`), the proof (`auth::access_proof`), and signing
 //! in (`auth::oauth`).
@@ -11,31 +10,32 @@ use std::time::Duration;
 use http::header::WWW_AUTHENTICATE;
 use url::Url;
 
+use super::initialize_progress::InitializeStage;
 use super::streamable::Exchange;
-use super::waiting::Stage;
 use crate::auth::keeper::Refuser;
 use crate::auth::oauth::challenge::{self, Challenge};
 use crate::auth::oauth::{Asking, Grant, Invitation, OAuth, Trouble};
 use crate::bridge::{Ask, ErrorKind, ErrorReport, ExchangeOutcome, Refusal};
-use crate::diagnosis::{self, Refused, SignIn};
+use crate::diagnosis::{self, RefusalFacts, SignIn};
 use crate::jsonrpc::{Kind, Message};
+use crate::mcp::method;
 
-/// How often others are tried.
+/// How often other credentials are tried for one message.
 const OTHER_CREDENTIALS: usize = 2;
 /// How often a withheld service token is proved for one message: the one in use, and the next.
 const PROOFS: usize = 2;
-/// How often a person is asked to sign in for one message.
+/// How often the user is asked to sign in for one message.
 const SIGN_INS: usize = 3;
-/// How long a message waits for that, in hosts that wait for a minute and more.
+/// How long a message waits for a sign-in: hosts wait for a minute and more.
 const SIGN_IN_PATIENCE: Duration = Duration::from_secs(45);
-/// How long an `initialize` does, which many wait half a minute for.
+/// How long an `initialize` waits for a sign-in: many clients wait for half a minute.
 const OPENING_PATIENCE: Duration = Duration::from_secs(25);
-/// How long the stream that nobody waits for does: longer than a sign-in may take.
+/// How long the listening stream waits for a sign-in: no request depends on it, so longer than a sign-in may take.
 const LISTENING_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// What becomes of a service token that was withheld from an exchange.
 #[derive(Debug, Default)]
-pub(super) struct Proving {
+pub(super) struct ProofAttempts {
     /// Where the last refusal came from, if it is or may be one of Access.
     refused_at: Mutex<Option<Url>>,
     /// How often the host was asked for a proof.
@@ -43,21 +43,21 @@ pub(super) struct Proving {
 }
 
 impl Exchange<'_> {
-    /// Comes by credentials that may be accepted where those of the last attempt were not, and tells whether to ask again.
-    /// `outcome` is what is told otherwise.
-    pub(super) async fn again(&mut self, outcome: &mut ExchangeOutcome) -> bool {
+    /// Changes to credentials that may be accepted where those of the last attempt were not. Returns whether there are any;
+    /// otherwise `outcome` stands, and explains why.
+    pub(super) async fn retry_with_other_credentials(&mut self, outcome: &mut ExchangeOutcome) -> bool {
         if self.is_about_the_session(outcome) {
             return false;
         }
-        if self.has_proved(outcome).await || self.has_others(outcome).await {
+        if self.prove_token(outcome).await || self.change_credentials(outcome).await {
             return true;
         }
         self.explain_not_sent(outcome);
         false
     }
 
-    /// Returns whether a refusal says that the session is lost: then the credentials are not to blame, and none others are
-    /// sought before a new session was tried with them.
+    /// Returns whether a refusal says that the session is lost: then the credentials are not to blame, and no
+    /// others are tried before a new session was tried with them.
     fn is_about_the_session(&self, outcome: &ExchangeOutcome) -> bool {
         match (outcome, &self.outgoing.facts.session) {
             (ExchangeOutcome::Refused(refusal), Some(session)) => refusal.says_session_is_lost(session),
@@ -65,10 +65,11 @@ impl Exchange<'_> {
         }
     }
 
-    /// Proves that the service token that was withheld belongs to the host, if Access refused or may have refused, and tells
-    /// whether it did. Before that nothing leads to a sign-in: the service token comes before a person.
-    async fn has_proved(&mut self, outcome: &ExchangeOutcome) -> bool {
-        let refused_at = self.proving.refused_at.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+    /// Proves that the service token that was withheld belongs to the host, if Access refused or may have refused, and returns
+    /// whether it did. Before that nothing leads to a sign-in: the service token comes before the user.
+    async fn prove_token(&mut self, outcome: &ExchangeOutcome) -> bool {
+        let refused_at =
+            self.proof_attempts.refused_at.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         let refused_at = match outcome {
             ExchangeOutcome::Refused(_) => refused_at,
             // The sign-in page, where a redirect to it was followed on the way.
@@ -83,10 +84,10 @@ impl Exchange<'_> {
         let Some(mut refused_at) = refused_at.filter(|_| self.credentials.withheld.is_some()) else {
             return false;
         };
-        if self.proving.count >= PROOFS || matches!(self.outgoing.ask, Ask::EndSession) {
+        if self.proof_attempts.count >= PROOFS || matches!(self.outgoing.ask, Ask::EndSession) {
             return false;
         }
-        self.proving.count += 1;
+        self.proof_attempts.count += 1;
         // An application is found by host and path.
         refused_at.set_query(None);
         // Rare, and large.
@@ -102,14 +103,15 @@ impl Exchange<'_> {
     pub(super) async fn note_refusal(
         &self,
         url: &Url,
-        facts: &Refused<'_>,
+        facts: &RefusalFacts<'_>,
         report: &ErrorReport,
         is_answer: bool,
     ) {
         if is_answer || !diagnosis::may_be_access(report, facts) {
             self.token_accepted().await;
         } else if self.credentials.withheld.is_some() {
-            *self.proving.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(url.clone());
+            *self.proof_attempts.refused_at.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(url.clone());
         }
     }
 
@@ -139,25 +141,25 @@ impl Exchange<'_> {
         let advice = reason.advice(&self.inner.url);
         let before = report.advice.take();
         report.advice = Some(match (report.cause, before) {
-            (_, Some(before)) if self.is_sign_in_told => format!("{before}; {advice}"),
+            (_, Some(before)) if self.reports_sign_in => format!("{before}; {advice}"),
             // It is set.
             (ErrorKind::AccessCredentials, _) | (_, None) => advice,
             (_, Some(before)) => format!("{advice}; {before}"),
         });
-        if !self.is_sign_in_told {
+        if !self.reports_sign_in {
             report.sentence =
                 format!("{}; the service token {token} was not sent: {reason}", report.sentence);
         }
     }
 
-    /// The same with other credentials, and by signing in.
-    async fn has_others(&mut self, outcome: &mut ExchangeOutcome) -> bool {
+    /// Changes to other credentials, or has the user sign in. Returns whether there are other credentials now.
+    async fn change_credentials(&mut self, outcome: &mut ExchangeOutcome) -> bool {
         let keeper = &self.inner.keeper;
-        if self.others < OTHER_CREDENTIALS
-            && let Some(refuser) = refuser(outcome)
+        if self.credential_changes < OTHER_CREDENTIALS
+            && let Some(refuser) = rejected_by(outcome)
             && let Some(another) = keeper.another(&self.credentials, refuser).await
         {
-            self.others += 1;
+            self.credential_changes += 1;
             self.credentials = another;
             return true;
         }
@@ -174,7 +176,7 @@ impl Exchange<'_> {
                 match Box::pin(self.sign_in(&invitation, status, asking)).await {
                     Ok(is_signed_in) => is_signed_in,
                     Err(told) => {
-                        (*outcome, self.is_sign_in_told) = (told, true);
+                        (*outcome, self.reports_sign_in) = (told, true);
                         false
                     }
                 }
@@ -194,10 +196,10 @@ impl Exchange<'_> {
         }
     }
 
-    /// Has a person sign in, and tells whether there is a token now.
+    /// Has the user sign in. Returns whether there is a token now.
     ///
     /// # Errors
-    /// What the client is told in place of the refusal.
+    /// The outcome that replaces the refusal.
     async fn sign_in(
         &mut self,
         invitation: &Invitation,
@@ -207,7 +209,7 @@ impl Exchange<'_> {
         let Some(sign_in) = self.inner.keeper.sign_in() else { return Ok(false) };
         let (own, bearer) = (&self.credentials.own, self.credentials.bearer.as_ref());
         let patience = self.patience(sign_in);
-        self.waits_for(Stage::SignIn);
+        self.note_stage(InitializeStage::SignIn);
         let is_invited = *invitation != Invitation::default();
         match sign_in.answer(invitation, own, bearer, asking, patience).await {
             Ok(()) => {
@@ -224,23 +226,23 @@ impl Exchange<'_> {
                 // That of the answer that came in the way says more than that of the refusal.
                 let report = ErrorReport { status: report.status.or(Some(status)), ..report };
                 let refusal = Refusal { status, answer: None, retry_after: None, unprocessed: false, report };
-                Err(self.scrubbed(ExchangeOutcome::Refused(refusal)))
+                Err(self.redacted(ExchangeOutcome::Refused(refusal)))
             }
         }
     }
 
-    /// How long it waits for a person.
+    /// How long the exchange waits for a sign-in.
     fn patience(&self, sign_in: &OAuth) -> Duration {
         let usual = match &self.outgoing.ask {
             Ask::Listen { .. } => return LISTENING_PATIENCE,
-            Ask::Post(message) if message.method() == Some("initialize") => OPENING_PATIENCE,
+            Ask::Post(message) if message.method() == Some(method::INITIALIZE) => OPENING_PATIENCE,
             Ask::Post(_) | Ask::EndSession => SIGN_IN_PATIENCE,
         };
         sign_in.settings().patience.unwrap_or(usual)
     }
 
     /// What a refusal says of signing in.
-    pub(super) fn invited(&self, url: &Url, facts: &Refused<'_>) -> Option<Invitation> {
+    pub(super) fn sign_in_invitation(&self, url: &Url, facts: &RefusalFacts<'_>) -> Option<Invitation> {
         let sign_in = self.inner.keeper.sign_in()?;
         if matches!(self.outgoing.ask, Ask::EndSession) {
             return None;
@@ -249,7 +251,7 @@ impl Exchange<'_> {
         if facts.status == 403 && challenge.as_ref().is_some_and(Challenge::wants_more) {
             return self.credentials.bearer.is_some().then_some(Invitation { challenge, document: None });
         }
-        let asked_for = Refused { token: None, sends_access_token: false, ..*facts };
+        let asked_for = RefusalFacts { token: None, sends_access_token: false, ..*facts };
         let facts = if sign_in.settings().is_asked_for { &asked_for } else { facts };
         match diagnosis::sign_in(url, facts)? {
             SignIn::Access(document) => Some(Invitation { challenge, document: Some(document) }),
@@ -266,7 +268,7 @@ impl Exchange<'_> {
     }
 }
 
-/// Tells whether what came with a refusal is an answer of the protocol: others write `{"error":"invalid_token"}` as well
+/// Returns whether what came with a refusal is an answer of the protocol: others write `{"error":"invalid_token"}` as well
 /// (RFC 6750, and many a gateway), which is none and would tell the client nothing.
 pub(super) fn is_json_rpc_answer(message: &Message) -> bool {
     match message.kind() {
@@ -276,8 +278,8 @@ pub(super) fn is_json_rpc_answer(message: &Message) -> bool {
     }
 }
 
-/// Who refused the credentials, where other ones may help. Whoever refused has not processed the message.
-pub(super) fn refuser(outcome: &ExchangeOutcome) -> Option<Refuser> {
+/// Which side rejected the credentials, where others may help. It has not processed the message.
+pub(super) fn rejected_by(outcome: &ExchangeOutcome) -> Option<Refuser> {
     match outcome {
         ExchangeOutcome::Refused(refusal) if refusal.report.cause.is_of_access() => Some(Refuser::Access),
         ExchangeOutcome::Refused(refusal) => (refusal.status == 401).then_some(Refuser::Server),

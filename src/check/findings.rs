@@ -12,7 +12,7 @@ use crate::bridge::ErrorReport;
 use crate::redact;
 
 /// How much of a text is told, in characters.
-const LENGTH: usize = 1_000;
+const LONGEST_TEXT: usize = 1_000;
 
 /// How findings are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum Style {
 /// What a line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+enum FindingState {
     Ok,
     Note,
     Warning,
@@ -68,7 +68,7 @@ impl From<bool> for Detail {
 #[derive(Debug, Serialize)]
 struct Finding {
     step: &'static str,
-    state: State,
+    state: FindingState,
     text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'static str>,
@@ -105,25 +105,25 @@ impl<W: Write> Findings<W> {
     }
 
     /// Something is as it should be.
-    pub(super) fn well(&mut self, step: &'static str, text: &str) {
-        self.tell(step, State::Ok, text);
+    pub(super) fn ok(&mut self, step: &'static str, text: &str) {
+        self.add(step, FindingState::Ok, text);
     }
 
     /// Something is neither good nor bad.
-    pub(super) fn noted(&mut self, step: &'static str, text: &str) {
-        self.tell(step, State::Note, text);
+    pub(super) fn note(&mut self, step: &'static str, text: &str) {
+        self.add(step, FindingState::Note, text);
     }
 
     /// Something works, but should be looked at.
-    pub(super) fn warned(&mut self, step: &'static str, text: &str) {
-        self.tell(step, State::Warning, text);
+    pub(super) fn warn(&mut self, step: &'static str, text: &str) {
+        self.add(step, FindingState::Warning, text);
     }
 
     /// Adds to the last finding what programs want to have by itself.
     pub(super) fn detail(&mut self, name: &'static str, detail: impl Into<Detail>) {
         if let Some(last) = self.all.last_mut() {
             let detail = match detail.into() {
-                Detail::Text(text) => Detail::Text(tellable(&text)),
+                Detail::Text(text) => Detail::Text(printable(&text)),
                 other @ (Detail::Number(_) | Detail::Flag(_)) => other,
             };
             last.details.insert(name, detail);
@@ -131,22 +131,22 @@ impl<W: Write> Findings<W> {
     }
 
     /// A step failed.
-    pub fn failed(&mut self, step: &'static str, report: &ErrorReport) {
+    pub fn fail(&mut self, step: &'static str, report: &ErrorReport) {
         let finding = Finding {
             step,
-            state: State::Failed,
-            text: tellable(&report.to_string()),
+            state: FindingState::Failed,
+            text: printable(&report.to_string()),
             cause: Some(report.cause.word()),
-            advice: report.advice.as_deref().map(tellable),
+            advice: report.advice.as_deref().map(printable),
             status: report.status,
-            ray: report.ray.as_deref().map(tellable),
+            ray: report.ray.as_deref().map(printable),
             details: BTreeMap::new(),
         };
         self.push(finding);
     }
 
-    fn tell(&mut self, step: &'static str, state: State, text: &str) {
-        let text = tellable(text);
+    fn add(&mut self, step: &'static str, state: FindingState, text: &str) {
+        let text = printable(text);
         let details = BTreeMap::new();
         self.push(Finding { step, state, text, cause: None, advice: None, status: None, ray: None, details });
     }
@@ -154,10 +154,10 @@ impl<W: Write> Findings<W> {
     fn push(&mut self, finding: Finding) {
         let Finding { step, state, text, advice, .. } = &finding;
         let (word, colour) = match state {
-            State::Ok => ("ok", "32"),
-            State::Note => ("-", "2"),
-            State::Warning => ("warning", "33"),
-            State::Failed => ("FAILED", "31"),
+            FindingState::Ok => ("ok", "32"),
+            FindingState::Note => ("-", "2"),
+            FindingState::Warning => ("warning", "33"),
+            FindingState::Failed => ("FAILED", "31"),
         };
         // Whoever stopped reading does not want to know.
         let _ = match self.style {
@@ -176,19 +176,19 @@ impl<W: Write> Findings<W> {
         self.all.push(finding);
     }
 
-    /// Tells what has not been told yet.
+    /// Reports what has not been told yet.
     pub fn finish(mut self, url: &str, is_well: bool) {
         if self.style != Style::Json {
             return;
         }
         #[derive(Serialize)]
-        struct Document<'a> {
+        struct CheckDocument<'a> {
             url: &'a str,
             ok: bool,
             findings: &'a [Finding],
         }
-        let url = &tellable(url);
-        let document = Document { url, ok: is_well, findings: &self.all };
+        let url = &printable(url);
+        let document = CheckDocument { url, ok: is_well, findings: &self.all };
         // Strings and numbers always serialize.
         let text = serde_json::to_string_pretty(&document).unwrap_or_default();
         let _ = writeln!(self.output, "{text}");
@@ -196,8 +196,8 @@ impl<W: Write> Findings<W> {
 }
 
 /// A text without secrets, and without letters that would do something to a terminal.
-fn tellable(text: &str) -> String {
-    redact::foreign(text).chars().take(LENGTH).collect()
+fn printable(text: &str) -> String {
+    redact::foreign(text).chars().take(LONGEST_TEXT).collect()
 }
 
 #[cfg(test)]
@@ -207,13 +207,13 @@ mod tests {
     use crate::bridge::ErrorKind;
     use crate::secret::Secret;
 
-    fn told(style: Style) -> String {
+    fn output_of(style: Style) -> String {
         let mut output = Vec::new();
         let mut findings = Findings::new(&mut output, style);
-        findings.well("credentials", "a token");
+        findings.ok("credentials", "a token");
         findings.detail("expires", 7);
         findings.begin("handshake");
-        findings.failed("handshake", &ErrorReport::new(ErrorKind::AccessPolicy, "refused", "add a policy"));
+        findings.fail("handshake", &ErrorReport::new(ErrorKind::AccessPolicy, "refused", "add a policy"));
         findings.finish("https://mcp.example.com/mcp", false);
         String::from_utf8(output).expect("UTF-8")
     }
@@ -221,14 +221,14 @@ mod tests {
     #[test]
     fn findings_are_lines_for_people_and_json_for_programs() {
         assert_eq!(
-            told(Style::Plain),
+            output_of(Style::Plain),
             "credentials   ok      a token\nhandshake     FAILED  refused\n              try     add a policy\n"
         );
-        let terminal = told(Style::Terminal { coloured: true });
+        let terminal = output_of(Style::Terminal { coloured: true });
         assert!(terminal.contains("handshake     …") && terminal.contains("\x1b[31mFAILED"), "{terminal}");
-        let terminal = told(Style::Terminal { coloured: false });
+        let terminal = output_of(Style::Terminal { coloured: false });
         assert!(terminal.contains("handshake     …") && !terminal.contains("\x1b[3"), "{terminal}");
-        let json: serde_json::Value = serde_json::from_str(&told(Style::Json)).expect("JSON");
+        let json: serde_json::Value = serde_json::from_str(&output_of(Style::Json)).expect("JSON");
         assert_eq!(json["ok"], false);
         assert_eq!(json["findings"][1]["cause"], "access_policy");
         assert_eq!(json["findings"][1]["advice"], "add a policy");
@@ -243,7 +243,7 @@ mod tests {
         written.set("authorization".parse().expect("a name"), &value).expect("a value");
         let mut output = Vec::new();
         let mut findings = Findings::new(&mut output, Style::Plain);
-        findings.well("handshake", "a \x1b[31mred\r\nserver that got marked-token");
+        findings.ok("handshake", "a \x1b[31mred\r\nserver that got marked-token");
         let told = String::from_utf8(output).expect("UTF-8");
         assert_eq!(told, "handshake     ok      a  [31mred  server that got [secret]\n");
     }

@@ -1,11 +1,12 @@
-//! What the head of an answer says: what follows it, where it points to, how long it asks to wait. Pure.
+//! What the head of an answer says: what follows it, how long it asks to wait. Pure.
 //!
 //! Deliberately not here: reading anything (`streamable`), and what a refusal means (`diagnosis`).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{CONTENT_TYPE, HeaderMap, LOCATION};
-use url::Url;
+use http::header::{CONTENT_TYPE, HeaderMap};
+
+use crate::mcp::header;
 
 /// A number of seconds beyond this is a moment, not a span.
 const SINCE_1970: u64 = 1_000_000_000;
@@ -15,14 +16,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What the head of an answer promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum ResponseKind {
     /// One message, or a batch, in the body.
     Json,
     /// A stream of events.
     EventStream,
     /// Nothing.
     Nothing,
-    /// A redirect, which may have to be followed (`redirect`).
+    /// A redirect that is not followed (`http::redirect`).
     Redirect,
     /// A status that is no success.
     Refusal,
@@ -31,17 +32,17 @@ pub(super) enum Answer {
 }
 
 /// Tells what follows a head, from its status and media type. `is_request` says whether an answer is due.
-pub(super) fn classify(status: u16, media_type: Option<&str>, is_request: bool) -> Answer {
+pub(super) fn classify(status: u16, media_type: Option<&str>, is_request: bool) -> ResponseKind {
     match (status, media_type) {
-        (202 | 204 | 205, _) => Answer::Nothing,
-        (200..=299, Some("text/event-stream")) => Answer::EventStream,
-        (200..=299, _) if !is_request => Answer::Nothing,
+        (202 | 204 | 205, _) => ResponseKind::Nothing,
+        (200..=299, Some(header::EVENT_STREAM)) => ResponseKind::EventStream,
+        (200..=299, _) if !is_request => ResponseKind::Nothing,
         // A type that was left out is taken for what it must be.
-        (200..=299, Some("application/json") | None) => Answer::Json,
-        (200..=299, Some(other)) if other.ends_with("+json") => Answer::Json,
-        (200..=299, Some(_)) => Answer::Unknown,
-        (301 | 302 | 307 | 308, _) => Answer::Redirect,
-        _ => Answer::Refusal,
+        (200..=299, Some(header::JSON) | None) => ResponseKind::Json,
+        (200..=299, Some(other)) if other.ends_with("+json") => ResponseKind::Json,
+        (200..=299, Some(_)) => ResponseKind::Unknown,
+        (301 | 302 | 307 | 308, _) => ResponseKind::Redirect,
+        _ => ResponseKind::Refusal,
     }
 }
 
@@ -60,19 +61,6 @@ pub(super) fn charset(headers: &HeaderMap) -> Option<String> {
         parameters.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
     let charset = charset.trim().trim_matches('"').to_ascii_lowercase();
     (!matches!(charset.as_str(), "" | "utf-8" | "utf8" | "us-ascii")).then_some(charset)
-}
-
-/// Where a redirect leads. A name and a password that the server writes into it are replaced by those of `from`, because
-/// they would be sent as `Authorization`.
-pub(super) fn target(from: &Url, headers: &HeaderMap) -> Option<Url> {
-    let mut target = from.join(headers.get(LOCATION)?.to_str().ok()?).ok()?;
-    let (name, password) = match target.origin() == from.origin() {
-        true => (from.username(), from.password()),
-        false => ("", None),
-    };
-    // Where there is no host, neither can be set, and neither is sent.
-    let _ = (target.set_username(name), target.set_password(password));
-    Some(target)
 }
 
 /// How long the server asks to wait: Retry-After in seconds or as a date (RFC 9110, section 10.2.3), or what
@@ -113,23 +101,23 @@ mod tests {
     #[test]
     fn heads_are_classified() {
         for (status, media_type, is_request, expected) in [
-            (200, Some("application/json"), true, Answer::Json),
-            (200, Some("application/problem+json"), true, Answer::Json),
-            (200, None, true, Answer::Json),
-            (200, Some("text/event-stream"), true, Answer::EventStream),
-            (200, Some("text/event-stream"), false, Answer::EventStream),
-            (200, Some("text/html"), true, Answer::Unknown),
-            (200, Some("text/html"), false, Answer::Nothing),
-            (200, Some("application/json"), false, Answer::Nothing),
-            (202, Some("application/json"), true, Answer::Nothing),
-            (204, None, false, Answer::Nothing),
-            (307, None, true, Answer::Redirect),
-            (308, None, false, Answer::Redirect),
-            (301, None, true, Answer::Redirect),
-            (302, Some("text/html"), true, Answer::Redirect),
-            (303, None, true, Answer::Refusal),
-            (404, Some("application/json"), true, Answer::Refusal),
-            (503, None, false, Answer::Refusal),
+            (200, Some("application/json"), true, ResponseKind::Json),
+            (200, Some("application/problem+json"), true, ResponseKind::Json),
+            (200, None, true, ResponseKind::Json),
+            (200, Some("text/event-stream"), true, ResponseKind::EventStream),
+            (200, Some("text/event-stream"), false, ResponseKind::EventStream),
+            (200, Some("text/html"), true, ResponseKind::Unknown),
+            (200, Some("text/html"), false, ResponseKind::Nothing),
+            (200, Some("application/json"), false, ResponseKind::Nothing),
+            (202, Some("application/json"), true, ResponseKind::Nothing),
+            (204, None, false, ResponseKind::Nothing),
+            (307, None, true, ResponseKind::Redirect),
+            (308, None, false, ResponseKind::Redirect),
+            (301, None, true, ResponseKind::Redirect),
+            (302, Some("text/html"), true, ResponseKind::Redirect),
+            (303, None, true, ResponseKind::Refusal),
+            (404, Some("application/json"), true, ResponseKind::Refusal),
+            (503, None, false, ResponseKind::Refusal),
         ] {
             let found = classify(status, media_type, is_request);
             assert_eq!(found, expected, "{status} {media_type:?} {is_request}");
@@ -196,23 +184,6 @@ mod tests {
                 let headers: HeaderMap = [(name.clone(), value.clone())].into_iter().collect();
                 assert_eq!(retry_after(&headers), None, "{name}: {value:?}");
             }
-        }
-    }
-
-    #[test]
-    fn redirect_target_keeps_only_the_users_own_name_and_password() {
-        for (from, location, expected) in [
-            ("http://h.test/a", "http://eve:pw@h.test/b", "http://h.test/b"),
-            ("http://h.test/a", "//eve@h.test/b", "http://h.test/b"),
-            ("http://h.test/a", "http://eve:pw@other.test/b", "http://other.test/b"),
-            ("http://me:mine@h.test/a", "http://eve:pw@h.test/b", "http://me:mine@h.test/b"),
-            ("http://me:mine@h.test/a", "/b", "http://me:mine@h.test/b"),
-            ("http://me:mine@h.test/a", "https://h.test/b", "https://h.test/b"),
-            ("http://h.test/a", "mailto:eve@h.test", "mailto:eve@h.test"),
-        ] {
-            let headers = HeaderMap::from_iter([(LOCATION, location.parse().expect("a value"))]);
-            let found = target(&from.parse().expect("a URL"), &headers);
-            assert_eq!(found.as_ref().map(Url::as_str), Some(expected), "{from} {location}");
         }
     }
 

@@ -11,12 +11,12 @@ use url::Url;
 
 use crate::diagnosis::place;
 
-/// How long an `initialize` may take before that is told.
+/// How long an `initialize` may take before a warning.
 const SLOW: Duration = Duration::from_secs(5);
 
 /// What an `initialize` waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum InitializeStage {
     /// The credentials, from files and commands.
     Credentials,
     /// A connection that takes the request.
@@ -33,56 +33,56 @@ pub(super) enum Stage {
     Answered,
 }
 
-const STAGES: [Stage; 7] = [
-    Stage::Credentials,
-    Stage::Connection,
-    Stage::Head,
-    Stage::Stream,
-    Stage::Answer,
-    Stage::SignIn,
-    Stage::Answered,
+const STAGES: [InitializeStage; 7] = [
+    InitializeStage::Credentials,
+    InitializeStage::Connection,
+    InitializeStage::Head,
+    InitializeStage::Stream,
+    InitializeStage::Answer,
+    InitializeStage::SignIn,
+    InitializeStage::Answered,
 ];
 
-impl Stage {
-    /// What is waited for, in words. None if nothing is.
-    fn told(self, url: &Url) -> Option<String> {
+impl InitializeStage {
+    /// A description of the stage for the log; none once `initialize` is answered.
+    fn description(self, url: &Url) -> Option<String> {
         let place = place(url);
         Some(match self {
-            Stage::Credentials => "the credentials, from a file or a command".to_owned(),
-            Stage::Connection => format!("a connection to {place}"),
-            Stage::Head => format!("{place} to begin its answer; the request was sent"),
-            Stage::Stream => {
+            InitializeStage::Credentials => "the credentials, from a file or a command".to_owned(),
+            InitializeStage::Connection => format!("a connection to {place}"),
+            InitializeStage::Head => format!("{place} to begin its answer; the request was sent"),
+            InitializeStage::Stream => {
                 format!("{place} to open its event stream and name the address for messages (HTTP+SSE)")
             }
-            Stage::Answer => format!("{place} to send the answer itself; it has begun to answer"),
-            Stage::SignIn => "the sign-in".to_owned(),
-            Stage::Answered => return None,
+            InitializeStage::Answer => format!("{place} to send the answer itself; it has begun to answer"),
+            InitializeStage::SignIn => "the sign-in".to_owned(),
+            InitializeStage::Answered => return None,
         })
     }
 }
 
 /// How far the latest `initialize` has come.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(AtomicU8);
+pub(super) struct InitializeProgress(AtomicU8);
 
-impl Waiting {
+impl InitializeProgress {
     /// Notes what it waits for from now on.
-    pub(super) fn set(&self, stage: Stage) {
+    pub(super) fn set(&self, stage: InitializeStage) {
         self.0.store(stage as u8, Ordering::Relaxed);
     }
 
-    fn stage(&self) -> Stage {
-        STAGES.get(usize::from(self.0.load(Ordering::Relaxed))).copied().unwrap_or(Stage::Answered)
+    fn stage(&self) -> InitializeStage {
+        STAGES.get(usize::from(self.0.load(Ordering::Relaxed))).copied().unwrap_or(InitializeStage::Answered)
     }
 
-    /// Awaits the exchange of an `initialize`, and tells once if its answer takes long.
+    /// Awaits the exchange of an `initialize`, and warns once if its answer takes long.
     pub(super) async fn watch<T>(&self, url: &Url, exchange: impl Future<Output = T>) -> T {
         let mut exchange = pin!(exchange);
         tokio::select! {
             biased;
             done = &mut exchange => done,
             () = tokio::time::sleep(SLOW) => {
-                if let Some(awaited) = self.stage().told(url) {
+                if let Some(awaited) = self.stage().description(url) {
                     warn!("`initialize` has had no answer for {} s: waiting for {awaited}", SLOW.as_secs());
                 }
                 exchange.await
@@ -97,10 +97,10 @@ mod tests {
 
     #[test]
     fn stages_come_back_as_they_were_noted() {
-        let waiting = Waiting::default();
+        let progress = InitializeProgress::default();
         for stage in STAGES {
-            waiting.set(stage);
-            assert_eq!(waiting.stage(), stage);
+            progress.set(stage);
+            assert_eq!(progress.stage(), stage);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! A request body by which is known whether a request can have reached the server.
+//! A request body that notes when the connection reads it: before that, the request cannot have reached the server.
 //!
-//! Apart because HTTP libraries tell a body when they want it, and nobody else. Deliberately not here: what follows from it.
+//! HTTP libraries report this to the body alone. Deliberately not here: what follows from it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 
 use super::send_order::SendTurn;
 
-/// A request body that tells when the connection took it.
-pub(super) struct Tracked {
-    /// None where the request has no body. Such a one is never asked for, but dropped when the head is written.
+/// A request body that notes when the connection reads it.
+pub(super) struct RequestBody {
+    /// None where the request has no body. An empty body is never polled, but dropped when the head is written.
     pub(super) text: Option<Bytes>,
     pub(super) written: Arc<AtomicBool>,
     pub(super) announce: Option<oneshot::Sender<()>>,
@@ -22,7 +22,7 @@ pub(super) struct Tracked {
     pub(super) turn: Option<SendTurn>,
 }
 
-impl http_body::Body for Tracked {
+impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
@@ -33,7 +33,7 @@ impl http_body::Body for Tracked {
         self.written.store(true, Ordering::Relaxed);
         self.turn = None;
         if let Some(announce) = self.announce.take() {
-            // Nobody listens any more once the answer came.
+            // The receiver is gone once the response came.
             let _ = announce.send(());
         }
         Poll::Ready(self.text.take().map(|text| Ok(http_body::Frame::data(text))))

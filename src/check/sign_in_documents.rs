@@ -13,10 +13,10 @@ use crate::bridge::ErrorReport;
 use crate::http::Http;
 
 /// How long it may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What it takes to look for the documents.
-pub(super) struct Documents {
+pub(super) struct SignInDocuments {
     pub(super) settings: Settings,
     pub(super) http: Arc<Http>,
     pub(super) credentials: Credentials,
@@ -24,7 +24,7 @@ pub(super) struct Documents {
     pub(super) proof: Option<Arc<AccessProof>>,
 }
 
-impl Documents {
+impl SignInDocuments {
     /// Why the documents cannot be read: Cloudflare, or Access, answers in their place. None where that is not so.
     pub(super) async fn intercepted(self) -> Option<ErrorReport> {
         let token = self.credentials.service_token();
@@ -32,7 +32,7 @@ impl Documents {
         let sent = if is_sent { self.credentials.clone() } else { self.credentials.without_service_token() };
         let sign_in = OAuth::new(Settings { asks: false, ..self.settings }, self.http);
         let sent = Arc::new(sent);
-        let found = tokio::time::timeout(PATIENCE, Box::pin(sign_in.find(&sent))).await.ok()?;
+        let found = tokio::time::timeout(STEP_TIMEOUT, Box::pin(sign_in.find(&sent))).await.ok()?;
         found
             .err()
             .filter(|trouble| matches!(trouble, Trouble::Intercepted(_)))

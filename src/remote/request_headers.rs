@@ -8,27 +8,21 @@ use http::HeaderValue;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName};
 
 use crate::bridge::{Ask, Facts};
-
-/// The header that names the session.
-pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const NAME: HeaderName = HeaderName::from_static("mcp-name");
+use crate::mcp::header;
 
 /// The headers that the specification asks for (2025-11-25, basic/transports, sending and listening).
 pub(super) fn headers(ask: &Ask, facts: &Facts) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
     match ask {
         Ask::Post(_) => {
-            headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(ACCEPT, HeaderValue::from_static(header::JSON_OR_EVENT_STREAM));
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(header::JSON));
         }
         Ask::Listen { after } => {
-            headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+            headers.insert(ACCEPT, HeaderValue::from_static(header::EVENT_STREAM));
             // Servers may name an event as they like; one that no header can carry is not repeated.
             if let Some(Ok(after)) = after.as_ref().map(|after| HeaderValue::from_bytes(after.as_bytes())) {
-                headers.insert(LAST_EVENT_ID, after);
+                headers.insert(HeaderName::from_static(header::LAST_EVENT_ID), after);
             }
         }
         Ask::EndSession => {}
@@ -37,24 +31,24 @@ pub(super) fn headers(ask: &Ask, facts: &Facts) -> HeaderMap {
         && let Ok(mut value) = HeaderValue::from_str(session.reveal())
     {
         value.set_sensitive(true);
-        headers.insert(SESSION_ID, value);
+        headers.insert(HeaderName::from_static(header::SESSION_ID), value);
     }
     // A server may name a revision that no header can carry; then there is nothing to repeat.
     if let Some(revision) = &facts.revision
         && let Ok(value) = HeaderValue::from_str(revision)
     {
-        headers.insert(PROTOCOL_VERSION, value);
+        headers.insert(HeaderName::from_static(header::PROTOCOL_VERSION), value);
     }
     if let Some(mirror) = &facts.mirror {
         // A method that no header can carry has no encoding; the bridge does not let it come here.
         if let Ok(method) = HeaderValue::from_str(&mirror.method) {
-            headers.insert(METHOD, method);
+            headers.insert(HeaderName::from_static(header::METHOD), method);
         }
         if let Some(name) = &mirror.name {
-            headers.insert(NAME, encoded(name));
+            headers.insert(HeaderName::from_static(header::NAME), encoded(name));
         }
         for (name, value) in &mirror.parameters {
-            if let Ok(name) = format!("mcp-param-{name}").parse::<HeaderName>() {
+            if let Ok(name) = format!("{}{name}", header::PARAM_PREFIX).parse::<HeaderName>() {
                 headers.insert(name, encoded(value));
             }
         }
@@ -65,15 +59,15 @@ pub(super) fn headers(ask: &Ask, facts: &Facts) -> HeaderMap {
 /// A value as it is where a header can carry it, else in Base64 (2026-07-28, streamable HTTP, value encoding).
 #[expect(clippy::expect_used, reason = "only printable ASCII is left")]
 fn encoded(value: &str) -> HeaderValue {
-    const START: &str = "=?base64?";
-    const END: &str = "?=";
+    const START: &str = header::BASE64_START;
+    const TAIL: &str = header::BASE64_END;
     let is_printable = value.bytes().all(|byte| (0x20..=0x7E).contains(&byte));
     let loses_its_ends = value.starts_with(' ') || value.ends_with(' ');
-    let looks_encoded = value.starts_with(START) && value.ends_with(END);
+    let looks_encoded = value.starts_with(START) && value.ends_with(TAIL);
     let is_plain = is_printable && !loses_its_ends && !looks_encoded;
     let text = match is_plain {
         true => value.to_owned(),
-        false => format!("{START}{}{END}", BASE64_STANDARD.encode(value)),
+        false => format!("{START}{}{TAIL}", BASE64_STANDARD.encode(value)),
     };
     HeaderValue::from_str(&text).expect("only printable ASCII is left")
 }

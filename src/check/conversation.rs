@@ -12,31 +12,32 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use url::Url;
 
-use super::finding::Findings;
-use super::messages::{client_info, modern, modern_facts, notification, request};
+use super::findings::Findings;
+use super::messages::{client_info, modern, modern_facts, request};
 use super::probes::Edge;
-use super::{Failed, clock, rule, shown};
+use super::{StepFailure, clock, format_duration, token_rule};
 use crate::auth::Credentials;
 use crate::auth::access_proof::AccessProof;
 use crate::auth::cf_access::ServiceToken;
 use crate::auth::keeper::{Found, Keeper};
 use crate::auth::oauth::{self, OAuth};
 use crate::bridge::{
-    Ask, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, Facts, LEGACY_REVISION, MODERN_REVISION,
-    Outgoing, SessionHeader, SessionId,
+    Ask, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, Facts, Outgoing, SessionHeader,
+    SessionId,
 };
 use crate::http::Http;
 use crate::json;
 use crate::jsonrpc::{Kind, Message};
+use crate::mcp::{LEGACY_REVISION, MODERN_REVISION, message, meta, method};
 use crate::remote::streamable::Streamable;
-use crate::remote::{Events, Remote};
+use crate::remote::{EventSender, Remote};
 
 /// How long a step may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a question may take that the check can do without.
-const SIDE_PATIENCE: Duration = Duration::from_secs(10);
+const OPTIONAL_STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the end of a session may take.
-const FAREWELL: Duration = Duration::from_secs(3);
+const SESSION_END_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an exchange may go on behind its answer, so that its connection can be used again.
 const LINGER: Duration = Duration::from_millis(100);
 /// How many pages of a list are counted.
@@ -57,7 +58,7 @@ const CAPABILITIES: [(&str, &[&str]); 8] = [
 ];
 
 /// The server, spoken to one exchange at a time.
-pub(super) struct Server {
+pub(super) struct Conversation {
     /// With the credentials in use, and with those that would take their place.
     remote: Streamable,
     next: Option<Streamable>,
@@ -76,13 +77,13 @@ pub(super) struct Server {
 }
 
 /// What an exchange brought.
-struct Brought {
+struct Reply {
     session: Option<SessionId>,
     answer: Option<Message>,
     took: Duration,
 }
 
-impl Server {
+impl Conversation {
     pub(super) fn new(
         url: &Url,
         http: &Arc<Http>,
@@ -90,7 +91,7 @@ impl Server {
         sign_in: Option<oauth::Settings>,
         proof: Option<Arc<AccessProof>>,
         edge: Edge,
-    ) -> Server {
+    ) -> Conversation {
         // What a person has signed in for is used; nobody is asked to sign in.
         let sign_in = sign_in.map(|settings| oauth::Settings { asks: false, ..settings });
         let with = |credentials| {
@@ -100,7 +101,7 @@ impl Server {
         };
         let token = found.credentials.service_token();
         let was_known = proof.as_ref().zip(token).is_some_and(|(proof, token)| proof.allows(token));
-        Server {
+        Conversation {
             remote: with(found.credentials.clone()),
             next: found.next.map(with),
             was_known,
@@ -131,26 +132,26 @@ impl Server {
                 revision: self.revision.borrow().clone(),
                 ..Facts::default()
             };
-            match self.exchange(Ask::EndSession, facts, FAREWELL).await {
-                Ok(_) => findings.well("session", "ended"),
+            match self.exchange(Ask::EndSession, facts, SESSION_END_TIMEOUT).await {
+                Ok(_) => findings.ok("session", "ended"),
                 Err(report) if report.status == Some(405) => {
-                    findings.noted("session", "the server ends sessions by itself")
+                    findings.note("session", "the server ends sessions by itself")
                 }
-                Err(report) => findings.warned("session", &format!("not ended: {report}")),
+                Err(report) => findings.warn("session", &format!("not ended: {report}")),
             }
         }
     }
 
     /// Speaks to the server: handshake, lists, times.
-    pub(super) async fn look(&self, findings: &mut Findings<impl Write>) -> Result<(), Failed> {
+    pub(super) async fn run(&self, findings: &mut Findings<impl Write>) -> Result<(), StepFailure> {
         findings.begin("handshake");
         let opened = self.initialize().await;
         if let Some((proof, token)) = self.proof.as_ref().zip(self.credentials.service_token()) {
-            rule::tell_proof(token, proof, self.was_known, &self.url, findings);
+            token_rule::report_proof(token, proof, self.was_known, &self.url, findings);
         }
         let opened = match opened {
             Err(report) if report.cause.is_of_access() && self.next.is_some() => {
-                findings.warned("token", &report.to_string());
+                findings.warn("token", &report.to_string());
                 self.switched.set(true);
                 self.initialize().await
             }
@@ -161,35 +162,34 @@ impl Server {
                 None => no_answer(),
                 Some((_, Some(error))) => error,
                 Some((answer, None)) => {
-                    self.tell_access(findings);
-                    return self.look_at_legacy(&opened, answer, findings).await;
+                    self.report_access(findings);
+                    return self.check_legacy(&opened, answer, findings).await;
                 }
             },
             Err(report) => report,
         };
         // A server of the later era may know nothing of `initialize`.
         if refused.status.is_none_or(|status| matches!(status, 200 | 400 | 404..=406 | 415 | 422 | 501))
-            && let Some(found) = self.discover(None, PATIENCE).await
+            && let Some(found) = self.discover(None, STEP_TIMEOUT).await
             && let Some(answer) = &found.answer
         {
-            self.tell_access(findings);
-            return self.look_at_modern(&found, answer, findings).await;
+            self.report_access(findings);
+            return self.check_modern(&found, answer, findings).await;
         }
-        Err(self.refused_by(refused, findings))
+        Err(self.handshake_failure(refused, findings))
     }
 
-    async fn initialize(&self) -> Result<Brought, ErrorReport> {
+    async fn initialize(&self) -> Result<Reply, ErrorReport> {
         let info = client_info();
-        let params =
-            format!(r#"{{"protocolVersion":"{LEGACY_REVISION}","capabilities":{{}},"clientInfo":{info}}}"#);
-        self.exchange(Ask::Post(request("initialize", &params)), Facts::default(), PATIENCE).await
+        let params = message::initialize_params(LEGACY_REVISION, "{}", &info);
+        self.exchange(Ask::Post(request(method::INITIALIZE, &params)), Facts::default(), STEP_TIMEOUT).await
     }
 
     /// Which step a refused handshake belongs to; what came before it is told.
-    fn refused_by(&self, report: ErrorReport, findings: &mut Findings<impl Write>) -> Failed {
+    fn handshake_failure(&self, report: ErrorReport, findings: &mut Findings<impl Write>) -> StepFailure {
         let step = match report.cause {
             ErrorKind::AccessPolicy => {
-                findings.well("token", "Cloudflare Access knows the service token");
+                findings.ok("token", "Cloudflare Access knows the service token");
                 "policy"
             }
             cause if cause.is_of_access() => "token",
@@ -200,7 +200,7 @@ impl Server {
             ErrorKind::OriginRefused | ErrorKind::Status | ErrorKind::Answer | ErrorKind::Era
         );
         if is_servers_own && report.status.is_some() && self.edge.refuses_strangers == Some(true) {
-            self.tell_access(findings);
+            self.report_access(findings);
         }
         (step, report)
     }
@@ -212,97 +212,98 @@ impl Server {
     }
 
     /// What it means that the server was reached.
-    fn tell_access(&self, findings: &mut Findings<impl Write>) {
+    fn report_access(&self, findings: &mut Findings<impl Write>) {
         let token = self.sent_token();
         if !self.edge.is_protected {
             if token.is_some() {
                 let text = "no application of Cloudflare Access covers this URL: the service token went to the server itself; leave it out (--no-access) or correct the host name";
-                findings.noted("token", text);
+                findings.note("token", text);
             }
             return;
         }
         if self.edge.refuses_strangers == Some(false) {
             let text = "Bypass: everybody gets through to the server, which has no proof of who asks";
-            findings.noted("policy", text);
+            findings.note("policy", text);
             return;
         }
         match (token, self.credentials.sends_access_token()) {
             (Some(token), _) => {
                 let which = if self.switched.get() { "the next service token" } else { "the service token" };
-                findings.well("token", &format!("Cloudflare Access accepts {which} {}", token.id()));
-                findings.well("policy", "Service Auth: a policy with this action includes the token");
+                findings.ok("token", &format!("Cloudflare Access accepts {which} {}", token.id()));
+                findings.ok("policy", "Service Auth: a policy with this action includes the token");
             }
             (None, true) => {
-                findings.well("token", "Cloudflare Access accepts the Access token");
-                findings.well("policy", "a policy lets in whom the token is for");
+                findings.ok("token", "Cloudflare Access accepts the Access token");
+                findings.ok("policy", "a policy lets in whom the token is for");
             }
-            (None, false) => findings.well("token", "Cloudflare Access lets these headers through"),
+            (None, false) => findings.ok("token", "Cloudflare Access lets these headers through"),
         }
     }
 
-    async fn look_at_legacy(
+    async fn check_legacy(
         &self,
-        opened: &Brought,
+        opened: &Reply,
         answer: &Message,
         findings: &mut Findings<impl Write>,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), StepFailure> {
         let revision = answer.member("protocolVersion").and_then(json::string);
         self.revision.replace(revision.clone());
         let facts = Facts { session: opened.session.clone(), revision: revision.clone(), ..Facts::default() };
         let session = if facts.session.is_some() { "with a session" } else { "without sessions" };
         let (name, revision) =
             (name_of(answer.member("serverInfo")), revision.unwrap_or_else(|| "not told".to_owned()));
-        let text = format!("{name}, revision {revision}, {session} ({})", shown(opened.took));
-        findings.well("handshake", &text);
+        let text = format!("{name}, revision {revision}, {session} ({})", format_duration(opened.took));
+        findings.ok("handshake", &text);
         findings.detail("server", name);
         findings.detail("revision", revision);
         findings.detail("session", facts.session.is_some());
-        let told = Ask::Post(notification("notifications/initialized"));
-        self.exchange(told, facts.clone(), PATIENCE).await.map_err(|report| ("handshake", report))?;
+        let told = Ask::Post(message::notification(method::INITIALIZED, None));
+        self.exchange(told, facts.clone(), STEP_TIMEOUT).await.map_err(|report| ("handshake", report))?;
         // In the session, where there is one: some servers open another for every message that names none.
         findings.begin("era");
-        let is_modern = self.discover(facts.session.clone(), SIDE_PATIENCE).await.is_some();
+        let is_modern = self.discover(facts.session.clone(), OPTIONAL_STEP_TIMEOUT).await.is_some();
         match is_modern {
-            true => findings.well("era", &format!("initialize, and {MODERN_REVISION} as well")),
-            false => findings.noted("era", &format!("initialize alone: {MODERN_REVISION} is not spoken")),
+            true => findings.ok("era", &format!("initialize, and {MODERN_REVISION} as well")),
+            false => findings.note("era", &format!("initialize alone: {MODERN_REVISION} is not spoken")),
         }
         findings.detail("modern", is_modern);
-        self.try_next(&facts, findings).await;
+        self.check_next_token(&facts, findings).await;
         let capabilities = answer.member("capabilities");
-        tell_capabilities(capabilities, findings);
-        self.count(&facts, capabilities, findings).await
+        report_capabilities(capabilities, findings);
+        self.count_lists(&facts, capabilities, findings).await
     }
 
-    async fn look_at_modern(
+    async fn check_modern(
         &self,
-        found: &Brought,
+        found: &Reply,
         answer: &Message,
         findings: &mut Findings<impl Write>,
-    ) -> Result<(), Failed> {
-        let info = answer.member("_meta");
-        let info = info.and_then(|meta| json::member(meta, "io.modelcontextprotocol/serverInfo"));
+    ) -> Result<(), StepFailure> {
+        let info = answer.member(meta::META);
+        let info = info.and_then(|members| json::member(members, meta::SERVER_INFO));
         let name = name_of(info.or_else(|| answer.member("serverInfo")));
-        let text = format!("{name}, revision {MODERN_REVISION}, without sessions ({})", shown(found.took));
-        findings.well("handshake", &text);
+        let text =
+            format!("{name}, revision {MODERN_REVISION}, without sessions ({})", format_duration(found.took));
+        findings.ok("handshake", &text);
         findings.detail("server", name);
         findings.detail("revision", MODERN_REVISION.to_owned());
         findings.detail("session", false);
-        findings.noted(
+        findings.note(
             "era",
             &format!("{MODERN_REVISION} alone: clients that begin with initialize are not served"),
         );
         findings.detail("modern", true);
-        let facts = modern_facts("server/discover");
-        self.try_next(&facts, findings).await;
+        let facts = modern_facts(method::DISCOVER);
+        self.check_next_token(&facts, findings).await;
         let capabilities = answer.member("capabilities");
-        tell_capabilities(capabilities, findings);
-        self.count(&facts, capabilities, findings).await
+        report_capabilities(capabilities, findings);
+        self.count_lists(&facts, capabilities, findings).await
     }
 
     /// The opening of the later era; none where the server does not speak it.
-    async fn discover(&self, session: Option<SessionId>, patience: Duration) -> Option<Brought> {
-        let facts = Facts { session, ..modern_facts("server/discover") };
-        let found = self.exchange(Ask::Post(modern("server/discover", None)), facts, patience).await.ok()?;
+    async fn discover(&self, session: Option<SessionId>, timeout: Duration) -> Option<Reply> {
+        let facts = Facts { session, ..modern_facts(method::DISCOVER) };
+        let found = self.exchange(Ask::Post(modern(method::DISCOVER, None)), facts, timeout).await.ok()?;
         let answer = found.answer.as_ref()?;
         let mut revisions = answer.member("supportedVersions").map(json::elements).unwrap_or_default();
         let speaks_it = revisions.any(|revision| json::string(revision).as_deref() == Some(MODERN_REVISION));
@@ -310,66 +311,70 @@ impl Server {
     }
 
     /// Whether the token that is to take over would be accepted.
-    async fn try_next(&self, facts: &Facts, findings: &mut Findings<impl Write>) {
+    async fn check_next_token(&self, facts: &Facts, findings: &mut Findings<impl Write>) {
         let (Some(next), false) = (&self.next, self.switched.get()) else { return };
         findings.begin("next token");
-        let ask = self.sign_of_life(facts);
-        match self.exchange_with(next, ask, facts.clone(), SIDE_PATIENCE).await {
+        let ask = self.ping(facts);
+        match self.exchange_with(next, ask, facts.clone(), OPTIONAL_STEP_TIMEOUT).await {
             Err(report) if report.cause.is_of_access() => {
-                findings.warned("next token", &format!("cannot take over yet: {report}"));
+                findings.warn("next token", &format!("cannot take over yet: {report}"));
             }
             Ok(_) | Err(_) if self.edge.refuses_strangers == Some(true) => {
-                findings.well("next token", "is accepted as well, and takes over when the first is refused");
+                findings.ok("next token", "is accepted as well, and takes over when the first is refused");
             }
-            Ok(_) | Err(_) => findings.noted("next token", "nobody refuses it"),
+            Ok(_) | Err(_) => findings.note("next token", "nobody refuses it"),
         }
     }
 
-    fn sign_of_life(&self, facts: &Facts) -> Ask {
+    fn ping(&self, facts: &Facts) -> Ask {
         Ask::Post(match facts.mirror {
-            Some(_) => modern("server/discover", None),
-            None => request("ping", "{}"),
+            Some(_) => modern(method::DISCOVER, None),
+            None => request(method::PING, "{}"),
         })
     }
 
     /// Counts what the server offers, and measures the way there and back.
-    async fn count(
+    async fn count_lists(
         &self,
         facts: &Facts,
         capabilities: Option<&str>,
         findings: &mut Findings<impl Write>,
-    ) -> Result<(), Failed> {
-        for (step, method) in
-            [("tools", "tools/list"), ("prompts", "prompts/list"), ("resources", "resources/list")]
-        {
+    ) -> Result<(), StepFailure> {
+        for (step, method) in [
+            ("tools", method::TOOLS_LIST),
+            ("prompts", method::PROMPTS_LIST),
+            ("resources", method::RESOURCES_LIST),
+        ] {
             let offers = capabilities.is_none_or(|capabilities| json::member(capabilities, step).is_some());
             if !offers {
-                findings.noted(step, "not offered");
+                findings.note(step, "not offered");
                 continue;
             }
             findings.begin(step);
             match self.length(step, method, facts).await {
                 Ok((count, is_all)) => {
                     let more = if is_all { "" } else { "more than " };
-                    findings.well(step, &format!("{more}{count}"));
+                    findings.ok(step, &format!("{more}{count}"));
                     findings.detail("count", i64::try_from(count).unwrap_or(i64::MAX));
                 }
                 // Without being told what there is, a refusal may only mean that there is none.
-                Err(_) if capabilities.is_none() => findings.noted(step, "not offered"),
+                Err(_) if capabilities.is_none() => findings.note(step, "not offered"),
                 Err(report) => return Err((step, report)),
             }
         }
         findings.begin("round trip");
         let mut times = Vec::new();
         for _ in 0..ROUNDS {
-            let answered = self.exchange(self.sign_of_life(facts), facts.clone(), PATIENCE).await;
+            let answered = self.exchange(self.ping(facts), facts.clone(), STEP_TIMEOUT).await;
             times.push(answered.map_err(|report| ("round trip", report))?.took);
         }
         times.sort_unstable();
         let (best, worst) = (times.first().copied(), times.last().copied());
         let (best, worst) = (best.unwrap_or_default(), worst.unwrap_or_default());
-        findings
-            .well("round trip", &format!("{} at best, {} at worst of {ROUNDS}", shown(best), shown(worst)));
+        findings.ok(
+            "round trip",
+            &format!("{} at best, {} at worst of {ROUNDS}", format_duration(best), format_duration(worst)),
+        );
         findings.detail("best_microseconds", i64::try_from(best.as_micros()).unwrap_or(i64::MAX));
         Ok(())
     }
@@ -383,7 +388,7 @@ impl Server {
     ) -> Result<(usize, bool), ErrorReport> {
         let (mut count, mut cursor, begun) = (0, None, clock());
         for _ in 0..PAGES {
-            if clock().saturating_duration_since(begun) > PATIENCE {
+            if clock().saturating_duration_since(begun) > STEP_TIMEOUT {
                 break;
             }
             let (message, facts) = match &facts.mirror {
@@ -393,7 +398,7 @@ impl Server {
                     (request(method, params.as_deref().unwrap_or("{}")), facts.clone())
                 }
             };
-            let page = self.exchange(Ask::Post(message), facts, PATIENCE).await?;
+            let page = self.exchange(Ask::Post(message), facts, STEP_TIMEOUT).await?;
             let page = page.answer.ok_or_else(no_answer)?;
             if let Some(report) = error_of(&page) {
                 return Err(report);
@@ -407,12 +412,12 @@ impl Server {
         Ok((count, false))
     }
 
-    async fn exchange(&self, ask: Ask, facts: Facts, patience: Duration) -> Result<Brought, ErrorReport> {
+    async fn exchange(&self, ask: Ask, facts: Facts, timeout: Duration) -> Result<Reply, ErrorReport> {
         let remote = match (&self.next, self.switched.get()) {
             (Some(next), true) => next,
             _ => &self.remote,
         };
-        self.exchange_with(remote, ask, facts, patience).await
+        self.exchange_with(remote, ask, facts, timeout).await
     }
 
     /// One exchange to its end.
@@ -421,37 +426,37 @@ impl Server {
         remote: &Streamable,
         ask: Ask,
         facts: Facts,
-        patience: Duration,
-    ) -> Result<Brought, ErrorReport> {
-        let (sender, mut events) = Events::channel(16);
+        timeout: Duration,
+    ) -> Result<Reply, ErrorReport> {
+        let (sender, mut events) = EventSender::channel(16);
         let begun = clock();
         let mut exchange = JoinSet::new();
         exchange.spawn(remote.start(ExchangeId(1), Outgoing { ask, facts }, sender));
-        let mut brought = Brought { session: None, answer: None, took: Duration::ZERO };
+        let mut reply = Reply { session: None, answer: None, took: Duration::ZERO };
         let listen = async {
             while let Some(event) = events.recv().await {
                 let took = clock().saturating_duration_since(begun);
                 match event {
                     Event::Opened(_, opening) => {
                         if let SessionHeader::Id(id) = opening.session {
-                            brought.session = Some(id.clone());
-                            self.remember(id);
+                            reply.session = Some(id.clone());
+                            self.note_session(id);
                         }
                     }
                     Event::Server(_, message) if matches!(message.kind(), Kind::Response { .. }) => {
-                        brought.answer = Some(message);
-                        brought.took = took;
-                        return Ok(brought);
+                        reply.answer = Some(message);
+                        reply.took = took;
+                        return Ok(reply);
                     }
                     Event::Ended(_, ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_)) => {
-                        brought.took = took;
-                        return Ok(brought);
+                        reply.took = took;
+                        return Ok(reply);
                     }
                     Event::Ended(_, ExchangeOutcome::Refused(refusal)) => match refusal.answer {
                         Some(answer) => {
-                            brought.answer = Some(answer);
-                            brought.took = took;
-                            return Ok(brought);
+                            reply.answer = Some(answer);
+                            reply.took = took;
+                            return Ok(reply);
                         }
                         None => return Err(refusal.report),
                     },
@@ -463,19 +468,19 @@ impl Server {
             }
             Err(no_answer())
         };
-        let brought = match tokio::time::timeout(patience, listen).await {
-            Ok(brought) => brought?,
+        let reply = match tokio::time::timeout(timeout, listen).await {
+            Ok(reply) => reply?,
             Err(_) => {
-                let sentence = format!("the server did not answer within {} seconds", patience.as_secs());
+                let sentence = format!("the server did not answer within {} seconds", timeout.as_secs());
                 return Err(ErrorReport::new(ErrorKind::NoAnswer, sentence, "look into the server's log"));
             }
         };
         // A stream may stay open behind its answer; what ends by itself leaves a connection that can be used again.
         let _ = tokio::time::timeout(LINGER, async { while events.recv().await.is_some() {} }).await;
-        Ok(brought)
+        Ok(reply)
     }
 
-    fn remember(&self, session: SessionId) {
+    fn note_session(&self, session: SessionId) {
         let mut sessions = self.sessions.borrow_mut();
         if !sessions.contains(&session) {
             sessions.push(session);
@@ -485,9 +490,9 @@ impl Server {
 }
 
 /// What the server says that it can do.
-fn tell_capabilities(capabilities: Option<&str>, findings: &mut Findings<impl Write>) {
+fn report_capabilities(capabilities: Option<&str>, findings: &mut Findings<impl Write>) {
     let Some(capabilities) = capabilities else {
-        return findings.noted("capabilities", "the server names none");
+        return findings.note("capabilities", "the server names none");
     };
     let named = CAPABILITIES.iter().filter_map(|(name, parts)| {
         let value = json::member(capabilities, name)?;
@@ -500,8 +505,8 @@ fn tell_capabilities(capabilities: Option<&str>, findings: &mut Findings<impl Wr
     });
     let named: Vec<String> = named.collect();
     match named.is_empty() {
-        true => findings.noted("capabilities", "none"),
-        false => findings.well("capabilities", &named.join(", ")),
+        true => findings.note("capabilities", "none"),
+        false => findings.ok("capabilities", &named.join(", ")),
     }
 }
 

@@ -1,20 +1,20 @@
 //! By which rule the service token is sent to the server, or why it is not: one finding.
 //!
-//! Deliberately not here: the rules (`config`), and whether Access accepts the token (`server`).
+//! Deliberately not here: the rules (`config`), and whether Access accepts the token (`conversation`).
 
 use std::io::Write;
 
 use url::Url;
 
-use super::finding::Findings;
+use super::findings::Findings;
 use crate::auth::access_proof::{AccessProof, NotSent};
 use crate::auth::cf_access::{PairRule, ServiceToken};
 
 /// The step.
 const STEP: &str = "rule";
 
-/// Tells the rule of a token that needs no proof.
-pub(super) fn tell(token: &ServiceToken, findings: &mut Findings<impl Write>) {
+/// Reports the rule of a token that needs no proof.
+pub(super) fn report(token: &ServiceToken, findings: &mut Findings<impl Write>) {
     let reason = match token.rule() {
         PairRule::Written => "it is written out for this server",
         PairRule::Listed => "CF_ACCESS_HOSTS names this host",
@@ -23,21 +23,21 @@ pub(super) fn tell(token: &ServiceToken, findings: &mut Findings<impl Write>) {
         // Told once it is known.
         PairRule::Proof => return,
     };
-    findings.well(STEP, &format!("the service token is sent: {reason}"));
+    findings.ok(STEP, &format!("the service token is sent: {reason}"));
     detail(token, true, findings);
 }
 
-/// Tells that `CF_ACCESS_HOSTS`, of this value, keeps the token from the server.
-pub(super) fn tell_unlisted(hosts: &str, url: &Url, findings: &mut Findings<impl Write>) {
+/// Reports that `CF_ACCESS_HOSTS`, of this value, keeps the token from the server.
+pub(super) fn report_unlisted(hosts: &str, url: &Url, findings: &mut Findings<impl Write>) {
     let reason = NotSent::Unlisted(hosts.to_owned());
-    findings.noted(STEP, &format!("the service token is not sent: {reason}; {}", reason.advice(url)));
+    findings.note(STEP, &format!("the service token is not sent: {reason}; {}", reason.advice(url)));
     findings.detail("rule", "unlisted".to_owned());
     findings.detail("sent", false);
 }
 
-/// Tells what became of a token that needs a proof, after the first request; `was_known` tells whether the host was
+/// Reports what became of a token that needs a proof, after the first request; `was_known` says whether the host was
 /// remembered before it.
-pub(super) fn tell_proof(
+pub(super) fn report_proof(
     token: &ServiceToken,
     proof: &AccessProof,
     was_known: bool,
@@ -49,20 +49,20 @@ pub(super) fn tell_proof(
     }
     let team = token.client_id().and_then(|id| proof.team(id));
     match (&team, proof.failure(token)) {
-        (Some(team), _) if was_known => findings.well(
+        (Some(team), _) if was_known => findings.ok(
             STEP,
             &format!("the service token is sent: this host is remembered as protected by an Access application of its team {team}"),
         ),
-        (Some(team), _) => findings.well(
+        (Some(team), _) => findings.ok(
             STEP,
             &format!("the service token is sent: the host refuses requests without it, and proves that an Access application of its team {team} protects it; that is remembered"),
         ),
         (None, Some(reason)) => {
             let reason = NotSent::NotProved(reason);
-            findings.warned(STEP, &format!("the service token is not sent: {reason}; {}", reason.advice(url)));
+            findings.warn(STEP, &format!("the service token is not sent: {reason}; {}", reason.advice(url)));
         }
         (None, None) => findings
-            .noted(STEP, "the service token is not sent: Cloudflare Access does not refuse requests without it"),
+            .note(STEP, "the service token is not sent: Cloudflare Access does not refuse requests without it"),
     }
     detail(token, team.is_some(), findings);
     if let Some(team) = team {
