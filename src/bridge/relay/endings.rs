@@ -282,14 +282,6 @@ impl Relay {
         self.phase = Phase::Leaving { deadline, reason };
     }
 
-    /// Tells whether nothing new is begun any more.
-    pub(in crate::bridge) fn is_leaving(&self) -> bool {
-        match self.phase {
-            Phase::Running | Phase::Draining { .. } => false,
-            Phase::Leaving { .. } | Phase::Gone => true,
-        }
-    }
-
     pub(super) fn exit(&mut self, reason: ExitReason) {
         self.phase = Phase::Gone;
         self.act(Action::Exit(reason));

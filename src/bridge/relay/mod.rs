@@ -23,6 +23,7 @@ mod resending;
 mod session;
 mod session_doubt;
 mod session_loss;
+mod surface;
 mod tools;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -30,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use super::error_report::{ErrorKind, ErrorReport};
 use super::event::*;
-use super::{Circumstances, Config, event, revision, splice};
+use super::{Config, event, revision, splice};
 pub(super) use apart::{Apart, Evidence, LastWord, UNSUPPORTED_REVISION};
 use carrier::Carrier;
 pub(super) use endings::error_object;
@@ -44,6 +45,7 @@ use questions::Questions;
 use recovery::Renewal;
 use session::{Recovery, Session};
 use session_doubt::Doubts;
+pub(super) use surface::Output;
 use tools::{Invalid, Tools};
 pub(super) use tools::{LONGEST_NAME, TOOLS_KNOWN};
 
@@ -112,17 +114,6 @@ pub(super) struct Relay {
     parted: bool,
     /// Whether the bridge has more to send once it has heard from the server.
     awaited: bool,
-}
-
-/// What comes out of the relay.
-#[derive(Debug)]
-pub(super) enum Output {
-    /// Something to do.
-    Do(Action),
-    /// The server said something that is no answer, in the exchange of this request.
-    Said { message: Message, within: Option<Id> },
-    /// A request that the server cannot understand.
-    Apart(Box<Apart>),
 }
 
 /// An exchange that has not ended.
@@ -275,7 +266,7 @@ impl Relay {
     }
 
     /// Takes in what happened.
-    pub(super) fn handle(&mut self, event: Event, now: Instant) {
+    fn handle_event(&mut self, event: Event, now: Instant) {
         match (event, &self.phase) {
             (_, Phase::Gone) => {}
             (Event::Client(line), Phase::Running) => self.client(line, now),
@@ -296,7 +287,7 @@ impl Relay {
     }
 
     /// Does what is due. Harmless when nothing is.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    fn handle_due(&mut self, now: Instant) {
         if let Some(Gate { title, until: Until::Head { deadline }, .. }) = &self.gate
             && *deadline <= now
         {
@@ -320,35 +311,8 @@ impl Relay {
         self.proceed(now);
     }
 
-    /// Takes in what the bridge says in the client's place. At the end of the process nobody hears it any more.
-    pub(super) fn say(&mut self, message: Message, now: Instant) {
-        if !self.is_leaving() {
-            self.enter(message, now);
-            self.proceed(now);
-        }
-    }
-
-    /// Answers a request of the server with an error in the client's place, where not too many answers wait already. What
-    /// the client itself answers is never dropped for that.
-    pub(super) fn say_refusal(&mut self, refusal: Message, now: Instant) {
-        if self.ledger.replies_cost() > REPLIES {
-            return self.dropped(&refusal, "too many answers wait for the server already");
-        }
-        self.say(refusal, now);
-    }
-
-    /// Says whether the bridge has more to send once it has heard from the server. Tells whether that changes anything.
-    pub(super) fn expect_more(&mut self, awaited: bool, now: Instant) -> bool {
-        let changes = self.awaited != awaited;
-        self.awaited = awaited;
-        if changes {
-            self.proceed(now);
-        }
-        changes
-    }
-
-    /// Ends the session, which nobody needs, and goes on without.
-    pub(super) fn end_session(&mut self) {
+    /// Ends the session, which is not needed, and goes on without one.
+    fn end_unneeded_session(&mut self) {
         let facts = self.session.facts();
         self.stop_listening();
         self.session.forget();
@@ -367,28 +331,12 @@ impl Relay {
         }
     }
 
-    /// The request of the client for whose sake the server asks something.
-    pub(super) fn asking(&self, question: &Id) -> Option<Id> {
-        let entry = self.ledger.get(self.asked.get(question)?.asking?)?;
-        entry.request_id().cloned()
-    }
-
-    /// The next thing that came out.
-    pub(super) fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
-
-    /// Tells whether among what came out is something that only the bridge can deal with, since it last asked.
-    pub(super) fn take_parted(&mut self) -> bool {
-        std::mem::take(&mut self.parted)
-    }
-
     fn act(&mut self, action: Action) {
         self.outputs.push_back(Output::Do(action));
     }
 
     /// The next moment anything is due, and what it is (for the log).
-    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+    fn next_due(&self) -> Option<(Instant, &'static str)> {
         let gate = match &self.gate {
             Some(Gate { until: Until::Head { deadline }, .. }) => Some((*deadline, "others stop waiting")),
             Some(Gate { until: Until::Answer { .. }, .. }) | None => None,
@@ -406,36 +354,6 @@ impl Relay {
         let way = self.gives_way_at().map(|at| (at, "the stream gives way to a request"));
         let ping = self.pings.next().map(|until| (until, "the server is asked for a sign of life"));
         [gate, phase, delivery, rest, renewal, carrier, listening, way, ping].into_iter().flatten().min()
-    }
-
-    /// See [`super::Bridge::circumstances`].
-    pub(super) fn circumstances(&self, exchange: ExchangeId) -> Option<Circumstances> {
-        let exchange = self.exchanges.get(&exchange)?;
-        let entry = exchange.purpose.ticket().and_then(|ticket| self.ledger.get(ticket));
-        Some(Circumstances {
-            era: match entry.map(|entry| entry.era) {
-                Some(revision::Era::Modern) => "modern",
-                Some(revision::Era::Legacy) | None => "legacy",
-            },
-            epoch: exchange.epoch,
-            attempt: entry.map_or(1, |entry| entry.trial.attempts),
-        })
-    }
-
-    /// What the client's messages that wait to be sent cost, in bytes of memory.
-    pub(super) fn waiting_cost(&self) -> usize {
-        self.ledger.waiting_cost()
-    }
-
-    /// The request with this id that has no answer yet.
-    pub(super) fn request(&self, id: &Id) -> Option<&Message> {
-        let entry = self.ledger.get(self.ledger.request(id)?)?;
-        Some(&entry.message)
-    }
-
-    /// The requests that have no answer yet, in order.
-    pub(super) fn unanswered(&self) -> impl Iterator<Item = &Id> {
-        self.ledger.iter().filter_map(|(_, entry)| entry.request_id())
     }
 }
 
