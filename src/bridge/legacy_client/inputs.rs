@@ -8,7 +8,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::opening::Client;
-use super::*;
+use super::{LegacyClient, Request, shapes};
+use crate::bridge::error_report::ErrorKind;
+use crate::bridge::event::Notice;
+use crate::bridge::layer::Output;
+use crate::bridge::relay::SOURCE;
+use crate::bridge::splice;
+use crate::json;
+use crate::jsonrpc::{Id, Kind, Message};
+use crate::mcp::message::{self, from_own_text};
+use crate::mcp::method;
 
 /// How many rounds a request may take.
 const ROUNDS: u32 = 10;
@@ -60,8 +69,8 @@ impl Inputs {
 /// roots has none; without a model's answer the request cannot go on.
 fn instead_of_answer(method: &str) -> Option<&'static str> {
     match method {
-        "elicitation/create" => Some(r#"{"action":"cancel"}"#),
-        "roots/list" => Some(r#"{"roots":[]}"#),
+        method::ELICITATION_CREATE => Some(r#"{"action":"cancel"}"#),
+        method::ROOTS_LIST => Some(r#"{"roots":[]}"#),
         _ => None,
     }
 }
@@ -72,16 +81,18 @@ fn objection(method: &str, params: Option<&str>, request: &Request, client: &Cli
     let is_url = member("mode").and_then(json::string).as_deref() == Some("url");
     let has_tools = member("tools").or_else(|| member("toolChoice")).is_some();
     let may_ask = match method {
-        "elicitation/create" if is_url => client.opens_urls(),
-        "elicitation/create" => client.fills_forms(),
-        "sampling/createMessage" if has_tools => client.samples_with_tools(),
-        "sampling/createMessage" => client.can("sampling"),
-        "roots/list" => client.can("roots"),
+        method::ELICITATION_CREATE if is_url => client.opens_urls(),
+        method::ELICITATION_CREATE => client.fills_forms(),
+        method::SAMPLING_CREATE if has_tools => client.samples_with_tools(),
+        method::SAMPLING_CREATE => client.can("sampling"),
+        method::ROOTS_LIST => client.can("roots"),
         _ => false,
     };
     let title = request.sent.method().unwrap_or_default();
     match (may_ask, title) {
-        (_, method) if !matches!(method, "tools/call" | "prompts/get" | "resources/read") => {
+        (_, method)
+            if !matches!(method, method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ) =>
+        {
             Some(format!("the server wants to know something before it answers {method}, which it may not"))
         }
         (false, _) => Some(format!("the server asks for {method}, which the client did not offer")),
@@ -121,14 +132,16 @@ impl LegacyClient {
         let number = self.inputs.next;
         self.inputs.next += 1;
         for (place, ((_, input), question)) in wanted.iter().zip(&questions).enumerate() {
-            let asked = self.mint();
+            let asked = self.ids.next();
             let params = json::member(input, "params");
             let params =
                 params.map(|params| shapes::question(&question.method, params, &asked, &self.client));
             let params = params.map(|params| format!(r#","params":{params}"#)).unwrap_or_default();
             let method = json::quoted(&question.method);
             self.inputs.asked.insert(asked.clone(), (number, place));
-            self.deliver(made(&format!(r#"{{"jsonrpc":"2.0","id":{asked},"method":{method}{params}}}"#)));
+            self.deliver(from_own_text(format!(
+                r#"{{"jsonrpc":"2.0","id":{asked},"method":{method}{params}}}"#
+            )));
         }
         self.inputs.rounds.insert(number, Round { id: id.clone(), state, questions, due });
         self.requests.insert(id, request);
@@ -140,7 +153,7 @@ impl LegacyClient {
         let Some((number, place)) = self.inputs.asked.remove(id) else {
             let because = "it answers nothing that was asked";
             let notice = Notice::Dropped { title: response.title().into_owned(), because };
-            return self.out.push_back(Crossing::Told(notice));
+            return self.outputs.push_back(Output::notice(notice));
         };
         let Some(round) = self.inputs.rounds.get_mut(&number) else { return };
         let Some(question) = round.questions.get_mut(place) else { return };
@@ -170,7 +183,7 @@ impl LegacyClient {
     /// The request goes out once more, with the answers of this round and the server's state.
     fn send_again(&mut self, number: u64) {
         let Some(round) = self.inputs.rounds.remove(&number) else { return };
-        let upstream = self.mint();
+        let upstream = self.ids.next();
         let Some(request) = self.requests.get_mut(&round.id) else { return };
         let mut members = Vec::new();
         if !round.questions.is_empty() {
@@ -209,10 +222,7 @@ impl LegacyClient {
         questions.sort_by_key(ToString::to_string);
         for question in questions {
             self.inputs.asked.remove(&question);
-            let params = format!(r#"{{"requestId":{question},"reason":"{reason}"}}"#);
-            self.deliver(made(&format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#
-            )));
+            self.deliver(message::cancelled(&question, Some(reason)));
         }
         true
     }
@@ -220,8 +230,8 @@ impl LegacyClient {
     /// A request that cannot go on: a call says so in its result, where the model reads it.
     fn fail(&mut self, id: &Id, request: &Request, text: &str) {
         match request.sent.method() {
-            Some("tools/call") => {
-                let text = json::quoted(&format!("{}: {text}", relay::SOURCE));
+            Some(method::TOOLS_CALL) => {
+                let text = json::quoted(&format!("{}: {text}", SOURCE));
                 self.answer(
                     id,
                     &format!(r#"{{"content":[{{"type":"text","text":{text}}}],"isError":true}}"#),

@@ -1,14 +1,17 @@
 //! The handshake: `initialize` of the client is answered from `server/discover` of the server.
 
-use super::*;
+use std::collections::VecDeque;
+use std::time::Instant;
 
-/// The keys of a modern request's `_meta` (2026-07-28, basic, reserved keys).
-const REVISION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
-const INFO_KEY: &str = "io.modelcontextprotocol/clientInfo";
-const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";
-const SERVER_KEY: &str = "io.modelcontextprotocol/serverInfo";
-/// The extension whose results a client of the other era would not understand.
-const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+use super::{LegacyClient, Phase};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::layer::{Layer, Output};
+use crate::bridge::relay::{LastWord, error_code, error_object};
+use crate::bridge::splice;
+use crate::json;
+use crate::jsonrpc::{Id, Kind, Message};
+use crate::mcp::meta::{SERVER_INFO, TASKS_EXTENSION};
+use crate::mcp::{Era, LEGACY_REVISION, MODERN_REVISION, code, message, method, revision};
 
 /// What the client said of itself.
 #[derive(Debug, Default)]
@@ -46,9 +49,7 @@ impl Client {
         let revision = if revision::is_legacy(&wanted) { &wanted } else { LEGACY_REVISION };
         let capabilities = modern_capabilities(initialize.member("capabilities").unwrap_or("{}"));
         let info = initialize.member("clientInfo").filter(|info| info.starts_with('{'));
-        let info = info.map(|info| format!(r#","{INFO_KEY}":{info}"#)).unwrap_or_default();
-        let meta =
-            format!(r#""{REVISION_KEY}":"{MODERN_REVISION}","{CAPABILITIES_KEY}":{capabilities}{info}"#);
+        let meta = message::modern_meta(&capabilities, info);
         Client { revision: revision.to_owned(), capabilities, meta }
     }
 
@@ -97,7 +98,7 @@ fn modern_capabilities(capabilities: &str) -> String {
 impl LegacyClient {
     /// The client opens, or starts over: the server is asked what it can do.
     pub(super) fn start(&mut self, initialize: Message, last_word: Option<LastWord>, assumed: bool) {
-        let discover = self.mint();
+        let discover = self.ids.next();
         self.client = Client::of(&initialize);
         self.level = None;
         self.stop_listening();
@@ -119,7 +120,7 @@ impl LegacyClient {
             if let Phase::Opening { held, held_cost, earlier, .. } = &mut self.phase {
                 (*earlier, *held_cost, *held) = (before.len(), cost, before);
             }
-            self.send(detection::cancellation(&discover));
+            self.send(message::cancelled(&discover, None));
             if let Kind::Request { id, .. } = initialize.kind() {
                 let id = id.clone();
                 self.refuse(&id, ErrorKind::Stopped.code(), "the client has started over", "stopped");
@@ -135,10 +136,10 @@ impl LegacyClient {
         let revisions = supported.map(json::elements).unwrap_or_default();
         let offers = revisions.into_iter().any(|it| json::string(it).as_deref() == Some(MODERN_REVISION));
         let may_ask = matches!(self.phase, Phase::Opening { asked_twice: false, .. });
-        if !may_ask || relay::error_code(answer) != Some(relay::UNSUPPORTED_REVISION) || !offers {
+        if !may_ask || error_code(answer) != Some(code::UNSUPPORTED_REVISION) || !offers {
             return false;
         }
-        let fresh = self.mint();
+        let fresh = self.ids.next();
         if let Phase::Opening { discover, asked_twice, .. } = &mut self.phase {
             *asked_twice = true;
             *discover = fresh.clone();
@@ -150,9 +151,7 @@ impl LegacyClient {
     fn discover(&mut self, id: &Id) {
         let meta = &self.client.meta;
         let params = format!(r#"{{"_meta":{{{meta}}}}}"#);
-        self.send(made(&format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{params}}}"#
-        )));
+        self.send(message::request(id, method::DISCOVER, &params));
     }
 
     /// Tells whether this began without the server having shown that it is modern.
@@ -166,7 +165,7 @@ impl LegacyClient {
         let Phase::Opening { initialize, mut held, earlier, discover, .. } = phase else { return };
         // An earlier request may have shown it, before the server has said what it can do.
         if !matches!(shown_by.kind(), Kind::Response { id: Some(id), .. } if *id == discover) {
-            self.send(detection::cancellation(&discover));
+            self.send(message::cancelled(&discover, None));
         }
         held.insert(earlier, initialize);
         self.leave_off(held.into());
@@ -183,7 +182,7 @@ impl LegacyClient {
             let text = "the client has started over, and the server did not say again what it can do";
             self.refuse(&id, ErrorKind::Stopped.code(), text, ErrorKind::Stopped.word());
         }
-        self.out.push_back(Crossing::Over(held));
+        self.outputs.push_back(Output::Finished(held));
     }
 
     /// The server has said what it can do, or not.
@@ -196,7 +195,7 @@ impl LegacyClient {
         let Kind::Request { id, .. } = initialize.kind() else { return };
         let supported = answer.member("supportedVersions").unwrap_or("[]");
         let revisions = || json::elements(supported).filter_map(json::string);
-        let is_error = relay::error_code(answer).is_some();
+        let is_error = error_code(answer).is_some();
         // What says nothing of revisions is no answer to this request, but to any.
         if is_error || revisions().next().is_none() {
             self.phase = Phase::Over;
@@ -208,12 +207,12 @@ impl LegacyClient {
                         "the server answered server/discover without naming a revision",
                         "check that the URL is the server's MCP endpoint (often /mcp)",
                     );
-                    LastWord { answer: Message::error(Some(id), &relay::error_object(&report)), notice: None }
+                    LastWord { answer: Message::error(Some(id), &error_object(&report)), notice: None }
                 }
             };
             let LastWord { answer, notice } = last_word.unwrap_or_else(without_notice);
             self.deliver(answer);
-            self.out.extend(notice.map(Crossing::Told));
+            self.outputs.extend(notice.map(Output::notice));
             return self.leave_off(held.into());
         }
         if !revisions().any(|revision| revision == MODERN_REVISION) {
@@ -226,11 +225,11 @@ impl LegacyClient {
                 ),
                 "look for a newer mcp-tether",
             );
-            self.deliver(Message::error(Some(id), &relay::error_object(&report)));
+            self.deliver(Message::error(Some(id), &error_object(&report)));
             return self.leave_off(held.into());
         }
         let capabilities = legacy_capabilities(answer.member("capabilities").unwrap_or("{}"));
-        let meta = answer.member("_meta").and_then(|meta| json::member(meta, SERVER_KEY));
+        let meta = answer.member("_meta").and_then(|meta| json::member(meta, SERVER_INFO));
         let info = meta.or_else(|| answer.member("serverInfo")).filter(|info| info.starts_with('{'));
         let info = info.unwrap_or(r#"{"name":"mcp-server","version":"0"}"#);
         let instructions = answer.member("instructions").filter(|text| text.starts_with('"'));
@@ -240,10 +239,10 @@ impl LegacyClient {
             r#"{{"protocolVersion":"{revision}","capabilities":{capabilities},"serverInfo":{info}{instructions}}}"#
         );
         self.server = Server { capabilities };
-        self.out.push_back(Crossing::Found(Era::Modern));
+        self.outputs.push_back(Output::EraFound(Era::Modern));
         self.answer(id, &result);
         for message in held {
-            self.client(message, now);
+            self.handle_client(message, now);
         }
     }
 }

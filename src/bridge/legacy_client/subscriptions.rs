@@ -5,8 +5,17 @@
 //! changes meanwhile goes into the next. A subscription that breaks off is the relay's to open again.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
-use super::*;
+use super::LegacyClient;
+use crate::bridge::error_report::ErrorKind;
+use crate::bridge::event::Notice;
+use crate::bridge::layer::Output;
+use crate::bridge::relay::error_code;
+use crate::json;
+use crate::jsonrpc::{self, Id, Message};
+use crate::mcp::meta::SUBSCRIPTION_ID;
+use crate::mcp::{message, method};
 
 /// The listening.
 #[derive(Debug, Default)]
@@ -50,7 +59,7 @@ impl Subscriptions {
 
     /// Tells whether a notification is about a resource that the client no longer wants to hear of.
     pub(super) fn is_unwanted(&self, message: &Message) -> bool {
-        message.method() == Some("notifications/resources/updated")
+        message.method() == Some(method::RESOURCES_UPDATED)
             && message.member("uri").is_some_and(|uri| self.unwanted.contains(uri))
     }
 
@@ -73,7 +82,7 @@ impl Subscriptions {
 
 /// The subscription that a notification names, as JSON text.
 fn subscription_of(message: &Message) -> Option<&str> {
-    json::member(message.member("_meta")?, SUBSCRIPTION_KEY)
+    json::member(message.member("_meta")?, SUBSCRIPTION_ID)
 }
 
 impl LegacyClient {
@@ -150,19 +159,16 @@ impl LegacyClient {
             }
             return self.close_current();
         }
-        let id = self.mint();
+        let id = self.ids.next();
         let subscribers = std::mem::take(&mut self.subscriptions.waiting);
         self.subscriptions.opening = Some(Opening { id: id.clone(), subscribers });
-        self.send(made(&format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"subscriptions/listen","params":{{"_meta":{{{}}},"notifications":{{{}}}}}}}"#,
-            self.meta(),
-            filter.join(",")
-        )));
+        let params = format!(r#"{{"_meta":{{{}}},"notifications":{{{}}}}}"#, self.meta(), filter.join(","));
+        self.send(message::request(&id, method::LISTEN, &params));
     }
 
     fn close_current(&mut self) {
         if let Some(current) = self.subscriptions.current.take() {
-            self.send(detection::cancellation(&current));
+            self.send(message::cancelled(&current, None));
         }
     }
 
@@ -197,11 +203,11 @@ impl LegacyClient {
 
     /// A subscription of ours has ended for good, or never was.
     pub(super) fn listen_ended(&mut self, id: &Id, answer: &Message) {
-        let is_error = relay::error_code(answer).is_some();
+        let is_error = error_code(answer).is_some();
         if self.subscriptions.current.as_ref() == Some(id) {
             self.subscriptions.current = None;
             let notice = "the server has ended the subscription".to_owned();
-            return self.out.push_back(Crossing::Told(Notice::NotListening(notice)));
+            return self.outputs.push_back(Output::notice(Notice::NotListening(notice)));
         }
         let is_it = |opening: &mut Opening| opening.id == *id;
         let Some(opening) = self.subscriptions.opening.take_if(is_it) else { return };
@@ -217,7 +223,7 @@ impl LegacyClient {
         }
         let said = answer.member("message").and_then(json::string).unwrap_or_default();
         let notice = format!("the server did not accept the subscription: {said}");
-        self.out.push_back(Crossing::Told(Notice::NotListening(notice)));
+        self.outputs.push_back(Output::notice(Notice::NotListening(notice)));
         if self.subscriptions.stale {
             self.listen_anew();
         }
@@ -235,7 +241,7 @@ impl LegacyClient {
             for (id, _) in opening.subscribers {
                 self.refuse(&id, ErrorKind::Stopped.code(), text, ErrorKind::Stopped.word());
             }
-            self.send(detection::cancellation(&opening.id));
+            self.send(message::cancelled(&opening.id, None));
         }
     }
 }

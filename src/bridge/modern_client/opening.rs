@@ -4,12 +4,18 @@
 //! the client's patience. Should it fail, each of those that wait is told: what the server said to it before, where it said
 //! something, else why there is no session. Deliberately not here: a session that is lost later (the relay's affair).
 
-use super::*;
+use std::time::Instant;
 
-const CLIENT_KEY: &str = "io.modelcontextprotocol/clientInfo";
-const SERVER_KEY: &str = "io.modelcontextprotocol/serverInfo";
-/// An extension of the modern era that shares its name, and nothing else, with what sessions have.
-const TASKS: &str = "io.modelcontextprotocol/tasks";
+use super::{Asked, Held, ModernClient, SOURCE, requests};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::layer::Output;
+use crate::bridge::relay::{LastWord, error_object};
+use crate::bridge::splice;
+use crate::json;
+use crate::jsonrpc::{Id, Kind, Message};
+use crate::mcp::message::{self, from_own_text};
+use crate::mcp::meta::{CLIENT_INFO, SERVER_INFO, TASKS_EXTENSION};
+use crate::mcp::{Era, LEGACY_REVISION, MODERN_REVISION, method, revision};
 
 /// How far the session has come.
 #[derive(Debug)]
@@ -59,8 +65,8 @@ impl ModernClient {
         // What nobody waits for was said to no session.
         self.held.drop_all(|held| !matches!(held.kind(), Kind::Request { .. }));
         self.level = None;
-        self.homeless.clear();
-        self.end_listens();
+        self.unassigned.clear();
+        self.end_subscriptions();
     }
 
     /// Tells whether the client is a modern one only: then what lacks the marks of its era lacks them by mistake.
@@ -79,7 +85,7 @@ impl ModernClient {
                 self.stage = Stage::Opening(need);
                 self.declared = session_capabilities(requests::capabilities(request).unwrap_or("{}"));
                 let introduction = introduction(request, &self.declared);
-                self.ask(Asked::Session, "initialize", &introduction);
+                self.ask(Asked::Session, method::INITIALIZE, &introduction);
             }
             Stage::Opening(_) => self.stage = Stage::Opening(need),
             Stage::Open(_) | Stage::Over => {}
@@ -109,7 +115,7 @@ impl ModernClient {
                     "report this to the server's author",
                 );
                 self.end_session();
-                self.give_up(&Message::error(None, &relay::error_object(&report)));
+                self.give_up(&Message::error(None, &error_object(&report)));
             }
             Need::Certain | Need::Perhaps => self.begin_session(answer, now),
         }
@@ -118,11 +124,10 @@ impl ModernClient {
     fn begin_session(&mut self, answer: Message, now: Instant) {
         // Whoever opens a session of its own says itself that it is ready.
         if !self.went_legacy {
-            let ready = made(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_owned());
-            self.outbox.push_back(Crossing::ToServer(ready));
+            self.send(message::notification(method::INITIALIZED, None));
         }
         self.stage = Stage::Open(answer);
-        self.outbox.push_back(Crossing::Found(Era::Legacy));
+        self.outputs.push_back(Output::EraFound(Era::Legacy));
         for Held { message, .. } in self.held.take() {
             match message.kind() {
                 Kind::Request { .. } => self.serve(message, now),
@@ -134,7 +139,7 @@ impl ModernClient {
     fn end_session(&mut self) {
         // One that the client opens replaces it, and ends it that way.
         if !self.went_legacy {
-            self.outbox.push_back(Crossing::EndSession);
+            self.outputs.push_back(Output::EndSession);
         }
     }
 
@@ -144,8 +149,8 @@ impl ModernClient {
             if let Kind::Request { id, .. } = message.kind() {
                 let without_notice = || LastWord { answer: refusal.clone(), notice: None };
                 let LastWord { answer, notice } = answer.unwrap_or_else(without_notice);
-                self.outbox.push_back(Crossing::ToClient(answer.with_id(id)));
-                self.outbox.extend(notice.map(Crossing::Told));
+                self.deliver(answer.with_id(id));
+                self.outputs.extend(notice.map(Output::notice));
             }
         }
         self.stage = Stage::Failed;
@@ -154,7 +159,7 @@ impl ModernClient {
     /// There is nothing to translate.
     fn finish_translating(&mut self) {
         self.stage = Stage::Over;
-        self.outbox.push_back(Crossing::Over(Vec::new()));
+        self.outputs.push_back(Output::Finished(Vec::new()));
     }
 
     /// Tells whether the server has shown nothing of its era yet: the session is opened because of what was known before.
@@ -169,7 +174,7 @@ impl ModernClient {
         let held = self.held.take().into_iter().map(|held| held.message);
         // What nobody waits for was said to a session that is none.
         let held = held.filter(|message| matches!(message.kind(), Kind::Request { .. })).collect();
-        self.outbox.push_back(Crossing::Over(held));
+        self.outputs.push_back(Output::Finished(held));
     }
 
     /// What the server can do.
@@ -186,11 +191,11 @@ impl ModernClient {
         let instructions = answer.member("instructions").filter(|it| it.starts_with('"'));
         let instructions = instructions.map(|it| format!(r#","instructions":{it}"#)).unwrap_or_default();
         let server = answer.member("serverInfo").filter(|it| it.starts_with('{'));
-        let server = server.map(|it| format!(r#","_meta":{{"{SERVER_KEY}":{it}}}"#)).unwrap_or_default();
-        let discovery = made(format!(
+        let server = server.map(|it| format!(r#","_meta":{{"{SERVER_INFO}":{it}}}"#)).unwrap_or_default();
+        let discovery = from_own_text(format!(
             r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","supportedVersions":["{MODERN_REVISION}"],"capabilities":{capabilities}{instructions},"ttlMs":0,"cacheScope":"private"{server}}}}}"#
         ));
-        self.outbox.push_back(Crossing::ToClient(discovery));
+        self.deliver(discovery);
     }
 }
 
@@ -200,12 +205,9 @@ fn introduction(request: &Message, capabilities: &str) -> String {
     let is_named = |client: &&str| {
         ["name", "version"].iter().all(|name| json::member(client, name).and_then(json::string).is_some())
     };
-    let client = json::member(meta, CLIENT_KEY).filter(is_named).map(str::to_owned);
-    let client = client
-        .unwrap_or_else(|| format!(r#"{{"name":"{SOURCE}","version":"{}"}}"#, env!("CARGO_PKG_VERSION")));
-    format!(
-        r#"{{"protocolVersion":"{LEGACY_REVISION}","capabilities":{capabilities},"clientInfo":{client}}}"#
-    )
+    let client = json::member(meta, CLIENT_INFO).filter(is_named).map(str::to_owned);
+    let client = client.unwrap_or_else(|| message::implementation(SOURCE, env!("CARGO_PKG_VERSION")));
+    message::initialize_params(LEGACY_REVISION, capabilities, &client)
 }
 
 /// A modern client's capabilities as a session has them: it never tells of its roots by itself.
@@ -222,7 +224,9 @@ fn without_tasks(capabilities: &str) -> String {
     let capabilities = splice::without(capabilities, &["tasks"]);
     match json::member(&capabilities, "extensions") {
         None => capabilities,
-        Some(extensions) => replaced(&capabilities, "extensions", &splice::without(extensions, &[TASKS])),
+        Some(extensions) => {
+            replaced(&capabilities, "extensions", &splice::without(extensions, &[TASKS_EXTENSION]))
+        }
     }
 }
 
@@ -258,7 +262,9 @@ mod tests {
     #[test]
     fn a_client_without_a_whole_name_gets_ours() {
         let request = |client: &str| {
-            made(format!(r#"{{"id":1,"method":"x","params":{{"_meta":{{"{CLIENT_KEY}":{client}}}}}}}"#))
+            from_own_text(format!(
+                r#"{{"id":1,"method":"x","params":{{"_meta":{{"{CLIENT_INFO}":{client}}}}}}}"#
+            ))
         };
         assert!(introduction(&request(r#"{"name":"c","version":"1"}"#), "{}").contains(r#""name":"c""#));
         assert!(introduction(&request(r#"{"name":"c"}"#), "{}").contains(r#""name":"mcp-tether""#));

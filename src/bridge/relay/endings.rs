@@ -253,6 +253,7 @@ impl Relay {
 
     /// Answers what is left, drops every exchange and tells the server, where there is a session.
     pub(super) fn leave(&mut self, reason: ExitReason, deadline: Instant) {
+        self.outputs.push_back(Output::Leaving);
         let left: Vec<Ticket> = self.ledger.iter().map(|(ticket, _)| ticket).collect();
         for ticket in left {
             if self.end_subscription(ticket) {

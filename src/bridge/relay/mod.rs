@@ -31,8 +31,9 @@ use std::time::{Duration, Instant};
 
 use super::error_report::{ErrorKind, ErrorReport};
 use super::event::*;
+use super::layer::Output;
 use super::{Config, event, revision, splice};
-pub(super) use apart::{Apart, Evidence, LastWord, UNSUPPORTED_REVISION};
+pub(super) use apart::{Apart, Evidence, LastWord};
 use carrier::Carrier;
 pub(super) use endings::error_object;
 use fallback::Fallback;
@@ -45,7 +46,7 @@ use questions::Questions;
 use recovery::Renewal;
 use session::{Recovery, Session};
 use session_doubt::Doubts;
-pub(super) use surface::Output;
+pub(super) use surface::stopped;
 use tools::{Invalid, Tools};
 pub(super) use tools::{LONGEST_NAME, TOOLS_KNOWN};
 
@@ -110,10 +111,6 @@ pub(super) struct Relay {
     rolled: u64,
     phase: Phase,
     outputs: VecDeque<Output>,
-    /// Whether there is something among them that only the bridge can deal with.
-    parted: bool,
-    /// Whether the bridge has more to send once it has heard from the server.
-    awaited: bool,
 }
 
 /// An exchange that has not ended.
@@ -260,8 +257,6 @@ impl Relay {
             server_is_modern: false,
             phase: Phase::Running,
             outputs: VecDeque::new(),
-            parted: false,
-            awaited: false,
         }
     }
 
@@ -332,7 +327,10 @@ impl Relay {
     }
 
     fn act(&mut self, action: Action) {
-        self.outputs.push_back(Output::Do(action));
+        self.outputs.push_back(match action {
+            Action::Deliver(message) => Output::to_client(message),
+            action => Output::Do(action),
+        });
     }
 
     /// The next moment anything is due, and what it is (for the log).

@@ -97,7 +97,7 @@ impl Relay {
         }
     }
 
-    /// Lets go whatever may go, and leaves once nothing is left to wait for.
+    /// Lets go whatever may go.
     pub(super) fn proceed(&mut self, now: Instant) {
         while !self.is_held()
             && let Some(ticket) = self.ledger.first_at_gate()
@@ -119,9 +119,6 @@ impl Relay {
         }
         self.listen_after_giving_way(now);
         self.plan_reconnection(now);
-        if matches!(self.phase, Phase::Draining { .. }) && !self.awaited && self.nothing_can_finish() {
-            self.leave(ExitReason::ClientClosed, now + FAREWELL_PATIENCE);
-        }
     }
 
     /// Tells whether a message can only be sent in a session.

@@ -2,24 +2,26 @@
 //!
 //! Apart from the calls because they outlive any of them. Deliberately not here: what becomes of a call that carries one.
 
-use super::*;
+use std::time::Instant;
+
+use super::{Asked, Call, ModernClient, Question, Resumed};
 
 /// How many questions that belong to no call wait for one.
-pub(super) const HOMELESS_AT_ONCE: usize = 100;
+pub(super) const UNASSIGNED_AT_ONCE: usize = 100;
 
 impl ModernClient {
     /// Gives a question that belongs to no call to one that may carry it: the latest whose client waits, else the latest.
-    pub(super) fn find_home(&mut self, question: Question, until: Instant, now: Instant) {
+    pub(super) fn assign(&mut self, question: Question, until: Instant, now: Instant) {
         let may_carry = |(_, call): &(u64, &Call)| call.may_carry(question.asks);
         let waiting = self.calls_under_way().filter(may_carry).last();
-        let home = waiting.or_else(|| self.all_calls().filter(may_carry).last());
-        match home.map(|(number, _)| number) {
+        let found = waiting.or_else(|| self.all_calls().filter(may_carry).last());
+        match found.map(|(number, _)| number) {
             Some(number) => self.give(number, question, now),
             None if question.asks.is_declared(&self.declared)
                 && until > now
-                && self.homeless.len() < HOMELESS_AT_ONCE =>
+                && self.unassigned.len() < UNASSIGNED_AT_ONCE =>
             {
-                self.homeless.push((question, until));
+                self.unassigned.push((question, until));
             }
             None => self.refuse(question),
         }
@@ -32,9 +34,9 @@ impl ModernClient {
         mut call: Call,
         now: Instant,
     ) -> Option<Call> {
-        let homeless = std::mem::take(&mut self.homeless);
-        let (carried, left) = homeless.into_iter().partition(|(question, _)| call.may_carry(question.asks));
-        self.homeless = left;
+        let unassigned = std::mem::take(&mut self.unassigned);
+        let (carried, left) = unassigned.into_iter().partition(|(question, _)| call.may_carry(question.asks));
+        self.unassigned = left;
         let carried: Vec<(Question, Instant)> = carried;
         if carried.is_empty() {
             return Some(call);
@@ -43,18 +45,20 @@ impl ModernClient {
             call.add(question);
         }
         let client = call.client.clone();
-        self.mint(Asked::Call(Box::new(call)));
-        self.calls.insert(client, self.minted);
-        self.park(self.minted, Then::Again, now);
+        self.ids.next();
+        let number = self.ids.last();
+        self.asked.insert(number, Asked::Call(Box::new(call)));
+        self.calls.insert(client, number);
+        self.request_input(number, Resumed::Sent, now);
         None
     }
 
     /// A call was sent: what has come to wait for one meanwhile may go by it.
-    pub(in crate::bridge::modern_client) fn house(&mut self, number: u64, now: Instant) {
-        for (question, until) in std::mem::take(&mut self.homeless) {
+    pub(in crate::bridge::modern_client) fn assign_waiting(&mut self, number: u64, now: Instant) {
+        for (question, until) in std::mem::take(&mut self.unassigned) {
             match self.call_mut(number).is_some_and(|call| call.may_carry(question.asks)) {
                 true => self.give(number, question, now),
-                false => self.homeless.push((question, until)),
+                false => self.unassigned.push((question, until)),
             }
         }
     }
