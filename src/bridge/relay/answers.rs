@@ -8,8 +8,15 @@ use std::time::Instant;
 use super::ledger::{Place, Ticket};
 use super::modern::error_code;
 use super::renegotiation::Refused;
-use super::revision::Era;
-use super::*;
+use super::session::Recovery;
+use super::{
+    Output, Purpose, Question, REPLIES, REQUESTS_AT_ONCE_MULTIPLEXED, Relay, SOURCE, Settled, Until,
+};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, Ask, Cursor, ExchangeId, Notice, Opening, Outgoing, SessionHeader};
+use crate::bridge::revision::Era;
+use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Message};
+use crate::{json, jsonrpc};
 
 impl Relay {
     pub(super) fn sent(&mut self, exchange: ExchangeId, now: Instant) {

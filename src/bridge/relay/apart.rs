@@ -5,8 +5,13 @@
 
 use super::ledger::{Place, Then, Ticket};
 use super::modern::error_code;
-use super::revision::Era;
-use super::*;
+use super::{Output, Relay, Settled};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Notice, Refusal};
+use crate::bridge::revision;
+use crate::bridge::revision::Era;
+use crate::json;
+use crate::jsonrpc::{Id, Kind, Message};
 
 /// The codes by which a server shows that it speaks the modern era (2026-07-28, basic, error codes).
 pub(super) const HEADER_MISMATCH: i64 = -32020;

@@ -8,10 +8,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff;
 use super::ledger::{Place, Ticket};
-use super::revision::Era;
-use super::*;
+use super::session::Recovery;
+use super::{CANCELLATION_PATIENCE, Phase, Relay, backoff};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, ExchangeId, ExchangeOutcome, Notice, Written};
+use crate::bridge::revision::Era;
 
 /// A stream that lasted this long was no failure.
 const LASTING: Duration = Duration::from_secs(5);

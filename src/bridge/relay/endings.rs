@@ -5,10 +5,16 @@
 
 use std::time::Instant;
 
+use super::apart::Evidence;
 use super::ledger::Ticket;
 use super::renegotiation::Refused;
-use super::revision::Era;
-use super::*;
+use super::{Exchange, FAREWELL_PATIENCE_STOPPED, Phase, Purpose, Relay, SOURCE, Settled, ledger};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{
+    Action, Ask, ExchangeId, ExchangeOutcome, ExitReason, Notice, Outgoing, Refusal, StopReason, Written,
+};
+use crate::bridge::revision::Era;
+use crate::jsonrpc::{ErrorData, ErrorObject, Id, Kind, Message};
 
 impl Relay {
     pub(super) fn ended(&mut self, exchange: ExchangeId, outcome: ExchangeOutcome, now: Instant) {

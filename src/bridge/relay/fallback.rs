@@ -10,8 +10,14 @@ use std::time::Instant;
 
 use super::ledger::Ticket;
 use super::modern::error_code;
-use super::revision::{self, Era};
-use super::*;
+use super::session::Recovery;
+use super::{Purpose, Relay};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, ExchangeOutcome, Facts, Notice, Refusal, Via};
+use crate::bridge::revision;
+use crate::bridge::revision::Era;
+use crate::json;
+use crate::jsonrpc::Message;
 
 /// Which transports are tried, and in which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use super::event::{Cursor, ExchangeId};
-use super::revision::Era;
+use crate::bridge::event::{Cursor, ExchangeId};
+use crate::bridge::revision::Era;
 use crate::jsonrpc::{Id, Kind, Message};
 
 /// The place of a message in the order in which the client wrote them.

@@ -7,12 +7,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff;
-use super::event::Cursor;
 use super::ledger::{Place, Stream, Then, Ticket};
 use super::resending::is_passing;
-use super::revision::Era;
-use super::*;
+use super::session::Recovery;
+use super::{Phase, Purpose, Relay, backoff};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, Ask, Cursor, ExchangeId, ExchangeOutcome, Notice, Outgoing, Refusal};
+use crate::bridge::revision::Era;
 
 /// How often in a row a stream with an answer is taken up again without anything coming.
 const RESUMPTIONS: u32 = 8;

@@ -29,28 +29,26 @@ mod tools;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::error_report::{ErrorKind, ErrorReport};
-use super::event::*;
-use super::{Config, event, revision, splice};
+use super::Config;
+use super::event::{Action, Ask, Event, ExchangeId, ExitReason, Notice, Outgoing, Refusal, SessionId};
 pub(super) use apart::{Apart, Evidence, LastWord, UNSUPPORTED_REVISION};
 use carrier::Carrier;
 pub(super) use endings::error_object;
 use fallback::Fallback;
 pub use fallback::Transport;
-use ledger::{Ledger, Ticket, Trial};
+use ledger::{Ledger, Ticket};
 use listening::Listening;
 pub(super) use modern::error_code;
 use ping::Pings;
 use questions::Questions;
 use recovery::Renewal;
-use session::{Recovery, Session};
+use session::Session;
 use session_doubt::Doubts;
 pub(super) use surface::Output;
-use tools::{Invalid, Tools};
+use tools::Tools;
 pub(super) use tools::{LONGEST_NAME, TOOLS_KNOWN};
 
-use crate::json;
-use crate::jsonrpc::{self, ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
+use crate::jsonrpc::Id;
 
 /// Request exchanges under way at once over HTTP/1.1, where each holds a connection.
 const REQUESTS_AT_ONCE: usize = 128;

@@ -9,10 +9,13 @@
 use std::time::{Duration, Instant};
 
 use super::apart::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION, discovers_modern};
-use super::backoff;
 use super::ledger::{Place, Then, Ticket};
-use super::revision;
-use super::*;
+use super::tools::Invalid;
+use super::{Phase, Purpose, Relay, Settled, backoff};
+use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Facts, Mirror, Notice, Outgoing};
+use crate::bridge::revision;
+use crate::json;
+use crate::jsonrpc::{Id, Kind, Message};
 
 /// How many pages of tools are asked for in our own name, and how long that may take, before a call is given up.
 const LOOKUP_PAGES: u32 = 100;

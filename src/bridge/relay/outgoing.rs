@@ -6,9 +6,18 @@
 
 use std::time::Instant;
 
-use super::ledger::{Place, Stream, Then, Ticket};
-use super::revision::{self, Era};
-use super::*;
+use super::ledger::{Place, Stream, Then, Ticket, Trial};
+use super::recovery::Renewal;
+use super::session::Recovery;
+use super::{
+    CANCELLATION_PATIENCE, DELIVERIES_AT_ONCE, DELIVERY_PATIENCE, Exchange, FAREWELL_PATIENCE, GATE_PATIENCE,
+    Gate, Phase, Purpose, Question, Relay, SOURCE, Until,
+};
+use crate::bridge::event::{Action, Ask, ExchangeId, ExitReason, Notice, Outgoing};
+use crate::bridge::revision;
+use crate::bridge::revision::Era;
+use crate::jsonrpc;
+use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
 
 impl Relay {
     pub(super) fn client(&mut self, line: Line, now: Instant) {

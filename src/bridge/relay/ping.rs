@@ -5,7 +5,10 @@
 
 use std::time::Instant;
 
-use super::*;
+use super::session::Recovery;
+use super::{Phase, Purpose, Relay, SOURCE};
+use crate::bridge::event::{Ask, ExchangeId, ExchangeOutcome, Outgoing, Refusal};
+use crate::jsonrpc::Id;
 
 /// How many pings in a row may stay without an answer.
 const LOST_AT_MOST: u32 = 3;

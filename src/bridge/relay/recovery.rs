@@ -6,16 +6,25 @@
 //! the listening stream, questions of the server. Deliberately not here: what a refusal must look like
 //! (`session_loss`).
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::backoff;
 use super::ledger::{Place, Then, Ticket};
 use super::modern::error_code;
-use super::revision::Era;
 use super::session::Recovery;
 use super::session_doubt::lost_each_time;
 use super::session_loss::{SessionLoss, session_loss};
-use super::*;
+use super::{
+    DELIVERY_PATIENCE, GATE_PATIENCE, Gate, ORPHANED, Purpose, Question, Relay, SOURCE, Settled, backoff,
+    resending,
+};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{
+    Action, Ask, ExchangeId, ExchangeOutcome, Notice, Outgoing, Refusal, SessionNews,
+};
+use crate::bridge::revision::Era;
+use crate::json;
+use crate::jsonrpc::{Id, Kind, Message};
 
 /// How long the server may take over the handshake.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(30);

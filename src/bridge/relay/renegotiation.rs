@@ -7,8 +7,13 @@ use std::time::Instant;
 
 use super::ledger::Ticket;
 use super::modern::error_code;
-use super::revision::Era;
-use super::*;
+use super::{Purpose, Relay, apart};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, ExchangeId, Notice, Refusal};
+use crate::bridge::revision::Era;
+use crate::bridge::{revision, splice};
+use crate::json;
+use crate::jsonrpc::Message;
 
 /// The members of an error's data under which servers list what they speak.
 const LISTS: [&str; 3] = ["supported", "supportedVersions", "supportedProtocolVersions"];

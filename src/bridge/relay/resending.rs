@@ -7,10 +7,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff;
-use super::ledger::{Entry, Place, Then, Ticket};
-use super::revision::Era;
-use super::*;
+use super::ledger::{Entry, Place, Then, Ticket, Trial};
+use super::{Relay, backoff};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, ExchangeOutcome, Notice, Refusal, Written};
+use crate::bridge::revision::Era;
+use crate::jsonrpc::Id;
 
 /// How often a message is sent at most.
 const ATTEMPTS: u32 = 4;

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::event::{ExchangeId, Facts, SessionId, Via};
-use super::revision;
+use crate::bridge::event::{ExchangeId, Facts, SessionId, Via};
+use crate::bridge::revision;
 use crate::json;
 use crate::jsonrpc::Message;
 

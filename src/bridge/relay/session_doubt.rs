@@ -11,9 +11,12 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::ledger::{Place, Then, Ticket};
-use super::revision::Era;
-use super::session_loss::{self, SessionLoss};
-use super::*;
+use super::session_loss::SessionLoss;
+use super::{Exchange, Purpose, Relay, session_loss};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Facts, Notice, Outgoing, Refusal};
+use crate::bridge::revision::Era;
+use crate::jsonrpc::{Kind, Message};
 
 /// How long a message waits before it is sent once more in a session that is new; twice as long for each session in a row
 /// that was lost before it took anything.
