@@ -13,6 +13,7 @@ pub mod config;
 
 pub mod json;
 pub mod jsonrpc;
+pub mod mcp;
 pub mod orphan;
 pub mod platform;
 pub mod stdio;

@@ -6,6 +6,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::json;
+
 /// The id of a request, kept as the token that was written: `1`, `1.0` and `"1"` are three ids.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Id(pub(super) Bytes);
@@ -19,6 +21,11 @@ const LONGEST_NUMBER: usize = 400;
 const OURS: &str = "\"mcp-tether/";
 
 impl Id {
+    /// The id that is this string.
+    pub fn from_text(text: &str) -> Id {
+        Id(json::quoted(text).into())
+    }
+
     /// An id of our own making, which no client has.
     pub fn ours(kind: char, number: u64) -> Id {
         Id(format!("{OURS}{kind}{number}\"").into())
