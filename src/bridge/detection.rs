@@ -1,13 +1,13 @@
 //! Which era the server speaks, found out by what the client opens with.
 //!
 //! Mirror first: the client's own opening goes to the server as it is, so that a shared era costs nothing. Only what a
-//! server of the other era says is evidence (`relay::apart`); then a translator takes over. A server that leaves the
+//! server of the other era says is evidence (`relay::era_mismatch`); then a translator takes over. A server that leaves the
 //! probe of a modern client hanging is asked by `initialize` meanwhile, and whichever is answered first counts.
 //! Deliberately not here: translating.
 
 use std::time::{Duration, Instant};
 
-use super::relay::{Apart, Evidence};
+use super::relay::{EraMismatch, Evidence};
 use super::*;
 use crate::json;
 
@@ -189,8 +189,8 @@ impl Bridge {
     }
 
     /// The server has shown that it does not speak the era of a request.
-    pub(super) fn apart(&mut self, apart: Apart, now: Instant) {
-        let Apart { request, evidence, last_word, waiting } = apart;
+    pub(super) fn apart(&mut self, apart: EraMismatch, now: Instant) {
+        let EraMismatch { request, evidence, last_word, waiting } = apart;
         if let Some(legacy) = &mut self.legacy
             && legacy.takes(&last_word.answer, None)
         {

@@ -1,7 +1,7 @@
 //! From the exchanges to the client: heads, messages, and which request an answer belongs to.
 //!
 //! Messages pass as they came; a response loses its way only where its id did. Deliberately not here: exchanges that end
-//! without an answer (`endings`).
+//! without an answer (`outcomes`).
 
 use std::time::Instant;
 
@@ -40,7 +40,7 @@ impl Relay {
         match self.purpose_of(exchange) {
             Some(Purpose::Answer(ticket)) => {
                 if let Some(entry) = self.ledger.get_mut(ticket) {
-                    entry.trial.opened = true;
+                    entry.attempts.opened = true;
                 }
                 if let Some(gate) = self.gate.as_mut().filter(|gate| gate.ticket == ticket) {
                     match &mut gate.until {
@@ -56,7 +56,7 @@ impl Relay {
                 self.initialized(ticket, now);
                 // In the modern era nothing follows, and above all no question.
                 let purpose = if self.is_modern(ticket) { Purpose::Over } else { Purpose::Answered };
-                self.strike(ticket);
+                self.remove(ticket);
                 self.purpose(exchange, purpose);
             }
             Some(Purpose::Listening) => self.listening.opened(exchange, now),
@@ -71,7 +71,7 @@ impl Relay {
                 | Purpose::Resumption(_)
                 | Purpose::Ping
                 | Purpose::Learning(_)
-                | Purpose::Farewell
+                | Purpose::SessionEnd
                 | Purpose::Answered
                 | Purpose::Over
                 | Purpose::Cancelled,
@@ -124,7 +124,7 @@ impl Relay {
         let Some(purpose) = self.purpose_of(exchange) else { return };
         match (message.kind(), purpose) {
             (_, Purpose::Cancelled) => self.dropped(&message, "its request was cancelled"),
-            (_, Purpose::Farewell) => self.dropped(&message, "the session is over"),
+            (_, Purpose::SessionEnd) => self.dropped(&message, "the session is over"),
             (Kind::Response { .. }, Purpose::Learning(ticket)) => {
                 self.looked_up(exchange, ticket, &message, now);
             }
@@ -151,7 +151,7 @@ impl Relay {
             (_, Purpose::Answered) if !self.session.is_established() => {
                 self.dropped(&message, "there is no session that it could belong to");
             }
-            (Kind::Request { .. }, _) if self.is_outlived(exchange) => {
+            (Kind::Request { .. }, _) if self.is_of_lost_session(exchange) => {
                 self.dropped(&message, "the session it belongs to is no more");
             }
             (Kind::Request { id, .. }, _) => {
@@ -189,8 +189,8 @@ impl Relay {
         self.outputs.push_back(Output::Said { message, within });
     }
 
-    /// Tells whether the session of an exchange is no more, although the exchange itself may live on.
-    pub(super) fn is_outlived(&self, exchange: ExchangeId) -> bool {
+    /// Returns whether the session of an exchange is no more, although the exchange itself may live on.
+    pub(super) fn is_of_lost_session(&self, exchange: ExchangeId) -> bool {
         let epoch = self.exchanges.get(&exchange).and_then(|exchange| exchange.epoch);
         epoch.is_some_and(|epoch| self.session.is_over(epoch))
     }
@@ -198,7 +198,7 @@ impl Relay {
     /// The server said something on a stream, which is therefore worth taking up again.
     fn heard(&mut self, purpose: Purpose) {
         match purpose {
-            Purpose::Answered => self.carrier.heard(),
+            Purpose::Answered => self.sse_session.heard(),
             Purpose::Listening => self.listening.heard(),
             Purpose::Resumption(ticket) => {
                 if let Some(entry) = self.ledger.get_mut(ticket) {
@@ -233,12 +233,12 @@ impl Relay {
     pub(super) fn refuse_batch(&mut self, exchange: ExchangeId, fault: &Fault, now: Instant) {
         let Some(purpose) = self.purpose_of(exchange) else { return };
         let needs_answers = match purpose {
-            Purpose::Cancelled | Purpose::Farewell | Purpose::Learning(_) | Purpose::Over => false,
+            Purpose::Cancelled | Purpose::SessionEnd | Purpose::Learning(_) | Purpose::Over => false,
             Purpose::Answer(ticket) => !self.is_modern(ticket),
             Purpose::Answered => self.session.is_established(),
             _ => true,
         };
-        if !needs_answers || self.is_leaving() || self.is_outlived(exchange) {
+        if !needs_answers || self.is_leaving() || self.is_of_lost_session(exchange) {
             return;
         }
         let error = ErrorObject {
@@ -262,7 +262,7 @@ impl Relay {
         }
     }
 
-    /// Tells whether a response answers a request of the client, which may come on any stream.
+    /// Returns whether a response answers a request of the client, which may come on any stream.
     fn is_asked_by_client(&self, id: Option<&Id>) -> bool {
         id.is_some_and(|id| self.ledger.request(id).is_some())
     }
@@ -288,7 +288,7 @@ impl Relay {
             | Purpose::Restoration
             | Purpose::Ping
             | Purpose::Learning(_)
-            | Purpose::Farewell
+            | Purpose::SessionEnd
             | Purpose::Answered
             | Purpose::Over
             | Purpose::Cancelled => None,
@@ -303,7 +303,7 @@ impl Relay {
         {
             match entry.place {
                 Place::Sent { exchange: posted, .. } if self.session.carrier() == Some(exchange) => {
-                    self.carrier.heard();
+                    self.sse_session.heard();
                     self.answer(Some(posted), ticket, message, now);
                     return self.let_acknowledge(posted, now);
                 }
@@ -316,14 +316,16 @@ impl Relay {
                     };
                 }
                 // It was sent; only the stream with its answer is not there.
-                Place::Resting { .. } | Place::ForSlot { .. } | Place::AtGate if entry.trial.attempts > 0 => {
+                Place::BackingOff { .. } | Place::ForSlot { .. } | Place::AtGate
+                    if entry.attempts.made > 0 =>
+                {
                     return self.answer(None, ticket, message, now);
                 }
                 Place::AtGate
                 | Place::ForSlot { .. }
                 | Place::Behind(_)
                 | Place::Learning { .. }
-                | Place::Resting { .. } => {}
+                | Place::BackingOff { .. } => {}
             }
         }
         if let Some((ticket, own_id)) = own
@@ -335,7 +337,7 @@ impl Relay {
         if self.session.carrier() == Some(exchange)
             && let Some((posted, ticket, own_id)) = id.and_then(|id| self.only_request_like(id))
         {
-            self.carrier.heard();
+            self.sse_session.heard();
             self.answer(Some(posted), ticket, message.with_id(&own_id), now);
             return self.let_acknowledge(posted, now);
         }
@@ -404,7 +406,7 @@ impl Relay {
             },
         };
         if let Some(evidence) = self.evidence(ticket, Some(&message), None) {
-            self.part(ticket, evidence, message, None);
+            self.report_era_mismatch(ticket, evidence, message, None);
             return exchange.into_iter().for_each(|exchange| self.after_exchange(exchange));
         }
         if exchange.is_some_and(|exchange| self.session.is_opening(exchange)) {
@@ -412,10 +414,10 @@ impl Relay {
         }
         match self.settle(ticket) {
             Settled::Wanted(entry) => {
-                if let Some(epoch) = entry.trial.epoch {
+                if let Some(epoch) = entry.attempts.epoch {
                     self.session.prove(epoch);
                 }
-                if entry.trial.outlived > 0 {
+                if entry.attempts.sessions_lost > 0 {
                     self.answered_at_last();
                 }
                 if error_code(&message).is_none() {
@@ -453,10 +455,10 @@ impl Relay {
             self.session.remember_start(entry.message.clone());
         }
         self.begin_pings(now);
-        self.carrier.begin(now);
+        self.sse_session.begin(now);
         // A client that starts over leaves a session behind that nobody else will end.
         if let Some(facts) = replaced.filter(|_| !was_lost) {
-            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+            self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
         let session = self.session.id();
         let revision = self.session.revision().unwrap_or("no revision").to_owned();

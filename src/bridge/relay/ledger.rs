@@ -28,16 +28,16 @@ pub(super) struct Entry {
     /// What is known of the stream, if this is a `subscriptions/listen`.
     pub(super) subscription: Subscription,
     /// How often it was tried, and since when.
-    pub(super) trial: Trial,
+    pub(super) attempts: Attempts,
     /// How far the stream of its answer has come.
     pub(super) stream: Stream,
 }
 
 /// The attempts to get a message through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Trial {
+pub(super) struct Attempts {
     /// How often it was sent.
-    pub(super) attempts: u32,
+    pub(super) made: u32,
     /// From when on the time is counted.
     pub(super) since: Option<Instant>,
     /// Whether the head of an answer has come, at the last attempt.
@@ -45,7 +45,7 @@ pub(super) struct Trial {
     /// The session it was sent in, at the last attempt; see `session`.
     pub(super) epoch: Option<u64>,
     /// How many sessions that were lost have refused it.
-    pub(super) outlived: u32,
+    pub(super) sessions_lost: u32,
     /// The session in which it was sent once more after a pause, because no message was taken there yet.
     pub(super) settled: Option<u64>,
 }
@@ -91,12 +91,12 @@ impl Entry {
 }
 
 impl Entry {
-    /// Tells whether this is a modern subscription: a request whose answer is its end.
+    /// Returns whether this is a modern subscription: a request whose answer is its end.
     pub(super) fn is_subscription(&self) -> bool {
         self.era == Era::Modern && self.message.method() == Some("subscriptions/listen")
     }
 
-    /// Tells whether this is one of the requests of which only so many go at once. A subscription lasts, and is none.
+    /// Returns whether this is one of the requests of which only so many go at once. A subscription lasts, and is none.
     fn holds_slot(&self) -> bool {
         self.request_id().is_some() && !self.is_subscription()
     }
@@ -108,7 +108,7 @@ pub(super) enum Place {
     /// Behind a message whose answer must come first.
     AtGate,
     /// A request that waits until fewer are under way.
-    ForSlot { then: Then },
+    ForSlot { kind: RetryKind },
     /// A cancellation that waits until this request was sent.
     Behind(Ticket),
     /// A call whose tool is looked up; should that not help, the server's refusal is the answer.
@@ -119,7 +119,7 @@ pub(super) enum Place {
         until: Instant,
     },
     /// What is tried again after a while.
-    Resting { until: Instant, then: Then },
+    BackingOff { until: Instant, kind: RetryKind },
     /// In an exchange.
     Sent {
         exchange: ExchangeId,
@@ -130,7 +130,7 @@ pub(super) enum Place {
 
 /// What follows a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
+pub(super) enum RetryKind {
     /// The message is sent again.
     Post,
     /// The stream of its answer is taken up again.
@@ -170,7 +170,7 @@ impl Ledger {
             relearned: false,
             renegotiated: false,
             subscription: Subscription::default(),
-            trial: Trial::default(),
+            attempts: Attempts::default(),
             stream: Stream::default(),
         };
         if let Some(id) = entry.request_id() {
@@ -221,7 +221,7 @@ impl Ledger {
             Place::AtGate => drop(self.at_gate.insert(ticket)),
             Place::ForSlot { .. } => drop(self.for_slot.insert(ticket)),
             Place::Behind(request) => drop(self.cancellations.insert(*request, ticket)),
-            Place::Resting { until, .. } => drop(self.resting.insert((*until, ticket))),
+            Place::BackingOff { until, .. } => drop(self.resting.insert((*until, ticket))),
             Place::Learning { .. } => {}
             Place::Sent { .. } if entry.holds_slot() => self.requests_sent += 1,
             Place::Sent { .. } => {}
@@ -280,7 +280,7 @@ impl Ledger {
             Place::AtGate => drop(self.at_gate.remove(&ticket)),
             Place::ForSlot { .. } => drop(self.for_slot.remove(&ticket)),
             Place::Behind(request) => drop(self.cancellations.remove(&request)),
-            Place::Resting { until, .. } => drop(self.resting.remove(&(until, ticket))),
+            Place::BackingOff { until, .. } => drop(self.resting.remove(&(until, ticket))),
             Place::Learning { .. } => {}
             Place::Sent { .. } if entry.holds_slot() => self.requests_sent -= 1,
             Place::Sent { .. } => {}

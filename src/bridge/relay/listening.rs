@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::ledger::{Place, Stream, Then, Ticket};
+use super::ledger::{Place, RetryKind, Stream, Ticket};
 use super::resending::is_passing;
 use super::session::Recovery;
 use super::{Phase, Purpose, Relay, backoff};
@@ -52,7 +52,7 @@ enum Standing {
     /// Open, or being opened.
     On { exchange: ExchangeId, since: Option<Instant> },
     /// To be opened again.
-    Resting { until: Instant },
+    BackingOff { until: Instant },
     /// Closed until the requests under way are answered.
     GivingWay,
 }
@@ -61,7 +61,7 @@ impl Listening {
     /// When it is to be opened again.
     pub(super) fn next(&self) -> Option<Instant> {
         match self.place {
-            Standing::Resting { until } => Some(until),
+            Standing::BackingOff { until } => Some(until),
             Standing::Off | Standing::On { .. } | Standing::GivingWay => None,
         }
     }
@@ -121,10 +121,10 @@ impl Relay {
         let Standing::On { .. } = self.listening.place else { return None };
         let waiting = self.ledger.iter().filter(|(_, entry)| {
             let is_sent = matches!(entry.place, Place::Sent { .. });
-            is_sent && entry.era == Era::Legacy && entry.request_id().is_some() && !entry.trial.opened
+            is_sent && entry.era == Era::Legacy && entry.request_id().is_some() && !entry.attempts.opened
         });
         let since =
-            waiting.filter_map(|(_, entry)| entry.trial.since).map(|since| since.max(suspected)).min();
+            waiting.filter_map(|(_, entry)| entry.attempts.since).map(|since| since.max(suspected)).min();
         since.map(|since| since + WAY_PATIENCE)
     }
 
@@ -223,9 +223,9 @@ impl Relay {
                 | ExchangeOutcome::Accepted(_)
                 | ExchangeOutcome::Lost { .. } => None,
             };
-            let seed = self.chance();
+            let seed = self.jitter();
             let until = next_attempt(&mut self.listening.stream, wait, seed, now);
-            self.listening.place = Standing::Resting { until };
+            self.listening.place = Standing::BackingOff { until };
         }
         let notice = match outcome {
             ExchangeOutcome::Refused(Refusal { status: 405, .. }) => "the server offers none".to_owned(),
@@ -237,7 +237,7 @@ impl Relay {
         self.act(Action::Notice(Notice::NotListening(notice)));
     }
 
-    /// Lets a stream that was to bring an answer be taken up again, where it said from where. Tells whether it will be.
+    /// Lets a stream that was to bring an answer be taken up again, where it said from where. Returns whether it will be.
     pub(super) fn resume_later(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
         let broke = match outcome {
             ExchangeOutcome::Complete | ExchangeOutcome::Cut(_) => true,
@@ -250,7 +250,7 @@ impl Relay {
             }
             ExchangeOutcome::Accepted(_) => false,
         };
-        let seed = self.chance();
+        let seed = self.jitter();
         if self.is_leaving() || self.ledger.cancellation_of(ticket).is_some() {
             return false;
         }
@@ -274,7 +274,7 @@ impl Relay {
             None | Some(_) => next_attempt(&mut entry.stream, wait, seed, now),
         };
         let title = entry.message.title().into_owned();
-        self.ledger.put(ticket, Place::Resting { until, then: Then::Resume });
+        self.ledger.put(ticket, Place::BackingOff { until, kind: RetryKind::Resume });
         self.act(Action::Notice(Notice::Resuming { title }));
         true
     }
@@ -283,7 +283,7 @@ impl Relay {
     pub(super) fn resume(&mut self, ticket: Ticket, now: Instant) {
         let Some(entry) = self.ledger.get(ticket) else { return };
         let after = entry.stream.last.clone();
-        if entry.trial.epoch.is_some_and(|epoch| self.session.is_over(epoch)) {
+        if entry.attempts.epoch.is_some_and(|epoch| self.session.is_over(epoch)) {
             if let Some(entry) = self.ledger.get_mut(ticket) {
                 entry.stream = Stream::default();
             }

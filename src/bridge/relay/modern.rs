@@ -8,8 +8,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::apart::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION, discovers_modern};
-use super::ledger::{Place, Then, Ticket};
+use super::era_mismatch::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION, discovers_modern};
+use super::ledger::{Place, RetryKind, Ticket};
 use super::tools::Invalid;
 use super::{Phase, Purpose, Relay, Settled, backoff};
 use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Facts, Mirror, Notice, Outgoing};
@@ -82,7 +82,7 @@ impl Relay {
         }
     }
 
-    /// The process ends, and with it a subscription, by its result (2026-07-28, basic/patterns/subscriptions). Tells
+    /// The process ends, and with it a subscription, by its result (2026-07-28, basic/patterns/subscriptions). Returns
     /// whether the message is one.
     pub(super) fn end_subscription(&mut self, ticket: Ticket) -> bool {
         let subscription = self.ledger.get(ticket).filter(|entry| entry.is_subscription());
@@ -221,9 +221,9 @@ impl Relay {
     }
 
     /// An exchange that ended without the answer, if it is one that is opened again: a subscription that was there
-    /// before. Tells whether it was.
+    /// before. Returns whether it was.
     pub(super) fn rest(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
-        let seed = self.chance();
+        let seed = self.jitter();
         let Some(entry) = self.ledger.get_mut(ticket) else { return false };
         let broke_off = match outcome {
             ExchangeOutcome::Complete | ExchangeOutcome::Cut(_) | ExchangeOutcome::Lost { .. } => true,
@@ -238,7 +238,7 @@ impl Relay {
         }
         let delay = backoff::delay(entry.subscription.attempts, seed);
         entry.subscription.attempts += 1;
-        self.ledger.put(ticket, Place::Resting { until: now + delay, then: Then::Post });
+        self.ledger.put(ticket, Place::BackingOff { until: now + delay, kind: RetryKind::Post });
         self.act(Action::Notice(Notice::Relistening));
         true
     }

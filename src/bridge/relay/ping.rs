@@ -62,7 +62,7 @@ impl Relay {
         self.purpose(exchange, Purpose::Answered);
     }
 
-    /// Tells whether a response on the stream of the session answers the ping that is out.
+    /// Returns whether a response on the stream of the session answers the ping that is out.
     pub(super) fn is_pong(&self, carrier: ExchangeId, id: Option<&Id>) -> bool {
         self.session.carrier() == Some(carrier)
             && self

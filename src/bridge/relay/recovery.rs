@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::ledger::{Place, Then, Ticket};
+use super::ledger::{Place, RetryKind, Ticket};
 use super::modern::error_code;
 use super::session::Recovery;
 use super::session_doubt::lost_each_time;
@@ -69,7 +69,7 @@ impl Relay {
         matches!(loss, Some(SessionLoss::Said | SessionLoss::Presumed))
     }
 
-    /// A message was refused because its session is no more: it waits for the next one. Tells whether it does.
+    /// A message was refused because its session is no more: it waits for the next one. Returns whether it does.
     pub(super) fn outlive_session(
         &mut self,
         ticket: Ticket,
@@ -79,7 +79,9 @@ impl Relay {
     ) -> bool {
         let Some(epoch) = epoch.filter(|_| !self.is_leaving()) else { return false };
         let Some(loss) = self.believed_loss(ticket, epoch, refusal, now) else { return false };
-        let Some(outlived) = self.ledger.get(ticket).map(|entry| entry.trial.outlived) else { return false };
+        let Some(outlived) = self.ledger.get(ticket).map(|entry| entry.attempts.sessions_lost) else {
+            return false;
+        };
         let most = match (loss, refusal.status) {
             (SessionLoss::Said, 404) => OUTLIVED,
             // Words may mean something else, and the server may have acted before it said them. A status says less.
@@ -96,7 +98,7 @@ impl Relay {
         }
         self.note_given_up(epoch, loss);
         let Some(entry) = self.ledger.get_mut(ticket) else { return false };
-        entry.trial.outlived += 1;
+        entry.attempts.sessions_lost += 1;
         let entry = &*entry;
         let is_over_with_it = dies_with_its_session(&entry.message)
             || entry.message.method() == Some("notifications/initialized")
@@ -129,26 +131,26 @@ impl Relay {
         let waiting: Vec<(Ticket, bool, bool)> = waiting
             .filter(|(_, entry)| !matches!(entry.place, Place::Sent { .. } | Place::Behind(_)))
             .map(|(ticket, entry)| {
-                let for_slot = matches!(entry.place, Place::ForSlot { then: Then::Post });
+                let for_slot = matches!(entry.place, Place::ForSlot { kind: RetryKind::Post });
                 // The next session is told that the client is ready as soon as it is open.
                 let is_told =
-                    entry.trial.attempts > 0 && entry.message.method() == Some("notifications/initialized");
+                    entry.attempts.made > 0 && entry.message.method() == Some("notifications/initialized");
                 (ticket, for_slot, is_told || dies_with_its_session(&entry.message))
             })
             .collect();
         for (ticket, for_slot, dies) in waiting {
             match (dies, for_slot) {
-                (true, _) => self.strike_stale(ticket),
+                (true, _) => self.remove_stale(ticket),
                 (false, true) => self.ledger.put(ticket, Place::AtGate),
                 (false, false) => {}
             }
         }
-        if self.gate.is_none() && !self.carrier.is_resting() {
+        if self.gate.is_none() && !self.sse_session.is_resting() {
             self.renew(now);
         }
     }
 
-    fn strike_stale(&mut self, ticket: Ticket) {
+    fn remove_stale(&mut self, ticket: Ticket) {
         if let Settled::Wanted(entry) | Settled::Cancelled(entry) = self.settle(ticket) {
             self.dropped(&entry.message, "it belongs to a session that is no more");
         }
@@ -169,7 +171,7 @@ impl Relay {
         self.orphaned.extend(over.into_iter().map(|(id, question)| (id, question.progress)));
     }
 
-    /// Tells whether what the client says belongs to a session that is no more.
+    /// Returns whether what the client says belongs to a session that is no more.
     pub(super) fn is_orphaned(&mut self, message: &Message) -> bool {
         match message.kind() {
             Kind::Response { id: Some(id), .. } => self.orphaned.remove(id).is_some(),
@@ -191,7 +193,7 @@ impl Relay {
         let Some(initialize) = self.session.start().cloned() else { return };
         self.renewal.attempts += 1;
         self.renewal.until = None;
-        self.carrier.connecting();
+        self.sse_session.connecting();
         self.fallback.begin();
         self.post_renewal(initialize, now);
     }
@@ -220,7 +222,7 @@ impl Relay {
         }
     }
 
-    /// Tells whether a response answers the handshake in the client's place, which has the client's id.
+    /// Returns whether a response answers the handshake in the client's place, which has the client's id.
     pub(super) fn is_for_the_renewal(&self, id: Option<&Id>) -> bool {
         match self.session.start().map(Message::kind) {
             Some(Kind::Request { id: own, .. }) => id.is_none_or(|id| id.is_same_value(own)),
@@ -245,7 +247,7 @@ impl Relay {
             (self.session.revision().map(str::to_owned), self.session.capabilities().map(str::to_owned));
         self.session.establish(answer);
         self.session.recovery = Recovery::NotNeeded;
-        self.carrier.begin(now);
+        self.sse_session.begin(now);
         let same = (self.session.revision(), self.session.capabilities())
             == (known.0.as_deref(), known.1.as_deref());
         self.renewal.news = Some(if same { SessionNews::Same } else { SessionNews::Changed });
@@ -390,7 +392,7 @@ impl Relay {
             ExchangeOutcome::Complete => (unanswered, true, None),
             ExchangeOutcome::Accepted(_) => (unanswered, false, None),
         };
-        let seed = self.chance();
+        let seed = self.jitter();
         let backoff = backoff::resending(self.renewal.attempts - 1, seed);
         // Beyond the budget all waits are the same.
         let wait = wait.unwrap_or_default();
@@ -398,7 +400,7 @@ impl Relay {
         let in_time = self.renewal.since.is_some_and(|since| until <= since + BUDGET);
         if passes && in_time && self.renewal.attempts < ATTEMPTS && !self.is_leaving() {
             self.renewal.until = Some(until);
-            self.session.recovery = Recovery::Resting;
+            self.session.recovery = Recovery::BackingOff;
             let title = "request initialize".to_owned();
             return self.act(Action::Notice(Notice::Resending { title, report }));
         }
@@ -431,7 +433,7 @@ impl Relay {
     }
 }
 
-/// Tells whether a message means nothing to another session than the one it was written for.
+/// Returns whether a message means nothing to another session than the one it was written for.
 fn dies_with_its_session(message: &Message) -> bool {
     match message.kind() {
         Kind::Response { .. } => true,

@@ -1,13 +1,13 @@
 //! A server that refuses the revision of `initialize` where it should name another in its answer (2025-11-25,
 //! basic/lifecycle, version negotiation): it is asked once more, with the newest revision that it names.
 //!
-//! Apart because the refusal has no form of its own. Deliberately not here: servers that speak another era (`apart`).
+//! Apart because the refusal has no form of its own. Deliberately not here: servers that speak another era (`era_mismatch`).
 
 use std::time::Instant;
 
 use super::ledger::Ticket;
 use super::modern::error_code;
-use super::{Purpose, Relay, apart};
+use super::{Purpose, Relay, era_mismatch};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, ExchangeId, Notice, Refusal};
 use crate::bridge::revision::Era;
@@ -63,7 +63,7 @@ impl Refused<'_> {
     fn is_about_message(&self) -> bool {
         match self {
             Refused::Status(refusal) => {
-                apart::may_be_evidence(refusal.status) && refusal.report.cause == ErrorKind::Status
+                era_mismatch::may_be_evidence(refusal.status) && refusal.report.cause == ErrorKind::Status
             }
             Refused::Answered(_, answer) => error_code(answer).is_some(),
         }

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::{Apart, Phase, REPLIES, Relay};
+use super::{EraMismatch, Phase, REPLIES, Relay};
 use crate::bridge::event::{Action, Event, ExchangeId};
 use crate::bridge::{Circumstances, Era};
 use crate::jsonrpc::{Id, Message};
@@ -18,7 +18,7 @@ pub(in crate::bridge) enum Output {
     /// The server said something that is no answer, in the exchange of this request.
     Said { message: Message, within: Option<Id> },
     /// A request that the server cannot understand.
-    Apart(Box<Apart>),
+    Apart(Box<EraMismatch>),
 }
 
 impl Relay {
@@ -95,7 +95,7 @@ impl Relay {
                 Some(Era::Legacy) | None => "legacy",
             },
             epoch: exchange.epoch,
-            attempt: entry.map_or(1, |entry| entry.trial.attempts),
+            attempt: entry.map_or(1, |entry| entry.attempts.made),
         })
     }
 
