@@ -21,7 +21,7 @@ use crate::{json, jsonrpc};
 impl Relay {
     pub(super) fn sent(&mut self, exchange: ExchangeId, now: Instant) {
         let Some(Purpose::Answer(ticket)) = self.purpose_of(exchange) else { return };
-        self.ledger.put(ticket, Place::Sent { exchange, written: true });
+        self.ledger.set_written(ticket, exchange);
         if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
             self.release_cancellation(cancellation, now);
         }
@@ -39,9 +39,7 @@ impl Relay {
         }
         match self.purpose_of(exchange) {
             Some(Purpose::Answer(ticket)) => {
-                if let Some(entry) = self.ledger.get_mut(ticket) {
-                    entry.attempts.opened = true;
-                }
+                self.ledger.set_opened(ticket);
                 if let Some(gate) = self.gate.as_mut().filter(|gate| gate.ticket == ticket) {
                     match &mut gate.until {
                         Until::Answer { head } => *head = true,
@@ -107,13 +105,7 @@ impl Relay {
     pub(super) fn advance(&mut self, exchange: ExchangeId, cursor: Cursor) {
         match self.purpose_of(exchange) {
             Some(Purpose::Answer(ticket) | Purpose::Resumption(ticket)) if !self.is_modern(ticket) => {
-                if let Some(entry) = self.ledger.get_mut(ticket) {
-                    entry.stream.advance(cursor);
-                    // A server that says when to come back means it.
-                    if entry.stream.retry.is_some() {
-                        entry.stream.attempts = 0;
-                    }
-                }
+                self.ledger.advance_stream(ticket, cursor);
             }
             Some(Purpose::Listening) => self.listening.advance(cursor),
             Some(_) | None => {}
@@ -200,11 +192,7 @@ impl Relay {
         match purpose {
             Purpose::Answered => self.sse_session.heard(),
             Purpose::Listening => self.listening.heard(),
-            Purpose::Resumption(ticket) => {
-                if let Some(entry) = self.ledger.get_mut(ticket) {
-                    entry.stream.attempts = 0;
-                }
-            }
+            Purpose::Resumption(ticket) => self.ledger.reset_stream_attempts(ticket),
             _ => {}
         }
     }

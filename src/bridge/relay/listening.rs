@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::ledger::{Place, RetryKind, Stream, Ticket};
+use super::ledger::{Place, StreamPosition, Ticket};
 use super::resending::is_passing;
 use super::session::Recovery;
 use super::{Phase, Purpose, Relay, backoff};
@@ -37,7 +37,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug, Default)]
 pub(super) struct Listening {
     place: Standing,
-    stream: Stream,
+    stream: StreamPosition,
     /// Whether it was there once, in this session.
     was_there: bool,
     /// Since when it may be what keeps the server from answering; none once it was seen not to.
@@ -224,7 +224,8 @@ impl Relay {
                 | ExchangeOutcome::Lost { .. } => None,
             };
             let seed = self.jitter();
-            let until = next_attempt(&mut self.listening.stream, wait, seed, now);
+            let until = next_attempt(&self.listening.stream, wait, seed, now);
+            self.listening.stream.attempts += 1;
             self.listening.place = Standing::BackingOff { until };
         }
         let notice = match outcome {
@@ -254,7 +255,7 @@ impl Relay {
         if self.is_leaving() || self.ledger.cancellation_of(ticket).is_some() {
             return false;
         }
-        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
+        let Some(entry) = self.ledger.get(ticket) else { return false };
         if !broke || entry.stream.last.is_none() || entry.stream.attempts >= RESUMPTIONS {
             return false;
         }
@@ -267,14 +268,11 @@ impl Relay {
         };
         let is_first = entry.stream.attempts == 0;
         let until = match entry.stream.retry.or(wait) {
-            None if is_first => {
-                entry.stream.attempts = 1;
-                now + SOON
-            }
-            None | Some(_) => next_attempt(&mut entry.stream, wait, seed, now),
+            None if is_first => now + SOON,
+            None | Some(_) => next_attempt(&entry.stream, wait, seed, now),
         };
         let title = entry.message.title().into_owned();
-        self.ledger.put(ticket, Place::BackingOff { until, kind: RetryKind::Resume });
+        self.ledger.resume_at(ticket, until);
         self.act(Action::Notice(Notice::Resuming { title }));
         true
     }
@@ -284,9 +282,7 @@ impl Relay {
         let Some(entry) = self.ledger.get(ticket) else { return };
         let after = entry.stream.last.clone();
         if entry.attempts.epoch.is_some_and(|epoch| self.session.is_over(epoch)) {
-            if let Some(entry) = self.ledger.get_mut(ticket) {
-                entry.stream = Stream::default();
-            }
+            self.ledger.forget_stream(ticket);
             let report = ErrorReport::new(
                 ErrorKind::NoAnswer,
                 "the stream with the answer broke, and the server has forgotten the session",
@@ -296,7 +292,7 @@ impl Relay {
         }
         let facts = self.session.facts();
         let exchange = self.open(Purpose::Resumption(ticket), Outgoing { ask: Ask::Listen { after }, facts });
-        self.ledger.put(ticket, Place::Sent { exchange, written: true });
+        self.ledger.set_written(ticket, exchange);
     }
 
     /// A stream that was taken up again ended without the answer.
@@ -305,9 +301,7 @@ impl Relay {
             return;
         }
         // Whatever the server makes of the GET, the request itself may have run.
-        if let Some(entry) = self.ledger.get_mut(ticket) {
-            entry.stream = Stream::default();
-        }
+        self.ledger.forget_stream(ticket);
         let report = match outcome {
             ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } => report,
             ExchangeOutcome::Refused(refusal) => refusal.report,
@@ -324,12 +318,11 @@ impl Relay {
 }
 
 /// When a stream is to be taken up again: when the server says, unless nothing came of that before.
-fn next_attempt(stream: &mut Stream, wait: Option<Duration>, seed: u64, now: Instant) -> Instant {
+fn next_attempt(stream: &StreamPosition, wait: Option<Duration>, seed: u64, now: Instant) -> Instant {
     let wished = stream.retry.max(wait).map(|wish| wish.clamp(SHORTEST_RETRY, LONGEST_RETRY));
     let delay = match (wished, stream.attempts) {
         (Some(wished), 0) => wished,
         (wished, attempts) => backoff::delay(attempts, seed).max(wished.unwrap_or_default()),
     };
-    stream.attempts += 1;
     now + delay
 }

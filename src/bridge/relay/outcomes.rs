@@ -205,7 +205,7 @@ impl Relay {
     /// Strikes a message out. Nobody waits behind it any more.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<ledger::Entry> {
         self.gate = self.gate.take().filter(|gate| gate.ticket != ticket);
-        self.ledger.settle(ticket)
+        self.ledger.remove(ticket)
     }
 
     /// Strikes a message out, and the cancellation that waits for it: with nothing to cancel there is nothing to send.

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use super::ledger::{Attempts, Place, RetryKind, Stream, Ticket};
+use super::ledger::{Place, RetryKind, Ticket};
 use super::recovery::Renewal;
 use super::session::Recovery;
 use super::{
@@ -180,7 +180,7 @@ impl Relay {
             (_, true) if is_subscription || self.may_post_request() => {
                 self.post(ticket, Purpose::Answer(ticket), now);
             }
-            (_, true) => self.ledger.put(ticket, Place::ForSlot { kind: RetryKind::Post }),
+            (_, true) => self.ledger.wait_for_slot(ticket, RetryKind::Post),
             (_, false) => self.deliver(ticket, now),
         }
     }
@@ -238,7 +238,7 @@ impl Relay {
             Some((request, Place::Sent { written: false, .. }))
                 if self.ledger.cancellation_of(request).is_none() =>
             {
-                self.ledger.put(ticket, Place::Behind(request));
+                self.ledger.wait_behind(ticket, request);
             }
             // The server has never heard of the request, or has done with it, and need not hear of either.
             Some((
@@ -314,13 +314,7 @@ impl Relay {
         facts.session_in_doubt = self.is_session_in_doubt(ticket, &facts, now);
         let epoch = self.session.epoch_of(&facts);
         let exchange = self.open(purpose, Outgoing { ask: Ask::Post(message), facts });
-        self.ledger.put(ticket, Place::Sent { exchange, written: false });
-        if let Some(entry) = self.ledger.get_mut(ticket) {
-            let Attempts { made, since, sessions_lost, settled, .. } = entry.attempts;
-            let since = since.or(Some(now));
-            entry.attempts = Attempts { made: made + 1, since, opened: false, epoch, sessions_lost, settled };
-            entry.stream = Stream::default();
-        }
+        self.ledger.send(ticket, exchange, epoch, now);
         exchange
     }
 

@@ -97,9 +97,8 @@ impl Relay {
             return false;
         }
         self.note_given_up(epoch, loss);
-        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
-        entry.attempts.sessions_lost += 1;
-        let entry = &*entry;
+        self.ledger.count_lost_session(ticket);
+        let Some(entry) = self.ledger.get(ticket) else { return false };
         let is_over_with_it = dies_with_its_session(&entry.message)
             || entry.message.method() == Some("notifications/initialized")
             || self.ledger.cancellation_of(ticket).is_some();
@@ -107,7 +106,7 @@ impl Relay {
             true => {
                 self.settle(ticket);
             }
-            false => self.ledger.put(ticket, Place::AtGate),
+            false => self.ledger.wait_at_gate(ticket),
         }
         self.lose_session(epoch, now);
         true
@@ -141,7 +140,7 @@ impl Relay {
         for (ticket, for_slot, dies) in waiting {
             match (dies, for_slot) {
                 (true, _) => self.remove_stale(ticket),
-                (false, true) => self.ledger.put(ticket, Place::AtGate),
+                (false, true) => self.ledger.wait_at_gate(ticket),
                 (false, false) => {}
             }
         }

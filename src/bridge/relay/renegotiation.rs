@@ -23,7 +23,7 @@ impl Relay {
     /// revision. Returns whether it did.
     pub(super) fn renegotiate(&mut self, ticket: Ticket, refused: Refused<'_>, now: Instant) -> bool {
         let is_wanted = !self.is_leaving() && self.ledger.cancellation_of(ticket).is_none();
-        let Some(entry) = self.ledger.get_mut(ticket).filter(|_| is_wanted) else { return false };
+        let Some(entry) = self.ledger.get(ticket).filter(|_| is_wanted) else { return false };
         if entry.era != Era::Legacy
             || entry.message.method() != Some("initialize")
             || entry.renegotiated
@@ -34,11 +34,11 @@ impl Relay {
         let Some(asked) = entry.message.member("protocolVersion") else { return false };
         let own = json::string(asked).unwrap_or_default();
         let Some(named) = refused.newest_named(&own) else { return false };
-        entry.message = splice::replace(&entry.message, asked, &json::quoted(named));
-        entry.renegotiated = true;
+        let message = splice::replace(&entry.message, asked, &json::quoted(named));
         let words = format!("the server does not take the revision {own}");
         let report = ErrorReport::new(ErrorKind::Answer, words, "look into the server's log");
-        let title = entry.message.title().into_owned();
+        let title = message.title().into_owned();
+        self.ledger.renegotiate(ticket, message);
         if let Refused::Answered(exchange, _) = refused {
             self.close(exchange);
         }

@@ -87,7 +87,7 @@ impl Relay {
             return false;
         }
         let seed = self.jitter();
-        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
+        let Some(entry) = self.ledger.get(ticket) else { return false };
         let budget = match entry.message.method() {
             Some("server/discover") if !entry.request_id().is_some_and(Id::is_ours) => BUDGET_DISCOVER,
             _ => BUDGET,
@@ -110,9 +110,8 @@ impl Relay {
         if entry.attempts.made >= ATTEMPTS {
             return false;
         }
-        entry.attempts.since = Some(since);
         let title = entry.message.title().into_owned();
-        self.ledger.put(ticket, Place::BackingOff { until, kind: RetryKind::Post });
+        self.ledger.retry_at(ticket, until, since);
         if let Some(report) = report(outcome) {
             self.act(Action::Notice(Notice::Resending { title, report }));
         }
@@ -161,10 +160,10 @@ impl Relay {
             let holds_the_gate = self.gate.as_ref().is_some_and(|gate| gate.ticket == ticket);
             match kind {
                 RetryKind::Resume if self.may_post_request() => self.resume(ticket, now),
-                RetryKind::Resume => self.ledger.put(ticket, Place::ForSlot { kind }),
+                RetryKind::Resume => self.ledger.wait_for_slot(ticket, kind),
                 RetryKind::Post if entry.era == Era::Modern || holds_the_gate => self.release(ticket, now),
                 // In its old place, which the order of tickets decides.
-                RetryKind::Post => self.ledger.put(ticket, Place::AtGate),
+                RetryKind::Post => self.ledger.wait_at_gate(ticket),
             }
         }
     }

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::ledger::{Place, RetryKind, Ticket};
+use super::ledger::Ticket;
 use super::session_loss::SessionLoss;
 use super::{Exchange, Purpose, Relay, session_loss};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
@@ -123,13 +123,12 @@ impl Relay {
             && self.session.id_of(epoch).is_some();
         let until = now + self.settling();
         let is_taken_back = self.ledger.cancellation_of(ticket).is_some();
-        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
+        let Some(entry) = self.ledger.get(ticket) else { return false };
         if !is_new || is_taken_back || entry.era != Era::Legacy || entry.attempts.settled == Some(epoch) {
             return false;
         }
-        entry.attempts.settled = Some(epoch);
         let title = entry.message.title().into_owned();
-        self.ledger.put(ticket, Place::BackingOff { until, kind: RetryKind::Post });
+        self.ledger.retry_in_new_session_at(ticket, until, epoch);
         self.act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
         true
     }

@@ -75,7 +75,7 @@ impl Relay {
             && epoch == Some(self.session.epoch());
         if comes {
             // The server has it, should nobody have said so, and whoever waited for that may go on.
-            self.ledger.put(ticket, Place::Sent { exchange, written: true });
+            self.ledger.set_written(ticket, exchange);
             self.gate = self.gate.take().filter(|gate| gate.ticket != ticket);
             if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
                 self.release_cancellation(cancellation, now);
