@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::event::{Action, Notice};
-use super::relay::Apart as EraMismatch;
+use super::relay::EraMismatch;
 use super::revision::Era;
 use crate::jsonrpc::{Id, Message};
 

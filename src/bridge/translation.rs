@@ -13,7 +13,7 @@ use super::layer::{Layer, Output, ServerMessage};
 use super::legacy_client::LegacyClient;
 use super::modern_client::ModernClient;
 use super::own_ids::OwnIds;
-use super::relay::{Apart as EraMismatch, Evidence, stopped};
+use super::relay::{EraMismatch, Evidence, stopped};
 use super::revision::{self, Era};
 use super::{Config, Known};
 use crate::jsonrpc::{Kind, Message};

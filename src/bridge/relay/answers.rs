@@ -1,20 +1,27 @@
 //! From the exchanges to the client: heads, messages, and which request an answer belongs to.
 //!
 //! Messages pass as they came; a response loses its way only where its id did. Deliberately not here: exchanges that end
-//! without an answer (`endings`).
+//! without an answer (`outcomes`).
 
 use std::time::Instant;
 
 use super::ledger::{Place, Ticket};
 use super::modern::error_code;
 use super::renegotiation::Refused;
-use super::revision::Era;
-use super::*;
+use super::session::Recovery;
+use super::{
+    Output, Purpose, Question, REPLIES, REQUESTS_AT_ONCE_MULTIPLEXED, Relay, SOURCE, Settled, Until,
+};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, Ask, Cursor, ExchangeId, Notice, Opening, Outgoing, SessionHeader};
+use crate::bridge::revision::Era;
+use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Message};
+use crate::{json, jsonrpc};
 
 impl Relay {
     pub(super) fn sent(&mut self, exchange: ExchangeId, now: Instant) {
         let Some(Purpose::Answer(ticket)) = self.purpose_of(exchange) else { return };
-        self.ledger.put(ticket, Place::Sent { exchange, written: true });
+        self.ledger.set_written(ticket, exchange);
         if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
             self.release_cancellation(cancellation, now);
         }
@@ -32,9 +39,7 @@ impl Relay {
         }
         match self.purpose_of(exchange) {
             Some(Purpose::Answer(ticket)) => {
-                if let Some(entry) = self.ledger.get_mut(ticket) {
-                    entry.trial.opened = true;
-                }
+                self.ledger.set_opened(ticket);
                 if let Some(gate) = self.gate.as_mut().filter(|gate| gate.ticket == ticket) {
                     match &mut gate.until {
                         Until::Answer { head } => *head = true,
@@ -49,7 +54,7 @@ impl Relay {
                 self.initialized(ticket, now);
                 // In the modern era nothing follows, and above all no question.
                 let purpose = if self.is_modern(ticket) { Purpose::Over } else { Purpose::Answered };
-                self.strike(ticket);
+                self.remove(ticket);
                 self.purpose(exchange, purpose);
             }
             Some(Purpose::Listening) => self.listening.opened(exchange, now),
@@ -64,7 +69,7 @@ impl Relay {
                 | Purpose::Resumption(_)
                 | Purpose::Ping
                 | Purpose::Learning(_)
-                | Purpose::Farewell
+                | Purpose::SessionEnd
                 | Purpose::Answered
                 | Purpose::Over
                 | Purpose::Cancelled,
@@ -100,13 +105,7 @@ impl Relay {
     pub(super) fn advance(&mut self, exchange: ExchangeId, cursor: Cursor) {
         match self.purpose_of(exchange) {
             Some(Purpose::Answer(ticket) | Purpose::Resumption(ticket)) if !self.is_modern(ticket) => {
-                if let Some(entry) = self.ledger.get_mut(ticket) {
-                    entry.stream.advance(cursor);
-                    // A server that says when to come back means it.
-                    if entry.stream.retry.is_some() {
-                        entry.stream.attempts = 0;
-                    }
-                }
+                self.ledger.advance_stream(ticket, cursor);
             }
             Some(Purpose::Listening) => self.listening.advance(cursor),
             Some(_) | None => {}
@@ -117,7 +116,7 @@ impl Relay {
         let Some(purpose) = self.purpose_of(exchange) else { return };
         match (message.kind(), purpose) {
             (_, Purpose::Cancelled) => self.dropped(&message, "its request was cancelled"),
-            (_, Purpose::Farewell) => self.dropped(&message, "the session is over"),
+            (_, Purpose::SessionEnd) => self.dropped(&message, "the session is over"),
             (Kind::Response { .. }, Purpose::Learning(ticket)) => {
                 self.looked_up(exchange, ticket, &message, now);
             }
@@ -144,7 +143,7 @@ impl Relay {
             (_, Purpose::Answered) if !self.session.is_established() => {
                 self.dropped(&message, "there is no session that it could belong to");
             }
-            (Kind::Request { .. }, _) if self.is_outlived(exchange) => {
+            (Kind::Request { .. }, _) if self.is_of_lost_session(exchange) => {
                 self.dropped(&message, "the session it belongs to is no more");
             }
             (Kind::Request { id, .. }, _) => {
@@ -182,8 +181,8 @@ impl Relay {
         self.outputs.push_back(Output::ToClient { message, within });
     }
 
-    /// Tells whether the session of an exchange is no more, although the exchange itself may live on.
-    pub(super) fn is_outlived(&self, exchange: ExchangeId) -> bool {
+    /// Returns whether the session of an exchange is no more, although the exchange itself may live on.
+    pub(super) fn is_of_lost_session(&self, exchange: ExchangeId) -> bool {
         let epoch = self.exchanges.get(&exchange).and_then(|exchange| exchange.epoch);
         epoch.is_some_and(|epoch| self.session.is_over(epoch))
     }
@@ -191,13 +190,9 @@ impl Relay {
     /// The server said something on a stream, which is therefore worth taking up again.
     fn heard(&mut self, purpose: Purpose) {
         match purpose {
-            Purpose::Answered => self.carrier.heard(),
+            Purpose::Answered => self.sse_session.heard(),
             Purpose::Listening => self.listening.heard(),
-            Purpose::Resumption(ticket) => {
-                if let Some(entry) = self.ledger.get_mut(ticket) {
-                    entry.stream.attempts = 0;
-                }
-            }
+            Purpose::Resumption(ticket) => self.ledger.reset_stream_attempts(ticket),
             _ => {}
         }
     }
@@ -226,12 +221,12 @@ impl Relay {
     pub(super) fn refuse_batch(&mut self, exchange: ExchangeId, fault: &Fault, now: Instant) {
         let Some(purpose) = self.purpose_of(exchange) else { return };
         let needs_answers = match purpose {
-            Purpose::Cancelled | Purpose::Farewell | Purpose::Learning(_) | Purpose::Over => false,
+            Purpose::Cancelled | Purpose::SessionEnd | Purpose::Learning(_) | Purpose::Over => false,
             Purpose::Answer(ticket) => !self.is_modern(ticket),
             Purpose::Answered => self.session.is_established(),
             _ => true,
         };
-        if !needs_answers || self.is_leaving() || self.is_outlived(exchange) {
+        if !needs_answers || self.is_leaving() || self.is_of_lost_session(exchange) {
             return;
         }
         let error = ErrorObject {
@@ -255,7 +250,7 @@ impl Relay {
         }
     }
 
-    /// Tells whether a response answers a request of the client, which may come on any stream.
+    /// Returns whether a response answers a request of the client, which may come on any stream.
     fn is_asked_by_client(&self, id: Option<&Id>) -> bool {
         id.is_some_and(|id| self.ledger.request(id).is_some())
     }
@@ -281,7 +276,7 @@ impl Relay {
             | Purpose::Restoration
             | Purpose::Ping
             | Purpose::Learning(_)
-            | Purpose::Farewell
+            | Purpose::SessionEnd
             | Purpose::Answered
             | Purpose::Over
             | Purpose::Cancelled => None,
@@ -296,7 +291,7 @@ impl Relay {
         {
             match entry.place {
                 Place::Sent { exchange: posted, .. } if self.session.carrier() == Some(exchange) => {
-                    self.carrier.heard();
+                    self.sse_session.heard();
                     self.answer(Some(posted), ticket, message, now);
                     return self.let_acknowledge(posted, now);
                 }
@@ -309,14 +304,16 @@ impl Relay {
                     };
                 }
                 // It was sent; only the stream with its answer is not there.
-                Place::Resting { .. } | Place::ForSlot { .. } | Place::AtGate if entry.trial.attempts > 0 => {
+                Place::BackingOff { .. } | Place::ForSlot { .. } | Place::AtGate
+                    if entry.attempts.made > 0 =>
+                {
                     return self.answer(None, ticket, message, now);
                 }
                 Place::AtGate
                 | Place::ForSlot { .. }
                 | Place::Behind(_)
                 | Place::Learning { .. }
-                | Place::Resting { .. } => {}
+                | Place::BackingOff { .. } => {}
             }
         }
         if let Some((ticket, own_id)) = own
@@ -328,7 +325,7 @@ impl Relay {
         if self.session.carrier() == Some(exchange)
             && let Some((posted, ticket, own_id)) = id.and_then(|id| self.only_request_like(id))
         {
-            self.carrier.heard();
+            self.sse_session.heard();
             self.answer(Some(posted), ticket, message.with_id(&own_id), now);
             return self.let_acknowledge(posted, now);
         }
@@ -397,7 +394,7 @@ impl Relay {
             },
         };
         if let Some(evidence) = self.evidence(ticket, Some(&message), None) {
-            self.part(ticket, evidence, message, None);
+            self.report_era_mismatch(ticket, evidence, message, None);
             return exchange.into_iter().for_each(|exchange| self.after_exchange(exchange));
         }
         if exchange.is_some_and(|exchange| self.session.is_opening(exchange)) {
@@ -405,10 +402,10 @@ impl Relay {
         }
         match self.settle(ticket) {
             Settled::Wanted(entry) => {
-                if let Some(epoch) = entry.trial.epoch {
+                if let Some(epoch) = entry.attempts.epoch {
                     self.session.prove(epoch);
                 }
-                if entry.trial.outlived > 0 {
+                if entry.attempts.sessions_lost > 0 {
                     self.answered_at_last();
                 }
                 if error_code(&message).is_none() {
@@ -446,10 +443,10 @@ impl Relay {
             self.session.remember_start(entry.message.clone());
         }
         self.begin_pings(now);
-        self.carrier.begin(now);
+        self.sse_session.begin(now);
         // A client that starts over leaves a session behind that nobody else will end.
         if let Some(facts) = replaced.filter(|_| !was_lost) {
-            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+            self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
         let session = self.session.id();
         let revision = self.session.revision().unwrap_or("no revision").to_owned();

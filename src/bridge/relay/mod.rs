@@ -6,14 +6,13 @@
 //! order (who waits for whom) is the gate's, below. Deliberately not here: translating between the eras.
 
 mod answers;
-mod apart;
 mod backoff;
-mod carrier;
-mod endings;
+mod era_mismatch;
 mod fallback;
 mod ledger;
 mod listening;
 mod modern;
+mod outcomes;
 mod outgoing;
 mod ping;
 mod questions;
@@ -23,35 +22,34 @@ mod resending;
 mod session;
 mod session_doubt;
 mod session_loss;
+mod sse_session;
 mod surface;
 mod tools;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::error_report::{ErrorKind, ErrorReport};
-use super::event::*;
+use super::Config;
+use super::event::{Action, Ask, Event, ExchangeId, ExitReason, Notice, Outgoing, Refusal, SessionId};
 use super::layer::Output;
-use super::{Config, event, revision, splice};
-pub(super) use apart::{Apart, Evidence, LastWord};
-use carrier::Carrier;
-pub(super) use endings::error_object;
+pub(super) use era_mismatch::{EraMismatch, Evidence, LastWord};
 use fallback::Fallback;
 pub use fallback::Transport;
-use ledger::{Ledger, Ticket, Trial};
+use ledger::{Ledger, Ticket};
 use listening::Listening;
 pub(super) use modern::error_code;
+pub(super) use outcomes::error_object;
 use ping::Pings;
 use questions::Questions;
 use recovery::Renewal;
-use session::{Recovery, Session};
+use session::Session;
 use session_doubt::Doubts;
+use sse_session::SseSession;
 pub(super) use surface::stopped;
-use tools::{Invalid, Tools};
+use tools::Tools;
 pub(super) use tools::{LONGEST_NAME, TOOLS_KNOWN};
 
-use crate::json;
-use crate::jsonrpc::{self, ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
+use crate::jsonrpc::Id;
 
 /// Request exchanges under way at once over HTTP/1.1, where each holds a connection.
 const REQUESTS_AT_ONCE: usize = 128;
@@ -69,9 +67,9 @@ const GATE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long requests may still finish after the client closed its side.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the end of the session may take to tell, after the client closed its side.
-const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
+const SESSION_END_PATIENCE: Duration = Duration::from_secs(1);
 /// The same after a signal: Claude Code kills 400 ms after SIGTERM.
-const FAREWELL_PATIENCE_STOPPED: Duration = Duration::from_millis(50);
+const SESSION_END_PATIENCE_STOPPED: Duration = Duration::from_millis(50);
 
 /// How many bytes may wait to be sent in errors that answer the server in the client's place. A server that asks faster
 /// than it hears has no answer to the rest.
@@ -88,7 +86,7 @@ pub(super) struct Relay {
     doubts: Doubts,
     renewal: Renewal,
     fallback: Fallback,
-    carrier: Carrier,
+    sse_session: SseSession,
     listening: Listening,
     /// How often the listening stream has given way to a request.
     gave_way: u32,
@@ -154,7 +152,7 @@ enum Purpose {
     /// To look up the tool of a call whose headers the server did not accept.
     Learning(Ticket),
     /// To end the session.
-    Farewell,
+    SessionEnd,
     /// Nothing any more: the request was answered.
     Answered,
     /// The same where a server has nothing to say behind its answer: in the modern era.
@@ -176,7 +174,7 @@ impl Purpose {
             | Purpose::Renewal
             | Purpose::Restoration
             | Purpose::Ping
-            | Purpose::Farewell
+            | Purpose::SessionEnd
             | Purpose::Answered
             | Purpose::Over
             | Purpose::Cancelled => None,
@@ -241,7 +239,7 @@ impl Relay {
             session: Session::default(),
             doubts: Doubts::default(),
             renewal: Renewal::default(),
-            carrier: Carrier::default(),
+            sse_session: SseSession::default(),
             listening: Listening::default(),
             gave_way: 0,
             pings: Pings::default(),
@@ -298,7 +296,7 @@ impl Relay {
         self.ping(now);
         match self.phase {
             Phase::Draining { deadline } if deadline <= now => {
-                self.leave(ExitReason::ClientClosed, now + FAREWELL_PATIENCE);
+                self.leave(ExitReason::ClientClosed, now + SESSION_END_PATIENCE);
             }
             Phase::Leaving { deadline, reason, .. } if deadline <= now => self.exit(reason),
             Phase::Running | Phase::Draining { .. } | Phase::Leaving { .. } | Phase::Gone => {}
@@ -315,14 +313,14 @@ impl Relay {
         for (exchange, purpose) in self.exchanges.iter().map(|(at, it)| (*at, it.purpose)).collect::<Vec<_>>()
         {
             match purpose {
-                Purpose::Delivery(ticket) if !self.is_modern(ticket) => drop(self.strike(ticket)),
+                Purpose::Delivery(ticket) if !self.is_modern(ticket) => drop(self.remove(ticket)),
                 Purpose::Answered => {}
                 _ => continue,
             }
             self.close(exchange);
         }
         if facts.session.is_some() {
-            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+            self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
     }
 
@@ -347,7 +345,8 @@ impl Relay {
         let delivery = self.deadlines.values().min().map(|deadline| (*deadline, "a delivery is given up"));
         let rest = self.ledger.next_to_wake().map(|until| (until, "a message is tried again"));
         let renewal = self.renewal.next().map(|until| (until, "the session is opened again"));
-        let carrier = self.carrier.next().map(|until| (until, "the stream of the session is opened again"));
+        let carrier =
+            self.sse_session.next().map(|until| (until, "the stream of the session is opened again"));
         let listening = self.listening.next().map(|until| (until, "the stream is opened again"));
         let way = self.gives_way_at().map(|at| (at, "the stream gives way to a request"));
         let ping = self.pings.next().map(|until| (until, "the server is asked for a sign of life"));

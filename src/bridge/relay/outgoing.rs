@@ -6,9 +6,18 @@
 
 use std::time::Instant;
 
-use super::ledger::{Place, Stream, Then, Ticket};
-use super::revision::{self, Era};
-use super::*;
+use super::ledger::{Place, RetryKind, Ticket};
+use super::recovery::Renewal;
+use super::session::Recovery;
+use super::{
+    CANCELLATION_PATIENCE, DELIVERIES_AT_ONCE, DELIVERY_PATIENCE, Exchange, GATE_PATIENCE, Gate, Purpose,
+    Question, Relay, SOURCE, Until,
+};
+use crate::bridge::event::{Action, Ask, ExchangeId, Notice, Outgoing};
+use crate::bridge::revision;
+use crate::bridge::revision::Era;
+use crate::jsonrpc;
+use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
 
 impl Relay {
     pub(super) fn client(&mut self, line: Line, now: Instant) {
@@ -83,12 +92,12 @@ impl Relay {
         self.act(Action::Deliver(Message::error(Some(id), &error)));
     }
 
-    /// Tells whether everything of the legacy era has to wait.
+    /// Returns whether everything of the legacy era has to wait.
     fn is_held(&self) -> bool {
         self.gate.is_some() || self.session.is_being_renewed()
     }
 
-    /// Tells whether a handshake is under way in which the server may ask something.
+    /// Returns whether a handshake is under way in which the server may ask something.
     fn lets_responses_pass(&self) -> bool {
         match (&self.gate, &self.session.recovery) {
             (_, Recovery::Opening { head, .. }) => *head,
@@ -113,7 +122,7 @@ impl Relay {
             && let Some(ticket) = self.ledger.first_for_slot()
         {
             match self.ledger.get(ticket).map(|entry| &entry.place) {
-                Some(Place::ForSlot { then: Then::Resume }) => self.resume(ticket, now),
+                Some(Place::ForSlot { kind: RetryKind::Resume }) => self.resume(ticket, now),
                 _ => drop(self.post(ticket, Purpose::Answer(ticket), now)),
             }
         }
@@ -121,14 +130,14 @@ impl Relay {
         self.plan_reconnection(now);
     }
 
-    /// Tells whether a message can only be sent in a session.
+    /// Returns whether a message can only be sent in a session.
     fn needs_session(&self, ticket: Ticket) -> bool {
         self.ledger
             .get(ticket)
             .is_some_and(|entry| entry.era == Era::Legacy && entry.message.method() != Some("initialize"))
     }
 
-    /// Tells whether a message may leave the gate. A flood of notifications waits there, and what stands behind it, for
+    /// Returns whether a message may leave the gate. A flood of notifications waits there, and what stands behind it, for
     /// order's sake.
     fn has_room_for(&self, ticket: Ticket) -> bool {
         let is_request = self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some());
@@ -168,7 +177,7 @@ impl Relay {
             (_, true) if is_subscription || self.may_post_request() => {
                 self.post(ticket, Purpose::Answer(ticket), now);
             }
-            (_, true) => self.ledger.put(ticket, Place::ForSlot { then: Then::Post }),
+            (_, true) => self.ledger.wait_for_slot(ticket, RetryKind::Post),
             (_, false) => self.deliver(ticket, now),
         }
     }
@@ -179,7 +188,7 @@ impl Relay {
         self.deadlines.insert(exchange, now + DELIVERY_PATIENCE);
     }
 
-    /// Tells whether a request may go at once: there is room, and no other has waited for it.
+    /// Returns whether a request may go at once: there is room, and no other has waited for it.
     pub(super) fn may_post_request(&self) -> bool {
         self.ledger.requests_sent() < self.requests_at_once && self.ledger.first_for_slot().is_none()
     }
@@ -200,18 +209,18 @@ impl Relay {
                     | Place::ForSlot { .. }
                     | Place::Behind(_)
                     | Place::Learning { .. }
-                    | Place::Resting { .. } => None,
+                    | Place::BackingOff { .. } => None,
                 };
                 self.settle(request);
-                self.strike(ticket);
+                self.remove(ticket);
                 if let Some(exchange) = exchange {
                     self.close(exchange);
                 }
             }
             // Its session is no more; whoever has the request does not know the cancellation's.
-            Some((request, &Place::Sent { exchange, .. })) if self.is_outlived(exchange) => {
+            Some((request, &Place::Sent { exchange, .. })) if self.is_of_lost_session(exchange) => {
                 self.settle(request);
-                self.strike(ticket);
+                self.remove(ticket);
                 self.close(exchange);
             }
             Some((request, &Place::Sent { written: true, exchange })) => {
@@ -226,30 +235,33 @@ impl Relay {
             Some((request, Place::Sent { written: false, .. }))
                 if self.ledger.cancellation_of(request).is_none() =>
             {
-                self.ledger.put(ticket, Place::Behind(request));
+                self.ledger.wait_behind(ticket, request);
             }
             // The server has never heard of the request, or has done with it, and need not hear of either.
             Some((
                 request,
-                Place::AtGate | Place::ForSlot { then: Then::Post } | Place::Resting { then: Then::Post, .. },
+                Place::AtGate
+                | Place::ForSlot { kind: RetryKind::Post }
+                | Place::BackingOff { kind: RetryKind::Post, .. },
             )) => {
                 self.settle(request);
-                self.strike(ticket);
+                self.remove(ticket);
             }
             // It may be at work on the request, although the stream with the answer broke.
             Some((
                 request,
-                Place::ForSlot { then: Then::Resume } | Place::Resting { then: Then::Resume, .. },
+                Place::ForSlot { kind: RetryKind::Resume }
+                | Place::BackingOff { kind: RetryKind::Resume, .. },
             )) => {
-                let epoch = self.ledger.get(request).and_then(|entry| entry.trial.epoch);
+                let epoch = self.ledger.get(request).and_then(|entry| entry.attempts.epoch);
                 self.withdraw_questions(request);
                 self.settle(request);
                 if epoch.is_some_and(|epoch| self.session.is_over(epoch)) {
-                    self.strike(ticket);
+                    self.remove(ticket);
                 }
             }
             Some((_, Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. })) | None => {
-                self.strike(ticket);
+                self.remove(ticket);
                 let because = "the request it cancels is not under way";
                 let title = "notifications/cancelled".to_owned();
                 self.act(Action::Notice(Notice::Dropped { title, because }));
@@ -299,13 +311,7 @@ impl Relay {
         facts.session_in_doubt = self.is_session_in_doubt(ticket, &facts, now);
         let epoch = self.session.epoch_of(&facts);
         let exchange = self.open(purpose, Outgoing { ask: Ask::Post(message), facts });
-        self.ledger.put(ticket, Place::Sent { exchange, written: false });
-        if let Some(entry) = self.ledger.get_mut(ticket) {
-            let Trial { attempts, since, outlived, settled, .. } = entry.trial;
-            let since = since.or(Some(now));
-            entry.trial = Trial { attempts: attempts + 1, since, opened: false, epoch, outlived, settled };
-            entry.stream = Stream::default();
-        }
+        self.ledger.send(ticket, exchange, epoch, now);
         exchange
     }
 

@@ -5,7 +5,10 @@
 
 use std::time::Instant;
 
-use super::*;
+use super::session::Recovery;
+use super::{Phase, Purpose, Relay, SOURCE};
+use crate::bridge::event::{Ask, ExchangeId, ExchangeOutcome, Outgoing, Refusal};
+use crate::jsonrpc::Id;
 
 /// How many pings in a row may stay without an answer.
 const LOST_AT_MOST: u32 = 3;
@@ -59,7 +62,7 @@ impl Relay {
         self.purpose(exchange, Purpose::Answered);
     }
 
-    /// Tells whether a response on the stream of the session answers the ping that is out.
+    /// Returns whether a response on the stream of the session answers the ping that is out.
     pub(super) fn is_pong(&self, carrier: ExchangeId, id: Option<&Id>) -> bool {
         self.session.carrier() == Some(carrier)
             && self

@@ -6,16 +6,25 @@
 //! the listening stream, questions of the server. Deliberately not here: what a refusal must look like
 //! (`session_loss`).
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::backoff;
-use super::ledger::{Place, Then, Ticket};
+use super::ledger::{Place, RetryKind, Ticket};
 use super::modern::error_code;
-use super::revision::Era;
 use super::session::Recovery;
 use super::session_doubt::lost_each_time;
 use super::session_loss::{SessionLoss, session_loss};
-use super::*;
+use super::{
+    DELIVERY_PATIENCE, GATE_PATIENCE, Gate, ORPHANED, Purpose, Question, Relay, SOURCE, Settled, backoff,
+    resending,
+};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{
+    Action, Ask, ExchangeId, ExchangeOutcome, Notice, Outgoing, Refusal, SessionNews,
+};
+use crate::bridge::revision::Era;
+use crate::json;
+use crate::jsonrpc::{Id, Kind, Message};
 
 /// How long the server may take over the handshake.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(30);
@@ -60,7 +69,7 @@ impl Relay {
         matches!(loss, Some(SessionLoss::Said | SessionLoss::Presumed))
     }
 
-    /// A message was refused because its session is no more: it waits for the next one. Tells whether it does.
+    /// A message was refused because its session is no more: it waits for the next one. Returns whether it does.
     pub(super) fn outlive_session(
         &mut self,
         ticket: Ticket,
@@ -70,7 +79,9 @@ impl Relay {
     ) -> bool {
         let Some(epoch) = epoch.filter(|_| !self.is_leaving()) else { return false };
         let Some(loss) = self.believed_loss(ticket, epoch, refusal, now) else { return false };
-        let Some(outlived) = self.ledger.get(ticket).map(|entry| entry.trial.outlived) else { return false };
+        let Some(outlived) = self.ledger.get(ticket).map(|entry| entry.attempts.sessions_lost) else {
+            return false;
+        };
         let most = match (loss, refusal.status) {
             (SessionLoss::Said, 404) => OUTLIVED,
             // Words may mean something else, and the server may have acted before it said them. A status says less.
@@ -86,9 +97,8 @@ impl Relay {
             return false;
         }
         self.note_given_up(epoch, loss);
-        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
-        entry.trial.outlived += 1;
-        let entry = &*entry;
+        self.ledger.count_lost_session(ticket);
+        let Some(entry) = self.ledger.get(ticket) else { return false };
         let is_over_with_it = dies_with_its_session(&entry.message)
             || entry.message.method() == Some("notifications/initialized")
             || self.ledger.cancellation_of(ticket).is_some();
@@ -96,7 +106,7 @@ impl Relay {
             true => {
                 self.settle(ticket);
             }
-            false => self.ledger.put(ticket, Place::AtGate),
+            false => self.ledger.wait_at_gate(ticket),
         }
         self.lose_session(epoch, now);
         true
@@ -120,26 +130,26 @@ impl Relay {
         let waiting: Vec<(Ticket, bool, bool)> = waiting
             .filter(|(_, entry)| !matches!(entry.place, Place::Sent { .. } | Place::Behind(_)))
             .map(|(ticket, entry)| {
-                let for_slot = matches!(entry.place, Place::ForSlot { then: Then::Post });
+                let for_slot = matches!(entry.place, Place::ForSlot { kind: RetryKind::Post });
                 // The next session is told that the client is ready as soon as it is open.
                 let is_told =
-                    entry.trial.attempts > 0 && entry.message.method() == Some("notifications/initialized");
+                    entry.attempts.made > 0 && entry.message.method() == Some("notifications/initialized");
                 (ticket, for_slot, is_told || dies_with_its_session(&entry.message))
             })
             .collect();
         for (ticket, for_slot, dies) in waiting {
             match (dies, for_slot) {
-                (true, _) => self.strike_stale(ticket),
-                (false, true) => self.ledger.put(ticket, Place::AtGate),
+                (true, _) => self.remove_stale(ticket),
+                (false, true) => self.ledger.wait_at_gate(ticket),
                 (false, false) => {}
             }
         }
-        if self.gate.is_none() && !self.carrier.is_resting() {
+        if self.gate.is_none() && !self.sse_session.is_resting() {
             self.renew(now);
         }
     }
 
-    fn strike_stale(&mut self, ticket: Ticket) {
+    fn remove_stale(&mut self, ticket: Ticket) {
         if let Settled::Wanted(entry) | Settled::Cancelled(entry) = self.settle(ticket) {
             self.dropped(&entry.message, "it belongs to a session that is no more");
         }
@@ -160,7 +170,7 @@ impl Relay {
         self.orphaned.extend(over.into_iter().map(|(id, question)| (id, question.progress)));
     }
 
-    /// Tells whether what the client says belongs to a session that is no more.
+    /// Returns whether what the client says belongs to a session that is no more.
     pub(super) fn is_orphaned(&mut self, message: &Message) -> bool {
         match message.kind() {
             Kind::Response { id: Some(id), .. } => self.orphaned.remove(id).is_some(),
@@ -182,7 +192,7 @@ impl Relay {
         let Some(initialize) = self.session.start().cloned() else { return };
         self.renewal.attempts += 1;
         self.renewal.until = None;
-        self.carrier.connecting();
+        self.sse_session.connecting();
         self.fallback.begin();
         self.post_renewal(initialize, now);
     }
@@ -211,7 +221,7 @@ impl Relay {
         }
     }
 
-    /// Tells whether a response answers the handshake in the client's place, which has the client's id.
+    /// Returns whether a response answers the handshake in the client's place, which has the client's id.
     pub(super) fn is_for_the_renewal(&self, id: Option<&Id>) -> bool {
         match self.session.start().map(Message::kind) {
             Some(Kind::Request { id: own, .. }) => id.is_none_or(|id| id.is_same_value(own)),
@@ -236,7 +246,7 @@ impl Relay {
             (self.session.revision().map(str::to_owned), self.session.capabilities().map(str::to_owned));
         self.session.establish(answer);
         self.session.recovery = Recovery::NotNeeded;
-        self.carrier.begin(now);
+        self.sse_session.begin(now);
         let same = (self.session.revision(), self.session.capabilities())
             == (known.0.as_deref(), known.1.as_deref());
         self.renewal.news = Some(if same { SessionNews::Same } else { SessionNews::Changed });
@@ -381,7 +391,7 @@ impl Relay {
             ExchangeOutcome::Complete => (unanswered, true, None),
             ExchangeOutcome::Accepted(_) => (unanswered, false, None),
         };
-        let seed = self.chance();
+        let seed = self.jitter();
         let backoff = backoff::resending(self.renewal.attempts - 1, seed);
         // Beyond the budget all waits are the same.
         let wait = wait.unwrap_or_default();
@@ -389,7 +399,7 @@ impl Relay {
         let in_time = self.renewal.since.is_some_and(|since| until <= since + BUDGET);
         if passes && in_time && self.renewal.attempts < ATTEMPTS && !self.is_leaving() {
             self.renewal.until = Some(until);
-            self.session.recovery = Recovery::Resting;
+            self.session.recovery = Recovery::BackingOff;
             let title = "request initialize".to_owned();
             return self.act(Action::Notice(Notice::Resending { title, report }));
         }
@@ -422,7 +432,7 @@ impl Relay {
     }
 }
 
-/// Tells whether a message means nothing to another session than the one it was written for.
+/// Returns whether a message means nothing to another session than the one it was written for.
 fn dies_with_its_session(message: &Message) -> bool {
     match message.kind() {
         Kind::Response { .. } => true,

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::event::{ExchangeId, Facts, SessionId, Via};
-use super::revision;
+use crate::bridge::event::{ExchangeId, Facts, SessionId, Via};
+use crate::bridge::revision;
 use crate::json;
 use crate::jsonrpc::Message;
 
@@ -32,7 +32,7 @@ pub(super) enum Recovery {
     /// It is lost, and the next message begins to renew it.
     Due,
     /// `initialize` rests before the next attempt.
-    Resting,
+    BackingOff,
     /// `initialize` is under way; once its head came, the client's responses may pass.
     Opening { exchange: ExchangeId, head: bool },
     /// What has to be told before everything else is under way.
@@ -79,7 +79,7 @@ impl Session {
         self.opening = Some(Opening { exchange, id: None, carries: via == Via::NewStream });
     }
 
-    /// Tells whether a handshake is under way in this exchange.
+    /// Returns whether a handshake is under way in this exchange.
     pub(super) fn is_opening(&self, exchange: ExchangeId) -> bool {
         self.opening.as_ref().is_some_and(|opening| opening.exchange == exchange)
     }
@@ -194,7 +194,7 @@ impl Session {
         self.epoch
     }
 
-    /// Tells whether the handshake is done.
+    /// Returns whether the handshake is done.
     pub(super) fn is_established(&self) -> bool {
         self.established.is_some()
     }
@@ -214,20 +214,20 @@ impl Session {
         self.established.as_ref()?.capabilities.as_deref()
     }
 
-    /// Tells whether everything has to wait because the session is being renewed.
+    /// Returns whether everything has to wait because the session is being renewed.
     pub(super) fn is_being_renewed(&self) -> bool {
         match self.recovery {
             Recovery::NotNeeded | Recovery::Due => false,
-            Recovery::Resting | Recovery::Opening { .. } | Recovery::Telling { .. } => true,
+            Recovery::BackingOff | Recovery::Opening { .. } | Recovery::Telling { .. } => true,
         }
     }
 
-    /// Tells whether nothing may be said in the session of this epoch any more.
+    /// Returns whether nothing may be said in the session of this epoch any more.
     pub(super) fn is_over(&self, epoch: u64) -> bool {
         epoch != self.epoch
             || match self.recovery {
                 Recovery::NotNeeded | Recovery::Telling { .. } => false,
-                Recovery::Due | Recovery::Resting | Recovery::Opening { .. } => true,
+                Recovery::Due | Recovery::BackingOff | Recovery::Opening { .. } => true,
             }
     }
 

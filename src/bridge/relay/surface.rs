@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::{FAREWELL_PATIENCE, Phase, REPLIES, Relay, error_object};
+use super::{Phase, REPLIES, Relay, SESSION_END_PATIENCE, error_object};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Event, ExchangeId, ExitReason};
 use crate::bridge::layer::{Layer, Output};
@@ -47,7 +47,7 @@ impl Layer for Relay {
     /// Begins to leave, if the client has closed its side.
     fn close(&mut self, now: Instant) {
         if let Phase::Draining { .. } = self.phase {
-            self.leave(ExitReason::ClientClosed, now + FAREWELL_PATIENCE);
+            self.leave(ExitReason::ClientClosed, now + SESSION_END_PATIENCE);
         }
     }
 
@@ -93,7 +93,7 @@ impl Relay {
                 Some(Era::Legacy) | None => "legacy",
             },
             epoch: exchange.epoch,
-            attempt: entry.map_or(1, |entry| entry.trial.attempts),
+            attempt: entry.map_or(1, |entry| entry.attempts.made),
         })
     }
 

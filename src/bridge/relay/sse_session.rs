@@ -8,17 +8,19 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff;
 use super::ledger::{Place, Ticket};
-use super::revision::Era;
-use super::*;
+use super::session::Recovery;
+use super::{CANCELLATION_PATIENCE, Phase, Relay, backoff};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, ExchangeId, ExchangeOutcome, Notice, Written};
+use crate::bridge::revision::Era;
 
 /// A stream that lasted this long was no failure.
 const LASTING: Duration = Duration::from_secs(5);
 
 /// The life of the streams, from one to the next.
 #[derive(Debug, Default)]
-pub(super) struct Carrier {
+pub(super) struct SseSession {
     /// Since when there is one.
     since: Option<Instant>,
     /// How often in a row one ended soon and in vain.
@@ -27,13 +29,13 @@ pub(super) struct Carrier {
     until: Option<Instant>,
 }
 
-impl Carrier {
+impl SseSession {
     /// When the next one is opened.
     pub(super) fn next(&self) -> Option<Instant> {
         self.until
     }
 
-    /// Tells whether the next one is not to be opened at once.
+    /// Returns whether the next one is not to be opened at once.
     pub(super) fn is_resting(&self) -> bool {
         self.until.is_some()
     }
@@ -45,7 +47,7 @@ impl Carrier {
 
     /// A session is open.
     pub(super) fn begin(&mut self, now: Instant) {
-        *self = Carrier { since: Some(now), attempts: self.attempts, until: None };
+        *self = SseSession { since: Some(now), attempts: self.attempts, until: None };
     }
 
     /// The server has said something, beyond the handshake.
@@ -60,7 +62,7 @@ impl Carrier {
 }
 
 impl Relay {
-    /// Tells whether the end of a POST is only its acknowledgement, because the answer comes on the stream.
+    /// Returns whether the end of a POST is only its acknowledgement, because the answer comes on the stream.
     pub(super) fn answer_comes_on_carrier(
         &mut self,
         ticket: Ticket,
@@ -73,7 +75,7 @@ impl Relay {
             && epoch == Some(self.session.epoch());
         if comes {
             // The server has it, should nobody have said so, and whoever waited for that may go on.
-            self.ledger.put(ticket, Place::Sent { exchange, written: true });
+            self.ledger.set_written(ticket, exchange);
             self.gate = self.gate.take().filter(|gate| gate.ticket != ticket);
             if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
                 self.release_cancellation(cancellation, now);
@@ -112,13 +114,14 @@ impl Relay {
         }
         let epoch = self.session.epoch();
         self.drop_carrier(Some(outcome), now);
-        let lasted = self.carrier.since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING);
+        let lasted =
+            self.sse_session.since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING);
         match lasted {
-            true => self.carrier.heard(),
+            true => self.sse_session.heard(),
             // A server that ends each stream at once is not hammered.
             false => {
-                let seed = self.chance();
-                self.carrier.rest(seed, now);
+                let seed = self.jitter();
+                self.sse_session.rest(seed, now);
             }
         }
         self.lose_session(epoch, now);
@@ -134,7 +137,7 @@ impl Relay {
         let under_way: Vec<(Ticket, ExchangeId, bool)> = self
             .ledger
             .iter()
-            .filter(|(_, entry)| entry.era == Era::Legacy && entry.trial.epoch == epoch)
+            .filter(|(_, entry)| entry.era == Era::Legacy && entry.attempts.epoch == epoch)
             .filter(|(_, entry)| entry.request_id().is_some())
             .filter_map(|(ticket, entry)| match entry.place {
                 Place::Sent { exchange, written } => Some((ticket, exchange, written)),
@@ -142,7 +145,7 @@ impl Relay {
                 | Place::ForSlot { .. }
                 | Place::Behind(_)
                 | Place::Learning { .. }
-                | Place::Resting { .. } => None,
+                | Place::BackingOff { .. } => None,
             })
             .collect();
         for (ticket, exchange, written) in under_way {
@@ -183,17 +186,17 @@ impl Relay {
             && self.phase == Phase::Running
             && self.gate.is_none()
             && self.fallback.uses_streams()
-            && !self.carrier.is_resting()
+            && !self.sse_session.is_resting()
         {
-            let seed = self.chance();
-            self.carrier.rest(seed, now);
+            let seed = self.jitter();
+            self.sse_session.rest(seed, now);
         }
     }
 
     /// Opens the next stream when its time has come.
     pub(super) fn reconnect(&mut self, now: Instant) {
-        if self.carrier.until.is_some_and(|until| until <= now) {
-            self.carrier.until = None;
+        if self.sse_session.until.is_some_and(|until| until <= now) {
+            self.sse_session.until = None;
             if self.session.recovery == Recovery::Due && self.phase == Phase::Running && self.gate.is_none() {
                 self.renew(now);
             }
