@@ -54,14 +54,13 @@ use crate::jsonrpc::{Id, Line, Message};
 /// What a bridge is told at its beginning.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// All the chance it gets: no two processes should have the same, so that they do not come back to a server all at
-    /// once.
+    /// The random seed. No two processes should have the same, so that they do not return to a server at the same moment.
     pub seed: u64,
-    /// What the tokens are made of that a client hands back with its replies: nobody should be able to guess them.
+    /// The secret of the tokens that a client returns with its responses. It must not be guessable.
     pub secret: u128,
-    /// How often the server is asked for a sign of life, where the client wants that.
+    /// How often the server is pinged, if the client wants that.
     pub ping: Option<Duration>,
-    /// The era of the server, where the person says so: then it is not found out.
+    /// The era of the server, if the user names it. Then it is not detected.
     pub era: Option<Era>,
     /// What was found out before.
     pub known: Known,

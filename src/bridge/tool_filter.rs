@@ -1,11 +1,10 @@
 //! Which tools the client gets to see and to call (`--ignore-tool`, `--allow-tool`, `--read-only`).
 //!
-//! It stands before everything else, so that it is the same whatever the eras and the transport: what the client says passes
-//! it first, what the client hears passes it last. A list loses the tools that are not offered and keeps everything else as it
-//! came, pages included; a call of one of them is answered here and never sent. Whether a tool only reads stands in the server's
-//! list alone: a call of a tool that no list has named yet waits until the list was asked for, in our own name, because a guess
-//! could run what must not run, and a refusal would punish clients that call what they know from before. Where the list cannot
-//! be had, the call is refused. Deliberately not here: whether what the server says of its tools is true.
+//! It is the layer nearest to the client, so that it works alike for all eras and transports. Lists lose the tools that are not
+//! offered and keep everything else, pages included. A call of such a tool is answered here and never sent. Only the server's
+//! list says whether a tool is read-only. A call of a tool that no list has named yet waits until the list was requested in our
+//! own name: a guess could run what must not run, and a refusal would break clients that call tools they know from before. If
+//! the list is not available, the call is refused. Deliberately not here: whether the server's annotations are true.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -69,7 +68,7 @@ impl Pattern {
         is_usable.then(|| Pattern { written: written.to_owned(), parts })
     }
 
-    /// Tells whether a name in small letters is one of those that are meant.
+    /// Returns whether a name in small letters is one of those that are meant.
     fn fits(&self, name: &str) -> bool {
         let [first, others @ ..] = &*self.parts else { return false };
         let Some((last, middle)) = others.split_last() else { return name == first };
@@ -313,7 +312,7 @@ impl ToolFilter {
         let mut on_this_page = HashMap::new();
         for tool in lists_in(page).into_iter().flat_map(json::elements).take(TOOLS_KNOWN) {
             for name in names([tool]).unwrap_or_default() {
-                // Of two with one name, nobody knows which is meant.
+                // If two tools have one name, both must be read-only.
                 // Without room for it, it is as if the server had not listed it.
                 let is_known = self.reads.contains_key(&name) || on_this_page.contains_key(&name);
                 let has_room = self.reads.len() + on_this_page.len() < TOOLS_KNOWN;
@@ -548,7 +547,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_fits_as_in_mcp_remote() {
+    fn pattern_matches_as_in_mcp_remote() {
         for (pattern, fitting, others) in [
             ("delete*", &["delete", "deleteUser", "DELETE_all"][..], &["undelete", "delet"][..]),
             ("*account", &["account", "getAccount"], &["accounts"]),
@@ -573,7 +572,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ignoring_pattern_wins_and_a_tool_that_says_its_name_twice_has_both() {
+    fn ignore_pattern_wins_for_every_name_of_a_tool() {
         let pattern = |text| Pattern::new(text).expect("not empty");
         let rules = ToolRules {
             allow: vec![pattern("get*"), pattern("list")],
@@ -608,7 +607,7 @@ mod tests {
     }
 
     #[test]
-    fn message_with_a_reading_as_hidden_call_is_not_passed_on() {
+    fn message_readable_as_hidden_call_is_not_forwarded() {
         let put = r#""params":{"name":"put"}"#;
         for head in [r#""id":1,"#, "", r#""id":1,"result":{},"#] {
             for text in [
@@ -651,7 +650,7 @@ mod tests {
     }
 
     #[test]
-    fn every_list_of_a_page_loses_what_is_hidden() {
+    fn page_loses_hidden_tools_in_each_of_its_lists() {
         let ignore = vec![Pattern::new("put").expect("not empty")];
         let mut filter =
             ToolFilter::new(&ToolRules { ignore, ..ToolRules::default() }).expect("there are rules");
@@ -693,7 +692,7 @@ mod tests {
     }
 
     #[test]
-    fn tool_that_says_both_of_reading_does_not_only_read() {
+    fn tool_with_contradictory_hints_is_not_read_only() {
         for (tool, expected) in [
             (r#"{"annotations":{"readOnlyHint":true}}"#, true),
             (r#"{"annotations":{"readOnlyHint":true,"readOnlyHint":false}}"#, false),

@@ -76,7 +76,7 @@ impl Translation {
         if let Some(legacy) = self.translator.legacy_mut() {
             return legacy.handle_client(message, now);
         }
-        match self.translator.modern_mut().filter(|modern| modern.stands_alone()) {
+        match self.translator.modern_mut().filter(|modern| modern.is_modern_only()) {
             Some(modern) => modern.handle_client(message, now),
             None => self.send(message),
         }
@@ -106,12 +106,12 @@ impl Translation {
         if starts {
             self.detection.session_started();
             if let Some(modern) = self.translator.modern_mut() {
-                modern.client_went_legacy();
+                modern.client_opened_session();
                 let known = self.detection.fell_back();
                 self.remember(known);
             }
         }
-        if let Some(modern) = self.translator.modern_mut().filter(|modern| modern.stands_alone()) {
+        if let Some(modern) = self.translator.modern_mut().filter(|modern| modern.is_modern_only()) {
             return modern.handle_client(message, now);
         }
         match self.translator.legacy_mut() {
@@ -191,7 +191,7 @@ impl Translation {
             return legacy.handle_server(ServerMessage { message: answer, within: None }, now);
         }
         // The server is not what it was: it is asked as if nothing were known.
-        legacy.give_back(&answer);
+        legacy.return_held(&answer);
         let known = self.detection.disproved();
         self.remember(known);
     }
@@ -200,7 +200,7 @@ impl Translation {
     fn modern_mismatch(&mut self, mismatch: EraMismatch, now: Instant) {
         let Some(modern) = self.translator.modern_mut() else { return };
         if self.detection.is_open() && modern.was_assumed() {
-            modern.give_back();
+            modern.return_held();
             let known = self.detection.disproved();
             self.remember(known);
         } else {

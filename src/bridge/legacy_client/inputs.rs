@@ -118,37 +118,46 @@ impl LegacyClient {
             let text = format!("the server wanted more input {ROUNDS} times");
             return self.fail(&id, &request, &text);
         }
-        let mut questions = Vec::new();
-        for (key, input) in &wanted {
-            let method = json::member(input, "method").and_then(json::string).unwrap_or_default();
-            if let Some(objection) = objection(&method, json::member(input, "params"), &request, &self.client)
-            {
-                return self.fail(&id, &request, &objection);
-            }
-            questions.push(Question { key: key.clone(), method, answer: None });
-        }
+        let questions = match self.questions(&request, &wanted) {
+            Ok(questions) => questions,
+            Err(objection) => return self.fail(&id, &request, &objection),
+        };
         let pause = PAUSE * 2u32.saturating_pow(request.rounds - 1);
         let due = questions.is_empty().then(|| now + pause.min(LONGEST_PAUSE));
         let number = self.inputs.next;
         self.inputs.next += 1;
         for (place, ((_, input), question)) in wanted.iter().zip(&questions).enumerate() {
-            let asked = self.ids.next();
-            let params = json::member(input, "params");
-            let params =
-                params.map(|params| shapes::question(&question.method, params, &asked, &self.client));
-            let params = params.map(|params| format!(r#","params":{params}"#)).unwrap_or_default();
-            let method = json::quoted(&question.method);
-            self.inputs.asked.insert(asked.clone(), (number, place));
-            self.deliver(from_own_text(format!(
-                r#"{{"jsonrpc":"2.0","id":{asked},"method":{method}{params}}}"#
-            )));
+            let asked = self.ask_client(&question.method, json::member(input, "params"));
+            self.inputs.asked.insert(asked, (number, place));
         }
         self.inputs.rounds.insert(number, Round { id: id.clone(), state, questions, due });
         self.requests.insert(id, request);
     }
 
+    /// Returns the questions of a round, or why one of them cannot be asked.
+    fn questions(&self, request: &Request, wanted: &[(String, &str)]) -> Result<Vec<Question>, String> {
+        let question = |(key, input): &(String, &str)| {
+            let method = json::member(input, "method").and_then(json::string).unwrap_or_default();
+            match objection(&method, json::member(input, "params"), request, &self.client) {
+                Some(objection) => Err(objection),
+                None => Ok(Question { key: key.clone(), method, answer: None }),
+            }
+        };
+        wanted.iter().map(question).collect()
+    }
+
+    /// Asks the client a question of the server. Returns the id of the request.
+    fn ask_client(&mut self, method: &str, params: Option<&str>) -> Id {
+        let id = self.ids.next();
+        let params = params.map(|params| shapes::question(method, params, &id, &self.client));
+        let params = params.map(|params| format!(r#","params":{params}"#)).unwrap_or_default();
+        let method = json::quoted(method);
+        self.deliver(from_own_text(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{method}{params}}}"#)));
+        id
+    }
+
     /// The client answers a question.
-    pub(super) fn supplied(&mut self, response: &Message) {
+    pub(super) fn apply_response(&mut self, response: &Message) {
         let Kind::Response { id: Some(id), error } = response.kind() else { return };
         let Some((number, place)) = self.inputs.asked.remove(id) else {
             let because = "it answers nothing that was asked";
@@ -165,7 +174,7 @@ impl LegacyClient {
             Some(answer) => {
                 question.answer = Some(answer.to_owned());
                 if round.questions.iter().all(|question| question.answer.is_some()) {
-                    self.send_again(number);
+                    self.resend(number);
                 }
             }
             None => {
@@ -181,7 +190,7 @@ impl LegacyClient {
     }
 
     /// The request goes out once more, with the answers of this round and the server's state.
-    fn send_again(&mut self, number: u64) {
+    fn resend(&mut self, number: u64) {
         let Some(round) = self.inputs.rounds.remove(&number) else { return };
         let upstream = self.ids.next();
         let Some(request) = self.requests.get_mut(&round.id) else { return };
@@ -204,14 +213,14 @@ impl LegacyClient {
     }
 
     /// Sends again what only waits for time to pass.
-    pub(super) fn ask_again(&mut self, now: Instant) {
+    pub(super) fn resend_due(&mut self, now: Instant) {
         let due = self.inputs.rounds.iter().filter(|(_, round)| round.due.is_some_and(|due| due <= now));
         for number in due.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.send_again(number);
+            self.resend(number);
         }
     }
 
-    /// The client need not answer any more what was asked for the sake of a request. Tells whether the request waited for
+    /// The client need not answer any more what was asked for the sake of a request. Returns whether the request waited for
     /// that, and not for the server.
     pub(super) fn withdraw_inputs(&mut self, id: &Id, reason: &str) -> bool {
         let number = self.inputs.rounds.iter().find(|(_, round)| round.id == *id).map(|(number, _)| *number);

@@ -38,7 +38,7 @@ pub(super) struct LegacyClient {
     /// The client's id of each request that goes by another towards the server.
     renamed: HashMap<Id, Id>,
     /// The ids towards the server of what was answered here, because there is nothing to translate to any more.
-    left_off: HashSet<Id>,
+    abandoned: HashSet<Id>,
     inputs: Inputs,
     subscriptions: Subscriptions,
     /// The log level that the client wants, as JSON text.
@@ -101,7 +101,7 @@ impl LegacyClient {
             server: Server::default(),
             requests: HashMap::new(),
             renamed: HashMap::new(),
-            left_off: HashSet::new(),
+            abandoned: HashSet::new(),
             inputs: Inputs::default(),
             subscriptions: Subscriptions::default(),
             level: None,
@@ -132,7 +132,7 @@ impl LegacyClient {
             }
             Kind::Notification { method } => match method.as_str() {
                 method::INITIALIZED => self.listen(now),
-                // Roots are asked for each time; nobody waits for progress on what the server was told by an answer.
+                // Roots are requested each time; the server does not wait for progress on an input.
                 method::ROOTS_CHANGED | method::PROGRESS => {}
                 _ => {
                     if let Some(message) = splice::put_in_meta(&message, &self.meta()) {
@@ -179,7 +179,7 @@ impl LegacyClient {
             && let Phase::Opening { discover, held, .. } = std::mem::replace(&mut self.phase, Phase::Over)
         {
             self.send(message::cancelled(&discover, None));
-            return self.leave_off(held.into());
+            return self.stop_translating(held.into());
         }
         if let Phase::Opening { held, held_cost, earlier, .. } = &mut self.phase {
             let is_it =
@@ -199,13 +199,13 @@ impl LegacyClient {
         }
     }
 
-    /// Tells whether this is the handshake that has no answer yet. No client should take it back.
+    /// Returns whether this is the handshake that has no answer yet. No client should take it back.
     fn is_opened_by(&self, id: &Id) -> bool {
         let Phase::Opening { initialize, .. } = &self.phase else { return false };
         matches!(initialize.kind(), Kind::Request { id: own, .. } if own == id)
     }
 
-    /// Tells whether a request of the client that has no answer yet is here.
+    /// Returns whether a request of the client that has no answer yet is here.
     pub(super) fn serves(&self, id: &Id) -> bool {
         let is_held =
             |message: &Message| matches!(message.kind(), Kind::Request { id: own, .. } if own == id);
@@ -215,7 +215,7 @@ impl LegacyClient {
             || matches!(&self.phase, Phase::Opening { held, .. } if held.iter().any(is_held))
     }
 
-    /// Tells whether a message of the server is this translator's affair. `within` is the request in whose exchange the
+    /// Returns whether a message of the server is this translator's affair. `within` is the request in whose exchange the
     /// server said it.
     pub(super) fn takes(&self, message: &Message, within: Option<&Id>) -> bool {
         match (message.kind(), within) {
@@ -231,7 +231,7 @@ impl LegacyClient {
         is_discover
             || self.requests.contains_key(upstream)
             || self.renamed.contains_key(upstream)
-            || self.left_off.contains(upstream)
+            || self.abandoned.contains(upstream)
             || self.subscriptions.is_listen(upstream)
     }
 
@@ -293,7 +293,7 @@ impl Layer for LegacyClient {
     fn handle_client(&mut self, message: Message, now: Instant) {
         match message.kind() {
             // Servers of the other era ask nothing but what is asked here.
-            Kind::Response { .. } => return self.supplied(&message),
+            Kind::Response { .. } => return self.apply_response(&message),
             Kind::Notification { method } if method.as_str() == method::CANCELLED => {
                 if let Some(id) = message.request_id_param() {
                     self.cancelled(&id);
@@ -347,7 +347,7 @@ impl Layer for LegacyClient {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        self.ask_again(now);
+        self.resend_due(now);
     }
 
     fn close(&mut self, _: Instant) {

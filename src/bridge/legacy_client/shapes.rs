@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn schemas_that_are_no_objects_are_put_into_one() {
+    fn output_schema_without_object_type_is_wrapped() {
         let mut wrapped = HashSet::new();
         let page = made(
             r##"{"id":1,"result":{"tools":[{"name":"a","outputSchema":{"type":"array","items":{"$ref":"#/$defs/d"},"$defs":{"d":{"type":"string"}}},"x":1.0},{"name":"b","outputSchema":{"type":"object"}},{"name":"c"}]}}"##,
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn outputs_fit_what_the_client_knows() {
+    fn output_fits_the_schema_that_the_client_knows() {
         let answer =
             made(r#"{"id":1,"result":{"content":[{"type":"text","text":"x"}],"structuredContent":[1.0]}}"#);
         assert_eq!(
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_fit_what_older_clients_know() {
+    fn question_fits_older_clients() {
         let client = |revision: &str| {
             let params = format!(r#"{{"protocolVersion":"{revision}"}}"#);
             Client::of(&made(&format!(r#"{{"id":1,"method":"initialize","params":{params}}}"#)))

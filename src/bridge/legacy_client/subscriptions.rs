@@ -44,12 +44,12 @@ struct Opening {
 }
 
 impl Subscriptions {
-    /// Tells whether this is one of ours.
+    /// Returns whether this is one of ours.
     pub(super) fn is_listen(&self, id: &Id) -> bool {
         self.current.as_ref() == Some(id) || self.opening.as_ref().is_some_and(|opening| opening.id == *id)
     }
 
-    /// Tells whether a notification that came by itself belongs to one of ours.
+    /// Returns whether a notification that came by itself belongs to one of ours.
     pub(super) fn is_of(&self, message: &Message) -> bool {
         subscription_of(message).is_some_and(|id| {
             let ours = self.current.iter().chain(self.opening.as_ref().map(|opening| &opening.id));
@@ -57,18 +57,18 @@ impl Subscriptions {
         })
     }
 
-    /// Tells whether a notification is about a resource that the client no longer wants to hear of.
+    /// Returns whether a notification is about a resource that the client no longer wants to hear of.
     pub(super) fn is_unwanted(&self, message: &Message) -> bool {
         message.method() == Some(method::RESOURCES_UPDATED)
             && message.member("uri").is_some_and(|uri| self.unwanted.contains(uri))
     }
 
-    /// Tells whether a request of the client waits for an acknowledgement.
+    /// Returns whether a request of the client waits for an acknowledgement.
     pub(super) fn serves(&self, id: &Id) -> bool {
         self.subscribers().any(|(own, _)| own == id)
     }
 
-    /// The requests that wait, which are answered by somebody else now.
+    /// Takes out the requests that wait. The caller answers them.
     pub(super) fn take_subscribers(&mut self) -> Vec<Id> {
         let waiting = std::mem::take(&mut self.waiting);
         let opening = self.opening.take().map(|opening| opening.subscribers).unwrap_or_default();
@@ -90,7 +90,7 @@ impl LegacyClient {
     pub(super) fn listen(&mut self, _now: Instant) {
         if !self.subscriptions.ready {
             self.subscriptions.ready = true;
-            self.listen_anew();
+            self.renew_subscription();
         }
     }
 
@@ -105,7 +105,7 @@ impl LegacyClient {
         self.subscriptions.uris.insert(uri.to_owned());
         self.subscriptions.unwanted.remove(uri);
         self.subscriptions.waiting.push((id.detached(), uri.to_owned()));
-        self.listen_anew();
+        self.renew_subscription();
     }
 
     /// The client no longer does.
@@ -114,7 +114,7 @@ impl LegacyClient {
         self.answer(id, "{}");
         if let Some(uri) = uri {
             self.subscriptions.unwanted.insert(uri);
-            self.listen_anew();
+            self.renew_subscription();
         }
     }
 
@@ -127,11 +127,11 @@ impl LegacyClient {
         if let Some(opening) = &mut subscriptions.opening {
             opening.subscribers.retain(|(own, _)| own != id);
         }
-        self.listen_anew();
+        self.renew_subscription();
     }
 
     /// Opens a subscription for what the client wants to hear now.
-    fn listen_anew(&mut self) {
+    fn renew_subscription(&mut self) {
         let wants = |capability: &str| self.server.says(capability, "listChanged");
         let mut filter = Vec::new();
         if self.subscriptions.ready {
@@ -172,7 +172,7 @@ impl LegacyClient {
         }
     }
 
-    /// The server listens; what it has honoured answers who waited for it.
+    /// Takes in that the server has opened the subscription: the requests that wait for it are answered.
     pub(super) fn acknowledged(&mut self, message: &Message) {
         let is_it =
             |opening: &mut Opening| subscription_of(message).is_none_or(|id| id == opening.id.as_json());
@@ -196,7 +196,7 @@ impl LegacyClient {
         self.close_current();
         self.subscriptions.current = Some(opening.id);
         match self.subscriptions.stale {
-            true => self.listen_anew(),
+            true => self.renew_subscription(),
             false => self.subscriptions.unwanted.clear(),
         }
     }
@@ -225,12 +225,12 @@ impl LegacyClient {
         let notice = format!("the server did not accept the subscription: {said}");
         self.outputs.push_back(Output::notice(Notice::NotListening(notice)));
         if self.subscriptions.stale {
-            self.listen_anew();
+            self.renew_subscription();
         }
     }
 
     /// The client starts over: what it wanted to hear it must ask for again.
-    pub(super) fn stop_listening(&mut self) {
+    pub(super) fn end_subscription(&mut self) {
         self.close_current();
         let before = std::mem::take(&mut self.subscriptions);
         let text = "the client has started over";

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn every_result_of_every_method_has_a_type() {
+    fn result_of_every_method_has_a_result_type() {
         let methods = [
             "server/discover",
             "tools/list",
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_is_no_object_becomes_an_error() {
+    fn result_that_is_not_an_object_becomes_an_error() {
         for result in ["[]", "5", "\"x\"", "true"] {
             let text = finish("tools/call", &format!(r#"{{"id":1,"result":{result}}}"#));
             assert!(text.contains(r#""code":-31008"#), "{text}");
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_of_sessions_are_translated_and_others_are_not() {
+    fn session_error_codes_are_translated_and_others_kept() {
         let coded = |method: &str, code: i64| {
             let text = finish(
                 method,
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_keeps_its_text() {
+    fn unchanged_parts_of_an_answer_keep_their_text() {
         assert_eq!(
             finish("tools/call", r#"{"id":1,"result":{"content":[1.0, 1e400],"a":"\u0041"}}"#),
             r#"{"id":"c","result":{"resultType":"complete","content":[1.0, 1e400],"a":"\u0041"}}"#

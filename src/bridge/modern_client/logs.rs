@@ -61,7 +61,7 @@ impl ModernClient {
         let own = self.calls_under_way().find(|(number, _)| within == Some(*number));
         let named =
             || self.calls_under_way().find(|(_, call)| token.is_some() && call.token.as_deref() == token);
-        let told = own.or_else(named).and_then(|(_, call)| match (token, &call.heard) {
+        let told = own.or_else(named).and_then(|(_, call)| match (token, &call.client_token) {
             (Some(token), Some(heard)) if call.token.as_deref() == Some(token) => {
                 Some(splice::replace(&message, token, heard))
             }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_in_order() {
+    fn log_levels_are_ordered_by_severity() {
         assert!(Level::of("debug") < Level::of("warning") && Level::of("alert") < Level::of("emergency"));
         assert_eq!(Level::of("loud"), None);
     }

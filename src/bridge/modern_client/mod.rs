@@ -1,10 +1,10 @@
 //! A modern client and a legacy server: one session, opened in the client's place, carries what stands alone.
 //!
-//! Towards the server this is a legacy client, and the relay below does for it what it does for any: order, recovery,
-//! streams, sending again. Ids are ours upstream, because a modern client may use one again that a session must not.
+//! Toward the server this is a legacy client, and the relay below serves it as any other: order, recovery, streams, sending
+//! again. Ids upstream are ours, because a modern client may use an id again and a session must not.
 //! A request goes out as it came but for its id and the keys of the other era (`requests`), its answer comes back with
-//! what that era wants to see (`answers`); subscriptions are the session's notifications (`listens`), and what the server
-//! asks becomes an answer that asks, until the client calls again with the reply (`parked`). Deliberately not here:
+//! what that era wants to see (`answers`); subscriptions are the session's notifications (`subscriptions`), and what the server
+//! asks becomes an `input_required` result, until the client calls again with the response (`pending_input`). Deliberately not here:
 //! whether the server is legacy (`detection`).
 
 mod answers;
@@ -41,7 +41,7 @@ pub(super) struct ModernClient {
     /// The capabilities that the session was told the client has.
     declared: String,
     /// Whether the client has opened a session of its own.
-    went_legacy: bool,
+    has_own_session: bool,
     /// What tokens are made of that must not be guessed, and how many were made.
     secret: u128,
     tokens: u64,
@@ -95,7 +95,7 @@ impl ModernClient {
         ModernClient {
             stage: Stage::Closed,
             declared: String::new(),
-            went_legacy: false,
+            has_own_session: false,
             secret,
             tokens: 0,
             ids: OwnIds::new(OwnId::ModernClient),
@@ -109,7 +109,8 @@ impl ModernClient {
         }
     }
 
-    /// One that finds out whether the server is: `initialize` goes out beside the client's probe, which has no answer yet.
+    /// A translator that finds out whether the server is legacy: `initialize` is sent beside the client's probe, which has no
+    /// answer yet.
     pub(super) fn hedge(probe: &Message, secret: u128) -> ModernClient {
         let mut hedge = ModernClient::begin(secret);
         hedge.open(probe, opening::Need::Perhaps);
@@ -126,11 +127,11 @@ impl ModernClient {
             self.deliver(done);
             return self.open(&request, opening::Need::Certain);
         }
-        self.take_in(request, Some(last_word), now);
+        self.accept_request(request, Some(last_word), now);
     }
 
-    /// Takes a request in: it is objected to, served, or waits for the session.
-    fn take_in(&mut self, request: Message, answer: Option<LastWord>, now: Instant) {
+    /// Takes in a request: it is rejected, served, or waits for the session.
+    fn accept_request(&mut self, request: Message, answer: Option<LastWord>, now: Instant) {
         if let Some(objection) = requests::objection(&request) {
             self.deliver(objection);
         } else if self.is_open() {
@@ -141,33 +142,33 @@ impl ModernClient {
         }
     }
 
-    /// The client wants nothing more of a request.
-    fn take_back(&mut self, id: &Id, cancellation: &Message, now: Instant) {
+    /// Takes in that the client cancels a request.
+    fn handle_cancellation(&mut self, id: &Id, cancellation: &Message, now: Instant) {
         if self.held.remove(|held| is_request(held, id)).is_some() {
             // The server has never heard of it.
         } else if self.is_listening(id) {
-            self.stop_listening(id);
+            self.end_subscription(id);
         } else if let Some(call) = self.calls.remove(id) {
             self.cancel(call, cancellation, now);
         }
     }
 
-    /// Tells whether a message of the server is this translator's affair. `within` is the request in whose exchange the
+    /// Returns whether a message of the server is this translator's affair. `within` is the request in whose exchange the
     /// server said it.
     pub(super) fn takes(&self, message: &Message, within: Option<&Id>) -> bool {
         match (message.kind(), within) {
             (Kind::Response { id, .. }, _) => id.as_ref().is_some_and(|id| self.is_own(id)),
             (_, Some(within)) => self.is_own(within),
             // A modern server asks nothing, and a modern client must not be asked.
-            (Kind::Request { .. }, None) => !self.went_legacy,
+            (Kind::Request { .. }, None) => !self.has_own_session,
             // What belongs to a subscription of a modern server passes, as long as it may be one.
             (Kind::Notification { .. }, None) => {
-                !self.went_legacy && (self.is_open() || !subscriptions::is_of_subscription(message))
+                !self.has_own_session && (self.is_open() || !subscriptions::is_of_subscription(message))
             }
         }
     }
 
-    /// Tells whether a message is a request of this translator.
+    /// Returns whether a message is a request of this translator.
     pub(super) fn has_asked(&self, message: &Message) -> bool {
         matches!(message.kind(), Kind::Request { id, .. } if self.is_own(id))
     }
@@ -183,8 +184,8 @@ impl ModernClient {
         }
     }
 
-    /// The server says something that is neither an answer nor a question.
-    fn told(&mut self, method: &str, message: Message, within: Option<u64>) {
+    /// Takes in a notification of the server.
+    fn handle_notification(&mut self, method: &str, message: Message, within: Option<u64>) {
         match method {
             method::CANCELLED => {
                 if let Some(id) = message.request_id_param() {
@@ -208,7 +209,7 @@ impl ModernClient {
         }
     }
 
-    /// Tells whether a request of the client that has no answer yet is here, or one that can still be called off.
+    /// Returns whether a request of the client that has no answer yet is here, or one that can still be called off.
     pub(super) fn serves(&self, id: &Id) -> bool {
         self.calls.contains_key(id)
             || self.is_listening(id)
@@ -234,7 +235,7 @@ impl ModernClient {
         self.ids.number(id).is_some()
     }
 
-    /// A token that nobody guesses who has never seen one.
+    /// Returns a token that cannot be guessed.
     fn token(&mut self) -> String {
         self.tokens += 1;
         let step = self.tokens.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -261,18 +262,18 @@ impl Layer for ModernClient {
     /// Takes in a message of the client: modern, or a cancellation of a request that is here.
     fn handle_client(&mut self, message: Message, now: Instant) {
         match message.kind() {
-            Kind::Request { .. } => self.take_in(message, None, now),
+            Kind::Request { .. } => self.accept_request(message, None, now),
             Kind::Notification { method } if method.as_str() == method::CANCELLED => {
                 if let Some(id) = message.request_id_param() {
-                    self.take_back(&id, &message, now);
+                    self.handle_cancellation(&id, &message, now);
                 }
             }
-            Kind::Notification { .. } if self.is_open() => self.tell(&message),
+            Kind::Notification { .. } if self.is_open() => self.send_notification(&message),
             Kind::Notification { .. } => {
                 self.open(&message, opening::Need::Certain);
                 self.held.push(Held { message, answer: None });
             }
-            // It is never asked anything.
+            // A modern client is sent no requests.
             Kind::Response { .. } => self.drop_message(&message, "nothing like it was asked"),
         }
     }
@@ -289,7 +290,7 @@ impl Layer for ModernClient {
             Kind::Request { .. } => self.question(&message, within, now),
             Kind::Notification { method } => {
                 let method = method.as_str().to_owned();
-                self.told(&method, message, within);
+                self.handle_notification(&method, message, within);
             }
         }
     }

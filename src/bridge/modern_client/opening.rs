@@ -20,13 +20,13 @@ use crate::mcp::{Era, LEGACY_REVISION, MODERN_REVISION, method, revision};
 /// How far the session has come.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// Nobody has asked for one.
+    /// No message has needed one.
     Closed,
     /// `initialize` has no answer yet.
     Opening(Need),
     /// It is open, with this answer.
     Open(Message),
-    /// It could not be opened. The next request goes to the server as it is, and begins anew if that shows the same.
+    /// It could not be opened. The next request goes to the server as it is, and opens a session again if its answer shows a legacy server.
     Failed,
     /// It is not needed.
     Over,
@@ -60,18 +60,18 @@ impl ModernClient {
 
     /// The client opens a session by itself, which replaces ours: from now on what the server says by itself goes to it
     /// untranslated.
-    pub(in crate::bridge) fn client_went_legacy(&mut self) {
-        self.went_legacy = true;
-        // What nobody waits for was said to no session.
+    pub(in crate::bridge) fn client_opened_session(&mut self) {
+        self.has_own_session = true;
+        // Notifications that wait were meant for no session.
         self.held.drop_all(|held| !matches!(held.kind(), Kind::Request { .. }));
         self.level = None;
         self.unassigned.clear();
         self.end_subscriptions();
     }
 
-    /// Tells whether the client is a modern one only: then what lacks the marks of its era lacks them by mistake.
-    pub(in crate::bridge) fn stands_alone(&self) -> bool {
-        !self.went_legacy && !self.is_hedge()
+    /// Returns whether the client is a modern one only: then what lacks the marks of its era lacks them by mistake.
+    pub(in crate::bridge) fn is_modern_only(&self) -> bool {
+        !self.has_own_session && !self.is_hedge()
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -122,8 +122,8 @@ impl ModernClient {
     }
 
     fn begin_session(&mut self, answer: Message, now: Instant) {
-        // Whoever opens a session of its own says itself that it is ready.
-        if !self.went_legacy {
+        // A client that opens a session of its own sends this itself.
+        if !self.has_own_session {
             self.send(message::notification(method::INITIALIZED, None));
         }
         self.stage = Stage::Open(answer);
@@ -131,19 +131,20 @@ impl ModernClient {
         for Held { message, .. } in self.held.take() {
             match message.kind() {
                 Kind::Request { .. } => self.serve(message, now),
-                Kind::Notification { .. } | Kind::Response { .. } => self.tell(&message),
+                Kind::Notification { .. } | Kind::Response { .. } => self.send_notification(&message),
             }
         }
     }
 
     fn end_session(&mut self) {
         // One that the client opens replaces it, and ends it that way.
-        if !self.went_legacy {
+        if !self.has_own_session {
             self.outputs.push_back(Output::EndSession);
         }
     }
 
-    /// There is no session: everybody who waits for it is told, with what the server said to the request itself if it did.
+    /// Answers every request that waits for the session, which could not be opened: with the server's own answer to the request
+    /// if there was one.
     fn give_up(&mut self, refusal: &Message) {
         for Held { message, answer } in self.held.take() {
             if let Kind::Request { id, .. } = message.kind() {
@@ -162,17 +163,17 @@ impl ModernClient {
         self.outputs.push_back(Output::Finished(Vec::new()));
     }
 
-    /// Tells whether the server has shown nothing of its era yet: the session is opened because of what was known before.
+    /// Returns whether the server has shown nothing of its era yet: the session is opened because of what was known before.
     pub(in crate::bridge) fn was_assumed(&self) -> bool {
         let is_opening = matches!(self.stage, Stage::Opening(Need::Certain));
         is_opening && self.held.entries().all(|held| held.answer.is_none())
     }
 
     /// The server is not legacy after all: what the client said goes to it as it is.
-    pub(in crate::bridge) fn give_back(&mut self) {
+    pub(in crate::bridge) fn return_held(&mut self) {
         self.stage = Stage::Over;
         let held = self.held.take().into_iter().map(|held| held.message);
-        // What nobody waits for was said to a session that is none.
+        // Notifications that wait were meant for a session that does not exist.
         let held = held.filter(|message| matches!(message.kind(), Kind::Request { .. })).collect();
         self.outputs.push_back(Output::Finished(held));
     }
@@ -246,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn capabilities_lose_what_the_other_era_does_not_mean_by_them() {
+    fn session_capabilities_lack_members_of_the_modern_era() {
         for (before, after) in [
             (r#"{"elicitation": {"url":{}}}"#, r#"{"elicitation": {"url":{}}}"#),
             (r#"{"roots":{"listChanged":true},"tasks":{}}"#, r#"{"roots":{}}"#),
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_without_a_whole_name_gets_ours() {
+    fn client_without_name_or_version_gets_our_name() {
         let request = |client: &str| {
             from_own_text(format!(
                 r#"{{"id":1,"method":"x","params":{{"_meta":{{"{CLIENT_INFO}":{client}}}}}}}"#

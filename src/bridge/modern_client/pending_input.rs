@@ -1,25 +1,26 @@
-//! What a legacy server asks of a client that answers no requests: the client's own call is answered by the question, and
-//! waits at the server until the client calls again with the reply.
+//! Pending input: requests of a legacy server for a client that answers no requests. The client's own call is answered with
+//! the server's questions, and waits at the server until the client calls again with its responses.
 //!
-//! A call goes to the server once. Questions that come in its exchange are collected for a moment, then the client gets
-//! `input_required` with all of them and a token; its next request with that token brings the replies, which go to the
-//! server as answers, and takes the call over (2026-07-28, basic/patterns/mrtr). A question of the server that belongs to
-//! no call is given to the latest one that may carry it, or waits a few seconds for one, which then goes out behind the
-//! reply. Deliberately not here: what a question says, and which client may be asked it (`questions`).
+//! A call goes to the server once. Questions in its exchange are collected for a moment. Then the client gets
+//! `input_required` with all of them and a token. Its next request with that token brings the responses, which go to the
+//! server, and resumes the call (2026-07-28, basic/patterns/mrtr). A question that belongs to no call is assigned to the
+//! latest call that may carry it, or waits a few seconds, unassigned, for the next call, which is sent after the
+//! response. Deliberately not here: what a question says, and which client may be asked it (`questions`).
 
+mod retry;
 mod unassigned;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use super::logs::Level;
-use super::questions::{self, Kind as Asks, Reply};
+use super::questions::{self, Kind as Asks};
 use super::{Asked, ModernClient, answers, error, requests};
 use crate::bridge::layer::Output;
 use crate::bridge::relay::error_code;
 use crate::bridge::splice;
 use crate::json;
-use crate::jsonrpc::{INTERNAL_ERROR, INVALID_PARAMS, Id, Kind, METHOD_NOT_FOUND, Message};
+use crate::jsonrpc::{INTERNAL_ERROR, Id, Kind, METHOD_NOT_FOUND, Message};
 use crate::mcp::message::{self, from_own_text};
 use crate::mcp::{code, method};
 
@@ -29,7 +30,7 @@ const COLLECTING: Duration = Duration::from_millis(10);
 const PENDING: Duration = Duration::from_secs(15 * 60);
 /// How many do: each holds an exchange.
 const PENDING_AT_ONCE: usize = 64;
-/// How long a question that belongs to no call waits for one.
+/// How long an unassigned question waits for a call.
 const UNASSIGNED: Duration = Duration::from_secs(5);
 /// How large the questions that are kept may be together, in bytes of memory. Beyond that they are refused.
 const QUESTIONS_TOGETHER: usize = 32 * 1024 * 1024;
@@ -49,7 +50,7 @@ pub(super) struct Call {
     pub(super) level: Option<Level>,
     /// The progress token that the server knows, and the one that the client does, as JSON texts.
     pub(super) token: Option<String>,
-    pub(super) heard: Option<String>,
+    pub(super) client_token: Option<String>,
     state: State,
     questions: Vec<Question>,
     /// How many questions it has had.
@@ -64,15 +65,15 @@ enum State {
     /// The same; the server has asked something, and what else it asks by then goes to the client together.
     Collecting { until: Instant },
     /// The client has the questions.
-    InputRequired { token: String, until: Instant, then: Resumed },
+    InputRequired { token: String, until: Instant, resumed: Resumed },
 }
 
-/// What the client's next request for a pending call brings about.
+/// How a call is resumed by the client's next request for it.
 #[derive(Debug)]
 enum Resumed {
-    /// The call goes on at the server.
+    /// The server still waits for the responses.
     Waits,
-    /// The server has not waited: this is its answer.
+    /// The server has answered meanwhile.
     Answered(Message),
     /// The call goes to the server, for the first time or again.
     Sent,
@@ -81,7 +82,7 @@ enum Resumed {
 /// A question of the server.
 #[derive(Debug)]
 pub(super) struct Question {
-    /// Its id; none where it came as an error, which nobody answers.
+    /// Its id; none if it came as an error, which needs no answer.
     id: Option<Id>,
     asks: Asks,
     /// What the client is to reply under.
@@ -103,8 +104,8 @@ impl Call {
     /// What it costs to keep it, beside its questions, in bytes of memory.
     fn cost(&self) -> usize {
         let answer = match &self.state {
-            State::InputRequired { then: Resumed::Answered(answer), .. } => answer.cost(),
-            State::InputRequired { then: Resumed::Waits | Resumed::Sent, .. }
+            State::InputRequired { resumed: Resumed::Answered(answer), .. } => answer.cost(),
+            State::InputRequired { resumed: Resumed::Waits | Resumed::Sent, .. }
             | State::Waiting
             | State::Collecting { .. } => 0,
         };
@@ -119,7 +120,7 @@ impl Call {
             upstream: request.clone(),
             capabilities: requests::capabilities(request).unwrap_or("{}").to_owned(),
             level: requests::level(request),
-            heard: token.clone(),
+            client_token: token.clone(),
             token,
             state: State::Waiting,
             questions: Vec::new(),
@@ -140,13 +141,13 @@ impl Call {
         (!self.is_input_required()).then(|| self.client.clone())
     }
 
-    /// Tells whether this question may go to the client by way of this call.
+    /// Returns whether this question may go to the client by way of this call.
     fn may_carry(&self, asks: Asks) -> bool {
         let goes_on = match &self.state {
-            State::Waiting | State::Collecting { .. } | State::InputRequired { then: Resumed::Waits, .. } => {
-                true
-            }
-            State::InputRequired { then: Resumed::Answered(_) | Resumed::Sent, .. } => false,
+            State::Waiting
+            | State::Collecting { .. }
+            | State::InputRequired { resumed: Resumed::Waits, .. } => true,
+            State::InputRequired { resumed: Resumed::Answered(_) | Resumed::Sent, .. } => false,
         };
         goes_on && may_ask(self.method()) && asks.is_declared(&self.capabilities)
     }
@@ -171,12 +172,12 @@ impl Call {
     }
 }
 
-/// Tells whether a result of this method may ask the client (2026-07-28, basic/patterns/mrtr).
+/// Returns whether a result of this method may ask the client (2026-07-28, basic/patterns/mrtr).
 pub(super) fn may_ask(method: &str) -> bool {
     matches!(method, method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ)
 }
 
-/// Tells whether a request goes on with a call that has asked its client.
+/// Returns whether a request goes on with a call that has asked its client.
 pub(super) fn is_retry(request: &Message) -> bool {
     request.member("requestState").is_some() || request.member("inputResponses").is_some()
 }
@@ -221,7 +222,7 @@ impl ModernClient {
         }
     }
 
-    /// Tells whether the client has been asked something for the sake of this request, and has not come back.
+    /// Returns whether the client has been asked something for the sake of this request, and has not come back.
     pub(super) fn is_input_required(&self, number: Option<u64>) -> bool {
         matches!(number.and_then(|number| self.asked.get(&number)), Some(Asked::Call(call)) if call.is_input_required())
     }
@@ -274,7 +275,7 @@ impl ModernClient {
         }
     }
 
-    /// Nobody will answer a question.
+    /// Answers a question with an error.
     fn refuse(&mut self, question: Question) {
         if let Some(id) = question.id {
             let sentence = match question.asks.is_declared(&self.declared) {
@@ -301,8 +302,8 @@ impl ModernClient {
     /// The server has answered a call.
     pub(super) fn call_answered(&mut self, number: u64, mut call: Box<Call>, answer: Message, now: Instant) {
         self.reassign(std::mem::take(&mut call.questions), now);
-        if let State::InputRequired { then, .. } = &mut call.state {
-            *then = Resumed::Answered(answer);
+        if let State::InputRequired { resumed, .. } = &mut call.state {
+            *resumed = Resumed::Answered(answer);
             self.asked.insert(number, Asked::Call(call));
             // It may be the one that is given up.
             return self.make_room(0, 0);
@@ -310,7 +311,7 @@ impl ModernClient {
         self.finish(number, call, answer, now);
     }
 
-    /// A call is over: what was asked by way of it has to go another, or needs no answer.
+    /// Reassigns the questions of a call that is over. Questions of its own exchange get an error.
     fn reassign(&mut self, questions: Vec<Question>, now: Instant) {
         for question in questions {
             match (&question.id, question.is_own) {
@@ -339,14 +340,14 @@ impl ModernClient {
                     "the server wants the client to open pages, and the client has not said that it can";
                 let data = r#","requiredCapabilities":{"elicitation":{"url":{}}}"#;
                 let answer = error(&call.client, code::MISSING_CAPABILITY, sentence, "capability", data);
-                return self.settle_call(number, &call.client, answer);
+                return self.deliver_answer(number, &call.client, answer);
             }
         }
         let answer = answers::finished(call.method(), &call.client, answer, call.asked > 0);
-        self.settle_call(number, &call.client, answer);
+        self.deliver_answer(number, &call.client, answer);
     }
 
-    fn settle_call(&mut self, number: u64, client: &Id, answer: Message) {
+    fn deliver_answer(&mut self, number: u64, client: &Id, answer: Message) {
         self.forget(client, number);
         self.deliver(answer);
     }
@@ -359,18 +360,18 @@ impl ModernClient {
     }
 
     /// Answers the client by the questions that there are.
-    fn request_input(&mut self, number: u64, then: Resumed, now: Instant) {
+    fn request_input(&mut self, number: u64, resumed: Resumed, now: Instant) {
         let cost = self.call_mut(number).map_or(0, |call| call.cost());
         self.make_room(1, cost);
         let token = self.token();
         if let Some(call) = self.call_mut(number) {
             let asking = call.asking(&token);
-            call.state = State::InputRequired { token, until: now + PENDING, then };
+            call.state = State::InputRequired { token, until: now + PENDING, resumed };
             self.deliver(asking);
         }
     }
 
-    /// Gives up the calls that have waited longest for their clients, until so many more that cost so much have room.
+    /// Expires the calls that have waited longest for their clients, until `more` calls of this cost have room.
     fn make_room(&mut self, more: usize, cost: usize) {
         let pending = self.all_calls().filter_map(|(number, call)| match &call.state {
             State::InputRequired { until, .. } => Some((*until, number, call.cost())),
@@ -389,89 +390,15 @@ impl ModernClient {
         }
     }
 
-    /// The client calls again, with replies.
-    pub(super) fn retry(&mut self, request: Message, now: Instant) {
-        let Kind::Request { id, .. } = request.kind() else { return };
-        let id = id.detached();
-        let token = request.member("requestState").and_then(json::string);
-        let pending = self.all_calls().find(|(_, call)| {
-            matches!(&call.state, State::InputRequired { token: own, .. } if Some(own) == token.as_ref())
-        });
-        let objection = match &pending {
-            None => Some("the input request expired; call again without requestState"),
-            Some((_, call)) => {
-                let same = call.upstream.method() == request.method()
-                    && subject(&call.upstream) == subject(&request);
-                (!same).then_some("requestState belongs to another call; call again without it")
-            }
-        };
-        if let Some(sentence) = objection {
-            let refusal = error(&id, INVALID_PARAMS, sentence, "request_state", "");
-            return self.deliver(refusal);
-        }
-        let Some(number) = pending.map(|(number, _)| number) else { return };
-        let Some(mut call) = self.take_call(number) else { return };
-        self.forget(&call.client, number);
-        self.calls.insert(id.clone(), number);
-        call.client = id;
-        call.capabilities = requests::capabilities(&request).unwrap_or("{}").to_owned();
-        call.level = requests::level(&request);
-        call.heard = progress_token(&request);
-        let State::InputRequired { then, .. } = std::mem::replace(&mut call.state, State::Waiting) else {
-            return;
-        };
-        self.want_level(call.level);
-        let is_declined = self.apply_responses(&mut call, &request);
-        match then {
-            Resumed::Answered(answer) => self.finish(number, call, answer, now),
-            Resumed::Sent if is_declined => {
-                let sentence = "the server wants a page to be opened first, which was declined";
-                let answer = error(&call.client, INTERNAL_ERROR, sentence, "declined", "");
-                self.settle_call(number, &call.client, answer);
-            }
-            Resumed::Sent if call.questions.is_empty() => {
-                self.forget(&call.client, number);
-                let request = call.upstream.clone();
-                self.send_call(*call, &request, now);
-            }
-            Resumed::Sent => {
-                self.asked.insert(number, Asked::Call(call));
-                self.request_input(number, Resumed::Sent, now);
-            }
-            Resumed::Waits => {
-                if !call.questions.is_empty() {
-                    call.state = State::Collecting { until: now + COLLECTING };
-                }
-                self.asked.insert(number, Asked::Call(call));
-            }
-        }
-    }
-
-    /// Takes the replies of a request: those for the server go there. Tells whether one for nobody is a refusal.
-    fn apply_responses(&mut self, call: &mut Call, request: &Message) -> bool {
-        let replies = json::typed_members(request.member("inputResponses").unwrap_or("{}"));
-        let mut is_declined = false;
-        let questions = std::mem::take(&mut call.questions);
-        for question in questions {
-            let reply = replies.iter().rfind(|(key, _)| *key == question.key).map(|(_, reply)| *reply);
-            match (Reply::of(reply), &question.id) {
-                (Reply::None, _) => call.questions.push(question),
-                (Reply::Given { text, .. }, Some(id)) => self.reply(&id.clone(), "result", text),
-                (Reply::Given { accepts, .. }, None) => is_declined |= !accepts,
-            }
-        }
-        is_declined
-    }
-
     /// The client calls a call off.
     pub(super) fn cancel(&mut self, number: u64, cancellation: &Message, now: Instant) {
         let Some(mut call) = self.take_call(number) else { return };
         let is_over =
-            matches!(call.state, State::InputRequired { then: Resumed::Answered(_) | Resumed::Sent, .. });
+            matches!(call.state, State::InputRequired { resumed: Resumed::Answered(_) | Resumed::Sent, .. });
         let cancelled = cancellation.member("requestId");
         if let Some(cancelled) = cancelled.filter(|_| !is_over) {
             let cancellation = splice::replace(cancellation, cancelled, self.ids.id(number).as_json());
-            self.tell(&cancellation);
+            self.send_notification(&cancellation);
         }
         // The server's own need no answer any more.
         call.questions.retain(|question| !question.is_own);
@@ -511,7 +438,7 @@ impl ModernClient {
         }
     }
 
-    /// The client does not come back to a call.
+    /// Gives up a call whose client has not called again.
     fn expire(&mut self, number: u64) {
         let Some(mut call) = self.take_call(number) else { return };
         self.forget(&call.client, number);
@@ -520,7 +447,7 @@ impl ModernClient {
                 self.reply_error(&id.clone(), INTERNAL_ERROR, "the client has not answered in time");
             }
         }
-        if let State::InputRequired { then: Resumed::Waits, .. } = &call.state {
+        if let State::InputRequired { resumed: Resumed::Waits, .. } = &call.state {
             let id = self.ids.id(number);
             self.send(message::cancelled(&id, Some("the client has not come back")));
         }
@@ -590,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_wait_for_their_clients_do_not_pile_up() {
+    fn pending_calls_beyond_the_limit_expire_oldest_first() {
         let mut under = Under::new();
         let calls = PENDING_AT_ONCE as u64 + 3;
         for id in 1..=calls {
@@ -610,7 +537,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_for_nobody_do_not_pile_up() {
+    fn unassigned_requests_beyond_the_limit_are_refused() {
         let mut under = Under::new();
         under.server(r#"{"id":"mcp-tether/m2","result":{}}"#, None);
         under.done();
@@ -625,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_long_and_all_different() {
+    fn tokens_are_long_and_unique() {
         let mut tokens = std::collections::BTreeSet::new();
         for secret in [0, 1, u128::MAX, 1 << 64] {
             let mut client = ModernClient::begin(secret);

@@ -1,8 +1,8 @@
 //! What a legacy server may ask a client, and how that is put to a modern one.
 //!
-//! Three questions are the same in both eras but for where they stand; a page to be opened has lost its id on the way, for
-//! the client says that it is done by calling again (2026-07-28, client features). Nobody is asked what it has not said it
-//! can answer. Deliberately not here: when and by way of which call (`pending_input`).
+//! Three questions are the same in both eras, in another place. A page to be opened loses its id, because the client shows
+//! that it is done by calling again (2026-07-28, client features). A client is asked only for what it has declared.
+//! Deliberately not here: when and by way of which call (`pending_input`).
 
 use crate::bridge::splice;
 use crate::json;
@@ -62,7 +62,7 @@ impl Kind {
         }
     }
 
-    /// Tells whether a client with these capabilities can answer it.
+    /// Returns whether a client with these capabilities can answer it.
     pub(super) fn is_declared(self, capabilities: &str) -> bool {
         let capability = |name: &str| object_in(capabilities, name);
         let has = |object: Option<&str>, name: &str| object.is_some_and(|it| object_in(it, name).is_some());
@@ -142,7 +142,7 @@ mod tests {
     use crate::mcp::message::from_own_text;
 
     #[test]
-    fn nobody_is_asked_what_it_cannot_answer() {
+    fn question_needs_a_declared_capability() {
         for (kind, capabilities, is_declared) in [
             (Kind::Roots, "{}", false),
             (Kind::Roots, r#"{"roots":{}}"#, true),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_loses_what_only_a_session_knows() {
+    fn question_loses_members_that_only_sessions_have() {
         for (before, after) in [
             ("{}", "{}"),
             (r#"{"message":"m", "x":1.0}"#, r#"{"message":"m", "x":1.0}"#),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_made_of_what_has_a_url() {
+    fn pages_are_made_of_elicitations_with_a_url() {
         let error = from_own_text(
             r#"{"id":1,"error":{"code":-32042,"data":{"elicitations":[{"url":"https://a"},{"mode":"url","elicitationId":"e","url":"b"},5,{}]}}}"#
                 .to_owned(),

@@ -48,7 +48,7 @@ impl ModernClient {
     }
 
     /// Tells the server what the client tells.
-    pub(super) fn tell(&mut self, notification: &Message) {
+    pub(super) fn send_notification(&mut self, notification: &Message) {
         match notification.method() {
             // Of a session, or of what was never asked.
             Some(method::INITIALIZED | method::PROGRESS | method::ROOTS_CHANGED) => {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_modern_request_is_objected_to() {
+    fn request_that_is_not_modern_is_rejected() {
         let named = |more: &str| {
             format!(r#"{{"{REVISION}":"{MODERN_REVISION}","{CLIENT_CAPABILITIES}":{{}}{more}}}"#)
         };

@@ -153,7 +153,7 @@ impl ModernClient {
         self.acknowledge();
     }
 
-    /// The server tells of a resource no longer; somebody may want it by now.
+    /// Takes in that the server has ended its updates of a resource. A newer subscription may want them again.
     pub(super) fn unsubscribed(&mut self, uri: &str) {
         self.subscriptions.resources.remove(uri);
         if self.subscriptions.is_wanted(uri) {
@@ -187,7 +187,7 @@ impl ModernClient {
     }
 
     /// The client takes a subscription back.
-    pub(super) fn stop_listening(&mut self, id: &Id) {
+    pub(super) fn end_subscription(&mut self, id: &Id) {
         self.subscriptions.open.retain(|subscription| subscription.id != *id);
         let unwanted = self
             .subscriptions
@@ -210,7 +210,7 @@ impl ModernClient {
         }
     }
 
-    /// Something has changed: whoever wants to know is told, each under its own subscription.
+    /// Sends a change to every subscription that wants it.
     pub(super) fn changed(&mut self, method: &str, message: &Message) {
         let list = LISTS.iter().position(|(_, _, notification)| *notification == method);
         let uri = message.member("uri").and_then(json::string);
@@ -257,12 +257,12 @@ impl Subscription {
     }
 }
 
-/// Tells whether a notification says to which subscription it belongs.
+/// Returns whether a notification says to which subscription it belongs.
 pub(super) fn is_of_subscription(message: &Message) -> bool {
     message.member("_meta").is_some_and(|meta| json::member(meta, SUBSCRIPTION_ID).is_some())
 }
 
-/// Tells whether news of one resource are news of another: a server may tell of a part of what it was asked for
+/// Returns whether news of one resource are news of another: a server may tell of a part of what it was asked for
 /// (2025-11-25, server/resources, subscriptions).
 fn is_within(uri: &str, wanted: &str) -> bool {
     let rest = uri.strip_prefix(wanted);
@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_belongs_to_its_whole() {
+    fn subscription_to_a_resource_covers_its_parts() {
         for (uri, wanted, is_part) in [
             ("file:///a", "file:///a", true),
             ("file:///a/b", "file:///a", true),

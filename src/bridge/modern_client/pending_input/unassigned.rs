@@ -1,6 +1,6 @@
-//! Questions of the server that belong to no call: which call carries them to the client.
+//! Unassigned questions: requests of the server that belong to no call, and the calls that they are assigned to.
 //!
-//! Apart from the calls because they outlive any of them. Deliberately not here: what becomes of a call that carries one.
+//! They have their own file because they outlive any call. Deliberately not here: what becomes of a call that carries one.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use super::{Asked, Call, ModernClient, Question, Resumed};
 pub(super) const UNASSIGNED_AT_ONCE: usize = 100;
 
 impl ModernClient {
-    /// Gives a question that belongs to no call to one that may carry it: the latest whose client waits, else the latest.
+    /// Assigns a question to a call that may carry it: the latest whose client waits, else the latest.
     pub(super) fn assign(&mut self, question: Question, until: Instant, now: Instant) {
         let may_carry = |(_, call): &(u64, &Call)| call.may_carry(question.asks);
         let waiting = self.calls_under_way().filter(may_carry).last();
@@ -27,8 +27,8 @@ impl ModernClient {
         }
     }
 
-    /// What waits for a call goes to the client before the call goes to the server, which may want to know it for the call.
-    /// Gives the call back if there is nothing.
+    /// Asks the client the unassigned questions that a new call may carry, before the call goes to the server, which may need the
+    /// responses for it. Returns the call if there are none.
     pub(in crate::bridge::modern_client) fn ask_first(
         &mut self,
         mut call: Call,
@@ -53,7 +53,7 @@ impl ModernClient {
         None
     }
 
-    /// A call was sent: what has come to wait for one meanwhile may go by it.
+    /// Assigns the waiting questions that a call may carry, which was just sent.
     pub(in crate::bridge::modern_client) fn assign_waiting(&mut self, number: u64, now: Instant) {
         for (question, until) in std::mem::take(&mut self.unassigned) {
             match self.call_mut(number).is_some_and(|call| call.may_carry(question.asks)) {
