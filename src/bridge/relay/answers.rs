@@ -8,10 +8,7 @@ use std::time::Instant;
 use super::ledger::{Place, Ticket};
 use super::modern::error_code;
 use super::renegotiation::Refused;
-use super::session::Recovery;
-use super::{
-    Output, Purpose, Question, REPLIES, REQUESTS_AT_ONCE_MULTIPLEXED, Relay, SOURCE, Settled, Until,
-};
+use super::{Output, Purpose, Question, REPLIES, REQUESTS_AT_ONCE_MULTIPLEXED, Relay, SOURCE, Settled};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, Ask, Cursor, ExchangeId, Notice, Opening, Outgoing, SessionHeader};
 use crate::bridge::revision::Era;
@@ -40,12 +37,7 @@ impl Relay {
         match self.purpose_of(exchange) {
             Some(Purpose::Answer(ticket)) => {
                 self.ledger.set_opened(ticket);
-                if let Some(gate) = self.gate.as_mut().filter(|gate| gate.ticket == ticket) {
-                    match &mut gate.until {
-                        Until::Answer { head } => *head = true,
-                        Until::Head { .. } => self.gate = None,
-                    }
-                }
+                self.sessions.head_came(ticket);
             }
             Some(Purpose::Delivery(ticket)) => {
                 // The head says that the server has it; what follows may be a stream that stays open.
@@ -58,11 +50,7 @@ impl Relay {
                 self.purpose(exchange, purpose);
             }
             Some(Purpose::Listening) => self.listening.opened(exchange, now),
-            Some(Purpose::Renewal) => {
-                if let Recovery::Opening { head, .. } = &mut self.session.recovery {
-                    *head = true;
-                }
-            }
+            Some(Purpose::Renewal) => self.sessions.renewal_head_came(),
             Some(Purpose::Restoration) => self.told(exchange, now),
             Some(
                 Purpose::Cancellation(..)
@@ -77,13 +65,13 @@ impl Relay {
             | None => {}
         }
         self.listening.answers_beside(exchange);
-        if !self.session.is_opening(exchange) {
+        if !self.sessions.is_opening(exchange) {
             return;
         }
         self.settled_on_transport();
         match opening.session {
             SessionHeader::Absent => {}
-            SessionHeader::Id(id) => self.session.name(id),
+            SessionHeader::Id(id) => self.sessions.name(id),
             SessionHeader::Unusable => {
                 let report = ErrorReport::new(
                     ErrorKind::Answer,
@@ -140,7 +128,7 @@ impl Relay {
             (_, Purpose::Answer(ticket)) if self.is_modern(ticket) => {
                 self.modern_server(exchange, ticket, message, now);
             }
-            (_, Purpose::Answered) if !self.session.is_established() => {
+            (_, Purpose::Answered) if !self.sessions.is_established() => {
                 self.dropped(&message, "there is no session that it could belong to");
             }
             (Kind::Request { .. }, _) if self.is_of_lost_session(exchange) => {
@@ -184,7 +172,7 @@ impl Relay {
     /// Returns whether the session of an exchange is no more, although the exchange itself may live on.
     pub(super) fn is_of_lost_session(&self, exchange: ExchangeId) -> bool {
         let epoch = self.exchanges.get(&exchange).and_then(|exchange| exchange.epoch);
-        epoch.is_some_and(|epoch| self.session.is_over(epoch))
+        epoch.is_some_and(|epoch| self.sessions.is_over(epoch))
     }
 
     /// The server said something on a stream, which is therefore worth taking up again.
@@ -202,7 +190,7 @@ impl Relay {
         self.orphaned.remove(id);
         let meta = question.member("_meta");
         let progress = meta.and_then(|meta| json::member(meta, "progressToken")).map(str::to_owned);
-        let epoch = self.session.epoch() + u64::from(self.session.is_opening(exchange));
+        let epoch = self.sessions.epoch() + u64::from(self.sessions.is_opening(exchange));
         self.asked.insert(id, Question { asking, epoch, progress })
     }
 
@@ -223,7 +211,7 @@ impl Relay {
         let needs_answers = match purpose {
             Purpose::Cancelled | Purpose::SessionEnd | Purpose::Learning(_) | Purpose::Over => false,
             Purpose::Answer(ticket) => !self.is_modern(ticket),
-            Purpose::Answered => self.session.is_established(),
+            Purpose::Answered => self.sessions.is_established(),
             _ => true,
         };
         if !needs_answers || self.is_leaving() || self.is_of_lost_session(exchange) {
@@ -290,7 +278,7 @@ impl Relay {
             && let Some(entry) = self.ledger.get(ticket)
         {
             match entry.place {
-                Place::Sent { exchange: posted, .. } if self.session.carrier() == Some(exchange) => {
+                Place::Sent { exchange: posted, .. } if self.sessions.stream() == Some(exchange) => {
                     self.sse_session.heard();
                     self.answer(Some(posted), ticket, message, now);
                     return self.let_acknowledge(posted, now);
@@ -298,7 +286,7 @@ impl Relay {
                 Place::Sent { exchange, .. } => {
                     self.answer(Some(exchange), ticket, message, now);
                     // Nothing more is to come where the answer did not, unless that carries a session from now on.
-                    return match self.session.carrier() == Some(exchange) {
+                    return match self.sessions.stream() == Some(exchange) {
                         true => {}
                         false => self.close(exchange),
                     };
@@ -322,7 +310,7 @@ impl Relay {
             let message = message.with_id(own_id);
             return self.answer_in(exchange, purpose, ticket, message, now);
         }
-        if self.session.carrier() == Some(exchange)
+        if self.sessions.stream() == Some(exchange)
             && let Some((posted, ticket, own_id)) = id.and_then(|id| self.only_request_like(id))
         {
             self.sse_session.heard();
@@ -378,7 +366,7 @@ impl Relay {
         {
             return;
         }
-        if let Some(exchange) = exchange.filter(|exchange| self.session.is_opening(*exchange))
+        if let Some(exchange) = exchange.filter(|exchange| self.sessions.is_opening(*exchange))
             && self.renegotiate(ticket, Refused::Answered(exchange, &message), now)
         {
             return;
@@ -397,13 +385,13 @@ impl Relay {
             self.report_era_mismatch(ticket, evidence, message, None);
             return exchange.into_iter().for_each(|exchange| self.after_exchange(exchange));
         }
-        if exchange.is_some_and(|exchange| self.session.is_opening(exchange)) {
+        if exchange.is_some_and(|exchange| self.sessions.is_opening(exchange)) {
             self.handshake(ticket, &message, now);
         }
         match self.settle(ticket) {
             Settled::Wanted(entry) => {
                 if let Some(epoch) = entry.attempts.epoch {
-                    self.session.prove(epoch);
+                    self.sessions.prove(epoch);
                 }
                 if entry.attempts.sessions_lost > 0 {
                     self.answered_at_last();
@@ -422,7 +410,7 @@ impl Relay {
     fn taught(&mut self, request: &Message, answer: &Message) {
         match request.method() {
             Some("tools/list") => self.tools.learn_hints(answer),
-            Some(_) => self.session.remember(request),
+            Some(_) => self.sessions.remember(request),
             None => {}
         }
         if let Some(method) = request.method() {
@@ -436,20 +424,16 @@ impl Relay {
         }
         self.stop_listening();
         self.drop_carrier(None, now);
-        let was_lost = self.session.recovery != Recovery::NotNeeded;
-        let replaced = self.session.establish(answer);
-        self.session.recovery = Recovery::NotNeeded;
-        if let Some(entry) = self.ledger.get(ticket) {
-            self.session.remember_start(entry.message.clone());
-        }
+        let initialize = self.ledger.get(ticket).map(|entry| entry.message.clone());
+        let replaced = self.sessions.establish(answer, initialize);
         self.begin_pings(now);
         self.sse_session.begin(now);
         // A client that starts over leaves a session behind that nobody else will end.
-        if let Some(facts) = replaced.filter(|_| !was_lost) {
+        if let Some(facts) = replaced {
             self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
-        let session = self.session.id();
-        let revision = self.session.revision().unwrap_or("no revision").to_owned();
+        let session = self.sessions.id();
+        let revision = self.sessions.revision().unwrap_or("no revision").to_owned();
         self.act(Action::Notice(Notice::Settled { revision, session }));
     }
 }

@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use super::ledger::Ticket;
 use super::modern::error_code;
-use super::session::Recovery;
 use super::{Purpose, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, ExchangeOutcome, Facts, Notice, Refusal, Via};
@@ -218,7 +217,7 @@ impl Relay {
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-                self.session.begin(exchange, self.fallback.via());
+                self.sessions.open_again(exchange, self.fallback.via());
                 None
             }
         }
@@ -230,15 +229,16 @@ impl Relay {
         outcome: ExchangeOutcome,
         now: Instant,
     ) -> Option<ExchangeOutcome> {
-        let opened = matches!(self.session.recovery, Recovery::Opening { head: true, .. });
-        let Some(initialize) = self.session.start().cloned().filter(|_| !self.is_leaving()) else {
+        let opened = self.sessions.renewal().is_some_and(|(_, _, head)| head);
+        let Some(initialize) = self.sessions.memory().start().cloned().filter(|_| !self.is_leaving()) else {
             return Some(outcome);
         };
         match self.fallback.judge(outcome, opened, takes_any_4xx(&initialize)) {
             Ok(outcome) => Some(outcome),
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
-                self.post_renewal(initialize, now);
+                let exchange = self.post_renewal(initialize, now);
+                self.sessions.renew_other_way(exchange, self.fallback.via());
                 None
             }
         }
@@ -258,7 +258,7 @@ impl Relay {
                 "leave --transport sse-only out",
             )),
             (Era::Modern, _) | (Era::Legacy, Some("initialize")) => None,
-            (Era::Legacy, _) if self.session.facts_of_handshake().via == Via::Endpoint => {
+            (Era::Legacy, _) if self.sessions.facts_of_handshake().via == Via::Endpoint => {
                 Some(ErrorReport::new(
                     ErrorKind::Endpoint,
                     "no session is open, and without one an HTTP+SSE server has no address for messages",

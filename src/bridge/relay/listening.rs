@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use super::ledger::{Place, StreamPosition, Ticket};
 use super::resending::is_passing;
-use super::session::Recovery;
 use super::{Phase, Purpose, Relay, backoff};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, Ask, Cursor, ExchangeId, ExchangeOutcome, Notice, Outgoing, Refusal};
@@ -101,13 +100,12 @@ impl Relay {
         if !self.config.no_listening
             && self.gave_way < GIVES_WAY
             && self.phase == Phase::Running
-            && self.session.is_established()
-            && self.session.recovery == Recovery::NotNeeded
-            && self.session.carrier().is_none()
+            && self.sessions.can_listen()
+            && self.sessions.stream().is_none()
             && self.listening.place == Standing::Off
         {
             let after = self.listening.stream.last.clone();
-            let facts = self.session.facts();
+            let facts = self.sessions.facts();
             let exchange = self.open(Purpose::Listening, Outgoing { ask: Ask::Listen { after }, facts });
             self.listening.place = Standing::On { exchange, since: None };
             self.listening.suspected = Some(now);
@@ -281,7 +279,7 @@ impl Relay {
     pub(super) fn resume(&mut self, ticket: Ticket, now: Instant) {
         let Some(entry) = self.ledger.get(ticket) else { return };
         let after = entry.stream.last.clone();
-        if entry.attempts.epoch.is_some_and(|epoch| self.session.is_over(epoch)) {
+        if entry.attempts.epoch.is_some_and(|epoch| self.sessions.is_over(epoch)) {
             self.ledger.forget_stream(ticket);
             let report = ErrorReport::new(
                 ErrorKind::NoAnswer,
@@ -290,7 +288,7 @@ impl Relay {
             );
             return self.ended_unanswered(ticket, ExchangeOutcome::Cut(report), now);
         }
-        let facts = self.session.facts();
+        let facts = self.sessions.facts();
         let exchange = self.open(Purpose::Resumption(ticket), Outgoing { ask: Ask::Listen { after }, facts });
         self.ledger.set_written(ticket, exchange);
     }

@@ -41,8 +41,7 @@ pub(super) use modern::error_code;
 pub(super) use outcomes::error_object;
 use ping::Pings;
 use questions::Questions;
-use recovery::Renewal;
-use session::Session;
+use session::Sessions;
 use session_doubt::Doubts;
 use sse_session::SseSession;
 pub(super) use surface::stopped;
@@ -82,9 +81,8 @@ const ORPHANED: usize = 1024 * 1024;
 pub(super) struct Relay {
     config: Config,
     ledger: Ledger,
-    session: Session,
+    sessions: Sessions,
     doubts: Doubts,
-    renewal: Renewal,
     fallback: Fallback,
     sse_session: SseSession,
     listening: Listening,
@@ -96,7 +94,6 @@ pub(super) struct Relay {
     /// When the exchanges of messages without an answer are given up.
     deadlines: BTreeMap<ExchangeId, Instant>,
     next_exchange: u64,
-    gate: Option<Gate>,
     requests_at_once: usize,
     /// Requests of the server that wait for the client.
     asked: Questions,
@@ -182,26 +179,6 @@ impl Purpose {
     }
 }
 
-/// What everything behind it waits for.
-#[derive(Debug)]
-struct Gate {
-    /// The message that everything waits for.
-    ticket: Ticket,
-    /// Whether it is `initialize`.
-    starts_session: bool,
-    title: String,
-    until: Until,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Until {
-    /// The answer (of `initialize`: it says which revision the next header names). Once the head came, the client's
-    /// responses may pass, for the server may ask something before it answers.
-    Answer { head: bool },
-    /// The head of the answer, for a bounded time.
-    Head { deadline: Instant },
-}
-
 /// What was struck out of the ledger.
 #[derive(Debug)]
 enum Settled {
@@ -236,9 +213,8 @@ impl Relay {
             fallback: Fallback::new(config.transport),
             config,
             ledger: Ledger::default(),
-            session: Session::default(),
+            sessions: Sessions::default(),
             doubts: Doubts::default(),
-            renewal: Renewal::default(),
             sse_session: SseSession::default(),
             listening: Listening::default(),
             gave_way: 0,
@@ -246,7 +222,6 @@ impl Relay {
             exchanges: BTreeMap::new(),
             deadlines: BTreeMap::new(),
             next_exchange: 1,
-            gate: None,
             requests_at_once: REQUESTS_AT_ONCE,
             asked: Questions::default(),
             orphaned: HashMap::new(),
@@ -281,11 +256,8 @@ impl Relay {
 
     /// Does what is due. Harmless when nothing is.
     fn handle_due(&mut self, now: Instant) {
-        if let Some(Gate { title, until: Until::Head { deadline }, .. }) = &self.gate
-            && *deadline <= now
-        {
-            self.act(Action::Notice(Notice::Overtaken(title.clone())));
-            self.gate = None;
+        if let Some(title) = self.sessions.stop_waiting(now) {
+            self.act(Action::Notice(Notice::Overtaken(title)));
         }
         self.give_up_deliveries(now);
         self.renew_again(now);
@@ -306,9 +278,9 @@ impl Relay {
 
     /// Ends the session, which is not needed, and goes on without one.
     fn end_unneeded_session(&mut self) {
-        let facts = self.session.facts();
+        let facts = self.sessions.facts();
         self.stop_listening();
-        self.session.forget();
+        self.sessions.forget();
         // What the server has to say behind its answers, or to ours, is of that session too.
         for (exchange, purpose) in self.exchanges.iter().map(|(at, it)| (*at, it.purpose)).collect::<Vec<_>>()
         {
@@ -333,10 +305,7 @@ impl Relay {
 
     /// The next moment anything is due, and what it is (for the log).
     fn next_due(&self) -> Option<(Instant, &'static str)> {
-        let gate = match &self.gate {
-            Some(Gate { until: Until::Head { deadline }, .. }) => Some((*deadline, "others stop waiting")),
-            Some(Gate { until: Until::Answer { .. }, .. }) | None => None,
-        };
+        let gate = self.sessions.waits_until().map(|deadline| (deadline, "others stop waiting"));
         let phase = match self.phase {
             Phase::Draining { deadline } => Some((deadline, "requests may no longer finish")),
             Phase::Leaving { deadline, .. } => Some((deadline, "the session ends untold")),
@@ -344,7 +313,7 @@ impl Relay {
         };
         let delivery = self.deadlines.values().min().map(|deadline| (*deadline, "a delivery is given up"));
         let rest = self.ledger.next_to_wake().map(|until| (until, "a message is tried again"));
-        let renewal = self.renewal.next().map(|until| (until, "the session is opened again"));
+        let renewal = self.sessions.renewal_due().map(|until| (until, "the session is opened again"));
         let carrier =
             self.sse_session.next().map(|until| (until, "the stream of the session is opened again"));
         let listening = self.listening.next().map(|until| (until, "the stream is opened again"));

@@ -196,15 +196,15 @@ impl Relay {
 
     /// However an exchange came to its end: nothing waits for it any more.
     pub(super) fn after_exchange(&mut self, exchange: ExchangeId) {
-        if self.session.is_opening(exchange) {
-            self.session.abandon();
+        if self.sessions.is_opening(exchange) {
+            self.sessions.abandon();
         }
         self.end_superfluous();
     }
 
     /// Strikes a message out. Nobody waits behind it any more.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<ledger::Entry> {
-        self.gate = self.gate.take().filter(|gate| gate.ticket != ticket);
+        self.sessions.stop_waiting_for(ticket);
         self.ledger.remove(ticket)
     }
 
@@ -260,6 +260,7 @@ impl Relay {
     /// Answers what is left, drops every exchange and tells the server, where there is a session.
     pub(super) fn leave(&mut self, reason: ExitReason, deadline: Instant) {
         self.outputs.push_back(Output::Leaving);
+        let facts = self.sessions.facts_of_handshake();
         let left: Vec<Ticket> = self.ledger.iter().map(|(ticket, _)| ticket).collect();
         for ticket in left {
             if self.end_subscription(ticket) {
@@ -272,12 +273,10 @@ impl Relay {
             );
             self.fail(ticket, report);
         }
-        let facts = self.session.facts_of_handshake();
         let others = self.exchanges.iter().filter(|(_, exchange)| exchange.purpose != Purpose::SessionEnd);
         for exchange in others.map(|(exchange, _)| *exchange).collect::<Vec<_>>() {
             self.close(exchange);
         }
-        self.gate = None;
         self.end_all_superfluous();
         // A session that is lost is not among the facts, and needs no end.
         if facts.session.is_some() {

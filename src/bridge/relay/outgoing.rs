@@ -7,11 +7,10 @@
 use std::time::Instant;
 
 use super::ledger::{Place, RetryKind, Ticket};
-use super::recovery::Renewal;
-use super::session::Recovery;
+use super::session::Admission;
 use super::{
-    CANCELLATION_PATIENCE, DELIVERIES_AT_ONCE, DELIVERY_PATIENCE, Exchange, GATE_PATIENCE, Gate, Purpose,
-    Question, Relay, SOURCE, Until,
+    CANCELLATION_PATIENCE, DELIVERIES_AT_ONCE, DELIVERY_PATIENCE, Exchange, GATE_PATIENCE, Purpose, Question,
+    Relay, SOURCE,
 };
 use crate::bridge::event::{Action, Ask, ExchangeId, Notice, Outgoing};
 use crate::bridge::revision;
@@ -94,28 +93,23 @@ impl Relay {
 
     /// Returns whether everything of the legacy era has to wait.
     fn is_held(&self) -> bool {
-        self.gate.is_some() || self.session.is_being_renewed()
+        self.sessions.is_held()
     }
 
     /// Returns whether a handshake is under way in which the server may ask something.
     fn lets_responses_pass(&self) -> bool {
-        match (&self.gate, &self.session.recovery) {
-            (_, Recovery::Opening { head, .. }) => *head,
-            (Some(gate), _) => gate.until == Until::Answer { head: true },
-            (None, _) => false,
-        }
+        self.sessions.lets_responses_pass()
     }
 
     /// Lets go whatever may go.
     pub(super) fn proceed(&mut self, now: Instant) {
-        while !self.is_held()
-            && let Some(ticket) = self.ledger.first_at_gate()
+        while let Some(ticket) = self.ledger.first_at_gate()
             && self.has_room_for(ticket)
         {
-            if self.session.recovery == Recovery::Due && self.needs_session(ticket) {
-                self.renew(now);
-            } else {
-                self.release(ticket, now);
+            match self.sessions.admission(!self.needs_session(ticket)) {
+                Admission::Now => self.release(ticket, now),
+                Admission::AfterRenewal => self.renew(now),
+                Admission::Later => break,
             }
         }
         while self.ledger.requests_sent() < self.requests_at_once
@@ -158,21 +152,16 @@ impl Relay {
             (Some("initialize"), true) => {
                 self.fallback.begin();
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-                self.session.begin(exchange, self.fallback.via());
-                self.renewal = Renewal::default();
-                let until = Until::Answer { head: false };
-                self.gate = Some(Gate { ticket, starts_session: true, title, until });
+                self.sessions.open(ticket, exchange, self.fallback.via());
             }
             (Some("logging/setLevel"), true) => {
                 self.post(ticket, Purpose::Answer(ticket), now);
-                let until = Until::Head { deadline: now + GATE_PATIENCE };
-                self.gate = Some(Gate { ticket, starts_session: false, title, until });
+                self.sessions.hold_for(ticket, title, now + GATE_PATIENCE);
             }
             (Some("notifications/initialized"), false) => {
-                self.session.remember_ready(message);
+                self.sessions.remember_ready(message);
                 self.deliver(ticket, now);
-                let until = Until::Head { deadline: now + GATE_PATIENCE };
-                self.gate = Some(Gate { ticket, starts_session: false, title, until });
+                self.sessions.hold_for(ticket, title, now + GATE_PATIENCE);
             }
             (_, true) if is_subscription || self.may_post_request() => {
                 self.post(ticket, Purpose::Answer(ticket), now);
@@ -256,7 +245,7 @@ impl Relay {
                 let epoch = self.ledger.get(request).and_then(|entry| entry.attempts.epoch);
                 self.withdraw_questions(request);
                 self.settle(request);
-                if epoch.is_some_and(|epoch| self.session.is_over(epoch)) {
+                if epoch.is_some_and(|epoch| self.sessions.is_over(epoch)) {
                     self.remove(ticket);
                 }
             }
@@ -299,17 +288,17 @@ impl Relay {
         let entry = self.ledger.get(ticket).expect("a message is posted from the ledger");
         let message = entry.message.clone();
         let is_about_handshake = matches!(
-            purpose, Purpose::Cancellation(_, cancelled) if self.session.is_opening(cancelled)
+            purpose, Purpose::Cancellation(_, cancelled) if self.sessions.is_opening(cancelled)
         );
         let mut facts = match (entry.era, message.method()) {
             (Era::Modern, _) => self.modern_facts(&message),
             (Era::Legacy, Some("initialize")) => self.fallback.facts_of_start(),
-            (Era::Legacy, None) => self.session.facts_of_handshake(),
-            (Era::Legacy, Some(_)) if is_about_handshake => self.session.facts_of_handshake(),
-            (Era::Legacy, Some(_)) => self.session.facts(),
+            (Era::Legacy, None) => self.sessions.facts_of_handshake(),
+            (Era::Legacy, Some(_)) if is_about_handshake => self.sessions.facts_of_handshake(),
+            (Era::Legacy, Some(_)) => self.sessions.facts(),
         };
         facts.session_in_doubt = self.is_session_in_doubt(ticket, &facts, now);
-        let epoch = self.session.epoch_of(&facts);
+        let epoch = self.sessions.epoch_of(&facts);
         let exchange = self.open(purpose, Outgoing { ask: Ask::Post(message), facts });
         self.ledger.send(ticket, exchange, epoch, now);
         exchange
@@ -318,7 +307,7 @@ impl Relay {
     pub(super) fn open(&mut self, purpose: Purpose, outgoing: Outgoing) -> ExchangeId {
         let exchange = ExchangeId(self.next_exchange);
         self.next_exchange += 1;
-        let epoch = self.session.epoch_of(&outgoing.facts);
+        let epoch = self.sessions.epoch_of(&outgoing.facts);
         self.exchanges.insert(exchange, Exchange { purpose, epoch });
         self.act(Action::Open(exchange, outgoing));
         exchange

@@ -157,7 +157,7 @@ impl Relay {
         for ticket in self.ledger.rested(now) {
             let Some(entry) = self.ledger.get(ticket) else { continue };
             let Place::BackingOff { kind, .. } = entry.place else { continue };
-            let holds_the_gate = self.gate.as_ref().is_some_and(|gate| gate.ticket == ticket);
+            let holds_the_gate = self.sessions.is_waiting_for(ticket);
             match kind {
                 RetryKind::Resume if self.may_post_request() => self.resume(ticket, now),
                 RetryKind::Resume => self.ledger.wait_for_slot(ticket, kind),

@@ -94,7 +94,7 @@ impl Relay {
         facts.session.is_some()
             && is_first
             && self.doubts.may_mean_loss(SessionLoss::Unauthorized, None, now)
-            && self.session.start().is_some()
+            && self.sessions.memory().start().is_some()
             && !self.is_leaving()
     }
 
@@ -106,9 +106,9 @@ impl Relay {
         refusal: &Refusal,
         now: Instant,
     ) -> Option<SessionLoss> {
-        let session = self.session.id_of(epoch);
+        let session = self.sessions.id_of(epoch);
         let loss = session_loss::session_loss(refusal, session)?;
-        let is_named = session.is_some() || self.session.epoch() != epoch;
+        let is_named = session.is_some() || self.sessions.epoch() != epoch;
         if loss == SessionLoss::Unauthorized && (!is_named || self.fallback.uses_streams()) {
             return None;
         }
@@ -118,9 +118,9 @@ impl Relay {
 
     /// Lets a message be sent once more in a session in which none was taken yet. Returns whether it will be.
     pub(super) fn let_settle(&mut self, ticket: Ticket, epoch: u64, refusal: &Refusal, now: Instant) -> bool {
-        let is_new = !self.session.is_over(epoch)
-            && !self.session.is_proven(epoch)
-            && self.session.id_of(epoch).is_some();
+        let is_new = !self.sessions.is_over(epoch)
+            && !self.sessions.is_proven(epoch)
+            && self.sessions.id_of(epoch).is_some();
         let until = now + self.settling();
         let is_taken_back = self.ledger.cancellation_of(ticket).is_some();
         let Some(entry) = self.ledger.get(ticket) else { return false };
@@ -136,22 +136,22 @@ impl Relay {
     /// The server has taken a message of the client in its session.
     pub(super) fn prove_session(&mut self, ticket: Ticket) {
         if let Some(epoch) = self.ledger.get(ticket).and_then(|entry| entry.attempts.epoch) {
-            self.session.prove(epoch);
+            self.sessions.prove(epoch);
         }
     }
 
     /// How long a new session is given to be known to all of the server.
     pub(super) fn settling(&self) -> Duration {
-        SETTLING * (1 << self.session.lost_unproven().min(SETTLING_DOUBLES))
+        SETTLING * (1 << self.sessions.lost_unproven().min(SETTLING_DOUBLES))
     }
 
     /// Notes why a session is given up, before it is.
     pub(super) fn note_given_up(&mut self, epoch: u64, loss: SessionLoss) {
-        if self.session.is_over(epoch) {
+        if self.sessions.is_over(epoch) {
             return;
         }
         self.doubts.over_credentials = loss == SessionLoss::Unauthorized;
-        let facts = self.session.facts();
+        let facts = self.sessions.facts();
         if loss != SessionLoss::Said && facts.session.is_some() {
             self.doubts.given_up.push(GivenUp { epoch, facts, loss });
         }
@@ -214,7 +214,7 @@ impl Relay {
         let outlived = self.ledger.get(ticket).map_or(0, |entry| entry.attempts.sessions_lost);
         match (epoch, outcome) {
             (Some(epoch), ExchangeOutcome::Refused(refusal)) => {
-                match session_loss::session_loss(&refusal, self.session.id_of(epoch)) {
+                match session_loss::session_loss(&refusal, self.sessions.id_of(epoch)) {
                     Some(SessionLoss::Said) if outlived > 0 => {
                         let report = lost_each_time(&refusal.report);
                         ExchangeOutcome::Refused(Refusal {
@@ -256,7 +256,7 @@ impl Relay {
         let Some(Exchange { epoch: Some(epoch), .. }) = self.exchanges.get(&exchange).copied() else {
             return false;
         };
-        if !session_loss::is_said_in_answer(answer, self.session.id_of(epoch)) {
+        if !session_loss::is_said_in_answer(answer, self.sessions.id_of(epoch)) {
             return false;
         }
         let words = session_loss::message_of(answer).unwrap_or_default();

@@ -9,7 +9,6 @@
 use std::time::{Duration, Instant};
 
 use super::ledger::{Place, Ticket};
-use super::session::Recovery;
 use super::{CANCELLATION_PATIENCE, Phase, Relay, backoff};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, ExchangeId, ExchangeOutcome, Notice, Written};
@@ -71,12 +70,12 @@ impl Relay {
         now: Instant,
     ) -> bool {
         let comes = matches!(outcome, ExchangeOutcome::Accepted(_))
-            && self.session.carrier().is_some()
-            && epoch == Some(self.session.epoch());
+            && self.sessions.stream().is_some()
+            && epoch == Some(self.sessions.epoch());
         if comes {
             // The server has it, should nobody have said so, and whoever waited for that may go on.
             self.ledger.set_written(ticket, exchange);
-            self.gate = self.gate.take().filter(|gate| gate.ticket != ticket);
+            self.sessions.stop_waiting_for(ticket);
             if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
                 self.release_cancellation(cancellation, now);
             }
@@ -94,7 +93,7 @@ impl Relay {
 
     /// An exchange behind its answer ended. If it carried the session, that is lost.
     pub(super) fn ended_carrier(&mut self, exchange: ExchangeId, outcome: ExchangeOutcome, now: Instant) {
-        if self.session.carrier() != Some(exchange) {
+        if self.sessions.stream() != Some(exchange) {
             return;
         }
         let outcome = match outcome {
@@ -112,7 +111,7 @@ impl Relay {
         if let ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } = &outcome {
             self.act(Action::Notice(Notice::StreamEnded(report.sentence.clone())));
         }
-        let epoch = self.session.epoch();
+        let epoch = self.sessions.epoch();
         self.drop_carrier(Some(outcome), now);
         let lasted =
             self.sse_session.since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING);
@@ -130,8 +129,8 @@ impl Relay {
     /// The session on the stream is over, and with it every answer that was to come: those requests are sent again
     /// where that may be, or answered.
     pub(super) fn drop_carrier(&mut self, outcome: Option<ExchangeOutcome>, now: Instant) {
-        let Some(carrier) = self.session.carrier() else { return };
-        let epoch = Some(self.session.epoch());
+        let Some(carrier) = self.sessions.stream() else { return };
+        let epoch = Some(self.sessions.epoch());
         self.close(carrier);
         let outcome = outcome.unwrap_or_else(|| ExchangeOutcome::Cut(gone()));
         let under_way: Vec<(Ticket, ExchangeId, bool)> = self
@@ -173,18 +172,17 @@ impl Relay {
 
     /// The server refused the handshake in its answer: a stream that was to carry the session is of no more use.
     pub(super) fn abandon_handshake(&mut self) {
-        match self.session.future_carrier() {
+        match self.sessions.future_stream() {
             Some(exchange) => self.close(exchange),
-            None => self.session.abandon(),
+            None => self.sessions.abandon(),
         }
     }
 
     /// A session that could not be renewed is tried again, for the server may have something to say although nobody
     /// asks.
     pub(super) fn plan_reconnection(&mut self, now: Instant) {
-        if self.session.recovery == Recovery::Due
+        if self.sessions.is_ended()
             && self.phase == Phase::Running
-            && self.gate.is_none()
             && self.fallback.uses_streams()
             && !self.sse_session.is_resting()
         {
@@ -197,7 +195,7 @@ impl Relay {
     pub(super) fn reconnect(&mut self, now: Instant) {
         if self.sse_session.until.is_some_and(|until| until <= now) {
             self.sse_session.until = None;
-            if self.session.recovery == Recovery::Due && self.phase == Phase::Running && self.gate.is_none() {
+            if self.sessions.is_ended() && self.phase == Phase::Running {
                 self.renew(now);
             }
         }
