@@ -3,19 +3,24 @@
 //! Evidence is only what a server of the other era says, never a refusal for want of credentials, a server in trouble or a
 //! broken connection (2026-07-28, basic/versioning, backward compatibility). Deliberately not here: what to do about it.
 
-use super::ledger::{Place, Then, Ticket};
+use super::ledger::{Place, RetryKind, Ticket};
 use super::modern::error_code;
-use super::revision::Era;
-use super::*;
+use super::{Output, Relay, Settled};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Notice, Refusal};
+use crate::bridge::revision;
+use crate::bridge::revision::Era;
+use crate::json;
+use crate::jsonrpc::{Id, Kind, Message};
 
 /// The codes by which a server shows that it speaks the modern era (2026-07-28, basic, error codes).
 pub(super) const HEADER_MISMATCH: i64 = -32020;
 pub(super) const MISSING_CAPABILITY: i64 = -32021;
-pub(in crate::bridge) const UNSUPPORTED_REVISION: i64 = -32022;
+pub(super) const UNSUPPORTED_REVISION: i64 = -32022;
 
 /// A request that its server cannot understand.
 #[derive(Debug)]
-pub(in crate::bridge) struct Apart {
+pub(in crate::bridge) struct EraMismatch {
     pub(in crate::bridge) request: Message,
     pub(in crate::bridge) evidence: Evidence,
     /// What the client is told if nothing can be done about it.
@@ -107,7 +112,7 @@ impl Relay {
     }
 
     /// Gives a request back that its server cannot understand, and with an `initialize` whatever waits behind it.
-    pub(super) fn part(
+    pub(super) fn report_era_mismatch(
         &mut self,
         ticket: Ticket,
         evidence: Evidence,
@@ -121,11 +126,11 @@ impl Relay {
             let behind = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
             let behind = behind.filter(|(_, entry)| match entry.place {
                 Place::AtGate
-                | Place::ForSlot { then: Then::Post }
-                | Place::Resting { then: Then::Post, .. } => true,
+                | Place::ForSlot { kind: RetryKind::Post }
+                | Place::BackingOff { kind: RetryKind::Post, .. } => true,
                 // The server is at work on what waits for the rest of its answer.
-                Place::ForSlot { then: Then::Resume }
-                | Place::Resting { then: Then::Resume, .. }
+                Place::ForSlot { kind: RetryKind::Resume }
+                | Place::BackingOff { kind: RetryKind::Resume, .. }
                 | Place::Behind(_)
                 | Place::Learning { .. }
                 | Place::Sent { .. } => false,
@@ -142,43 +147,45 @@ impl Relay {
             Kind::Request { id, .. } => answer.with_id(id),
             Kind::Notification { .. } | Kind::Response { .. } => answer,
         };
-        self.parted = true;
-        // The bridge will have more to send because of it.
-        self.awaited = true;
         let last_word = LastWord { answer, notice };
-        self.outputs.push_back(Output::Apart(Box::new(Apart { request, evidence, last_word, waiting })));
+        self.outputs.push_back(Output::EraMismatch(Box::new(EraMismatch {
+            request,
+            evidence,
+            last_word,
+            waiting,
+        })));
     }
 }
 
-/// Tells whether a status can come of a message that the server does not understand. Wanting credentials, limits, and
+/// Returns whether a status can come of a message that the server does not understand. Wanting credentials, limits, and
 /// servers in trouble are no evidence, nor is being sent elsewhere.
 pub(super) fn may_be_evidence(status: u16) -> bool {
     (400..500).contains(&status)
         && !matches!(status, 401 | 402 | 403 | 407 | 408 | 421 | 425 | 426 | 429 | 451)
 }
 
-/// Tells whether a server chose a modern revision for a client that opened the legacy way, and cannot know what to do with
+/// Returns whether a server chose a modern revision for a client that opened the legacy way, and cannot know what to do with
 /// it.
 fn chose_modern(initialize: &Message, answer: &Message) -> bool {
     let revision = |message: &Message| message.member("protocolVersion").and_then(json::string);
     revision(answer).as_deref() == Some(revision::MODERN_REVISION) && revision(initialize) != revision(answer)
 }
 
-/// Tells whether an unsupported-revision error offers one that is negotiated by `initialize`.
+/// Returns whether an unsupported-revision error offers one that is negotiated by `initialize`.
 fn offers_legacy(refusal: &Message) -> bool {
     let supported = refusal.member("data").and_then(|data| json::member(data, "supported"));
     let revisions = supported.map(json::elements).unwrap_or_default();
     revisions.into_iter().filter_map(json::string).any(|revision| revision::is_legacy(&revision))
 }
 
-/// Tells whether the data of an unsupported-revision error offer one of the modern era.
+/// Returns whether the data of an unsupported-revision error offer one of the modern era.
 fn offers_modern(data: Option<&str>) -> bool {
     let supported = data.and_then(|data| json::member(data, "supported"));
     let revisions = supported.map(json::elements).unwrap_or_default();
     revisions.into_iter().filter_map(json::string).any(|revision| !revision::is_legacy(&revision))
 }
 
-/// Tells whether an answer to `server/discover` has a modern revision to offer.
+/// Returns whether an answer to `server/discover` has a modern revision to offer.
 pub(super) fn discovers_modern(answer: &Message) -> bool {
     let supported = answer.member("supportedVersions").map(json::elements).unwrap_or_default();
     supported.into_iter().filter_map(json::string).any(|revision| !revision::is_legacy(&revision))

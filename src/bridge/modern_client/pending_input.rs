@@ -1,36 +1,42 @@
-//! What a legacy server asks of a client that answers no requests: the client's own call is answered by the question, and
-//! waits at the server until the client calls again with the reply.
+//! Pending input: requests of a legacy server for a client that answers no requests. The client's own call is answered with
+//! the server's questions, and waits at the server until the client calls again with its responses.
 //!
-//! A call goes to the server once. Questions that come in its exchange are collected for a moment, then the client gets
-//! `input_required` with all of them and a token; its next request with that token brings the replies, which go to the
-//! server as answers, and takes the call over (2026-07-28, basic/patterns/mrtr). A question of the server that belongs to
-//! no call is given to the latest one that may carry it, or waits a few seconds for one, which then goes out behind the
-//! reply. Deliberately not here: what a question says, and which client may be asked it (`questions`).
+//! A call goes to the server once. Questions in its exchange are collected for a moment. Then the client gets
+//! `input_required` with all of them and a token. Its next request with that token brings the responses, which go to the
+//! server, and resumes the call (2026-07-28, basic/patterns/mrtr). A question that belongs to no call is assigned to the
+//! latest call that may carry it, or waits a few seconds, unassigned, for the next call, which is sent after the
+//! response. Deliberately not here: what a question says, and which client may be asked it (`questions`).
 
-mod homeless;
+mod retry;
+mod unassigned;
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
-use super::questions::{Kind as Asks, Reply};
-use super::*;
-use crate::jsonrpc::{INVALID_PARAMS, METHOD_NOT_FOUND};
+use super::logs::Level;
+use super::questions::{self, Kind as Asks};
+use super::{Asked, ModernClient, answers, error, requests};
+use crate::bridge::layer::Output;
+use crate::bridge::relay::error_code;
+use crate::bridge::splice;
+use crate::json;
+use crate::jsonrpc::{INTERNAL_ERROR, Id, Kind, METHOD_NOT_FOUND, Message};
+use crate::mcp::message::{self, from_own_text};
+use crate::mcp::{code, method};
 
 /// How long questions that come together are collected.
 const COLLECTING: Duration = Duration::from_millis(10);
 /// How long a call waits at the server for its client to come back.
-const PARKED: Duration = Duration::from_secs(15 * 60);
+const PENDING: Duration = Duration::from_secs(15 * 60);
 /// How many do: each holds an exchange.
-const PARKED_AT_ONCE: usize = 64;
-/// How long a question that belongs to no call waits for one.
-const HOMELESS: Duration = Duration::from_secs(5);
+const PENDING_AT_ONCE: usize = 64;
+/// How long an unassigned question waits for a call.
+const UNASSIGNED: Duration = Duration::from_secs(5);
 /// How large the questions that are kept may be together, in bytes of memory. Beyond that they are refused.
 const QUESTIONS_TOGETHER: usize = 32 * 1024 * 1024;
 /// The same for what is kept of the calls whose clients have been asked, beside the questions. Beyond that the ones that
 /// wait longest are given up.
-const PARKED_TOGETHER: usize = 64 * 1024 * 1024;
-const INTERNAL_ERROR: i64 = -32603;
-/// The code for what the client has not said that it can do (2026-07-28, basic, error codes).
-const MISSING_CAPABILITY: i64 = -32021;
+const PENDING_TOGETHER: usize = 64 * 1024 * 1024;
 
 /// A request of the client at the server.
 #[derive(Debug)]
@@ -44,7 +50,7 @@ pub(super) struct Call {
     pub(super) level: Option<Level>,
     /// The progress token that the server knows, and the one that the client does, as JSON texts.
     pub(super) token: Option<String>,
-    pub(super) heard: Option<String>,
+    pub(super) client_token: Option<String>,
     state: State,
     questions: Vec<Question>,
     /// How many questions it has had.
@@ -59,24 +65,24 @@ enum State {
     /// The same; the server has asked something, and what else it asks by then goes to the client together.
     Collecting { until: Instant },
     /// The client has the questions.
-    Parked { token: String, until: Instant, then: Then },
+    InputRequired { token: String, until: Instant, resumed: Resumed },
 }
 
-/// What the client's next request for a parked call brings about.
+/// How a call is resumed by the client's next request for it.
 #[derive(Debug)]
-enum Then {
-    /// The call goes on at the server.
-    GoOn,
-    /// The server has not waited: this is its answer.
-    Answer(Message),
+enum Resumed {
+    /// The server still waits for the responses.
+    Waits,
+    /// The server has answered meanwhile.
+    Answered(Message),
     /// The call goes to the server, for the first time or again.
-    Again,
+    Sent,
 }
 
 /// A question of the server.
 #[derive(Debug)]
 pub(super) struct Question {
-    /// Its id; none where it came as an error, which nobody answers.
+    /// Its id; none if it came as an error, which needs no answer.
     id: Option<Id>,
     asks: Asks,
     /// What the client is to reply under.
@@ -98,8 +104,8 @@ impl Call {
     /// What it costs to keep it, beside its questions, in bytes of memory.
     fn cost(&self) -> usize {
         let answer = match &self.state {
-            State::Parked { then: Then::Answer(answer), .. } => answer.cost(),
-            State::Parked { then: Then::GoOn | Then::Again, .. }
+            State::InputRequired { resumed: Resumed::Answered(answer), .. } => answer.cost(),
+            State::InputRequired { resumed: Resumed::Waits | Resumed::Sent, .. }
             | State::Waiting
             | State::Collecting { .. } => 0,
         };
@@ -114,7 +120,7 @@ impl Call {
             upstream: request.clone(),
             capabilities: requests::capabilities(request).unwrap_or("{}").to_owned(),
             level: requests::level(request),
-            heard: token.clone(),
+            client_token: token.clone(),
             token,
             state: State::Waiting,
             questions: Vec::new(),
@@ -126,20 +132,22 @@ impl Call {
         self.upstream.method().unwrap_or_default()
     }
 
-    fn is_parked(&self) -> bool {
-        matches!(self.state, State::Parked { .. })
+    fn is_input_required(&self) -> bool {
+        matches!(self.state, State::InputRequired { .. })
     }
 
     /// The client's request, if it has no answer yet.
     pub(super) fn client_that_waits(&self) -> Option<Id> {
-        (!self.is_parked()).then(|| self.client.clone())
+        (!self.is_input_required()).then(|| self.client.clone())
     }
 
-    /// Tells whether this question may go to the client by way of this call.
+    /// Returns whether this question may go to the client by way of this call.
     fn may_carry(&self, asks: Asks) -> bool {
         let goes_on = match &self.state {
-            State::Waiting | State::Collecting { .. } | State::Parked { then: Then::GoOn, .. } => true,
-            State::Parked { then: Then::Answer(_) | Then::Again, .. } => false,
+            State::Waiting
+            | State::Collecting { .. }
+            | State::InputRequired { resumed: Resumed::Waits, .. } => true,
+            State::InputRequired { resumed: Resumed::Answered(_) | Resumed::Sent, .. } => false,
         };
         goes_on && may_ask(self.method()) && asks.is_declared(&self.capabilities)
     }
@@ -151,7 +159,7 @@ impl Call {
             let comma = if requests.is_empty() { "" } else { "," };
             let _ = write!(requests, "{comma}\"{}\":{}", question.key, question.text);
         }
-        made(format!(
+        from_own_text(format!(
             r#"{{"jsonrpc":"2.0","id":{},"result":{{"resultType":"input_required","inputRequests":{{{requests}}},"requestState":"{token}"}}}}"#,
             self.client
         ))
@@ -164,12 +172,12 @@ impl Call {
     }
 }
 
-/// Tells whether a result of this method may ask the client (2026-07-28, basic/patterns/mrtr).
+/// Returns whether a result of this method may ask the client (2026-07-28, basic/patterns/mrtr).
 pub(super) fn may_ask(method: &str) -> bool {
-    matches!(method, "tools/call" | "prompts/get" | "resources/read")
+    matches!(method, method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ)
 }
 
-/// Tells whether a request goes on with a call that has asked its client.
+/// Returns whether a request goes on with a call that has asked its client.
 pub(super) fn is_retry(request: &Message) -> bool {
     request.member("requestState").is_some() || request.member("inputResponses").is_some()
 }
@@ -180,14 +188,14 @@ fn progress_token(request: &Message) -> Option<String> {
 
 /// What a call is for: the name of the tool or prompt, or the resource.
 fn subject(request: &Message) -> Option<String> {
-    let name = if request.method() == Some("resources/read") { "uri" } else { "name" };
+    let name = if request.method() == Some(method::RESOURCES_READ) { "uri" } else { "name" };
     json::string(request.member(name)?)
 }
 
 impl ModernClient {
     /// The calls whose clients wait for the server.
     pub(super) fn calls_under_way(&self) -> impl Iterator<Item = (u64, &Call)> {
-        self.all_calls().filter(|(_, call)| !call.is_parked())
+        self.all_calls().filter(|(_, call)| !call.is_input_required())
     }
 
     fn all_calls(&self) -> impl Iterator<Item = (u64, &Call)> {
@@ -214,9 +222,9 @@ impl ModernClient {
         }
     }
 
-    /// Tells whether the client has been asked something for the sake of this request, and has not come back.
-    pub(super) fn is_parked(&self, number: Option<u64>) -> bool {
-        matches!(number.and_then(|number| self.asked.get(&number)), Some(Asked::Call(call)) if call.is_parked())
+    /// Returns whether the client has been asked something for the sake of this request, and has not come back.
+    pub(super) fn is_input_required(&self, number: Option<u64>) -> bool {
+        matches!(number.and_then(|number| self.asked.get(&number)), Some(Asked::Call(call)) if call.is_input_required())
     }
 
     /// The server asks something.
@@ -225,7 +233,7 @@ impl ModernClient {
         let id = id.detached();
         let Some(asks) = Asks::of(message) else {
             return match method.as_str() {
-                "ping" => self.reply(&id, "result", "{}"),
+                method::PING => self.reply(&id, "result", "{}"),
                 method => {
                     let sentence = format!("the client knows no {method}");
                     self.reply_error(&id, METHOD_NOT_FOUND, &sentence);
@@ -250,13 +258,13 @@ impl ModernClient {
                 self.give(number, question, now);
             }
             Some(_) => self.refuse(question),
-            None => self.find_home(question, now + HOMELESS, now),
+            None => self.assign(question, now + UNASSIGNED, now),
         }
     }
 
     fn all_questions(&self) -> impl Iterator<Item = &Question> {
-        let homeless = self.homeless.iter().map(|(question, _)| question);
-        self.all_calls().flat_map(|(_, call)| &call.questions).chain(homeless)
+        let unassigned = self.unassigned.iter().map(|(question, _)| question);
+        self.all_calls().flat_map(|(_, call)| &call.questions).chain(unassigned)
     }
 
     fn give(&mut self, number: u64, question: Question, now: Instant) {
@@ -267,7 +275,7 @@ impl ModernClient {
         }
     }
 
-    /// Nobody will answer a question.
+    /// Answers a question with an error.
     fn refuse(&mut self, question: Question) {
         if let Some(id) = question.id {
             let sentence = match question.asks.is_declared(&self.declared) {
@@ -280,7 +288,7 @@ impl ModernClient {
 
     /// The server takes a question back.
     pub(super) fn withdraw(&mut self, id: &Id) {
-        self.homeless.retain(|(question, _)| question.id.as_ref() != Some(id));
+        self.unassigned.retain(|(question, _)| question.id.as_ref() != Some(id));
         for asked in self.asked.values_mut() {
             if let Asked::Call(call) = asked {
                 call.questions.retain(|question| question.id.as_ref() != Some(id));
@@ -293,9 +301,9 @@ impl ModernClient {
 
     /// The server has answered a call.
     pub(super) fn call_answered(&mut self, number: u64, mut call: Box<Call>, answer: Message, now: Instant) {
-        self.disband(std::mem::take(&mut call.questions), now);
-        if let State::Parked { then, .. } = &mut call.state {
-            *then = Then::Answer(answer);
+        self.reassign(std::mem::take(&mut call.questions), now);
+        if let State::InputRequired { resumed, .. } = &mut call.state {
+            *resumed = Resumed::Answered(answer);
             self.asked.insert(number, Asked::Call(call));
             // It may be the one that is given up.
             return self.make_room(0, 0);
@@ -303,11 +311,11 @@ impl ModernClient {
         self.finish(number, call, answer, now);
     }
 
-    /// A call is over: what was asked by way of it has to go another, or needs no answer.
-    fn disband(&mut self, questions: Vec<Question>, now: Instant) {
+    /// Reassigns the questions of a call that is over. Questions of its own exchange get an error.
+    fn reassign(&mut self, questions: Vec<Question>, now: Instant) {
         for question in questions {
             match (&question.id, question.is_own) {
-                (Some(_), false) => self.find_home(question, now + HOMELESS, now),
+                (Some(_), false) => self.assign(question, now + UNASSIGNED, now),
                 (Some(id), true) => {
                     self.reply_error(&id.clone(), INTERNAL_ERROR, "the request it belongs to is over");
                 }
@@ -318,30 +326,30 @@ impl ModernClient {
 
     /// Gives the client the answer, unless that wants the client to look at pages first.
     fn finish(&mut self, number: u64, mut call: Box<Call>, answer: Message, now: Instant) {
-        if relay::error_code(&answer) == Some(answers::URL_REQUIRED) && may_ask(call.method()) {
+        if error_code(&answer) == Some(answers::URL_REQUIRED) && may_ask(call.method()) {
             let pages = questions::pages(&answer);
             if !pages.is_empty() && Asks::Page.is_declared(&call.capabilities) {
                 for text in pages {
                     call.add(Question { id: None, asks: Asks::Page, key: String::new(), text, is_own: true });
                 }
                 self.asked.insert(number, Asked::Call(call));
-                return self.park(number, Then::Again, now);
+                return self.request_input(number, Resumed::Sent, now);
             }
             if !pages.is_empty() {
                 let sentence =
                     "the server wants the client to open pages, and the client has not said that it can";
                 let data = r#","requiredCapabilities":{"elicitation":{"url":{}}}"#;
-                let answer = error(&call.client, MISSING_CAPABILITY, sentence, "capability", data);
-                return self.settle_call(number, &call.client, answer);
+                let answer = error(&call.client, code::MISSING_CAPABILITY, sentence, "capability", data);
+                return self.deliver_answer(number, &call.client, answer);
             }
         }
         let answer = answers::finished(call.method(), &call.client, answer, call.asked > 0);
-        self.settle_call(number, &call.client, answer);
+        self.deliver_answer(number, &call.client, answer);
     }
 
-    fn settle_call(&mut self, number: u64, client: &Id, answer: Message) {
+    fn deliver_answer(&mut self, number: u64, client: &Id, answer: Message) {
         self.forget(client, number);
-        self.outbox.push_back(Crossing::ToClient(answer));
+        self.deliver(answer);
     }
 
     /// The client's id stands for this call no longer.
@@ -352,29 +360,29 @@ impl ModernClient {
     }
 
     /// Answers the client by the questions that there are.
-    fn park(&mut self, number: u64, then: Then, now: Instant) {
+    fn request_input(&mut self, number: u64, resumed: Resumed, now: Instant) {
         let cost = self.call_mut(number).map_or(0, |call| call.cost());
         self.make_room(1, cost);
         let token = self.token();
         if let Some(call) = self.call_mut(number) {
             let asking = call.asking(&token);
-            call.state = State::Parked { token, until: now + PARKED, then };
-            self.outbox.push_back(Crossing::ToClient(asking));
+            call.state = State::InputRequired { token, until: now + PENDING, resumed };
+            self.deliver(asking);
         }
     }
 
-    /// Gives up the calls that have waited longest for their clients, until so many more that cost so much have room.
+    /// Expires the calls that have waited longest for their clients, until `more` calls of this cost have room.
     fn make_room(&mut self, more: usize, cost: usize) {
-        let parked = self.all_calls().filter_map(|(number, call)| match &call.state {
-            State::Parked { until, .. } => Some((*until, number, call.cost())),
+        let pending = self.all_calls().filter_map(|(number, call)| match &call.state {
+            State::InputRequired { until, .. } => Some((*until, number, call.cost())),
             State::Waiting | State::Collecting { .. } => None,
         });
-        let mut parked: Vec<_> = parked.collect();
-        parked.sort_unstable();
-        let (mut count, mut total) = (parked.len() + more, cost);
-        total = parked.iter().fold(total, |total, (_, _, cost)| total.saturating_add(*cost));
-        for (_, oldest, cost) in parked {
-            if count <= PARKED_AT_ONCE && total <= PARKED_TOGETHER {
+        let mut pending: Vec<_> = pending.collect();
+        pending.sort_unstable();
+        let (mut count, mut total) = (pending.len() + more, cost);
+        total = pending.iter().fold(total, |total, (_, _, cost)| total.saturating_add(*cost));
+        for (_, oldest, cost) in pending {
+            if count <= PENDING_AT_ONCE && total <= PENDING_TOGETHER {
                 return;
             }
             (count, total) = (count - 1, total.saturating_sub(cost));
@@ -382,90 +390,19 @@ impl ModernClient {
         }
     }
 
-    /// The client calls again, with replies.
-    pub(super) fn retry(&mut self, request: Message, now: Instant) {
-        let Kind::Request { id, .. } = request.kind() else { return };
-        let id = id.detached();
-        let token = request.member("requestState").and_then(json::string);
-        let parked = self.all_calls().find(|(_, call)| {
-            matches!(&call.state, State::Parked { token: own, .. } if Some(own) == token.as_ref())
-        });
-        let objection = match &parked {
-            None => Some("the input request expired; call again without requestState"),
-            Some((_, call)) => {
-                let same = call.upstream.method() == request.method()
-                    && subject(&call.upstream) == subject(&request);
-                (!same).then_some("requestState belongs to another call; call again without it")
-            }
-        };
-        if let Some(sentence) = objection {
-            let refusal = error(&id, INVALID_PARAMS, sentence, "request_state", "");
-            return self.outbox.push_back(Crossing::ToClient(refusal));
-        }
-        let Some(number) = parked.map(|(number, _)| number) else { return };
-        let Some(mut call) = self.take_call(number) else { return };
-        self.forget(&call.client, number);
-        self.calls.insert(id.clone(), number);
-        call.client = id;
-        call.capabilities = requests::capabilities(&request).unwrap_or("{}").to_owned();
-        call.level = requests::level(&request);
-        call.heard = progress_token(&request);
-        let State::Parked { then, .. } = std::mem::replace(&mut call.state, State::Waiting) else { return };
-        self.want_level(call.level);
-        let is_declined = self.hand_in(&mut call, &request);
-        match then {
-            Then::Answer(answer) => self.finish(number, call, answer, now),
-            Then::Again if is_declined => {
-                let sentence = "the server wants a page to be opened first, which was declined";
-                let answer = error(&call.client, INTERNAL_ERROR, sentence, "declined", "");
-                self.settle_call(number, &call.client, answer);
-            }
-            Then::Again if call.questions.is_empty() => {
-                self.forget(&call.client, number);
-                let request = call.upstream.clone();
-                self.send_call(*call, &request, now);
-            }
-            Then::Again => {
-                self.asked.insert(number, Asked::Call(call));
-                self.park(number, Then::Again, now);
-            }
-            Then::GoOn => {
-                if !call.questions.is_empty() {
-                    call.state = State::Collecting { until: now + COLLECTING };
-                }
-                self.asked.insert(number, Asked::Call(call));
-            }
-        }
-    }
-
-    /// Takes the replies of a request: those for the server go there. Tells whether one for nobody is a refusal.
-    fn hand_in(&mut self, call: &mut Call, request: &Message) -> bool {
-        let replies = json::typed_members(request.member("inputResponses").unwrap_or("{}"));
-        let mut is_declined = false;
-        let questions = std::mem::take(&mut call.questions);
-        for question in questions {
-            let reply = replies.iter().rfind(|(key, _)| *key == question.key).map(|(_, reply)| *reply);
-            match (Reply::of(reply), &question.id) {
-                (Reply::None, _) => call.questions.push(question),
-                (Reply::Given { text, .. }, Some(id)) => self.reply(&id.clone(), "result", text),
-                (Reply::Given { accepts, .. }, None) => is_declined |= !accepts,
-            }
-        }
-        is_declined
-    }
-
     /// The client calls a call off.
     pub(super) fn cancel(&mut self, number: u64, cancellation: &Message, now: Instant) {
         let Some(mut call) = self.take_call(number) else { return };
-        let is_over = matches!(call.state, State::Parked { then: Then::Answer(_) | Then::Again, .. });
+        let is_over =
+            matches!(call.state, State::InputRequired { resumed: Resumed::Answered(_) | Resumed::Sent, .. });
         let cancelled = cancellation.member("requestId");
         if let Some(cancelled) = cancelled.filter(|_| !is_over) {
-            let cancellation = splice::replace(cancellation, cancelled, id_of(number).as_json());
-            self.tell(&cancellation);
+            let cancellation = splice::replace(cancellation, cancelled, self.ids.id(number).as_json());
+            self.send_notification(&cancellation);
         }
         // The server's own need no answer any more.
         call.questions.retain(|question| !question.is_own);
-        self.disband(std::mem::take(&mut call.questions), now);
+        self.reassign(std::mem::take(&mut call.questions), now);
     }
 
     /// When a call or a question waits no longer.
@@ -473,35 +410,35 @@ impl ModernClient {
         let calls = self.all_calls().filter_map(|(_, call)| match &call.state {
             State::Waiting => None,
             State::Collecting { until } => Some((*until, "the client is asked")),
-            State::Parked { until, .. } => Some((*until, "the client has not come back")),
+            State::InputRequired { until, .. } => Some((*until, "the client has not come back")),
         });
-        let homeless = self.homeless.iter().map(|(_, until)| (*until, "a question is refused"));
-        calls.chain(homeless).min()
+        let unassigned = self.unassigned.iter().map(|(_, until)| (*until, "a question is refused"));
+        calls.chain(unassigned).min()
     }
 
     /// Asks the client what has been collected, and gives up what has waited long enough.
-    pub(super) fn park_or_expire(&mut self, now: Instant) {
+    pub(super) fn ask_or_expire(&mut self, now: Instant) {
         let due = self.all_calls().filter_map(|(number, call)| match &call.state {
             State::Collecting { until } if *until <= now => Some((number, true)),
-            State::Parked { until, .. } if *until <= now => Some((number, false)),
-            State::Waiting | State::Collecting { .. } | State::Parked { .. } => None,
+            State::InputRequired { until, .. } if *until <= now => Some((number, false)),
+            State::Waiting | State::Collecting { .. } | State::InputRequired { .. } => None,
         });
         for (number, is_collected) in due.collect::<Vec<_>>() {
             match is_collected {
-                true => self.park(number, Then::GoOn, now),
+                true => self.request_input(number, Resumed::Waits, now),
                 false => self.expire(number),
             }
         }
         let (late, waiting) =
-            std::mem::take(&mut self.homeless).into_iter().partition(|(_, until)| *until <= now);
-        self.homeless = waiting;
+            std::mem::take(&mut self.unassigned).into_iter().partition(|(_, until)| *until <= now);
+        self.unassigned = waiting;
         let late: Vec<(Question, Instant)> = late;
         for (question, _) in late {
             self.refuse(question);
         }
     }
 
-    /// The client does not come back to a call.
+    /// Gives up a call whose client has not called again.
     fn expire(&mut self, number: u64) {
         let Some(mut call) = self.take_call(number) else { return };
         self.forget(&call.client, number);
@@ -510,30 +447,27 @@ impl ModernClient {
                 self.reply_error(&id.clone(), INTERNAL_ERROR, "the client has not answered in time");
             }
         }
-        if let State::Parked { then: Then::GoOn, .. } = &call.state {
-            let reason = "the client has not come back";
-            let id = id_of(number);
-            let cancellation = made(format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"{reason}"}}}}"#
-            ));
-            self.outbox.push_back(Crossing::ToServer(cancellation));
+        if let State::InputRequired { resumed: Resumed::Waits, .. } = &call.state {
+            let id = self.ids.id(number);
+            self.send(message::cancelled(&id, Some("the client has not come back")));
         }
     }
 
     fn reply(&mut self, question: &Id, member: &str, text: &str) {
         let text = format!(r#"{{"jsonrpc":"2.0","id":{question},"{member}":{text}}}"#);
-        self.outbox.push_back(Crossing::ToServer(made(text)));
+        self.send(from_own_text(text));
     }
 
     fn reply_error(&mut self, question: &Id, code: i64, sentence: &str) {
-        self.outbox.push_back(Crossing::Refusal(error(question, code, sentence, "client", "")));
+        self.outputs.push_back(Output::Refusal(error(question, code, sentence, "client", "")));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::homeless::HOMELESS_AT_ONCE;
+    use super::unassigned::UNASSIGNED_AT_ONCE;
     use super::*;
+    use crate::bridge::layer::{Layer, ServerMessage};
 
     const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"roots":{}}}"#;
 
@@ -556,22 +490,26 @@ mod tests {
         }
 
         fn call(&mut self, id: u64) {
-            let call = made(format!(r#"{{"id":{id},"method":"tools/call","params":{{"name":"t",{META}}}}}"#));
-            self.client.client(call, self.now);
+            let call = from_own_text(format!(
+                r#"{{"id":{id},"method":"tools/call","params":{{"name":"t",{META}}}}}"#
+            ));
+            self.client.handle_client(call, self.now);
         }
 
         fn server(&mut self, text: &str, within: Option<u64>) {
-            self.client.server(made(text.to_owned()), within.map(id_of), self.now);
+            let within = within.map(|number| self.client.ids.id(number));
+            self.client
+                .handle_server(ServerMessage { message: from_own_text(text.to_owned()), within }, self.now);
         }
 
         fn done(&mut self) -> (Vec<String>, Vec<String>) {
             let (mut told, mut sent) = (Vec::new(), Vec::new());
             let text = |message: Message| String::from_utf8(message.text().to_vec()).expect("UTF-8");
-            while let Some(crossing) = self.client.poll() {
-                match crossing {
-                    Crossing::ToClient(message) => told.push(text(message)),
-                    Crossing::ToServer(message) | Crossing::Refusal(message) => sent.push(text(message)),
-                    Crossing::Told(_) | Crossing::Found(_) | Crossing::EndSession | Crossing::Over(_) => {}
+            while let Some(output) = self.client.poll_output() {
+                match output {
+                    Output::ToClient { message, .. } => told.push(text(message)),
+                    Output::ToServer(message) | Output::Refusal(message) => sent.push(text(message)),
+                    _ => {}
                 }
             }
             (told, sent)
@@ -579,9 +517,9 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_wait_for_their_clients_do_not_pile_up() {
+    fn pending_calls_beyond_the_limit_expire_oldest_first() {
         let mut under = Under::new();
-        let calls = PARKED_AT_ONCE as u64 + 3;
+        let calls = PENDING_AT_ONCE as u64 + 3;
         for id in 1..=calls {
             under.call(id);
             // The first call had the second of our ids.
@@ -599,22 +537,22 @@ mod tests {
     }
 
     #[test]
-    fn questions_for_nobody_do_not_pile_up() {
+    fn unassigned_requests_beyond_the_limit_are_refused() {
         let mut under = Under::new();
         under.server(r#"{"id":"mcp-tether/m2","result":{}}"#, None);
         under.done();
-        for id in 0..HOMELESS_AT_ONCE + 2 {
+        for id in 0..UNASSIGNED_AT_ONCE + 2 {
             under.server(&format!(r#"{{"id":{id},"method":"roots/list"}}"#), None);
         }
         assert_eq!(under.done().1.len(), 2);
-        under.now += HOMELESS;
+        under.now += UNASSIGNED;
         under.client.handle_timeout(under.now);
-        assert_eq!(under.done().1.len(), HOMELESS_AT_ONCE);
+        assert_eq!(under.done().1.len(), UNASSIGNED_AT_ONCE);
         assert!(under.client.poll_timeout().is_none());
     }
 
     #[test]
-    fn tokens_are_long_and_all_different() {
+    fn tokens_are_long_and_unique() {
         let mut tokens = std::collections::BTreeSet::new();
         for secret in [0, 1, u128::MAX, 1 << 64] {
             let mut client = ModernClient::begin(secret);

@@ -1,29 +1,29 @@
 //! Which tools the client gets to see and to call (`--ignore-tool`, `--allow-tool`, `--read-only`).
 //!
-//! It stands before everything else, so that it is the same whatever the eras and the transport: what the client says passes
-//! it first, what the client hears passes it last. A list loses the tools that are not offered and keeps everything else as it
-//! came, pages included; a call of one of them is answered here and never sent. Whether a tool only reads stands in the server's
-//! list alone: a call of a tool that no list has named yet waits until the list was asked for, in our own name, because a guess
-//! could run what must not run, and a refusal would punish clients that call what they know from before. Where the list cannot
-//! be had, the call is refused. Deliberately not here: whether what the server says of its tools is true.
+//! It is the layer nearest to the client, so that it works alike for all eras and transports. Lists lose the tools that are not
+//! offered and keep everything else, pages included. A call of such a tool is answered here and never sent. Only the server's
+//! list says whether a tool is read-only. A call of a tool that no list has named yet waits until the list was requested in our
+//! own name: a guess could run what must not run, and a refusal would break clients that call tools they know from before. If
+//! the list is not available, the call is refused. Deliberately not here: whether the server's annotations are true.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::backlog::Backlog;
-use super::detection::cancellation;
+use super::error_report::ErrorKind;
 use super::event::{Action, Notice};
-use super::relay::{LONGEST_NAME, SOURCE, TOOLS_KNOWN, error_code};
+use super::layer::{Layer, Output};
+use super::own_ids::OwnIds;
+use super::relay::{LONGEST_NAME, SOURCE, TOOLS_KNOWN, error_code, stopped};
 use super::revision::{self, Era};
-use super::{ErrorKind, splice, stopped};
+use super::splice;
 use crate::json;
 use crate::jsonrpc::{ErrorData, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, Id, Kind, Message};
+use crate::mcp::{OwnId, message, method};
 
 /// How many pages of tools are asked for in our own name, and how long that may take, before a call is refused.
 const LOOKUP_PAGES: u32 = 100;
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(30);
-/// What our ids begin with, in JSON; a number follows.
-const MINTED: &str = "\"mcp-tether/f";
 
 /// Which tools are offered: those that an allowing pattern fits, if there are any, and no ignoring one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Pattern {
         is_usable.then(|| Pattern { written: written.to_owned(), parts })
     }
 
-    /// Tells whether a name in small letters is one of those that are meant.
+    /// Returns whether a name in small letters is one of those that are meant.
     fn fits(&self, name: &str) -> bool {
         let [first, others @ ..] = &*self.parts else { return false };
         let Some((last, middle)) = others.split_last() else { return name == first };
@@ -87,9 +87,9 @@ impl std::fmt::Display for Pattern {
     }
 }
 
-/// What stands between the client and everything else.
+/// The layer nearest to the client.
 #[derive(Debug)]
-pub(super) struct Filter {
+pub(super) struct ToolFilter {
     rules: ToolRules,
     /// The ids under which the client waits for a list.
     lists: HashMap<Id, Waiting>,
@@ -98,10 +98,10 @@ pub(super) struct Filter {
     /// Calls of tools that no list has named yet, in order.
     held: Backlog<Message>,
     lookup: Option<Lookup>,
-    minted: u64,
+    ids: OwnIds,
     /// Whether there was a session before.
     was_settled: bool,
-    sifted: VecDeque<Sifted>,
+    outputs: VecDeque<Output>,
 }
 
 /// An id under which the client waits for a list.
@@ -126,14 +126,6 @@ struct Lookup {
     is_outdated: bool,
 }
 
-/// What the filter lets through or makes.
-#[derive(Debug)]
-pub(super) enum Sifted {
-    ToServer(Message),
-    ToClient(Message),
-    Told(Notice),
-}
-
 /// What becomes of a call.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
@@ -142,69 +134,54 @@ enum Verdict {
     Unknown,
 }
 
-impl Filter {
+impl ToolFilter {
     /// A filter by these rules; none where there are none.
-    pub(super) fn new(rules: &ToolRules) -> Option<Box<Filter>> {
+    pub(super) fn new(rules: &ToolRules) -> Option<Box<ToolFilter>> {
         let filter = || {
-            Box::new(Filter {
+            Box::new(ToolFilter {
                 rules: rules.clone(),
                 lists: HashMap::new(),
                 reads: HashMap::new(),
                 held: Backlog::default(),
                 lookup: None,
-                minted: 0,
+                ids: OwnIds::new(OwnId::ToolFilter),
                 was_settled: false,
-                sifted: VecDeque::new(),
+                outputs: VecDeque::new(),
             })
         };
         (!rules.are_none()).then(filter)
     }
 
-    /// What came through.
-    pub(super) fn poll(&mut self) -> Option<Sifted> {
-        self.sifted.pop_front()
+    fn send(&mut self, message: Message) {
+        self.outputs.push_back(Output::ToServer(message));
     }
 
-    /// A message of the client.
-    pub(super) fn client(&mut self, message: Message, now: Instant) {
-        let methods = methods_in(&message);
-        let may_be = |method: &str| methods.iter().any(|own| own.eq_ignore_ascii_case(method));
-        let may_be_a_call = may_be("tools/call");
-        match message.kind() {
-            Kind::Request { id, .. } => {
-                if may_be("tools/list") && !self.lists.contains_key(id) {
-                    self.lists.insert(id.detached(), Waiting { requests: 0, is_outdated: false });
-                }
-                if let Some(waiting) = self.lists.get_mut(id) {
-                    waiting.requests += 1;
-                }
-                if may_be_a_call {
-                    return self.call(message, now);
-                }
-            }
-            // A call that wants no answer is one all the same; servers run it.
-            Kind::Notification { .. } | Kind::Response { .. } if may_be_a_call => {
-                if self.verdict(&message) != Verdict::Offered {
-                    return self.dropped(&message);
-                }
-            }
-            Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
-                if let Some(id) = message.request_id_param() {
-                    if self.held.remove(|call| is_request(call, &id)).is_some() {
-                        // The server has never heard of it.
-                        return;
-                    }
-                    self.answered(&id);
-                }
-            }
-            Kind::Notification { .. } | Kind::Response { .. } => {}
+    fn deliver(&mut self, message: Message) {
+        self.outputs.push_back(Output::to_client(message));
+    }
+
+    /// Keeps track of a request that may ask for a list.
+    fn track_list(&mut self, id: &Id, is_list: bool) {
+        if is_list && !self.lists.contains_key(id) {
+            self.lists.insert(id.detached(), Waiting { requests: 0, is_outdated: false });
         }
-        self.sifted.push_back(Sifted::ToServer(message));
+        if let Some(waiting) = self.lists.get_mut(id) {
+            waiting.requests += 1;
+        }
+    }
+
+    /// Takes in that the client cancels a request. Returns whether the server knows the request.
+    fn cancelled(&mut self, id: &Id) -> bool {
+        let was_held = self.held.remove(|call| is_request(call, id)).is_some();
+        if !was_held {
+            self.answered(id);
+        }
+        !was_held
     }
 
     fn call(&mut self, call: Message, now: Instant) {
         match self.verdict(&call) {
-            Verdict::Offered => self.sifted.push_back(Sifted::ToServer(call)),
+            Verdict::Offered => self.send(call),
             Verdict::Refused(because) => self.refuse(&call, &because),
             Verdict::Unknown => {
                 let meta = match revision::classify(&call) {
@@ -242,15 +219,15 @@ impl Filter {
         Verdict::Offered
     }
 
-    /// A message on its way to the client.
-    pub(super) fn server(&mut self, message: Message) {
+    /// Takes in a message on its way to the client.
+    fn handle_message(&mut self, message: Message) {
         match message.kind() {
             Kind::Response { id: Some(id), error } => {
                 if self.lookup.as_ref().is_some_and(|lookup| lookup.id == *id) {
-                    return self.looked_up(&message);
+                    return self.handle_page(&message);
                 }
                 // One that was given up, and is answered all the same.
-                if id.as_json().starts_with(MINTED) {
+                if self.ids.number(id).is_some() {
                     return;
                 }
                 let error = *error;
@@ -259,18 +236,19 @@ impl Filter {
                         self.learn(&message);
                     }
                     // Also where it says `error`: some readers take the list that stands beside it.
-                    return self.sift(message);
+                    return self.filter_page(message);
                 }
             }
-            Kind::Notification { method } if method.as_str() == "notifications/tools/list_changed" => {
+            Kind::Notification { method } if method.as_str() == method::TOOLS_CHANGED => {
                 self.forget();
             }
             Kind::Response { .. } | Kind::Request { .. } | Kind::Notification { .. } => {}
         }
-        self.sifted.push_back(Sifted::ToClient(message));
+        self.deliver(message);
     }
 
-    /// A request has its answer, or wants none any more. Tells whether the tools have changed since, where it may be a list.
+    /// Takes in that a request has its answer, or needs none any more. Returns whether the tools have changed since, if it may
+    /// be a list.
     fn answered(&mut self, id: &Id) -> Option<bool> {
         let waiting = self.lists.get_mut(id)?;
         let is_outdated = waiting.is_outdated;
@@ -282,7 +260,7 @@ impl Filter {
     }
 
     /// What the server said of its tools may no longer be so.
-    pub(super) fn forget(&mut self) {
+    fn forget(&mut self) {
         self.reads.clear();
         self.lists.values_mut().for_each(|waiting| waiting.is_outdated = true);
         if let Some(lookup) = &mut self.lookup {
@@ -291,15 +269,15 @@ impl Filter {
     }
 
     /// A handshake is done. What was known before the first counts no less: it may have been waited for.
-    pub(super) fn settled(&mut self) {
+    fn settled(&mut self) {
         if std::mem::replace(&mut self.was_settled, true) {
             self.forget();
         }
     }
 
-    /// Leaves out of a page what is not offered.
-    fn sift(&mut self, page: Message) {
-        let mut sifted = page.clone();
+    /// Removes the tools that are not offered from a page.
+    fn filter_page(&mut self, page: Message) {
+        let mut filtered = page.clone();
         let (mut of, mut left_out) = (0, 0);
         // From the last to the first, so that the places of the others stay what they are.
         for array in lists_in(&page).into_iter().rev() {
@@ -313,13 +291,13 @@ impl Filter {
             // The rest is not looked at, and so not offered.
             left_out += usize::from(tools.next().is_some());
             if left_out > before {
-                sifted = sifted.spliced(page.place_of(array), &kept);
+                filtered = filtered.spliced(page.place_of(array), &kept);
             }
         }
         if left_out > 0 {
-            self.sifted.push_back(Sifted::Told(Notice::Withheld { left_out, of }));
+            self.outputs.push_back(Output::notice(Notice::Withheld { left_out, of }));
         }
-        self.sifted.push_back(Sifted::ToClient(sifted));
+        self.deliver(filtered);
     }
 
     fn is_offered(&self, tool: &str) -> bool {
@@ -334,7 +312,7 @@ impl Filter {
         let mut on_this_page = HashMap::new();
         for tool in lists_in(page).into_iter().flat_map(json::elements).take(TOOLS_KNOWN) {
             for name in names([tool]).unwrap_or_default() {
-                // Of two with one name, nobody knows which is meant.
+                // If two tools have one name, both must be read-only.
                 // Without room for it, it is as if the server had not listed it.
                 let is_known = self.reads.contains_key(&name) || on_this_page.contains_key(&name);
                 let has_room = self.reads.len() + on_this_page.len() < TOOLS_KNOWN;
@@ -348,20 +326,17 @@ impl Filter {
     }
 
     /// Asks for a page of the list.
-    #[expect(clippy::expect_used, reason = "the request is made from JSON texts")]
     fn ask(&mut self, cursor: Option<&str>, meta: Option<String>, pages: u32, until: Instant) {
-        self.minted += 1;
-        let id = Id::ours('f', self.minted);
+        let id = self.ids.next();
         let members = [("_meta", meta.as_deref()), ("cursor", cursor)];
         let params = json::object(members.into_iter().filter_map(|(name, value)| Some((name, value?))));
-        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{params}}}"#);
-        let request = Message::parse(text.into()).expect("made from JSON texts");
+        let request = message::request(&id, method::TOOLS_LIST, &params);
         self.lookup = Some(Lookup { id, meta, pages: pages - 1, until, is_outdated: false });
-        self.sifted.push_back(Sifted::ToServer(request));
+        self.send(request);
     }
 
     /// A page of the list that was asked for in our own name.
-    fn looked_up(&mut self, page: &Message) {
+    fn handle_page(&mut self, page: &Message) {
         let Some(lookup) = self.lookup.take() else { return };
         if let Kind::Response { error: true, .. } = page.kind() {
             return self.give_up(Some(page), "the server's list of tools could not be had");
@@ -371,7 +346,7 @@ impl Filter {
         }
         for call in self.held.take() {
             match self.verdict(&call) {
-                Verdict::Offered => self.sifted.push_back(Sifted::ToServer(call)),
+                Verdict::Offered => self.send(call),
                 Verdict::Refused(because) => self.refuse(&call, &because),
                 Verdict::Unknown => self.held.push(call),
             }
@@ -396,9 +371,9 @@ impl Filter {
         for call in self.held.take() {
             let Kind::Request { id, .. } = call.kind() else { continue };
             match (failure, code) {
-                _ if is_the_end => self.sifted.push_back(Sifted::ToClient(stopped(id))),
+                _ if is_the_end => self.deliver(stopped(id)),
                 (Some(failure), Some(-31099..=-31000)) => {
-                    self.sifted.push_back(Sifted::ToClient(failure.with_id(id)));
+                    self.deliver(failure.with_id(id));
                 }
                 _ => {
                     let said = said.as_ref().map(|said| format!(" ({said})")).unwrap_or_default();
@@ -406,36 +381,6 @@ impl Filter {
                 }
             }
         }
-    }
-
-    /// Does what is due. Harmless when nothing is.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if let Some(lookup) = self.lookup.take_if(|lookup| lookup.until <= now) {
-            self.sifted.push_back(Sifted::ToServer(cancellation(&lookup.id)));
-            let patience = LOOKUP_PATIENCE.as_secs();
-            self.give_up(None, &format!("the server did not list its tools within {patience} seconds"));
-        }
-    }
-
-    /// The next moment anything is due, and what it is (for the log).
-    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        self.lookup.as_ref().map(|lookup| (lookup.until, "a tool was looked up for long enough"))
-    }
-
-    /// Tells whether there may be more for the server once it has answered.
-    pub(super) fn expects_more(&self) -> bool {
-        !self.held.is_empty()
-    }
-
-    /// What the client's messages that wait here cost, in bytes of memory.
-    pub(super) fn waiting_cost(&self) -> usize {
-        self.held.cost()
-    }
-
-    /// The calls that wait; at the end of the process they have to be answered.
-    pub(super) fn close(&mut self) -> VecDeque<Message> {
-        self.lookup = None;
-        self.held.take()
     }
 
     /// Answers a call that is not sent, in the words that mcp-remote has for it and why.
@@ -456,23 +401,92 @@ impl Filter {
         };
         let error = ErrorObject { code, message: format!("{SOURCE}: {sentence}"), data };
         self.dropped(call);
-        self.sifted.push_back(Sifted::ToClient(Message::error(Some(id), &error)));
+        self.deliver(Message::error(Some(id), &error));
     }
 
     fn dropped(&mut self, call: &Message) {
         let title = call.title().into_owned();
-        self.sifted.push_back(Sifted::Told(Notice::Dropped { title, because: "its tool is not offered" }));
+        self.outputs.push_back(Output::notice(Notice::Dropped { title, because: "its tool is not offered" }));
     }
 }
 
-impl From<Sifted> for Option<Action> {
-    /// What there is to do about it on this side of everything else.
-    fn from(sifted: Sifted) -> Option<Action> {
-        match sifted {
-            Sifted::ToServer(_) => None,
-            Sifted::ToClient(message) => Some(Action::Deliver(message)),
-            Sifted::Told(notice) => Some(Action::Notice(notice)),
+impl Layer for ToolFilter {
+    type FromServer = Output;
+
+    fn handle_client(&mut self, message: Message, now: Instant) {
+        let methods = methods_in(&message);
+        let may_be = |method: &str| methods.iter().any(|own| own.eq_ignore_ascii_case(method));
+        let may_be_a_call = may_be(method::TOOLS_CALL);
+        match message.kind() {
+            Kind::Request { id, .. } => {
+                self.track_list(id, may_be(method::TOOLS_LIST));
+                if may_be_a_call {
+                    return self.call(message, now);
+                }
+            }
+            // A call that wants no answer is one all the same; servers run it.
+            Kind::Notification { .. } | Kind::Response { .. } if may_be_a_call => {
+                if self.verdict(&message) != Verdict::Offered {
+                    return self.dropped(&message);
+                }
+            }
+            Kind::Notification { method } if method.as_str() == method::CANCELLED => {
+                let id = message.request_id_param();
+                if id.is_some_and(|id| !self.cancelled(&id)) {
+                    return;
+                }
+            }
+            Kind::Notification { .. } | Kind::Response { .. } => {}
         }
+        self.send(message);
+    }
+
+    fn handle_server(&mut self, output: Output, now: Instant) {
+        match &output {
+            Output::ToolsChanged => return self.forget(),
+            // The server may be another than before.
+            Output::Do(Action::Notice(Notice::Settled { .. })) => self.settled(),
+            Output::Do(Action::Notice(Notice::SessionRenewed(_))) => self.forget(),
+            Output::Do(Action::Exit(_)) => self.close(now),
+            _ => {}
+        }
+        match output {
+            Output::ToClient { message, .. } => self.handle_message(message),
+            output => self.outputs.push_back(output),
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        self.lookup.as_ref().map(|lookup| (lookup.until, "a tool was looked up for long enough"))
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if let Some(lookup) = self.lookup.take_if(|lookup| lookup.until <= now) {
+            self.send(message::cancelled(&lookup.id, None));
+            let patience = LOOKUP_PATIENCE.as_secs();
+            self.give_up(None, &format!("the server did not list its tools within {patience} seconds"));
+        }
+    }
+
+    fn close(&mut self, _: Instant) {
+        self.lookup = None;
+        for call in self.held.take() {
+            if let Kind::Request { id, .. } = call.kind() {
+                self.deliver(stopped(id));
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    fn waiting_cost(&self) -> usize {
+        self.held.cost()
     }
 }
 
@@ -533,7 +547,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_fits_as_in_mcp_remote() {
+    fn pattern_matches_as_in_mcp_remote() {
         for (pattern, fitting, others) in [
             ("delete*", &["delete", "deleteUser", "DELETE_all"][..], &["undelete", "delet"][..]),
             ("*account", &["account", "getAccount"], &["accounts"]),
@@ -558,7 +572,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ignoring_pattern_wins_and_a_tool_that_says_its_name_twice_has_both() {
+    fn ignore_pattern_wins_for_every_name_of_a_tool() {
         let pattern = |text| Pattern::new(text).expect("not empty");
         let rules = ToolRules {
             allow: vec![pattern("get*"), pattern("list")],
@@ -568,7 +582,7 @@ mod tests {
         for (name, offered) in [("getUser", true), ("LIST", true), ("getSecrets", false), ("put", false)] {
             assert_eq!(rules.refusal(name).is_none(), offered, "{name}");
         }
-        let filter = Filter::new(&rules).expect("there are rules");
+        let filter = ToolFilter::new(&rules).expect("there are rules");
         assert!(filter.is_offered(r#"{"name":"get"}"#));
         assert!(!filter.is_offered(r#"{"name":"get","name":"put"}"#));
         assert!(!filter.is_offered(r#"{"n\u0061me":"put","name":"get"}"#));
@@ -577,22 +591,23 @@ mod tests {
         assert!(!filter.is_offered(r#"{"name":"get","NAME":"put"}"#));
         assert!(!filter.is_offered(r#"{"Name":"put","name":"get"}"#));
         assert!(!filter.is_offered(r#"{"name":"get","name":7}"#));
-        assert!(Filter::new(&ToolRules::default()).is_none());
+        assert!(ToolFilter::new(&ToolRules::default()).is_none());
     }
 
     /// What becomes of a message under `--ignore-tool put`.
     fn is_passed_on(text: &str) -> bool {
         let ignore = vec![Pattern::new("put").expect("not empty")];
-        let mut filter = Filter::new(&ToolRules { ignore, ..ToolRules::default() }).expect("there are rules");
+        let mut filter =
+            ToolFilter::new(&ToolRules { ignore, ..ToolRules::default() }).expect("there are rules");
         let message =
             Message::parse(text.to_owned().into()).unwrap_or_else(|fault| panic!("{text}: {fault}"));
         #[expect(clippy::disallowed_methods, reason = "any moment will do")]
-        filter.client(message, Instant::now());
-        std::iter::from_fn(|| filter.poll()).any(|sifted| matches!(sifted, Sifted::ToServer(_)))
+        filter.handle_client(message, Instant::now());
+        std::iter::from_fn(|| filter.poll_output()).any(|output| matches!(output, Output::ToServer(_)))
     }
 
     #[test]
-    fn message_with_a_reading_as_hidden_call_is_not_passed_on() {
+    fn message_readable_as_hidden_call_is_not_forwarded() {
         let put = r#""params":{"name":"put"}"#;
         for head in [r#""id":1,"#, "", r#""id":1,"result":{},"#] {
             for text in [
@@ -635,18 +650,20 @@ mod tests {
     }
 
     #[test]
-    fn every_list_of_a_page_loses_what_is_hidden() {
+    fn page_loses_hidden_tools_in_each_of_its_lists() {
         let ignore = vec![Pattern::new("put").expect("not empty")];
-        let mut filter = Filter::new(&ToolRules { ignore, ..ToolRules::default() }).expect("there are rules");
-        let mut sifted = |ask: &str, page: &str| {
+        let mut filter =
+            ToolFilter::new(&ToolRules { ignore, ..ToolRules::default() }).expect("there are rules");
+        let mut filtered = |ask: &str, page: &str| {
             let parse = |text: &str| Message::parse(text.to_owned().into()).expect("a message");
             #[expect(clippy::disallowed_methods, reason = "any moment will do")]
-            filter.client(parse(ask), Instant::now());
-            filter.server(parse(page));
-            std::iter::from_fn(|| filter.poll())
-                .find_map(|sifted| match sifted {
-                    Sifted::ToClient(message) => Some(text_of(&message).to_owned()),
-                    Sifted::ToServer(_) | Sifted::Told(_) => None,
+            let now = Instant::now();
+            filter.handle_client(parse(ask), now);
+            filter.handle_server(Output::to_client(parse(page)), now);
+            std::iter::from_fn(|| filter.poll_output())
+                .find_map(|output| match output {
+                    Output::ToClient { message, .. } => Some(text_of(&message).to_owned()),
+                    _ => None,
                 })
                 .expect("a page")
         };
@@ -658,24 +675,24 @@ mod tests {
             r#"{"id":1,"method":"tools/list","method":"ping"}"#,
             r#"{"id":1,"METHOD":"tools/list","method":"ping"}"#,
         ] {
-            assert_eq!(sifted(ask, page), expected, "{ask}");
+            assert_eq!(filtered(ask, page), expected, "{ask}");
         }
         for error in [r#""error":null"#, r#""error":{"code":1,"message":"no"}"#] {
             for result in ["Result", "result", "re\\u0073ult"] {
                 let page = format!(r#"{{"id":1,{error},"{result}":{{"tools":[{{"name":"put"}}]}}}}"#);
                 let expected = format!(r#"{{"id":1,{error},"{result}":{{"tools":[]}}}}"#);
-                assert_eq!(sifted(r#"{"id":1,"method":"tools/list"}"#, &page), expected);
+                assert_eq!(filtered(r#"{"id":1,"method":"tools/list"}"#, &page), expected);
             }
         }
         let odd = r#"{"id":1,"result":{"\ud800":1,"tools":[{"\udc00":2,"name":"put"}]}}"#;
         assert_eq!(
-            sifted(r#"{"id":1,"method":"tools/list"}"#, odd),
+            filtered(r#"{"id":1,"method":"tools/list"}"#, odd),
             r#"{"id":1,"result":{"\ud800":1,"tools":[]}}"#
         );
     }
 
     #[test]
-    fn tool_that_says_both_of_reading_does_not_only_read() {
+    fn tool_with_contradictory_hints_is_not_read_only() {
         for (tool, expected) in [
             (r#"{"annotations":{"readOnlyHint":true}}"#, true),
             (r#"{"annotations":{"readOnlyHint":true,"readOnlyHint":false}}"#, false),

@@ -8,17 +8,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff;
 use super::ledger::{Place, Ticket};
-use super::revision::Era;
-use super::*;
+use super::{CANCELLATION_PATIENCE, Phase, Relay, backoff};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, ExchangeId, ExchangeOutcome, Notice, Written};
+use crate::bridge::revision::Era;
 
 /// A stream that lasted this long was no failure.
 const LASTING: Duration = Duration::from_secs(5);
 
 /// The life of the streams, from one to the next.
 #[derive(Debug, Default)]
-pub(super) struct Carrier {
+pub(super) struct SseSession {
     /// Since when there is one.
     since: Option<Instant>,
     /// How often in a row one ended soon and in vain.
@@ -27,13 +28,13 @@ pub(super) struct Carrier {
     until: Option<Instant>,
 }
 
-impl Carrier {
+impl SseSession {
     /// When the next one is opened.
     pub(super) fn next(&self) -> Option<Instant> {
         self.until
     }
 
-    /// Tells whether the next one is not to be opened at once.
+    /// Returns whether the next one is not to be opened at once.
     pub(super) fn is_resting(&self) -> bool {
         self.until.is_some()
     }
@@ -45,7 +46,7 @@ impl Carrier {
 
     /// A session is open.
     pub(super) fn begin(&mut self, now: Instant) {
-        *self = Carrier { since: Some(now), attempts: self.attempts, until: None };
+        *self = SseSession { since: Some(now), attempts: self.attempts, until: None };
     }
 
     /// The server has said something, beyond the handshake.
@@ -60,7 +61,7 @@ impl Carrier {
 }
 
 impl Relay {
-    /// Tells whether the end of a POST is only its acknowledgement, because the answer comes on the stream.
+    /// Returns whether the end of a POST is only its acknowledgement, because the answer comes on the stream.
     pub(super) fn answer_comes_on_carrier(
         &mut self,
         ticket: Ticket,
@@ -69,12 +70,12 @@ impl Relay {
         now: Instant,
     ) -> bool {
         let comes = matches!(outcome, ExchangeOutcome::Accepted(_))
-            && self.session.carrier().is_some()
-            && epoch == Some(self.session.epoch());
+            && self.sessions.stream().is_some()
+            && epoch == Some(self.sessions.epoch());
         if comes {
             // The server has it, should nobody have said so, and whoever waited for that may go on.
-            self.ledger.put(ticket, Place::Sent { exchange, written: true });
-            self.gate = self.gate.take().filter(|gate| gate.ticket != ticket);
+            self.ledger.set_written(ticket, exchange);
+            self.sessions.stop_waiting_for(ticket);
             if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
                 self.release_cancellation(cancellation, now);
             }
@@ -92,7 +93,7 @@ impl Relay {
 
     /// An exchange behind its answer ended. If it carried the session, that is lost.
     pub(super) fn ended_carrier(&mut self, exchange: ExchangeId, outcome: ExchangeOutcome, now: Instant) {
-        if self.session.carrier() != Some(exchange) {
+        if self.sessions.stream() != Some(exchange) {
             return;
         }
         let outcome = match outcome {
@@ -110,15 +111,16 @@ impl Relay {
         if let ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } = &outcome {
             self.act(Action::Notice(Notice::StreamEnded(report.sentence.clone())));
         }
-        let epoch = self.session.epoch();
+        let epoch = self.sessions.epoch();
         self.drop_carrier(Some(outcome), now);
-        let lasted = self.carrier.since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING);
+        let lasted =
+            self.sse_session.since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING);
         match lasted {
-            true => self.carrier.heard(),
+            true => self.sse_session.heard(),
             // A server that ends each stream at once is not hammered.
             false => {
-                let seed = self.chance();
-                self.carrier.rest(seed, now);
+                let seed = self.jitter();
+                self.sse_session.rest(seed, now);
             }
         }
         self.lose_session(epoch, now);
@@ -127,14 +129,14 @@ impl Relay {
     /// The session on the stream is over, and with it every answer that was to come: those requests are sent again
     /// where that may be, or answered.
     pub(super) fn drop_carrier(&mut self, outcome: Option<ExchangeOutcome>, now: Instant) {
-        let Some(carrier) = self.session.carrier() else { return };
-        let epoch = Some(self.session.epoch());
+        let Some(carrier) = self.sessions.stream() else { return };
+        let epoch = Some(self.sessions.epoch());
         self.close(carrier);
         let outcome = outcome.unwrap_or_else(|| ExchangeOutcome::Cut(gone()));
         let under_way: Vec<(Ticket, ExchangeId, bool)> = self
             .ledger
             .iter()
-            .filter(|(_, entry)| entry.era == Era::Legacy && entry.trial.epoch == epoch)
+            .filter(|(_, entry)| entry.era == Era::Legacy && entry.attempts.epoch == epoch)
             .filter(|(_, entry)| entry.request_id().is_some())
             .filter_map(|(ticket, entry)| match entry.place {
                 Place::Sent { exchange, written } => Some((ticket, exchange, written)),
@@ -142,7 +144,7 @@ impl Relay {
                 | Place::ForSlot { .. }
                 | Place::Behind(_)
                 | Place::Learning { .. }
-                | Place::Resting { .. } => None,
+                | Place::BackingOff { .. } => None,
             })
             .collect();
         for (ticket, exchange, written) in under_way {
@@ -170,31 +172,30 @@ impl Relay {
 
     /// The server refused the handshake in its answer: a stream that was to carry the session is of no more use.
     pub(super) fn abandon_handshake(&mut self) {
-        match self.session.future_carrier() {
+        match self.sessions.future_stream() {
             Some(exchange) => self.close(exchange),
-            None => self.session.abandon(),
+            None => self.sessions.abandon(),
         }
     }
 
     /// A session that could not be renewed is tried again, for the server may have something to say although nobody
     /// asks.
     pub(super) fn plan_reconnection(&mut self, now: Instant) {
-        if self.session.recovery == Recovery::Due
+        if self.sessions.is_ended()
             && self.phase == Phase::Running
-            && self.gate.is_none()
             && self.fallback.uses_streams()
-            && !self.carrier.is_resting()
+            && !self.sse_session.is_resting()
         {
-            let seed = self.chance();
-            self.carrier.rest(seed, now);
+            let seed = self.jitter();
+            self.sse_session.rest(seed, now);
         }
     }
 
     /// Opens the next stream when its time has come.
     pub(super) fn reconnect(&mut self, now: Instant) {
-        if self.carrier.until.is_some_and(|until| until <= now) {
-            self.carrier.until = None;
-            if self.session.recovery == Recovery::Due && self.phase == Phase::Running && self.gate.is_none() {
+        if self.sse_session.until.is_some_and(|until| until <= now) {
+            self.sse_session.until = None;
+            if self.sessions.is_ended() && self.phase == Phase::Running {
                 self.renew(now);
             }
         }

@@ -5,10 +5,16 @@
 
 use std::time::Instant;
 
+use super::era_mismatch::Evidence;
 use super::ledger::Ticket;
 use super::renegotiation::Refused;
-use super::revision::Era;
-use super::*;
+use super::{Exchange, Output, Phase, Purpose, Relay, SESSION_END_PATIENCE_STOPPED, SOURCE, Settled, ledger};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{
+    Action, Ask, ExchangeId, ExchangeOutcome, ExitReason, Notice, Outgoing, Refusal, StopReason, Written,
+};
+use crate::bridge::revision::Era;
+use crate::jsonrpc::{ErrorData, ErrorObject, Id, Kind, Message};
 
 impl Relay {
     pub(super) fn ended(&mut self, exchange: ExchangeId, outcome: ExchangeOutcome, now: Instant) {
@@ -48,8 +54,8 @@ impl Relay {
             Purpose::Renewal => self.ended_renewal(outcome, now),
             Purpose::Restoration => self.ended_restoration(exchange, epoch, &outcome, now),
             Purpose::Ping => self.ended_ping(exchange, epoch, &outcome, now),
-            Purpose::Farewell => {
-                let is_last = !self.exchanges.values().any(|other| other.purpose == Purpose::Farewell);
+            Purpose::SessionEnd => {
+                let is_last = !self.exchanges.values().any(|other| other.purpose == Purpose::SessionEnd);
                 if let (Phase::Leaving { reason, .. }, true) = (&self.phase, is_last) {
                     self.exit(*reason);
                 }
@@ -78,7 +84,7 @@ impl Relay {
             && self.is_modern(ticket)
         {
             let answer = Message::error(None, &error_object(report));
-            return self.part(ticket, Evidence::Legacy, answer, Some(report.clone()));
+            return self.report_era_mismatch(ticket, Evidence::Legacy, answer, Some(report.clone()));
         }
         let shown = match &outcome {
             ExchangeOutcome::Refused(refusal) => {
@@ -103,7 +109,7 @@ impl Relay {
                 Some(answer) => (answer.clone(), None),
                 None => (Message::error(None, &error_object(&refusal.report)), Some(refusal.report.clone())),
             };
-            return self.part(ticket, evidence, answer, report);
+            return self.report_era_mismatch(ticket, evidence, answer, report);
         }
         if self.resume_later(ticket, &outcome, now) || self.try_again(ticket, &outcome, now) {
             return;
@@ -154,7 +160,7 @@ impl Relay {
         } else if self.try_again(ticket, outcome, now) {
             return;
         }
-        let Some(entry) = self.strike(ticket) else { return };
+        let Some(entry) = self.remove(ticket) else { return };
         let report = match outcome {
             ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) => return,
             ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } => report.clone(),
@@ -190,24 +196,24 @@ impl Relay {
 
     /// However an exchange came to its end: nothing waits for it any more.
     pub(super) fn after_exchange(&mut self, exchange: ExchangeId) {
-        if self.session.is_opening(exchange) {
-            self.session.abandon();
+        if self.sessions.is_opening(exchange) {
+            self.sessions.abandon();
         }
         self.end_superfluous();
     }
 
     /// Strikes a message out. Nobody waits behind it any more.
-    pub(super) fn strike(&mut self, ticket: Ticket) -> Option<ledger::Entry> {
-        self.gate = self.gate.take().filter(|gate| gate.ticket != ticket);
-        self.ledger.settle(ticket)
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<ledger::Entry> {
+        self.sessions.stop_waiting_for(ticket);
+        self.ledger.remove(ticket)
     }
 
     /// Strikes a message out, and the cancellation that waits for it: with nothing to cancel there is nothing to send.
     pub(super) fn settle(&mut self, ticket: Ticket) -> Settled {
         self.asked.retain(|question| question.asking != Some(ticket));
         let cancellation =
-            self.ledger.cancellation_of(ticket).and_then(|cancellation| self.strike(cancellation));
-        match (self.strike(ticket), cancellation) {
+            self.ledger.cancellation_of(ticket).and_then(|cancellation| self.remove(cancellation));
+        match (self.remove(ticket), cancellation) {
             (Some(entry), None) => Settled::Wanted(entry),
             (Some(entry), Some(_)) => Settled::Cancelled(entry),
             (None, _) => Settled::Unknown,
@@ -243,7 +249,7 @@ impl Relay {
     }
 
     pub(super) fn stop(&mut self, cause: StopReason, now: Instant) {
-        let limit = now + FAREWELL_PATIENCE_STOPPED;
+        let limit = now + SESSION_END_PATIENCE_STOPPED;
         match &mut self.phase {
             Phase::Running | Phase::Draining { .. } => self.leave(ExitReason::Stopped(cause), limit),
             Phase::Leaving { deadline, .. } => *deadline = limit.min(*deadline),
@@ -253,6 +259,8 @@ impl Relay {
 
     /// Answers what is left, drops every exchange and tells the server, where there is a session.
     pub(super) fn leave(&mut self, reason: ExitReason, deadline: Instant) {
+        self.outputs.push_back(Output::Leaving);
+        let facts = self.sessions.facts_of_handshake();
         let left: Vec<Ticket> = self.ledger.iter().map(|(ticket, _)| ticket).collect();
         for ticket in left {
             if self.end_subscription(ticket) {
@@ -265,29 +273,19 @@ impl Relay {
             );
             self.fail(ticket, report);
         }
-        let facts = self.session.facts_of_handshake();
-        let others = self.exchanges.iter().filter(|(_, exchange)| exchange.purpose != Purpose::Farewell);
+        let others = self.exchanges.iter().filter(|(_, exchange)| exchange.purpose != Purpose::SessionEnd);
         for exchange in others.map(|(exchange, _)| *exchange).collect::<Vec<_>>() {
             self.close(exchange);
         }
-        self.gate = None;
         self.end_all_superfluous();
         // A session that is lost is not among the facts, and needs no end.
         if facts.session.is_some() {
-            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+            self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
-        if !self.exchanges.values().any(|exchange| exchange.purpose == Purpose::Farewell) {
+        if !self.exchanges.values().any(|exchange| exchange.purpose == Purpose::SessionEnd) {
             return self.exit(reason);
         }
         self.phase = Phase::Leaving { deadline, reason };
-    }
-
-    /// Tells whether nothing new is begun any more.
-    pub(in crate::bridge) fn is_leaving(&self) -> bool {
-        match self.phase {
-            Phase::Running | Phase::Draining { .. } => false,
-            Phase::Leaving { .. } | Phase::Gone => true,
-        }
     }
 
     pub(super) fn exit(&mut self, reason: ExitReason) {
@@ -308,7 +306,7 @@ fn carried(purpose: Purpose) -> Option<Ticket> {
         | Purpose::Restoration
         | Purpose::Ping
         | Purpose::Learning(_)
-        | Purpose::Farewell
+        | Purpose::SessionEnd
         | Purpose::Answered
         | Purpose::Over
         | Purpose::Cancelled => None,
