@@ -26,8 +26,8 @@ use crate::bridge::{self, ExitReason};
 use crate::cache::{Cache, Writing};
 use crate::check::{self, Findings, Outcome, Style};
 use crate::cli::{self, ByHand, Options, Transport, Typed};
+use crate::client_config::{self, Installation, Part};
 use crate::config::{self, Config, Environment};
-use crate::entry::{self, Here, Part};
 use crate::files::Growing;
 use crate::http::Http;
 use crate::orphan::WatchedInput;
@@ -480,13 +480,13 @@ fn runtime() -> Result<Runtime, StartupError> {
 
 /// Prints the entry of a client's configuration: what is pasted on stdout, what is said about it on stderr.
 fn print_entry(asked: Vec<OsString>, environment: &Environment) -> ExitCode {
-    match entry::answer(asked, environment, &Here::of(environment)) {
+    match client_config::answer(asked, environment, &Installation::of(environment)) {
         Ok(parts) => {
             let mut code = ExitCode::SUCCESS;
             for part in parts {
                 match part {
-                    Part::Told(text) => tell(&redact::foreign_lines(&text)),
-                    Part::Printed(text) => code = print(&text),
+                    Part::Stderr(text) => tell(&redact::foreign_lines(&text)),
+                    Part::Stdout(text) => code = print(&text),
                 }
             }
             code

@@ -90,7 +90,7 @@ fn modules_use_only_what_lies_below_them() {
                 "cli",
                 "config",
                 "early",
-                "entry",
+                "client_config",
                 "files",
                 "http",
                 "log",
@@ -119,7 +119,7 @@ fn modules_use_only_what_lies_below_them() {
                 "secret",
                 "tls",
             ],
-            "entry" => &["cli", "config", "files", "json", "redact"],
+            "client_config" => &["cli", "config", "files", "json", "redact"],
             "config" => {
                 &["auth", "bridge", "cli", "files", "http", "json", "platform", "redact", "secret", "tls"]
             }

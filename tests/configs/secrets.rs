@@ -1,6 +1,6 @@
 //! `config` before entries, files and arguments that hold secrets in every form: for no client any of them is printed.
 //!
-//! Deliberately not here: which names and forms are secrets (`entry::sensitive`, in the crate).
+//! Deliberately not here: which names and forms are secrets (`client_config::sensitive`, in the crate).
 
 use std::process::Command;
 

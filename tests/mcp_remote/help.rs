@@ -5,7 +5,7 @@ use std::process;
 
 use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::aot::{Shell, generate};
-use mcp_tether::entry::Client;
+use mcp_tether::client_config::Client;
 
 /// What the binary prints for these arguments.
 pub(crate) fn shown(arguments: &str) -> String {

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 
 use libfuzzer_sys::fuzz_target;
 use mcp_tether::config::Environment;
-use mcp_tether::entry::{self, Here};
+use mcp_tether::client_config::{self, Installation};
 
 thread_local! {
     static FILE: RefCell<tempfile::NamedTempFile> = RefCell::new(tempfile::NamedTempFile::new().expect("a file"));
@@ -14,12 +14,12 @@ thread_local! {
 
 fuzz_target!(|data: &[u8]| {
     let [client, text @ ..] = data else { return };
-    let client = entry::Client::ALL[usize::from(*client) % entry::Client::ALL.len()];
+    let client = client_config::Client::ALL[usize::from(*client) % client_config::Client::ALL.len()];
     FILE.with_borrow(|file| {
         std::fs::write(file.path(), text).expect("a file");
         let arguments =
             ["--from".into(), file.path().into(), "--client".into(), OsString::from(client.name())];
-        let here = Here { system: "linux", found: None, running: None };
-        drop(entry::answer(arguments.to_vec(), &Environment::default(), &here));
+        let installation = Installation { system: "linux", found: None, running: None };
+        drop(client_config::answer(arguments.to_vec(), &Environment::default(), &installation));
     });
 });

@@ -14,15 +14,15 @@ const DEPTH: usize = 64;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Node {
+pub(super) enum Value {
     /// A string.
     Text(String),
     /// A list.
-    List(Vec<Node>),
+    Array(Vec<Value>),
     /// A table.
     Table(Table),
     /// A number, a date, `true`…: as it was written.
-    Other(String),
+    Literal(String),
 }
 
 /// Named values in their order.
@@ -30,12 +30,12 @@ pub(super) enum Node {
 pub(super) struct Table {
     /// The line that it begins in, counted from 1; 0 where it was not read.
     pub(super) line: usize,
-    pub(super) members: Vec<(String, Node)>,
+    pub(super) members: Vec<(String, Value)>,
 }
 
 /// A text that cannot be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct SyntaxError {
     /// Counted from 1.
     pub(super) line: usize,
     /// Counted from 1, in characters.
@@ -44,53 +44,53 @@ pub(super) struct Fault {
     pub(super) what: String,
 }
 
-impl Node {
+impl Value {
     /// The string that it is, if it is one.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
-            Node::Text(text) => Some(text),
-            Node::List(_) | Node::Table(_) | Node::Other(_) => None,
+            Value::Text(text) => Some(text),
+            Value::Array(_) | Value::Table(_) | Value::Literal(_) => None,
         }
     }
 
     /// The table that it is, if it is one.
     pub(super) fn table(&self) -> Option<&Table> {
         match self {
-            Node::Table(table) => Some(table),
-            Node::Text(_) | Node::List(_) | Node::Other(_) => None,
+            Value::Table(table) => Some(table),
+            Value::Text(_) | Value::Array(_) | Value::Literal(_) => None,
         }
     }
 
     /// The strings of a list; none where it holds anything else.
     pub(super) fn texts(&self) -> Option<Vec<String>> {
         match self {
-            Node::List(items) => items.iter().map(|item| item.text().map(str::to_owned)).collect(),
-            Node::Text(_) | Node::Table(_) | Node::Other(_) => None,
+            Value::Array(items) => items.iter().map(|item| item.text().map(str::to_owned)).collect(),
+            Value::Text(_) | Value::Table(_) | Value::Literal(_) => None,
         }
     }
 }
 
-impl<'text> FromIterator<&'text String> for Node {
+impl<'text> FromIterator<&'text String> for Value {
     /// A list of strings.
-    fn from_iter<I: IntoIterator<Item = &'text String>>(texts: I) -> Node {
-        Node::List(texts.into_iter().cloned().map(Node::Text).collect())
+    fn from_iter<I: IntoIterator<Item = &'text String>>(texts: I) -> Value {
+        Value::Array(texts.into_iter().cloned().map(Value::Text).collect())
     }
 }
 
 impl Table {
     /// A table with these members.
-    pub(super) fn of<'name>(members: impl IntoIterator<Item = (&'name str, Node)>) -> Table {
+    pub(super) fn of<'name>(members: impl IntoIterator<Item = (&'name str, Value)>) -> Table {
         let members = members.into_iter().map(|(name, node)| (name.to_owned(), node)).collect();
         Table { line: 0, members }
     }
 
     /// A member by its name.
-    pub(super) fn get(&self, name: &str) -> Option<&Node> {
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.members.iter().rev().find(|(key, _)| key == name).map(|(_, node)| node)
     }
 
     /// Puts a member into its place, or behind the others where there is none of this name yet.
-    pub(super) fn set(&mut self, name: &str, node: Node) {
+    pub(super) fn set(&mut self, name: &str, node: Value) {
         match self.members.iter_mut().find(|(key, _)| key == name) {
             Some((_, old)) => *old = node,
             None => self.members.push((name.to_owned(), node)),
@@ -105,7 +105,7 @@ impl Table {
     /// The table as JSON, indented; short lists stand in a line.
     pub(super) fn to_json(&self) -> String {
         let mut text = String::new();
-        write_json(&Node::Table(self.clone()), 0, &mut text);
+        write_json(&Value::Table(self.clone()), 0, &mut text);
         text
     }
 
@@ -124,12 +124,12 @@ impl Table {
     }
 }
 
-fn write_json(node: &Node, depth: usize, text: &mut String) {
+fn write_json(node: &Value, depth: usize, text: &mut String) {
     let indent = |depth: usize| format!("\n{}", "  ".repeat(depth));
     match node {
-        Node::Text(value) => text.push_str(&json_text(value)),
-        Node::Other(written) => text.push_str(written),
-        Node::List(items) if items.iter().all(|item| item.table().is_none()) => {
+        Value::Text(value) => text.push_str(&json_text(value)),
+        Value::Literal(written) => text.push_str(written),
+        Value::Array(items) if items.iter().all(|item| item.table().is_none()) => {
             text.push('[');
             for (index, item) in items.iter().enumerate() {
                 text.push_str(if index > 0 { ", " } else { "" });
@@ -137,7 +137,7 @@ fn write_json(node: &Node, depth: usize, text: &mut String) {
             }
             text.push(']');
         }
-        Node::List(items) => {
+        Value::Array(items) => {
             text.push('[');
             for (index, item) in items.iter().enumerate() {
                 text.push_str(if index > 0 { "," } else { "" });
@@ -147,8 +147,8 @@ fn write_json(node: &Node, depth: usize, text: &mut String) {
             text.push_str(&indent(depth));
             text.push(']');
         }
-        Node::Table(table) if table.members.is_empty() => text.push_str("{}"),
-        Node::Table(table) => {
+        Value::Table(table) if table.members.is_empty() => text.push_str("{}"),
+        Value::Table(table) => {
             text.push('{');
             for (index, (key, value)) in table.members.iter().enumerate() {
                 text.push_str(if index > 0 { "," } else { "" });
@@ -196,16 +196,16 @@ fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
     escaped
 }
 
-fn toml_value(node: &Node) -> String {
+fn toml_value(node: &Value) -> String {
     match node {
-        Node::Text(text) => toml_text(text),
-        Node::Other(written) => written.clone(),
-        Node::List(items) => {
+        Value::Text(text) => toml_text(text),
+        Value::Literal(written) => written.clone(),
+        Value::Array(items) => {
             let items: Vec<String> = items.iter().map(toml_value).collect();
             format!("[{}]", items.join(", "))
         }
-        Node::Table(table) => {
-            let member = |(key, node): &(String, Node)| format!("{} = {}", toml_key(key), toml_value(node));
+        Value::Table(table) => {
+            let member = |(key, node): &(String, Value)| format!("{} = {}", toml_key(key), toml_value(node));
             let members: Vec<String> = table.members.iter().map(member).collect();
             format!("{{ {} }}", members.join(", "))
         }
@@ -213,24 +213,24 @@ fn toml_value(node: &Node) -> String {
 }
 
 /// Reads JSON, in which there may be comments and a comma behind the last element.
-pub(super) fn from_json(text: &str) -> Result<Table, Fault> {
+pub(super) fn from_json(text: &str) -> Result<Table, SyntaxError> {
     let plain = without_comments(text)?;
     let whole: &serde_json::value::RawValue = serde_json::from_str(&plain).map_err(|error| {
         let what = match error.classify() {
             serde_json::error::Category::Eof => "it ends in the middle of a value",
             _ => "it is no JSON there (a comma, a quotation mark or a bracket is missing, or one too many)",
         };
-        Fault { line: error.line(), column: error.column(), what: what.to_owned() }
+        SyntaxError { line: error.line(), column: error.column(), what: what.to_owned() }
     })?;
     match json_node(whole.get(), &Lines::of(&plain), 0) {
-        Some(Node::Table(table)) => Ok(table),
-        Some(_) => Err(Fault { line: 1, column: 1, what: "it is not a JSON object".to_owned() }),
-        None => Err(Fault { line: 1, column: 1, what: format!("it is nested more than {DEPTH} deep") }),
+        Some(Value::Table(table)) => Ok(table),
+        Some(_) => Err(SyntaxError { line: 1, column: 1, what: "it is not a JSON object".to_owned() }),
+        None => Err(SyntaxError { line: 1, column: 1, what: format!("it is nested more than {DEPTH} deep") }),
     }
 }
 
 /// Replaces comments and commas before a closing bracket by spaces, so that everything else stays where it is.
-fn without_comments(text: &str) -> Result<String, Fault> {
+fn without_comments(text: &str) -> Result<String, SyntaxError> {
     let mut plain = text.as_bytes().to_vec();
     let bytes = text.as_bytes();
     let blank = |plain: &mut Vec<u8>, place: std::ops::Range<usize>| {
@@ -255,7 +255,7 @@ fn without_comments(text: &str) -> Result<String, Fault> {
             }
             [b'/', b'*', behind @ ..] => {
                 let Some(length) = memchr::memmem::find(behind, b"*/") else {
-                    return Err(fault(text, at, "a comment begins there and does not end"));
+                    return Err(syntax_error(text, at, "a comment begins there and does not end"));
                 };
                 blank(&mut plain, at..at + length + 4);
                 length + 4
@@ -277,7 +277,7 @@ fn without_comments(text: &str) -> Result<String, Fault> {
         };
     }
     // Whole characters were replaced, or none of their bytes.
-    String::from_utf8(plain).map_err(|_| fault(text, 0, "it is not UTF-8"))
+    String::from_utf8(plain).map_err(|_| syntax_error(text, 0, "it is not UTF-8"))
 }
 
 /// How far a string goes behind its opening quotation mark, with the closing one.
@@ -293,15 +293,15 @@ fn string_length(text: &[u8]) -> usize {
 }
 
 /// None where it lies too deep.
-fn json_node(part: &str, lines: &Lines<'_>, depth: usize) -> Option<Node> {
+fn json_node(part: &str, lines: &Lines<'_>, depth: usize) -> Option<Value> {
     if depth > DEPTH {
         return None;
     }
     Some(match part.as_bytes().first() {
-        Some(b'"') => Node::Text(json::string(part).unwrap_or_default()),
+        Some(b'"') => Value::Text(json::string(part).unwrap_or_default()),
         Some(b'[') => {
             let items = json::elements(part).map(|item| json_node(item, lines, depth + 1));
-            Node::List(items.collect::<Option<_>>()?)
+            Value::Array(items.collect::<Option<_>>()?)
         }
         Some(b'{') => {
             // Parts are borrowed from the whole.
@@ -319,17 +319,17 @@ fn json_node(part: &str, lines: &Lines<'_>, depth: usize) -> Option<Node> {
                     }
                 }
             }
-            Node::Table(table)
+            Value::Table(table)
         }
-        Some(_) | None => Node::Other(part.to_owned()),
+        Some(_) | None => Value::Literal(part.to_owned()),
     })
 }
 
 /// Reads TOML.
-pub(super) fn from_toml(text: &str) -> Result<Table, Fault> {
+pub(super) fn from_toml(text: &str) -> Result<Table, SyntaxError> {
     let table = DeTable::parse(text);
     let table = table.map_err(|error| {
-        fault(text, error.span().map_or(0, |span| span.start), error.message().trim_end())
+        syntax_error(text, error.span().map_or(0, |span| span.start), error.message().trim_end())
     })?;
     Ok(toml_table(table.get_ref(), table.span().start, &Lines::of(text)))
 }
@@ -344,16 +344,16 @@ fn toml_table(table: &DeTable<'_>, start: usize, lines: &Lines<'_>) -> Table {
     Table { line: lines.at(start), members: members.collect() }
 }
 
-fn toml_node(value: &DeValue<'_>, span: std::ops::Range<usize>, key: usize, lines: &Lines<'_>) -> Node {
+fn toml_node(value: &DeValue<'_>, span: std::ops::Range<usize>, key: usize, lines: &Lines<'_>) -> Value {
     match value {
-        DeValue::String(text) => Node::Text(text.to_string()),
+        DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Array(items) => {
             let items = items.iter();
-            Node::List(items.map(|item| toml_node(item.get_ref(), item.span(), key, lines)).collect())
+            Value::Array(items.map(|item| toml_node(item.get_ref(), item.span(), key, lines)).collect())
         }
-        DeValue::Table(table) => Node::Table(toml_table(table, key, lines)),
+        DeValue::Table(table) => Value::Table(toml_table(table, key, lines)),
         DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
-            Node::Other(lines.text.get(span).unwrap_or_default().to_owned())
+            Value::Literal(lines.text.get(span).unwrap_or_default().to_owned())
         }
     }
 }
@@ -375,10 +375,10 @@ impl Lines<'_> {
     }
 }
 
-fn fault(text: &str, at: usize, what: &str) -> Fault {
+fn syntax_error(text: &str, at: usize, what: &str) -> SyntaxError {
     let before = text.get(..at).unwrap_or(text);
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    Fault { line: Lines::of(text).at(at), column, what: what.to_owned() }
+    SyntaxError { line: Lines::of(text).at(at), column, what: what.to_owned() }
 }
 
 #[cfg(test)]
@@ -389,11 +389,11 @@ mod tests {
     fn comments_and_trailing_commas_are_understood_and_lines_are_kept() {
         let text = "\u{feff}// a\n{\n  /* b\n \" */ \"mcpServers\": { // c\r\n    \"a\": {\"command\": \"x // y\", \"args\": [\"1\", \"/*\",],},\n  },\n}\n";
         let table = from_json(text).expect("JSON");
-        let servers = table.get("mcpServers").and_then(Node::table).expect("servers");
-        let entry = servers.get("a").and_then(Node::table).expect("a");
+        let servers = table.get("mcpServers").and_then(Value::table).expect("servers");
+        let entry = servers.get("a").and_then(Value::table).expect("a");
         assert_eq!((table.line, servers.line, entry.line), (2, 4, 5));
-        assert_eq!(entry.get("command").and_then(Node::text), Some("x // y"));
-        assert_eq!(entry.get("args").and_then(Node::texts), Some(vec!["1".to_owned(), "/*".to_owned()]));
+        assert_eq!(entry.get("command").and_then(Value::text), Some("x // y"));
+        assert_eq!(entry.get("args").and_then(Value::texts), Some(vec!["1".to_owned(), "/*".to_owned()]));
     }
 
     #[test]
@@ -403,7 +403,7 @@ mod tests {
         assert_eq!(json::string(&json_text(text)).as_deref(), Some(text));
         assert_eq!(toml_text(text), r#""a\u202e\u007f\u009b\U000e0001é""#);
         let table = from_toml(&format!("a = {}", toml_text(text))).expect("TOML");
-        assert_eq!(table.get("a").and_then(Node::text), Some(text));
+        assert_eq!(table.get("a").and_then(Value::text), Some(text));
     }
 
     #[test]
@@ -435,19 +435,19 @@ mod tests {
         let text = "[mcp_servers.\"a b\"]\ncommand = 'C:\\x'\nargs = [\"é\\u007f\", \"\"\"two\nlines\"\"\"]\nstartup_timeout_sec = 20\n\
                     when = 2026-01-02\n[mcp_servers.\"a b\".env]\nZ = \"1\"\nA = \"$x %y%\"\n";
         let table = from_toml(text).expect("TOML");
-        let servers = table.get("mcp_servers").and_then(Node::table).expect("servers");
-        let entry = servers.get("a b").and_then(Node::table).expect("an entry");
+        let servers = table.get("mcp_servers").and_then(Value::table).expect("servers");
+        let entry = servers.get("a b").and_then(Value::table).expect("an entry");
         assert_eq!(entry.line, 1);
         let names: Vec<&str> = entry.members.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["command", "args", "startup_timeout_sec", "when", "env"]);
         let written = entry.to_toml(&["mcp_servers", "a b"]);
         let again = from_toml(&written).unwrap_or_else(|fault| panic!("{fault:?} in\n{written}"));
         let again =
-            again.get("mcp_servers").and_then(Node::table).and_then(|table| table.get("a b")).cloned();
-        let again = again.as_ref().and_then(Node::table).expect("an entry");
+            again.get("mcp_servers").and_then(Value::table).and_then(|table| table.get("a b")).cloned();
+        let again = again.as_ref().and_then(Value::table).expect("an entry");
         assert_eq!(
-            again.get("env").and_then(Node::table).map(|env| &env.members),
-            entry.get("env").and_then(Node::table).map(|env| &env.members)
+            again.get("env").and_then(Value::table).map(|env| &env.members),
+            entry.get("env").and_then(Value::table).map(|env| &env.members)
         );
         assert_eq!(again.members[..4], entry.members[..4]);
     }
@@ -462,16 +462,16 @@ mod tests {
     fn a_file_of_many_tables_is_read_in_no_time() {
         let text = format!("{{\"a\":[\n{}{{}}]}}", "{\"b\":{}},\n".repeat(100_000));
         let table = from_json(&text).expect("JSON");
-        let Some(Node::List(items)) = table.get("a") else { panic!("a list") };
-        assert_eq!(items.last().and_then(Node::table).map(|last| last.line), Some(100_002));
+        let Some(Value::Array(items)) = table.get("a") else { panic!("a list") };
+        assert_eq!(items.last().and_then(Value::table).map(|last| last.line), Some(100_002));
     }
 
     #[test]
     fn json_is_written_as_people_do() {
         let table = Table::of([
-            ("args", Node::from_iter(&["a \"b\"".to_owned(), "C:\\x".to_owned()])),
-            ("env", Node::Table(Table::default())),
-            ("inputs", Node::List(vec![Node::Table(Table::of([("id", Node::Text("x".to_owned()))]))])),
+            ("args", Value::from_iter(&["a \"b\"".to_owned(), "C:\\x".to_owned()])),
+            ("env", Value::Table(Table::default())),
+            ("inputs", Value::Array(vec![Value::Table(Table::of([("id", Value::Text("x".to_owned()))]))])),
         ]);
         assert_eq!(
             table.to_json(),

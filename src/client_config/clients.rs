@@ -1,7 +1,7 @@
 //! The clients: one table of what each calls its servers, what it fills in and passes on, and where its file is.
 //!
 //! What stands here was measured on the clients or is their documentation; `examples/configs/README.md` has the sources of
-//! doubt. Deliberately not here: how an entry is printed (`form`).
+//! doubt. Deliberately not here: how an entry is printed (`entry`).
 
 /// A client whose entries can be printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) enum Passing {
     /// The client passes its whole environment on, and cannot be told more.
     Inherited,
     /// It does not pass it on: the value itself has to stand in `env`.
-    ByHand,
+    Literal,
 }
 
 impl Client {
@@ -214,7 +214,7 @@ impl Client {
             (Some(reference), _) => Passing::Reference(reference),
             (None, Client::Codex | Client::Goose) => Passing::Named,
             (None, Client::Zed) => Passing::Inherited,
-            (None, _) => Passing::ByHand,
+            (None, _) => Passing::Literal,
         }
     }
 

@@ -4,17 +4,17 @@
 //! stderr. No secret is printed: where one was typed, or stands in a file, the entry refers to a variable in its place.
 //! Deliberately not here: what the options mean (`config`), and how anything is printed (`start`).
 
+mod args;
 mod clients;
-mod commands;
-mod form;
-mod launch;
-mod others;
-mod replacement;
+mod dialect;
+mod document;
+mod entry;
+mod launch_command;
+mod migration;
+mod other_proxies;
+mod secret_commands;
 mod secrets;
 mod sensitive;
-mod shape;
-mod tree;
-mod words;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,10 @@ pub use clients::Client;
 
 use crate::cli::{self, Options, Typed, UsageError};
 use crate::config::{self, Environment};
+use args::Arg;
 use clients::Passing;
-use form::Entry;
-use secrets::{Gathered, Purpose, Variable};
-use words::Word;
+use entry::Entry;
+use secrets::{EntryContext, RewrittenArgs, Variable};
 
 /// What `config --help` prints before the list of clients.
 const HELP: &str = "\
@@ -54,14 +54,14 @@ Clients:
 #[derive(Debug, PartialEq, Eq)]
 pub enum Part {
     /// What is to be known: for stderr.
-    Told(String),
+    Stderr(String),
     /// What is to be pasted: for stdout.
-    Printed(String),
+    Stdout(String),
 }
 
 /// Where this program is, for entries that name it.
 #[derive(Clone, Debug)]
-pub struct Here {
+pub struct Installation {
     /// The operating system, as `std::env::consts::OS` has it.
     pub system: &'static str,
     /// The program as it is found by its name, if it is.
@@ -70,13 +70,13 @@ pub struct Here {
     pub running: Option<PathBuf>,
 }
 
-impl Here {
+impl Installation {
     /// Looks where this program is.
-    pub fn of(environment: &Environment) -> Here {
+    pub fn of(environment: &Environment) -> Installation {
         let name = format!("mcp-tether{}", std::env::consts::EXE_SUFFIX);
         let path = environment.get("PATH").unwrap_or_default();
         let mut places = std::env::split_paths(path).map(|folder| folder.join(&name));
-        Here {
+        Installation {
             system: std::env::consts::OS,
             found: places.find(|place| place.is_absolute() && place.is_file()),
             running: std::env::current_exe().ok(),
@@ -109,7 +109,7 @@ struct Asked {
     is_json: bool,
     is_help: bool,
     /// The rest: the name, the URL, and the options of the proxy.
-    rest: Vec<Word>,
+    rest: Vec<Arg>,
 }
 
 /// Does what the arguments behind `config` ask for.
@@ -119,7 +119,7 @@ struct Asked {
 pub fn answer(
     arguments: Vec<OsString>,
     environment: &Environment,
-    here: &Here,
+    installation: &Installation,
 ) -> Result<Vec<Part>, UsageError> {
     let asked = Asked::read(arguments)?;
     if asked.is_help {
@@ -127,15 +127,15 @@ pub fn answer(
             let places = client.places().join("\n                  ");
             format!("  {:15} {places}\n", client.name())
         });
-        return Ok(vec![Part::Printed(format!("{HELP}{}", clients.concat()))]);
+        return Ok(vec![Part::Stdout(format!("{HELP}{}", clients.concat()))]);
     }
     match asked.from {
-        Some(from) if asked.rest.is_empty() => replacement::all(&from, asked.client, environment, here),
+        Some(from) if asked.rest.is_empty() => migration::all(&from, asked.client, environment, installation),
         Some(_) => Err(usage(
             "--from takes no name, no URL and no option of the proxy: they stand in the file",
             "leave them out, or leave --from out",
         )),
-        None => entry(asked, environment, here),
+        None => entry(asked, environment, installation),
     }
 }
 
@@ -168,10 +168,10 @@ impl Asked {
             is_help: is_bare,
             rest: Vec::new(),
         };
-        for word in words::read(arguments, own) {
+        for word in args::read(arguments, own) {
             let (name, value) = match &word {
-                Word::Option { name, value, .. } if own(name).is_some() => (name.as_str(), value.as_deref()),
-                Word::Option { .. } | Word::Bare(_) => {
+                Arg::Option { name, value, .. } if own(name).is_some() => (name.as_str(), value.as_deref()),
+                Arg::Option { .. } | Arg::Positional(_) => {
                     asked.rest.push(word);
                     continue;
                 }
@@ -229,14 +229,18 @@ fn understood(arguments: &[String]) -> Result<Box<Options>, UsageError> {
 }
 
 /// The entry of a server.
-fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Part>, UsageError> {
+fn entry(
+    asked: Asked,
+    environment: &Environment,
+    installation: &Installation,
+) -> Result<Vec<Part>, UsageError> {
     let Some(client) = asked.client else {
         return Err(unknown_client("--client is missing: each client has its own form"));
     };
     let mut rest = asked.rest;
-    let first = rest.iter().position(|word| matches!(word, Word::Bare(_)));
+    let first = rest.iter().position(|word| matches!(word, Arg::Positional(_)));
     let name = match first.map(|at| rest.remove(at)) {
-        Some(Word::Bare(name)) if !name.contains("://") && !name.trim().is_empty() => name,
+        Some(Arg::Positional(name)) if !name.contains("://") && !name.trim().is_empty() => name,
         Some(_) | None => {
             return Err(usage(
                 "the name of the server is missing",
@@ -264,8 +268,8 @@ fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Par
             return Err(usage(error.to_string(), error.advice()));
         }
     }
-    let purpose = Purpose { client, server: &name, environment, given: &[] };
-    let mut gathered = secrets::gather(rest, &purpose);
+    let context = EntryContext { client, server: &name, environment, given: &[] };
+    let mut rewritten = secrets::rewrite_args(rest, &context);
     let access = match options.no_access {
         true => Vec::new(),
         false => config::access_variables(&url, environment),
@@ -274,22 +278,22 @@ fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Par
     // The list of the hosts that a service token is for: the one of this entry.
     if config::is_access_pair_among(&named) && !options.no_access {
         let (name, hosts) = (config::ACCESS_HOSTS.to_owned(), config::access_hosts_value(&url));
-        gathered.variables.push(Variable { name, text: Some(hosts), is_needed: true });
+        rewritten.variables.push(Variable { name, text: Some(hosts), is_needed: true });
     }
     for variable in named {
-        if !gathered.variables.iter().any(|known| known.name == variable) {
+        if !rewritten.variables.iter().any(|known| known.name == variable) {
             // What is no secret may be written down where nothing is passed on.
             let is_literal = [Client::ClaudeDesktop, Client::LmStudio].contains(&client)
                 && !sensitive::is_secret_name(&variable);
             let text = environment.get(&variable).filter(|_| is_literal).map(str::to_owned);
-            gathered.variables.push(Variable { name: variable, text, is_needed: true });
+            rewritten.variables.push(Variable { name: variable, text, is_needed: true });
         }
     }
-    let (command, about_command) = here.command(client);
-    let Gathered { arguments, variables, hidden, mut remarks } = gathered;
+    let (command, about_command) = installation.command(client);
+    let RewrittenArgs { arguments, variables, hidden, mut remarks } = rewritten;
     remarks.extend(about_command);
     remarks.extend(client.doubts_name(&name).map(str::to_owned));
-    if client == Client::ClaudeCode && here.system == "windows" && !asked.is_json {
+    if client == Client::ClaudeCode && installation.system == "windows" && !asked.is_json {
         remarks.push(
             "the command is one for PowerShell; elsewhere, or with a \" in it, take the JSON".to_owned(),
         );
@@ -304,16 +308,16 @@ fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Par
         );
     }
     remarks.extend(about_surroundings(client, environment, &options));
-    let document = form::document(client, &entry.name, &entry.table(client), entry.inputs(client));
+    let document = entry::render_document(client, &entry.name, &entry.table(client), entry.inputs(client));
     let printed = match client == Client::ClaudeCode && !asked.is_json {
-        true => format!("{}\n\n{document}", entry.command_line(here.system == "windows")),
+        true => format!("{}\n\n{document}", entry.command_line(installation.system == "windows")),
         false => document,
     };
     let places = client.places().join("\n  ");
     let remarks: String = remarks.iter().map(|remark| format!("- {remark}\n")).collect();
-    let mut parts = vec![Part::Told(format!("{}:\n  {places}\n", client.title())), Part::Printed(printed)];
+    let mut parts = vec![Part::Stderr(format!("{}:\n  {places}\n", client.title())), Part::Stdout(printed)];
     if !remarks.is_empty() {
-        parts.push(Part::Told(format!("\n{}", remarks.trim_end())));
+        parts.push(Part::Stderr(format!("\n{}", remarks.trim_end())));
     }
     Ok(parts)
 }
@@ -334,7 +338,7 @@ fn about_variables(client: Client, entry: &Entry, hidden: &[(String, String)]) -
             Passing::Reference(text) if text.contains("${input:") => asked.push(name),
             Passing::Reference(_) | Passing::Named => set.push(name),
             Passing::Inherited => inherited.push(name),
-            Passing::ByHand => by_hand.push(name),
+            Passing::Literal => by_hand.push(name),
         }
     }
     // Those that are part of a longer text.
@@ -359,7 +363,7 @@ fn about_variables(client: Client, entry: &Entry, hidden: &[(String, String)]) -
         ));
     }
     if !by_hand.is_empty() {
-        let placeholders: Vec<String> = by_hand.iter().map(|name| form::placeholder(name)).collect();
+        let placeholders: Vec<String> = by_hand.iter().map(|name| entry::placeholder(name)).collect();
         remarks.push(format!(
             "{title} passes nothing on and fills nothing in: put the value of {} in the place of {}, and keep the file to yourself",
             list(&by_hand),
