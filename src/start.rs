@@ -25,7 +25,7 @@ use crate::auth::oauth::{Farewell, HeldTokens, OAuth, Pasted, Trouble};
 use crate::bridge::{self, ExitReason};
 use crate::cache::{Cache, Writing};
 use crate::check::{self, Findings, Outcome, Style};
-use crate::cli::{self, ByHand, Options, Transport, Typed};
+use crate::cli::{self, AuthCommand, ConfigArgs, Invocation, Mode, Options, Transport};
 use crate::client_config::{self, Installation, Part};
 use crate::config::{self, Config, Environment};
 use crate::files::Growing;
@@ -57,22 +57,31 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(arguments: Vec<OsString>, parent: Option<u32>) -> ExitCode {
     let environment = Environment::of_process();
     let client = Side { is_portable: environment.get("MCP_TETHER_STDIO") == Some("threads"), parent };
-    // As far as can be told of arguments that are not understood.
-    let is_check = arguments.iter().any(|argument| {
-        ["check", "login", "logout", "tokens", "completions"].iter().any(|command| argument == command)
-    });
+    let is_interactive = cli::is_interactive(&arguments);
     match cli::parse(arguments) {
-        Ok(Typed::Print(text)) => print(&text),
-        Ok(Typed::Entry(asked)) => print_entry(asked, &environment),
-        Ok(Typed::Options(options)) if options.checks => look(&options, &environment),
-        Ok(Typed::Options(options)) if options.by_hand.is_some() => match by_hand(&options, &environment) {
+        Ok(Invocation::Print(text)) => print(&text),
+        Ok(Invocation::Config(arguments)) => print_entry(*arguments, &environment),
+        Ok(Invocation::Options(options)) => run_mode(options, environment, client),
+        // The user or a script waits for it, and no client.
+        Err(error) if is_interactive => {
+            tell(&StartupError::from(&error).to_string());
+            ExitCode::from(UNUSABLE)
+        }
+        Err(error) => serve(SetUp::Done(Err(StartupError::from(&error))), client),
+    }
+}
+
+fn run_mode(options: Box<Options>, environment: Environment, client: Side) -> ExitCode {
+    match options.mode {
+        Mode::Check { json } => run_check(&options, json, &environment),
+        Mode::Auth(command) => match run_auth_command(command, &options, &environment) {
             Ok(code) => code,
             Err(report) => {
                 tell(&report.to_string());
                 ExitCode::from(UNUSABLE)
             }
         },
-        Ok(Typed::Options(options)) => {
+        Mode::Run => {
             let takes_time = config::runs_commands(&options);
             let work = move || set_up(&options, &environment);
             match takes_time {
@@ -85,12 +94,6 @@ fn run(arguments: Vec<OsString>, parent: Option<u32>) -> ExitCode {
                 true => serve(SetUp::ToDo(Box::new(move || work().map(Box::new))), client),
             }
         }
-        // A person or a script waits for it, and no client.
-        Err(error) if is_check => {
-            tell(&StartupError::from(&error).to_string());
-            ExitCode::from(UNUSABLE)
-        }
-        Err(error) => serve(SetUp::Done(Err(StartupError::from(&error))), client),
     }
 }
 
@@ -236,12 +239,12 @@ fn debug_log(options: &Options, environment: &Environment) -> Option<PathBuf> {
     Some(folder.join("mcp-tether").join(format!("{host}{port}_debug.log")))
 }
 
-/// Looks at the whole way to the server.
-fn look(options: &Options, environment: &Environment) -> ExitCode {
+/// Runs `check`: diagnoses the connection step by step.
+fn run_check(options: &Options, json: bool, environment: &Environment) -> ExitCode {
     let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
     // A terminal without means is written to like a file (https://no-color.org for the other variable).
     let style = match stdio::is_output_terminal() && environment.get("TERM") != Some("dumb") {
-        _ if options.json => Style::Json,
+        _ if json => Style::Json,
         true => Style::Terminal { coloured: !is_set("NO_COLOR") },
         false => Style::Plain,
     };
@@ -295,14 +298,18 @@ fn resolved(options: &Options, environment: &Environment) -> Option<Result<Confi
     }
 }
 
-/// Signs in or out, or shows what is held.
-fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, StartupError> {
+/// Runs `login`, `logout` or `tokens`.
+fn run_auth_command(
+    command: AuthCommand,
+    options: &Options,
+    environment: &Environment,
+) -> Result<ExitCode, StartupError> {
     let Some(config) = resolved(options, environment) else { return Ok(ExitCode::from(STOPPED)) };
     let config = config?;
     let Some(mut settings) = config.sign_in else {
         return Err(StartupError::nowhere_to_sign_in());
     };
-    if options.paste {
+    if command == (AuthCommand::Login { paste: true }) {
         settings.pasted = Some(Pasted::read(Waiting(std::io::stdin())));
     }
     let http = Arc::new(Http::new(&config.url, config.connection).map_err(StartupError::setup)?);
@@ -312,13 +319,15 @@ fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Sta
     let runtime = runtime()?;
     let work = async {
         let oauth = OAuth::new(settings, http);
-        match options.by_hand {
-            Some(ByHand::LogIn) => oauth.log_in(&keeper).await.map(|()| Some("you are signed in".to_owned())),
-            Some(ByHand::LogOut) => {
+        match command {
+            AuthCommand::Login { .. } => {
+                oauth.log_in(&keeper).await.map(|()| Some("you are signed in".to_owned()))
+            }
+            AuthCommand::Logout => {
                 let was_there = oauth.log_out(&keeper.current().await.own).await?;
                 Ok(was_there.then(|| "you are signed out".to_owned()))
             }
-            Some(ByHand::Tokens) | None => Ok(oauth.held().as_ref().map(shown)),
+            AuthCommand::Tokens => Ok(oauth.held().as_ref().map(shown)),
         }
     };
     let done: Option<Result<Option<String>, Trouble>> = runtime.block_on(async {
@@ -479,8 +488,8 @@ fn runtime() -> Result<Runtime, StartupError> {
 }
 
 /// Prints the entry of a client's configuration: what is pasted on stdout, what is said about it on stderr.
-fn print_entry(asked: Vec<OsString>, environment: &Environment) -> ExitCode {
-    match client_config::answer(asked, environment, &Installation::of(environment)) {
+fn print_entry(arguments: ConfigArgs, environment: &Environment) -> ExitCode {
+    match client_config::run(arguments, environment, &Installation::of(environment)) {
         Ok(parts) => {
             let mut code = ExitCode::SUCCESS;
             for part in parts {

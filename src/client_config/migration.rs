@@ -14,7 +14,7 @@ use super::launch_command::{self, LaunchCommand};
 use super::secret_commands;
 use super::secrets::{self, EntryContext, RewrittenArgs, Variable};
 use super::sensitive::{self, MASKED, is_secret, is_secret_name, refers};
-use super::{Installation, Part, shown, understood, unknown_client, usage};
+use super::{Installation, Part, parse_options, shown, unknown_client, usage};
 use crate::cli::{self, UsageError};
 use crate::config::{self, Environment};
 use crate::{files, json, redact};
@@ -229,7 +229,7 @@ fn compare(
         true => new.remove("env"),
         false => new.set("env", Value::Table(Table { line: 0, members: kept })),
     }
-    if let Err(error) = understood(&arguments).and_then(|options| {
+    if let Err(error) = parse_options(&arguments).and_then(|options| {
         let filled = options.positional.iter().any(|text| refers("", text, client));
         let url = config::server_url(&options);
         // The client may fill in what the proxy does not.

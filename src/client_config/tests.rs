@@ -20,7 +20,12 @@ fn ask(
 ) -> Result<(String, String), UsageError> {
     let environment =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let parts = answer(arguments.iter().map(OsString::from).collect(), &environment, installation)?;
+    let arguments = ["mcp-tether", "config"].iter().chain(arguments).map(OsString::from);
+    let parts = match cli::parse(arguments)? {
+        Invocation::Config(arguments) => run(*arguments, &environment, installation)?,
+        Invocation::Print(text) => vec![Part::Stdout(text)],
+        Invocation::Options(_) => panic!("another subcommand"),
+    };
     let (mut printed, mut told) = (String::new(), String::new());
     for part in parts {
         match part {
@@ -53,7 +58,7 @@ fn what_cannot_work_is_refused_with_a_remedy() {
         ),
         (
             &["s", URL, "--client", "marked"],
-            "--client names a client that is not known here; --client with one of",
+            "the value of --client is not one that it takes; write one of claude-code, ",
         ),
         (&["s", URL, "--client"], "the option --client wants a value"),
         (&[URL, "--client", "zed"], "the name of the server is missing; write it before the URL"),
@@ -78,10 +83,9 @@ fn what_cannot_work_is_refused_with_a_remedy() {
         ),
         (
             &["s", URL, "--client", "zed", "--env", "A=marked"],
-            "the value of --env is not the name of a variable",
+            "the value of --env is not one that it takes; write the name alone",
         ),
         (&["s", "check", URL, "--client", "zed"], "check, login, logout and tokens are for people"),
-        (&["s", URL, "--client", "zed", "--version"], "the options print something"),
         (&["--from", "/nowhere/marked-not.json", "--header", "x"], "--from takes no name"),
     ] {
         let told = refused(arguments);

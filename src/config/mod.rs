@@ -33,7 +33,7 @@ use crate::auth::jwt::expiry;
 use crate::auth::keeper::Found;
 use crate::auth::{Credentials, Scheme, WrittenHeaders, oauth};
 use crate::bridge::{Era, Pattern, ToolRules};
-use crate::cli::{Options, Transport};
+use crate::cli::{AccessMode, Mode, Options, Protocol, Transport};
 use crate::files;
 use crate::http::{Family, Patience, Settings, is_loopback};
 use crate::platform;
@@ -180,12 +180,12 @@ impl Config {
                     (false, false) => Family::Any,
                 },
                 cookies: !options.disable_cookies,
-                inspect: options.checks,
+                inspect: matches!(options.mode, Mode::Check { .. }),
             },
-            era: match options.protocol.as_str() {
-                "legacy" => Some(Era::Legacy),
-                "modern" => Some(Era::Modern),
-                _ => None,
+            era: match options.protocol {
+                Protocol::Legacy => Some(Era::Legacy),
+                Protocol::Modern => Some(Era::Modern),
+                Protocol::Auto => None,
             },
             no_listen: options.no_listen,
             ping: match (options.ping_interval, options.keep_alive) {
@@ -303,7 +303,7 @@ fn credentials(
         .filter_map(|header| expiry(header.token()))
         .min();
 
-    let is_always = options.access == "always";
+    let is_always = options.access == AccessMode::Always;
     let rule = access::rule(url, environment, is_always);
     match rule {
         None if is_always => warnings.push(format!(

@@ -103,31 +103,31 @@ fn service_token_has_rule_of_first_reason_that_counts() {
     let written = ["CF-Access-Client-Id: ${CF_ACCESS_CLIENT_ID}", "CF-Access-Client-Secret: a-written-one"];
     let local = "http://localhost:1/mcp";
     /// URL, `--access`, written headers, variables, and the rule.
-    type Row<'a> = (&'a str, &'a str, &'a [&'a str], Vec<(&'a str, &'a str)>, Option<PairRule>);
+    type Row<'a> = (&'a str, AccessMode, &'a [&'a str], Vec<(&'a str, &'a str)>, Option<PairRule>);
     let rows: [Row<'_>; 14] = [
-        (URL, "auto", &[], bare(), Some(PairRule::Proof)),
-        (URL, "auto", &[], hosts(" "), Some(PairRule::Proof)),
-        (URL, "always", &[], bare(), Some(PairRule::Always)),
-        (URL, "auto", &[], hosts("mcp.example.com"), Some(PairRule::Listed)),
-        (URL, "always", &[], hosts("mcp.example.com"), Some(PairRule::Listed)),
-        (URL, "auto", &[], hosts("other.org"), None),
-        (URL, "always", &[], hosts("other.org"), None),
-        (URL, "auto", &written, bare(), Some(PairRule::Written)),
-        (URL, "auto", &written, hosts("other.org"), Some(PairRule::Written)),
-        (URL, "auto", &written[..1], bare(), Some(PairRule::Written)),
-        (local, "auto", &[], bare(), Some(PairRule::Loopback)),
-        (local, "always", &[], bare(), Some(PairRule::Loopback)),
-        (local, "auto", &[], hosts("localhost"), Some(PairRule::Listed)),
-        (local, "auto", &[], hosts("other.org"), None),
+        (URL, AccessMode::Auto, &[], bare(), Some(PairRule::Proof)),
+        (URL, AccessMode::Auto, &[], hosts(" "), Some(PairRule::Proof)),
+        (URL, AccessMode::Always, &[], bare(), Some(PairRule::Always)),
+        (URL, AccessMode::Auto, &[], hosts("mcp.example.com"), Some(PairRule::Listed)),
+        (URL, AccessMode::Always, &[], hosts("mcp.example.com"), Some(PairRule::Listed)),
+        (URL, AccessMode::Auto, &[], hosts("other.org"), None),
+        (URL, AccessMode::Always, &[], hosts("other.org"), None),
+        (URL, AccessMode::Auto, &written, bare(), Some(PairRule::Written)),
+        (URL, AccessMode::Auto, &written, hosts("other.org"), Some(PairRule::Written)),
+        (URL, AccessMode::Auto, &written[..1], bare(), Some(PairRule::Written)),
+        (local, AccessMode::Auto, &[], bare(), Some(PairRule::Loopback)),
+        (local, AccessMode::Always, &[], bare(), Some(PairRule::Loopback)),
+        (local, AccessMode::Auto, &[], hosts("localhost"), Some(PairRule::Listed)),
+        (local, AccessMode::Auto, &[], hosts("other.org"), None),
     ];
     for (url, access, headers, variables, expected) in rows {
         let options = Options {
             positional: vec![url.to_owned()],
-            access: access.to_owned(),
+            access,
             headers: headers.iter().map(|header| (*header).to_owned()).collect(),
             ..Options::default()
         };
-        let case = format!("{url} {access} {headers:?} {variables:?}");
+        let case = format!("{url} {access:?} {headers:?} {variables:?}");
         let all: Vec<(&str, &str)> = variables.iter().copied().chain(next).collect();
         let config = Config::resolve(&options, &environment(&all)).expect("it can work");
         let rule = |credentials: &Credentials| credentials.service_token().map(ServiceToken::rule);
@@ -144,7 +144,7 @@ fn service_token_has_rule_of_first_reason_that_counts() {
         let is_warned = config.warnings.iter().any(|warning| warning.contains("--access always"));
         assert_eq!(
             is_warned,
-            access == "always" && variables.last() == Some(&("CF_ACCESS_HOSTS", "other.org")),
+            access == AccessMode::Always && variables.last() == Some(&("CF_ACCESS_HOSTS", "other.org")),
             "{case}"
         );
     }

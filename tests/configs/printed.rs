@@ -174,5 +174,5 @@ fn config_ends_as_scripts_expect_it_and_keeps_apart_what_is_pasted() {
 
     let (code, printed, told) = run(&[]);
     assert_eq!((code, told.as_str()), (Some(0), ""));
-    assert!(printed.contains("Usage: mcp-tether config NAME URL --client CLIENT"), "{printed}");
+    assert!(printed.contains("Usage: mcp-tether config <NAME> <URL> --client <CLIENT>"), "{printed}");
 }

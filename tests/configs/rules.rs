@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use mcp_tether::cli::{self, Typed};
+use mcp_tether::cli::{self, Invocation};
 use mcp_tether::config::{Config, Environment, Error};
 use serde_json::Value;
 
@@ -385,9 +385,9 @@ impl Client {
         let arguments: Vec<OsString> =
             ["mcp-tether".to_owned()].into_iter().chain(arguments).map(OsString::from).collect();
         let options = match cli::parse(arguments) {
-            Ok(Typed::Options(options)) => options,
-            Ok(Typed::Print(text)) => panic!("{} {} prints {text}", self.file, entry.name),
-            Ok(Typed::Entry(_)) => panic!("{} {} prints an entry", self.file, entry.name),
+            Ok(Invocation::Options(options)) => options,
+            Ok(Invocation::Print(text)) => panic!("{} {} prints {text}", self.file, entry.name),
+            Ok(Invocation::Config(_)) => panic!("{} {} prints an entry", self.file, entry.name),
             Err(error) => panic!("{} {}: {error}", self.file, entry.name),
         };
         let start = |passes_on: &fn(&Entry, &str) -> bool| {

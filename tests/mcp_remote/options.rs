@@ -360,6 +360,8 @@ fn what_mcp_remote_passes_over_is_an_error_that_says_so() {
         (&["--ignore-tool"], "the option --ignore-tool wants a value"),
         (&["--header", "X-A"], "is not of the form"),
         (&["abc"], "neither options nor their values"),
+        (&["--json"], "--json is an option of mcp-tether check"),
+        (&["--paste"], "run mcp-tether login --paste"),
     ] {
         let arguments = [&["https://mcp.example.test/mcp"], arguments].concat();
         let mut proxy = Proxy::start(&arguments);

@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 
 use libfuzzer_sys::fuzz_target;
-use mcp_tether::config::Environment;
+use mcp_tether::cli::{self, Invocation};
 use mcp_tether::client_config::{self, Installation};
+use mcp_tether::config::Environment;
 
 thread_local! {
     static FILE: RefCell<tempfile::NamedTempFile> = RefCell::new(tempfile::NamedTempFile::new().expect("a file"));
@@ -17,9 +18,10 @@ fuzz_target!(|data: &[u8]| {
     let client = client_config::Client::ALL[usize::from(*client) % client_config::Client::ALL.len()];
     FILE.with_borrow(|file| {
         std::fs::write(file.path(), text).expect("a file");
-        let arguments =
-            ["--from".into(), file.path().into(), "--client".into(), OsString::from(client.name())];
+        let arguments = ["mcp-tether", "config", "--client", client.name(), "--from"].map(OsString::from);
+        let arguments = arguments.into_iter().chain([file.path().into()]);
+        let Ok(Invocation::Config(arguments)) = cli::parse(arguments) else { panic!("not config") };
         let installation = Installation { system: "linux", found: None, running: None };
-        drop(client_config::answer(arguments.to_vec(), &Environment::default(), &installation));
+        drop(client_config::run(*arguments, &Environment::default(), &installation));
     });
 });
