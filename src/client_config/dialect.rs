@@ -4,7 +4,7 @@
 //! them (`entry`).
 
 use super::clients::Client;
-use super::document::{Table, Value};
+use super::value::{Table, Value};
 use crate::json;
 
 /// How long Goose waits for an answer, in seconds: its own default, which an entry has to name.

@@ -4,9 +4,9 @@
 
 use super::clients::{Client, Passing, input_id};
 use super::dialect;
-use super::document::{Table, Value};
 use super::secrets::Variable;
 use super::sensitive::is_secret_name;
+use super::value::{Table, Value};
 
 /// What starts a server.
 pub(super) struct Entry {

@@ -8,12 +8,13 @@ use std::path::Path;
 use super::args::{self, Arg};
 use super::clients::{Client, Passing};
 use super::dialect;
-use super::document::{self, Table, Value};
+use super::document::{self, Format};
 use super::entry::{self, Entry, placeholder};
 use super::launch_command::{self, LaunchCommand};
 use super::secret_commands;
 use super::secrets::{self, EntryContext, RewrittenArgs, Variable};
 use super::sensitive::{self, MASKED, is_secret, is_secret_name, refers};
+use super::value::{Table, Value};
 use super::{Installation, Part, parse_options, shown, unknown_client, usage};
 use crate::cli::{self, UsageError};
 use crate::config::{self, Environment};
@@ -62,8 +63,8 @@ pub(super) fn all(
     }
     let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
         || client == Some(Client::Codex);
-    let read = if is_toml { document::from_toml(&text) } else { document::from_json(&text) };
-    let file = read.map_err(|error| {
+    let format = if is_toml { Format::Toml } else { Format::Json };
+    let file = document::read(&text, format).map_err(|error| {
         let place = format!("{}, line {}, column {}", shown(&path), error.line, error.column);
         let kind = if is_toml { "TOML" } else { "JSON" };
         usage(

@@ -7,7 +7,7 @@
 mod args;
 mod clients;
 mod dialect;
-mod document;
+pub mod document;
 mod entry;
 mod launch_command;
 mod migration;
@@ -15,6 +15,7 @@ mod other_proxies;
 mod secret_commands;
 mod secrets;
 mod sensitive;
+pub mod value;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

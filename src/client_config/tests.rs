@@ -393,7 +393,7 @@ fn a_file_that_cannot_be_read_is_told_with_its_place() {
     for (path, expected) in [
         (
             file("a.json", "{\n  \"mcpServers\": {\n    \"a\" \"marked\"\n"),
-            "a.json, line 3, column 9: it is no JSON there",
+            "a.json, line 3, column 9: it is not valid JSON",
         ),
         (file("a.toml", "[mcp_servers.a]\ncommand = \"marked\nargs = []\n"), "a.toml, line 2, column "),
         (folder.path().join("nowhere").to_str().expect("Unicode").to_owned(), "cannot be read: "),
