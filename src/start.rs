@@ -1,6 +1,6 @@
 //! From arguments to exit code: what `main` does, as a function, so that examples can start themselves as the proxy.
 //!
-//! Whatever cannot work reaches the person: on a terminal at once, with a client on stdin as the answer to everything
+//! An error at start reaches the user: on a terminal at once, with a client on stdin as the answer to everything
 //! it asks, for hosts hide what stands on stderr. Deliberately not here: how anything is done.
 
 use std::ffi::OsString;
@@ -196,8 +196,8 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
     Ok(Ready { remote, bridge, record, cache, farewell })
 }
 
-/// Starts the log. A file that was asked for and cannot be written is an error: whoever looks for it later would find
-/// nothing. That of `--debug` alone, whose place nobody chose, is a warning.
+/// Starts the log. A file that was asked for and cannot be written is an error, because
+/// it would be missed later. That of `--debug` alone, whose place no option names, is a warning.
 fn begin_logging(options: &Options, environment: &Environment) -> Result<(), StartupError> {
     let named = options.log_file.as_deref().map(config::home_expanded);
     let path = named.clone().or_else(|| options.debug.then(|| debug_log(options, environment)).flatten());
@@ -285,7 +285,7 @@ fn run_check(options: &Options, json: bool, environment: &Environment) -> ExitCo
     }
 }
 
-/// Resolves the configuration for a person who waits for it. None when a signal comes first.
+/// Resolves the configuration while the user waits. None when a signal comes first.
 fn resolved(options: &Options, environment: &Environment) -> Option<Result<Config, StartupError>> {
     if let Err(report) = begin_logging(options, environment) {
         return Some(Err(report));
@@ -352,7 +352,7 @@ fn run_auth_command(
     })
 }
 
-/// What is held, without what proves anything.
+/// Describes the stored sign-in without secrets.
 fn shown(held: &HeldTokens) -> String {
     let runs_out = match held.expires_in {
         Some(0) => "has run out".to_owned(),
@@ -370,8 +370,8 @@ fn shown(held: &HeldTokens) -> String {
     )
 }
 
-/// Runs the proxy until the client leaves. Where that cannot work it says why: to a person at once, to a client whenever it
-/// asks something.
+/// Runs the proxy until the client leaves. If it cannot start it reports why: on a terminal at once, to a client in answer to
+/// each request.
 fn serve(set_up: SetUp, client: Side) -> ExitCode {
     if let SetUp::Done(Err(report)) = &set_up {
         log::tell(&report.to_string());
@@ -390,7 +390,7 @@ fn serve(set_up: SetUp, client: Side) -> ExitCode {
         }
     };
     let code = runtime.block_on(conversation(set_up, client));
-    // A thread may stand in a read or a name lookup that nobody needs any more.
+    // A thread may still be in a read or a name lookup whose result is not needed.
     runtime.shutdown_background();
     code
 }
@@ -507,7 +507,7 @@ fn print_entry(arguments: ConfigArgs, environment: &Environment) -> ExitCode {
     }
 }
 
-/// Writes to stderr for somebody who waits for it. Where that is closed there is nobody to tell.
+/// Writes to stderr for a user who waits. If stderr is closed, the text is dropped.
 fn tell(text: &str) {
     let _ = writeln!(Waiting(std::io::stderr()), "{text}");
 }
@@ -516,7 +516,7 @@ fn tell(text: &str) {
 fn print(text: &str) -> ExitCode {
     let mut output = Waiting(std::io::stdout());
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        // Whoever stopped reading has what they wanted.
+        // The reader closed the pipe because it has what it needs.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             tell(&format!("error: nothing more can be written: {error}"));
             ExitCode::FAILURE

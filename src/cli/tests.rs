@@ -10,7 +10,7 @@ fn refused(arguments: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn an_unknown_option_suggests_the_nearest_one() {
+fn unknown_option_suggests_nearest_one() {
     assert_eq!(
         refused(&["--headers", "X: y", "https://h"]),
         ("there is no option --headers".to_owned(), "did you mean --header?".to_owned())
@@ -31,7 +31,7 @@ fn misplaced_option_or_subcommand_suggests_its_place() {
         (&["-v", "https://h", "login"], "the subcommand login stands after the URL", "mcp-tether login URL"),
         (
             &["login", "https://h", "--paste", "--device-code"],
-            "--device-code cannot be used with --paste",
+            "--paste cannot be used with --device-code",
             "",
         ),
         (&["completions", "marked"], "the value of <SHELL> is not one that it takes", "bash, fish"),
@@ -70,7 +70,7 @@ fn each_subcommand_sets_its_mode() {
 }
 
 #[test]
-fn what_was_typed_is_not_repeated() {
+fn usage_errors_repeat_no_value() {
     for (arguments, expected) in [
         (&["--headr=X: marked", "https://h"][..], "there is no option --headr"),
         (&["--header X-API-Key: marked", "https://h"], "there is no option --header"),
@@ -95,7 +95,7 @@ fn what_was_typed_is_not_repeated() {
 }
 
 #[test]
-fn the_help_names_every_option_under_a_heading() {
+fn help_has_all_headings() {
     let arguments = ["mcp-tether", "--help"].map(OsString::from);
     let Ok(Invocation::Print(help)) = parse(arguments) else { panic!("no help") };
     for part in

@@ -67,7 +67,7 @@ impl Client {
         !matches!(self, Client::Cline | Client::Copilot) && self.reference("X", true).is_some()
     }
 
-    /// Tells whether it passes its whole environment on, beside what `env` says.
+    /// Returns whether it passes its whole environment on, beside what `env` says.
     pub(super) fn passes_everything(self) -> bool {
         match self {
             Client::ClaudeCode | Client::VsCode | Client::Zed | Client::OpenCode => true,
@@ -84,7 +84,7 @@ impl Client {
         }
     }
 
-    /// Tells whether arguments with a space reach a server in pieces, on Windows.
+    /// Returns whether arguments with a space reach a server in pieces, on Windows.
     pub(super) fn cuts_arguments(self) -> bool {
         self == Client::Cursor
     }
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_known_by_name_and_shape() {
+    fn client_is_known_by_file_name_and_key() {
         for (path, key, client) in [
             ("/home/me/.cursor/mcp.json", "mcpServers", Some(Client::Cursor)),
             (
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_that_the_client_takes() {
+    fn server_names_follow_rules_of_client() {
         for (client, name, is_taken) in [
             (Client::ClaudeCode, "my-server_1", true),
             (Client::ClaudeCode, "my server", false),

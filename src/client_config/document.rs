@@ -261,7 +261,7 @@ impl Document {
             Tree::Json(root) => {
                 // Nodes are shared: everything that can fail comes before the first change.
                 let input = json_input(&Value::Table(entry.clone()))?;
-                let mut object = root.object_value().ok_or_else(|| EditError::NoTable)?;
+                let mut object = root.object_value().ok_or(EditError::NoTable)?;
                 let (mut rest, mut is_there) = (path, true);
                 while let [name, below @ ..] = rest {
                     match unique(&object, name)? {

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shell_reads_every_word_as_it_is_meant() {
+    fn shells_read_every_word_unchanged() {
         let arguments = [
             "https://h/mcp?a=1&b=2",
             "--header",

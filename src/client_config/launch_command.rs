@@ -1,4 +1,4 @@
-//! How people start mcp-remote: through npx and its likes, a shell, node or by itself; and what its options are here.
+//! How entries start mcp-remote: through npx and similar runners, a shell, node or directly; and what its options mean here.
 //!
 //! Deliberately not here: reading the file (`document`), and hiding secrets (`secrets`).
 
@@ -242,7 +242,7 @@ pub(super) fn program(word: &str) -> String {
     ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name).to_owned()
 }
 
-/// Tells whether a word is the package or its program: `mcp-remote`, `mcp-remote@0.1.29`, a path to either.
+/// Returns whether a word is the package or its program: `mcp-remote`, `mcp-remote@0.1.29`, a path to either.
 fn is_package(word: &str) -> bool {
     if word.starts_with('-') || word.starts_with('@') {
         return false;
@@ -262,7 +262,7 @@ fn is_package(word: &str) -> bool {
     }
 }
 
-/// Tells whether something that runs packages runs it somewhere in these words.
+/// Returns whether something that runs packages runs it somewhere in these words.
 fn is_within(words: &[String]) -> bool {
     let mut parts = words.iter().flat_map(|word| word.split_whitespace());
     parts.any(|part| RUNNERS.contains(&program(part).as_str()))
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_of_starting_it_is_recognised() {
+    fn recognizes_every_way_to_start_mcp_remote() {
         for line in [
             "npx mcp-remote URL --debug",
             "npx -y mcp-remote URL --debug",
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_that_starts_it_is_seen_through() {
+    fn recognizes_mcp_remote_behind_shells() {
         for (command, arguments) in [
             ("cmd", vec!["/c", "npx -y mcp-remote https://h/mcp --header \"Authorization: Bearer ${T}\""]),
             ("sh", vec!["-c", "npx -y mcp-remote https://h/mcp --header \"Authorization: Bearer $T\""]),
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_something_else_is_left_alone() {
+    fn leaves_other_commands_alone() {
         for (line, is_told) in [
             ("npx -y @modelcontextprotocol/server-everything", false),
             ("npx -y @someone/mcp-remote URL", false),
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_kept_in_their_order_and_what_is_lost_is_named() {
+    fn options_keep_order_and_lost_ones_are_named() {
         let line = "--header A:1 URL 3334 --header X: v --transport sse-first --use-id-token --client-credentials \
                     --token-endpoint https://t --protocol auto --auth-timeout 60 --enable-proxy --odd stray --resource";
         let mut arguments = words(&line.replace("URL", URL));

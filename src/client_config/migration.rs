@@ -297,7 +297,7 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
             }
             Arg::Option { name, value: Some(value), is_joined } => {
                 let value = match (name.as_str(), value.split_once([':', '='])) {
-                    // What it means, nobody knows.
+                    // Its meaning is unknown.
                     _ if cli::takes_value(&name).is_none() => hidden(),
                     ("--static-oauth-client-info" | "--static-oauth-client-metadata", _) => mask_json(value),
                     ("--header" | "--header-from", _) => match value.split_once(':') {

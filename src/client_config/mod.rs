@@ -29,16 +29,16 @@ use clients::Passing;
 use entry::Entry;
 use secrets::{EntryContext, RewrittenArgs, Variable};
 
-/// A part of the answer.
+/// A part of the output.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Part {
-    /// What is to be known: for stderr.
+    /// Remarks, for stderr.
     Stderr(String),
-    /// What is to be pasted: for stdout.
+    /// The text to paste, for stdout.
     Stdout(String),
 }
 
-/// Where this program is, for entries that name it.
+/// Where this program is installed, for entries that name it.
 #[derive(Clone, Debug)]
 pub struct Installation {
     /// The operating system, as `std::env::consts::OS` has it.
@@ -50,7 +50,7 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Looks where this program is.
+    /// Finds the program on the `PATH`, and the one that runs.
     pub fn of(environment: &Environment) -> Installation {
         let name = format!("mcp-tether{}", std::env::consts::EXE_SUFFIX);
         let path = environment.get("PATH").unwrap_or_default();
@@ -171,7 +171,7 @@ fn entry(
     let options = parse_options(&typed)?;
     if options.mode != Mode::Run {
         return Err(usage(
-            "check, login, logout and tokens are for people, not for entries",
+            "an entry cannot start check, login, logout or tokens",
             "write NAME and URL alone",
         ));
     }
@@ -238,7 +238,7 @@ fn entry(
     Ok(parts)
 }
 
-/// What a person has to do about the variables of an entry.
+/// Returns what the user has to do about the variables of an entry.
 fn about_variables(client: Client, entry: &Entry, hidden: &[(String, String)]) -> Vec<String> {
     let title = client.title();
     let mut remarks: Vec<String> = hidden
@@ -314,7 +314,7 @@ fn about_surroundings(client: Client, environment: &Environment, options: &Optio
     remarks
 }
 
-/// A path as a person knows it.
+/// A path as it is displayed.
 fn shown(path: &Path) -> String {
     path.display().to_string()
 }

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_bridges_are_translated_or_left_alone() {
+    fn other_proxies_are_translated_or_left_alone() {
         let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
         for (line, expected) in [
             (

@@ -38,7 +38,7 @@ pub(super) struct EntryContext<'a> {
     pub(super) client: Client,
     /// The server's name.
     pub(super) server: &'a str,
-    /// The environment of the person who asks.
+    /// The environment that `config` runs in.
     pub(super) environment: &'a Environment,
     /// The variables that the entry has already.
     pub(super) given: &'a [String],
@@ -218,7 +218,7 @@ impl Rewriter<'_> {
         let called = variable_name([self.context.server, "CLIENT_INFO"]);
         let members = json::typed_members(&value);
         if members.is_empty() {
-            // What it is to be, nobody knows; a variable may hold the whole.
+            // Its meaning is unknown; a variable may hold the whole.
             let variable =
                 self.hide(&format!("the value of {OPTION}, which is no JSON object,"), &called, &value);
             return format!("${{{variable}}}");
@@ -319,12 +319,12 @@ impl Rewriter<'_> {
         self.refer(variable, true);
     }
 
-    /// An address, whose query may hold secrets: a reference where the client fills arguments in, for nobody else does.
+    /// An address, whose query may hold secrets: a reference where the client fills arguments in, because mcp-tether does not.
     fn url(&mut self, what: &str, text: String) -> String {
         let client = self.context.client;
         let url = text.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let Some(mut url) = url else {
-            // It is refused when the entry is started; what it holds, nobody knows.
+            // It is refused when the entry is started, and its content is unknown.
             return match text.split_once('?') {
                 _ if text.contains("://") && text.contains('@') => sensitive::MASKED.to_owned(),
                 Some((start, _)) => format!("{start}?{}", sensitive::MASKED),
@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_cuts_arguments_gets_none_with_a_space() {
+    fn no_argument_has_space_for_client_that_splits() {
         for (written, argument, text) in [
             ("X-API-Key: ${KEY}", "X-API-Key:${KEY}", None),
             (
@@ -529,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_in_other_places_are_hidden_where_that_is_possible() {
+    fn secrets_outside_headers_are_hidden() {
         let url = "https://h/mcp?api_key=marked&page=1";
         assert_eq!(
             rewritten(Client::ClaudeCode, &[url]).arguments,
@@ -599,7 +599,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_named_already_holds_nothing_else() {
+    fn named_variable_gets_no_other_value() {
         let arguments = [
             "--header",
             "Authorization: Bearer marked",
@@ -613,7 +613,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_reference_is_hidden() {
+    fn text_that_resembles_reference_is_hidden() {
         for (client, value, is_reference) in [
             (Client::Gemini, "Bearer pa$word", false),
             (Client::Gemini, "$KEY", true),

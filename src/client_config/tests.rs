@@ -49,7 +49,7 @@ fn refused(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn what_cannot_work_is_refused_with_a_remedy() {
+fn invalid_arguments_are_refused_with_remedy() {
     const URL: &str = "https://h.example/mcp";
     for (arguments, expected) in [
         (
@@ -85,7 +85,7 @@ fn what_cannot_work_is_refused_with_a_remedy() {
             &["s", URL, "--client", "zed", "--env", "A=marked"],
             "the value of --env is not one that it takes; write the name alone",
         ),
-        (&["s", "check", URL, "--client", "zed"], "check, login, logout and tokens are for people"),
+        (&["s", "check", URL, "--client", "zed"], "an entry cannot start check, login, logout or tokens"),
         (&["--from", "/nowhere/marked-not.json", "--header", "x"], "--from takes no name"),
     ] {
         let told = refused(arguments);
@@ -94,7 +94,7 @@ fn what_cannot_work_is_refused_with_a_remedy() {
 }
 
 #[test]
-fn without_arguments_the_clients_are_listed_with_their_files() {
+fn help_lists_clients_with_their_files() {
     for arguments in [&[][..], &["--help"], &["s", "-h"]] {
         let (printed, _) = ask(arguments, &[], &installation("linux")).expect("help");
         for client in Client::ALL {
@@ -107,7 +107,7 @@ fn without_arguments_the_clients_are_listed_with_their_files() {
 }
 
 #[test]
-fn the_program_is_named_as_the_client_finds_it() {
+fn entry_names_program_as_client_finds_it() {
     let command = |client: &str, installation: &Installation| {
         let (printed, told) =
             ask(&["s", "https://h/mcp", "--client", client, "--json"], &[], installation).expect("an entry");
@@ -133,7 +133,7 @@ fn the_program_is_named_as_the_client_finds_it() {
 }
 
 #[test]
-fn the_service_token_of_the_environment_goes_along_by_its_name() {
+fn entry_passes_service_token_by_name() {
     let pair = [("CF_ACCESS_CLIENT_ID", "marked.access"), ("CF_ACCESS_CLIENT_SECRET", "marked")];
     for client in Client::ALL {
         let asked = ["s", "https://h/mcp", "--client", client.name()];
@@ -362,7 +362,7 @@ const FIXTURES: [Fixture; 13] = [
 ];
 
 #[test]
-fn every_fixture_has_its_replacement_and_no_secret_is_shown() {
+fn every_fixture_is_replaced_without_secrets() {
     for fixture in FIXTURES {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(fixture.file);
@@ -383,7 +383,7 @@ fn every_fixture_has_its_replacement_and_no_secret_is_shown() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_told_with_its_place() {
+fn unreadable_file_is_refused_with_place() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);

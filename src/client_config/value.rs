@@ -1,6 +1,6 @@
 //! Values of a configuration file, whatever it is written in: members in their order, each table with its line.
 //!
-//! They are written as JSON and TOML as people do. Deliberately not here: reading and editing a file (`document`).
+//! They can be written as JSON and TOML. Deliberately not here: reading and editing a file (`document`).
 
 use crate::{json, redact};
 

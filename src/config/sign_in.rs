@@ -1,4 +1,4 @@
-//! Whether and how a person may sign in (OAuth), from options under the names that mcp-remote gave them.
+//! Whether and how to sign in (OAuth), from options under the names that mcp-remote gave them.
 //!
 //! Deliberately not here: the sign-in (`auth::oauth`).
 
@@ -92,7 +92,7 @@ pub(super) fn settings(
         |name| environment.get(name).filter(|path| !path.is_empty()).map(Path::new).map(home_expanded);
     let remote_folder = folder("MCP_REMOTE_CONFIG_DIR");
     let before = remote_folder.clone().or_else(|| Some(dirs::home_dir()?.join(".mcp-auth")));
-    // Where nobody signs in, nothing is spared by it.
+    // A grant without a user gains nothing from it.
     let before = before.filter(|_| grant.asks_a_person() && is_private);
     // What mcp-remote's key does not hold cannot say whose its sign-in is: it belongs to the entry without.
     let is_told_apart_here = options.profile.is_some()

@@ -265,7 +265,7 @@ fn users_in_addresses_are_printed_for_no_client() {
 }
 
 #[test]
-fn secrets_in_odd_places_of_an_entry_are_not_printed() {
+fn secrets_in_odd_places_are_not_printed() {
     let arguments: [&[&str]; 7] = [
         &["https://h.example/mcp", "--pin", "123marked"],
         &["--pin", "marked", "https://h.example/mcp"],
