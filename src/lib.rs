@@ -29,8 +29,8 @@ pub mod http;
 pub mod tls;
 
 pub mod check;
+pub mod client_config;
 pub mod diagnosis;
-pub mod entry;
 pub mod files;
 pub mod log;
 pub mod record;

@@ -92,7 +92,7 @@ fn modules_use_only_what_lies_below_them() {
                 "cli",
                 "config",
                 "early",
-                "entry",
+                "client_config",
                 "files",
                 "http",
                 "log",
@@ -122,7 +122,7 @@ fn modules_use_only_what_lies_below_them() {
                 "secret",
                 "tls",
             ],
-            "entry" => &["cli", "config", "files", "json", "redact"],
+            "client_config" => &["cli", "config", "files", "json", "redact"],
             "config" => &[
                 "auth", "bridge", "cli", "files", "http", "json", "mcp", "platform", "redact", "secret",
                 "tls",

@@ -15,7 +15,7 @@ use crate::mcp;
 use crate::redact;
 use crate::secret::Secret;
 
-/// A header that the person wrote.
+/// A header that the user wrote.
 pub(super) struct Header {
     pub(super) name: HeaderName,
     pub(super) value: Secret,
@@ -50,13 +50,13 @@ impl Place {
 }
 
 impl Header {
-    /// Tells whether this is the whole service token in one header, which never goes together with the pair
+    /// Returns whether this is the whole service token in one header, which never goes together with the pair
     /// (an application that reads tokens from one header, Access's `read_service_tokens_from_header`).
     pub(super) fn is_single_header_token(&self) -> bool {
         self.value.reveal().to_ascii_lowercase().contains("\"cf-access-client-id\"")
     }
 
-    /// Tells whether the value may be another one when it is asked for again.
+    /// Returns whether the value may be another one when it is asked for again.
     pub(super) fn can_change(&self, variables_can: bool) -> bool {
         match self.place {
             Place::Option => variables_can,
@@ -207,7 +207,7 @@ pub(super) fn leave_out_protocol_headers(headers: &mut Vec<Header>, warnings: &m
     });
 }
 
-/// Tells whether the protocol itself sets this header.
+/// Returns whether the protocol itself sets this header.
 pub(super) fn is_of_the_protocol(name: &HeaderName) -> bool {
     [
         header::ACCEPT,

@@ -1,4 +1,4 @@
-//! Whether and how a person may sign in (OAuth), from options under the names that mcp-remote gave them.
+//! Whether and how to sign in (OAuth), from options under the names that mcp-remote gave them.
 //!
 //! Deliberately not here: the sign-in (`auth::oauth`).
 
@@ -16,7 +16,7 @@ use crate::auth::oauth::inherited::{self, Arguments};
 use crate::auth::oauth::key::Key;
 use crate::auth::oauth::metadata::{Authorization, is_issuer};
 use crate::auth::oauth::{Browser, Grant, Identity, MetadataSource, Settings};
-use crate::cli::{ByHand, Options};
+use crate::cli::{AuthMode, Options};
 use crate::files;
 use crate::http::is_loopback;
 use crate::json;
@@ -36,7 +36,7 @@ pub(super) fn settings(
     credentials: &Credentials,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Settings>, Error> {
-    let is_asked_for = options.auth == "oauth";
+    let is_asked_for = options.auth == AuthMode::Oauth;
     let written = options.static_oauth_client_info.as_deref();
     let mut client = written.map(|text| client(text, environment, warnings)).transpose()?;
     let registration = options.static_oauth_client_metadata.as_deref();
@@ -72,9 +72,9 @@ pub(super) fn settings(
     let is_private = url.scheme() == "https" || is_loopback(url);
     if grant != Grant::Page {
         // Over http a user signs in, in the local network alone; a client that sends its own secret does not.
-        let problem = match (is_private || grant.asks_a_person(), options.auth.as_str()) {
+        let problem = match (is_private || grant.asks_a_person(), options.auth) {
             (false, _) => Some(("a URL that is not encrypted (http)", "use https://")),
-            (true, "none") => Some(("--auth none", "leave one of them out")),
+            (true, AuthMode::None) => Some(("--auth none", "leave one of them out")),
             (true, _) => None,
         };
         if let Some((other, advice)) = problem {
@@ -82,12 +82,8 @@ pub(super) fn settings(
             return Err(Error::Grant { sentence, advice });
         }
     }
-    if options.paste && options.by_hand != Some(ByHand::LogIn) {
-        let sentence = "--paste is of use with login only".to_owned();
-        return Err(Error::Grant { sentence, advice: "leave it out, and run mcp-tether login URL --paste" });
-    }
     let is_named = is_asked_for || grant != Grant::Page;
-    if options.auth == "none" || (!is_named && credentials.prove_by_header()) {
+    if options.auth == AuthMode::None || (!is_named && credentials.prove_by_header()) {
         return Ok(None);
     }
     let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
@@ -96,7 +92,7 @@ pub(super) fn settings(
         |name| environment.get(name).filter(|path| !path.is_empty()).map(Path::new).map(home_expanded);
     let remote_folder = folder("MCP_REMOTE_CONFIG_DIR");
     let before = remote_folder.clone().or_else(|| Some(dirs::home_dir()?.join(".mcp-auth")));
-    // Where nobody signs in, nothing is spared by it.
+    // A grant without a user gains nothing from it.
     let before = before.filter(|_| grant.asks_a_person() && is_private);
     // What mcp-remote's key does not hold cannot say whose its sign-in is: it belongs to the entry without.
     let is_told_apart_here = options.profile.is_some()
@@ -157,7 +153,7 @@ fn typed(options: &Options, url: &Url, grant: &Grant, client: Option<&Client>, l
     };
     let trimmed = |text: &Option<String>| text.as_deref().map(str::trim).map(str::to_owned);
     let mut further = Vec::new();
-    if options.auth == "oauth" {
+    if options.auth == AuthMode::Oauth {
         further.extend(["--auth", "oauth"].map(str::to_owned));
     }
     further.extend((*grant == Grant::Device).then(|| "--device-code".to_owned()));

@@ -1,18 +1,18 @@
 //! Other programs that stand between a client and a remote server: supergateway, mcp-proxy and `cloudflared access`.
 //!
-//! Deliberately not here: mcp-remote, and the shells and package runners around it (`launch`).
+//! Deliberately not here: mcp-remote, and the shells and package runners around it (`launch_command`).
 
-use super::launch::{Launch, program};
+use super::launch_command::{LaunchCommand, program};
 
 /// What runs packages of npm or Python.
 const RUNNERS: [&str; 12] =
     ["npx", "bunx", "pnpx", "npm", "pnpm", "yarn", "bun", "uvx", "uv", "pipx", "cmd", "node"];
 
 /// What a command line starts, if it is one of these programs.
-pub(super) fn recognise(words: &[String]) -> Option<Launch> {
+pub(super) fn recognize(words: &[String]) -> Option<LaunchCommand> {
     let first = program(words.first()?);
     if first == "cloudflared" && words.get(1).is_some_and(|word| word == "access") {
-        return Some(Launch::Other(
+        return Some(LaunchCommand::NotReplaceable(
             "cloudflared access stands before the server there: mcp-tether URL --access-token-command \"cloudflared access token --app=URL\" needs no tunnel",
         ));
     }
@@ -33,10 +33,12 @@ pub(super) fn recognise(words: &[String]) -> Option<Launch> {
         _ => of_mcp_proxy(rest),
     };
     if !arguments.iter().any(|argument| argument.contains("://")) {
-        return Some(Launch::Other("a local server is made a remote one there: it is left alone"));
+        return Some(LaunchCommand::NotReplaceable(
+            "a local server is made a remote one there: it is left alone",
+        ));
     }
     remarks.push(format!("the arguments of {name} are shown as those of mcp-tether"));
-    Some(Launch::Remote { launcher, arguments, variables: Vec::new(), remarks })
+    Some(LaunchCommand::Replaceable { launcher, arguments, variables: Vec::new(), remarks })
 }
 
 /// Options with their values, where `--name=value` is written so too.
@@ -107,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_bridges_are_translated_or_left_alone() {
+    fn other_proxies_are_translated_or_left_alone() {
         let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
         for (line, expected) in [
             (
@@ -124,7 +126,9 @@ mod tests {
                 "--header X-Key: y --transport sse-first https://h/sse",
             ),
         ] {
-            let Some(Launch::Remote { arguments, .. }) = recognise(&words(line)) else { panic!("{line}") };
+            let Some(LaunchCommand::Replaceable { arguments, .. }) = recognize(&words(line)) else {
+                panic!("{line}")
+            };
             assert!(arguments.join(" ").ends_with(expected), "{line}: {arguments:?}");
         }
         for line in [
@@ -132,8 +136,8 @@ mod tests {
             "mcp-proxy --port 8080 uvx server",
             "cloudflared access tcp --hostname h",
         ] {
-            assert!(matches!(recognise(&words(line)), Some(Launch::Other(_))), "{line}");
+            assert!(matches!(recognize(&words(line)), Some(LaunchCommand::NotReplaceable(_))), "{line}");
         }
-        assert_eq!(recognise(&words("python mcp-proxy https://h")), None);
+        assert_eq!(recognize(&words("python mcp-proxy https://h")), None);
     }
 }

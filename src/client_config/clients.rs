@@ -1,38 +1,9 @@
-//! The clients: one table of what each calls its servers, what it fills in and passes on, and where its file is.
+//! The rules of each client: the member that holds its servers, what it fills in and passes on, the names that it takes.
 //!
 //! What stands here was measured on the clients or is their documentation; `examples/configs/README.md` has the sources of
-//! doubt. Deliberately not here: how an entry is printed (`form`).
+//! doubt. Deliberately not here: how clients are called and where their files are (`cli::clients`), and how an entry is printed (`entry`).
 
-/// A client whose entries can be printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Client {
-    /// Claude Code, in a terminal.
-    ClaudeCode,
-    /// The desktop application.
-    ClaudeDesktop,
-    /// Cursor.
-    Cursor,
-    /// Visual Studio Code.
-    VsCode,
-    /// Windsurf.
-    Windsurf,
-    /// Codex.
-    Codex,
-    /// Gemini, in a terminal.
-    Gemini,
-    /// Zed.
-    Zed,
-    /// opencode, in a terminal.
-    OpenCode,
-    /// LM Studio.
-    LmStudio,
-    /// Goose.
-    Goose,
-    /// Cline, in Visual Studio Code or a terminal.
-    Cline,
-    /// GitHub Copilot, in a terminal.
-    Copilot,
-}
+pub use crate::cli::Client;
 
 /// How an entry has its client pass a variable on that stands in the client's own environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,85 +15,10 @@ pub(super) enum Passing {
     /// The client passes its whole environment on, and cannot be told more.
     Inherited,
     /// It does not pass it on: the value itself has to stand in `env`.
-    ByHand,
+    Literal,
 }
 
 impl Client {
-    /// All of them.
-    pub const ALL: [Client; 13] = [
-        Client::ClaudeCode,
-        Client::ClaudeDesktop,
-        Client::Cursor,
-        Client::VsCode,
-        Client::Windsurf,
-        Client::Codex,
-        Client::Gemini,
-        Client::Zed,
-        Client::OpenCode,
-        Client::LmStudio,
-        Client::Goose,
-        Client::Cline,
-        Client::Copilot,
-    ];
-
-    /// What `--client` calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Client::ClaudeCode => "claude-code",
-            Client::ClaudeDesktop => "claude-desktop",
-            Client::Cursor => "cursor",
-            Client::VsCode => "vscode",
-            Client::Windsurf => "windsurf",
-            Client::Codex => "codex",
-            Client::Gemini => "gemini",
-            Client::Zed => "zed",
-            Client::OpenCode => "opencode",
-            Client::LmStudio => "lm-studio",
-            Client::Goose => "goose",
-            Client::Cline => "cline",
-            Client::Copilot => "copilot-cli",
-        }
-    }
-
-    /// The client of a name, however it is written: `VS Code`, `claude_desktop`…
-    pub(super) fn named(name: &str) -> Option<Client> {
-        let plain = |text: &str| -> String {
-            text.chars()
-                .filter(char::is_ascii_alphanumeric)
-                .map(|letter| letter.to_ascii_lowercase())
-                .collect()
-        };
-        let name = plain(name);
-        let name = match name.as_str() {
-            "claude" => "claudecode",
-            "code" | "visualstudiocode" => "vscode",
-            "geminicli" => "gemini",
-            "codexcli" => "codex",
-            "copilot" | "githubcopilot" | "githubcopilotcli" => "copilotcli",
-            other => other,
-        };
-        Client::ALL.into_iter().find(|client| plain(client.name()) == name)
-    }
-
-    /// What people call it.
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Client::ClaudeCode => "Claude Code",
-            Client::ClaudeDesktop => "Claude Desktop",
-            Client::Cursor => "Cursor",
-            Client::VsCode => "VS Code",
-            Client::Windsurf => "Windsurf",
-            Client::Codex => "Codex",
-            Client::Gemini => "Gemini",
-            Client::Zed => "Zed",
-            Client::OpenCode => "opencode",
-            Client::LmStudio => "LM Studio",
-            Client::Goose => "Goose",
-            Client::Cline => "Cline",
-            Client::Copilot => "GitHub Copilot CLI",
-        }
-    }
-
     /// The member that its servers stand in.
     pub(super) fn key(self) -> &'static str {
         match self {
@@ -142,79 +38,13 @@ impl Client {
         }
     }
 
-    /// Where the entry belongs, a line each.
-    pub(super) fn places(self) -> &'static [&'static str] {
-        match self {
-            Client::ClaudeCode => &[
-                "the command: a terminal, in the project (with -s user behind NAME: for all projects)",
-                "the JSON: .mcp.json at the root of the project, on Linux, macOS and Windows",
-            ],
-            Client::ClaudeDesktop => &[
-                "macOS:   ~/Library/Application Support/Claude/claude_desktop_config.json",
-                "Windows: %APPDATA%\\Claude\\claude_desktop_config.json",
-                "Linux:   ~/.config/Claude/claude_desktop_config.json (not verified)",
-                "(Settings, Developer, Edit Config opens it; restart the application afterwards)",
-            ],
-            Client::Cursor => &[
-                "Linux, macOS: ~/.cursor/mcp.json",
-                "Windows:      %USERPROFILE%\\.cursor\\mcp.json",
-                "(or .cursor/mcp.json in the project)",
-            ],
-            Client::VsCode => &[
-                "Linux:   ~/.config/Code/User/mcp.json",
-                "macOS:   ~/Library/Application Support/Code/User/mcp.json",
-                "Windows: %APPDATA%\\Code\\User\\mcp.json",
-                "(or .vscode/mcp.json in the workspace)",
-            ],
-            Client::Windsurf => &[
-                "Linux, macOS: ~/.codeium/windsurf/mcp_config.json",
-                "Windows:      %USERPROFILE%\\.codeium\\windsurf\\mcp_config.json",
-            ],
-            Client::Codex => &[
-                "Linux, macOS: ~/.codex/config.toml",
-                "Windows:      %USERPROFILE%\\.codex\\config.toml",
-                "($CODEX_HOME takes the place of the folder)",
-            ],
-            Client::Gemini => &[
-                "Linux, macOS: ~/.gemini/settings.json",
-                "Windows:      %USERPROFILE%\\.gemini\\settings.json",
-                "(or .gemini/settings.json in the project)",
-            ],
-            Client::Zed => {
-                &["Linux, macOS: ~/.config/zed/settings.json", "Windows:      %APPDATA%\\Zed\\settings.json"]
-            }
-            Client::OpenCode => &[
-                "Linux, macOS: ~/.config/opencode/opencode.json",
-                "Windows:      %USERPROFILE%\\.config\\opencode\\opencode.json",
-                "(or opencode.json at the root of the project)",
-            ],
-            Client::LmStudio => &[
-                "Linux, macOS: ~/.lmstudio/mcp.json",
-                "Windows:      %USERPROFILE%\\.lmstudio\\mcp.json",
-                "(Program, Install, Edit mcp.json opens it)",
-            ],
-            Client::Goose => &[
-                "Linux, macOS: ~/.config/goose/config.yaml",
-                "Windows:      %APPDATA%\\Block\\goose\\config\\config.yaml",
-            ],
-            Client::Cline => &[
-                "VS Code on Linux, macOS and Windows: MCP Servers, Configure, Configure MCP Servers opens cline_mcp_settings.json",
-                "the command line: ~/.cline/data/settings/cline_mcp_settings.json",
-            ],
-            Client::Copilot => &[
-                "Linux, macOS: ~/.copilot/mcp-config.json",
-                "Windows:      %USERPROFILE%\\.copilot\\mcp-config.json",
-            ],
-        }
-    }
-
     /// How a variable gets from its environment to a server.
     pub(super) fn passing(self, variable: &str, is_secret: bool) -> Passing {
         match (self.reference(variable, is_secret), self) {
             (Some(reference), _) => Passing::Reference(reference),
             (None, Client::Codex | Client::Goose) => Passing::Named,
             (None, Client::Zed) => Passing::Inherited,
-            (None, _) => Passing::ByHand,
+            (None, _) => Passing::Literal,
         }
     }
 
@@ -237,7 +67,7 @@ impl Client {
         !matches!(self, Client::Cline | Client::Copilot) && self.reference("X", true).is_some()
     }
 
-    /// Tells whether it passes its whole environment on, beside what `env` says.
+    /// Returns whether it passes its whole environment on, beside what `env` says.
     pub(super) fn passes_everything(self) -> bool {
         match self {
             Client::ClaudeCode | Client::VsCode | Client::Zed | Client::OpenCode => true,
@@ -254,7 +84,7 @@ impl Client {
         }
     }
 
-    /// Tells whether arguments with a space reach a server in pieces, on Windows.
+    /// Returns whether arguments with a space reach a server in pieces, on Windows.
     pub(super) fn cuts_arguments(self) -> bool {
         self == Client::Cursor
     }
@@ -321,17 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_are_found_by_what_people_call_them() {
-        for client in Client::ALL {
-            assert_eq!(Client::named(client.name()), Some(client));
-            assert_eq!(Client::named(client.title()), Some(client));
-        }
-        assert_eq!(Client::named("claude_desktop"), Some(Client::ClaudeDesktop));
-        assert_eq!(Client::named("emacs"), None);
-    }
-
-    #[test]
-    fn files_are_known_by_name_and_shape() {
+    fn client_is_known_by_file_name_and_key() {
         for (path, key, client) in [
             ("/home/me/.cursor/mcp.json", "mcpServers", Some(Client::Cursor)),
             (
@@ -357,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_that_the_client_takes() {
+    fn server_names_follow_rules_of_client() {
         for (client, name, is_taken) in [
             (Client::ClaudeCode, "my-server_1", true),
             (Client::ClaudeCode, "my server", false),

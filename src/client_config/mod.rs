@@ -4,64 +4,43 @@
 //! stderr. No secret is printed: where one was typed, or stands in a file, the entry refers to a variable in its place.
 //! Deliberately not here: what the options mean (`config`), and how anything is printed (`start`).
 
+mod args;
 mod clients;
-mod commands;
-mod form;
-mod launch;
-mod others;
-mod replacement;
+mod dialect;
+pub mod document;
+mod entry;
+mod launch_command;
+mod migration;
+mod other_proxies;
+mod secret_commands;
 mod secrets;
 mod sensitive;
-mod shape;
-mod tree;
-mod words;
+pub mod value;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub use clients::Client;
 
-use crate::cli::{self, Options, Typed, UsageError};
+use crate::cli::{self, ConfigArgs, Invocation, Mode, Options, UsageError};
 use crate::config::{self, Environment};
+use args::Arg;
 use clients::Passing;
-use form::Entry;
-use secrets::{Gathered, Purpose, Variable};
-use words::Word;
+use entry::Entry;
+use secrets::{EntryContext, RewrittenArgs, Variable};
 
-/// What `config --help` prints before the list of clients.
-const HELP: &str = "\
-Prints the entry that a client needs to start mcp-tether, in that client's own form, and where it belongs. Writes nothing.
-
-Usage: mcp-tether config NAME URL --client CLIENT [OPTIONS]    an entry for this server, with these options of mcp-tether
-       mcp-tether config --from FILE [--client CLIENT]         each entry of FILE that starts mcp-remote, and its replacement
-
-Options:
-      --client CLIENT   Whose entry: one of those below. With --from: whose file it is, where that cannot be seen
-      --from FILE       A client's configuration: JSON, with comments or without, or TOML
-      --env NAME        A variable that the server is to have, beside those that the options name and the service token of
-                        Cloudflare Access where it is set here. Repeatable
-      --json            Claude Code: the entry for .mcp.json alone, without the command
-      and all of mcp-tether's own (mcp-tether --help), which go into the entry as they are
-
-A secret is never printed, unless it is part of the URL's path. One that is typed becomes a reference to a variable, and is said
-to have; better is to type the reference at once: --header 'Authorization: Bearer ${TOKEN}'. What is to be pasted goes to the
-standard output, everything else to stderr.
-
-Clients:
-";
-
-/// A part of the answer.
+/// A part of the output.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Part {
-    /// What is to be known: for stderr.
-    Told(String),
-    /// What is to be pasted: for stdout.
-    Printed(String),
+    /// Remarks, for stderr.
+    Stderr(String),
+    /// The text to paste, for stdout.
+    Stdout(String),
 }
 
-/// Where this program is, for entries that name it.
+/// Where this program is installed, for entries that name it.
 #[derive(Clone, Debug)]
-pub struct Here {
+pub struct Installation {
     /// The operating system, as `std::env::consts::OS` has it.
     pub system: &'static str,
     /// The program as it is found by its name, if it is.
@@ -70,13 +49,13 @@ pub struct Here {
     pub running: Option<PathBuf>,
 }
 
-impl Here {
-    /// Looks where this program is.
-    pub fn of(environment: &Environment) -> Here {
+impl Installation {
+    /// Finds the program on the `PATH`, and the one that runs.
+    pub fn of(environment: &Environment) -> Installation {
         let name = format!("mcp-tether{}", std::env::consts::EXE_SUFFIX);
         let path = environment.get("PATH").unwrap_or_default();
         let mut places = std::env::split_paths(path).map(|folder| folder.join(&name));
-        Here {
+        Installation {
             system: std::env::consts::OS,
             found: places.find(|place| place.is_absolute() && place.is_file()),
             running: std::env::current_exe().ok(),
@@ -101,42 +80,40 @@ impl Here {
     }
 }
 
-/// What `config` was asked for.
-struct Asked {
-    client: Option<Client>,
-    from: Option<PathBuf>,
-    variables: Vec<String>,
-    is_json: bool,
-    is_help: bool,
-    /// The rest: the name, the URL, and the options of the proxy.
-    rest: Vec<Word>,
-}
-
-/// Does what the arguments behind `config` ask for.
+/// Runs `config`.
 ///
 /// # Errors
-/// [`UsageError`] for what cannot be understood, and for a file that cannot be read. No secret is quoted.
-pub fn answer(
-    arguments: Vec<OsString>,
+/// [`UsageError`] for what cannot be an entry, and for a file that cannot be read. No secret is quoted.
+pub fn run(
+    arguments: ConfigArgs,
     environment: &Environment,
-    here: &Here,
+    installation: &Installation,
 ) -> Result<Vec<Part>, UsageError> {
-    let asked = Asked::read(arguments)?;
-    if asked.is_help {
-        let clients = Client::ALL.map(|client| {
-            let places = client.places().join("\n                  ");
-            format!("  {:15} {places}\n", client.name())
-        });
-        return Ok(vec![Part::Printed(format!("{HELP}{}", clients.concat()))]);
-    }
-    match asked.from {
-        Some(from) if asked.rest.is_empty() => replacement::all(&from, asked.client, environment, here),
+    let proxy_arguments = proxy_arguments(arguments.written.clone());
+    match &arguments.from {
+        Some(from) if proxy_arguments.is_empty() => {
+            migration::all(from, arguments.client, environment, installation)
+        }
         Some(_) => Err(usage(
             "--from takes no name, no URL and no option of the proxy: they stand in the file",
             "leave them out, or leave --from out",
         )),
-        None => entry(asked, environment, here),
+        None => entry(arguments, proxy_arguments, environment, installation),
     }
+}
+
+/// The name, the URL and the options of the proxy, without those of `config` itself.
+fn proxy_arguments(written: Vec<String>) -> Vec<Arg> {
+    let is_own = |arg: &Arg| match arg {
+        Arg::Option { name, .. } => {
+            // The value of the short one may be joined to it.
+            cli::config_takes_value(name).is_some() || name.starts_with("-e")
+        }
+        Arg::Positional(_) => false,
+    };
+    let mut args = args::read(written, cli::config_takes_value);
+    args.retain(|arg| !is_own(arg));
+    args
 }
 
 fn usage(sentence: impl Into<String>, advice: impl Into<String>) -> UsageError {
@@ -148,79 +125,16 @@ fn names() -> String {
     Client::ALL.map(Client::name).join(", ")
 }
 
-impl Asked {
-    fn read(arguments: Vec<OsString>) -> Result<Asked, UsageError> {
-        let arguments: Option<Vec<String>> =
-            arguments.into_iter().map(|argument| argument.into_string().ok()).collect();
-        let arguments =
-            arguments.ok_or_else(|| usage("an argument is not Unicode", "see mcp-tether config --help"))?;
-        let is_bare = arguments.is_empty();
-        let own = |name: &str| match name {
-            "--client" | "--from" | "--env" | "-e" => Some(true),
-            "--help" | "-h" | "--json" => Some(false),
-            _ => None,
-        };
-        let mut asked = Asked {
-            client: None,
-            from: None,
-            variables: Vec::new(),
-            is_json: false,
-            is_help: is_bare,
-            rest: Vec::new(),
-        };
-        for word in words::read(arguments, own) {
-            let (name, value) = match &word {
-                Word::Option { name, value, .. } if own(name).is_some() => (name.as_str(), value.as_deref()),
-                Word::Option { .. } | Word::Bare(_) => {
-                    asked.rest.push(word);
-                    continue;
-                }
-            };
-            match (name, value.filter(|value| !value.is_empty())) {
-                ("--help" | "-h", _) => asked.is_help = true,
-                ("--json", _) => asked.is_json = true,
-                (_, None) => {
-                    return Err(usage(
-                        format!("the option {name} wants a value"),
-                        "see mcp-tether config --help",
-                    ));
-                }
-                ("--client", Some(client)) => {
-                    let known = Client::named(client);
-                    asked.client =
-                        Some(known.ok_or_else(|| {
-                            unknown_client("--client names a client that is not known here")
-                        })?);
-                }
-                ("--from", Some(path)) => asked.from = Some(PathBuf::from(path)),
-                (_, Some(variable)) if is_variable(variable) => asked.variables.push(variable.to_owned()),
-                (_, Some(_)) => {
-                    return Err(usage(
-                        format!("the value of {name} is not the name of a variable"),
-                        "write the name alone: its value is looked up when the server starts",
-                    ));
-                }
-            }
-        }
-        Ok(asked)
-    }
-}
-
 fn unknown_client(sentence: &str) -> UsageError {
     usage(sentence, format!("--client with one of {}", names()))
 }
 
-fn is_variable(name: &str) -> bool {
-    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    !name.starts_with(|first: char| first.is_ascii_digit()) && name.chars().all(is_letter)
-}
-
-/// Understands arguments as the proxy would when it is started with them.
-fn understood(arguments: &[String]) -> Result<Box<Options>, UsageError> {
+/// Reads arguments as the proxy would when it is started with them.
+fn parse_options(arguments: &[String]) -> Result<Box<Options>, UsageError> {
     let whole = std::iter::once("mcp-tether").chain(arguments.iter().map(String::as_str));
     match cli::parse(whole.map(OsString::from)) {
-        Ok(Typed::Options(options)) => Ok(options),
-        Ok(Typed::Print(_) | Typed::Entry(_)) => Err(usage(
+        Ok(Invocation::Options(options)) => Ok(options),
+        Ok(Invocation::Print(_) | Invocation::Config(_)) => Err(usage(
             "the options print something instead of starting the proxy",
             "leave --version and --help out",
         )),
@@ -229,14 +143,19 @@ fn understood(arguments: &[String]) -> Result<Box<Options>, UsageError> {
 }
 
 /// The entry of a server.
-fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Part>, UsageError> {
-    let Some(client) = asked.client else {
+fn entry(
+    arguments: ConfigArgs,
+    proxy_arguments: Vec<Arg>,
+    environment: &Environment,
+    installation: &Installation,
+) -> Result<Vec<Part>, UsageError> {
+    let Some(client) = arguments.client else {
         return Err(unknown_client("--client is missing: each client has its own form"));
     };
-    let mut rest = asked.rest;
-    let first = rest.iter().position(|word| matches!(word, Word::Bare(_)));
+    let mut rest = proxy_arguments;
+    let first = rest.iter().position(|word| matches!(word, Arg::Positional(_)));
     let name = match first.map(|at| rest.remove(at)) {
-        Some(Word::Bare(name)) if !name.contains("://") && !name.trim().is_empty() => name,
+        Some(Arg::Positional(name)) if !name.contains("://") && !name.trim().is_empty() => name,
         Some(_) | None => {
             return Err(usage(
                 "the name of the server is missing",
@@ -249,10 +168,10 @@ fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Par
     }
     let mut typed = Vec::new();
     rest.iter().for_each(|word| word.write(&mut typed));
-    let options = understood(&typed)?;
-    if options.checks || options.by_hand.is_some() {
+    let options = parse_options(&typed)?;
+    if options.mode != Mode::Run {
         return Err(usage(
-            "check, login, logout and tokens are for people, not for entries",
+            "an entry cannot start check, login, logout or tokens",
             "write NAME and URL alone",
         ));
     }
@@ -264,37 +183,38 @@ fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Par
             return Err(usage(error.to_string(), error.advice()));
         }
     }
-    let purpose = Purpose { client, server: &name, environment, given: &[] };
-    let mut gathered = secrets::gather(rest, &purpose);
+    let context = EntryContext { client, server: &name, environment, given: &[] };
+    let mut rewritten = secrets::rewrite_args(rest, &context);
     let access = match options.no_access {
         true => Vec::new(),
         false => config::access_variables(&url, environment),
     };
-    let named: Vec<String> = access.iter().map(|name| (*name).to_owned()).chain(asked.variables).collect();
+    let named: Vec<String> =
+        access.iter().map(|name| (*name).to_owned()).chain(arguments.variables).collect();
     // The list of the hosts that a service token is for: the one of this entry.
     if config::is_access_pair_among(&named) && !options.no_access {
         let (name, hosts) = (config::ACCESS_HOSTS.to_owned(), config::access_hosts_value(&url));
-        gathered.variables.push(Variable { name, text: Some(hosts), is_needed: true });
+        rewritten.variables.push(Variable { name, text: Some(hosts), is_needed: true });
     }
     for variable in named {
-        if !gathered.variables.iter().any(|known| known.name == variable) {
+        if !rewritten.variables.iter().any(|known| known.name == variable) {
             // What is no secret may be written down where nothing is passed on.
             let is_literal = [Client::ClaudeDesktop, Client::LmStudio].contains(&client)
                 && !sensitive::is_secret_name(&variable);
             let text = environment.get(&variable).filter(|_| is_literal).map(str::to_owned);
-            gathered.variables.push(Variable { name: variable, text, is_needed: true });
+            rewritten.variables.push(Variable { name: variable, text, is_needed: true });
         }
     }
-    let (command, about_command) = here.command(client);
-    let Gathered { arguments, variables, hidden, mut remarks } = gathered;
+    let (command, about_command) = installation.command(client);
+    let RewrittenArgs { arguments: entry_arguments, variables, hidden, mut remarks } = rewritten;
     remarks.extend(about_command);
     remarks.extend(client.doubts_name(&name).map(str::to_owned));
-    if client == Client::ClaudeCode && here.system == "windows" && !asked.is_json {
+    if client == Client::ClaudeCode && installation.system == "windows" && !arguments.json {
         remarks.push(
             "the command is one for PowerShell; elsewhere, or with a \" in it, take the JSON".to_owned(),
         );
     }
-    let entry = Entry { name, command, arguments, variables };
+    let entry = Entry { name, command, arguments: entry_arguments, variables };
     remarks.splice(..0, about_variables(client, &entry, &hidden));
     if access.is_empty() && !options.no_access && entry.variables.is_empty() {
         remarks.push(
@@ -304,21 +224,21 @@ fn entry(asked: Asked, environment: &Environment, here: &Here) -> Result<Vec<Par
         );
     }
     remarks.extend(about_surroundings(client, environment, &options));
-    let document = form::document(client, &entry.name, &entry.table(client), entry.inputs(client));
-    let printed = match client == Client::ClaudeCode && !asked.is_json {
-        true => format!("{}\n\n{document}", entry.command_line(here.system == "windows")),
+    let document = entry::render_document(client, &entry.name, &entry.table(client), entry.inputs(client));
+    let printed = match client == Client::ClaudeCode && !arguments.json {
+        true => format!("{}\n\n{document}", entry.command_line(installation.system == "windows")),
         false => document,
     };
     let places = client.places().join("\n  ");
     let remarks: String = remarks.iter().map(|remark| format!("- {remark}\n")).collect();
-    let mut parts = vec![Part::Told(format!("{}:\n  {places}\n", client.title())), Part::Printed(printed)];
+    let mut parts = vec![Part::Stderr(format!("{}:\n  {places}\n", client.title())), Part::Stdout(printed)];
     if !remarks.is_empty() {
-        parts.push(Part::Told(format!("\n{}", remarks.trim_end())));
+        parts.push(Part::Stderr(format!("\n{}", remarks.trim_end())));
     }
     Ok(parts)
 }
 
-/// What a person has to do about the variables of an entry.
+/// Returns what the user has to do about the variables of an entry.
 fn about_variables(client: Client, entry: &Entry, hidden: &[(String, String)]) -> Vec<String> {
     let title = client.title();
     let mut remarks: Vec<String> = hidden
@@ -334,7 +254,7 @@ fn about_variables(client: Client, entry: &Entry, hidden: &[(String, String)]) -
             Passing::Reference(text) if text.contains("${input:") => asked.push(name),
             Passing::Reference(_) | Passing::Named => set.push(name),
             Passing::Inherited => inherited.push(name),
-            Passing::ByHand => by_hand.push(name),
+            Passing::Literal => by_hand.push(name),
         }
     }
     // Those that are part of a longer text.
@@ -359,7 +279,7 @@ fn about_variables(client: Client, entry: &Entry, hidden: &[(String, String)]) -
         ));
     }
     if !by_hand.is_empty() {
-        let placeholders: Vec<String> = by_hand.iter().map(|name| form::placeholder(name)).collect();
+        let placeholders: Vec<String> = by_hand.iter().map(|name| entry::placeholder(name)).collect();
         remarks.push(format!(
             "{title} passes nothing on and fills nothing in: put the value of {} in the place of {}, and keep the file to yourself",
             list(&by_hand),
@@ -394,7 +314,7 @@ fn about_surroundings(client: Client, environment: &Environment, options: &Optio
     remarks
 }
 
-/// A path as a person knows it.
+/// A path as it is displayed.
 fn shown(path: &Path) -> String {
     path.display().to_string()
 }

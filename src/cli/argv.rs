@@ -1,5 +1,5 @@
-//! Arguments as the user meant them: headers that a client cut at their spaces are put together again, and quotes that
-//! cmd.exe leaves in place are taken off.
+//! Arguments before clap reads them: headers that a client cut at their spaces are joined, quotes that cmd.exe leaves in place
+//! are removed, and a subcommand that stands after options comes first.
 //!
 //! Deliberately not here: what the arguments mean (`cli`).
 
@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::iter::Peekable;
 use std::vec::IntoIter;
 
-use super::takes_value;
+use super::{is_subcommand, takes_value};
 
 /// A scheme alone is the beginning of a value.
 const SCHEMES: [&str; 3] = ["bearer", "basic", "token"];
@@ -31,6 +31,28 @@ pub fn repaired(arguments: Vec<OsString>) -> Vec<OsString> {
         repaired.push(whole);
     }
     repaired
+}
+
+/// Moves a subcommand that stands after options to the front: `-v check URL`.
+pub(super) fn subcommand_first(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_option = |argument: &OsString| argument.as_encoded_bytes().starts_with(b"-");
+    let named = arguments.iter().any(|argument| argument.to_str().is_some_and(is_subcommand));
+    if !named || !arguments.get(1).is_some_and(is_option) {
+        return arguments;
+    }
+    let mut at = 1;
+    while let Some(argument) = arguments.get(at).filter(|argument| is_option(argument)) {
+        if argument == "--" {
+            return arguments;
+        }
+        let has_value = argument.to_str().and_then(takes_value) == Some(true);
+        at += 1 + usize::from(has_value);
+    }
+    if arguments.get(at).and_then(|argument| argument.to_str()).is_some_and(is_subcommand) {
+        let subcommand = arguments.remove(at);
+        arguments.insert(1, subcommand);
+    }
+    arguments
 }
 
 /// A whole header, of which the next arguments may be parts.
@@ -122,7 +144,7 @@ fn is_url(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Typed, parse};
+    use crate::cli::{Invocation, parse};
 
     #[test]
     fn headers_in_every_spelling_are_read_whole() {
@@ -154,9 +176,33 @@ mod tests {
             (&["--header", "X: 'v'", URL], &["X: 'v'"]),
         ] {
             let typed = parse(["mcp-tether"].iter().chain(arguments).map(OsString::from));
-            let Ok(Typed::Options(options)) = typed else { panic!("{arguments:?}: {typed:?}") };
+            let Ok(Invocation::Options(options)) = typed else { panic!("{arguments:?}: {typed:?}") };
             assert_eq!(options.headers, headers, "{arguments:?}");
             assert_eq!(options.positional, [URL], "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn moves_subcommand_before_options() {
+        let moved = |line: &str| -> String {
+            let arguments = subcommand_first(line.split(' ').map(OsString::from).collect());
+            arguments
+                .into_iter()
+                .map(|argument| argument.into_string().expect("text"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        for (typed, expected) in [
+            ("x -v check https://h", "x check -v https://h"),
+            ("x --proxy http://p --silent login https://h", "x login --proxy http://p --silent https://h"),
+            ("x --proxy=http://p tokens https://h", "x tokens --proxy=http://p https://h"),
+            ("x --profile check https://h", "x --profile check https://h"),
+            ("x https://h check", "x https://h check"),
+            ("x check -v https://h", "x check -v https://h"),
+            ("x -- check https://h", "x -- check https://h"),
+            ("x -v https://h check", "x -v https://h check"),
+        ] {
+            assert_eq!(moved(typed), expected);
         }
     }
 

@@ -163,7 +163,7 @@ pub(super) fn is_secret_text(text: &str) -> bool {
         || has_secret_pair(text)
 }
 
-/// Letters and digits in disorder, as nobody writes them by hand.
+/// Returns whether a text looks like a generated token: letters and digits in random order.
 pub(super) fn looks_random(text: &str) -> bool {
     text.split([' ', ',', ';', '"', '\'', '|']).any(|word| {
         // An option is judged by its value.

@@ -1,20 +1,21 @@
-//! `config --from FILE`: each entry that starts mcp-remote, beside the one that takes its place.
+//! `config --from FILE`: each entry that starts mcp-remote, compare the one that takes its place.
 //!
-//! Deliberately not here: how a start of mcp-remote is recognised (`launch`).
+//! Deliberately not here: how a start of mcp-remote is recognised (`launch_command`).
 
 use std::io::ErrorKind;
 use std::path::Path;
 
+use super::args::{self, Arg};
 use super::clients::{Client, Passing};
-use super::commands;
-use super::form::{self, Entry, placeholder};
-use super::launch::{self, Launch};
-use super::secrets::{self, Gathered, Purpose, Variable};
+use super::dialect;
+use super::document::{self, Format};
+use super::entry::{self, Entry, placeholder};
+use super::launch_command::{self, LaunchCommand};
+use super::secret_commands;
+use super::secrets::{self, EntryContext, RewrittenArgs, Variable};
 use super::sensitive::{self, MASKED, is_secret, is_secret_name, refers};
-use super::shape;
-use super::tree::{self, Node, Table};
-use super::words::{self, Word};
-use super::{Here, Part, shown, understood, unknown_client, usage};
+use super::value::{Table, Value};
+use super::{Installation, Part, parse_options, shown, unknown_client, usage};
 use crate::cli::{self, UsageError};
 use crate::config::{self, Environment};
 use crate::{files, json, redact};
@@ -33,7 +34,7 @@ pub(super) fn all(
     path: &Path,
     client: Option<Client>,
     environment: &Environment,
-    here: &Here,
+    installation: &Installation,
 ) -> Result<Vec<Part>, UsageError> {
     let path = config::home_expanded(path);
     let cannot = |what: String, advice: &str| usage(format!("the file {} {what}", shown(&path)), advice);
@@ -62,12 +63,12 @@ pub(super) fn all(
     }
     let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
         || client == Some(Client::Codex);
-    let read = if is_toml { tree::from_toml(&text) } else { tree::from_json(&text) };
-    let file = read.map_err(|fault| {
-        let place = format!("{}, line {}, column {}", shown(&path), fault.line, fault.column);
+    let format = if is_toml { Format::Toml } else { Format::Json };
+    let file = document::read(&text, format).map_err(|error| {
+        let place = format!("{}, line {}, column {}", shown(&path), error.line, error.column);
         let kind = if is_toml { "TOML" } else { "JSON" };
         usage(
-            format!("{place}: {}", fault.what),
+            format!("{place}: {}", error.what),
             format!("mend the {kind} there; the client cannot read it either"),
         )
     })?;
@@ -75,19 +76,19 @@ pub(super) fn all(
     collect(&file, 0, &mut found);
     let (mut report, mut count) = (String::new(), 0);
     for (key, name, entry) in &found {
-        let entry = &shape::usual(entry);
+        let entry = &dialect::to_common(entry);
         let (command, arguments) = started(entry);
-        match launch::recognise(&command, &arguments) {
-            Launch::Nothing => {}
-            Launch::Other(why) => {
+        match launch_command::recognize(&command, &arguments) {
+            LaunchCommand::Unrelated => {}
+            LaunchCommand::NotReplaceable(why) => {
                 report.push_str(&format!("== {}, line {}: {why}\n\n", heading(name), entry.line));
             }
-            remote @ Launch::Remote { .. } => {
+            remote @ LaunchCommand::Replaceable { .. } => {
                 let client = client.or_else(|| Client::of_file(&shown(&path), key));
                 let client = client.ok_or_else(|| {
                     unknown_client("it cannot be seen from the name of the file whose it is")
                 })?;
-                report.push_str(&beside(client, name, entry, remote, environment, here));
+                report.push_str(&compare(client, name, entry, remote, environment, installation));
                 count += 1;
             }
         }
@@ -103,7 +104,7 @@ pub(super) fn all(
     // What stands in the file is foreign text; in strings of JSON and TOML it is escaped already.
     let printable =
         |letter: char| if letter != '\n' && redact::is_unprintable(letter) { ' ' } else { letter };
-    Ok(vec![Part::Printed(report.chars().map(printable).collect())])
+    Ok(vec![Part::Stdout(report.chars().map(printable).collect())])
 }
 
 /// Every server of a file: the member that it stands in, its name, itself.
@@ -127,82 +128,85 @@ fn collect<'file>(
 }
 
 fn has_command_list(entry: &Table) -> bool {
-    matches!(entry.get("command"), Some(Node::List(_)))
+    matches!(entry.get("command"), Some(Value::Array(_)))
 }
 
 /// What an entry starts. Zed had command and arguments in a table of their own.
 fn started(entry: &Table) -> (String, Vec<String>) {
-    let text = |node: Option<&Node>| node.and_then(Node::text).unwrap_or_default().to_owned();
-    let word = |node: &Node| match node {
-        Node::Text(text) | Node::Other(text) => text.clone(),
-        Node::List(_) | Node::Table(_) => String::new(),
+    let text = |node: Option<&Value>| node.and_then(Value::text).unwrap_or_default().to_owned();
+    let word = |node: &Value| match node {
+        Value::Text(text) | Value::Literal(text) => text.clone(),
+        Value::Array(_) | Value::Table(_) => String::new(),
     };
-    let texts = |node: Option<&Node>| match node {
-        Some(Node::List(items)) => items.iter().map(word).collect(),
-        Some(Node::Text(_) | Node::Table(_) | Node::Other(_)) | None => Vec::new(),
+    let texts = |node: Option<&Value>| match node {
+        Some(Value::Array(items)) => items.iter().map(word).collect(),
+        Some(Value::Text(_) | Value::Table(_) | Value::Literal(_)) | None => Vec::new(),
     };
     match entry.get("command") {
-        Some(Node::Table(command)) => (text(command.get("path")), texts(command.get("args"))),
+        Some(Value::Table(command)) => (text(command.get("path")), texts(command.get("args"))),
         command => (text(command), texts(entry.get("args"))),
     }
 }
 
 /// One entry and its replacement.
-fn beside(
+fn compare(
     client: Client,
     name: &str,
     entry: &Table,
-    launch: Launch,
+    launch: LaunchCommand,
     environment: &Environment,
-    here: &Here,
+    installation: &Installation,
 ) -> String {
-    let Launch::Remote { launcher, arguments, variables, mut remarks } = launch else { return String::new() };
+    let LaunchCommand::Replaceable { launcher, arguments, variables, mut remarks } = launch else {
+        return String::new();
+    };
     let mut new = entry.clone();
-    if let Some(Node::Table(command)) = entry.get("command") {
+    if let Some(Value::Table(command)) = entry.get("command") {
         if let Some(variables) = command.get("env") {
             new.set("env", variables.clone());
         }
-        new.set("command", Node::Text(String::new()));
+        new.set("command", Value::Text(String::new()));
     }
     let mut others = Vec::new();
     mask_others("", &mut new, client, &mut others);
     for name in others {
         remarks.push(format!("the value of {name} is not printed: keep it as it stands in the file"));
     }
-    let mut own = new.get("env").and_then(Node::table).cloned().unwrap_or_default();
+    let mut own = new.get("env").and_then(Value::table).cloned().unwrap_or_default();
     for (name, value) in variables {
-        own.set(&name, Node::Text(value));
+        own.set(&name, Value::Text(value));
     }
     let mut now = new.clone();
     let mut masked = own.clone();
     for (name, value) in &mut masked.members {
         *value = match &*value {
-            Node::Text(text) => Node::Text(sensitive::mask(name, text, client)),
+            Value::Text(text) => Value::Text(sensitive::mask(name, text, client)),
             // What is no text refers to nothing.
-            _ if is_secret_name(name) => Node::Text(MASKED.to_owned()),
+            _ if is_secret_name(name) => Value::Text(MASKED.to_owned()),
             _ => continue,
         };
     }
-    now.set("command", Node::Text(launcher.first().cloned().unwrap_or_default()));
+    now.set("command", Value::Text(launcher.first().cloned().unwrap_or_default()));
     let shown_arguments: Vec<String> =
         mask_launcher(&launcher, client).skip(1).chain(mask(&arguments, client)).collect();
-    now.set("args", Node::from_iter(&shown_arguments));
+    now.set("args", Value::from_iter(&shown_arguments));
     if !masked.members.is_empty() {
-        now.set("env", Node::Table(masked));
+        now.set("env", Value::Table(masked));
     }
 
     let given: Vec<String> = own.members.iter().map(|(name, _)| name.clone()).collect();
     let mut given_or_named = given.clone();
-    given_or_named.extend(new.get("env_vars").and_then(Node::texts).unwrap_or_default());
-    let words = launch::translated(arguments, &mut remarks);
-    let purpose = Purpose { client, server: name, environment, given: &given_or_named };
-    let Gathered { arguments, mut variables, mut hidden, remarks: more } = secrets::gather(words, &purpose);
+    given_or_named.extend(new.get("env_vars").and_then(Value::texts).unwrap_or_default());
+    let words = launch_command::translated(arguments, &mut remarks);
+    let context = EntryContext { client, server: name, environment, given: &given_or_named };
+    let RewrittenArgs { arguments, mut variables, mut hidden, remarks: more } =
+        secrets::rewrite_args(words, &context);
     remarks.extend(more);
     // What stood there in the open is passed on from the environment, where the client can.
     let mut kept = Vec::new();
     for (name, value) in own.members {
         let text = value.text().unwrap_or_default();
-        remarks.extend(launch::about(&name));
+        remarks.extend(launch_command::about(&name));
         if !is_secret(&name, text) || refers(&name, text, client) || value.text() == Some("") {
             kept.push((name, value));
             continue;
@@ -212,21 +216,21 @@ fn beside(
                 hidden.push((format!("the value of {name} in \"env\""), name.clone()));
                 variables.push(Variable { name, text: None, is_needed: true });
             }
-            Passing::ByHand | Passing::Inherited => {
+            Passing::Literal | Passing::Inherited => {
                 remarks.push(format!(
                     "the value of {name} is not printed: keep \"env\" as it stands in the file, or put the value in the place of {}",
                     placeholder(&name)
                 ));
-                let text = Node::Text(placeholder(&name));
+                let text = Value::Text(placeholder(&name));
                 kept.push((name, text));
             }
         }
     }
     match kept.is_empty() {
         true => new.remove("env"),
-        false => new.set("env", Node::Table(Table { line: 0, members: kept })),
+        false => new.set("env", Value::Table(Table { line: 0, members: kept })),
     }
-    if let Err(error) = understood(&arguments).and_then(|options| {
+    if let Err(error) = parse_options(&arguments).and_then(|options| {
         let filled = options.positional.iter().any(|text| refers("", text, client));
         let url = config::server_url(&options);
         // The client may fill in what the proxy does not.
@@ -237,7 +241,7 @@ fn beside(
     }) {
         remarks.push(format!("mcp-tether will not start with this: {}; {}", error.sentence, error.advice));
     }
-    let (command, about_command) = here.command(client);
+    let (command, about_command) = installation.command(client);
     remarks.extend(about_command);
     let entry_line = entry.line;
     let entry = Entry { name: name.to_owned(), command, arguments, variables };
@@ -247,8 +251,8 @@ fn beside(
     format!(
         "== {}, line {entry_line}\n\n{}\nis replaced by\n\n{}\n{remarks}{}",
         heading(name),
-        form::document(client, name, &now, Vec::new()),
-        form::document(client, name, &new, entry.inputs(client)),
+        entry::render_document(client, name, &now, Vec::new()),
+        entry::render_document(client, name, &new, entry.inputs(client)),
         if remarks.is_empty() { "" } else { "\n" },
     )
 }
@@ -278,29 +282,29 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
     let mut masked = Vec::new();
     // How many words that are no options came before, and whether the one before may want a value.
     let (mut count, mut before) = (0_usize, false);
-    for word in words::read(arguments.to_vec(), |_| None) {
+    for word in args::read(arguments.to_vec(), |_| None) {
         let was_before = std::mem::replace(&mut before, wants_secret(&word));
         let word = match word {
-            Word::Bare(text) => {
+            Arg::Positional(text) => {
                 count = count.saturating_add(1);
                 // A value that was cut off at a space is neither an address nor a port.
                 let is_port = count > 1 && !was_before && text.parse::<u16>().is_ok();
-                Word::Bare(match () {
+                Arg::Positional(match () {
                     () if text.contains("://") => sensitive::mask_urls(&text, client),
                     () if is_port || refers("", &text, client) => text,
                     () => hidden(),
                 })
             }
-            Word::Option { name, value: Some(value), is_joined } => {
+            Arg::Option { name, value: Some(value), is_joined } => {
                 let value = match (name.as_str(), value.split_once([':', '='])) {
-                    // What it means, nobody knows.
+                    // Its meaning is unknown.
                     _ if cli::takes_value(&name).is_none() => hidden(),
                     ("--static-oauth-client-info" | "--static-oauth-client-metadata", _) => mask_json(value),
                     ("--header" | "--header-from", _) => match value.split_once(':') {
                         Some((header, text)) => {
                             let shown = sensitive::mask(header.trim(), text.trim(), client);
                             let hidden = match name.as_str() {
-                                "--header-from" => commands::without_secrets(text, MASKED, client),
+                                "--header-from" => secret_commands::without_secrets(text, MASKED, client),
                                 _ => None,
                             };
                             match hidden {
@@ -312,9 +316,9 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
                         None => hidden(),
                     },
                     // Something else may be called so.
-                    ("--pin", _) if !launch::is_fingerprint(&value) => hidden(),
+                    ("--pin", _) if !launch_command::is_fingerprint(&value) => hidden(),
                     ("--access-token-command", _) => {
-                        commands::without_secrets(&value, MASKED, client).unwrap_or(value)
+                        secret_commands::without_secrets(&value, MASKED, client).unwrap_or(value)
                     }
                     ("--authorize-param", Some((parameter, text))) if value.contains('=') => {
                         format!("{parameter}={}", sensitive::mask(parameter, text, client))
@@ -324,14 +328,14 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
                     ("--proxy", _) => sensitive::mask("", &value, client),
                     _ => value,
                 };
-                Word::Option { name, value: Some(value), is_joined }
+                Arg::Option { name, value: Some(value), is_joined }
             }
             // The value of a short option may stand in one word with it.
-            Word::Option { name, value: None, is_joined } => {
+            Arg::Option { name, value: None, is_joined } => {
                 let is_short = !name.starts_with("--") && cli::takes_value(&name).is_none();
                 let start = name.get(..2).filter(|_| is_short && name.len() > 2);
                 let name = start.map_or_else(|| name.clone(), |start| format!("{start}{MASKED}"));
-                Word::Option { name, value: None, is_joined }
+                Arg::Option { name, value: None, is_joined }
             }
         };
         word.write(&mut masked);
@@ -340,8 +344,8 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
 }
 
 /// Returns whether the word behind this one may be its value and a secret.
-fn wants_secret(word: &Word) -> bool {
-    matches!(word, Word::Option { name, value: None, .. } if is_secret_name(name) && cli::takes_value(name).is_none())
+fn wants_secret(word: &Arg) -> bool {
+    matches!(word, Arg::Option { name, value: None, .. } if is_secret_name(name) && cli::takes_value(name).is_none())
 }
 
 /// What describes a client, as it may be shown: as it is, or not at all.
@@ -368,8 +372,8 @@ fn mask_others(above: &str, table: &mut Table, client: Client, found: &mut Vec<S
         let is_own = |names: &[&str]| above.is_empty() && names.contains(&name.as_str());
         let judged_by = if is_secret_name(above) && !is_secret_name(name) { above } else { name.as_str() };
         match node {
-            Node::Table(below) if !is_own(&["env"]) => mask_others(judged_by, below, client, found),
-            Node::Text(text)
+            Value::Table(below) if !is_own(&["env"]) => mask_others(judged_by, below, client, found),
+            Value::Text(text)
                 if !["command", "cwd", "type"].contains(&name.as_str())
                     && sensitive::mask(judged_by, text, client) != *text =>
             {
@@ -377,30 +381,30 @@ fn mask_others(above: &str, table: &mut Table, client: Client, found: &mut Vec<S
                 found.push(name.clone());
             }
             // A number; what is only true or false tells nothing.
-            Node::Other(written)
+            Value::Literal(written)
                 if is_secret_name(judged_by) && !["true", "false", "null"].contains(&written.as_str()) =>
             {
-                *node = Node::Text(MASKED.to_owned());
+                *node = Value::Text(MASKED.to_owned());
                 found.push(name.clone());
             }
             // The names of variables are no secrets.
-            Node::List(items) if !is_own(&["args", "env_vars"]) => {
+            Value::Array(items) if !is_own(&["args", "env_vars"]) => {
                 let before = found.len();
                 mask_items(judged_by, items, client, found);
                 found.truncate(found.len().min(before + 1));
             }
-            Node::Text(_) | Node::Table(_) | Node::List(_) | Node::Other(_) => {}
+            Value::Text(_) | Value::Table(_) | Value::Array(_) | Value::Literal(_) => {}
         }
     }
 }
 
 /// The same for the items of a list of this name.
-fn mask_items(name: &str, items: &mut [Node], client: Client, found: &mut Vec<String>) {
+fn mask_items(name: &str, items: &mut [Value], client: Client, found: &mut Vec<String>) {
     for item in items {
         match item {
-            Node::Table(below) => mask_others(name, below, client, found),
-            Node::List(below) => mask_items(name, below, client, found),
-            Node::Text(text) => {
+            Value::Table(below) => mask_others(name, below, client, found),
+            Value::Array(below) => mask_items(name, below, client, found),
+            Value::Text(text) => {
                 // As in a header, or in a variable of Docker.
                 let (own, value) = text.split_once([':', '=']).unwrap_or((name, text));
                 let is_hidden = is_secret(own, value.trim()) && !refers(own, value, client);
@@ -409,7 +413,7 @@ fn mask_items(name: &str, items: &mut [Node], client: Client, found: &mut Vec<St
                     found.push(name.to_owned());
                 }
             }
-            Node::Other(_) => {}
+            Value::Literal(_) => {}
         }
     }
 }

@@ -5,19 +5,32 @@ use super::*;
 /// Nothing that holds this may be printed.
 const MARK: &str = "marked";
 
-fn here(system: &'static str) -> Here {
-    Here { system, found: Some("/opt/bin/mcp-tether".into()), running: Some("/opt/real/mcp-tether".into()) }
+fn installation(system: &'static str) -> Installation {
+    Installation {
+        system,
+        found: Some("/opt/bin/mcp-tether".into()),
+        running: Some("/opt/real/mcp-tether".into()),
+    }
 }
 
-fn ask(arguments: &[&str], variables: &[(&str, &str)], here: &Here) -> Result<(String, String), UsageError> {
+fn ask(
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+    installation: &Installation,
+) -> Result<(String, String), UsageError> {
     let environment =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let parts = answer(arguments.iter().map(OsString::from).collect(), &environment, here)?;
+    let arguments = ["mcp-tether", "config"].iter().chain(arguments).map(OsString::from);
+    let parts = match cli::parse(arguments)? {
+        Invocation::Config(arguments) => run(*arguments, &environment, installation)?,
+        Invocation::Print(text) => vec![Part::Stdout(text)],
+        Invocation::Options(_) => panic!("another subcommand"),
+    };
     let (mut printed, mut told) = (String::new(), String::new());
     for part in parts {
         match part {
-            Part::Printed(text) => printed.push_str(&text),
-            Part::Told(text) => told.push_str(&text),
+            Part::Stdout(text) => printed.push_str(&text),
+            Part::Stderr(text) => told.push_str(&text),
         }
     }
     assert!(!printed.contains(MARK) && !told.contains(MARK), "{printed}\n{told}");
@@ -25,7 +38,7 @@ fn ask(arguments: &[&str], variables: &[(&str, &str)], here: &Here) -> Result<(S
 }
 
 fn refused(arguments: &[&str]) -> String {
-    match ask(arguments, &[], &here("linux")) {
+    match ask(arguments, &[], &installation("linux")) {
         Err(error) => {
             let text = format!("{}; {}", error.sentence, error.advice);
             assert!(!text.contains(MARK), "{text}");
@@ -36,7 +49,7 @@ fn refused(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn what_cannot_work_is_refused_with_a_remedy() {
+fn invalid_arguments_are_refused_with_remedy() {
     const URL: &str = "https://h.example/mcp";
     for (arguments, expected) in [
         (
@@ -45,7 +58,7 @@ fn what_cannot_work_is_refused_with_a_remedy() {
         ),
         (
             &["s", URL, "--client", "marked"],
-            "--client names a client that is not known here; --client with one of",
+            "the value of --client is not one that it takes; write one of claude-code, ",
         ),
         (&["s", URL, "--client"], "the option --client wants a value"),
         (&[URL, "--client", "zed"], "the name of the server is missing; write it before the URL"),
@@ -70,10 +83,9 @@ fn what_cannot_work_is_refused_with_a_remedy() {
         ),
         (
             &["s", URL, "--client", "zed", "--env", "A=marked"],
-            "the value of --env is not the name of a variable",
+            "the value of --env is not one that it takes; write the name alone",
         ),
-        (&["s", "check", URL, "--client", "zed"], "check, login, logout and tokens are for people"),
-        (&["s", URL, "--client", "zed", "--version"], "the options print something"),
+        (&["s", "check", URL, "--client", "zed"], "an entry cannot start check, login, logout or tokens"),
         (&["--from", "/nowhere/marked-not.json", "--header", "x"], "--from takes no name"),
     ] {
         let told = refused(arguments);
@@ -82,9 +94,9 @@ fn what_cannot_work_is_refused_with_a_remedy() {
 }
 
 #[test]
-fn without_arguments_the_clients_are_listed_with_their_files() {
+fn help_lists_clients_with_their_files() {
     for arguments in [&[][..], &["--help"], &["s", "-h"]] {
-        let (printed, _) = ask(arguments, &[], &here("linux")).expect("help");
+        let (printed, _) = ask(arguments, &[], &installation("linux")).expect("help");
         for client in Client::ALL {
             assert!(printed.contains(&format!("  {} ", client.name())), "{printed}");
             for system in ["macOS", "Windows"] {
@@ -95,10 +107,10 @@ fn without_arguments_the_clients_are_listed_with_their_files() {
 }
 
 #[test]
-fn the_program_is_named_as_the_client_finds_it() {
-    let command = |client: &str, here: &Here| {
+fn entry_names_program_as_client_finds_it() {
+    let command = |client: &str, installation: &Installation| {
         let (printed, told) =
-            ask(&["s", "https://h/mcp", "--client", client, "--json"], &[], here).expect("an entry");
+            ask(&["s", "https://h/mcp", "--client", client, "--json"], &[], installation).expect("an entry");
         let mut lines = printed.lines();
         let line = lines.find(|line| line.contains("command") || line.contains("cmd: ")).unwrap_or_default();
         let start = line.find([':', '=']).map_or(0, |at| at + 1);
@@ -106,33 +118,36 @@ fn the_program_is_named_as_the_client_finds_it() {
         (command, told.contains("not on the PATH"))
     };
     for client in Client::ALL.map(Client::name) {
-        assert_eq!(command(client, &here("linux")), ("mcp-tether".to_owned(), false), "{client}");
+        assert_eq!(command(client, &installation("linux")), ("mcp-tether".to_owned(), false), "{client}");
         let expected = if client == "claude-desktop" { "/opt/bin/mcp-tether" } else { "mcp-tether" };
-        assert_eq!(command(client, &here("macos")), (expected.to_owned(), false), "{client}");
-        let lost = Here { found: None, ..here("linux") };
+        assert_eq!(command(client, &installation("macos")), (expected.to_owned(), false), "{client}");
+        let lost = Installation { found: None, ..installation("linux") };
         assert_eq!(command(client, &lost), ("/opt/real/mcp-tether".to_owned(), true), "{client}");
     }
-    let windows =
-        Here { found: None, running: Some("C:\\Program Files\\mcp-tether.exe".into()), system: "windows" };
+    let windows = Installation {
+        found: None,
+        running: Some("C:\\Program Files\\mcp-tether.exe".into()),
+        system: "windows",
+    };
     assert_eq!(command("cursor", &windows).0, "C:\\\\Program Files\\\\mcp-tether.exe");
 }
 
 #[test]
-fn the_service_token_of_the_environment_goes_along_by_its_name() {
+fn entry_passes_service_token_by_name() {
     let pair = [("CF_ACCESS_CLIENT_ID", "marked.access"), ("CF_ACCESS_CLIENT_SECRET", "marked")];
     for client in Client::ALL {
         let asked = ["s", "https://h/mcp", "--client", client.name()];
-        let (printed, told) = ask(&asked, &pair, &here("linux")).expect("an entry");
+        let (printed, told) = ask(&asked, &pair, &installation("linux")).expect("an entry");
         assert_eq!(printed.contains("CF_ACCESS_CLIENT_SECRET"), client != Client::Zed, "{printed}");
         assert!(told.contains("CF_ACCESS_CLIENT_ID, CF_ACCESS_CLIENT_SECRET"), "{told}");
         let without = [&asked[..], &["--no-access"]].concat();
-        assert!(!ask(&without, &pair, &here("linux")).expect("an entry").0.contains("CF_ACCESS"));
+        assert!(!ask(&without, &pair, &installation("linux")).expect("an entry").0.contains("CF_ACCESS"));
         let elsewhere = [pair[0], pair[1], ("CF_ACCESS_HOSTS", "other.example")];
-        assert!(!ask(&asked, &elsewhere, &here("linux")).expect("an entry").0.contains("CF_ACCESS"));
+        assert!(!ask(&asked, &elsewhere, &installation("linux")).expect("an entry").0.contains("CF_ACCESS"));
         // Half a pair is none; what is missing can be asked for by name.
-        assert!(!ask(&asked, &pair[..1], &here("linux")).expect("an entry").0.contains("CF_ACCESS"));
+        assert!(!ask(&asked, &pair[..1], &installation("linux")).expect("an entry").0.contains("CF_ACCESS"));
         let named = [&asked[..], &["--env", "CF_ACCESS_CLIENT_ID", "-e", "CF_ACCESS_CLIENT_SECRET"]].concat();
-        assert_eq!(ask(&named, &[], &here("linux")).expect("an entry").0, printed);
+        assert_eq!(ask(&named, &[], &installation("linux")).expect("an entry").0, printed);
     }
 }
 
@@ -150,7 +165,7 @@ fn entry_limits_service_token_to_its_host() {
             ("https://h/mcp", &[], None),
         ] {
             let asked = ["s", url, "--client", client.name()];
-            let (printed, _) = ask(&asked, environment, &here("linux")).expect("an entry");
+            let (printed, _) = ask(&asked, environment, &installation("linux")).expect("an entry");
             let written = match client {
                 Client::Codex => expected.map(|hosts| format!("CF_ACCESS_HOSTS = \"{hosts}\"")),
                 _ => expected.map(|hosts| format!("\"CF_ACCESS_HOSTS\": \"{hosts}\"")),
@@ -347,15 +362,15 @@ const FIXTURES: [Fixture; 13] = [
 ];
 
 #[test]
-fn every_fixture_has_its_replacement_and_no_secret_is_shown() {
+fn every_fixture_is_replaced_without_secrets() {
     for fixture in FIXTURES {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(fixture.file);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(&path, fixture.text).expect("a file");
         let path = path.to_str().expect("Unicode");
-        let (report, _) =
-            ask(&["--from", path], &[], &here("linux")).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let (report, _) = ask(&["--from", path], &[], &installation("linux"))
+            .unwrap_or_else(|error| panic!("{path}: {error}"));
         let mut rest = report.as_str();
         for part in fixture.expected {
             let at = rest
@@ -368,7 +383,7 @@ fn every_fixture_has_its_replacement_and_no_secret_is_shown() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_told_with_its_place() {
+fn unreadable_file_is_refused_with_place() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -378,7 +393,7 @@ fn a_file_that_cannot_be_read_is_told_with_its_place() {
     for (path, expected) in [
         (
             file("a.json", "{\n  \"mcpServers\": {\n    \"a\" \"marked\"\n"),
-            "a.json, line 3, column 9: it is no JSON there",
+            "a.json, line 3, column 9: it is not valid JSON",
         ),
         (file("a.toml", "[mcp_servers.a]\ncommand = \"marked\nargs = []\n"), "a.toml, line 2, column "),
         (folder.path().join("nowhere").to_str().expect("Unicode").to_owned(), "cannot be read: "),
@@ -395,12 +410,14 @@ fn a_file_that_cannot_be_read_is_told_with_its_place() {
     assert!(
         refused(&["--from", odd.to_str().expect("Unicode")]).contains("is not UTF-8 at its byte 1; save")
     );
-    let huge = std::fs::File::create(&odd).and_then(|file| file.set_len(replacement::LIMIT + 1));
+    let huge = std::fs::File::create(&odd).and_then(|file| file.set_len(migration::LIMIT + 1));
     huge.expect("a file with a hole");
     assert!(refused(&["--from", odd.to_str().expect("Unicode")]).contains("is larger than 64 MiB"));
     let none = file("mcp.json", r#"{"mcpServers": {"a": {"command": "x"}}}"#);
-    let (report, _) = ask(&["--from", &none], &[], &here("linux")).expect("a report");
+    let (report, _) = ask(&["--from", &none], &[], &installation("linux")).expect("a report");
     assert!(report.contains("none of its 1 servers"), "{report}");
     let empty = file("mcp.json", "{}");
-    assert!(ask(&["--from", &empty], &[], &here("linux")).expect("a report").0.contains("has no servers"));
+    assert!(
+        ask(&["--from", &empty], &[], &installation("linux")).expect("a report").0.contains("has no servers")
+    );
 }

@@ -3,10 +3,10 @@
 //! Deliberately not here: where the arguments come from, and what is said about them.
 
 use super::clients::{Client, Passing, input_id};
+use super::dialect;
 use super::secrets::Variable;
 use super::sensitive::is_secret_name;
-use super::shape;
-use super::tree::{Node, Table};
+use super::value::{Table, Value};
 
 /// What starts a server.
 pub(super) struct Entry {
@@ -39,26 +39,26 @@ impl Entry {
             | Client::Goose
             | Client::Cline => None,
         };
-        let mut table = Table::of(kind.map(|(name, value)| (name, Node::Text(value.to_owned()))));
+        let mut table = Table::of(kind.map(|(name, value)| (name, Value::Text(value.to_owned()))));
         self.fill(client, &mut table);
         if client == Client::Copilot {
             // It offers no tool that is not named.
-            table.set("tools", Node::List(vec![Node::Text("*".to_owned())]));
+            table.set("tools", Value::Array(vec![Value::Text("*".to_owned())]));
         }
         table
     }
 
     /// Puts command, arguments and variables into a table that may have other members.
     pub(super) fn fill(&self, client: Client, table: &mut Table) {
-        table.set("command", Node::Text(self.command.clone()));
-        table.set("args", Node::from_iter(&self.arguments));
-        let mut environment = table.get("env").and_then(Node::table).cloned().unwrap_or_default();
-        let mut named = table.get("env_vars").and_then(Node::texts).unwrap_or_default();
+        table.set("command", Value::Text(self.command.clone()));
+        table.set("args", Value::from_iter(&self.arguments));
+        let mut environment = table.get("env").and_then(Value::table).cloned().unwrap_or_default();
+        let mut named = table.get("env_vars").and_then(Value::texts).unwrap_or_default();
         for variable in &self.variables {
             match self.passing(client, variable) {
-                Some(Passing::Reference(text)) => environment.set(&variable.name, Node::Text(text)),
-                Some(Passing::ByHand) => {
-                    environment.set(&variable.name, Node::Text(placeholder(&variable.name)))
+                Some(Passing::Reference(text)) => environment.set(&variable.name, Value::Text(text)),
+                Some(Passing::Literal) => {
+                    environment.set(&variable.name, Value::Text(placeholder(&variable.name)))
                 }
                 Some(Passing::Named) if named.contains(&variable.name) => {}
                 Some(Passing::Named) => named.push(variable.name.clone()),
@@ -66,10 +66,10 @@ impl Entry {
             }
         }
         if !environment.members.is_empty() {
-            table.set("env", Node::Table(environment));
+            table.set("env", Value::Table(environment));
         }
         if !named.is_empty() {
-            table.set("env_vars", Node::from_iter(&named));
+            table.set("env_vars", Value::from_iter(&named));
         }
     }
 
@@ -84,12 +84,12 @@ impl Entry {
             (Passing::Named, false) => Some(Passing::Named),
             // What is not set is empty there, and empty counts as not set.
             (passing, false) if [Client::Cursor, Client::OpenCode].contains(&client) => Some(passing),
-            (Passing::Reference(_) | Passing::Inherited | Passing::ByHand, false) => None,
+            (Passing::Reference(_) | Passing::Inherited | Passing::Literal, false) => None,
         }
     }
 
     /// The questions that the client asks for this entry. Only VS Code asks any.
-    pub(super) fn inputs(&self, client: Client) -> Vec<Node> {
+    pub(super) fn inputs(&self, client: Client) -> Vec<Value> {
         if client != Client::VsCode {
             return Vec::new();
         }
@@ -98,16 +98,16 @@ impl Entry {
         });
         // Those in arguments come along as variables, too.
         let inputs = asked.map(|variable| {
-            let text = |text: String| Node::Text(text);
+            let text = |text: String| Value::Text(text);
             let mut input = Table::of([
                 ("type", text("promptString".to_owned())),
                 ("id", text(input_id(&variable.name))),
                 ("description", text(format!("{} of {}", variable.name, self.name))),
             ]);
             if !variable.name.ends_with("_ID") {
-                input.set("password", Node::Other("true".to_owned()));
+                input.set("password", Value::Literal("true".to_owned()));
             }
-            Node::Table(input)
+            Value::Table(input)
         });
         inputs.collect()
     }
@@ -150,17 +150,17 @@ fn powershell(word: &str) -> String {
 }
 
 /// The text that is pasted: a whole file that holds nothing but this entry.
-pub(super) fn document(client: Client, name: &str, table: &Table, inputs: Vec<Node>) -> String {
-    if let Some(text) = shape::document(client, name, table) {
+pub(super) fn render_document(client: Client, name: &str, table: &Table, inputs: Vec<Value>) -> String {
+    if let Some(text) = dialect::render_document(client, name, table) {
         return text;
     }
     if client == Client::Codex {
         return table.to_toml(&[client.key(), name]);
     }
-    let servers = Table::of([(name, Node::Table(table.clone()))]);
+    let servers = Table::of([(name, Value::Table(table.clone()))]);
     let inputs =
-        Some(inputs).filter(|inputs| !inputs.is_empty()).map(|inputs| ("inputs", Node::List(inputs)));
-    let whole = Table::of(inputs.into_iter().chain([(client.key(), Node::Table(servers))]));
+        Some(inputs).filter(|inputs| !inputs.is_empty()).map(|inputs| ("inputs", Value::Array(inputs)));
+    let whole = Table::of(inputs.into_iter().chain([(client.key(), Value::Table(servers))]));
     whole.to_json() + "\n"
 }
 
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shell_reads_every_word_as_it_is_meant() {
+    fn shells_read_every_word_unchanged() {
         let arguments = [
             "https://h/mcp?a=1&b=2",
             "--header",

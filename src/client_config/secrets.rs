@@ -1,14 +1,14 @@
 //! From arguments to those that an entry may hold: a secret becomes a reference to a variable, and what refers to one is kept.
 //!
-//! Deliberately not here: how a client passes a variable on (`clients`), and what its entry looks like (`form`).
+//! Deliberately not here: how a client passes a variable on (`clients`), and what its entry looks like (`entry`).
 
 use url::Url;
 
+use super::args::Arg;
 use super::clients::Client;
-use super::commands;
-use super::form::placeholder;
+use super::entry::placeholder;
+use super::secret_commands;
 use super::sensitive::{self, is_open_value, is_scheme, is_secret, looks_random, refers};
-use super::words::Word;
 use crate::config::Environment;
 use crate::config::expand;
 use crate::json;
@@ -25,7 +25,7 @@ pub(super) struct Variable {
 
 /// Arguments that may be written down, the variables that they need, and what there is to say about it.
 #[derive(Debug, Default)]
-pub(super) struct Gathered {
+pub(super) struct RewrittenArgs {
     pub(super) arguments: Vec<String>,
     pub(super) variables: Vec<Variable>,
     /// What was a secret and is a variable now.
@@ -33,12 +33,12 @@ pub(super) struct Gathered {
     pub(super) remarks: Vec<String>,
 }
 
-/// What arguments are gathered for.
-pub(super) struct Purpose<'a> {
+/// What arguments are rewritten for.
+pub(super) struct EntryContext<'a> {
     pub(super) client: Client,
     /// The server's name.
     pub(super) server: &'a str,
-    /// The environment of the person who asks.
+    /// The environment that `config` runs in.
     pub(super) environment: &'a Environment,
     /// The variables that the entry has already.
     pub(super) given: &'a [String],
@@ -70,40 +70,40 @@ pub(super) fn variable_name(parts: [&str; 2]) -> String {
 }
 
 /// Goes through all words.
-pub(super) fn gather(words: Vec<Word>, purpose: &Purpose<'_>) -> Gathered {
-    let has_file = words.iter().any(|word| matches!(word, Word::Option { name, .. } if name == "--env-file"));
-    let mut named = purpose.given.to_vec();
+pub(super) fn rewrite_args(words: Vec<Arg>, context: &EntryContext<'_>) -> RewrittenArgs {
+    let has_file = words.iter().any(|word| matches!(word, Arg::Option { name, .. } if name == "--env-file"));
+    let mut named = context.given.to_vec();
     for word in &words {
-        let (Word::Bare(text) | Word::Option { value: Some(text), .. }) = word else { continue };
+        let (Arg::Positional(text) | Arg::Option { value: Some(text), .. }) = word else { continue };
         named.extend(expand::variables(text).into_iter().map(|(variable, _)| variable));
     }
-    let mut gathering =
-        Gathering { purpose, has_file, named, secrets: Vec::new(), gathered: Gathered::default() };
+    let mut rewriter =
+        Rewriter { context, has_file, named, secrets: Vec::new(), rewritten: RewrittenArgs::default() };
     for word in words {
-        let word = gathering.word(word);
-        word.into_iter().for_each(|word| word.write(&mut gathering.gathered.arguments));
+        let word = rewriter.word(word);
+        word.into_iter().for_each(|word| word.write(&mut rewriter.rewritten.arguments));
     }
-    gathering.gathered
+    rewriter.rewritten
 }
 
-struct Gathering<'a> {
-    purpose: &'a Purpose<'a>,
+struct Rewriter<'a> {
+    context: &'a EntryContext<'a>,
     /// Whether variables may stand in a file.
     has_file: bool,
     /// The variables that the entry has, or that its arguments name: they hold something else.
     named: Vec<String>,
     /// The secrets that have a variable, with its name.
     secrets: Vec<(String, String)>,
-    gathered: Gathered,
+    rewritten: RewrittenArgs,
 }
 
-impl Gathering<'_> {
+impl Rewriter<'_> {
     /// What takes the place of a word; none where it is left out.
-    fn word(&mut self, word: Word) -> Option<Word> {
+    fn word(&mut self, word: Arg) -> Option<Arg> {
         let (name, value, is_joined) = match word {
-            Word::Bare(text) => return Some(Word::Bare(self.url("the URL", text))),
-            Word::Option { name, value: Some(value), is_joined } => (name, value, is_joined),
-            flag @ Word::Option { value: None, .. } => return Some(flag),
+            Arg::Positional(text) => return Some(Arg::Positional(self.url("the URL", text))),
+            Arg::Option { name, value: Some(value), is_joined } => (name, value, is_joined),
+            flag @ Arg::Option { value: None, .. } => return Some(flag),
         };
         let value = match name.as_str() {
             "--header" => self.header(value),
@@ -128,7 +128,7 @@ impl Gathering<'_> {
             | "--log-file" | "--record" => {
                 let is_whole = value.starts_with(['/', '~', '\\']) || value.get(1..2) == Some(":");
                 if !is_whole {
-                    self.gathered.remarks.push(format!(
+                    self.rewritten.remarks.push(format!(
                         "the path of {name} begins where the client happens to be: write it in full"
                     ));
                 }
@@ -136,14 +136,14 @@ impl Gathering<'_> {
             }
             _ => value,
         };
-        Some(Word::Option { name, value: Some(value), is_joined })
+        Some(Arg::Option { name, value: Some(value), is_joined })
     }
 
     fn header(&mut self, written: String) -> String {
         let Some((name, value)) = written.split_once(':') else { return written };
         let (name, value) = (name.trim(), value.trim());
-        let client = self.purpose.client;
-        let before: Vec<String> = self.gathered.variables.iter().map(|known| known.name.clone()).collect();
+        let client = self.context.client;
+        let before: Vec<String> = self.rewritten.variables.iter().map(|known| known.name.clone()).collect();
         let filled = if refers(name, value, client) {
             for (variable, has_default) in expand::variables(value) {
                 self.refer(&variable, !has_default);
@@ -152,7 +152,7 @@ impl Gathering<'_> {
                 [Client::Cursor, Client::Windsurf, Client::VsCode, Client::Cline].contains(&client);
             let expanded = expand::expand(value, |_| Some("x".to_owned()));
             if let (Err(expand::Error::NoName(_)), false) = (expanded, fills_others) {
-                self.gathered.remarks.push(format!(
+                self.rewritten.remarks.push(format!(
                     "the header {name} holds a form of variable that neither {} nor mcp-tether fills in: write ${{NAME}}",
                     client.title()
                 ));
@@ -167,8 +167,8 @@ impl Gathering<'_> {
             let called = match name.to_ascii_lowercase().as_str() {
                 "cf-access-client-id" => "CF_ACCESS_CLIENT_ID".to_owned(),
                 "cf-access-client-secret" => "CF_ACCESS_CLIENT_SECRET".to_owned(),
-                _ if scheme.eq_ignore_ascii_case("bearer ") => variable_name([self.purpose.server, "TOKEN"]),
-                header => variable_name([self.purpose.server, header.trim_start_matches("x-")]),
+                _ if scheme.eq_ignore_ascii_case("bearer ") => variable_name([self.context.server, "TOKEN"]),
+                header => variable_name([self.context.server, header.trim_start_matches("x-")]),
             };
             let variable = self.hide(&format!("the value of the header {name}"), &called, secret);
             format!("{name}: {scheme}${{{variable}}}")
@@ -193,16 +193,16 @@ impl Gathering<'_> {
         }
         let mut text = value.to_owned();
         for (variable, _) in &variables {
-            let given = self.purpose.given.contains(variable);
-            let Some(reference) = self.purpose.client.reference(variable, true).filter(|_| !given) else {
+            let given = self.context.given.contains(variable);
+            let Some(reference) = self.context.client.reference(variable, true).filter(|_| !given) else {
                 // Its value stands in the entry, where nothing can be put before it.
                 return format!("{name}:{value}");
             };
             text = text.replace(&format!("${{{variable}}}"), &reference);
-            self.gathered.variables.retain(|known| known.name != *variable || before.contains(variable));
+            self.rewritten.variables.retain(|known| known.name != *variable || before.contains(variable));
         }
-        let whole = variable_name([self.purpose.server, &format!("{name}_HEADER")]);
-        self.gathered.variables.push(Variable { name: whole.clone(), text: Some(text), is_needed: true });
+        let whole = variable_name([self.context.server, &format!("{name}_HEADER")]);
+        self.rewritten.variables.push(Variable { name: whole.clone(), text: Some(text), is_needed: true });
         format!("{name}:${{{whole}}}")
     }
 
@@ -215,10 +215,10 @@ impl Gathering<'_> {
         if value.starts_with('@') || is_whole_reference(&value) {
             return value;
         }
-        let called = variable_name([self.purpose.server, "CLIENT_INFO"]);
+        let called = variable_name([self.context.server, "CLIENT_INFO"]);
         let members = json::typed_members(&value);
         if members.is_empty() {
-            // What it is to be, nobody knows; a variable may hold the whole.
+            // Its meaning is unknown; a variable may hold the whole.
             let variable =
                 self.hide(&format!("the value of {OPTION}, which is no JSON object,"), &called, &value);
             return format!("${{{variable}}}");
@@ -227,7 +227,7 @@ impl Gathering<'_> {
         let replaced = sensitive::replace_secrets(&value, &mut |name, text| {
             is_changed = true;
             let secret = json::string(text).unwrap_or_else(|| text.to_owned());
-            let called = variable_name([self.purpose.server, name]);
+            let called = variable_name([self.context.server, name]);
             let variable = self.hide(&format!("the {name} of {OPTION}"), &called, &secret);
             json::quoted(&format!("${{{variable}}}"))
         });
@@ -244,7 +244,7 @@ impl Gathering<'_> {
         if value.starts_with('@') || is_whole_reference(&value) {
             return value;
         }
-        let called = variable_name([self.purpose.server, "CLIENT_METADATA"]);
+        let called = variable_name([self.context.server, "CLIENT_METADATA"]);
         if json::typed_members(&value).is_empty() {
             return self.fill(&format!("the value of {OPTION}, which is no JSON object,"), &called, &value);
         }
@@ -252,7 +252,7 @@ impl Gathering<'_> {
         let replaced = sensitive::replace_secrets(&value, &mut |name, text| {
             is_changed = true;
             let secret = json::string(text).unwrap_or_else(|| text.to_owned());
-            let called = variable_name([self.purpose.server, name]);
+            let called = variable_name([self.context.server, name]);
             json::quoted(&self.fill(&format!("the {name} of {OPTION}"), &called, &secret))
         });
         match replaced {
@@ -265,13 +265,13 @@ impl Gathering<'_> {
     /// A parameter of the page to sign in at.
     fn parameter(&mut self, written: String) -> String {
         let Some((name, value)) = written.split_once('=') else {
-            let called = variable_name([self.purpose.server, "PARAMETER"]);
+            let called = variable_name([self.context.server, "PARAMETER"]);
             return self.fill("the value of --authorize-param, which is not NAME=VALUE,", &called, &written);
         };
-        if value.is_empty() || refers(name, value, self.purpose.client) || !is_secret(name, value) {
+        if value.is_empty() || refers(name, value, self.context.client) || !is_secret(name, value) {
             return written;
         }
-        let called = variable_name([self.purpose.server, name]);
+        let called = variable_name([self.context.server, name]);
         let filled = self.fill(&format!("the value of {name} in --authorize-param"), &called, value);
         format!("{name}={filled}")
     }
@@ -279,13 +279,13 @@ impl Gathering<'_> {
     /// What takes the place of a secret where only the client may fill something in: its reference to a variable, or a
     /// text that is to be replaced by hand.
     fn fill(&mut self, what: &str, called: &str, secret: &str) -> String {
-        let client = self.purpose.client;
+        let client = self.context.client;
         if client.fills_arguments() {
             let variable = self.hide(what, called, secret);
             return client.reference(&variable, true).unwrap_or_default();
         }
         let (title, text) = (client.title(), placeholder(called));
-        self.gathered.remarks.push(format!(
+        self.rewritten.remarks.push(format!(
             "{what} may be a secret and is not printed, and {title} fills nothing in there: put it in the place of {text}, and keep \
              the file to yourself"
         ));
@@ -294,15 +294,15 @@ impl Gathering<'_> {
 
     /// A command, in which nothing is filled in: it is run without a shell.
     fn command(&mut self, option: &str, written: String) -> String {
-        let text = placeholder(&variable_name([self.purpose.server, "SECRET"]));
+        let text = placeholder(&variable_name([self.context.server, "SECRET"]));
         let (header, command) = match written.split_once(':') {
             Some((header, command)) if option == "--header-from" => (Some(header), command.trim_start()),
             _ => (None, written.as_str()),
         };
-        let Some(hidden) = commands::without_secrets(command, &text, self.purpose.client) else {
+        let Some(hidden) = secret_commands::without_secrets(command, &text, self.context.client) else {
             return written;
         };
-        self.gathered.remarks.push(format!(
+        self.rewritten.remarks.push(format!(
             "a part of {option} looks like a secret and is not printed: put it in the place of {text}, or better have the command \
              find it elsewhere"
         ));
@@ -312,19 +312,19 @@ impl Gathering<'_> {
     /// A proxy with a password: the HTTP library knows a variable for it.
     fn proxy(&mut self, url: &str) {
         let variable = "HTTPS_PROXY";
-        self.gathered
+        self.rewritten
             .hidden
             .push(("the URL of --proxy, which holds a password,".to_owned(), variable.to_owned()));
         self.secrets.push((url.to_owned(), variable.to_owned()));
         self.refer(variable, true);
     }
 
-    /// An address, whose query may hold secrets: a reference where the client fills arguments in, for nobody else does.
+    /// An address, whose query may hold secrets: a reference where the client fills arguments in, because mcp-tether does not.
     fn url(&mut self, what: &str, text: String) -> String {
-        let client = self.purpose.client;
+        let client = self.context.client;
         let url = text.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let Some(mut url) = url else {
-            // It is refused when the entry is started; what it holds, nobody knows.
+            // It is refused when the entry is started, and its content is unknown.
             return match text.split_once('?') {
                 _ if text.contains("://") && text.contains('@') => sensitive::MASKED.to_owned(),
                 Some((start, _)) => format!("{start}?{}", sensitive::MASKED),
@@ -335,14 +335,14 @@ impl Gathering<'_> {
         let mut text = text.split('#').next().unwrap_or_default().to_owned();
         url.set_fragment(None);
         if !url.username().is_empty() || url.password().is_some() {
-            self.gathered.remarks.push(format!(
+            self.rewritten.remarks.push(format!(
                 "the user name and password in {what} are left out: send them as --header \"Authorization: Basic ${{VAR}}\""
             ));
             let (_, _) = (url.set_username(""), url.set_password(None));
             text = url.to_string();
         }
         if url.path().split('/').any(looks_random) {
-            self.gathered.remarks.push(format!(
+            self.rewritten.remarks.push(format!(
                 "a part of {what}'s path looks like a secret: it stands in the entry, for nothing is filled in there"
             ));
         }
@@ -352,7 +352,7 @@ impl Gathering<'_> {
             if refers(name, value, client) || is_open_value(name, value) || value.is_empty() {
                 return part.to_owned();
             }
-            let called = variable_name([self.purpose.server, if name.is_empty() { "QUERY" } else { name }]);
+            let called = variable_name([self.context.server, if name.is_empty() { "QUERY" } else { name }]);
             match part.contains('=') {
                 true => {
                     format!("{name}={}", self.fill(&format!("the value of {name} in {what}"), &called, value))
@@ -370,7 +370,7 @@ impl Gathering<'_> {
             return known;
         }
         // The shell has filled it in where it was typed.
-        let held = self.purpose.environment.holding(secret).filter(|_| secret.len() >= 8);
+        let held = self.context.environment.holding(secret).filter(|_| secret.len() >= 8);
         let is_taken = |name: &str| {
             self.secrets.iter().any(|(_, known)| known == name)
                 || self.named.iter().any(|named| named == name)
@@ -383,29 +383,29 @@ impl Gathering<'_> {
                 .unwrap_or_default(),
         };
         if secret.contains("${") {
-            self.gathered.remarks.push(format!(
+            self.rewritten.remarks.push(format!(
                 "{what} has text beside a reference: set {variable} to the whole, for nothing is filled in within it"
             ));
         }
         self.secrets.push((secret.to_owned(), variable.clone()));
-        self.gathered.hidden.push((what.to_owned(), variable.clone()));
+        self.rewritten.hidden.push((what.to_owned(), variable.clone()));
         self.refer(&variable, true);
         variable
     }
 
     /// Has the entry pass a variable on.
     fn refer(&mut self, variable: &str, is_needed: bool) {
-        let is_given = self.purpose.given.iter().any(|given| given == variable);
-        let is_in_file = self.has_file && self.purpose.environment.get(variable).is_none();
+        let is_given = self.context.given.iter().any(|given| given == variable);
+        let is_in_file = self.has_file && self.context.environment.get(variable).is_none();
         let is_hidden = self.secrets.iter().any(|(_, known)| known == variable);
         if is_given || is_in_file && !is_hidden {
             return;
         }
-        match self.gathered.variables.iter_mut().find(|known| known.name == variable) {
+        match self.rewritten.variables.iter_mut().find(|known| known.name == variable) {
             Some(known) => known.is_needed |= is_needed,
             None => {
                 let name = variable.to_owned();
-                self.gathered.variables.push(Variable { name, text: None, is_needed });
+                self.rewritten.variables.push(Variable { name, text: None, is_needed });
             }
         }
     }
@@ -415,15 +415,15 @@ impl Gathering<'_> {
 mod tests {
     use super::*;
 
-    fn gathered(client: Client, arguments: &[&str]) -> Gathered {
+    fn rewritten(client: Client, arguments: &[&str]) -> RewrittenArgs {
         let environment = [("SHELL_TOKEN".to_owned(), "marked-from-shell".to_owned())].into_iter().collect();
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let purpose = Purpose { client, server: "my-api", environment: &environment, given: &[] };
-        gather(super::super::words::read(arguments, |_| None), &purpose)
+        let context = EntryContext { client, server: "my-api", environment: &environment, given: &[] };
+        rewrite_args(super::super::args::read(arguments, |_| None), &context)
     }
 
-    fn names(gathered: &Gathered) -> Vec<&str> {
-        gathered.variables.iter().map(|variable| variable.name.as_str()).collect()
+    fn names(rewritten: &RewrittenArgs) -> Vec<&str> {
+        rewritten.variables.iter().map(|variable| variable.name.as_str()).collect()
     }
 
     #[test]
@@ -453,7 +453,7 @@ mod tests {
             ("X-API-Key: ${KEY}", "X-API-Key: ${KEY}", &["KEY"]),
             ("X: ${KEY:-none}/${OTHER}", "X: ${KEY:-none}/${OTHER}", &["KEY", "OTHER"]),
         ] {
-            let found = gathered(Client::Codex, &["https://h/mcp", "--header", written]);
+            let found = rewritten(Client::Codex, &["https://h/mcp", "--header", written]);
             assert_eq!(found.arguments, ["https://h/mcp", "--header", expected]);
             assert_eq!(names(&found), variables, "{written}");
             assert!(!format!("{found:?}").contains("marked"), "{found:?}");
@@ -466,7 +466,7 @@ mod tests {
             ("Authorization: Bearer marked-${STAGE}", "Authorization: Bearer ${MY_API_TOKEN}"),
             ("X-Api-Key: marked${TENANT}", "X-Api-Key: ${MY_API_API_KEY}"),
         ] {
-            let found = gathered(Client::Codex, &["--header", written]);
+            let found = rewritten(Client::Codex, &["--header", written]);
             assert_eq!(found.arguments, ["--header", expected]);
             assert_eq!(found.remarks.len(), 1, "{found:?}");
             assert!(!format!("{found:?}").contains("marked"), "{found:?}");
@@ -475,7 +475,7 @@ mod tests {
 
     #[test]
     fn issuer_is_printed_without_user_and_query_value() {
-        let found = gathered(Client::Codex, &["--oauth-issuer", "https://u:marked@h.example/x?key=marked"]);
+        let found = rewritten(Client::Codex, &["--oauth-issuer", "https://u:marked@h.example/x?key=marked"]);
         assert_eq!(found.arguments, ["--oauth-issuer", "https://h.example/x?key=your-my-api-key"]);
     }
 
@@ -489,7 +489,7 @@ mod tests {
             header("a-key: marked3"),
         ]
         .concat();
-        let found = gathered(Client::ClaudeCode, &found);
+        let found = rewritten(Client::ClaudeCode, &found);
         let values: Vec<&str> = found.arguments.iter().skip(1).step_by(2).map(String::as_str).collect();
         assert_eq!(
             values,
@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_cuts_arguments_gets_none_with_a_space() {
+    fn no_argument_has_space_for_client_that_splits() {
         for (written, argument, text) in [
             ("X-API-Key: ${KEY}", "X-API-Key:${KEY}", None),
             (
@@ -518,7 +518,7 @@ mod tests {
             ),
             ("X-Words: a b", "X-Words:${MY_API_X_WORDS_HEADER}", Some("a b")),
         ] {
-            let found = gathered(Client::Cursor, &["--header", written]);
+            let found = rewritten(Client::Cursor, &["--header", written]);
             assert_eq!(found.arguments[1], argument);
             assert_eq!(
                 found.variables.last().and_then(|variable| variable.text.as_deref()),
@@ -529,25 +529,25 @@ mod tests {
     }
 
     #[test]
-    fn secrets_in_other_places_are_hidden_where_that_is_possible() {
+    fn secrets_outside_headers_are_hidden() {
         let url = "https://h/mcp?api_key=marked&page=1";
         assert_eq!(
-            gathered(Client::ClaudeCode, &[url]).arguments,
+            rewritten(Client::ClaudeCode, &[url]).arguments,
             ["https://h/mcp?api_key=${MY_API_API_KEY}&page=1"]
         );
         assert_eq!(
-            gathered(Client::VsCode, &[url]).arguments,
+            rewritten(Client::VsCode, &[url]).arguments,
             ["https://h/mcp?api_key=${input:my-api-api-key}&page=1"]
         );
-        let literal = gathered(Client::Codex, &[url]);
+        let literal = rewritten(Client::Codex, &[url]);
         assert_eq!(literal.arguments, ["https://h/mcp?api_key=your-my-api-api-key&page=1"]);
         assert_eq!(literal.remarks.len(), 1);
-        let info = gathered(
+        let info = rewritten(
             Client::Zed,
             &["--static-oauth-client-info", r#"{"client_id":"x","client_secret":"marked"}"#],
         );
         assert_eq!(info.arguments[1], r#"{"client_id":"x","client_secret":"${MY_API_CLIENT_SECRET}"}"#);
-        let found = gathered(Client::ClaudeCode, &["https://h/mcp?a=1#marked"]);
+        let found = rewritten(Client::ClaudeCode, &["https://h/mcp?a=1#marked"]);
         assert_eq!(found.arguments, ["https://h/mcp?a=1"]);
         let secret = "hvs.CAESIJabc1230marked";
         for (option, written, expected) in [
@@ -562,7 +562,7 @@ mod tests {
                 "",
             ),
         ] {
-            let found = gathered(Client::Codex, &[option, &written]);
+            let found = rewritten(Client::Codex, &[option, &written]);
             assert_eq!(found.arguments[1], if expected.is_empty() { &written } else { expected });
             assert_eq!(found.remarks.len(), usize::from(!expected.is_empty()));
         }
@@ -588,10 +588,10 @@ mod tests {
             ("${INFO}", "${INFO}"),
             ("@/etc/info.json", "@/etc/info.json"),
         ] {
-            let found = gathered(Client::Codex, &["--static-oauth-client-info", info]);
+            let found = rewritten(Client::Codex, &["--static-oauth-client-info", info]);
             assert_eq!(found.arguments[1], expected);
         }
-        let proxy = gathered(Client::Codex, &["--proxy", "http://u:marked@p:1", "--ipv4"]);
+        let proxy = rewritten(Client::Codex, &["--proxy", "http://u:marked@p:1", "--ipv4"]);
         assert_eq!(
             (proxy.arguments.as_slice(), names(&proxy)),
             (["--ipv4".to_owned()].as_slice(), vec!["HTTPS_PROXY"])
@@ -599,7 +599,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_named_already_holds_nothing_else() {
+    fn named_variable_gets_no_other_value() {
         let arguments = [
             "--header",
             "Authorization: Bearer marked",
@@ -607,13 +607,13 @@ mod tests {
             "X: ${MY_API_TOKEN}",
             "https://h/${MY_API_TOKEN_2}",
         ];
-        let found = gathered(Client::Codex, &arguments);
+        let found = rewritten(Client::Codex, &arguments);
         assert_eq!(found.arguments[1], "Authorization: Bearer ${MY_API_TOKEN_3}");
         assert_eq!(variable_name(["ключ", ""]), "MCP_");
     }
 
     #[test]
-    fn what_only_looks_like_a_reference_is_hidden() {
+    fn text_that_resembles_reference_is_hidden() {
         for (client, value, is_reference) in [
             (Client::Gemini, "Bearer pa$word", false),
             (Client::Gemini, "$KEY", true),
@@ -623,9 +623,9 @@ mod tests {
         ] {
             assert_eq!(refers("", value, client), is_reference, "{client:?} {value}");
         }
-        let found = gathered(Client::Codex, &["--header", "X-Key: ${env:KEY}"]);
+        let found = rewritten(Client::Codex, &["--header", "X-Key: ${env:KEY}"]);
         assert_eq!(found.remarks.len(), 1, "{found:?}");
-        let found = gathered(Client::Codex, &["https://user:marked@h.example/mcp"]);
+        let found = rewritten(Client::Codex, &["https://user:marked@h.example/mcp"]);
         assert_eq!(
             (found.arguments.as_slice(), found.remarks.len()),
             (["https://h.example/mcp".to_owned()].as_slice(), 1)
@@ -635,7 +635,7 @@ mod tests {
     #[test]
     fn variables_of_a_file_are_not_passed_on() {
         let found =
-            gathered(Client::ClaudeCode, &["--env-file", "/x", "--header", "A: ${IN_FILE}${SHELL_TOKEN}"]);
+            rewritten(Client::ClaudeCode, &["--env-file", "/x", "--header", "A: ${IN_FILE}${SHELL_TOKEN}"]);
         assert_eq!(names(&found), ["SHELL_TOKEN"]);
     }
 }

@@ -1,16 +1,16 @@
-//! How people start mcp-remote: through npx and its likes, a shell, node or by itself; and what its options are here.
+//! How entries start mcp-remote: through npx and similar runners, a shell, node or directly; and what its options mean here.
 //!
-//! Deliberately not here: reading the file (`tree`), and hiding secrets (`secrets`).
+//! Deliberately not here: reading the file (`document`), and hiding secrets (`secrets`).
 
-use super::others;
-use super::words::{self, Word};
+use super::args::{self, Arg};
+use super::other_proxies;
 use crate::cli;
 
 /// What a command line starts.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Launch {
+pub(super) enum LaunchCommand {
     /// mcp-remote, so many words behind the beginning, with these arguments.
-    Remote {
+    Replaceable {
         /// What stands before the arguments.
         launcher: Vec<String>,
         /// The arguments.
@@ -21,9 +21,9 @@ pub(super) enum Launch {
         remarks: Vec<String>,
     },
     /// mcp-remote, in a way that is not replaced, and why.
-    Other(&'static str),
+    NotReplaceable(&'static str),
     /// Something else.
-    Nothing,
+    Unrelated,
 }
 
 /// What runs packages.
@@ -44,7 +44,7 @@ const DIFFERENT: [(&str, &str); 5] = [
     ("--silent", "here a log file goes on"),
 ];
 
-/// Variables that mean something to mcp-remote, or to Node, and what becomes of them.
+/// Variables that mean something to mcp-remote, or to Value, and what becomes of them.
 const ENVIRONMENT: [(&str, &str); 4] = [
     ("NODE_TLS_REJECT_UNAUTHORIZED", "has no effect on mcp-tether: name the authority with --ca-cert"),
     ("NODE_OPTIONS", "has no effect on mcp-tether"),
@@ -53,7 +53,7 @@ const ENVIRONMENT: [(&str, &str); 4] = [
 ];
 
 /// What a command line starts.
-pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
+pub(super) fn recognize(command: &str, arguments: &[String]) -> LaunchCommand {
     let mut words: Vec<String> =
         std::iter::once(command.to_owned()).chain(arguments.iter().cloned()).collect();
     if let [line] = words.as_slice()
@@ -82,21 +82,23 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
             "sh" | "bash" | "zsh" | "dash" | "fish" => {
                 let Some(at) = words.iter().position(|word| word.starts_with('-') && word.ends_with('c'))
                 else {
-                    return Launch::Nothing;
+                    return LaunchCommand::Unrelated;
                 };
-                let Some(script) = words.get(at + 1).cloned() else { return Launch::Nothing };
+                let Some(script) = words.get(at + 1).cloned() else { return LaunchCommand::Unrelated };
                 if !script.contains("mcp-remote") {
-                    return Launch::Nothing;
+                    return LaunchCommand::Unrelated;
                 }
                 let script = script.trim().trim_start_matches("exec ");
                 if script.contains([';', '|', '<', '>', '`', '\n'])
                     || script.contains("$(")
                     || script.contains("&&")
                 {
-                    return Launch::Other("a shell script starts mcp-remote there: replace it by hand");
+                    return LaunchCommand::NotReplaceable(
+                        "a shell script starts mcp-remote there: replace it by hand",
+                    );
                 }
                 let Ok(split) = shell_words::split(&with_braces(script)) else {
-                    return Launch::Other(
+                    return LaunchCommand::NotReplaceable(
                         "a shell script starts mcp-remote there, and its quotes are not balanced",
                     );
                 };
@@ -119,11 +121,11 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
     if ["docker", "podman", "nerdctl", "wsl"].contains(&first.as_str()) {
         let is_there = words.iter().any(|word| word.contains("mcp-remote"));
         return match is_there {
-            true => Launch::Other("mcp-remote runs in a container there: it is left alone"),
-            false => Launch::Nothing,
+            true => LaunchCommand::NotReplaceable("mcp-remote runs in a container there: it is left alone"),
+            false => LaunchCommand::Unrelated,
         };
     }
-    if let Some(launch) = others::recognise(&words) {
+    if let Some(launch) = other_proxies::recognize(&words) {
         return launch;
     }
     let runs = RUNNERS.contains(&first.as_str());
@@ -134,11 +136,13 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
     let Some(at) = words.iter().zip(befores).position(is_program).filter(|at| *at == 0 || runs) else {
         let is_its_client = runs && words.iter().any(|word| program(word).starts_with("mcp-remote-client"));
         return match is_its_client {
-            true => Launch::Other("mcp-remote-client only tries a server out: that is mcp-tether check URL"),
-            false if is_within(&words) => Launch::Other(
+            true => LaunchCommand::NotReplaceable(
+                "mcp-remote-client only tries a server out: that is mcp-tether check URL",
+            ),
+            false if is_within(&words) => LaunchCommand::NotReplaceable(
                 "something else starts mcp-remote there: put mcp-tether in the place of npx, mcp-remote and what is between them",
             ),
-            false => Launch::Nothing,
+            false => LaunchCommand::Unrelated,
         };
     };
     let mut arguments = words.split_off(at + 1);
@@ -153,18 +157,18 @@ pub(super) fn recognise(command: &str, arguments: &[String]) -> Launch {
         remarks.push(format!("{first}'s own options are left out: {}", lost.join(" ")));
     }
     launcher.append(&mut words);
-    Launch::Remote { launcher, arguments, variables, remarks }
+    LaunchCommand::Replaceable { launcher, arguments, variables, remarks }
 }
 
 /// The arguments as mcp-tether takes them, with what is lost or means something else.
-pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> Vec<Word> {
+pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> Vec<Arg> {
     let arguments = cli::repaired(arguments.into_iter().map(Into::into).collect());
     let arguments = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let words = words::read(arguments, |_| None);
+    let words = args::read(arguments, |_| None);
     let (mut is_before, mut kept) = (0, Vec::new());
     for word in words {
         match &word {
-            Word::Bare(text) => {
+            Arg::Positional(text) => {
                 let is_address = text.contains("://") || text.contains("${") || text.starts_with('$');
                 let is_kept = match is_before {
                     0 => is_address,
@@ -177,7 +181,7 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
                     false => remarks.push("an argument that is neither an option nor the URL is left out, as mcp-remote ignores it".to_owned()),
                 }
             }
-            Word::Option { name, .. } if cli::takes_value(name).is_none() => {
+            Arg::Option { name, .. } if cli::takes_value(name).is_none() => {
                 // The value of a short one may stand in one word with it.
                 let short = name.get(..2).filter(|_| !name.starts_with("--"));
                 let name = short.unwrap_or(name);
@@ -186,26 +190,26 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
                 ));
             }
             // The empty name means that none is sent.
-            Word::Option { name, value: Some(value), .. } if name == "--resource" && value.is_empty() => {
-                kept.push(Word::Option {
+            Arg::Option { name, value: Some(value), .. } if name == "--resource" && value.is_empty() => {
+                kept.push(Arg::Option {
                     name: "--disable-resource-parameter".to_owned(),
                     value: None,
                     is_joined: false,
                 });
             }
-            Word::Option { name, value: Some(value), .. } if name == "--pin" && !is_fingerprint(value) => {
+            Arg::Option { name, value: Some(value), .. } if name == "--pin" && !is_fingerprint(value) => {
                 remarks
                     .push("--pin is left out: its value is not the fingerprint of a certificate".to_owned());
             }
-            Word::Option { name, value: Some(value), .. } if name == "--protocol" && value == "auto" => {
+            Arg::Option { name, value: Some(value), .. } if name == "--protocol" && value == "auto" => {
                 remarks.push("--protocol auto is left out: it is the default here".to_owned());
             }
-            Word::Option { name, value: Some(value), .. } if name == "--header" && !is_header(value) => {
+            Arg::Option { name, value: Some(value), .. } if name == "--header" && !is_header(value) => {
                 remarks.push(
                     "a --header that is not \"Name: value\" is left out, as mcp-remote ignores it".to_owned(),
                 );
             }
-            Word::Option { name, .. } => {
+            Arg::Option { name, .. } => {
                 let different = DIFFERENT.iter().find(|(known, _)| known == name);
                 different.into_iter().for_each(|(name, how)| remarks.push(format!("{name}: {how}")));
                 kept.push(word);
@@ -238,7 +242,7 @@ pub(super) fn program(word: &str) -> String {
     ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name).to_owned()
 }
 
-/// Tells whether a word is the package or its program: `mcp-remote`, `mcp-remote@0.1.29`, a path to either.
+/// Returns whether a word is the package or its program: `mcp-remote`, `mcp-remote@0.1.29`, a path to either.
 fn is_package(word: &str) -> bool {
     if word.starts_with('-') || word.starts_with('@') {
         return false;
@@ -258,7 +262,7 @@ fn is_package(word: &str) -> bool {
     }
 }
 
-/// Tells whether something that runs packages runs it somewhere in these words.
+/// Returns whether something that runs packages runs it somewhere in these words.
 fn is_within(words: &[String]) -> bool {
     let mut parts = words.iter().flat_map(|word| word.split_whitespace());
     parts.any(|part| RUNNERS.contains(&program(part).as_str()))
@@ -311,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_of_starting_it_is_recognised() {
+    fn recognizes_every_way_to_start_mcp_remote() {
         for line in [
             "npx mcp-remote URL --debug",
             "npx -y mcp-remote URL --debug",
@@ -349,15 +353,17 @@ mod tests {
             "sudo npx -y mcp-remote URL --debug",
         ] {
             let words = words(&line.replace("URL", URL));
-            match recognise(&words[0], &words[1..]) {
-                Launch::Remote { arguments, .. } => assert_eq!(arguments, [URL, "--debug"], "{line}"),
+            match recognize(&words[0], &words[1..]) {
+                LaunchCommand::Replaceable { arguments, .. } => {
+                    assert_eq!(arguments, [URL, "--debug"], "{line}")
+                }
                 other => panic!("{line}: {other:?}"),
             }
         }
     }
 
     #[test]
-    fn a_shell_that_starts_it_is_seen_through() {
+    fn recognizes_mcp_remote_behind_shells() {
         for (command, arguments) in [
             ("cmd", vec!["/c", "npx -y mcp-remote https://h/mcp --header \"Authorization: Bearer ${T}\""]),
             ("sh", vec!["-c", "npx -y mcp-remote https://h/mcp --header \"Authorization: Bearer $T\""]),
@@ -369,21 +375,21 @@ mod tests {
             ),
         ] {
             let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
-            match recognise(command, &arguments) {
-                Launch::Remote { arguments, .. } => {
+            match recognize(command, &arguments) {
+                LaunchCommand::Replaceable { arguments, .. } => {
                     assert_eq!(arguments, [URL, "--header", "Authorization: Bearer ${T}"], "{command}");
                 }
                 other => panic!("{command}: {other:?}"),
             }
         }
         let script = ["-c".to_owned(), "A=marked npx -y mcp-remote https://h".to_owned()];
-        assert!(matches!(recognise("sh", &script), Launch::Other(_)));
+        assert!(matches!(recognize("sh", &script), LaunchCommand::NotReplaceable(_)));
         let script = ["-c".to_owned(), "source ~/.env && npx mcp-remote https://h".to_owned()];
-        assert!(matches!(recognise("sh", &script), Launch::Other(_)));
+        assert!(matches!(recognize("sh", &script), LaunchCommand::NotReplaceable(_)));
     }
 
     #[test]
-    fn what_is_something_else_is_left_alone() {
+    fn leaves_other_commands_alone() {
         for (line, is_told) in [
             ("npx -y @modelcontextprotocol/server-everything", false),
             ("npx -y @someone/mcp-remote URL", false),
@@ -400,16 +406,16 @@ mod tests {
             ("", false),
         ] {
             let words = words(line);
-            match recognise(&words[0], &words[1..]) {
-                Launch::Nothing => assert!(!is_told, "{line}"),
-                Launch::Other(_) => assert!(is_told, "{line}"),
-                other @ Launch::Remote { .. } => panic!("{line}: {other:?}"),
+            match recognize(&words[0], &words[1..]) {
+                LaunchCommand::Unrelated => assert!(!is_told, "{line}"),
+                LaunchCommand::NotReplaceable(_) => assert!(is_told, "{line}"),
+                other @ LaunchCommand::Replaceable { .. } => panic!("{line}: {other:?}"),
             }
         }
     }
 
     #[test]
-    fn options_are_kept_in_their_order_and_what_is_lost_is_named() {
+    fn options_keep_order_and_lost_ones_are_named() {
         let line = "--header A:1 URL 3334 --header X: v --transport sse-first --use-id-token --client-credentials \
                     --token-endpoint https://t --protocol auto --auth-timeout 60 --enable-proxy --odd stray --resource";
         let mut arguments = words(&line.replace("URL", URL));

@@ -6,23 +6,23 @@ use crate::cli;
 
 /// One option with its value, or something that is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Word {
+pub(super) enum Arg {
     /// An option; joined where it was written `--name=value`.
     Option { name: String, value: Option<String>, is_joined: bool },
     /// Neither an option nor the value of one.
-    Bare(String),
+    Positional(String),
 }
 
-impl Word {
+impl Arg {
     /// Puts it back among arguments.
     pub(super) fn write(&self, arguments: &mut Vec<String>) {
         match self {
-            Word::Bare(text) => arguments.push(text.clone()),
-            Word::Option { name, value: None, .. } => arguments.push(name.clone()),
-            Word::Option { name, value: Some(value), is_joined: true } => {
+            Arg::Positional(text) => arguments.push(text.clone()),
+            Arg::Option { name, value: None, .. } => arguments.push(name.clone()),
+            Arg::Option { name, value: Some(value), is_joined: true } => {
                 arguments.push(format!("{name}={value}"));
             }
-            Word::Option { name, value: Some(value), is_joined: false } => {
+            Arg::Option { name, value: Some(value), is_joined: false } => {
                 arguments.extend([name.clone(), value.clone()]);
             }
         }
@@ -30,16 +30,16 @@ impl Word {
 }
 
 /// Takes arguments apart. `others` tells of options that are not the proxy's own whether they take a value.
-pub(super) fn read(arguments: Vec<String>, others: impl Fn(&str) -> Option<bool>) -> Vec<Word> {
+pub(super) fn read(arguments: Vec<String>, others: impl Fn(&str) -> Option<bool>) -> Vec<Arg> {
     let mut words = Vec::new();
     let mut rest = arguments.into_iter();
     while let Some(argument) = rest.next() {
         if !argument.starts_with('-') || argument.len() < 2 {
-            words.push(Word::Bare(argument));
+            words.push(Arg::Positional(argument));
             continue;
         }
         match argument.split_once('=').filter(|(name, _)| name.starts_with("--")) {
-            Some((name, value)) => words.push(Word::Option {
+            Some((name, value)) => words.push(Arg::Option {
                 name: name.to_owned(),
                 value: Some(value.to_owned()),
                 is_joined: true,
@@ -47,7 +47,7 @@ pub(super) fn read(arguments: Vec<String>, others: impl Fn(&str) -> Option<bool>
             None => {
                 let takes_value = others(&argument).or_else(|| cli::takes_value(&argument));
                 let value = if takes_value == Some(true) { rest.next() } else { None };
-                words.push(Word::Option { name: argument, value, is_joined: false });
+                words.push(Arg::Option { name: argument, value, is_joined: false });
             }
         }
     }
@@ -77,7 +77,7 @@ mod tests {
         ];
         let arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
         let words = read(arguments.clone(), |name| (name == "--own").then_some(true));
-        let bare: Vec<_> = words.iter().filter(|word| matches!(word, Word::Bare(_))).collect();
+        let bare: Vec<_> = words.iter().filter(|word| matches!(word, Arg::Positional(_))).collect();
         assert_eq!(bare.len(), 4, "{words:?}");
         let mut back = Vec::new();
         words.iter().for_each(|word| word.write(&mut back));

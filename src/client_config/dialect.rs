@@ -1,22 +1,22 @@
 //! Entries of clients that have other names for the parts of one, turned into the usual shape and back.
 //!
 //! Everywhere else an entry is a table with `command`, `args`, `env` and `env_vars`. Deliberately not here: what stands in
-//! them (`form`).
+//! them (`entry`).
 
 use super::clients::Client;
-use super::tree::{Node, Table};
+use super::value::{Table, Value};
 use crate::json;
 
 /// How long Goose waits for an answer, in seconds: its own default, which an entry has to name.
 const GOOSE_TIMEOUT: &str = "300";
 
 /// An entry of a file in the usual shape. opencode has the command as one list, and calls the variables `environment`.
-pub(super) fn usual(entry: &Table) -> Table {
-    let Some(Node::List(command)) = entry.get("command") else { return entry.clone() };
+pub(super) fn to_common(entry: &Table) -> Table {
+    let Some(Value::Array(command)) = entry.get("command") else { return entry.clone() };
     let mut words = command.iter().cloned();
     let mut usual = Table { line: entry.line, members: Vec::new() };
-    usual.set("command", words.next().unwrap_or_else(|| Node::Text(String::new())));
-    usual.set("args", Node::List(words.collect()));
+    usual.set("command", words.next().unwrap_or_else(|| Value::Text(String::new())));
+    usual.set("args", Value::Array(words.collect()));
     for (name, node) in &entry.members {
         match name.as_str() {
             "command" | "type" | "enabled" => {}
@@ -24,20 +24,20 @@ pub(super) fn usual(entry: &Table) -> Table {
             _ => usual.set(name, node.clone()),
         }
     }
-    if let Some(Node::Other(enabled)) = entry.get("enabled")
+    if let Some(Value::Literal(enabled)) = entry.get("enabled")
         && enabled != "true"
     {
-        usual.set("enabled", Node::Other(enabled.clone()));
+        usual.set("enabled", Value::Literal(enabled.clone()));
     }
     usual
 }
 
 /// The document of a client whose shape is another one; none for those that have the usual one.
-pub(super) fn document(client: Client, name: &str, table: &Table) -> Option<String> {
+pub(super) fn render_document(client: Client, name: &str, table: &Table) -> Option<String> {
     match client {
         Client::OpenCode => {
-            let servers = Table::of([(name, Node::Table(of_opencode(table)))]);
-            Some(Table::of([(client.key(), Node::Table(servers))]).to_json() + "\n")
+            let servers = Table::of([(name, Value::Table(of_opencode(table)))]);
+            Some(Table::of([(client.key(), Value::Table(servers))]).to_json() + "\n")
         }
         Client::Goose => Some(goose_yaml(client.key(), name, &of_goose(name, table))),
         Client::ClaudeCode
@@ -56,14 +56,14 @@ pub(super) fn document(client: Client, name: &str, table: &Table) -> Option<Stri
 
 /// opencode refuses members that it does not know.
 fn of_opencode(table: &Table) -> Table {
-    let mut command: Vec<Node> = table.get("command").cloned().into_iter().collect();
-    if let Some(Node::List(arguments)) = table.get("args") {
+    let mut command: Vec<Value> = table.get("command").cloned().into_iter().collect();
+    if let Some(Value::Array(arguments)) = table.get("args") {
         command.extend(arguments.iter().cloned());
     }
     let mut entry = Table::of([
-        ("type", Node::Text("local".to_owned())),
-        ("command", Node::List(command)),
-        ("enabled", Node::Other("true".to_owned())),
+        ("type", Value::Text("local".to_owned())),
+        ("command", Value::Array(command)),
+        ("enabled", Value::Literal("true".to_owned())),
     ]);
     for (name, node) in &table.members {
         match name.as_str() {
@@ -77,10 +77,10 @@ fn of_opencode(table: &Table) -> Table {
 
 fn of_goose(name: &str, table: &Table) -> Table {
     let mut entry = Table::of([
-        ("name", Node::Text(name.to_owned())),
-        ("type", Node::Text("stdio".to_owned())),
-        ("enabled", Node::Other("true".to_owned())),
-        ("timeout", Node::Other(GOOSE_TIMEOUT.to_owned())),
+        ("name", Value::Text(name.to_owned())),
+        ("type", Value::Text("stdio".to_owned())),
+        ("enabled", Value::Literal("true".to_owned())),
+        ("timeout", Value::Literal(GOOSE_TIMEOUT.to_owned())),
     ]);
     for (name, node) in &table.members {
         match name.as_str() {
@@ -111,14 +111,14 @@ fn yaml_key(key: &str) -> String {
     }
 }
 
-fn in_one_line(node: &Node) -> String {
+fn in_one_line(node: &Value) -> String {
     match node {
-        Node::Text(text) => json::quoted(text),
-        Node::Other(written) => written.clone(),
-        Node::List(items) => {
+        Value::Text(text) => json::quoted(text),
+        Value::Literal(written) => written.clone(),
+        Value::Array(items) => {
             format!("[{}]", items.iter().map(in_one_line).collect::<Vec<_>>().join(", "))
         }
-        Node::Table(table) => {
+        Value::Table(table) => {
             let members = table.members.iter();
             let members: Vec<String> = members
                 .map(|(name, node)| format!("{}: {}", json::quoted(name), in_one_line(node)))
