@@ -20,8 +20,7 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use crate::auth::access_proof::AccessProof;
-use crate::auth::keeper::{Keeper, Source};
-use crate::auth::oauth::{Farewell, HeldTokens, OAuth, Pasted, Trouble};
+use crate::auth::credential_provider::{Keeper, Source};
 use crate::bridge::{self, ExitReason};
 use crate::cache::{Cache, Writing};
 use crate::check::{self, Findings, Outcome, Style};
@@ -30,6 +29,7 @@ use crate::config::{self, Config, Environment};
 use crate::entry::{self, Here, Part};
 use crate::files::Growing;
 use crate::http::Http;
+use crate::oauth::{Farewell, HeldTokens, OAuth, Pasted, Trouble};
 use crate::orphan::WatchedInput;
 use crate::platform::Waiting;
 use crate::proxy::Keeping;

@@ -19,8 +19,7 @@ use super::{Failed, clock, rule, shown};
 use crate::auth::Credentials;
 use crate::auth::access_proof::AccessProof;
 use crate::auth::cf_access::ServiceToken;
-use crate::auth::keeper::{Found, Keeper};
-use crate::auth::oauth::{self, OAuth};
+use crate::auth::credential_provider::{Found, Keeper};
 use crate::bridge::{
     Ask, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, Facts, LEGACY_REVISION, MODERN_REVISION,
     Outgoing, SessionHeader, SessionId,
@@ -28,6 +27,7 @@ use crate::bridge::{
 use crate::http::Http;
 use crate::json;
 use crate::jsonrpc::{Kind, Message};
+use crate::oauth::{self, OAuth};
 use crate::remote::streamable::Streamable;
 use crate::remote::{Events, Remote};
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::auth::Credentials;
 use crate::auth::access_proof::AccessProof;
-use crate::auth::oauth::{OAuth, Settings, Trouble};
 use crate::bridge::ErrorReport;
 use crate::http::Http;
+use crate::oauth::{OAuth, Settings, Trouble};
 
 /// How long it may take.
 const PATIENCE: Duration = Duration::from_secs(10);

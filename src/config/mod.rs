@@ -29,13 +29,14 @@ pub use error::{Error, Problem};
 pub use crate::auth::access_proof::hosts_value as access_hosts_value;
 
 use crate::auth::cf_access::{ServiceToken, TOKEN};
-use crate::auth::jwt::expiry;
-use crate::auth::keeper::Found;
-use crate::auth::{Credentials, Scheme, WrittenHeaders, oauth};
+use crate::auth::credential_provider::Found;
+use crate::auth::{Credentials, Scheme, WrittenHeaders};
 use crate::bridge::{Era, Pattern, ToolRules};
 use crate::cli::{Options, Transport};
 use crate::files;
 use crate::http::{Family, Patience, Settings, is_loopback};
+use crate::jwt::expiry;
+use crate::oauth;
 use crate::platform;
 use crate::redact;
 use crate::tls::{self, Fingerprint, Trust};

@@ -1,6 +1,6 @@
 //! Whether and how a person may sign in (OAuth), from options under the names that mcp-remote gave them.
 //!
-//! Deliberately not here: the sign-in (`auth::oauth`).
+//! Deliberately not here: the sign-in (`oauth`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use url::Url;
 
 use super::{Environment, Error, expand, header, home_expanded, warn_of_readers};
 use crate::auth::Credentials;
-use crate::auth::oauth::client::Client;
-use crate::auth::oauth::identity::Typed;
-use crate::auth::oauth::inherited::{self, Arguments};
-use crate::auth::oauth::key::Key;
-use crate::auth::oauth::metadata::{Authorization, is_issuer};
-use crate::auth::oauth::{Browser, Grant, Identity, MetadataSource, Settings};
 use crate::cli::{ByHand, Options};
 use crate::files;
 use crate::http::is_loopback;
 use crate::json;
+use crate::oauth::client::Client;
+use crate::oauth::metadata::{Authorization, is_issuer};
+use crate::oauth::private_key::Key;
+use crate::oauth::store::identity::Typed;
+use crate::oauth::store::mcp_remote_import::{self as inherited, Arguments};
+use crate::oauth::{Browser, Grant, Identity, MetadataSource, Settings};
 use crate::redact;
 
 /// What is written into the page's address by us alone.

@@ -519,7 +519,7 @@ mod tests {
         };
         let http = crate::http::Http::new(&url, settings).expect("a client");
         let credentials = crate::auth::Credentials::new(&url, Vec::new());
-        let keeper = crate::auth::keeper::Keeper::fixed(credentials);
+        let keeper = crate::auth::credential_provider::Keeper::fixed(credentials);
         HttpSse::new(&Streamable::new(url, http, keeper), Duration::ZERO)
     }
 

@@ -2,8 +2,8 @@
 //! withheld where that is proved to belong to the host, or waits for a person to sign in, for as long as its client may wait
 //! for it.
 //!
-//! Deliberately not here: where other credentials come from (`auth::keeper`), the proof (`auth::access_proof`), and signing
-//! in (`auth::oauth`).
+//! Deliberately not here: where other credentials come from (`auth::credential_provider`), the proof (`auth::access_proof`), and signing
+//! in (`oauth`).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,12 +13,12 @@ use url::Url;
 
 use super::streamable::Exchange;
 use super::waiting::Stage;
-use crate::auth::keeper::Refuser;
-use crate::auth::oauth::challenge::{self, Challenge};
-use crate::auth::oauth::{Asking, Grant, Invitation, OAuth, Trouble};
+use crate::auth::credential_provider::Refuser;
 use crate::bridge::{Ask, ErrorKind, ErrorReport, ExchangeOutcome, Refusal};
 use crate::diagnosis::{self, Refused, SignIn};
 use crate::jsonrpc::{Kind, Message};
+use crate::oauth::challenge::{self, Challenge};
+use crate::oauth::{Asking, Grant, Invitation, OAuth, Trouble};
 
 /// How often others are tried.
 const OTHER_CREDENTIALS: usize = 2;

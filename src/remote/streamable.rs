@@ -25,8 +25,7 @@ use super::send_order::{SendOrder, SendTurn};
 use super::tracked::Tracked;
 use super::waiting::{Stage, Waiting};
 use super::{Events, Remote};
-use crate::auth::keeper::{InUse, Keeper};
-use crate::auth::oauth::{Invitation, OAuth};
+use crate::auth::credential_provider::{InUse, Keeper};
 use crate::bridge::{
     Ask, ErrorReport, Event, ExchangeId, ExchangeOutcome, Opening, Outgoing, Refusal, SessionHeader,
     SessionId, Written,
@@ -36,6 +35,7 @@ use crate::http::body::{Body, unknown_encoding};
 use crate::http::{Http, Patience, is_unprocessed, notice_closed_connections, transport_error, within};
 use crate::json::flatten;
 use crate::jsonrpc::{Kind, Line, Message};
+use crate::oauth::{Invitation, OAuth};
 use crate::redact;
 
 /// How many redirects within the origin are followed.

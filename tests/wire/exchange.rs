@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mcp_tether::auth::Credentials;
-use mcp_tether::auth::keeper::Keeper;
+use mcp_tether::auth::credential_provider::Keeper;
 use mcp_tether::bridge::{Ask, Event, ExchangeId, ExchangeOutcome, Facts, Outgoing, Written};
 use mcp_tether::http::{Family, Http, Patience, Settings};
 use mcp_tether::jsonrpc::Message;

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
 use libfuzzer_sys::fuzz_target;
-use mcp_tether::auth::jwt;
-use mcp_tether::auth::oauth::store::Store;
+use mcp_tether::jwt;
+use mcp_tether::oauth::store::Store;
 use url::Url;
 
 thread_local! {

@@ -1,0 +1,157 @@
+//! Why nobody is signed in.
+//!
+//! One variant for each thing that the caller does about it. No secret comes in here: foreign text is redacted where it
+//! becomes part of a sentence. Deliberately not here: the failures
+//! of the exchange that asked for a sign-in (`diagnosis`).
+
+use url::Url;
+
+use crate::bridge::{ErrorKind, ErrorReport};
+use crate::oauth::failure::FailureKind;
+use crate::redact;
+
+/// How much of a foreign text stands in a sentence, in characters.
+const LENGTH: usize = 200;
+
+/// What a person has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errand {
+    /// Where to go.
+    pub url: String,
+    /// What to give there.
+    pub code: Option<String>,
+    /// The command by which a browser of another computer can be used, where none could be opened here.
+    pub elsewhere: Option<String>,
+}
+
+impl Errand {
+    /// What to do about it.
+    pub(super) fn advice(&self) -> String {
+        let usual = "sign in there, then try again; the sign-in goes on meanwhile";
+        match &self.elsewhere {
+            Some(command) => format!("{usual}. In a browser on another computer: {command}"),
+            None => usual.to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for Errand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.code {
+            Some(code) => write!(f, "{} in a browser on any computer; the code is {code}", self.url),
+            None => write!(f, "{} in a browser", self.url),
+        }
+    }
+}
+
+/// Why nobody is signed in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// Nothing describes how to sign in: the refusal means something else and stands as it is.
+    #[error("there is no sign-in to be found")]
+    NotOffered,
+    /// A person has to do something, and may still do it.
+    #[error("{place} wants you to sign in: open {errand}")]
+    Waiting {
+        /// The server.
+        place: String,
+        /// The page.
+        errand: Errand,
+        /// What to do.
+        advice: String,
+    },
+    /// It goes on in another process, or has only just begun.
+    #[error("signing in at {place} takes longer than a client waits; it goes on{}", elsewhere(.holder))]
+    Slow {
+        /// The server.
+        place: String,
+        /// The lock that another process holds meanwhile, and which process.
+        holder: Option<String>,
+    },
+    /// Cloudflare, or Cloudflare Access, answered in the place of whoever was asked.
+    #[error("{0}")]
+    Intercepted(Box<ErrorReport>),
+    /// It cannot be done, or was not.
+    #[error("{sentence}")]
+    Failed {
+        /// What was wrong.
+        sentence: String,
+        /// What to do about it.
+        advice: String,
+        /// What other processes hear of it.
+        kind: FailureKind,
+    },
+}
+
+fn elsewhere(holder: &Option<String>) -> String {
+    holder.as_ref().map(|holder| format!(": {holder}")).unwrap_or_default()
+}
+
+impl Trouble {
+    /// Something that failed.
+    pub(super) fn failed(sentence: impl Into<String>, advice: impl Into<String>) -> Trouble {
+        Trouble::Failed { sentence: sentence.into(), advice: advice.into(), kind: FailureKind::Other }
+    }
+
+    /// The same failure, of a kind that other processes may hear of, unless it has one already.
+    pub(super) fn of_kind(self, kind: FailureKind) -> Trouble {
+        match self {
+            Trouble::Failed { sentence, advice, kind: FailureKind::Other } => {
+                Trouble::Failed { sentence, advice, kind }
+            }
+            other => other,
+        }
+    }
+
+    /// What other processes hear of it; none where it is no failure.
+    pub(super) fn kind(&self) -> Option<FailureKind> {
+        match self {
+            Trouble::Failed { kind, .. } => Some(*kind),
+            Trouble::Intercepted(_) => Some(FailureKind::Other),
+            Trouble::NotOffered | Trouble::Waiting { .. } | Trouble::Slow { .. } => None,
+        }
+    }
+
+    /// Returns whether it would be the same again: a rule stands in the way, and not a limit or a server in trouble.
+    pub(super) fn is_lasting(&self) -> bool {
+        let Trouble::Intercepted(report) = self else { return false };
+        let is_rule =
+            matches!(report.cause, ErrorKind::Firewall | ErrorKind::BrowserCheck | ErrorKind::Challenge);
+        is_rule || report.cause.is_of_access()
+    }
+
+    /// The failure as a client is told of it.
+    pub fn report(&self) -> ErrorReport {
+        match self {
+            Trouble::Intercepted(report) => (**report).clone(),
+            Trouble::NotOffered | Trouble::Waiting { .. } | Trouble::Slow { .. } | Trouble::Failed { .. } => {
+                ErrorReport::new(ErrorKind::SignIn, self.to_string(), self.advice())
+            }
+        }
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> &str {
+        match self {
+            Trouble::NotOffered => "give the server the --header that it wants",
+            Trouble::Waiting { advice, .. } => advice,
+            Trouble::Slow { holder: Some(_), .. } => {
+                "try again in a moment; if that process does not end, end it"
+            }
+            Trouble::Slow { holder: None, .. } => "try again in a moment",
+            Trouble::Intercepted(report) => report.advice.as_deref().unwrap_or_default(),
+            Trouble::Failed { advice, .. } => advice,
+        }
+    }
+}
+
+/// A place as it stands in a sentence: without what may be secret.
+pub(super) fn place(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    redact::foreign(&format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path()))
+}
+
+/// What another program wrote, as it may be shown ([`redact::foreign`]), and short.
+pub(super) fn foreign(text: &str) -> String {
+    redact::foreign(text).chars().take(LENGTH).collect()
+}
