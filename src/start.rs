@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use crate::auth::access_proof::AccessProof;
-use crate::auth::credential_provider::{Keeper, Source};
+use crate::auth::credential_provider::{CredentialProvider, CredentialSource};
 use crate::bridge::{self, ExitReason};
 use crate::cache::{Cache, Writing};
 use crate::check::{self, Findings, Outcome, Style};
@@ -29,7 +29,7 @@ use crate::config::{self, Config, Environment};
 use crate::entry::{self, Here, Part};
 use crate::files::Growing;
 use crate::http::Http;
-use crate::oauth::{Farewell, HeldTokens, OAuth, Pasted, Trouble};
+use crate::oauth::{Farewell, HeldTokens, OAuth, Pasted, RequestCredentials, Trouble};
 use crate::orphan::WatchedInput;
 use crate::platform::Waiting;
 use crate::proxy::Keeping;
@@ -162,7 +162,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
         let (options, environment) = (options.clone(), environment.clone());
         let read =
             move || config::credentials_again(&options, &environment).map_err(|error| error.to_string());
-        Arc::new(read) as Source
+        Arc::new(read) as CredentialSource
     });
     let cache = match options.no_cache {
         true => Cache::none(),
@@ -188,7 +188,8 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
     let farewell = sign_in.as_ref().map(OAuth::farewell);
     let proof =
         AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof() || source.is_some());
-    let keeper = Keeper::new(config.found, source).with_proof(proof).with_sign_in(sign_in);
+    let provider = CredentialProvider::new(config.found, source).with_proof(proof);
+    let keeper = RequestCredentials::new(provider, sign_in);
     let remote = Server::new(Streamable::new(config.url, http, keeper), patience);
     Ok(Ready { remote, bridge, record, cache, farewell })
 }
@@ -308,14 +309,16 @@ fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Sta
     let http = Arc::new(Http::new(&config.url, config.connection).map_err(StartupError::setup)?);
     let login = settings.identity.command("login");
     let proof = AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof());
-    let keeper = Keeper::fixed(config.found.credentials).with_proof(proof);
+    let provider = CredentialProvider::fixed(config.found.credentials).with_proof(proof);
     let runtime = runtime()?;
     let work = async {
         let oauth = OAuth::new(settings, http);
         match options.by_hand {
-            Some(ByHand::LogIn) => oauth.log_in(&keeper).await.map(|()| Some("you are signed in".to_owned())),
+            Some(ByHand::LogIn) => {
+                oauth.log_in(&provider).await.map(|()| Some("you are signed in".to_owned()))
+            }
             Some(ByHand::LogOut) => {
-                let was_there = oauth.log_out(&keeper.current().await.own).await?;
+                let was_there = oauth.log_out(&provider.current().await.credentials).await?;
                 Ok(was_there.then(|| "you are signed out".to_owned()))
             }
             Some(ByHand::Tokens) | None => Ok(oauth.held().as_ref().map(shown)),

@@ -126,7 +126,7 @@ fn modules_use_only_what_lies_below_them() {
                 "auth", "bridge", "cli", "files", "http", "json", "jwt", "oauth", "platform", "redact",
                 "secret", "tls",
             ],
-            "auth" => &["diagnosis", "files", "http", "json", "oauth", "platform", "redact", "secret"],
+            "auth" => &["diagnosis", "files", "http", "json", "platform", "redact", "secret"],
             "oauth" => &["auth", "bridge", "diagnosis", "files", "http", "json", "jwt", "platform", "redact"],
             "stdio" => &["jsonrpc", "platform"],
             "bridge" => &["json", "jsonrpc"],

@@ -13,7 +13,6 @@ use url::Url;
 use super::Credentials;
 use super::access_proof::{AccessProof, NotSent};
 use super::cf_access::{PairRule, ServiceToken};
-use crate::oauth::{Bearer, OAuth};
 
 /// How long before a token runs out it is asked for again.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -26,9 +25,9 @@ const LEAST_PAUSE: Duration = Duration::from_millis(500);
 /// …and no more.
 const MOST_PAUSE: Duration = Duration::from_secs(30);
 
-/// What a source has. What of it may be sent, [`Keeper::current`] says: a service token that needs a proof is among it.
+/// What a source has. What of it may be sent, [`CredentialProvider::current`] says: a service token that needs a proof is among it.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundCredentials {
     /// The credentials to use.
     pub credentials: Credentials,
     /// Those to use when they are refused.
@@ -41,7 +40,7 @@ pub struct Found {
     pub unlisted: Option<String>,
 }
 
-impl Found {
+impl FoundCredentials {
     /// Returns whether a service token among them is sent only where that is proved.
     pub fn needs_proof(&self) -> bool {
         let all = [Some(&self.credentials), self.next.as_ref()].into_iter().flatten();
@@ -59,7 +58,7 @@ impl Found {
 
 /// Who refused credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refuser {
+pub enum RejectedBy {
     /// Cloudflare Access.
     Access,
     /// The server itself (401). That says nothing of the service token, which Access let through.
@@ -67,26 +66,24 @@ pub enum Refuser {
 }
 
 /// Where credentials are read again. It may block.
-pub type Source = Arc<dyn Fn() -> Result<Found, String> + Send + Sync>;
+pub type CredentialSource = Arc<dyn Fn() -> Result<FoundCredentials, String> + Send + Sync>;
 
 /// The credentials in use, and how to come by others.
-pub struct Keeper {
-    held: Mutex<Held>,
-    source: Option<Source>,
+pub struct CredentialProvider {
+    held: Mutex<ProviderState>,
+    source: Option<CredentialSource>,
     /// One at a time asks.
     asking: tokio::sync::Mutex<()>,
-    /// Where a person may sign in.
-    sign_in: Option<OAuth>,
     /// Which service tokens that need a proof may be sent. Without it none may.
     proof: Option<Arc<AccessProof>>,
 }
 
-struct Held {
-    found: Found,
+struct ProviderState {
+    found: FoundCredentials,
     /// The credentials in use, with the service token whether it may be sent or not.
     chosen: Credentials,
     /// What is sent of them.
-    current: InUse,
+    current: CredentialSnapshot,
     /// From when on the source is asked although nothing was refused.
     renewal: Option<SystemTime>,
     /// Until when the source is left alone.
@@ -97,24 +94,19 @@ struct Held {
 
 /// Credentials, and which ones of this process they are.
 #[derive(Clone, Debug)]
-pub struct InUse {
+pub struct CredentialSnapshot {
     /// What is attached to requests.
     pub credentials: Arc<Credentials>,
-    /// The same without the token that a person has signed in for.
-    pub own: Arc<Credentials>,
-    /// That token.
-    pub bearer: Option<Arc<Bearer>>,
     /// The service token that is not among them, because the server was not proved to belong to its team.
     pub withheld: Option<Arc<ServiceToken>>,
     version: u64,
 }
 
-impl InUse {
+impl CredentialSnapshot {
     /// What may be sent of `chosen`.
-    fn new(chosen: &Credentials, version: u64, proof: Option<&AccessProof>) -> InUse {
+    fn new(chosen: &Credentials, version: u64, proof: Option<&AccessProof>) -> CredentialSnapshot {
         let withheld = withheld(chosen, proof);
-        let credentials = Arc::new(sent(chosen, proof));
-        InUse { own: Arc::clone(&credentials), credentials, bearer: None, withheld, version }
+        CredentialSnapshot { credentials: Arc::new(sent(chosen, proof)), withheld, version }
     }
 }
 
@@ -135,47 +127,43 @@ fn sent(chosen: &Credentials, proof: Option<&AccessProof>) -> Credentials {
     }
 }
 
-impl std::fmt::Debug for Keeper {
+impl std::fmt::Debug for CredentialProvider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keeper").finish_non_exhaustive()
+        f.debug_struct("CredentialProvider").finish_non_exhaustive()
     }
 }
 
-impl Keeper {
+impl CredentialProvider {
     /// Credentials that were found, and where others may be found later.
-    pub fn new(found: Found, source: Option<Source>) -> Keeper {
+    pub fn new(found: FoundCredentials, source: Option<CredentialSource>) -> CredentialProvider {
         let chosen = found.credentials.clone();
-        let current = InUse::new(&chosen, 0, None);
+        let current = CredentialSnapshot::new(&chosen, 0, None);
         // A moment that cannot be told is one long ago.
         let renewal =
             found.expires.map(|expires| expires.checked_sub(MARGIN).unwrap_or(SystemTime::UNIX_EPOCH));
-        let held = Mutex::new(Held { found, chosen, current, renewal, pause: None, refused: Vec::new() });
-        Keeper { held, source, asking: tokio::sync::Mutex::new(()), sign_in: None, proof: None }
+        let held =
+            Mutex::new(ProviderState { found, chosen, current, renewal, pause: None, refused: Vec::new() });
+        CredentialProvider { held, source, asking: tokio::sync::Mutex::new(()), proof: None }
     }
 
     /// The same, where service tokens that need a proof are sent as `proof` allows.
     #[must_use]
-    pub fn with_proof(mut self, proof: Option<Arc<AccessProof>>) -> Keeper {
+    pub fn with_proof(mut self, proof: Option<Arc<AccessProof>>) -> CredentialProvider {
         self.proof = proof;
         self.held().apply(self.proof.as_deref());
         self
     }
 
-    /// The same, where a person may sign in.
-    #[must_use]
-    pub fn with_sign_in(self, sign_in: Option<OAuth>) -> Keeper {
-        Keeper { sign_in, ..self }
-    }
-
-    /// Where a person may sign in.
-    pub fn sign_in(&self) -> Option<&OAuth> {
-        self.sign_in.as_ref()
-    }
-
     /// Credentials that never change.
-    pub fn fixed(credentials: Credentials) -> Keeper {
-        let found = Found { credentials, next: None, expires: None, described: Vec::new(), unlisted: None };
-        Keeper::new(found, None)
+    pub fn fixed(credentials: Credentials) -> CredentialProvider {
+        let found = FoundCredentials {
+            credentials,
+            next: None,
+            expires: None,
+            described: Vec::new(),
+            unlisted: None,
+        };
+        CredentialProvider::new(found, None)
     }
 
     /// Proves that the service token that was withheld from a refused request may be sent to `url`, and returns the
@@ -183,7 +171,11 @@ impl Keeper {
     ///
     /// # Errors
     /// Why it must not be sent.
-    pub async fn prove(&self, refused: &InUse, url: &Url) -> Result<InUse, NotSent> {
+    pub async fn prove(
+        &self,
+        refused: &CredentialSnapshot,
+        url: &Url,
+    ) -> Result<CredentialSnapshot, NotSent> {
         let (Some(proof), Some(token)) = (&self.proof, &refused.withheld) else {
             return Err(NotSent::NotAsked);
         };
@@ -193,8 +185,8 @@ impl Keeper {
     }
 
     /// Notes that Access has accepted the service token among these credentials after a proof.
-    pub async fn token_accepted(&self, used: &InUse) {
-        if let Some((proof, token)) = self.proof.as_ref().zip(used.own.service_token()) {
+    pub async fn token_accepted(&self, used: &CredentialSnapshot) {
+        if let Some((proof, token)) = self.proof.as_ref().zip(used.credentials.service_token()) {
             proof.accepted(token).await;
             // Another process may have seen the token belong to another team.
             self.held().apply(Some(proof));
@@ -207,7 +199,7 @@ impl Keeper {
     }
 
     /// Why the service token that is set was not sent with these credentials; none where none is set, or it was.
-    pub fn not_sent(&self, used: &InUse) -> Option<NotSent> {
+    pub fn not_sent(&self, used: &CredentialSnapshot) -> Option<NotSent> {
         if let Some(token) = &used.withheld {
             let failure = self.proof.as_ref().and_then(|proof| proof.failure(token));
             return Some(failure.map_or(NotSent::NotAsked, NotSent::NotProved));
@@ -215,20 +207,9 @@ impl Keeper {
         self.held().found.unlisted.clone().map(NotSent::Unlisted)
     }
 
-    /// What to attach to the next request. What is about to run out is asked for again first; meanwhile other requests
-    /// use what still holds.
-    pub async fn current(&self) -> InUse {
-        self.joined(self.own().await).await
-    }
-
-    /// The same, with the token that a person has signed in for.
-    async fn joined(&self, own: InUse) -> InUse {
-        let Some(sign_in) = &self.sign_in else { return own };
-        let (credentials, bearer) = sign_in.join(&own.own).await;
-        InUse { credentials, bearer, ..own }
-    }
-
-    async fn own(&self) -> InUse {
+    /// Returns what to attach to the next request. What is about to expire is read again first; meanwhile other requests
+    /// use what is still valid.
+    pub async fn current(&self) -> CredentialSnapshot {
         let (current, runs_out, still_holds) = {
             let (held, now) = (self.held(), wall_clock());
             let runs_out = held.renewal.is_some_and(|renewal| renewal <= now);
@@ -255,31 +236,26 @@ impl Keeper {
         self.held().current.clone()
     }
 
-    /// Other credentials than those that were refused, if there are any.
-    pub async fn another(&self, refused: &InUse, by: Refuser) -> Option<InUse> {
-        let another = self.another_of_its_own(refused, by).await?;
-        Some(self.joined(another).await)
-    }
-
-    async fn another_of_its_own(&self, refused: &InUse, by: Refuser) -> Option<InUse> {
+    /// Returns other credentials than those that were rejected, if there are any.
+    pub async fn another(&self, refused: &CredentialSnapshot, by: RejectedBy) -> Option<CredentialSnapshot> {
         let _asking = self.asking.lock().await;
         let current = self.held().current.clone();
         if current.version != refused.version {
             return Some(current);
         }
         let proof = self.proof.as_deref();
-        self.held().refuse(&refused.own);
+        self.held().refuse(&refused.credentials);
         self.ask().await;
         let mut held = self.held();
         let mut choice = held.found.in_order(&held.chosen);
-        if by == Refuser::Server {
+        if by == RejectedBy::Server {
             choice.truncate(1);
         }
         let another =
             choice.into_iter().find(|credentials| !held.was_refused(&sent(credentials, proof))).cloned();
         let Some(another) = another else {
             // Neither is accepted: the first one is what the next request begins with, as if nothing had happened.
-            if by == Refuser::Access && held.found.credentials != held.chosen {
+            if by == RejectedBy::Access && held.found.credentials != held.chosen {
                 let first = held.found.credentials.clone();
                 held.replace(first, proof);
             }
@@ -325,12 +301,12 @@ impl Keeper {
         }
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+    fn held(&self) -> std::sync::MutexGuard<'_, ProviderState> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl ProviderState {
     fn refuse(&mut self, credentials: &Credentials) {
         let now = monotonic_clock();
         self.refused
@@ -352,7 +328,7 @@ impl Held {
 
     /// Sends what may be sent now.
     fn apply(&mut self, proof: Option<&AccessProof>) {
-        self.current = InUse::new(&self.chosen, self.current.version, proof);
+        self.current = CredentialSnapshot::new(&self.chosen, self.current.version, proof);
     }
 }
 
@@ -390,8 +366,8 @@ mod tests {
         Credentials::new(&url, vec![Scheme::CfAccess(token)])
     }
 
-    fn found(credentials: &str, next: Option<&str>) -> Found {
-        Found {
+    fn found(credentials: &str, next: Option<&str>) -> FoundCredentials {
+        FoundCredentials {
             credentials: token(credentials),
             next: next.map(token),
             expires: None,
@@ -401,7 +377,7 @@ mod tests {
     }
 
     /// A source that has these one after the other, and the last one for ever.
-    fn source(answers: Vec<Result<Found, String>>) -> (Source, Arc<Mutex<usize>>) {
+    fn source(answers: Vec<Result<FoundCredentials, String>>) -> (CredentialSource, Arc<Mutex<usize>>) {
         let asked = Arc::new(Mutex::new(0));
         let count = Arc::clone(&asked);
         let source = move || {
@@ -416,11 +392,11 @@ mod tests {
     #[tokio::test]
     async fn what_is_refused_is_read_again_once_however_many_were_refused() {
         let (source, asked) = source(vec![Ok(found("new", None))]);
-        let keeper = Keeper::new(found("old", None), Some(source));
-        let refused = keeper.current().await;
+        let provider = CredentialProvider::new(found("old", None), Some(source));
+        let refused = provider.current().await;
         assert_eq!(*refused.credentials, token("old"));
         for _ in 0..10 {
-            let another = keeper.another(&refused, Refuser::Access).await.expect("another");
+            let another = provider.another(&refused, RejectedBy::Access).await.expect("another");
             assert_eq!(*another.credentials, token("new"));
         }
         assert_eq!(*asked.lock().expect("no panic"), 1);
@@ -439,43 +415,44 @@ mod tests {
         ] {
             let credentials = Credentials::new(&url, vec![Scheme::CfAccess(token.clone().by(rule))]);
             let (source, _) =
-                source(vec![Ok(Found { credentials: credentials.clone(), ..found("x", None) })]);
-            let keeper = Keeper::new(Found { credentials, ..found("x", None) }, Some(source));
-            let used = keeper.current().await;
-            assert_eq!(used.own.service_token().is_some(), is_sent, "{rule:?}");
+                source(vec![Ok(FoundCredentials { credentials: credentials.clone(), ..found("x", None) })]);
+            let provider =
+                CredentialProvider::new(FoundCredentials { credentials, ..found("x", None) }, Some(source));
+            let used = provider.current().await;
+            assert_eq!(used.credentials.service_token().is_some(), is_sent, "{rule:?}");
             assert_eq!(used.withheld.is_some(), !is_sent, "{rule:?}");
-            assert_eq!(keeper.not_sent(&used), (!is_sent).then_some(NotSent::NotAsked), "{rule:?}");
+            assert_eq!(provider.not_sent(&used), (!is_sent).then_some(NotSent::NotAsked), "{rule:?}");
             let mut headers = http::HeaderMap::new();
             used.credentials.decorate(&url, &mut headers);
             assert_eq!(headers.len(), if is_sent { 2 } else { 0 }, "{rule:?}");
-            assert!(keeper.prove(&used, &url).await.is_err(), "{rule:?}");
+            assert!(provider.prove(&used, &url).await.is_err(), "{rule:?}");
             // What is read again is no way around it.
-            assert!(keeper.another(&used, Refuser::Access).await.is_none(), "{rule:?}");
+            assert!(provider.another(&used, RejectedBy::Access).await.is_none(), "{rule:?}");
         }
     }
 
     #[tokio::test]
     async fn nothing_new_is_no_reason_to_try_again_and_a_source_is_not_hammered() {
         let (source, asked) = source(vec![Ok(found("old", None)), Err("away".to_owned())]);
-        let keeper = Keeper::new(found("old", None), Some(source));
-        let refused = keeper.current().await;
+        let provider = CredentialProvider::new(found("old", None), Some(source));
+        let refused = provider.current().await;
         for _ in 0..10 {
-            assert!(keeper.another(&refused, Refuser::Access).await.is_none());
+            assert!(provider.another(&refused, RejectedBy::Access).await.is_none());
         }
         assert_eq!(*asked.lock().expect("no panic"), 1);
     }
 
     #[tokio::test]
     async fn the_next_token_takes_over_once_and_two_dead_ones_end_it() {
-        let keeper = Keeper::new(found("old", Some("next")), None);
-        let first = keeper.current().await;
-        let second = keeper.another(&first, Refuser::Access).await.expect("the next one");
+        let provider = CredentialProvider::new(found("old", Some("next")), None);
+        let first = provider.current().await;
+        let second = provider.another(&first, RejectedBy::Access).await.expect("the next one");
         assert_eq!(*second.credentials, token("next"));
-        assert_eq!(*keeper.current().await.credentials, token("next"), "it is kept");
-        assert!(keeper.another(&second, Refuser::Access).await.is_none());
-        let same = Keeper::new(found("old", Some("old")), None);
+        assert_eq!(*provider.current().await.credentials, token("next"), "it is kept");
+        assert!(provider.another(&second, RejectedBy::Access).await.is_none());
+        let same = CredentialProvider::new(found("old", Some("old")), None);
         assert!(
-            same.another(&same.current().await, Refuser::Access).await.is_none(),
+            same.another(&same.current().await, RejectedBy::Access).await.is_none(),
             "the same is not another"
         );
     }
@@ -483,60 +460,62 @@ mod tests {
     #[tokio::test]
     async fn a_source_with_two_dead_tokens_is_no_circle() {
         let (source, _) = source(vec![Ok(found("old", Some("next")))]);
-        let keeper = Keeper::new(found("old", Some("next")), Some(source));
-        let first = keeper.current().await;
-        let second = keeper.another(&first, Refuser::Access).await.expect("the next one");
+        let provider = CredentialProvider::new(found("old", Some("next")), Some(source));
+        let first = provider.current().await;
+        let second = provider.another(&first, RejectedBy::Access).await.expect("the next one");
         assert_eq!(*second.credentials, token("next"));
-        assert!(keeper.another(&second, Refuser::Access).await.is_none());
-        assert!(keeper.another(&keeper.current().await, Refuser::Access).await.is_none());
+        assert!(provider.another(&second, RejectedBy::Access).await.is_none());
+        assert!(provider.another(&provider.current().await, RejectedBy::Access).await.is_none());
     }
 
     #[tokio::test]
     async fn a_token_that_is_about_to_run_out_is_asked_for_before_it_does() {
         let (source, asked) = source(vec![Ok(found("new", None))]);
-        let soon = Found { expires: Some(wall_clock() + MARGIN / 2), ..found("old", None) };
-        let keeper = Keeper::new(soon, Some(source));
-        assert_eq!(*keeper.current().await.credentials, token("new"));
-        keeper.current().await;
+        let soon = FoundCredentials { expires: Some(wall_clock() + MARGIN / 2), ..found("old", None) };
+        let provider = CredentialProvider::new(soon, Some(source));
+        assert_eq!(*provider.current().await.credentials, token("new"));
+        provider.current().await;
         assert_eq!(*asked.lock().expect("no panic"), 1);
     }
 
     #[tokio::test]
     async fn a_next_token_that_is_dead_as_well_leaves_the_first_in_its_place() {
-        let keeper = Keeper::new(found("old", Some("next")), None);
-        let first = keeper.current().await;
-        let second = keeper.another(&first, Refuser::Access).await.expect("the next one");
-        assert!(keeper.another(&second, Refuser::Access).await.is_none());
-        assert_eq!(*keeper.current().await.credentials, token("old"), "a passing refusal is survived");
+        let provider = CredentialProvider::new(found("old", Some("next")), None);
+        let first = provider.current().await;
+        let second = provider.another(&first, RejectedBy::Access).await.expect("the next one");
+        assert!(provider.another(&second, RejectedBy::Access).await.is_none());
+        assert_eq!(*provider.current().await.credentials, token("old"), "a passing refusal is survived");
     }
 
     #[tokio::test]
     async fn the_servers_own_refusal_says_nothing_of_the_service_token() {
-        let keeper = Keeper::new(found("old", Some("next")), None);
-        let first = keeper.current().await;
-        assert!(keeper.another(&first, Refuser::Server).await.is_none());
-        assert_eq!(*keeper.current().await.credentials, token("old"));
+        let provider = CredentialProvider::new(found("old", Some("next")), None);
+        let first = provider.current().await;
+        assert!(provider.another(&first, RejectedBy::Server).await.is_none());
+        assert_eq!(*provider.current().await.credentials, token("old"));
         let (source, _) = source(vec![Ok(found("new", Some("next")))]);
-        let keeper = Keeper::new(found("old", Some("next")), Some(source));
-        let second = keeper.another(&keeper.current().await, Refuser::Server).await.expect("another");
+        let provider = CredentialProvider::new(found("old", Some("next")), Some(source));
+        let second = provider.another(&provider.current().await, RejectedBy::Server).await.expect("another");
         assert_eq!(*second.credentials, token("new"), "what is new is tried");
-        let keeper = Keeper::new(found("old", Some("next")), None);
-        let next = keeper.another(&keeper.current().await, Refuser::Access).await.expect("the next one");
-        assert!(keeper.another(&next, Refuser::Server).await.is_none());
-        assert_eq!(*keeper.current().await.credentials, token("next"), "and the switch is kept");
+        let provider = CredentialProvider::new(found("old", Some("next")), None);
+        let next =
+            provider.another(&provider.current().await, RejectedBy::Access).await.expect("the next one");
+        assert!(provider.another(&next, RejectedBy::Server).await.is_none());
+        assert_eq!(*provider.current().await.credentials, token("next"), "and the switch is kept");
     }
 
     #[tokio::test]
     async fn a_renewal_keeps_the_token_that_took_over() {
-        let soon = || Found { expires: Some(wall_clock() + MARGIN / 2), ..found("old", Some("next")) };
+        let soon =
+            || FoundCredentials { expires: Some(wall_clock() + MARGIN / 2), ..found("old", Some("next")) };
         let (source, asked) = source(vec![Ok(soon())]);
-        let keeper = Keeper::new(soon(), Some(source));
-        let first = keeper.current().await;
+        let provider = CredentialProvider::new(soon(), Some(source));
+        let first = provider.current().await;
         assert_eq!(*first.credentials, token("old"));
-        keeper.another(&first, Refuser::Access).await.expect("the next one");
+        provider.another(&first, RejectedBy::Access).await.expect("the next one");
         let before = *asked.lock().expect("no panic");
-        keeper.held().renewal = Some(SystemTime::UNIX_EPOCH);
-        assert_eq!(*keeper.current().await.credentials, token("next"));
+        provider.held().renewal = Some(SystemTime::UNIX_EPOCH);
+        assert_eq!(*provider.current().await.credentials, token("next"));
         assert_eq!(*asked.lock().expect("no panic"), before + 1);
     }
 
@@ -552,31 +531,32 @@ mod tests {
 
     #[tokio::test]
     async fn a_renewal_that_brings_nothing_new_switches_no_token() {
-        let soon = || Found { expires: Some(wall_clock() + MARGIN / 2), ..found("old", Some("next")) };
+        let soon =
+            || FoundCredentials { expires: Some(wall_clock() + MARGIN / 2), ..found("old", Some("next")) };
         let (source, _) = source(vec![Ok(soon())]);
-        let keeper = Keeper::new(soon(), Some(source));
-        let first = keeper.current().await;
-        assert!(keeper.another(&first, Refuser::Server).await.is_none());
-        keeper.held().renewal = Some(SystemTime::UNIX_EPOCH);
-        keeper.held().pause = None;
-        assert_eq!(*keeper.current().await.credentials, token("old"));
+        let provider = CredentialProvider::new(soon(), Some(source));
+        let first = provider.current().await;
+        assert!(provider.another(&first, RejectedBy::Server).await.is_none());
+        provider.held().renewal = Some(SystemTime::UNIX_EPOCH);
+        provider.held().pause = None;
+        assert_eq!(*provider.current().await.credentials, token("old"));
     }
 
     #[tokio::test]
     async fn what_still_holds_is_used_while_a_source_takes_its_time() {
         let (release, wait) = std::sync::mpsc::channel::<()>();
         let wait = Mutex::new(wait);
-        let source: Source = Arc::new(move || {
+        let source: CredentialSource = Arc::new(move || {
             let _ = wait.lock().expect("no panic").recv();
             Ok(found("new", None))
         });
-        let soon = Found { expires: Some(wall_clock() + MARGIN / 2), ..found("old", None) };
-        let keeper = Arc::new(Keeper::new(soon, Some(source)));
+        let soon = FoundCredentials { expires: Some(wall_clock() + MARGIN / 2), ..found("old", None) };
+        let provider = Arc::new(CredentialProvider::new(soon, Some(source)));
         let mut asking = tokio::task::JoinSet::new();
-        let asks = Arc::clone(&keeper);
+        let asks = Arc::clone(&provider);
         asking.spawn(async move { asks.current().await });
         tokio::task::yield_now().await;
-        assert_eq!(*keeper.current().await.credentials, token("old"), "nobody waits for it");
+        assert_eq!(*provider.current().await.credentials, token("old"), "nobody waits for it");
         release.send(()).expect("waiting");
         let renewed = asking.join_next().await.expect("a task").expect("no panic");
         assert_eq!(*renewed.credentials, token("new"));

@@ -19,7 +19,7 @@ use super::{Failed, clock, rule, shown};
 use crate::auth::Credentials;
 use crate::auth::access_proof::AccessProof;
 use crate::auth::cf_access::ServiceToken;
-use crate::auth::credential_provider::{Found, Keeper};
+use crate::auth::credential_provider::{CredentialProvider, FoundCredentials};
 use crate::bridge::{
     Ask, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, Facts, LEGACY_REVISION, MODERN_REVISION,
     Outgoing, SessionHeader, SessionId,
@@ -27,7 +27,7 @@ use crate::bridge::{
 use crate::http::Http;
 use crate::json;
 use crate::jsonrpc::{Kind, Message};
-use crate::oauth::{self, OAuth};
+use crate::oauth::{self, OAuth, RequestCredentials};
 use crate::remote::streamable::Streamable;
 use crate::remote::{Events, Remote};
 
@@ -86,7 +86,7 @@ impl Server {
     pub(super) fn new(
         url: &Url,
         http: &Arc<Http>,
-        found: Found,
+        found: FoundCredentials,
         sign_in: Option<oauth::Settings>,
         proof: Option<Arc<AccessProof>>,
         edge: Edge,
@@ -95,7 +95,8 @@ impl Server {
         let sign_in = sign_in.map(|settings| oauth::Settings { asks: false, ..settings });
         let with = |credentials| {
             let sign_in = sign_in.clone().map(|settings| OAuth::new(settings, Arc::clone(http)));
-            let keeper = Keeper::fixed(credentials).with_proof(proof.clone()).with_sign_in(sign_in);
+            let provider = CredentialProvider::fixed(credentials).with_proof(proof.clone());
+            let keeper = RequestCredentials::new(provider, sign_in);
             Streamable::new(url.clone(), Arc::clone(http), keeper)
         };
         let token = found.credentials.service_token();

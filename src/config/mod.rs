@@ -29,7 +29,7 @@ pub use error::{Error, Problem};
 pub use crate::auth::access_proof::hosts_value as access_hosts_value;
 
 use crate::auth::cf_access::{ServiceToken, TOKEN};
-use crate::auth::credential_provider::Found;
+use crate::auth::credential_provider::FoundCredentials;
 use crate::auth::{Credentials, Scheme, WrittenHeaders};
 use crate::bridge::{Era, Pattern, ToolRules};
 use crate::cli::{Options, Transport};
@@ -125,7 +125,7 @@ pub struct Config {
     /// The server's endpoint.
     pub url: Url,
     /// What proves to it who is asking.
-    pub found: Found,
+    pub found: FoundCredentials,
     /// How a person may sign in there.
     pub sign_in: Option<oauth::Settings>,
     /// How connections to it are made.
@@ -260,7 +260,7 @@ pub fn runs_commands(options: &Options) -> bool {
 ///
 /// # Errors
 /// See [`Error`].
-pub fn credentials_again(options: &Options, environment: &Environment) -> Result<Found, Error> {
+pub fn credentials_again(options: &Options, environment: &Environment) -> Result<FoundCredentials, Error> {
     let url = endpoint(&options.positional)?;
     // What there is to say about them was said at the start.
     let filled = environment.filled_up(&options.env_files, &mut Vec::new())?;
@@ -275,7 +275,7 @@ fn credentials(
     is_first: bool,
     warnings: &mut Vec<String>,
     remarks: &mut Vec<String>,
-) -> Result<Found, Error> {
+) -> Result<FoundCredentials, Error> {
     let is_private = url.scheme() == "https" || is_loopback(url);
     let (mut headers, mut described) = (Vec::new(), Vec::new());
     for path in &options.header_files {
@@ -357,7 +357,7 @@ fn credentials(
         Credentials::new(url, schemes)
     };
     let next = next.map(|next| with(Some(next)));
-    Ok(Found { next, credentials: with(pair), expires, described, unlisted })
+    Ok(FoundCredentials { next, credentials: with(pair), expires, described, unlisted })
 }
 
 /// The one header that a service token is to travel in.

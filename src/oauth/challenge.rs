@@ -5,6 +5,7 @@
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
+use url::Url;
 
 /// A Bearer challenge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,15 @@ impl Challenge {
     pub fn wants_more(&self) -> bool {
         self.error.as_deref() == Some("insufficient_scope")
     }
+}
+
+/// A refusal that invites to sign in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Invitation {
+    /// The server's challenge.
+    pub challenge: Option<Challenge>,
+    /// Where Cloudflare Access describes how.
+    pub document: Option<Url>,
 }
 
 /// The Bearer challenge of an answer; of several, the first that says where to go on.

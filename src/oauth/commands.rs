@@ -8,12 +8,10 @@ use http::header::{ACCEPT, HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::auth::Credentials;
-use crate::auth::credential_provider::Keeper;
-use crate::oauth::Inner;
-use crate::oauth::Invitation;
-use crate::oauth::OAuth;
+use crate::auth::credential_provider::CredentialProvider;
 use crate::oauth::bearer::Bearer;
 use crate::oauth::bearer::Trial;
+use crate::oauth::challenge::Invitation;
 use crate::oauth::challenge::bearer;
 use crate::oauth::clock::seconds;
 use crate::oauth::clock::wall_clock;
@@ -24,8 +22,10 @@ use crate::oauth::http::{Answer, Wire};
 use crate::oauth::issuer;
 use crate::oauth::progress::done;
 use crate::oauth::saving::Saved;
+use crate::oauth::sign_in::OAuth;
 use crate::oauth::sign_in_error::Trouble;
 use crate::oauth::sign_in_error::place;
+use crate::oauth::state::Inner;
 use crate::oauth::store::off_loop;
 
 /// What a server without a session refuses, if it refuses at all.
@@ -33,7 +33,7 @@ const QUESTION: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
 /// What is held for a server, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldTokens {
     /// The name that tells it from other sign-ins at the same server, where it has one.
     pub profile: Option<String>,
     /// Who signed the person in.
@@ -55,27 +55,27 @@ impl OAuth {
     ///
     /// # Errors
     /// Why it came to nothing.
-    pub async fn log_in(&self, keeper: &Keeper) -> Result<(), Trouble> {
+    pub async fn log_in(&self, provider: &CredentialProvider) -> Result<(), Trouble> {
         let inner = &self.inner;
         let ask = async |credentials: &Arc<Credentials>| {
             ping(&Wire { http: &inner.http, server: &inner.settings.url, credentials }).await
         };
-        let mut used = keeper.current().await;
-        let mut answer = ask(&used.own).await?;
+        let mut used = provider.current().await;
+        let mut answer = ask(&used.credentials).await?;
         if used.withheld.is_some() && matches!(answer.status, 300..=399 | 401 | 403) {
-            match keeper.prove(&used, &inner.settings.url).await {
+            match provider.prove(&used, &inner.settings.url).await {
                 Ok(proved) => {
                     used = proved;
-                    answer = ask(&used.own).await?;
+                    answer = ask(&used.credentials).await?;
                     // Anything but a refusal by Access shows that it let the token through.
                     if !matches!(answer.status, 300..=399 | 403) {
-                        keeper.token_accepted(&used).await;
+                        provider.token_accepted(&used).await;
                     }
                 }
                 Err(reason) => tracing::warn!("the service token is not sent to this host: {reason}"),
             }
         }
-        let credentials = &used.own;
+        let credentials = &used.credentials;
         let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials };
         if let Some(trouble) = wire.refused_entry(&answer) {
             return Err(trouble);
@@ -185,11 +185,11 @@ impl OAuth {
     }
 
     /// What is held.
-    pub fn held(&self) -> Option<Held> {
+    pub fn held(&self) -> Option<HeldTokens> {
         let kept = self.inner.store.read().ok()?;
         let (tokens, now) = (kept.tokens?, seconds(wall_clock()));
         let bearer = Bearer::new(tokens.clone(), &self.inner.settings, Trial::Over)?;
-        Some(Held {
+        Some(HeldTokens {
             profile: self.inner.settings.identity.profile().map(str::to_owned),
             issuer: kept.authorization.map(|authorization| authorization.issuer).unwrap_or_default(),
             resource: kept.resource.unwrap_or_default(),

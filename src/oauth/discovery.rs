@@ -6,7 +6,7 @@
 use tracing::info;
 use url::Url;
 
-use crate::oauth::Invitation;
+use crate::oauth::challenge::Invitation;
 use crate::oauth::http::{Answer, Wire};
 use crate::oauth::metadata;
 use crate::oauth::metadata::{Authorization, Resource, Unsafe};

@@ -7,6 +7,7 @@ pub(super) mod error_response;
 mod interception;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
@@ -15,13 +16,15 @@ use url::{Host, Url};
 use crate::auth::Credentials;
 use crate::http::body::Body;
 use crate::http::{Http, TransportError, is_loopback, notice_closed_connections, transport_error};
-use crate::oauth::Boxed;
 use crate::oauth::flows::token::FORM;
 use crate::oauth::http::interception::unreachable;
 use crate::oauth::local_network;
 use crate::oauth::local_network::{Locality, is_plain, locality};
 use crate::oauth::metadata::is_inward;
 use crate::oauth::sign_in_error::{Trouble, foreign, place};
+
+/// A future behind a pointer: what runs once in a life need not be in the program twice.
+pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// How long an answer may take, with its body.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -4,13 +4,13 @@
 //! Clients that register themselves are bound to their issuer anyway (`registration`). Deliberately not here: what an
 //! authorization server says of itself (`discovery`).
 
-use crate::oauth::Inner;
 use crate::oauth::failure::FailureKind;
 use crate::oauth::metadata::Authorization;
 use crate::oauth::settings::Grant;
 use crate::oauth::settings::MetadataSource;
 use crate::oauth::settings::Settings;
 use crate::oauth::sign_in_error::{Trouble, foreign, place};
+use crate::oauth::state::Inner;
 use crate::oauth::store::{Kept, Tokens};
 
 /// The issuer that is preferred where a server names several.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::oauth::Inner;
 use crate::oauth::sign_in_error::Trouble;
 use crate::oauth::sign_in_error::place;
+use crate::oauth::state::Inner;
 use crate::oauth::store::lock::{Lock, LockError};
 use crate::oauth::store::{Kept, off_loop};
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use crate::oauth::Inner;
 use crate::oauth::saving::Saved;
+use crate::oauth::state::Inner;
 
 /// How long the end waits.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::streamable::Exchange;
 use super::waiting::Stage;
-use crate::auth::credential_provider::Refuser;
+use crate::auth::credential_provider::RejectedBy;
 use crate::bridge::{Ask, ErrorKind, ErrorReport, ExchangeOutcome, Refusal};
 use crate::diagnosis::{self, Refused, SignIn};
 use crate::jsonrpc::{Kind, Message};
@@ -80,7 +80,7 @@ impl Exchange<'_> {
             | ExchangeOutcome::Accepted(_)
             | ExchangeOutcome::Cut(_) => None,
         };
-        let Some(mut refused_at) = refused_at.filter(|_| self.credentials.withheld.is_some()) else {
+        let Some(mut refused_at) = refused_at.filter(|_| self.credentials.own.withheld.is_some()) else {
             return false;
         };
         if self.proving.count >= PROOFS || matches!(self.outgoing.ask, Ask::EndSession) {
@@ -108,7 +108,7 @@ impl Exchange<'_> {
     ) {
         if is_answer || !diagnosis::may_be_access(report, facts) {
             self.token_accepted().await;
-        } else if self.credentials.withheld.is_some() {
+        } else if self.credentials.own.withheld.is_some() {
             *self.proving.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(url.clone());
         }
     }
@@ -116,8 +116,8 @@ impl Exchange<'_> {
     /// Access let the request through. What was proved for it is remembered before the client hears of the answer.
     pub(super) async fn token_accepted(&self) {
         // Also where another exchange proved it, and broke before it had an answer.
-        if self.inner.keeper.has_news_of_token() {
-            Box::pin(self.inner.keeper.token_accepted(&self.credentials)).await;
+        if self.inner.keeper.provider().has_news_of_token() {
+            Box::pin(self.inner.keeper.provider().token_accepted(&self.credentials.own)).await;
         }
     }
 
@@ -131,8 +131,8 @@ impl Exchange<'_> {
         if !report.cause.is_of_access() && !matches!(report.status, Some(401 | 403)) {
             return;
         }
-        let Some(reason) = self.inner.keeper.not_sent(&self.credentials) else { return };
-        let token = match &self.credentials.withheld {
+        let Some(reason) = self.inner.keeper.provider().not_sent(&self.credentials.own) else { return };
+        let token = match &self.credentials.own.withheld {
             Some(token) => token.id(),
             None => "in the environment",
         };
@@ -205,7 +205,7 @@ impl Exchange<'_> {
         asking: Asking,
     ) -> Result<bool, ExchangeOutcome> {
         let Some(sign_in) = self.inner.keeper.sign_in() else { return Ok(false) };
-        let (own, bearer) = (&self.credentials.own, self.credentials.bearer.as_ref());
+        let (own, bearer) = (&self.credentials.own.credentials, self.credentials.bearer.as_ref());
         let patience = self.patience(sign_in);
         self.waits_for(Stage::SignIn);
         let is_invited = *invitation != Invitation::default();
@@ -259,7 +259,7 @@ impl Exchange<'_> {
                 let says_nothing = !facts.headers.contains_key(WWW_AUTHENTICATE);
                 let settings = sign_in.settings();
                 let is_named = settings.is_asked_for || settings.grant != Grant::Page;
-                let is_alone = is_named || self.credentials.own.is_empty();
+                let is_alone = is_named || self.credentials.own.credentials.is_empty();
                 (says_nothing && is_alone).then(Invitation::default)
             }
         }
@@ -277,12 +277,12 @@ pub(super) fn is_json_rpc_answer(message: &Message) -> bool {
 }
 
 /// Who refused the credentials, where other ones may help. Whoever refused has not processed the message.
-pub(super) fn refuser(outcome: &ExchangeOutcome) -> Option<Refuser> {
+pub(super) fn refuser(outcome: &ExchangeOutcome) -> Option<RejectedBy> {
     match outcome {
-        ExchangeOutcome::Refused(refusal) if refusal.report.cause.is_of_access() => Some(Refuser::Access),
-        ExchangeOutcome::Refused(refusal) => (refusal.status == 401).then_some(Refuser::Server),
+        ExchangeOutcome::Refused(refusal) if refusal.report.cause.is_of_access() => Some(RejectedBy::Access),
+        ExchangeOutcome::Refused(refusal) => (refusal.status == 401).then_some(RejectedBy::Server),
         // The sign-in page, where a redirect to it was followed on the way.
-        ExchangeOutcome::Lost { report, .. } => report.cause.is_of_access().then_some(Refuser::Access),
+        ExchangeOutcome::Lost { report, .. } => report.cause.is_of_access().then_some(RejectedBy::Access),
         ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) | ExchangeOutcome::Cut(_) => None,
     }
 }

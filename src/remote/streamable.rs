@@ -25,7 +25,6 @@ use super::send_order::{SendOrder, SendTurn};
 use super::tracked::Tracked;
 use super::waiting::{Stage, Waiting};
 use super::{Events, Remote};
-use crate::auth::credential_provider::{InUse, Keeper};
 use crate::bridge::{
     Ask, ErrorReport, Event, ExchangeId, ExchangeOutcome, Opening, Outgoing, Refusal, SessionHeader,
     SessionId, Written,
@@ -35,7 +34,7 @@ use crate::http::body::{Body, unknown_encoding};
 use crate::http::{Http, Patience, is_unprocessed, notice_closed_connections, transport_error, within};
 use crate::json::flatten;
 use crate::jsonrpc::{Kind, Line, Message};
-use crate::oauth::{Invitation, OAuth};
+use crate::oauth::{Invitation, OAuth, RequestCredentials, RequestSnapshot};
 use crate::redact;
 
 /// How many redirects within the origin are followed.
@@ -57,7 +56,7 @@ pub struct Streamable {
 pub(super) struct Inner {
     pub(super) url: Url,
     http: Arc<Http>,
-    pub(super) keeper: Keeper,
+    pub(super) keeper: RequestCredentials,
     /// Of all exchanges with the server, by whichever transport.
     pub(super) order: SendOrder,
     /// Of the latest `initialize`, by whichever transport.
@@ -73,7 +72,7 @@ impl Inner {
 
 impl Streamable {
     /// The server at `url`.
-    pub fn new(url: Url, http: impl Into<Arc<Http>>, keeper: Keeper) -> Streamable {
+    pub fn new(url: Url, http: impl Into<Arc<Http>>, keeper: RequestCredentials) -> Streamable {
         let inner = Inner {
             url,
             http: http.into(),
@@ -141,7 +140,7 @@ pub(super) struct Exchange<'a> {
     pub(super) id: ExchangeId,
     pub(super) outgoing: &'a Outgoing,
     pub(super) events: &'a Events,
-    pub(super) credentials: InUse,
+    pub(super) credentials: RequestSnapshot,
     /// When its first request may go out; none once it has.
     pub(super) turn: Mutex<Option<SendTurn>>,
     /// What the last refusal says of signing in.
@@ -163,7 +162,7 @@ impl<'a> Exchange<'a> {
         id: ExchangeId,
         outgoing: &'a Outgoing,
         events: &'a Events,
-        credentials: InUse,
+        credentials: RequestSnapshot,
         turn: Option<SendTurn>,
     ) -> Exchange<'a> {
         Exchange {

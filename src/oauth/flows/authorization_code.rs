@@ -10,10 +10,9 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::auth::Credentials;
-use crate::oauth::Inner;
-use crate::oauth::Invitation;
 use crate::oauth::authorization_request::{Request, Returned, Wanted, scope};
 use crate::oauth::browser;
+use crate::oauth::challenge::Invitation;
 use crate::oauth::client::Client;
 use crate::oauth::clock::seconds;
 use crate::oauth::clock::wall_clock;
@@ -30,6 +29,7 @@ use crate::oauth::issuer;
 use crate::oauth::metadata::Authorization;
 use crate::oauth::progress::Step;
 use crate::oauth::sign_in_error::{Errand, Trouble, foreign, place};
+use crate::oauth::state::Inner;
 use crate::oauth::store::{Asked, Begun, Flow, Kept, Tokens, off_loop};
 use crate::redact;
 

@@ -18,8 +18,8 @@ use tracing::warn;
 use url::Url;
 
 use crate::http::is_loopback;
-use crate::oauth::Boxed;
 use crate::oauth::authorization_request::{Request, Returned, returned};
+use crate::oauth::http::Boxed;
 use crate::oauth::metadata::Authorization;
 use crate::oauth::settings::Settings;
 use crate::redact;

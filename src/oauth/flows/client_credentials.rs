@@ -7,9 +7,8 @@ use tracing::info;
 
 use crate::auth::Credentials;
 use crate::http::is_loopback;
-use crate::oauth::Inner;
-use crate::oauth::Invitation;
 use crate::oauth::authorization_request::scope;
+use crate::oauth::challenge::Invitation;
 use crate::oauth::client::Client;
 use crate::oauth::clock::wall_clock;
 use crate::oauth::discovery;
@@ -21,6 +20,7 @@ use crate::oauth::issuer;
 use crate::oauth::metadata::Authorization;
 use crate::oauth::settings::Grant;
 use crate::oauth::sign_in_error::{Trouble, foreign, place};
+use crate::oauth::state::Inner;
 use crate::oauth::store::Tokens;
 
 /// Comes by a token, with a scope that it needs beyond what was asked for before.

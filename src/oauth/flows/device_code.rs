@@ -12,9 +12,8 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use crate::auth::Credentials;
-use crate::oauth::Inner;
-use crate::oauth::Invitation;
 use crate::oauth::authorization_request::scope;
+use crate::oauth::challenge::Invitation;
 use crate::oauth::client::Client;
 use crate::oauth::clock::seconds;
 use crate::oauth::clock::wall_clock;
@@ -33,6 +32,7 @@ use crate::oauth::metadata::Authorization;
 use crate::oauth::object::{Object, Written};
 use crate::oauth::progress::Step;
 use crate::oauth::sign_in_error::{Errand, Trouble, foreign, place};
+use crate::oauth::state::Inner;
 use crate::oauth::store::{Asked, Begun, Flow, Kept, Tokens};
 use crate::redact;
 

@@ -9,11 +9,9 @@ use tracing::{debug, info, warn};
 
 use crate::auth::Credentials;
 use crate::jwt;
-use crate::oauth::AT_ONCE;
-use crate::oauth::Inner;
-use crate::oauth::Invitation;
 use crate::oauth::bearer::Bearer;
 use crate::oauth::bearer::Trial;
+use crate::oauth::challenge::Invitation;
 use crate::oauth::clock::monotonic_clock;
 use crate::oauth::clock::seconds;
 use crate::oauth::clock::wall_clock;
@@ -26,6 +24,8 @@ use crate::oauth::http::Wire;
 use crate::oauth::issuer;
 use crate::oauth::sign_in_error::Trouble;
 use crate::oauth::sign_in_error::place;
+use crate::oauth::state::AT_ONCE;
+use crate::oauth::state::Inner;
 use crate::oauth::store::{Kept, Tokens};
 
 /// How long after a client was not known it is asked once more.
