@@ -29,7 +29,7 @@ use crate::config::{self, Config, Environment};
 use crate::entry::{self, Here, Part};
 use crate::files::Growing;
 use crate::http::Http;
-use crate::oauth::{Farewell, HeldTokens, OAuth, Pasted, RequestCredentials, Trouble};
+use crate::oauth::{HeldTokens, OAuth, Pasted, RequestCredentials, SignInError, SignInShutdown};
 use crate::orphan::WatchedInput;
 use crate::platform::Waiting;
 use crate::proxy::Keeping;
@@ -135,7 +135,7 @@ struct Ready {
     /// Where the server's era is remembered.
     cache: Cache,
     /// What is said at the end.
-    farewell: Option<Farewell>,
+    farewell: Option<SignInShutdown>,
 }
 
 fn set_up(options: &Options, environment: &Environment) -> Result<Ready, StartupError> {
@@ -185,7 +185,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
     };
     let http = Arc::new(http);
     let sign_in = config.sign_in.map(|settings| OAuth::new(settings, Arc::clone(&http)));
-    let farewell = sign_in.as_ref().map(OAuth::farewell);
+    let farewell = sign_in.as_ref().map(OAuth::shutdown);
     let proof =
         AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof() || source.is_some());
     let provider = CredentialProvider::new(config.found, source).with_proof(proof);
@@ -324,7 +324,7 @@ fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Sta
             Some(ByHand::Tokens) | None => Ok(oauth.held().as_ref().map(shown)),
         }
     };
-    let done: Option<Result<Option<String>, Trouble>> = runtime.block_on(async {
+    let done: Option<Result<Option<String>, SignInError>> = runtime.block_on(async {
         tokio::select! {
             done = work => Some(done),
             // Once a signal was watched, as while commands run, it does not end the process by itself any more.
@@ -434,7 +434,7 @@ async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
             let keeping = Some(Keeping { recorder, remember });
             let reason = converse(input, output, stop, remote, bridge, keeping).await;
             if let Some(farewell) = farewell {
-                farewell.say().await;
+                farewell.finish().await;
             }
             writing.finish().await;
             reason.map_or(ExitCode::FAILURE, exit_code)

@@ -87,12 +87,12 @@ impl Server {
         url: &Url,
         http: &Arc<Http>,
         found: FoundCredentials,
-        sign_in: Option<oauth::Settings>,
+        sign_in: Option<oauth::SignInSettings>,
         proof: Option<Arc<AccessProof>>,
         edge: Edge,
     ) -> Server {
         // What a person has signed in for is used; nobody is asked to sign in.
-        let sign_in = sign_in.map(|settings| oauth::Settings { asks: false, ..settings });
+        let sign_in = sign_in.map(|settings| oauth::SignInSettings { asks: false, ..settings });
         let with = |credentials| {
             let sign_in = sign_in.clone().map(|settings| OAuth::new(settings, Arc::clone(http)));
             let provider = CredentialProvider::fixed(credentials).with_proof(proof.clone());

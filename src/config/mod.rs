@@ -127,7 +127,7 @@ pub struct Config {
     /// What proves to it who is asking.
     pub found: FoundCredentials,
     /// How a person may sign in there.
-    pub sign_in: Option<oauth::Settings>,
+    pub sign_in: Option<oauth::SignInSettings>,
     /// How connections to it are made.
     pub connection: Settings,
     /// How often the server is asked for a sign of life.

@@ -6,13 +6,13 @@
 
 use url::Url;
 
-use crate::oauth::metadata::Authorization;
+use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::object::{Object, Written};
 use crate::oauth::pkce;
 
 /// A sign-in that was begun, with all it takes to finish it, also in another process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct AuthorizationRequest {
     /// The page.
     pub url: String,
     /// What names this sign-in and nobody can guess.
@@ -27,7 +27,7 @@ pub struct Request {
 
 /// What a person is asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct AuthorizationOptions<'a> {
     /// Who we are there.
     pub client: &'a str,
     /// What the server is called there, unless it is not to be named.
@@ -40,10 +40,10 @@ pub struct Wanted<'a> {
     pub parameters: &'a [(String, String)],
 }
 
-impl Request {
+impl AuthorizationRequest {
     /// Reads one that was kept.
-    pub(super) fn read(object: Object<'_>) -> Option<Request> {
-        Some(Request {
+    pub(super) fn read(object: Object<'_>) -> Option<AuthorizationRequest> {
+        Some(AuthorizationRequest {
             url: object.text("url")?,
             state: object.text("state")?,
             verifier: object.text("verifier")?,
@@ -64,7 +64,10 @@ impl Request {
     }
 
     /// Begins one. None where the endpoint is no URL.
-    pub fn new(authorization: &Authorization, wanted: &Wanted<'_>) -> Option<Request> {
+    pub fn new(
+        authorization: &AuthorizationServer,
+        wanted: &AuthorizationOptions<'_>,
+    ) -> Option<AuthorizationRequest> {
         let (state, verifier) = (pkce::random(), pkce::verifier());
         let mut url = Url::parse(&authorization.authorization_endpoint).ok()?;
         url.set_fragment(None);
@@ -74,7 +77,7 @@ impl Request {
             query.append_pair("client_id", wanted.client);
             query.append_pair("redirect_uri", wanted.redirect);
             query.append_pair("state", &state);
-            query.append_pair("code_challenge", &pkce::challenge(&verifier));
+            query.append_pair("code_challenge", &pkce::code_challenge(&verifier));
             query.append_pair("code_challenge_method", "S256");
             for (name, value) in [("scope", wanted.scope), ("resource", wanted.resource)] {
                 if let Some(value) = value
@@ -87,7 +90,7 @@ impl Request {
                 query.append_pair(name, value);
             }
         }
-        Some(Request {
+        Some(AuthorizationRequest {
             url: url.into(),
             state,
             verifier,
@@ -103,7 +106,7 @@ pub fn scope(
     written: Option<&str>,
     wanted: Option<&str>,
     offered: Option<&[String]>,
-    authorization: &Authorization,
+    authorization: &AuthorizationServer,
 ) -> Option<String> {
     if let Some(written) = written {
         return Some(written.to_owned()).filter(|scope| !scope.is_empty());
@@ -130,7 +133,7 @@ pub fn union(one: Option<&str>, other: Option<&str>) -> Option<String> {
 
 /// What came back with the person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Returned {
+pub enum AuthorizationResponse {
     /// A code, which becomes a token.
     Code(String),
     /// A refusal: its code, and what it says.
@@ -140,7 +143,11 @@ pub enum Returned {
 }
 
 /// Reads what came back. None where it is not the answer to this request: then nothing has happened.
-pub fn returned(request: &Request, authorization: &Authorization, query: &str) -> Option<Returned> {
+pub fn returned(
+    request: &AuthorizationRequest,
+    authorization: &AuthorizationServer,
+    query: &str,
+) -> Option<AuthorizationResponse> {
     let value = |name: &str| {
         let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
         let first = values.next()?.1.into_owned();
@@ -160,36 +167,36 @@ pub fn returned(request: &Request, authorization: &Authorization, query: &str) -
         None => !is_announced && !query.split('&').any(|pair| pair.starts_with("iss=")),
     };
     if !is_right {
-        return Some(Returned::WrongIssuer(issuer));
+        return Some(AuthorizationResponse::WrongIssuer(issuer));
     }
     if let Some(error) = value("error") {
-        return Some(Returned::Refused(error, value("error_description")));
+        return Some(AuthorizationResponse::Refused(error, value("error_description")));
     }
-    value("code").filter(|code| !code.is_empty()).map(Returned::Code)
+    value("code").filter(|code| !code.is_empty()).map(AuthorizationResponse::Code)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn authorization(announces: Option<bool>) -> Authorization {
-        Authorization {
+    fn authorization(announces: Option<bool>) -> AuthorizationServer {
+        AuthorizationServer {
             issuer: "https://as.example".to_owned(),
             authorization_endpoint: "https://as.example/go?tenant=1#part".to_owned(),
             authorization_response_iss_parameter_supported: announces,
-            ..Authorization::default()
+            ..AuthorizationServer::default()
         }
     }
 
-    fn request() -> Request {
-        let wanted = Wanted {
+    fn request() -> AuthorizationRequest {
+        let wanted = AuthorizationOptions {
             client: "a client",
             resource: Some("https://h/mcp"),
             scope: Some("a b"),
             redirect: "http://127.0.0.1:1/oauth/callback",
             parameters: &[("audience".to_owned(), "x&y".to_owned())],
         };
-        Request::new(&authorization(None), &wanted).expect("a request")
+        AuthorizationRequest::new(&authorization(None), &wanted).expect("a request")
     }
 
     #[test]
@@ -197,14 +204,14 @@ mod tests {
         let request = request();
         let url = Url::parse(&request.url).expect("a URL");
         let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-        let challenge = pkce::challenge(&request.verifier);
+        let bearer_challenge = pkce::code_challenge(&request.verifier);
         let expected = [
             ("tenant", "1"),
             ("response_type", "code"),
             ("client_id", "a client"),
             ("redirect_uri", "http://127.0.0.1:1/oauth/callback"),
             ("state", &request.state),
-            ("code_challenge", &challenge),
+            ("code_challenge", &bearer_challenge),
             ("code_challenge_method", "S256"),
             ("scope", "a b"),
             ("resource", "https://h/mcp"),
@@ -218,25 +225,28 @@ mod tests {
     fn an_answer_is_believed_with_its_state_and_from_whom_was_asked() {
         let request = request();
         let right = "iss=https%3A%2F%2Fas.example";
-        let code = || Some(Returned::Code("c".to_owned()));
-        let wrong = |issuer: &str| Some(Returned::WrongIssuer(Some(issuer.to_owned())));
+        let code = || Some(AuthorizationResponse::Code("c".to_owned()));
+        let wrong = |issuer: &str| Some(AuthorizationResponse::WrongIssuer(Some(issuer.to_owned())));
         for (announces, rest, expected) in [
             (None, "code=c".to_owned(), code()),
             (Some(false), "code=c".to_owned(), code()),
             (None, format!("code=c&{right}"), code()),
             (Some(true), format!("code=c&{right}"), code()),
-            (Some(true), "code=c".to_owned(), Some(Returned::WrongIssuer(None))),
-            (Some(true), "error=access_denied".to_owned(), Some(Returned::WrongIssuer(None))),
+            (Some(true), "code=c".to_owned(), Some(AuthorizationResponse::WrongIssuer(None))),
+            (Some(true), "error=access_denied".to_owned(), Some(AuthorizationResponse::WrongIssuer(None))),
             (Some(true), "code=c&iss=https://as.example/".to_owned(), code()),
             (None, "code=c&iss=https://as.example//".to_owned(), wrong("https://as.example//")),
             (None, "code=c&iss=https://as.example.evil".to_owned(), wrong("https://as.example.evil")),
             (None, "code=c&iss=https://AS.example".to_owned(), wrong("https://AS.example")),
             (None, "error=x&iss=https://evil.example".to_owned(), wrong("https://evil.example")),
-            (None, format!("code=c&{right}&{right}"), Some(Returned::WrongIssuer(None))),
+            (None, format!("code=c&{right}&{right}"), Some(AuthorizationResponse::WrongIssuer(None))),
             (
                 None,
                 "error=access_denied&error_description=no+thanks&code=c".to_owned(),
-                Some(Returned::Refused("access_denied".to_owned(), Some("no thanks".to_owned()))),
+                Some(AuthorizationResponse::Refused(
+                    "access_denied".to_owned(),
+                    Some("no thanks".to_owned()),
+                )),
             ),
             (None, "code=".to_owned(), None),
             (None, "code=c&code=d".to_owned(), None),
@@ -253,11 +263,11 @@ mod tests {
 
     #[test]
     fn a_scope_is_what_is_wanted_or_offered_and_enough_to_stay() {
-        let offers = |scopes: &[&str]| Authorization {
+        let offers = |scopes: &[&str]| AuthorizationServer {
             scopes_supported: Some(scopes.iter().map(|scope| (*scope).to_owned()).collect()),
-            ..Authorization::default()
+            ..AuthorizationServer::default()
         };
-        let (plain, staying) = (Authorization::default(), offers(&["a", "offline_access"]));
+        let (plain, staying) = (AuthorizationServer::default(), offers(&["a", "offline_access"]));
         let offered = ["r".to_owned(), "w".to_owned()];
         for (written, wanted, offered, authorization, expected) in [
             (None, None, None, &plain, None),

@@ -9,7 +9,7 @@ use http::header::HeaderValue;
 use crate::jwt;
 use crate::oauth::clock::seconds;
 use crate::oauth::clock::wall_clock;
-use crate::oauth::settings::Settings;
+use crate::oauth::settings::SignInSettings;
 use crate::oauth::store::Tokens;
 
 /// How long before a token runs out it is exchanged for another, in seconds; half its life where that is shorter.
@@ -25,12 +25,12 @@ pub struct Bearer {
     /// Whether there is a way to another one without a person.
     pub(super) renews: bool,
     /// What it is while the server has not accepted it yet.
-    trial: Mutex<Trial>,
+    origin: Mutex<TokenOrigin>,
 }
 
 /// How a token came that the server has not accepted yet: what a refusal means depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trial {
+pub(super) enum TokenOrigin {
     /// A person has just signed in for it: another would not be accepted either.
     SignedIn,
     /// It has just taken another's place: a third would not be accepted either, but a person may help.
@@ -41,7 +41,7 @@ pub(super) enum Trial {
 
 impl Bearer {
     /// None where it cannot stand in a header.
-    pub(super) fn new(tokens: Tokens, settings: &Settings, trial: Trial) -> Option<Bearer> {
+    pub(super) fn new(tokens: Tokens, settings: &SignInSettings, origin: TokenOrigin) -> Option<Bearer> {
         let id_token = tokens.id_token.as_deref().filter(|_| settings.uses_id_token);
         let expires = match id_token.and_then(jwt::expiry) {
             Some(end) => Some(seconds(end)),
@@ -50,8 +50,8 @@ impl Bearer {
         let sent = Some(id_token.unwrap_or(&tokens.access_token)).filter(|sent| !sent.is_empty())?;
         let mut header = HeaderValue::try_from(format!("Bearer {sent}")).ok()?;
         header.set_sensitive(true);
-        let renews = tokens.refresh_token.is_some() || !settings.grant.asks_a_person();
-        Some(Bearer { tokens, header, expires, renews, trial: Mutex::new(trial) })
+        let renews = tokens.refresh_token.is_some() || !settings.grant.asks_user();
+        Some(Bearer { tokens, header, expires, renews, origin: Mutex::new(origin) })
     }
 
     /// When it is to be exchanged for another, in seconds since 1970.
@@ -63,12 +63,12 @@ impl Bearer {
 
     /// The server has accepted it.
     pub fn accepted(&self) {
-        *self.trial.lock().unwrap_or_else(PoisonError::into_inner) = Trial::Over;
+        *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = TokenOrigin::Over;
     }
 
     /// How it came, if it is new and holds still.
-    pub(super) fn trial(&self) -> Trial {
+    pub(super) fn origin(&self) -> TokenOrigin {
         let is_over = self.expires.is_some_and(|expires| expires <= seconds(wall_clock()));
-        if is_over { Trial::Over } else { *self.trial.lock().unwrap_or_else(PoisonError::into_inner) }
+        if is_over { TokenOrigin::Over } else { *self.origin.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 }

@@ -9,7 +9,7 @@ use url::Url;
 
 /// A Bearer challenge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Challenge {
+pub struct BearerChallenge {
     /// Where the server describes who signs people in for it.
     pub resource_metadata: Option<String>,
     /// What a token has to allow.
@@ -18,7 +18,7 @@ pub struct Challenge {
     pub error: Option<String>,
 }
 
-impl Challenge {
+impl BearerChallenge {
     /// Tells whether a token is wanted that allows more.
     pub fn wants_more(&self) -> bool {
         self.error.as_deref() == Some("insufficient_scope")
@@ -27,24 +27,25 @@ impl Challenge {
 
 /// A refusal that invites to sign in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Invitation {
+pub struct SignInChallenge {
     /// The server's challenge.
-    pub challenge: Option<Challenge>,
+    pub bearer_challenge: Option<BearerChallenge>,
     /// Where Cloudflare Access describes how.
     pub document: Option<Url>,
 }
 
 /// The Bearer challenge of an answer; of several, the first that says where to go on.
-pub fn bearer(headers: &HeaderMap) -> Option<Challenge> {
+pub fn bearer(headers: &HeaderMap) -> Option<BearerChallenge> {
     let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-    let mut found: Vec<Challenge> = values.flat_map(challenges).collect();
-    let best = found.iter().position(|challenge| challenge.resource_metadata.is_some()).unwrap_or(0);
+    let mut found: Vec<BearerChallenge> = values.flat_map(challenges).collect();
+    let best =
+        found.iter().position(|bearer_challenge| bearer_challenge.resource_metadata.is_some()).unwrap_or(0);
     (best < found.len()).then(|| found.swap_remove(best))
 }
 
 /// The Bearer challenges of one header. What cannot be read is passed over.
-fn challenges(value: &str) -> Vec<Challenge> {
-    let mut found: Vec<Challenge> = Vec::new();
+fn challenges(value: &str) -> Vec<BearerChallenge> {
+    let mut found: Vec<BearerChallenge> = Vec::new();
     let mut is_bearer = false;
     let mut rest = value;
     loop {
@@ -63,18 +64,18 @@ fn challenges(value: &str) -> Vec<Challenge> {
         let Some(after_equals) = after.trim_start().strip_prefix('=') else {
             is_bearer = name.eq_ignore_ascii_case("bearer");
             if is_bearer {
-                found.push(Challenge::default());
+                found.push(BearerChallenge::default());
             }
             rest = after;
             continue;
         };
         let (parameter, after) = parameter(after_equals.trim_start());
         rest = after;
-        let Some(challenge) = found.last_mut().filter(|_| is_bearer) else { continue };
+        let Some(bearer_challenge) = found.last_mut().filter(|_| is_bearer) else { continue };
         let place = match name.to_ascii_lowercase().as_str() {
-            "resource_metadata" => &mut challenge.resource_metadata,
-            "scope" => &mut challenge.scope,
-            "error" => &mut challenge.error,
+            "resource_metadata" => &mut bearer_challenge.resource_metadata,
+            "scope" => &mut bearer_challenge.scope,
+            "error" => &mut bearer_challenge.error,
             _ => continue,
         };
         // The first counts; an empty one says nothing.
@@ -145,7 +146,7 @@ mod tests {
             for value in values {
                 headers.append(WWW_AUTHENTICATE, value.parse().expect("a value"));
             }
-            let expected = expected.map(|(metadata, scope, error)| Challenge {
+            let expected = expected.map(|(metadata, scope, error)| BearerChallenge {
                 resource_metadata: some(metadata),
                 scope: some(scope),
                 error: some(error),

@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use crate::oauth::object::{Object, Written};
-use crate::oauth::private_key::Key;
+use crate::oauth::private_key::PrivateKey;
 use crate::redact;
 
 /// Who we are at an authorization server.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Client {
+pub struct OAuthClient {
     /// The issuer that knows us by this.
     pub issuer: String,
     /// Our name there.
@@ -20,7 +20,7 @@ pub struct Client {
     /// When that runs out, in seconds since 1970; 0 for never.
     pub client_secret_expires_at: u64,
     /// What proves it in place of that. It is not kept.
-    pub key: Option<Arc<Key>>,
+    pub key: Option<Arc<PrivateKey>>,
     /// How it is proven.
     pub token_endpoint_auth_method: Option<String>,
     /// Where people may be sent back to.
@@ -37,10 +37,10 @@ pub struct WrittenKey {
     pub id: Option<String>,
 }
 
-impl Client {
+impl OAuthClient {
     /// Reads one, be it kept or just registered.
-    pub(super) fn read(object: Object<'_>) -> Option<Client> {
-        Some(Client {
+    pub(super) fn read(object: Object<'_>) -> Option<OAuthClient> {
+        Some(OAuthClient {
             issuer: object.text("issuer").unwrap_or_default(),
             client_id: object.text("client_id")?,
             client_secret: object.text("client_secret").filter(|secret| !secret.is_empty()),
@@ -52,10 +52,10 @@ impl Client {
     }
 
     /// Reads what a person wrote of one, a JSON object: the client without its key, and how that is written.
-    pub fn written(text: &str) -> Option<(Client, Option<WrittenKey>)> {
+    pub fn written(text: &str) -> Option<(OAuthClient, Option<WrittenKey>)> {
         let object = Object::parse(text)?;
-        let client = Client { issuer: String::new(), ..Client::read(object)? };
-        client.learn();
+        let client = OAuthClient { issuer: String::new(), ..OAuthClient::read(object)? };
+        client.register_secrets();
         let key = object.text("private_key").filter(|key| !key.is_empty()).map(|text| WrittenKey {
             text,
             algorithm: object.text("token_endpoint_auth_signing_alg"),
@@ -76,12 +76,12 @@ impl Client {
     }
 
     /// Has its secret taken out of what is written down.
-    pub fn learn(&self) {
+    pub fn register_secrets(&self) {
         self.client_secret.as_deref().into_iter().for_each(redact::register_secret);
     }
 }
 
-impl std::fmt::Debug for Client {
+impl std::fmt::Debug for OAuthClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client").field("client_id", &self.client_id).finish_non_exhaustive()
     }

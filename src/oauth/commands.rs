@@ -10,22 +10,22 @@ use url::Url;
 use crate::auth::Credentials;
 use crate::auth::credential_provider::CredentialProvider;
 use crate::oauth::bearer::Bearer;
-use crate::oauth::bearer::Trial;
-use crate::oauth::challenge::Invitation;
+use crate::oauth::bearer::TokenOrigin;
+use crate::oauth::challenge::SignInChallenge;
 use crate::oauth::challenge::bearer;
 use crate::oauth::clock::seconds;
 use crate::oauth::clock::wall_clock;
 use crate::oauth::discovery;
 use crate::oauth::discovery::Query;
 use crate::oauth::flows::token::{FORM, prepared, without_secrets};
-use crate::oauth::http::{Answer, Wire};
+use crate::oauth::http::{OAuthHttp, OAuthResponse};
 use crate::oauth::issuer;
 use crate::oauth::progress::done;
 use crate::oauth::saving::Saved;
 use crate::oauth::sign_in::OAuth;
-use crate::oauth::sign_in_error::Trouble;
+use crate::oauth::sign_in_error::SignInError;
 use crate::oauth::sign_in_error::place;
-use crate::oauth::state::Inner;
+use crate::oauth::state::SignInState;
 use crate::oauth::store::off_loop;
 
 /// What a server without a session refuses, if it refuses at all.
@@ -55,10 +55,10 @@ impl OAuth {
     ///
     /// # Errors
     /// Why it came to nothing.
-    pub async fn log_in(&self, provider: &CredentialProvider) -> Result<(), Trouble> {
+    pub async fn log_in(&self, provider: &CredentialProvider) -> Result<(), SignInError> {
         let inner = &self.inner;
         let ask = async |credentials: &Arc<Credentials>| {
-            ping(&Wire { http: &inner.http, server: &inner.settings.url, credentials }).await
+            ping(&OAuthHttp { http: &inner.http, server: &inner.settings.url, credentials }).await
         };
         let mut used = provider.current().await;
         let mut answer = ask(&used.credentials).await?;
@@ -76,25 +76,26 @@ impl OAuth {
             }
         }
         let credentials = &used.credentials;
-        let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials };
-        if let Some(trouble) = wire.refused_entry(&answer) {
-            return Err(trouble);
+        let http = OAuthHttp { http: &inner.http, server: &inner.settings.url, credentials };
+        if let Some(failure) = http.refused_entry(&answer) {
+            return Err(failure);
         }
-        let challenge = if answer.status == 401 { bearer(&answer.headers) } else { None };
-        let invitation = Invitation { challenge: Some(challenge.unwrap_or_default()), document: None };
+        let bearer_challenge = if answer.status == 401 { bearer(&answer.headers) } else { None };
+        let challenge =
+            SignInChallenge { bearer_challenge: Some(bearer_challenge.unwrap_or_default()), document: None };
         // Whoever asks for it by hand has not just said no, and perhaps does so because the page knows us no more.
         let store = inner.store.clone();
         if let Ok(flow) = off_loop(move || store.try_flow()).await {
-            Inner::note(&flow, None).await;
-            inner.change(|kept| kept.registrations.clear()).await?;
+            SignInState::note(&flow, None).await;
+            inner.change(|stored| stored.registrations.clear()).await?;
         }
         // Whatever is held is as good as refused, also where it cannot be sent.
-        let refused = inner.kept().await?.access_token();
-        let wanted = invitation
-            .challenge
+        let refused = inner.stored().await?.access_token();
+        let wanted = challenge
+            .bearer_challenge
             .as_ref()
-            .and_then(|challenge| challenge.scope.as_deref().map(without_secrets));
-        done(self.join_flow(&invitation, credentials, refused.as_deref(), wanted)?).await?;
+            .and_then(|bearer_challenge| bearer_challenge.scope.as_deref().map(without_secrets));
+        done(self.join_flow(&challenge, credentials, refused.as_deref(), wanted)?).await?;
         self.prove(credentials).await
     }
 
@@ -102,24 +103,24 @@ impl OAuth {
     ///
     /// # Errors
     /// Why it cannot be found.
-    pub async fn find(&self, credentials: &Arc<Credentials>) -> Result<(), Trouble> {
+    pub async fn find(&self, credentials: &Arc<Credentials>) -> Result<(), SignInError> {
         let inner = &self.inner;
         let (credentials, _) = self.join(credentials).await;
-        let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials: &credentials };
-        let answer = ping(&wire).await?;
-        let challenge = if answer.status == 401 { bearer(&answer.headers) } else { None };
-        if challenge.is_none() || wire.intercepted(&inner.settings.url, &answer).is_some() {
+        let http = OAuthHttp { http: &inner.http, server: &inner.settings.url, credentials: &credentials };
+        let answer = ping(&http).await?;
+        let bearer_challenge = if answer.status == 401 { bearer(&answer.headers) } else { None };
+        if bearer_challenge.is_none() || http.intercepted(&inner.settings.url, &answer).is_some() {
             return Ok(());
         }
-        let invitation = Invitation { challenge, document: None };
-        let kept = inner.kept().await?;
-        let before = issuer::preferred(&inner.settings, &kept);
+        let challenge = SignInChallenge { bearer_challenge, document: None };
+        let stored = inner.stored().await?;
+        let before = issuer::preferred(&inner.settings, &stored);
         let query = Query::new(&inner.settings, before);
-        Box::pin(discovery::discover(&wire, &query, &invitation)).await.map(drop)
+        Box::pin(discovery::discover(&http, &query, &challenge)).await.map(drop)
     }
 
     /// Makes sure that there is a token now that is of use: it can be sent, holds, is accepted, and is there for the next start.
-    async fn prove(&self, credentials: &Arc<Credentials>) -> Result<(), Trouble> {
+    async fn prove(&self, credentials: &Arc<Credentials>) -> Result<(), SignInError> {
         let inner = &self.inner;
         let place = place(&inner.settings.url);
         let (credentials, bearer) = self.join(credentials).await;
@@ -129,18 +130,18 @@ impl OAuth {
             let sentence = format!("the authorization server of {place} gave a token that is of no use");
             let advice =
                 "have the authorization server's log looked at: the token has run out, or cannot be sent";
-            return Err(Trouble::failed(sentence, advice));
+            return Err(SignInError::failed(sentence, advice));
         }
         if inner.save().await != Saved::Done {
             let reason = inner.held().unsaved.as_ref().map(|unsaved| unsaved.reason.clone());
             let sentence = format!("the sign-in cannot be saved: {}", reason.unwrap_or_default());
-            return Err(Trouble::failed(sentence, "make that possible, then sign in again"));
+            return Err(SignInError::failed(sentence, "make that possible, then sign in again"));
         }
-        let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials: &credentials };
-        if ping(&wire).await?.status == 401 {
+        let http = OAuthHttp { http: &inner.http, server: &inner.settings.url, credentials: &credentials };
+        if ping(&http).await?.status == 401 {
             let sentence = format!("{place} does not accept the token that one has just signed in for");
             let advice = "look into the server's log; perhaps it expects a token for another resource";
-            return Err(Trouble::failed(sentence, advice));
+            return Err(SignInError::failed(sentence, advice));
         }
         Ok(())
     }
@@ -149,17 +150,17 @@ impl OAuth {
     ///
     /// # Errors
     /// When they cannot be forgotten.
-    pub async fn log_out(&self, credentials: &Credentials) -> Result<bool, Trouble> {
+    pub async fn log_out(&self, credentials: &Credentials) -> Result<bool, SignInError> {
         let inner = &self.inner;
         // While another process exchanges them, nobody knows which ones to give back.
         let place = place(&inner.settings.url);
         let _lock = inner.lock(&format!("nobody is signed out at {place}")).await?;
-        let mut kept = inner.kept().await?;
-        let wire = Wire { http: &inner.http, server: &inner.settings.url, credentials };
+        let mut stored = inner.stored().await?;
+        let http = OAuthHttp { http: &inner.http, server: &inner.settings.url, credentials };
         // Without it nobody knows where to give them back.
-        let _ = inner.complete(&wire, &mut kept, &Invitation::default()).await;
+        let _ = inner.complete(&http, &mut stored, &SignInChallenge::default()).await;
         if let (Some(tokens), Some(authorization), Some(client)) =
-            (&kept.tokens, &kept.authorization, &kept.client)
+            (&stored.tokens, &stored.authorization, &stored.client)
             && let Some(endpoint) =
                 authorization.revocation_endpoint.as_deref().and_then(|text| Url::parse(text).ok())
         {
@@ -167,12 +168,12 @@ impl OAuth {
             // The one that keeps one signed in ends the other with it (RFC 7009, section 2.1).
             let token = tokens.refresh_token.as_deref().unwrap_or(&tokens.access_token);
             let (headers, body) = prepared(authorization, client, &[("token", token)], wall_clock());
-            match wire.post(&endpoint, FORM, body, headers).await {
+            match http.post(&endpoint, FORM, body, headers).await {
                 Ok(answer) if answer.is_ok() => {}
                 Ok(answer) => {
                     tracing::warn!("the tokens could not be given back: {} was answered", answer.status)
                 }
-                Err(trouble) => tracing::warn!("the tokens could not be given back: {trouble}"),
+                Err(failure) => tracing::warn!("the tokens could not be given back: {failure}"),
             }
         }
         inner.held().unsaved = None;
@@ -180,19 +181,19 @@ impl OAuth {
         off_loop(move || store.forget()).await.map_err(|error| {
             let path = inner.store.path("json").unwrap_or_default();
             let sentence = format!("{} cannot be removed: {error}", path.display());
-            Trouble::failed(sentence, "remove it yourself")
+            SignInError::failed(sentence, "remove it yourself")
         })
     }
 
     /// What is held.
     pub fn held(&self) -> Option<HeldTokens> {
-        let kept = self.inner.store.read().ok()?;
-        let (tokens, now) = (kept.tokens?, seconds(wall_clock()));
-        let bearer = Bearer::new(tokens.clone(), &self.inner.settings, Trial::Over)?;
+        let stored = self.inner.store.read().ok()?;
+        let (tokens, now) = (stored.tokens?, seconds(wall_clock()));
+        let bearer = Bearer::new(tokens.clone(), &self.inner.settings, TokenOrigin::Over)?;
         Some(HeldTokens {
             profile: self.inner.settings.identity.profile().map(str::to_owned),
-            issuer: kept.authorization.map(|authorization| authorization.issuer).unwrap_or_default(),
-            resource: kept.resource.unwrap_or_default(),
+            issuer: stored.authorization.map(|authorization| authorization.issuer).unwrap_or_default(),
+            resource: stored.resource.unwrap_or_default(),
             scope: tokens.scope.or(tokens.requested),
             expires_in: bearer.expires.map(|expires| expires.saturating_sub(now)),
             renews: bearer.renews,
@@ -202,8 +203,8 @@ impl OAuth {
 }
 
 /// Asks the server something that it refuses where it wants a token.
-async fn ping(wire: &Wire<'_>) -> Result<Answer, Trouble> {
+async fn ping(http: &OAuthHttp<'_>) -> Result<OAuthResponse, SignInError> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-    wire.post_any(wire.server, "application/json", QUESTION.to_owned(), headers).await
+    http.post_any(http.server, "application/json", QUESTION.to_owned(), headers).await
 }

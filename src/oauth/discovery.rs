@@ -6,23 +6,23 @@
 use tracing::info;
 use url::Url;
 
-use crate::oauth::challenge::Invitation;
-use crate::oauth::http::{Answer, Wire};
+use crate::oauth::challenge::SignInChallenge;
+use crate::oauth::http::{OAuthHttp, OAuthResponse};
 use crate::oauth::metadata;
-use crate::oauth::metadata::{Authorization, Resource, Unsafe};
+use crate::oauth::metadata::{AuthorizationServer, ProtectedResource, UnsafeUrl};
 use crate::oauth::object::Object;
 use crate::oauth::settings::Grant;
 use crate::oauth::settings::MetadataSource;
-use crate::oauth::settings::Settings;
-use crate::oauth::sign_in_error::{Trouble, foreign, place};
+use crate::oauth::settings::SignInSettings;
+use crate::oauth::sign_in_error::{SignInError, foreign, place};
 use crate::oauth::store::mcp_remote_import::is_same;
 use crate::redact;
 
 /// Who signs people in, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct DiscoveredServer {
     /// The authorization server.
-    pub(super) authorization: Authorization,
+    pub(super) authorization: AuthorizationServer,
     /// What the server is called there, where that is known.
     pub(super) resource: Option<String>,
     /// What tokens can allow, as the server says.
@@ -44,7 +44,7 @@ pub(super) struct Query<'a> {
 
 impl<'a> Query<'a> {
     /// What the options ask for.
-    pub(super) fn new(settings: &'a Settings, preferred: Option<&'a str>) -> Query<'a> {
+    pub(super) fn new(settings: &'a SignInSettings, preferred: Option<&'a str>) -> Query<'a> {
         Query {
             server: &settings.url,
             grant: &settings.grant,
@@ -56,68 +56,79 @@ impl<'a> Query<'a> {
 }
 
 /// What a server says of itself.
-struct Described {
-    document: Option<Resource>,
+struct ResourceDescription {
+    document: Option<ProtectedResource>,
     /// Why the address that it names for that could not be used, where nothing is found elsewhere.
-    misled: Option<Trouble>,
+    misled: Option<SignInError>,
 }
 
 /// Finds out who signs people in. Of several the one that did so before is kept.
 pub(super) async fn discover(
-    wire: &Wire<'_>,
+    http: &OAuthHttp<'_>,
     query: &Query<'_>,
-    invitation: &Invitation,
-) -> Result<Found, Trouble> {
+    challenge: &SignInChallenge,
+) -> Result<DiscoveredServer, SignInError> {
     let server = query.server;
     if let Some(source) = query.metadata {
-        let authorization = usable(named(wire, source).await?, query)?;
+        let authorization = usable(named(http, source).await?, query)?;
         // It says at most what it is called, and what tokens can allow.
-        let described = resource(wire, server, invitation).await.ok();
+        let described = resource(http, server, challenge).await.ok();
         let document = described.and_then(|described| described.document).unwrap_or_default();
         return Ok(found(authorization, document, server));
     }
-    let document = match resource(wire, server, invitation).await? {
-        Described { document: Some(document), .. } => document,
-        Described { document: None, misled } => {
-            let authorization = undescribed(wire, query, misled).await?;
-            return Ok(found(authorization, Resource::default(), server));
+    let document = match resource(http, server, challenge).await? {
+        ResourceDescription { document: Some(document), .. } => document,
+        ResourceDescription { document: None, misled } => {
+            let authorization = undescribed(http, query, misled).await?;
+            return Ok(found(authorization, ProtectedResource::default(), server));
         }
     };
     let issuers = &document.authorization_servers;
     let is_preferred = |issuer: &&String| query.preferred.is_some_and(|preferred| is_same(preferred, issuer));
     let Some(issuer) = issuers.iter().find(is_preferred).or_else(|| issuers.first()) else {
-        return Err(match invitation.challenge {
+        return Err(match challenge.bearer_challenge {
             // Access describes other ways of signing in at the same place.
-            None => Trouble::NotOffered,
-            Some(_) => Trouble::failed(
+            None => SignInError::NotOffered,
+            Some(_) => SignInError::failed(
                 format!("{} wants a sign-in, but names nobody who does that", place(server)),
                 "have the server's protected-resource metadata looked at (authorization_servers is missing)",
             ),
         });
     };
-    let authorization = authorization(wire, query, issuer).await?;
+    let authorization = authorization(http, query, issuer).await?;
     Ok(found(authorization, document, server))
 }
 
-fn found(authorization: Authorization, document: Resource, server: &Url) -> Found {
+fn found(authorization: AuthorizationServer, document: ProtectedResource, server: &Url) -> DiscoveredServer {
     let resource = document.resource.unwrap_or_else(|| metadata::canonical(server));
     let scopes = document.scopes_supported;
     let scopes =
         scopes.map(|scopes| scopes.into_iter().filter(|word| !redact::repeats_secret(word)).collect());
-    Found { authorization, resource: Some(resource), scopes }
+    DiscoveredServer { authorization, resource: Some(resource), scopes }
 }
 
 /// The issuers that a server names now; none where it does not say.
-pub(super) async fn issuers(wire: &Wire<'_>, server: &Url, invitation: &Invitation) -> Option<Vec<String>> {
-    let document = resource(wire, server, invitation).await.ok()?.document?;
+pub(super) async fn issuers(
+    http: &OAuthHttp<'_>,
+    server: &Url,
+    challenge: &SignInChallenge,
+) -> Option<Vec<String>> {
+    let document = resource(http, server, challenge).await.ok()?.document?;
     Some(document.authorization_servers)
 }
 
 /// What the server says of itself: where it says that it does, else at the usual places.
-async fn resource(wire: &Wire<'_>, server: &Url, invitation: &Invitation) -> Result<Described, Trouble> {
-    let hint = invitation.challenge.as_ref().and_then(|challenge| challenge.resource_metadata.as_deref());
+async fn resource(
+    http: &OAuthHttp<'_>,
+    server: &Url,
+    challenge: &SignInChallenge,
+) -> Result<ResourceDescription, SignInError> {
+    let hint = challenge
+        .bearer_challenge
+        .as_ref()
+        .and_then(|bearer_challenge| bearer_challenge.resource_metadata.as_deref());
     let (mut misled, mut failed, mut other) = (None, None, None);
-    let named = match (&invitation.document, hint) {
+    let named = match (&challenge.document, hint) {
         (Some(document), _) => Some(document.clone()),
         (None, Some(text)) => {
             let absolute = server.join(text).map(String::from).unwrap_or_else(|_| text.to_owned());
@@ -129,24 +140,24 @@ async fn resource(wire: &Wire<'_>, server: &Url, invitation: &Invitation) -> Res
                 );
                 info!("{sentence}; it is not used");
                 misled =
-                    Some(Trouble::failed(sentence, "do not sign in there; tell whoever runs the server"));
+                    Some(SignInError::failed(sentence, "do not sign in there; tell whoever runs the server"));
             });
             trusted.ok()
         }
         (None, None) => None,
     };
     for at in named.iter().cloned().chain(metadata::of_resource(server)) {
-        let answer = match wire.document(&at).await {
+        let answer = match http.document(&at).await {
             Ok(answer) => answer,
-            Err(trouble) => {
-                failed.get_or_insert(trouble);
+            Err(failure) => {
+                failed.get_or_insert(failure);
                 continue;
             }
         };
         if named.as_ref() == Some(&at) && is_in_trouble(&answer) {
             failed.get_or_insert(in_trouble(&at, &answer));
         }
-        let Some(document) = read(&answer).and_then(Resource::read) else { continue };
+        let Some(document) = read(&answer).and_then(ProtectedResource::read) else { continue };
         match &document.resource {
             Some(resource) if !metadata::is_about(resource, server) => {
                 other.get_or_insert_with(|| {
@@ -158,56 +169,60 @@ async fn resource(wire: &Wire<'_>, server: &Url, invitation: &Invitation) -> Res
                     );
                     let advice =
                         "check the URL; if it is right, do not sign in there and tell whoever runs the server";
-                    Trouble::failed(sentence, advice)
+                    SignInError::failed(sentence, advice)
                 });
             }
-            _ => return Ok(Described { document: Some(document), misled: None }),
+            _ => return Ok(ResourceDescription { document: Some(document), misled: None }),
         }
     }
     // One that could not be reached may be there all the same.
     match other.or(failed) {
-        Some(trouble) => Err(trouble),
-        None => Ok(Described { document: None, misled }),
+        Some(failure) => Err(failure),
+        None => Ok(ResourceDescription { document: None, misled }),
     }
 }
 
 /// The metadata that the user names.
-async fn named(wire: &Wire<'_>, source: &MetadataSource) -> Result<Authorization, Trouble> {
+async fn named(http: &OAuthHttp<'_>, source: &MetadataSource) -> Result<AuthorizationServer, SignInError> {
     let at = match source {
         MetadataSource::Written(written) => return Ok((**written).clone()),
         MetadataSource::At(at) => at,
     };
     // An address of this computer is not one that somebody else has named.
-    let server = if crate::http::is_loopback(at) { at } else { wire.server };
-    let wire = Wire { server, ..*wire };
-    let answer = wire.document(at).await?;
+    let server = if crate::http::is_loopback(at) { at } else { http.server };
+    let http = OAuthHttp { server, ..*http };
+    let answer = http.document(at).await?;
     described(&answer).ok_or_else(|| {
         let what = match answer.is_ok() {
             true => "without the metadata of an authorization server (issuer and token_endpoint)".to_owned(),
             false => answer.status(),
         };
         let sentence = format!("{} answered {what}", place(at));
-        Trouble::failed(sentence, "check --oauth-metadata, or name a file that holds the metadata: @FILE")
+        SignInError::failed(sentence, "check --oauth-metadata, or name a file that holds the metadata: @FILE")
     })
 }
 
 /// An authorization server that the server named.
-async fn authorization(wire: &Wire<'_>, query: &Query<'_>, issuer: &str) -> Result<Authorization, Trouble> {
+async fn authorization(
+    http: &OAuthHttp<'_>,
+    query: &Query<'_>,
+    issuer: &str,
+) -> Result<AuthorizationServer, SignInError> {
     let url =
         metadata::trusted(issuer, query.server).map_err(|reason| unsafe_issuer(query, issuer, reason))?;
     let (mut failed, mut other) = (None, None);
     for at in metadata::of_authorization(&url) {
-        let answer = match wire.document(&at).await {
+        let answer = match http.document(&at).await {
             Ok(answer) => answer,
-            Err(trouble) => {
-                failed.get_or_insert(trouble);
+            Err(failure) => {
+                failed.get_or_insert(failure);
                 continue;
             }
         };
         if (300..400).contains(&answer.status) {
             let sentence = format!("{} answered {} instead of its metadata", place(&at), answer.status());
             let advice = "have the authorization server describe itself where it is";
-            failed.get_or_insert(Trouble::failed(sentence, advice));
+            failed.get_or_insert(SignInError::failed(sentence, advice));
         } else if is_in_trouble(&answer) {
             failed.get_or_insert(in_trouble(&at, &answer));
         }
@@ -216,7 +231,7 @@ async fn authorization(wire: &Wire<'_>, query: &Query<'_>, issuer: &str) -> Resu
             return usable(found.under_name(issuer), query);
         }
         if query.accepted.is_some_and(|accepted| is_same(accepted, &found.issuer)) {
-            return accepted(wire, query, found, &at).await;
+            return accepted(http, query, found, &at).await;
         }
         let sentence = format!(
             "the metadata at {} names the issuer {}, not {}",
@@ -228,24 +243,24 @@ async fn authorization(wire: &Wire<'_>, query: &Query<'_>, issuer: &str) -> Resu
             "have the server name its authorization server as that names itself; if you trust it is, accept it with {}",
             accepting(&found, query, &at)
         );
-        other.get_or_insert(Trouble::failed(sentence, advice));
+        other.get_or_insert(SignInError::failed(sentence, advice));
     }
     Err(other.or(failed).unwrap_or_else(|| {
         let sentence = format!("the authorization server {} does not describe itself", foreign(issuer));
         let advice = "have its metadata (/.well-known/oauth-authorization-server) looked at, or name it yourself: \
                       --oauth-metadata URL, or @FILE";
-        Trouble::failed(sentence, advice)
+        SignInError::failed(sentence, advice)
     }))
 }
 
-fn unsafe_issuer(query: &Query<'_>, issuer: &str, reason: Unsafe) -> Trouble {
+fn unsafe_issuer(query: &Query<'_>, issuer: &str, reason: UnsafeUrl) -> SignInError {
     let sentence = format!(
         "{} names an authorization server whose address {reason}: {}",
         place(query.server),
         foreign(issuer)
     );
     let advice = match issuer.strip_prefix("http://") {
-        Some(rest) if reason == Unsafe::Scheme => {
+        Some(rest) if reason == UnsafeUrl::Scheme => {
             let encrypted = format!("https://{rest}");
             let known = Url::parse(&encrypted).ok().map(|url| metadata::of_authorization(&url));
             let at = known.and_then(|places| places.into_iter().next()).map(String::from).unwrap_or_default();
@@ -258,27 +273,27 @@ fn unsafe_issuer(query: &Query<'_>, issuer: &str, reason: Unsafe) -> Trouble {
         }
         _ => "do not sign in there; tell whoever runs the server".to_owned(),
     };
-    Trouble::failed(sentence, advice)
+    SignInError::failed(sentence, advice)
 }
 
 /// The authorization server of a server that names none: itself, as in 2025-03-26.
 async fn undescribed(
-    wire: &Wire<'_>,
+    http: &OAuthHttp<'_>,
     query: &Query<'_>,
-    misled: Option<Trouble>,
-) -> Result<Authorization, Trouble> {
+    misled: Option<SignInError>,
+) -> Result<AuthorizationServer, SignInError> {
     let mut origin = query.server.clone();
     origin.set_path("/");
     origin.set_query(None);
     origin.set_fragment(None);
     for at in metadata::of_authorization(&origin) {
-        let answer = wire.document(&at).await?;
+        let answer = http.document(&at).await?;
         if let Some(found) = described(&answer) {
             if metadata::is_of_one_piece(&found, &origin) {
                 return usable(found, query);
             }
             if query.accepted.is_some_and(|accepted| is_same(accepted, &found.issuer)) {
-                return accepted(wire, query, found, &at).await;
+                return accepted(http, query, found, &at).await;
             }
             let sentence = format!(
                 "{} describes the authorization server {} with addresses that are not of it",
@@ -290,26 +305,26 @@ async fn undescribed(
                  (/.well-known/oauth-protected-resource); if you trust it is, accept it with {}",
                 accepting(&found, query, &at)
             );
-            return Err(Trouble::failed(sentence, advice));
+            return Err(SignInError::failed(sentence, advice));
         }
     }
-    misled.map_or_else(|| Ok(Authorization::undescribed(&origin)), Err)
+    misled.map_or_else(|| Ok(AuthorizationServer::undescribed(&origin)), Err)
 }
 
 /// An authorization server that the user accepts by its issuer, described at `at`, which is not its own place. What is secret
 /// goes to the issuer alone: by what was found where that keeps to it, else by what the issuer publishes itself.
 async fn accepted(
-    wire: &Wire<'_>,
+    http: &OAuthHttp<'_>,
     query: &Query<'_>,
-    found: Authorization,
+    found: AuthorizationServer,
     at: &Url,
-) -> Result<Authorization, Trouble> {
+) -> Result<AuthorizationServer, SignInError> {
     if metadata::keeps_to_issuer(&found, query.server) {
         return usable(found, query);
     }
     let own = metadata::trusted(&found.issuer, query.server).ok();
     for place in own.iter().flat_map(metadata::of_authorization) {
-        if let Ok(answer) = wire.document(&place).await
+        if let Ok(answer) = http.document(&place).await
             && let Some(own) = described(&answer)
             && metadata::names_issuer(&own.issuer, &found.issuer)
         {
@@ -325,11 +340,11 @@ async fn accepted(
         "check whom they belong to; if you trust them, name that metadata itself: --oauth-metadata {}",
         shell_words::quote(&foreign(at.as_str()))
     );
-    Err(Trouble::failed(sentence, advice))
+    Err(SignInError::failed(sentence, advice))
 }
 
 /// The option by which the user accepts an authorization server as it was found at `at`.
-fn accepting(found: &Authorization, query: &Query<'_>, at: &Url) -> String {
+fn accepting(found: &AuthorizationServer, query: &Query<'_>, at: &Url) -> String {
     match metadata::is_issuer(&found.issuer, false) && metadata::keeps_to_issuer(found, query.server) {
         true => format!("--oauth-issuer {}", shell_words::quote(&foreign(&found.issuer))),
         false => format!("--oauth-metadata {}", shell_words::quote(&foreign(at.as_str()))),
@@ -337,7 +352,7 @@ fn accepting(found: &Authorization, query: &Query<'_>, at: &Url) -> String {
 }
 
 /// What has to hold before anybody is sent to an authorization server.
-fn usable(found: Authorization, query: &Query<'_>) -> Result<Authorization, Trouble> {
+fn usable(found: AuthorizationServer, query: &Query<'_>) -> Result<AuthorizationServer, SignInError> {
     let is_page = *query.grant == Grant::Page;
     let endpoints = [
         ("authorization_endpoint", Some(&found.authorization_endpoint).filter(|_| is_page)),
@@ -351,7 +366,7 @@ fn usable(found: Authorization, query: &Query<'_>) -> Result<Authorization, Trou
         metadata::trusted(endpoint, query.server).map_err(|reason| {
             let sentence =
                 format!("the {name} of {} {reason}: {}", foreign(&found.issuer), foreign(endpoint));
-            Trouble::failed(sentence, "do not sign in there; tell whoever runs the authorization server")
+            SignInError::failed(sentence, "do not sign in there; tell whoever runs the authorization server")
         })?;
     }
     let lists = [
@@ -368,7 +383,7 @@ fn usable(found: Authorization, query: &Query<'_>) -> Result<Authorization, Trou
         .any(redact::repeats_secret)
     {
         let sentence = format!("the metadata of {} repeats a secret", foreign(&found.issuer));
-        return Err(Trouble::failed(
+        return Err(SignInError::failed(
             sentence,
             "do not sign in there; tell whoever runs the authorization server",
         ));
@@ -378,7 +393,7 @@ fn usable(found: Authorization, query: &Query<'_>) -> Result<Authorization, Trou
     if is_page && methods.is_some_and(|methods| !methods.iter().any(|method| method == "S256")) {
         let sentence =
             format!("the authorization server {} does not offer PKCE with S256", foreign(&found.issuer));
-        return Err(Trouble::failed(
+        return Err(SignInError::failed(
             sentence,
             "have it switched on there (code_challenge_methods_supported)",
         ));
@@ -386,23 +401,23 @@ fn usable(found: Authorization, query: &Query<'_>) -> Result<Authorization, Trou
     Ok(found)
 }
 
-fn read(answer: &Answer) -> Option<Object<'_>> {
+fn read(answer: &OAuthResponse) -> Option<Object<'_>> {
     answer.is_ok().then(|| Object::parse(&answer.body)).flatten()
 }
 
 /// The metadata of an authorization server, if an answer is that.
-fn described(answer: &Answer) -> Option<Authorization> {
-    answer.is_ok().then(|| Authorization::published(&answer.body)).flatten()
+fn described(answer: &OAuthResponse) -> Option<AuthorizationServer> {
+    answer.is_ok().then(|| AuthorizationServer::published(&answer.body)).flatten()
 }
 
 /// Returns whether a document may be there all the same: what was asked has failed, or had enough of questions.
-fn is_in_trouble(answer: &Answer) -> bool {
+fn is_in_trouble(answer: &OAuthResponse) -> bool {
     matches!(answer.status, 408 | 425 | 429 | 500..=599)
 }
 
-fn in_trouble(at: &Url, answer: &Answer) -> Trouble {
+fn in_trouble(at: &Url, answer: &OAuthResponse) -> SignInError {
     let sentence = format!("{} answered {} instead of its metadata", place(at), answer.status());
-    Trouble::failed(sentence, "try again later; if it stays like this, tell whoever runs the server")
+    SignInError::failed(sentence, "try again later; if it stays like this, tell whoever runs the server")
 }
 
 #[cfg(test)]
@@ -412,7 +427,7 @@ mod tests {
     use super::*;
     use crate::auth::Credentials;
     use crate::http::{Family, Http, Settings};
-    use crate::oauth::challenge::Challenge;
+    use crate::oauth::challenge::BearerChallenge;
     use crate::tls::Trust;
 
     /// Addresses in this machine and on its link, as a server elsewhere may write them.
@@ -445,25 +460,26 @@ mod tests {
         };
         let http = Http::new(&server, settings).expect("a client");
         let credentials = Credentials::new(&server, Vec::new());
-        let wire = Wire { http: &http, server: &server, credentials: &credentials };
-        let told = |trouble: Trouble| {
-            let text = trouble.to_string();
+        let http = OAuthHttp { http: &http, server: &server, credentials: &credentials };
+        let told = |failure: SignInError| {
+            let text = failure.to_string();
             assert!(text.contains("points from a public server into this computer's own network"), "{text}");
-            assert!(trouble.advice().contains("do not sign in there"));
+            assert!(failure.advice().contains("do not sign in there"));
         };
         let grant = Grant::Page;
         let query = Query { server: &server, grant: &grant, preferred: None, accepted: None, metadata: None };
         for address in INWARD {
             // What a server hints at is left aside; it is told where nothing else is found.
-            let challenge = Challenge { resource_metadata: Some(address.to_owned()), ..Challenge::default() };
-            let invitation = Invitation { challenge: Some(challenge), document: None };
-            assert!(discover(&wire, &query, &invitation).await.is_err());
-            told(authorization(&wire, &query, address).await.expect_err("inward"));
-            let right = || Authorization {
+            let bearer_challenge =
+                BearerChallenge { resource_metadata: Some(address.to_owned()), ..BearerChallenge::default() };
+            let challenge = SignInChallenge { bearer_challenge: Some(bearer_challenge), document: None };
+            assert!(discover(&http, &query, &challenge).await.is_err());
+            told(authorization(&http, &query, address).await.expect_err("inward"));
+            let right = || AuthorizationServer {
                 issuer: "https://as.example.com".to_owned(),
                 authorization_endpoint: "https://as.example.com/authorize".to_owned(),
                 token_endpoint: "https://as.example.com/token".to_owned(),
-                ..Authorization::default()
+                ..AuthorizationServer::default()
             };
             assert!(usable(right(), &query).is_ok());
             for place in 0..4 {

@@ -5,7 +5,7 @@
 //! Deliberately not here: the sentences for the user whose process failed (where they arise), and where the kind is noted
 //! (`store`).
 
-use crate::oauth::sign_in_error::Trouble;
+use crate::oauth::sign_in_error::SignInError;
 
 /// The kind of a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl FailureKind {
     }
 
     /// The error of a process that waited for another one's sign-in at `place`; `login` is the command that begins another.
-    pub(super) fn elsewhere(self, place: &str, login: &str) -> Trouble {
+    pub(super) fn elsewhere(self, place: &str, login: &str) -> SignInError {
         let sentence = match self {
             FailureKind::Denied => format!("the authorization server of {place} did not sign you in"),
             FailureKind::TimedOut => format!("nobody signed in at {place} in time"),
@@ -66,7 +66,7 @@ impl FailureKind {
             }
         };
         let advice = format!("try again, or sign in by hand, which says more: {login}");
-        Trouble::failed(format!("{sentence}, as another process has found"), advice).of_kind(self)
+        SignInError::failed(format!("{sentence}, as another process has found"), advice).of_kind(self)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::oauth::http::interception::unreachable;
 use crate::oauth::local_network;
 use crate::oauth::local_network::{Locality, is_plain, locality};
 use crate::oauth::metadata::is_inward;
-use crate::oauth::sign_in_error::{Trouble, foreign, place};
+use crate::oauth::sign_in_error::{SignInError, foreign, place};
 
 /// A future behind a pointer: what runs once in a life need not be in the program twice.
 pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -34,7 +34,7 @@ const LIMIT: usize = 256 * 1024;
 const REDIRECTS: usize = 3;
 
 /// What sends the requests of one sign-in.
-pub(super) struct Wire<'a> {
+pub(super) struct OAuthHttp<'a> {
     pub(super) http: &'a Http,
     /// Whose sign-in it is.
     pub(super) server: &'a Url,
@@ -44,13 +44,13 @@ pub(super) struct Wire<'a> {
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct OAuthResponse {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: String,
 }
 
-impl Answer {
+impl OAuthResponse {
     /// Tells whether it is a success.
     pub(super) fn is_ok(&self) -> bool {
         (200..300).contains(&self.status)
@@ -67,14 +67,14 @@ impl Answer {
     }
 }
 
-impl Wire<'_> {
+impl OAuthHttp<'_> {
     /// Fetches a document.
-    pub(super) async fn document(&self, url: &Url) -> Result<Answer, Trouble> {
+    pub(super) async fn document(&self, url: &Url) -> Result<OAuthResponse, SignInError> {
         let mut at = url.clone();
         for _ in 0..=REDIRECTS {
             let answer = self.send(&at, None, HeaderMap::new()).await?;
-            if let Some(trouble) = self.intercepted(&at, &answer) {
-                return Err(trouble);
+            if let Some(failure) = self.intercepted(&at, &answer) {
+                return Err(failure);
             }
             let target = answer.headers.get(LOCATION).and_then(|value| at.join(value.to_str().ok()?).ok());
             match target {
@@ -84,7 +84,7 @@ impl Wire<'_> {
                 Some(_) | None => return Ok(answer),
             }
         }
-        Err(Trouble::failed(
+        Err(SignInError::failed(
             format!("{} redirects without end", place(url)),
             "have the authorization server looked at",
         ))
@@ -97,7 +97,7 @@ impl Wire<'_> {
         media_type: &'static str,
         body: String,
         headers: HeaderMap,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<OAuthResponse, SignInError> {
         let answer = self.post_any(url, media_type, body, headers).await?;
         self.intercepted(url, &answer).map_or(Ok(answer), Err)
     }
@@ -109,7 +109,7 @@ impl Wire<'_> {
         media_type: &'static str,
         body: String,
         mut headers: HeaderMap,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<OAuthResponse, SignInError> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         self.send(url, Some(body), headers).await
     }
@@ -119,11 +119,16 @@ impl Wire<'_> {
         url: &'a Url,
         body: Option<String>,
         own: HeaderMap,
-    ) -> Boxed<'a, Result<Answer, Trouble>> {
+    ) -> Boxed<'a, Result<OAuthResponse, SignInError>> {
         Box::pin(self.sent(url, body, own))
     }
 
-    async fn sent(&self, url: &Url, body: Option<String>, own: HeaderMap) -> Result<Answer, Trouble> {
+    async fn sent(
+        &self,
+        url: &Url,
+        body: Option<String>,
+        own: HeaderMap,
+    ) -> Result<OAuthResponse, SignInError> {
         let url = &self.without_foreign_name(url);
         let mut headers = HeaderMap::new();
         self.credentials.decorate(url, &mut headers);
@@ -155,18 +160,18 @@ impl Wire<'_> {
                 match response.chunk().await {
                     Ok(Some(chunk)) if body.len() + chunk.len() > LIMIT => {
                         let sentence = format!("{} answered with more than {} KiB", place(url), LIMIT / 1024);
-                        return Err(Trouble::failed(sentence, "have the authorization server looked at"));
+                        return Err(SignInError::failed(sentence, "have the authorization server looked at"));
                     }
                     Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                     Ok(None) => break,
                     Err(error) => return Err(unreachable(url, &error.transport())),
                 }
             }
-            Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+            Ok(OAuthResponse { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
         };
         tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
             let sentence = format!("{} did not answer within {} seconds", place(url), PATIENCE.as_secs());
-            Err(Trouble::failed(
+            Err(SignInError::failed(
                 sentence,
                 "try again; if it stays like this, have the authorization server looked at",
             ))
@@ -174,9 +179,9 @@ impl Wire<'_> {
     }
 }
 
-impl Wire<'_> {
+impl OAuthHttp<'_> {
     /// Makes sure that an address of http is of the local network, now and on this way.
-    async fn check_network(&self, url: &Url) -> Result<(), Trouble> {
+    async fn check_network(&self, url: &Url) -> Result<(), SignInError> {
         let is_local = match (locality(url), url.host()) {
             (locality, Some(Host::Domain(name))) if !self.http.is_proxied(url) => {
                 let port = url.port_or_known_default().unwrap_or(80);
@@ -193,7 +198,7 @@ impl Wire<'_> {
             "{} is reached over http and is not known to be of the local network, where alone a sign-in may go unencrypted",
             place(url)
         );
-        Err(Trouble::failed(
+        Err(SignInError::failed(
             sentence,
             "use https:// for it; or a name of the local network, such as one that ends in .lan",
         ))
@@ -213,7 +218,7 @@ impl Wire<'_> {
 
     /// The client for a request. A name is looked up here, and only what it stands for now is connected to: it could
     /// lead from elsewhere into this computer's own network.
-    async fn client(&self, url: &Url) -> Result<reqwest::Client, Trouble> {
+    async fn client(&self, url: &Url) -> Result<reqwest::Client, SignInError> {
         if is_plain(url) {
             self.check_network(url).await?;
         }
@@ -233,7 +238,7 @@ impl Wire<'_> {
                 if found.iter().any(|address| is_inward(address.ip())) {
                     let sentence =
                         format!("{} leads from a public server into this computer's own network", place(url));
-                    return Err(Trouble::failed(
+                    return Err(SignInError::failed(
                         sentence,
                         "do not sign in there; tell whoever runs the server",
                     ));
@@ -243,7 +248,10 @@ impl Wire<'_> {
             None => None,
         };
         self.http.client_for(url, addresses.as_deref()).map_err(|error| {
-            Trouble::failed(format!("no HTTP client can be made: {error}"), "report this, with the platform")
+            SignInError::failed(
+                format!("no HTTP client can be made: {error}"),
+                "report this, with the platform",
+            )
         })
     }
 }
@@ -272,14 +280,14 @@ mod tests {
         let url = |text: &str| Url::parse(text).expect("a URL");
         let server = url("https://me:mine@mcp.example.com/mcp");
         let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
-        let wire = Wire { http: &http, server: &server, credentials: &credentials };
+        let http = OAuthHttp { http: &http, server: &server, credentials: &credentials };
         for (named, expected) in [
             ("https://eve:pw@mcp.example.com/token", "https://mcp.example.com/token"),
             ("https://eve@as.example.com/token", "https://as.example.com/token"),
             ("https://me:mine@as.example.com/token", "https://as.example.com/token"),
             ("https://me:mine@mcp.example.com/token", "https://me:mine@mcp.example.com/token"),
         ] {
-            assert_eq!(wire.without_foreign_name(&url(named)).as_str(), expected);
+            assert_eq!(http.without_foreign_name(&url(named)).as_str(), expected);
         }
     }
 
@@ -288,9 +296,9 @@ mod tests {
         let url = |text: &str| Url::parse(text).expect("a URL");
         let server = url("https://mcp.example.com/mcp");
         let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
-        let wire = Wire { http: &http, server: &server, credentials: &credentials };
+        let http = OAuthHttp { http: &http, server: &server, credentials: &credentials };
         // The one name that is looked up without a network.
-        let refused = wire.document(&url("https://localhost:1/x")).await.expect_err("inward");
+        let refused = http.document(&url("https://localhost:1/x")).await.expect_err("inward");
         assert!(refused.to_string().contains("into this computer's own network"), "{refused}");
     }
 
@@ -300,8 +308,8 @@ mod tests {
         let address = format!("http://{}/mcp", listener.local_addr().expect("an address"));
         let server = Url::parse(&address).expect("a URL");
         let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
-        let wire = Wire { http: &http, server: &server, credentials: &credentials };
-        let late = wire.document(&server).await.expect_err("nobody answers");
+        let http = OAuthHttp { http: &http, server: &server, credentials: &credentials };
+        let late = http.document(&server).await.expect_err("nobody answers");
         // On a clock that jumps, whichever patience is shorter ends it.
         let text = late.to_string();
         assert!(text.contains("did not answer within 15 seconds") || text.contains("in time"), "{text}");
@@ -321,8 +329,8 @@ mod tests {
         });
         let server = Url::parse(&address).expect("a URL");
         let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
-        let wire = Wire { http: &http, server: &server, credentials: &credentials };
-        let text = wire.document(&server).await.expect_err("it does not end").to_string();
+        let http = OAuthHttp { http: &http, server: &server, credentials: &credentials };
+        let text = http.document(&server).await.expect_err("it does not end").to_string();
         assert!(text.contains("did not answer within 15 seconds") || text.contains("in time"), "{text}");
     }
 
@@ -334,7 +342,7 @@ mod tests {
             let server = format!("http://{}/mcp", listener.local_addr().expect("an address"));
             let server = Url::parse(&server).expect("a URL");
             let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
-            let wire = Wire { http: &http, server: &server, credentials: &credentials };
+            let http = OAuthHttp { http: &http, server: &server, credentials: &credentials };
             let answering = async {
                 let mut came = 0;
                 loop {
@@ -348,7 +356,7 @@ mod tests {
                 }
             };
             let answer = tokio::select! {
-                answer = wire.post(&server, media_type, "x=y".to_owned(), HeaderMap::new()) => answer,
+                answer = http.post(&server, media_type, "x=y".to_owned(), HeaderMap::new()) => answer,
                 () = answering => unreachable!("it answers for ever"),
             };
             assert_eq!(answer.ok().map(|answer| answer.status), expected, "{media_type}");

@@ -5,22 +5,22 @@
 //! authorization server says of itself (`discovery`).
 
 use crate::oauth::failure::FailureKind;
-use crate::oauth::metadata::Authorization;
+use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::settings::Grant;
 use crate::oauth::settings::MetadataSource;
-use crate::oauth::settings::Settings;
-use crate::oauth::sign_in_error::{Trouble, foreign, place};
-use crate::oauth::state::Inner;
-use crate::oauth::store::{Kept, Tokens};
+use crate::oauth::settings::SignInSettings;
+use crate::oauth::sign_in_error::{SignInError, foreign, place};
+use crate::oauth::state::SignInState;
+use crate::oauth::store::{StoredSignIn, Tokens};
 
 /// The issuer that is preferred where a server names several.
-pub(super) fn preferred<'a>(settings: &'a Settings, kept: &'a Kept) -> Option<&'a str> {
-    let before = || kept.authorization.as_ref().map(|authorization| authorization.issuer.as_str());
-    settings.issuer.as_deref().or_else(|| bound(settings, kept)).or_else(before)
+pub(super) fn preferred<'a>(settings: &'a SignInSettings, stored: &'a StoredSignIn) -> Option<&'a str> {
+    let before = || stored.authorization.as_ref().map(|authorization| authorization.issuer.as_str());
+    settings.issuer.as_deref().or_else(|| bound(settings, stored)).or_else(before)
 }
 
 /// Returns whether tokens of this authorization server are what the options ask for.
-pub(super) fn is_wanted(settings: &Settings, authorization: Option<&Authorization>) -> bool {
+pub(super) fn is_wanted(settings: &SignInSettings, authorization: Option<&AuthorizationServer>) -> bool {
     let written = match &settings.metadata {
         Some(MetadataSource::Written(written)) => Some(written.issuer.as_str()),
         Some(MetadataSource::At(_)) | None => None,
@@ -30,7 +30,7 @@ pub(super) fn is_wanted(settings: &Settings, authorization: Option<&Authorizatio
 }
 
 /// Returns whether the options say which authorization server it is, whatever the server names.
-pub(super) fn is_settled(settings: &Settings, authorization: &Authorization) -> bool {
+pub(super) fn is_settled(settings: &SignInSettings, authorization: &AuthorizationServer) -> bool {
     settings.metadata.is_some()
         || settings.issuer.as_deref().is_some_and(|wanted| authorization.is_named(wanted))
 }
@@ -39,7 +39,11 @@ pub(super) fn is_settled(settings: &Settings, authorization: &Authorization) -> 
 ///
 /// # Errors
 /// When an option names another one, or the client's secret was first used at another one.
-pub(super) fn accept(settings: &Settings, kept: &Kept, authorization: &Authorization) -> Result<(), Trouble> {
+pub(super) fn accept(
+    settings: &SignInSettings,
+    stored: &StoredSignIn,
+    authorization: &AuthorizationServer,
+) -> Result<(), SignInError> {
     // Its token endpoint is named by the user.
     if matches!(settings.grant, Grant::Client(Some(_))) {
         return Ok(());
@@ -48,7 +52,7 @@ pub(super) fn accept(settings: &Settings, kept: &Kept, authorization: &Authoriza
     if let Some(wanted) = &settings.issuer {
         return match authorization.is_named(wanted) {
             true => Ok(()),
-            false => Err(Trouble::failed(
+            false => Err(SignInError::failed(
                 format!(
                     "{at} names the authorization server {}, and --oauth-issuer names {}",
                     foreign(issuer),
@@ -59,13 +63,13 @@ pub(super) fn accept(settings: &Settings, kept: &Kept, authorization: &Authoriza
             .of_kind(FailureKind::Issuer)),
         };
     }
-    match bound(settings, kept) {
+    match bound(settings, stored) {
         Some(before) if !authorization.is_named(before) => {
             let endpoint = match settings.grant {
                 Grant::Client(_) => ", or its token endpoint with --token-endpoint URL",
                 Grant::Page | Grant::Device => "",
             };
-            Err(Trouble::failed(
+            Err(SignInError::failed(
                 format!(
                     "{at} names another authorization server now, {}; the client of --static-oauth-client-info was first \
                      used at {}, and what proves it goes nowhere else",
@@ -84,24 +88,24 @@ pub(super) fn accept(settings: &Settings, kept: &Kept, authorization: &Authoriza
 }
 
 /// The issuer that the secret or the key of the options is bound to, if they hold one and it was used.
-fn bound<'a>(settings: &Settings, kept: &'a Kept) -> Option<&'a str> {
+fn bound<'a>(settings: &SignInSettings, stored: &'a StoredSignIn) -> Option<&'a str> {
     if !proves_itself(settings) {
         return None;
     }
     // Of a sign-in that mcp-remote has kept, the issuer is known alone.
-    let before = || kept.tokens.is_some().then_some(kept.authorization.as_ref()?.issuer.as_str());
-    kept.client_issuer.as_deref().or_else(before)
+    let before = || stored.tokens.is_some().then_some(stored.authorization.as_ref()?.issuer.as_str());
+    stored.client_issuer.as_deref().or_else(before)
 }
 
-fn proves_itself(settings: &Settings) -> bool {
+fn proves_itself(settings: &SignInSettings) -> bool {
     settings.client.as_ref().is_some_and(|client| client.client_secret.is_some() || client.key.is_some())
 }
 
-impl Inner {
+impl SignInState {
     /// The tokens that are kept, if they are of the issuer and for the scope that the user wants now.
-    pub(super) fn wanted_tokens(&self, kept: &Kept) -> Option<Tokens> {
-        let tokens = kept.tokens.clone().filter(|tokens| self.is_enough(tokens));
-        tokens.filter(|_| is_wanted(&self.settings, kept.authorization.as_ref()))
+    pub(super) fn wanted_tokens(&self, stored: &StoredSignIn) -> Option<Tokens> {
+        let tokens = stored.tokens.clone().filter(|tokens| self.is_enough(tokens));
+        tokens.filter(|_| is_wanted(&self.settings, stored.authorization.as_ref()))
     }
 
     /// Tells whether tokens were asked for with all that the person wants now, as far as that is known.
@@ -114,21 +118,22 @@ impl Inner {
     ///
     /// # Errors
     /// When it is bound to another one by now, or nobody can tell.
-    pub(super) async fn bind(&self, authorization: &Authorization) -> Result<(), Trouble> {
+    pub(super) async fn bind(&self, authorization: &AuthorizationServer) -> Result<(), SignInError> {
         let settings = &self.settings;
         if !proves_itself(settings) {
             return Ok(());
         }
-        let is_bound =
-            |kept: &Kept| kept.client_issuer.as_deref().is_some_and(|before| authorization.is_named(before));
-        if is_bound(&self.kept().await?) {
+        let is_bound = |stored: &StoredSignIn| {
+            stored.client_issuer.as_deref().is_some_and(|before| authorization.is_named(before))
+        };
+        if is_bound(&self.stored().await?) {
             return Ok(());
         }
         let mut accepted = Ok(());
-        self.change(|kept| {
-            accepted = accept(settings, kept, authorization);
+        self.change(|stored| {
+            accepted = accept(settings, stored, authorization);
             if accepted.is_ok() {
-                kept.client_issuer = Some(authorization.issuer.clone());
+                stored.client_issuer = Some(authorization.issuer.clone());
             }
         })
         .await?;

@@ -17,7 +17,7 @@ const TENANT: &str = "{tenantid}";
 
 /// What a server says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Resource {
+pub struct ProtectedResource {
     /// Its name, byte for byte as it was published.
     pub resource: Option<String>,
     /// Who signs people in for it.
@@ -28,7 +28,7 @@ pub struct Resource {
 
 /// What an authorization server says of itself, as far as it is needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Authorization {
+pub struct AuthorizationServer {
     /// Its name, as the server names it.
     pub issuer: String,
     /// The same as the metadata publishes it, where that is spelled differently: by one trailing slash, or with a template in
@@ -58,10 +58,10 @@ pub struct Authorization {
     pub authorization_response_iss_parameter_supported: Option<bool>,
 }
 
-impl Resource {
+impl ProtectedResource {
     /// Reads it.
-    pub(super) fn read(object: Object<'_>) -> Option<Resource> {
-        Some(Resource {
+    pub(super) fn read(object: Object<'_>) -> Option<ProtectedResource> {
+        Some(ProtectedResource {
             resource: object.text("resource"),
             authorization_servers: object.texts("authorization_servers").unwrap_or_default(),
             scopes_supported: object.texts("scopes_supported"),
@@ -69,10 +69,10 @@ impl Resource {
     }
 }
 
-impl Authorization {
+impl AuthorizationServer {
     /// Reads it. None where what has to be there is not.
-    pub(super) fn read(object: Object<'_>) -> Option<Authorization> {
-        Some(Authorization {
+    pub(super) fn read(object: Object<'_>) -> Option<AuthorizationServer> {
+        Some(AuthorizationServer {
             issuer: object.text("issuer")?,
             published_issuer: object.text("published_issuer"),
             is_assumed: false,
@@ -91,17 +91,17 @@ impl Authorization {
     }
 
     /// Reads what an authorization server publishes, or the user wrote in its place.
-    pub fn published(text: &str) -> Option<Authorization> {
+    pub fn published(text: &str) -> Option<AuthorizationServer> {
         // How its issuer is spelled elsewhere is no affair of the document.
         Object::parse(text)
-            .and_then(Authorization::read)
-            .map(|found| Authorization { published_issuer: None, ..found })
+            .and_then(AuthorizationServer::read)
+            .map(|found| AuthorizationServer { published_issuer: None, ..found })
     }
 
     /// The same by the name that the server has for it.
-    pub(super) fn under_name(self, issuer: &str) -> Authorization {
+    pub(super) fn under_name(self, issuer: &str) -> AuthorizationServer {
         let published_issuer = Some(self.issuer).filter(|published| published != issuer);
-        Authorization { issuer: issuer.to_owned(), published_issuer, ..self }
+        AuthorizationServer { issuer: issuer.to_owned(), published_issuer, ..self }
     }
 
     /// Returns whether `issuer` is its name: one trailing slash makes no difference, and a template stands for any tenant.
@@ -143,15 +143,15 @@ impl Authorization {
     }
 
     /// An authorization server that describes itself nowhere, at the addresses that 2025-03-26 gives it.
-    pub fn undescribed(origin: &Url) -> Authorization {
+    pub fn undescribed(origin: &Url) -> AuthorizationServer {
         let at = |path: &str| origin.join(path).map(String::from).unwrap_or_default();
-        Authorization {
+        AuthorizationServer {
             issuer: origin_of(origin),
             is_assumed: true,
             authorization_endpoint: at("/authorize"),
             token_endpoint: at("/token"),
             registration_endpoint: Some(at("/register")),
-            ..Authorization::default()
+            ..AuthorizationServer::default()
         }
     }
 
@@ -245,7 +245,7 @@ fn fits_template(template: &str, issuer: &str) -> bool {
 
 /// Returns whether what is secret stays at the issuer's own origin, by metadata that was found elsewhere: codes, tokens and
 /// what proves a client go nowhere else. The page may be the server's as well.
-pub fn keeps_to_issuer(found: &Authorization, server: &Url) -> bool {
+pub fn keeps_to_issuer(found: &AuthorizationServer, server: &Url) -> bool {
     let Ok(issuer) = Url::parse(&found.issuer) else { return false };
     let is_at = |text: &str, place: &Url| Url::parse(text).is_ok_and(|url| url.origin() == place.origin());
     let page = &found.authorization_endpoint;
@@ -271,7 +271,7 @@ pub fn is_issuer(text: &str, allow_http: bool) -> bool {
 /// Tells whether a description of an authorization server that was found at a server, and not at the issuer that it names,
 /// can be of that issuer: it is the server, or all that it names is at the issuer's own origin. Otherwise a server could
 /// have a code of somebody else's authorization server sent to itself, and the issuer of the answer would be right.
-pub fn is_of_one_piece(found: &Authorization, origin: &Url) -> bool {
+pub fn is_of_one_piece(found: &AuthorizationServer, origin: &Url) -> bool {
     let Ok(issuer) = Url::parse(&found.issuer) else { return false };
     // Nobody signs in on a page where there is none.
     let page = Some(&found.authorization_endpoint).filter(|page| !page.is_empty());
@@ -283,7 +283,7 @@ pub fn is_of_one_piece(found: &Authorization, origin: &Url) -> bool {
 
 /// Why an address is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unsafe {
+pub enum UnsafeUrl {
     /// It is no address.
     #[error("is no URL")]
     NoUrl,
@@ -303,18 +303,18 @@ pub enum Unsafe {
 ///
 /// # Errors
 /// Why not.
-pub fn trusted(text: &str, server: &Url) -> Result<Url, Unsafe> {
-    let url = Url::parse(text).map_err(|_| Unsafe::NoUrl)?;
+pub fn trusted(text: &str, server: &Url) -> Result<Url, UnsafeUrl> {
+    let url = Url::parse(text).map_err(|_| UnsafeUrl::NoUrl)?;
     let inside = is_loopback(server);
     match url.scheme() {
         "https" => {}
         "http" if inside && is_loopback(&url) => {}
-        "http" if is_loopback(&url) => return Err(Unsafe::Inward),
+        "http" if is_loopback(&url) => return Err(UnsafeUrl::Inward),
         "http" if may_be_plain(&url, server) => {}
-        _ => return Err(Unsafe::Scheme),
+        _ => return Err(UnsafeUrl::Scheme),
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Unsafe::User);
+        return Err(UnsafeUrl::User);
     }
     let is_inward = match url.host() {
         Some(Host::Domain(name)) => {
@@ -323,9 +323,9 @@ pub fn trusted(text: &str, server: &Url) -> Result<Url, Unsafe> {
         }
         Some(Host::Ipv4(address)) => is_inward(IpAddr::V4(address)),
         Some(Host::Ipv6(address)) => is_inward(IpAddr::V6(address)),
-        None => return Err(Unsafe::NoUrl),
+        None => return Err(UnsafeUrl::NoUrl),
     };
-    if is_inward && !inside { Err(Unsafe::Inward) } else { Ok(url) }
+    if is_inward && !inside { Err(UnsafeUrl::Inward) } else { Ok(url) }
 }
 
 /// Tells whether an address is this machine's or its link's, where cloud providers keep credentials; also where it is
@@ -459,18 +459,21 @@ mod tests {
         ] {
             assert_eq!(names_issuer(published, issuer), expected, "{published} {issuer}");
         }
-        let found = Authorization { issuer: "https://as/{tenantid}".to_owned(), ..Authorization::default() };
+        let found = AuthorizationServer {
+            issuer: "https://as/{tenantid}".to_owned(),
+            ..AuthorizationServer::default()
+        };
         assert_eq!(found.under_name("https://as/common").audience(), "https://as/common");
     }
 
     #[test]
     fn a_server_that_describes_its_authorization_server_itself_does_not_mix_two_of_them() {
-        let of = |issuer: &str, authorize: &str, token: &str| Authorization {
+        let of = |issuer: &str, authorize: &str, token: &str| AuthorizationServer {
             issuer: issuer.to_owned(),
             authorization_endpoint: format!("{authorize}/authorize"),
             token_endpoint: format!("{token}/token"),
             registration_endpoint: Some(format!("{token}/register")),
-            ..Authorization::default()
+            ..AuthorizationServer::default()
         };
         let (here, good) = ("https://mcp.example", "https://good.example");
         for (issuer, authorize, token, expected) in [
@@ -493,33 +496,33 @@ mod tests {
     fn an_address_from_elsewhere_does_not_lead_into_this_machine() {
         for (text, from_outside, from_here) in [
             ("https://as.example/x", Ok(()), Ok(())),
-            ("http://as.example/x", Err(Unsafe::Scheme), Err(Unsafe::Scheme)),
-            ("file:///etc/passwd", Err(Unsafe::Scheme), Err(Unsafe::Scheme)),
-            ("javascript:alert(1)", Err(Unsafe::Scheme), Err(Unsafe::Scheme)),
-            ("nonsense", Err(Unsafe::NoUrl), Err(Unsafe::NoUrl)),
-            ("https://u:p@as.example/", Err(Unsafe::User), Err(Unsafe::User)),
-            ("http://127.0.0.1:1/x", Err(Unsafe::Inward), Ok(())),
-            ("http://localhost:1/x", Err(Unsafe::Inward), Ok(())),
-            ("https://localhost./x", Err(Unsafe::Inward), Ok(())),
-            ("https://127.1/x", Err(Unsafe::Inward), Ok(())),
-            ("https://[::1]/x", Err(Unsafe::Inward), Ok(())),
-            ("https://[::ffff:127.0.0.1]/x", Err(Unsafe::Inward), Ok(())),
-            ("https://169.254.169.254/x", Err(Unsafe::Inward), Ok(())),
-            ("https://[fe80::1]/x", Err(Unsafe::Inward), Ok(())),
-            ("https://0.0.0.0/x", Err(Unsafe::Inward), Ok(())),
-            ("https://0.1.2.3/x", Err(Unsafe::Inward), Ok(())),
-            ("https://2130706433/x", Err(Unsafe::Inward), Ok(())),
-            ("https://0x7f000001/x", Err(Unsafe::Inward), Ok(())),
-            ("https://0177.0.0.1/x", Err(Unsafe::Inward), Ok(())),
-            ("https://127.0.0.1./x", Err(Unsafe::Inward), Ok(())),
-            ("https://LOCALHOST/x", Err(Unsafe::Inward), Ok(())),
-            ("https://%6cocalhost/x", Err(Unsafe::Inward), Ok(())),
-            ("https://a.localhost/x", Err(Unsafe::Inward), Ok(())),
-            ("https://[::]/x", Err(Unsafe::Inward), Ok(())),
-            ("https://[::127.0.0.1]/x", Err(Unsafe::Inward), Ok(())),
-            ("https://[::ffff:a9fe:a9fe]/x", Err(Unsafe::Inward), Ok(())),
-            ("https://[64:ff9b::7f00:1]/x", Err(Unsafe::Inward), Ok(())),
-            ("https://[2002:7f00:1::1]/x", Err(Unsafe::Inward), Ok(())),
+            ("http://as.example/x", Err(UnsafeUrl::Scheme), Err(UnsafeUrl::Scheme)),
+            ("file:///etc/passwd", Err(UnsafeUrl::Scheme), Err(UnsafeUrl::Scheme)),
+            ("javascript:alert(1)", Err(UnsafeUrl::Scheme), Err(UnsafeUrl::Scheme)),
+            ("nonsense", Err(UnsafeUrl::NoUrl), Err(UnsafeUrl::NoUrl)),
+            ("https://u:p@as.example/", Err(UnsafeUrl::User), Err(UnsafeUrl::User)),
+            ("http://127.0.0.1:1/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("http://localhost:1/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://localhost./x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://127.1/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://[::1]/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://[::ffff:127.0.0.1]/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://169.254.169.254/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://[fe80::1]/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://0.0.0.0/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://0.1.2.3/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://2130706433/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://0x7f000001/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://0177.0.0.1/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://127.0.0.1./x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://LOCALHOST/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://%6cocalhost/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://a.localhost/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://[::]/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://[::127.0.0.1]/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://[::ffff:a9fe:a9fe]/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://[64:ff9b::7f00:1]/x", Err(UnsafeUrl::Inward), Ok(())),
+            ("https://[2002:7f00:1::1]/x", Err(UnsafeUrl::Inward), Ok(())),
             ("https://[2606:4700::1]/x", Ok(()), Ok(())),
             ("https://10.0.0.1/x", Ok(()), Ok(())),
         ] {

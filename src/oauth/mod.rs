@@ -34,12 +34,12 @@ pub mod store;
 
 pub use self::bearer::Bearer;
 pub use self::browser::Browser;
-pub use self::challenge::Invitation;
+pub use self::challenge::SignInChallenge;
 pub use self::commands::HeldTokens;
 pub use self::paste::Pasted;
 pub use self::request_credentials::{RequestCredentials, RequestSnapshot};
-pub use self::settings::{Asking, Grant, MetadataSource, Settings};
-pub use self::shutdown::Farewell;
+pub use self::settings::{Grant, Interaction, MetadataSource, SignInSettings};
+pub use self::shutdown::SignInShutdown;
 pub use self::sign_in::OAuth;
-pub use self::sign_in_error::{Errand, Trouble};
-pub use self::store::identity::Identity;
+pub use self::sign_in_error::{SignInError, UserAction};
+pub use self::store::identity::SignInIdentity;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
 use tracing::warn;
 
-use crate::oauth::authorization_request::{Request, Returned, returned};
-use crate::oauth::metadata::Authorization;
+use crate::oauth::authorization_request::{AuthorizationRequest, AuthorizationResponse, returned};
+use crate::oauth::metadata::AuthorizationServer;
 
 /// How long a pasted address may be, in bytes.
 const LENGTH: u64 = 64 * 1024;
@@ -45,7 +45,11 @@ impl Pasted {
     }
 
     /// Waits for the address that answers a request, for as long as it takes. None where there are no more lines.
-    pub(super) async fn answer(&self, request: &Request, authorization: &Authorization) -> Option<Returned> {
+    pub(super) async fn answer(
+        &self,
+        request: &AuthorizationRequest,
+        authorization: &AuthorizationServer,
+    ) -> Option<AuthorizationResponse> {
         let mut lines = self.lines.lock().await;
         loop {
             let line = lines.recv().await?;
@@ -97,18 +101,18 @@ mod tests {
 
     #[tokio::test]
     async fn lines_beyond_the_bound_are_no_memory() {
-        let request = Request {
+        let request = AuthorizationRequest {
             url: String::new(),
             state: "s".to_owned(),
             verifier: String::new(),
             redirect: "http://localhost:1/x".to_owned(),
             scope: None,
         };
-        let authorization = Authorization::default();
+        let authorization = AuthorizationServer::default();
         let long = format!("{}\n?code=c&state=s\n", "x".repeat(200_000));
         let pasted = Pasted::read(std::io::Cursor::new(long));
         let found = pasted.answer(&request, &authorization).await;
-        assert_eq!(found, Some(Returned::Code("c".to_owned())));
+        assert_eq!(found, Some(AuthorizationResponse::Code("c".to_owned())));
         let ended = Pasted::read(std::io::Cursor::new("?code=c&state=other\n"));
         assert_eq!(ended.answer(&request, &authorization).await, None);
     }

@@ -22,14 +22,14 @@ pub(super) fn random() -> String {
 pub(super) fn verifier() -> String {
     loop {
         let verifier = random();
-        if challenge(&verifier).starts_with(|first: char| first.is_ascii_alphanumeric()) {
+        if code_challenge(&verifier).starts_with(|first: char| first.is_ascii_alphanumeric()) {
             return verifier;
         }
     }
 }
 
 /// The challenge of a verifier, by S256.
-pub(super) fn challenge(verifier: &str) -> String {
+pub(super) fn code_challenge(verifier: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()))
 }
 
@@ -40,12 +40,12 @@ mod tests {
     #[test]
     fn challenges_are_those_of_the_specification_and_begin_as_access_wants_them() {
         // RFC 7636, appendix B.
-        let known = challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+        let known = code_challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
         assert_eq!(known, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
         let verifiers: Vec<String> = (0..200).map(|_| verifier()).collect();
         for verifier in &verifiers {
             assert_eq!(verifier.len(), 43);
-            assert!(challenge(verifier).as_bytes()[0].is_ascii_alphanumeric());
+            assert!(code_challenge(verifier).as_bytes()[0].is_ascii_alphanumeric());
         }
         assert_ne!(verifiers[0], verifiers[1]);
     }

@@ -25,7 +25,7 @@ const P256: &[u8] =
     b"\x02\x01\x00\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
 
 /// A key that signs.
-pub struct Key {
+pub struct PrivateKey {
     signer: Signer,
     /// What the authorization server calls it.
     id: Option<String>,
@@ -38,7 +38,7 @@ enum Signer {
 
 /// Why a key is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
+pub enum KeyError {
     /// There is no key in it.
     #[error("holds no private key in PEM form (-----BEGIN PRIVATE KEY-----)")]
     NoKey,
@@ -53,19 +53,19 @@ pub enum Unusable {
     Algorithm,
 }
 
-impl Key {
+impl PrivateKey {
     /// Reads a key in PEM form, which may have `\n` for its line ends, for this algorithm or for whichever it is for.
     ///
     /// # Errors
     /// Why it is of no use.
-    pub fn read(pem: &str, algorithm: Option<&str>, id: Option<String>) -> Result<Key, Unusable> {
+    pub fn read(pem: &str, algorithm: Option<&str>, id: Option<String>) -> Result<PrivateKey, KeyError> {
         let pem = pem.replace("\\n", "\n");
         redact::register_key(&pem);
         let key = match PrivateKeyDer::from_pem_slice(pem.as_bytes()) {
-            Ok(_) if pem.contains("Proc-Type: 4,ENCRYPTED") => return Err(Unusable::Encrypted),
+            Ok(_) if pem.contains("Proc-Type: 4,ENCRYPTED") => return Err(KeyError::Encrypted),
             Ok(key) => key,
-            Err(_) if pem.contains("ENCRYPTED") => return Err(Unusable::Encrypted),
-            Err(_) => return Err(Unusable::NoKey),
+            Err(_) if pem.contains("ENCRYPTED") => return Err(KeyError::Encrypted),
+            Err(_) => return Err(KeyError::NoKey),
         };
         let of_curve = |der: &[u8]| {
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &SystemRandom::new())
@@ -78,12 +78,12 @@ impl Key {
             }
             PrivateKeyDer::Sec1(der) => of_curve(&enveloped(der.secret_sec1_der())),
             PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()).map(Signer::Rs256),
-            _ => return Err(Unusable::Kind),
+            _ => return Err(KeyError::Kind),
         };
-        let key = Key { signer: signer.map_err(|_| Unusable::Kind)?, id };
+        let key = PrivateKey { signer: signer.map_err(|_| KeyError::Kind)?, id };
         match algorithm.is_none_or(|algorithm| algorithm == key.algorithm()) {
             true => Ok(key),
-            false => Err(Unusable::Algorithm),
+            false => Err(KeyError::Algorithm),
         }
     }
 
@@ -130,13 +130,13 @@ impl Key {
     }
 }
 
-impl PartialEq for Key {
-    fn eq(&self, other: &Key) -> bool {
+impl PartialEq for PrivateKey {
+    fn eq(&self, other: &PrivateKey) -> bool {
         self.public() == other.public() && self.id == other.id
     }
 }
 
-impl Eq for Key {}
+impl Eq for PrivateKey {}
 
 /// A key in the form of SEC 1, which OpenSSL writes, in that of PKCS #8. Both are shorter than what needs a longer length.
 fn enveloped(sec1: &[u8]) -> Vec<u8> {
@@ -189,9 +189,9 @@ mod tests {
             (pem("RSA PRIVATE KEY", pkcs1.as_bytes()), "RS256"),
             (pem("PRIVATE KEY", &curve).replace('\n', "\\n"), "ES256"),
         ] {
-            let key = Key::read(&pem, Some(algorithm), Some("k1".to_owned())).expect("a key");
-            assert!(Key::read(&pem, None, None).is_ok());
-            assert_eq!(Key::read(&pem, Some("PS256"), None).err(), Some(Unusable::Algorithm));
+            let key = PrivateKey::read(&pem, Some(algorithm), Some("k1".to_owned())).expect("a key");
+            assert!(PrivateKey::read(&pem, None, None).is_ok());
+            assert_eq!(PrivateKey::read(&pem, Some("PS256"), None).err(), Some(KeyError::Algorithm));
             let assertion = key.assertion("me \"x\"", "https://as.example", now).expect("signed");
             let parts: Vec<&str> = assertion.split('.').collect();
             let decoded = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).expect("base64");
@@ -220,17 +220,17 @@ mod tests {
     fn a_key_that_cannot_be_used_says_why() {
         let other = pem("PRIVATE KEY", &of_curve(&rcgen::PKCS_ECDSA_P384_SHA384));
         for (pem, reason) in [
-            ("", Unusable::NoKey),
-            ("marked", Unusable::NoKey),
-            ("-----BEGIN PRIVATE KEY-----\nmarked!\n-----END PRIVATE KEY-----", Unusable::NoKey),
-            ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----", Unusable::Kind),
+            ("", KeyError::NoKey),
+            ("marked", KeyError::NoKey),
+            ("-----BEGIN PRIVATE KEY-----\nmarked!\n-----END PRIVATE KEY-----", KeyError::NoKey),
+            ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----", KeyError::Kind),
             (
                 "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----",
-                Unusable::Encrypted,
+                KeyError::Encrypted,
             ),
-            (&other, Unusable::Kind),
+            (&other, KeyError::Kind),
         ] {
-            assert_eq!(Key::read(pem, None, None).err(), Some(reason), "{pem}");
+            assert_eq!(PrivateKey::read(pem, None, None).err(), Some(reason), "{pem}");
         }
     }
 }

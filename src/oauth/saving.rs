@@ -8,18 +8,18 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::oauth::sign_in_error::Trouble;
+use crate::oauth::sign_in_error::SignInError;
 use crate::oauth::sign_in_error::place;
-use crate::oauth::state::Inner;
+use crate::oauth::state::SignInState;
 use crate::oauth::store::lock::{Lock, LockError};
-use crate::oauth::store::{Kept, off_loop};
+use crate::oauth::store::{StoredSignIn, off_loop};
 
 /// How long another process may take to exchange tokens.
 const LOCK_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What could not be saved. As long as it is not, other processes must not exchange what is in the file: the lock is held.
 pub(super) struct Unsaved {
-    kept: Kept,
+    stored: StoredSignIn,
     /// The access token in the file that it takes the place of.
     before: Option<String>,
     /// Why.
@@ -38,13 +38,13 @@ pub(super) enum Saved {
     Failed,
 }
 
-impl Inner {
+impl SignInState {
     /// Waits until no other process changes tokens; `what` is not done otherwise.
     ///
     /// # Errors
     /// When that takes too long, or the lock cannot be used.
-    pub(super) async fn lock(&self, what: &str) -> Result<Lock, Trouble> {
-        self.locked().await.map_err(|error| error.trouble(what))
+    pub(super) async fn lock(&self, what: &str) -> Result<Lock, SignInError> {
+        self.locked().await.map_err(|error| error.to_error(what))
     }
 
     async fn locked(&self) -> Result<Lock, LockError> {
@@ -76,33 +76,36 @@ impl Inner {
     ///
     /// # Errors
     /// When nobody can tell.
-    pub(super) async fn kept(&self) -> Result<Kept, Trouble> {
-        self.current().await.map(|(kept, _)| kept)
+    pub(super) async fn stored(&self) -> Result<StoredSignIn, SignInError> {
+        self.current().await.map(|(stored, _)| stored)
     }
 
     /// The same, with the access token that is in the file.
     ///
     /// # Errors
     /// When nobody can tell.
-    pub(super) async fn current(&self) -> Result<(Kept, Option<String>), Trouble> {
+    pub(super) async fn current(&self) -> Result<(StoredSignIn, Option<String>), SignInError> {
         let store = self.store.clone();
         let read = off_loop(move || store.read()).await;
         let mut held = self.held();
         let read = match (read, &held.unsaved) {
             (Ok(read), _) => read,
-            (Err(_), Some(unsaved)) => return Ok((unsaved.kept.clone(), unsaved.before.clone())),
+            (Err(_), Some(unsaved)) => return Ok((unsaved.stored.clone(), unsaved.before.clone())),
             (Err(error), None) => {
                 let path = self.store.path("json").unwrap_or_default();
                 let sentence = format!("the sign-in kept in {} cannot be read: {error}", path.display());
-                return Err(Trouble::failed(sentence, "try again; if it stays like this, look at that file"));
+                return Err(SignInError::failed(
+                    sentence,
+                    "try again; if it stays like this, look at that file",
+                ));
             }
         };
         let before = read.access_token();
         match held.unsaved.take() {
             Some(unsaved) if unsaved.before == before => {
-                let kept = unsaved.kept.clone();
+                let stored = unsaved.stored.clone();
                 held.unsaved = Some(unsaved);
-                Ok((kept, before))
+                Ok((stored, before))
             }
             // Another process has brought other tokens, or the user has signed out.
             Some(_) | None => Ok((read, before)),
@@ -110,24 +113,24 @@ impl Inner {
     }
 
     /// Keeps something in place of what is kept, for all processes, or at least for this one. Whoever calls has the lock.
-    pub(super) async fn keep(&self, kept: &Kept, before: Option<String>) {
-        let (store, written) = (self.store.clone(), kept.clone());
+    pub(super) async fn keep(&self, stored: &StoredSignIn, before: Option<String>) {
+        let (store, written) = (self.store.clone(), stored.clone());
         match off_loop(move || store.write(&written)).await {
             Ok(()) => {
                 if self.held().unsaved.take().is_some() {
                     info!("the sign-in could not be saved before, and is saved now");
                 }
             }
-            Err(reason) => self.hold(kept.clone(), before, reason),
+            Err(reason) => self.hold(stored.clone(), before, reason),
         }
     }
 
     /// Holds what cannot be saved. That is said once.
-    fn hold(&self, kept: Kept, before: Option<String>, reason: String) {
+    fn hold(&self, stored: StoredSignIn, before: Option<String>, reason: String) {
         let was_said = {
             let mut held = self.held();
             let lock = Lock::again(&held.lock);
-            held.unsaved.replace(Unsaved { kept, before, reason: reason.clone(), lock })
+            held.unsaved.replace(Unsaved { stored, before, reason: reason.clone(), lock })
         };
         if was_said.is_none_or(|unsaved| unsaved.reason != reason) {
             warn!(
@@ -140,23 +143,26 @@ impl Inner {
     ///
     /// # Errors
     /// When another process has the lock, or nobody can tell what is kept: nothing is changed.
-    pub(super) async fn change(&self, change: impl FnOnce(&mut Kept)) -> Result<Kept, Trouble> {
+    pub(super) async fn change(
+        &self,
+        change: impl FnOnce(&mut StoredSignIn),
+    ) -> Result<StoredSignIn, SignInError> {
         let place = place(&self.settings.url);
         let _lock = self.lock(&format!("the sign-in at {place} is not changed")).await?;
-        let (mut kept, before) = self.current().await?;
-        change(&mut kept);
-        self.keep(&kept, before).await;
-        Ok(kept)
+        let (mut stored, before) = self.current().await?;
+        change(&mut stored);
+        self.keep(&stored, before).await;
+        Ok(stored)
     }
 
     /// The same for what must not be lost: what cannot be saved now is saved later.
-    pub(super) async fn record(&self, change: impl FnOnce(&mut Kept)) {
+    pub(super) async fn record(&self, change: impl FnOnce(&mut StoredSignIn)) {
         let lock = self.locked().await;
-        let (mut kept, before) = self.current().await.unwrap_or_default();
-        change(&mut kept);
+        let (mut stored, before) = self.current().await.unwrap_or_default();
+        change(&mut stored);
         match lock {
-            Ok(_lock) => self.keep(&kept, before).await,
-            Err(error) => self.hold(kept, before, error.to_string()),
+            Ok(_lock) => self.keep(&stored, before).await,
+            Err(error) => self.hold(stored, before, error.to_string()),
         }
     }
 
@@ -176,14 +182,14 @@ impl Inner {
             None => match off_loop(move || store.try_lock()).await {
                 Ok(lock) => lock,
                 Err(LockError::Held { .. }) => return Saved::Later,
-                Err(LockError::Unusable { .. }) => return Saved::Failed,
+                Err(LockError::KeyError { .. }) => return Saved::Failed,
             },
         };
         self.held().lock = lock.weak();
-        if let Ok((kept, before)) = self.current().await
+        if let Ok((stored, before)) = self.current().await
             && self.is_unsaved()
         {
-            self.keep(&kept, before).await;
+            self.keep(&stored, before).await;
         }
         if self.is_unsaved() { Saved::Failed } else { Saved::Done }
     }

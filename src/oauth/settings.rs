@@ -9,14 +9,14 @@ use std::time::Duration;
 use url::Url;
 
 use crate::oauth::browser::Browser;
-use crate::oauth::client::Client;
-use crate::oauth::metadata::Authorization;
+use crate::oauth::client::OAuthClient;
+use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::paste::Pasted;
-use crate::oauth::store::identity::Identity;
+use crate::oauth::store::identity::SignInIdentity;
 
 /// Who may be asked for a token that is to be accepted where another was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asking {
+pub enum Interaction {
     /// The user, if there is no other way.
     User,
     /// Only the authorization server: the refusal may mean something else.
@@ -37,7 +37,7 @@ pub enum Grant {
 
 impl Grant {
     /// Tells whether a person has to do anything.
-    pub fn asks_a_person(&self) -> bool {
+    pub fn asks_user(&self) -> bool {
         !matches!(self, Grant::Client(_))
     }
 }
@@ -48,16 +48,16 @@ pub enum MetadataSource {
     /// The document at this address.
     At(Url),
     /// The document itself, from a file.
-    Written(Box<Authorization>),
+    Written(Box<AuthorizationServer>),
 }
 
 /// How to sign in at a server.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct SignInSettings {
     /// The server.
     pub url: Url,
     /// Whose sign-in it is.
-    pub identity: Identity,
+    pub identity: SignInIdentity,
     /// The issuer that is accepted, where the user names one.
     pub issuer: Option<String>,
     /// The authorization server's metadata, where the user names it.
@@ -65,7 +65,7 @@ pub struct Settings {
     /// Where sign-ins are kept.
     pub folder: Option<PathBuf>,
     /// Where mcp-remote would have kept them: the path that its files have in common.
-    pub inherited: Option<PathBuf>,
+    pub mcp_remote_import: Option<PathBuf>,
     /// What opens a page.
     pub browser: Browser,
     /// Whether the person asked for it, so that it goes before what else proves who asks.
@@ -99,7 +99,7 @@ pub struct Settings {
     /// Where the way back ends when all went well.
     pub success_url: Option<Url>,
     /// Who we are, where somebody has registered us by hand.
-    pub client: Option<Client>,
+    pub client: Option<OAuthClient>,
     /// Where we are described.
     pub client_metadata_url: Option<Url>,
     /// What stands in a registration in place of what we write, a JSON object.

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::oauth::saving::Saved;
-use crate::oauth::state::Inner;
+use crate::oauth::state::SignInState;
 
 /// How long the end waits.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -17,20 +17,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(50);
 
 /// What the end of the program waits for.
-pub struct Farewell {
-    inner: Arc<Inner>,
+pub struct SignInShutdown {
+    inner: Arc<SignInState>,
     /// Without an owner they would end.
     _flows: Arc<Mutex<JoinSet<()>>>,
 }
 
-impl Farewell {
-    pub(super) fn new(inner: &Arc<Inner>, flows: &Arc<Mutex<JoinSet<()>>>) -> Farewell {
-        Farewell { inner: Arc::clone(inner), _flows: Arc::clone(flows) }
+impl SignInShutdown {
+    pub(super) fn new(inner: &Arc<SignInState>, flows: &Arc<Mutex<JoinSet<()>>>) -> SignInShutdown {
+        SignInShutdown { inner: Arc::clone(inner), _flows: Arc::clone(flows) }
     }
 
     /// Waits until tokens that are on their way are kept, if there are any, for two seconds, and saves what could not be saved
     /// before.
-    pub async fn say(self) {
+    pub async fn finish(self) {
         let inner = &self.inner;
         let _ = tokio::time::timeout(PATIENCE, async {
             drop(inner.asking.write().await);

@@ -14,16 +14,16 @@ use tracing::{debug, warn};
 use crate::auth::{Credentials, Scheme};
 use crate::http::Http;
 use crate::oauth::authorization_request::union;
-use crate::oauth::bearer::{Bearer, Trial};
-use crate::oauth::challenge::Invitation;
+use crate::oauth::bearer::{Bearer, TokenOrigin};
+use crate::oauth::challenge::SignInChallenge;
 use crate::oauth::clock::{monotonic_clock, seconds, wall_clock};
 use crate::oauth::flows::{authorization_code, client_credentials, device_code, token};
 use crate::oauth::http::Boxed;
-use crate::oauth::progress::{Step, defect, done};
-use crate::oauth::settings::{Asking, Grant, Settings};
-use crate::oauth::shutdown::Farewell;
-use crate::oauth::sign_in_error::{Trouble, place};
-use crate::oauth::state::{AT_ONCE, Inner, PAUSE};
+use crate::oauth::progress::{SignInProgress, defect, done};
+use crate::oauth::settings::{Grant, Interaction, SignInSettings};
+use crate::oauth::shutdown::SignInShutdown;
+use crate::oauth::sign_in_error::{SignInError, place};
+use crate::oauth::state::{AT_ONCE, PAUSE, SignInState};
 use crate::oauth::store::lock::LockError;
 use crate::oauth::store::{FailedSignIn, Store, Tokens, off_loop};
 
@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Signs in at one server, and keeps the token.
 pub struct OAuth {
-    pub(super) inner: Arc<Inner>,
+    pub(super) inner: Arc<SignInState>,
     pub(super) flows: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -44,24 +44,24 @@ impl std::fmt::Debug for OAuth {
 
 impl OAuth {
     /// Signs in as `settings` say, over `http`. What is kept is read at once, before anything waits for it.
-    pub fn new(settings: Settings, http: Arc<Http>) -> OAuth {
+    pub fn new(settings: SignInSettings, http: Arc<Http>) -> OAuth {
         let store = Store::of(settings.folder.clone(), &settings.url, settings.identity.distinction())
-            .inheriting(settings.inherited.clone());
+            .with_mcp_remote_import(settings.mcp_remote_import.clone());
         let (held, renewing) = (Mutex::default(), tokio::sync::Mutex::new(()));
         let asking = tokio::sync::RwLock::new(());
         let login = settings.identity.command("login");
-        let inner = Arc::new(Inner { settings, login, http, store, held, renewing, asking });
+        let inner = Arc::new(SignInState { settings, login, http, store, held, renewing, asking });
         inner.begin();
         OAuth { inner, flows: Arc::default() }
     }
 
     /// What is to be said before the program ends.
-    pub fn farewell(&self) -> Farewell {
-        Farewell::new(&self.inner, &self.flows)
+    pub fn shutdown(&self) -> SignInShutdown {
+        SignInShutdown::new(&self.inner, &self.flows)
     }
 
     /// How.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &SignInSettings {
         &self.inner.settings
     }
 
@@ -78,15 +78,15 @@ impl OAuth {
         let now = seconds(wall_clock());
         if bearer.renewal().is_some_and(|renewal| renewal <= now) && !self.inner.is_paused() {
             let still_holds = bearer.expires.is_some_and(|expires| expires > now);
-            if !self.inner.settings.grant.asks_a_person() {
+            if !self.inner.settings.grant.asks_user() {
                 self.ask_again(&bearer, credentials, still_holds).await;
             } else if !still_holds || self.inner.renewing.try_lock().is_ok() {
                 match self.renew(&bearer, credentials, None).await {
                     Ok(true) => {}
                     // It may be good for something all the same; whoever refuses it decides.
                     Ok(false) => self.inner.held().pause = Some(monotonic_clock() + PAUSE),
-                    Err(trouble) => {
-                        warn!("the token could not be renewed ahead of its end: {trouble}");
+                    Err(failure) => {
+                        warn!("the token could not be renewed ahead of its end: {failure}");
                         self.inner.held().pause = Some(monotonic_clock() + PAUSE);
                     }
                 }
@@ -110,7 +110,7 @@ impl OAuth {
     /// Asks for another token of the client's own. While the old one holds nobody waits for it.
     async fn ask_again(&self, bearer: &Arc<Bearer>, credentials: &Arc<Credentials>, still_holds: bool) {
         let old = Some(bearer.tokens.access_token.as_str());
-        let flow = self.join_flow(&Invitation::default(), credentials, old, None);
+        let flow = self.join_flow(&SignInChallenge::default(), credentials, old, None);
         let Ok(flow) = flow else { return };
         if !still_holds {
             // Why it failed was said, and the refusal that follows says it to the client.
@@ -125,29 +125,29 @@ impl OAuth {
     /// Why there is none (yet).
     pub async fn answer(
         &self,
-        invitation: &Invitation,
+        challenge: &SignInChallenge,
         credentials: &Arc<Credentials>,
         refused: Option<&Arc<Bearer>>,
-        asking: Asking,
+        asking: Interaction,
         patience: Duration,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), SignInError> {
         let inner = &self.inner;
-        let obtained = self.obtain(invitation, credentials, refused, asking);
+        let obtained = self.obtain(challenge, credentials, refused, asking);
         let waited = tokio::time::timeout(patience, obtained).await;
         waited.unwrap_or_else(|_| {
             let flow = inner.held().flow.clone();
             let step = flow.map(|flow| flow.borrow().clone());
             let place = place(&inner.settings.url);
             Err(match step {
-                Some(Step::Waiting(errand)) => {
-                    let advice = errand.advice();
+                Some(SignInProgress::Waiting(action)) => {
+                    let advice = action.advice();
                     let advice =
                         format!("{advice}. If the page shows an error, get another one: {}", inner.login);
-                    Trouble::Waiting { place, errand, advice }
+                    SignInError::Waiting { place, action, advice }
                 }
-                Some(Step::Elsewhere(holder)) => Trouble::Slow { place, holder: Some(holder) },
-                Some(Step::Preparing | Step::Done(_)) | None => {
-                    Trouble::Slow { place, holder: inner.held().waits_for.clone() }
+                Some(SignInProgress::Elsewhere(holder)) => SignInError::Slow { place, holder: Some(holder) },
+                Some(SignInProgress::Preparing | SignInProgress::Done(_)) | None => {
+                    SignInError::Slow { place, holder: inner.held().waits_for.clone() }
                 }
             })
         })
@@ -155,55 +155,58 @@ impl OAuth {
 
     async fn obtain(
         &self,
-        invitation: &Invitation,
+        challenge: &SignInChallenge,
         credentials: &Arc<Credentials>,
         refused: Option<&Arc<Bearer>>,
-        asking: Asking,
-    ) -> Result<(), Trouble> {
+        asking: Interaction,
+    ) -> Result<(), SignInError> {
         let inner = &self.inner;
         let used = refused.map(|bearer| bearer.tokens.access_token.as_str());
         let is_another = |bearer: &Arc<Bearer>| used != Some(bearer.tokens.access_token.as_str());
         if inner.bearer().as_ref().is_some_and(is_another) {
             return Ok(());
         }
-        let challenge = invitation.challenge.as_ref();
-        let more = challenge.filter(|challenge| challenge.wants_more() && refused.is_some());
-        let mut wanted =
-            challenge.and_then(|challenge| challenge.scope.as_deref().map(token::without_secrets));
+        let bearer_challenge = challenge.bearer_challenge.as_ref();
+        let more =
+            bearer_challenge.filter(|bearer_challenge| bearer_challenge.wants_more() && refused.is_some());
+        let mut wanted = bearer_challenge
+            .and_then(|bearer_challenge| bearer_challenge.scope.as_deref().map(token::without_secrets));
         match (more, refused) {
             (Some(_), Some(bearer)) => {
                 let before = bearer.tokens.requested.as_deref();
                 let all = union(before, wanted.as_deref());
                 if all.is_none() || all == union(before, None) {
                     // What is wanted was asked for already: nobody can give it.
-                    return Err(Trouble::NotOffered);
+                    return Err(SignInError::NotOffered);
                 }
                 wanted = all;
             }
-            (None, Some(bearer)) => match bearer.trial() {
-                Trial::SignedIn if asking == Asking::Nobody => return Err(Trouble::NotOffered),
-                Trial::SignedIn => {
+            (None, Some(bearer)) => match bearer.origin() {
+                TokenOrigin::SignedIn if asking == Interaction::Nobody => {
+                    return Err(SignInError::NotOffered);
+                }
+                TokenOrigin::SignedIn => {
                     let place = place(&inner.settings.url);
-                    let how = match inner.settings.grant.asks_a_person() {
+                    let how = match inner.settings.grant.asks_user() {
                         true => "that one has just signed in for",
                         false => "that was given for it a moment ago",
                     };
                     let sentence = format!("{place} does not accept the token {how}");
                     let advice =
                         "look into the server's log; perhaps it expects a token for another resource";
-                    let trouble = Trouble::failed(sentence, advice);
-                    inner.held().failed = Some((monotonic_clock(), trouble.clone()));
+                    let failure = SignInError::failed(sentence, advice);
+                    inner.held().failed = Some((monotonic_clock(), failure.clone()));
                     // Once that is long enough ago, it is a token like any other.
                     bearer.accepted();
-                    return Err(trouble);
+                    return Err(failure);
                 }
-                Trial::Renewed => {}
-                Trial::Over => {
-                    if let Some(trouble) = inner.held().failed_within(inner.pause()) {
-                        return Err(trouble);
+                TokenOrigin::Renewed => {}
+                TokenOrigin::Over => {
+                    if let Some(failure) = inner.held().failed_within(inner.pause()) {
+                        return Err(failure);
                     }
-                    if inner.settings.grant.asks_a_person()
-                        && self.renew(bearer, credentials, Some(invitation)).await?
+                    if inner.settings.grant.asks_user()
+                        && self.renew(bearer, credentials, Some(challenge)).await?
                     {
                         return Ok(());
                     }
@@ -211,50 +214,49 @@ impl OAuth {
             },
             (_, None) => {}
         }
-        let may_ask = inner.settings.asks && asking == Asking::User;
-        if !may_ask && inner.settings.grant.asks_a_person() {
-            return Err(Trouble::NotOffered);
+        let may_ask = inner.settings.asks && asking == Interaction::User;
+        if !may_ask && inner.settings.grant.asks_user() {
+            return Err(SignInError::NotOffered);
         }
-        done(self.join_flow(invitation, credentials, used, wanted)?).await
+        done(self.join_flow(challenge, credentials, used, wanted)?).await
     }
 
     /// The sign-in that is under way, or a new one.
     pub(super) fn join_flow(
         &self,
-        invitation: &Invitation,
+        challenge: &SignInChallenge,
         credentials: &Arc<Credentials>,
         refused: Option<&str>,
         wanted: Option<String>,
-    ) -> Result<watch::Receiver<Step>, Trouble> {
+    ) -> Result<watch::Receiver<SignInProgress>, SignInError> {
         let mut held = self.inner.held();
         if let Some(flow) = &held.flow
-            && !matches!(&*flow.borrow(), Step::Done(_))
+            && !matches!(&*flow.borrow(), SignInProgress::Done(_))
             && flow.has_changed().is_ok()
         {
             return Ok(flow.clone());
         }
-        if let Some(trouble) = held.failed_within(self.inner.pause()) {
-            return Err(trouble);
+        if let Some(failure) = held.failed_within(self.inner.pause()) {
+            return Err(failure);
         }
-        let (sender, flow) = watch::channel(Step::Preparing);
+        let (sender, flow) = watch::channel(SignInProgress::Preparing);
         held.flow = Some(flow.clone());
         drop(held);
-        let (inner, invitation, credentials) =
-            (Arc::clone(&self.inner), invitation.clone(), Arc::clone(credentials));
+        let (inner, challenge, credentials) =
+            (Arc::clone(&self.inner), challenge.clone(), Arc::clone(credentials));
         let refused = refused.map(str::to_owned);
         self.spawn(Box::pin(async move {
-            let signed_in = inner
-                .sign_in(&invitation, &credentials, refused.as_deref(), wanted.as_deref(), &sender)
-                .await;
-            if let Err(trouble) = &signed_in {
-                match trouble {
-                    Trouble::NotOffered => debug!("{trouble}"),
-                    _ => warn!(advice = trouble.advice(), "{trouble}"),
+            let signed_in =
+                inner.sign_in(&challenge, &credentials, refused.as_deref(), wanted.as_deref(), &sender).await;
+            if let Err(failure) = &signed_in {
+                match failure {
+                    SignInError::NotOffered => debug!("{failure}"),
+                    _ => warn!(advice = failure.advice(), "{failure}"),
                 }
-                inner.held().failed = Some((monotonic_clock(), trouble.clone()));
-                inner.take_back().await;
+                inner.held().failed = Some((monotonic_clock(), failure.clone()));
+                inner.restore_rejected().await;
             }
-            let _ = sender.send(Step::Done(signed_in));
+            let _ = sender.send(SignInProgress::Done(signed_in));
         }));
         Ok(flow)
     }
@@ -265,13 +267,13 @@ impl OAuth {
         &self,
         used: &Arc<Bearer>,
         credentials: &Arc<Credentials>,
-        invitation: Option<&Invitation>,
-    ) -> Result<bool, Trouble> {
+        challenge: Option<&SignInChallenge>,
+    ) -> Result<bool, SignInError> {
         let (inner, used, credentials) = (Arc::clone(&self.inner), Arc::clone(used), Arc::clone(credentials));
-        let invitation = invitation.cloned();
+        let challenge = challenge.cloned();
         let (sender, renewed) = oneshot::channel();
         self.spawn(Box::pin(async move {
-            let _ = sender.send(inner.exchanged(&used, &credentials, invitation.as_ref()).await);
+            let _ = sender.send(inner.refresh_token_once(&used, &credentials, challenge.as_ref()).await);
         }));
         renewed.await.unwrap_or_else(|_| Err(defect()))
     }
@@ -284,44 +286,44 @@ impl OAuth {
     }
 }
 
-impl Inner {
+impl SignInState {
     /// Has a person sign in, here or in another process.
     async fn sign_in(
         &self,
-        invitation: &Invitation,
+        challenge: &SignInChallenge,
         credentials: &Credentials,
         refused: Option<&str>,
         wanted: Option<&str>,
-        progress: &watch::Sender<Step>,
-    ) -> Result<(), Trouble> {
+        progress: &watch::Sender<SignInProgress>,
+    ) -> Result<(), SignInError> {
         let began = seconds(wall_clock());
         let place = place(&self.settings.url);
         let mut shown = None;
         let mut flow = loop {
             let store = self.store.clone();
             let flow = off_loop(move || store.try_flow()).await;
-            if let Some((tokens, trial)) = self.brought(refused).await {
+            if let Some((tokens, origin)) = self.brought(refused).await {
                 debug!("another process has brought a token");
-                self.adopt(tokens, trial);
+                self.adopt(tokens, origin);
                 return Ok(());
             }
             let held = match flow {
                 Ok(flow) => break flow,
                 Err(held @ LockError::Held { .. }) => held,
-                Err(unusable) => return Err(unusable.trouble(&format!("nobody can sign in at {place}"))),
+                Err(unusable) => return Err(unusable.to_error(&format!("nobody can sign in at {place}"))),
             };
             let store = self.store.clone();
-            if let Some(begun) = off_loop(move || store.begun()).await {
-                let errand = begun.asked.errand();
-                if shown.as_ref() != Some(&errand) {
-                    let code = errand.code.as_deref().map(|code| format!(" with the code {code}"));
+            if let Some(pending) = off_loop(move || store.pending()).await {
+                let action = pending.prompt.action();
+                if shown.as_ref() != Some(&action) {
+                    let code = action.code.as_deref().map(|code| format!(" with the code {code}"));
                     let code = code.unwrap_or_default();
-                    warn!("another process waits for you to sign in: {}{code}", errand.url);
-                    shown = Some(errand.clone());
+                    warn!("another process waits for you to sign in: {}{code}", action.url);
+                    shown = Some(action.clone());
                 }
-                let _ = progress.send(Step::Waiting(errand));
+                let _ = progress.send(SignInProgress::Waiting(action));
             } else if shown.is_none() {
-                let _ = progress.send(Step::Elsewhere(held.to_string()));
+                let _ = progress.send(SignInProgress::Elsewhere(held.to_string()));
             }
             tokio::time::sleep(LOOK).await;
         };
@@ -334,43 +336,43 @@ impl Inner {
         }
         let signed_in = match self.settings.grant {
             Grant::Page => {
-                authorization_code::sign_in(self, invitation, credentials, wanted, &mut flow, progress).await
+                authorization_code::sign_in(self, challenge, credentials, wanted, &mut flow, progress).await
             }
             Grant::Device => {
-                device_code::sign_in(self, invitation, credentials, wanted, &mut flow, progress).await
+                device_code::sign_in(self, challenge, credentials, wanted, &mut flow, progress).await
             }
             Grant::Client(_) => {
-                Box::pin(client_credentials::sign_in(self, invitation, credentials, wanted)).await
+                Box::pin(client_credentials::sign_in(self, challenge, credentials, wanted)).await
             }
         };
-        if let Err(trouble) = &signed_in
-            && let Some(kind) = trouble.kind()
+        if let Err(failure) = &signed_in
+            && let Some(kind) = failure.kind()
         {
             let failed = FailedSignIn { at: seconds(wall_clock()), kind };
             let lock = flow.shared();
             off_loop(move || lock.note_failed(&failed)).await;
         }
         let tokens = signed_in?;
-        self.adopt(tokens, Trial::SignedIn);
+        self.adopt(tokens, TokenOrigin::SignedIn);
         Ok(())
     }
 
     /// A token in our own file that is not the refused one, and may be accepted: it can be sent, and holds, or can be exchanged
     /// for another.
-    async fn brought(&self, refused: Option<&str>) -> Option<(Tokens, Trial)> {
+    async fn brought(&self, refused: Option<&str>) -> Option<(Tokens, TokenOrigin)> {
         let store = self.store.clone();
-        let kept = off_loop(move || store.own()).await?;
+        let stored = off_loop(move || store.own()).await?;
         let rejected = self.held().rejected.clone();
         let refused = [refused, rejected.as_deref()];
-        let tokens = self.wanted_tokens(&kept)?;
+        let tokens = self.wanted_tokens(&stored)?;
         if refused.contains(&Some(tokens.access_token.as_str())) {
             return None;
         }
-        let bearer = Bearer::new(tokens.clone(), &self.settings, Trial::Over)?;
+        let bearer = Bearer::new(tokens.clone(), &self.settings, TokenOrigin::Over)?;
         let has_run_out = bearer.expires.is_some_and(|expires| expires <= seconds(wall_clock()));
         match (has_run_out, tokens.refresh_token.is_some()) {
-            (false, _) => Some((tokens, Trial::SignedIn)),
-            (true, true) => Some((tokens, Trial::Over)),
+            (false, _) => Some((tokens, TokenOrigin::SignedIn)),
+            (true, true) => Some((tokens, TokenOrigin::Over)),
             (true, false) => None,
         }
     }

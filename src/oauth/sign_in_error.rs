@@ -15,7 +15,7 @@ const LENGTH: usize = 200;
 
 /// What a person has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Errand {
+pub struct UserAction {
     /// Where to go.
     pub url: String,
     /// What to give there.
@@ -24,7 +24,7 @@ pub struct Errand {
     pub elsewhere: Option<String>,
 }
 
-impl Errand {
+impl UserAction {
     /// What to do about it.
     pub(super) fn advice(&self) -> String {
         let usual = "sign in there, then try again; the sign-in goes on meanwhile";
@@ -35,7 +35,7 @@ impl Errand {
     }
 }
 
-impl std::fmt::Display for Errand {
+impl std::fmt::Display for UserAction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.code {
             Some(code) => write!(f, "{} in a browser on any computer; the code is {code}", self.url),
@@ -46,17 +46,17 @@ impl std::fmt::Display for Errand {
 
 /// Why nobody is signed in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub enum SignInError {
     /// Nothing describes how to sign in: the refusal means something else and stands as it is.
     #[error("there is no sign-in to be found")]
     NotOffered,
     /// A person has to do something, and may still do it.
-    #[error("{place} wants you to sign in: open {errand}")]
+    #[error("{place} wants you to sign in: open {action}")]
     Waiting {
         /// The server.
         place: String,
         /// The page.
-        errand: Errand,
+        action: UserAction,
         /// What to do.
         advice: String,
     },
@@ -87,17 +87,17 @@ fn elsewhere(holder: &Option<String>) -> String {
     holder.as_ref().map(|holder| format!(": {holder}")).unwrap_or_default()
 }
 
-impl Trouble {
+impl SignInError {
     /// Something that failed.
-    pub(super) fn failed(sentence: impl Into<String>, advice: impl Into<String>) -> Trouble {
-        Trouble::Failed { sentence: sentence.into(), advice: advice.into(), kind: FailureKind::Other }
+    pub(super) fn failed(sentence: impl Into<String>, advice: impl Into<String>) -> SignInError {
+        SignInError::Failed { sentence: sentence.into(), advice: advice.into(), kind: FailureKind::Other }
     }
 
     /// The same failure, of a kind that other processes may hear of, unless it has one already.
-    pub(super) fn of_kind(self, kind: FailureKind) -> Trouble {
+    pub(super) fn of_kind(self, kind: FailureKind) -> SignInError {
         match self {
-            Trouble::Failed { sentence, advice, kind: FailureKind::Other } => {
-                Trouble::Failed { sentence, advice, kind }
+            SignInError::Failed { sentence, advice, kind: FailureKind::Other } => {
+                SignInError::Failed { sentence, advice, kind }
             }
             other => other,
         }
@@ -106,15 +106,15 @@ impl Trouble {
     /// What other processes hear of it; none where it is no failure.
     pub(super) fn kind(&self) -> Option<FailureKind> {
         match self {
-            Trouble::Failed { kind, .. } => Some(*kind),
-            Trouble::Intercepted(_) => Some(FailureKind::Other),
-            Trouble::NotOffered | Trouble::Waiting { .. } | Trouble::Slow { .. } => None,
+            SignInError::Failed { kind, .. } => Some(*kind),
+            SignInError::Intercepted(_) => Some(FailureKind::Other),
+            SignInError::NotOffered | SignInError::Waiting { .. } | SignInError::Slow { .. } => None,
         }
     }
 
     /// Returns whether it would be the same again: a rule stands in the way, and not a limit or a server in trouble.
     pub(super) fn is_lasting(&self) -> bool {
-        let Trouble::Intercepted(report) = self else { return false };
+        let SignInError::Intercepted(report) = self else { return false };
         let is_rule =
             matches!(report.cause, ErrorKind::Firewall | ErrorKind::BrowserCheck | ErrorKind::Challenge);
         is_rule || report.cause.is_of_access()
@@ -123,8 +123,11 @@ impl Trouble {
     /// The failure as a client is told of it.
     pub fn report(&self) -> ErrorReport {
         match self {
-            Trouble::Intercepted(report) => (**report).clone(),
-            Trouble::NotOffered | Trouble::Waiting { .. } | Trouble::Slow { .. } | Trouble::Failed { .. } => {
+            SignInError::Intercepted(report) => (**report).clone(),
+            SignInError::NotOffered
+            | SignInError::Waiting { .. }
+            | SignInError::Slow { .. }
+            | SignInError::Failed { .. } => {
                 ErrorReport::new(ErrorKind::SignIn, self.to_string(), self.advice())
             }
         }
@@ -133,14 +136,14 @@ impl Trouble {
     /// What to do about it.
     pub fn advice(&self) -> &str {
         match self {
-            Trouble::NotOffered => "give the server the --header that it wants",
-            Trouble::Waiting { advice, .. } => advice,
-            Trouble::Slow { holder: Some(_), .. } => {
+            SignInError::NotOffered => "give the server the --header that it wants",
+            SignInError::Waiting { advice, .. } => advice,
+            SignInError::Slow { holder: Some(_), .. } => {
                 "try again in a moment; if that process does not end, end it"
             }
-            Trouble::Slow { holder: None, .. } => "try again in a moment",
-            Trouble::Intercepted(report) => report.advice.as_deref().unwrap_or_default(),
-            Trouble::Failed { advice, .. } => advice,
+            SignInError::Slow { holder: None, .. } => "try again in a moment",
+            SignInError::Intercepted(report) => report.advice.as_deref().unwrap_or_default(),
+            SignInError::Failed { advice, .. } => advice,
         }
     }
 }

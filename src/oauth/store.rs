@@ -28,13 +28,13 @@ use ring::digest::{SHA256, digest};
 use tracing::warn;
 use url::Url;
 
-use crate::oauth::authorization_request::Request;
-use crate::oauth::client::Client;
+use crate::oauth::authorization_request::AuthorizationRequest;
+use crate::oauth::client::OAuthClient;
 use crate::oauth::failure::FailureKind;
-use crate::oauth::flows::device_code::Device;
-use crate::oauth::metadata::Authorization;
+use crate::oauth::flows::device_code::DeviceAuthorization;
+use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::object::{Object, Written};
-use crate::oauth::sign_in_error::Errand;
+use crate::oauth::sign_in_error::UserAction;
 use crate::oauth::store::lock::{Lock, LockError};
 use crate::redact;
 use crate::{files, platform};
@@ -63,17 +63,17 @@ pub struct Tokens {
 
 /// All that is kept of one server.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredSignIn {
     /// What the server is called at the authorization server.
     pub resource: Option<String>,
     /// Who signs people in.
-    pub authorization: Option<Authorization>,
+    pub authorization: Option<AuthorizationServer>,
     /// Who we are there.
-    pub client: Option<Client>,
+    pub client: Option<OAuthClient>,
     /// The tokens, of that issuer for that resource.
     pub tokens: Option<Tokens>,
     /// What we registered.
-    pub registrations: Vec<Client>,
+    pub registrations: Vec<OAuthClient>,
     /// The issuer at which the secret or key of a client of the options was first used.
     pub client_issuer: Option<String>,
     /// Whether the authorization server exchanges these tokens only where the server is not named.
@@ -84,44 +84,44 @@ pub struct Kept {
 
 /// What a person was asked for.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum Prompt {
     /// To sign in on a page that leads back.
-    Page(Request),
+    Page(AuthorizationRequest),
     /// To give a code to a page.
-    Device(Device),
+    Device(DeviceAuthorization),
 }
 
-impl Asked {
+impl Prompt {
     /// Where a person is to go, and the code to give there.
-    pub fn errand(&self) -> Errand {
+    pub fn action(&self) -> UserAction {
         match self {
-            Asked::Page(request) => Errand { url: request.url.clone(), code: None, elsewhere: None },
-            Asked::Device(device) => device.errand(),
+            Prompt::Page(request) => UserAction { url: request.url.clone(), code: None, elsewhere: None },
+            Prompt::Device(device) => device.action(),
         }
     }
 
     /// What tokens are to allow.
     pub(super) fn scope(&self) -> Option<&str> {
         match self {
-            Asked::Page(request) => request.scope.as_deref(),
-            Asked::Device(device) => device.scope.as_deref(),
+            Prompt::Page(request) => request.scope.as_deref(),
+            Prompt::Device(device) => device.scope.as_deref(),
         }
     }
 }
 
 /// A sign-in that another process may go on with.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Begun {
+pub struct PendingSignIn {
     /// When, in seconds since 1970.
     pub at: u64,
     /// What a person was asked for.
-    pub asked: Asked,
+    pub prompt: Prompt,
     /// Whom it went to.
-    pub authorization: Authorization,
+    pub authorization: AuthorizationServer,
     /// What the server is called there.
     pub resource: String,
     /// Who we are there.
-    pub client: Client,
+    pub client: OAuthClient,
 }
 
 /// The files of one server, or none where the system names no folder for configuration.
@@ -129,7 +129,7 @@ pub struct Begun {
 pub struct Store {
     base: Option<PathBuf>,
     /// Where mcp-remote has its files of the same sign-in.
-    inherited: Option<PathBuf>,
+    mcp_remote_import: Option<PathBuf>,
 }
 
 impl Store {
@@ -146,26 +146,26 @@ impl Store {
         let host: String = server.host_str().unwrap_or_default().chars().take(80).collect();
         let name = format!("{}-{hash}", host.replace(['[', ']', ':'], "_"));
         let base = folder.map(|folder| folder.join("mcp-tether").join("oauth").join(name));
-        Store { base, inherited: None }
+        Store { base, mcp_remote_import: None }
     }
 
     /// The same, with what mcp-remote has kept as long as there is nothing of ours.
     #[must_use]
-    pub fn inheriting(self, inherited: Option<PathBuf>) -> Store {
-        Store { inherited, ..self }
+    pub fn with_mcp_remote_import(self, mcp_remote_import: Option<PathBuf>) -> Store {
+        Store { mcp_remote_import, ..self }
     }
 
     /// The file that holds the tokens now.
     pub(super) fn place(&self) -> Option<PathBuf> {
         let own = self.path("json")?;
-        match &self.inherited {
+        match &self.mcp_remote_import {
             Some(path) if !own.exists() => Some(mcp_remote_import::tokens_path(path)),
             _ => Some(own),
         }
     }
 
-    fn inherited(&self) -> Option<Kept> {
-        mcp_remote_import::read(self.inherited.as_deref()?)
+    fn mcp_remote_import(&self) -> Option<StoredSignIn> {
+        mcp_remote_import::read(self.mcp_remote_import.as_deref()?)
     }
 
     /// A file of the server.
@@ -177,48 +177,48 @@ impl Store {
     }
 
     /// What is kept in our own file, without a word where there is nothing.
-    pub fn own(&self) -> Option<Kept> {
+    pub fn own(&self) -> Option<StoredSignIn> {
         let text = read_regular(&self.path("json")?).ok()??;
-        let kept = Object::parse(&text).map(Kept::read)?;
-        kept.learn();
-        Some(kept)
+        let stored = Object::parse(&text).map(StoredSignIn::read)?;
+        stored.register_secrets();
+        Some(stored)
     }
 
     /// What is kept. What can never be read is as good as nothing, and is told.
     ///
     /// # Errors
     /// When the system refuses for now.
-    pub fn read(&self) -> io::Result<Kept> {
-        let Some(path) = self.path("json") else { return Ok(Kept::default()) };
+    pub fn read(&self) -> io::Result<StoredSignIn> {
+        let Some(path) = self.path("json") else { return Ok(StoredSignIn::default()) };
         let text = match read_regular(&path) {
             Ok(Some(text)) => text,
-            Ok(None) => return Ok(self.inherited().unwrap_or_default()),
+            Ok(None) => return Ok(self.mcp_remote_import().unwrap_or_default()),
             Err(error) if is_for_good(&error) => {
                 warn!("the sign-in kept in {} cannot be read: {error}", path.display());
-                return Ok(Kept::default());
+                return Ok(StoredSignIn::default());
             }
             Err(error) => return Err(error),
         };
         if platform::others_can_read(&path) {
             warn!("{0} holds tokens, and others on this computer can read it: chmod 600 {0}", path.display());
         }
-        let kept: Kept = Object::parse(&text).map(Kept::read).unwrap_or_else(|| {
+        let stored: StoredSignIn = Object::parse(&text).map(StoredSignIn::read).unwrap_or_else(|| {
             warn!("{} holds nothing that can be understood; you have to sign in again", path.display());
-            Kept::default()
+            StoredSignIn::default()
         });
-        kept.learn();
-        Ok(kept)
+        stored.register_secrets();
+        Ok(stored)
     }
 
     /// Keeps something in place of what was kept.
     ///
     /// # Errors
     /// When the system refuses, in words for a user.
-    pub fn write(&self, kept: &Kept) -> Result<(), String> {
+    pub fn write(&self, stored: &StoredSignIn) -> Result<(), String> {
         let Some(path) = self.path("json") else {
             return Err("this system has no folder for configuration".to_owned());
         };
-        replace(&path, kept.write().as_bytes())
+        replace(&path, stored.write().as_bytes())
             .map_err(|error| format!("{} cannot be written: {error}", path.display()))
     }
 
@@ -234,14 +234,14 @@ impl Store {
         }
         sweep(&path);
         let own = self.own();
-        let client_issuer = own.as_ref().and_then(|kept| kept.client_issuer.clone());
-        if client_issuer.is_some() || self.inherited().is_some() {
+        let client_issuer = own.as_ref().and_then(|stored| stored.client_issuer.clone());
+        if client_issuer.is_some() || self.mcp_remote_import().is_some() {
             // What mcp-remote has kept would be used again: that nothing is held stands in our own file.
             let was_there = match own {
                 Some(own) => own.tokens.is_some(),
                 None => self.read()?.tokens.is_some(),
             };
-            let nothing = Kept { client_issuer, ..Kept::default() };
+            let nothing = StoredSignIn { client_issuer, ..StoredSignIn::default() };
             return replace(&path, nothing.write().as_bytes()).map(|()| was_there);
         }
         match std::fs::remove_file(path) {
@@ -283,30 +283,30 @@ impl Store {
     ///
     /// # Errors
     /// When it has, or the lock cannot be used.
-    pub fn try_flow(&self) -> Result<Flow, LockError> {
+    pub fn try_flow(&self) -> Result<FlowLock, LockError> {
         let lock = self.path("flow").map_or_else(|| Ok(Lock::alone()), |path| Lock::try_on(&path, false));
-        lock.map(Flow)
+        lock.map(FlowLock)
     }
 
     /// The sign-in that was begun in another process, if there is one.
-    pub fn begun(&self) -> Option<Begun> {
-        Begun::read(&read_regular(&self.path("flow")?).ok()??)
+    pub fn pending(&self) -> Option<PendingSignIn> {
+        PendingSignIn::read(&read_regular(&self.path("flow")?).ok()??)
     }
 }
 
 /// The lock of a sign-in under way, and what the file under it says.
 #[derive(Debug)]
-pub struct Flow(Lock);
+pub struct FlowLock(Lock);
 
-impl Flow {
+impl FlowLock {
     /// The same lock, for a thread that reads or writes under it.
-    pub fn shared(&self) -> Flow {
-        Flow(self.0.shared())
+    pub fn shared(&self) -> FlowLock {
+        FlowLock(self.0.shared())
     }
 
     /// What it says of a sign-in.
-    pub fn begun(&self) -> Option<Begun> {
-        Begun::read(&self.0.text()?)
+    pub fn pending(&self) -> Option<PendingSignIn> {
+        PendingSignIn::read(&self.0.text()?)
     }
 
     /// What it says of one that failed.
@@ -318,8 +318,8 @@ impl Flow {
     }
 
     /// Says there that one was begun, or that none is. Whoever cannot read it begins another.
-    pub fn note(&self, begun: Option<&Begun>) {
-        self.0.write(&begun.map_or_else(|| signed(Written::default()).finish(), Begun::write));
+    pub fn note(&self, pending: Option<&PendingSignIn>) {
+        self.0.write(&pending.map_or_else(|| signed(Written::default()).finish(), PendingSignIn::write));
     }
 
     /// Says there that one failed, if others are to hear of it.
@@ -433,7 +433,7 @@ impl Tokens {
     }
 
     /// Has them taken out of what is written down.
-    pub fn learn(&self) {
+    pub fn register_secrets(&self) {
         redact::register_token(&self.access_token);
         [&self.refresh_token, &self.id_token]
             .into_iter()
@@ -442,16 +442,16 @@ impl Tokens {
     }
 }
 
-impl Kept {
+impl StoredSignIn {
     /// Tells whether it is mcp-remote's, which does not say where tokens are exchanged for others.
-    pub(super) fn is_inherited(&self) -> bool {
+    pub(super) fn is_mcp_remote_import(&self) -> bool {
         self.authorization.as_ref().is_some_and(|authorization| authorization.token_endpoint.is_empty())
     }
 
     /// Has its secrets taken out of what is written down.
-    fn learn(&self) {
-        self.tokens.iter().for_each(Tokens::learn);
-        self.client.iter().chain(&self.registrations).for_each(Client::learn);
+    fn register_secrets(&self) {
+        self.tokens.iter().for_each(Tokens::register_secrets);
+        self.client.iter().chain(&self.registrations).for_each(OAuthClient::register_secrets);
     }
 
     /// The access token, which tells one state of it from the next.
@@ -459,25 +459,29 @@ impl Kept {
         self.tokens.as_ref().map(|tokens| tokens.access_token.clone())
     }
 
-    fn read(object: Object<'_>) -> Kept {
-        Kept {
+    fn read(object: Object<'_>) -> StoredSignIn {
+        StoredSignIn {
             client_issuer: object.text("client_issuer"),
             omits_resource: object.flag("omits_resource") == Some(true),
             refused_at: object.count("refused_at"),
             resource: object.text("resource"),
-            authorization: object.object("authorization").and_then(Authorization::read),
-            client: object.object("client").and_then(Client::read),
+            authorization: object.object("authorization").and_then(AuthorizationServer::read),
+            client: object.object("client").and_then(OAuthClient::read),
             tokens: object.object("tokens").and_then(Tokens::read),
-            registrations: object.objects("registrations").into_iter().filter_map(Client::read).collect(),
+            registrations: object
+                .objects("registrations")
+                .into_iter()
+                .filter_map(OAuthClient::read)
+                .collect(),
         }
     }
 
     fn write(&self) -> String {
-        let registrations: Vec<String> = self.registrations.iter().map(Client::write).collect();
+        let registrations: Vec<String> = self.registrations.iter().map(OAuthClient::write).collect();
         Written::default()
             .text("resource", self.resource.as_deref())
-            .raw("authorization", self.authorization.as_ref().map(Authorization::write))
-            .raw("client", self.client.as_ref().map(Client::write))
+            .raw("authorization", self.authorization.as_ref().map(AuthorizationServer::write))
+            .raw("client", self.client.as_ref().map(OAuthClient::write))
             .raw("tokens", self.tokens.as_ref().map(Tokens::write))
             .raw("registrations", Some(format!("[{}]", registrations.join(","))))
             .text("client_issuer", self.client_issuer.as_deref())
@@ -487,37 +491,41 @@ impl Kept {
     }
 }
 
-impl Begun {
-    fn read(text: &str) -> Option<Begun> {
+impl PendingSignIn {
+    fn read(text: &str) -> Option<PendingSignIn> {
         let object = Object::parse(text)?;
-        let page = || object.object("request").and_then(Request::read).map(Asked::Page);
-        let begun = Begun {
+        let page = || object.object("request").and_then(AuthorizationRequest::read).map(Prompt::Page);
+        let pending = PendingSignIn {
             at: object.count("at")?,
-            asked: object.object("device").and_then(Device::read).map(Asked::Device).or_else(page)?,
-            authorization: object.object("authorization").and_then(Authorization::read)?,
+            prompt: object
+                .object("device")
+                .and_then(DeviceAuthorization::read)
+                .map(Prompt::Device)
+                .or_else(page)?,
+            authorization: object.object("authorization").and_then(AuthorizationServer::read)?,
             resource: object.text("resource")?,
-            client: object.object("client").and_then(Client::read)?,
+            client: object.object("client").and_then(OAuthClient::read)?,
         };
-        match &begun.asked {
-            Asked::Page(request) => redact::register_token(&request.verifier),
-            Asked::Device(device) => redact::register_token(&device.device_code),
+        match &pending.prompt {
+            Prompt::Page(request) => redact::register_token(&request.verifier),
+            Prompt::Device(device) => redact::register_token(&device.device_code),
         }
-        begun.client.learn();
-        Some(begun)
+        pending.client.register_secrets();
+        Some(pending)
     }
 
     fn write(&self) -> String {
-        let (name, asked) = match &self.asked {
-            Asked::Page(request) => ("request", request.write()),
-            Asked::Device(device) => ("device", device.write()),
+        let (name, prompt) = match &self.prompt {
+            Prompt::Page(request) => ("request", request.write()),
+            Prompt::Device(device) => ("device", device.write()),
         };
-        let begun = Written::default()
+        let pending = Written::default()
             .count("at", Some(self.at))
-            .raw(name, Some(asked))
+            .raw(name, Some(prompt))
             .raw("authorization", Some(self.authorization.write()))
             .text("resource", Some(&self.resource))
             .raw("client", Some(self.client.write()));
-        signed(begun).finish()
+        signed(pending).finish()
     }
 }
 
@@ -539,7 +547,7 @@ mod tests {
         )
     }
 
-    fn read(store: &Store) -> Kept {
+    fn read(store: &Store) -> StoredSignIn {
         store.read().expect("readable")
     }
 
@@ -547,12 +555,13 @@ mod tests {
     fn what_is_kept_comes_back_and_is_its_owners_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
-        assert!(read(&store) == Kept::default());
+        assert!(read(&store) == StoredSignIn::default());
         let tokens = Tokens { access_token: "marked-token".to_owned(), ..Tokens::default() };
-        let kept = Kept { tokens: Some(tokens), resource: Some("r".to_owned()), ..Kept::default() };
-        store.write(&kept).expect("written");
-        store.write(&kept).expect("written");
-        assert!(read(&store) == kept);
+        let stored =
+            StoredSignIn { tokens: Some(tokens), resource: Some("r".to_owned()), ..StoredSignIn::default() };
+        store.write(&stored).expect("written");
+        store.write(&stored).expect("written");
+        assert!(read(&store) == stored);
         let path = store.path("json").expect("a path");
         assert!(
             !platform::others_can_read(&path) && !platform::others_can_read(path.parent().expect("a parent"))
@@ -562,7 +571,7 @@ mod tests {
         assert_eq!(files, 1, "nothing is left behind");
         assert!(!format!("{:?}", read(&store).tokens).contains("marked"));
         std::fs::write(&path, "{").expect("written");
-        assert!(read(&store) == Kept::default());
+        assert!(read(&store) == StoredSignIn::default());
         assert!(store.forget().expect("removed") && !store.forget().expect("nothing"));
     }
 
@@ -572,29 +581,29 @@ mod tests {
         let store = store(folder.path());
         let lock = store.try_flow().expect("free");
         assert!(store.try_flow().is_err());
-        assert!(lock.begun().is_none());
-        let begun = Begun {
+        assert!(lock.pending().is_none());
+        let pending = PendingSignIn {
             at: 1,
-            asked: Asked::Page(Request {
+            prompt: Prompt::Page(AuthorizationRequest {
                 url: "u".to_owned(),
                 state: "s".to_owned(),
                 verifier: "v".to_owned(),
                 redirect: "r".to_owned(),
                 scope: None,
             }),
-            authorization: Authorization::default(),
+            authorization: AuthorizationServer::default(),
             resource: "x".to_owned(),
-            client: Client::default(),
+            client: OAuthClient::default(),
         };
-        lock.note(Some(&begun));
-        assert!(store.begun() == Some(begun.clone()));
+        lock.note(Some(&pending));
+        assert!(store.pending() == Some(pending.clone()));
         drop(lock);
         let lock = store.try_flow().expect("free again");
-        assert!(lock.begun() == Some(begun));
+        assert!(lock.pending() == Some(pending));
         lock.note(None);
-        assert!(lock.begun().is_none() && store.begun().is_none());
+        assert!(lock.pending().is_none() && store.pending().is_none());
         let nowhere = Store::of(None, &Url::parse("https://h/").expect("a URL"), "");
-        assert!(nowhere.write(&Kept::default()).is_err());
+        assert!(nowhere.write(&StoredSignIn::default()).is_err());
         assert!(nowhere.try_flow().is_ok() && nowhere.try_flow().is_ok());
     }
 
@@ -617,12 +626,12 @@ mod tests {
         let store = store(folder.path());
         let path = store.path("json").expect("a path");
         std::fs::create_dir_all(&path).expect("a folder in its place");
-        assert!(read(&store) == Kept::default() && store.own().is_none());
+        assert!(read(&store) == StoredSignIn::default() && store.own().is_none());
         std::fs::remove_dir(&path).expect("removed");
         std::fs::write(&path, vec![b' '; 1024 * 1024 + 1]).expect("written");
-        assert!(read(&store) == Kept::default() && store.own().is_none());
+        assert!(read(&store) == StoredSignIn::default() && store.own().is_none());
         std::fs::write(&path, b"\xff").expect("written");
-        assert!(read(&store) == Kept::default());
+        assert!(read(&store) == StoredSignIn::default());
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::auth::credential_provider::RejectedBy;
 use crate::bridge::{Ask, ErrorKind, ErrorReport, ExchangeOutcome, Refusal};
 use crate::diagnosis::{self, Refused, SignIn};
 use crate::jsonrpc::{Kind, Message};
-use crate::oauth::challenge::{self, Challenge};
-use crate::oauth::{Asking, Grant, Invitation, OAuth, Trouble};
+use crate::oauth::challenge::{self, BearerChallenge};
+use crate::oauth::{Grant, Interaction, OAuth, SignInChallenge, SignInError};
 
 /// How often others are tried.
 const OTHER_CREDENTIALS: usize = 2;
@@ -169,7 +169,7 @@ impl Exchange<'_> {
                 let is_in_doubt = self.outgoing.facts.session_in_doubt
                     && refusal.refuses_credentials()
                     && invitation.document.is_none();
-                let asking = if is_in_doubt { Asking::Nobody } else { Asking::User };
+                let asking = if is_in_doubt { Interaction::Nobody } else { Interaction::User };
                 // Rare, and large.
                 match Box::pin(self.sign_in(&invitation, status, asking)).await {
                     Ok(is_signed_in) => is_signed_in,
@@ -200,25 +200,25 @@ impl Exchange<'_> {
     /// What the client is told in place of the refusal.
     async fn sign_in(
         &mut self,
-        invitation: &Invitation,
+        invitation: &SignInChallenge,
         status: u16,
-        asking: Asking,
+        asking: Interaction,
     ) -> Result<bool, ExchangeOutcome> {
         let Some(sign_in) = self.inner.keeper.sign_in() else { return Ok(false) };
         let (own, bearer) = (&self.credentials.own.credentials, self.credentials.bearer.as_ref());
         let patience = self.patience(sign_in);
         self.waits_for(Stage::SignIn);
-        let is_invited = *invitation != Invitation::default();
+        let is_invited = *invitation != SignInChallenge::default();
         match sign_in.answer(invitation, own, bearer, asking, patience).await {
             Ok(()) => {
                 self.credentials = self.inner.keeper.current().await;
                 Ok(true)
             }
             // The refusal may mean something else, and is told as it is.
-            Err(Trouble::NotOffered) => Ok(false),
-            Err(_) if asking == Asking::Nobody => Ok(false),
-            Err(Trouble::Failed { kind, .. }) if !is_invited && !kind.is_always_told() => Ok(false),
-            Err(Trouble::Intercepted(_)) if !is_invited => Ok(false),
+            Err(SignInError::NotOffered) => Ok(false),
+            Err(_) if asking == Interaction::Nobody => Ok(false),
+            Err(SignInError::Failed { kind, .. }) if !is_invited && !kind.is_always_told() => Ok(false),
+            Err(SignInError::Intercepted(_)) if !is_invited => Ok(false),
             Err(trouble) => {
                 let report = trouble.report();
                 // That of the answer that came in the way says more than that of the refusal.
@@ -240,27 +240,35 @@ impl Exchange<'_> {
     }
 
     /// What a refusal says of signing in.
-    pub(super) fn invited(&self, url: &Url, facts: &Refused<'_>) -> Option<Invitation> {
+    pub(super) fn invited(&self, url: &Url, facts: &Refused<'_>) -> Option<SignInChallenge> {
         let sign_in = self.inner.keeper.sign_in()?;
         if matches!(self.outgoing.ask, Ask::EndSession) {
             return None;
         }
         let challenge = challenge::bearer(facts.headers);
-        if facts.status == 403 && challenge.as_ref().is_some_and(Challenge::wants_more) {
-            return self.credentials.bearer.is_some().then_some(Invitation { challenge, document: None });
+        if facts.status == 403 && challenge.as_ref().is_some_and(BearerChallenge::wants_more) {
+            return self
+                .credentials
+                .bearer
+                .is_some()
+                .then_some(SignInChallenge { bearer_challenge: challenge, document: None });
         }
         let asked_for = Refused { token: None, sends_access_token: false, ..*facts };
         let facts = if sign_in.settings().is_asked_for { &asked_for } else { facts };
         match diagnosis::sign_in(url, facts)? {
-            SignIn::Access(document) => Some(Invitation { challenge, document: Some(document) }),
-            SignIn::Server if challenge.is_some() => Some(Invitation { challenge, document: None }),
+            SignIn::Access(document) => {
+                Some(SignInChallenge { bearer_challenge: challenge, document: Some(document) })
+            }
+            SignIn::Server if challenge.is_some() => {
+                Some(SignInChallenge { bearer_challenge: challenge, document: None })
+            }
             // As servers of 2025-03-26 refuse; and many that want a key.
             SignIn::Server => {
                 let says_nothing = !facts.headers.contains_key(WWW_AUTHENTICATE);
                 let settings = sign_in.settings();
                 let is_named = settings.is_asked_for || settings.grant != Grant::Page;
                 let is_alone = is_named || self.credentials.own.credentials.is_empty();
-                (says_nothing && is_alone).then(Invitation::default)
+                (says_nothing && is_alone).then(SignInChallenge::default)
             }
         }
     }

@@ -34,7 +34,7 @@ use crate::http::body::{Body, unknown_encoding};
 use crate::http::{Http, Patience, is_unprocessed, notice_closed_connections, transport_error, within};
 use crate::json::flatten;
 use crate::jsonrpc::{Kind, Line, Message};
-use crate::oauth::{Invitation, OAuth, RequestCredentials, RequestSnapshot};
+use crate::oauth::{OAuth, RequestCredentials, RequestSnapshot, SignInChallenge};
 use crate::redact;
 
 /// How many redirects within the origin are followed.
@@ -144,7 +144,7 @@ pub(super) struct Exchange<'a> {
     /// When its first request may go out; none once it has.
     pub(super) turn: Mutex<Option<SendTurn>>,
     /// What the last refusal says of signing in.
-    pub(super) invitation: Mutex<Option<Invitation>>,
+    pub(super) invitation: Mutex<Option<SignInChallenge>>,
     /// What became of a service token that was withheld.
     pub(super) proving: Proving,
     /// How often other credentials have been tried.

@@ -10,27 +10,29 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::auth::Credentials;
-use crate::oauth::authorization_request::{Request, Returned, Wanted, scope};
+use crate::oauth::authorization_request::{
+    AuthorizationOptions, AuthorizationRequest, AuthorizationResponse, scope,
+};
 use crate::oauth::browser;
-use crate::oauth::challenge::Invitation;
-use crate::oauth::client::Client;
+use crate::oauth::challenge::SignInChallenge;
+use crate::oauth::client::OAuthClient;
 use crate::oauth::clock::seconds;
 use crate::oauth::clock::wall_clock;
 use crate::oauth::discovery;
 use crate::oauth::discovery::Query;
 use crate::oauth::failure::FailureKind;
-use crate::oauth::flows::callback::{Callback, Page};
-use crate::oauth::flows::registration::{introduce, port_of};
+use crate::oauth::flows::callback::{Callback, CallbackPage};
+use crate::oauth::flows::registration::{port_of, resolve_client};
 use crate::oauth::flows::token;
-use crate::oauth::flows::token::Refused;
-use crate::oauth::http::Wire;
+use crate::oauth::flows::token::TokenError;
+use crate::oauth::http::OAuthHttp;
 use crate::oauth::http::error_response;
 use crate::oauth::issuer;
-use crate::oauth::metadata::Authorization;
-use crate::oauth::progress::Step;
-use crate::oauth::sign_in_error::{Errand, Trouble, foreign, place};
-use crate::oauth::state::Inner;
-use crate::oauth::store::{Asked, Begun, Flow, Kept, Tokens, off_loop};
+use crate::oauth::metadata::AuthorizationServer;
+use crate::oauth::progress::SignInProgress;
+use crate::oauth::sign_in_error::{SignInError, UserAction, foreign, place};
+use crate::oauth::state::SignInState;
+use crate::oauth::store::{FlowLock, PendingSignIn, Prompt, StoredSignIn, Tokens, off_loop};
 use crate::redact;
 
 /// How long a person may take.
@@ -40,48 +42,49 @@ const STILL_OPEN: u64 = 60;
 
 /// Signs a person in, with a scope that a token needs beyond what was asked for before.
 pub(in crate::oauth) async fn sign_in(
-    inner: &Inner,
-    invitation: &Invitation,
+    inner: &SignInState,
+    challenge: &SignInChallenge,
     credentials: &Credentials,
     wanted: Option<&str>,
-    lock: &mut Flow,
-    progress: &watch::Sender<Step>,
-) -> Result<Tokens, Trouble> {
+    lock: &mut FlowLock,
+    progress: &watch::Sender<SignInProgress>,
+) -> Result<Tokens, SignInError> {
     let settings = &inner.settings;
-    let wire = Wire { http: &inner.http, server: &settings.url, credentials };
-    if let Some((begun, way)) = begun_before(inner, wanted, lock).await {
+    let http = OAuthHttp { http: &inner.http, server: &settings.url, credentials };
+    if let Some((pending, page_visit)) = resumable_page(inner, wanted, lock).await {
         info!("a sign-in that another process began is gone on with");
-        match finish(inner, &wire, begun, &way, lock, progress).await {
+        match finish(inner, &http, pending, &page_visit, lock, progress).await {
             Ok(tokens) => return Ok(tokens),
             // Nobody said no, nor waited in vain: perhaps it is only old.
-            Err(refused @ (Refused::Grant(_) | Refused::Client(_))) => {
-                info!("that sign-in failed, a new one begins: {}", refused.trouble());
+            Err(refused @ (TokenError::Grant(_) | TokenError::Client(_))) => {
+                info!("that sign-in failed, a new one begins: {}", refused.into_error());
             }
-            Err(Refused::Otherwise(trouble)) => return Err(trouble),
+            Err(TokenError::Otherwise(failure)) => return Err(failure),
         }
     }
-    let mut kept = inner.kept().await?;
-    let before = issuer::preferred(settings, &kept);
-    let found = discovery::discover(&wire, &Query::new(settings, before), invitation).await?;
-    issuer::accept(settings, &kept, &found.authorization)?;
+    let mut stored = inner.stored().await?;
+    let before = issuer::preferred(settings, &stored);
+    let found = discovery::discover(&http, &Query::new(settings, before), challenge).await?;
+    issuer::accept(settings, &stored, &found.authorization)?;
     let scope = scope(settings.scope.as_deref(), wanted, found.scopes.as_deref(), &found.authorization);
     let resource = settings.resource.clone().or(found.resource).unwrap_or_default();
     let mut is_second = false;
     loop {
         let now = seconds(wall_clock());
-        let us = introduce(&wire, settings, &found.authorization, &kept, scope.as_deref(), now).await;
-        let us = us.map_err(|trouble| trouble.of_kind(FailureKind::Registration))?;
-        if us.is_ours && !kept.registrations.contains(&us.client) {
-            let remember = |kept: &mut Kept| {
-                kept.registrations
+        let us = resolve_client(&http, settings, &found.authorization, &stored, scope.as_deref(), now).await;
+        let us = us.map_err(|failure| failure.of_kind(FailureKind::Registration))?;
+        if us.is_ours && !stored.registrations.contains(&us.client) {
+            let remember = |stored: &mut StoredSignIn| {
+                stored
+                    .registrations
                     .retain(|client| client.issuer != us.client.issuer || client.redirect_uris.is_empty());
-                kept.registrations.push(us.client.clone());
+                stored.registrations.push(us.client.clone());
             };
             inner.change(remember).await?;
         }
-        let request = Request::new(
+        let request = AuthorizationRequest::new(
             &found.authorization,
-            &Wanted {
+            &AuthorizationOptions {
                 client: &us.client.client_id,
                 resource: settings.names_resource.then_some(resource.as_str()),
                 scope: scope.as_deref(),
@@ -91,55 +94,64 @@ pub(in crate::oauth) async fn sign_in(
         );
         let Some(request) = request else {
             let sentence = format!("{} names no page to sign in at", foreign(&found.authorization.issuer));
-            return Err(Trouble::failed(sentence, "have its metadata looked at"));
+            return Err(SignInError::failed(sentence, "have its metadata looked at"));
         };
         redact::register_token(&request.verifier);
-        let begun = Begun {
+        let pending = PendingSignIn {
             at: now,
-            asked: Asked::Page(request.clone()),
+            prompt: Prompt::Page(request.clone()),
             authorization: found.authorization.clone(),
             resource: resource.clone(),
             client: us.client.clone(),
         };
-        Inner::note(lock, Some(Begun { client: inner.storable(&us.client), ..begun.clone() })).await;
+        SignInState::note(
+            lock,
+            Some(PendingSignIn { client: inner.storable(&us.client), ..pending.clone() }),
+        )
+        .await;
         let elsewhere = show(inner, &request, &found.authorization);
-        let way = Way { request, callback: us.callback, elsewhere };
-        match finish(inner, &wire, begun, &way, lock, progress).await {
+        let page_visit = SignInPage { request, callback: us.callback, elsewhere };
+        match finish(inner, &http, pending, &page_visit, lock, progress).await {
             Ok(tokens) => return Ok(tokens),
             // The authorization server has forgotten us: once more, with a new introduction.
-            Err(Refused::Client(_)) if us.is_ours && !is_second => {
+            Err(TokenError::Client(_)) if us.is_ours && !is_second => {
                 is_second = true;
-                kept = inner.change(|kept| kept.registrations.retain(|client| *client != us.client)).await?;
+                stored =
+                    inner.change(|stored| stored.registrations.retain(|client| *client != us.client)).await?;
             }
-            Err(refused) => return Err(refused.trouble().of_kind(FailureKind::Token)),
+            Err(refused) => return Err(refused.into_error().of_kind(FailureKind::Token)),
         }
     }
 }
 
 /// A page that the user was sent to, and the way back.
-struct Way {
-    request: Request,
+struct SignInPage {
+    request: AuthorizationRequest,
     callback: Callback,
     /// The command by which a browser of another computer can be used, where none could be opened here.
     elsewhere: Option<String>,
 }
 
 /// The sign-in that a process which is gone has begun, with the listener that its page leads back to.
-async fn begun_before(inner: &Inner, wanted: Option<&str>, lock: &mut Flow) -> Option<(Begun, Way)> {
-    let begun = left_behind(inner, wanted, lock).await?;
-    let Asked::Page(request) = begun.asked.clone() else { return None };
-    let age = seconds(wall_clock()).checked_sub(begun.at)?;
+async fn resumable_page(
+    inner: &SignInState,
+    wanted: Option<&str>,
+    lock: &mut FlowLock,
+) -> Option<(PendingSignIn, SignInPage)> {
+    let pending = resumable(inner, wanted, lock).await?;
+    let Prompt::Page(request) = pending.prompt.clone() else { return None };
+    let age = seconds(wall_clock()).checked_sub(pending.at)?;
     if age >= PATIENCE.as_secs() {
-        doubt(inner, &begun).await;
+        drop_registration(inner, &pending).await;
         return None;
     }
-    if !leads_back(inner, &request) {
+    if !redirects_to_this_host(inner, &request) {
         return None;
     }
     let port = port_of(&request.redirect)?;
     let callback = Callback::bind(&inner.settings, Some(port)).await.ok()?;
     let elsewhere = if age >= STILL_OPEN {
-        show(inner, &request, &begun.authorization)
+        show(inner, &request, &pending.authorization)
     } else {
         let login = &inner.login;
         warn!(
@@ -148,51 +160,57 @@ async fn begun_before(inner: &Inner, wanted: Option<&str>, lock: &mut Flow) -> O
         );
         None
     };
-    Some((begun, Way { request, callback, elsewhere }))
+    Some((pending, SignInPage { request, callback, elsewhere }))
 }
 
 /// What a process that is gone has begun, if it is still what is wanted.
-pub(in crate::oauth) async fn left_behind(inner: &Inner, wanted: Option<&str>, lock: &Flow) -> Option<Begun> {
+pub(in crate::oauth) async fn resumable(
+    inner: &SignInState,
+    wanted: Option<&str>,
+    lock: &FlowLock,
+) -> Option<PendingSignIn> {
     let lock = lock.shared();
-    let mut begun = off_loop(move || lock.begun()).await?;
+    let mut pending = off_loop(move || lock.pending()).await?;
     let covers =
-        |word: &str| begun.asked.scope().is_some_and(|scope| scope.split(' ').any(|other| other == word));
+        |word: &str| pending.prompt.scope().is_some_and(|scope| scope.split(' ').any(|other| other == word));
     if !wanted.is_none_or(|wanted| wanted.split(' ').all(covers)) {
         return None;
     }
-    let kept = inner.kept().await.ok()?;
-    if !is_us(inner, &kept, &begun) || issuer::accept(&inner.settings, &kept, &begun.authorization).is_err() {
+    let stored = inner.stored().await.ok()?;
+    if !matches_settings(inner, &stored, &pending)
+        || issuer::accept(&inner.settings, &stored, &pending.authorization).is_err()
+    {
         return None;
     }
     if let Some(client) = &inner.settings.client {
-        begun.client.client_secret.clone_from(&client.client_secret);
-        begun.client.key.clone_from(&client.key);
+        pending.client.client_secret.clone_from(&client.client_secret);
+        pending.client.key.clone_from(&client.key);
     }
-    Some(begun)
+    Some(pending)
 }
 
 /// Nobody came back from a page: perhaps because it knows us no more, which it could only tell the person. The next one is
 /// that of a new introduction.
-async fn doubt(inner: &Inner, begun: &Begun) {
-    let is_other = |client: &Client| client.client_id != begun.client.client_id;
+async fn drop_registration(inner: &SignInState, pending: &PendingSignIn) {
+    let is_other = |client: &OAuthClient| client.client_id != pending.client.client_id;
     // Where that cannot be noted, the next one is as good as this one.
-    let _ = inner.change(|kept| kept.registrations.retain(is_other)).await;
+    let _ = inner.change(|stored| stored.registrations.retain(is_other)).await;
 }
 
 /// Tells whether a sign-in was begun by whom the options name now, and for what.
-fn is_us(inner: &Inner, kept: &Kept, begun: &Begun) -> bool {
+fn matches_settings(inner: &SignInState, stored: &StoredSignIn, pending: &PendingSignIn) -> bool {
     let settings = &inner.settings;
-    let id = &begun.client.client_id;
-    let is_us = match (&settings.client, &settings.client_metadata_url) {
+    let id = &pending.client.client_id;
+    let matches_settings = match (&settings.client, &settings.client_metadata_url) {
         (Some(client), _) => client.client_id == *id,
         (None, Some(url)) if url.as_str() == id => true,
-        (None, _) => kept.registrations.iter().any(|client| client.client_id == *id),
+        (None, _) => stored.registrations.iter().any(|client| client.client_id == *id),
     };
-    is_us && settings.resource.as_deref().is_none_or(|resource| resource == begun.resource)
+    matches_settings && settings.resource.as_deref().is_none_or(|resource| resource == pending.resource)
 }
 
 /// Tells whether it leads back to where the options say now.
-fn leads_back(inner: &Inner, request: &Request) -> bool {
+fn redirects_to_this_host(inner: &SignInState, request: &AuthorizationRequest) -> bool {
     let settings = &inner.settings;
     let Ok(back) = url::Url::parse(&request.redirect) else { return false };
     back.path() == settings.callback_path
@@ -202,7 +220,11 @@ fn leads_back(inner: &Inner, request: &Request) -> bool {
 
 /// Has the page opened, or says where it is. Returns the command by which a browser of another computer can be used, where none
 /// could be opened here.
-fn show(inner: &Inner, request: &Request, authorization: &Authorization) -> Option<String> {
+fn show(
+    inner: &SignInState,
+    request: &AuthorizationRequest,
+    authorization: &AuthorizationServer,
+) -> Option<String> {
     let (settings, url) = (&inner.settings, &request.url);
     if settings.pasted.is_some() {
         warn!("sign in at {url}");
@@ -227,7 +249,7 @@ fn show(inner: &Inner, request: &Request, authorization: &Authorization) -> Opti
 
 /// The command to sign in by where no browser can come back to this computer: with a code, where the authorization server gives
 /// any.
-fn elsewhere(inner: &Inner, authorization: &Authorization) -> String {
+fn elsewhere(inner: &SignInState, authorization: &AuthorizationServer) -> String {
     let option = match authorization.device_authorization_endpoint {
         Some(_) => "--device-code",
         None => "--paste",
@@ -238,59 +260,61 @@ fn elsewhere(inner: &Inner, authorization: &Authorization) -> String {
 /// Waits for what comes back with the user: at the listener, with the page that waits for what becomes of it, or pasted. None where
 /// nothing can be pasted any more.
 async fn returned(
-    inner: &Inner,
-    way: &Way,
-    authorization: &Authorization,
-) -> Option<(Returned, Option<Page>)> {
-    let at_listener = way.callback.answer(&way.request, authorization);
+    inner: &SignInState,
+    page_visit: &SignInPage,
+    authorization: &AuthorizationServer,
+) -> Option<(AuthorizationResponse, Option<CallbackPage>)> {
+    let at_listener = page_visit.callback.answer(&page_visit.request, authorization);
     let Some(pasted) = &inner.settings.pasted else {
         let (returned, page) = at_listener.await;
         return Some((returned, Some(page)));
     };
     tokio::select! {
         (returned, page) = at_listener => Some((returned, Some(page))),
-        returned = pasted.answer(&way.request, authorization) => returned.map(|returned| (returned, None)),
+        returned = pasted.answer(&page_visit.request, authorization) => returned.map(|returned| (returned, None)),
     }
 }
 
 /// Waits for the person, and makes tokens of what they bring back.
 async fn finish(
-    inner: &Inner,
-    wire: &Wire<'_>,
-    begun: Begun,
-    way: &Way,
-    lock: &mut Flow,
-    progress: &watch::Sender<Step>,
-) -> Result<Tokens, Refused> {
+    inner: &SignInState,
+    http: &OAuthHttp<'_>,
+    pending: PendingSignIn,
+    page_visit: &SignInPage,
+    lock: &mut FlowLock,
+    progress: &watch::Sender<SignInProgress>,
+) -> Result<Tokens, TokenError> {
     let at = place(&inner.settings.url);
-    let errand = Errand { elsewhere: way.elsewhere.clone(), ..begun.asked.errand() };
-    let _ = progress.send(Step::Waiting(errand));
-    let answer = tokio::time::timeout(PATIENCE, returned(inner, way, &begun.authorization)).await;
+    let action = UserAction { elsewhere: page_visit.elsewhere.clone(), ..pending.prompt.action() };
+    let _ = progress.send(SignInProgress::Waiting(action));
+    let answer = tokio::time::timeout(PATIENCE, returned(inner, page_visit, &pending.authorization)).await;
     // Whoever goes on when this process is gone would wait for an answer that has come.
-    Inner::note(lock, None).await;
+    SignInState::note(lock, None).await;
     let Ok(answer) = answer else {
-        doubt(inner, &begun).await;
+        drop_registration(inner, &pending).await;
         let sentence = format!("nobody signed in at {at} within {} minutes", PATIENCE.as_secs() / 60);
         let advice = format!(
             "try again, and sign in on the page that opens; if a browser cannot come back to this computer: {}",
-            elsewhere(inner, &begun.authorization)
+            elsewhere(inner, &pending.authorization)
         );
-        let trouble = Trouble::failed(sentence, advice);
-        return Err(Refused::Otherwise(trouble.of_kind(FailureKind::TimedOut)));
+        let failure = SignInError::failed(sentence, advice);
+        return Err(TokenError::Otherwise(failure.of_kind(FailureKind::TimedOut)));
     };
     let Some((returned, page)) = answer else {
         let sentence = format!("nobody signed in at {at}: the input ended before an address was pasted");
         let advice = "try again, and paste the address that the browser ends at; the input has to stay open until then";
-        return Err(Refused::Otherwise(Trouble::failed(sentence, advice)));
+        return Err(TokenError::Otherwise(SignInError::failed(sentence, advice)));
     };
-    let _ = progress.send(Step::Preparing);
+    let _ = progress.send(SignInProgress::Preparing);
     let obtained = match returned {
-        Returned::Code(code) => exchange(inner, wire, &begun, &way.request, &code).await,
-        Returned::Refused(error, said) => {
+        AuthorizationResponse::Code(code) => {
+            exchange(inner, http, &pending, &page_visit.request, &code).await
+        }
+        AuthorizationResponse::Refused(error, said) => {
             let description = said.as_deref().map(|text| format!(" ({})", foreign(text))).unwrap_or_default();
             let sentence = format!(
                 "{} did not sign you in for {at}: {}{description}",
-                foreign(&begun.authorization.issuer),
+                foreign(&pending.authorization.issuer),
                 foreign(&error)
             );
             let advice = match () {
@@ -301,45 +325,51 @@ async fn finish(
                 }
                 () => "try again; if it stays like this, ask whoever runs the server",
             };
-            let trouble = Trouble::failed(sentence, advice).of_kind(FailureKind::Denied);
+            let failure = SignInError::failed(sentence, advice).of_kind(FailureKind::Denied);
             Err(match error.as_str() {
-                "invalid_client" | "unauthorized_client" => Refused::Client(trouble),
-                _ => Refused::Otherwise(trouble),
+                "invalid_client" | "unauthorized_client" => TokenError::Client(failure),
+                _ => TokenError::Otherwise(failure),
             })
         }
-        Returned::WrongIssuer(issuer) => {
+        AuthorizationResponse::WrongIssuer(issuer) => {
             let named = issuer.map_or_else(|| "nobody".to_owned(), |issuer| foreign(&issuer));
             let sentence = format!(
                 "the answer to the sign-in for {at} names {named} as its issuer, not {}",
-                foreign(&begun.authorization.issuer)
+                foreign(&pending.authorization.issuer)
             );
             let advice = "do not go on; tell whoever runs the server, for somebody may be mixing up sign-ins";
-            Err(Refused::Otherwise(Trouble::failed(sentence, advice)))
+            Err(TokenError::Otherwise(SignInError::failed(sentence, advice)))
         }
     };
     if let Some(page) = page {
-        say(page, &at, &obtained, inner.settings.success_url.as_ref().map(url::Url::as_str)).await;
+        announce_result(page, &at, &obtained, inner.settings.success_url.as_ref().map(url::Url::as_str))
+            .await;
     }
     obtained
 }
 
-async fn say(page: Page, at: &str, obtained: &Result<Tokens, Refused>, elsewhere: Option<&str>) {
+async fn announce_result(
+    page: CallbackPage,
+    at: &str,
+    obtained: &Result<Tokens, TokenError>,
+    elsewhere: Option<&str>,
+) {
     match obtained {
         Ok(_) => page.succeed(at, elsewhere).await,
-        Err(Refused::Client(trouble) | Refused::Grant(trouble) | Refused::Otherwise(trouble)) => {
-            page.fail(&trouble.to_string(), trouble.advice()).await;
+        Err(TokenError::Client(failure) | TokenError::Grant(failure) | TokenError::Otherwise(failure)) => {
+            page.fail(&failure.to_string(), failure.advice()).await;
         }
     }
 }
 
 /// A code becomes tokens, which are kept.
 async fn exchange(
-    inner: &Inner,
-    wire: &Wire<'_>,
-    begun: &Begun,
-    request: &Request,
+    inner: &SignInState,
+    http: &OAuthHttp<'_>,
+    pending: &PendingSignIn,
+    request: &AuthorizationRequest,
     code: &str,
-) -> Result<Tokens, Refused> {
+) -> Result<Tokens, TokenError> {
     redact::register_token(code);
     let mut grant = vec![
         ("grant_type", "authorization_code"),
@@ -348,28 +378,29 @@ async fn exchange(
         ("code_verifier", &request.verifier),
     ];
     if inner.settings.names_resource {
-        grant.push(("resource", &begun.resource));
+        grant.push(("resource", &pending.resource));
     }
-    inner.bind(&begun.authorization).await.map_err(Refused::Otherwise)?;
+    inner.bind(&pending.authorization).await.map_err(TokenError::Otherwise)?;
     let _asking = inner.asking.read().await;
-    let tokens = token::ask(wire, &begun.authorization, &begun.client, &grant, wall_clock()).await?;
-    Ok(keep(inner, begun, tokens).await)
+    let tokens =
+        token::request_tokens(http, &pending.authorization, &pending.client, &grant, wall_clock()).await?;
+    Ok(keep(inner, pending, tokens).await)
 }
 
 /// Keeps the tokens of a person who has signed in.
-pub(in crate::oauth) async fn keep(inner: &Inner, begun: &Begun, tokens: Tokens) -> Tokens {
-    let tokens = Tokens { requested: begun.asked.scope().map(str::to_owned), ..tokens };
-    tokens.learn();
-    let client: Client = inner.storable(&begun.client);
+pub(in crate::oauth) async fn keep(inner: &SignInState, pending: &PendingSignIn, tokens: Tokens) -> Tokens {
+    let tokens = Tokens { requested: pending.prompt.scope().map(str::to_owned), ..tokens };
+    tokens.register_secrets();
+    let client: OAuthClient = inner.storable(&pending.client);
     inner
-        .record(|kept| {
-            kept.resource = Some(begun.resource.clone());
-            kept.authorization = Some(begun.authorization.clone());
-            kept.client = Some(client);
-            kept.tokens = Some(tokens.clone());
-            (kept.omits_resource, kept.refused_at) = (false, None);
+        .record(|stored| {
+            stored.resource = Some(pending.resource.clone());
+            stored.authorization = Some(pending.authorization.clone());
+            stored.client = Some(client);
+            stored.tokens = Some(tokens.clone());
+            (stored.omits_resource, stored.refused_at) = (false, None);
         })
         .await;
-    info!("signed in at {} for {}", foreign(&begun.authorization.issuer), place(&inner.settings.url));
+    info!("signed in at {} for {}", foreign(&pending.authorization.issuer), place(&inner.settings.url));
     tokens
 }

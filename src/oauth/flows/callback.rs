@@ -18,10 +18,10 @@ use tracing::warn;
 use url::Url;
 
 use crate::http::is_loopback;
-use crate::oauth::authorization_request::{Request, Returned, returned};
+use crate::oauth::authorization_request::{AuthorizationRequest, AuthorizationResponse, returned};
 use crate::oauth::http::Boxed;
-use crate::oauth::metadata::Authorization;
-use crate::oauth::settings::Settings;
+use crate::oauth::metadata::AuthorizationServer;
+use crate::oauth::settings::SignInSettings;
 use crate::redact;
 
 /// How long a request's head may be, in bytes.
@@ -47,7 +47,7 @@ impl Callback {
     ///
     /// # Errors
     /// When the port is taken, or the address is not one of this computer.
-    pub(in crate::oauth) async fn bind(settings: &Settings, port: Option<u16>) -> io::Result<Callback> {
+    pub(in crate::oauth) async fn bind(settings: &SignInSettings, port: Option<u16>) -> io::Result<Callback> {
         let path = settings.callback_path.clone();
         let port = port.unwrap_or(0);
         if let Some(address) = settings.callback_bind {
@@ -79,9 +79,9 @@ impl Callback {
     /// Waits for the answer to a request, for as long as it takes.
     pub(in crate::oauth) async fn answer(
         &self,
-        request: &Request,
-        authorization: &Authorization,
-    ) -> (Returned, Page) {
+        request: &AuthorizationRequest,
+        authorization: &AuthorizationServer,
+    ) -> (AuthorizationResponse, CallbackPage) {
         self.warn_of_others();
         let (sender, mut targets) = mpsc::channel::<(TcpStream, String)>(1);
         let mut visits = JoinSet::new();
@@ -89,7 +89,7 @@ impl Callback {
         loop {
             tokio::select! {
                 Some((stream, target)) = targets.recv() => {
-                    let page = Page { stream };
+                    let page = CallbackPage { stream };
                     let query = match target.split_once('?') {
                         Some((path, query)) if path == self.path => query,
                         _ if target == self.path => "",
@@ -168,11 +168,11 @@ fn is_ours(host: &str) -> bool {
 
 /// The page of a person who came back, which still waits for what it has to say.
 #[derive(Debug)]
-pub(in crate::oauth) struct Page {
+pub(in crate::oauth) struct CallbackPage {
     stream: TcpStream,
 }
 
-impl Page {
+impl CallbackPage {
     /// Says that all is well, or leads to where that is said.
     pub(in crate::oauth) async fn succeed(self, place: &str, elsewhere: Option<&str>) {
         if let Some(elsewhere) = elsewhere {
@@ -181,19 +181,19 @@ impl Page {
         }
         let text =
             format!("You are signed in at {place}. You can close this tab and go back to your program.");
-        self.say(200, "Signed in", &text).await;
+        self.announce_result(200, "Signed in", &text).await;
     }
 
     /// Says what went wrong.
     pub(in crate::oauth) async fn fail(self, sentence: &str, advice: &str) {
-        self.say(400, "Not signed in", &format!("{sentence}. What to do: {advice}.")).await;
+        self.announce_result(400, "Not signed in", &format!("{sentence}. What to do: {advice}.")).await;
     }
 
     async fn nothing(self, status: u16, text: &'static str) {
-        self.say(status, "Not this", text).await;
+        self.announce_result(status, "Not this", text).await;
     }
 
-    async fn say(self, status: u16, title: &str, text: &str) {
+    async fn announce_result(self, status: u16, title: &str, text: &str) {
         let escaped = |text: &str| {
             text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
         };

@@ -8,22 +8,22 @@ use url::Url;
 
 use crate::bridge::ErrorKind;
 use crate::json;
-use crate::oauth::client::Client;
+use crate::oauth::client::OAuthClient;
 use crate::oauth::flows::callback::Callback;
 use crate::oauth::flows::device_code::GRANT;
 use crate::oauth::flows::token;
-use crate::oauth::http::Wire;
-use crate::oauth::http::error_response::{Refusal, is_final};
-use crate::oauth::metadata::Authorization;
+use crate::oauth::http::OAuthHttp;
+use crate::oauth::http::error_response::{ErrorResponse, is_final};
+use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::object::Object;
-use crate::oauth::settings::Settings;
-use crate::oauth::sign_in_error::{Trouble, foreign, place};
-use crate::oauth::store::Kept;
+use crate::oauth::settings::SignInSettings;
+use crate::oauth::sign_in_error::{SignInError, foreign, place};
+use crate::oauth::store::StoredSignIn;
 use crate::redact;
 
 /// Who we are, and the listener that people are sent back to.
-pub(in crate::oauth) struct Introduced {
-    pub(in crate::oauth) client: Client,
+pub(in crate::oauth) struct ClientIdentity {
+    pub(in crate::oauth) client: OAuthClient,
     pub(in crate::oauth) callback: Callback,
     pub(in crate::oauth) redirect: String,
     /// Whether we introduced ourselves, and could do so again.
@@ -31,91 +31,94 @@ pub(in crate::oauth) struct Introduced {
 }
 
 /// Finds out who we are, or introduces us.
-pub(in crate::oauth) async fn introduce(
-    wire: &Wire<'_>,
-    settings: &Settings,
-    authorization: &Authorization,
-    kept: &Kept,
+pub(in crate::oauth) async fn resolve_client(
+    http: &OAuthHttp<'_>,
+    settings: &SignInSettings,
+    authorization: &AuthorizationServer,
+    stored: &StoredSignIn,
     scope: Option<&str>,
     now: u64,
-) -> Result<Introduced, Trouble> {
+) -> Result<ClientIdentity, SignInError> {
     if let Some(client) = named(settings, authorization) {
         let callback = bind(settings, settings.port).await?;
         // As mcp-remote has it, whose users have registered that.
         let redirect = redirect(settings, settings.host.as_deref().unwrap_or("localhost"), &callback);
-        return Ok(Introduced { client, callback, redirect, is_ours: false });
+        return Ok(ClientIdentity { client, callback, redirect, is_ours: false });
     }
-    for client in kept.registrations.iter().filter(|client| holds(client, authorization, now)) {
-        let Some(kept) = client.redirect_uris.first() else { continue };
-        let Some(port) = port_of(kept).filter(|port| settings.port.is_none_or(|wanted| wanted == *port))
+    for client in stored.registrations.iter().filter(|client| holds(client, authorization, now)) {
+        let Some(stored) = client.redirect_uris.first() else { continue };
+        let Some(port) = port_of(stored).filter(|port| settings.port.is_none_or(|wanted| wanted == *port))
         else {
             continue;
         };
         // Taken by somebody else, it is of no use: we introduce ourselves again with another.
         let Ok(callback) = Callback::bind(settings, Some(port)).await else { continue };
         let hosts = hosts(settings);
-        if hosts.iter().any(|host| redirect(settings, host, &callback) == *kept) {
-            let redirect = kept.clone();
-            return Ok(Introduced { client: client.clone(), callback, redirect, is_ours: true });
+        if hosts.iter().any(|host| redirect(settings, host, &callback) == *stored) {
+            let redirect = stored.clone();
+            return Ok(ClientIdentity { client: client.clone(), callback, redirect, is_ours: true });
         }
     }
     let callback = bind(settings, settings.port).await?;
     let hosts = hosts(settings);
     for (index, host) in hosts.iter().enumerate() {
         let redirect = redirect(settings, host, &callback);
-        match register(wire, settings, authorization, Some(&redirect), scope).await {
-            Ok(client) => return Ok(Introduced { client, callback, redirect, is_ours: true }),
+        match register(http, settings, authorization, Some(&redirect), scope).await {
+            Ok(client) => return Ok(ClientIdentity { client, callback, redirect, is_ours: true }),
             // Access allows the two spellings of this machine separately, and firewalls take one of them for an attack.
             Err((true, _)) if index + 1 < hosts.len() => {}
-            Err((_, trouble)) => return Err(trouble),
+            Err((_, failure)) => return Err(failure),
         }
     }
-    Err(Trouble::NotOffered)
+    Err(SignInError::NotOffered)
 }
 
 /// The same where people are sent back to nowhere: who we are, and whether we introduced ourselves.
-pub(in crate::oauth) async fn introduce_device(
-    wire: &Wire<'_>,
-    settings: &Settings,
-    authorization: &Authorization,
-    kept: &Kept,
+pub(in crate::oauth) async fn resolve_device_client(
+    http: &OAuthHttp<'_>,
+    settings: &SignInSettings,
+    authorization: &AuthorizationServer,
+    stored: &StoredSignIn,
     scope: Option<&str>,
     now: u64,
-) -> Result<(Client, bool), Trouble> {
+) -> Result<(OAuthClient, bool), SignInError> {
     if let Some(client) = named(settings, authorization) {
         return Ok((client, false));
     }
-    let mut registered = kept.registrations.iter().filter(|client| client.redirect_uris.is_empty());
+    let mut registered = stored.registrations.iter().filter(|client| client.redirect_uris.is_empty());
     if let Some(client) = registered.find(|client| holds(client, authorization, now)) {
         return Ok((client.clone(), true));
     }
-    let client = register(wire, settings, authorization, None, scope).await;
-    client.map(|client| (client, true)).map_err(|(_, trouble)| trouble)
+    let client = register(http, settings, authorization, None, scope).await;
+    client.map(|client| (client, true)).map_err(|(_, failure)| failure)
 }
 
 /// Who we are where the person has said so.
-pub(in crate::oauth) fn named(settings: &Settings, authorization: &Authorization) -> Option<Client> {
+pub(in crate::oauth) fn named(
+    settings: &SignInSettings,
+    authorization: &AuthorizationServer,
+) -> Option<OAuthClient> {
     let issuer = authorization.issuer.clone();
     match (&settings.client, &settings.client_metadata_url) {
-        (Some(client), _) => Some(Client { issuer, ..client.clone() }),
+        (Some(client), _) => Some(OAuthClient { issuer, ..client.clone() }),
         (None, Some(url)) if authorization.client_id_metadata_document_supported == Some(true) => {
-            Some(Client { issuer, client_id: url.to_string(), ..Client::default() })
+            Some(OAuthClient { issuer, client_id: url.to_string(), ..OAuthClient::default() })
         }
         (None, _) => None,
     }
 }
 
 /// Tells whether a registration is this issuer's and has not run out.
-fn holds(client: &Client, authorization: &Authorization, now: u64) -> bool {
+fn holds(client: &OAuthClient, authorization: &AuthorizationServer, now: u64) -> bool {
     let expires = client.client_secret_expires_at;
     client.issuer == authorization.issuer && (client.client_secret.is_none() || expires == 0 || expires > now)
 }
 
-fn hosts(settings: &Settings) -> Vec<&str> {
+fn hosts(settings: &SignInSettings) -> Vec<&str> {
     settings.host.as_deref().map_or(vec!["127.0.0.1", "localhost"], |host| vec![host])
 }
 
-fn redirect(settings: &Settings, host: &str, callback: &Callback) -> String {
+fn redirect(settings: &SignInSettings, host: &str, callback: &Callback) -> String {
     format!("http://{host}:{}{}", callback.port(), settings.callback_path)
 }
 
@@ -124,7 +127,7 @@ pub(in crate::oauth) fn port_of(redirect: &str) -> Option<u16> {
     Url::parse(redirect).ok()?.port()
 }
 
-async fn bind(settings: &Settings, port: Option<u16>) -> Result<Callback, Trouble> {
+async fn bind(settings: &SignInSettings, port: Option<u16>) -> Result<Callback, SignInError> {
     Callback::bind(settings, port).await.map_err(|error| {
         let which = port.map_or_else(|| "a port".to_owned(), |port| format!("port {port}"));
         let advice = match settings.callback_bind {
@@ -132,19 +135,19 @@ async fn bind(settings: &Settings, port: Option<u16>) -> Result<Callback, Troubl
             None => "leave the port behind the URL out, or write another one that the authorization server knows",
         };
         let sentence = format!("{which} of this computer, to come back to after signing in, cannot be used: {error}");
-        Trouble::failed(sentence, advice)
+        SignInError::failed(sentence, advice)
     })
 }
 
 /// Introduces us. The error tells whether it may be about where people are sent back to.
 async fn register(
-    wire: &Wire<'_>,
-    settings: &Settings,
-    authorization: &Authorization,
+    http: &OAuthHttp<'_>,
+    settings: &SignInSettings,
+    authorization: &AuthorizationServer,
     redirect: Option<&str>,
     scope: Option<&str>,
-) -> Result<Client, (bool, Trouble)> {
-    let fixed = |trouble| (false, trouble);
+) -> Result<OAuthClient, (bool, SignInError)> {
+    let fixed = |failure| (false, failure);
     let endpoint = authorization.registration_endpoint.as_deref().and_then(|text| Url::parse(text).ok());
     let Some(endpoint) = endpoint else {
         let sentence = format!(
@@ -153,7 +156,7 @@ async fn register(
         );
         let advice = "have a client registered there by hand and name it with --static-oauth-client-info, or its \
                       description with --client-metadata-url";
-        return Err(fixed(Trouble::failed(sentence, advice)));
+        return Err(fixed(SignInError::failed(sentence, advice)));
     };
     let method = method(authorization);
     let (redirects, method) = (redirect.map(|uri| format!("[{}]", json::quoted(uri))), json::quoted(method));
@@ -173,31 +176,31 @@ async fn register(
     let written = settings.registration.as_deref().map(json::typed_members).unwrap_or_default();
     members.retain(|(name, _)| !written.iter().any(|(other, _)| other == name));
     members.extend(written.iter().map(|(name, value)| (name.as_str(), *value)));
-    let answer = wire.post(&endpoint, "application/json", json::object(members), HeaderMap::new()).await;
+    let answer = http.post(&endpoint, "application/json", json::object(members), HeaderMap::new()).await;
     // A firewall may refuse the address of this computer in the body, and take its name.
-    let is_firewall = |trouble: &Trouble| match trouble {
-        Trouble::Intercepted(report) => report.cause == ErrorKind::Firewall,
+    let is_firewall = |failure: &SignInError| match failure {
+        SignInError::Intercepted(report) => report.cause == ErrorKind::Firewall,
         _ => false,
     };
-    let answer = answer.map_err(|trouble| (is_firewall(&trouble), trouble))?;
+    let answer = answer.map_err(|failure| (is_firewall(&failure), failure))?;
     if answer.is_ok()
-        && let Some(client) = Object::parse(&answer.body).and_then(Client::read)
+        && let Some(client) = Object::parse(&answer.body).and_then(OAuthClient::read)
         // It is kept in a file, and part of an address that is shown.
         && !redact::repeats_secret(&client.client_id)
         && !client.token_endpoint_auth_method.as_deref().is_some_and(redact::repeats_secret)
     {
-        let client = Client {
+        let client = OAuthClient {
             issuer: authorization.issuer.clone(),
             redirect_uris: redirect.map(str::to_owned).into_iter().collect(),
             ..client
         };
-        client.learn();
+        client.register_secrets();
         return Ok(client);
     }
-    let refusal = Refusal::read(&answer);
+    let refusal = ErrorResponse::read(&answer);
     if authorization.is_assumed && refusal.as_ref().is_none_or(|refusal| refusal.error.is_empty()) {
         // Nobody has said that there is anything to register at.
-        return Err(fixed(Trouble::NotOffered));
+        return Err(fixed(SignInError::NotOffered));
     }
     // It may be about where people are sent back to, whatever it says; these say that it is not.
     let may_be_redirect = is_final(answer.status) && !matches!(answer.status, 401 | 404 | 405 | 410);
@@ -212,11 +215,11 @@ async fn register(
         }
     };
     let advice = advice(settings, answer.status, refusal.as_ref());
-    Err((may_be_redirect, Trouble::failed(sentence, advice)))
+    Err((may_be_redirect, SignInError::failed(sentence, advice)))
 }
 
 /// What to do where a registration was refused.
-fn advice(settings: &Settings, status: u16, refusal: Option<&Refusal>) -> String {
+fn advice(settings: &SignInSettings, status: u16, refusal: Option<&ErrorResponse>) -> String {
     const BY_HAND: &str = "have a client registered there by hand and name it with --static-oauth-client-info '{\"client_id\":\"…\"}'";
     let is_about_redirect = refusal.is_some_and(|refusal| {
         let is_bare = refusal.error == "invalid_client_metadata" && refusal.error_description.is_none();
@@ -235,7 +238,7 @@ fn advice(settings: &Settings, status: u16, refusal: Option<&Refusal>) -> String
     if !is_final(status) {
         return "try again later, or have the authorization server's log looked at".to_owned();
     }
-    if refusal.is_some_and(Refusal::is_about_resource) {
+    if refusal.is_some_and(ErrorResponse::is_about_resource) {
         return format!("{}; or {BY_HAND}", token::LEAVE_OUT_RESOURCE);
     }
     format!(
@@ -245,7 +248,7 @@ fn advice(settings: &Settings, status: u16, refusal: Option<&Refusal>) -> String
 }
 
 /// How we would prove ourselves: not at all, where that is allowed, for a program on many computers has no secret.
-fn method(authorization: &Authorization) -> &'static str {
+fn method(authorization: &AuthorizationServer) -> &'static str {
     let Some(offered) = &authorization.token_endpoint_auth_methods_supported else { return "none" };
     let offers = |name: &&str| offered.iter().any(|offered| offered == name);
     ["none", "client_secret_post", "client_secret_basic"]

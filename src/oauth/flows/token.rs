@@ -9,13 +9,13 @@ use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use url::Url;
 
-use crate::oauth::client::Client;
-use crate::oauth::http::Wire;
-use crate::oauth::http::error_response::{Refusal, is_bearer, is_final, is_intercepted, members};
-use crate::oauth::metadata::Authorization;
+use crate::oauth::client::OAuthClient;
+use crate::oauth::http::OAuthHttp;
+use crate::oauth::http::error_response::{ErrorResponse, is_bearer, is_final, is_intercepted, members};
+use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::object::Object;
-use crate::oauth::private_key::Key;
-use crate::oauth::sign_in_error::{Trouble, foreign, place};
+use crate::oauth::private_key::PrivateKey;
+use crate::oauth::sign_in_error::{SignInError, foreign, place};
 use crate::oauth::store::Tokens;
 use crate::redact;
 
@@ -29,67 +29,70 @@ pub(in crate::oauth) const LEAVE_OUT_RESOURCE: &str = "leave the name of the ser
 
 /// Why there is no token.
 #[derive(Debug)]
-pub(in crate::oauth) enum Refused {
+pub(in crate::oauth) enum TokenError {
     /// The authorization server does not know the client (any more).
-    Client(Trouble),
+    Client(SignInError),
     /// What was presented holds no more.
-    Grant(Trouble),
+    Grant(SignInError),
     /// It said no for another reason, or could not be asked; that may pass.
-    Otherwise(Trouble),
+    Otherwise(SignInError),
 }
 
-impl Refused {
-    pub(in crate::oauth) fn trouble(self) -> Trouble {
+impl TokenError {
+    pub(in crate::oauth) fn into_error(self) -> SignInError {
         match self {
-            Refused::Client(trouble) | Refused::Grant(trouble) | Refused::Otherwise(trouble) => trouble,
+            TokenError::Client(failure) | TokenError::Grant(failure) | TokenError::Otherwise(failure) => {
+                failure
+            }
         }
     }
 }
 
 /// Why the token endpoint gave none.
-pub(in crate::oauth) enum No {
+pub(in crate::oauth) enum GrantError {
     /// It said so.
-    Said(Refusal),
+    Said(ErrorResponse),
     /// It could not be asked, or answered something else.
-    Otherwise(Trouble),
+    Otherwise(SignInError),
 }
 
 /// Asks the token endpoint, with what the grant consists of.
-pub(in crate::oauth) async fn ask(
-    wire: &Wire<'_>,
-    authorization: &Authorization,
-    client: &Client,
+pub(in crate::oauth) async fn request_tokens(
+    http: &OAuthHttp<'_>,
+    authorization: &AuthorizationServer,
+    client: &OAuthClient,
     grant: &[(&str, &str)],
     now: SystemTime,
-) -> Result<Tokens, Refused> {
-    asked(wire, authorization, client, grant, now).await.map_err(|no| match no {
-        No::Said(refusal) => refused(authorization, &refusal),
-        No::Otherwise(trouble) => Refused::Otherwise(trouble),
+) -> Result<Tokens, TokenError> {
+    send_grant(http, authorization, client, grant, now).await.map_err(|no| match no {
+        GrantError::Said(refusal) => refused(authorization, &refusal),
+        GrantError::Otherwise(failure) => TokenError::Otherwise(failure),
     })
 }
 
 /// The same, with the refusal as it came.
-pub(in crate::oauth) async fn asked(
-    wire: &Wire<'_>,
-    authorization: &Authorization,
-    client: &Client,
+pub(in crate::oauth) async fn send_grant(
+    http: &OAuthHttp<'_>,
+    authorization: &AuthorizationServer,
+    client: &OAuthClient,
     grant: &[(&str, &str)],
     now: SystemTime,
-) -> Result<Tokens, No> {
+) -> Result<Tokens, GrantError> {
     let endpoint = Url::parse(&authorization.token_endpoint).map_err(|_| {
         let sentence = format!("{} names no usable token endpoint", foreign(&authorization.issuer));
-        No::Otherwise(Trouble::failed(sentence, "have its metadata looked at"))
+        GrantError::Otherwise(SignInError::failed(sentence, "have its metadata looked at"))
     })?;
     let (headers, body) = prepared(authorization, client, grant, now);
-    let answer = wire.post(&endpoint, FORM, body, headers).await.map_err(No::Otherwise)?;
-    let failed = |sentence: String, advice: &str| No::Otherwise(Trouble::failed(sentence, advice));
+    let answer = http.post(&endpoint, FORM, body, headers).await.map_err(GrantError::Otherwise)?;
+    let failed =
+        |sentence: String, advice: &str| GrantError::Otherwise(SignInError::failed(sentence, advice));
     if answer.is_ok() {
         let members = members(&answer).unwrap_or_default();
         if let Some(tokens) = granted(&members, now) {
             return Ok(tokens);
         }
-        if let Some(refusal) = Refusal::read(&answer) {
-            return Err(No::Said(refusal));
+        if let Some(refusal) = ErrorResponse::read(&answer) {
+            return Err(GrantError::Said(refusal));
         }
         let kind = Object::parse(&members).and_then(|granted| granted.text("token_type"));
         let without = kind.filter(|kind| !is_bearer(kind)).map_or_else(
@@ -100,10 +103,10 @@ pub(in crate::oauth) async fn asked(
         return Err(failed(sentence, "have the authorization server's log looked at"));
     }
     let is_intercepted = is_intercepted(&endpoint, &answer);
-    let refusal = Refusal::read(&answer).filter(|_| !is_intercepted);
-    let in_short = || Refusal { status: answer.status, ..Refusal::default() };
+    let refusal = ErrorResponse::read(&answer).filter(|_| !is_intercepted);
+    let in_short = || ErrorResponse { status: answer.status, ..ErrorResponse::default() };
     match refusal.or_else(|| (is_final(answer.status) && !is_intercepted).then(in_short)) {
-        Some(refusal) => Err(No::Said(refusal)),
+        Some(refusal) => Err(GrantError::Said(refusal)),
         None => {
             let sentence = format!("{} answered {} instead of a token", place(&endpoint), answer.status());
             Err(failed(sentence, "try again later, or have the authorization server's log looked at"))
@@ -112,7 +115,7 @@ pub(in crate::oauth) async fn asked(
 }
 
 /// What follows from a refusal of the token endpoint.
-pub(in crate::oauth) fn refused(authorization: &Authorization, refusal: &Refusal) -> Refused {
+pub(in crate::oauth) fn refused(authorization: &AuthorizationServer, refusal: &ErrorResponse) -> TokenError {
     let endpoint = Url::parse(&authorization.token_endpoint).map(|url| place(&url)).unwrap_or_default();
     let sentence = match refusal.error.as_str() {
         "" => match refusal.error_description {
@@ -123,32 +126,32 @@ pub(in crate::oauth) fn refused(authorization: &Authorization, refusal: &Refusal
         },
         _ => format!("{endpoint} gave no token: {}", refusal.words()),
     };
-    let trouble = |advice: &str| Trouble::failed(sentence.clone(), advice);
+    let failure = |advice: &str| SignInError::failed(sentence.clone(), advice);
     match refusal.error.as_str() {
         _ if refusal.is_about_client() => {
-            Refused::Client(trouble("check the client id and secret, or have the client registered again"))
+            TokenError::Client(failure("check the client id and secret, or have the client registered again"))
         }
-        "invalid_grant" => Refused::Grant(trouble(
+        "invalid_grant" => TokenError::Grant(failure(
             "sign in again; if that is refused as well, you may have lost access to this server",
         )),
         "unsupported_grant_type" => {
-            Refused::Otherwise(trouble("have this way of signing in allowed for the client there"))
+            TokenError::Otherwise(failure("have this way of signing in allowed for the client there"))
         }
-        _ if refusal.is_about_resource() => Refused::Otherwise(trouble(LEAVE_OUT_RESOURCE)),
-        _ if refusal.is_about_redirect() => Refused::Otherwise(trouble(
+        _ if refusal.is_about_resource() => TokenError::Otherwise(failure(LEAVE_OUT_RESOURCE)),
+        _ if refusal.is_about_redirect() => TokenError::Otherwise(failure(
             "have this computer's address registered for the client there, or spell it is registered: --host localhost",
         )),
-        "" if !refusal.is_final() => {
-            Refused::Otherwise(trouble("try again later, or have the authorization server's log looked at"))
-        }
-        _ => Refused::Otherwise(trouble("have the authorization server's log looked at")),
+        "" if !refusal.is_final() => TokenError::Otherwise(failure(
+            "try again later, or have the authorization server's log looked at",
+        )),
+        _ => TokenError::Otherwise(failure("have the authorization server's log looked at")),
     }
 }
 
 /// Headers and body of a request by a client, proven in the way that both sides know.
 pub(in crate::oauth) fn prepared(
-    authorization: &Authorization,
-    client: &Client,
+    authorization: &AuthorizationServer,
+    client: &OAuthClient,
     grant: &[(&str, &str)],
     now: SystemTime,
 ) -> (HeaderMap, String) {
@@ -190,12 +193,12 @@ pub(in crate::oauth) fn prepared(
 enum Method<'a> {
     Basic,
     Post,
-    Key(&'a Key),
+    Key(&'a PrivateKey),
     None,
 }
 
 /// What was registered counts; else what the authorization server offers, the usual one first.
-fn method<'a>(authorization: &Authorization, client: &'a Client) -> Method<'a> {
+fn method<'a>(authorization: &AuthorizationServer, client: &'a OAuthClient) -> Method<'a> {
     let named = |name: &str| match (name, client.key.as_deref(), &client.client_secret) {
         ("client_secret_basic", _, Some(_)) => Some(Method::Basic),
         ("client_secret_post", _, Some(_)) => Some(Method::Post),
@@ -294,17 +297,17 @@ mod tests {
             (Some("s"), Some("none"), &["client_secret_basic"], None, "g=1&client_id=i%3Ad"),
             (Some("s"), Some("private_key_jwt"), &[], Some("i%3Ad:s"), "g=1"),
         ] {
-            let client = Client {
+            let client = OAuthClient {
                 client_id: "i:d".to_owned(),
                 client_secret: secret.map(str::to_owned),
                 token_endpoint_auth_method: registered.map(str::to_owned),
-                ..Client::default()
+                ..OAuthClient::default()
             };
-            let authorization = Authorization {
+            let authorization = AuthorizationServer {
                 token_endpoint_auth_methods_supported: Some(
                     offered.iter().map(|&name| name.to_owned()).collect(),
                 ),
-                ..Authorization::default()
+                ..AuthorizationServer::default()
             };
             let (headers, form) = prepared(&authorization, &client, &[("g", "1")], UNIX_EPOCH);
             let header = headers.get(AUTHORIZATION).map(|value| value.to_str().expect("ASCII").to_owned());

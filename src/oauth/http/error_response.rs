@@ -8,7 +8,7 @@ use url::Url;
 use crate::bridge::ErrorKind;
 use crate::diagnosis;
 use crate::json;
-use crate::oauth::http::Answer;
+use crate::oauth::http::OAuthResponse;
 use crate::oauth::object::Object;
 use crate::oauth::sign_in_error::foreign;
 
@@ -19,7 +19,7 @@ const WORDS: usize = 1024;
 
 /// What an endpoint says when it refuses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::oauth) struct Refusal {
+pub(in crate::oauth) struct ErrorResponse {
     /// The HTTP status, which may be 200.
     pub(in crate::oauth) status: u16,
     /// The error's code; empty where there is none.
@@ -28,9 +28,9 @@ pub(in crate::oauth) struct Refusal {
     pub(in crate::oauth) error_description: Option<String>,
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// Reads it. None for a success that says nothing of an error, and for a refusal without a word.
-    pub(in crate::oauth) fn read(answer: &Answer) -> Option<Refusal> {
+    pub(in crate::oauth) fn read(answer: &OAuthResponse) -> Option<ErrorResponse> {
         let members = members(answer);
         let status = answer.status;
         if let Some(object) = members.as_deref().and_then(Object::parse) {
@@ -52,11 +52,15 @@ impl Refusal {
             if error.is_none() && words.is_none() && !answer.is_ok() {
                 return None;
             }
-            return Some(Refusal { status, error: error.unwrap_or_default(), error_description: words });
+            return Some(ErrorResponse {
+                status,
+                error: error.unwrap_or_default(),
+                error_description: words,
+            });
         }
         let words = answer.body.trim();
         let is_said = is_final(status) && !words.is_empty() && !words.starts_with(['<', '{', '[']);
-        is_said.then(|| Refusal {
+        is_said.then(|| ErrorResponse {
             status,
             error: String::new(),
             error_description: Some(words.get(..WORDS).unwrap_or(words).to_owned()),
@@ -128,7 +132,7 @@ pub(in crate::oauth) fn is_bearer(token_type: &str) -> bool {
 }
 
 /// The members of an answer as a JSON object. Some answer with a form, although JSON is asked for.
-pub(in crate::oauth) fn members(answer: &Answer) -> Option<String> {
+pub(in crate::oauth) fn members(answer: &OAuthResponse) -> Option<String> {
     let text = answer.body.trim_start_matches('\u{feff}');
     if Object::parse(text).is_some() {
         return Some(text.to_owned());
@@ -146,7 +150,7 @@ pub(in crate::oauth) fn members(answer: &Answer) -> Option<String> {
 }
 
 /// Returns whether an answer is of Cloudflare or of Access, before the endpoint was asked.
-pub(in crate::oauth) fn is_intercepted(at: &Url, answer: &Answer) -> bool {
+pub(in crate::oauth) fn is_intercepted(at: &Url, answer: &OAuthResponse) -> bool {
     let facts =
         diagnosis::Refused { body: &answer.body, ..diagnosis::Refused::of(answer.status, &answer.headers) };
     let report = diagnosis::refused(at, &facts);
@@ -160,8 +164,8 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer { status, headers: HeaderMap::new(), body: body.to_owned() }
+    fn answer(status: u16, body: &str) -> OAuthResponse {
+        OAuthResponse { status, headers: HeaderMap::new(), body: body.to_owned() }
     }
 
     #[test]
@@ -196,7 +200,7 @@ mod tests {
             (200, "fine", None),
             (200, "<a href=error=x>", None),
         ] {
-            let read = Refusal::read(&answer(status, body)).map(|refusal| refusal.words());
+            let read = ErrorResponse::read(&answer(status, body)).map(|refusal| refusal.words());
             assert_eq!(read.as_deref(), expected, "{status} {body}");
         }
     }
@@ -218,7 +222,7 @@ mod tests {
             (503, false),
             (530, false),
         ] {
-            assert_eq!(Refusal { status, ..Refusal::default() }.is_final(), expected, "{status}");
+            assert_eq!(ErrorResponse { status, ..ErrorResponse::default() }.is_final(), expected, "{status}");
         }
     }
 

@@ -8,8 +8,8 @@ use url::Url;
 use crate::bridge::ErrorReport;
 use crate::diagnosis::{self, Refused, Token};
 use crate::json;
-use crate::oauth::http::{Answer, Wire};
-use crate::oauth::sign_in_error::{Trouble, foreign, place};
+use crate::oauth::http::{OAuthHttp, OAuthResponse};
+use crate::oauth::sign_in_error::{SignInError, foreign, place};
 use crate::redact;
 
 /// The hosts of Access's own authorization servers.
@@ -17,9 +17,9 @@ const ACCESS_HOSTS: &str = ".cloudflareaccess.com";
 /// Where documents are that describe a sign-in.
 const WELL_KNOWN: &str = "/.well-known/";
 
-impl Wire<'_> {
+impl OAuthHttp<'_> {
     /// Why an answer is not one of whoever was asked; none where it is, or may be.
-    pub(in crate::oauth) fn intercepted(&self, url: &Url, answer: &Answer) -> Option<Trouble> {
+    pub(in crate::oauth) fn intercepted(&self, url: &Url, answer: &OAuthResponse) -> Option<SignInError> {
         self.with_facts(url, answer, |facts| {
             if is_of_authorization_server(facts) {
                 return None;
@@ -31,13 +31,13 @@ impl Wire<'_> {
     }
 
     /// The same for the answer to a message at the server itself: none too where it invites to sign in.
-    pub(in crate::oauth) fn refused_entry(&self, answer: &Answer) -> Option<Trouble> {
+    pub(in crate::oauth) fn refused_entry(&self, answer: &OAuthResponse) -> Option<SignInError> {
         let url = self.server;
         let invites = self.with_facts(url, answer, |facts| diagnosis::sign_in(url, facts).is_some());
         if invites { None } else { self.intercepted(url, answer) }
     }
 
-    fn with_facts<T>(&self, url: &Url, answer: &Answer, look: impl FnOnce(&Refused<'_>) -> T) -> T {
+    fn with_facts<T>(&self, url: &Url, answer: &OAuthResponse, look: impl FnOnce(&Refused<'_>) -> T) -> T {
         let location = answer.headers.get(http::header::LOCATION);
         let location = location.and_then(|value| url.join(value.to_str().ok()?).ok());
         let body = redact::foreign_lines(&answer.body);
@@ -75,7 +75,7 @@ fn is_of_authorization_server(facts: &Refused<'_>) -> bool {
 }
 
 /// The explanation with the address that the sign-in asked for.
-fn explained(url: &Url, report: ErrorReport) -> Trouble {
+fn explained(url: &Url, report: ErrorReport) -> SignInError {
     let sentence = format!("{}; the sign-in had asked for {}", report.sentence, place(url));
     let advice = report.advice.unwrap_or_default();
     let host = diagnosis::place(url);
@@ -92,7 +92,7 @@ fn explained(url: &Url, report: ErrorReport) -> Trouble {
         false => advice,
     };
     let harmless = |reference: Option<String>| reference.filter(|text| !redact::repeats_secret(text));
-    Trouble::Intercepted(Box::new(ErrorReport {
+    SignInError::Intercepted(Box::new(ErrorReport {
         sentence: redact::foreign(&sentence),
         advice: Some(redact::foreign(&advice)),
         // A page says no more than the sentence.
@@ -106,10 +106,10 @@ fn explained(url: &Url, report: ErrorReport) -> Trouble {
 }
 
 /// What another program wrote of an address that cannot be reached.
-pub(in crate::oauth) fn unreachable(url: &Url, error: &crate::http::TransportError) -> Trouble {
+pub(in crate::oauth) fn unreachable(url: &Url, error: &crate::http::TransportError) -> SignInError {
     let report = diagnosis::transport(url, error);
     let sentence =
         format!("{}, where one signs in, cannot be reached: {}", place(url), foreign(&report.sentence));
     let advice = report.advice.as_deref().map(foreign).unwrap_or_default();
-    Trouble::failed(sentence, format!("{advice}; then try again"))
+    SignInError::failed(sentence, format!("{advice}; then try again"))
 }

@@ -38,7 +38,7 @@ const SCHEMES: &[&str] = &["bearer", "basic", "token", "apikey", "api-key", "key
 
 /// What is typed that makes two entries two identities.
 #[derive(Clone, Debug, Default)]
-pub struct Typed {
+pub struct IdentityOptions {
     /// The URL.
     pub url: String,
     /// The name that tells several sign-ins apart.
@@ -69,7 +69,7 @@ pub struct Typed {
 
 /// Whose sign-in it is.
 #[derive(Clone, Debug, Default)]
-pub struct Identity {
+pub struct SignInIdentity {
     profile: Option<String>,
     /// What the key holds beside the URL; empty for the URL alone.
     distinction: String,
@@ -81,9 +81,9 @@ pub struct Identity {
     hidden: Vec<&'static str>,
 }
 
-impl Identity {
+impl SignInIdentity {
     /// The identity that these options make.
-    pub fn of(typed: &Typed) -> Identity {
+    pub fn of(typed: &IdentityOptions) -> SignInIdentity {
         let mut hidden = Vec::new();
         let mut hides_header = false;
         let mut words = vec![match may_print_url(&typed.url) {
@@ -143,7 +143,7 @@ impl Identity {
         words.extend(typed.client_credentials.then(|| "--client-credentials".to_owned()));
         words.extend(typed.further.iter().cloned());
         hidden.dedup();
-        Identity {
+        SignInIdentity {
             distinction: distinction(typed, &headers, &commands),
             profile: typed.profile.clone(),
             words,
@@ -195,7 +195,7 @@ impl Identity {
 
 /// The key beside the URL: JSON, in which nothing can be taken for something else. Nothing where there is only a URL.
 fn distinction(
-    typed: &Typed,
+    typed: &IdentityOptions,
     headers: &BTreeMap<String, String>,
     commands: &BTreeMap<String, String>,
 ) -> String {
@@ -296,18 +296,18 @@ mod tests {
 
     const URL: &str = "https://mcp.example.com/mcp";
 
-    fn typed(headers: &[&str]) -> Typed {
+    fn typed(headers: &[&str]) -> IdentityOptions {
         let headers = headers.iter().map(|&header| header.to_owned()).collect();
-        Typed { url: URL.to_owned(), headers, ..Typed::default() }
+        IdentityOptions { url: URL.to_owned(), headers, ..IdentityOptions::default() }
     }
 
-    fn key(typed: &Typed) -> String {
-        Identity::of(typed).distinction().to_owned()
+    fn key(typed: &IdentityOptions) -> String {
+        SignInIdentity::of(typed).distinction().to_owned()
     }
 
     #[test]
     fn everything_that_tells_two_entries_apart_changes_the_key() {
-        let plain = Typed { url: URL.to_owned(), ..Typed::default() };
+        let plain = IdentityOptions { url: URL.to_owned(), ..IdentityOptions::default() };
         assert_eq!(key(&plain), "");
         let text = |text: &str| Some(text.to_owned());
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -317,17 +317,17 @@ mod tests {
             typed(&["X-Account: bob"]),
             typed(&["X-Account: ${ACCOUNT}"]),
             typed(&["X-Account: alice", "X-Other: alice"]),
-            Typed { headers_from: vec!["X-Account: alice".to_owned()], ..plain.clone() },
-            Typed { profile: text("alice"), ..plain.clone() },
-            Typed { profile: text("alice"), ..typed(&["X-Account: alice"]) },
-            Typed { resource: text("alice"), ..plain.clone() },
-            Typed { parameters: vec![pair("a", "b")], ..plain.clone() },
-            Typed { parameters: vec![pair("a", "b"), pair("c", "d")], ..plain.clone() },
-            Typed { parameters: vec![pair("a", "b\nc\nd")], ..plain.clone() },
-            Typed { client: Some(pair("alice", "{}")), ..plain.clone() },
-            Typed { client: Some(pair("alice", "{}")), client_credentials: true, ..plain.clone() },
-            Typed { client_metadata_url: text("alice"), ..plain.clone() },
-            Typed { token_endpoint: text("alice"), ..plain.clone() },
+            IdentityOptions { headers_from: vec!["X-Account: alice".to_owned()], ..plain.clone() },
+            IdentityOptions { profile: text("alice"), ..plain.clone() },
+            IdentityOptions { profile: text("alice"), ..typed(&["X-Account: alice"]) },
+            IdentityOptions { resource: text("alice"), ..plain.clone() },
+            IdentityOptions { parameters: vec![pair("a", "b")], ..plain.clone() },
+            IdentityOptions { parameters: vec![pair("a", "b"), pair("c", "d")], ..plain.clone() },
+            IdentityOptions { parameters: vec![pair("a", "b\nc\nd")], ..plain.clone() },
+            IdentityOptions { client: Some(pair("alice", "{}")), ..plain.clone() },
+            IdentityOptions { client: Some(pair("alice", "{}")), client_credentials: true, ..plain.clone() },
+            IdentityOptions { client_metadata_url: text("alice"), ..plain.clone() },
+            IdentityOptions { token_endpoint: text("alice"), ..plain.clone() },
         ];
         let keys: std::collections::BTreeSet<String> = all.iter().map(key).collect();
         assert_eq!(keys.len(), all.len(), "{keys:?}");
@@ -338,16 +338,16 @@ mod tests {
         let one = typed(&["X-A: 1", "X-B:2"]);
         assert_eq!(key(&one), key(&typed(&["x-b: 2", "X-A:1 "])));
         assert_eq!(key(&one), key(&typed(&["X-A: other", "x-b: 2", "X-a: 1"])), "the last one counts");
-        let in_file = Typed { header_lines: vec!["X-A: 1".to_owned()], ..typed(&["X-B: 2"]) };
+        let in_file = IdentityOptions { header_lines: vec!["X-A: 1".to_owned()], ..typed(&["X-B: 2"]) };
         assert_eq!(key(&one), key(&in_file));
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let with = |parameters| key(&Typed { parameters, ..typed(&[]) });
+        let with = |parameters| key(&IdentityOptions { parameters, ..typed(&[]) });
         assert_eq!(with(vec![pair("a", "b"), pair("c", "d")]), with(vec![pair("c", "d"), pair("a", "b")]));
     }
 
     #[test]
     fn command_repeats_what_forms_the_key_and_no_secret() {
-        let line = |typed: &Typed| Identity::of(typed).command("login");
+        let line = |typed: &IdentityOptions| SignInIdentity::of(typed).command("login");
         for (headers, expected) in [
             (&[][..], "mcp-tether login https://mcp.example.com/mcp"),
             (
@@ -371,13 +371,13 @@ mod tests {
         ] {
             let told = line(&typed(&[secret]));
             assert!(told.contains("--profile NAME") && !told.contains("marked"), "{secret}: {told}");
-            let named = Typed { profile: Some("work".to_owned()), ..typed(&[secret]) };
+            let named = IdentityOptions { profile: Some("work".to_owned()), ..typed(&[secret]) };
             assert_eq!(line(&named), "mcp-tether login https://mcp.example.com/mcp --profile work");
             // The command that is printed names the same identity.
-            let again = Typed { profile: Some("work".to_owned()), ..typed(&[]) };
+            let again = IdentityOptions { profile: Some("work".to_owned()), ..typed(&[]) };
             assert_eq!(key(&named), key(&again));
         }
-        let all = Typed {
+        let all = IdentityOptions {
             url: "https://mcp.example.com/mcp?key=marked".to_owned(),
             resource: Some("https://r.example/?marked".to_owned()),
             parameters: vec![
@@ -402,7 +402,7 @@ mod tests {
             ("nonsense", false),
         ] {
             let client = Some(("id".to_owned(), client.to_owned()));
-            let told = line(&Typed { client, ..typed(&[]) });
+            let told = line(&IdentityOptions { client, ..typed(&[]) });
             assert_eq!(!told.contains("(with the --static-oauth-client-info "), is_shown, "{told}");
         }
     }

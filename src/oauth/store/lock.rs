@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 use tracing::debug;
 
 use crate::oauth::failure::FailureKind;
-use crate::oauth::sign_in_error::Trouble;
+use crate::oauth::sign_in_error::SignInError;
 use crate::platform;
 
 /// How long the text under a lock may be, in bytes.
@@ -37,7 +37,7 @@ pub enum LockError {
     },
     /// The file cannot be opened or locked.
     #[error("the lock {} cannot be used: {reason}", .path.display())]
-    Unusable {
+    KeyError {
         /// The file.
         path: PathBuf,
         /// What the system says.
@@ -47,14 +47,14 @@ pub enum LockError {
 
 impl LockError {
     /// The error for a user, of what was to be done at `place`.
-    pub(in crate::oauth) fn trouble(&self, what: &str) -> Trouble {
+    pub(in crate::oauth) fn to_error(&self, what: &str) -> SignInError {
         let advice = match self {
             LockError::Held { .. } => "try again when it is done; if it does not end, end that process",
-            LockError::Unusable { .. } => {
+            LockError::KeyError { .. } => {
                 "make that file writable for you, or name a folder on a local disk with MCP_TETHER_CONFIG_DIR"
             }
         };
-        Trouble::failed(format!("{what}: {self}"), advice).of_kind(FailureKind::Locked)
+        SignInError::failed(format!("{what}: {self}"), advice).of_kind(FailureKind::Locked)
     }
 }
 
@@ -75,7 +75,7 @@ impl Lock {
     /// When another process has it, or it cannot be used.
     pub(in crate::oauth) fn try_on(path: &Path, signs: bool) -> Result<Lock, LockError> {
         let unusable =
-            |error: io::Error| LockError::Unusable { path: path.to_owned(), reason: error.to_string() };
+            |error: io::Error| LockError::KeyError { path: path.to_owned(), reason: error.to_string() };
         let Some(file) = open(path).map_err(unusable)? else {
             return Ok(Lock::alone());
         };
@@ -208,7 +208,7 @@ mod tests {
         let refused = Lock::try_on(&path, true).expect_err("held");
         let holder = (!cfg!(windows)).then(std::process::id);
         assert_eq!(refused, LockError::Held { path: path.clone(), holder });
-        let told = refused.trouble("the token is not renewed").to_string();
+        let told = refused.to_error("the token is not renewed").to_string();
         assert!(told.contains(&path.display().to_string()), "{told}");
         let shared = lock.shared();
         drop(lock);
@@ -232,7 +232,7 @@ mod tests {
         let path = folder.path().join("x.lock");
         std::fs::create_dir(&path).expect("created");
         let refused = Lock::try_on(&path, true).expect_err("a folder in its place");
-        assert!(matches!(&refused, LockError::Unusable { path: named, .. } if *named == path), "{refused}");
+        assert!(matches!(&refused, LockError::KeyError { path: named, .. } if *named == path), "{refused}");
         let file = folder.path().join("file");
         std::fs::write(&file, "").expect("written");
         let nowhere = file.join("below").join("x.lock");

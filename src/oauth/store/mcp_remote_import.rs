@@ -10,17 +10,17 @@ use std::path::{Path, PathBuf};
 
 use crate::files;
 use crate::json;
-use crate::oauth::client::Client;
-use crate::oauth::metadata::Authorization;
+use crate::oauth::client::OAuthClient;
+use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::object::Object;
-use crate::oauth::store::{Kept, Tokens};
+use crate::oauth::store::{StoredSignIn, Tokens};
 
 /// The folder of its files, in the one that it has for configuration.
 const FOLDER: &str = "mcp-remote-v1";
 
 /// The arguments by which it tells sign-ins apart, as they were written.
 #[derive(Clone, Debug, Default)]
-pub struct Arguments<'a> {
+pub struct McpRemoteArguments<'a> {
     /// The URL of the server.
     pub url: &'a str,
     /// What the server is called.
@@ -34,7 +34,7 @@ pub struct Arguments<'a> {
 }
 
 /// The files' common path, in the folder that it has for configuration.
-pub fn path(folder: &Path, arguments: &Arguments<'_>) -> PathBuf {
+pub fn path(folder: &Path, arguments: &McpRemoteArguments<'_>) -> PathBuf {
     let object = |pairs: Vec<(&str, String)>| {
         (!pairs.is_empty()).then(|| json::object(pairs.iter().map(|(name, value)| (*name, value.as_str()))))
     };
@@ -71,11 +71,11 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 }
 
 /// What is there: the tokens, if they say whose they are, and the client that they were given to.
-pub(in crate::oauth) fn read(path: &Path) -> Option<Kept> {
+pub(in crate::oauth) fn read(path: &Path) -> Option<StoredSignIn> {
     let text = files::read_regular_text(&tokens_path(path), files::SETTINGS_LIMIT).ok()?;
     let object = Object::parse(&text)?;
     let client = files::read_regular_text(&beside(path, "_client_info.json"), files::SETTINGS_LIMIT).ok();
-    let client = client.as_deref().and_then(Object::parse).and_then(Client::read);
+    let client = client.as_deref().and_then(Object::parse).and_then(OAuthClient::read);
     let client = client.filter(|client| !client.issuer.is_empty());
     // After an exchange the tokens do not say it any more; the client does.
     let issuer = object.text("issuer").or_else(|| Some(client.as_ref()?.issuer.clone()))?;
@@ -89,11 +89,11 @@ pub(in crate::oauth) fn read(path: &Path) -> Option<Kept> {
         scope: object.text("scope").filter(|scope| !scope.is_empty()),
         requested: object.text("requested_scope").filter(|scope| !scope.is_empty()),
     };
-    tokens.learn();
-    client.iter().for_each(Client::learn);
-    Some(Kept {
+    tokens.register_secrets();
+    client.iter().for_each(OAuthClient::register_secrets);
+    Some(StoredSignIn {
         resource: None,
-        authorization: Some(Authorization { issuer, ..Authorization::default() }),
+        authorization: Some(AuthorizationServer { issuer, ..AuthorizationServer::default() }),
         registrations: client.iter().filter(|client| !client.redirect_uris.is_empty()).cloned().collect(),
         client,
         tokens: Some(tokens),
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn files_have_the_names_that_mcp_remote_gives_them() {
-        let name = |arguments: &Arguments<'_>| {
+        let name = |arguments: &McpRemoteArguments<'_>| {
             let path = path(Path::new("/base"), arguments);
             path.strip_prefix("/base/mcp-remote-v1").expect("its folder").display().to_string()
         };
@@ -124,13 +124,17 @@ mod tests {
         assert_eq!(headers.len(), 2);
         // As its 0.15.1 computes them.
         for (arguments, expected) in [
-            (Arguments { url, ..Arguments::default() }, "26d5dd921c20a44f12a5f605ac8cf7c1"),
+            (McpRemoteArguments { url, ..McpRemoteArguments::default() }, "26d5dd921c20a44f12a5f605ac8cf7c1"),
             (
-                Arguments { url, resource: Some("https://r.example/"), ..Arguments::default() },
+                McpRemoteArguments {
+                    url,
+                    resource: Some("https://r.example/"),
+                    ..McpRemoteArguments::default()
+                },
                 "4306faae604ca29a1b933d8bdd13e524",
             ),
             (
-                Arguments {
+                McpRemoteArguments {
                     url,
                     resource: Some("https://r.example/"),
                     parameters: [("prompt", "login"), ("audience", "x/y")].into_iter().collect(),
@@ -175,16 +179,16 @@ mod tests {
         ] {
             write("_tokens.json", tokens);
             write("_client_info.json", client);
-            let kept = read(&path);
-            let issuer = |kept: &Kept| kept.authorization.clone().expect("it is there").issuer;
-            let found = kept.as_ref().map(|kept| (issuer(kept), kept.client.is_some()));
+            let stored = read(&path);
+            let issuer = |stored: &StoredSignIn| stored.authorization.clone().expect("it is there").issuer;
+            let found = stored.as_ref().map(|stored| (issuer(stored), stored.client.is_some()));
             assert_eq!(found, expected.map(|(issuer, client)| (issuer.to_owned(), client)), "{tokens}");
         }
         write(
             "_tokens.json",
             r#"{"access_token":"a","issuer":"i","refresh_token":"r","expires_in":60,"expires_at":1234567,"requested_scope":"x y"}"#,
         );
-        let tokens = read(&path).and_then(|kept| kept.tokens).expect("tokens");
+        let tokens = read(&path).and_then(|stored| stored.tokens).expect("tokens");
         assert_eq!((tokens.expires, tokens.refresh_token.as_deref()), (Some(1234), Some("r")));
         assert_eq!((tokens.requested.as_deref(), tokens.scope), (Some("x y"), None));
     }

@@ -24,10 +24,10 @@ fuzz_target!(|data: &[u8]| {
             std::fs::write(path, data).expect("a file");
         }
         drop(store.read());
-        drop(store.tokens());
-        drop(store.begun());
-        if let Some(mut flow) = store.try_flow() {
-            drop(flow.in_vain());
+        drop(store.own());
+        drop(store.pending());
+        if let Ok(flow) = store.try_flow() {
+            drop(flow.failed());
         }
     });
     if let Some(end) = std::str::from_utf8(data).ok().and_then(jwt::expiry) {
