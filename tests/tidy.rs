@@ -152,6 +152,73 @@ fn modules_use_only_what_lies_below_them() {
     }
 }
 
+/// The files of `oauth` from the lowest layer to the highest: each uses its own layer and those below it.
+const OAUTH_LAYERS: &[&[&str]] = &[
+    &["clock", "object", "pkce", "local_network"],
+    &["metadata", "private_key", "sign_in_error", "browser"],
+    &["authorization_request", "challenge", "client", "device_authorization", "progress"],
+    &["paste"],
+    &["store"],
+    &["http"],
+    &["settings"],
+    &["discovery", "bearer"],
+    &["state", "saving", "issuer"],
+    &["flows"],
+    &["sign_in", "commands", "shutdown", "request_credentials"],
+];
+
+#[test]
+fn oauth_files_use_only_their_layer_and_those_below() {
+    let layer = |name: &str| OAUTH_LAYERS.iter().position(|layer| layer.contains(&name));
+    for source in sources() {
+        let Some(path) = source.path.strip_prefix("oauth/").filter(|path| *path != "mod.rs") else {
+            continue;
+        };
+        let name = path.trim_end_matches(".rs").split('/').next().expect("a first part");
+        let own = layer(name).unwrap_or_else(|| panic!("src/oauth/{name} is new: say here in which layer"));
+        forbid(&source, &["use super::", "super::super"], "oauth files name their modules in full");
+        for part in source.text.split("crate::oauth::").skip(1) {
+            let used: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let used_layer = layer(&used);
+            assert!(
+                used_layer.is_some_and(|used| used <= own),
+                "src/oauth/{path} uses crate::oauth::{used}, which does not lie below it"
+            );
+        }
+    }
+}
+
+/// The files of `oauth/flows`, each of which uses only those before it.
+const FLOWS: &[&str] = &[
+    "token",
+    "callback",
+    "registration",
+    "user_flow",
+    "authorization_code",
+    "device_code",
+    "client_credentials",
+    "refresh",
+    "user_sign_in",
+];
+
+#[test]
+fn flows_use_only_flows_listed_before_them() {
+    let order = |name: &str| FLOWS.iter().position(|flow| *flow == name);
+    for source in sources() {
+        let Some(path) = source.path.strip_prefix("oauth/flows/").filter(|path| *path != "mod.rs") else {
+            continue;
+        };
+        let own =
+            order(path.trim_end_matches(".rs")).unwrap_or_else(|| panic!("{path} is new: list it here"));
+        if own + 1 < FLOWS.len() {
+            forbid(&source, &["oauth::flows::{"], "flows name each other in full");
+        }
+        for used in FLOWS.iter().skip(own + 1) {
+            forbid(&source, &[&format!("flows::{used}")], "flows use only those listed before them");
+        }
+    }
+}
+
 #[test]
 fn the_bridge_performs_no_io_and_reads_no_clock() {
     for source in sources().iter().filter(|source| source.path.starts_with("bridge/")) {

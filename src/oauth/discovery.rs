@@ -9,13 +9,13 @@ use url::Url;
 use crate::oauth::challenge::SignInChallenge;
 use crate::oauth::http::{OAuthHttp, OAuthResponse};
 use crate::oauth::metadata;
+use crate::oauth::metadata::is_same_issuer;
 use crate::oauth::metadata::{AuthorizationServer, ProtectedResource, UnsafeUrl};
 use crate::oauth::object::Object;
 use crate::oauth::settings::Grant;
 use crate::oauth::settings::MetadataSource;
 use crate::oauth::settings::SignInSettings;
 use crate::oauth::sign_in_error::{SignInError, foreign, place};
-use crate::oauth::store::mcp_remote_import::is_same;
 use crate::redact;
 
 /// Who signs people in, and for what.
@@ -84,7 +84,8 @@ pub(super) async fn discover(
         }
     };
     let issuers = &document.authorization_servers;
-    let is_preferred = |issuer: &&String| query.preferred.is_some_and(|preferred| is_same(preferred, issuer));
+    let is_preferred =
+        |issuer: &&String| query.preferred.is_some_and(|preferred| is_same_issuer(preferred, issuer));
     let Some(issuer) = issuers.iter().find(is_preferred).or_else(|| issuers.first()) else {
         return Err(match challenge.bearer_challenge {
             // Access describes other ways of signing in at the same place.
@@ -230,7 +231,7 @@ async fn authorization(
         if metadata::names_issuer(&found.issuer, issuer) {
             return usable(found.under_name(issuer), query);
         }
-        if query.accepted.is_some_and(|accepted| is_same(accepted, &found.issuer)) {
+        if query.accepted.is_some_and(|accepted| is_same_issuer(accepted, &found.issuer)) {
             return accepted(http, query, found, &at).await;
         }
         let sentence = format!(
@@ -292,7 +293,7 @@ async fn undescribed(
             if metadata::is_of_one_piece(&found, &origin) {
                 return usable(found, query);
             }
-            if query.accepted.is_some_and(|accepted| is_same(accepted, &found.issuer)) {
+            if query.accepted.is_some_and(|accepted| is_same_issuer(accepted, &found.issuer)) {
                 return accepted(http, query, found, &at).await;
             }
             let sentence = format!(

@@ -16,7 +16,6 @@ use url::{Host, Url};
 use crate::auth::Credentials;
 use crate::http::body::Body;
 use crate::http::{Http, TransportError, is_loopback, notice_closed_connections, transport_error};
-use crate::oauth::flows::token::FORM;
 use crate::oauth::http::interception::unreachable;
 use crate::oauth::local_network;
 use crate::oauth::local_network::{Locality, is_plain, locality};
@@ -26,6 +25,8 @@ use crate::oauth::sign_in_error::{SignInError, foreign, place};
 /// A future behind a pointer: what runs once in a life need not be in the program twice.
 pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// How forms are written.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 /// How long an answer may take, with its body.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long it may be, in bytes.

@@ -4,11 +4,11 @@
 //! Clients that register themselves are bound to their issuer anyway (`registration`). Deliberately not here: what an
 //! authorization server says of itself (`discovery`).
 
-use crate::oauth::failure::FailureKind;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::settings::Grant;
 use crate::oauth::settings::MetadataSource;
 use crate::oauth::settings::SignInSettings;
+use crate::oauth::sign_in_error::FailureKind;
 use crate::oauth::sign_in_error::{SignInError, foreign, place};
 use crate::oauth::state::SignInState;
 use crate::oauth::store::{StoredSignIn, Tokens};
@@ -143,7 +143,7 @@ impl SignInState {
 
 #[cfg(test)]
 mod tests {
-    use crate::oauth::store::mcp_remote_import::is_same;
+    use crate::oauth::metadata::is_same_issuer;
 
     #[test]
     fn one_slash_at_the_end_makes_no_other_issuer() {
@@ -154,7 +154,7 @@ mod tests {
             ("https://as.example", "https://as.example.evil", false),
             ("https://as.example/a", "https://as.example/b", false),
         ] {
-            assert_eq!(is_same(one, other), expected, "{one} {other}");
+            assert_eq!(is_same_issuer(one, other), expected, "{one} {other}");
         }
     }
 }

@@ -10,7 +10,6 @@ use url::{Host, Url};
 use crate::http::is_loopback;
 use crate::oauth::local_network::may_be_plain;
 use crate::oauth::object::{Object, Written};
-use crate::oauth::store::mcp_remote_import::is_same;
 
 /// What Microsoft Entra publishes in its issuer in place of the tenant, where the metadata is that of many tenants.
 const TENANT: &str = "{tenantid}";
@@ -109,7 +108,7 @@ impl AuthorizationServer {
         [Some(&self.issuer), self.published_issuer.as_ref()]
             .into_iter()
             .flatten()
-            .any(|name| is_same(name, issuer) || fits_template(name, issuer))
+            .any(|name| is_same_issuer(name, issuer) || fits_template(name, issuer))
     }
 
     /// The name by which it wants to be addressed in what a client signs (RFC 7523, section 3).
@@ -159,6 +158,11 @@ impl AuthorizationServer {
     pub fn offers(&self, scope: &str) -> bool {
         self.scopes_supported.iter().flatten().any(|offered| offered == scope)
     }
+}
+
+/// Returns whether two names are of one issuer: mcp-remote does not always keep the slash at the end.
+pub(super) fn is_same_issuer(one: &str, other: &str) -> bool {
+    one.strip_suffix('/').unwrap_or(one) == other.strip_suffix('/').unwrap_or(other)
 }
 
 /// Where a server may describe itself, when it does not say where.
@@ -220,7 +224,7 @@ fn origin_of(url: &Url) -> String {
 /// slash or a template in place of the tenant. Access's has been seen without the scheme.
 pub fn names_issuer(published: &str, issuer: &str) -> bool {
     let is_of_access = |host: &str| host.ends_with(".cloudflareaccess.com") && !host.contains('/');
-    is_same(published, issuer)
+    is_same_issuer(published, issuer)
         || fits_template(published, issuer)
         || issuer.strip_prefix("https://").is_some_and(|host| host == published && is_of_access(host))
 }

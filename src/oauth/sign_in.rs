@@ -17,7 +17,8 @@ use crate::oauth::authorization_request::union;
 use crate::oauth::bearer::{Bearer, TokenOrigin};
 use crate::oauth::challenge::SignInChallenge;
 use crate::oauth::clock::{monotonic_clock, seconds, wall_clock};
-use crate::oauth::flows::{authorization_code, client_credentials, device_code, token};
+use crate::oauth::flows::user_sign_in::{self, UserGrant};
+use crate::oauth::flows::{client_credentials, token};
 use crate::oauth::http::Boxed;
 use crate::oauth::progress::{SignInProgress, defect, done};
 use crate::oauth::settings::{Grant, Interaction, SignInSettings};
@@ -25,7 +26,7 @@ use crate::oauth::shutdown::SignInShutdown;
 use crate::oauth::sign_in_error::{SignInError, place};
 use crate::oauth::state::{AT_ONCE, PAUSE, SignInState};
 use crate::oauth::store::lock::LockError;
-use crate::oauth::store::{FailedSignIn, Store, Tokens, off_loop};
+use crate::oauth::store::{FailedSignIn, FlowLock, Store, Tokens, off_loop};
 
 /// How often it is looked whether another process has brought a token.
 const LOOK: Duration = Duration::from_millis(200);
@@ -334,13 +335,12 @@ impl SignInState {
         if let Some(failed) = off_loop(move || lock.failed()).await.filter(is_news) {
             return Err(failed.kind.elsewhere(&place, &self.login));
         }
+        let ask_user = async |grant, flow: &mut FlowLock| {
+            user_sign_in::sign_in(self, grant, challenge, credentials, wanted, flow, progress).await
+        };
         let signed_in = match self.settings.grant {
-            Grant::Page => {
-                authorization_code::sign_in(self, challenge, credentials, wanted, &mut flow, progress).await
-            }
-            Grant::Device => {
-                device_code::sign_in(self, challenge, credentials, wanted, &mut flow, progress).await
-            }
+            Grant::Page => ask_user(UserGrant::Page, &mut flow).await,
+            Grant::Device => ask_user(UserGrant::Device, &mut flow).await,
             Grant::Client(_) => {
                 Box::pin(client_credentials::sign_in(self, challenge, credentials, wanted)).await
             }

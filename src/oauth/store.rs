@@ -30,10 +30,10 @@ use url::Url;
 
 use crate::oauth::authorization_request::AuthorizationRequest;
 use crate::oauth::client::OAuthClient;
-use crate::oauth::failure::FailureKind;
-use crate::oauth::flows::device_code::DeviceAuthorization;
+use crate::oauth::device_authorization::DeviceAuthorization;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::object::{Object, Written};
+use crate::oauth::sign_in_error::FailureKind;
 use crate::oauth::sign_in_error::UserAction;
 use crate::oauth::store::lock::{Lock, LockError};
 use crate::redact;

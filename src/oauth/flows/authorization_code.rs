@@ -6,33 +6,28 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::auth::Credentials;
 use crate::oauth::authorization_request::{
-    AuthorizationOptions, AuthorizationRequest, AuthorizationResponse, scope,
+    AuthorizationOptions, AuthorizationRequest, AuthorizationResponse,
 };
 use crate::oauth::browser;
-use crate::oauth::challenge::SignInChallenge;
 use crate::oauth::client::OAuthClient;
 use crate::oauth::clock::seconds;
 use crate::oauth::clock::wall_clock;
-use crate::oauth::discovery;
-use crate::oauth::discovery::Query;
-use crate::oauth::failure::FailureKind;
 use crate::oauth::flows::callback::{Callback, CallbackPage};
-use crate::oauth::flows::registration::{port_of, resolve_client};
+use crate::oauth::flows::registration::{ClientIdentity, port_of};
 use crate::oauth::flows::token;
 use crate::oauth::flows::token::TokenError;
+use crate::oauth::flows::user_flow::{Resumed, Target, UserSignIn, keep, resumable};
 use crate::oauth::http::OAuthHttp;
 use crate::oauth::http::error_response;
-use crate::oauth::issuer;
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::progress::SignInProgress;
+use crate::oauth::progress::{SignInProgress, defect};
+use crate::oauth::sign_in_error::FailureKind;
 use crate::oauth::sign_in_error::{SignInError, UserAction, foreign, place};
 use crate::oauth::state::SignInState;
-use crate::oauth::store::{FlowLock, PendingSignIn, Prompt, StoredSignIn, Tokens, off_loop};
+use crate::oauth::store::{FlowLock, PendingSignIn, Prompt, Tokens};
 use crate::redact;
 
 /// How long a person may take.
@@ -40,88 +35,62 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// How long a page that was opened is not opened again, in seconds.
 const STILL_OPEN: u64 = 60;
 
-/// Signs a person in, with a scope that a token needs beyond what was asked for before.
-pub(in crate::oauth) async fn sign_in(
-    inner: &SignInState,
-    challenge: &SignInChallenge,
-    credentials: &Credentials,
+/// Resumes the sign-in that another process began.
+pub(super) async fn resume(
+    sign_in: &mut UserSignIn<'_>,
     wanted: Option<&str>,
-    lock: &mut FlowLock,
-    progress: &watch::Sender<SignInProgress>,
-) -> Result<Tokens, SignInError> {
-    let settings = &inner.settings;
-    let http = OAuthHttp { http: &inner.http, server: &settings.url, credentials };
-    if let Some((pending, page_visit)) = resumable_page(inner, wanted, lock).await {
-        info!("a sign-in that another process began is gone on with");
-        match finish(inner, &http, pending, &page_visit, lock, progress).await {
-            Ok(tokens) => return Ok(tokens),
-            // Nobody said no, nor waited in vain: perhaps it is only old.
-            Err(refused @ (TokenError::Grant(_) | TokenError::Client(_))) => {
-                info!("that sign-in failed, a new one begins: {}", refused.into_error());
-            }
-            Err(TokenError::Otherwise(failure)) => return Err(failure),
-        }
+) -> Result<Resumed, SignInError> {
+    let Some((pending, page)) = resumable_page(sign_in.state, wanted, sign_in.lock).await else {
+        return Ok(Resumed::Nothing);
+    };
+    info!("a sign-in that another process began is gone on with");
+    match finish(sign_in, pending, &page).await {
+        Ok(tokens) => Ok(Resumed::Done(tokens)),
+        Err(TokenError::Otherwise(error)) => Err(error),
+        Err(error @ (TokenError::Grant(_) | TokenError::Client(_))) => Ok(Resumed::Failed(error)),
     }
-    let mut stored = inner.stored().await?;
-    let before = issuer::preferred(settings, &stored);
-    let found = discovery::discover(&http, &Query::new(settings, before), challenge).await?;
-    issuer::accept(settings, &stored, &found.authorization)?;
-    let scope = scope(settings.scope.as_deref(), wanted, found.scopes.as_deref(), &found.authorization);
-    let resource = settings.resource.clone().or(found.resource).unwrap_or_default();
-    let mut is_second = false;
-    loop {
-        let now = seconds(wall_clock());
-        let us = resolve_client(&http, settings, &found.authorization, &stored, scope.as_deref(), now).await;
-        let us = us.map_err(|failure| failure.of_kind(FailureKind::Registration))?;
-        if us.is_ours && !stored.registrations.contains(&us.client) {
-            let remember = |stored: &mut StoredSignIn| {
-                stored
-                    .registrations
-                    .retain(|client| client.issuer != us.client.issuer || client.redirect_uris.is_empty());
-                stored.registrations.push(us.client.clone());
-            };
-            inner.change(remember).await?;
-        }
-        let request = AuthorizationRequest::new(
-            &found.authorization,
-            &AuthorizationOptions {
-                client: &us.client.client_id,
-                resource: settings.names_resource.then_some(resource.as_str()),
-                scope: scope.as_deref(),
-                redirect: &us.redirect,
-                parameters: &settings.parameters,
-            },
-        );
-        let Some(request) = request else {
-            let sentence = format!("{} names no page to sign in at", foreign(&found.authorization.issuer));
-            return Err(SignInError::failed(sentence, "have its metadata looked at"));
-        };
-        redact::register_token(&request.verifier);
-        let pending = PendingSignIn {
-            at: now,
-            prompt: Prompt::Page(request.clone()),
-            authorization: found.authorization.clone(),
-            resource: resource.clone(),
-            client: us.client.clone(),
-        };
-        SignInState::note(
-            lock,
-            Some(PendingSignIn { client: inner.storable(&us.client), ..pending.clone() }),
-        )
-        .await;
-        let elsewhere = show(inner, &request, &found.authorization);
-        let page_visit = SignInPage { request, callback: us.callback, elsewhere };
-        match finish(inner, &http, pending, &page_visit, lock, progress).await {
-            Ok(tokens) => return Ok(tokens),
-            // The authorization server has forgotten us: once more, with a new introduction.
-            Err(TokenError::Client(_)) if us.is_ours && !is_second => {
-                is_second = true;
-                stored =
-                    inner.change(|stored| stored.registrations.retain(|client| *client != us.client)).await?;
-            }
-            Err(refused) => return Err(refused.into_error().of_kind(FailureKind::Token)),
-        }
-    }
+}
+
+/// Sends the user to a page as this client, and makes tokens of what the redirect brings.
+///
+/// # Errors
+/// When there is no page. The inner result is that of asking for tokens.
+pub(super) async fn attempt(
+    sign_in: &mut UserSignIn<'_>,
+    target: &Target,
+    identity: ClientIdentity,
+    now: u64,
+) -> Result<Result<Tokens, TokenError>, SignInError> {
+    let (state, settings) = (sign_in.state, &sign_in.state.settings);
+    let authorization = &target.authorization;
+    let ClientIdentity { client, listener: Some((callback, redirect)), .. } = identity else {
+        return Err(defect());
+    };
+    let request = AuthorizationRequest::new(
+        authorization,
+        &AuthorizationOptions {
+            client: &client.client_id,
+            resource: settings.names_resource.then_some(target.resource.as_str()),
+            scope: target.scope.as_deref(),
+            redirect: &redirect,
+            parameters: &settings.parameters,
+        },
+    );
+    let Some(request) = request else {
+        let sentence = format!("{} names no page to sign in at", foreign(&authorization.issuer));
+        return Err(SignInError::failed(sentence, "have its metadata looked at"));
+    };
+    redact::register_token(&request.verifier);
+    let pending = PendingSignIn {
+        at: now,
+        prompt: Prompt::Page(request.clone()),
+        authorization: authorization.clone(),
+        resource: target.resource.clone(),
+        client,
+    };
+    sign_in.note(&pending).await;
+    let elsewhere = show(state, &request, authorization);
+    Ok(finish(sign_in, pending, &SignInPage { request, callback, elsewhere }).await)
 }
 
 /// A page that the user was sent to, and the way back.
@@ -136,7 +105,7 @@ struct SignInPage {
 async fn resumable_page(
     inner: &SignInState,
     wanted: Option<&str>,
-    lock: &mut FlowLock,
+    lock: &FlowLock,
 ) -> Option<(PendingSignIn, SignInPage)> {
     let pending = resumable(inner, wanted, lock).await?;
     let Prompt::Page(request) = pending.prompt.clone() else { return None };
@@ -163,50 +132,12 @@ async fn resumable_page(
     Some((pending, SignInPage { request, callback, elsewhere }))
 }
 
-/// What a process that is gone has begun, if it is still what is wanted.
-pub(in crate::oauth) async fn resumable(
-    inner: &SignInState,
-    wanted: Option<&str>,
-    lock: &FlowLock,
-) -> Option<PendingSignIn> {
-    let lock = lock.shared();
-    let mut pending = off_loop(move || lock.pending()).await?;
-    let covers =
-        |word: &str| pending.prompt.scope().is_some_and(|scope| scope.split(' ').any(|other| other == word));
-    if !wanted.is_none_or(|wanted| wanted.split(' ').all(covers)) {
-        return None;
-    }
-    let stored = inner.stored().await.ok()?;
-    if !matches_settings(inner, &stored, &pending)
-        || issuer::accept(&inner.settings, &stored, &pending.authorization).is_err()
-    {
-        return None;
-    }
-    if let Some(client) = &inner.settings.client {
-        pending.client.client_secret.clone_from(&client.client_secret);
-        pending.client.key.clone_from(&client.key);
-    }
-    Some(pending)
-}
-
 /// Nobody came back from a page: perhaps because it knows us no more, which it could only tell the person. The next one is
 /// that of a new introduction.
 async fn drop_registration(inner: &SignInState, pending: &PendingSignIn) {
     let is_other = |client: &OAuthClient| client.client_id != pending.client.client_id;
     // Where that cannot be noted, the next one is as good as this one.
     let _ = inner.change(|stored| stored.registrations.retain(is_other)).await;
-}
-
-/// Tells whether a sign-in was begun by whom the options name now, and for what.
-fn matches_settings(inner: &SignInState, stored: &StoredSignIn, pending: &PendingSignIn) -> bool {
-    let settings = &inner.settings;
-    let id = &pending.client.client_id;
-    let matches_settings = match (&settings.client, &settings.client_metadata_url) {
-        (Some(client), _) => client.client_id == *id,
-        (None, Some(url)) if url.as_str() == id => true,
-        (None, _) => stored.registrations.iter().any(|client| client.client_id == *id),
-    };
-    matches_settings && settings.resource.as_deref().is_none_or(|resource| resource == pending.resource)
 }
 
 /// Tells whether it leads back to where the options say now.
@@ -277,19 +208,17 @@ async fn returned(
 
 /// Waits for the person, and makes tokens of what they bring back.
 async fn finish(
-    inner: &SignInState,
-    http: &OAuthHttp<'_>,
+    sign_in: &mut UserSignIn<'_>,
     pending: PendingSignIn,
     page_visit: &SignInPage,
-    lock: &mut FlowLock,
-    progress: &watch::Sender<SignInProgress>,
 ) -> Result<Tokens, TokenError> {
+    let (inner, progress) = (sign_in.state, sign_in.progress);
     let at = place(&inner.settings.url);
     let action = UserAction { elsewhere: page_visit.elsewhere.clone(), ..pending.prompt.action() };
     let _ = progress.send(SignInProgress::Waiting(action));
     let answer = tokio::time::timeout(PATIENCE, returned(inner, page_visit, &pending.authorization)).await;
     // Whoever goes on when this process is gone would wait for an answer that has come.
-    SignInState::note(lock, None).await;
+    SignInState::note(sign_in.lock, None).await;
     let Ok(answer) = answer else {
         drop_registration(inner, &pending).await;
         let sentence = format!("nobody signed in at {at} within {} minutes", PATIENCE.as_secs() / 60);
@@ -308,7 +237,7 @@ async fn finish(
     let _ = progress.send(SignInProgress::Preparing);
     let obtained = match returned {
         AuthorizationResponse::Code(code) => {
-            exchange(inner, http, &pending, &page_visit.request, &code).await
+            exchange(inner, &sign_in.http, &pending, &page_visit.request, &code).await
         }
         AuthorizationResponse::Refused(error, said) => {
             let description = said.as_deref().map(|text| format!(" ({})", foreign(text))).unwrap_or_default();
@@ -385,22 +314,4 @@ async fn exchange(
     let tokens =
         token::request_tokens(http, &pending.authorization, &pending.client, &grant, wall_clock()).await?;
     Ok(keep(inner, pending, tokens).await)
-}
-
-/// Keeps the tokens of a person who has signed in.
-pub(in crate::oauth) async fn keep(inner: &SignInState, pending: &PendingSignIn, tokens: Tokens) -> Tokens {
-    let tokens = Tokens { requested: pending.prompt.scope().map(str::to_owned), ..tokens };
-    tokens.register_secrets();
-    let client: OAuthClient = inner.storable(&pending.client);
-    inner
-        .record(|stored| {
-            stored.resource = Some(pending.resource.clone());
-            stored.authorization = Some(pending.authorization.clone());
-            stored.client = Some(client);
-            stored.tokens = Some(tokens.clone());
-            (stored.omits_resource, stored.refused_at) = (false, None);
-        })
-        .await;
-    info!("signed in at {} for {}", foreign(&pending.authorization.issuer), place(&inner.settings.url));
-    tokens
 }

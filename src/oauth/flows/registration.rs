@@ -10,7 +10,6 @@ use crate::bridge::ErrorKind;
 use crate::json;
 use crate::oauth::client::OAuthClient;
 use crate::oauth::flows::callback::Callback;
-use crate::oauth::flows::device_code::GRANT;
 use crate::oauth::flows::token;
 use crate::oauth::http::OAuthHttp;
 use crate::oauth::http::error_response::{ErrorResponse, is_final};
@@ -21,11 +20,14 @@ use crate::oauth::sign_in_error::{SignInError, foreign, place};
 use crate::oauth::store::StoredSignIn;
 use crate::redact;
 
+/// What the grant is called.
+pub(in crate::oauth) const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
 /// Who we are, and the listener that people are sent back to.
 pub(in crate::oauth) struct ClientIdentity {
     pub(in crate::oauth) client: OAuthClient,
-    pub(in crate::oauth) callback: Callback,
-    pub(in crate::oauth) redirect: String,
+    /// The listener, and the redirect URI that leads to it; none where no redirect is used.
+    pub(in crate::oauth) listener: Option<(Callback, String)>,
     /// Whether we introduced ourselves, and could do so again.
     pub(in crate::oauth) is_ours: bool,
 }
@@ -43,7 +45,7 @@ pub(in crate::oauth) async fn resolve_client(
         let callback = bind(settings, settings.port).await?;
         // As mcp-remote has it, whose users have registered that.
         let redirect = redirect(settings, settings.host.as_deref().unwrap_or("localhost"), &callback);
-        return Ok(ClientIdentity { client, callback, redirect, is_ours: false });
+        return Ok(ClientIdentity { client, listener: Some((callback, redirect)), is_ours: false });
     }
     for client in stored.registrations.iter().filter(|client| holds(client, authorization, now)) {
         let Some(stored) = client.redirect_uris.first() else { continue };
@@ -56,7 +58,11 @@ pub(in crate::oauth) async fn resolve_client(
         let hosts = hosts(settings);
         if hosts.iter().any(|host| redirect(settings, host, &callback) == *stored) {
             let redirect = stored.clone();
-            return Ok(ClientIdentity { client: client.clone(), callback, redirect, is_ours: true });
+            return Ok(ClientIdentity {
+                client: client.clone(),
+                listener: Some((callback, redirect)),
+                is_ours: true,
+            });
         }
     }
     let callback = bind(settings, settings.port).await?;
@@ -64,7 +70,9 @@ pub(in crate::oauth) async fn resolve_client(
     for (index, host) in hosts.iter().enumerate() {
         let redirect = redirect(settings, host, &callback);
         match register(http, settings, authorization, Some(&redirect), scope).await {
-            Ok(client) => return Ok(ClientIdentity { client, callback, redirect, is_ours: true }),
+            Ok(client) => {
+                return Ok(ClientIdentity { client, listener: Some((callback, redirect)), is_ours: true });
+            }
             // Access allows the two spellings of this machine separately, and firewalls take one of them for an attack.
             Err((true, _)) if index + 1 < hosts.len() => {}
             Err((_, failure)) => return Err(failure),
@@ -81,16 +89,17 @@ pub(in crate::oauth) async fn resolve_device_client(
     stored: &StoredSignIn,
     scope: Option<&str>,
     now: u64,
-) -> Result<(OAuthClient, bool), SignInError> {
+) -> Result<ClientIdentity, SignInError> {
+    let identity = |client, is_ours| ClientIdentity { client, listener: None, is_ours };
     if let Some(client) = named(settings, authorization) {
-        return Ok((client, false));
+        return Ok(identity(client, false));
     }
     let mut registered = stored.registrations.iter().filter(|client| client.redirect_uris.is_empty());
     if let Some(client) = registered.find(|client| holds(client, authorization, now)) {
-        return Ok((client.clone(), true));
+        return Ok(identity(client.clone(), true));
     }
     let client = register(http, settings, authorization, None, scope).await;
-    client.map(|client| (client, true)).map_err(|(_, failure)| failure)
+    client.map(|client| identity(client, true)).map_err(|(_, failure)| failure)
 }
 
 /// Who we are where the person has said so.
@@ -161,7 +170,7 @@ async fn register(
     let method = method(authorization);
     let (redirects, method) = (redirect.map(|uri| format!("[{}]", json::quoted(uri))), json::quoted(method));
     let scope = scope.map(json::quoted);
-    let device = format!("[{},\"refresh_token\"]", json::quoted(GRANT));
+    let device = format!("[{},\"refresh_token\"]", json::quoted(DEVICE_GRANT));
     let mut members = vec![("client_name", "\"mcp-tether\"")];
     match &redirects {
         Some(redirects) => members.extend([

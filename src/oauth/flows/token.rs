@@ -10,8 +10,8 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::oauth::client::OAuthClient;
-use crate::oauth::http::OAuthHttp;
 use crate::oauth::http::error_response::{ErrorResponse, is_bearer, is_final, is_intercepted, members};
+use crate::oauth::http::{FORM, OAuthHttp};
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::object::Object;
 use crate::oauth::private_key::PrivateKey;
@@ -19,8 +19,6 @@ use crate::oauth::sign_in_error::{SignInError, foreign, place};
 use crate::oauth::store::Tokens;
 use crate::redact;
 
-/// How forms are written.
-pub(in crate::oauth) const FORM: &str = "application/x-www-form-urlencoded";
 /// What a signed proof is called (RFC 7523, section 2.2).
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 

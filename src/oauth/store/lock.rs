@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 
 use tracing::debug;
 
-use crate::oauth::failure::FailureKind;
+use crate::oauth::sign_in_error::FailureKind;
 use crate::oauth::sign_in_error::SignInError;
 use crate::platform;
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::files;
 use crate::json;
 use crate::oauth::client::OAuthClient;
-use crate::oauth::metadata::AuthorizationServer;
+use crate::oauth::metadata::{AuthorizationServer, is_same_issuer};
 use crate::oauth::object::Object;
 use crate::oauth::store::{StoredSignIn, Tokens};
 
@@ -79,7 +79,7 @@ pub(in crate::oauth) fn read(path: &Path) -> Option<StoredSignIn> {
     let client = client.filter(|client| !client.issuer.is_empty());
     // After an exchange the tokens do not say it any more; the client does.
     let issuer = object.text("issuer").or_else(|| Some(client.as_ref()?.issuer.clone()))?;
-    let client = client.filter(|client| is_same(&client.issuer, &issuer));
+    let client = client.filter(|client| is_same_issuer(&client.issuer, &issuer));
     let tokens = Tokens {
         access_token: object.text("access_token").filter(|token| !token.is_empty())?,
         id_token: object.text("id_token"),
@@ -101,11 +101,6 @@ pub(in crate::oauth) fn read(path: &Path) -> Option<StoredSignIn> {
         omits_resource: false,
         refused_at: None,
     })
-}
-
-/// Tells whether two names are of one issuer: mcp-remote does not always keep the slash at the end.
-pub(in crate::oauth) fn is_same(one: &str, other: &str) -> bool {
-    one.strip_suffix('/').unwrap_or(one) == other.strip_suffix('/').unwrap_or(other)
 }
 
 #[cfg(test)]
