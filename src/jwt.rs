@@ -10,10 +10,15 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use crate::json;
 
+/// The claims of a JSON Web Token, as their text. Who signed them is not verified.
+pub fn payload(token: &str) -> Option<String> {
+    let payload = token.split('.').nth(1)?.trim_end_matches('=');
+    String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+}
+
 /// When a JSON Web Token runs out (RFC 7519, section 4.1.4); none where it does not say so.
 pub fn expiry(token: &str) -> Option<SystemTime> {
-    let payload = token.split('.').nth(1)?.trim_end_matches('=');
-    let payload = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    let payload = payload(token)?;
     // A number that may have a fraction.
     let seconds: f64 = json::member(&payload, "exp")?.parse().ok()?;
     UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)

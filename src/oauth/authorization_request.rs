@@ -4,14 +4,15 @@
 //! The answer is believed when it carries the request's own state, and then only from the issuer that was asked
 //! (RFC 9207): before that nothing is consumed. Deliberately not here: how the answer arrives (`callback`).
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::oauth::documents;
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::object::{Object, Written};
 use crate::oauth::pkce;
 
 /// A sign-in that was begun, with all it takes to finish it, also in another process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorizationRequest {
     /// The page.
     pub url: String,
@@ -22,6 +23,7 @@ pub struct AuthorizationRequest {
     /// Where the person is sent back to.
     pub redirect: String,
     /// What tokens are to allow.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
 }
 
@@ -40,29 +42,14 @@ pub struct AuthorizationOptions<'a> {
     pub parameters: &'a [(String, String)],
 }
 
+/// Without its state, its verifier, and the address that holds the state.
+impl std::fmt::Debug for AuthorizationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthorizationRequest").field("scope", &self.scope).finish_non_exhaustive()
+    }
+}
+
 impl AuthorizationRequest {
-    /// Reads one that was kept.
-    pub(super) fn read(object: Object<'_>) -> Option<AuthorizationRequest> {
-        Some(AuthorizationRequest {
-            url: object.text("url")?,
-            state: object.text("state")?,
-            verifier: object.text("verifier")?,
-            redirect: object.text("redirect")?,
-            scope: object.text("scope"),
-        })
-    }
-
-    /// Writes it.
-    pub(super) fn write(&self) -> String {
-        Written::default()
-            .text("url", Some(&self.url))
-            .text("state", Some(&self.state))
-            .text("verifier", Some(&self.verifier))
-            .text("redirect", Some(&self.redirect))
-            .text("scope", self.scope.as_deref())
-            .finish()
-    }
-
     /// Begins one. None where the endpoint is no URL.
     pub fn new(
         authorization: &AuthorizationServer,

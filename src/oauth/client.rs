@@ -4,26 +4,39 @@
 
 use std::sync::Arc;
 
-use crate::oauth::object::{Object, Written};
+use serde::{Deserialize, Serialize};
+
+use crate::oauth::documents;
+use crate::oauth::object::Object;
 use crate::oauth::private_key::PrivateKey;
 use crate::redact;
 
 /// Who we are at an authorization server.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OAuthClient {
     /// The issuer that knows us by this.
+    #[serde(default, deserialize_with = "documents::lenient_or_default")]
     pub issuer: String,
     /// Our name there.
     pub client_id: String,
     /// What proves it, if anything.
+    #[serde(
+        default,
+        deserialize_with = "documents::lenient_filled",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub client_secret: Option<String>,
     /// When that runs out, in seconds since 1970; 0 for never.
+    #[serde(default, deserialize_with = "documents::lenient_or_default")]
     pub client_secret_expires_at: u64,
     /// What proves it in place of that. It is not kept.
+    #[serde(skip)]
     pub key: Option<Arc<PrivateKey>>,
     /// How it is proven.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_method: Option<String>,
     /// Where people may be sent back to.
+    #[serde(default, deserialize_with = "documents::lenient_texts_or_empty")]
     pub redirect_uris: Vec<String>,
 }
 
@@ -38,23 +51,10 @@ pub struct WrittenKey {
 }
 
 impl OAuthClient {
-    /// Reads one, be it kept or just registered.
-    pub(super) fn read(object: Object<'_>) -> Option<OAuthClient> {
-        Some(OAuthClient {
-            issuer: object.text("issuer").unwrap_or_default(),
-            client_id: object.text("client_id")?,
-            client_secret: object.text("client_secret").filter(|secret| !secret.is_empty()),
-            client_secret_expires_at: object.count("client_secret_expires_at").unwrap_or(0),
-            key: None,
-            token_endpoint_auth_method: object.text("token_endpoint_auth_method"),
-            redirect_uris: object.texts("redirect_uris").unwrap_or_default(),
-        })
-    }
-
     /// Reads what a person wrote of one, a JSON object: the client without its key, and how that is written.
     pub fn written(text: &str) -> Option<(OAuthClient, Option<WrittenKey>)> {
         let object = Object::parse(text)?;
-        let client = OAuthClient { issuer: String::new(), ..OAuthClient::read(object)? };
+        let client = OAuthClient { issuer: String::new(), ..documents::read(text)? };
         client.register_secrets();
         let key = object.text("private_key").filter(|key| !key.is_empty()).map(|text| WrittenKey {
             text,
@@ -62,17 +62,6 @@ impl OAuthClient {
             id: object.text("kid"),
         });
         Some((client, key))
-    }
-
-    pub(super) fn write(&self) -> String {
-        Written::default()
-            .text("issuer", Some(&self.issuer))
-            .text("client_id", Some(&self.client_id))
-            .text("client_secret", self.client_secret.as_deref())
-            .count("client_secret_expires_at", Some(self.client_secret_expires_at))
-            .text("token_endpoint_auth_method", self.token_endpoint_auth_method.as_deref())
-            .texts("redirect_uris", Some(&self.redirect_uris))
-            .finish()
     }
 
     /// Has its secret taken out of what is written down.

@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use crate::oauth::object::{Object, Written};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::oauth::documents;
+use crate::oauth::object::Object;
 use crate::oauth::sign_in_error::{UserAction, foreign};
 
 /// How often it is asked, unless the authorization server says how often.
@@ -15,7 +18,7 @@ pub(super) const INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duratio
 const LIFE: f64 = 3600.0;
 
 /// A code that a person was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceAuthorization {
     /// What we ask with. It is secret.
     pub device_code: String,
@@ -24,38 +27,28 @@ pub struct DeviceAuthorization {
     /// Where.
     pub page: String,
     /// How often we may ask, in milliseconds.
+    #[serde(deserialize_with = "bounded_interval")]
     pub interval: u64,
     /// Until when it holds, in seconds since 1970.
     pub until: u64,
     /// What tokens are to allow.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
 }
 
+/// Without the code that tokens are asked for with.
+impl std::fmt::Debug for DeviceAuthorization {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeviceAuthorization").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
+/// A stored interval, which is no longer than the longest that we wait.
+fn bounded_interval<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    u64::deserialize(from).map(|interval| interval.min(milliseconds(INTERVALS[1])))
+}
+
 impl DeviceAuthorization {
-    /// Reads one that was kept.
-    pub(super) fn read(object: Object<'_>) -> Option<DeviceAuthorization> {
-        Some(DeviceAuthorization {
-            device_code: object.text("device_code")?,
-            user_code: object.text("user_code")?,
-            page: object.text("page")?,
-            interval: object.count("interval")?.min(milliseconds(INTERVALS[1])),
-            until: object.count("until")?,
-            scope: object.text("scope"),
-        })
-    }
-
-    /// Writes it.
-    pub(super) fn write(&self) -> String {
-        Written::default()
-            .text("device_code", Some(&self.device_code))
-            .text("user_code", Some(&self.user_code))
-            .text("page", Some(&self.page))
-            .count("interval", Some(self.interval))
-            .count("until", Some(self.until))
-            .text("scope", self.scope.as_deref())
-            .finish()
-    }
-
     /// Where a person is to go, and the code to give there.
     pub(super) fn action(&self) -> UserAction {
         UserAction { url: self.page.clone(), code: Some(self.user_code.clone()), elsewhere: None }
@@ -134,9 +127,7 @@ mod tests {
             let found = DeviceAuthorization::given(&body, Some("s"), 100);
             let shown = found.as_ref().map(|device| (device.page.as_str(), device.interval, device.until));
             assert_eq!(shown, expected, "{body}");
-            let again = found
-                .as_ref()
-                .and_then(|device| Object::parse(&device.write()).and_then(DeviceAuthorization::read));
+            let again = found.as_ref().and_then(|device| documents::read(&documents::write(device)));
             assert_eq!(again, found);
         }
     }
@@ -144,11 +135,11 @@ mod tests {
     #[test]
     fn stored_device_with_absurd_numbers_keeps_its_bounds() {
         let text = r#"{"device_code":"d","user_code":"u","page":"p","interval":18446744073709551615,"until":18446744073709551615}"#;
-        let device = Object::parse(text).and_then(DeviceAuthorization::read).expect("a device");
+        let device = documents::read::<DeviceAuthorization>(text).expect("a device");
         assert_eq!((device.interval, device.until), (300_000, u64::MAX));
         for number in ["-1", "1.5", "1e300", "18446744073709551616", "\"1\""] {
             let text = text.replacen("18446744073709551615", number, 1);
-            assert!(Object::parse(&text).and_then(DeviceAuthorization::read).is_none(), "{number}");
+            assert!(documents::read::<DeviceAuthorization>(&text).is_none(), "{number}");
         }
     }
 }

@@ -7,11 +7,11 @@ use tracing::info;
 use url::Url;
 
 use crate::oauth::challenge::SignInChallenge;
+use crate::oauth::documents;
 use crate::oauth::http::{OAuthHttp, OAuthResponse};
 use crate::oauth::metadata;
 use crate::oauth::metadata::is_same_issuer;
 use crate::oauth::metadata::{AuthorizationServer, ProtectedResource, UnsafeUrl};
-use crate::oauth::object::Object;
 use crate::oauth::settings::Grant;
 use crate::oauth::settings::MetadataSource;
 use crate::oauth::settings::SignInSettings;
@@ -158,7 +158,7 @@ async fn resource(
         if named.as_ref() == Some(&at) && is_in_trouble(&answer) {
             failed.get_or_insert(in_trouble(&at, &answer));
         }
-        let Some(document) = read(&answer).and_then(ProtectedResource::read) else { continue };
+        let Some(document) = protected_resource(&answer) else { continue };
         match &document.resource {
             Some(resource) if !metadata::is_about(resource, server) => {
                 other.get_or_insert_with(|| {
@@ -402,8 +402,9 @@ fn usable(found: AuthorizationServer, query: &Query<'_>) -> Result<Authorization
     Ok(found)
 }
 
-fn read(answer: &OAuthResponse) -> Option<Object<'_>> {
-    answer.is_ok().then(|| Object::parse(&answer.body)).flatten()
+/// What a server says of itself, if an answer is that.
+fn protected_resource(answer: &OAuthResponse) -> Option<ProtectedResource> {
+    answer.is_ok().then(|| documents::read(&answer.body)).flatten()
 }
 
 /// The metadata of an authorization server, if an answer is that.

@@ -5,96 +5,79 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use crate::http::is_loopback;
+use crate::oauth::documents;
 use crate::oauth::local_network::may_be_plain;
-use crate::oauth::object::{Object, Written};
 
 /// What Microsoft Entra publishes in its issuer in place of the tenant, where the metadata is that of many tenants.
 const TENANT: &str = "{tenantid}";
 
 /// What a server says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct ProtectedResource {
     /// Its name, byte for byte as it was published.
+    #[serde(default, deserialize_with = "documents::lenient")]
     pub resource: Option<String>,
     /// Who signs people in for it.
+    #[serde(default, deserialize_with = "documents::lenient_texts_or_empty")]
     pub authorization_servers: Vec<String>,
     /// What tokens can allow.
+    #[serde(default, deserialize_with = "documents::lenient_texts")]
     pub scopes_supported: Option<Vec<String>>,
 }
 
 /// What an authorization server says of itself, as far as it is needed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorizationServer {
     /// Its name, as the server names it.
     pub issuer: String,
     /// The same as the metadata publishes it, where that is spelled differently: by one trailing slash, or with a template in
     /// place of the tenant.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub published_issuer: Option<String>,
     /// Whether nothing describes it, so that its addresses are those of 2025-03-26. It is not kept.
+    #[serde(skip)]
     pub is_assumed: bool,
     /// Where a person signs in; nothing where nobody does.
+    #[serde(default, deserialize_with = "documents::lenient_or_default")]
     pub authorization_endpoint: String,
     /// Where a person on another computer is given a code (RFC 8628).
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub device_authorization_endpoint: Option<String>,
     /// Where codes become tokens.
     pub token_endpoint: String,
     /// Where programs introduce themselves.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub registration_endpoint: Option<String>,
     /// Where tokens are given back.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub revocation_endpoint: Option<String>,
     /// What tokens can allow.
+    #[serde(default, deserialize_with = "documents::lenient_texts", skip_serializing_if = "Option::is_none")]
     pub scopes_supported: Option<Vec<String>>,
     /// How a code is bound to whoever asked for it.
+    #[serde(default, deserialize_with = "documents::lenient_texts", skip_serializing_if = "Option::is_none")]
     pub code_challenge_methods_supported: Option<Vec<String>>,
     /// How programs prove themselves.
+    #[serde(default, deserialize_with = "documents::lenient_texts", skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
     /// Whether a program may be named by the address of its description.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub client_id_metadata_document_supported: Option<bool>,
     /// Whether the answer of a sign-in says whose it is (RFC 9207).
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub authorization_response_iss_parameter_supported: Option<bool>,
 }
 
-impl ProtectedResource {
-    /// Reads it.
-    pub(super) fn read(object: Object<'_>) -> Option<ProtectedResource> {
-        Some(ProtectedResource {
-            resource: object.text("resource"),
-            authorization_servers: object.texts("authorization_servers").unwrap_or_default(),
-            scopes_supported: object.texts("scopes_supported"),
-        })
-    }
-}
-
 impl AuthorizationServer {
-    /// Reads it. None where what has to be there is not.
-    pub(super) fn read(object: Object<'_>) -> Option<AuthorizationServer> {
-        Some(AuthorizationServer {
-            issuer: object.text("issuer")?,
-            published_issuer: object.text("published_issuer"),
-            is_assumed: false,
-            authorization_endpoint: object.text("authorization_endpoint").unwrap_or_default(),
-            device_authorization_endpoint: object.text("device_authorization_endpoint"),
-            token_endpoint: object.text("token_endpoint")?,
-            registration_endpoint: object.text("registration_endpoint"),
-            revocation_endpoint: object.text("revocation_endpoint"),
-            scopes_supported: object.texts("scopes_supported"),
-            code_challenge_methods_supported: object.texts("code_challenge_methods_supported"),
-            token_endpoint_auth_methods_supported: object.texts("token_endpoint_auth_methods_supported"),
-            client_id_metadata_document_supported: object.flag("client_id_metadata_document_supported"),
-            authorization_response_iss_parameter_supported: object
-                .flag("authorization_response_iss_parameter_supported"),
-        })
-    }
-
     /// Reads what an authorization server publishes, or the user wrote in its place.
     pub fn published(text: &str) -> Option<AuthorizationServer> {
         // How its issuer is spelled elsewhere is no affair of the document.
-        Object::parse(text)
-            .and_then(AuthorizationServer::read)
-            .map(|found| AuthorizationServer { published_issuer: None, ..found })
+        let found: AuthorizationServer = documents::read(text)?;
+        Some(AuthorizationServer { published_issuer: None, ..found })
     }
 
     /// The same by the name that the server has for it.
@@ -115,30 +98,6 @@ impl AuthorizationServer {
     pub(super) fn audience(&self) -> &str {
         let published = self.published_issuer.as_deref().filter(|published| !published.contains(TENANT));
         published.unwrap_or(&self.issuer)
-    }
-
-    /// Writes it.
-    pub(super) fn write(&self) -> String {
-        Written::default()
-            .text("issuer", Some(&self.issuer))
-            .text("published_issuer", self.published_issuer.as_deref())
-            .text("authorization_endpoint", Some(&self.authorization_endpoint))
-            .text("device_authorization_endpoint", self.device_authorization_endpoint.as_deref())
-            .text("token_endpoint", Some(&self.token_endpoint))
-            .text("registration_endpoint", self.registration_endpoint.as_deref())
-            .text("revocation_endpoint", self.revocation_endpoint.as_deref())
-            .texts("scopes_supported", self.scopes_supported.as_deref())
-            .texts("code_challenge_methods_supported", self.code_challenge_methods_supported.as_deref())
-            .texts(
-                "token_endpoint_auth_methods_supported",
-                self.token_endpoint_auth_methods_supported.as_deref(),
-            )
-            .flag("client_id_metadata_document_supported", self.client_id_metadata_document_supported)
-            .flag(
-                "authorization_response_iss_parameter_supported",
-                self.authorization_response_iss_parameter_supported,
-            )
-            .finish()
     }
 
     /// An authorization server that describes itself nowhere, at the addresses that 2025-03-26 gives it.

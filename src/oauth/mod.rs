@@ -1,8 +1,6 @@
-//! Signing in by OAuth (2026-07-28 and before, basic, authorization): whoever is refused waits here for a token, and
-//! however many wait, in however many processes, one person signs in once and one process exchanges old tokens for new.
+//! Sign-in by OAuth: the room's page follows.
 //!
-//! The flow itself is linear code (`flow`) in a task that this owns, so that it goes on when those who wait give up.
-//! Deliberately not here: which refusals invite to sign in (`remote`, with `diagnosis`).
+#![doc = include_str!("README.md")]
 
 pub mod authorization_request;
 mod bearer;
@@ -13,6 +11,7 @@ mod clock;
 mod commands;
 pub mod device_authorization;
 mod discovery;
+mod documents;
 mod flows;
 mod http;
 mod issuer;

@@ -1,6 +1,7 @@
-//! JSON objects, read and written member by member.
+//! JSON objects, read and written member by member: answers of endpoints, whose form varies, and texts that are hashed or
+//! signed.
 //!
-//! Derived code for the same would be 0.2 MB of the program. Deliberately not here: what the members mean.
+//! Deliberately not here: documents of a fixed form (`documents`).
 
 use serde_json::value::RawValue;
 
@@ -17,25 +18,19 @@ impl<'text> Object<'text> {
         value.get().starts_with('{').then(|| Object(value.get()))
     }
 
+    /// Its text.
+    pub(super) fn as_text(self) -> &'text str {
+        self.0
+    }
+
     /// A string. What is something else is not there.
     pub(super) fn text(self, name: &str) -> Option<String> {
         json::member(self.0, name).and_then(json::string)
     }
 
-    /// A list of strings.
-    pub(super) fn texts(self, name: &str) -> Option<Vec<String>> {
-        let list = json::member(self.0, name).filter(|list| list.starts_with('['))?;
-        Some(json::elements(list).filter_map(json::string).collect())
-    }
-
     /// A number, which some write as a string.
     pub(super) fn number(self, name: &str) -> Option<f64> {
         json::member(self.0, name)?.trim_matches('"').parse().ok()
-    }
-
-    /// A whole number that is none below zero.
-    pub(super) fn count(self, name: &str) -> Option<u64> {
-        json::member(self.0, name)?.parse().ok()
     }
 
     /// Yes or no.
@@ -46,12 +41,6 @@ impl<'text> Object<'text> {
     /// An object.
     pub(super) fn object(self, name: &str) -> Option<Object<'text>> {
         json::member(self.0, name).filter(|member| member.starts_with('{')).map(Object)
-    }
-
-    /// A list of objects.
-    pub(super) fn objects(self, name: &str) -> Vec<Object<'text>> {
-        let elements = json::member(self.0, name).map(json::elements).unwrap_or_default();
-        elements.into_iter().filter(|element| element.starts_with('{')).map(Object).collect()
     }
 }
 
@@ -104,14 +93,9 @@ mod tests {
             (object.text("t").as_deref(), object.text("c"), object.text("null")),
             (Some("x"), None, None)
         );
-        assert_eq!(object.texts("l").expect("a list"), ["a", "b"]);
-        assert_eq!((object.texts("t"), object.number("n"), object.number("t")), (None, Some(1.5), None));
-        assert_eq!(
-            (object.count("c"), object.count("n"), object.flag("f"), object.flag("c")),
-            (Some(7), None, Some(true), None)
-        );
+        assert_eq!((object.number("n"), object.number("t")), (Some(1.5), None));
+        assert_eq!((object.flag("f"), object.flag("c")), (Some(true), None));
         assert_eq!(object.object("o").and_then(|object| object.text("t")).as_deref(), Some("y"));
-        assert_eq!(object.objects("os").len(), 1);
         for text in ["", "{", "[]", "5", "{} x", "<html>"] {
             assert!(Object::parse(text).is_none(), "{text}");
         }

@@ -15,6 +15,7 @@
 //! whose it is beside that. Only regular files are read, and no more of them than they can hold. Deliberately not here: the locks themselves
 //! (`lock`), and what is done under one (`super`).
 
+mod flow_document;
 pub mod identity;
 pub mod lock;
 pub mod mcp_remote_import;
@@ -25,16 +26,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 use url::Url;
 
 use crate::oauth::authorization_request::AuthorizationRequest;
 use crate::oauth::client::OAuthClient;
 use crate::oauth::device_authorization::DeviceAuthorization;
+use crate::oauth::documents;
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::object::{Object, Written};
 use crate::oauth::sign_in_error::FailureKind;
 use crate::oauth::sign_in_error::UserAction;
+use crate::oauth::store::flow_document::{FailedDocument, FlowDocument};
 use crate::oauth::store::lock::{Lock, LockError};
 use crate::redact;
 use crate::{files, platform};
@@ -43,42 +46,72 @@ use crate::{files, platform};
 const RETRY: Duration = Duration::from_millis(50);
 
 /// Tokens, and until when they hold.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     /// What goes along with requests.
     pub access_token: String,
     /// What says who signed in, where that came along.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub id_token: Option<String>,
     /// What it is exchanged with for another.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
     /// When it was obtained, in seconds since 1970.
+    #[serde(default, deserialize_with = "documents::lenient_or_default")]
     pub obtained: u64,
     /// When it runs out, likewise, where that is known.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
     /// What it allows, where that was said.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// What was asked for.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub requested: Option<String>,
 }
 
 /// All that is kept of one server.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSignIn {
     /// What the server is called at the authorization server.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
     /// Who signs people in.
+    #[serde(
+        default,
+        deserialize_with = "documents::lenient_object",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub authorization: Option<AuthorizationServer>,
     /// Who we are there.
+    #[serde(
+        default,
+        deserialize_with = "documents::lenient_object",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub client: Option<OAuthClient>,
     /// The tokens, of that issuer for that resource.
+    #[serde(
+        default,
+        deserialize_with = "documents::lenient_object",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub tokens: Option<Tokens>,
     /// What we registered.
+    #[serde(default, deserialize_with = "documents::lenient_objects")]
     pub registrations: Vec<OAuthClient>,
     /// The issuer at which the secret or key of a client of the options was first used.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub client_issuer: Option<String>,
     /// Whether the authorization server exchanges these tokens only where the server is not named.
+    #[serde(
+        default,
+        deserialize_with = "documents::lenient_or_default",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
     pub omits_resource: bool,
     /// When the exchange of these tokens was refused, in seconds since 1970. They are kept until a sign-in has brought others.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub refused_at: Option<u64>,
 }
 
@@ -179,7 +212,7 @@ impl Store {
     /// What is kept in our own file, without a word where there is nothing.
     pub fn own(&self) -> Option<StoredSignIn> {
         let text = read_regular(&self.path("json")?).ok()??;
-        let stored = Object::parse(&text).map(StoredSignIn::read)?;
+        let stored = documents::read::<StoredSignIn>(&text)?;
         stored.register_secrets();
         Some(stored)
     }
@@ -202,7 +235,7 @@ impl Store {
         if platform::others_can_read(&path) {
             warn!("{0} holds tokens, and others on this computer can read it: chmod 600 {0}", path.display());
         }
-        let stored: StoredSignIn = Object::parse(&text).map(StoredSignIn::read).unwrap_or_else(|| {
+        let stored: StoredSignIn = documents::read(&text).unwrap_or_else(|| {
             warn!("{} holds nothing that can be understood; you have to sign in again", path.display());
             StoredSignIn::default()
         });
@@ -218,7 +251,7 @@ impl Store {
         let Some(path) = self.path("json") else {
             return Err("this system has no folder for configuration".to_owned());
         };
-        replace(&path, stored.write().as_bytes())
+        replace(&path, documents::write(stored).as_bytes())
             .map_err(|error| format!("{} cannot be written: {error}", path.display()))
     }
 
@@ -242,7 +275,7 @@ impl Store {
                 None => self.read()?.tokens.is_some(),
             };
             let nothing = StoredSignIn { client_issuer, ..StoredSignIn::default() };
-            return replace(&path, nothing.write().as_bytes()).map(|()| was_there);
+            return replace(&path, documents::write(&nothing).as_bytes()).map(|()| was_there);
         }
         match std::fs::remove_file(path) {
             Ok(()) => Ok(true),
@@ -312,27 +345,21 @@ impl FlowLock {
     /// What it says of one that failed.
     pub fn failed(&self) -> Option<FailedSignIn> {
         let text = self.0.text()?;
-        let object = Object::parse(&text)?.object("in_vain")?;
-        // A sentence, which earlier versions have written, may hold the words of a server.
-        Some(FailedSignIn { at: object.count("at")?, kind: FailureKind::of_word(&object.text("kind")?) })
+        let failed = documents::read::<FlowDocument>(&text)?.in_vain?;
+        Some(FailedSignIn { at: failed.at, kind: FailureKind::of_word(&failed.kind) })
     }
 
     /// Says there that one was begun, or that none is. Whoever cannot read it begins another.
     pub fn note(&self, pending: Option<&PendingSignIn>) {
-        self.0.write(&pending.map_or_else(|| signed(Written::default()).finish(), PendingSignIn::write));
+        self.0.write(&pending.map(PendingSignIn::document).unwrap_or_default().write());
     }
 
     /// Says there that one failed, if others are to hear of it.
     pub fn note_failed(&self, failed: &FailedSignIn) {
         let Some(word) = failed.kind.word() else { return self.note(None) };
-        let written = Written::default().count("at", Some(failed.at)).text("kind", Some(word)).finish();
-        self.0.write(&signed(Written::default().raw("in_vain", Some(written))).finish());
+        let in_vain = FailedDocument { at: failed.at, kind: word.to_owned() };
+        self.0.write(&FlowDocument::failed(in_vain).write());
     }
-}
-
-/// The same object, with the process that writes it.
-fn signed(object: Written) -> Written {
-    object.count("pid", Some(std::process::id().into()))
 }
 
 /// A sign-in that failed, for those who waited for it.
@@ -408,30 +435,6 @@ fn sweep(path: &Path) {
 }
 
 impl Tokens {
-    fn read(object: Object<'_>) -> Option<Tokens> {
-        Some(Tokens {
-            access_token: object.text("access_token")?,
-            id_token: object.text("id_token"),
-            refresh_token: object.text("refresh_token"),
-            obtained: object.count("obtained").unwrap_or(0),
-            expires: object.count("expires"),
-            scope: object.text("scope"),
-            requested: object.text("requested"),
-        })
-    }
-
-    fn write(&self) -> String {
-        Written::default()
-            .text("access_token", Some(&self.access_token))
-            .text("id_token", self.id_token.as_deref())
-            .text("refresh_token", self.refresh_token.as_deref())
-            .count("obtained", Some(self.obtained))
-            .count("expires", self.expires)
-            .text("scope", self.scope.as_deref())
-            .text("requested", self.requested.as_deref())
-            .finish()
-    }
-
     /// Has them taken out of what is written down.
     pub fn register_secrets(&self) {
         redact::register_token(&self.access_token);
@@ -457,75 +460,6 @@ impl StoredSignIn {
     /// The access token, which tells one state of it from the next.
     pub(super) fn access_token(&self) -> Option<String> {
         self.tokens.as_ref().map(|tokens| tokens.access_token.clone())
-    }
-
-    fn read(object: Object<'_>) -> StoredSignIn {
-        StoredSignIn {
-            client_issuer: object.text("client_issuer"),
-            omits_resource: object.flag("omits_resource") == Some(true),
-            refused_at: object.count("refused_at"),
-            resource: object.text("resource"),
-            authorization: object.object("authorization").and_then(AuthorizationServer::read),
-            client: object.object("client").and_then(OAuthClient::read),
-            tokens: object.object("tokens").and_then(Tokens::read),
-            registrations: object
-                .objects("registrations")
-                .into_iter()
-                .filter_map(OAuthClient::read)
-                .collect(),
-        }
-    }
-
-    fn write(&self) -> String {
-        let registrations: Vec<String> = self.registrations.iter().map(OAuthClient::write).collect();
-        Written::default()
-            .text("resource", self.resource.as_deref())
-            .raw("authorization", self.authorization.as_ref().map(AuthorizationServer::write))
-            .raw("client", self.client.as_ref().map(OAuthClient::write))
-            .raw("tokens", self.tokens.as_ref().map(Tokens::write))
-            .raw("registrations", Some(format!("[{}]", registrations.join(","))))
-            .text("client_issuer", self.client_issuer.as_deref())
-            .flag("omits_resource", self.omits_resource.then_some(true))
-            .count("refused_at", self.refused_at)
-            .finish()
-    }
-}
-
-impl PendingSignIn {
-    fn read(text: &str) -> Option<PendingSignIn> {
-        let object = Object::parse(text)?;
-        let page = || object.object("request").and_then(AuthorizationRequest::read).map(Prompt::Page);
-        let pending = PendingSignIn {
-            at: object.count("at")?,
-            prompt: object
-                .object("device")
-                .and_then(DeviceAuthorization::read)
-                .map(Prompt::Device)
-                .or_else(page)?,
-            authorization: object.object("authorization").and_then(AuthorizationServer::read)?,
-            resource: object.text("resource")?,
-            client: object.object("client").and_then(OAuthClient::read)?,
-        };
-        match &pending.prompt {
-            Prompt::Page(request) => redact::register_token(&request.verifier),
-            Prompt::Device(device) => redact::register_token(&device.device_code),
-        }
-        pending.client.register_secrets();
-        Some(pending)
-    }
-
-    fn write(&self) -> String {
-        let (name, prompt) = match &self.prompt {
-            Prompt::Page(request) => ("request", request.write()),
-            Prompt::Device(device) => ("device", device.write()),
-        };
-        let pending = Written::default()
-            .count("at", Some(self.at))
-            .raw(name, Some(prompt))
-            .raw("authorization", Some(self.authorization.write()))
-            .text("resource", Some(&self.resource))
-            .raw("client", Some(self.client.write()));
-        signed(pending).finish()
     }
 }
 
@@ -647,5 +581,73 @@ mod tests {
         assert_eq!(flow.failed(), None);
         flow.0.write(r#"{"in_vain":{"at":18446744073709551615,"kind":"marked"}}"#);
         assert_eq!(flow.failed(), Some(FailedSignIn { at: u64::MAX, kind: FailureKind::Other }));
+    }
+
+    /// As the version before the `serde` types has written it, member by member.
+    const BEFORE: &str = r#"{"resource":"https://h/mcp","authorization":{"issuer":"https://as","published_issuer":"https://as/","authorization_endpoint":"https://as/go","device_authorization_endpoint":"https://as/d","token_endpoint":"https://as/t","registration_endpoint":"https://as/r","revocation_endpoint":"https://as/v","scopes_supported":["a","b"],"code_challenge_methods_supported":["S256"],"token_endpoint_auth_methods_supported":["none"],"client_id_metadata_document_supported":false,"authorization_response_iss_parameter_supported":true},"client":{"issuer":"https://as","client_id":"c","client_secret":"s","client_secret_expires_at":9,"token_endpoint_auth_method":"none","redirect_uris":["http://127.0.0.1:1/cb"]},"tokens":{"access_token":"a","id_token":"i","refresh_token":"r","obtained":1,"expires":2,"scope":"x","requested":"x y"},"registrations":[{"issuer":"https://as","client_id":"c","client_secret_expires_at":0,"redirect_uris":[]}],"client_issuer":"https://as","omits_resource":true,"refused_at":7}"#;
+
+    #[test]
+    fn document_of_previous_version_is_read_and_written_alike() {
+        let stored: StoredSignIn = documents::read(BEFORE).expect("a document");
+        assert_eq!(documents::write(&stored), BEFORE);
+        let nothing = StoredSignIn::default();
+        assert_eq!(documents::write(&nothing), r#"{"registrations":[]}"#);
+    }
+
+    #[test]
+    fn unusable_members_of_stored_document_are_passed_over() {
+        let text = r#"{"new":{"x":[1e999]},"resource":5,"resource":"last","tokens":{"access_token":"a","expires":"2","obtained":-1,"scope":null},"client":{"client_id":7},"registrations":[5,{"client_id":"c","redirect_uris":[1,"u"]},{"issuer":"x"}],"omits_resource":"true","refused_at":1.5}"#;
+        let stored: StoredSignIn = documents::read(text).expect("a document");
+        let tokens = Tokens { access_token: "a".to_owned(), ..Tokens::default() };
+        let client = OAuthClient {
+            client_id: "c".to_owned(),
+            redirect_uris: vec!["u".to_owned()],
+            ..OAuthClient::default()
+        };
+        let expected = StoredSignIn {
+            resource: Some("last".to_owned()),
+            tokens: Some(tokens),
+            registrations: vec![client],
+            ..StoredSignIn::default()
+        };
+        assert!(stored == expected);
+        assert!(documents::read::<StoredSignIn>("[]").is_none());
+    }
+
+    #[test]
+    fn pending_documents_of_previous_version_are_read_and_written_alike() {
+        let page = r#""request":{"url":"u","state":"s","verifier":"v","redirect":"r","scope":"x"}"#;
+        let device = r#""device":{"device_code":"d","user_code":"AB","page":"p","interval":5000,"until":9}"#;
+        for prompt in [page, device] {
+            let text = format!(
+                r#"{{"at":1,{prompt},"authorization":{{"issuer":"i","authorization_endpoint":"","token_endpoint":"t"}},"resource":"x","client":{{"issuer":"i","client_id":"c","client_secret_expires_at":0,"redirect_uris":[]}},"pid":{}}}"#,
+                std::process::id()
+            );
+            let pending = PendingSignIn::read(&text).expect("a document");
+            assert_eq!(pending.document().write(), text);
+        }
+    }
+
+    #[test]
+    fn debug_output_of_documents_shows_no_secret() {
+        let mut stored: StoredSignIn =
+            documents::read(&BEFORE.replace(r#""a","id"#, r#""marked","id"#)).expect("a document");
+        let device = DeviceAuthorization {
+            device_code: "marked".to_owned(),
+            user_code: "AB".to_owned(),
+            page: "p".to_owned(),
+            interval: 1,
+            until: 1,
+            scope: None,
+        };
+        let request = AuthorizationRequest {
+            url: "u?state=marked".to_owned(),
+            state: "marked".to_owned(),
+            verifier: "marked".to_owned(),
+            redirect: "r".to_owned(),
+            scope: None,
+        };
+        let shown = format!("{:?} {:?} {device:?} {request:?}", stored.tokens.take(), stored.client.take());
+        assert!(shown.contains("Tokens") && !shown.contains("marked"), "{shown}");
     }
 }

@@ -9,12 +9,12 @@ use url::Url;
 use crate::bridge::ErrorKind;
 use crate::json;
 use crate::oauth::client::OAuthClient;
+use crate::oauth::documents;
 use crate::oauth::flows::callback::Callback;
 use crate::oauth::flows::token;
 use crate::oauth::http::OAuthHttp;
 use crate::oauth::http::error_response::{ErrorResponse, is_final};
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::object::Object;
 use crate::oauth::settings::SignInSettings;
 use crate::oauth::sign_in_error::{SignInError, foreign, place};
 use crate::oauth::store::StoredSignIn;
@@ -193,7 +193,7 @@ async fn register(
     };
     let answer = answer.map_err(|failure| (is_firewall(&failure), failure))?;
     if answer.is_ok()
-        && let Some(client) = Object::parse(&answer.body).and_then(OAuthClient::read)
+        && let Some(client) = documents::read::<OAuthClient>(&answer.body)
         // It is kept in a file, and part of an address that is shown.
         && !redact::repeats_secret(&client.client_id)
         && !client.token_endpoint_auth_method.as_deref().is_some_and(redact::repeats_secret)

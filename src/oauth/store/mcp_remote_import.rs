@@ -8,11 +8,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+
 use crate::files;
 use crate::json;
 use crate::oauth::client::OAuthClient;
+use crate::oauth::documents;
 use crate::oauth::metadata::{AuthorizationServer, is_same_issuer};
-use crate::oauth::object::Object;
 use crate::oauth::store::{StoredSignIn, Tokens};
 
 /// The folder of its files, in the one that it has for configuration.
@@ -59,7 +61,27 @@ pub fn header(text: &str) -> Option<(String, String)> {
     is_header.then(|| (name.to_owned(), value.trim_start().to_owned()))
 }
 
-/// The file of tokens.
+/// The file of tokens, as far as it is used.
+#[derive(Deserialize)]
+struct TokensDocument {
+    #[serde(default, deserialize_with = "documents::lenient")]
+    issuer: Option<String>,
+    #[serde(default, deserialize_with = "documents::lenient_filled")]
+    access_token: Option<String>,
+    #[serde(default, deserialize_with = "documents::lenient")]
+    id_token: Option<String>,
+    #[serde(default, deserialize_with = "documents::lenient_filled")]
+    refresh_token: Option<String>,
+    /// In milliseconds since 1970.
+    #[serde(default, deserialize_with = "documents::lenient_number")]
+    expires_at: Option<f64>,
+    #[serde(default, deserialize_with = "documents::lenient_filled")]
+    scope: Option<String>,
+    #[serde(default, deserialize_with = "documents::lenient_filled")]
+    requested_scope: Option<String>,
+}
+
+/// The path of the file of tokens.
 pub(in crate::oauth) fn tokens_path(path: &Path) -> PathBuf {
     beside(path, "_tokens.json")
 }
@@ -73,21 +95,21 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 /// What is there: the tokens, if they say whose they are, and the client that they were given to.
 pub(in crate::oauth) fn read(path: &Path) -> Option<StoredSignIn> {
     let text = files::read_regular_text(&tokens_path(path), files::SETTINGS_LIMIT).ok()?;
-    let object = Object::parse(&text)?;
+    let found: TokensDocument = documents::read(&text)?;
     let client = files::read_regular_text(&beside(path, "_client_info.json"), files::SETTINGS_LIMIT).ok();
-    let client = client.as_deref().and_then(Object::parse).and_then(OAuthClient::read);
+    let client = client.as_deref().and_then(documents::read::<OAuthClient>);
     let client = client.filter(|client| !client.issuer.is_empty());
     // After an exchange the tokens do not say it any more; the client does.
-    let issuer = object.text("issuer").or_else(|| Some(client.as_ref()?.issuer.clone()))?;
+    let issuer = found.issuer.or_else(|| Some(client.as_ref()?.issuer.clone()))?;
     let client = client.filter(|client| is_same_issuer(&client.issuer, &issuer));
     let tokens = Tokens {
-        access_token: object.text("access_token").filter(|token| !token.is_empty())?,
-        id_token: object.text("id_token"),
-        refresh_token: object.text("refresh_token").filter(|token| !token.is_empty()),
+        access_token: found.access_token?,
+        id_token: found.id_token,
+        refresh_token: found.refresh_token,
         obtained: 0,
-        expires: object.number("expires_at").filter(|end| *end > 0.0).map(|end| (end / 1000.0) as u64),
-        scope: object.text("scope").filter(|scope| !scope.is_empty()),
-        requested: object.text("requested_scope").filter(|scope| !scope.is_empty()),
+        expires: found.expires_at.filter(|end| *end > 0.0).map(|end| (end / 1000.0) as u64),
+        scope: found.scope,
+        requested: found.requested_scope,
     };
     tokens.register_secrets();
     client.iter().for_each(OAuthClient::register_secrets);
