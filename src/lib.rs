@@ -26,6 +26,8 @@ pub mod remote;
 pub mod auth;
 mod cookies;
 pub mod http;
+pub mod jwt;
+pub mod oauth;
 pub mod tls;
 
 pub mod check;

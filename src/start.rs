@@ -20,8 +20,7 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use crate::auth::access_proof::AccessProof;
-use crate::auth::keeper::{Keeper, Source};
-use crate::auth::oauth::{Farewell, HeldTokens, OAuth, Pasted, Trouble};
+use crate::auth::credential_provider::{CredentialProvider, CredentialSource};
 use crate::bridge::{self, ExitReason};
 use crate::cache::{Cache, Writing};
 use crate::check::{self, CheckResult, Findings, Style};
@@ -30,6 +29,7 @@ use crate::client_config::{self, Installation, Part};
 use crate::config::{self, Config, Environment};
 use crate::files::Growing;
 use crate::http::Http;
+use crate::oauth::{HeldTokens, OAuth, Pasted, RequestCredentials, SignInError, SignInShutdown};
 use crate::orphan::WatchedInput;
 use crate::platform::Waiting;
 use crate::proxy::Keeping;
@@ -138,7 +138,7 @@ struct Ready {
     /// Where the server's era is remembered.
     cache: Cache,
     /// What is said at the end.
-    farewell: Option<Farewell>,
+    farewell: Option<SignInShutdown>,
 }
 
 fn set_up(options: &Options, environment: &Environment) -> Result<Ready, StartupError> {
@@ -165,7 +165,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
         let (options, environment) = (options.clone(), environment.clone());
         let read =
             move || config::credentials_again(&options, &environment).map_err(|error| error.to_string());
-        Arc::new(read) as Source
+        Arc::new(read) as CredentialSource
     });
     let cache = match options.no_cache {
         true => Cache::none(),
@@ -188,10 +188,11 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
     };
     let http = Arc::new(http);
     let sign_in = config.sign_in.map(|settings| OAuth::new(settings, Arc::clone(&http)));
-    let farewell = sign_in.as_ref().map(OAuth::farewell);
+    let farewell = sign_in.as_ref().map(OAuth::shutdown);
     let proof =
         AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof() || source.is_some());
-    let keeper = Keeper::new(config.found, source).with_proof(proof).with_sign_in(sign_in);
+    let provider = CredentialProvider::new(config.found, source).with_proof(proof);
+    let keeper = RequestCredentials::new(provider, sign_in);
     let remote = HttpRemote::new(Streamable::new(config.url, http, keeper), patience);
     Ok(Ready { remote, bridge, record, cache, farewell })
 }
@@ -315,22 +316,22 @@ fn run_auth_command(
     let http = Arc::new(Http::new(&config.url, config.connection).map_err(StartupError::setup)?);
     let login = settings.identity.command("login");
     let proof = AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof());
-    let keeper = Keeper::fixed(config.found.credentials).with_proof(proof);
+    let provider = CredentialProvider::fixed(config.found.credentials).with_proof(proof);
     let runtime = runtime()?;
     let work = async {
         let oauth = OAuth::new(settings, http);
         match command {
             AuthCommand::Login { .. } => {
-                oauth.log_in(&keeper).await.map(|()| Some("you are signed in".to_owned()))
+                oauth.log_in(&provider).await.map(|()| Some("you are signed in".to_owned()))
             }
             AuthCommand::Logout => {
-                let was_there = oauth.log_out(&keeper.current().await.own).await?;
+                let was_there = oauth.log_out(&provider.current().await.credentials).await?;
                 Ok(was_there.then(|| "you are signed out".to_owned()))
             }
             AuthCommand::Tokens => Ok(oauth.held().as_ref().map(shown)),
         }
     };
-    let done: Option<Result<Option<String>, Trouble>> = runtime.block_on(async {
+    let done: Option<Result<Option<String>, SignInError>> = runtime.block_on(async {
         tokio::select! {
             done = work => Some(done),
             // Once a signal was watched, as while commands run, it does not end the process by itself any more.
@@ -440,7 +441,7 @@ async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
             let keeping = Some(Keeping { recorder, remember });
             let reason = converse(input, output, stop, remote, bridge, keeping).await;
             if let Some(farewell) = farewell {
-                farewell.say().await;
+                farewell.finish().await;
             }
             writing.finish().await;
             reason.map_or(ExitCode::FAILURE, exit_code)

@@ -81,7 +81,7 @@ fn modules_use_only_what_lies_below_them() {
             "tls" => &["files"],
             "cookies" => &["redact"],
             "http" => &["cookies", "tls"],
-            "jsonrpc" => &["json"],
+            "jsonrpc" | "jwt" => &["json"],
             "mcp" => &["json", "jsonrpc"],
             "refuse" => &["bridge", "jsonrpc"],
             "start" => &[
@@ -96,6 +96,7 @@ fn modules_use_only_what_lies_below_them() {
                 "files",
                 "http",
                 "log",
+                "oauth",
                 "orphan",
                 "platform",
                 "proxy",
@@ -115,7 +116,9 @@ fn modules_use_only_what_lies_below_them() {
                 "http",
                 "json",
                 "jsonrpc",
+                "jwt",
                 "mcp",
+                "oauth",
                 "redact",
                 "remote",
                 "startup_error",
@@ -124,21 +127,31 @@ fn modules_use_only_what_lies_below_them() {
             ],
             "client_config" => &["cli", "config", "files", "json", "redact"],
             "config" => &[
-                "auth", "bridge", "cli", "files", "http", "json", "mcp", "platform", "redact", "secret",
-                "tls",
+                "auth", "bridge", "cli", "files", "http", "json", "jwt", "mcp", "oauth", "platform",
+                "redact", "secret", "tls",
             ],
-            "auth" => {
-                &["bridge", "diagnosis", "files", "http", "json", "mcp", "platform", "redact", "secret"]
+            "auth" => &["diagnosis", "files", "http", "json", "mcp", "platform", "redact", "secret"],
+            "oauth" => {
+                &["auth", "bridge", "diagnosis", "files", "http", "json", "jwt", "mcp", "platform", "redact"]
             }
             "stdio" => &["jsonrpc", "platform"],
             "bridge" => &["json", "jsonrpc", "mcp"],
             "proxy" => &["bridge", "record", "remote", "stdio", "traffic", "config", "startup_error", "log"],
             "record" => &["bridge", "json", "jsonrpc", "redact"],
             "traffic" => &["bridge", "cookies", "jsonrpc", "log", "mcp", "redact"],
-            "remote" => {
-                &["bridge", "auth", "http", "json", "jsonrpc", "diagnosis", "mcp", "redact", "traffic"]
-            }
-            "diagnosis" => &["bridge", "http", "json", "redact", "tls"],
+            "remote" => &[
+                "bridge",
+                "auth",
+                "http",
+                "json",
+                "jsonrpc",
+                "diagnosis",
+                "mcp",
+                "oauth",
+                "redact",
+                "traffic",
+            ],
+            "diagnosis" => &["bridge", "http", "json", "jwt", "redact", "tls"],
             "files" => &["platform"],
             "log" => &["cli", "files", "platform", "redact"],
             "startup_error" => &["bridge", "cli", "config"],
@@ -150,6 +163,73 @@ fn modules_use_only_what_lies_below_them() {
         for used in source.uses() {
             let known = used == module || allowed(module).contains(&used.as_str());
             assert!(known, "src/{} uses crate::{used}, which does not lie below it", source.path);
+        }
+    }
+}
+
+/// The files of `oauth` from the lowest layer to the highest: each uses its own layer and those below it.
+const OAUTH_LAYERS: &[&[&str]] = &[
+    &["clock", "documents", "object", "pkce", "local_network"],
+    &["metadata", "private_key", "sign_in_error", "browser"],
+    &["authorization_request", "challenge", "client", "device_authorization", "progress"],
+    &["paste"],
+    &["store"],
+    &["http"],
+    &["settings"],
+    &["discovery", "bearer"],
+    &["state", "saving", "issuer"],
+    &["flows"],
+    &["sign_in", "commands", "shutdown", "request_credentials"],
+];
+
+#[test]
+fn oauth_files_use_only_their_layer_and_those_below() {
+    let layer = |name: &str| OAUTH_LAYERS.iter().position(|layer| layer.contains(&name));
+    for source in sources() {
+        let Some(path) = source.path.strip_prefix("oauth/").filter(|path| *path != "mod.rs") else {
+            continue;
+        };
+        let name = path.trim_end_matches(".rs").split('/').next().expect("a first part");
+        let own = layer(name).unwrap_or_else(|| panic!("src/oauth/{name} is new: say here in which layer"));
+        forbid(&source, &["use super::", "super::super"], "oauth files name their modules in full");
+        for part in source.text.split("crate::oauth::").skip(1) {
+            let used: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let used_layer = layer(&used);
+            assert!(
+                used_layer.is_some_and(|used| used <= own),
+                "src/oauth/{path} uses crate::oauth::{used}, which does not lie below it"
+            );
+        }
+    }
+}
+
+/// The files of `oauth/flows`, each of which uses only those before it.
+const FLOWS: &[&str] = &[
+    "token",
+    "callback",
+    "registration",
+    "user_flow",
+    "authorization_code",
+    "device_code",
+    "client_credentials",
+    "refresh",
+    "user_sign_in",
+];
+
+#[test]
+fn flows_use_only_flows_listed_before_them() {
+    let order = |name: &str| FLOWS.iter().position(|flow| *flow == name);
+    for source in sources() {
+        let Some(path) = source.path.strip_prefix("oauth/flows/").filter(|path| *path != "mod.rs") else {
+            continue;
+        };
+        let own =
+            order(path.trim_end_matches(".rs")).unwrap_or_else(|| panic!("{path} is new: list it here"));
+        if own + 1 < FLOWS.len() {
+            forbid(&source, &["oauth::flows::{"], "flows name each other in full");
+        }
+        for used in FLOWS.iter().skip(own + 1) {
+            forbid(&source, &[&format!("flows::{used}")], "flows use only those listed before them");
         }
     }
 }
@@ -180,7 +260,7 @@ fn the_bridge_performs_no_io_and_reads_no_clock() {
 #[test]
 fn only_two_files_write_to_stdout() {
     // The third reads that of a command, the fourth keeps it from one.
-    let may = ["stdio.rs", "start.rs", "config/command.rs", "auth/oauth/browser.rs"];
+    let may = ["stdio.rs", "start.rs", "config/command.rs", "oauth/browser.rs"];
     for source in sources().iter().filter(|source| !may.contains(&source.path.as_str())) {
         forbid(source, &["stdout", "print!", "println!"], "stdout belongs to the client");
     }

@@ -19,8 +19,7 @@ use super::{StepFailure, clock, format_duration, token_rule};
 use crate::auth::Credentials;
 use crate::auth::access_proof::AccessProof;
 use crate::auth::cf_access::ServiceToken;
-use crate::auth::keeper::{Found, Keeper};
-use crate::auth::oauth::{self, OAuth};
+use crate::auth::credential_provider::{CredentialProvider, FoundCredentials};
 use crate::bridge::{
     Ask, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, Facts, Outgoing, SessionHeader,
     SessionId,
@@ -29,6 +28,7 @@ use crate::http::Http;
 use crate::json;
 use crate::jsonrpc::{Kind, Message};
 use crate::mcp::{LEGACY_REVISION, MODERN_REVISION, message, meta, method};
+use crate::oauth::{self, OAuth, RequestCredentials};
 use crate::remote::streamable::Streamable;
 use crate::remote::{EventSender, Remote};
 
@@ -87,16 +87,17 @@ impl Conversation {
     pub(super) fn new(
         url: &Url,
         http: &Arc<Http>,
-        found: Found,
-        sign_in: Option<oauth::Settings>,
+        found: FoundCredentials,
+        sign_in: Option<oauth::SignInSettings>,
         proof: Option<Arc<AccessProof>>,
         edge: Edge,
     ) -> Conversation {
         // What a person has signed in for is used; nobody is asked to sign in.
-        let sign_in = sign_in.map(|settings| oauth::Settings { asks: false, ..settings });
+        let sign_in = sign_in.map(|settings| oauth::SignInSettings { asks: false, ..settings });
         let with = |credentials| {
             let sign_in = sign_in.clone().map(|settings| OAuth::new(settings, Arc::clone(http)));
-            let keeper = Keeper::fixed(credentials).with_proof(proof.clone()).with_sign_in(sign_in);
+            let provider = CredentialProvider::fixed(credentials).with_proof(proof.clone());
+            let keeper = RequestCredentials::new(provider, sign_in);
             Streamable::new(url.clone(), Arc::clone(http), keeper)
         };
         let token = found.credentials.service_token();

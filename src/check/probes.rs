@@ -6,8 +6,6 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::header::{ACCEPT, WWW_AUTHENTICATE};
 use url::Url;
 
@@ -19,6 +17,7 @@ use crate::http::body::Body;
 use crate::http::redirect;
 use crate::http::{Family, Http, Proxy, TransportError, transport_error};
 use crate::json;
+use crate::jwt;
 use crate::mcp;
 use crate::redact;
 use crate::tls::Described;
@@ -249,8 +248,7 @@ impl Application {
 }
 
 fn application(token: &str) -> Option<Application> {
-    let payload = token.split('.').nth(1)?.trim_end_matches('=');
-    let payload = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    let payload = jwt::payload(token)?;
     // What is shortened must hold no secret any more.
     let member =
         |name| json::member(&payload, name).and_then(json::string).map(|text| redact::foreign(&text));

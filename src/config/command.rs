@@ -4,7 +4,7 @@
 //! its time is up, and when the proxy ends. It gets the environment without Access's service token. What it writes to
 //! stderr goes to ours. Where the controlling terminal is ours alone, the command has it meanwhile, because password
 //! managers ask for a password there. On Windows only the command itself is ended; what it started may stay.
-//! Deliberately not here: when it is run (`auth::keeper`).
+//! Deliberately not here: when it is run (`auth::credential_provider`).
 
 use std::io::{ErrorKind, IsTerminal};
 use std::process::{Child, Command, ExitStatus, Stdio};

@@ -29,13 +29,14 @@ pub use error::{Error, Problem};
 pub use crate::auth::access_proof::hosts_value as access_hosts_value;
 
 use crate::auth::cf_access::{ServiceToken, TOKEN};
-use crate::auth::jwt::expiry;
-use crate::auth::keeper::Found;
-use crate::auth::{Credentials, Scheme, WrittenHeaders, oauth};
+use crate::auth::credential_provider::FoundCredentials;
+use crate::auth::{Credentials, Scheme, WrittenHeaders};
 use crate::bridge::{Era, Pattern, ToolRules};
 use crate::cli::{AccessMode, Mode, Options, Protocol, Transport};
 use crate::files;
 use crate::http::{Family, Patience, Settings, is_loopback};
+use crate::jwt::expiry;
+use crate::oauth;
 use crate::platform;
 use crate::redact;
 use crate::tls::{self, Fingerprint, Trust};
@@ -124,9 +125,9 @@ pub struct Config {
     /// The server's endpoint.
     pub url: Url,
     /// What proves to it who is asking.
-    pub found: Found,
+    pub found: FoundCredentials,
     /// How to sign in there.
-    pub sign_in: Option<oauth::Settings>,
+    pub sign_in: Option<oauth::SignInSettings>,
     /// How connections to it are made.
     pub connection: Settings,
     /// How often the server is pinged.
@@ -259,7 +260,7 @@ pub fn runs_commands(options: &Options) -> bool {
 ///
 /// # Errors
 /// See [`Error`].
-pub fn credentials_again(options: &Options, environment: &Environment) -> Result<Found, Error> {
+pub fn credentials_again(options: &Options, environment: &Environment) -> Result<FoundCredentials, Error> {
     let url = endpoint(&options.positional)?;
     // What there is to say about them was said at the start.
     let filled = environment.filled_up(&options.env_files, &mut Vec::new())?;
@@ -274,7 +275,7 @@ fn credentials(
     is_first: bool,
     warnings: &mut Vec<String>,
     remarks: &mut Vec<String>,
-) -> Result<Found, Error> {
+) -> Result<FoundCredentials, Error> {
     let is_private = url.scheme() == "https" || is_loopback(url);
     let (mut headers, mut described) = (Vec::new(), Vec::new());
     for path in &options.header_files {
@@ -356,7 +357,7 @@ fn credentials(
         Credentials::new(url, schemes)
     };
     let next = next.map(|next| with(Some(next)));
-    Ok(Found { next, credentials: with(pair), expires, described, unlisted })
+    Ok(FoundCredentials { next, credentials: with(pair), expires, described, unlisted })
 }
 
 /// The one header that a service token is to travel in.

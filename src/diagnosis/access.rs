@@ -4,13 +4,12 @@
 //! 401 for programs, a 403 without a word. Where the form of an answer is not documented, every reading seen in the
 //! field is accepted. Pure. Deliberately not here: what stands in front of Access and behind it (`cloudflare`).
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use url::Url;
 
 use super::{RefusalFacts, place, title};
 use crate::bridge::{ErrorKind, ErrorReport};
 use crate::json;
+use crate::jwt;
 use crate::redact;
 
 /// The path of the document by which Access names itself in a challenge.
@@ -240,8 +239,7 @@ fn metadata_url(challenge: &str) -> Option<&str> {
 
 /// What the unsigned middle of the redirect's `meta` says of the token.
 fn token_status(meta: &str) -> Option<bool> {
-    let payload = meta.split('.').nth(1)?.trim_end_matches('=');
-    let payload = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    let payload = jwt::payload(meta)?;
     let member = |name| json::member(&payload, name);
     if member("auth_status").and_then(json::string).as_deref() == Some("SERVICE_TOKEN_INVALID") {
         return Some(false);
@@ -260,6 +258,8 @@ fn is_tag(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
     use http::HeaderMap;
 
     use super::*;

@@ -1,8 +1,8 @@
 //! What an exchange does when its credentials are refused: it retries with other credentials, or with the withheld service
 //! token once that is proved to belong to the host, or waits for the user to sign in, for as long as its client may wait.
 //!
-//! Deliberately not here: where other credentials come from (`auth::keeper`), the proof (`auth::access_proof`), and signing
-//! in (`auth::oauth`).
+//! Deliberately not here: where other credentials come from (`auth::credential_provider`), the proof (`auth::access_proof`), and signing
+//! in (`oauth`).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use url::Url;
 
 use super::initialize_progress::InitializeStage;
 use super::streamable::Exchange;
-use crate::auth::keeper::Refuser;
-use crate::auth::oauth::challenge::{self, Challenge};
-use crate::auth::oauth::{Asking, Grant, Invitation, OAuth, Trouble};
+use crate::auth::credential_provider::RejectedBy;
 use crate::bridge::{Ask, ErrorKind, ErrorReport, ExchangeOutcome, Refusal};
 use crate::diagnosis::{self, RefusalFacts, SignIn};
 use crate::jsonrpc::{Kind, Message};
 use crate::mcp::method;
+use crate::oauth::challenge::{self, BearerChallenge};
+use crate::oauth::{Grant, Interaction, OAuth, SignInChallenge, SignInError};
 
 /// How often other credentials are tried for one message.
 const OTHER_CREDENTIALS: usize = 2;
@@ -81,7 +81,7 @@ impl Exchange<'_> {
             | ExchangeOutcome::Accepted(_)
             | ExchangeOutcome::Cut(_) => None,
         };
-        let Some(mut refused_at) = refused_at.filter(|_| self.credentials.withheld.is_some()) else {
+        let Some(mut refused_at) = refused_at.filter(|_| self.credentials.own.withheld.is_some()) else {
             return false;
         };
         if self.proof_attempts.count >= PROOFS || matches!(self.outgoing.ask, Ask::EndSession) {
@@ -109,7 +109,7 @@ impl Exchange<'_> {
     ) {
         if is_answer || !diagnosis::may_be_access(report, facts) {
             self.token_accepted().await;
-        } else if self.credentials.withheld.is_some() {
+        } else if self.credentials.own.withheld.is_some() {
             *self.proof_attempts.refused_at.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(url.clone());
         }
@@ -118,8 +118,8 @@ impl Exchange<'_> {
     /// Access let the request through. What was proved for it is remembered before the client hears of the answer.
     pub(super) async fn token_accepted(&self) {
         // Also where another exchange proved it, and broke before it had an answer.
-        if self.inner.keeper.has_news_of_token() {
-            Box::pin(self.inner.keeper.token_accepted(&self.credentials)).await;
+        if self.inner.keeper.provider().has_news_of_token() {
+            Box::pin(self.inner.keeper.provider().token_accepted(&self.credentials.own)).await;
         }
     }
 
@@ -133,8 +133,8 @@ impl Exchange<'_> {
         if !report.cause.is_of_access() && !matches!(report.status, Some(401 | 403)) {
             return;
         }
-        let Some(reason) = self.inner.keeper.not_sent(&self.credentials) else { return };
-        let token = match &self.credentials.withheld {
+        let Some(reason) = self.inner.keeper.provider().not_sent(&self.credentials.own) else { return };
+        let token = match &self.credentials.own.withheld {
             Some(token) => token.id(),
             None => "in the environment",
         };
@@ -171,7 +171,7 @@ impl Exchange<'_> {
                 let is_in_doubt = self.outgoing.facts.session_in_doubt
                     && refusal.refuses_credentials()
                     && invitation.document.is_none();
-                let asking = if is_in_doubt { Asking::Nobody } else { Asking::User };
+                let asking = if is_in_doubt { Interaction::Nobody } else { Interaction::User };
                 // Rare, and large.
                 match Box::pin(self.sign_in(&invitation, status, asking)).await {
                     Ok(is_signed_in) => is_signed_in,
@@ -202,25 +202,25 @@ impl Exchange<'_> {
     /// The outcome that replaces the refusal.
     async fn sign_in(
         &mut self,
-        invitation: &Invitation,
+        invitation: &SignInChallenge,
         status: u16,
-        asking: Asking,
+        asking: Interaction,
     ) -> Result<bool, ExchangeOutcome> {
         let Some(sign_in) = self.inner.keeper.sign_in() else { return Ok(false) };
-        let (own, bearer) = (&self.credentials.own, self.credentials.bearer.as_ref());
+        let (own, bearer) = (&self.credentials.own.credentials, self.credentials.bearer.as_ref());
         let patience = self.patience(sign_in);
         self.note_stage(InitializeStage::SignIn);
-        let is_invited = *invitation != Invitation::default();
+        let is_invited = *invitation != SignInChallenge::default();
         match sign_in.answer(invitation, own, bearer, asking, patience).await {
             Ok(()) => {
                 self.credentials = self.inner.keeper.current().await;
                 Ok(true)
             }
             // The refusal may mean something else, and is told as it is.
-            Err(Trouble::NotOffered) => Ok(false),
-            Err(_) if asking == Asking::Nobody => Ok(false),
-            Err(Trouble::Failed { kind, .. }) if !is_invited && !kind.is_always_told() => Ok(false),
-            Err(Trouble::Intercepted(_)) if !is_invited => Ok(false),
+            Err(SignInError::NotOffered) => Ok(false),
+            Err(_) if asking == Interaction::Nobody => Ok(false),
+            Err(SignInError::Failed { kind, .. }) if !is_invited && !kind.is_always_told() => Ok(false),
+            Err(SignInError::Intercepted(_)) if !is_invited => Ok(false),
             Err(trouble) => {
                 let report = trouble.report();
                 // That of the answer that came in the way says more than that of the refusal.
@@ -242,27 +242,35 @@ impl Exchange<'_> {
     }
 
     /// What a refusal says of signing in.
-    pub(super) fn sign_in_invitation(&self, url: &Url, facts: &RefusalFacts<'_>) -> Option<Invitation> {
+    pub(super) fn sign_in_invitation(&self, url: &Url, facts: &RefusalFacts<'_>) -> Option<SignInChallenge> {
         let sign_in = self.inner.keeper.sign_in()?;
         if matches!(self.outgoing.ask, Ask::EndSession) {
             return None;
         }
         let challenge = challenge::bearer(facts.headers);
-        if facts.status == 403 && challenge.as_ref().is_some_and(Challenge::wants_more) {
-            return self.credentials.bearer.is_some().then_some(Invitation { challenge, document: None });
+        if facts.status == 403 && challenge.as_ref().is_some_and(BearerChallenge::wants_more) {
+            return self
+                .credentials
+                .bearer
+                .is_some()
+                .then_some(SignInChallenge { bearer_challenge: challenge, document: None });
         }
         let asked_for = RefusalFacts { token: None, sends_access_token: false, ..*facts };
         let facts = if sign_in.settings().is_asked_for { &asked_for } else { facts };
         match diagnosis::sign_in(url, facts)? {
-            SignIn::Access(document) => Some(Invitation { challenge, document: Some(document) }),
-            SignIn::Server if challenge.is_some() => Some(Invitation { challenge, document: None }),
+            SignIn::Access(document) => {
+                Some(SignInChallenge { bearer_challenge: challenge, document: Some(document) })
+            }
+            SignIn::Server if challenge.is_some() => {
+                Some(SignInChallenge { bearer_challenge: challenge, document: None })
+            }
             // As servers of 2025-03-26 refuse; and many that want a key.
             SignIn::Server => {
                 let says_nothing = !facts.headers.contains_key(WWW_AUTHENTICATE);
                 let settings = sign_in.settings();
                 let is_named = settings.is_asked_for || settings.grant != Grant::Page;
-                let is_alone = is_named || self.credentials.own.is_empty();
-                (says_nothing && is_alone).then(Invitation::default)
+                let is_alone = is_named || self.credentials.own.credentials.is_empty();
+                (says_nothing && is_alone).then(SignInChallenge::default)
             }
         }
     }
@@ -279,12 +287,12 @@ pub(super) fn is_json_rpc_answer(message: &Message) -> bool {
 }
 
 /// Which side rejected the credentials, where others may help. It has not processed the message.
-pub(super) fn rejected_by(outcome: &ExchangeOutcome) -> Option<Refuser> {
+pub(super) fn rejected_by(outcome: &ExchangeOutcome) -> Option<RejectedBy> {
     match outcome {
-        ExchangeOutcome::Refused(refusal) if refusal.report.cause.is_of_access() => Some(Refuser::Access),
-        ExchangeOutcome::Refused(refusal) => (refusal.status == 401).then_some(Refuser::Server),
+        ExchangeOutcome::Refused(refusal) if refusal.report.cause.is_of_access() => Some(RejectedBy::Access),
+        ExchangeOutcome::Refused(refusal) => (refusal.status == 401).then_some(RejectedBy::Server),
         // The sign-in page, where a redirect to it was followed on the way.
-        ExchangeOutcome::Lost { report, .. } => report.cause.is_of_access().then_some(Refuser::Access),
+        ExchangeOutcome::Lost { report, .. } => report.cause.is_of_access().then_some(RejectedBy::Access),
         ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) | ExchangeOutcome::Cut(_) => None,
     }
 }

@@ -507,7 +507,8 @@ mod tests {
         };
         let http = crate::http::Http::new(&url, settings).expect("a client");
         let credentials = crate::auth::Credentials::new(&url, Vec::new());
-        let keeper = crate::auth::keeper::Keeper::fixed(credentials);
+        let provider = crate::auth::credential_provider::CredentialProvider::fixed(credentials);
+        let keeper = crate::oauth::RequestCredentials::new(provider, None);
         HttpSse::new(&Streamable::new(url, http, keeper), Duration::ZERO)
     }
 

@@ -24,8 +24,6 @@ use super::response_body::{BodyForm, ResponseBody};
 use super::response_head::{ResponseKind, classify, media_type, retry_after};
 use super::send_order::{SendOrder, SendTurn};
 use super::{EventSender, Remote};
-use crate::auth::keeper::{InUse, Keeper};
-use crate::auth::oauth::{Invitation, OAuth};
 use crate::bridge::{
     Ask, ErrorReport, Event, ExchangeId, ExchangeOutcome, Opening, Outgoing, Refusal, SessionHeader,
     SessionId, Written,
@@ -37,6 +35,7 @@ use crate::http::{Http, Patience, is_unprocessed, notice_closed_connections, tra
 use crate::json::replace_line_breaks;
 use crate::jsonrpc::{Kind, Line, Message};
 use crate::mcp::{header, method};
+use crate::oauth::{OAuth, RequestCredentials, RequestSnapshot, SignInChallenge};
 use crate::redact;
 
 /// How much of a refusal's body is read, in bytes.
@@ -56,7 +55,7 @@ pub struct Streamable {
 pub(super) struct RemoteContext {
     pub(super) url: Url,
     http: Arc<Http>,
-    pub(super) keeper: Keeper,
+    pub(super) keeper: RequestCredentials,
     /// Of all exchanges with the server, by whichever transport.
     pub(super) order: SendOrder,
     /// Of the latest `initialize`, by whichever transport.
@@ -72,7 +71,7 @@ impl RemoteContext {
 
 impl Streamable {
     /// The server at `url`.
-    pub fn new(url: Url, http: impl Into<Arc<Http>>, keeper: Keeper) -> Streamable {
+    pub fn new(url: Url, http: impl Into<Arc<Http>>, keeper: RequestCredentials) -> Streamable {
         let inner = RemoteContext {
             url,
             http: http.into(),
@@ -140,11 +139,11 @@ pub(super) struct Exchange<'a> {
     pub(super) id: ExchangeId,
     pub(super) outgoing: &'a Outgoing,
     pub(super) events: &'a EventSender,
-    pub(super) credentials: InUse,
+    pub(super) credentials: RequestSnapshot,
     /// When its first request may go out; none once it has.
     pub(super) turn: Mutex<Option<SendTurn>>,
     /// What the last refusal says of signing in.
-    pub(super) invitation: Mutex<Option<Invitation>>,
+    pub(super) invitation: Mutex<Option<SignInChallenge>>,
     /// What became of a service token that was withheld.
     pub(super) proof_attempts: ProofAttempts,
     /// How often other credentials have been tried.
@@ -162,7 +161,7 @@ impl<'a> Exchange<'a> {
         id: ExchangeId,
         outgoing: &'a Outgoing,
         events: &'a EventSender,
-        credentials: InUse,
+        credentials: RequestSnapshot,
         turn: Option<SendTurn>,
     ) -> Exchange<'a> {
         Exchange {

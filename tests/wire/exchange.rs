@@ -6,10 +6,11 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mcp_tether::auth::Credentials;
-use mcp_tether::auth::keeper::Keeper;
+use mcp_tether::auth::credential_provider::CredentialProvider;
 use mcp_tether::bridge::{Ask, Event, ExchangeId, ExchangeOutcome, Facts, Outgoing, Written};
 use mcp_tether::http::{Family, Http, Patience, Settings};
 use mcp_tether::jsonrpc::Message;
+use mcp_tether::oauth::RequestCredentials;
 use mcp_tether::remote::streamable::Streamable;
 use mcp_tether::remote::{EventSender, Remote};
 use mcp_tether::tls::Trust;
@@ -31,7 +32,8 @@ fn streamable(url: &str) -> Streamable {
         inspect: false,
     };
     let http = Http::new(&url, settings).expect("a client");
-    Streamable::new(url.clone(), http, Keeper::fixed(Credentials::new(&url, Vec::new())))
+    let provider = CredentialProvider::fixed(Credentials::new(&url, Vec::new()));
+    Streamable::new(url.clone(), http, RequestCredentials::new(provider, None))
 }
 
 /// The events of one exchange, each as a line, and its ending.
