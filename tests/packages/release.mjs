@@ -256,6 +256,10 @@ export async function installScript({ packages, target }) {
       succeeded(await install('--to', elsewhere), 'install.sh --to');
       check(existsSync(join(elsewhere, 'mcp-tether')), 'nothing is in the folder that was named');
 
+      const piped = join(folder, 'piped');
+      succeeded(await run('sh', ['-s', '--', '--to', piped], { env, cwd: folder, input: text(script) }), 'install.sh from a pipe');
+      check(existsSync(join(piped, 'mcp-tether')), 'install.sh from a pipe installed nothing');
+
       const empty = join(folder, 'empty');
       const refused = async (expected, ...args) => {
         const done = await install('--to', empty, ...args);
