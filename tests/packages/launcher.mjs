@@ -48,17 +48,18 @@ export const startsProgram = (given) => ends({ ...given, becomes: false });
 export async function inheritance({ packages, node }) {
   await inFolder(async (folder) => {
     const { launcher, program } = packages.unpack(folder);
-    writeFileSync(program, '#!/bin/sh\ngrep -E "^Sig(Blk|Ign)" /proc/self/status\nls /proc/$$/fd | tr "\\n" " "\n');
+    writeFileSync(program, '#!/bin/sh\ngrep -E "^Sig(Blk|Ign)" /proc/self/status\nls /proc/$$/fd\n');
     const env = environment(folder, node);
     const look = async (command, args) => {
       const { stdout } = await run(command, args, { env });
       const mask = (name) => BigInt(`0x${new RegExp(`${name}:\\s*(\\w+)`).exec(stdout)?.[1]}`);
-      return { blocked: mask('SigBlk'), ignored: mask('SigIgn'), open: stdout.trim().split('\n').at(-1) };
+      return { blocked: mask('SigBlk'), ignored: mask('SigIgn'), open: stdout.match(/^\d+$/gm)?.join() };
     };
     const [alone, launched] = [await look(program, []), await look(node, [launcher])];
     const SIGPIPE = 1n << 12n;
     check(launched.blocked === alone.blocked, `signals ${launched.blocked.toString(16)} are blocked`);
     check((launched.ignored & ~SIGPIPE) === (alone.ignored & ~SIGPIPE), `signals ${launched.ignored.toString(16)} are ignored`);
+    check(alone.open?.startsWith('0,1,'), `descriptors are unknown: ${alone.open}`);
     check(launched.open === alone.open, `open are ${launched.open} and not ${alone.open}`);
   });
 }
