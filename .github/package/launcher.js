@@ -8,7 +8,7 @@ const { accessSync, constants } = require('node:fs');
 const { platform, arch } = process;
 const args = process.argv.slice(2);
 
-/** Where glibc's loader is. A system without it starts no program that is linked to glibc. */
+/** Paths of glibc's loader. A system without it starts no program that is linked to glibc. */
 const LOADERS = { x64: '/lib64/ld-linux-x86-64.so.2', arm64: '/lib/ld-linux-aarch64.so.1' };
 
 function isAccessible(path, mode) {

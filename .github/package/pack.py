@@ -46,7 +46,7 @@ def fail(message):
 
 
 def cargo(*arguments):
-    """What a cargo command prints."""
+    """Runs cargo, and returns its output."""
     done = subprocess.run(["cargo", *arguments, "--locked"], cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0:
         fail(f"cargo {' '.join(arguments)} failed:\n{done.stderr}")
@@ -132,7 +132,7 @@ class Target:
         return "mcp-tether.exe" if self.is_windows else "mcp-tether"
 
     def conditions(self):
-        """Where npm installs the package: `os`, `cpu`, and on Linux `libc`."""
+        """The fields by which npm decides whether to install the package: `os`, `cpu`, and on Linux `libc`."""
         system, processor = self.npm.split("-")[:2]
         found = {"os": [system], "cpu": [processor]}
         if system == "linux":
@@ -141,7 +141,7 @@ class Target:
 
 
 class Project:
-    """What Cargo.toml says of the program, and of what it is linked from."""
+    """The program as Cargo.toml describes it, and the crates that it is linked from."""
 
     def __init__(self):
         metadata = json.loads(cargo("metadata", "--format-version", "1"))
@@ -204,7 +204,7 @@ class Project:
         return (rule.join(parts) + "\n").encode()
 
     def bill(self, target):
-        """What is linked into the program, in the form of CycloneDX 1.5. Without a date and a serial number, which would differ each time."""
+        """The bill of materials in CycloneDX 1.5, without the date and the serial number, which would differ each time."""
         uses = self.linked(target)
         reference = lambda crate: f"pkg:cargo/{crate[0]}@{crate[1]}"
 
@@ -261,7 +261,7 @@ class Packer:
             self.released.append(path)
 
     def manifest(self, name, description):
-        """What the package.json of every npm package says."""
+        """The fields that the package.json of every npm package has."""
         project = self.project
         return {
             "name": name,
@@ -438,7 +438,7 @@ class Packer:
         self.write("server.json", dump(document), is_released=True)
 
     def images(self, programs, licenses):
-        """What the container image is built from; `docker build` finds the program by the processor."""
+        """The build context of the container image; `docker build` selects the program by TARGETARCH."""
         found = {processor: programs[triple] for processor, triple in IMAGES.items() if triple in programs}
         if not found:
             return print("pack.py: no container image: the static Linux programs are not there")

@@ -5,7 +5,7 @@ import { check, conversation, environment, inFolder, mcpServer, processesOf, run
 
 const ENDS = ['EOF', 'SIGINT', 'SIGTERM', 'SIGHUP'];
 
-/** How a process that is in a conversation ends. */
+/** Ends a process that is in a conversation; returns its exit code and signal. */
 async function end(running, how) {
   if (how === 'EOF') running.child.stdin.end();
   else running.child.kill(how);
@@ -64,7 +64,7 @@ export async function inheritance({ packages, node }) {
   });
 }
 
-/** Which of the packages of Linux is chosen, by what is installed, what may be started, and whether glibc is there. */
+/** The launcher chooses among the Linux packages by installation, permission to execute, and the presence of glibc. */
 export async function choice({ packages, node }) {
   const name = packages.platform.manifest.name.replace(/-musl$/, '');
   const rows = [
@@ -79,7 +79,6 @@ export async function choice({ packages, node }) {
   ];
   await inFolder(async (folder) => {
     const { launcher } = packages.unpack(folder);
-    // Root may do everything but start a file that nobody may start.
     const hide = join(folder, 'no-glibc.cjs');
     writeFileSync(
       hide,

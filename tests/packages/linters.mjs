@@ -1,4 +1,4 @@
-// What others say of the workflows and of the dependencies, without a network.
+// Linters for the workflows and the dependencies, all offline.
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';

@@ -1,14 +1,14 @@
 //! The packages of a release, made by `.github/package/pack.py` from the program under test and installed from this machine: by npm 11 and
 //! 12, pnpm, Bun, pip and uv; the launcher, the archives, the bundle for MCP clients, `install.sh`; what linters say of the workflows.
 //!
-//! What they need is half a gigabyte, so this runs only when it is asked for:
+//! The tools take half a gigabyte, so the tests run only on request:
 //!
 //! ```sh
 //! cargo test --test packages -- --include-ignored
 //! ```
 //!
-//! Where something that a test needs is not there, it says so and counts as ignored; where nothing can run, one line says why. The
-//! tests themselves are in `run.mjs`, and are named there.
+//! A test whose tool is missing says so and counts as ignored. If none can run, one line says why. `run.mjs` holds the tests and
+//! their names.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Err(_) => names(Path::new("nowhere")),
     };
     if is_asked_for {
-        // What is ignored from here on cannot be run.
+        // From here on, an ignored test is one that cannot run.
         (arguments.ignored, arguments.include_ignored) = (false, false);
     }
     let trials: Vec<Trial> = match (named, tools) {

@@ -1,4 +1,4 @@
-// What the tests of the packages share: a folder of their own, processes, the MCP server, and the conversation with it.
+// Shared by the tests of the packages: temporary folders, processes, an MCP server and the conversation with it.
 import { execFileSync, spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';

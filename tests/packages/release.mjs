@@ -1,4 +1,4 @@
-// What a release on GitHub holds: the archives, the bundle for MCP clients, server.json, install.sh, the checksums.
+// pack.py itself, and the files of a GitHub release: archives, the bundle for MCP clients, server.json, install.sh, checksums.
 import { createHash } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';

@@ -69,7 +69,7 @@ const TESTS = [
   { name: 'cargo_deny_accepts_the_dependencies', run: linters.dependencies },
 ];
 
-/** What a test needs and is not here. */
+/** The tools of a test that are missing, as one sentence; empty if it can run. */
 function missing({ needs = {} }) {
   const absent = Object.values(needs).filter(({ path }) => !path || !existsSync(path));
   return absent.map(({ name }) => `${name} is not there`).join(', ');

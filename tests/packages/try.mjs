@@ -1,4 +1,4 @@
-// What a release is tried with on every system before it is published: node try.mjs PACKAGES. Wants npm; uv where it is there.
+// Installs the packages by npx, npm and, if it is installed, uv. The release workflow runs it on each system: node try.mjs PACKAGES
 import { execFileSync } from 'node:child_process';
 import { realpathSync } from 'node:fs';
 import { join, dirname, resolve } from 'node:path';
