@@ -131,6 +131,13 @@ class Target:
     def executable(self):
         return "mcp-tether.exe" if self.is_windows else "mcp-tether"
 
+    def newer_glibc(self):
+        """The glibc that the program wants, if the table promises an older one. The versions are among the names of its symbols."""
+        version = lambda text: tuple(map(int, text.split(".")))
+        wanted = [match.decode() for match in re.findall(rb"\0GLIBC_(\d+(?:\.\d+)+)(?=\0)", self.program)]
+        newest = max(wanted, key=version, default="0")
+        return newest if "glibc" in self.row and version(newest) > version(self.row["glibc"]) else None
+
     def conditions(self):
         """The fields by which npm decides whether to install the package: `os`, `cpu`, and on Linux `libc`."""
         system, processor = self.npm.split("-")[:2]
@@ -478,6 +485,10 @@ def main():
         if not path.is_file():
             fail(f"{path} is not there")
         target.program = path.read_bytes()
+        if newer := target.newer_glibc():
+            message = f"{path} wants glibc {newer}, and the table promises {target.row['glibc']}"
+            # A build of this computer is good enough to rehearse with.
+            print(f"pack.py: {message}", file=sys.stderr) if chosen.only else fail(message)
     if chosen.out.exists():
         fail(f"{chosen.out} exists")
     packer = Packer(project, chosen.out)

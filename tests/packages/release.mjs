@@ -65,6 +65,11 @@ export async function packAll({ packages, root, python }) {
     }
     check(!all.main.manifest.scripts && !/@[A-Z]+@/.test(text(join(out, 'install.sh'))), 'scripts, or an install.sh that is not filled in');
 
+    const linux = join(folder, 'binaries/aarch64-unknown-linux-gnu/mcp-tether');
+    writeFileSync(linux, '\0GLIBC_2.9\0GLIBC_2.18\0GLIBC_2.2.5\0');
+    const refused = await run(python, [pack, join(folder, 'binaries'), join(folder, 'newer')], { env: process.env });
+    check(refused.code === 1 && refused.stderr.includes('wants glibc 2.18, and the table promises 2.17'), refused.stderr);
+
     const unpack = "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])";
     const bundle = join(folder, 'bundle');
     succeeded(await run(python, ['-c', unpack, join(out, `mcp-tether-${version}.mcpb`), bundle]), 'unzip');
