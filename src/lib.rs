@@ -13,6 +13,7 @@ pub mod config;
 
 pub mod json;
 pub mod jsonrpc;
+pub mod mcp;
 pub mod orphan;
 pub mod platform;
 pub mod stdio;
@@ -25,11 +26,13 @@ pub mod remote;
 pub mod auth;
 mod cookies;
 pub mod http;
+pub mod jwt;
+pub mod oauth;
 pub mod tls;
 
 pub mod check;
+pub mod client_config;
 pub mod diagnosis;
-pub mod entry;
 pub mod files;
 pub mod log;
 pub mod record;

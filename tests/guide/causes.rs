@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 use mcp_tether::bridge::{ErrorKind, ErrorReport};
-use mcp_tether::diagnosis::{self, Refused, Token};
+use mcp_tether::diagnosis::{self, RefusalFacts, Token};
 use mcp_tether::http::TransportError;
 use mcp_tether::tls::{Failure, Fingerprint};
 use url::Url;
@@ -152,11 +152,11 @@ fn refusal_rows() -> Vec<Row> {
         });
         let other = headers.get("location").map(|value| value.to_str().expect("ASCII").to_owned());
         let location = sign_in.or(other).map(|text| Url::parse(&text).expect("a URL"));
-        let facts = Refused {
+        let facts = RefusalFacts {
             location: location.as_ref(),
             body: if [VALID, INVALID].contains(&body.as_str()) { "" } else { &body },
             token: has_token.then_some(token),
-            ..Refused::of(status, &headers)
+            ..RefusalFacts::of(status, &headers)
         };
         Row::of(&diagnosis::refused(&url, &facts))
     };
@@ -169,7 +169,7 @@ fn answer_rows() -> Vec<Row> {
     let page: HeaderMap =
         [(http::header::CONTENT_TYPE, "text/html".parse().expect("a value"))].into_iter().collect();
     let reports = [
-        diagnosis::page(&url, &Refused { body: "<html>", ..Refused::of(200, &page) }),
+        diagnosis::page(&url, &RefusalFacts { body: "<html>", ..RefusalFacts::of(200, &page) }),
         diagnosis::older_transport(&url, 200),
         diagnosis::timed_out(&url, diagnosis::HEADERS_TIMEOUT, Duration::from_secs(30)),
         diagnosis::timed_out(&url, diagnosis::BODY_TIMEOUT, Duration::from_secs(30)),

@@ -1,20 +1,24 @@
 //! From the exchanges to the client: heads, messages, and which request an answer belongs to.
 //!
 //! Messages pass as they came; a response loses its way only where its id did. Deliberately not here: exchanges that end
-//! without an answer (`endings`).
+//! without an answer (`outcomes`).
 
 use std::time::Instant;
 
 use super::ledger::{Place, Ticket};
 use super::modern::error_code;
 use super::renegotiation::Refused;
-use super::revision::Era;
-use super::*;
+use super::{Output, Purpose, Question, REPLIES, REQUESTS_AT_ONCE_MULTIPLEXED, Relay, SOURCE, Settled};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, Ask, Cursor, ExchangeId, Notice, Opening, Outgoing, SessionHeader};
+use crate::bridge::revision::Era;
+use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Message};
+use crate::{json, jsonrpc};
 
 impl Relay {
     pub(super) fn sent(&mut self, exchange: ExchangeId, now: Instant) {
         let Some(Purpose::Answer(ticket)) = self.purpose_of(exchange) else { return };
-        self.ledger.put(ticket, Place::Sent { exchange, written: true });
+        self.ledger.set_written(ticket, exchange);
         if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
             self.release_cancellation(cancellation, now);
         }
@@ -32,15 +36,8 @@ impl Relay {
         }
         match self.purpose_of(exchange) {
             Some(Purpose::Answer(ticket)) => {
-                if let Some(entry) = self.ledger.get_mut(ticket) {
-                    entry.trial.opened = true;
-                }
-                if let Some(gate) = self.gate.as_mut().filter(|gate| gate.ticket == ticket) {
-                    match &mut gate.until {
-                        Until::Answer { head } => *head = true,
-                        Until::Head { .. } => self.gate = None,
-                    }
-                }
+                self.ledger.set_opened(ticket);
+                self.sessions.head_came(ticket);
             }
             Some(Purpose::Delivery(ticket)) => {
                 // The head says that the server has it; what follows may be a stream that stays open.
@@ -49,22 +46,18 @@ impl Relay {
                 self.initialized(ticket, now);
                 // In the modern era nothing follows, and above all no question.
                 let purpose = if self.is_modern(ticket) { Purpose::Over } else { Purpose::Answered };
-                self.strike(ticket);
+                self.remove(ticket);
                 self.purpose(exchange, purpose);
             }
             Some(Purpose::Listening) => self.listening.opened(exchange, now),
-            Some(Purpose::Renewal) => {
-                if let Recovery::Opening { head, .. } = &mut self.session.recovery {
-                    *head = true;
-                }
-            }
+            Some(Purpose::Renewal) => self.sessions.renewal_head_came(),
             Some(Purpose::Restoration) => self.told(exchange, now),
             Some(
                 Purpose::Cancellation(..)
                 | Purpose::Resumption(_)
                 | Purpose::Ping
                 | Purpose::Learning(_)
-                | Purpose::Farewell
+                | Purpose::SessionEnd
                 | Purpose::Answered
                 | Purpose::Over
                 | Purpose::Cancelled,
@@ -72,13 +65,13 @@ impl Relay {
             | None => {}
         }
         self.listening.answers_beside(exchange);
-        if !self.session.is_opening(exchange) {
+        if !self.sessions.is_opening(exchange) {
             return;
         }
         self.settled_on_transport();
         match opening.session {
             SessionHeader::Absent => {}
-            SessionHeader::Id(id) => self.session.name(id),
+            SessionHeader::Id(id) => self.sessions.name(id),
             SessionHeader::Unusable => {
                 let report = ErrorReport::new(
                     ErrorKind::Answer,
@@ -100,13 +93,7 @@ impl Relay {
     pub(super) fn advance(&mut self, exchange: ExchangeId, cursor: Cursor) {
         match self.purpose_of(exchange) {
             Some(Purpose::Answer(ticket) | Purpose::Resumption(ticket)) if !self.is_modern(ticket) => {
-                if let Some(entry) = self.ledger.get_mut(ticket) {
-                    entry.stream.advance(cursor);
-                    // A server that says when to come back means it.
-                    if entry.stream.retry.is_some() {
-                        entry.stream.attempts = 0;
-                    }
-                }
+                self.ledger.advance_stream(ticket, cursor);
             }
             Some(Purpose::Listening) => self.listening.advance(cursor),
             Some(_) | None => {}
@@ -117,7 +104,7 @@ impl Relay {
         let Some(purpose) = self.purpose_of(exchange) else { return };
         match (message.kind(), purpose) {
             (_, Purpose::Cancelled) => self.dropped(&message, "its request was cancelled"),
-            (_, Purpose::Farewell) => self.dropped(&message, "the session is over"),
+            (_, Purpose::SessionEnd) => self.dropped(&message, "the session is over"),
             (Kind::Response { .. }, Purpose::Learning(ticket)) => {
                 self.looked_up(exchange, ticket, &message, now);
             }
@@ -141,10 +128,10 @@ impl Relay {
             (_, Purpose::Answer(ticket)) if self.is_modern(ticket) => {
                 self.modern_server(exchange, ticket, message, now);
             }
-            (_, Purpose::Answered) if !self.session.is_established() => {
+            (_, Purpose::Answered) if !self.sessions.is_established() => {
                 self.dropped(&message, "there is no session that it could belong to");
             }
-            (Kind::Request { .. }, _) if self.is_outlived(exchange) => {
+            (Kind::Request { .. }, _) if self.is_of_lost_session(exchange) => {
                 self.dropped(&message, "the session it belongs to is no more");
             }
             (Kind::Request { id, .. }, _) => {
@@ -179,25 +166,21 @@ impl Relay {
             }
             _ => None,
         };
-        self.outputs.push_back(Output::Said { message, within });
+        self.outputs.push_back(Output::ToClient { message, within });
     }
 
-    /// Tells whether the session of an exchange is no more, although the exchange itself may live on.
-    pub(super) fn is_outlived(&self, exchange: ExchangeId) -> bool {
+    /// Returns whether the session of an exchange is no more, although the exchange itself may live on.
+    pub(super) fn is_of_lost_session(&self, exchange: ExchangeId) -> bool {
         let epoch = self.exchanges.get(&exchange).and_then(|exchange| exchange.epoch);
-        epoch.is_some_and(|epoch| self.session.is_over(epoch))
+        epoch.is_some_and(|epoch| self.sessions.is_over(epoch))
     }
 
     /// The server said something on a stream, which is therefore worth taking up again.
     fn heard(&mut self, purpose: Purpose) {
         match purpose {
-            Purpose::Answered => self.carrier.heard(),
+            Purpose::Answered => self.sse_session.heard(),
             Purpose::Listening => self.listening.heard(),
-            Purpose::Resumption(ticket) => {
-                if let Some(entry) = self.ledger.get_mut(ticket) {
-                    entry.stream.attempts = 0;
-                }
-            }
+            Purpose::Resumption(ticket) => self.ledger.reset_stream_attempts(ticket),
             _ => {}
         }
     }
@@ -207,7 +190,7 @@ impl Relay {
         self.orphaned.remove(id);
         let meta = question.member("_meta");
         let progress = meta.and_then(|meta| json::member(meta, "progressToken")).map(str::to_owned);
-        let epoch = self.session.epoch() + u64::from(self.session.is_opening(exchange));
+        let epoch = self.sessions.epoch() + u64::from(self.sessions.is_opening(exchange));
         self.asked.insert(id, Question { asking, epoch, progress })
     }
 
@@ -226,12 +209,12 @@ impl Relay {
     pub(super) fn refuse_batch(&mut self, exchange: ExchangeId, fault: &Fault, now: Instant) {
         let Some(purpose) = self.purpose_of(exchange) else { return };
         let needs_answers = match purpose {
-            Purpose::Cancelled | Purpose::Farewell | Purpose::Learning(_) | Purpose::Over => false,
+            Purpose::Cancelled | Purpose::SessionEnd | Purpose::Learning(_) | Purpose::Over => false,
             Purpose::Answer(ticket) => !self.is_modern(ticket),
-            Purpose::Answered => self.session.is_established(),
+            Purpose::Answered => self.sessions.is_established(),
             _ => true,
         };
-        if !needs_answers || self.is_leaving() || self.is_outlived(exchange) {
+        if !needs_answers || self.is_leaving() || self.is_of_lost_session(exchange) {
             return;
         }
         let error = ErrorObject {
@@ -255,7 +238,7 @@ impl Relay {
         }
     }
 
-    /// Tells whether a response answers a request of the client, which may come on any stream.
+    /// Returns whether a response answers a request of the client, which may come on any stream.
     fn is_asked_by_client(&self, id: Option<&Id>) -> bool {
         id.is_some_and(|id| self.ledger.request(id).is_some())
     }
@@ -281,7 +264,7 @@ impl Relay {
             | Purpose::Restoration
             | Purpose::Ping
             | Purpose::Learning(_)
-            | Purpose::Farewell
+            | Purpose::SessionEnd
             | Purpose::Answered
             | Purpose::Over
             | Purpose::Cancelled => None,
@@ -295,28 +278,30 @@ impl Relay {
             && let Some(entry) = self.ledger.get(ticket)
         {
             match entry.place {
-                Place::Sent { exchange: posted, .. } if self.session.carrier() == Some(exchange) => {
-                    self.carrier.heard();
+                Place::Sent { exchange: posted, .. } if self.sessions.stream() == Some(exchange) => {
+                    self.sse_session.heard();
                     self.answer(Some(posted), ticket, message, now);
                     return self.let_acknowledge(posted, now);
                 }
                 Place::Sent { exchange, .. } => {
                     self.answer(Some(exchange), ticket, message, now);
                     // Nothing more is to come where the answer did not, unless that carries a session from now on.
-                    return match self.session.carrier() == Some(exchange) {
+                    return match self.sessions.stream() == Some(exchange) {
                         true => {}
                         false => self.close(exchange),
                     };
                 }
                 // It was sent; only the stream with its answer is not there.
-                Place::Resting { .. } | Place::ForSlot { .. } | Place::AtGate if entry.trial.attempts > 0 => {
+                Place::BackingOff { .. } | Place::ForSlot { .. } | Place::AtGate
+                    if entry.attempts.made > 0 =>
+                {
                     return self.answer(None, ticket, message, now);
                 }
                 Place::AtGate
                 | Place::ForSlot { .. }
                 | Place::Behind(_)
                 | Place::Learning { .. }
-                | Place::Resting { .. } => {}
+                | Place::BackingOff { .. } => {}
             }
         }
         if let Some((ticket, own_id)) = own
@@ -325,10 +310,10 @@ impl Relay {
             let message = message.with_id(own_id);
             return self.answer_in(exchange, purpose, ticket, message, now);
         }
-        if self.session.carrier() == Some(exchange)
+        if self.sessions.stream() == Some(exchange)
             && let Some((posted, ticket, own_id)) = id.and_then(|id| self.only_request_like(id))
         {
-            self.carrier.heard();
+            self.sse_session.heard();
             self.answer(Some(posted), ticket, message.with_id(&own_id), now);
             return self.let_acknowledge(posted, now);
         }
@@ -381,7 +366,7 @@ impl Relay {
         {
             return;
         }
-        if let Some(exchange) = exchange.filter(|exchange| self.session.is_opening(*exchange))
+        if let Some(exchange) = exchange.filter(|exchange| self.sessions.is_opening(*exchange))
             && self.renegotiate(ticket, Refused::Answered(exchange, &message), now)
         {
             return;
@@ -397,18 +382,18 @@ impl Relay {
             },
         };
         if let Some(evidence) = self.evidence(ticket, Some(&message), None) {
-            self.part(ticket, evidence, message, None);
+            self.report_era_mismatch(ticket, evidence, message, None);
             return exchange.into_iter().for_each(|exchange| self.after_exchange(exchange));
         }
-        if exchange.is_some_and(|exchange| self.session.is_opening(exchange)) {
+        if exchange.is_some_and(|exchange| self.sessions.is_opening(exchange)) {
             self.handshake(ticket, &message, now);
         }
         match self.settle(ticket) {
             Settled::Wanted(entry) => {
-                if let Some(epoch) = entry.trial.epoch {
-                    self.session.prove(epoch);
+                if let Some(epoch) = entry.attempts.epoch {
+                    self.sessions.prove(epoch);
                 }
-                if entry.trial.outlived > 0 {
+                if entry.attempts.sessions_lost > 0 {
                     self.answered_at_last();
                 }
                 if error_code(&message).is_none() {
@@ -425,7 +410,7 @@ impl Relay {
     fn taught(&mut self, request: &Message, answer: &Message) {
         match request.method() {
             Some("tools/list") => self.tools.learn_hints(answer),
-            Some(_) => self.session.remember(request),
+            Some(_) => self.sessions.remember(request),
             None => {}
         }
         if let Some(method) = request.method() {
@@ -439,20 +424,16 @@ impl Relay {
         }
         self.stop_listening();
         self.drop_carrier(None, now);
-        let was_lost = self.session.recovery != Recovery::NotNeeded;
-        let replaced = self.session.establish(answer);
-        self.session.recovery = Recovery::NotNeeded;
-        if let Some(entry) = self.ledger.get(ticket) {
-            self.session.remember_start(entry.message.clone());
-        }
+        let initialize = self.ledger.get(ticket).map(|entry| entry.message.clone());
+        let replaced = self.sessions.establish(answer, initialize);
         self.begin_pings(now);
-        self.carrier.begin(now);
+        self.sse_session.begin(now);
         // A client that starts over leaves a session behind that nobody else will end.
-        if let Some(facts) = replaced.filter(|_| !was_lost) {
-            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+        if let Some(facts) = replaced {
+            self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
-        let session = self.session.id();
-        let revision = self.session.revision().unwrap_or("no revision").to_owned();
+        let session = self.sessions.id();
+        let revision = self.sessions.revision().unwrap_or("no revision").to_owned();
         self.act(Action::Notice(Notice::Settled { revision, session }));
     }
 }

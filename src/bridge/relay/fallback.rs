@@ -4,14 +4,19 @@
 //! other one follows if the refusal says that the server does not know the first. Neither twice, so that a server that
 //! was upgraded is found again and nothing goes round in circles. Credentials that are refused, a server that is not
 //! well and a network that is away say nothing of transports (2025-11-25, basic/transports, backwards compatibility).
-//! Deliberately not here: how a session on a stream lives (`carrier`).
+//! Deliberately not here: how a session on a stream lives (`sse_session`).
 
 use std::time::Instant;
 
 use super::ledger::Ticket;
 use super::modern::error_code;
-use super::revision::{self, Era};
-use super::*;
+use super::{Purpose, Relay};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, ExchangeOutcome, Facts, Notice, Refusal, Via};
+use crate::bridge::revision;
+use crate::bridge::revision::Era;
+use crate::json;
+use crate::jsonrpc::Message;
 
 /// Which transports are tried, and in which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,7 +92,7 @@ impl Fallback {
         Facts { via: self.via(), ..Facts::default() }
     }
 
-    /// Tells whether sessions of this server are carried by a stream, as far as is known.
+    /// Returns whether sessions of this server are carried by a stream, as far as is known.
     pub(super) fn uses_streams(&self) -> bool {
         self.settled == Some(Way::Stream) || self.transport == Transport::SseOnly
     }
@@ -125,7 +130,7 @@ impl Fallback {
     }
 }
 
-/// Tells whether a refusal says that this is no endpoint of streamable HTTP.
+/// Returns whether a refusal says that this is no endpoint of streamable HTTP.
 fn knows_no_streamable(outcome: &ExchangeOutcome, any_4xx: bool) -> bool {
     if let ExchangeOutcome::Lost { report, .. } = outcome {
         return report.cause == ErrorKind::Transport;
@@ -160,7 +165,7 @@ fn with_stream(posted: ExchangeOutcome, streamed: &ExchangeOutcome) -> ExchangeO
     }
 }
 
-/// Tells whether there is no stream that names an address: another answer, or a stream that is something else.
+/// Returns whether there is no stream that names an address: another answer, or a stream that is something else.
 fn names_no_endpoint(outcome: &ExchangeOutcome) -> bool {
     match outcome {
         ExchangeOutcome::Refused(refusal) => {
@@ -173,12 +178,12 @@ fn names_no_endpoint(outcome: &ExchangeOutcome) -> bool {
     }
 }
 
-/// Tells whether a status says that the request cannot be served as it is: not who asks, how fast, or how often.
+/// Returns whether a status says that the request cannot be served as it is: not who asks, how fast, or how often.
 fn is_clients_fault(status: u16) -> bool {
     (400..500).contains(&status) && !matches!(status, 401 | 403 | 407 | 408 | 429)
 }
 
-/// Tells whether nothing in front of the server has refused in its place.
+/// Returns whether nothing in front of the server has refused in its place.
 fn is_servers_own(refusal: &Refusal) -> bool {
     refusal.report.cause == ErrorKind::Status && !refusal.unprocessed
 }
@@ -207,12 +212,12 @@ impl Relay {
         });
         let Some(entry) = entry else { return Some(outcome) };
         let any_4xx = takes_any_4xx(&entry.message);
-        match self.fallback.judge(outcome, entry.trial.opened, any_4xx) {
+        match self.fallback.judge(outcome, entry.attempts.opened, any_4xx) {
             Ok(outcome) => Some(outcome),
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-                self.session.begin(exchange, self.fallback.via());
+                self.sessions.open_again(exchange, self.fallback.via());
                 None
             }
         }
@@ -224,15 +229,16 @@ impl Relay {
         outcome: ExchangeOutcome,
         now: Instant,
     ) -> Option<ExchangeOutcome> {
-        let opened = matches!(self.session.recovery, Recovery::Opening { head: true, .. });
-        let Some(initialize) = self.session.start().cloned().filter(|_| !self.is_leaving()) else {
+        let opened = self.sessions.renewal().is_some_and(|(_, _, head)| head);
+        let Some(initialize) = self.sessions.memory().start().cloned().filter(|_| !self.is_leaving()) else {
             return Some(outcome);
         };
         match self.fallback.judge(outcome, opened, takes_any_4xx(&initialize)) {
             Ok(outcome) => Some(outcome),
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
-                self.post_renewal(initialize, now);
+                let exchange = self.post_renewal(initialize, now);
+                self.sessions.renew_other_way(exchange, self.fallback.via());
                 None
             }
         }
@@ -252,7 +258,7 @@ impl Relay {
                 "leave --transport sse-only out",
             )),
             (Era::Modern, _) | (Era::Legacy, Some("initialize")) => None,
-            (Era::Legacy, _) if self.session.facts_of_handshake().via == Via::Endpoint => {
+            (Era::Legacy, _) if self.sessions.facts_of_handshake().via == Via::Endpoint => {
                 Some(ErrorReport::new(
                     ErrorKind::Endpoint,
                     "no session is open, and without one an HTTP+SSE server has no address for messages",
@@ -268,7 +274,7 @@ impl Relay {
         if self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some()) {
             return self.fail(ticket, report);
         }
-        let Some(entry) = self.strike(ticket) else { return };
+        let Some(entry) = self.remove(ticket) else { return };
         let title = entry.message.title().into_owned();
         self.act(Action::Notice(Notice::Undelivered { title, report }));
     }

@@ -7,12 +7,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff;
-use super::event::Cursor;
-use super::ledger::{Place, Stream, Then, Ticket};
+use super::ledger::{Place, StreamPosition, Ticket};
 use super::resending::is_passing;
-use super::revision::Era;
-use super::*;
+use super::{Phase, Purpose, Relay, backoff};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, Ask, Cursor, ExchangeId, ExchangeOutcome, Notice, Outgoing, Refusal};
+use crate::bridge::revision::Era;
 
 /// How often in a row a stream with an answer is taken up again without anything coming.
 const RESUMPTIONS: u32 = 8;
@@ -36,7 +36,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug, Default)]
 pub(super) struct Listening {
     place: Standing,
-    stream: Stream,
+    stream: StreamPosition,
     /// Whether it was there once, in this session.
     was_there: bool,
     /// Since when it may be what keeps the server from answering; none once it was seen not to.
@@ -51,7 +51,7 @@ enum Standing {
     /// Open, or being opened.
     On { exchange: ExchangeId, since: Option<Instant> },
     /// To be opened again.
-    Resting { until: Instant },
+    BackingOff { until: Instant },
     /// Closed until the requests under way are answered.
     GivingWay,
 }
@@ -60,7 +60,7 @@ impl Listening {
     /// When it is to be opened again.
     pub(super) fn next(&self) -> Option<Instant> {
         match self.place {
-            Standing::Resting { until } => Some(until),
+            Standing::BackingOff { until } => Some(until),
             Standing::Off | Standing::On { .. } | Standing::GivingWay => None,
         }
     }
@@ -100,13 +100,12 @@ impl Relay {
         if !self.config.no_listening
             && self.gave_way < GIVES_WAY
             && self.phase == Phase::Running
-            && self.session.is_established()
-            && self.session.recovery == Recovery::NotNeeded
-            && self.session.carrier().is_none()
+            && self.sessions.can_listen()
+            && self.sessions.stream().is_none()
             && self.listening.place == Standing::Off
         {
             let after = self.listening.stream.last.clone();
-            let facts = self.session.facts();
+            let facts = self.sessions.facts();
             let exchange = self.open(Purpose::Listening, Outgoing { ask: Ask::Listen { after }, facts });
             self.listening.place = Standing::On { exchange, since: None };
             self.listening.suspected = Some(now);
@@ -120,10 +119,10 @@ impl Relay {
         let Standing::On { .. } = self.listening.place else { return None };
         let waiting = self.ledger.iter().filter(|(_, entry)| {
             let is_sent = matches!(entry.place, Place::Sent { .. });
-            is_sent && entry.era == Era::Legacy && entry.request_id().is_some() && !entry.trial.opened
+            is_sent && entry.era == Era::Legacy && entry.request_id().is_some() && !entry.attempts.opened
         });
         let since =
-            waiting.filter_map(|(_, entry)| entry.trial.since).map(|since| since.max(suspected)).min();
+            waiting.filter_map(|(_, entry)| entry.attempts.since).map(|since| since.max(suspected)).min();
         since.map(|since| since + WAY_PATIENCE)
     }
 
@@ -222,9 +221,10 @@ impl Relay {
                 | ExchangeOutcome::Accepted(_)
                 | ExchangeOutcome::Lost { .. } => None,
             };
-            let seed = self.chance();
-            let until = next_attempt(&mut self.listening.stream, wait, seed, now);
-            self.listening.place = Standing::Resting { until };
+            let seed = self.jitter();
+            let until = next_attempt(&self.listening.stream, wait, seed, now);
+            self.listening.stream.attempts += 1;
+            self.listening.place = Standing::BackingOff { until };
         }
         let notice = match outcome {
             ExchangeOutcome::Refused(Refusal { status: 405, .. }) => "the server offers none".to_owned(),
@@ -236,7 +236,7 @@ impl Relay {
         self.act(Action::Notice(Notice::NotListening(notice)));
     }
 
-    /// Lets a stream that was to bring an answer be taken up again, where it said from where. Tells whether it will be.
+    /// Lets a stream that was to bring an answer be taken up again, where it said from where. Returns whether it will be.
     pub(super) fn resume_later(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
         let broke = match outcome {
             ExchangeOutcome::Complete | ExchangeOutcome::Cut(_) => true,
@@ -249,11 +249,11 @@ impl Relay {
             }
             ExchangeOutcome::Accepted(_) => false,
         };
-        let seed = self.chance();
+        let seed = self.jitter();
         if self.is_leaving() || self.ledger.cancellation_of(ticket).is_some() {
             return false;
         }
-        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
+        let Some(entry) = self.ledger.get(ticket) else { return false };
         if !broke || entry.stream.last.is_none() || entry.stream.attempts >= RESUMPTIONS {
             return false;
         }
@@ -266,14 +266,11 @@ impl Relay {
         };
         let is_first = entry.stream.attempts == 0;
         let until = match entry.stream.retry.or(wait) {
-            None if is_first => {
-                entry.stream.attempts = 1;
-                now + SOON
-            }
-            None | Some(_) => next_attempt(&mut entry.stream, wait, seed, now),
+            None if is_first => now + SOON,
+            None | Some(_) => next_attempt(&entry.stream, wait, seed, now),
         };
         let title = entry.message.title().into_owned();
-        self.ledger.put(ticket, Place::Resting { until, then: Then::Resume });
+        self.ledger.resume_at(ticket, until);
         self.act(Action::Notice(Notice::Resuming { title }));
         true
     }
@@ -282,10 +279,8 @@ impl Relay {
     pub(super) fn resume(&mut self, ticket: Ticket, now: Instant) {
         let Some(entry) = self.ledger.get(ticket) else { return };
         let after = entry.stream.last.clone();
-        if entry.trial.epoch.is_some_and(|epoch| self.session.is_over(epoch)) {
-            if let Some(entry) = self.ledger.get_mut(ticket) {
-                entry.stream = Stream::default();
-            }
+        if entry.attempts.epoch.is_some_and(|epoch| self.sessions.is_over(epoch)) {
+            self.ledger.forget_stream(ticket);
             let report = ErrorReport::new(
                 ErrorKind::NoAnswer,
                 "the stream with the answer broke, and the server has forgotten the session",
@@ -293,9 +288,9 @@ impl Relay {
             );
             return self.ended_unanswered(ticket, ExchangeOutcome::Cut(report), now);
         }
-        let facts = self.session.facts();
+        let facts = self.sessions.facts();
         let exchange = self.open(Purpose::Resumption(ticket), Outgoing { ask: Ask::Listen { after }, facts });
-        self.ledger.put(ticket, Place::Sent { exchange, written: true });
+        self.ledger.set_written(ticket, exchange);
     }
 
     /// A stream that was taken up again ended without the answer.
@@ -304,9 +299,7 @@ impl Relay {
             return;
         }
         // Whatever the server makes of the GET, the request itself may have run.
-        if let Some(entry) = self.ledger.get_mut(ticket) {
-            entry.stream = Stream::default();
-        }
+        self.ledger.forget_stream(ticket);
         let report = match outcome {
             ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } => report,
             ExchangeOutcome::Refused(refusal) => refusal.report,
@@ -323,12 +316,11 @@ impl Relay {
 }
 
 /// When a stream is to be taken up again: when the server says, unless nothing came of that before.
-fn next_attempt(stream: &mut Stream, wait: Option<Duration>, seed: u64, now: Instant) -> Instant {
+fn next_attempt(stream: &StreamPosition, wait: Option<Duration>, seed: u64, now: Instant) -> Instant {
     let wished = stream.retry.max(wait).map(|wish| wish.clamp(SHORTEST_RETRY, LONGEST_RETRY));
     let delay = match (wished, stream.attempts) {
         (Some(wished), 0) => wished,
         (wished, attempts) => backoff::delay(attempts, seed).max(wished.unwrap_or_default()),
     };
-    stream.attempts += 1;
     now + delay
 }

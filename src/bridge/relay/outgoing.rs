@@ -6,9 +6,17 @@
 
 use std::time::Instant;
 
-use super::ledger::{Place, Stream, Then, Ticket};
-use super::revision::{self, Era};
-use super::*;
+use super::ledger::{Place, RetryKind, Ticket};
+use super::session::Admission;
+use super::{
+    CANCELLATION_PATIENCE, DELIVERIES_AT_ONCE, DELIVERY_PATIENCE, Exchange, GATE_PATIENCE, Purpose, Question,
+    Relay, SOURCE,
+};
+use crate::bridge::event::{Action, Ask, ExchangeId, Notice, Outgoing};
+use crate::bridge::revision;
+use crate::bridge::revision::Era;
+use crate::jsonrpc;
+use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
 
 impl Relay {
     pub(super) fn client(&mut self, line: Line, now: Instant) {
@@ -83,55 +91,47 @@ impl Relay {
         self.act(Action::Deliver(Message::error(Some(id), &error)));
     }
 
-    /// Tells whether everything of the legacy era has to wait.
+    /// Returns whether everything of the legacy era has to wait.
     fn is_held(&self) -> bool {
-        self.gate.is_some() || self.session.is_being_renewed()
+        self.sessions.is_held()
     }
 
-    /// Tells whether a handshake is under way in which the server may ask something.
+    /// Returns whether a handshake is under way in which the server may ask something.
     fn lets_responses_pass(&self) -> bool {
-        match (&self.gate, &self.session.recovery) {
-            (_, Recovery::Opening { head, .. }) => *head,
-            (Some(gate), _) => gate.until == Until::Answer { head: true },
-            (None, _) => false,
-        }
+        self.sessions.lets_responses_pass()
     }
 
-    /// Lets go whatever may go, and leaves once nothing is left to wait for.
+    /// Lets go whatever may go.
     pub(super) fn proceed(&mut self, now: Instant) {
-        while !self.is_held()
-            && let Some(ticket) = self.ledger.first_at_gate()
+        while let Some(ticket) = self.ledger.first_at_gate()
             && self.has_room_for(ticket)
         {
-            if self.session.recovery == Recovery::Due && self.needs_session(ticket) {
-                self.renew(now);
-            } else {
-                self.release(ticket, now);
+            match self.sessions.admission(!self.needs_session(ticket)) {
+                Admission::Now => self.release(ticket, now),
+                Admission::AfterRenewal => self.renew(now),
+                Admission::Later => break,
             }
         }
         while self.ledger.requests_sent() < self.requests_at_once
             && let Some(ticket) = self.ledger.first_for_slot()
         {
             match self.ledger.get(ticket).map(|entry| &entry.place) {
-                Some(Place::ForSlot { then: Then::Resume }) => self.resume(ticket, now),
+                Some(Place::ForSlot { kind: RetryKind::Resume }) => self.resume(ticket, now),
                 _ => drop(self.post(ticket, Purpose::Answer(ticket), now)),
             }
         }
         self.listen_after_giving_way(now);
         self.plan_reconnection(now);
-        if matches!(self.phase, Phase::Draining { .. }) && !self.awaited && self.nothing_can_finish() {
-            self.leave(ExitReason::ClientClosed, now + FAREWELL_PATIENCE);
-        }
     }
 
-    /// Tells whether a message can only be sent in a session.
+    /// Returns whether a message can only be sent in a session.
     fn needs_session(&self, ticket: Ticket) -> bool {
         self.ledger
             .get(ticket)
             .is_some_and(|entry| entry.era == Era::Legacy && entry.message.method() != Some("initialize"))
     }
 
-    /// Tells whether a message may leave the gate. A flood of notifications waits there, and what stands behind it, for
+    /// Returns whether a message may leave the gate. A flood of notifications waits there, and what stands behind it, for
     /// order's sake.
     fn has_room_for(&self, ticket: Ticket) -> bool {
         let is_request = self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some());
@@ -152,26 +152,21 @@ impl Relay {
             (Some("initialize"), true) => {
                 self.fallback.begin();
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-                self.session.begin(exchange, self.fallback.via());
-                self.renewal = Renewal::default();
-                let until = Until::Answer { head: false };
-                self.gate = Some(Gate { ticket, starts_session: true, title, until });
+                self.sessions.open(ticket, exchange, self.fallback.via());
             }
             (Some("logging/setLevel"), true) => {
                 self.post(ticket, Purpose::Answer(ticket), now);
-                let until = Until::Head { deadline: now + GATE_PATIENCE };
-                self.gate = Some(Gate { ticket, starts_session: false, title, until });
+                self.sessions.hold_for(ticket, title, now + GATE_PATIENCE);
             }
             (Some("notifications/initialized"), false) => {
-                self.session.remember_ready(message);
+                self.sessions.remember_ready(message);
                 self.deliver(ticket, now);
-                let until = Until::Head { deadline: now + GATE_PATIENCE };
-                self.gate = Some(Gate { ticket, starts_session: false, title, until });
+                self.sessions.hold_for(ticket, title, now + GATE_PATIENCE);
             }
             (_, true) if is_subscription || self.may_post_request() => {
                 self.post(ticket, Purpose::Answer(ticket), now);
             }
-            (_, true) => self.ledger.put(ticket, Place::ForSlot { then: Then::Post }),
+            (_, true) => self.ledger.wait_for_slot(ticket, RetryKind::Post),
             (_, false) => self.deliver(ticket, now),
         }
     }
@@ -182,7 +177,7 @@ impl Relay {
         self.deadlines.insert(exchange, now + DELIVERY_PATIENCE);
     }
 
-    /// Tells whether a request may go at once: there is room, and no other has waited for it.
+    /// Returns whether a request may go at once: there is room, and no other has waited for it.
     pub(super) fn may_post_request(&self) -> bool {
         self.ledger.requests_sent() < self.requests_at_once && self.ledger.first_for_slot().is_none()
     }
@@ -203,18 +198,18 @@ impl Relay {
                     | Place::ForSlot { .. }
                     | Place::Behind(_)
                     | Place::Learning { .. }
-                    | Place::Resting { .. } => None,
+                    | Place::BackingOff { .. } => None,
                 };
                 self.settle(request);
-                self.strike(ticket);
+                self.remove(ticket);
                 if let Some(exchange) = exchange {
                     self.close(exchange);
                 }
             }
             // Its session is no more; whoever has the request does not know the cancellation's.
-            Some((request, &Place::Sent { exchange, .. })) if self.is_outlived(exchange) => {
+            Some((request, &Place::Sent { exchange, .. })) if self.is_of_lost_session(exchange) => {
                 self.settle(request);
-                self.strike(ticket);
+                self.remove(ticket);
                 self.close(exchange);
             }
             Some((request, &Place::Sent { written: true, exchange })) => {
@@ -229,30 +224,33 @@ impl Relay {
             Some((request, Place::Sent { written: false, .. }))
                 if self.ledger.cancellation_of(request).is_none() =>
             {
-                self.ledger.put(ticket, Place::Behind(request));
+                self.ledger.wait_behind(ticket, request);
             }
             // The server has never heard of the request, or has done with it, and need not hear of either.
             Some((
                 request,
-                Place::AtGate | Place::ForSlot { then: Then::Post } | Place::Resting { then: Then::Post, .. },
+                Place::AtGate
+                | Place::ForSlot { kind: RetryKind::Post }
+                | Place::BackingOff { kind: RetryKind::Post, .. },
             )) => {
                 self.settle(request);
-                self.strike(ticket);
+                self.remove(ticket);
             }
             // It may be at work on the request, although the stream with the answer broke.
             Some((
                 request,
-                Place::ForSlot { then: Then::Resume } | Place::Resting { then: Then::Resume, .. },
+                Place::ForSlot { kind: RetryKind::Resume }
+                | Place::BackingOff { kind: RetryKind::Resume, .. },
             )) => {
-                let epoch = self.ledger.get(request).and_then(|entry| entry.trial.epoch);
+                let epoch = self.ledger.get(request).and_then(|entry| entry.attempts.epoch);
                 self.withdraw_questions(request);
                 self.settle(request);
-                if epoch.is_some_and(|epoch| self.session.is_over(epoch)) {
-                    self.strike(ticket);
+                if epoch.is_some_and(|epoch| self.sessions.is_over(epoch)) {
+                    self.remove(ticket);
                 }
             }
             Some((_, Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. })) | None => {
-                self.strike(ticket);
+                self.remove(ticket);
                 let because = "the request it cancels is not under way";
                 let title = "notifications/cancelled".to_owned();
                 self.act(Action::Notice(Notice::Dropped { title, because }));
@@ -290,32 +288,26 @@ impl Relay {
         let entry = self.ledger.get(ticket).expect("a message is posted from the ledger");
         let message = entry.message.clone();
         let is_about_handshake = matches!(
-            purpose, Purpose::Cancellation(_, cancelled) if self.session.is_opening(cancelled)
+            purpose, Purpose::Cancellation(_, cancelled) if self.sessions.is_opening(cancelled)
         );
         let mut facts = match (entry.era, message.method()) {
             (Era::Modern, _) => self.modern_facts(&message),
             (Era::Legacy, Some("initialize")) => self.fallback.facts_of_start(),
-            (Era::Legacy, None) => self.session.facts_of_handshake(),
-            (Era::Legacy, Some(_)) if is_about_handshake => self.session.facts_of_handshake(),
-            (Era::Legacy, Some(_)) => self.session.facts(),
+            (Era::Legacy, None) => self.sessions.facts_of_handshake(),
+            (Era::Legacy, Some(_)) if is_about_handshake => self.sessions.facts_of_handshake(),
+            (Era::Legacy, Some(_)) => self.sessions.facts(),
         };
         facts.session_in_doubt = self.is_session_in_doubt(ticket, &facts, now);
-        let epoch = self.session.epoch_of(&facts);
+        let epoch = self.sessions.epoch_of(&facts);
         let exchange = self.open(purpose, Outgoing { ask: Ask::Post(message), facts });
-        self.ledger.put(ticket, Place::Sent { exchange, written: false });
-        if let Some(entry) = self.ledger.get_mut(ticket) {
-            let Trial { attempts, since, outlived, settled, .. } = entry.trial;
-            let since = since.or(Some(now));
-            entry.trial = Trial { attempts: attempts + 1, since, opened: false, epoch, outlived, settled };
-            entry.stream = Stream::default();
-        }
+        self.ledger.send(ticket, exchange, epoch, now);
         exchange
     }
 
     pub(super) fn open(&mut self, purpose: Purpose, outgoing: Outgoing) -> ExchangeId {
         let exchange = ExchangeId(self.next_exchange);
         self.next_exchange += 1;
-        let epoch = self.session.epoch_of(&outgoing.facts);
+        let epoch = self.sessions.epoch_of(&outgoing.facts);
         self.exchanges.insert(exchange, Exchange { purpose, epoch });
         self.act(Action::Open(exchange, outgoing));
         exchange

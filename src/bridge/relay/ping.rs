@@ -5,7 +5,9 @@
 
 use std::time::Instant;
 
-use super::*;
+use super::{Phase, Purpose, Relay, SOURCE};
+use crate::bridge::event::{Ask, ExchangeId, ExchangeOutcome, Outgoing, Refusal};
+use crate::jsonrpc::Id;
 
 /// How many pings in a row may stay without an answer.
 const LOST_AT_MOST: u32 = 3;
@@ -43,9 +45,9 @@ impl Relay {
             self.close(exchange);
             self.lost_ping(now);
         }
-        if self.pings.next.is_some() && self.session.recovery == Recovery::NotNeeded && self.gate.is_none() {
+        if self.pings.next.is_some() && self.sessions.is_at_rest() {
             let request = self.own_request("ping", "{}");
-            let outgoing = Outgoing { ask: Ask::Post(request), facts: self.session.facts() };
+            let outgoing = Outgoing { ask: Ask::Post(request), facts: self.sessions.facts() };
             self.pings.under_way = Some(self.open(Purpose::Ping, outgoing));
         }
     }
@@ -59,9 +61,9 @@ impl Relay {
         self.purpose(exchange, Purpose::Answered);
     }
 
-    /// Tells whether a response on the stream of the session answers the ping that is out.
+    /// Returns whether a response on the stream of the session answers the ping that is out.
     pub(super) fn is_pong(&self, carrier: ExchangeId, id: Option<&Id>) -> bool {
-        self.session.carrier() == Some(carrier)
+        self.sessions.stream() == Some(carrier)
             && self
                 .pings
                 .under_way
@@ -94,7 +96,7 @@ impl Relay {
         if self.pings.under_way != Some(exchange) {
             return;
         }
-        if matches!(outcome, ExchangeOutcome::Accepted(_)) && self.session.carrier().is_some() {
+        if matches!(outcome, ExchangeOutcome::Accepted(_)) && self.sessions.stream().is_some() {
             // Its answer comes on the stream of the session.
             return;
         }
@@ -118,7 +120,7 @@ impl Relay {
     fn lost_ping(&mut self, now: Instant) {
         self.pings.lost += 1;
         if self.pings.lost >= LOST_AT_MOST {
-            self.lose_session(self.session.epoch(), now);
+            self.lose_session(self.sessions.epoch(), now);
         }
     }
 }

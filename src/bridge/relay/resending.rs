@@ -7,10 +7,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff;
-use super::ledger::{Entry, Place, Then, Ticket};
-use super::revision::Era;
-use super::*;
+use super::ledger::{Attempts, Entry, Place, RetryKind, Ticket};
+use super::{Relay, backoff};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, ExchangeOutcome, Notice, Refusal, Written};
+use crate::bridge::revision::Era;
+use crate::jsonrpc::Id;
 
 /// How often a message is sent at most.
 const ATTEMPTS: u32 = 4;
@@ -60,20 +62,20 @@ pub(super) fn asking_to_wait(report: ErrorReport, wait: Duration) -> ErrorReport
     }
 }
 
-/// Tells whether a refusal names something that somebody has to mend: a certificate, a name, a check for browsers.
+/// Returns whether a refusal names something that somebody has to mend: a certificate, a name, a check for browsers.
 /// None of these lets a message through to the server.
 fn is_lasting(refusal: &Refusal) -> bool {
     matches!(refusal.status, 525 | 526)
         || matches!(refusal.report.cause, ErrorKind::Challenge | ErrorKind::OriginDns | ErrorKind::Firewall)
 }
 
-/// Tells whether a status comes from something in front of the server that may soon be well again.
+/// Returns whether a status comes from something in front of the server that may soon be well again.
 pub(super) fn is_passing(status: u16) -> bool {
     matches!(status, 502..=504 | 520..=530)
 }
 
 impl Relay {
-    /// Lets a message be sent once more, where that may be and helps. Tells whether it will be.
+    /// Lets a message be sent once more, where that may be and helps. Returns whether it will be.
     pub(super) fn try_again(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
         let may_repeat = match verdict(outcome) {
             Verdict::Final => false,
@@ -84,18 +86,18 @@ impl Relay {
         if !may_repeat || self.ledger.cancellation_of(ticket).is_some() || self.is_leaving() {
             return false;
         }
-        let seed = self.chance();
-        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
+        let seed = self.jitter();
+        let Some(entry) = self.ledger.get(ticket) else { return false };
         let budget = match entry.message.method() {
             Some("server/discover") if !entry.request_id().is_some_and(Id::is_ours) => BUDGET_DISCOVER,
             _ => BUDGET,
         };
         // A stream that went well for a while has its own beginning.
-        let since = match entry.trial {
-            Trial { opened: true, attempts: ..=1, .. } => now,
-            Trial { since, .. } => since.unwrap_or(now),
+        let since = match entry.attempts {
+            Attempts { opened: true, made: ..=1, .. } => now,
+            Attempts { since, .. } => since.unwrap_or(now),
         };
-        let backoff = backoff::resending(entry.trial.attempts.saturating_sub(1), seed);
+        let backoff = backoff::resending(entry.attempts.made.saturating_sub(1), seed);
         let deadline = since + budget;
         let until = match verdict(outcome) {
             Verdict::Unprocessed { wait: Some(wait) } => now.checked_add(wait.max(backoff)),
@@ -105,12 +107,11 @@ impl Relay {
             }
         };
         let Some(until) = until.filter(|until| *until <= deadline) else { return false };
-        if entry.trial.attempts >= ATTEMPTS {
+        if entry.attempts.made >= ATTEMPTS {
             return false;
         }
-        entry.trial.since = Some(since);
         let title = entry.message.title().into_owned();
-        self.ledger.put(ticket, Place::Resting { until, then: Then::Post });
+        self.ledger.retry_at(ticket, until, since);
         if let Some(report) = report(outcome) {
             self.act(Action::Notice(Notice::Resending { title, report }));
         }
@@ -135,19 +136,19 @@ impl Relay {
                     ..report
                 }
             }
-            Verdict::Unprocessed { .. } | Verdict::Unknown if entry.trial.attempts > 1 => ErrorReport {
-                sentence: format!("{} ({} attempts)", report.sentence, entry.trial.attempts),
+            Verdict::Unprocessed { .. } | Verdict::Unknown if entry.attempts.made > 1 => ErrorReport {
+                sentence: format!("{} ({} attempts)", report.sentence, entry.attempts.made),
                 ..report
             },
             Verdict::Unprocessed { .. } | Verdict::Unknown | Verdict::Final => report,
         }
     }
 
-    /// Tells whether a message may be sent again although the server may have processed it.
+    /// Returns whether a message may be sent again although the server may have processed it.
     pub(super) fn is_repeatable(&self, ticket: Ticket) -> bool {
         let Some(entry) = self.ledger.get(ticket) else { return false };
         // In the modern era a stream that broke is the client's to ask for anew (2026-07-28, changelog).
-        let is_the_clients = entry.era == Era::Modern && entry.trial.opened;
+        let is_the_clients = entry.era == Era::Modern && entry.attempts.opened;
         !is_the_clients && (is_free_of_effects(entry) || self.tools.is_repeatable(&entry.message))
     }
 
@@ -155,26 +156,26 @@ impl Relay {
     pub(super) fn wake(&mut self, now: Instant) {
         for ticket in self.ledger.rested(now) {
             let Some(entry) = self.ledger.get(ticket) else { continue };
-            let Place::Resting { then, .. } = entry.place else { continue };
-            let holds_the_gate = self.gate.as_ref().is_some_and(|gate| gate.ticket == ticket);
-            match then {
-                Then::Resume if self.may_post_request() => self.resume(ticket, now),
-                Then::Resume => self.ledger.put(ticket, Place::ForSlot { then }),
-                Then::Post if entry.era == Era::Modern || holds_the_gate => self.release(ticket, now),
+            let Place::BackingOff { kind, .. } = entry.place else { continue };
+            let holds_the_gate = self.sessions.is_waiting_for(ticket);
+            match kind {
+                RetryKind::Resume if self.may_post_request() => self.resume(ticket, now),
+                RetryKind::Resume => self.ledger.wait_for_slot(ticket, kind),
+                RetryKind::Post if entry.era == Era::Modern || holds_the_gate => self.release(ticket, now),
                 // In its old place, which the order of tickets decides.
-                Then::Post => self.ledger.put(ticket, Place::AtGate),
+                RetryKind::Post => self.ledger.wait_at_gate(ticket),
             }
         }
     }
 
     /// A number that is different each time.
-    pub(super) fn chance(&mut self) -> u64 {
+    pub(super) fn jitter(&mut self) -> u64 {
         self.rolled = self.rolled.wrapping_add(1);
         self.config.seed.wrapping_add(self.rolled)
     }
 }
 
-/// Tells whether a request only asks for something.
+/// Returns whether a request only asks for something.
 fn is_free_of_effects(entry: &Entry) -> bool {
     entry.request_id().is_some()
         && matches!(
@@ -196,12 +197,12 @@ fn is_free_of_effects(entry: &Entry) -> bool {
         )
 }
 
-/// Tells whether a request may change something that stays when its exchange is over.
+/// Returns whether a request may change something that stays when its exchange is over.
 fn has_effects(entry: &Entry) -> bool {
     !is_free_of_effects(entry) && !entry.is_subscription()
 }
 
-/// Tells whether the server may have done what a request asks for.
+/// Returns whether the server may have done what a request asks for.
 fn may_have_run(outcome: &ExchangeOutcome) -> bool {
     match outcome {
         ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) | ExchangeOutcome::Cut(_) => true,

@@ -10,10 +10,13 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::ledger::{Place, Then, Ticket};
-use super::revision::Era;
-use super::session_loss::{self, SessionLoss};
-use super::*;
+use super::ledger::Ticket;
+use super::session_loss::SessionLoss;
+use super::{Exchange, Purpose, Relay, session_loss};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Facts, Notice, Outgoing, Refusal};
+use crate::bridge::revision::Era;
+use crate::jsonrpc::{Kind, Message};
 
 /// How long a message waits before it is sent once more in a session that is new; twice as long for each session in a row
 /// that was lost before it took anything.
@@ -87,11 +90,11 @@ impl Relay {
     /// Returns whether a refusal of the credentials may be about the session of a message: then a new session comes before
     /// a user is asked to sign in.
     pub(super) fn is_session_in_doubt(&self, ticket: Ticket, facts: &Facts, now: Instant) -> bool {
-        let is_first = self.ledger.get(ticket).is_some_and(|entry| entry.trial.outlived == 0);
+        let is_first = self.ledger.get(ticket).is_some_and(|entry| entry.attempts.sessions_lost == 0);
         facts.session.is_some()
             && is_first
             && self.doubts.may_mean_loss(SessionLoss::Unauthorized, None, now)
-            && self.session.start().is_some()
+            && self.sessions.memory().start().is_some()
             && !self.is_leaving()
     }
 
@@ -103,9 +106,9 @@ impl Relay {
         refusal: &Refusal,
         now: Instant,
     ) -> Option<SessionLoss> {
-        let session = self.session.id_of(epoch);
+        let session = self.sessions.id_of(epoch);
         let loss = session_loss::session_loss(refusal, session)?;
-        let is_named = session.is_some() || self.session.epoch() != epoch;
+        let is_named = session.is_some() || self.sessions.epoch() != epoch;
         if loss == SessionLoss::Unauthorized && (!is_named || self.fallback.uses_streams()) {
             return None;
         }
@@ -115,41 +118,40 @@ impl Relay {
 
     /// Lets a message be sent once more in a session in which none was taken yet. Returns whether it will be.
     pub(super) fn let_settle(&mut self, ticket: Ticket, epoch: u64, refusal: &Refusal, now: Instant) -> bool {
-        let is_new = !self.session.is_over(epoch)
-            && !self.session.is_proven(epoch)
-            && self.session.id_of(epoch).is_some();
+        let is_new = !self.sessions.is_over(epoch)
+            && !self.sessions.is_proven(epoch)
+            && self.sessions.id_of(epoch).is_some();
         let until = now + self.settling();
         let is_taken_back = self.ledger.cancellation_of(ticket).is_some();
-        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
-        if !is_new || is_taken_back || entry.era != Era::Legacy || entry.trial.settled == Some(epoch) {
+        let Some(entry) = self.ledger.get(ticket) else { return false };
+        if !is_new || is_taken_back || entry.era != Era::Legacy || entry.attempts.settled == Some(epoch) {
             return false;
         }
-        entry.trial.settled = Some(epoch);
         let title = entry.message.title().into_owned();
-        self.ledger.put(ticket, Place::Resting { until, then: Then::Post });
+        self.ledger.retry_in_new_session_at(ticket, until, epoch);
         self.act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
         true
     }
 
     /// The server has taken a message of the client in its session.
     pub(super) fn prove_session(&mut self, ticket: Ticket) {
-        if let Some(epoch) = self.ledger.get(ticket).and_then(|entry| entry.trial.epoch) {
-            self.session.prove(epoch);
+        if let Some(epoch) = self.ledger.get(ticket).and_then(|entry| entry.attempts.epoch) {
+            self.sessions.prove(epoch);
         }
     }
 
     /// How long a new session is given to be known to all of the server.
     pub(super) fn settling(&self) -> Duration {
-        SETTLING * (1 << self.session.lost_unproven().min(SETTLING_DOUBLES))
+        SETTLING * (1 << self.sessions.lost_unproven().min(SETTLING_DOUBLES))
     }
 
     /// Notes why a session is given up, before it is.
     pub(super) fn note_given_up(&mut self, epoch: u64, loss: SessionLoss) {
-        if self.session.is_over(epoch) {
+        if self.sessions.is_over(epoch) {
             return;
         }
         self.doubts.over_credentials = loss == SessionLoss::Unauthorized;
-        let facts = self.session.facts();
+        let facts = self.sessions.facts();
         if loss != SessionLoss::Said && facts.session.is_some() {
             self.doubts.given_up.push(GivenUp { epoch, facts, loss });
         }
@@ -189,7 +191,7 @@ impl Relay {
             .partition(|session| is_used(session.epoch));
         self.doubts.superfluous = kept;
         for GivenUp { facts, .. } in ended {
-            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+            self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
     }
 
@@ -198,7 +200,7 @@ impl Relay {
         self.doubts.was_lost();
         let left = std::mem::take(&mut self.doubts.superfluous);
         for GivenUp { facts, .. } in left {
-            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+            self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
     }
 
@@ -209,10 +211,10 @@ impl Relay {
         epoch: Option<u64>,
         outcome: ExchangeOutcome,
     ) -> ExchangeOutcome {
-        let outlived = self.ledger.get(ticket).map_or(0, |entry| entry.trial.outlived);
+        let outlived = self.ledger.get(ticket).map_or(0, |entry| entry.attempts.sessions_lost);
         match (epoch, outcome) {
             (Some(epoch), ExchangeOutcome::Refused(refusal)) => {
-                match session_loss::session_loss(&refusal, self.session.id_of(epoch)) {
+                match session_loss::session_loss(&refusal, self.sessions.id_of(epoch)) {
                     Some(SessionLoss::Said) if outlived > 0 => {
                         let report = lost_each_time(&refusal.report);
                         ExchangeOutcome::Refused(Refusal {
@@ -254,7 +256,7 @@ impl Relay {
         let Some(Exchange { epoch: Some(epoch), .. }) = self.exchanges.get(&exchange).copied() else {
             return false;
         };
-        if !session_loss::is_said_in_answer(answer, self.session.id_of(epoch)) {
+        if !session_loss::is_said_in_answer(answer, self.sessions.id_of(epoch)) {
             return false;
         }
         let words = session_loss::message_of(answer).unwrap_or_default();
@@ -271,7 +273,7 @@ impl Relay {
             report,
         };
         if !self.outlive_session(ticket, Some(epoch), &refusal, now) {
-            if self.ledger.get(ticket).is_none_or(|entry| entry.trial.outlived == 0) {
+            if self.ledger.get(ticket).is_none_or(|entry| entry.attempts.sessions_lost == 0) {
                 return false;
             }
             self.fail(ticket, lost_each_time(&refusal.report));

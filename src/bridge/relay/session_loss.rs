@@ -5,7 +5,7 @@
 //! other session (of a chat, of a training) is its answer. Deliberately not here: the recovery (`recovery`), and what
 //! becomes of a refusal that only may be about the session (`session_doubt`).
 
-use super::event::{Refusal, SessionId};
+use crate::bridge::event::{Refusal, SessionId};
 use crate::json;
 use crate::jsonrpc::{
     INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Kind, METHOD_NOT_FOUND, Message, PARSE_ERROR,

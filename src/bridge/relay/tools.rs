@@ -92,7 +92,7 @@ impl Tools {
         }
     }
 
-    /// Tells whether a message is a call of a tool that may be called twice.
+    /// Returns whether a message is a call of a tool that may be called twice.
     pub(super) fn is_repeatable(&self, call: &Message) -> bool {
         !self.repeatable.is_empty()
             && call.method() == Some("tools/call")
