@@ -20,7 +20,7 @@ use crate::oauth::private_key::PrivateKey;
 use crate::oauth::store::identity::IdentityOptions;
 use crate::oauth::store::mcp_remote_import::{self, McpRemoteArguments};
 use crate::oauth::{Browser, Grant, MetadataSource, SignInIdentity, SignInSettings};
-use crate::redact;
+use crate::{platform, redact};
 
 /// What is written into the page's address by us alone.
 const RESERVED: &[&str] =
@@ -110,7 +110,10 @@ pub(super) fn settings(
         mcp_remote_import: before.map(|folder| mcp_remote_import::path(&folder, &arguments(options, &lines))),
         browser: Browser {
             named: environment.get("BROWSER").filter(|named| !named.is_empty()).map(str::to_owned),
-            is_seen: is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"),
+            desktop: platform::desktop(
+                is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"),
+                is_set("WSL_DISTRO_NAME"),
+            ),
         },
         is_asked_for,
         grant,
