@@ -28,7 +28,7 @@ use detection::Detection;
 pub use error_report::{ErrorKind, ErrorReport};
 pub use event::{
     Action, Ask, Cursor, Event, ExchangeId, ExchangeOutcome, ExitReason, Facts, Mirror, Notice, Opening,
-    Outgoing, Refusal, SessionHeader, SessionId, SessionNews, StopReason, Via, Written,
+    Outgoing, Processing, Refusal, SessionHeader, SessionId, SessionNews, StopReason, Via, Written,
 };
 use filter::{Filter, Sifted};
 pub use filter::{Pattern, ToolRules};

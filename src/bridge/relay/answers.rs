@@ -362,7 +362,7 @@ impl Relay {
     ) {
         let is_modern = self.is_modern(ticket);
         if let Some(exchange) = exchange.filter(|_| !is_modern)
-            && self.outlive_answer(exchange, ticket, &message, now)
+            && self.move_answer_to_next_session(exchange, ticket, &message, now)
         {
             return;
         }

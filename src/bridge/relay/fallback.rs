@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use super::ledger::Ticket;
-use super::modern::error_code;
+use super::retry::{self, Decision, Jitter, Subject, Way};
 use super::{Purpose, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, ExchangeOutcome, Facts, Notice, Refusal, Via};
@@ -41,13 +41,6 @@ impl std::fmt::Display for Transport {
             Transport::SseOnly => "sse-only",
         })
     }
-}
-
-/// One of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Endpoint,
-    Stream,
 }
 
 /// What is known of the server's transport.
@@ -104,15 +97,14 @@ impl Fallback {
         outcome: ExchangeOutcome,
         opened: bool,
         any_4xx: bool,
+        (now, jitter): (Instant, &mut Jitter),
     ) -> Result<ExchangeOutcome, String> {
         let may_try_other = matches!(self.transport, Transport::HttpFirst | Transport::SseFirst);
         if opened || !may_try_other {
             return Ok(outcome);
         }
-        let speaks_against = match self.way {
-            Way::Endpoint => knows_no_streamable(&outcome, any_4xx),
-            Way::Stream => names_no_endpoint(&outcome),
-        };
+        let subject = Subject::Handshake { way: self.way, any_4xx };
+        let speaks_against = retry::decide(&outcome, subject, now, jitter) == Decision::OtherTransport;
         match (self.first.take(), self.way) {
             (None, _) if speaks_against => {
                 self.way = match self.way {
@@ -130,25 +122,6 @@ impl Fallback {
     }
 }
 
-/// Returns whether a refusal says that this is no endpoint of streamable HTTP.
-fn knows_no_streamable(outcome: &ExchangeOutcome, any_4xx: bool) -> bool {
-    if let ExchangeOutcome::Lost { report, .. } = outcome {
-        return report.cause == ErrorKind::Transport;
-    }
-    let ExchangeOutcome::Refused(refusal) = outcome else { return false };
-    // These are said by servers that have understood the request.
-    let is_understood = match refusal.answer.as_ref().and_then(error_code) {
-        Some(-32020 | -32021 | -32022 | -32602) => true,
-        Some(-32601) => refusal.status == 404,
-        Some(_) | None => false,
-    };
-    let is_about_transport = match refusal.status {
-        400 | 404 | 405 => true,
-        status => any_4xx && is_clients_fault(status),
-    };
-    is_about_transport && !is_understood && is_servers_own(refusal)
-}
-
 /// What is told where neither transport worked: how the POST was refused, and of a stream that began or was awaited all the
 /// same, that it named no address.
 fn with_stream(posted: ExchangeOutcome, streamed: &ExchangeOutcome) -> ExchangeOutcome {
@@ -163,29 +136,6 @@ fn with_stream(posted: ExchangeOutcome, streamed: &ExchangeOutcome) -> ExchangeO
         (ExchangeOutcome::Lost { .. }, ExchangeOutcome::Lost { .. }) => streamed.clone(),
         (posted, _) => posted,
     }
-}
-
-/// Returns whether there is no stream that names an address: another answer, or a stream that is something else.
-fn names_no_endpoint(outcome: &ExchangeOutcome) -> bool {
-    match outcome {
-        ExchangeOutcome::Refused(refusal) => {
-            (is_clients_fault(refusal.status) || refusal.status == 501) && is_servers_own(refusal)
-        }
-        ExchangeOutcome::Lost { report, .. } => {
-            matches!(report.cause, ErrorKind::Answer | ErrorKind::NoAnswer)
-        }
-        ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) | ExchangeOutcome::Cut(_) => false,
-    }
-}
-
-/// Returns whether a status says that the request cannot be served as it is: not who asks, how fast, or how often.
-fn is_clients_fault(status: u16) -> bool {
-    (400..500).contains(&status) && !matches!(status, 401 | 403 | 407 | 408 | 429)
-}
-
-/// Returns whether nothing in front of the server has refused in its place.
-fn is_servers_own(refusal: &Refusal) -> bool {
-    refusal.report.cause == ErrorKind::Status && !refusal.unprocessed
 }
 
 impl Relay {
@@ -212,7 +162,7 @@ impl Relay {
         });
         let Some(entry) = entry else { return Some(outcome) };
         let any_4xx = takes_any_4xx(&entry.message);
-        match self.fallback.judge(outcome, entry.attempts.opened, any_4xx) {
+        match self.fallback.judge(outcome, entry.attempts.opened, any_4xx, (now, &mut self.jitter)) {
             Ok(outcome) => Some(outcome),
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
@@ -233,7 +183,7 @@ impl Relay {
         let Some(initialize) = self.sessions.memory().start().cloned().filter(|_| !self.is_leaving()) else {
             return Some(outcome);
         };
-        match self.fallback.judge(outcome, opened, takes_any_4xx(&initialize)) {
+        match self.fallback.judge(outcome, opened, takes_any_4xx(&initialize), (now, &mut self.jitter)) {
             Ok(outcome) => Some(outcome),
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));

@@ -7,31 +7,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::ledger::{Place, StreamPosition, Ticket};
-use super::resending::is_passing;
-use super::{Phase, Purpose, Relay, backoff};
+use super::ledger::{Place, Ticket};
+use super::retry::{self, Decision, FIRST_ATTEMPTS, ListeningFacts, Subject};
+use super::stream_position::StreamPosition;
+use super::{Phase, Purpose, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, Ask, Cursor, ExchangeId, ExchangeOutcome, Notice, Outgoing, Refusal};
 use crate::bridge::revision::Era;
 
-/// How often in a row a stream with an answer is taken up again without anything coming.
-const RESUMPTIONS: u32 = 8;
-/// How often the listening stream is asked for while it was never there, where the server is not well.
-const FIRST_ATTEMPTS: u32 = 6;
 /// A stream that lasted this long was no failure.
 const LASTING: Duration = Duration::from_secs(5);
-/// How long the first attempt to take up an answer's stream waits, where the server does not say: servers do not keep
-/// events for long, and a gateway that cuts streams is there again at once.
-const SOON: Duration = Duration::from_millis(20);
-/// The shortest wait, whatever the server wishes, for it may end every stream at once.
-const SHORTEST_RETRY: Duration = Duration::from_millis(100);
 /// How long a request waits for the head of its answer before the stream gives way to it.
 const WAY_PATIENCE: Duration = Duration::from_secs(2);
 /// How often it does in the life of a process; then it is no longer opened.
 const GIVES_WAY: u32 = 2;
-/// The longest a server may have us wait before a stream is taken up again.
-const LONGEST_RETRY: Duration = Duration::from_secs(60 * 60);
-
 /// The stream for what the server has to say by itself.
 #[derive(Debug, Default)]
 pub(super) struct Listening {
@@ -84,8 +73,24 @@ impl Listening {
 
     /// The server has said something: the stream is worth opening again.
     pub(super) fn heard(&mut self) {
-        self.stream.attempts = 0;
+        self.stream.set_attempts(0);
         self.suspected = None;
+    }
+
+    /// The stream is opened again, if that was decided.
+    fn open_again(&mut self, decision: Decision) {
+        match decision {
+            Decision::Restart { at } => {
+                self.stream.forget_last();
+                self.stream.count_attempt();
+                self.place = Standing::BackingOff { until: at };
+            }
+            Decision::Retry { at, .. } => {
+                self.stream.count_attempt();
+                self.place = Standing::BackingOff { until: at };
+            }
+            Decision::Deliver | Decision::Renew | Decision::OtherTransport | Decision::Fail(_) => {}
+        }
     }
 
     /// The stream can be taken up again from here.
@@ -104,7 +109,7 @@ impl Relay {
             && self.sessions.stream().is_none()
             && self.listening.place == Standing::Off
         {
-            let after = self.listening.stream.last.clone();
+            let after = self.listening.stream.last().map(str::to_owned);
             let facts = self.sessions.facts();
             let exchange = self.open(Purpose::Listening, Outgoing { ask: Ask::Listen { after }, facts });
             self.listening.place = Standing::On { exchange, since: None };
@@ -176,56 +181,25 @@ impl Relay {
         if own != exchange {
             return;
         }
-        let was_there = self.listening.was_there;
-        self.listening.place = Standing::Off;
-        let comes_again = match &outcome {
-            // Servers that do not know the event any more say so by 400: from now on is enough.
-            ExchangeOutcome::Refused(Refusal { status: 400, .. })
-                if was_there && self.listening.stream.last.is_some() =>
-            {
-                self.listening.stream.last = None;
-                true
-            }
-            // Before it ever was there, this only says that there is none.
-            ExchangeOutcome::Refused(Refusal { status: 400 | 404, .. }) if was_there => {
-                if let Some(epoch) = epoch {
-                    // A server that forgets each session over its stream is not hammered either.
-                    let attempts = self.listening.stream.attempts.min(FIRST_ATTEMPTS - 1);
-                    self.lose_session(epoch, now);
-                    self.listening.stream.attempts = attempts;
-                    return;
-                }
-                false
-            }
-            // The server has not noticed yet that the stream broke, or has a weak moment.
-            ExchangeOutcome::Refused(Refusal { status: 409 | 500, .. }) => was_there,
-            ExchangeOutcome::Refused(refusal) => {
-                let may_be_well_again = refusal.unprocessed || is_passing(refusal.status);
-                may_be_well_again && (was_there || self.listening.stream.attempts < FIRST_ATTEMPTS)
-            }
-            ExchangeOutcome::Complete | ExchangeOutcome::Cut(_) => true,
-            ExchangeOutcome::Accepted(_) => false,
-            ExchangeOutcome::Lost { report, .. } => match report.cause {
-                ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection => true,
-                _ => was_there,
-            },
+        let lasted = since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING);
+        let listening = ListeningFacts {
+            position: &self.listening.stream,
+            was_there: self.listening.was_there,
+            lasted,
+            names_session: epoch.is_some(),
         };
-        if since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING) {
+        let decision = retry::decide(&outcome, Subject::Listening(listening), now, &mut self.jitter);
+        self.listening.place = Standing::Off;
+        if let (Decision::Renew, Some(epoch)) = (decision, epoch) {
+            // A server that forgets each session over its stream is not hammered either.
+            let attempts = self.listening.stream.attempts().min(FIRST_ATTEMPTS - 1);
+            self.lose_session(epoch, now);
+            return self.listening.stream.set_attempts(attempts);
+        }
+        if lasted {
             self.listening.heard();
         }
-        if comes_again {
-            let wait = match &outcome {
-                ExchangeOutcome::Refused(Refusal { retry_after, .. }) => *retry_after,
-                ExchangeOutcome::Complete
-                | ExchangeOutcome::Cut(_)
-                | ExchangeOutcome::Accepted(_)
-                | ExchangeOutcome::Lost { .. } => None,
-            };
-            let seed = self.jitter();
-            let until = next_attempt(&self.listening.stream, wait, seed, now);
-            self.listening.stream.attempts += 1;
-            self.listening.place = Standing::BackingOff { until };
-        }
+        self.listening.open_again(decision);
         let notice = match outcome {
             ExchangeOutcome::Refused(Refusal { status: 405, .. }) => "the server offers none".to_owned(),
             ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) => "the server closed it".to_owned(),
@@ -238,36 +212,11 @@ impl Relay {
 
     /// Lets a stream that was to bring an answer be taken up again, where it said from where. Returns whether it will be.
     pub(super) fn resume_later(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
-        let broke = match outcome {
-            ExchangeOutcome::Complete | ExchangeOutcome::Cut(_) => true,
-            ExchangeOutcome::Lost { report, .. } => {
-                matches!(report.cause, ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection)
-            }
-            // 409: the server has not noticed yet that the stream broke.
-            ExchangeOutcome::Refused(refusal) => {
-                refusal.unprocessed || refusal.status == 409 || is_passing(refusal.status)
-            }
-            ExchangeOutcome::Accepted(_) => false,
-        };
-        let seed = self.jitter();
-        if self.is_leaving() || self.ledger.cancellation_of(ticket).is_some() {
-            return false;
-        }
+        let is_wanted = !self.is_leaving() && self.ledger.cancellation_of(ticket).is_none();
         let Some(entry) = self.ledger.get(ticket) else { return false };
-        if !broke || entry.stream.last.is_none() || entry.stream.attempts >= RESUMPTIONS {
+        let subject = Subject::AnswerStream { position: &entry.stream, is_wanted };
+        let Decision::Retry { at: until, .. } = retry::decide(outcome, subject, now, &mut self.jitter) else {
             return false;
-        }
-        let wait = match outcome {
-            ExchangeOutcome::Refused(refusal) => refusal.retry_after,
-            ExchangeOutcome::Complete
-            | ExchangeOutcome::Cut(_)
-            | ExchangeOutcome::Accepted(_)
-            | ExchangeOutcome::Lost { .. } => None,
-        };
-        let is_first = entry.stream.attempts == 0;
-        let until = match entry.stream.retry.or(wait) {
-            None if is_first => now + SOON,
-            None | Some(_) => next_attempt(&entry.stream, wait, seed, now),
         };
         let title = entry.message.title().into_owned();
         self.ledger.resume_at(ticket, until);
@@ -278,7 +227,7 @@ impl Relay {
     /// Takes the stream of an answer up again, in the session that it belongs to.
     pub(super) fn resume(&mut self, ticket: Ticket, now: Instant) {
         let Some(entry) = self.ledger.get(ticket) else { return };
-        let after = entry.stream.last.clone();
+        let after = entry.stream.last().map(str::to_owned);
         if entry.attempts.epoch.is_some_and(|epoch| self.sessions.is_over(epoch)) {
             self.ledger.forget_stream(ticket);
             let report = ErrorReport::new(
@@ -313,14 +262,4 @@ impl Relay {
             format!("the stream with the answer broke and could not be taken up again: {}", report.sentence);
         self.ended_unanswered(ticket, ExchangeOutcome::Cut(ErrorReport { sentence, ..report }), now);
     }
-}
-
-/// When a stream is to be taken up again: when the server says, unless nothing came of that before.
-fn next_attempt(stream: &StreamPosition, wait: Option<Duration>, seed: u64, now: Instant) -> Instant {
-    let wished = stream.retry.max(wait).map(|wish| wish.clamp(SHORTEST_RETRY, LONGEST_RETRY));
-    let delay = match (wished, stream.attempts) {
-        (Some(wished), 0) => wished,
-        (wished, attempts) => backoff::delay(attempts, seed).max(wished.unwrap_or_default()),
-    };
-    now + delay
 }

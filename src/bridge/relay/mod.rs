@@ -6,7 +6,6 @@
 //! order (who waits for whom) is the gate's, below. Deliberately not here: translating between the eras.
 
 mod answers;
-mod backoff;
 mod era_mismatch;
 mod fallback;
 mod ledger;
@@ -18,11 +17,13 @@ mod ping;
 mod questions;
 mod recovery;
 mod renegotiation;
-mod resending;
+mod repeating;
+mod retry;
 mod session;
 mod session_doubt;
 mod session_loss;
 mod sse_session;
+mod stream_position;
 mod surface;
 mod tools;
 
@@ -40,6 +41,7 @@ pub(super) use modern::error_code;
 pub(super) use outcomes::error_object;
 use ping::Pings;
 use questions::Questions;
+use retry::Jitter;
 use session::Sessions;
 use session_doubt::Doubts;
 use sse_session::SseSession;
@@ -102,7 +104,7 @@ pub(super) struct Relay {
     tools: Tools,
     /// Whether the server has shown that it speaks the modern era.
     server_is_modern: bool,
-    rolled: u64,
+    jitter: Jitter,
     phase: Phase,
     outputs: VecDeque<Output>,
     /// Whether there is something among them that only the bridge can deal with.
@@ -214,7 +216,6 @@ impl Relay {
     pub(super) fn new(config: Config) -> Relay {
         Relay {
             fallback: Fallback::new(config.transport),
-            config,
             ledger: Ledger::default(),
             sessions: Sessions::default(),
             doubts: Doubts::default(),
@@ -228,10 +229,11 @@ impl Relay {
             requests_at_once: REQUESTS_AT_ONCE,
             asked: Questions::default(),
             orphaned: HashMap::new(),
-            rolled: 0,
+            jitter: Jitter::new(config.seed),
             tools: Tools::default(),
             server_is_modern: false,
             phase: Phase::Running,
+            config,
             outputs: VecDeque::new(),
             parted: false,
             awaited: false,

@@ -4,14 +4,15 @@
 //! Nothing waits for a handshake and there is no session. What is left to do: mirror the body in headers, learn which
 //! parameters travel so, close the exchange of what the client cancels, and open a subscription again that broke off.
 //! Deliberately not here: bridging to the other era,
-//! and sending again (`resending`).
+//! and sending again (`retry`).
 
 use std::time::{Duration, Instant};
 
 use super::era_mismatch::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION, discovers_modern};
 use super::ledger::{Place, Ticket};
+use super::retry::{self, Decision, Subject};
 use super::tools::Invalid;
-use super::{Phase, Purpose, Relay, Settled, backoff};
+use super::{Phase, Purpose, Relay, Settled};
 use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Facts, Mirror, Notice, Outgoing};
 use crate::bridge::revision;
 use crate::json;
@@ -207,24 +208,20 @@ impl Relay {
         }
     }
 
-    /// An exchange that ended without the answer, if it is one that is opened again: a subscription that was there
-    /// before. Returns whether it was.
-    pub(super) fn rest(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
-        let seed = self.jitter();
+    /// Opens a subscription that was there before again, if it broke off. Returns whether it does.
+    pub(super) fn resubscribe(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
         let Some(entry) = self.ledger.get(ticket) else { return false };
-        let broke_off = match outcome {
-            ExchangeOutcome::Complete | ExchangeOutcome::Cut(_) | ExchangeOutcome::Lost { .. } => true,
-            ExchangeOutcome::Accepted(_) | ExchangeOutcome::Refused(_) => false,
-        };
-        if !broke_off
-            || !entry.is_subscription()
-            || !entry.subscription.acknowledged
-            || self.phase != Phase::Running
-        {
+        let is_open = entry.is_subscription() && entry.subscription.acknowledged;
+        if !is_open || self.phase != Phase::Running {
+            self.jitter.draw();
             return false;
         }
-        let delay = backoff::delay(entry.subscription.attempts, seed);
-        self.ledger.resubscribe_at(ticket, now + delay);
+        let subject = Subject::Subscription { attempts: entry.subscription.attempts };
+        let Decision::Retry { at, .. } = retry::decide(outcome, subject, now, &mut self.jitter) else {
+            self.jitter.draw();
+            return false;
+        };
+        self.ledger.resubscribe_at(ticket, at);
         self.act(Action::Notice(Notice::Relistening));
         true
     }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::era_mismatch::Evidence;
 use super::ledger::Ticket;
 use super::renegotiation::Refused;
+use super::retry::{Decision, Remark};
 use super::{Exchange, Phase, Purpose, Relay, SESSION_END_PATIENCE_STOPPED, SOURCE, Settled, ledger};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{
@@ -23,8 +24,8 @@ impl Relay {
             self.listening.answers_beside(exchange);
         }
         self.deadlines.remove(&exchange);
-        if let (Some(ticket), ExchangeOutcome::Refused(refusal)) = (carried(purpose), &outcome)
-            && self.outlive_session(ticket, epoch, refusal, now)
+        if let Some(ticket) = carried(purpose)
+            && self.move_to_next_session(ticket, epoch, &outcome, now)
         {
             if let Purpose::Cancellation(_, cancelled) = purpose {
                 self.close(cancelled);
@@ -38,7 +39,7 @@ impl Relay {
         match purpose {
             Purpose::Answer(ticket)
                 if self.answer_comes_on_carrier(ticket, (exchange, epoch), &outcome, now) => {}
-            Purpose::Answer(ticket) if self.rest(ticket, &outcome, now) => {}
+            Purpose::Answer(ticket) if self.resubscribe(ticket, &outcome, now) => {}
             Purpose::Answer(ticket) => {
                 let outcome = self.taken_too_late(ticket, outcome);
                 self.ended_unanswered(ticket, outcome, now);
@@ -111,9 +112,14 @@ impl Relay {
             };
             return self.report_era_mismatch(ticket, evidence, answer, report);
         }
-        if self.resume_later(ticket, &outcome, now) || self.try_again(ticket, &outcome, now) {
+        if self.resume_later(ticket, &outcome, now) {
             return;
         }
+        let remark = match self.decide_message(ticket, &outcome, now) {
+            Some(Decision::Retry { at, since }) => return self.retry_at(ticket, at, since, &outcome),
+            Some(Decision::Fail(remark)) => remark,
+            Some(_) | None => Remark::Nothing,
+        };
         let report = match &outcome {
             // The server's own error, whatever the status: it goes to the client as it is.
             ExchangeOutcome::Refused(Refusal { answer: Some(answer), .. }) => {
@@ -142,8 +148,7 @@ impl Relay {
             )
             .with_status(*status),
         };
-        let report = self.last_words(ticket, &outcome, report);
-        self.fail(ticket, report);
+        self.fail(ticket, remark.add_to(report));
     }
 
     /// Passes an answer on under the id that the client wrote.
@@ -157,8 +162,8 @@ impl Relay {
         if matches!(outcome, ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_)) {
             self.prove_session(ticket);
             self.initialized(ticket, now);
-        } else if self.try_again(ticket, outcome, now) {
-            return;
+        } else if let Some(Decision::Retry { at, since }) = self.decide_message(ticket, outcome, now) {
+            return self.retry_at(ticket, at, since, outcome);
         }
         let Some(entry) = self.remove(ticket) else { return };
         let report = match outcome {

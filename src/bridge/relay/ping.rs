@@ -5,12 +5,10 @@
 
 use std::time::Instant;
 
+use super::retry::{self, Decision, Subject};
 use super::{Phase, Purpose, Relay, SOURCE};
-use crate::bridge::event::{Ask, ExchangeId, ExchangeOutcome, Outgoing, Refusal};
+use crate::bridge::event::{Ask, ExchangeId, ExchangeOutcome, Outgoing};
 use crate::jsonrpc::Id;
-
-/// How many pings in a row may stay without an answer.
-const LOST_AT_MOST: u32 = 3;
 
 /// The pings of a session.
 #[derive(Debug, Default)]
@@ -43,7 +41,7 @@ impl Relay {
         self.pings.next = (self.phase == Phase::Running).then(|| now + interval);
         if let Some(exchange) = self.pings.under_way.take() {
             self.close(exchange);
-            self.lost_ping(now);
+            self.judge_ping(&ExchangeOutcome::Complete, None, now);
         }
         if self.pings.next.is_some() && self.sessions.is_at_rest() {
             let request = self.own_request("ping", "{}");
@@ -101,26 +99,25 @@ impl Relay {
             return;
         }
         self.pings.under_way = None;
-        match outcome {
-            ExchangeOutcome::Refused(refusal) if self.is_session_loss(epoch, refusal) => {
-                if let Some(epoch) = epoch {
-                    self.lose_session(epoch, now);
-                }
-            }
-            // The server's own error is a sign of life as well.
-            ExchangeOutcome::Refused(Refusal { answer: Some(_), .. }) => self.pings.lost = 0,
-            ExchangeOutcome::Refused(_)
-            | ExchangeOutcome::Complete
-            | ExchangeOutcome::Accepted(_)
-            | ExchangeOutcome::Cut(_)
-            | ExchangeOutcome::Lost { .. } => self.lost_ping(now),
-        }
+        let is_session_lost = matches!(
+            outcome, ExchangeOutcome::Refused(refusal) if self.is_session_loss(epoch, refusal)
+        );
+        let lost = epoch.filter(|_| is_session_lost);
+        self.judge_ping(outcome, lost, now);
     }
 
-    fn lost_ping(&mut self, now: Instant) {
-        self.pings.lost += 1;
-        if self.pings.lost >= LOST_AT_MOST {
-            self.lose_session(self.sessions.epoch(), now);
+    /// Counts a ping as lost or answered. `lost`: the epoch of the session that it was refused for.
+    fn judge_ping(&mut self, outcome: &ExchangeOutcome, lost: Option<u64>, now: Instant) {
+        let subject = Subject::Ping { lost: self.pings.lost, is_session_lost: lost.is_some() };
+        match retry::decide(outcome, subject, now, &mut self.jitter) {
+            Decision::Deliver => self.pings.lost = 0,
+            Decision::Renew => self.lose_session(lost.unwrap_or(self.sessions.epoch()), now),
+            Decision::Fail(_)
+            | Decision::Retry { .. }
+            | Decision::Restart { .. }
+            | Decision::OtherTransport => {
+                self.pings.lost += 1;
+            }
         }
     }
 }

@@ -14,15 +14,12 @@ use super::ledger::Ticket;
 use super::session_loss::SessionLoss;
 use super::{Exchange, Purpose, Relay, session_loss};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
-use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Facts, Notice, Outgoing, Refusal};
+use crate::bridge::event::{
+    Action, Ask, ExchangeId, ExchangeOutcome, Facts, Notice, Outgoing, Processing, Refusal,
+};
 use crate::bridge::revision::Era;
 use crate::jsonrpc::{Kind, Message};
 
-/// How long a message waits before it is sent once more in a session that is new; twice as long for each session in a row
-/// that was lost before it took anything.
-const SETTLING: Duration = Duration::from_millis(400);
-/// How often that doubles.
-const SETTLING_DOUBLES: u32 = 2;
 /// How long a renewal in vain keeps other statuses from leading to one.
 const VAIN: Duration = Duration::from_secs(60);
 /// How many methods are remembered. Clients use about twenty.
@@ -116,21 +113,27 @@ impl Relay {
         self.doubts.may_mean_loss(loss, method, now).then_some(loss)
     }
 
-    /// Lets a message be sent once more in a session in which none was taken yet. Returns whether it will be.
-    pub(super) fn let_settle(&mut self, ticket: Ticket, epoch: u64, refusal: &Refusal, now: Instant) -> bool {
+    /// Returns whether a message may be sent once more in the session of this epoch, because none was taken in it yet.
+    pub(super) fn settles(&self, ticket: Ticket, epoch: u64) -> bool {
         let is_new = !self.sessions.is_over(epoch)
             && !self.sessions.is_proven(epoch)
             && self.sessions.id_of(epoch).is_some();
-        let until = now + self.settling();
         let is_taken_back = self.ledger.cancellation_of(ticket).is_some();
         let Some(entry) = self.ledger.get(ticket) else { return false };
-        if !is_new || is_taken_back || entry.era != Era::Legacy || entry.attempts.settled == Some(epoch) {
-            return false;
-        }
+        is_new && !is_taken_back && entry.era == Era::Legacy && entry.attempts.settled != Some(epoch)
+    }
+
+    /// Has a message sent once more, at this time, in the session of this epoch.
+    pub(super) fn retry_in_new_session(
+        &mut self,
+        ticket: Ticket,
+        (at, epoch): (Instant, u64),
+        refusal: &Refusal,
+    ) {
+        let Some(entry) = self.ledger.get(ticket) else { return };
         let title = entry.message.title().into_owned();
-        self.ledger.retry_in_new_session_at(ticket, until, epoch);
+        self.ledger.retry_in_new_session_at(ticket, at, epoch);
         self.act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
-        true
     }
 
     /// The server has taken a message of the client in its session.
@@ -138,11 +141,6 @@ impl Relay {
         if let Some(epoch) = self.ledger.get(ticket).and_then(|entry| entry.attempts.epoch) {
             self.sessions.prove(epoch);
         }
-    }
-
-    /// How long a new session is given to be known to all of the server.
-    pub(super) fn settling(&self) -> Duration {
-        SETTLING * (1 << self.sessions.lost_unproven().min(SETTLING_DOUBLES))
     }
 
     /// Notes why a session is given up, before it is.
@@ -219,7 +217,10 @@ impl Relay {
                         let report = lost_each_time(&refusal.report);
                         ExchangeOutcome::Refused(Refusal {
                             answer: None,
-                            unprocessed: false,
+                            processing: match refusal.processing {
+                                Processing::NotProcessed => Processing::Final,
+                                processing => processing,
+                            },
                             report,
                             ..refusal
                         })
@@ -243,7 +244,7 @@ impl Relay {
 
     /// An error about the session that came with a success: its request waits for the next session. Returns whether that,
     /// or the error that is told in its place, is its end here.
-    pub(super) fn outlive_answer(
+    pub(super) fn move_answer_to_next_session(
         &mut self,
         exchange: ExchangeId,
         ticket: Ticket,
@@ -269,14 +270,15 @@ impl Relay {
             status: 200,
             answer: Some(answer.clone()),
             retry_after: None,
-            unprocessed: false,
+            processing: Processing::Final,
             report,
         };
-        if !self.outlive_session(ticket, Some(epoch), &refusal, now) {
+        let lost = lost_each_time(&refusal.report);
+        if !self.move_to_next_session(ticket, Some(epoch), &ExchangeOutcome::Refused(refusal), now) {
             if self.ledger.get(ticket).is_none_or(|entry| entry.attempts.sessions_lost == 0) {
                 return false;
             }
-            self.fail(ticket, lost_each_time(&refusal.report));
+            self.fail(ticket, lost);
         }
         self.close(exchange);
         true

@@ -4,12 +4,13 @@
 //! It is the exchange of `initialize`, which lasts beyond its answer. Every other message is POSTed in an exchange of its
 //! own that ends when the server has taken it; a request then waits, in the same place of the ledger, for its answer on
 //! the stream. When that ends, each such request has an unknown outcome, and the session is renewed as any other.
-//! Deliberately not here: which transport is used (`fallback`), what may be sent again (`resending`).
+//! Deliberately not here: which transport is used (`fallback`), what may be sent again (`retry`).
 
 use std::time::{Duration, Instant};
 
 use super::ledger::{Place, Ticket};
-use super::{CANCELLATION_PATIENCE, Phase, Relay, backoff};
+use super::retry::{self, Jitter};
+use super::{CANCELLATION_PATIENCE, Phase, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, ExchangeId, ExchangeOutcome, Notice, Written};
 use crate::bridge::revision::Era;
@@ -35,7 +36,7 @@ impl SseSession {
     }
 
     /// Returns whether the next one is not to be opened at once.
-    pub(super) fn is_resting(&self) -> bool {
+    pub(super) fn is_backing_off(&self) -> bool {
         self.until.is_some()
     }
 
@@ -54,8 +55,8 @@ impl SseSession {
         self.attempts = 0;
     }
 
-    fn rest(&mut self, seed: u64, now: Instant) {
-        self.until = Some(now + backoff::delay(self.attempts, seed));
+    fn back_off(&mut self, now: Instant, jitter: &mut Jitter) {
+        self.until = Some(retry::reconnect_at(self.attempts, now, jitter));
         self.attempts = self.attempts.saturating_add(1);
     }
 }
@@ -118,10 +119,7 @@ impl Relay {
         match lasted {
             true => self.sse_session.heard(),
             // A server that ends each stream at once is not hammered.
-            false => {
-                let seed = self.jitter();
-                self.sse_session.rest(seed, now);
-            }
+            false => self.sse_session.back_off(now, &mut self.jitter),
         }
         self.lose_session(epoch, now);
     }
@@ -184,10 +182,9 @@ impl Relay {
         if self.sessions.is_ended()
             && self.phase == Phase::Running
             && self.fallback.uses_streams()
-            && !self.sse_session.is_resting()
+            && !self.sse_session.is_backing_off()
         {
-            let seed = self.jitter();
-            self.sse_session.rest(seed, now);
+            self.sse_session.back_off(now, &mut self.jitter);
         }
     }
 
