@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::ledger::{Place, Ticket};
 use super::modern::error_code;
 use super::renegotiation::Refused;
-use super::{Output, Purpose, Question, REPLIES, REQUESTS_AT_ONCE_MULTIPLEXED, Relay, SOURCE, Settled};
+use super::{Output, Purpose, Question, REPLIES, Relay, SOURCE, Settled};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, Ask, Cursor, ExchangeId, Notice, Opening, Outgoing, SessionHeader};
 use crate::bridge::revision::Era;
@@ -25,14 +25,14 @@ impl Relay {
     }
 
     fn purpose_of(&self, exchange: ExchangeId) -> Option<Purpose> {
-        self.exchanges.get(&exchange).map(|exchange| exchange.purpose)
+        self.exchanges.get(exchange).map(|exchange| exchange.purpose)
     }
 
     pub(super) fn opened(&mut self, exchange: ExchangeId, opening: Opening, now: Instant) {
         // An answer proves that the request got there, should nobody have said so.
         self.sent(exchange, now);
         if opening.multiplexed {
-            self.requests_at_once = REQUESTS_AT_ONCE_MULTIPLEXED;
+            self.exchanges.limits.set_multiplexed();
         }
         match self.purpose_of(exchange) {
             Some(Purpose::Answer(ticket)) => {
@@ -41,15 +41,15 @@ impl Relay {
             }
             Some(Purpose::Delivery(ticket)) => {
                 // The head says that the server has it; what follows may be a stream that stays open.
-                self.deadlines.remove(&exchange);
+                self.exchanges.limits.clear_deadline(exchange);
                 self.prove_session(ticket);
                 self.initialized(ticket, now);
                 // In the modern era nothing follows, and above all no question.
                 let purpose = if self.is_modern(ticket) { Purpose::Over } else { Purpose::Answered };
                 self.remove(ticket);
-                self.purpose(exchange, purpose);
+                self.exchanges.set_purpose(exchange, purpose);
             }
-            Some(Purpose::Listening) => self.listening.opened(exchange, now),
+            Some(Purpose::Listening) => self.streams.listening.opened(exchange, now),
             Some(Purpose::Renewal) => self.sessions.renewal_head_came(),
             Some(Purpose::Restoration) => self.told(exchange, now),
             Some(
@@ -64,7 +64,7 @@ impl Relay {
             )
             | None => {}
         }
-        self.listening.answers_beside(exchange);
+        self.streams.listening.answers_beside(exchange);
         if !self.sessions.is_opening(exchange) {
             return;
         }
@@ -95,7 +95,7 @@ impl Relay {
             Some(Purpose::Answer(ticket) | Purpose::Resumption(ticket)) if !self.is_modern(ticket) => {
                 self.ledger.advance_stream(ticket, cursor);
             }
-            Some(Purpose::Listening) => self.listening.advance(cursor),
+            Some(Purpose::Listening) => self.streams.listening.advance(cursor),
             Some(_) | None => {}
         }
     }
@@ -150,7 +150,7 @@ impl Relay {
                 if method.as_str() == "notifications/cancelled"
                     && let Some(id) = message.request_id_param()
                 {
-                    self.asked.remove(&id);
+                    self.questions.remove(&id);
                 }
                 self.heard(purpose);
                 self.said(purpose, message);
@@ -171,15 +171,15 @@ impl Relay {
 
     /// Returns whether the session of an exchange is no more, although the exchange itself may live on.
     pub(super) fn is_of_lost_session(&self, exchange: ExchangeId) -> bool {
-        let epoch = self.exchanges.get(&exchange).and_then(|exchange| exchange.epoch);
+        let epoch = self.exchanges.get(exchange).and_then(|exchange| exchange.epoch);
         epoch.is_some_and(|epoch| self.sessions.is_over(epoch))
     }
 
     /// The server said something on a stream, which is therefore worth taking up again.
     fn heard(&mut self, purpose: Purpose) {
         match purpose {
-            Purpose::Answered => self.sse_session.heard(),
-            Purpose::Listening => self.listening.heard(),
+            Purpose::Answered => self.streams.sse_session.heard(),
+            Purpose::Listening => self.streams.listening.heard(),
             Purpose::Resumption(ticket) => self.ledger.reset_stream_attempts(ticket),
             _ => {}
         }
@@ -187,11 +187,10 @@ impl Relay {
 
     /// The server asks the client something. Returns whether there is room to keep track of it.
     fn asks(&mut self, exchange: ExchangeId, id: &Id, asking: Option<Ticket>, question: &Message) -> bool {
-        self.orphaned.remove(id);
         let meta = question.member("_meta");
         let progress = meta.and_then(|meta| json::member(meta, "progressToken")).map(str::to_owned);
         let epoch = self.sessions.epoch() + u64::from(self.sessions.is_opening(exchange));
-        self.asked.insert(id, Question { asking, epoch, progress })
+        self.questions.insert(id, Question { asking, epoch, progress })
     }
 
     /// Answers the server in the client's place.
@@ -233,7 +232,7 @@ impl Relay {
                 continue;
             };
             room = left;
-            self.orphaned.remove(id);
+            self.questions.forget_orphan(id);
             self.say(refusal, now);
         }
     }
@@ -279,7 +278,7 @@ impl Relay {
         {
             match entry.place {
                 Place::Sent { exchange: posted, .. } if self.sessions.stream() == Some(exchange) => {
-                    self.sse_session.heard();
+                    self.streams.sse_session.heard();
                     self.answer(Some(posted), ticket, message, now);
                     return self.let_acknowledge(posted, now);
                 }
@@ -313,7 +312,7 @@ impl Relay {
         if self.sessions.stream() == Some(exchange)
             && let Some((posted, ticket, own_id)) = id.and_then(|id| self.only_request_like(id))
         {
-            self.sse_session.heard();
+            self.streams.sse_session.heard();
             self.answer(Some(posted), ticket, message.with_id(&own_id), now);
             return self.let_acknowledge(posted, now);
         }
@@ -372,7 +371,7 @@ impl Relay {
             return;
         }
         if let Some(exchange) = exchange {
-            self.purpose(exchange, if is_modern { Purpose::Over } else { Purpose::Answered });
+            self.exchanges.set_purpose(exchange, if is_modern { Purpose::Over } else { Purpose::Answered });
         }
         let message = match is_modern {
             false => message,
@@ -414,7 +413,7 @@ impl Relay {
             None => {}
         }
         if let Some(method) = request.method() {
-            self.doubts.answered(method);
+            self.health.doubts.answered(method);
         }
     }
 
@@ -426,8 +425,8 @@ impl Relay {
         self.drop_carrier(None, now);
         let initialize = self.ledger.get(ticket).map(|entry| entry.message.clone());
         let replaced = self.sessions.establish(answer, initialize);
-        self.begin_pings(now);
-        self.sse_session.begin(now);
+        self.health.pings.begin(now);
+        self.streams.sse_session.begin(now);
         // A client that starts over leaves a session behind that nobody else will end.
         if let Some(facts) = replaced {
             self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });

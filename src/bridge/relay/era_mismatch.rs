@@ -95,7 +95,7 @@ impl Relay {
                 (Some(_), Some(_)) => Some(Evidence::Legacy),
                 (Some(answer), None) => (!discovers_modern(answer)).then_some(Evidence::Legacy),
             },
-            (Era::Modern, _) if !self.server_is_modern => match (answer, code) {
+            (Era::Modern, _) if !self.tools.is_server_modern() => match (answer, code) {
                 // A server of the other era that does without sessions has answered as well as it can.
                 (Some(answer), None) => answer.member("resultType").is_none().then_some(Evidence::Legacy),
                 (Some(refusal), Some(UNSUPPORTED_REVISION)) => {

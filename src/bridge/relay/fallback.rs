@@ -72,6 +72,18 @@ impl Fallback {
         });
     }
 
+    /// The server has taken up the handshake. Returns whether it has turned out to speak HTTP+SSE.
+    fn settle(&mut self) -> bool {
+        self.first = None;
+        let before = self.settled.replace(self.way);
+        self.way == Way::Stream && before != Some(Way::Stream)
+    }
+
+    /// Returns whether HTTP+SSE alone is tried.
+    fn is_sse_only(&self) -> bool {
+        self.transport == Transport::SseOnly
+    }
+
     /// The way of `initialize`.
     pub(super) fn via(&self) -> Via {
         match self.way {
@@ -141,10 +153,7 @@ fn with_stream(posted: ExchangeOutcome, streamed: &ExchangeOutcome) -> ExchangeO
 impl Relay {
     /// The server has taken up the handshake, in the way that it was sent.
     pub(super) fn settled_on_transport(&mut self) {
-        let fallback = &mut self.fallback;
-        fallback.first = None;
-        let before = fallback.settled.replace(fallback.way);
-        if fallback.way == Way::Stream && before != Some(Way::Stream) {
+        if self.sessions.transport.settle() {
             self.act(Action::Notice(Notice::Older));
         }
     }
@@ -162,12 +171,13 @@ impl Relay {
         });
         let Some(entry) = entry else { return Some(outcome) };
         let any_4xx = takes_any_4xx(&entry.message);
-        match self.fallback.judge(outcome, entry.attempts.opened, any_4xx, (now, &mut self.jitter)) {
+        match self.sessions.transport.judge(outcome, entry.attempts.opened, any_4xx, (now, &mut self.jitter))
+        {
             Ok(outcome) => Some(outcome),
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-                self.sessions.open_again(exchange, self.fallback.via());
+                self.sessions.open_again(exchange, self.sessions.transport.via());
                 None
             }
         }
@@ -183,12 +193,17 @@ impl Relay {
         let Some(initialize) = self.sessions.memory().start().cloned().filter(|_| !self.is_leaving()) else {
             return Some(outcome);
         };
-        match self.fallback.judge(outcome, opened, takes_any_4xx(&initialize), (now, &mut self.jitter)) {
+        match self.sessions.transport.judge(
+            outcome,
+            opened,
+            takes_any_4xx(&initialize),
+            (now, &mut self.jitter),
+        ) {
             Ok(outcome) => Some(outcome),
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
                 let exchange = self.post_renewal(initialize, now);
-                self.sessions.renew_other_way(exchange, self.fallback.via());
+                self.sessions.renew_other_way(exchange, self.sessions.transport.via());
                 None
             }
         }
@@ -196,12 +211,12 @@ impl Relay {
 
     /// Why a message cannot be sent at all, where messages only go to the address that a stream named.
     pub(super) fn no_way_for(&self, ticket: Ticket) -> Option<ErrorReport> {
-        if !self.fallback.uses_streams() {
+        if !self.sessions.transport.uses_streams() {
             return None;
         }
         let entry = self.ledger.get(ticket)?;
         match (entry.era, entry.message.method()) {
-            (Era::Modern, _) if self.config.transport == Transport::SseOnly => Some(ErrorReport::new(
+            (Era::Modern, _) if self.sessions.transport.is_sse_only() => Some(ErrorReport::new(
                 ErrorKind::Era,
                 "HTTP+SSE carries the legacy era of MCP (initialize, up to 2025-11-25), but this is a message of the \
                  modern one",

@@ -24,6 +24,10 @@ const GIVES_WAY: u32 = 2;
 /// The stream for what the server has to say by itself.
 #[derive(Debug, Default)]
 pub(super) struct Listening {
+    /// Whether it is never opened, because the user does not want it.
+    is_off: bool,
+    /// How often it has given way to a request.
+    gave_way: u32,
     place: Standing,
     stream: StreamPosition,
     /// Whether it was there once, in this session.
@@ -46,6 +50,69 @@ enum Standing {
 }
 
 impl Listening {
+    /// It is not open yet; `is_off`: and never will be.
+    pub(super) fn new(is_off: bool) -> Listening {
+        Listening { is_off, ..Listening::default() }
+    }
+
+    /// Returns whether it may be opened.
+    fn may_open(&self) -> bool {
+        !self.is_off && self.gave_way < GIVES_WAY && self.place == Standing::Off
+    }
+
+    /// It is being opened in this exchange.
+    fn open(&mut self, exchange: ExchangeId, now: Instant) {
+        self.place = Standing::On { exchange, since: None };
+        self.suspected = Some(now);
+    }
+
+    /// The exchange in which it is open.
+    fn exchange(&self) -> Option<ExchangeId> {
+        match self.place {
+            Standing::On { exchange, .. } => Some(exchange),
+            Standing::Off | Standing::BackingOff { .. } | Standing::GivingWay => None,
+        }
+    }
+
+    /// It is closed until the requests under way are answered. Returns the exchange in which it was open.
+    fn give_way(&mut self) -> Option<ExchangeId> {
+        let exchange = self.exchange()?;
+        self.gave_way += 1;
+        self.place = Standing::GivingWay;
+        self.suspected = None;
+        Some(exchange)
+    }
+
+    /// It may be opened again, if it has given way or its time has come. Returns whether it may.
+    fn wake(&mut self, is_idle: bool, now: Option<Instant>) -> bool {
+        let is_due = match self.place {
+            Standing::GivingWay => is_idle,
+            Standing::BackingOff { until } => now.is_some_and(|now| until <= now),
+            Standing::Off | Standing::On { .. } => false,
+        };
+        if is_due {
+            self.place = Standing::Off;
+        }
+        is_due
+    }
+
+    /// The session is another. Returns the exchange in which it was open.
+    fn reset(&mut self) -> Option<ExchangeId> {
+        let exchange = self.exchange();
+        *self = Listening { gave_way: self.gave_way, ..Listening::new(self.is_off) };
+        exchange
+    }
+
+    /// It ended in this exchange. Returns whether it had been open for a while; none where it was another exchange.
+    fn end(&mut self, exchange: ExchangeId, now: Instant) -> Option<bool> {
+        let Standing::On { since, .. } = self.place else { return None };
+        if self.exchange() != Some(exchange) {
+            return None;
+        }
+        self.place = Standing::Off;
+        Some(since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING))
+    }
+
     /// When it is to be opened again.
     pub(super) fn next(&self) -> Option<Instant> {
         match self.place {
@@ -102,26 +169,23 @@ impl Listening {
 impl Relay {
     /// Opens the stream for what the server has to say by itself, once in a session.
     pub(super) fn listen(&mut self, now: Instant) {
-        if !self.config.no_listening
-            && self.gave_way < GIVES_WAY
-            && self.phase == Phase::Running
+        if self.phase == Phase::Running
             && self.sessions.can_listen()
             && self.sessions.stream().is_none()
-            && self.listening.place == Standing::Off
+            && self.streams.listening.may_open()
         {
-            let after = self.listening.stream.last().map(str::to_owned);
+            let after = self.streams.listening.stream.last().map(str::to_owned);
             let facts = self.sessions.facts();
             let exchange = self.open(Purpose::Listening, Outgoing { ask: Ask::Listen { after }, facts });
-            self.listening.place = Standing::On { exchange, since: None };
-            self.listening.suspected = Some(now);
+            self.streams.listening.open(exchange, now);
         }
     }
 
     /// When the stream gives way, unless a request is answered before: a server that serves one connection at a time
     /// answers none as long as the stream is open.
     pub(super) fn gives_way_at(&self) -> Option<Instant> {
-        let suspected = self.listening.suspected?;
-        let Standing::On { .. } = self.listening.place else { return None };
+        let suspected = self.streams.listening.suspected?;
+        self.streams.listening.exchange()?;
         let waiting = self.ledger.iter().filter(|(_, entry)| {
             let is_sent = matches!(entry.place, Place::Sent { .. });
             is_sent && entry.era == Era::Legacy && entry.request_id().is_some() && !entry.attempts.opened
@@ -134,11 +198,8 @@ impl Relay {
     /// Closes the stream where it may be what a request waits for.
     pub(super) fn give_way(&mut self, now: Instant) {
         if self.gives_way_at().is_some_and(|at| at <= now)
-            && let Standing::On { exchange, .. } = self.listening.place
+            && let Some(exchange) = self.streams.listening.give_way()
         {
-            self.gave_way += 1;
-            self.listening.place = Standing::GivingWay;
-            self.listening.suspected = None;
             self.close(exchange);
             let reason = "it gives way to a request that the server has not begun to answer".to_owned();
             self.act(Action::Notice(Notice::NotListening(reason)));
@@ -147,24 +208,21 @@ impl Relay {
 
     /// Opens the stream again that has given way, once nothing waits for an answer.
     pub(super) fn listen_after_giving_way(&mut self, now: Instant) {
-        if self.listening.place == Standing::GivingWay && self.ledger.requests_sent() == 0 {
-            self.listening.place = Standing::Off;
+        if self.streams.listening.wake(self.ledger.requests_sent() == 0, None) {
             self.listen(now);
         }
     }
 
     /// Opens it again when its time has come.
     pub(super) fn listen_again(&mut self, now: Instant) {
-        if self.listening.next().is_some_and(|until| until <= now) {
-            self.listening.place = Standing::Off;
+        if self.streams.listening.wake(false, Some(now)) {
             self.listen(now);
         }
     }
 
     /// The session is another: its stream is closed and forgotten.
     pub(super) fn stop_listening(&mut self) {
-        let before = std::mem::take(&mut self.listening);
-        if let Standing::On { exchange, .. } = before.place {
+        if let Some(exchange) = self.streams.listening.reset() {
             self.close(exchange);
         }
     }
@@ -177,29 +235,24 @@ impl Relay {
         outcome: ExchangeOutcome,
         now: Instant,
     ) {
-        let Standing::On { exchange: own, since } = self.listening.place else { return };
-        if own != exchange {
-            return;
-        }
-        let lasted = since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING);
+        let Some(lasted) = self.streams.listening.end(exchange, now) else { return };
         let listening = ListeningFacts {
-            position: &self.listening.stream,
-            was_there: self.listening.was_there,
+            position: &self.streams.listening.stream,
+            was_there: self.streams.listening.was_there,
             lasted,
             names_session: epoch.is_some(),
         };
         let decision = retry::decide(&outcome, Subject::Listening(listening), now, &mut self.jitter);
-        self.listening.place = Standing::Off;
         if let (Decision::Renew, Some(epoch)) = (decision, epoch) {
             // A server that forgets each session over its stream is not hammered either.
-            let attempts = self.listening.stream.attempts().min(FIRST_ATTEMPTS - 1);
+            let attempts = self.streams.listening.stream.attempts().min(FIRST_ATTEMPTS - 1);
             self.lose_session(epoch, now);
-            return self.listening.stream.set_attempts(attempts);
+            return self.streams.listening.stream.set_attempts(attempts);
         }
         if lasted {
-            self.listening.heard();
+            self.streams.listening.heard();
         }
-        self.listening.open_again(decision);
+        self.streams.listening.open_again(decision);
         let notice = match outcome {
             ExchangeOutcome::Refused(Refusal { status: 405, .. }) => "the server offers none".to_owned(),
             ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) => "the server closed it".to_owned(),

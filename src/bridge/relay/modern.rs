@@ -98,7 +98,7 @@ impl Relay {
     /// The client hears of the first acknowledgement. A later one means that changes may have been missed: then it is
     /// told of each that it asked for.
     fn acknowledged(&mut self, ticket: Ticket, message: Message) {
-        self.server_is_modern = true;
+        self.tools.set_server_modern();
         if self.ledger.acknowledge_subscription(ticket) {
             return self.said(Purpose::Answer(ticket), message);
         }
@@ -136,7 +136,9 @@ impl Relay {
             Some(code) => [HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION].contains(&code),
             None => message.member("resultType").is_some() || discovers_modern(&message),
         };
-        self.server_is_modern |= is_modern;
+        if is_modern {
+            self.tools.set_server_modern();
+        }
         match (entry.message.method(), code) {
             (Some("tools/list"), None) => Some(self.learn(message)),
             (Some("tools/call"), Some(HEADER_MISMATCH)) if !entry.relearned => {
@@ -171,13 +173,13 @@ impl Relay {
         let request = self.own_request("tools/list", &format!(r#"{{"_meta":{meta}{cursor}}}"#));
         let facts = self.modern_facts(&request);
         let exchange = self.open(Purpose::Learning(ticket), Outgoing { ask: Ask::Post(request), facts });
-        self.deadlines.insert(exchange, until);
+        self.exchanges.limits.set_deadline(exchange, until);
     }
 
     /// A page of the list that was asked for in our own name.
     pub(super) fn looked_up(&mut self, exchange: ExchangeId, ticket: Ticket, page: &Message, now: Instant) {
-        self.purpose(exchange, Purpose::Answered);
-        self.deadlines.remove(&exchange);
+        self.exchanges.set_purpose(exchange, Purpose::Answered);
+        self.exchanges.limits.clear_deadline(exchange);
         let place = self.ledger.get(ticket).map(|entry| &entry.place);
         if !matches!(place, Some(Place::Learning { .. })) {
             return;

@@ -19,11 +19,10 @@ use crate::jsonrpc::{ErrorData, ErrorObject, Id, Kind, Message};
 
 impl Relay {
     pub(super) fn ended(&mut self, exchange: ExchangeId, outcome: ExchangeOutcome, now: Instant) {
-        let Some(Exchange { purpose, epoch }) = self.exchanges.remove(&exchange) else { return };
+        let Some(Exchange { purpose, epoch }) = self.exchanges.end(exchange) else { return };
         if !matches!(outcome, ExchangeOutcome::Lost { .. }) {
-            self.listening.answers_beside(exchange);
+            self.streams.listening.answers_beside(exchange);
         }
-        self.deadlines.remove(&exchange);
         if let Some(ticket) = carried(purpose)
             && self.move_to_next_session(ticket, epoch, &outcome, now)
         {
@@ -56,7 +55,7 @@ impl Relay {
             Purpose::Restoration => self.ended_restoration(exchange, epoch, &outcome, now),
             Purpose::Ping => self.ended_ping(exchange, epoch, &outcome, now),
             Purpose::SessionEnd => {
-                let is_last = !self.exchanges.values().any(|other| other.purpose == Purpose::SessionEnd);
+                let is_last = !self.exchanges.has(Purpose::SessionEnd);
                 if let (Phase::Leaving { reason, .. }, true) = (&self.phase, is_last) {
                     self.exit(*reason);
                 }
@@ -186,9 +185,7 @@ impl Relay {
 
     /// Gives up what the server has not acknowledged in time.
     pub(super) fn give_up_deliveries(&mut self, now: Instant) {
-        let late =
-            self.deadlines.iter().filter(|(_, deadline)| **deadline <= now).map(|(exchange, _)| *exchange);
-        for exchange in late.collect::<Vec<_>>() {
+        for exchange in self.exchanges.limits.late(now) {
             self.act(Action::Close(exchange));
             let report = ErrorReport::new(
                 ErrorKind::NoAnswer,
@@ -215,7 +212,7 @@ impl Relay {
 
     /// Strikes a message out, and the cancellation that waits for it: with nothing to cancel there is nothing to send.
     pub(super) fn settle(&mut self, ticket: Ticket) -> Settled {
-        self.asked.retain(|question| question.asking != Some(ticket));
+        self.questions.retain(|question| question.asking != Some(ticket));
         let cancellation =
             self.ledger.cancellation_of(ticket).and_then(|cancellation| self.remove(cancellation));
         match (self.remove(ticket), cancellation) {
@@ -248,7 +245,8 @@ impl Relay {
 
     pub(super) fn nothing_can_finish(&self) -> bool {
         self.ledger.iter().all(|(ticket, entry)| {
-            let waits_for_the_client = self.asked.iter().any(|(_, question)| question.asking == Some(ticket));
+            let waits_for_the_client =
+                self.questions.iter().any(|(_, question)| question.asking == Some(ticket));
             entry.request_id().is_some() && (waits_for_the_client || entry.is_subscription())
         })
     }
@@ -278,7 +276,7 @@ impl Relay {
             self.fail(ticket, report);
         }
         let others = self.exchanges.iter().filter(|(_, exchange)| exchange.purpose != Purpose::SessionEnd);
-        for exchange in others.map(|(exchange, _)| *exchange).collect::<Vec<_>>() {
+        for exchange in others.map(|(exchange, _)| exchange).collect::<Vec<_>>() {
             self.close(exchange);
         }
         self.end_all_superfluous();
@@ -286,7 +284,7 @@ impl Relay {
         if facts.session.is_some() {
             self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
-        if !self.exchanges.values().any(|exchange| exchange.purpose == Purpose::SessionEnd) {
+        if !self.exchanges.has(Purpose::SessionEnd) {
             return self.exit(reason);
         }
         self.phase = Phase::Leaving { deadline, reason };

@@ -9,8 +9,8 @@ use std::time::Instant;
 use super::ledger::{Place, RetryKind, Ticket};
 use super::session::Admission;
 use super::{
-    CANCELLATION_PATIENCE, DELIVERIES_AT_ONCE, DELIVERY_PATIENCE, Exchange, GATE_PATIENCE, Phase, Purpose,
-    Question, Relay, SESSION_END_PATIENCE, SOURCE,
+    CANCELLATION_PATIENCE, DELIVERY_PATIENCE, GATE_PATIENCE, Phase, Purpose, Question, Relay,
+    SESSION_END_PATIENCE, SOURCE,
 };
 use crate::bridge::event::{Action, Ask, ExchangeId, ExitReason, Notice, Outgoing};
 use crate::bridge::revision;
@@ -37,11 +37,11 @@ impl Relay {
     }
 
     pub(super) fn enter(&mut self, message: Message, now: Instant) {
-        if self.is_orphaned(&message) {
+        if self.questions.take_orphaned(&message) {
             return self.dropped(&message, "it belongs to a session that is no more");
         }
         if let Kind::Response { id: Some(id), .. } = message.kind()
-            && self.asked.remove(id).is_none()
+            && self.questions.remove(id).is_none()
             && id.is_ours()
         {
             return self
@@ -112,7 +112,7 @@ impl Relay {
                 Admission::Later => break,
             }
         }
-        while self.ledger.requests_sent() < self.requests_at_once
+        while self.exchanges.limits.allows_request(self.ledger.requests_sent())
             && let Some(ticket) = self.ledger.first_for_slot()
         {
             match self.ledger.get(ticket).map(|entry| &entry.place) {
@@ -138,7 +138,7 @@ impl Relay {
     /// order's sake.
     fn has_room_for(&self, ticket: Ticket) -> bool {
         let is_request = self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some());
-        is_request || self.deadlines.len() < DELIVERIES_AT_ONCE
+        is_request || self.exchanges.limits.allows_delivery()
     }
 
     /// Sends a message that no other has to precede any more.
@@ -153,9 +153,9 @@ impl Relay {
         let (is_legacy, is_subscription) = (entry.era == Era::Legacy, entry.is_subscription());
         match (entry.message.method().filter(|_| is_legacy), is_request) {
             (Some("initialize"), true) => {
-                self.fallback.begin();
+                self.sessions.transport.begin();
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-                self.sessions.open(ticket, exchange, self.fallback.via());
+                self.sessions.open(ticket, exchange, self.sessions.transport.via());
             }
             (Some("logging/setLevel"), true) => {
                 self.post(ticket, Purpose::Answer(ticket), now);
@@ -177,12 +177,13 @@ impl Relay {
     /// Posts a message that has no answer.
     fn deliver(&mut self, ticket: Ticket, now: Instant) {
         let exchange = self.post(ticket, Purpose::Delivery(ticket), now);
-        self.deadlines.insert(exchange, now + DELIVERY_PATIENCE);
+        self.exchanges.limits.set_deadline(exchange, now + DELIVERY_PATIENCE);
     }
 
     /// Returns whether a request may go at once: there is room, and no other has waited for it.
     pub(super) fn may_post_request(&self) -> bool {
-        self.ledger.requests_sent() < self.requests_at_once && self.ledger.first_for_slot().is_none()
+        self.exchanges.limits.allows_request(self.ledger.requests_sent())
+            && self.ledger.first_for_slot().is_none()
     }
 
     /// A cancellation goes out behind its request, and ends the interest in it.
@@ -217,10 +218,10 @@ impl Relay {
             }
             Some((request, &Place::Sent { written: true, exchange })) => {
                 let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange), now);
-                self.deadlines.insert(cancelling, now + CANCELLATION_PATIENCE);
+                self.exchanges.limits.set_deadline(cancelling, now + CANCELLATION_PATIENCE);
                 self.withdraw_questions(request);
                 self.settle(request);
-                self.purpose(exchange, Purpose::Cancelled);
+                self.exchanges.set_purpose(exchange, Purpose::Cancelled);
                 // Nobody waits for the answer of what was cancelled.
                 self.after_exchange(exchange);
             }
@@ -268,7 +269,7 @@ impl Relay {
 
     /// Tells the client that some of the server's questions need no answer any more.
     pub(super) fn withdraw(&mut self, which: impl Fn(&Question) -> bool, reason: &str) {
-        let questions = self.asked.iter().filter(|(_, question)| which(question));
+        let questions = self.questions.iter().filter(|(_, question)| which(question));
         let mut ids: Vec<String> = questions.map(|(id, _)| id.to_string()).collect();
         // They have no order of their own, and every run is to be the same.
         ids.sort();
@@ -295,7 +296,7 @@ impl Relay {
         );
         let mut facts = match (entry.era, message.method()) {
             (Era::Modern, _) => self.modern_facts(&message),
-            (Era::Legacy, Some("initialize")) => self.fallback.facts_of_start(),
+            (Era::Legacy, Some("initialize")) => self.sessions.transport.facts_of_start(),
             (Era::Legacy, None) => self.sessions.facts_of_handshake(),
             (Era::Legacy, Some(_)) if is_about_handshake => self.sessions.facts_of_handshake(),
             (Era::Legacy, Some(_)) => self.sessions.facts(),
@@ -308,24 +309,14 @@ impl Relay {
     }
 
     pub(super) fn open(&mut self, purpose: Purpose, outgoing: Outgoing) -> ExchangeId {
-        let exchange = ExchangeId(self.next_exchange);
-        self.next_exchange += 1;
         let epoch = self.sessions.epoch_of(&outgoing.facts);
-        self.exchanges.insert(exchange, Exchange { purpose, epoch });
+        let exchange = self.exchanges.begin(purpose, epoch);
         self.act(Action::Open(exchange, outgoing));
         exchange
     }
 
-    /// Gives an exchange that has not ended another purpose.
-    pub(super) fn purpose(&mut self, exchange: ExchangeId, purpose: Purpose) {
-        if let Some(exchange) = self.exchanges.get_mut(&exchange) {
-            exchange.purpose = purpose;
-        }
-    }
-
     pub(super) fn close(&mut self, exchange: ExchangeId) {
-        if self.exchanges.remove(&exchange).is_some() {
-            self.deadlines.remove(&exchange);
+        if self.exchanges.end(exchange).is_some() {
             self.act(Action::Close(exchange));
             self.after_exchange(exchange);
         }

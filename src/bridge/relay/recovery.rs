@@ -13,7 +13,7 @@ use super::modern::error_code;
 use super::retry::{self, Decision, Remark, Subject};
 use super::session_doubt::lost_each_time;
 use super::session_loss::{SessionLoss, session_loss};
-use super::{DELIVERY_PATIENCE, GATE_PATIENCE, ORPHANED, Purpose, Question, Relay, SOURCE, Settled};
+use super::{DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay, SOURCE, Settled};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Notice, Outgoing, Refusal};
 use crate::bridge::revision::Era;
@@ -104,7 +104,7 @@ impl Relay {
             }
         }
         // A client that is starting over does it itself.
-        if self.sessions.is_ended() && !self.sse_session.is_backing_off() {
+        if self.sessions.is_ended() && !self.streams.sse_session.is_backing_off() {
             self.renew(now);
         }
     }
@@ -119,45 +119,23 @@ impl Relay {
     fn forget_questions(&mut self, epoch: u64) {
         let is_over = |question: &Question| question.epoch <= epoch;
         self.withdraw(is_over, "the session it belongs to has ended");
-        let over = self.asked.take(|question| question.epoch <= epoch);
-        let size = |(id, progress): (&Id, &Option<String>)| {
-            id.size() + progress.as_ref().map_or(0, String::len) + size_of::<Id>()
-        };
-        // What is added is bounded itself.
-        if self.orphaned.iter().map(size).sum::<usize>() > ORPHANED {
-            self.orphaned.clear();
-        }
-        self.orphaned.extend(over.into_iter().map(|(id, question)| (id, question.progress)));
-    }
-
-    /// Returns whether what the client says belongs to a session that is no more.
-    pub(super) fn is_orphaned(&mut self, message: &Message) -> bool {
-        match message.kind() {
-            Kind::Response { id: Some(id), .. } => self.orphaned.remove(id).is_some(),
-            Kind::Notification { method } if method.as_str() == "notifications/progress" => {
-                let token = message.member("progressToken");
-                token.is_some_and(|token| {
-                    self.orphaned.values().any(|orphaned| orphaned.as_deref() == Some(token))
-                })
-            }
-            _ => false,
-        }
+        self.questions.forget_session(epoch);
     }
 
     /// Opens a new session in the client's place.
     pub(super) fn renew(&mut self, now: Instant) {
         let Some(initialize) = self.sessions.memory().start().cloned() else { return };
-        self.sse_session.connecting();
-        self.fallback.begin();
+        self.streams.sse_session.connecting();
+        self.sessions.transport.begin();
         let exchange = self.post_renewal(initialize, now);
-        self.sessions.renew(exchange, self.fallback.via(), now);
+        self.sessions.renew(exchange, self.sessions.transport.via(), now);
     }
 
     /// Sends `initialize` in the client's place.
     pub(super) fn post_renewal(&mut self, initialize: Message, now: Instant) -> ExchangeId {
-        let facts = self.fallback.facts_of_start();
+        let facts = self.sessions.transport.facts_of_start();
         let exchange = self.open(Purpose::Renewal, Outgoing { ask: Ask::Post(initialize), facts });
-        self.deadlines.insert(exchange, now + RENEWAL_PATIENCE);
+        self.exchanges.limits.set_deadline(exchange, now + RENEWAL_PATIENCE);
         exchange
     }
 
@@ -181,8 +159,8 @@ impl Relay {
 
     /// The answer to the handshake in the client's place. The client, which has one, does not see it.
     pub(super) fn renewed(&mut self, exchange: ExchangeId, answer: &Message, now: Instant) {
-        self.deadlines.remove(&exchange);
-        self.purpose(exchange, Purpose::Answered);
+        self.exchanges.limits.clear_deadline(exchange);
+        self.exchanges.set_purpose(exchange, Purpose::Answered);
         if error_code(answer).is_some() {
             let said = answer.member("message").and_then(json::string).unwrap_or_default();
             let report = ErrorReport::new(
@@ -193,7 +171,7 @@ impl Relay {
             return self.fail_renewal(&report);
         }
         self.sessions.restore(answer);
-        self.sse_session.begin(now);
+        self.streams.sse_session.begin(now);
         match self.sessions.memory().ready().cloned() {
             Some(initialized) => self.tell_first(initialized, now),
             // Its client has not said so either, yet.
@@ -206,7 +184,7 @@ impl Relay {
         let outgoing = Outgoing { ask: Ask::Post(message), facts: self.sessions.facts() };
         let exchange = self.open(Purpose::Restoration, outgoing);
         self.sessions.tell(exchange);
-        self.deadlines.insert(exchange, now + GATE_PATIENCE);
+        self.exchanges.limits.set_deadline(exchange, now + GATE_PATIENCE);
     }
 
     /// What was told has arrived, or is not waited for any longer.
@@ -252,7 +230,7 @@ impl Relay {
     /// A request in our own name, under an id that no client has.
     #[expect(clippy::expect_used, reason = "the message is made from JSON texts")]
     pub(super) fn own_request(&self, method: &str, params: &str) -> Message {
-        let number = self.next_exchange;
+        let number = self.exchanges.next_number();
         let text =
             format!(r#"{{"jsonrpc":"2.0","id":"{SOURCE}-{number}","method":"{method}","params":{params}}}"#);
         Message::parse(text.into()).expect("made from JSON texts")
@@ -264,7 +242,7 @@ impl Relay {
             let message = self.own_request("resources/subscribe", &format!(r#"{{"uri":{uri}}}"#));
             let outgoing = Outgoing { ask: Ask::Post(message), facts: self.sessions.facts() };
             let exchange = self.open(Purpose::Restoration, outgoing);
-            self.deadlines.insert(exchange, now + DELIVERY_PATIENCE);
+            self.exchanges.limits.set_deadline(exchange, now + DELIVERY_PATIENCE);
         }
     }
 

@@ -90,7 +90,7 @@ impl Relay {
         let is_first = self.ledger.get(ticket).is_some_and(|entry| entry.attempts.sessions_lost == 0);
         facts.session.is_some()
             && is_first
-            && self.doubts.may_mean_loss(SessionLoss::Unauthorized, None, now)
+            && self.health.doubts.may_mean_loss(SessionLoss::Unauthorized, None, now)
             && self.sessions.memory().start().is_some()
             && !self.is_leaving()
     }
@@ -106,11 +106,11 @@ impl Relay {
         let session = self.sessions.id_of(epoch);
         let loss = session_loss::session_loss(refusal, session)?;
         let is_named = session.is_some() || self.sessions.epoch() != epoch;
-        if loss == SessionLoss::Unauthorized && (!is_named || self.fallback.uses_streams()) {
+        if loss == SessionLoss::Unauthorized && (!is_named || self.sessions.transport.uses_streams()) {
             return None;
         }
         let method = self.ledger.get(ticket)?.message.method();
-        self.doubts.may_mean_loss(loss, method, now).then_some(loss)
+        self.health.doubts.may_mean_loss(loss, method, now).then_some(loss)
     }
 
     /// Returns whether a message may be sent once more in the session of this epoch, because none was taken in it yet.
@@ -148,22 +148,22 @@ impl Relay {
         if self.sessions.is_over(epoch) {
             return;
         }
-        self.doubts.over_credentials = loss == SessionLoss::Unauthorized;
+        self.health.doubts.over_credentials = loss == SessionLoss::Unauthorized;
         let facts = self.sessions.facts();
         if loss != SessionLoss::Said && facts.session.is_some() {
-            self.doubts.given_up.push(GivenUp { epoch, facts, loss });
+            self.health.doubts.given_up.push(GivenUp { epoch, facts, loss });
         }
     }
 
     /// Returns whether the session was given up because the credentials were refused.
     pub(super) fn was_over_credentials(&self) -> bool {
-        self.doubts.over_credentials
+        self.health.doubts.over_credentials
     }
 
     /// A new session refuses a message as the one before did, by a status alone: that session was given up in vain.
     pub(super) fn renewed_in_vain(&mut self, ticket: Ticket, now: Instant) {
         let method = self.ledger.get(ticket).and_then(|entry| entry.message.method()).map(str::to_owned);
-        let doubts = &mut self.doubts;
+        let doubts = &mut self.health.doubts;
         doubts.vain = Some(now);
         if doubts.refused.len() < METHODS {
             doubts.refused.extend(method);
@@ -174,20 +174,20 @@ impl Relay {
 
     /// A message has its answer, after other sessions have refused it.
     pub(super) fn answered_at_last(&mut self) {
-        self.doubts.was_lost();
+        self.health.doubts.was_lost();
         self.end_superfluous();
     }
 
     /// Ends the sessions that nobody needs and in which nothing is under way.
     pub(super) fn end_superfluous(&mut self) {
-        if self.doubts.superfluous.is_empty() || self.is_leaving() {
+        if self.health.doubts.superfluous.is_empty() || self.is_leaving() {
             return;
         }
-        let is_used = |epoch: u64| self.exchanges.values().any(|exchange| exchange.epoch == Some(epoch));
-        let (kept, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut self.doubts.superfluous)
+        let is_used = |epoch: u64| self.exchanges.iter().any(|(_, exchange)| exchange.epoch == Some(epoch));
+        let (kept, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut self.health.doubts.superfluous)
             .into_iter()
             .partition(|session| is_used(session.epoch));
-        self.doubts.superfluous = kept;
+        self.health.doubts.superfluous = kept;
         for GivenUp { facts, .. } in ended {
             self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
@@ -195,8 +195,8 @@ impl Relay {
 
     /// Ends all of them: the process ends.
     pub(super) fn end_all_superfluous(&mut self) {
-        self.doubts.was_lost();
-        let left = std::mem::take(&mut self.doubts.superfluous);
+        self.health.doubts.was_lost();
+        let left = std::mem::take(&mut self.health.doubts.superfluous);
         for GivenUp { facts, .. } in left {
             self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
@@ -251,10 +251,12 @@ impl Relay {
         answer: &Message,
         now: Instant,
     ) -> bool {
-        if !matches!(answer.kind(), Kind::Response { error: true, .. }) || self.fallback.uses_streams() {
+        if !matches!(answer.kind(), Kind::Response { error: true, .. })
+            || self.sessions.transport.uses_streams()
+        {
             return false;
         }
-        let Some(Exchange { epoch: Some(epoch), .. }) = self.exchanges.get(&exchange).copied() else {
+        let Some(Exchange { epoch: Some(epoch), .. }) = self.exchanges.get(exchange) else {
             return false;
         };
         if !session_loss::is_said_in_answer(answer, self.sessions.id_of(epoch)) {

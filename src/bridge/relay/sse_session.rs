@@ -40,6 +40,16 @@ impl SseSession {
         self.until.is_some()
     }
 
+    /// Returns whether the next one is to be opened now.
+    fn take_due(&mut self, now: Instant) -> bool {
+        self.until.take_if(|until| *until <= now).is_some()
+    }
+
+    /// Returns whether the last one lasted for a while.
+    fn has_lasted(&self, now: Instant) -> bool {
+        self.since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING)
+    }
+
     /// The next one is being opened.
     pub(super) fn connecting(&mut self) {
         self.until = None;
@@ -87,8 +97,8 @@ impl Relay {
     /// The answer came before the server has acknowledged the POST. It has a while to do so, for a connection that is
     /// not broken off can be used again.
     pub(super) fn let_acknowledge(&mut self, posted: ExchangeId, now: Instant) {
-        if self.exchanges.contains_key(&posted) {
-            self.deadlines.insert(posted, now + CANCELLATION_PATIENCE);
+        if self.exchanges.get(posted).is_some() {
+            self.exchanges.limits.set_deadline(posted, now + CANCELLATION_PATIENCE);
         }
     }
 
@@ -114,12 +124,11 @@ impl Relay {
         }
         let epoch = self.sessions.epoch();
         self.drop_carrier(Some(outcome), now);
-        let lasted =
-            self.sse_session.since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING);
+        let lasted = self.streams.sse_session.has_lasted(now);
         match lasted {
-            true => self.sse_session.heard(),
+            true => self.streams.sse_session.heard(),
             // A server that ends each stream at once is not hammered.
-            false => self.sse_session.back_off(now, &mut self.jitter),
+            false => self.streams.sse_session.back_off(now, &mut self.jitter),
         }
         self.lose_session(epoch, now);
     }
@@ -152,7 +161,7 @@ impl Relay {
                     self.ended_unanswered(ticket, outcome.clone(), now);
                 }
                 // Whether it still gets there is not known before its own exchange says so.
-                false => drop(self.deadlines.insert(exchange, now + CANCELLATION_PATIENCE)),
+                false => self.exchanges.limits.set_deadline(exchange, now + CANCELLATION_PATIENCE),
             }
         }
     }
@@ -161,7 +170,7 @@ impl Relay {
     pub(super) fn taken_too_late(&self, ticket: Ticket, outcome: ExchangeOutcome) -> ExchangeOutcome {
         let is_legacy = self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Legacy);
         match outcome {
-            ExchangeOutcome::Accepted(_) if is_legacy && self.fallback.uses_streams() => {
+            ExchangeOutcome::Accepted(_) if is_legacy && self.sessions.transport.uses_streams() => {
                 ExchangeOutcome::Cut(gone())
             }
             outcome => outcome,
@@ -181,17 +190,16 @@ impl Relay {
     pub(super) fn plan_reconnection(&mut self, now: Instant) {
         if self.sessions.is_ended()
             && self.phase == Phase::Running
-            && self.fallback.uses_streams()
-            && !self.sse_session.is_backing_off()
+            && self.sessions.transport.uses_streams()
+            && !self.streams.sse_session.is_backing_off()
         {
-            self.sse_session.back_off(now, &mut self.jitter);
+            self.streams.sse_session.back_off(now, &mut self.jitter);
         }
     }
 
     /// Opens the next stream when its time has come.
     pub(super) fn reconnect(&mut self, now: Instant) {
-        if self.sse_session.until.is_some_and(|until| until <= now) {
-            self.sse_session.until = None;
+        if self.streams.sse_session.take_due(now) {
             if self.sessions.is_ended() && self.phase == Phase::Running {
                 self.renew(now);
             }

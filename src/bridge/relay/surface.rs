@@ -66,7 +66,7 @@ impl Relay {
 
     /// The request of the client for whose sake the server asks something.
     pub(in crate::bridge) fn asking(&self, question: &Id) -> Option<Id> {
-        let entry = self.ledger.get(self.asked.get(question)?.asking?)?;
+        let entry = self.ledger.get(self.questions.get(question)?.asking?)?;
         entry.request_id().cloned()
     }
 
@@ -87,7 +87,7 @@ impl Relay {
 
     /// See [`crate::bridge::Bridge::circumstances`].
     pub(in crate::bridge) fn circumstances(&self, exchange: ExchangeId) -> Option<Circumstances> {
-        let exchange = self.exchanges.get(&exchange)?;
+        let exchange = self.exchanges.get(exchange)?;
         let entry = exchange.purpose.ticket().and_then(|ticket| self.ledger.get(ticket));
         Some(Circumstances {
             era: match entry.map(|entry| entry.era) {

@@ -24,6 +24,8 @@ const TOLD: usize = 20;
 /// The annotated parameters of every tool that has any.
 #[derive(Debug, Default)]
 pub(super) struct Tools {
+    /// Whether the server has shown that it speaks the modern era.
+    server_is_modern: bool,
     annotated: HashMap<String, Vec<Annotation>>,
     /// Those that say of themselves that doing it twice is as good as once.
     repeatable: HashSet<String>,
@@ -46,6 +48,16 @@ pub(super) struct Invalid {
 }
 
 impl Tools {
+    /// The server has shown that it speaks the modern era.
+    pub(super) fn set_server_modern(&mut self) {
+        self.server_is_modern = true;
+    }
+
+    /// Returns whether the server has shown that it speaks the modern era.
+    pub(super) fn is_server_modern(&self) -> bool {
+        self.server_is_modern
+    }
+
     /// Learns from one page of `tools/list`. Returns the page without the tools that are invalid, if there are any.
     pub(super) fn learn(&mut self, page: &Message) -> Option<(Message, Vec<Invalid>)> {
         if self.annotated.is_empty() && memchr::memmem::find(page.text(), ANNOTATION.as_bytes()).is_none() {
