@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::ledger::{Place, Ticket};
+use super::ledger::{Entry, Place, Ticket};
 use super::modern::error_code;
 use super::renegotiation::Refused;
 use super::{Output, Purpose, Question, REPLIES, Relay, SOURCE, Settled};
@@ -39,16 +39,7 @@ impl Relay {
                 self.ledger.set_opened(ticket);
                 self.sessions.head_came(ticket);
             }
-            Some(Purpose::Delivery(ticket)) => {
-                // The head says that the server has it; what follows may be a stream that stays open.
-                self.exchanges.limits.clear_deadline(exchange);
-                self.prove_session(ticket);
-                self.initialized(ticket, now);
-                // In the modern era nothing follows, and above all no question.
-                let purpose = if self.is_modern(ticket) { Purpose::Over } else { Purpose::Answered };
-                self.remove(ticket);
-                self.exchanges.set_purpose(exchange, purpose);
-            }
+            Some(Purpose::Delivery(ticket)) => self.delivered(exchange, ticket, now),
             Some(Purpose::Listening) => self.streams.listening.opened(exchange, now),
             Some(Purpose::Renewal) => self.sessions.renewal_head_came(),
             Some(Purpose::Restoration) => self.told(exchange, now),
@@ -65,10 +56,25 @@ impl Relay {
             | None => {}
         }
         self.streams.listening.answers_beside(exchange);
-        if !self.sessions.is_opening(exchange) {
-            return;
+        if self.sessions.is_opening(exchange) {
+            self.settled_on_transport();
+            self.name_session(exchange, opening);
         }
-        self.settled_on_transport();
+    }
+
+    /// The head of an answer says that the server has a message; what follows may be a stream that stays open.
+    fn delivered(&mut self, exchange: ExchangeId, ticket: Ticket, now: Instant) {
+        self.exchanges.limits.clear_deadline(exchange);
+        self.prove_session(ticket);
+        self.initialized(ticket, now);
+        // In the modern era nothing follows, and above all no question.
+        let purpose = if self.is_modern(ticket) { Purpose::Over } else { Purpose::Answered };
+        self.remove(ticket);
+        self.exchanges.set_purpose(exchange, purpose);
+    }
+
+    /// The head of the answer to `initialize` may name the session.
+    fn name_session(&mut self, exchange: ExchangeId, opening: Opening) {
         match opening.session {
             SessionHeader::Absent => {}
             SessionHeader::Id(id) => self.sessions.name(id),
@@ -134,28 +140,35 @@ impl Relay {
             (Kind::Request { .. }, _) if self.is_of_lost_session(exchange) => {
                 self.dropped(&message, "the session it belongs to is no more");
             }
-            (Kind::Request { id, .. }, _) => {
-                let asking = match purpose {
-                    Purpose::Answer(ticket) | Purpose::Resumption(ticket) => Some(ticket),
-                    _ => None,
-                };
-                let id = id.clone();
-                self.heard(purpose);
-                match self.asks(exchange, &id, asking, &message) {
-                    true => self.said(purpose, message),
-                    false => self.refuse_question(&id, now),
-                }
-            }
-            (Kind::Notification { method }, _) => {
-                if method.as_str() == "notifications/cancelled"
-                    && let Some(id) = message.request_id_param()
-                {
-                    self.questions.remove(&id);
-                }
-                self.heard(purpose);
-                self.said(purpose, message);
-            }
+            (Kind::Request { .. }, _) => self.server_request(exchange, purpose, message, now),
+            (Kind::Notification { .. }, _) => self.server_notification(purpose, message),
         }
+    }
+
+    /// The server asks the client something.
+    fn server_request(&mut self, exchange: ExchangeId, purpose: Purpose, message: Message, now: Instant) {
+        let Kind::Request { id, .. } = message.kind() else { return };
+        let id = id.clone();
+        let asking = match purpose {
+            Purpose::Answer(ticket) | Purpose::Resumption(ticket) => Some(ticket),
+            _ => None,
+        };
+        self.heard(purpose);
+        match self.asks(exchange, &id, asking, &message) {
+            true => self.said(purpose, message),
+            false => self.refuse_question(&id, now),
+        }
+    }
+
+    /// The server tells the client something.
+    fn server_notification(&mut self, purpose: Purpose, message: Message) {
+        if message.method() == Some("notifications/cancelled")
+            && let Some(id) = message.request_id_param()
+        {
+            self.questions.remove(&id);
+        }
+        self.heard(purpose);
+        self.said(purpose, message);
     }
 
     /// Passes on what the server says besides answers, with the request in whose exchange it does.
@@ -256,17 +269,7 @@ impl Relay {
             Purpose::Answer(ticket) | Purpose::Resumption(ticket) => {
                 self.ledger.get(ticket).and_then(|entry| Some((ticket, entry.request_id()?)))
             }
-            Purpose::Delivery(_)
-            | Purpose::Cancellation(..)
-            | Purpose::Listening
-            | Purpose::Renewal
-            | Purpose::Restoration
-            | Purpose::Ping
-            | Purpose::Learning(_)
-            | Purpose::SessionEnd
-            | Purpose::Answered
-            | Purpose::Over
-            | Purpose::Cancelled => None,
+            _ => None,
         };
         if let Some((ticket, own_id)) = own
             && id == Some(own_id)
@@ -275,33 +278,9 @@ impl Relay {
         }
         if let Some(ticket) = id.and_then(|id| self.ledger.request(id))
             && let Some(entry) = self.ledger.get(ticket)
+            && let Some(answered) = place_of_answer(entry)
         {
-            match entry.place {
-                Place::Sent { exchange: posted, .. } if self.sessions.stream() == Some(exchange) => {
-                    self.streams.sse_session.heard();
-                    self.answer(Some(posted), ticket, message, now);
-                    return self.let_acknowledge(posted, now);
-                }
-                Place::Sent { exchange, .. } => {
-                    self.answer(Some(exchange), ticket, message, now);
-                    // Nothing more is to come where the answer did not, unless that carries a session from now on.
-                    return match self.sessions.stream() == Some(exchange) {
-                        true => {}
-                        false => self.close(exchange),
-                    };
-                }
-                // It was sent; only the stream with its answer is not there.
-                Place::BackingOff { .. } | Place::ForSlot { .. } | Place::AtGate
-                    if entry.attempts.made > 0 =>
-                {
-                    return self.answer(None, ticket, message, now);
-                }
-                Place::AtGate
-                | Place::ForSlot { .. }
-                | Place::Behind(_)
-                | Place::Learning { .. }
-                | Place::BackingOff { .. } => {}
-            }
+            return self.answer_elsewhere(exchange, answered, ticket, message, now);
         }
         if let Some((ticket, own_id)) = own
             && id.is_none_or(|id| id.is_same_value(own_id))
@@ -317,6 +296,28 @@ impl Relay {
             return self.let_acknowledge(posted, now);
         }
         self.dropped(&message, "no request with this id is unanswered");
+    }
+
+    /// Answers a request by a response that came in another exchange than its own, which is `sent`.
+    fn answer_elsewhere(
+        &mut self,
+        exchange: ExchangeId,
+        sent: Option<ExchangeId>,
+        ticket: Ticket,
+        message: Message,
+        now: Instant,
+    ) {
+        let on_stream = self.sessions.stream() == Some(exchange);
+        if let (Some(_), true) = (sent, on_stream) {
+            self.streams.sse_session.heard();
+        }
+        self.answer(sent, ticket, message, now);
+        match sent {
+            Some(posted) if on_stream => self.let_acknowledge(posted, now),
+            // Nothing more is to come where the answer did not, unless that carries a session from now on.
+            Some(sent) if self.sessions.stream() != Some(sent) => self.close(sent),
+            Some(_) | None => {}
+        }
     }
 
     /// The request of the session on a stream that a response with a changed id answers, if only one can be meant.
@@ -387,6 +388,11 @@ impl Relay {
         if exchange.is_some_and(|exchange| self.sessions.is_opening(exchange)) {
             self.handshake(ticket, &message, now);
         }
+        self.deliver_answer(ticket, message);
+    }
+
+    /// Brings its answer to the client, and remembers what there is to learn from it.
+    fn deliver_answer(&mut self, ticket: Ticket, message: Message) {
         match self.settle(ticket) {
             Settled::Wanted(entry) => {
                 if let Some(epoch) = entry.attempts.epoch {
@@ -434,5 +440,17 @@ impl Relay {
         let session = self.sessions.id();
         let revision = self.sessions.revision().unwrap_or("no revision").to_owned();
         self.act(Action::Notice(Notice::Settled { revision, session }));
+    }
+}
+
+/// Where the answer to a request may come from by its id: the exchange it was sent in, or none where only the stream with
+/// its answer is not there. Nothing where it was never sent.
+fn place_of_answer(entry: &Entry) -> Option<Option<ExchangeId>> {
+    match entry.place {
+        Place::Sent { exchange, .. } => Some(Some(exchange)),
+        Place::BackingOff { .. } | Place::ForSlot { .. } | Place::AtGate => {
+            (entry.attempts.made > 0).then_some(None)
+        }
+        Place::Behind(_) | Place::Learning { .. } => None,
     }
 }

@@ -1,9 +1,8 @@
-//! Streams that break: the one for what the server has to say by itself, and those that were to bring an answer.
+//! The stream for the server's own messages, and the streams of answers that broke: both are opened again by GET
+//! (2025-11-25, basic/transports, resumability).
 //!
-//! The first is opened again as long as the session lives, with growing, jittered delays: gateways cut silent streams,
-//! and a server that closes it at once is not hammered. A stream that named an event is taken up again behind it, a
-//! bounded number of times. The first gives way where a server seems to serve one connection at a time. Both by GET (2025-11-25, basic/transports, resumability). Deliberately not here:
-//! subscriptions of the modern era (`modern`).
+//! Deliberately not here: when that is done (`retry`), and subscriptions of the modern era (`modern`).
+#![doc = include_str!("streams.md")]
 
 use std::time::{Duration, Instant};
 

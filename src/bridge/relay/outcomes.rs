@@ -14,7 +14,6 @@ use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{
     Action, Ask, ExchangeId, ExchangeOutcome, ExitReason, Notice, Outgoing, Refusal, StopReason, Written,
 };
-use crate::bridge::revision::Era;
 use crate::jsonrpc::{ErrorData, ErrorObject, Id, Kind, Message};
 
 impl Relay {
@@ -23,15 +22,10 @@ impl Relay {
         if !matches!(outcome, ExchangeOutcome::Lost { .. }) {
             self.streams.listening.answers_beside(exchange);
         }
-        if let Some(ticket) = carried(purpose)
-            && self.move_to_next_session(ticket, epoch, &outcome, now)
-        {
-            if let Purpose::Cancellation(_, cancelled) = purpose {
-                self.close(cancelled);
-            }
-            return;
-        }
         let outcome = match carried(purpose) {
+            Some(ticket) if self.move_to_next_session(ticket, epoch, &outcome, now) => {
+                return self.close_cancelled(purpose);
+            }
             Some(ticket) => self.explained(ticket, epoch, outcome),
             None => outcome,
         };
@@ -46,71 +40,47 @@ impl Relay {
             Purpose::Resumption(ticket) => self.ended_resumption(ticket, outcome, now),
             Purpose::Learning(ticket) => self.give_up_learning(ticket),
             Purpose::Delivery(ticket) => self.ended_delivery(ticket, &outcome, now),
-            Purpose::Cancellation(ticket, cancelled) => {
+            Purpose::Cancellation(ticket, _) => {
                 self.ended_delivery(ticket, &outcome, now);
-                self.close(cancelled);
+                self.close_cancelled(purpose);
             }
             Purpose::Listening => self.ended_listening(exchange, epoch, outcome, now),
             Purpose::Renewal => self.ended_renewal(outcome, now),
             Purpose::Restoration => self.ended_restoration(exchange, epoch, &outcome, now),
             Purpose::Ping => self.ended_ping(exchange, epoch, &outcome, now),
-            Purpose::SessionEnd => {
-                let is_last = !self.exchanges.has(Purpose::SessionEnd);
-                if let (Phase::Leaving { reason, .. }, true) = (&self.phase, is_last) {
-                    self.exit(*reason);
-                }
-            }
-            Purpose::Cancelled => {
-                if let (ExchangeOutcome::Refused(refusal), Some(lost)) = (&outcome, epoch)
-                    && self.is_session_loss(epoch, refusal)
-                {
-                    self.lose_session(lost, now);
-                }
-            }
+            Purpose::SessionEnd => self.ended_session_end(),
+            Purpose::Cancelled => self.ended_cancelled(epoch, &outcome, now),
             Purpose::Answered => self.ended_carrier(exchange, outcome, now),
             Purpose::Over => {}
         }
         self.after_exchange(exchange);
     }
 
+    /// The exchange of a request goes with its cancellation.
+    fn close_cancelled(&mut self, purpose: Purpose) {
+        if let Purpose::Cancellation(_, cancelled) = purpose {
+            self.close(cancelled);
+        }
+    }
+
+    fn ended_session_end(&mut self) {
+        let is_last = !self.exchanges.has(Purpose::SessionEnd);
+        if let (Phase::Leaving { reason, .. }, true) = (&self.phase, is_last) {
+            self.exit(*reason);
+        }
+    }
+
+    fn ended_cancelled(&mut self, epoch: Option<u64>, outcome: &ExchangeOutcome, now: Instant) {
+        if let (ExchangeOutcome::Refused(refusal), Some(lost)) = (outcome, epoch)
+            && self.is_session_loss(epoch, refusal)
+        {
+            self.lose_session(lost, now);
+        }
+    }
+
+    /// A request's exchange ended without its answer: it is sent again, or answered with what is known.
     pub(super) fn ended_unanswered(&mut self, ticket: Ticket, outcome: ExchangeOutcome, now: Instant) {
-        if let ExchangeOutcome::Refused(refusal) = &outcome
-            && self.renegotiate(ticket, Refused::Status(refusal), now)
-        {
-            return;
-        }
-        if let ExchangeOutcome::Lost { report, .. } = &outcome
-            && report.cause == ErrorKind::Transport
-            && self.is_modern(ticket)
-        {
-            let answer = Message::error(None, &error_object(report));
-            return self.report_era_mismatch(ticket, Evidence::Legacy, answer, Some(report.clone()));
-        }
-        let shown = match &outcome {
-            ExchangeOutcome::Refused(refusal) => {
-                self.evidence(ticket, refusal.answer.as_ref(), Some(refusal))
-            }
-            ExchangeOutcome::Complete
-            | ExchangeOutcome::Accepted(_)
-            | ExchangeOutcome::Cut(_)
-            | ExchangeOutcome::Lost { .. } => None,
-        };
-        let outcome = match shown {
-            Some(Evidence::Modern | Evidence::Legacy) => outcome,
-            Some(Evidence::Nothing) | None => match self.fall_back(ticket, outcome, now) {
-                Some(outcome) => outcome,
-                None => return,
-            },
-        };
-        if let ExchangeOutcome::Refused(refusal) = &outcome
-            && let Some(evidence) = self.evidence(ticket, refusal.answer.as_ref(), Some(refusal))
-        {
-            let (answer, report) = match &refusal.answer {
-                Some(answer) => (answer.clone(), None),
-                None => (Message::error(None, &error_object(&refusal.report)), Some(refusal.report.clone())),
-            };
-            return self.report_era_mismatch(ticket, evidence, answer, report);
-        }
+        let Some(outcome) = self.find_other_opening(ticket, outcome, now) else { return };
         if self.resume_later(ticket, &outcome, now) {
             return;
         }
@@ -119,35 +89,76 @@ impl Relay {
             Some(Decision::Fail(remark)) => remark,
             Some(_) | None => Remark::Nothing,
         };
-        let report = match &outcome {
+        match outcome {
             // The server's own error, whatever the status: it goes to the client as it is.
             ExchangeOutcome::Refused(Refusal { answer: Some(answer), .. }) => {
-                let is_modern = self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Modern);
-                let answer = match is_modern {
-                    true => self.modern_answer(ticket, answer.clone(), now),
-                    false => Some(answer.clone()),
-                };
-                let Some(answer) = answer else { return };
-                let Settled::Wanted(entry) = self.settle(ticket) else { return };
-                let Some(id) = entry.request_id() else { return };
-                return self.deliver_as(id, answer);
+                self.deliver_refusal(ticket, answer, now);
             }
-            ExchangeOutcome::Refused(Refusal { report, .. })
-            | ExchangeOutcome::Cut(report)
-            | ExchangeOutcome::Lost { report, .. } => report.clone(),
-            ExchangeOutcome::Complete => ErrorReport::new(
-                ErrorKind::NoAnswer,
-                "the server ended its answer without answering the request",
-                "look into the server's log",
-            ),
-            ExchangeOutcome::Accepted(status) => ErrorReport::new(
-                ErrorKind::NoAnswer,
-                "the server accepted the request but sent no answer",
-                "check that the URL is the server's streamable HTTP endpoint",
-            )
-            .with_status(*status),
+            outcome => self.fail(ticket, remark.add_to(unanswered(&outcome))),
+        }
+    }
+
+    /// A message by which the client opens may be sent in another revision, by the other transport, or not at all because
+    /// the server speaks another era. Returns the outcome where none of that is done.
+    fn find_other_opening(
+        &mut self,
+        ticket: Ticket,
+        outcome: ExchangeOutcome,
+        now: Instant,
+    ) -> Option<ExchangeOutcome> {
+        if let ExchangeOutcome::Refused(refusal) = &outcome
+            && self.renegotiate(ticket, Refused::Status(refusal), now)
+        {
+            return None;
+        }
+        if let ExchangeOutcome::Lost { report, .. } = &outcome
+            && report.cause == ErrorKind::Transport
+            && self.is_modern(ticket)
+        {
+            let answer = Message::error(None, &error_object(report));
+            self.report_era_mismatch(ticket, Evidence::Legacy, answer, Some(report.clone()));
+            return None;
+        }
+        let outcome = match self.evidence_in(ticket, &outcome) {
+            Some(Evidence::Modern | Evidence::Legacy) => outcome,
+            Some(Evidence::Nothing) | None => self.fall_back(ticket, outcome, now)?,
         };
-        self.fail(ticket, remark.add_to(report));
+        if let ExchangeOutcome::Refused(refusal) = &outcome
+            && let Some(evidence) = self.evidence_in(ticket, &outcome)
+        {
+            let (answer, report) = match &refusal.answer {
+                Some(answer) => (answer.clone(), None),
+                None => (Message::error(None, &error_object(&refusal.report)), Some(refusal.report.clone())),
+            };
+            self.report_era_mismatch(ticket, evidence, answer, report);
+            return None;
+        }
+        Some(outcome)
+    }
+
+    /// What a refusal shows of the server's era.
+    fn evidence_in(&self, ticket: Ticket, outcome: &ExchangeOutcome) -> Option<Evidence> {
+        match outcome {
+            ExchangeOutcome::Refused(refusal) => {
+                self.evidence(ticket, refusal.answer.as_ref(), Some(refusal))
+            }
+            ExchangeOutcome::Complete
+            | ExchangeOutcome::Accepted(_)
+            | ExchangeOutcome::Cut(_)
+            | ExchangeOutcome::Lost { .. } => None,
+        }
+    }
+
+    /// Answers a request with the server's own error.
+    fn deliver_refusal(&mut self, ticket: Ticket, answer: Message, now: Instant) {
+        let answer = match self.is_modern(ticket) {
+            true => self.modern_answer(ticket, answer, now),
+            false => Some(answer),
+        };
+        let Some(answer) = answer else { return };
+        let Settled::Wanted(entry) = self.settle(ticket) else { return };
+        let Some(id) = entry.request_id() else { return };
+        self.deliver_as(id, answer);
     }
 
     /// Passes an answer on under the id that the client wrote.
@@ -293,6 +304,26 @@ impl Relay {
     pub(super) fn exit(&mut self, reason: ExitReason) {
         self.phase = Phase::Gone;
         self.act(Action::Exit(reason));
+    }
+}
+
+/// What is told of a request whose exchange ended so.
+fn unanswered(outcome: &ExchangeOutcome) -> ErrorReport {
+    match outcome {
+        ExchangeOutcome::Refused(Refusal { report, .. })
+        | ExchangeOutcome::Cut(report)
+        | ExchangeOutcome::Lost { report, .. } => report.clone(),
+        ExchangeOutcome::Complete => ErrorReport::new(
+            ErrorKind::NoAnswer,
+            "the server ended its answer without answering the request",
+            "look into the server's log",
+        ),
+        ExchangeOutcome::Accepted(status) => ErrorReport::new(
+            ErrorKind::NoAnswer,
+            "the server accepted the request but sent no answer",
+            "check that the URL is the server's streamable HTTP endpoint",
+        )
+        .with_status(*status),
     }
 }
 

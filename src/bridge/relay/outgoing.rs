@@ -190,76 +190,77 @@ impl Relay {
     pub(super) fn release_cancellation(&mut self, ticket: Ticket, now: Instant) {
         let cancelled = self.ledger.get(ticket).and_then(|entry| entry.message.request_id_param());
         let request = cancelled.and_then(|id| self.ledger.request(&id));
-        let place = request.and_then(|request| Some((request, &self.ledger.get(request)?.place)));
-        match place {
+        let Some((request, entry)) = request.and_then(|request| Some((request, self.ledger.get(request)?)))
+        else {
+            return self.drop_cancellation(ticket);
+        };
+        let exchange = match entry.place {
+            Place::Sent { exchange, .. } => Some(exchange),
+            Place::AtGate
+            | Place::ForSlot { .. }
+            | Place::Behind(_)
+            | Place::Learning { .. }
+            | Place::BackingOff { .. } => None,
+        };
+        match &entry.place {
             // A modern server takes the end of the exchange for the cancellation, and nothing else.
-            Some((request, place))
-                if self.ledger.get(request).is_some_and(|entry| entry.era == Era::Modern) =>
-            {
-                let exchange = match place {
-                    Place::Sent { exchange, .. } => Some(*exchange),
-                    Place::AtGate
-                    | Place::ForSlot { .. }
-                    | Place::Behind(_)
-                    | Place::Learning { .. }
-                    | Place::BackingOff { .. } => None,
-                };
-                self.settle(request);
-                self.remove(ticket);
-                if let Some(exchange) = exchange {
-                    self.close(exchange);
-                }
-            }
+            _ if entry.era == Era::Modern => self.cancel_untold(ticket, request, exchange),
             // Its session is no more; whoever has the request does not know the cancellation's.
-            Some((request, &Place::Sent { exchange, .. })) if self.is_of_lost_session(exchange) => {
-                self.settle(request);
-                self.remove(ticket);
-                self.close(exchange);
+            Place::Sent { exchange: sent, .. } if self.is_of_lost_session(*sent) => {
+                self.cancel_untold(ticket, request, exchange);
             }
-            Some((request, &Place::Sent { written: true, exchange })) => {
-                let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange), now);
-                self.exchanges.limits.set_deadline(cancelling, now + CANCELLATION_PATIENCE);
-                self.withdraw_questions(request);
-                self.settle(request);
-                self.exchanges.set_purpose(exchange, Purpose::Cancelled);
-                // Nobody waits for the answer of what was cancelled.
-                self.after_exchange(exchange);
+            Place::Sent { written: true, exchange } => {
+                let exchange = *exchange;
+                self.cancel_sent(ticket, request, exchange, now);
             }
-            Some((request, Place::Sent { written: false, .. }))
-                if self.ledger.cancellation_of(request).is_none() =>
-            {
+            Place::Sent { written: false, .. } if self.ledger.cancellation_of(request).is_none() => {
                 self.ledger.wait_behind(ticket, request);
             }
             // The server has never heard of the request, or has done with it, and need not hear of either.
-            Some((
-                request,
-                Place::AtGate
-                | Place::ForSlot { kind: RetryKind::Post }
-                | Place::BackingOff { kind: RetryKind::Post, .. },
-            )) => {
-                self.settle(request);
-                self.remove(ticket);
-            }
-            // It may be at work on the request, although the stream with the answer broke.
-            Some((
-                request,
-                Place::ForSlot { kind: RetryKind::Resume }
-                | Place::BackingOff { kind: RetryKind::Resume, .. },
-            )) => {
-                let epoch = self.ledger.get(request).and_then(|entry| entry.attempts.epoch);
-                self.withdraw_questions(request);
-                self.settle(request);
-                if epoch.is_some_and(|epoch| self.sessions.is_over(epoch)) {
-                    self.remove(ticket);
-                }
-            }
-            Some((_, Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. })) | None => {
-                self.remove(ticket);
-                let because = "the request it cancels is not under way";
-                let title = "notifications/cancelled".to_owned();
-                self.act(Action::Notice(Notice::Dropped { title, because }));
-            }
+            Place::AtGate
+            | Place::ForSlot { kind: RetryKind::Post }
+            | Place::BackingOff { kind: RetryKind::Post, .. } => self.cancel_untold(ticket, request, None),
+            Place::ForSlot { kind: RetryKind::Resume }
+            | Place::BackingOff { kind: RetryKind::Resume, .. } => self.cancel_resuming(ticket, request),
+            Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. } => self.drop_cancellation(ticket),
         }
+    }
+
+    /// Ends the interest in a request of whose cancellation the server is not told.
+    fn cancel_untold(&mut self, ticket: Ticket, request: Ticket, exchange: Option<ExchangeId>) {
+        self.settle(request);
+        self.remove(ticket);
+        if let Some(exchange) = exchange {
+            self.close(exchange);
+        }
+    }
+
+    /// Tells the server that a request is cancelled which it has.
+    fn cancel_sent(&mut self, ticket: Ticket, request: Ticket, exchange: ExchangeId, now: Instant) {
+        let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange), now);
+        self.exchanges.limits.set_deadline(cancelling, now + CANCELLATION_PATIENCE);
+        self.withdraw_questions(request);
+        self.settle(request);
+        self.exchanges.set_purpose(exchange, Purpose::Cancelled);
+        // Nobody waits for the answer of what was cancelled.
+        self.after_exchange(exchange);
+    }
+
+    /// The server may be at work on a request, although the stream with the answer broke.
+    fn cancel_resuming(&mut self, ticket: Ticket, request: Ticket) {
+        let epoch = self.ledger.get(request).and_then(|entry| entry.attempts.epoch);
+        self.withdraw_questions(request);
+        self.settle(request);
+        if epoch.is_some_and(|epoch| self.sessions.is_over(epoch)) {
+            self.remove(ticket);
+        }
+    }
+
+    fn drop_cancellation(&mut self, ticket: Ticket) {
+        self.remove(ticket);
+        let because = "the request it cancels is not under way";
+        let title = "notifications/cancelled".to_owned();
+        self.act(Action::Notice(Notice::Dropped { title, because }));
     }
 
     /// What the server asked the client for the sake of a request goes with it.

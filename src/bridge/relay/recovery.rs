@@ -265,20 +265,7 @@ impl Relay {
         match (is_telling, forgotten) {
             // That the session takes no log level does not make it useless.
             (true, true) if self.sessions.is_unlevelled() => {
-                let ExchangeOutcome::Refused(refusal) = outcome else { return };
-                // Perhaps not all of the server knows the new session yet.
-                let subject = Subject::Ready {
-                    retold: self.sessions.is_retold(),
-                    lost_unproven: self.sessions.lost_unproven(),
-                };
-                if let Decision::Retry { at, .. } = retry::decide(outcome, subject, now, &mut self.jitter) {
-                    self.sessions.retell_at(at);
-                    let title = "notifications/initialized".to_owned();
-                    return self
-                        .act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
-                }
-                let report = lost_each_time(&refusal.report);
-                self.fail_renewal(&report);
+                self.tell_again(outcome, now);
             }
             (true, _) => self.told(exchange, now),
             // If the session is lost again, the client's own messages will show it. A subscription that is always
@@ -289,6 +276,21 @@ impl Relay {
             }
             (_, _) => {}
         }
+    }
+
+    /// A new session refused what it was told first: perhaps not all of the server knows it yet.
+    fn tell_again(&mut self, outcome: &ExchangeOutcome, now: Instant) {
+        let ExchangeOutcome::Refused(refusal) = outcome else { return };
+        let subject = Subject::Ready {
+            retold: self.sessions.is_retold(),
+            lost_unproven: self.sessions.lost_unproven(),
+        };
+        if let Decision::Retry { at, .. } = retry::decide(outcome, subject, now, &mut self.jitter) {
+            self.sessions.retell_at(at);
+            let title = "notifications/initialized".to_owned();
+            return self.act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
+        }
+        self.fail_renewal(&lost_each_time(&refusal.report));
     }
 
     /// The handshake in the client's place ended without an answer.

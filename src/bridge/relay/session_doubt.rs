@@ -262,19 +262,7 @@ impl Relay {
         if !session_loss::is_said_in_answer(answer, self.sessions.id_of(epoch)) {
             return false;
         }
-        let words = session_loss::message_of(answer).unwrap_or_default();
-        let report = ErrorReport::new(
-            ErrorKind::Status,
-            format!("the server answered: {words}"),
-            "look into the server's log",
-        );
-        let refusal = Refusal {
-            status: 200,
-            answer: Some(answer.clone()),
-            retry_after: None,
-            processing: Processing::Final,
-            report,
-        };
+        let refusal = refusal_in(answer);
         let lost = lost_each_time(&refusal.report);
         if !self.move_to_next_session(ticket, Some(epoch), &ExchangeOutcome::Refused(refusal), now) {
             if self.ledger.get(ticket).is_none_or(|entry| entry.attempts.sessions_lost == 0) {
@@ -284,6 +272,23 @@ impl Relay {
         }
         self.close(exchange);
         true
+    }
+}
+
+/// The refusal that an error about the session is, although it came with a success.
+fn refusal_in(answer: &Message) -> Refusal {
+    let words = session_loss::message_of(answer).unwrap_or_default();
+    let report = ErrorReport::new(
+        ErrorKind::Status,
+        format!("the server answered: {words}"),
+        "look into the server's log",
+    );
+    Refusal {
+        status: 200,
+        answer: Some(answer.clone()),
+        retry_after: None,
+        processing: Processing::Final,
+        report,
     }
 }
 

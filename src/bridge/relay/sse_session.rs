@@ -199,10 +199,9 @@ impl Relay {
 
     /// Opens the next stream when its time has come.
     pub(super) fn reconnect(&mut self, now: Instant) {
-        if self.streams.sse_session.take_due(now) {
-            if self.sessions.is_ended() && self.phase == Phase::Running {
-                self.renew(now);
-            }
+        if self.streams.sse_session.take_due(now) && self.sessions.is_ended() && self.phase == Phase::Running
+        {
+            self.renew(now);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Sessions are counted in epochs, so that what an old one says late is not taken for the new one's. Deliberately not
 //! here: sending anything, and which transport carries a session (`fallback`).
+#![doc = include_str!("../sessions.md")]
 
 mod memory;
 mod opening;
