@@ -22,7 +22,7 @@ impl Exchange<'_> {
         if !matches!(message.kind(), Kind::Request { .. }) || data.len() > LONGEST {
             return None;
         }
-        let text = self.scrub(&String::from_utf8_lossy(data));
+        let text = self.redact(&String::from_utf8_lossy(data));
         let headers = HeaderMap::new();
         let report = diagnosis::refused(url, &self.facts(status, &headers, None, &text));
         let processing = diagnosis::processing(status, report.cause, false);

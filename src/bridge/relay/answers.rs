@@ -179,7 +179,7 @@ impl Relay {
             }
             _ => None,
         };
-        self.outputs.push_back(Output::Said { message, within });
+        self.outputs.push_back(Output::ToClient { message, within });
     }
 
     /// Returns whether the session of an exchange is no more, although the exchange itself may live on.

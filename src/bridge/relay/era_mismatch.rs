@@ -16,7 +16,7 @@ use crate::jsonrpc::{Id, Kind, Message};
 /// The codes by which a server shows that it speaks the modern era (2026-07-28, basic, error codes).
 pub(super) const HEADER_MISMATCH: i64 = -32020;
 pub(super) const MISSING_CAPABILITY: i64 = -32021;
-pub(in crate::bridge) const UNSUPPORTED_REVISION: i64 = -32022;
+pub(super) const UNSUPPORTED_REVISION: i64 = -32022;
 
 /// A request that its server cannot understand.
 #[derive(Debug)]
@@ -116,11 +116,8 @@ impl Relay {
             Kind::Request { id, .. } => answer.with_id(id),
             Kind::Notification { .. } | Kind::Response { .. } => answer,
         };
-        self.parted = true;
-        // The bridge will have more to send because of it.
-        self.awaited = true;
         let last_word = LastWord { answer, notice };
-        self.outputs.push_back(Output::Apart(Box::new(EraMismatch {
+        self.outputs.push_back(Output::EraMismatch(Box::new(EraMismatch {
             request,
             evidence,
             last_word,

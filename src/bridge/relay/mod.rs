@@ -34,7 +34,8 @@ use std::time::{Duration, Instant};
 
 use super::Config;
 use super::event::{Action, Ask, Event, ExitReason, Notice, Outgoing, Refusal, SessionId};
-pub(super) use era_mismatch::{EraMismatch, Evidence, LastWord, UNSUPPORTED_REVISION};
+use super::layer::Output;
+pub(super) use era_mismatch::{EraMismatch, Evidence, LastWord};
 use exchanges::{Exchange, Exchanges, Purpose};
 pub use fallback::Transport;
 use ledger::Ledger;
@@ -47,7 +48,7 @@ use retry::Jitter;
 use session::Sessions;
 use session_doubt::Doubts;
 use sse_session::SseSession;
-pub(super) use surface::Output;
+pub(super) use surface::stopped;
 use tools::Tools;
 pub(super) use tools::{LONGEST_NAME, TOOLS_KNOWN};
 
@@ -80,10 +81,6 @@ pub(super) struct Relay {
     jitter: Jitter,
     phase: Phase,
     outputs: VecDeque<Output>,
-    /// Whether there is something among them that only the bridge can deal with.
-    parted: bool,
-    /// Whether the bridge has more to send once it has heard from the server.
-    awaited: bool,
 }
 
 /// What speaks for or against the session: refusals that may be about it, and pings.
@@ -144,8 +141,6 @@ impl Relay {
             jitter: Jitter::new(config.seed),
             phase: Phase::Running,
             outputs: VecDeque::new(),
-            parted: false,
-            awaited: false,
         }
     }
 
@@ -213,7 +208,10 @@ impl Relay {
     }
 
     fn act(&mut self, action: Action) {
-        self.outputs.push_back(Output::Do(action));
+        self.outputs.push_back(match action {
+            Action::Deliver(message) => Output::to_client(message),
+            action => Output::Do(action),
+        });
     }
 
     /// The next moment anything is due, and what it is (for the log).

@@ -9,7 +9,7 @@ use super::era_mismatch::Evidence;
 use super::ledger::Ticket;
 use super::renegotiation::Refused;
 use super::retry::{Decision, Remark};
-use super::{Exchange, Phase, Purpose, Relay, SESSION_END_PATIENCE_STOPPED, SOURCE, Settled, ledger};
+use super::{Exchange, Output, Phase, Purpose, Relay, SESSION_END_PATIENCE_STOPPED, SOURCE, Settled, ledger};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{
     Action, Ask, ExchangeId, ExchangeOutcome, ExitReason, Notice, Outgoing, Refusal, StopReason, Written,
@@ -273,6 +273,7 @@ impl Relay {
 
     /// Answers what is left, drops every exchange and tells the server, where there is a session.
     pub(super) fn leave(&mut self, reason: ExitReason, deadline: Instant) {
+        self.outputs.push_back(Output::Leaving);
         let facts = self.sessions.facts_of_handshake();
         let left: Vec<Ticket> = self.ledger.iter().map(|(ticket, _)| ticket).collect();
         for ticket in left {

@@ -8,11 +8,8 @@ use std::time::Instant;
 
 use super::ledger::{Place, RetryKind, Ticket};
 use super::session::Admission;
-use super::{
-    CANCELLATION_PATIENCE, DELIVERY_PATIENCE, GATE_PATIENCE, Phase, Purpose, Question, Relay,
-    SESSION_END_PATIENCE, SOURCE,
-};
-use crate::bridge::event::{Action, Ask, ExchangeId, ExitReason, Notice, Outgoing};
+use super::{CANCELLATION_PATIENCE, DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay, SOURCE};
+use crate::bridge::event::{Action, Ask, ExchangeId, Notice, Outgoing};
 use crate::bridge::revision;
 use crate::bridge::revision::Era;
 use crate::jsonrpc;
@@ -101,7 +98,7 @@ impl Relay {
         self.sessions.lets_responses_pass()
     }
 
-    /// Lets go whatever may go, and leaves once nothing is left to wait for.
+    /// Lets go whatever may go.
     pub(super) fn proceed(&mut self, now: Instant) {
         while let Some(ticket) = self.ledger.first_at_gate()
             && self.has_room_for(ticket)
@@ -122,9 +119,6 @@ impl Relay {
         }
         self.listen_after_giving_way(now);
         self.plan_reconnection(now);
-        if matches!(self.phase, Phase::Draining { .. }) && !self.awaited && self.nothing_can_finish() {
-            self.leave(ExitReason::ClientClosed, now + SESSION_END_PATIENCE);
-        }
     }
 
     /// Returns whether a message can only be sent in a session.

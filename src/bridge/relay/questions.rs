@@ -108,10 +108,6 @@ impl Questions {
         taken
     }
 
-    pub(super) fn get(&self, id: &Id) -> Option<&Question> {
-        self.waiting.get(id)
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Id, &Question)> {
         self.waiting.iter()
     }
