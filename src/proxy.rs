@@ -20,7 +20,7 @@ use crate::bridge::{
     Notice, Outgoing, SessionNews, StopReason, Written,
 };
 use crate::record::Recorder;
-use crate::remote::{Events, Received, Remote};
+use crate::remote::{EventReceiver, EventSender, Remote};
 use crate::stdio::{Lines, Writer};
 use crate::traffic::Traffic;
 
@@ -126,8 +126,8 @@ struct Driver<R, W> {
     /// The task of each exchange, and the exchange of each task.
     handles: HashMap<ExchangeId, AbortHandle>,
     tasks: HashMap<Id, ExchangeId>,
-    sender: Events,
-    events: Received,
+    sender: EventSender,
+    events: EventReceiver,
     /// Tells of each message, where somebody wants to know.
     traffic: Option<Traffic>,
     recorder: Option<Recorder>,
@@ -138,7 +138,7 @@ struct Driver<R, W> {
 
 impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
     fn new(remote: R, writer: Writer<W>, config: bridge::Config, keeping: Keeping) -> Driver<R, W> {
-        let (sender, events) = Events::channel(EVENTS_BOUND);
+        let (sender, events) = EventSender::channel(EVENTS_BOUND);
         let traffic = sender.witness().cloned().map(Traffic::new);
         Driver {
             bridge: Bridge::new(config),

@@ -20,6 +20,7 @@ use url::Url;
 
 pub use names::is_sensitive_header;
 
+use crate::mcp;
 use matcher::{Matcher, Pattern};
 use views::unescape;
 
@@ -57,7 +58,7 @@ const MASK: &str = "[secret]";
 const WORDS: [&str; 30] = [
     "accept",
     "annotations",
-    "application/json",
+    mcp::header::JSON,
     "arguments",
     "bearer",
     "cancelled",
@@ -67,7 +68,7 @@ const WORDS: [&str; 30] = [
     "content",
     "default",
     "description",
-    "initialize",
+    mcp::method::INITIALIZE,
     "initialized",
     "inputSchema",
     "jsonrpc",
@@ -84,7 +85,7 @@ const WORDS: [&str; 30] = [
     "sampling",
     "serverInfo",
     "structuredContent",
-    "text/event-stream",
+    mcp::header::EVENT_STREAM,
 ];
 
 /// Every secret that is known.

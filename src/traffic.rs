@@ -21,6 +21,7 @@ use crate::bridge::{
 use crate::cookies::cookie;
 use crate::jsonrpc::{Kind, Line, Message};
 use crate::log::INDENT;
+use crate::mcp;
 use crate::redact::{self, is_sensitive_header};
 
 /// How much of a body is shown, in bytes.
@@ -29,11 +30,15 @@ const BODY_LIMIT: usize = 2048;
 const VALUE_LIMIT: usize = 200;
 /// The width of the column that says what a message is.
 const NAME_WIDTH: usize = 30;
-/// The header that names the session.
-const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 /// Headers of ours that hold no secret.
-const HARMLESS: [&str; 6] =
-    ["accept", "content-type", "mcp-protocol-version", "mcp-method", "mcp-name", "last-event-id"];
+const HARMLESS: [&str; 6] = [
+    "accept",
+    "content-type",
+    mcp::header::PROTOCOL_VERSION,
+    mcp::header::METHOD,
+    mcp::header::NAME,
+    mcp::header::LAST_EVENT_ID,
+];
 /// Tells of what passes between client, bridge and exchanges.
 #[derive(Debug)]
 pub struct Traffic {
@@ -293,7 +298,7 @@ impl Witness {
         for (name, value) in headers {
             let shown = match name {
                 name if HARMLESS.contains(&name.as_str()) => plain(value),
-                name if *name == SESSION_ID => session(value),
+                name if *name == mcp::header::SESSION_ID => session(value),
                 _ => masked(value),
             };
             header(&mut text, name, &shown);
@@ -331,7 +336,7 @@ impl Witness {
         let mut text = format!("server -> {version:?} {status} {exchange}");
         for (name, value) in headers {
             let shown = match name {
-                name if *name == SESSION_ID => session(value),
+                name if *name == mcp::header::SESSION_ID => session(value),
                 name if *name == SET_COOKIE => format!("{}=[masked]", redact::foreign(&cookie(value).0)),
                 name if *name == LOCATION => match value.to_str().ok().and_then(|text| url.join(text).ok()) {
                     Some(target) => shortened(&redact::foreign(&without_query(&target)), VALUE_LIMIT),
