@@ -4,6 +4,8 @@
 //! through a queue to a thread that the first of them starts: a host that does not read stderr must not bring the
 //! conversation to a halt, nor must a slow disk. What does not fit the queue is lost, and how much that was is told. Every
 //! line is redacted once more, whatever it was made of.
+//!
+#![doc = include_str!("logging.md")]
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};

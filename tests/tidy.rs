@@ -427,3 +427,55 @@ fn every_file_says_what_it_is_and_stays_readable() {
         assert!(lines <= 550, "src/{} has {lines} lines before its tests: is it one idea?", source.path);
     }
 }
+
+/// The pages beside the modules, README.md of `src/` first.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut pages = Vec::new();
+    collect_pages(&root, &mut pages);
+    assert!(pages.len() > 10, "the pages were not found");
+    pages
+}
+
+fn collect_pages(folder: &Path, pages: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            // `tests/guide` looks at those.
+            true if path.ends_with("src/guide") => {}
+            true => collect_pages(&path, pages),
+            false if path.extension().is_some_and(|extension| extension == "md") => pages.push(path),
+            false => {}
+        }
+    }
+}
+
+#[test]
+fn pages_of_rooms_are_short_and_their_links_lead_somewhere() {
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).expect("readable");
+        let lines = text.lines().count();
+        assert!(lines <= 150, "{} has {lines} lines", page.display());
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let is_web = link.starts_with("https://") || link.starts_with('#');
+            let target = page.parent().expect("a folder").join(link.split('#').next().unwrap_or(link));
+            assert!(is_web || target.exists(), "{} links to {link}, which is not there", page.display());
+        }
+    }
+}
+
+#[test]
+fn paths_named_in_the_map_of_rooms_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("src/README.md")).expect("readable");
+    let words = text.split('`').skip(1).step_by(2);
+    let paths: Vec<&str> = words
+        .filter(|word| word.contains('/') && !word.contains(['<', '*', ' ', '{']))
+        .filter(|word| word.ends_with(".rs") || word.ends_with('/') || word.starts_with("tests/"))
+        .collect();
+    assert!(paths.len() > 20, "the paths were not found");
+    for path in paths {
+        let is_there = [root.join(path), root.join("src").join(path)].iter().any(|path| path.exists());
+        assert!(is_there, "src/README.md names {path}, which is not there");
+    }
+}

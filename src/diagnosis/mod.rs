@@ -3,6 +3,8 @@
 //! Used by the proxy, so that the same failure is explained in the same words wherever it is met. No secret comes in
 //! here: whoever collects the facts has taken them out of foreign text before. Deliberately not here: finding out
 //! (`http`, `remote`) and deciding what to do about it (the bridge).
+//!
+#![doc = include_str!("README.md")]
 
 mod access;
 mod body;

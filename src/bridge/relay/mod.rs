@@ -4,6 +4,8 @@
 //! event or [`Relay::poll_timeout`]. Which era a message belongs to is read off the message itself, so that both can be
 //! spoken in one process; where client and server do not share one, the relay says so and gives the messages back. The
 //! order (who waits for whom) is the gate's, below. Deliberately not here: translating between the eras.
+//!
+#![doc = include_str!("order.md")]
 
 mod answers;
 mod era_mismatch;
