@@ -5,6 +5,8 @@
 //! headers. Every line goes through a queue to a thread that the first line starts: a host that does not read stderr must not
 //! stop the conversation, nor must a slow disk. Lines that do not fit the queue are lost and counted. Every line is redacted
 //! once more, whatever it was made of.
+//!
+#![doc = include_str!("logging.md")]
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};

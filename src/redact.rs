@@ -5,6 +5,8 @@
 //! only what may be shown; the log does it once more. A secret is found whatever the case of its letters, also when it is
 //! percent-encoded, escaped as in HTML or JSON, or written in hexadecimal digits or base64, and in one of these within another.
 //! Deliberately not here: messages between client and server, which stay byte for byte what they were.
+//!
+#![doc = include_str!("redact/README.md")]
 
 mod matcher;
 mod names;

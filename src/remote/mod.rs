@@ -2,6 +2,8 @@
 //!
 //! [`Remote`] is a trait because the in-memory double of the tests is its second implementation, and a configuration
 //! that cannot work its third. Deliberately not here: what an outcome means (the bridge).
+//!
+#![doc = include_str!("README.md")]
 
 mod credential_retry;
 mod exchange_outcome;

@@ -428,14 +428,9 @@ impl Exchange<'_> {
         *self.invitation.lock().unwrap_or_else(PoisonError::into_inner) =
             self.sign_in_invitation(url, &facts);
         let retry_after = retry_after(&headers);
-        let unprocessed = diagnosis::is_unprocessed(&facts, retry_after.is_some());
-        ExchangeOutcome::Refused(Refusal {
-            status: status.as_u16(),
-            answer,
-            retry_after,
-            unprocessed,
-            report,
-        })
+        let is_unprocessed = diagnosis::is_unprocessed(&facts, retry_after.is_some());
+        let processing = diagnosis::processing(status.as_u16(), report.cause, is_unprocessed);
+        ExchangeOutcome::Refused(Refusal { status: status.as_u16(), answer, retry_after, processing, report })
     }
 
     /// Returns whether something that only looks like a JSON-RPC error repeats a secret. An error of the protocol reaches the client

@@ -57,7 +57,6 @@ impl Relay {
         refused: Option<&Refusal>,
     ) -> Option<Evidence> {
         let entry = self.ledger.get(ticket)?;
-        let code = answer.and_then(error_code);
         let status = refused.map(|refusal| refusal.status);
         // What stands in front of a server says nothing about it.
         let is_the_servers =
@@ -66,49 +65,35 @@ impl Relay {
             return None;
         }
         match (entry.era, entry.message.method()?) {
-            (Era::Legacy, "initialize") => {
-                let about_meta =
-                    || answer.is_some_and(|it| memchr::memmem::find(it.text(), b"_meta").is_some());
-                match (code, status) {
-                    (Some(HEADER_MISMATCH | MISSING_CAPABILITY), _) => Some(Evidence::Modern),
-                    (Some(UNSUPPORTED_REVISION), _) if !offers_legacy(answer?) => Some(Evidence::Modern),
-                    (Some(-32602), Some(400)) if about_meta() => Some(Evidence::Modern),
-                    // Every server of the other era knows it.
-                    (Some(-32601), _) => Some(Evidence::Nothing),
-                    (None, None) => chose_modern(&entry.message, answer?).then_some(Evidence::Modern),
-                    (None, Some(404 | 405)) if answer.is_none() => Some(Evidence::Nothing),
-                    // A web page comes from something that did not get as far as to look for messages.
-                    (None, Some(400)) if answer.is_none() => {
-                        let body =
-                            refused.and_then(|refusal| refusal.report.body.as_deref()).unwrap_or_default();
-                        (!body.trim_start().starts_with('<')).then_some(Evidence::Nothing)
-                    }
-                    (_, _) => None,
-                }
-            }
-            (Era::Modern, "server/discover") => match (answer, code) {
-                (None, _) => Some(Evidence::Legacy),
-                (Some(_), Some(HEADER_MISMATCH | MISSING_CAPABILITY)) => None,
-                (Some(refusal), Some(UNSUPPORTED_REVISION)) => {
-                    (!offers_modern(refusal.member("data"))).then_some(Evidence::Legacy)
-                }
-                (Some(_), Some(_)) => Some(Evidence::Legacy),
-                (Some(answer), None) => (!discovers_modern(answer)).then_some(Evidence::Legacy),
-            },
-            (Era::Modern, _) if !self.server_is_modern => match (answer, code) {
-                // A server of the other era that does without sessions has answered as well as it can.
-                (Some(answer), None) => answer.member("resultType").is_none().then_some(Evidence::Legacy),
-                (Some(refusal), Some(UNSUPPORTED_REVISION)) => {
-                    (!offers_modern(refusal.member("data"))).then_some(Evidence::Legacy)
-                }
-                (_, code) => {
-                    let is_legacy_status = matches!(status, Some(400 | 404 | 405 | 422));
-                    let is_legacy_code = code.is_none_or(|code| matches!(code, -32000 | -32001 | -32600));
-                    (is_legacy_status && is_legacy_code).then_some(Evidence::Legacy)
-                }
-            },
+            (Era::Legacy, "initialize") => evidence_of_handshake(&entry.message, answer, refused),
+            (Era::Modern, "server/discover") => evidence_of_probe(answer),
+            (Era::Modern, _) if !self.tools.is_server_modern() => evidence_of_request(answer, status),
             (Era::Legacy | Era::Modern, _) => None,
         }
+    }
+
+    /// Takes everything of the legacy era out of the ledger that was not sent, in the client's order.
+    fn take_waiting(&mut self) -> Vec<Message> {
+        let waiting = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
+        let waiting = waiting.filter(|(_, entry)| match entry.place {
+            Place::AtGate
+            | Place::ForSlot { kind: RetryKind::Post }
+            | Place::BackingOff { kind: RetryKind::Post, .. } => true,
+            // The server is at work on what waits for the rest of its answer.
+            Place::ForSlot { kind: RetryKind::Resume }
+            | Place::BackingOff { kind: RetryKind::Resume, .. }
+            | Place::Behind(_)
+            | Place::Learning { .. }
+            | Place::Sent { .. } => false,
+        });
+        let tickets: Vec<Ticket> = waiting.map(|(ticket, _)| ticket).collect();
+        let mut messages = Vec::new();
+        for ticket in tickets {
+            if let Settled::Wanted(entry) = self.settle(ticket) {
+                messages.push(entry.message);
+            }
+        }
+        messages
     }
 
     /// Gives a request back that its server cannot understand, and with an `initialize` whatever waits behind it.
@@ -120,27 +105,11 @@ impl Relay {
         report: Option<ErrorReport>,
     ) {
         let Settled::Wanted(entry) = self.settle(ticket) else { return };
-        let mut waiting = Vec::new();
         // Behind a handshake of ours nobody waits for another era.
-        if entry.era == Era::Legacy && !entry.request_id().is_some_and(Id::is_ours) {
-            let behind = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
-            let behind = behind.filter(|(_, entry)| match entry.place {
-                Place::AtGate
-                | Place::ForSlot { kind: RetryKind::Post }
-                | Place::BackingOff { kind: RetryKind::Post, .. } => true,
-                // The server is at work on what waits for the rest of its answer.
-                Place::ForSlot { kind: RetryKind::Resume }
-                | Place::BackingOff { kind: RetryKind::Resume, .. }
-                | Place::Behind(_)
-                | Place::Learning { .. }
-                | Place::Sent { .. } => false,
-            });
-            for ticket in behind.map(|(ticket, _)| ticket).collect::<Vec<_>>() {
-                if let Settled::Wanted(entry) = self.settle(ticket) {
-                    waiting.push(entry.message);
-                }
-            }
-        }
+        let waiting = match entry.era == Era::Legacy && !entry.request_id().is_some_and(Id::is_ours) {
+            true => self.take_waiting(),
+            false => Vec::new(),
+        };
         let request = entry.message;
         let notice = report.map(|report| Notice::Failed { title: request.title().into_owned(), report });
         let answer = match request.kind() {
@@ -155,6 +124,56 @@ impl Relay {
             waiting,
         })));
     }
+}
+
+/// What the end of a client's `initialize` shows.
+fn evidence_of_handshake(
+    initialize: &Message,
+    answer: Option<&Message>,
+    refused: Option<&Refusal>,
+) -> Option<Evidence> {
+    let about_meta = || answer.is_some_and(|it| memchr::memmem::find(it.text(), b"_meta").is_some());
+    match (answer.and_then(error_code), refused.map(|refusal| refusal.status)) {
+        (Some(HEADER_MISMATCH | MISSING_CAPABILITY), _) => Some(Evidence::Modern),
+        (Some(UNSUPPORTED_REVISION), _) if !offers_legacy(answer?) => Some(Evidence::Modern),
+        (Some(-32602), Some(400)) if about_meta() => Some(Evidence::Modern),
+        // Every server of the other era knows it.
+        (Some(-32601), _) => Some(Evidence::Nothing),
+        (None, None) => chose_modern(initialize, answer?).then_some(Evidence::Modern),
+        (None, Some(404 | 405)) if answer.is_none() => Some(Evidence::Nothing),
+        // A web page comes from something that did not get as far as to look for messages.
+        (None, Some(400)) if answer.is_none() => {
+            let body = refused.and_then(|refusal| refusal.report.body.as_deref()).unwrap_or_default();
+            (!body.trim_start().starts_with('<')).then_some(Evidence::Nothing)
+        }
+        (_, _) => None,
+    }
+}
+
+/// What the end of a client's `server/discover` shows.
+fn evidence_of_probe(answer: Option<&Message>) -> Option<Evidence> {
+    let Some(answer) = answer else { return Some(Evidence::Legacy) };
+    let is_modern = match error_code(answer) {
+        Some(HEADER_MISMATCH | MISSING_CAPABILITY) => true,
+        Some(UNSUPPORTED_REVISION) => offers_modern(answer.member("data")),
+        Some(_) => false,
+        None => discovers_modern(answer),
+    };
+    (!is_modern).then_some(Evidence::Legacy)
+}
+
+/// What the end of any other modern request shows, of a server that has not shown its era.
+fn evidence_of_request(answer: Option<&Message>, status: Option<u16>) -> Option<Evidence> {
+    let is_legacy = match (answer, answer.and_then(error_code)) {
+        // A server of the other era that does without sessions has answered as well as it can.
+        (Some(answer), None) => answer.member("resultType").is_none(),
+        (Some(refusal), Some(UNSUPPORTED_REVISION)) => !offers_modern(refusal.member("data")),
+        (_, code) => {
+            let is_legacy_status = matches!(status, Some(400 | 404 | 405 | 422));
+            is_legacy_status && code.is_none_or(|code| matches!(code, -32000 | -32001 | -32600))
+        }
+    };
+    is_legacy.then_some(Evidence::Legacy)
 }
 
 /// Returns whether a status can come of a message that the server does not understand. Wanting credentials, limits, and

@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use super::ledger::Ticket;
-use super::modern::error_code;
+use super::retry::{self, Decision, Jitter, Subject, Way};
 use super::{Purpose, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, ExchangeOutcome, Facts, Notice, Refusal, Via};
@@ -43,13 +43,6 @@ impl std::fmt::Display for Transport {
     }
 }
 
-/// One of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Endpoint,
-    Stream,
-}
-
 /// What is known of the server's transport.
 #[derive(Debug)]
 pub(super) struct Fallback {
@@ -79,6 +72,18 @@ impl Fallback {
         });
     }
 
+    /// The server has taken up the handshake. Returns whether it has turned out to speak HTTP+SSE.
+    fn settle(&mut self) -> bool {
+        self.first = None;
+        let before = self.settled.replace(self.way);
+        self.way == Way::Stream && before != Some(Way::Stream)
+    }
+
+    /// Returns whether HTTP+SSE alone is tried.
+    fn is_sse_only(&self) -> bool {
+        self.transport == Transport::SseOnly
+    }
+
     /// The way of `initialize`.
     pub(super) fn via(&self) -> Via {
         match self.way {
@@ -104,15 +109,14 @@ impl Fallback {
         outcome: ExchangeOutcome,
         opened: bool,
         any_4xx: bool,
+        (now, jitter): (Instant, &mut Jitter),
     ) -> Result<ExchangeOutcome, String> {
         let may_try_other = matches!(self.transport, Transport::HttpFirst | Transport::SseFirst);
         if opened || !may_try_other {
             return Ok(outcome);
         }
-        let speaks_against = match self.way {
-            Way::Endpoint => knows_no_streamable(&outcome, any_4xx),
-            Way::Stream => names_no_endpoint(&outcome),
-        };
+        let subject = Subject::Handshake { way: self.way, any_4xx };
+        let speaks_against = retry::decide(&outcome, subject, now, jitter) == Decision::OtherTransport;
         match (self.first.take(), self.way) {
             (None, _) if speaks_against => {
                 self.way = match self.way {
@@ -128,25 +132,6 @@ impl Fallback {
             (_, _) => Ok(outcome),
         }
     }
-}
-
-/// Returns whether a refusal says that this is no endpoint of streamable HTTP.
-fn knows_no_streamable(outcome: &ExchangeOutcome, any_4xx: bool) -> bool {
-    if let ExchangeOutcome::Lost { report, .. } = outcome {
-        return report.cause == ErrorKind::Transport;
-    }
-    let ExchangeOutcome::Refused(refusal) = outcome else { return false };
-    // These are said by servers that have understood the request.
-    let is_understood = match refusal.answer.as_ref().and_then(error_code) {
-        Some(-32020 | -32021 | -32022 | -32602) => true,
-        Some(-32601) => refusal.status == 404,
-        Some(_) | None => false,
-    };
-    let is_about_transport = match refusal.status {
-        400 | 404 | 405 => true,
-        status => any_4xx && is_clients_fault(status),
-    };
-    is_about_transport && !is_understood && is_servers_own(refusal)
 }
 
 /// What is told where neither transport worked: how the POST was refused, and of a stream that began or was awaited all the
@@ -165,36 +150,10 @@ fn with_stream(posted: ExchangeOutcome, streamed: &ExchangeOutcome) -> ExchangeO
     }
 }
 
-/// Returns whether there is no stream that names an address: another answer, or a stream that is something else.
-fn names_no_endpoint(outcome: &ExchangeOutcome) -> bool {
-    match outcome {
-        ExchangeOutcome::Refused(refusal) => {
-            (is_clients_fault(refusal.status) || refusal.status == 501) && is_servers_own(refusal)
-        }
-        ExchangeOutcome::Lost { report, .. } => {
-            matches!(report.cause, ErrorKind::Answer | ErrorKind::NoAnswer)
-        }
-        ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) | ExchangeOutcome::Cut(_) => false,
-    }
-}
-
-/// Returns whether a status says that the request cannot be served as it is: not who asks, how fast, or how often.
-fn is_clients_fault(status: u16) -> bool {
-    (400..500).contains(&status) && !matches!(status, 401 | 403 | 407 | 408 | 429)
-}
-
-/// Returns whether nothing in front of the server has refused in its place.
-fn is_servers_own(refusal: &Refusal) -> bool {
-    refusal.report.cause == ErrorKind::Status && !refusal.unprocessed
-}
-
 impl Relay {
     /// The server has taken up the handshake, in the way that it was sent.
     pub(super) fn settled_on_transport(&mut self) {
-        let fallback = &mut self.fallback;
-        fallback.first = None;
-        let before = fallback.settled.replace(fallback.way);
-        if fallback.way == Way::Stream && before != Some(Way::Stream) {
+        if self.sessions.transport.settle() {
             self.act(Action::Notice(Notice::Older));
         }
     }
@@ -212,12 +171,13 @@ impl Relay {
         });
         let Some(entry) = entry else { return Some(outcome) };
         let any_4xx = takes_any_4xx(&entry.message);
-        match self.fallback.judge(outcome, entry.attempts.opened, any_4xx) {
+        match self.sessions.transport.judge(outcome, entry.attempts.opened, any_4xx, (now, &mut self.jitter))
+        {
             Ok(outcome) => Some(outcome),
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-                self.sessions.open_again(exchange, self.fallback.via());
+                self.sessions.open_again(exchange, self.sessions.transport.via());
                 None
             }
         }
@@ -233,12 +193,17 @@ impl Relay {
         let Some(initialize) = self.sessions.memory().start().cloned().filter(|_| !self.is_leaving()) else {
             return Some(outcome);
         };
-        match self.fallback.judge(outcome, opened, takes_any_4xx(&initialize)) {
+        match self.sessions.transport.judge(
+            outcome,
+            opened,
+            takes_any_4xx(&initialize),
+            (now, &mut self.jitter),
+        ) {
             Ok(outcome) => Some(outcome),
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
                 let exchange = self.post_renewal(initialize, now);
-                self.sessions.renew_other_way(exchange, self.fallback.via());
+                self.sessions.renew_other_way(exchange, self.sessions.transport.via());
                 None
             }
         }
@@ -246,12 +211,12 @@ impl Relay {
 
     /// Why a message cannot be sent at all, where messages only go to the address that a stream named.
     pub(super) fn no_way_for(&self, ticket: Ticket) -> Option<ErrorReport> {
-        if !self.fallback.uses_streams() {
+        if !self.sessions.transport.uses_streams() {
             return None;
         }
         let entry = self.ledger.get(ticket)?;
         match (entry.era, entry.message.method()) {
-            (Era::Modern, _) if self.config.transport == Transport::SseOnly => Some(ErrorReport::new(
+            (Era::Modern, _) if self.sessions.transport.is_sse_only() => Some(ErrorReport::new(
                 ErrorKind::Era,
                 "HTTP+SSE carries the legacy era of MCP (initialize, up to 2025-11-25), but this is a message of the \
                  modern one",

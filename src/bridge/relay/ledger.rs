@@ -5,8 +5,9 @@
 //! bridge) and what becomes of it (likewise).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::stream_position::StreamPosition;
 use crate::bridge::event::{Cursor, ExchangeId};
 use crate::bridge::revision::Era;
 use crate::jsonrpc::{Id, Kind, Message};
@@ -48,27 +49,6 @@ pub(super) struct Attempts {
     pub(super) sessions_lost: u32,
     /// The session in which it was sent once more after a pause, because no message was taken there yet.
     pub(super) settled: Option<u64>,
-}
-
-/// The position in a stream of events.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct StreamPosition {
-    /// The id of the last event.
-    pub(super) last: Option<String>,
-    /// How long the server wants us to wait before we come back.
-    pub(super) retry: Option<Duration>,
-    /// How often in a row it was taken up again without anything coming.
-    pub(super) attempts: u32,
-}
-
-impl StreamPosition {
-    /// Notes what an event said of its place.
-    pub(super) fn advance(&mut self, cursor: Cursor) {
-        if let Some(last) = cursor.last {
-            self.last = Some(last).filter(|last| !last.is_empty());
-        }
-        self.retry = cursor.retry.or(self.retry);
-    }
 }
 
 /// The life of a subscription, beyond its exchange.
@@ -264,7 +244,7 @@ impl Ledger {
 
     /// The stream of an answer is resumed at `until`.
     pub(super) fn resume_at(&mut self, ticket: Ticket, until: Instant) {
-        self.change(ticket, |entry| entry.stream.attempts += 1);
+        self.change(ticket, |entry| entry.stream.count_attempt());
         self.put(ticket, Place::BackingOff { until, kind: RetryKind::Resume });
     }
 
@@ -286,15 +266,15 @@ impl Ledger {
         self.change(ticket, |entry| {
             entry.stream.advance(cursor);
             // A server that says when to come back means it.
-            if entry.stream.retry.is_some() {
-                entry.stream.attempts = 0;
+            if entry.stream.retry().is_some() {
+                entry.stream.set_attempts(0);
             }
         });
     }
 
     /// Something came on the stream of an answer, which is therefore worth resuming again.
     pub(super) fn reset_stream_attempts(&mut self, ticket: Ticket) {
-        self.change(ticket, |entry| entry.stream.attempts = 0);
+        self.change(ticket, |entry| entry.stream.set_attempts(0));
     }
 
     /// The stream of an answer can no longer be resumed.

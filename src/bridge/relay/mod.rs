@@ -4,12 +4,15 @@
 //! event or [`Relay::poll_timeout`]. Which era a message belongs to is read off the message itself, so that both can be
 //! spoken in one process; where client and server do not share one, the relay says so and gives the messages back. The
 //! order (who waits for whom) is the gate's, below. Deliberately not here: translating between the eras.
+//!
+#![doc = include_str!("order.md")]
 
 mod answers;
-mod backoff;
 mod era_mismatch;
+mod exchanges;
 mod fallback;
 mod ledger;
+mod limits;
 mod listening;
 mod modern;
 mod outcomes;
@@ -18,29 +21,32 @@ mod ping;
 mod questions;
 mod recovery;
 mod renegotiation;
-mod resending;
+mod repeating;
+mod retry;
 mod session;
 mod session_doubt;
 mod session_loss;
 mod sse_session;
+mod stream_position;
 mod surface;
 mod tools;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::Config;
-use super::event::{Action, Ask, Event, ExchangeId, ExitReason, Notice, Outgoing, Refusal, SessionId};
+use super::event::{Action, Ask, Event, ExitReason, Notice, Outgoing, Refusal, SessionId};
 use super::layer::Output;
 pub(super) use era_mismatch::{EraMismatch, Evidence, LastWord};
-use fallback::Fallback;
+use exchanges::{Exchange, Exchanges, Purpose};
 pub use fallback::Transport;
-use ledger::{Ledger, Ticket};
+use ledger::Ledger;
 use listening::Listening;
 pub(super) use modern::error_code;
 pub(super) use outcomes::error_object;
 use ping::Pings;
-use questions::Questions;
+use questions::{Question, Questions};
+use retry::Jitter;
 use session::Sessions;
 use session_doubt::Doubts;
 use sse_session::SseSession;
@@ -48,15 +54,6 @@ pub(super) use surface::stopped;
 use tools::Tools;
 pub(super) use tools::{LONGEST_NAME, TOOLS_KNOWN};
 
-use crate::jsonrpc::Id;
-
-/// Request exchanges under way at once over HTTP/1.1, where each holds a connection.
-const REQUESTS_AT_ONCE: usize = 128;
-/// The same over HTTP/2, where servers should allow 100 streams (RFC 9113, section 6.5.2) and the rest is needed for
-/// what must always get through: responses, notifications, cancellations.
-const REQUESTS_AT_ONCE_MULTIPLEXED: usize = 90;
-/// Messages without an answer under way at once.
-const DELIVERIES_AT_ONCE: usize = 16;
 /// How long a message without an answer may take to be acknowledged before it is given up.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(30);
 /// The same for a cancellation, which holds its request's exchange as well.
@@ -73,110 +70,33 @@ const SESSION_END_PATIENCE_STOPPED: Duration = Duration::from_millis(50);
 /// How many bytes may wait to be sent in errors that answer the server in the client's place. A server that asks faster
 /// than it hears has no answer to the rest.
 const REPLIES: usize = 1024 * 1024;
-/// How large the ids and tokens of forgotten questions may be together, in bytes.
-const ORPHANED: usize = 1024 * 1024;
-
 /// The state machine between the client and the exchanges with the server.
 #[derive(Debug)]
 pub(super) struct Relay {
-    config: Config,
     ledger: Ledger,
     sessions: Sessions,
-    doubts: Doubts,
-    fallback: Fallback,
-    sse_session: SseSession,
-    listening: Listening,
-    /// How often the listening stream has given way to a request.
-    gave_way: u32,
-    pings: Pings,
-    /// What each exchange that has not ended is for.
-    exchanges: BTreeMap<ExchangeId, Exchange>,
-    /// When the exchanges of messages without an answer are given up.
-    deadlines: BTreeMap<ExchangeId, Instant>,
-    next_exchange: u64,
-    requests_at_once: usize,
-    /// Requests of the server that wait for the client.
-    asked: Questions,
-    /// Those of sessions that are no more, with their progress tokens: what the client answers goes nowhere.
-    orphaned: HashMap<Id, Option<String>>,
-    /// What the server's lists of tools said about headers.
+    health: Health,
+    streams: Streams,
+    exchanges: Exchanges,
+    questions: Questions,
     tools: Tools,
-    /// Whether the server has shown that it speaks the modern era.
-    server_is_modern: bool,
-    rolled: u64,
+    jitter: Jitter,
     phase: Phase,
     outputs: VecDeque<Output>,
 }
 
-/// An exchange that has not ended.
-#[derive(Clone, Copy, Debug)]
-struct Exchange {
-    purpose: Purpose,
-    /// The session that its headers name; see `session`.
-    epoch: Option<u64>,
-}
-
-/// A request of the server.
+/// What speaks for or against the session: refusals that may be about it, and pings.
 #[derive(Debug)]
-struct Question {
-    /// The client's request in whose exchange it came.
-    asking: Option<Ticket>,
-    /// The session it belongs to; see `session`.
-    epoch: u64,
-    /// The JSON text of the token under which the client may report progress.
-    progress: Option<String>,
+struct Health {
+    doubts: Doubts,
+    pings: Pings,
 }
 
-/// What an exchange is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// To have a request answered.
-    Answer(Ticket),
-    /// To get a message through that has no answer.
-    Delivery(Ticket),
-    /// To cancel a request whose exchange is then closed.
-    Cancellation(Ticket, ExchangeId),
-    /// To hear the rest of a stream that broke before the answer.
-    Resumption(Ticket),
-    /// To hear what the server has to say by itself.
-    Listening,
-    /// To open a session in the client's place.
-    Renewal,
-    /// To tell a new session what the one before knew.
-    Restoration,
-    /// To see whether the server is there.
-    Ping,
-    /// To look up the tool of a call whose headers the server did not accept.
-    Learning(Ticket),
-    /// To end the session.
-    SessionEnd,
-    /// Nothing any more: the request was answered.
-    Answered,
-    /// The same where a server has nothing to say behind its answer: in the modern era.
-    Over,
-    /// Nothing any more: the request was cancelled, and nothing about it goes to the client.
-    Cancelled,
-}
-
-impl Purpose {
-    /// The message of the client that an exchange is for.
-    fn ticket(self) -> Option<Ticket> {
-        match self {
-            Purpose::Answer(ticket)
-            | Purpose::Delivery(ticket)
-            | Purpose::Cancellation(ticket, _)
-            | Purpose::Resumption(ticket)
-            | Purpose::Learning(ticket) => Some(ticket),
-            Purpose::Listening
-            | Purpose::Renewal
-            | Purpose::Restoration
-            | Purpose::Ping
-            | Purpose::SessionEnd
-            | Purpose::Answered
-            | Purpose::Over
-            | Purpose::Cancelled => None,
-        }
-    }
+/// The streams on which the server speaks by itself.
+#[derive(Debug)]
+struct Streams {
+    listening: Listening,
+    sse_session: SseSession,
 }
 
 /// What was struck out of the ledger.
@@ -210,24 +130,17 @@ impl Relay {
     /// A relay that has seen nothing yet.
     pub(super) fn new(config: Config) -> Relay {
         Relay {
-            fallback: Fallback::new(config.transport),
-            config,
             ledger: Ledger::default(),
-            sessions: Sessions::default(),
-            doubts: Doubts::default(),
-            sse_session: SseSession::default(),
-            listening: Listening::default(),
-            gave_way: 0,
-            pings: Pings::default(),
-            exchanges: BTreeMap::new(),
-            deadlines: BTreeMap::new(),
-            next_exchange: 1,
-            requests_at_once: REQUESTS_AT_ONCE,
-            asked: Questions::default(),
-            orphaned: HashMap::new(),
-            rolled: 0,
+            sessions: Sessions::new(config.transport),
+            health: Health { doubts: Doubts::default(), pings: Pings::new(config.ping) },
+            streams: Streams {
+                listening: Listening::new(config.no_listening),
+                sse_session: SseSession::default(),
+            },
+            exchanges: Exchanges::default(),
+            questions: Questions::default(),
             tools: Tools::default(),
-            server_is_modern: false,
+            jitter: Jitter::new(config.seed),
             phase: Phase::Running,
             outputs: VecDeque::new(),
         }
@@ -282,7 +195,7 @@ impl Relay {
         self.stop_listening();
         self.sessions.forget();
         // What the server has to say behind its answers, or to ours, is of that session too.
-        for (exchange, purpose) in self.exchanges.iter().map(|(at, it)| (*at, it.purpose)).collect::<Vec<_>>()
+        for (exchange, purpose) in self.exchanges.iter().map(|(at, it)| (at, it.purpose)).collect::<Vec<_>>()
         {
             match purpose {
                 Purpose::Delivery(ticket) if !self.is_modern(ticket) => drop(self.remove(ticket)),
@@ -311,14 +224,15 @@ impl Relay {
             Phase::Leaving { deadline, .. } => Some((deadline, "the session ends untold")),
             Phase::Running | Phase::Gone => None,
         };
-        let delivery = self.deadlines.values().min().map(|deadline| (*deadline, "a delivery is given up"));
+        let delivery =
+            self.exchanges.limits.next_deadline().map(|deadline| (deadline, "a delivery is given up"));
         let rest = self.ledger.next_to_wake().map(|until| (until, "a message is tried again"));
         let renewal = self.sessions.renewal_due().map(|until| (until, "the session is opened again"));
         let carrier =
-            self.sse_session.next().map(|until| (until, "the stream of the session is opened again"));
-        let listening = self.listening.next().map(|until| (until, "the stream is opened again"));
+            self.streams.sse_session.next().map(|until| (until, "the stream of the session is opened again"));
+        let listening = self.streams.listening.next().map(|until| (until, "the stream is opened again"));
         let way = self.gives_way_at().map(|at| (at, "the stream gives way to a request"));
-        let ping = self.pings.next().map(|until| (until, "the server is asked for a sign of life"));
+        let ping = self.health.pings.next().map(|until| (until, "the server is asked for a sign of life"));
         [gate, phase, delivery, rest, renewal, carrier, listening, way, ping].into_iter().flatten().min()
     }
 }

@@ -4,14 +4,15 @@
 //! Nothing waits for a handshake and there is no session. What is left to do: mirror the body in headers, learn which
 //! parameters travel so, close the exchange of what the client cancels, and open a subscription again that broke off.
 //! Deliberately not here: bridging to the other era,
-//! and sending again (`resending`).
+//! and sending again (`retry`).
 
 use std::time::{Duration, Instant};
 
 use super::era_mismatch::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION, discovers_modern};
 use super::ledger::{Place, Ticket};
+use super::retry::{self, Decision, Subject};
 use super::tools::Invalid;
-use super::{Phase, Purpose, Relay, Settled, backoff};
+use super::{Phase, Purpose, Relay, Settled};
 use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Facts, Mirror, Notice, Outgoing};
 use crate::bridge::revision;
 use crate::json;
@@ -97,7 +98,7 @@ impl Relay {
     /// The client hears of the first acknowledgement. A later one means that changes may have been missed: then it is
     /// told of each that it asked for.
     fn acknowledged(&mut self, ticket: Ticket, message: Message) {
-        self.server_is_modern = true;
+        self.tools.set_server_modern();
         if self.ledger.acknowledge_subscription(ticket) {
             return self.said(Purpose::Answer(ticket), message);
         }
@@ -135,7 +136,9 @@ impl Relay {
             Some(code) => [HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION].contains(&code),
             None => message.member("resultType").is_some() || discovers_modern(&message),
         };
-        self.server_is_modern |= is_modern;
+        if is_modern {
+            self.tools.set_server_modern();
+        }
         match (entry.message.method(), code) {
             (Some("tools/list"), None) => Some(self.learn(message)),
             (Some("tools/call"), Some(HEADER_MISMATCH)) if !entry.relearned => {
@@ -170,13 +173,13 @@ impl Relay {
         let request = self.own_request("tools/list", &format!(r#"{{"_meta":{meta}{cursor}}}"#));
         let facts = self.modern_facts(&request);
         let exchange = self.open(Purpose::Learning(ticket), Outgoing { ask: Ask::Post(request), facts });
-        self.deadlines.insert(exchange, until);
+        self.exchanges.limits.set_deadline(exchange, until);
     }
 
     /// A page of the list that was asked for in our own name.
     pub(super) fn looked_up(&mut self, exchange: ExchangeId, ticket: Ticket, page: &Message, now: Instant) {
-        self.purpose(exchange, Purpose::Answered);
-        self.deadlines.remove(&exchange);
+        self.exchanges.set_purpose(exchange, Purpose::Answered);
+        self.exchanges.limits.clear_deadline(exchange);
         let place = self.ledger.get(ticket).map(|entry| &entry.place);
         if !matches!(place, Some(Place::Learning { .. })) {
             return;
@@ -207,24 +210,20 @@ impl Relay {
         }
     }
 
-    /// An exchange that ended without the answer, if it is one that is opened again: a subscription that was there
-    /// before. Returns whether it was.
-    pub(super) fn rest(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
-        let seed = self.jitter();
+    /// Opens a subscription that was there before again, if it broke off. Returns whether it does.
+    pub(super) fn resubscribe(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
         let Some(entry) = self.ledger.get(ticket) else { return false };
-        let broke_off = match outcome {
-            ExchangeOutcome::Complete | ExchangeOutcome::Cut(_) | ExchangeOutcome::Lost { .. } => true,
-            ExchangeOutcome::Accepted(_) | ExchangeOutcome::Refused(_) => false,
-        };
-        if !broke_off
-            || !entry.is_subscription()
-            || !entry.subscription.acknowledged
-            || self.phase != Phase::Running
-        {
+        let is_open = entry.is_subscription() && entry.subscription.acknowledged;
+        if !is_open || self.phase != Phase::Running {
+            self.jitter.draw();
             return false;
         }
-        let delay = backoff::delay(entry.subscription.attempts, seed);
-        self.ledger.resubscribe_at(ticket, now + delay);
+        let subject = Subject::Subscription { attempts: entry.subscription.attempts };
+        let Decision::Retry { at, .. } = retry::decide(outcome, subject, now, &mut self.jitter) else {
+            self.jitter.draw();
+            return false;
+        };
+        self.ledger.resubscribe_at(ticket, at);
         self.act(Action::Notice(Notice::Relistening));
         true
     }

@@ -8,37 +8,31 @@ use std::time::Instant;
 use super::era_mismatch::Evidence;
 use super::ledger::Ticket;
 use super::renegotiation::Refused;
+use super::retry::{Decision, Remark};
 use super::{Exchange, Output, Phase, Purpose, Relay, SESSION_END_PATIENCE_STOPPED, SOURCE, Settled, ledger};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{
     Action, Ask, ExchangeId, ExchangeOutcome, ExitReason, Notice, Outgoing, Refusal, StopReason, Written,
 };
-use crate::bridge::revision::Era;
 use crate::jsonrpc::{ErrorData, ErrorObject, Id, Kind, Message};
 
 impl Relay {
     pub(super) fn ended(&mut self, exchange: ExchangeId, outcome: ExchangeOutcome, now: Instant) {
-        let Some(Exchange { purpose, epoch }) = self.exchanges.remove(&exchange) else { return };
+        let Some(Exchange { purpose, epoch }) = self.exchanges.end(exchange) else { return };
         if !matches!(outcome, ExchangeOutcome::Lost { .. }) {
-            self.listening.answers_beside(exchange);
-        }
-        self.deadlines.remove(&exchange);
-        if let (Some(ticket), ExchangeOutcome::Refused(refusal)) = (carried(purpose), &outcome)
-            && self.outlive_session(ticket, epoch, refusal, now)
-        {
-            if let Purpose::Cancellation(_, cancelled) = purpose {
-                self.close(cancelled);
-            }
-            return;
+            self.streams.listening.answers_beside(exchange);
         }
         let outcome = match carried(purpose) {
+            Some(ticket) if self.move_to_next_session(ticket, epoch, &outcome, now) => {
+                return self.close_cancelled(purpose);
+            }
             Some(ticket) => self.explained(ticket, epoch, outcome),
             None => outcome,
         };
         match purpose {
             Purpose::Answer(ticket)
                 if self.answer_comes_on_carrier(ticket, (exchange, epoch), &outcome, now) => {}
-            Purpose::Answer(ticket) if self.rest(ticket, &outcome, now) => {}
+            Purpose::Answer(ticket) if self.resubscribe(ticket, &outcome, now) => {}
             Purpose::Answer(ticket) => {
                 let outcome = self.taken_too_late(ticket, outcome);
                 self.ended_unanswered(ticket, outcome, now);
@@ -46,47 +40,105 @@ impl Relay {
             Purpose::Resumption(ticket) => self.ended_resumption(ticket, outcome, now),
             Purpose::Learning(ticket) => self.give_up_learning(ticket),
             Purpose::Delivery(ticket) => self.ended_delivery(ticket, &outcome, now),
-            Purpose::Cancellation(ticket, cancelled) => {
+            Purpose::Cancellation(ticket, _) => {
                 self.ended_delivery(ticket, &outcome, now);
-                self.close(cancelled);
+                self.close_cancelled(purpose);
             }
             Purpose::Listening => self.ended_listening(exchange, epoch, outcome, now),
             Purpose::Renewal => self.ended_renewal(outcome, now),
             Purpose::Restoration => self.ended_restoration(exchange, epoch, &outcome, now),
             Purpose::Ping => self.ended_ping(exchange, epoch, &outcome, now),
-            Purpose::SessionEnd => {
-                let is_last = !self.exchanges.values().any(|other| other.purpose == Purpose::SessionEnd);
-                if let (Phase::Leaving { reason, .. }, true) = (&self.phase, is_last) {
-                    self.exit(*reason);
-                }
-            }
-            Purpose::Cancelled => {
-                if let (ExchangeOutcome::Refused(refusal), Some(lost)) = (&outcome, epoch)
-                    && self.is_session_loss(epoch, refusal)
-                {
-                    self.lose_session(lost, now);
-                }
-            }
+            Purpose::SessionEnd => self.ended_session_end(),
+            Purpose::Cancelled => self.ended_cancelled(epoch, &outcome, now),
             Purpose::Answered => self.ended_carrier(exchange, outcome, now),
             Purpose::Over => {}
         }
         self.after_exchange(exchange);
     }
 
+    /// The exchange of a request goes with its cancellation.
+    fn close_cancelled(&mut self, purpose: Purpose) {
+        if let Purpose::Cancellation(_, cancelled) = purpose {
+            self.close(cancelled);
+        }
+    }
+
+    fn ended_session_end(&mut self) {
+        let is_last = !self.exchanges.has(Purpose::SessionEnd);
+        if let (Phase::Leaving { reason, .. }, true) = (&self.phase, is_last) {
+            self.exit(*reason);
+        }
+    }
+
+    fn ended_cancelled(&mut self, epoch: Option<u64>, outcome: &ExchangeOutcome, now: Instant) {
+        if let (ExchangeOutcome::Refused(refusal), Some(lost)) = (outcome, epoch)
+            && self.is_session_loss(epoch, refusal)
+        {
+            self.lose_session(lost, now);
+        }
+    }
+
+    /// A request's exchange ended without its answer: it is sent again, or answered with what is known.
     pub(super) fn ended_unanswered(&mut self, ticket: Ticket, outcome: ExchangeOutcome, now: Instant) {
+        let Some(outcome) = self.find_other_opening(ticket, outcome, now) else { return };
+        if self.resume_later(ticket, &outcome, now) {
+            return;
+        }
+        let remark = match self.decide_message(ticket, &outcome, now) {
+            Some(Decision::Retry { at, since }) => return self.retry_at(ticket, at, since, &outcome),
+            Some(Decision::Fail(remark)) => remark,
+            Some(_) | None => Remark::Nothing,
+        };
+        match outcome {
+            // The server's own error, whatever the status: it goes to the client as it is.
+            ExchangeOutcome::Refused(Refusal { answer: Some(answer), .. }) => {
+                self.deliver_refusal(ticket, answer, now);
+            }
+            outcome => self.fail(ticket, remark.add_to(unanswered(&outcome))),
+        }
+    }
+
+    /// A message by which the client opens may be sent in another revision, by the other transport, or not at all because
+    /// the server speaks another era. Returns the outcome where none of that is done.
+    fn find_other_opening(
+        &mut self,
+        ticket: Ticket,
+        outcome: ExchangeOutcome,
+        now: Instant,
+    ) -> Option<ExchangeOutcome> {
         if let ExchangeOutcome::Refused(refusal) = &outcome
             && self.renegotiate(ticket, Refused::Status(refusal), now)
         {
-            return;
+            return None;
         }
         if let ExchangeOutcome::Lost { report, .. } = &outcome
             && report.cause == ErrorKind::Transport
             && self.is_modern(ticket)
         {
             let answer = Message::error(None, &error_object(report));
-            return self.report_era_mismatch(ticket, Evidence::Legacy, answer, Some(report.clone()));
+            self.report_era_mismatch(ticket, Evidence::Legacy, answer, Some(report.clone()));
+            return None;
         }
-        let shown = match &outcome {
+        let outcome = match self.evidence_in(ticket, &outcome) {
+            Some(Evidence::Modern | Evidence::Legacy) => outcome,
+            Some(Evidence::Nothing) | None => self.fall_back(ticket, outcome, now)?,
+        };
+        if let ExchangeOutcome::Refused(refusal) = &outcome
+            && let Some(evidence) = self.evidence_in(ticket, &outcome)
+        {
+            let (answer, report) = match &refusal.answer {
+                Some(answer) => (answer.clone(), None),
+                None => (Message::error(None, &error_object(&refusal.report)), Some(refusal.report.clone())),
+            };
+            self.report_era_mismatch(ticket, evidence, answer, report);
+            return None;
+        }
+        Some(outcome)
+    }
+
+    /// What a refusal shows of the server's era.
+    fn evidence_in(&self, ticket: Ticket, outcome: &ExchangeOutcome) -> Option<Evidence> {
+        match outcome {
             ExchangeOutcome::Refused(refusal) => {
                 self.evidence(ticket, refusal.answer.as_ref(), Some(refusal))
             }
@@ -94,56 +146,19 @@ impl Relay {
             | ExchangeOutcome::Accepted(_)
             | ExchangeOutcome::Cut(_)
             | ExchangeOutcome::Lost { .. } => None,
-        };
-        let outcome = match shown {
-            Some(Evidence::Modern | Evidence::Legacy) => outcome,
-            Some(Evidence::Nothing) | None => match self.fall_back(ticket, outcome, now) {
-                Some(outcome) => outcome,
-                None => return,
-            },
-        };
-        if let ExchangeOutcome::Refused(refusal) = &outcome
-            && let Some(evidence) = self.evidence(ticket, refusal.answer.as_ref(), Some(refusal))
-        {
-            let (answer, report) = match &refusal.answer {
-                Some(answer) => (answer.clone(), None),
-                None => (Message::error(None, &error_object(&refusal.report)), Some(refusal.report.clone())),
-            };
-            return self.report_era_mismatch(ticket, evidence, answer, report);
         }
-        if self.resume_later(ticket, &outcome, now) || self.try_again(ticket, &outcome, now) {
-            return;
-        }
-        let report = match &outcome {
-            // The server's own error, whatever the status: it goes to the client as it is.
-            ExchangeOutcome::Refused(Refusal { answer: Some(answer), .. }) => {
-                let is_modern = self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Modern);
-                let answer = match is_modern {
-                    true => self.modern_answer(ticket, answer.clone(), now),
-                    false => Some(answer.clone()),
-                };
-                let Some(answer) = answer else { return };
-                let Settled::Wanted(entry) = self.settle(ticket) else { return };
-                let Some(id) = entry.request_id() else { return };
-                return self.deliver_as(id, answer);
-            }
-            ExchangeOutcome::Refused(Refusal { report, .. })
-            | ExchangeOutcome::Cut(report)
-            | ExchangeOutcome::Lost { report, .. } => report.clone(),
-            ExchangeOutcome::Complete => ErrorReport::new(
-                ErrorKind::NoAnswer,
-                "the server ended its answer without answering the request",
-                "look into the server's log",
-            ),
-            ExchangeOutcome::Accepted(status) => ErrorReport::new(
-                ErrorKind::NoAnswer,
-                "the server accepted the request but sent no answer",
-                "check that the URL is the server's streamable HTTP endpoint",
-            )
-            .with_status(*status),
+    }
+
+    /// Answers a request with the server's own error.
+    fn deliver_refusal(&mut self, ticket: Ticket, answer: Message, now: Instant) {
+        let answer = match self.is_modern(ticket) {
+            true => self.modern_answer(ticket, answer, now),
+            false => Some(answer),
         };
-        let report = self.last_words(ticket, &outcome, report);
-        self.fail(ticket, report);
+        let Some(answer) = answer else { return };
+        let Settled::Wanted(entry) = self.settle(ticket) else { return };
+        let Some(id) = entry.request_id() else { return };
+        self.deliver_as(id, answer);
     }
 
     /// Passes an answer on under the id that the client wrote.
@@ -157,8 +172,8 @@ impl Relay {
         if matches!(outcome, ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_)) {
             self.prove_session(ticket);
             self.initialized(ticket, now);
-        } else if self.try_again(ticket, outcome, now) {
-            return;
+        } else if let Some(Decision::Retry { at, since }) = self.decide_message(ticket, outcome, now) {
+            return self.retry_at(ticket, at, since, outcome);
         }
         let Some(entry) = self.remove(ticket) else { return };
         let report = match outcome {
@@ -181,9 +196,7 @@ impl Relay {
 
     /// Gives up what the server has not acknowledged in time.
     pub(super) fn give_up_deliveries(&mut self, now: Instant) {
-        let late =
-            self.deadlines.iter().filter(|(_, deadline)| **deadline <= now).map(|(exchange, _)| *exchange);
-        for exchange in late.collect::<Vec<_>>() {
+        for exchange in self.exchanges.limits.late(now) {
             self.act(Action::Close(exchange));
             let report = ErrorReport::new(
                 ErrorKind::NoAnswer,
@@ -210,7 +223,7 @@ impl Relay {
 
     /// Strikes a message out, and the cancellation that waits for it: with nothing to cancel there is nothing to send.
     pub(super) fn settle(&mut self, ticket: Ticket) -> Settled {
-        self.asked.retain(|question| question.asking != Some(ticket));
+        self.questions.retain(|question| question.asking != Some(ticket));
         let cancellation =
             self.ledger.cancellation_of(ticket).and_then(|cancellation| self.remove(cancellation));
         match (self.remove(ticket), cancellation) {
@@ -243,7 +256,8 @@ impl Relay {
 
     pub(super) fn nothing_can_finish(&self) -> bool {
         self.ledger.iter().all(|(ticket, entry)| {
-            let waits_for_the_client = self.asked.iter().any(|(_, question)| question.asking == Some(ticket));
+            let waits_for_the_client =
+                self.questions.iter().any(|(_, question)| question.asking == Some(ticket));
             entry.request_id().is_some() && (waits_for_the_client || entry.is_subscription())
         })
     }
@@ -274,7 +288,7 @@ impl Relay {
             self.fail(ticket, report);
         }
         let others = self.exchanges.iter().filter(|(_, exchange)| exchange.purpose != Purpose::SessionEnd);
-        for exchange in others.map(|(exchange, _)| *exchange).collect::<Vec<_>>() {
+        for exchange in others.map(|(exchange, _)| exchange).collect::<Vec<_>>() {
             self.close(exchange);
         }
         self.end_all_superfluous();
@@ -282,7 +296,7 @@ impl Relay {
         if facts.session.is_some() {
             self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
-        if !self.exchanges.values().any(|exchange| exchange.purpose == Purpose::SessionEnd) {
+        if !self.exchanges.has(Purpose::SessionEnd) {
             return self.exit(reason);
         }
         self.phase = Phase::Leaving { deadline, reason };
@@ -291,6 +305,26 @@ impl Relay {
     pub(super) fn exit(&mut self, reason: ExitReason) {
         self.phase = Phase::Gone;
         self.act(Action::Exit(reason));
+    }
+}
+
+/// What is told of a request whose exchange ended so.
+fn unanswered(outcome: &ExchangeOutcome) -> ErrorReport {
+    match outcome {
+        ExchangeOutcome::Refused(Refusal { report, .. })
+        | ExchangeOutcome::Cut(report)
+        | ExchangeOutcome::Lost { report, .. } => report.clone(),
+        ExchangeOutcome::Complete => ErrorReport::new(
+            ErrorKind::NoAnswer,
+            "the server ended its answer without answering the request",
+            "look into the server's log",
+        ),
+        ExchangeOutcome::Accepted(status) => ErrorReport::new(
+            ErrorKind::NoAnswer,
+            "the server accepted the request but sent no answer",
+            "check that the URL is the server's streamable HTTP endpoint",
+        )
+        .with_status(*status),
     }
 }
 

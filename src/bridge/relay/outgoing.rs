@@ -8,10 +8,7 @@ use std::time::Instant;
 
 use super::ledger::{Place, RetryKind, Ticket};
 use super::session::Admission;
-use super::{
-    CANCELLATION_PATIENCE, DELIVERIES_AT_ONCE, DELIVERY_PATIENCE, Exchange, GATE_PATIENCE, Purpose, Question,
-    Relay, SOURCE,
-};
+use super::{CANCELLATION_PATIENCE, DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay, SOURCE};
 use crate::bridge::event::{Action, Ask, ExchangeId, Notice, Outgoing};
 use crate::bridge::revision;
 use crate::bridge::revision::Era;
@@ -37,11 +34,11 @@ impl Relay {
     }
 
     pub(super) fn enter(&mut self, message: Message, now: Instant) {
-        if self.is_orphaned(&message) {
+        if self.questions.take_orphaned(&message) {
             return self.dropped(&message, "it belongs to a session that is no more");
         }
         if let Kind::Response { id: Some(id), .. } = message.kind()
-            && self.asked.remove(id).is_none()
+            && self.questions.remove(id).is_none()
             && id.is_ours()
         {
             return self
@@ -112,7 +109,7 @@ impl Relay {
                 Admission::Later => break,
             }
         }
-        while self.ledger.requests_sent() < self.requests_at_once
+        while self.exchanges.limits.allows_request(self.ledger.requests_sent())
             && let Some(ticket) = self.ledger.first_for_slot()
         {
             match self.ledger.get(ticket).map(|entry| &entry.place) {
@@ -135,7 +132,7 @@ impl Relay {
     /// order's sake.
     fn has_room_for(&self, ticket: Ticket) -> bool {
         let is_request = self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some());
-        is_request || self.deadlines.len() < DELIVERIES_AT_ONCE
+        is_request || self.exchanges.limits.allows_delivery()
     }
 
     /// Sends a message that no other has to precede any more.
@@ -150,9 +147,9 @@ impl Relay {
         let (is_legacy, is_subscription) = (entry.era == Era::Legacy, entry.is_subscription());
         match (entry.message.method().filter(|_| is_legacy), is_request) {
             (Some("initialize"), true) => {
-                self.fallback.begin();
+                self.sessions.transport.begin();
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-                self.sessions.open(ticket, exchange, self.fallback.via());
+                self.sessions.open(ticket, exchange, self.sessions.transport.via());
             }
             (Some("logging/setLevel"), true) => {
                 self.post(ticket, Purpose::Answer(ticket), now);
@@ -174,88 +171,90 @@ impl Relay {
     /// Posts a message that has no answer.
     fn deliver(&mut self, ticket: Ticket, now: Instant) {
         let exchange = self.post(ticket, Purpose::Delivery(ticket), now);
-        self.deadlines.insert(exchange, now + DELIVERY_PATIENCE);
+        self.exchanges.limits.set_deadline(exchange, now + DELIVERY_PATIENCE);
     }
 
     /// Returns whether a request may go at once: there is room, and no other has waited for it.
     pub(super) fn may_post_request(&self) -> bool {
-        self.ledger.requests_sent() < self.requests_at_once && self.ledger.first_for_slot().is_none()
+        self.exchanges.limits.allows_request(self.ledger.requests_sent())
+            && self.ledger.first_for_slot().is_none()
     }
 
     /// A cancellation goes out behind its request, and ends the interest in it.
     pub(super) fn release_cancellation(&mut self, ticket: Ticket, now: Instant) {
         let cancelled = self.ledger.get(ticket).and_then(|entry| entry.message.request_id_param());
         let request = cancelled.and_then(|id| self.ledger.request(&id));
-        let place = request.and_then(|request| Some((request, &self.ledger.get(request)?.place)));
-        match place {
+        let Some((request, entry)) = request.and_then(|request| Some((request, self.ledger.get(request)?)))
+        else {
+            return self.drop_cancellation(ticket);
+        };
+        let exchange = match entry.place {
+            Place::Sent { exchange, .. } => Some(exchange),
+            Place::AtGate
+            | Place::ForSlot { .. }
+            | Place::Behind(_)
+            | Place::Learning { .. }
+            | Place::BackingOff { .. } => None,
+        };
+        match &entry.place {
             // A modern server takes the end of the exchange for the cancellation, and nothing else.
-            Some((request, place))
-                if self.ledger.get(request).is_some_and(|entry| entry.era == Era::Modern) =>
-            {
-                let exchange = match place {
-                    Place::Sent { exchange, .. } => Some(*exchange),
-                    Place::AtGate
-                    | Place::ForSlot { .. }
-                    | Place::Behind(_)
-                    | Place::Learning { .. }
-                    | Place::BackingOff { .. } => None,
-                };
-                self.settle(request);
-                self.remove(ticket);
-                if let Some(exchange) = exchange {
-                    self.close(exchange);
-                }
-            }
+            _ if entry.era == Era::Modern => self.cancel_untold(ticket, request, exchange),
             // Its session is no more; whoever has the request does not know the cancellation's.
-            Some((request, &Place::Sent { exchange, .. })) if self.is_of_lost_session(exchange) => {
-                self.settle(request);
-                self.remove(ticket);
-                self.close(exchange);
+            Place::Sent { exchange: sent, .. } if self.is_of_lost_session(*sent) => {
+                self.cancel_untold(ticket, request, exchange);
             }
-            Some((request, &Place::Sent { written: true, exchange })) => {
-                let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange), now);
-                self.deadlines.insert(cancelling, now + CANCELLATION_PATIENCE);
-                self.withdraw_questions(request);
-                self.settle(request);
-                self.purpose(exchange, Purpose::Cancelled);
-                // Nobody waits for the answer of what was cancelled.
-                self.after_exchange(exchange);
+            Place::Sent { written: true, exchange } => {
+                let exchange = *exchange;
+                self.cancel_sent(ticket, request, exchange, now);
             }
-            Some((request, Place::Sent { written: false, .. }))
-                if self.ledger.cancellation_of(request).is_none() =>
-            {
+            Place::Sent { written: false, .. } if self.ledger.cancellation_of(request).is_none() => {
                 self.ledger.wait_behind(ticket, request);
             }
             // The server has never heard of the request, or has done with it, and need not hear of either.
-            Some((
-                request,
-                Place::AtGate
-                | Place::ForSlot { kind: RetryKind::Post }
-                | Place::BackingOff { kind: RetryKind::Post, .. },
-            )) => {
-                self.settle(request);
-                self.remove(ticket);
-            }
-            // It may be at work on the request, although the stream with the answer broke.
-            Some((
-                request,
-                Place::ForSlot { kind: RetryKind::Resume }
-                | Place::BackingOff { kind: RetryKind::Resume, .. },
-            )) => {
-                let epoch = self.ledger.get(request).and_then(|entry| entry.attempts.epoch);
-                self.withdraw_questions(request);
-                self.settle(request);
-                if epoch.is_some_and(|epoch| self.sessions.is_over(epoch)) {
-                    self.remove(ticket);
-                }
-            }
-            Some((_, Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. })) | None => {
-                self.remove(ticket);
-                let because = "the request it cancels is not under way";
-                let title = "notifications/cancelled".to_owned();
-                self.act(Action::Notice(Notice::Dropped { title, because }));
-            }
+            Place::AtGate
+            | Place::ForSlot { kind: RetryKind::Post }
+            | Place::BackingOff { kind: RetryKind::Post, .. } => self.cancel_untold(ticket, request, None),
+            Place::ForSlot { kind: RetryKind::Resume }
+            | Place::BackingOff { kind: RetryKind::Resume, .. } => self.cancel_resuming(ticket, request),
+            Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. } => self.drop_cancellation(ticket),
         }
+    }
+
+    /// Ends the interest in a request of whose cancellation the server is not told.
+    fn cancel_untold(&mut self, ticket: Ticket, request: Ticket, exchange: Option<ExchangeId>) {
+        self.settle(request);
+        self.remove(ticket);
+        if let Some(exchange) = exchange {
+            self.close(exchange);
+        }
+    }
+
+    /// Tells the server that a request is cancelled which it has.
+    fn cancel_sent(&mut self, ticket: Ticket, request: Ticket, exchange: ExchangeId, now: Instant) {
+        let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange), now);
+        self.exchanges.limits.set_deadline(cancelling, now + CANCELLATION_PATIENCE);
+        self.withdraw_questions(request);
+        self.settle(request);
+        self.exchanges.set_purpose(exchange, Purpose::Cancelled);
+        // Nobody waits for the answer of what was cancelled.
+        self.after_exchange(exchange);
+    }
+
+    /// The server may be at work on a request, although the stream with the answer broke.
+    fn cancel_resuming(&mut self, ticket: Ticket, request: Ticket) {
+        let epoch = self.ledger.get(request).and_then(|entry| entry.attempts.epoch);
+        self.withdraw_questions(request);
+        self.settle(request);
+        if epoch.is_some_and(|epoch| self.sessions.is_over(epoch)) {
+            self.remove(ticket);
+        }
+    }
+
+    fn drop_cancellation(&mut self, ticket: Ticket) {
+        self.remove(ticket);
+        let because = "the request it cancels is not under way";
+        let title = "notifications/cancelled".to_owned();
+        self.act(Action::Notice(Notice::Dropped { title, because }));
     }
 
     /// What the server asked the client for the sake of a request goes with it.
@@ -265,7 +264,7 @@ impl Relay {
 
     /// Tells the client that some of the server's questions need no answer any more.
     pub(super) fn withdraw(&mut self, which: impl Fn(&Question) -> bool, reason: &str) {
-        let questions = self.asked.iter().filter(|(_, question)| which(question));
+        let questions = self.questions.iter().filter(|(_, question)| which(question));
         let mut ids: Vec<String> = questions.map(|(id, _)| id.to_string()).collect();
         // They have no order of their own, and every run is to be the same.
         ids.sort();
@@ -292,7 +291,7 @@ impl Relay {
         );
         let mut facts = match (entry.era, message.method()) {
             (Era::Modern, _) => self.modern_facts(&message),
-            (Era::Legacy, Some("initialize")) => self.fallback.facts_of_start(),
+            (Era::Legacy, Some("initialize")) => self.sessions.transport.facts_of_start(),
             (Era::Legacy, None) => self.sessions.facts_of_handshake(),
             (Era::Legacy, Some(_)) if is_about_handshake => self.sessions.facts_of_handshake(),
             (Era::Legacy, Some(_)) => self.sessions.facts(),
@@ -305,24 +304,14 @@ impl Relay {
     }
 
     pub(super) fn open(&mut self, purpose: Purpose, outgoing: Outgoing) -> ExchangeId {
-        let exchange = ExchangeId(self.next_exchange);
-        self.next_exchange += 1;
         let epoch = self.sessions.epoch_of(&outgoing.facts);
-        self.exchanges.insert(exchange, Exchange { purpose, epoch });
+        let exchange = self.exchanges.begin(purpose, epoch);
         self.act(Action::Open(exchange, outgoing));
         exchange
     }
 
-    /// Gives an exchange that has not ended another purpose.
-    pub(super) fn purpose(&mut self, exchange: ExchangeId, purpose: Purpose) {
-        if let Some(exchange) = self.exchanges.get_mut(&exchange) {
-            exchange.purpose = purpose;
-        }
-    }
-
     pub(super) fn close(&mut self, exchange: ExchangeId) {
-        if self.exchanges.remove(&exchange).is_some() {
-            self.deadlines.remove(&exchange);
+        if self.exchanges.end(exchange).is_some() {
             self.act(Action::Close(exchange));
             self.after_exchange(exchange);
         }

@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::ledger::{Place, RetryKind, Ticket};
 use super::modern::error_code;
+use super::retry::{self, Decision, Remark, Subject};
 use super::session_doubt::lost_each_time;
 use super::session_loss::{SessionLoss, session_loss};
-use super::{
-    DELIVERY_PATIENCE, GATE_PATIENCE, ORPHANED, Purpose, Question, Relay, SOURCE, Settled, backoff, resending,
-};
+use super::{DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay, SOURCE, Settled};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Notice, Outgoing, Refusal};
 use crate::bridge::revision::Era;
@@ -23,11 +22,6 @@ use crate::jsonrpc::{Id, Kind, Message};
 
 /// How long the server may take over the handshake.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is tried, and how long in all, before those that wait are told.
-const ATTEMPTS: u32 = 4;
-const BUDGET: Duration = Duration::from_secs(6);
-/// How many sessions may be lost over one message.
-const OUTLIVED: u32 = 3;
 
 impl Relay {
     /// Returns whether a refusal means that the server no longer knows the session that the message named.
@@ -37,35 +31,37 @@ impl Relay {
     }
 
     /// A message was refused because its session is no more: it waits for the next one. Returns whether it does.
-    pub(super) fn outlive_session(
+    pub(super) fn move_to_next_session(
         &mut self,
         ticket: Ticket,
         epoch: Option<u64>,
-        refusal: &Refusal,
+        outcome: &ExchangeOutcome,
         now: Instant,
     ) -> bool {
+        let ExchangeOutcome::Refused(refusal) = outcome else { return false };
         let Some(epoch) = epoch.filter(|_| !self.is_leaving()) else { return false };
         let Some(loss) = self.believed_loss(ticket, epoch, refusal, now) else { return false };
-        let Some(outlived) = self.ledger.get(ticket).map(|entry| entry.attempts.sessions_lost) else {
-            return false;
-        };
-        let most = match (loss, refusal.status) {
-            (SessionLoss::Said, 404) => OUTLIVED,
-            // Words may mean something else, and the server may have acted before it said them. A status says less.
-            (SessionLoss::Said | SessionLoss::Presumed | SessionLoss::Unauthorized, _) => 1,
-        };
-        if loss != SessionLoss::Unauthorized && self.let_settle(ticket, epoch, refusal, now) {
-            return true;
-        }
-        if outlived >= most {
-            if loss != SessionLoss::Said {
-                self.renewed_in_vain(ticket, now);
+        let Some(entry) = self.ledger.get(ticket) else { return false };
+        let settles = self.settles(ticket, epoch).then(|| self.sessions.lost_unproven());
+        let subject = Subject::InSession { loss, sessions_lost: entry.attempts.sessions_lost, settles };
+        match retry::decide(outcome, subject, now, &mut self.jitter) {
+            Decision::Retry { at, .. } => self.retry_in_new_session(ticket, (at, epoch), refusal),
+            Decision::Renew => self.wait_for_next_session(ticket, epoch, loss, now),
+            Decision::Fail(remark) => {
+                if remark == Remark::RenewedInVain {
+                    self.renewed_in_vain(ticket, now);
+                }
+                return false;
             }
-            return false;
+            Decision::Deliver | Decision::Restart { .. } | Decision::OtherTransport => return false,
         }
+        true
+    }
+
+    fn wait_for_next_session(&mut self, ticket: Ticket, epoch: u64, loss: SessionLoss, now: Instant) {
         self.note_given_up(epoch, loss);
         self.ledger.count_lost_session(ticket);
-        let Some(entry) = self.ledger.get(ticket) else { return false };
+        let Some(entry) = self.ledger.get(ticket) else { return };
         let is_over_with_it = dies_with_its_session(&entry.message)
             || entry.message.method() == Some("notifications/initialized")
             || self.ledger.cancellation_of(ticket).is_some();
@@ -76,7 +72,6 @@ impl Relay {
             false => self.ledger.wait_at_gate(ticket),
         }
         self.lose_session(epoch, now);
-        true
     }
 
     /// The session of this epoch is no more. What is said of an earlier one changes nothing.
@@ -109,7 +104,7 @@ impl Relay {
             }
         }
         // A client that is starting over does it itself.
-        if self.sessions.is_ended() && !self.sse_session.is_resting() {
+        if self.sessions.is_ended() && !self.streams.sse_session.is_backing_off() {
             self.renew(now);
         }
     }
@@ -124,45 +119,23 @@ impl Relay {
     fn forget_questions(&mut self, epoch: u64) {
         let is_over = |question: &Question| question.epoch <= epoch;
         self.withdraw(is_over, "the session it belongs to has ended");
-        let over = self.asked.take(|question| question.epoch <= epoch);
-        let size = |(id, progress): (&Id, &Option<String>)| {
-            id.size() + progress.as_ref().map_or(0, String::len) + size_of::<Id>()
-        };
-        // What is added is bounded itself.
-        if self.orphaned.iter().map(size).sum::<usize>() > ORPHANED {
-            self.orphaned.clear();
-        }
-        self.orphaned.extend(over.into_iter().map(|(id, question)| (id, question.progress)));
-    }
-
-    /// Returns whether what the client says belongs to a session that is no more.
-    pub(super) fn is_orphaned(&mut self, message: &Message) -> bool {
-        match message.kind() {
-            Kind::Response { id: Some(id), .. } => self.orphaned.remove(id).is_some(),
-            Kind::Notification { method } if method.as_str() == "notifications/progress" => {
-                let token = message.member("progressToken");
-                token.is_some_and(|token| {
-                    self.orphaned.values().any(|orphaned| orphaned.as_deref() == Some(token))
-                })
-            }
-            _ => false,
-        }
+        self.questions.forget_session(epoch);
     }
 
     /// Opens a new session in the client's place.
     pub(super) fn renew(&mut self, now: Instant) {
         let Some(initialize) = self.sessions.memory().start().cloned() else { return };
-        self.sse_session.connecting();
-        self.fallback.begin();
+        self.streams.sse_session.connecting();
+        self.sessions.transport.begin();
         let exchange = self.post_renewal(initialize, now);
-        self.sessions.renew(exchange, self.fallback.via(), now);
+        self.sessions.renew(exchange, self.sessions.transport.via(), now);
     }
 
     /// Sends `initialize` in the client's place.
     pub(super) fn post_renewal(&mut self, initialize: Message, now: Instant) -> ExchangeId {
-        let facts = self.fallback.facts_of_start();
+        let facts = self.sessions.transport.facts_of_start();
         let exchange = self.open(Purpose::Renewal, Outgoing { ask: Ask::Post(initialize), facts });
-        self.deadlines.insert(exchange, now + RENEWAL_PATIENCE);
+        self.exchanges.limits.set_deadline(exchange, now + RENEWAL_PATIENCE);
         exchange
     }
 
@@ -186,8 +159,8 @@ impl Relay {
 
     /// The answer to the handshake in the client's place. The client, which has one, does not see it.
     pub(super) fn renewed(&mut self, exchange: ExchangeId, answer: &Message, now: Instant) {
-        self.deadlines.remove(&exchange);
-        self.purpose(exchange, Purpose::Answered);
+        self.exchanges.limits.clear_deadline(exchange);
+        self.exchanges.set_purpose(exchange, Purpose::Answered);
         if error_code(answer).is_some() {
             let said = answer.member("message").and_then(json::string).unwrap_or_default();
             let report = ErrorReport::new(
@@ -198,7 +171,7 @@ impl Relay {
             return self.fail_renewal(&report);
         }
         self.sessions.restore(answer);
-        self.sse_session.begin(now);
+        self.streams.sse_session.begin(now);
         match self.sessions.memory().ready().cloned() {
             Some(initialized) => self.tell_first(initialized, now),
             // Its client has not said so either, yet.
@@ -211,7 +184,7 @@ impl Relay {
         let outgoing = Outgoing { ask: Ask::Post(message), facts: self.sessions.facts() };
         let exchange = self.open(Purpose::Restoration, outgoing);
         self.sessions.tell(exchange);
-        self.deadlines.insert(exchange, now + GATE_PATIENCE);
+        self.exchanges.limits.set_deadline(exchange, now + GATE_PATIENCE);
     }
 
     /// What was told has arrived, or is not waited for any longer.
@@ -257,7 +230,7 @@ impl Relay {
     /// A request in our own name, under an id that no client has.
     #[expect(clippy::expect_used, reason = "the message is made from JSON texts")]
     pub(super) fn own_request(&self, method: &str, params: &str) -> Message {
-        let number = self.next_exchange;
+        let number = self.exchanges.next_number();
         let text =
             format!(r#"{{"jsonrpc":"2.0","id":"{SOURCE}-{number}","method":"{method}","params":{params}}}"#);
         Message::parse(text.into()).expect("made from JSON texts")
@@ -269,7 +242,7 @@ impl Relay {
             let message = self.own_request("resources/subscribe", &format!(r#"{{"uri":{uri}}}"#));
             let outgoing = Outgoing { ask: Ask::Post(message), facts: self.sessions.facts() };
             let exchange = self.open(Purpose::Restoration, outgoing);
-            self.deadlines.insert(exchange, now + DELIVERY_PATIENCE);
+            self.exchanges.limits.set_deadline(exchange, now + DELIVERY_PATIENCE);
         }
     }
 
@@ -292,15 +265,7 @@ impl Relay {
         match (is_telling, forgotten) {
             // That the session takes no log level does not make it useless.
             (true, true) if self.sessions.is_unlevelled() => {
-                let ExchangeOutcome::Refused(refusal) = outcome else { return };
-                // Perhaps not all of the server knows the new session yet.
-                if self.sessions.retell_at(now + self.settling()) {
-                    let title = "notifications/initialized".to_owned();
-                    return self
-                        .act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
-                }
-                let report = lost_each_time(&refusal.report);
-                self.fail_renewal(&report);
+                self.tell_again(outcome, now);
             }
             (true, _) => self.told(exchange, now),
             // If the session is lost again, the client's own messages will show it. A subscription that is always
@@ -313,38 +278,41 @@ impl Relay {
         }
     }
 
+    /// A new session refused what it was told first: perhaps not all of the server knows it yet.
+    fn tell_again(&mut self, outcome: &ExchangeOutcome, now: Instant) {
+        let ExchangeOutcome::Refused(refusal) = outcome else { return };
+        let subject = Subject::Ready {
+            retold: self.sessions.is_retold(),
+            lost_unproven: self.sessions.lost_unproven(),
+        };
+        if let Decision::Retry { at, .. } = retry::decide(outcome, subject, now, &mut self.jitter) {
+            self.sessions.retell_at(at);
+            let title = "notifications/initialized".to_owned();
+            return self.act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
+        }
+        self.fail_renewal(&lost_each_time(&refusal.report));
+    }
+
     /// The handshake in the client's place ended without an answer.
     pub(super) fn ended_renewal(&mut self, outcome: ExchangeOutcome, now: Instant) {
         let Some(outcome) = self.fall_back_in_renewal(outcome, now) else { return };
-        let sentence = "the server ended its answer without answering the request";
-        let unanswered = ErrorReport::new(ErrorKind::NoAnswer, sentence, "look into the server's log");
-        let (report, passes, wait) = match outcome {
-            ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } => {
-                let passes =
-                    matches!(report.cause, ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection);
-                (report, passes, None)
-            }
-            ExchangeOutcome::Refused(refusal) if refusal.unprocessed => {
-                (refusal.report, true, refusal.retry_after)
-            }
-            ExchangeOutcome::Refused(refusal) => {
-                (refusal.report, resending::is_passing(refusal.status), None)
-            }
-            ExchangeOutcome::Complete => (unanswered, true, None),
-            ExchangeOutcome::Accepted(_) => (unanswered, false, None),
-        };
-        let seed = self.jitter();
         let Some((attempts, since, _)) = self.sessions.renewal() else { return };
-        let backoff = backoff::resending(attempts.saturating_sub(1), seed);
-        // Beyond the budget all waits are the same.
-        let wait = wait.unwrap_or_default();
-        let until = now + backoff.max(wait.min(BUDGET * 2));
-        if passes && until <= since + BUDGET && attempts < ATTEMPTS && !self.is_leaving() {
-            self.sessions.renew_at(until);
-            let title = "request initialize".to_owned();
-            return self.act(Action::Notice(Notice::Resending { title, report }));
+        let subject = Subject::Renewal { attempts, since, is_wanted: !self.is_leaving() };
+        let decision = retry::decide(&outcome, subject, now, &mut self.jitter);
+        let sentence = "the server ended its answer without answering the request";
+        let unanswered = || ErrorReport::new(ErrorKind::NoAnswer, sentence, "look into the server's log");
+        let report = retry::report(&outcome).unwrap_or_else(unanswered);
+        match decision {
+            Decision::Retry { at, .. } => {
+                self.sessions.renew_at(at);
+                let title = "request initialize".to_owned();
+                self.act(Action::Notice(Notice::Resending { title, report }));
+            }
+            Decision::Fail(remark) => self.fail_renewal(&remark.add_to(report)),
+            Decision::Deliver | Decision::Restart { .. } | Decision::Renew | Decision::OtherTransport => {
+                self.fail_renewal(&report)
+            }
         }
-        self.fail_renewal(&resending::asking_to_wait(report, wait));
     }
 
     /// There is no new session: everything that waits for it is told, and the next message tries again.

@@ -297,14 +297,14 @@ fn without_end(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bridge::{ErrorKind, ErrorReport};
+    use crate::bridge::{ErrorKind, ErrorReport, Processing};
 
     /// A refusal with a body, as the transport reports it.
     fn refusal(status: u16, body: &str) -> Refusal {
         let answer = Message::parse(body.to_owned().into()).ok();
         let report =
             ErrorReport { body: Some(body.to_owned()), ..ErrorReport::new(ErrorKind::Status, "refused", "") };
-        Refusal { status, answer, retry_after: None, unprocessed: false, report }
+        Refusal { status, answer, retry_after: None, processing: Processing::Final, report }
     }
 
     fn is_loss(status: u16, body: &str) -> bool {

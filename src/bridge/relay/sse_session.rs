@@ -4,12 +4,13 @@
 //! It is the exchange of `initialize`, which lasts beyond its answer. Every other message is POSTed in an exchange of its
 //! own that ends when the server has taken it; a request then waits, in the same place of the ledger, for its answer on
 //! the stream. When that ends, each such request has an unknown outcome, and the session is renewed as any other.
-//! Deliberately not here: which transport is used (`fallback`), what may be sent again (`resending`).
+//! Deliberately not here: which transport is used (`fallback`), what may be sent again (`retry`).
 
 use std::time::{Duration, Instant};
 
 use super::ledger::{Place, Ticket};
-use super::{CANCELLATION_PATIENCE, Phase, Relay, backoff};
+use super::retry::{self, Jitter};
+use super::{CANCELLATION_PATIENCE, Phase, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, ExchangeId, ExchangeOutcome, Notice, Written};
 use crate::bridge::revision::Era;
@@ -35,8 +36,18 @@ impl SseSession {
     }
 
     /// Returns whether the next one is not to be opened at once.
-    pub(super) fn is_resting(&self) -> bool {
+    pub(super) fn is_backing_off(&self) -> bool {
         self.until.is_some()
+    }
+
+    /// Returns whether the next one is to be opened now.
+    fn take_due(&mut self, now: Instant) -> bool {
+        self.until.take_if(|until| *until <= now).is_some()
+    }
+
+    /// Returns whether the last one lasted for a while.
+    fn has_lasted(&self, now: Instant) -> bool {
+        self.since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING)
     }
 
     /// The next one is being opened.
@@ -54,8 +65,8 @@ impl SseSession {
         self.attempts = 0;
     }
 
-    fn rest(&mut self, seed: u64, now: Instant) {
-        self.until = Some(now + backoff::delay(self.attempts, seed));
+    fn back_off(&mut self, now: Instant, jitter: &mut Jitter) {
+        self.until = Some(retry::reconnect_at(self.attempts, now, jitter));
         self.attempts = self.attempts.saturating_add(1);
     }
 }
@@ -86,8 +97,8 @@ impl Relay {
     /// The answer came before the server has acknowledged the POST. It has a while to do so, for a connection that is
     /// not broken off can be used again.
     pub(super) fn let_acknowledge(&mut self, posted: ExchangeId, now: Instant) {
-        if self.exchanges.contains_key(&posted) {
-            self.deadlines.insert(posted, now + CANCELLATION_PATIENCE);
+        if self.exchanges.get(posted).is_some() {
+            self.exchanges.limits.set_deadline(posted, now + CANCELLATION_PATIENCE);
         }
     }
 
@@ -113,15 +124,11 @@ impl Relay {
         }
         let epoch = self.sessions.epoch();
         self.drop_carrier(Some(outcome), now);
-        let lasted =
-            self.sse_session.since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING);
+        let lasted = self.streams.sse_session.has_lasted(now);
         match lasted {
-            true => self.sse_session.heard(),
+            true => self.streams.sse_session.heard(),
             // A server that ends each stream at once is not hammered.
-            false => {
-                let seed = self.jitter();
-                self.sse_session.rest(seed, now);
-            }
+            false => self.streams.sse_session.back_off(now, &mut self.jitter),
         }
         self.lose_session(epoch, now);
     }
@@ -154,7 +161,7 @@ impl Relay {
                     self.ended_unanswered(ticket, outcome.clone(), now);
                 }
                 // Whether it still gets there is not known before its own exchange says so.
-                false => drop(self.deadlines.insert(exchange, now + CANCELLATION_PATIENCE)),
+                false => self.exchanges.limits.set_deadline(exchange, now + CANCELLATION_PATIENCE),
             }
         }
     }
@@ -163,7 +170,7 @@ impl Relay {
     pub(super) fn taken_too_late(&self, ticket: Ticket, outcome: ExchangeOutcome) -> ExchangeOutcome {
         let is_legacy = self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Legacy);
         match outcome {
-            ExchangeOutcome::Accepted(_) if is_legacy && self.fallback.uses_streams() => {
+            ExchangeOutcome::Accepted(_) if is_legacy && self.sessions.transport.uses_streams() => {
                 ExchangeOutcome::Cut(gone())
             }
             outcome => outcome,
@@ -183,21 +190,18 @@ impl Relay {
     pub(super) fn plan_reconnection(&mut self, now: Instant) {
         if self.sessions.is_ended()
             && self.phase == Phase::Running
-            && self.fallback.uses_streams()
-            && !self.sse_session.is_resting()
+            && self.sessions.transport.uses_streams()
+            && !self.streams.sse_session.is_backing_off()
         {
-            let seed = self.jitter();
-            self.sse_session.rest(seed, now);
+            self.streams.sse_session.back_off(now, &mut self.jitter);
         }
     }
 
     /// Opens the next stream when its time has come.
     pub(super) fn reconnect(&mut self, now: Instant) {
-        if self.sse_session.until.is_some_and(|until| until <= now) {
-            self.sse_session.until = None;
-            if self.sessions.is_ended() && self.phase == Phase::Running {
-                self.renew(now);
-            }
+        if self.streams.sse_session.take_due(now) && self.sessions.is_ended() && self.phase == Phase::Running
+        {
+            self.renew(now);
         }
     }
 }

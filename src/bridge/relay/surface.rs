@@ -85,7 +85,7 @@ impl Relay {
 
     /// See [`crate::bridge::Bridge::circumstances`].
     pub(in crate::bridge) fn circumstances(&self, exchange: ExchangeId) -> Option<Circumstances> {
-        let exchange = self.exchanges.get(&exchange)?;
+        let exchange = self.exchanges.get(exchange)?;
         let entry = exchange.purpose.ticket().and_then(|ticket| self.ledger.get(ticket));
         Some(Circumstances {
             era: match entry.map(|entry| entry.era) {

@@ -2,6 +2,7 @@
 //!
 //! Sessions are counted in epochs, so that what an old one says late is not taken for the new one's. Deliberately not
 //! here: sending anything, and which transport carries a session (`fallback`).
+#![doc = include_str!("../sessions.md")]
 
 mod memory;
 mod opening;
@@ -10,6 +11,7 @@ mod renewal;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::fallback::{Fallback, Transport};
 use super::ledger::Ticket;
 use crate::bridge::event::{ExchangeId, Facts, SessionId, SessionNews, Via};
 use crate::bridge::revision;
@@ -145,7 +147,7 @@ pub(in crate::bridge::relay) enum Admission {
 }
 
 /// The session, those before it as far as they count, and what the client has told it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::bridge::relay) struct Sessions {
     current: Session,
     /// Counts the sessions. 0 before the first.
@@ -153,6 +155,21 @@ pub(in crate::bridge::relay) struct Sessions {
     /// How many sessions in a row were lost before a message was taken in them.
     lost_unproven: u32,
     memory: SessionMemory,
+    /// By which transport the next one is opened.
+    pub(in crate::bridge::relay) transport: Fallback,
+}
+
+impl Sessions {
+    /// There is no session yet.
+    pub(in crate::bridge::relay) fn new(transport: Transport) -> Sessions {
+        Sessions {
+            current: Session::default(),
+            epoch: 0,
+            lost_unproven: 0,
+            memory: SessionMemory::default(),
+            transport: Fallback::new(transport),
+        }
+    }
 }
 
 /// What may go out, and with which headers.

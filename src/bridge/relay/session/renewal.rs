@@ -139,13 +139,18 @@ impl Sessions {
         level
     }
 
-    /// The new session is told once more, at this time, that the client is ready. Returns whether it will be: that happens
+    /// The new session is told once more, at this time, that the client is ready. That happens
     /// once.
-    pub(in crate::bridge::relay) fn retell_at(&mut self, at: Instant) -> bool {
-        let Session::Restoring(restoring) = &mut self.current else { return false };
-        let is_first = !std::mem::replace(&mut restoring.retold, true);
-        restoring.retell = Some(at).filter(|_| is_first).or(restoring.retell);
-        is_first
+    pub(in crate::bridge::relay) fn retell_at(&mut self, at: Instant) {
+        if let Session::Restoring(restoring) = &mut self.current {
+            restoring.retold = true;
+            restoring.retell = Some(at);
+        }
+    }
+
+    /// Returns whether the new session was told once more that the client is ready.
+    pub(in crate::bridge::relay) fn is_retold(&self) -> bool {
+        matches!(self.current, Session::Restoring(Restoring { retold: true, .. }))
     }
 
     /// What the new session is to be told again now.

@@ -5,6 +5,26 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// Random numbers from a seed, so that no two processes come back to a server at once.
+#[derive(Debug)]
+pub(in crate::bridge::relay) struct Jitter {
+    seed: u64,
+    drawn: u64,
+}
+
+impl Jitter {
+    /// The jitter that this seed decides.
+    pub(in crate::bridge::relay) fn new(seed: u64) -> Jitter {
+        Jitter { seed, drawn: 0 }
+    }
+
+    /// A number that is different each time.
+    pub(in crate::bridge::relay) fn draw(&mut self) -> u64 {
+        self.drawn = self.drawn.wrapping_add(1);
+        self.seed.wrapping_add(self.drawn)
+    }
+}
+
 /// The delay before a message is sent again, after `failures` (from 0) more than the first: a quarter of a second, one,
 /// four, less up to a half by the jitter that `seed` decides.
 pub(super) fn resending(failures: u32, seed: u64) -> Duration {
