@@ -13,14 +13,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{ArgMatches, Args, Command, FromArgMatches, ValueHint};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 
 pub use argv::repaired;
 pub use clients::Client;
 use clients::ClientParser;
 pub use options::Options;
-pub use usage::UsageError;
-use usage::usage_error;
+pub use usage::{UsageError, usage_error};
 pub use values::{AccessMode, AuthMode, Protocol, Shell, Transport};
 
 /// What the program does with its options.
@@ -137,13 +136,14 @@ pub enum Invocation {
 }
 
 /// The name of each subcommand, and whether a client starts it.
-const SUBCOMMANDS: [(&str, bool); 7] = [
+const SUBCOMMANDS: [(&str, bool); 8] = [
     ("run", true),
     ("check", false),
     ("login", false),
     ("logout", false),
     ("tokens", false),
     ("config", false),
+    ("access", false),
     ("completions", false),
 ];
 
@@ -236,6 +236,8 @@ pub fn command() -> Command {
         subcommand("logout").defer(|command| help::described(Options::augment_args(command), "logout")),
         subcommand("tokens").defer(|command| help::described(Options::augment_args(command), "tokens")),
         subcommand("config").defer(|command| help::described(ConfigArgs::augment_args(command), "config")),
+        // `access` reads its own arguments; this is for help and completions.
+        subcommand("access").arg(Arg::new("arguments").num_args(..).hide(true)),
         CompletionsArgs::augment_args(Command::new("completions"))
             .about("Print completions for a shell")
             .display_name("mcp-tether"),

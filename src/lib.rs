@@ -23,6 +23,7 @@ pub mod cache;
 pub mod proxy;
 pub mod remote;
 
+pub mod access;
 pub mod auth;
 mod cookies;
 pub mod http;

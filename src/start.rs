@@ -39,7 +39,7 @@ use crate::remote::streamable::Streamable;
 use crate::remote::{HttpRemote, Remote, Unconfigured};
 use crate::startup_error::{STOPPED, StartupError, UNUSABLE, exit_code};
 use crate::stdio::{Input, Output};
-use crate::{early, files, log, platform, proxy, refuse, stdio};
+use crate::{access, early, files, log, platform, proxy, refuse, stdio};
 
 /// Runs the program with these arguments, of which the first is its name.
 pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -56,6 +56,9 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(arguments: Vec<OsString>, parent: Option<u32>) -> ExitCode {
     let environment = Environment::of_process();
+    if arguments.get(1).is_some_and(|word| word == "access") {
+        return manage_access(arguments.into_iter().skip(2).collect(), &environment);
+    }
     let client = Side { is_portable: environment.get("MCP_TETHER_STDIO") == Some("threads"), parent };
     let is_interactive = cli::is_interactive(&arguments);
     match cli::parse(arguments) {
@@ -486,6 +489,21 @@ fn runtime() -> Result<Runtime, StartupError> {
         return Err(StartupError::too_few_descriptors());
     }
     Builder::new_current_thread().enable_all().build().map_err(StartupError::setup)
+}
+
+/// Manages Cloudflare Access through Cloudflare's API.
+fn manage_access(arguments: Vec<OsString>, environment: &Environment) -> ExitCode {
+    let console = access::Console { print: &print, tell: &tell, is_terminal: stdio::is_terminal() };
+    let work = |runtime: Runtime| {
+        let code = runtime.block_on(access::run(arguments, environment, &console, stdio::stop_signal));
+        runtime.shutdown_background();
+        ExitCode::from(code)
+    };
+    let refused = |report: StartupError| {
+        tell(&report.to_string());
+        ExitCode::FAILURE
+    };
+    runtime().map_or_else(refused, work)
 }
 
 /// Prints the entry of a client's configuration: what is pasted on stdout, what is said about it on stderr.

@@ -3,14 +3,18 @@
 //! For people without a Cloudflare account. It shows the conversation, the headers that went out and the milliseconds,
 //! then three failures as a client meets them; and it is a check: whatever is not as it should be ends it with exit
 //! code 1. `cargo run --example` does not build the binary, so it starts itself again as the proxy; `--binary PATH`
-//! takes a real one. Not here: the stand-in (`../edge`), the client's pipes (`client`), how it looks (`page`).
+//! takes a real one. With `setup` it shows how a server gets its protection (`setup`). Not here: the stand-in (`../edge`), the client's pipes (`client`), how it looks (`page`).
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is for a person")]
 
 mod client;
+#[path = "../edge/cloudflare/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "a part of it is used here")]
+mod cloudflare;
 #[path = "../edge/edge/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "a part of it is used here")]
 mod edge;
 mod page;
+mod setup;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -32,6 +36,9 @@ const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialize
 #[derive(Parser)]
 #[command(name = "demo")]
 struct Options {
+    /// What to show instead: `setup`, from an open server to a protected one
+    #[arg(value_parser = ["setup"])]
+    what: Option<String>,
     /// The mcp-tether to show, instead of the one inside this program
     #[arg(long, value_name = "PATH")]
     binary: Option<OsString>,
@@ -60,6 +67,9 @@ fn run(options: Options) -> Result<(), String> {
     let page = Page::of_stdout();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| format!("no event loop: {error}"))?.block_on(async {
+        if options.what.is_some() {
+            return setup::run(page, &program).await;
+        }
         let edge = start_edge(Config::default())?;
         conversation(page, &program, &edge).await?;
         wire(page, &edge)?;

@@ -9,6 +9,7 @@
 //! cargo run --example edge -- --managed-oauth                # people sign in at Access, which hides why it refuses
 //! cargo run --example edge -- --own-oauth                    # they sign in at the server, a service token goes along
 //! cargo run --example edge -- --trouble 1033 --form text     # the tunnel is down
+//! cargo run --example edge -- --api                          # an open server, and the API to protect it by
 //! cargo run --example edge -- --answers plain                # a server with a key and a rate limit of its own
 //! ```
 //!
@@ -16,9 +17,14 @@
 //! and sees. Deliberately not here: TLS, and identity providers: whoever comes to sign in is let in. Nothing leaves the loopback interface.
 #![expect(clippy::print_stdout, reason = "this program's output is for a person at a terminal")]
 
+#[expect(dead_code, unused_imports, reason = "a part of it is used here")]
+mod cloudflare;
 mod edge;
 
+use std::sync::Arc;
+
 use clap::Parser;
+use cloudflare::Cloudflare;
 use edge::{
     Access, Answers, Believes, Config, Edge, Form, Limit, Mode, Policy, ServiceToken, Settings, Trouble,
 };
@@ -76,6 +82,9 @@ struct Options {
     /// Whom the server believes: `assertion`, `people`, `other-application` (has the wrong AUD tag), `anybody`
     #[arg(long, default_value = "assertion")]
     believes: Believes,
+    /// Start a stand-in for Cloudflare's API as well: the server is open until `mcp-tether access setup` protects it
+    #[arg(long, conflicts_with_all = ["plain", "mode", "policy"])]
+    api: bool,
     /// The MCP server alone, without Cloudflare in front
     #[arg(long, conflicts_with_all = ["trouble", "managed_oauth", "mode", "policy"])]
     plain: bool,
@@ -107,14 +116,18 @@ impl Options {
 async fn main() -> std::io::Result<()> {
     let options = Options::parse();
     let access = Access { mode: options.mode, policies: options.policy.clone() };
-    let edge = Edge::start(Config {
+    let edge = Arc::new(Edge::start(Config {
         access: (!options.plain).then_some(access),
         answers: options.answers,
         port: options.port,
-    })?;
+    })?);
     let well = edge.settings();
     edge.change(|settings| options.apply(settings));
-    introduce(&edge, options.answers);
+    let api = options.api.then(|| Cloudflare::start(&edge)).transpose()?;
+    match &api {
+        Some(api) => introduce_api(&edge, api),
+        None => introduce(&edge, options.answers),
+    }
     tokio::select! {
         () = print_requests(&edge) => {}
         () = obey(&edge, &well) => {}
@@ -135,6 +148,13 @@ fn introduce(edge: &Edge, answers: Answers) {
         println!("--header 'X-API-Key: {}'", edge.key());
     }
     println!("\nTyped here, it changes:\n{COMMANDS}\n\nRequests, until Ctrl-C:");
+}
+
+fn introduce_api(edge: &Edge, api: &Cloudflare) {
+    edge.change(|settings| settings.believes = Believes::Anybody);
+    println!("MCP server  {}, which anyone can use\n", edge.mcp_url());
+    println!("export MCP_TETHER_CLOUDFLARE_API={} CLOUDFLARE_API_TOKEN={}", api.url(), api.token());
+    println!("mcp-tether access setup {}\n\nRequests, until Ctrl-C:", edge.mcp_url());
 }
 
 fn export(token: &ServiceToken) {

@@ -75,7 +75,7 @@ const RUN: &[&str] = &[
     "silent",
 ];
 
-const PAGES: [Page; 7] = [
+const PAGES: [Page; 8] = [
     Page {
         name: "",
         about: "Stdio MCP server that forwards every message to a remote server over streamable HTTP",
@@ -117,6 +117,13 @@ const PAGES: [Page; 7] = [
         usage: "mcp-tether tokens [OPTIONS] <URL>",
         short: &["positional", "profile", "resource", "headers"],
         hidden: &["Tools", "Connection"],
+    },
+    Page {
+        name: "access",
+        about: "Manage Cloudflare Access: setup, status, rotate, renew, revoke, link",
+        usage: "mcp-tether access <setup|status|rotate|renew|revoke|link> <URL> [OPTIONS]",
+        short: &[],
+        hidden: &[],
     },
     Page {
         name: "config",

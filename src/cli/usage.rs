@@ -16,7 +16,7 @@ pub struct UsageError {
 }
 
 /// Returns the error for what clap found. Its own text is not used: it quotes what was typed, which may be a secret.
-pub(super) fn usage_error(error: &clap::Error) -> UsageError {
+pub fn usage_error(error: &clap::Error) -> UsageError {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(named(text)),
         Some(ContextValue::Strings(texts)) => texts.first().map(|text| named(text)),

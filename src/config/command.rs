@@ -85,6 +85,14 @@ pub(super) fn output(command: &str, is_first: bool) -> Result<String, String> {
     output_within(command, PATIENCE, is_first)
 }
 
+/// The same for a subcommand, whose stdin nothing reads meanwhile.
+///
+/// # Errors
+/// Why there is no value, in words that hold nothing of what was typed or printed.
+pub fn output_of(command: &str) -> Result<String, String> {
+    output(command, true)
+}
+
 fn output_within(command: &str, patience: Duration, is_first: bool) -> Result<String, String> {
     let words =
         shell_words::split(command).map_err(|_| "has a quotation mark that is not closed".to_owned())?;

@@ -8,7 +8,7 @@
 
 mod access;
 mod command;
-mod dotenv;
+pub mod dotenv;
 mod error;
 pub mod expand;
 mod header;
@@ -25,7 +25,7 @@ use url::Url;
 pub use access::{
     HOSTS as ACCESS_HOSTS, is_pair_among as is_access_pair_among, variables as access_variables,
 };
-pub use command::end_all as end_commands;
+pub use command::{end_all as end_commands, output_of as command_output};
 pub use error::{Error, Problem};
 
 pub use crate::auth::access_proof::hosts_value as access_hosts_value;
@@ -74,6 +74,22 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&str> {
         let own = find(&self.own, name).map(String::as_str);
         own.or_else(|| find(&self.filled_in, name).map(|(value, _)| value.as_str()))
+    }
+
+    /// The same environment with these variables set, or removed where they have no value.
+    #[must_use]
+    pub fn replaced(&self, variables: impl IntoIterator<Item = (String, Option<String>)>) -> Environment {
+        let mut environment = self.clone();
+        for (name, value) in variables {
+            environment.own.retain(|key, _| match cfg!(windows) {
+                true => !key.eq_ignore_ascii_case(&name),
+                false => *key != name,
+            });
+            if let Some(value) = value {
+                environment.own.insert(name, value);
+            }
+        }
+        environment
     }
 
     /// The name of the variable that holds this value, where one does.
@@ -227,7 +243,7 @@ fn register_secrets(options: &Options, environment: &Environment, url: &Url) {
 const PROXIES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
 
 /// The folder for configuration.
-fn folder(environment: &Environment) -> Option<PathBuf> {
+pub fn folder(environment: &Environment) -> Option<PathBuf> {
     let named =
         |name| environment.get(name).filter(|path| !path.is_empty()).map(Path::new).map(home_expanded);
     named("MCP_TETHER_CONFIG_DIR").or_else(|| named("MCP_REMOTE_CONFIG_DIR")).or_else(dirs::config_dir)

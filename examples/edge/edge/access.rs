@@ -133,6 +133,9 @@ async fn pass_or_refuse(
         Err(answer) => return answers::stamp(answer),
     };
     let settings = application.switches.now();
+    if !settings.is_protected || is_still_unknown(&application.switches) {
+        return answers::stamp(next.run(request).await);
+    }
     if let Some(answer) = answers::protected_resource(&application, &settings, &request) {
         return answers::stamp(answer);
     }
@@ -154,6 +157,14 @@ async fn pass_or_refuse(
         response.headers_mut().insert("cf-access-metadata", visible(&metadata));
     }
     answers::stamp(response)
+}
+
+/// Returns whether the edge does not know of its application yet, and counts the request.
+fn is_still_unknown(switches: &Switches) -> bool {
+    let mut settings = switches.lock();
+    let left = settings.knows_after;
+    settings.knows_after = left.saturating_sub(1);
+    left > 0
 }
 
 /// Lets a request through: an assertion takes the place of what proved who is asking.

@@ -16,7 +16,7 @@ mod origin;
 mod seen;
 mod settings;
 mod team;
-mod token;
+pub(crate) mod token;
 mod tools;
 mod trouble;
 
@@ -217,13 +217,14 @@ impl fmt::Debug for Edge {
 
 /// All listeners on one thread with its own runtime: axum and rmcp spawn tasks that only the end of a runtime ends,
 /// and a test that blocks or pauses its clock must not stop the other side.
-struct Servers {
+pub(crate) struct Servers {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Servers {
-    fn start(sites: Vec<(TcpListener, Router)>) -> io::Result<Self> {
+    /// Starts to serve each router at its listener.
+    pub(crate) fn start(sites: Vec<(TcpListener, Router)>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut listening = Vec::new();
         for (listener, router) in sites {

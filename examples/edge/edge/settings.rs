@@ -15,6 +15,10 @@ use super::trouble::Trouble;
 pub(crate) struct Settings {
     /// The Access application.
     pub(crate) access: Access,
+    /// Whether there is an Access application at all; without one everything reaches the server as it is.
+    pub(crate) is_protected: bool,
+    /// How many requests pass before the edge knows of the application.
+    pub(crate) knows_after: u32,
     /// The service tokens that Access accepts. What is expired, disabled, deleted, or of another account is none.
     pub(crate) tokens: Vec<ServiceToken>,
     /// Managed OAuth: programs without a credential are told how to sign a person in.
@@ -54,6 +58,8 @@ impl Settings {
     pub(super) fn new(access: Access, token: &ServiceToken) -> Self {
         Self {
             access,
+            is_protected: true,
+            knows_after: 0,
             tokens: vec![token.clone()],
             managed_oauth: false,
             loopback_clients: true,

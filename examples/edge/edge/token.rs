@@ -18,7 +18,7 @@ pub(crate) struct ServiceToken {
 
 impl ServiceToken {
     /// Makes one up; the checksum at its end is random too, because Cloudflare does not say how it is made.
-    pub(super) fn random() -> Self {
+    pub(crate) fn random() -> Self {
         let secret = format!("cfast_{}{}", alphanumeric(40), hex(8));
         Self { id: format!("{}.access", hex(32)), secret }
     }
@@ -37,7 +37,7 @@ impl fmt::Debug for ServiceToken {
 }
 
 /// Makes up `digits` lowercase hexadecimal digits.
-pub(super) fn hex(digits: usize) -> String {
+pub(crate) fn hex(digits: usize) -> String {
     pick(b"0123456789abcdef", digits)
 }
 
