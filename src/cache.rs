@@ -280,9 +280,7 @@ mod tests {
         let cache = cache(directory.path(), "one");
         let path = cache.path.clone().expect("a path");
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
-        for at in [path.clone(), path.with_extension(std::process::id().to_string())] {
-            assert!(std::process::Command::new("mkfifo").arg(at).status().expect("mkfifo").success());
-        }
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
         assert_eq!(cache.recall(later(0)), Known::default());
         let known = Known { era: Some(Era::Modern), ..Known::default() };
         cache.keep(&known, later(0));

@@ -1,4 +1,4 @@
-//! The client is listened to while the configuration is resolved, because commands that print secrets take their time.
+//! Reads from the client while the configuration is resolved, because commands that print secrets take time.
 //!
 //! What the client writes meanwhile is kept for the driver. A signal, or the end of the client's side, does not have to wait
 //! for a command. Deliberately not here: what is resolved (`start`), and how a command is ended (`config`).
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// How much is read ahead, in bytes; beyond that the client has to wait.
 const BOUND: usize = 1024 * 1024;
-/// How long a client that has asked something and closed its side may still wait for the answer.
+/// How long a client that sent a request and closed its side still gets to wait for the answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How the wait ended.

@@ -8,10 +8,14 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tempfile::NamedTempFile;
+
 use crate::platform;
 
 /// How large a file of settings or a key may be, in bytes.
 pub const SETTINGS_LIMIT: u64 = 1024 * 1024;
+/// How many random letters and digits the name of a temporary file ends with.
+const TEMPORARY: usize = 16;
 /// How long a pipe in the place of a file may take to deliver everything.
 const PIPE_PATIENCE: Duration = Duration::from_millis(900);
 
@@ -190,24 +194,58 @@ pub fn anew(path: &Path) -> io::Result<File> {
     platform::for_owner_alone(OpenOptions::new().write(true).create_new(true)).open(path)
 }
 
-/// Writes a file for its owner alone, all of it or nothing. It takes the place of whatever has that name, a directory
-/// aside. Several processes may do so at once.
+/// Writes a file for its owner alone, all of it or nothing. It takes the place of whatever has that name, a symbolic link
+/// too, a directory aside. Several processes may do so at once.
 ///
 /// # Errors
 /// When the system refuses.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let own = path.with_extension(std::process::id().to_string());
-    // A process of this id that was killed may have left one.
-    let _ = std::fs::remove_file(&own);
-    let written = platform::for_owner_alone(OpenOptions::new().write(true).create_new(true))
-        .open(&own)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| std::fs::rename(&own, path));
-    if written.is_err() {
-        // What is half done is of no use to anybody.
-        let _ = std::fs::remove_file(&own);
+    let file = temporary(path, bytes)?;
+    Ok(file.persist(path).map(drop)?)
+}
+
+/// The same for what must survive a power failure: it is on the disk before it takes the place.
+///
+/// # Errors
+/// See [`replace`].
+pub fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = temporary(path, bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file.persist(path).map(drop)?)
+}
+
+/// Writes a file beside `path` under a name that nobody can guess. Dropping it removes it. Its name is `NAME.` and
+/// [`TEMPORARY`] letters and digits.
+fn temporary(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut prefix = path.file_name().unwrap_or_default().to_owned();
+    prefix.push(".");
+    let mut file = tempfile::Builder::new().prefix(&prefix).rand_bytes(TEMPORARY).make_in(folder, |at| {
+        platform::for_owner_alone(OpenOptions::new().write(true).create_new(true)).open(at)
+    })?;
+    // Not through the wrapper, whose errors name the temporary file: each of them would be a text of its own.
+    file.as_file_mut().write_all(bytes)?;
+    Ok(file)
+}
+
+/// Removes what processes that were killed while they replaced `path` have left beside it. The caller makes sure that no
+/// other process replaces it now.
+pub fn sweep_temporary(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return;
+    };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let found = entry.file_name();
+        let Some(rest) = found.to_str().and_then(|found| found.strip_prefix(name)?.strip_prefix('.')) else {
+            continue;
+        };
+        let is_random = rest.len() == TEMPORARY && rest.bytes().all(|letter| letter.is_ascii_alphanumeric());
+        // Before, the process ID stood there.
+        let is_process = !rest.is_empty() && rest.bytes().all(|letter| letter.is_ascii_digit());
+        if is_random || is_process {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
-    written
 }
 
 /// Returns whether a file is there already. Anything else is in the way, /dev/null and /dev/stderr as well: a pipe or a
@@ -347,6 +385,71 @@ mod tests {
         assert!(!platform::others_can_read(&path));
         assert!(anew(folder.path()).is_err());
         assert!(Growing::open(folder.path(), 10).is_err());
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).expect("a folder");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn replaces_whole_file_for_owner_and_leaves_nothing_beside() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file.json");
+        std::fs::write(&path, "before, and longer").expect("written");
+        for write in [replace, replace_durably] {
+            write(&path, b"after").expect("written");
+            assert_eq!(text(&path), "after");
+            assert!(!platform::others_can_read(&path));
+        }
+        assert_eq!(names(folder.path()), ["file.json"]);
+        // A directory is in the way.
+        let directory = folder.path().join("directory");
+        std::fs::create_dir(&directory).expect("created");
+        for write in [replace, replace_durably] {
+            assert!(write(&directory, b"after").is_err());
+            let error = write(&folder.path().join("none/file"), b"after").expect_err("no folder");
+            // The caller names the path; a random name would make each error a text of its own.
+            assert!(error.raw_os_error().is_some() && error.kind() == io::ErrorKind::NotFound, "{error}");
+        }
+        assert_eq!(names(folder.path()), ["directory", "file.json"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn replaces_symbolic_link_and_keeps_its_target() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        std::fs::write(&target, "target").expect("written");
+        std::os::unix::fs::symlink(&target, &link).expect("linked");
+        replace(&link, b"file").expect("written");
+        assert_eq!((text(&target).as_str(), text(&link).as_str()), ("target", "file"));
+        assert!(!std::fs::symlink_metadata(&link).expect("it is there").is_symlink());
+    }
+
+    #[test]
+    fn sweeps_temporary_files_of_killed_processes_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file.json");
+        // What is left when a process is killed between writing and renaming.
+        let left = [(); 2].map(|()| temporary(&path, b"token").expect("written").into_temp_path().keep());
+        let [one, two] = left.map(|path| path.expect("kept"));
+        assert!(one != two && !platform::others_can_read(&one));
+        assert_eq!(one.parent(), path.parent());
+        for other in
+            ["file.json", "file.json.1234", "file.json.bak", "file.lock", "other.json.abcdefghijklmnop"]
+        {
+            std::fs::write(folder.path().join(other), "").expect("written");
+        }
+        sweep_temporary(&path);
+        assert_eq!(
+            names(folder.path()),
+            ["file.json", "file.json.bak", "file.lock", "other.json.abcdefghijklmnop"]
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! The one HTTP client: no redirects, dead peers noticed, errors sorted by what they mean.
+//! The one HTTP client: redirects left to `redirect`, dead peers noticed, errors sorted by what they mean.
 //!
 //! Deliberately not here: TLS (`tls`), what is asked, and with which headers.
 
 pub mod body;
 mod proxies;
+pub mod redirect;
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,7 +18,7 @@ use reqwest::redirect::Policy;
 use tracing::debug;
 use url::{Host, Url};
 
-use proxies::Way;
+use proxies::Route;
 pub use proxies::{Proxy, proxy_of};
 
 use crate::cookies::Cookies;
@@ -91,7 +92,7 @@ pub enum Family {
 /// from before are dead, and only the first call into them would show it.
 #[derive(Debug)]
 pub struct Http {
-    make: Make,
+    recipe: ClientRecipe,
     /// How long the server may take to answer.
     pub patience: Patience,
     roots: Arc<LateRoots>,
@@ -119,9 +120,9 @@ impl Http {
         let beside = tls::config(Arc::clone(&roots), &pins, None);
         let tls = tls::config(Arc::clone(&roots), &pins, identity);
         let cookies = cookies.then(Arc::<Cookies>::default);
-        let make = Make { url: url.clone(), connect_timeout, tls, proxy, family, cookies, inspect };
-        let current = Mutex::new((make.builder()?.build()?, Clocks::now()));
-        Ok(Http { make, patience, roots, current, beside, elsewhere })
+        let recipe = ClientRecipe { url: url.clone(), connect_timeout, tls, proxy, family, cookies, inspect };
+        let current = Mutex::new((recipe.builder()?.build()?, Clocks::now()));
+        Ok(Http { recipe, patience, roots, current, beside, elsewhere })
     }
 
     /// The certificates that the server showed last, its own first, where they are kept.
@@ -129,9 +130,9 @@ impl Http {
         self.roots.shown().iter().map(tls::describe).collect()
     }
 
-    /// Tells whether cookies go along with a request to `url`.
+    /// Returns whether cookies go along with a request to `url`.
     pub fn has_cookies_for(&self, url: &Url) -> bool {
-        self.make.cookies.as_ref().is_some_and(|cookies| cookies.cookies(url).is_some())
+        self.recipe.cookies.as_ref().is_some_and(|cookies| cookies.cookies(url).is_some())
     }
 
     /// A client for requests to another host than the server's, which gets no cookies and no certificate of ours. With
@@ -144,24 +145,24 @@ impl Http {
         url: &Url,
         addresses: Option<&[SocketAddr]>,
     ) -> Result<reqwest::Client, reqwest::Error> {
-        let is_beside = url.host() == self.make.url.host();
-        let make = Make {
+        let is_beside = url.host() == self.recipe.url.host();
+        let recipe = ClientRecipe {
             url: url.clone(),
             tls: if is_beside { &self.beside } else { &self.elsewhere }.clone(),
-            proxy: self.make.proxy.clone(),
+            proxy: self.recipe.proxy.clone(),
             cookies: None,
-            ..self.make
+            ..self.recipe
         };
-        let mut builder = make.builder()?;
+        let mut builder = recipe.builder()?;
         if let (Some(host), Some(addresses)) = (url.host_str(), addresses) {
             builder = builder.resolve_to_addrs(host, addresses);
         }
         builder.build()
     }
 
-    /// Tells whether requests to `url` go through a proxy.
+    /// Returns whether requests to `url` go through a proxy.
     pub fn is_proxied(&self, url: &Url) -> bool {
-        proxy_of(url, self.make.proxy.as_ref()).is_some()
+        proxy_of(url, self.recipe.proxy.as_ref()).is_some()
     }
 
     /// The client for the next exchange.
@@ -170,7 +171,7 @@ impl Http {
         let now = Clocks::now();
         if now.slept_since(&current.1) {
             debug!("this computer has slept; connections are made anew");
-            if let Ok(another) = self.make.builder().and_then(reqwest::ClientBuilder::build) {
+            if let Ok(another) = self.recipe.builder().and_then(reqwest::ClientBuilder::build) {
                 current.0 = another;
             }
         }
@@ -181,7 +182,7 @@ impl Http {
 
 /// What clients are made of.
 #[derive(Debug)]
-struct Make {
+struct ClientRecipe {
     url: Url,
     connect_timeout: Option<Duration>,
     tls: rustls::ClientConfig,
@@ -191,7 +192,7 @@ struct Make {
     inspect: bool,
 }
 
-impl Make {
+impl ClientRecipe {
     fn builder(&self) -> Result<reqwest::ClientBuilder, reqwest::Error> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("mcp-tether/", env!("CARGO_PKG_VERSION")))
@@ -211,10 +212,10 @@ impl Make {
         if let Some(cookies) = &self.cookies {
             builder = builder.cookie_provider(Arc::clone(cookies));
         }
-        builder = match proxies::way(&self.url, self.proxy.as_ref(), &proxies::exceptions()) {
-            Way::Direct => builder.no_proxy(),
-            Way::System => builder,
-            Way::Named(proxy) => builder.no_proxy().proxy(named_proxy(&proxy)?),
+        builder = match proxies::route(&self.url, self.proxy.as_ref(), &proxies::exceptions()) {
+            Route::Direct => builder.no_proxy(),
+            Route::System => builder,
+            Route::Named(proxy) => builder.no_proxy().proxy(named_proxy(&proxy)?),
         };
         Ok(match self.family {
             Family::Any => builder,
@@ -243,7 +244,7 @@ impl Clocks {
         Clocks { wall: SystemTime::now(), awake: Instant::now() }
     }
 
-    /// Tells whether the computer slept in between, or its clock was set, which does no harm.
+    /// Returns whether the computer slept in between, or its clock was set, which does no harm.
     fn slept_since(&self, before: &Clocks) -> bool {
         let awake = self.awake.saturating_duration_since(before.awake);
         self.wall.duration_since(before.wall).is_ok_and(|passed| passed > awake + SLEEP)
@@ -258,7 +259,7 @@ pub async fn notice_closed_connections() {
 }
 
 /// Lets the connection have its turn: most often it has the end of the stream, and no alarm need be set for that.
-pub async fn turn_of_others() {
+pub async fn yield_to_connection() {
     let mut waited = false;
     std::future::poll_fn(|context| {
         if std::mem::replace(&mut waited, true) {
@@ -270,7 +271,7 @@ pub async fn turn_of_others() {
     .await;
 }
 
-/// Tells whether a URL leads to this machine, where nobody else listens.
+/// Returns whether a URL leads to this machine, where nobody else listens.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -457,7 +458,7 @@ mod tests {
         });
         let url: Url = format!("http://two.test:{port}/").parse().expect("a URL");
         let patience = Duration::from_secs(20);
-        let make = Make {
+        let recipe = ClientRecipe {
             url: url.clone(),
             connect_timeout: Some(patience),
             tls: tls::config(Arc::new(LateRoots::new(Vec::new(), None)), &[], None),
@@ -468,7 +469,7 @@ mod tests {
         };
         let addresses =
             [SocketAddr::from((Ipv6Addr::LOCALHOST, 0)), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
-        let builder = make.builder().expect("a client").no_proxy();
+        let builder = recipe.builder().expect("a client").no_proxy();
         let client = builder.resolve_to_addrs("two.test", &addresses).build().expect("a client");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let answer =

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 /// Replaces raw line ends by spaces. They cannot stand inside a JSON string, so the message keeps its meaning.
 /// Other bytes are left alone.
-pub fn flatten(text: &mut [u8]) {
+pub fn replace_line_breaks(text: &mut [u8]) {
     let mut rest = text;
     while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
         let Some((end, behind)) = rest.get_mut(at..).and_then(<[u8]>::split_first_mut) else { return };
@@ -20,15 +20,15 @@ pub fn flatten(text: &mut [u8]) {
 
 /// One member of a JSON object, as its text. The last of several with the same name, as most decoders have it.
 pub fn member<'text>(object: &'text str, name: &str) -> Option<&'text str> {
-    struct Seek<'name>(&'name str);
-    impl<'de> Visitor<'de> for Seek<'_> {
+    struct MemberVisitor<'name>(&'name str);
+    impl<'de> Visitor<'de> for MemberVisitor<'_> {
         type Value = Option<&'de RawValue>;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut found = None;
-            while let Some(matches) = map.next_key_seed(Matches(self.0))? {
+            while let Some(matches) = map.next_key_seed(NameMatcher(self.0))? {
                 match matches {
                     true => found = Some(map.next_value()?),
                     false => drop(map.next_value::<IgnoredAny>()?),
@@ -37,14 +37,14 @@ pub fn member<'text>(object: &'text str, name: &str) -> Option<&'text str> {
             Ok(found)
         }
     }
-    struct Matches<'name>(&'name str);
-    impl<'de> serde::de::DeserializeSeed<'de> for Matches<'_> {
+    struct NameMatcher<'name>(&'name str);
+    impl<'de> serde::de::DeserializeSeed<'de> for NameMatcher<'_> {
         type Value = bool;
         fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
             deserializer.deserialize_str(self)
         }
     }
-    impl Visitor<'_> for Matches<'_> {
+    impl Visitor<'_> for NameMatcher<'_> {
         type Value = bool;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a key")
@@ -54,7 +54,7 @@ pub fn member<'text>(object: &'text str, name: &str) -> Option<&'text str> {
         }
     }
     let mut deserializer = serde_json::Deserializer::from_str(object);
-    deserializer.deserialize_map(Seek(name)).ok().flatten().map(RawValue::get)
+    deserializer.deserialize_map(MemberVisitor(name)).ok().flatten().map(RawValue::get)
 }
 
 /// The members of a JSON object, each with its name decoded and its text, in order; none where it is no object. Nothing is
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn line_ends_become_spaces() {
         let mut text = b"{\r\n \"a\": \"\xc3\xa9\\n\"\n}".to_vec();
-        flatten(&mut text);
+        replace_line_breaks(&mut text);
         assert_eq!(text, b"{   \"a\": \"\xc3\xa9\\n\" }");
     }
 }

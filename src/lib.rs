@@ -13,6 +13,7 @@ pub mod config;
 
 pub mod json;
 pub mod jsonrpc;
+pub mod mcp;
 pub mod orphan;
 pub mod platform;
 pub mod stdio;
@@ -26,11 +27,13 @@ pub mod access;
 pub mod auth;
 mod cookies;
 pub mod http;
+pub mod jwt;
+pub mod oauth;
 pub mod tls;
 
 pub mod check;
+pub mod client_config;
 pub mod diagnosis;
-pub mod entry;
 pub mod files;
 pub mod log;
 pub mod record;
@@ -38,3 +41,41 @@ pub mod redact;
 pub mod secret;
 pub mod startup_error;
 pub mod traffic;
+
+pub mod guide {
+    //! The guide, a page for each subject. The README links the same pages as files.
+    //!
+    //! Start with [`access`] or [`headers`], depending on what your server wants, and with [`when_it_does_not_work`] if it fails.
+
+    // `links.txt` in front of a page gives the labels of its links their targets here. As files, the pages define them at their end, and
+    // the first definition counts.
+    macro_rules! pages {
+        ($($name:ident: $file:literal;)*) => {
+            $(
+                #[doc = include_str!("guide/links.txt")]
+                #[doc = ""]
+                #[doc = include_str!($file)]
+                pub mod $name {}
+            )*
+        };
+    }
+
+    pages! {
+        access: "guide/access.md";
+        headers: "guide/headers.md";
+        sign_in: "guide/sign-in.md";
+        secrets: "guide/secrets.md";
+        tools: "guide/tools.md";
+        networks: "guide/networks.md";
+        when_it_does_not_work: "guide/when-it-does-not-work.md";
+        healing: "guide/healing.md";
+        eras: "guide/eras.md";
+        mcp_remote: "guide/mcp-remote.md";
+        clients: "guide/clients.md";
+        ci: "guide/ci.md";
+        logging: "guide/logging.md";
+        servers: "guide/servers.md";
+        security: "guide/security.md";
+        speed: "guide/speed.md";
+    }
+}

@@ -1,9 +1,12 @@
-//! What the program tells while it runs: on stderr, and in a file where the person wants one. stdout belongs to the client.
+//! What the program logs while it runs: on stderr, and in a file if the user wants one. stdout belongs to the client.
 //!
-//! Only our own events are shown, at every level: what the HTTP and TLS libraries would tell holds headers. Every line goes
-//! through a queue to a thread that the first of them starts: a host that does not read stderr must not bring the
-//! conversation to a halt, nor must a slow disk. What does not fit the queue is lost, and how much that was is told. Every
-//! line is redacted once more, whatever it was made of.
+//! `tracing-subscriber` decides by output which events and spans are enabled; the form of a line ([`Form`]) and the way to its
+//! output ([`Queue`]) are here. Only our own events are shown, at every level: those of the HTTP and TLS libraries hold
+//! headers. Every line goes through a queue to a thread that the first line starts: a host that does not read stderr must not
+//! stop the conversation, nor must a slow disk. Lines that do not fit the queue are lost and counted. Every line is redacted
+//! once more, whatever it was made of.
+//!
+#![doc = include_str!("logging.md")]
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -12,11 +15,17 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tracing::field::{Field, Visit};
+use time::OffsetDateTime;
+use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
-use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::{Interest, set_global_default};
-use tracing::{Event, Metadata, Subscriber, warn};
+use tracing::subscriber::set_global_default;
+use tracing::{Event, Subscriber, warn};
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer, debug_fn};
+use tracing_subscriber::fmt::{FmtContext, FormattedFields, MakeWriter};
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::registry::{LookupSpan, Registry};
 
 use crate::cli::Options;
 use crate::files::Growing;
@@ -47,11 +56,27 @@ pub fn start(options: &Options, file: Option<Growing>) {
         (Some(_), 0..=2) => LevelFilter::DEBUG,
         (Some(_), _) => LevelFilter::TRACE,
     };
-    let begun = (verbosity > 0).then(monotonic_clock);
+    let stamp = if verbosity > 0 { Stamp::Elapsed(monotonic_clock()) } else { Stamp::None };
     SILENT.store(options.silent, Ordering::Relaxed);
-    if set_global_default(Log { stderr, file: in_file, begun }).is_ok() {
+    let subscriber = Registry::default().with(layer(&STDERR, stamp, stderr));
+    if set_global_default(subscriber.with(layer(&FILE, Stamp::Date, in_file))).is_ok() {
         *FILE.target.lock().unwrap_or_else(PoisonError::into_inner) = file;
     }
+}
+
+/// One output: our own events and spans up to a level, formatted and handed to a queue.
+fn layer<S, T>(queue: &'static Queue<T>, stamp: Stamp, level: LevelFilter) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    T: Target,
+{
+    tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .fmt_fields(debug_fn(write_field as WriteField).delimited(" "))
+        .event_format(Form(stamp))
+        .with_writer(queue)
+        .with_filter(Targets::new().with_target(env!("CARGO_CRATE_NAME"), level))
 }
 
 /// Whether the user wants nothing on stderr.
@@ -59,7 +84,7 @@ static SILENT: AtomicBool = AtomicBool::new(false);
 
 /// Tells why the program cannot start, at every level.
 pub fn tell(text: &str) {
-    STDERR.push(format!("{text}\n"));
+    STDERR.push(format!("{text}\n").into_bytes());
 }
 
 /// Tells of a defect of the program: where it is, and nothing that its message may quote. Safe in a panic hook: it neither
@@ -67,10 +92,10 @@ pub fn tell(text: &str) {
 pub fn defect(place: &str) {
     let text = format!("mcp-tether: a defect at {place}; please report it\n");
     if FILE.entries.get().is_some() {
-        FILE.push(format!("{} {:>7} {text}", Date(wall_clock()), std::process::id()));
+        FILE.push(format!("{} {:>7} {text}", Date(wall_clock()), std::process::id()).into_bytes());
     }
     if !SILENT.load(Ordering::Relaxed) {
-        STDERR.push(text);
+        STDERR.push(text.into_bytes());
     }
 }
 
@@ -84,58 +109,61 @@ fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
-/// Turns events into lines. There are no spans.
-struct Log {
-    /// What is told on stderr.
-    stderr: LevelFilter,
-    /// What is told in the file.
-    file: LevelFilter,
-    /// From when on the lines on stderr count the time, where they do.
-    begun: Option<Instant>,
+/// What stands before the level of a line.
+enum Stamp {
+    None,
+    /// The seconds since this moment.
+    Elapsed(Instant),
+    /// The date and the process ID.
+    Date,
 }
 
-impl Subscriber for Log {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.enabled(metadata) { Interest::always() } else { Interest::never() }
-    }
+/// The form of a line: stamp, level, message, fields, then the fields of the spans that it belongs to, outermost first.
+struct Form(Stamp);
 
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let ours = metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"));
-        ours && *metadata.level() <= self.stderr.max(self.file)
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.stderr.max(self.file))
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let level = event.metadata().level();
-        let mut words = Words(String::new());
-        event.record(&mut words);
+impl<S, N> FormatEvent<S, N> for Form
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut words = String::new();
+        context.format_fields(Writer::new(&mut words), event)?;
+        let mut spans = String::new();
+        for span in context.event_scope().into_iter().flat_map(|spans| spans.from_root()) {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                write!(spans, " {fields}")?;
+            }
+        }
         let words = match event.metadata().target() == LINES {
-            true => shortened(harmless(&redact::redact(&words.0))),
-            false => shown(&words.0),
+            true => {
+                words.insert_str(words.find('\n').unwrap_or(words.len()), &spans);
+                shortened(harmless(&redact::redact(&words)))
+            }
+            false => shown(&words) + &shown(&spans),
         };
-        if *level <= self.stderr {
-            let at = self.begun.map(|begun| format!("{:>8.3} ", begun.elapsed().as_secs_f64()));
-            STDERR.push(format!("{}{level:>5} {words}\n", at.unwrap_or_default()));
+        match &self.0 {
+            Stamp::None => {}
+            Stamp::Elapsed(since) => write!(writer, "{:>8.3} ", since.elapsed().as_secs_f64())?,
+            Stamp::Date => write!(writer, "{} {:>7} ", Date(wall_clock()), std::process::id())?,
         }
-        if *level <= self.file {
-            let (date, process) = (Date(wall_clock()), std::process::id());
-            FILE.push(format!("{date} {process:>7} {level:>5} {words}\n"));
-        }
+        writeln!(writer, "{:>5} {words}", event.metadata().level())
+    }
+}
+
+/// Writes one field of an event or a span. A message goes without its name.
+type WriteField = fn(&mut Writer<'_>, &Field, &dyn fmt::Debug) -> fmt::Result;
+
+/// See [`WriteField`].
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        name => write!(writer, "{name}={value:?}"),
     }
 }
 
@@ -179,38 +207,17 @@ fn shortened(words: String) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The message of an event, then its fields.
-struct Words(String);
-
-impl Visit for Words {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let space = if self.0.is_empty() { "" } else { " " };
-        // A string takes everything.
-        let _ = match field.name() {
-            "message" => write!(self.0, "{space}{value:?}"),
-            name => write!(self.0, "{space}{name}={value:?}"),
-        };
-    }
-}
-
 /// A moment as `2026-07-28T12:34:56.789Z`.
 struct Date(SystemTime);
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (seconds, milliseconds) = (since.as_secs(), since.subsec_millis());
-        // Years begin in March here, so that the day that comes and goes is their last.
-        let days = seconds / 86_400 + 719_468;
-        let (era, day) = (days / 146_097, days % 146_097);
-        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-        let day = day - (365 * year + year / 4 - year / 100);
-        let month = (5 * day + 2) / 153;
-        let day = day - (153 * month + 2) / 5 + 1;
-        let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-        let year = 400 * era + year + carry;
-        let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
+        let seconds = i64::try_from(since.as_secs()).unwrap_or_default();
+        // A clock beyond the year 9999 is as good as none.
+        let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let (date, (hour, minute, second)) = (at.date(), at.to_hms());
+        write!(f, "{date}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
     }
 }
 
@@ -231,7 +238,7 @@ struct Queue<T> {
 }
 
 enum Entry {
-    Line(String),
+    Line(Vec<u8>),
     /// Everything before this was written.
     End(SyncSender<()>),
 }
@@ -269,12 +276,34 @@ impl Target for Growing {
     }
 }
 
+impl<'a, T: Target> MakeWriter<'a> for &'static Queue<T> {
+    type Writer = LineWriter<T>;
+
+    fn make_writer(&'a self) -> LineWriter<T> {
+        LineWriter(self)
+    }
+}
+
+/// Hands each line to a queue; a line is written as a whole.
+struct LineWriter<T: Target>(&'static Queue<T>);
+
+impl<T: Target> Write for LineWriter<T> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line.to_vec());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl<T: Target> Queue<T> {
     const fn new() -> Queue<T> {
         Queue { entries: OnceLock::new(), lost: AtomicUsize::new(0), target: Mutex::new(None) }
     }
 
-    fn push(&'static self, line: String) {
+    fn push(&'static self, line: Vec<u8>) {
         // A full queue loses the line; waiting would be worse.
         if self.entries.get_or_init(|| self.start_writing()).try_send(Entry::Line(line)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -292,7 +321,8 @@ impl<T: Target> Queue<T> {
                         let lost = self.lost.swap(0, Ordering::Relaxed);
                         let gap =
                             if lost > 0 { format!("({lost} lines were lost here)\n") } else { String::new() };
-                        if target.as_mut().is_some_and(|target| !target.put((gap + &line).as_bytes())) {
+                        let lines = [gap.into_bytes(), line].concat();
+                        if target.as_mut().is_some_and(|target| !target.put(&lines)) {
                             target = None;
                         }
                     }

@@ -59,17 +59,43 @@ pub fn create_private_folder(path: &std::path::Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
-/// What opens an address in the person's browser, each as a program and its first arguments; `is_seen` tells whether
-/// somebody sees it, where that is not certain.
-pub fn browsers(is_seen: bool) -> &'static [&'static [&'static str]] {
-    if cfg!(windows) {
-        &[&["rundll32.exe", "url.dll,FileProtocolHandler"]]
-    } else if cfg!(target_os = "macos") {
-        &[&["/usr/bin/open"]]
-    } else if is_seen {
-        &[&["xdg-open"], &["gio", "open"], &["x-www-browser"], &["sensible-browser"]]
-    } else {
-        &[]
+/// Which desktop shows the windows of programs that this process starts. Windows and macOS always have one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Desktop {
+    /// None, or none that is known.
+    #[default]
+    None,
+    /// That of X11 or Wayland.
+    Unix,
+    /// That of Windows, from within the Windows Subsystem for Linux.
+    Wsl,
+}
+
+/// Finds out which desktop there is. `has_display` tells whether the environment names one of X11 or Wayland,
+/// `names_wsl` whether it names a distribution of WSL; a client may have left that variable out.
+pub fn desktop(has_display: bool, names_wsl: bool) -> Desktop {
+    let runs_windows_programs = |name| std::path::Path::new("/proc/sys/fs/binfmt_misc").join(name).exists();
+    let is_wsl = || names_wsl || ["WSLInterop", "WSLInterop-late"].into_iter().any(runs_windows_programs);
+    match has_display {
+        _ if cfg!(target_os = "linux") && is_wsl() => Desktop::Wsl,
+        true => Desktop::Unix,
+        false => Desktop::None,
+    }
+}
+
+/// What opens an address in the user's browser, each as a program and its first arguments.
+pub fn browsers(desktop: Desktop) -> &'static [&'static [&'static str]] {
+    match desktop {
+        _ if cfg!(windows) => &[&["rundll32.exe", "url.dll,FileProtocolHandler"]],
+        _ if cfg!(target_os = "macos") => &[&["/usr/bin/open"]],
+        // The last is for those who keep the programs of Windows out of PATH.
+        Desktop::Wsl => &[
+            &["wslview"],
+            &["rundll32.exe", "url.dll,FileProtocolHandler"],
+            &["/mnt/c/Windows/System32/rundll32.exe", "url.dll,FileProtocolHandler"],
+        ],
+        Desktop::Unix => &[&["xdg-open"], &["gio", "open"], &["x-www-browser"], &["sensible-browser"]],
+        Desktop::None => &[],
     }
 }
 

@@ -13,14 +13,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{Instrument as _, Span, debug, info, warn};
 
 use crate::bridge::{
     self, Action, Bridge, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, ExitReason, Known,
     Notice, Outgoing, SessionNews, StopReason, Written,
 };
 use crate::record::Recorder;
-use crate::remote::{Events, Received, Remote};
+use crate::remote::{EventReceiver, EventSender, Remote};
 use crate::stdio::{Lines, Writer};
 use crate::traffic::Traffic;
 
@@ -126,8 +126,8 @@ struct Driver<R, W> {
     /// The task of each exchange, and the exchange of each task.
     handles: HashMap<ExchangeId, AbortHandle>,
     tasks: HashMap<Id, ExchangeId>,
-    sender: Events,
-    events: Received,
+    sender: EventSender,
+    events: EventReceiver,
     /// Tells of each message, where somebody wants to know.
     traffic: Option<Traffic>,
     recorder: Option<Recorder>,
@@ -138,7 +138,7 @@ struct Driver<R, W> {
 
 impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
     fn new(remote: R, writer: Writer<W>, config: bridge::Config, keeping: Keeping) -> Driver<R, W> {
-        let (sender, events) = Events::channel(EVENTS_BOUND);
+        let (sender, events) = EventSender::channel(EVENTS_BOUND);
         let traffic = sender.witness().cloned().map(Traffic::new);
         Driver {
             bridge: Bridge::new(config),
@@ -220,10 +220,12 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
     }
 
     fn open(&mut self, exchange: ExchangeId, outgoing: Outgoing) {
-        if let Some(traffic) = &mut self.traffic {
-            traffic.opened(exchange, &outgoing, self.bridge.circumstances(exchange), now());
-        }
-        let handle = self.exchanges.spawn(self.remote.start(exchange, outgoing, self.sender.clone()));
+        let span = match &mut self.traffic {
+            Some(traffic) => traffic.opened(exchange, &outgoing, self.bridge.circumstances(exchange), now()),
+            None => Span::none(),
+        };
+        let started = self.remote.start(exchange, outgoing, self.sender.clone());
+        let handle = self.exchanges.spawn(started.instrument(span));
         self.tasks.insert(handle.id(), exchange);
         self.handles.insert(exchange, handle);
     }

@@ -18,7 +18,7 @@ use tracing::warn;
 
 use crate::bridge::{
     Action, Config, Cursor, Era, ErrorKind, ErrorReport, Event, ExchangeOutcome, Known, Notice, Opening,
-    Refusal, SessionHeader, SessionId, StopReason, Transport, Written,
+    Processing, Refusal, SessionHeader, SessionId, StopReason, Transport, Written,
 };
 use crate::json;
 use crate::jsonrpc::{Fault, Id, Line, Message};
@@ -279,7 +279,7 @@ impl Recorder {
 
     fn refusal(&self, refusal: &Refusal) -> String {
         let mut text = refusal.status.to_string();
-        if refusal.unprocessed {
+        if refusal.processing == Processing::NotProcessed {
             text.push_str(" unprocessed");
         }
         if let Some(wait) = refusal.retry_after {

@@ -5,6 +5,8 @@
 //! only what may be shown; the log does it once more. A secret is found whatever the case of its letters, also when it is
 //! percent-encoded, escaped as in HTML or JSON, or written in hexadecimal digits or base64, and in one of these within another.
 //! Deliberately not here: messages between client and server, which stay byte for byte what they were.
+//!
+#![doc = include_str!("redact/README.md")]
 
 mod matcher;
 mod names;
@@ -20,6 +22,7 @@ use url::Url;
 
 pub use names::is_sensitive_header;
 
+use crate::mcp;
 use matcher::{Matcher, Pattern};
 use views::unescape;
 
@@ -57,7 +60,7 @@ const MASK: &str = "[secret]";
 const WORDS: [&str; 30] = [
     "accept",
     "annotations",
-    "application/json",
+    mcp::header::JSON,
     "arguments",
     "bearer",
     "cancelled",
@@ -67,7 +70,7 @@ const WORDS: [&str; 30] = [
     "content",
     "default",
     "description",
-    "initialize",
+    mcp::method::INITIALIZE,
     "initialized",
     "inputSchema",
     "jsonrpc",
@@ -84,7 +87,7 @@ const WORDS: [&str; 30] = [
     "sampling",
     "serverInfo",
     "structuredContent",
-    "text/event-stream",
+    mcp::header::EVENT_STREAM,
 ];
 
 /// Every secret that is known.

@@ -1,6 +1,6 @@
 //! From arguments to exit code: what `main` does, as a function, so that examples can start themselves as the proxy.
 //!
-//! Whatever cannot work reaches the person: on a terminal at once, with a client on stdin as the answer to everything
+//! An error at start reaches the user: on a terminal at once, with a client on stdin as the answer to everything
 //! it asks, for hosts hide what stands on stderr. Deliberately not here: how anything is done.
 
 use std::ffi::OsString;
@@ -20,23 +20,23 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use crate::auth::access_proof::AccessProof;
-use crate::auth::keeper::{Keeper, Source};
-use crate::auth::oauth::{Farewell, HeldTokens, OAuth, Pasted, Trouble};
+use crate::auth::credential_provider::{CredentialProvider, CredentialSource};
 use crate::bridge::{self, ExitReason};
 use crate::cache::{Cache, Writing};
-use crate::check::{self, Findings, Outcome, Style};
-use crate::cli::{self, ByHand, Options, Transport, Typed};
+use crate::check::{self, CheckResult, Findings, Style};
+use crate::cli::{self, AuthCommand, ConfigArgs, Invocation, Mode, Options, Transport};
+use crate::client_config::{self, Installation, Part};
 use crate::config::{self, Config, Environment};
-use crate::entry::{self, Here, Part};
 use crate::files::Growing;
 use crate::http::Http;
+use crate::oauth::{HeldTokens, OAuth, Pasted, RequestCredentials, SignInError, SignInShutdown};
 use crate::orphan::WatchedInput;
 use crate::platform::Waiting;
 use crate::proxy::Keeping;
 use crate::record::Recorder;
 use crate::redact;
 use crate::remote::streamable::Streamable;
-use crate::remote::{Remote, Server, Unconfigured};
+use crate::remote::{HttpRemote, Remote, Unconfigured};
 use crate::startup_error::{STOPPED, StartupError, UNUSABLE, exit_code};
 use crate::stdio::{Input, Output};
 use crate::{access, early, files, log, platform, proxy, refuse, stdio};
@@ -60,22 +60,31 @@ fn run(arguments: Vec<OsString>, parent: Option<u32>) -> ExitCode {
         return manage_access(arguments.into_iter().skip(2).collect(), &environment);
     }
     let client = Side { is_portable: environment.get("MCP_TETHER_STDIO") == Some("threads"), parent };
-    // As far as can be told of arguments that are not understood.
-    let is_check = arguments.iter().any(|argument| {
-        ["check", "login", "logout", "tokens", "completions"].iter().any(|command| argument == command)
-    });
+    let is_interactive = cli::is_interactive(&arguments);
     match cli::parse(arguments) {
-        Ok(Typed::Print(text)) => print(&text),
-        Ok(Typed::Entry(asked)) => print_entry(asked, &environment),
-        Ok(Typed::Options(options)) if options.checks => look(&options, &environment),
-        Ok(Typed::Options(options)) if options.by_hand.is_some() => match by_hand(&options, &environment) {
+        Ok(Invocation::Print(text)) => print(&text),
+        Ok(Invocation::Config(arguments)) => print_entry(*arguments, &environment),
+        Ok(Invocation::Options(options)) => run_mode(options, environment, client),
+        // The user or a script waits for it, and no client.
+        Err(error) if is_interactive => {
+            tell(&StartupError::from(&error).to_string());
+            ExitCode::from(UNUSABLE)
+        }
+        Err(error) => serve(SetUp::Done(Err(StartupError::from(&error))), client),
+    }
+}
+
+fn run_mode(options: Box<Options>, environment: Environment, client: Side) -> ExitCode {
+    match options.mode {
+        Mode::Check { json } => run_check(&options, json, &environment),
+        Mode::Auth(command) => match run_auth_command(command, &options, &environment) {
             Ok(code) => code,
             Err(report) => {
                 tell(&report.to_string());
                 ExitCode::from(UNUSABLE)
             }
         },
-        Ok(Typed::Options(options)) => {
+        Mode::Run => {
             let takes_time = config::runs_commands(&options);
             let work = move || set_up(&options, &environment);
             match takes_time {
@@ -88,12 +97,6 @@ fn run(arguments: Vec<OsString>, parent: Option<u32>) -> ExitCode {
                 true => serve(SetUp::ToDo(Box::new(move || work().map(Box::new))), client),
             }
         }
-        // A person or a script waits for it, and no client.
-        Err(error) if is_check => {
-            tell(&StartupError::from(&error).to_string());
-            ExitCode::from(UNUSABLE)
-        }
-        Err(error) => serve(SetUp::Done(Err(StartupError::from(&error))), client),
     }
 }
 
@@ -131,14 +134,14 @@ fn unless_stopped<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// What it takes to run.
 struct Ready {
-    remote: Server,
+    remote: HttpRemote,
     bridge: bridge::Config,
     /// Where the conversation is recorded.
     record: Option<File>,
     /// Where the server's era is remembered.
     cache: Cache,
     /// What is said at the end.
-    farewell: Option<Farewell>,
+    farewell: Option<SignInShutdown>,
 }
 
 fn set_up(options: &Options, environment: &Environment) -> Result<Ready, StartupError> {
@@ -165,7 +168,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
         let (options, environment) = (options.clone(), environment.clone());
         let read =
             move || config::credentials_again(&options, &environment).map_err(|error| error.to_string());
-        Arc::new(read) as Source
+        Arc::new(read) as CredentialSource
     });
     let cache = match options.no_cache {
         true => Cache::none(),
@@ -188,16 +191,17 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
     };
     let http = Arc::new(http);
     let sign_in = config.sign_in.map(|settings| OAuth::new(settings, Arc::clone(&http)));
-    let farewell = sign_in.as_ref().map(OAuth::farewell);
+    let farewell = sign_in.as_ref().map(OAuth::shutdown);
     let proof =
         AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof() || source.is_some());
-    let keeper = Keeper::new(config.found, source).with_proof(proof).with_sign_in(sign_in);
-    let remote = Server::new(Streamable::new(config.url, http, keeper), patience);
+    let provider = CredentialProvider::new(config.found, source).with_proof(proof);
+    let keeper = RequestCredentials::new(provider, sign_in);
+    let remote = HttpRemote::new(Streamable::new(config.url, http, keeper), patience);
     Ok(Ready { remote, bridge, record, cache, farewell })
 }
 
-/// Starts the log. A file that was asked for and cannot be written is an error: whoever looks for it later would find
-/// nothing. That of `--debug` alone, whose place nobody chose, is a warning.
+/// Starts the log. A file that was asked for and cannot be written is an error, because
+/// it would be missed later. That of `--debug` alone, whose place no option names, is a warning.
 fn begin_logging(options: &Options, environment: &Environment) -> Result<(), StartupError> {
     let named = options.log_file.as_deref().map(config::home_expanded);
     let path = named.clone().or_else(|| options.debug.then(|| debug_log(options, environment)).flatten());
@@ -239,12 +243,12 @@ fn debug_log(options: &Options, environment: &Environment) -> Option<PathBuf> {
     Some(folder.join("mcp-tether").join(format!("{host}{port}_debug.log")))
 }
 
-/// Looks at the whole way to the server.
-fn look(options: &Options, environment: &Environment) -> ExitCode {
+/// Runs `check`: diagnoses the connection step by step.
+fn run_check(options: &Options, json: bool, environment: &Environment) -> ExitCode {
     let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
     // A terminal without means is written to like a file (https://no-color.org for the other variable).
     let style = match stdio::is_output_terminal() && environment.get("TERM") != Some("dumb") {
-        _ if options.json => Style::Json,
+        _ if json => Style::Json,
         true => Style::Terminal { coloured: !is_set("NO_COLOR") },
         false => Style::Plain,
     };
@@ -254,12 +258,12 @@ fn look(options: &Options, environment: &Environment) -> ExitCode {
     let config = match resolved(options, environment) {
         Some(Ok(config)) => config,
         None => {
-            findings.failed("stopped", &StartupError::stopped());
+            findings.fail("stopped", &StartupError::stopped());
             findings.finish("", false);
             return ExitCode::from(STOPPED);
         }
         Some(Err(report)) => {
-            findings.failed("configuration", &report.for_client());
+            findings.fail("configuration", &report.for_client());
             findings.finish("", false);
             return ExitCode::from(UNUSABLE);
         }
@@ -270,22 +274,22 @@ fn look(options: &Options, environment: &Environment) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(report) => {
-            findings.failed("setup", &report.for_client());
+            findings.fail("setup", &report.for_client());
             findings.finish(&url, false);
             return ExitCode::FAILURE;
         }
     };
     let outcome = runtime.block_on(check::run(config, named, stdio::stop_signal(), &mut findings));
     runtime.shutdown_background();
-    findings.finish(&url, outcome == Outcome::Well);
+    findings.finish(&url, outcome == CheckResult::Passed);
     match outcome {
-        Outcome::Well => ExitCode::SUCCESS,
-        Outcome::Wrong => ExitCode::FAILURE,
-        Outcome::Stopped => ExitCode::from(STOPPED),
+        CheckResult::Passed => ExitCode::SUCCESS,
+        CheckResult::Failed => ExitCode::FAILURE,
+        CheckResult::Stopped => ExitCode::from(STOPPED),
     }
 }
 
-/// Resolves the configuration for a person who waits for it. None when a signal comes first.
+/// Resolves the configuration while the user waits. None when a signal comes first.
 fn resolved(options: &Options, environment: &Environment) -> Option<Result<Config, StartupError>> {
     if let Err(report) = begin_logging(options, environment) {
         return Some(Err(report));
@@ -298,33 +302,39 @@ fn resolved(options: &Options, environment: &Environment) -> Option<Result<Confi
     }
 }
 
-/// Signs in or out, or shows what is held.
-fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, StartupError> {
+/// Runs `login`, `logout` or `tokens`.
+fn run_auth_command(
+    command: AuthCommand,
+    options: &Options,
+    environment: &Environment,
+) -> Result<ExitCode, StartupError> {
     let Some(config) = resolved(options, environment) else { return Ok(ExitCode::from(STOPPED)) };
     let config = config?;
     let Some(mut settings) = config.sign_in else {
         return Err(StartupError::nowhere_to_sign_in());
     };
-    if options.paste {
+    if command == (AuthCommand::Login { paste: true }) {
         settings.pasted = Some(Pasted::read(Waiting(std::io::stdin())));
     }
     let http = Arc::new(Http::new(&config.url, config.connection).map_err(StartupError::setup)?);
     let login = settings.identity.command("login");
     let proof = AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof());
-    let keeper = Keeper::fixed(config.found.credentials).with_proof(proof);
+    let provider = CredentialProvider::fixed(config.found.credentials).with_proof(proof);
     let runtime = runtime()?;
     let work = async {
         let oauth = OAuth::new(settings, http);
-        match options.by_hand {
-            Some(ByHand::LogIn) => oauth.log_in(&keeper).await.map(|()| Some("you are signed in".to_owned())),
-            Some(ByHand::LogOut) => {
-                let was_there = oauth.log_out(&keeper.current().await.own).await?;
+        match command {
+            AuthCommand::Login { .. } => {
+                oauth.log_in(&provider).await.map(|()| Some("you are signed in".to_owned()))
+            }
+            AuthCommand::Logout => {
+                let was_there = oauth.log_out(&provider.current().await.credentials).await?;
                 Ok(was_there.then(|| "you are signed out".to_owned()))
             }
-            Some(ByHand::Tokens) | None => Ok(oauth.held().as_ref().map(shown)),
+            AuthCommand::Tokens => Ok(oauth.held().as_ref().map(shown)),
         }
     };
-    let done: Option<Result<Option<String>, Trouble>> = runtime.block_on(async {
+    let done: Option<Result<Option<String>, SignInError>> = runtime.block_on(async {
         tokio::select! {
             done = work => Some(done),
             // Once a signal was watched, as while commands run, it does not end the process by itself any more.
@@ -346,7 +356,7 @@ fn by_hand(options: &Options, environment: &Environment) -> Result<ExitCode, Sta
     })
 }
 
-/// What is held, without what proves anything.
+/// Describes the stored sign-in without secrets.
 fn shown(held: &HeldTokens) -> String {
     let runs_out = match held.expires_in {
         Some(0) => "has run out".to_owned(),
@@ -364,8 +374,8 @@ fn shown(held: &HeldTokens) -> String {
     )
 }
 
-/// Runs the proxy until the client leaves. Where that cannot work it says why: to a person at once, to a client whenever it
-/// asks something.
+/// Runs the proxy until the client leaves. If it cannot start it reports why: on a terminal at once, to a client in answer to
+/// each request.
 fn serve(set_up: SetUp, client: Side) -> ExitCode {
     if let SetUp::Done(Err(report)) = &set_up {
         log::tell(&report.to_string());
@@ -384,7 +394,7 @@ fn serve(set_up: SetUp, client: Side) -> ExitCode {
         }
     };
     let code = runtime.block_on(conversation(set_up, client));
-    // A thread may stand in a read or a name lookup that nobody needs any more.
+    // A thread may still be in a read or a name lookup whose result is not needed.
     runtime.shutdown_background();
     code
 }
@@ -434,7 +444,7 @@ async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
             let keeping = Some(Keeping { recorder, remember });
             let reason = converse(input, output, stop, remote, bridge, keeping).await;
             if let Some(farewell) = farewell {
-                farewell.say().await;
+                farewell.finish().await;
             }
             writing.finish().await;
             reason.map_or(ExitCode::FAILURE, exit_code)
@@ -497,14 +507,14 @@ fn manage_access(arguments: Vec<OsString>, environment: &Environment) -> ExitCod
 }
 
 /// Prints the entry of a client's configuration: what is pasted on stdout, what is said about it on stderr.
-fn print_entry(asked: Vec<OsString>, environment: &Environment) -> ExitCode {
-    match entry::answer(asked, environment, &Here::of(environment)) {
+fn print_entry(arguments: ConfigArgs, environment: &Environment) -> ExitCode {
+    match client_config::run(arguments, environment, &Installation::of(environment)) {
         Ok(parts) => {
             let mut code = ExitCode::SUCCESS;
             for part in parts {
                 match part {
-                    Part::Told(text) => tell(&redact::foreign_lines(&text)),
-                    Part::Printed(text) => code = print(&text),
+                    Part::Stderr(text) => tell(&redact::foreign_lines(&text)),
+                    Part::Stdout(text) => code = print(&text),
                 }
             }
             code
@@ -516,7 +526,7 @@ fn print_entry(asked: Vec<OsString>, environment: &Environment) -> ExitCode {
     }
 }
 
-/// Writes to stderr for somebody who waits for it. Where that is closed there is nobody to tell.
+/// Writes to stderr for a user who waits. If stderr is closed, the text is dropped.
 fn tell(text: &str) {
     let _ = writeln!(Waiting(std::io::stderr()), "{text}");
 }
@@ -525,7 +535,7 @@ fn tell(text: &str) {
 fn print(text: &str) -> ExitCode {
     let mut output = Waiting(std::io::stdout());
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        // Whoever stopped reading has what they wanted.
+        // The reader closed the pipe because it has what it needs.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             tell(&format!("error: nothing more can be written: {error}"));
             ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! The last word of a program that cannot start: on stderr, to the client, and as exit code.
+//! Errors at start: on stderr, to the client, and as exit code.
 //!
 //! Deliberately not here: failures while it runs (`diagnosis`).
 
@@ -38,7 +38,7 @@ impl StartupError {
         }
     }
 
-    /// The system gives no event loop, because too few files may be open at once.
+    /// The operating system allows too few open files for an event loop.
     pub fn too_few_descriptors() -> StartupError {
         StartupError {
             sentence: "the system lets this process open too few files at once".to_owned(),
@@ -56,13 +56,13 @@ impl StartupError {
         )
     }
 
-    /// There is nothing to sign in for.
+    /// The options leave nothing to sign in for.
     pub fn nowhere_to_sign_in() -> StartupError {
         StartupError {
-            sentence: "one cannot sign in with these options: a header proves already who asks, --auth is none, or the URL is not \
-                       encrypted"
+            sentence: "sign-in is not possible with these options: a header already authenticates the client, --auth is none, or the \
+                       URL is not encrypted"
                 .to_owned(),
-            advice: "leave that header out, or add --auth oauth".to_owned(),
+            advice: "remove that header, or add --auth oauth".to_owned(),
         }
     }
 

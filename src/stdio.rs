@@ -5,6 +5,8 @@
 //! share: a socket takes "don't wait" per call, a pipe is opened a second time. Everything else (a terminal, a file, any
 //! descriptor on Windows) is served by a thread per direction: the portable path, which `MCP_TETHER_STDIO=threads`
 //! chooses on every platform, so that it can be tested. Deliberately not here: what the lines mean.
+//!
+#![doc = include_str!("stdio/README.md")]
 
 mod lines;
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
-use tracing::{Level, debug, enabled, info, trace};
+use tracing::{Level, Span, debug, enabled, info, info_span, trace};
 use url::Url;
 
 use crate::bridge::{
@@ -21,6 +21,7 @@ use crate::bridge::{
 use crate::cookies::cookie;
 use crate::jsonrpc::{Kind, Line, Message};
 use crate::log::INDENT;
+use crate::mcp;
 use crate::redact::{self, is_sensitive_header};
 
 /// How much of a body is shown, in bytes.
@@ -29,16 +30,24 @@ const BODY_LIMIT: usize = 2048;
 const VALUE_LIMIT: usize = 200;
 /// The width of the column that says what a message is.
 const NAME_WIDTH: usize = 30;
-/// The header that names the session.
-const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+/// How much of an ID is shown, in characters.
+const ID_WIDTH: usize = 12;
 /// Headers of ours that hold no secret.
-const HARMLESS: [&str; 6] =
-    ["accept", "content-type", "mcp-protocol-version", "mcp-method", "mcp-name", "last-event-id"];
+const HARMLESS: [&str; 6] = [
+    "accept",
+    "content-type",
+    mcp::header::PROTOCOL_VERSION,
+    mcp::header::METHOD,
+    mcp::header::NAME,
+    mcp::header::LAST_EVENT_ID,
+];
 /// Tells of what passes between client, bridge and exchanges.
 #[derive(Debug)]
 pub struct Traffic {
     witness: Witness,
     open: HashMap<ExchangeId, Open>,
+    /// The span of the session that the last exchange belonged to, and its epoch.
+    session: (u64, Span),
     /// The last message of the server: passed on as it is, it need not be shown again.
     arrived: Option<Bytes>,
 }
@@ -58,7 +67,7 @@ struct Open {
 impl Traffic {
     /// One that tells what `witness` has seen, too.
     pub fn new(witness: Witness) -> Traffic {
-        Traffic { witness, open: HashMap::new(), arrived: None }
+        Traffic { witness, open: HashMap::new(), session: (0, Span::none()), arrived: None }
     }
 
     /// Tells of what happened.
@@ -83,21 +92,52 @@ impl Traffic {
         }
     }
 
-    /// Takes note of an exchange that begins.
+    /// Takes note of an exchange that begins, and returns the span that its task runs in: each line about the exchange
+    /// has the fields of this span.
     pub fn opened(
         &mut self,
         exchange: ExchangeId,
         outgoing: &Outgoing,
         circumstances: Option<Circumstances>,
         now: Instant,
-    ) {
+    ) -> Span {
         let (method, (name, id), sent) = match &outgoing.ask {
             Ask::Post(message) => ("POST", named(message), message.text().len()),
             Ask::Listen { .. } => ("GET", ("listen".to_owned(), String::new()), 0),
             Ask::EndSession => ("DELETE", ("end session".to_owned(), String::new()), 0),
         };
+        let span = self.span(exchange, &name, &id, circumstances);
         let open = Open { method, name, id, since: now, sent, received: 0, circumstances };
         self.open.insert(exchange, open);
+        span
+    }
+
+    /// The span of an exchange, within that of its session. It is enabled from Info on.
+    fn span(
+        &mut self,
+        exchange: ExchangeId,
+        name: &str,
+        id: &str,
+        circumstances: Option<Circumstances>,
+    ) -> Span {
+        let session = match circumstances.and_then(|circumstances| circumstances.epoch) {
+            Some(epoch) => {
+                if self.session.0 != epoch {
+                    self.session = (epoch, info_span!(parent: None, "session", session = epoch));
+                }
+                self.session.1.id()
+            }
+            None => None,
+        };
+        let (name, id) = (shortened(name, NAME_WIDTH), shortened(id, ID_WIDTH));
+        info_span!(
+            parent: session,
+            "exchange",
+            %exchange,
+            request = %name,
+            id = (!id.is_empty()).then(|| tracing::field::display(id)),
+            attempt = circumstances.map(|circumstances| circumstances.attempt),
+        )
     }
 
     /// Tells of an exchange that is given up.
@@ -203,7 +243,7 @@ fn line(direction: &str, message: &Message, exchange: Option<ExchangeId>) -> Str
 }
 
 fn columns(direction: &str, name: &str, id: &str, exchange: &str, bytes: usize) -> String {
-    let (name, id) = (shortened(name, NAME_WIDTH), shortened(id, 12));
+    let (name, id) = (shortened(name, NAME_WIDTH), shortened(id, ID_WIDTH));
     format!("{direction:<9} {name:<NAME_WIDTH$} {id:>5} {exchange:>5} {:>8}", size(bytes))
 }
 
@@ -278,22 +318,15 @@ impl Witness {
     }
 
     /// Sees a request. `has_cookies` says whether the HTTP library adds some.
-    pub fn asked(
-        &self,
-        exchange: ExchangeId,
-        method: &http::Method,
-        url: &Url,
-        headers: &HeaderMap,
-        has_cookies: bool,
-    ) {
+    pub fn asked(&self, method: &http::Method, url: &Url, headers: &HeaderMap, has_cookies: bool) {
         if !enabled!(Level::DEBUG) {
             return;
         }
-        let mut text = format!("-> server {method} {} {exchange}", without_query(url));
+        let mut text = format!("-> server {method} {}", without_query(url));
         for (name, value) in headers {
             let shown = match name {
                 name if HARMLESS.contains(&name.as_str()) => plain(value),
-                name if *name == SESSION_ID => session(value),
+                name if *name == mcp::header::SESSION_ID => session(value),
                 _ => masked(value),
             };
             header(&mut text, name, &shown);
@@ -328,10 +361,10 @@ impl Witness {
         if !enabled!(Level::DEBUG) {
             return;
         }
-        let mut text = format!("server -> {version:?} {status} {exchange}");
+        let mut text = format!("server -> {version:?} {status}");
         for (name, value) in headers {
             let shown = match name {
-                name if *name == SESSION_ID => session(value),
+                name if *name == mcp::header::SESSION_ID => session(value),
                 name if *name == SET_COOKIE => format!("{}=[masked]", redact::foreign(&cookie(value).0)),
                 name if *name == LOCATION => match value.to_str().ok().and_then(|text| url.join(text).ok()) {
                     Some(target) => shortened(&redact::foreign(&without_query(&target)), VALUE_LIMIT),

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use mcp_tether::bridge::{Config, Event, ExchangeId, ExchangeOutcome, Opening, Outgoing, SessionHeader};
 use mcp_tether::jsonrpc::{Line, Message};
 use mcp_tether::proxy;
-use mcp_tether::remote::{Events, Remote};
+use mcp_tether::remote::{EventSender, Remote};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -29,7 +29,7 @@ impl Remote for Ready {
         &self,
         exchange: ExchangeId,
         _: Outgoing,
-        events: Events,
+        events: EventSender,
     ) -> impl Future<Output = ()> + Send + 'static {
         let text = self.0.clone();
         async move {

@@ -12,7 +12,7 @@ use mcp_tether::bridge::{
 };
 use mcp_tether::jsonrpc::{Kind, Message};
 use mcp_tether::proxy;
-use mcp_tether::remote::{Events, Remote};
+use mcp_tether::remote::{EventSender, Remote};
 use tokio::io::{
     AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
 };
@@ -27,12 +27,12 @@ struct Scripted<F> {
     asked: mpsc::UnboundedSender<String>,
 }
 
-impl<F: Fn(ExchangeId, Outgoing, Events) -> Answer> Remote for Scripted<F> {
+impl<F: Fn(ExchangeId, Outgoing, EventSender) -> Answer> Remote for Scripted<F> {
     fn start(
         &self,
         exchange: ExchangeId,
         outgoing: Outgoing,
-        events: Events,
+        events: EventSender,
     ) -> impl Future<Output = ()> + Send + 'static {
         let _ = self.asked.send(outgoing.to_string());
         (self.script)(exchange, outgoing, events)
@@ -49,13 +49,15 @@ struct Session {
 }
 
 impl Session {
-    fn start(script: impl Fn(ExchangeId, Outgoing, Events) -> Answer + Send + Sync + 'static) -> Session {
+    fn start(
+        script: impl Fn(ExchangeId, Outgoing, EventSender) -> Answer + Send + Sync + 'static,
+    ) -> Session {
         Session::with_buffer(64 * 1024, script)
     }
 
     fn with_buffer(
         size: usize,
-        script: impl Fn(ExchangeId, Outgoing, Events) -> Answer + Send + Sync + 'static,
+        script: impl Fn(ExchangeId, Outgoing, EventSender) -> Answer + Send + Sync + 'static,
     ) -> Session {
         let (client, ours) = tokio::io::duplex(size);
         let (output, input) = tokio::io::split(client);
@@ -103,7 +105,9 @@ fn id(outgoing: &Outgoing) -> Option<String> {
 }
 
 /// Answers everything after `delay`.
-fn answering(delay: Duration) -> impl Fn(ExchangeId, Outgoing, Events) -> Answer + Send + Sync + 'static {
+fn answering(
+    delay: Duration,
+) -> impl Fn(ExchangeId, Outgoing, EventSender) -> Answer + Send + Sync + 'static {
     move |exchange, outgoing, events| {
         Box::pin(async move {
             tokio::time::sleep(delay).await;

@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 use dice::Dice;
 use mcp_tether::bridge::{
     Action, Ask, Bridge, Config, Cursor, Era, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome,
-    Opening, Outgoing, Pattern, Refusal, SessionHeader, SessionId, StopReason, ToolRules, Transport, Via,
-    Written,
+    Opening, Outgoing, Pattern, Processing, Refusal, SessionHeader, SessionId, StopReason, ToolRules,
+    Transport, Via, Written,
 };
+use mcp_tether::diagnosis;
 use mcp_tether::jsonrpc::{Kind, Line, Message};
 use walking::message;
 
@@ -297,7 +298,9 @@ impl Walk {
     fn note(&mut self, known: &Exchange, outcome: &ExchangeOutcome) {
         let was_processed = match outcome {
             ExchangeOutcome::Lost { written: Written::No, .. } => false,
-            ExchangeOutcome::Refused(refusal) => !refusal.unprocessed && refusal.status != 404,
+            ExchangeOutcome::Refused(refusal) => {
+                refusal.processing != Processing::NotProcessed && refusal.status != 404
+            }
             ExchangeOutcome::Complete
             | ExchangeOutcome::Accepted(_)
             | ExchangeOutcome::Cut(_)
@@ -342,7 +345,8 @@ impl Walk {
                 let retry_after = (self.dice.roll(3) == 0).then(|| Duration::from_secs(self.dice.roll(9)));
                 let unprocessed = status == 429 || (status == 503 && retry_after.is_some());
                 let report = ErrorReport { cause: ErrorKind::Status, ..report };
-                ExchangeOutcome::Refused(Refusal { status, answer, retry_after, unprocessed, report })
+                let processing = diagnosis::processing(status, report.cause, unprocessed);
+                ExchangeOutcome::Refused(Refusal { status, answer, retry_after, processing, report })
             }
         }
     }

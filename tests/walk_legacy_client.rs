@@ -19,6 +19,7 @@ use mcp_tether::bridge::{
     Action, Ask, Bridge, Config, Cursor, Era, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome,
     Known, Opening, Outgoing, Pattern, Refusal, SessionHeader, SessionId, StopReason, ToolRules, Written,
 };
+use mcp_tether::diagnosis;
 use mcp_tether::json;
 use mcp_tether::jsonrpc::{Kind, Line, Message};
 use walking::{message, text};
@@ -736,5 +737,6 @@ fn is_result_of(method: &str, is_modern: bool, message: &Message) -> Result<(), 
 
 fn refusal(status: u16, answer: Option<Message>) -> ExchangeOutcome {
     let report = ErrorReport::new(ErrorKind::Status, "refused", "");
-    ExchangeOutcome::Refused(Refusal { status, answer, retry_after: None, unprocessed: false, report })
+    let processing = diagnosis::processing(status, report.cause, false);
+    ExchangeOutcome::Refused(Refusal { status, answer, retry_after: None, processing, report })
 }

@@ -19,6 +19,7 @@ use mcp_tether::bridge::{
     Action, Ask, Bridge, Config, Cursor, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, Opening,
     Outgoing, Pattern, Refusal, SessionHeader, SessionId, StopReason, ToolRules, Written,
 };
+use mcp_tether::diagnosis;
 use mcp_tether::json;
 use mcp_tether::jsonrpc::{Kind, Line, Message};
 use walking::{message, text};
@@ -509,5 +510,6 @@ fn refusal(status: u16) -> ExchangeOutcome {
     let report = ErrorReport::new(ErrorKind::Status, "refused", "");
     let answer =
         (status == 400).then(|| message(r#"{"id":null,"error":{"code":-32000,"message":"no"}}"#.to_owned()));
-    ExchangeOutcome::Refused(Refusal { status, answer, retry_after: None, unprocessed: false, report })
+    let processing = diagnosis::processing(status, report.cause, false);
+    ExchangeOutcome::Refused(Refusal { status, answer, retry_after: None, processing, report })
 }

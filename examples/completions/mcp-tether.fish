@@ -1,50 +1,132 @@
-complete -c mcp-tether -l header -d 'A header, "Name: value"; ${VAR} is filled in. Repeatable' -r
-complete -c mcp-tether -l header-file -d 'A file with one "Name: value" a line. Repeatable' -r -F
-complete -c mcp-tether -l env-file -d 'A file with one NAME=value a line, whose variables count where the environment has none; read again when a credential is refused. Repeatable, the last one counts' -r -F
-complete -c mcp-tether -l header-from -d 'A header whose value a command prints, "Name: COMMAND"; run without a shell, for 20 seconds at most, and again before a token in it expires and when it is refused. Repeatable; wins over --header' -r
-complete -c mcp-tether -l access-token-command -d 'A command that prints a token for Cloudflare Access, sent as Cf-Access-Token: "cloudflared access token --app=URL"; run again before it expires and when it is refused' -r
-complete -c mcp-tether -l access-header -d 'Send the service token in this one header and not in its own two, for applications that read tokens from one (Authorization)' -r
-complete -c mcp-tether -l access -d 'When to send the Cloudflare Access service token found in the environment (CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET; those of the same names with _NEXT take over when it is refused) where CF_ACCESS_HOSTS, the list of its hosts, is not set: auto sends it to this computer, and to a host that refuses a request without it and proves that an Access application of the token\'s team protects it; always sends it to the server with every request; never is --no-access' -r -f -a "auto\t''
-always\t''
-never\t''"
-complete -c mcp-tether -l auth -d 'Sign in with a browser: auto, oauth (in any case) or none [default: auto]' -r -f -a "auto\t''
-oauth\t''
-none\t''"
-complete -c mcp-tether -l auth-timeout -d 'How long a request waits for you to sign in, in seconds, before it is answered with the page\'s address; the sign-in goes on after that [default: 45, initialize 25]' -r
-complete -c mcp-tether -l token-endpoint -d 'With --client-credentials: where tokens are had, in place of what the server says' -r
-complete -c mcp-tether -l oauth-issuer -d 'The authorization server that is accepted, by the name it has for itself (its issuer); any other is refused before a page opens or a token is asked for. It is accepted also where the server leads to it by another name, or where a client of yours was first used with another one' -r
-complete -c mcp-tether -l oauth-metadata -d 'The metadata of the authorization server, by its address or as @FILE, in place of what the server leads to: for those that publish none, or a wrong one' -r
-complete -c mcp-tether -l profile -d 'A name for this sign-in, to have several for one server: up to 64 letters, digits, dots, hyphens and underscores. It takes the place of headers that hold a secret, by which sign-ins are told apart otherwise' -r
-complete -c mcp-tether -l static-oauth-client-info -d 'The client that is registered for you: JSON, or @FILE, with client_id and perhaps client_secret, or private_key (PEM, or @FILE; with kid where it has a name); ${VAR} is filled in' -r
-complete -c mcp-tether -l static-oauth-client-metadata -d 'What is to stand in the registration of a client, in place of what is there by default: JSON, or @FILE. Its scope is asked for' -r
-complete -c mcp-tether -l client-metadata-url -d 'Where a description of the client is, for authorization servers that take its address for a name' -r
-complete -c mcp-tether -l resource -d 'What the server is called at the authorization server, in place of what it calls itself; "" for not at all' -r
-complete -c mcp-tether -l authorize-param -d 'Something more in the address of the page, NAME=VALUE, or in place of the scope or resource there. Repeatable' -r
-complete -c mcp-tether -l host -d 'How this computer is called in the address that you come back to: localhost or 127.0.0.1. By default whichever is allowed; localhost with a client that is registered for you' -r
-complete -c mcp-tether -l callback-path -d 'The path of that address [default: /oauth/callback]' -r
-complete -c mcp-tether -l callback-bind -d 'The address to listen at for that, in a container for example 0.0.0.0; the port behind the URL has to be published. What you come back to stays a name of this computer [default: 127.0.0.1 and ::1]' -r
-complete -c mcp-tether -l auth-success-url -d 'Where to go on to when you have signed in' -r
-complete -c mcp-tether -l ca-cert -d 'A file with further certificates to trust, of authorities or of the server itself, in PEM form, beside the operating system\'s and those of NODE_EXTRA_CA_CERTS. Repeatable' -r -F
-complete -c mcp-tether -l pin -d 'The SHA-256 fingerprint of the one certificate that the server may show, whoever issued it; its names and dates are checked as ever. Repeatable, for a certificate that is about to be renewed' -r
-complete -c mcp-tether -l client-cert -d 'Your certificate, where the server wants one (mutual TLS), in PEM form' -r -F
-complete -c mcp-tether -l client-key -d 'The private key of --client-cert, in PEM form' -r -F
-complete -c mcp-tether -l proxy -d 'The proxy to use, in place of those of the environment' -r
-complete -c mcp-tether -l transport -d 'http-first, sse-first, http-only or sse-only' -r -f -a "http-first\t'Streamable HTTP, then HTTP+SSE'
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_mcp_tether_global_optspecs
+    string join \n header= header-file= env-file= header-from= access-token-command= access-header= access= no-access auth= auth-timeout= device-code client-credentials token-endpoint= oauth-issuer= oauth-metadata= profile= use-id-token static-oauth-client-info= static-oauth-client-metadata= client-metadata-url= resource= disable-resource-parameter authorize-param= host= callback-path= callback-bind= auth-success-url= allow-http ca-cert= pin= client-cert= client-key= proxy= enable-proxy ipv4 ipv6 transport= connect-timeout= headers-timeout= body-timeout= keep-alive ping-interval= no-listen protocol= no-cache disable-cookies ignore-tool= allow-tool= read-only v/verbose silent log-file= debug record= h/help V/version
+end
+
+function __fish_mcp_tether_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_mcp_tether_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_mcp_tether_using_subcommand
+    set -l cmd (__fish_mcp_tether_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l header -d 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l header-file -d 'File with one "Name: value" a line. Repeatable' -r -F
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l env-file -d 'File with one NAME=value a line, for variables that the environment does not set' -r -F
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l header-from -d 'Header whose value a command prints, "Name: COMMAND". Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l access-token-command -d 'Command that prints a Cloudflare Access token' -r -f -a "(__fish_complete_command)"
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l access-header -d 'Single header that carries the service token, such as Authorization' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l access -d 'When to send the Cloudflare Access service token of the environment' -r -f -a "auto\t'To this computer, and to a host that refuses a request without it and proves that an Access application of the token\'s team protects it'
+always\t'With every request to the server'
+never\t'Same as --no-access'"
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l auth -d 'Sign-in with a browser (OAuth)' -r -f -a "auto\t'When the server asks for it, unless a header already authenticates the client'
+oauth\t'When the server asks for it, in place of such a header and of a service token that Access refuses'
+none\t'Never'"
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l auth-timeout -d 'How long a request waits for the sign-in, in seconds' -r
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l token-endpoint -d 'Token endpoint for --client-credentials' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l oauth-issuer -d 'The only authorization server to accept, by its issuer' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l oauth-metadata -d 'Metadata of the authorization server: a URL, or @FILE' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l profile -d 'Name of this sign-in, to keep several for one server' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l static-oauth-client-info -d 'Registered client: JSON, or @FILE' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l static-oauth-client-metadata -d 'Client metadata for the registration: JSON, or @FILE' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l client-metadata-url -d 'URL of the client\'s metadata document, which becomes the client id' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l resource -d 'Resource indicator of the server; "" for none' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l authorize-param -d 'Parameter of the authorization request. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l host -d 'Host of the OAuth redirect URI: localhost or 127.0.0.1' -r -f -a "(__fish_print_hostnames)"
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l callback-path -d 'Path of the OAuth redirect URI [default: /oauth/callback]' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l callback-bind -d 'Address to listen on for the redirect [default: 127.0.0.1 and ::1]' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l auth-success-url -d 'Page to show after the sign-in' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l ca-cert -d 'File with further certificates to trust, in PEM form. Repeatable' -r -F
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l pin -d 'SHA-256 fingerprint of the only certificate to accept. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l client-cert -d 'Client certificate (mutual TLS), in PEM form' -r -F
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l client-key -d 'Private key of --client-cert, in PEM form' -r -F
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l proxy -d 'Proxy to use, in place of the environment\'s' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l transport -d 'Transports to try, and their order' -r -f -a "http-first\t'Streamable HTTP, then HTTP+SSE (2024-11-05)'
 sse-first\t'HTTP+SSE, then streamable HTTP'
 http-only\t'Streamable HTTP alone'
 sse-only\t'HTTP+SSE alone'"
-complete -c mcp-tether -l connect-timeout -d 'How long making a connection may take, in seconds; 0: as long as the system lets it' -r
-complete -c mcp-tether -l headers-timeout -d 'How long the server may take to begin an answer, in seconds; 0: as long as it likes, for a tool may be slow, and a connection that is dead shows by itself' -r
-complete -c mcp-tether -l body-timeout -d 'How long the server may be silent in the middle of an answer, in seconds; 0: as long as it likes' -r
-complete -c mcp-tether -l ping-interval -d 'Like --keep-alive, every so many seconds' -r
-complete -c mcp-tether -l protocol -d 'The server\'s era: auto, legacy or modern [default: auto]' -r -f -a "auto\t''
-legacy\t''
-modern\t''"
-complete -c mcp-tether -l ignore-tool -d 'Leave out the tools whose name fits; * is anything. Repeatable' -r
-complete -c mcp-tether -l allow-tool -d 'Leave out all tools but those whose name fits. Repeatable' -r
-complete -c mcp-tether -l log-file -d 'Write what -vv tells into a file, whatever stderr shows; with -vvv what that tells. Readable for its owner alone; at 10 MiB it becomes PATH.1 and a new one begins. Several processes may share it' -r -F
-complete -c mcp-tether -l record -d 'Write the conversation into a file that shows what mcp-tether did and why, and can be replayed: for bug reports. Secrets are masked; what is said is not. Up to 64 MiB; what was there becomes PATH.1' -r -F
-complete -c mcp-tether -l client -d 'With config: whose entry' -r -f -a "claude-code\t''
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l connect-timeout -d 'Time to connect, in seconds; 0 for no limit' -r
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l headers-timeout -d 'Time until a response begins, in seconds; 0 for no limit' -r
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l body-timeout -d 'Longest silence within a response, in seconds; 0 for no limit' -r
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l ping-interval -d 'Ping the server at this interval, in seconds' -r
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l protocol -d 'Era of MCP that the server speaks' -r -f -a "auto\t'Detect it, and remember the result'
+legacy\t'initialize and sessions (up to 2025-11-25)'
+modern\t'Stateless requests (from 2026-07-28)'"
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l ignore-tool -d 'Hide the tools that match; * matches anything. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l allow-tool -d 'Hide all tools except those that match. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l log-file -d 'File to log to, as much as -vv does' -r -F
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l record -d 'File to record the conversation to, for bug reports' -r -F
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l no-access -d 'Send no Cloudflare Access service token'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l device-code -d 'Sign in with a code, on any computer'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l client-credentials -d 'Sign in without a user, as the client of --static-oauth-client-info'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l use-id-token -d 'Send the ID token in place of the access token'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l disable-resource-parameter -d 'Send no resource indicator'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l allow-http -d 'Accept an http:// URL of another computer'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l enable-proxy -d 'Accepted for compatibility with mcp-remote'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l ipv4 -d 'Use IPv4 addresses only'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l ipv6 -d 'Use IPv6 addresses only'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l keep-alive -d 'Ping the server every 30 seconds'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l no-listen -d 'Do not open the stream for server messages (GET)'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l no-cache -d 'Keep nothing about the server from one start to the next'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l disable-cookies -d 'Ignore the server\'s cookies'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l read-only -d 'Hide all tools that are not annotated as read-only'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -s v -l verbose -d 'Log to stderr: -v, -vv, -vvv'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l silent -d 'Log nothing to stderr'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l debug -d 'Same as -vv, with a log file'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -s V -l version -d 'Print version'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -a "run" -d 'Connect an MCP client with the server over stdio (default)'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -a "check" -d 'Diagnose the connection step by step'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -a "login" -d 'Sign in now, or as another user'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -a "logout" -d 'Sign out, and delete the stored tokens'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -a "tokens" -d 'Show the stored sign-in, without secrets'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -a "config" -d 'Print the entry of a client\'s configuration, or replace mcp-remote in one'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -a "completions" -d 'Print completions for a shell'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand run" -s h -l help -d 'Print help'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand run" -s V -l version -d 'Print version'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -l header -d 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -l auth -d 'Sign-in with a browser (OAuth)' -r -f -a "auto\t'When the server asks for it, unless a header already authenticates the client'
+oauth\t'When the server asks for it, in place of such a header and of a service token that Access refuses'
+none\t'Never'"
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -l ca-cert -d 'File with further certificates to trust, in PEM form. Repeatable' -r -F
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -l proxy -d 'Proxy to use, in place of the environment\'s' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -l no-access -d 'Send no Cloudflare Access service token'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -l allow-http -d 'Accept an http:// URL of another computer'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -l json -d 'Print the findings as JSON'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -s V -l version -d 'Print version'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -l header -d 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -l oauth-issuer -d 'The only authorization server to accept, by its issuer' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -l profile -d 'Name of this sign-in, to keep several for one server' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -l device-code -d 'Sign in with a code, on any computer'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -l paste -d 'Paste the address that the browser ends at'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -s V -l version -d 'Print version'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand logout" -l header -d 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand logout" -l profile -d 'Name of this sign-in, to keep several for one server' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand logout" -l resource -d 'Resource indicator of the server; "" for none' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand logout" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand logout" -s V -l version -d 'Print version'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand tokens" -l header -d 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand tokens" -l profile -d 'Name of this sign-in, to keep several for one server' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand tokens" -l resource -d 'Resource indicator of the server; "" for none' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand tokens" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand tokens" -s V -l version -d 'Print version'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand config" -l client -d 'Client to print the entry for' -r -f -a "claude-code\t''
 claude-desktop\t''
 cursor\t''
 vscode\t''
@@ -57,27 +139,10 @@ lm-studio\t''
 goose\t''
 cline\t''
 copilot-cli\t''"
-complete -c mcp-tether -l from -d 'With config: a client\'s configuration, whose mcp-remote is to be replaced' -r -F
-complete -c mcp-tether -s e -l env -d 'With config: a variable that the server is to have. Repeatable' -r
-complete -c mcp-tether -l no-access -d 'Do not send the service token of CF_ACCESS_CLIENT_ID and _SECRET'
-complete -c mcp-tether -l device-code -d 'Sign in with a code, on any computer: address and code are written to stderr, and nothing is opened here'
-complete -c mcp-tether -l client-credentials -d 'Nobody signs in: the client of --static-oauth-client-info itself does, with its client_secret or private_key'
-complete -c mcp-tether -l use-id-token -d 'Send the ID token in place of the access token, where there is one (it takes the scope openid)'
-complete -c mcp-tether -l disable-resource-parameter -d 'Do not name the server at the authorization server'
-complete -c mcp-tether -l paste -d 'With login, where no browser can come back to this computer: sign in with one elsewhere, then paste the address that it ended at, which need not load'
-complete -c mcp-tether -l allow-http -d 'Accept an http:// URL that is not on this machine'
-complete -c mcp-tether -l enable-proxy -d 'Nothing: proxies of the environment are always used. For those who come from mcp-remote'
-complete -c mcp-tether -l ipv4 -d 'Use IPv4 addresses only'
-complete -c mcp-tether -l ipv6 -d 'Use IPv6 addresses only'
-complete -c mcp-tether -l keep-alive -d 'Ask the server for a sign of life every 30 seconds, with pings of our own; three in a row without an answer renew the session'
-complete -c mcp-tether -l no-listen -d 'Do not open the stream on which a server says something by itself (GET), for servers that answer nothing while it is open'
-complete -c mcp-tether -l no-cache -d 'Remember nothing about the server from one start to the next'
-complete -c mcp-tether -l disable-cookies -d 'Forget the server\'s cookies, by which load balancers know whom to send where'
-complete -c mcp-tether -l read-only -d 'Leave out all tools but those that say readOnlyHint: true'
-complete -c mcp-tether -l json -d 'With check: tell what was found as JSON'
-complete -c mcp-tether -s v -l verbose -d 'Tell on stderr what passes: -v, -vv, -vvv'
-complete -c mcp-tether -l silent -d 'Tell nothing on stderr'
-complete -c mcp-tether -l debug -d '-vv, and the same in a log file: that of --log-file, else HOST_debug.log in ~/.mcp-auth/mcp-tether (MCP_REMOTE_CONFIG_DIR takes the place of ~/.mcp-auth). With --silent the file alone'
-complete -c mcp-tether -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mcp-tether -s V -l version -d 'Print version'
-complete -c mcp-tether -n __fish_use_subcommand -f -a "check config login logout tokens"
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand config" -l from -d 'Configuration file whose mcp-remote entries to replace' -r -F
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand config" -s e -l env -d 'Environment variable that the server gets. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand config" -l json -d 'Print the JSON entry only (Claude Code)'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand config" -s V -l version -d 'Print version'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand completions" -s V -l version -d 'Print version'

@@ -15,10 +15,10 @@ use super::api;
 use super::env_file::{HOSTS, PAIR, Pair};
 use super::failure::Failure;
 use crate::auth::cf_access::PAIRS;
-use crate::check::{self, Findings, Outcome, Style};
-use crate::cli::{self, Typed};
+use crate::check::{self, CheckResult, Findings, Style};
+use crate::cli::{self, Invocation};
 use crate::config::{Config, Environment};
-use crate::diagnosis::{self, Refused};
+use crate::diagnosis::{self, RefusalFacts};
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -124,7 +124,7 @@ async fn ask(client: &reqwest::Client, url: &Url) -> (Openness, Option<Named>) {
         aud: location.query_pairs().find(|(name, _)| name == "kid").map(|(_, aud)| aud.into_owned()),
     });
     let named = Named::of(response.headers()).or(redirected);
-    let facts = Refused { location: location.as_ref(), ..Refused::of(status, response.headers()) };
+    let facts = RefusalFacts { location: location.as_ref(), ..RefusalFacts::of(status, response.headers()) };
     if (200..300).contains(&status) {
         return (Openness::Open, None);
     }
@@ -154,7 +154,7 @@ pub(super) enum Checked {
 pub(super) async fn check(url: &Url, pair: &Pair, environment: &Environment) -> Checked {
     let failed = |reason: &str| Checked::Refused(reason.to_owned());
     let arguments = ["mcp-tether", "check", "--auth", "none", url.as_str()].map(Into::into);
-    let Ok(Typed::Options(options)) = cli::parse(arguments) else {
+    let Ok(Invocation::Options(options)) = cli::parse(arguments) else {
         return failed("the check cannot be started");
     };
     let host = url.host_str().unwrap_or_default();
@@ -175,8 +175,8 @@ pub(super) async fn check(url: &Url, pair: &Pair, environment: &Environment) -> 
     let mut document = Vec::new();
     let mut findings = Findings::new(&mut document, Style::Json);
     let outcome = check::run(config, None, std::future::pending(), &mut findings).await;
-    findings.finish(url.as_str(), outcome == Outcome::Well);
-    if outcome == Outcome::Well {
+    findings.finish(url.as_str(), outcome == CheckResult::Passed);
+    if outcome == CheckResult::Passed {
         return Checked::Well;
     }
     let document: Value = serde_json::from_slice(&document).unwrap_or_default();

@@ -6,7 +6,7 @@
 //! what it should, counts as none. Deliberately not here: the proof (`access_proof`).
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tracing::warn;
 use url::Url;
 
 use super::access_metadata::Team;
-use crate::platform;
+use crate::{files, platform};
 
 /// The longest file that is read, in bytes.
 const LONGEST: u64 = 512 * 1024;
@@ -247,25 +247,14 @@ fn lock(path: &Path) -> io::Result<File> {
     Err(io::Error::other("another process holds its lock"))
 }
 
-/// Writes a file whole under another name, and renames it. What is there and not a regular file stays.
+/// Writes a file whole under another name, and renames it. What is there and not a regular file stays. The caller has the
+/// lock.
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(io::Error::other("what is there is not a regular file"));
     }
-    let own = path.with_extension(std::process::id().to_string());
-    // Left over from a process that was killed and had the same id.
-    let _ = std::fs::remove_file(&own);
-    let mut options = OpenOptions::new();
-    let opened = platform::for_owner_alone(options.write(true).create_new(true)).open(&own);
-    let written = opened.and_then(|mut file| {
-        file.write_all(text)?;
-        file.sync_all()
-    });
-    let renamed = written.and_then(|()| std::fs::rename(&own, path));
-    if renamed.is_err() {
-        let _ = std::fs::remove_file(&own);
-    }
-    renamed
+    files::sweep_temporary(path);
+    files::replace_durably(path, text)
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
 //! What proves to the server who is asking: the schemes, and how they decorate a request.
 //!
 //! Outside the bridge, so that events can be recorded. A new scheme is a file here and a variant of [`Scheme`].
-//! [`keeper`] exchanges what
-//! is refused for something else, [`oauth`] has a person sign in, and [`access_proof`] decides whether a host gets the service
+//! [`credential_provider`] exchanges
+//! what is refused for something else, `oauth` has a person sign in, and [`access_proof`] decides whether a host gets the service
 //! token of the environment. Deliberately not here: where the values come from (`config`).
+//!
+#![doc = include_str!("README.md")]
 
 pub mod access_hosts;
 pub mod access_metadata;
 pub mod access_proof;
 pub mod cf_access;
+pub mod credential_provider;
 mod headers;
-pub mod jwt;
-pub mod keeper;
-pub mod oauth;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use url::{Origin, Url};

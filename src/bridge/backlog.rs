@@ -1,7 +1,7 @@
 //! Messages of the client that wait in a translator, in its order, and what they cost.
 //!
-//! Apart from the ledger because the translators and the filter stand before it. The cost is counted along: the driver asks
-//! for it between any two events. Deliberately not here: what the messages wait for.
+//! The ledger has its own, because the translators and the filter lie above it. The cost is kept up to date, because the
+//! driver asks for it between any two events. Deliberately not here: what the messages wait for.
 
 use std::borrow::Borrow;
 use std::collections::VecDeque;
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cost_is_that_of_the_messages_left() {
+    fn cost_is_that_of_the_remaining_messages() {
         let message = |number: usize| {
             let text = format!(r#"{{"id":{number},"method":"{}"}}"#, "x".repeat(number));
             Message::parse(text.into()).expect("a message")

@@ -1,41 +1,73 @@
-//! Which era the server speaks, found out by what the client opens with.
+//! What is known of the server's era, and what follows from it.
 //!
-//! Mirror first: the client's own opening goes to the server as it is, so that a shared era costs nothing. Only what a
-//! server of the other era says is evidence (`relay::apart`); then a translator takes over. A server that leaves the
-//! probe of a modern client hanging is asked by `initialize` meanwhile, and whichever is answered first counts.
-//! Deliberately not here: translating.
+//! Mirror first: the client's own opening goes to the server as it is, so that a shared era costs nothing. Only a message of a
+//! server of the other era is evidence (the relay's `EraMismatch`); then a translator takes over. If a server leaves the probe
+//! of a modern client without an answer, it is asked by `initialize` as well, and the first answer counts.
+//! Each method returns what is to be done. Deliberately not here: doing it (`translation`).
 
 use std::time::{Duration, Instant};
 
-use super::relay::{Apart, Evidence};
-use super::*;
+use super::relay::{Evidence, Transport};
+use super::revision::Era;
+use super::{Config, Known};
 use crate::json;
+use crate::jsonrpc::{Id, Kind, Message};
+use crate::mcp::{meta, method};
 
 /// How long the answer to a client's probe may take before the server is asked the legacy way too.
 const HEDGE: Duration = Duration::from_secs(2);
 /// Clients that fall back to `initialize` by themselves when their probe is refused, beside those that were seen doing so. In
-/// the era they share with the server nothing is lost in translation.
+/// the era that they share with the server nothing is lost in translation.
 const FALL_BACK: [&str; 1] = ["claude-code"];
-/// The key of a modern request's `_meta` under which the client names itself.
-const CLIENT_KEY: &str = "io.modelcontextprotocol/clientInfo";
 
 /// What is known of the server's era.
 #[derive(Debug)]
 pub(super) struct Detection {
-    /// What the person said.
-    said: Option<Era>,
-    /// What was found out, or known from before.
+    /// The era that the user named.
+    named: Option<Era>,
+    /// The era that was found out, or is known from before.
     known: Option<Era>,
     /// What is kept for the next start.
     memory: Known,
     /// The name of the client that sent a probe.
     prober: Option<String>,
-    /// The client's probe that has no answer yet, and when the server is asked the other way too.
-    probe: Option<(Id, Option<Instant>)>,
+    probe: Option<Probe>,
     /// Whether a probe was answered as a modern server does.
     probe_succeeded: bool,
     /// Whether the client has opened a session by itself: it must not be replaced by one of ours.
     client_is_legacy: bool,
+}
+
+/// A probe of the client that has no answer yet.
+#[derive(Debug)]
+struct Probe {
+    id: Id,
+    /// The request; none once the client has cancelled it.
+    request: Option<Message>,
+    /// When the server is asked the legacy way too.
+    hedge_at: Option<Instant>,
+}
+
+/// What follows from a mismatch of eras that is not a translator's own affair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Translate for the legacy client.
+    TranslateLegacy,
+    /// Translate for the modern client.
+    TranslateModern,
+    /// Deliver the server's answer.
+    Deliver,
+}
+
+/// What follows from the era that was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Whether that is new.
+    pub(super) is_new: bool,
+    /// What to keep for the next start, if that has changed.
+    pub(super) remember: Option<Known>,
+    /// The client's probe that is answered by the other way's result, and its id.
+    pub(super) probe: Option<(Id, Message)>,
 }
 
 impl Detection {
@@ -43,10 +75,10 @@ impl Detection {
     pub(super) fn new(config: &Config) -> Detection {
         let memory = config.known.clone();
         // The older transport carries nothing of the modern era.
-        let said = config.era.or((config.transport == Transport::SseOnly).then_some(Era::Legacy));
-        let known = said.or(memory.era);
+        let named = config.era.or((config.transport == Transport::SseOnly).then_some(Era::Legacy));
+        let known = named.or(memory.era);
         Detection {
-            said,
+            named,
             known,
             memory,
             prober: None,
@@ -56,263 +88,152 @@ impl Detection {
         }
     }
 
-    /// When there is something to do.
-    pub(super) fn next(&self) -> Option<(Instant, &'static str)> {
-        let (_, due) = self.probe.as_ref()?;
-        due.map(|due| (due, "the server is asked the legacy way too"))
+    /// Returns whether a message of the client may change what is known, or depends on it.
+    pub(super) fn concerns(&self, message: &Message) -> bool {
+        match message.method() {
+            Some(method::INITIALIZE | method::DISCOVER) => true,
+            Some(method::CANCELLED) if self.is_probing() => true,
+            Some(_) | None => self.known == Some(Era::Legacy),
+        }
     }
 
-    /// Tells whether the server has answered a probe as a modern one does. It may know the other era as well.
-    pub(super) fn is_modern(&self) -> bool {
+    /// Returns whether a probe has no answer yet.
+    pub(super) fn is_probing(&self) -> bool {
+        self.probe.as_ref().is_some_and(|probe| probe.request.is_some())
+    }
+
+    /// Returns when the server is asked the legacy way too.
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let due = self.probe.as_ref()?.hedge_at?;
+        Some((due, "the server is asked the legacy way too"))
+    }
+
+    /// Returns whether the server has answered a probe as a modern one does. It may know the other era as well.
+    pub(super) fn has_proved_modern(&self) -> bool {
         self.probe_succeeded
     }
 
-    /// Tells whether the client of a modern request is known to fall back by itself.
-    fn falls_back(&self, request: &Message) -> bool {
-        client_of(request)
-            .is_some_and(|name| FALL_BACK.contains(&&*name) || self.memory.falls_back.contains(&name))
+    /// Returns whether the era is not what the user named, but was found out or is known from before.
+    pub(super) fn is_open(&self) -> bool {
+        self.named.is_none()
     }
 
-    /// A message goes to the client: should it answer the probe, the server is modern.
+    /// Takes in that the client opens a session by itself.
+    pub(super) fn session_started(&mut self) {
+        self.client_is_legacy = true;
+        if let Some(probe) = &mut self.probe {
+            probe.hedge_at = None;
+        }
+    }
+
+    /// Takes in that the client did not wait for the answer to its probe, or did not accept it. Returns what to keep: the next
+    /// time its probe is not translated.
+    pub(super) fn fell_back(&mut self) -> Option<Known> {
+        let client = self.prober.take()?;
+        self.memory.falls_back.insert(client).then(|| self.memory.clone())
+    }
+
+    /// Returns whether a session of the client is translated from the start.
+    pub(super) fn translates_session(&self) -> bool {
+        self.known == Some(Era::Modern)
+    }
+
+    /// Returns whether a request of a modern client is translated from the start.
+    pub(super) fn translates_request(&self, request: &Message) -> bool {
+        self.known == Some(Era::Legacy) && !self.client_is_legacy && !self.falls_back(request)
+    }
+
+    /// Takes in the name of the client that sends a probe.
+    pub(super) fn prober_seen(&mut self, probe: &Message) {
+        self.prober = client_name(probe);
+    }
+
+    /// Takes in a probe that goes to the server as it is. `may_hedge` says that no translator is there.
+    pub(super) fn probe_sent(&mut self, probe: &Message, may_hedge: bool, now: Instant) {
+        let Kind::Request { id, .. } = probe.kind() else { return };
+        let hedges = may_hedge && self.known.is_none() && !self.client_is_legacy && !self.falls_back(probe);
+        let hedge_at = hedges.then(|| now + HEDGE);
+        self.probe = Some(Probe { id: id.clone(), request: Some(probe.clone()), hedge_at });
+    }
+
+    /// Takes in that the client cancels a request.
+    pub(super) fn cancelled(&mut self, id: &Id) {
+        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.id == *id) {
+            probe.request = None;
+        }
+    }
+
+    /// Takes in a message that goes to the client: if it answers the probe, the server is modern.
     pub(super) fn answered(&mut self, message: &Message) {
         let Kind::Response { id: Some(id), error } = message.kind() else { return };
-        if self.probe.as_ref().is_some_and(|(probe, _)| probe == id) {
-            self.probe = None;
-            if !error {
-                self.probe_succeeded = true;
-            }
-        }
-    }
-}
-
-impl Bridge {
-    /// Tells whether a message of the client is more than the relay's affair.
-    pub(super) fn is_watching(&self, message: &Message) -> bool {
-        self.is_translating()
-            || self.detection.known == Some(Era::Legacy)
-            || matches!(message.method(), Some("initialize" | "server/discover"))
-    }
-
-    /// Brings a message of the client to whoever carries it.
-    pub(super) fn client(&mut self, message: Message, now: Instant) {
-        let (era, _) = revision::classify(&message);
-        match (message.kind(), era) {
-            (Kind::Response { .. }, _) => match &mut self.legacy {
-                Some(legacy) => legacy.client(message, now),
-                None => match &mut self.modern {
-                    Some(modern) if modern.stands_alone() => modern.client(message, now),
-                    Some(_) | None => self.forward(message, now),
-                },
-            },
-            (Kind::Notification { method }, _) if method.as_str() == "notifications/cancelled" => {
-                let id = message.request_id_param();
-                let cancelled = id.as_ref();
-                match (&mut self.legacy, &mut self.modern) {
-                    (Some(legacy), _) if cancelled.is_some_and(|id| legacy.serves(id)) => {
-                        legacy.client(message, now);
-                    }
-                    (_, Some(modern)) if cancelled.is_some_and(|id| modern.serves(id)) => {
-                        modern.client(message, now);
-                    }
-                    (_, _) => self.forward(message, now),
-                }
-            }
-            (Kind::Request { .. } | Kind::Notification { .. }, Era::Legacy) => {
-                self.legacy_client(message, now)
-            }
-            (Kind::Request { .. } | Kind::Notification { .. }, Era::Modern) => {
-                self.modern_client(message, now)
-            }
+        if self.probe.take_if(|probe| probe.id == *id).is_some() && !error {
+            self.probe_succeeded = true;
         }
     }
 
-    fn forward(&mut self, message: Message, now: Instant) {
-        self.relay.say(message, now);
+    /// Returns the probe that has waited long enough, once.
+    pub(super) fn hedge_due(&mut self, now: Instant) -> Option<Message> {
+        let probe = self.probe.as_mut()?;
+        probe.hedge_at.take_if(|due| *due <= now)?;
+        probe.request.clone()
     }
 
-    fn legacy_client(&mut self, message: Message, now: Instant) {
-        let starts = message.method() == Some("initialize");
-        if starts {
-            self.detection.client_is_legacy = true;
-            if let Some((_, due)) = &mut self.detection.probe {
-                *due = None;
-            }
-            if let Some(modern) = &mut self.modern {
-                modern.client_went_legacy();
-                // It did not wait for the answer to its probe, or did not like it: the next time it is left alone.
-                if let Some(client) = self.detection.prober.take()
-                    && self.detection.memory.falls_back.insert(client)
-                {
-                    self.remember();
-                }
-            }
-        }
-        if let Some(modern) = &mut self.modern
-            && modern.stands_alone()
-        {
-            return modern.client(message, now);
-        }
-        match &mut self.legacy {
-            Some(legacy) => legacy.client(message, now),
-            None if starts && self.detection.known == Some(Era::Modern) => {
-                self.legacy = Some(Box::new(LegacyClient::begin(message, None, true, self.minted)));
-            }
-            None => self.forward(message, now),
-        }
-    }
-
-    fn modern_client(&mut self, message: Message, now: Instant) {
-        let is_probe = is_probe(&message);
-        if is_probe {
-            self.detection.prober = client_of(&message);
-        }
-        if matches!(message.kind(), Kind::Request { .. })
-            && self.modern.is_none()
-            && self.detection.known == Some(Era::Legacy)
-            && !self.detection.client_is_legacy
-            && !self.detection.falls_back(&message)
-        {
-            self.modern = Some(Box::new(ModernClient::begin(self.secret)));
-        }
-        match (&mut self.modern, message.kind()) {
-            (Some(modern), _) if !modern.is_hedge() => modern.client(message, now),
-            (_, Kind::Request { id, .. }) if is_probe => {
-                let hedges = self.detection.known.is_none()
-                    && self.modern.is_none()
-                    && !self.detection.client_is_legacy
-                    && !self.detection.falls_back(&message);
-                self.detection.probe = Some((id.clone(), hedges.then(|| now + HEDGE)));
-                self.forward(message, now);
-            }
-            (_, _) => self.forward(message, now),
-        }
-    }
-
-    /// The server has shown that it does not speak the era of a request.
-    pub(super) fn apart(&mut self, apart: Apart, now: Instant) {
-        let Apart { request, evidence, last_word, waiting } = apart;
-        if let Some(legacy) = &mut self.legacy
-            && legacy.takes(&last_word.answer, None)
-        {
-            // The server is not what it was: it is asked as if nothing were known.
-            if self.detection.said.is_none() && legacy.was_assumed() {
-                legacy.give_back(&last_word.answer);
-                return self.forget_era();
-            }
-            return legacy.server(last_word.answer, now);
-        }
-        // What a translator asked is its own affair, whatever the refusal shows.
-        if let Some(modern) = &mut self.modern
-            && modern.takes(&last_word.answer, None)
-        {
-            if self.detection.said.is_none() && modern.was_assumed() {
-                modern.give_back();
-                self.forget_era();
-            } else {
-                modern.server(last_word.answer, None, now);
-            }
-            return self.say_all(waiting, now);
-        }
-        match (evidence, self.detection.said) {
-            (Evidence::Modern | Evidence::Nothing, None | Some(Era::Modern)) => {
-                // A server that has shown its era has a better answer than this one.
-                let last_word = Some(last_word).filter(|_| evidence == Evidence::Nothing);
-                let mut legacy = LegacyClient::begin(request, last_word, false, self.minted);
-                let is_of_session =
-                    |message: &Message| self.modern.as_ref().is_some_and(|modern| modern.has_asked(message));
-                // What the session was asked in a modern client's place has its answer from the server.
-                let (of_session, of_client): (Vec<Message>, Vec<Message>) =
-                    waiting.into_iter().partition(is_of_session);
-                for message in of_client {
-                    legacy.client(message, now);
-                }
-                self.legacy = Some(Box::new(legacy));
-                self.say_all(of_session, now);
-            }
+    /// Decides what follows from the server's answer to a request of the client.
+    pub(super) fn decide(&mut self, request: &Message, evidence: Evidence, answer: &Message) -> Decision {
+        match (evidence, self.named) {
+            (Evidence::Modern | Evidence::Nothing, None | Some(Era::Modern)) => Decision::TranslateLegacy,
             (Evidence::Legacy, None | Some(Era::Legacy))
-                if !self.detection.falls_back(&request) && !self.detection.client_is_legacy =>
+                if !self.falls_back(request) && !self.client_is_legacy =>
             {
-                let modern = self.modern.get_or_insert_with(|| Box::new(ModernClient::begin(self.secret)));
-                self.detection.probe = None;
-                modern.refused(request, last_word, now);
+                self.probe = None;
+                Decision::TranslateModern
             }
             (Evidence::Modern | Evidence::Nothing | Evidence::Legacy, _) => {
                 // Whatever kind of answer this is: it does not show a modern server.
-                self.detection.probe.take_if(|(probe, _)| is_answered_by(probe, &last_word.answer));
-                self.actions.push_back(Action::Deliver(last_word.answer));
-                self.actions.extend(last_word.notice.map(Action::Notice));
-                self.say_all(waiting, now);
+                self.probe.take_if(|probe| is_answer_to(&probe.id, answer));
+                Decision::Deliver
             }
         }
     }
 
-    fn remember(&mut self) {
-        self.actions.push_back(Action::Remember(self.detection.memory.clone()));
+    /// Takes in that what was known from before is wrong. Returns what to keep for the next start, if that has changed.
+    pub(super) fn disproved(&mut self) -> Option<Known> {
+        self.known = self.named;
+        self.memory.era.take().map(|_| self.memory.clone())
     }
 
-    /// What was known of the server from before has turned out to be wrong.
-    fn forget_era(&mut self) {
-        self.detection.known = self.detection.said;
-        if self.detection.memory.era.take().is_some() {
-            self.remember();
-        }
-    }
-
-    /// Asks a server the legacy way that leaves the probe hanging.
-    pub(super) fn detect_later(&mut self, now: Instant) {
-        let Some((id, due)) = &mut self.detection.probe else { return };
-        if due.is_some_and(|due| due <= now) {
-            *due = None;
-            let probe = self.relay.request(id).filter(|request| is_probe(request));
-            if let (None, Some(probe)) = (&self.modern, probe) {
-                self.modern = Some(Box::new(ModernClient::hedge(probe, self.secret)));
-            }
-        }
-    }
-
-    /// A translator has found the server's era.
-    pub(super) fn found(&mut self, era: Era, now: Instant) {
-        if self.detection.known.replace(era) != Some(era) {
-            self.actions.push_back(Action::Notice(Notice::Bridged { server: era }));
-        }
+    /// Takes in the era that a translator has found.
+    pub(super) fn found(&mut self, era: Era) -> Found {
+        let is_new = self.known.replace(era) != Some(era);
         // A server that only was slow to answer the probe may know both: that is nothing to remember.
-        let is_certain = self.detection.probe.is_none();
-        if is_certain && self.detection.said.is_none() && self.detection.memory.era != Some(era) {
-            self.detection.memory.era = Some(era);
-            self.remember();
-        }
-        // A probe that was left hanging is answered by what the other way brought.
-        if era == Era::Legacy
-            && let Some((id, _)) = self.detection.probe.take()
-            && let Some(probe) = self.relay.request(&id).filter(|request| is_probe(request)).cloned()
-        {
-            self.relay.say(cancellation(&id), now);
-            if let Some(modern) = &mut self.modern {
-                modern.client(probe, now);
-            }
-        }
+        let is_certain = self.probe.is_none();
+        let is_news = is_certain && self.named.is_none() && self.memory.era != Some(era);
+        let remember = is_news.then(|| {
+            self.memory.era = Some(era);
+            self.memory.clone()
+        });
+        let probe = self.probe.take_if(|_| era == Era::Legacy);
+        Found { is_new, remember, probe: probe.and_then(|probe| Some((probe.id, probe.request?))) }
+    }
+
+    /// Returns whether the client of a modern request is known to fall back by itself.
+    fn falls_back(&self, request: &Message) -> bool {
+        client_name(request)
+            .is_some_and(|name| FALL_BACK.contains(&&*name) || self.memory.falls_back.contains(&name))
     }
 }
 
-/// What takes a request back.
-#[expect(clippy::expect_used, reason = "an id is JSON, and so is what stands around it")]
-pub(super) fn cancellation(id: &Id) -> Message {
-    let text =
-        format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#);
-    Message::parse(text.into()).expect("made from an id")
+/// Returns whether a message is a probe.
+pub(super) fn is_probe(message: &Message) -> bool {
+    message.method() == Some(method::DISCOVER)
 }
 
-/// Tells whether a message is a probe: its id alone does not say so, for the client may use one again.
-fn is_probe(message: &Message) -> bool {
-    message.method() == Some("server/discover")
-}
-
-fn is_answered_by(request: &Id, answer: &Message) -> bool {
+fn is_answer_to(request: &Id, answer: &Message) -> bool {
     matches!(answer.kind(), Kind::Response { id: Some(id), .. } if id == request)
 }
 
 /// The name that the client of a modern request has.
-fn client_of(request: &Message) -> Option<String> {
-    let client = request.member("_meta").and_then(|meta| json::member(meta, CLIENT_KEY))?;
+fn client_name(request: &Message) -> Option<String> {
+    let client = request.member(meta::META).and_then(|own| json::member(own, meta::CLIENT_INFO))?;
     json::member(client, "name").and_then(json::string)
 }

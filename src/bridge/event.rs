@@ -152,6 +152,20 @@ pub enum Written {
     Maybe,
 }
 
+/// What is known of whether a message was processed, on which depends whether it may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processing {
+    /// It certainly was not: it may be sent again, whatever it is.
+    NotProcessed,
+    /// It may have been, or not.
+    Unknown,
+    /// It was not, and would not be at the next attempt either: something between us and the server has to be mended, after
+    /// which the same may go well.
+    Outage,
+    /// The same message would end the same way.
+    Final,
+}
+
 /// A status other than 2xx.
 #[derive(Clone, Debug)]
 pub struct Refusal {
@@ -161,8 +175,8 @@ pub struct Refusal {
     pub answer: Option<Message>,
     /// How long the server asks to wait.
     pub retry_after: Option<Duration>,
-    /// Whether the status says that the message was not processed and may be sent again.
-    pub unprocessed: bool,
+    /// What the refusal proves about the message.
+    pub processing: Processing,
     /// The same in words.
     pub report: ErrorReport,
 }
@@ -182,7 +196,7 @@ impl Refusal {
 impl PartialEq for Refusal {
     fn eq(&self, other: &Self) -> bool {
         let text = |refusal: &Self| refusal.answer.as_ref().map(|answer| answer.text().clone());
-        let facts = |refusal: &Self| (refusal.status, refusal.retry_after, refusal.unprocessed);
+        let facts = |refusal: &Self| (refusal.status, refusal.retry_after, refusal.processing);
         facts(self) == facts(other) && self.report == other.report && text(self) == text(other)
     }
 }

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn meta_is_put_where_it_belongs() {
+    fn meta_members_are_inserted_into_any_params() {
         for (before, after) in [
             (r#"{"id":1,"method":"m"}"#, r#"{"id":1,"method":"m","params":{"_meta":{"k":1}}}"#),
             (r#"{"params":{ },"id":1,"method":"m"}"#, r#"{"params":{"_meta":{"k":1} },"id":1,"method":"m"}"#),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_taken_out_and_the_rest_keeps_its_text() {
+    fn removed_members_leave_the_rest_unchanged() {
         let before = message(r#"{"id":1,"result":{"a":1.0,"_meta":{"k":1,"t":1e400},"b": "\u0041"}}"#);
         assert_eq!(
             text(&take_out_of_meta(&before, &["k"])),

@@ -1,32 +1,24 @@
-//! The messages that a check sends: requests of both eras, under ids of its own.
+//! The messages that a check sends: requests of both eras.
 //!
-//! Deliberately not here: when they are sent (`server`).
+//! Deliberately not here: when they are sent (`conversation`).
 
-use crate::bridge::{Facts, MODERN_REVISION, Mirror};
-use crate::jsonrpc::Message;
+use crate::bridge::{Facts, Mirror};
+use crate::jsonrpc::{Id, Message};
+use crate::mcp::{MODERN_REVISION, SOURCE, message};
 
-pub(super) fn client_info() -> &'static str {
-    concat!(r#"{"name":"mcp-tether check","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#)
+pub(super) fn client_info() -> String {
+    message::implementation(&format!("{SOURCE} check"), env!("CARGO_PKG_VERSION"))
 }
 
-#[expect(clippy::expect_used, reason = "the message is made from JSON texts")]
 pub(super) fn request(method: &str, params: &str) -> Message {
-    let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
-    Message::parse(text.into()).expect("made from JSON texts")
-}
-
-#[expect(clippy::expect_used, reason = "the message is made from JSON texts")]
-pub(super) fn notification(method: &str) -> Message {
-    Message::parse(format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#).into()).expect("made here")
+    // A check has one request under way at a time.
+    message::request(&Id::from_number(1), method, params)
 }
 
 pub(super) fn modern(method: &str, cursor: Option<&str>) -> Message {
     let cursor = cursor.map(|cursor| format!(r#","cursor":{cursor}"#)).unwrap_or_default();
-    let info = client_info();
-    let meta = format!(
-        r#"{{"io.modelcontextprotocol/protocolVersion":"{MODERN_REVISION}","io.modelcontextprotocol/clientInfo":{info},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#
-    );
-    request(method, &format!(r#"{{"_meta":{meta}{cursor}}}"#))
+    let meta = message::modern_meta("{}", Some(&client_info()));
+    request(method, &format!(r#"{{"_meta":{{{meta}}}{cursor}}}"#))
 }
 
 pub(super) fn modern_facts(method: &str) -> Facts {

@@ -2,15 +2,15 @@
 //!
 //! The steps are those of a first call: credentials, name, connection, TLS, Access, handshake, lists; and whatever session
 //! was opened is ended behind it, also where something failed or somebody pressed Ctrl-C. What fails is explained in the
-//! words that the proxy has for it. Deliberately not here: how findings look (`finding`), what stands below MCP
-//! (`probes`), the conversation (`server`), and what the HTTP answers mean (`diagnosis`).
+//! words that the proxy has for it. Deliberately not here: how findings look (`findings`), what stands below MCP
+//! (`probes`), the conversation (`conversation`), and what the HTTP answers mean (`diagnosis`).
 
-mod finding;
+mod conversation;
+mod findings;
 mod messages;
 mod probes;
-mod rule;
-mod server;
-mod sign_in;
+mod sign_in_documents;
+mod token_rule;
 
 use std::cell::OnceCell;
 use std::io::Write;
@@ -18,26 +18,26 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use finding::{Findings, Style};
+pub use findings::{Findings, Style};
 
 use crate::auth::access_proof::AccessProof;
 use crate::bridge::{ErrorKind, ErrorReport};
 use crate::config::Config;
 use crate::http::Http;
 use crate::startup_error::StartupError;
-use server::Server;
-use sign_in::Documents;
+use conversation::Conversation;
+use sign_in_documents::SignInDocuments;
 
 /// How long a session that is about to be named is waited for when the check is stopped, so that it can be ended.
-const LAST_WORD: Duration = Duration::from_secs(1);
+const SESSION_NAME_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CheckResult {
     /// Nothing is wrong.
-    Well,
+    Passed,
     /// Something is.
-    Wrong,
+    Failed,
     /// Somebody stopped it.
     Stopped,
 }
@@ -48,7 +48,7 @@ pub async fn run(
     proxy_named: Option<url::Url>,
     stop: impl Future<Output = ()>,
     findings: &mut Findings<impl Write>,
-) -> Outcome {
+) -> CheckResult {
     let server = OnceCell::new();
     let result = {
         let mut steps = pin!(steps(config, proxy_named, &server, findings));
@@ -63,7 +63,7 @@ pub async fn run(
                             () = server.is_named() => {}
                         }
                     };
-                    let _ = tokio::time::timeout(LAST_WORD, named).await;
+                    let _ = tokio::time::timeout(SESSION_NAME_TIMEOUT, named).await;
                 }
                 None
             }
@@ -73,47 +73,47 @@ pub async fn run(
         server.end_sessions(findings).await;
     }
     match result {
-        Some(Ok(())) => Outcome::Well,
+        Some(Ok(())) => CheckResult::Passed,
         Some(Err((step, report))) => {
-            findings.failed(step, &report);
-            Outcome::Wrong
+            findings.fail(step, &report);
+            CheckResult::Failed
         }
         None => {
             let report =
                 ErrorReport::new(ErrorKind::Stopped, "the check was stopped before its end", "run it again");
-            findings.failed("stopped", &report);
-            Outcome::Stopped
+            findings.fail("stopped", &report);
+            CheckResult::Stopped
         }
     }
 }
 
 /// What went wrong in which step.
-type Failed = (&'static str, ErrorReport);
+type StepFailure = (&'static str, ErrorReport);
 
 async fn steps(
     config: Config,
     proxy_named: Option<url::Url>,
-    server: &OnceCell<Server>,
+    server: &OnceCell<Conversation>,
     findings: &mut Findings<impl Write>,
-) -> Result<(), Failed> {
+) -> Result<(), StepFailure> {
     let Config { url, found, sign_in, connection, warnings, remarks, folder, .. } = config;
-    warnings.iter().for_each(|warning| findings.warned("configuration", warning));
-    remarks.iter().for_each(|remark| findings.noted("configuration", remark));
+    warnings.iter().for_each(|warning| findings.warn("configuration", warning));
+    remarks.iter().for_each(|remark| findings.note("configuration", remark));
     match found.described.as_slice() {
-        [] => findings.noted("credentials", "none: nothing in the environment, and no header is written"),
-        described => described.iter().for_each(|line| findings.well("credentials", line)),
+        [] => findings.note("credentials", "none: nothing in the environment, and no header is written"),
+        described => described.iter().for_each(|line| findings.ok("credentials", line)),
     }
     for credentials in [Some(&found.credentials), found.next.as_ref()].into_iter().flatten() {
         if let Some((token, oddity)) =
             credentials.service_token().and_then(|token| Some((token, token.oddity()?)))
         {
-            findings.warned("credentials", &format!("the secret of {} {oddity}", token.id()));
+            findings.warn("credentials", &format!("the secret of {} {oddity}", token.id()));
         }
     }
-    found.credentials.service_token().into_iter().for_each(|token| rule::tell(token, findings));
-    found.unlisted.iter().for_each(|hosts| rule::tell_unlisted(hosts, &url, findings));
+    found.credentials.service_token().into_iter().for_each(|token| token_rule::report(token, findings));
+    found.unlisted.iter().for_each(|hosts| token_rule::report_unlisted(hosts, &url, findings));
     if let Some(expires) = found.expires {
-        tell_end(expires, findings);
+        report_expiry(expires, findings);
     }
     let (timeout, family) =
         (connection.connect_timeout.unwrap_or(crate::config::UNBOUNDED), connection.family);
@@ -135,10 +135,12 @@ async fn steps(
     let proof = AccessProof::of(&url, &http, folder, found.needs_proof());
     let documents = sign_in.clone().map(|settings| {
         let (http, credentials, proof) = (Arc::clone(&http), found.credentials.clone(), proof.clone());
-        Documents { settings, http, credentials, proof }
+        SignInDocuments { settings, http, credentials, proof }
     });
-    let looked =
-        server.get_or_init(|| Server::new(&url, &http, found, sign_in, proof, edge)).look(findings).await;
+    let looked = server
+        .get_or_init(|| Conversation::new(&url, &http, found, sign_in, proof, edge))
+        .run(findings)
+        .await;
     match (&looked, documents) {
         (Err((_, report)), Some(documents)) if report.status == Some(401) && !report.cause.is_of_access() => {
             match documents.intercepted().await {
@@ -151,13 +153,13 @@ async fn steps(
 }
 
 /// Until when the first of the tokens holds that say so.
-fn tell_end(expires: std::time::SystemTime, findings: &mut Findings<impl Write>) {
+fn report_expiry(expires: std::time::SystemTime, findings: &mut Findings<impl Write>) {
     let expires = expires.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
     let left = i64::try_from(expires).unwrap_or(i64::MAX).saturating_sub(probes::now());
     match left {
         ..=0 => findings
-            .warned("credentials", "a token has expired, by what it says itself and this computer's clock"),
-        left => findings.well(
+            .warn("credentials", "a token has expired, by what it says itself and this computer's clock"),
+        left => findings.ok(
             "credentials",
             &format!("a token runs out in {} minutes and is asked for again before", left / 60),
         ),
@@ -166,7 +168,7 @@ fn tell_end(expires: std::time::SystemTime, findings: &mut Findings<impl Write>)
 }
 
 /// A time as people say it.
-fn shown(time: Duration) -> String {
+fn format_duration(time: Duration) -> String {
     match time.as_millis() {
         0..10 => format!("{:.1} ms", time.as_secs_f64() * 1_000.0),
         milliseconds => format!("{milliseconds} ms"),

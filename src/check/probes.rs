@@ -6,18 +6,19 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use http::header::{ACCEPT, LOCATION, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, WWW_AUTHENTICATE};
 use url::Url;
 
-use super::{clock, shown};
+use super::{clock, format_duration};
 use crate::bridge::{ErrorKind, ErrorReport};
-use crate::check::finding::Findings;
-use crate::diagnosis::{self, Refused};
+use crate::check::findings::Findings;
+use crate::diagnosis::{self, RefusalFacts};
 use crate::http::body::Body;
+use crate::http::redirect;
 use crate::http::{Family, Http, Proxy, TransportError, transport_error};
 use crate::json;
+use crate::jwt;
+use crate::mcp;
 use crate::redact;
 use crate::tls::Described;
 
@@ -27,9 +28,9 @@ const METADATA: &str = "cf-access-metadata";
 /// Where Access says how one may sign in.
 const PROTECTED_RESOURCE: &str = "/.well-known/cloudflare-access-protected-resource";
 /// How long an answer may take that only tells more.
-const PATIENCE: Duration = Duration::from_secs(10);
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an address may take when there are others.
-const ADDRESS_PATIENCE: Duration = Duration::from_secs(3);
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// How much of a document is read, in bytes.
 const LIMIT: usize = 64 * 1024;
 /// A certificate that holds for less is worth a warning, in days.
@@ -63,10 +64,10 @@ pub(super) async fn proxy(
     };
     for address in found {
         if let Ok(Ok(_)) = tokio::time::timeout(timeout, tokio::net::TcpStream::connect(address)).await {
-            let took = shown(clock().saturating_duration_since(begun));
+            let took = format_duration(clock().saturating_duration_since(begun));
             let does = if proxy.resolves_names() { "resolves the name and connects" } else { "connects" };
             let text = format!("through {proxy} ({took}), which {does}");
-            findings.well("proxy", &text);
+            findings.ok("proxy", &text);
             return Ok(());
         }
     }
@@ -89,8 +90,8 @@ pub(super) async fn resolve(
     }
     let mut shown_addresses: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
     shown_addresses.dedup();
-    let took = shown(clock().saturating_duration_since(begun));
-    findings.well("name", &format!("{host} is {} ({took})", shown_addresses.join(", ")));
+    let took = format_duration(clock().saturating_duration_since(begun));
+    findings.ok("name", &format!("{host} is {} ({took})", shown_addresses.join(", ")));
     let (wanted, option): (fn(&SocketAddr) -> bool, _) = match family {
         Family::Any => (|_| true, ""),
         Family::V4 => (SocketAddr::is_ipv4, "--ipv4"),
@@ -117,12 +118,12 @@ pub(super) async fn connect(
     let mut last = TransportError::ConnectTimeout;
     for (index, address) in addresses.iter().enumerate() {
         let is_last = index + 1 == addresses.len();
-        let patience = if is_last { timeout } else { timeout.min(ADDRESS_PATIENCE) };
+        let timeout = if is_last { timeout } else { timeout.min(ADDRESS_TIMEOUT) };
         let begun = clock();
-        match tokio::time::timeout(patience, tokio::net::TcpStream::connect(address)).await {
+        match tokio::time::timeout(timeout, tokio::net::TcpStream::connect(address)).await {
             Ok(Ok(_)) => {
-                let took = shown(clock().saturating_duration_since(begun));
-                findings.well("connection", &format!("{address} ({took})"));
+                let took = format_duration(clock().saturating_duration_since(begun));
+                findings.ok("connection", &format!("{address} ({took})"));
                 return Ok(());
             }
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -132,7 +133,7 @@ pub(super) async fn connect(
             Err(_) => last = TransportError::ConnectTimeout,
         }
         if !is_last {
-            findings.warned("connection", &format!("{address} does not answer"));
+            findings.warn("connection", &format!("{address} does not answer"));
         }
     }
     Err(diagnosis::transport(url, &last))
@@ -150,41 +151,41 @@ pub(super) async fn edge(
     let begun = clock();
     let head = http.client().head(url.clone()).header(ASKS_FOR_METADATA, "true");
     // As the conversation asks, for Access answers a browser otherwise.
-    let head = head.header(ACCEPT, "application/json, text/event-stream").timeout(timeout + PATIENCE);
+    let head = head.header(ACCEPT, mcp::header::JSON_OR_EVENT_STREAM).timeout(timeout + STEP_TIMEOUT);
     let head = match head.send().await.map_err(|error| transport_error(&error)) {
         Ok(head) => Some(head),
         // A server need not know what to do with HEAD.
         Err(TransportError::Connection(_)) => None,
         Err(error) => {
             if let [own, ..] = &http.certificates()[..] {
-                findings.noted(step, &format!("the server showed a certificate{}", whose(own)));
+                findings.note(step, &format!("the server showed a certificate{}", whose(own)));
             }
             return Err(diagnosis::transport(url, &error));
         }
     };
-    let took = shown(clock().saturating_duration_since(begun));
+    let took = format_duration(clock().saturating_duration_since(begun));
     let version =
         head.as_ref().map_or_else(|| "no answer to HEAD".to_owned(), |head| format!("{:?}", head.version()));
     match &http.certificates()[..] {
-        [] => findings.well(step, &format!("{version} ({took})")),
+        [] => findings.ok(step, &format!("{version} ({took})")),
         chain => certified(chain, &version, &took, findings),
     }
     findings.begin("access");
     let Some(head) = head else {
-        findings.noted("access", "whether Cloudflare Access stands before the server was not told");
+        findings.note("access", "whether Cloudflare Access stands before the server was not told");
         return Ok(Edge::default());
     };
     let header = |name: &str| head.headers().get(name).and_then(|value| value.to_str().ok());
     let status = head.status().as_u16();
-    let location = header(LOCATION.as_str()).and_then(|target| url.join(target).ok());
-    let facts = Refused { location: location.as_ref(), ..Refused::of(status, head.headers()) };
+    let location = redirect::target(url, head.headers());
+    let facts = RefusalFacts { location: location.as_ref(), ..RefusalFacts::of(status, head.headers()) };
     let refused = !head.status().is_success() && diagnosis::refused(url, &facts).cause.is_of_access();
     let application = header(METADATA).and_then(application);
     let document = header(WWW_AUTHENTICATE.as_str()).and_then(|challenge| named_document(url, challenge));
     let has_oauth = managed_oauth(url, document, http).await;
     let is_protected = refused || application.is_some() || has_oauth.is_some();
     if !is_protected {
-        findings.noted("access", "no application of Cloudflare Access answers for this URL");
+        findings.note("access", "no application of Cloudflare Access answers for this URL");
         return Ok(Edge { is_protected, refuses_strangers: None });
     }
     let named = application.as_ref().map_or_else(|| "an application".to_owned(), Application::shown);
@@ -193,7 +194,7 @@ pub(super) async fn edge(
         Some(false) => "Managed OAuth is off",
         None => "whether Managed OAuth is on is not told",
     };
-    findings.well("access", &format!("{named}, {sign_in}"));
+    findings.ok("access", &format!("{named}, {sign_in}"));
     if let Some(Application { tag, team }) = application {
         findings.detail("application", tag);
         findings.detail("team", team);
@@ -213,8 +214,8 @@ fn certified(chain: &[Described], version: &str, took: &str, findings: &mut Find
     let length = chain.len();
     let text = format!("certificate{}, chain of {length}{holds}, {version} ({took})", whose(&own));
     match left.is_some_and(|left| left < SOON) {
-        true => findings.warned("tls", &text),
-        false => findings.well("tls", &text),
+        true => findings.warn("tls", &text),
+        false => findings.ok("tls", &text),
     }
     if let Some(left) = left {
         findings.detail("days_left", left);
@@ -247,8 +248,7 @@ impl Application {
 }
 
 fn application(token: &str) -> Option<Application> {
-    let payload = token.split('.').nth(1)?.trim_end_matches('=');
-    let payload = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    let payload = jwt::payload(token)?;
     // What is shortened must hold no secret any more.
     let member =
         |name| json::member(&payload, name).and_then(json::string).map(|text| redact::foreign(&text));
@@ -278,7 +278,7 @@ async fn managed_oauth(url: &Url, document: Option<Url>, http: &Http) -> Option<
         address
     });
     let read = async {
-        let answer = http.client().get(address).timeout(PATIENCE).send().await.ok()?;
+        let answer = http.client().get(address).timeout(STEP_TIMEOUT).send().await.ok()?;
         let is_success = answer.status().is_success();
         let (mut answer, mut body) = (Body::new(answer), Vec::new());
         while is_success && let Some(chunk) = answer.chunk().await.ok()? {

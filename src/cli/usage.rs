@@ -1,10 +1,11 @@
-//! Arguments that cannot be understood, in words of our own.
+//! Errors of the command line, without the values that were typed.
 //!
-//! Deliberately not here: what is understood (`cli`).
+//! Deliberately not here: the command line itself (`cli`).
 
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Arguments that cannot be understood.
+/// Arguments that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{sentence}")]
 pub struct UsageError {
@@ -14,7 +15,7 @@ pub struct UsageError {
     pub advice: String,
 }
 
-/// Says what clap found, in words of our own: clap's quote what was typed, which may be a secret.
+/// Returns the error for what clap found. Its own text is not used: it quotes what was typed, which may be a secret.
 pub fn usage_error(error: &clap::Error) -> UsageError {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(named(text)),
@@ -24,18 +25,31 @@ pub fn usage_error(error: &clap::Error) -> UsageError {
     let option = context(ContextKind::InvalidArg).unwrap_or_else(|| "an argument".to_owned());
     let see_help = "see mcp-tether --help".to_owned();
     let (sentence, advice) = match error.kind() {
-        ErrorKind::UnknownArgument => {
-            let nearest =
-                context(ContextKind::SuggestedArg).map(|nearest| format!("did you mean {nearest}?"));
-            (format!("there is no option {option}"), nearest.unwrap_or(see_help))
-        }
+        ErrorKind::UnknownArgument => match (owner(&option), context(ContextKind::SuggestedArg)) {
+            (Some(owner), _) => (
+                format!("{option} is an option of mcp-tether {owner}"),
+                format!("leave it out, or run mcp-tether {owner} {option}"),
+            ),
+            (None, Some(nearest)) => {
+                (format!("there is no option {option}"), format!("did you mean {nearest}?"))
+            }
+            (None, None) => (format!("there is no option {option}"), see_help),
+        },
         ErrorKind::InvalidValue if error.get(ContextKind::InvalidValue).is_some_and(is_empty) => {
             (format!("the option {option} wants a value"), see_help)
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
-            let advice = match option.as_str() {
-                "--callback-bind" => "write an address of this computer, such as 0.0.0.0".to_owned(),
-                "--profile" => "write a short plain name, such as work".to_owned(),
+            let valid = match error.get(ContextKind::ValidValue) {
+                Some(ContextValue::Strings(values)) if !values.is_empty() => Some(values.join(", ")),
+                _ => None,
+            };
+            let advice = match (option.as_str(), valid) {
+                (_, Some(values)) => format!("write one of {values}"),
+                ("--callback-bind", _) => "write an address of this computer, such as 0.0.0.0".to_owned(),
+                ("--profile", _) => "write a short plain name, such as work".to_owned(),
+                ("--env", _) => {
+                    "write the name alone: its value is looked up when the server starts".to_owned()
+                }
                 _ if option.ends_with("-timeout") || option.ends_with("-interval") => {
                     "write a number of seconds, such as 30".to_owned()
                 }
@@ -50,13 +64,31 @@ pub fn usage_error(error: &clap::Error) -> UsageError {
             let other = context(ContextKind::PriorArg).unwrap_or_else(|| "another option".to_owned());
             (format!("{option} cannot be used with {other}"), "leave one of them out".to_owned())
         }
-        ErrorKind::MissingRequiredArgument => {
-            (format!("{option} is missing"), "--client-cert and --client-key go together".to_owned())
+        ErrorKind::MissingRequiredArgument if option.starts_with("--client-") => {
+            (format!("{option} is missing"), "use --client-cert and --client-key together".to_owned())
         }
+        ErrorKind::MissingRequiredArgument => (format!("{option} is missing"), see_help),
         ErrorKind::InvalidUtf8 => ("an argument is not Unicode".to_owned(), see_help),
-        kind => (kind.as_str().unwrap_or("the arguments cannot be understood").to_owned(), see_help),
+        kind => (kind.as_str().unwrap_or("the arguments cannot be read").to_owned(), see_help),
     };
     UsageError { sentence, advice }
+}
+
+/// Returns the subcommand that has an option which the proxy does not have.
+fn owner(option: &str) -> Option<String> {
+    if super::takes_value(option).is_some() {
+        return None;
+    }
+    let mut command = super::command();
+    command.build();
+    let has_option = |command: &Command| {
+        command.get_arguments().any(|argument| match option.strip_prefix("--") {
+            Some(long) => argument.get_long() == Some(long),
+            None => argument.get_short().is_some_and(|short| option == format!("-{short}")),
+        })
+    };
+    let found = command.get_subcommands().find(|subcommand| has_option(subcommand));
+    found.map(|subcommand| subcommand.get_name().to_owned())
 }
 
 fn is_empty(value: &ContextValue) -> bool {

@@ -63,7 +63,7 @@ pub(super) fn unlisted(url: &Url, environment: &Environment) -> Option<String> {
     set(environment, HOSTS).filter(|_| has_pair && !is_meant_for(url, environment)).map(str::to_owned)
 }
 
-/// Tells whether the token in the environment is meant for the host of this URL.
+/// Returns whether the token in the environment is meant for the host of this URL.
 fn is_meant_for(url: &Url, environment: &Environment) -> bool {
     let host = url.host_str().unwrap_or_default();
     let Some(hosts) = set(environment, HOSTS) else { return true };

@@ -4,7 +4,7 @@
 //! its time is up, and when the proxy ends. It gets the environment without Access's service token. What it writes to
 //! stderr goes to ours. Where the controlling terminal is ours alone, the command has it meanwhile, because password
 //! managers ask for a password there. On Windows only the command itself is ended; what it started may stay.
-//! Deliberately not here: when it is run (`auth::keeper`).
+//! Deliberately not here: when it is run (`auth::credential_provider`).
 
 use std::io::{ErrorKind, IsTerminal};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -201,7 +201,7 @@ fn watch(child: &mut Child, mut output: Option<Output>, patience: Duration) -> O
             break Outcome::TooMuch;
         }
     };
-    // One that prints on is to hear that nobody reads.
+    // A command that prints more gets a broken pipe.
     drop(output);
     platform::ask_to_end(child);
     let end = clock() + GRACE;
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn what_a_command_prints_is_its_value_and_everything_else_a_reason() {
+    fn command_output_is_value_or_error() {
         for (command, expected) in [
             ("echo '  a  b '", Ok("a  b")),
             ("printf 'x\\n'", Ok("x")),
@@ -244,12 +244,12 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_command_has_so_much_time_and_no_more() {
+    fn command_is_ended_after_its_time() {
         for (command, expected) in [
             ("sleep 600", Err("did not end within 1 seconds")),
             // One that closes its stdout and stays.
             ("sh -c 'echo x; exec >&-; exec sleep 600'", Err("did not end within 1 seconds")),
-            // One that leaves somebody behind who holds its stdout open.
+            // A command that leaves a process behind which holds its stdout open.
             ("sh -c 'sleep 5 & echo x'", Ok("x")),
             // One that prints without end.
             ("yes", Err("printed more than 64 KiB, which is no secret")),

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_usual_form_is_read_and_a_dollar_sign_is_one() {
+    fn reads_usual_forms_and_keeps_dollar_sign() {
         for (text, expected) in [
             ("", &[][..]),
             ("A=b", &[("A", "b")]),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_none_is_named_by_its_number() {
+    fn invalid_line_is_named_by_number() {
         for (text, line) in [
             ("A=b\n\nmarked", 3),
             ("A='b\nc'\nd e=f", 3),

@@ -11,10 +11,11 @@ use super::error::{Error, Problem};
 use super::expand::expand;
 use super::placeholder;
 use crate::files;
+use crate::mcp;
 use crate::redact;
 use crate::secret::Secret;
 
-/// A header that the person wrote.
+/// A header that the user wrote.
 pub(super) struct Header {
     pub(super) name: HeaderName,
     pub(super) value: Secret,
@@ -49,13 +50,13 @@ impl Place {
 }
 
 impl Header {
-    /// Tells whether this is the whole service token in one header, which never goes together with the pair
+    /// Returns whether this is the whole service token in one header, which never goes together with the pair
     /// (an application that reads tokens from one header, Access's `read_service_tokens_from_header`).
     pub(super) fn is_single_header_token(&self) -> bool {
         self.value.reveal().to_ascii_lowercase().contains("\"cf-access-client-id\"")
     }
 
-    /// Tells whether the value may be another one when it is asked for again.
+    /// Returns whether the value may be another one when it is asked for again.
     pub(super) fn can_change(&self, variables_can: bool) -> bool {
         match self.place {
             Place::Option => variables_can,
@@ -206,7 +207,7 @@ pub(super) fn leave_out_protocol_headers(headers: &mut Vec<Header>, warnings: &m
     });
 }
 
-/// Tells whether the protocol itself sets this header.
+/// Returns whether the protocol itself sets this header.
 pub(super) fn is_of_the_protocol(name: &HeaderName) -> bool {
     [
         header::ACCEPT,
@@ -217,7 +218,8 @@ pub(super) fn is_of_the_protocol(name: &HeaderName) -> bool {
         header::HOST,
     ]
     .contains(name)
-        || ["mcp-session-id", "mcp-protocol-version", "last-event-id"].contains(&name.as_str())
+        || [mcp::header::SESSION_ID, mcp::header::PROTOCOL_VERSION, mcp::header::LAST_EVENT_ID]
+            .contains(&name.as_str())
 }
 
 /// Trims a value and finds what cannot be right. `strict` is for credentials, which are not quoted by design.

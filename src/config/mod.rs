@@ -3,6 +3,8 @@
 //! Everything that can be wrong with a credential is found here, before anything is sent, and no error quotes a value.
 //! The environment comes in as a value, so that tests need none of their own. Deliberately not here: how credentials
 //! travel (`auth`), and the wording of advice about failures on the wire (`diagnosis`).
+//!
+#![doc = include_str!("README.md")]
 
 mod access;
 mod command;
@@ -29,26 +31,27 @@ pub use error::{Error, Problem};
 pub use crate::auth::access_proof::hosts_value as access_hosts_value;
 
 use crate::auth::cf_access::{ServiceToken, TOKEN};
-use crate::auth::jwt::expiry;
-use crate::auth::keeper::Found;
-use crate::auth::{Credentials, Scheme, WrittenHeaders, oauth};
+use crate::auth::credential_provider::FoundCredentials;
+use crate::auth::{Credentials, Scheme, WrittenHeaders};
 use crate::bridge::{Era, Pattern, ToolRules};
-use crate::cli::{Options, Transport};
+use crate::cli::{AccessMode, Mode, Options, Protocol, Transport};
 use crate::files;
 use crate::http::{Family, Patience, Settings, is_loopback};
+use crate::jwt::expiry;
+use crate::oauth;
 use crate::platform;
 use crate::redact;
 use crate::tls::{self, Fingerprint, Trust};
 
-/// Where people who come from Node have their company's authority.
+/// The variable in which Node finds further authorities.
 const NODE_AUTHORITIES: &str = "NODE_EXTRA_CA_CERTS";
 /// Where the operating system's authorities are, in the place of where it has them.
 const SYSTEM_AUTHORITIES: &str = "SSL_CERT_FILE";
 
-/// As long as anything is waited for that needs an end, where the person wants none.
+/// As long as anything is waited for that needs an end, where the user sets no limit.
 pub const UNBOUNDED: Duration = Duration::from_secs(86_400);
 
-/// How often the server is pinged, unless the person says how often.
+/// How often the server is pinged, unless an option says how often.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The environment variables of the process, as a value; and those of files, with where they stand.
@@ -140,16 +143,16 @@ pub struct Config {
     /// The server's endpoint.
     pub url: Url,
     /// What proves to it who is asking.
-    pub found: Found,
-    /// How a person may sign in there.
-    pub sign_in: Option<oauth::Settings>,
+    pub found: FoundCredentials,
+    /// How to sign in there.
+    pub sign_in: Option<oauth::SignInSettings>,
     /// How connections to it are made.
     pub connection: Settings,
-    /// How often the server is asked for a sign of life.
+    /// How often the server is pinged.
     pub ping: Option<Duration>,
     /// Whether the stream for what the server has to say by itself is left out.
     pub no_listen: bool,
-    /// The era that the server speaks, where the person says so.
+    /// The era that the server speaks, where an option says so.
     pub era: Option<Era>,
     /// Which transports are tried, and in which order.
     pub transport: Transport,
@@ -196,12 +199,12 @@ impl Config {
                     (false, false) => Family::Any,
                 },
                 cookies: !options.disable_cookies,
-                inspect: options.checks,
+                inspect: matches!(options.mode, Mode::Check { .. }),
             },
-            era: match options.protocol.as_str() {
-                "legacy" => Some(Era::Legacy),
-                "modern" => Some(Era::Modern),
-                _ => None,
+            era: match options.protocol {
+                Protocol::Legacy => Some(Era::Legacy),
+                Protocol::Modern => Some(Era::Modern),
+                Protocol::Auto => None,
             },
             no_listen: options.no_listen,
             ping: match (options.ping_interval, options.keep_alive) {
@@ -258,7 +261,7 @@ pub fn server_url(options: &Options) -> Result<Url, Error> {
     }
 }
 
-/// Tells whether credentials come from where they can change while the process lives.
+/// Returns whether credentials come from where they can change while the process lives.
 pub fn can_change(options: &Options) -> bool {
     !options.header_files.is_empty()
         || !options.env_files.is_empty()
@@ -275,7 +278,7 @@ pub fn runs_commands(options: &Options) -> bool {
 ///
 /// # Errors
 /// See [`Error`].
-pub fn credentials_again(options: &Options, environment: &Environment) -> Result<Found, Error> {
+pub fn credentials_again(options: &Options, environment: &Environment) -> Result<FoundCredentials, Error> {
     let url = endpoint(&options.positional)?;
     // What there is to say about them was said at the start.
     let filled = environment.filled_up(&options.env_files, &mut Vec::new())?;
@@ -290,7 +293,7 @@ fn credentials(
     is_first: bool,
     warnings: &mut Vec<String>,
     remarks: &mut Vec<String>,
-) -> Result<Found, Error> {
+) -> Result<FoundCredentials, Error> {
     let is_private = url.scheme() == "https" || is_loopback(url);
     let (mut headers, mut described) = (Vec::new(), Vec::new());
     for path in &options.header_files {
@@ -319,7 +322,7 @@ fn credentials(
         .filter_map(|header| expiry(header.token()))
         .min();
 
-    let is_always = options.access == "always";
+    let is_always = options.access == AccessMode::Always;
     let rule = access::rule(url, environment, is_always);
     match rule {
         None if is_always => warnings.push(format!(
@@ -372,7 +375,7 @@ fn credentials(
         Credentials::new(url, schemes)
     };
     let next = next.map(|next| with(Some(next)));
-    Ok(Found { next, credentials: with(pair), expires, described, unlisted })
+    Ok(FoundCredentials { next, credentials: with(pair), expires, described, unlisted })
 }
 
 /// The one header that a service token is to travel in.
@@ -404,7 +407,7 @@ fn endpoint(positional: &[String]) -> Result<Url, Error> {
     let text = match positional {
         [] => return Err(Error::NoUrl),
         [text] if is_url(text) => text,
-        // The port that people are sent back to after signing in, as mcp-remote has it.
+        // The port of the OAuth redirect URI, as mcp-remote has it.
         [text, port] if is_url(text) && port.parse::<u16>().is_ok_and(|port| port > 0) => text,
         [_] => return Err(Error::NotUrl),
         several => return Err(Error::TooManyArguments(several.len())),
@@ -454,7 +457,7 @@ fn trust(options: &Options, environment: &Environment) -> Result<Trust, Error> {
     Ok(Trust { authorities, late_authorities, identity, pins })
 }
 
-/// How long something may take; none where the person wants no limit.
+/// A limit of time; none where the user sets none.
 fn limit(seconds: Duration) -> Option<Duration> {
     (!seconds.is_zero()).then_some(seconds)
 }

@@ -1,6 +1,6 @@
-//! Whether and how a person may sign in (OAuth), from options under the names that mcp-remote gave them.
+//! Whether and how to sign in (OAuth), from options under the names that mcp-remote gave them.
 //!
-//! Deliberately not here: the sign-in (`auth::oauth`).
+//! Deliberately not here: the sign-in (`oauth`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use url::Url;
 
 use super::{Environment, Error, expand, header, home_expanded, warn_of_readers};
 use crate::auth::Credentials;
-use crate::auth::oauth::client::Client;
-use crate::auth::oauth::identity::Typed;
-use crate::auth::oauth::inherited::{self, Arguments};
-use crate::auth::oauth::key::Key;
-use crate::auth::oauth::metadata::{Authorization, is_issuer};
-use crate::auth::oauth::{Browser, Grant, Identity, MetadataSource, Settings};
-use crate::cli::{ByHand, Options};
+use crate::cli::{AuthMode, Options};
 use crate::files;
 use crate::http::is_loopback;
 use crate::json;
-use crate::redact;
+use crate::oauth::client::OAuthClient;
+use crate::oauth::metadata::{AuthorizationServer, is_issuer};
+use crate::oauth::private_key::PrivateKey;
+use crate::oauth::store::identity::IdentityOptions;
+use crate::oauth::store::mcp_remote_import::{self, McpRemoteArguments};
+use crate::oauth::{Browser, Grant, MetadataSource, SignInIdentity, SignInSettings};
+use crate::{platform, redact};
 
 /// What is written into the page's address by us alone.
 const RESERVED: &[&str] =
@@ -35,8 +35,8 @@ pub(super) fn settings(
     url: &Url,
     credentials: &Credentials,
     warnings: &mut Vec<String>,
-) -> Result<Option<Settings>, Error> {
-    let is_asked_for = options.auth == "oauth";
+) -> Result<Option<SignInSettings>, Error> {
+    let is_asked_for = options.auth == AuthMode::Oauth;
     let written = options.static_oauth_client_info.as_deref();
     let mut client = written.map(|text| client(text, environment, warnings)).transpose()?;
     let registration = options.static_oauth_client_metadata.as_deref();
@@ -72,9 +72,9 @@ pub(super) fn settings(
     let is_private = url.scheme() == "https" || is_loopback(url);
     if grant != Grant::Page {
         // Over http a user signs in, in the local network alone; a client that sends its own secret does not.
-        let problem = match (is_private || grant.asks_a_person(), options.auth.as_str()) {
+        let problem = match (is_private || grant.asks_user(), options.auth) {
             (false, _) => Some(("a URL that is not encrypted (http)", "use https://")),
-            (true, "none") => Some(("--auth none", "leave one of them out")),
+            (true, AuthMode::None) => Some(("--auth none", "leave one of them out")),
             (true, _) => None,
         };
         if let Some((other, advice)) = problem {
@@ -82,12 +82,8 @@ pub(super) fn settings(
             return Err(Error::Grant { sentence, advice });
         }
     }
-    if options.paste && options.by_hand != Some(ByHand::LogIn) {
-        let sentence = "--paste is of use with login only".to_owned();
-        return Err(Error::Grant { sentence, advice: "leave it out, and run mcp-tether login URL --paste" });
-    }
     let is_named = is_asked_for || grant != Grant::Page;
-    if options.auth == "none" || (!is_named && credentials.prove_by_header()) {
+    if options.auth == AuthMode::None || (!is_named && credentials.prove_by_header()) {
         return Ok(None);
     }
     let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
@@ -96,8 +92,8 @@ pub(super) fn settings(
         |name| environment.get(name).filter(|path| !path.is_empty()).map(Path::new).map(home_expanded);
     let remote_folder = folder("MCP_REMOTE_CONFIG_DIR");
     let before = remote_folder.clone().or_else(|| Some(dirs::home_dir()?.join(".mcp-auth")));
-    // Where nobody signs in, nothing is spared by it.
-    let before = before.filter(|_| grant.asks_a_person() && is_private);
+    // A grant without a user gains nothing from it.
+    let before = before.filter(|_| grant.asks_user() && is_private);
     // What mcp-remote's key does not hold cannot say whose its sign-in is: it belongs to the entry without.
     let is_told_apart_here = options.profile.is_some()
         || options.static_oauth_client_info.is_some()
@@ -105,16 +101,19 @@ pub(super) fn settings(
         || !options.headers_from.is_empty();
     let before = before.filter(|_| !is_told_apart_here);
     let lines = header_lines(options);
-    Ok(Some(Settings {
+    Ok(Some(SignInSettings {
         url: url.clone(),
-        identity: Identity::of(&typed(options, url, &grant, client.as_ref(), &lines)),
+        identity: SignInIdentity::of(&typed(options, url, &grant, client.as_ref(), &lines)),
         issuer,
         metadata,
         folder: super::folder(environment),
-        inherited: before.map(|folder| inherited::path(&folder, &arguments(options, &lines))),
+        mcp_remote_import: before.map(|folder| mcp_remote_import::path(&folder, &arguments(options, &lines))),
         browser: Browser {
             named: environment.get("BROWSER").filter(|named| !named.is_empty()).map(str::to_owned),
-            is_seen: is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"),
+            desktop: platform::desktop(
+                is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"),
+                is_set("WSL_DISTRO_NAME"),
+            ),
         },
         is_asked_for,
         grant,
@@ -150,14 +149,20 @@ fn header_lines(options: &Options) -> Vec<String> {
 }
 
 /// What is typed that makes two entries two identities. Headers that the protocol sets itself are not sent, and say nothing.
-fn typed(options: &Options, url: &Url, grant: &Grant, client: Option<&Client>, lines: &[String]) -> Typed {
+fn typed(
+    options: &Options,
+    url: &Url,
+    grant: &Grant,
+    client: Option<&OAuthClient>,
+    lines: &[String],
+) -> IdentityOptions {
     let is_sent = |text: &&String| {
         let name = text.split_once(':').and_then(|(name, _)| name.trim().parse().ok());
         name.is_some_and(|name| !header::is_of_the_protocol(&name))
     };
     let trimmed = |text: &Option<String>| text.as_deref().map(str::trim).map(str::to_owned);
     let mut further = Vec::new();
-    if options.auth == "oauth" {
+    if options.auth == AuthMode::Oauth {
         further.extend(["--auth", "oauth"].map(str::to_owned));
     }
     further.extend((*grant == Grant::Device).then(|| "--device-code".to_owned()));
@@ -173,7 +178,7 @@ fn typed(options: &Options, url: &Url, grant: &Grant, client: Option<&Client>, l
     for path in &options.env_files {
         further.extend(["--env-file".to_owned(), path.display().to_string()]);
     }
-    Typed {
+    IdentityOptions {
         url: options.positional.first().cloned().unwrap_or_default(),
         profile: options.profile.clone(),
         headers: options.headers.iter().filter(is_sent).cloned().collect(),
@@ -199,9 +204,9 @@ fn typed(options: &Options, url: &Url, grant: &Grant, client: Option<&Client>, l
 }
 
 /// What mcp-remote would have been started with.
-fn arguments<'a>(options: &'a Options, lines: &'a [String]) -> Arguments<'a> {
+fn arguments<'a>(options: &'a Options, lines: &'a [String]) -> McpRemoteArguments<'a> {
     let written = lines.iter().chain(&options.headers);
-    Arguments {
+    McpRemoteArguments {
         url: options.positional.first().map(String::as_str).unwrap_or_default(),
         resource: options
             .resource
@@ -214,7 +219,7 @@ fn arguments<'a>(options: &'a Options, lines: &'a [String]) -> Arguments<'a> {
             .filter_map(|text| text.split_once('='))
             .map(|(name, value)| (name.trim(), value))
             .collect(),
-        headers: written.filter_map(|text| inherited::header(text)).collect(),
+        headers: written.filter_map(|text| mcp_remote_import::header(text)).collect(),
         client_metadata_url: options.client_metadata_url.as_deref().map(str::trim),
     }
 }
@@ -236,7 +241,7 @@ fn metadata(written: &str, warnings: &mut Vec<String>) -> Result<MetadataSource,
         let text = text(option, written, warnings)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let problem = "names a file without the metadata of an authorization server (JSON with issuer and token_endpoint)";
-        let metadata = Authorization::published(text).ok_or(Error::SignIn { option, problem })?;
+        let metadata = AuthorizationServer::published(text).ok_or(Error::SignIn { option, problem })?;
         return Ok(MetadataSource::Written(Box::new(metadata)));
     }
     let url = Url::parse(written).ok().filter(|url| {
@@ -260,7 +265,7 @@ fn named(grant: &Grant) -> &'static str {
 }
 
 /// How a token is come by, and whether there is what that takes.
-fn grant(options: &Options, client: Option<&Client>) -> Result<Grant, Error> {
+fn grant(options: &Options, client: Option<&OAuthClient>) -> Result<Grant, Error> {
     let refused = |sentence: &str, advice| Err(Error::Grant { sentence: sentence.to_owned(), advice });
     let endpoint = match (&options.token_endpoint, options.client_credentials) {
         (Some(_), false) => {
@@ -331,7 +336,11 @@ fn text(option: &'static str, text: &str, warnings: &mut Vec<String>) -> Result<
     }
 }
 
-fn client(written: &str, environment: &Environment, warnings: &mut Vec<String>) -> Result<Client, Error> {
+fn client(
+    written: &str,
+    environment: &Environment,
+    warnings: &mut Vec<String>,
+) -> Result<OAuthClient, Error> {
     let option = CLIENT;
     let text = text(option, written, warnings)?;
     // What is filled in stands in the strings of the object, unless it is the object.
@@ -346,7 +355,7 @@ fn client(written: &str, environment: &Environment, warnings: &mut Vec<String>) 
         sentence: format!("the value of {option} cannot be filled in: {error}"),
         advice: "set it, in the \"env\" of this server's entry where the client passes no environment on",
     })?;
-    let (client, key) = Client::written(&expanded)
+    let (client, key) = OAuthClient::written(&expanded)
         .ok_or(Error::SignIn { option, problem: "is no JSON object with a client_id" })?;
     let Some(key) = key else { return Ok(client) };
     let pem = match key.text.strip_prefix('@') {
@@ -363,11 +372,11 @@ fn client(written: &str, environment: &Environment, warnings: &mut Vec<String>) 
         }
         None => key.text,
     };
-    let key = Key::read(&pem, key.algorithm.as_deref(), key.id).map_err(|reason| Error::Grant {
+    let key = PrivateKey::read(&pem, key.algorithm.as_deref(), key.id).map_err(|reason| Error::Grant {
         sentence: format!("the private_key of {option} {reason}"),
         advice: "write the key in PEM form there, or @FILE: made, for example, by openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256",
     })?;
-    Ok(Client { key: Some(Arc::new(key)), ..client })
+    Ok(OAuthClient { key: Some(Arc::new(key)), ..client })
 }
 
 fn registration(written: &str, warnings: &mut Vec<String>) -> Result<String, Error> {

@@ -36,7 +36,7 @@ const SECRET: &str = "cfast_marked0123456789";
 const PAIR: [(&str, &str); 2] = [("CF_ACCESS_CLIENT_ID", ID), ("CF_ACCESS_CLIENT_SECRET", SECRET)];
 
 #[test]
-fn the_pair_is_found_under_each_of_its_names_and_trimmed() {
+fn service_token_is_found_under_each_name() {
     for [id, secret] in [
         ["CF_ACCESS_CLIENT_ID", "CF_ACCESS_CLIENT_SECRET"],
         ["CLOUDFLARE_ACCESS_CLIENT_ID", "CLOUDFLARE_ACCESS_CLIENT_SECRET"],
@@ -51,7 +51,7 @@ fn the_pair_is_found_under_each_of_its_names_and_trimmed() {
 }
 
 #[test]
-fn the_first_complete_pair_counts_and_a_different_one_is_a_warning() {
+fn first_complete_service_token_counts_with_warning() {
     let other = [("TUNNEL_SERVICE_TOKEN_ID", "f.access"), ("TUNNEL_SERVICE_TOKEN_SECRET", "another")];
     let config = resolve(URL, &[], &[PAIR[0], PAIR[1], other[0], other[1]]).expect("a pair");
     assert_eq!(sent(&config)[0].1, ID);
@@ -72,7 +72,7 @@ fn written_out_it_is_not_sent_twice() {
 }
 
 #[test]
-fn the_pair_stays_at_home_where_it_is_not_wanted() {
+fn no_access_sends_no_service_token() {
     let hosts = |value| [PAIR[0], PAIR[1], ("CF_ACCESS_HOSTS", value)];
     for (hosts_value, expected) in [
         ("mcp.example.com", 2),
@@ -103,31 +103,31 @@ fn service_token_has_rule_of_first_reason_that_counts() {
     let written = ["CF-Access-Client-Id: ${CF_ACCESS_CLIENT_ID}", "CF-Access-Client-Secret: a-written-one"];
     let local = "http://localhost:1/mcp";
     /// URL, `--access`, written headers, variables, and the rule.
-    type Row<'a> = (&'a str, &'a str, &'a [&'a str], Vec<(&'a str, &'a str)>, Option<PairRule>);
+    type Row<'a> = (&'a str, AccessMode, &'a [&'a str], Vec<(&'a str, &'a str)>, Option<PairRule>);
     let rows: [Row<'_>; 14] = [
-        (URL, "auto", &[], bare(), Some(PairRule::Proof)),
-        (URL, "auto", &[], hosts(" "), Some(PairRule::Proof)),
-        (URL, "always", &[], bare(), Some(PairRule::Always)),
-        (URL, "auto", &[], hosts("mcp.example.com"), Some(PairRule::Listed)),
-        (URL, "always", &[], hosts("mcp.example.com"), Some(PairRule::Listed)),
-        (URL, "auto", &[], hosts("other.org"), None),
-        (URL, "always", &[], hosts("other.org"), None),
-        (URL, "auto", &written, bare(), Some(PairRule::Written)),
-        (URL, "auto", &written, hosts("other.org"), Some(PairRule::Written)),
-        (URL, "auto", &written[..1], bare(), Some(PairRule::Written)),
-        (local, "auto", &[], bare(), Some(PairRule::Loopback)),
-        (local, "always", &[], bare(), Some(PairRule::Loopback)),
-        (local, "auto", &[], hosts("localhost"), Some(PairRule::Listed)),
-        (local, "auto", &[], hosts("other.org"), None),
+        (URL, AccessMode::Auto, &[], bare(), Some(PairRule::Proof)),
+        (URL, AccessMode::Auto, &[], hosts(" "), Some(PairRule::Proof)),
+        (URL, AccessMode::Always, &[], bare(), Some(PairRule::Always)),
+        (URL, AccessMode::Auto, &[], hosts("mcp.example.com"), Some(PairRule::Listed)),
+        (URL, AccessMode::Always, &[], hosts("mcp.example.com"), Some(PairRule::Listed)),
+        (URL, AccessMode::Auto, &[], hosts("other.org"), None),
+        (URL, AccessMode::Always, &[], hosts("other.org"), None),
+        (URL, AccessMode::Auto, &written, bare(), Some(PairRule::Written)),
+        (URL, AccessMode::Auto, &written, hosts("other.org"), Some(PairRule::Written)),
+        (URL, AccessMode::Auto, &written[..1], bare(), Some(PairRule::Written)),
+        (local, AccessMode::Auto, &[], bare(), Some(PairRule::Loopback)),
+        (local, AccessMode::Always, &[], bare(), Some(PairRule::Loopback)),
+        (local, AccessMode::Auto, &[], hosts("localhost"), Some(PairRule::Listed)),
+        (local, AccessMode::Auto, &[], hosts("other.org"), None),
     ];
     for (url, access, headers, variables, expected) in rows {
         let options = Options {
             positional: vec![url.to_owned()],
-            access: access.to_owned(),
+            access,
             headers: headers.iter().map(|header| (*header).to_owned()).collect(),
             ..Options::default()
         };
-        let case = format!("{url} {access} {headers:?} {variables:?}");
+        let case = format!("{url} {access:?} {headers:?} {variables:?}");
         let all: Vec<(&str, &str)> = variables.iter().copied().chain(next).collect();
         let config = Config::resolve(&options, &environment(&all)).expect("it can work");
         let rule = |credentials: &Credentials| credentials.service_token().map(ServiceToken::rule);
@@ -144,14 +144,14 @@ fn service_token_has_rule_of_first_reason_that_counts() {
         let is_warned = config.warnings.iter().any(|warning| warning.contains("--access always"));
         assert_eq!(
             is_warned,
-            access == "always" && variables.last() == Some(&("CF_ACCESS_HOSTS", "other.org")),
+            access == AccessMode::Always && variables.last() == Some(&("CF_ACCESS_HOSTS", "other.org")),
             "{case}"
         );
     }
 }
 
 #[test]
-fn http_is_for_this_machine_or_for_those_who_ask() {
+fn http_needs_loopback_or_allow_http() {
     for url in ["http://localhost:1/mcp", "http://127.0.0.1/mcp", "http://[::1]:8/mcp", "http://a.localhost/"]
     {
         assert_eq!(sent(&resolve(url, &[], &PAIR).expect("loopback")).len(), 2, "{url}");
@@ -173,7 +173,7 @@ fn http_is_for_this_machine_or_for_those_who_ask() {
 }
 
 #[test]
-fn what_cannot_be_right_is_found_and_named_without_a_value() {
+fn invalid_values_are_named_but_not_quoted() {
     let with_id = |value| [("CF_ACCESS_CLIENT_ID", value), PAIR[1]];
     let with_secret = |value| [PAIR[0], ("CF_ACCESS_CLIENT_SECRET", value)];
     let env = |value| [("MY_KEY", value), ("OTHER", "")];
@@ -320,7 +320,7 @@ fn what_cannot_be_right_is_found_and_named_without_a_value() {
 }
 
 #[test]
-fn headers_that_only_look_odd_are_sent_as_they_are() {
+fn unusual_headers_are_sent_unchanged() {
     let config = resolve(
         URL,
         &[
@@ -342,20 +342,20 @@ fn headers_that_only_look_odd_are_sent_as_they_are() {
 }
 
 #[test]
-fn the_token_in_one_header_does_not_go_together_with_the_pair() {
+fn single_header_excludes_service_token_pair() {
     let single = "Authorization: {\"cf-access-client-id\": \"a.access\", \"cf-access-client-secret\": \"b\"}";
     assert_eq!(sent(&resolve(URL, &[single], &PAIR).expect("ok")).len(), 1);
 }
 
 #[test]
-fn what_the_protocol_sets_is_left_out_with_a_warning() {
+fn protocol_headers_are_dropped_with_warning() {
     let config = resolve(URL, &["Accept: */*", "Mcp-Session-Id: x", "X-A: b"], &[]).expect("ok");
     assert_eq!(sent(&config), pairs(&[("x-a", "b")]));
     assert_eq!(config.warnings.len(), 2);
 }
 
 #[test]
-fn a_header_file_is_read_and_its_errors_name_the_line() {
+fn header_file_errors_name_the_line() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let options = Options {
         positional: vec![URL.to_owned()],
@@ -377,7 +377,7 @@ fn a_header_file_is_read_and_its_errors_name_the_line() {
 }
 
 #[test]
-fn arguments_that_are_no_url_are_refused_without_being_quoted() {
+fn invalid_url_arguments_are_refused_unquoted() {
     for (positional, expected) in [
         (&[][..], "the URL of the server is missing"),
         (

@@ -4,13 +4,12 @@
 //! 401 for programs, a 403 without a word. Where the form of an answer is not documented, every reading seen in the
 //! field is accepted. Pure. Deliberately not here: what stands in front of Access and behind it (`cloudflare`).
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use url::Url;
 
-use super::{Refused, place, title};
+use super::{RefusalFacts, place, title};
 use crate::bridge::{ErrorKind, ErrorReport};
 use crate::json;
+use crate::jwt;
 use crate::redact;
 
 /// The path of the document by which Access names itself in a challenge.
@@ -44,7 +43,7 @@ pub enum SignIn {
 ///
 /// One by Access is none while a service token or an Access token goes along: then the credential is what has to be
 /// mended, and a sign-in would hide that. The server's own 401 behind Access is one all the same; the token goes along.
-pub fn sign_in(url: &Url, facts: &Refused<'_>) -> Option<SignIn> {
+pub fn sign_in(url: &Url, facts: &RefusalFacts<'_>) -> Option<SignIn> {
     match decision(url, facts) {
         Some(_) if facts.token.is_some() || facts.sends_access_token => None,
         Some(decision) => decision.document.map(SignIn::Access),
@@ -70,7 +69,7 @@ struct Decision {
 }
 
 /// The explanation of a refusal by Access; none where it was somebody else's.
-pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<ErrorReport> {
+pub(super) fn explain(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport> {
     let decision = decision(url, facts)?;
     let status = facts.status;
     let place = place(url);
@@ -158,7 +157,7 @@ fn not_accepted(token: &Token<'_>) -> String {
 }
 
 impl Decision {
-    /// Tells whether there is a policy by which people get in: without one the answer is a 403.
+    /// Returns whether there is a policy by which people get in: without one the answer is a 403.
     fn admits_people(&self, status: u16) -> bool {
         status != 403 || self.document.is_some()
     }
@@ -166,7 +165,7 @@ impl Decision {
 
 /// What Access said, if it was Access.
 #[inline(never)] // asked twice of a refusal
-fn decision(url: &Url, facts: &Refused<'_>) -> Option<Decision> {
+fn decision(url: &Url, facts: &RefusalFacts<'_>) -> Option<Decision> {
     let mut decision = Decision::default();
     let mut is_access = false;
     if let Some(target) = facts.location.filter(|target| is_sign_in(target)) {
@@ -220,13 +219,13 @@ fn decision(url: &Url, facts: &Refused<'_>) -> Option<Decision> {
     is_access.then_some(decision)
 }
 
-/// Tells whether an address belongs to the sign-in of Access.
+/// Returns whether an address belongs to the sign-in of Access.
 fn is_sign_in(target: &Url) -> bool {
     target.host_str().is_some_and(|host| host.ends_with(".cloudflareaccess.com"))
         || target.path().starts_with(PAGES)
 }
 
-/// Tells whether a challenge is of a scheme, whose name is compared without case (RFC 9110, section 11.1).
+/// Returns whether a challenge is of a scheme, whose name is compared without case (RFC 9110, section 11.1).
 fn is_scheme(challenge: &str, scheme: &str) -> bool {
     challenge.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
 }
@@ -240,8 +239,7 @@ fn metadata_url(challenge: &str) -> Option<&str> {
 
 /// What the unsigned middle of the redirect's `meta` says of the token.
 fn token_status(meta: &str) -> Option<bool> {
-    let payload = meta.split('.').nth(1)?.trim_end_matches('=');
-    let payload = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    let payload = jwt::payload(meta)?;
     let member = |name| json::member(&payload, name);
     if member("auth_status").and_then(json::string).as_deref() == Some("SERVICE_TOKEN_INVALID") {
         return Some(false);
@@ -260,6 +258,8 @@ fn is_tag(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
     use http::HeaderMap;
 
     use super::*;
@@ -349,7 +349,7 @@ mod tests {
                 .collect();
             let location =
                 map.get("location").map(|target| url.join(target.to_str().expect("ASCII")).expect("a URL"));
-            let facts = Refused {
+            let facts = RefusalFacts {
                 status,
                 headers: &map,
                 location: location.as_ref(),
@@ -377,7 +377,7 @@ mod tests {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let headers = HeaderMap::new();
         let target = Url::parse(&sign_in_page("{}")).expect("a URL");
-        let facts = Refused {
+        let facts = RefusalFacts {
             status: 302,
             headers: &headers,
             location: Some(&target),
@@ -401,7 +401,8 @@ mod tests {
                 .collect();
             let location =
                 headers.get("location").map(|at| url.join(at.to_str().expect("ASCII")).expect("a URL"));
-            let facts = Refused { location: location.as_ref(), token, ..Refused::of(status, &headers) };
+            let facts =
+                RefusalFacts { location: location.as_ref(), token, ..RefusalFacts::of(status, &headers) };
             explain(&url, &facts).expect("Access").advice.expect("an advice")
         };
         let redirect = || Some(("location", sign_in_page("{}")));
@@ -438,7 +439,7 @@ mod tests {
         ] {
             let headers: HeaderMap =
                 [(http::header::WWW_AUTHENTICATE, challenge.parse().expect("a value"))].into_iter().collect();
-            let facts = Refused { token, sends_access_token, ..Refused::of(status, &headers) };
+            let facts = RefusalFacts { token, sends_access_token, ..RefusalFacts::of(status, &headers) };
             assert_eq!(sign_in(&url, &facts), expected, "{status} {challenge} {token:?}");
         }
     }

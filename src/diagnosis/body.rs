@@ -9,7 +9,7 @@ use crate::bridge::{ErrorKind, ErrorReport};
 
 /// What the head says of the body behind it.
 #[derive(Clone, Debug, Default)]
-pub struct Described {
+pub struct BodyDescription {
     /// The HTTP status.
     pub status: u16,
     /// The content encoding, where it is one that is not decoded.
@@ -32,15 +32,17 @@ pub fn undecodable(url: &Url, status: u16, encoding: &str, reason: &str) -> Erro
 }
 
 /// A body that is no message, with the parser's words for why. It is named for what it is, if that shows.
-pub fn unreadable(url: &Url, described: &Described, body: &[u8], fault: &str) -> ErrorReport {
-    undecodable_body(url, described, body).or_else(|| cut_short(url, described, body, fault)).unwrap_or_else(
-        || unusable(url, described.status, &format!("its body is no JSON-RPC message: {fault}")),
-    )
+pub fn unreadable(url: &Url, description: &BodyDescription, body: &[u8], fault: &str) -> ErrorReport {
+    undecodable_body(url, description, body)
+        .or_else(|| cut_short(url, description, body, fault))
+        .unwrap_or_else(|| {
+            unusable(url, description.status, &format!("its body is no JSON-RPC message: {fault}"))
+        })
 }
 
 /// A body whose bytes are no text in UTF-8. None if they are.
-pub fn undecodable_body(url: &Url, described: &Described, body: &[u8]) -> Option<ErrorReport> {
-    let status = described.status;
+pub fn undecodable_body(url: &Url, description: &BodyDescription, body: &[u8]) -> Option<ErrorReport> {
+    let status = description.status;
     let answered = format!("{} answered {status}, but", place(url));
     let report = |problem: String, advice: &str| {
         Some(ErrorReport::new(ErrorKind::Answer, format!("{answered} {problem}"), advice).with_status(status))
@@ -51,7 +53,7 @@ pub fn undecodable_body(url: &Url, described: &Described, body: &[u8]) -> Option
     if is_text && wide.is_none() {
         return None;
     }
-    if let Some(encoding) = &described.encoding {
+    if let Some(encoding) = &description.encoding {
         let advice = "have the server, or the proxy before it, leave the encoding out: mcp-tether asks for gzip, and also \
                       decodes br, deflate and zstd";
         return report(format!("with the content encoding \"{encoding}\", which cannot be decoded"), advice);
@@ -64,7 +66,7 @@ pub fn undecodable_body(url: &Url, described: &Described, body: &[u8]) -> Option
     if let Some(charset) = wide {
         return report(format!("its body is in the character set {charset}, not in UTF-8"), advice);
     }
-    let named = match &described.charset {
+    let named = match &description.charset {
         Some(charset) => format!("; its Content-Type names the character set {charset}"),
         None => "; its character set is another".to_owned(),
     };
@@ -73,8 +75,8 @@ pub fn undecodable_body(url: &Url, described: &Described, body: &[u8]) -> Option
 }
 
 /// A body that ends in the middle of its JSON, where its length said that it would.
-fn cut_short(url: &Url, described: &Described, body: &[u8], fault: &str) -> Option<ErrorReport> {
-    let length = described.length.filter(|length| *length == body.len())?;
+fn cut_short(url: &Url, description: &BodyDescription, body: &[u8], fault: &str) -> Option<ErrorReport> {
+    let length = description.length.filter(|length| *length == body.len())?;
     let parsed: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(body);
     if !parsed.is_err_and(|error| error.is_eof()) {
         return None;
@@ -82,11 +84,11 @@ fn cut_short(url: &Url, described: &Described, body: &[u8], fault: &str) -> Opti
     let sentence = format!(
         "{} answered {}, but its body is no JSON-RPC message: {fault}, after the {length} bytes that its Content-Length says",
         place(url),
-        described.status
+        description.status
     );
     let advice = "look into the server's log; if its Content-Length is wrong, have it count bytes, not letters, after all \
                   changes to the body";
-    Some(ErrorReport::new(ErrorKind::Answer, sentence, advice).with_status(described.status))
+    Some(ErrorReport::new(ErrorKind::Answer, sentence, advice).with_status(description.status))
 }
 
 /// The compression of a body by its first bytes.
@@ -124,9 +126,9 @@ pub fn older_transport(url: &Url, status: u16) -> ErrorReport {
 mod tests {
     use super::*;
 
-    fn named(described: &Described, body: &[u8]) -> String {
+    fn named(description: &BodyDescription, body: &[u8]) -> String {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
-        let report = unreadable(&url, described, body, "it is odd");
+        let report = unreadable(&url, description, body, "it is odd");
         let advice = report.advice.expect("one");
         assert_eq!(
             advice.contains("is the server's MCP endpoint"),
@@ -138,11 +140,11 @@ mod tests {
 
     #[test]
     fn bodies_that_cannot_be_decoded_are_named() {
-        let plain = Described { status: 200, ..Described::default() };
-        let compress = Described { encoding: Some("compress".to_owned()), ..plain.clone() };
-        let latin = Described { charset: Some("iso-8859-1".to_owned()), ..plain.clone() };
-        let short = Described { length: Some(8), ..plain.clone() };
-        for (described, body, expected) in [
+        let plain = BodyDescription { status: 200, ..BodyDescription::default() };
+        let compress = BodyDescription { encoding: Some("compress".to_owned()), ..plain.clone() };
+        let latin = BodyDescription { charset: Some("iso-8859-1".to_owned()), ..plain.clone() };
+        let short = BodyDescription { length: Some(8), ..plain.clone() };
+        for (description, body, expected) in [
             (&compress, &b"\x1f\x9d\x90"[..], "the content encoding \"compress\""),
             (&compress, b"{\"ok\":true}", "it is odd"),
             (&plain, b"\x1f\x8b\x08\0\0\0", "compressed (gzip)"),
@@ -156,7 +158,7 @@ mod tests {
             (&short, b"{\"id\":7}", "it is odd"),
             (&plain, b"{\"id\":7,", "it is odd"),
         ] {
-            let found = named(described, body);
+            let found = named(description, body);
             assert!(found.contains(expected), "{expected}: {found}");
         }
     }

@@ -4,12 +4,12 @@
 
 use url::Url;
 
-use super::{Refused, place, title};
+use super::{RefusalFacts, place, title};
 use crate::bridge::{ErrorKind, ErrorReport};
 use crate::json;
 
 /// The explanation of an answer that Cloudflare's edge gave; none where it was the server's own.
-pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<ErrorReport> {
+pub(super) fn explain(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport> {
     let place = place(url);
     let status = facts.status;
     if facts.header("cf-mitigated").is_some_and(|value| value.eq_ignore_ascii_case("challenge")) {
@@ -109,7 +109,7 @@ pub(super) fn explain(url: &Url, facts: &Refused<'_>) -> Option<ErrorReport> {
 /// A page without a code: that of the firewall, or an older one that wants the user to prove to be no program. Managed rules and
 /// custom rules with the action Block write the first one, whose title, words and elements are the zone's own only where it has
 /// an Enterprise plan.
-fn block_page(url: &Url, facts: &Refused<'_>) -> Option<ErrorReport> {
+fn block_page(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport> {
     let has = |part: &str| facts.body.contains(part);
     let is_titled = title(facts.body).is_some_and(|title| title.trim_end().ends_with("| Cloudflare"));
     let is_block = has("Sorry, you have been blocked") && (has("cf-") || is_from_cloudflare(facts));
@@ -151,7 +151,7 @@ fn ray_of_page(page: &str) -> Option<String> {
 }
 
 /// A page of the web server that Cloudflare is built upon: it came to nothing before Access and before the server.
-fn unstyled(place: &str, facts: &Refused<'_>) -> Option<ErrorReport> {
+fn unstyled(place: &str, facts: &RefusalFacts<'_>) -> Option<ErrorReport> {
     let is_its_own = facts.body.contains("<center>cloudflare</center>");
     let status = facts.status;
     let (sentence, advice) = match status {
@@ -170,7 +170,7 @@ fn unstyled(place: &str, facts: &Refused<'_>) -> Option<ErrorReport> {
 }
 
 /// The code that Cloudflare gives, in any of its three forms or in the header beside them. A status that only Cloudflare has is one as well.
-pub(super) fn code(facts: &Refused<'_>) -> Option<u16> {
+pub(super) fn code(facts: &RefusalFacts<'_>) -> Option<u16> {
     let is_code = |code: &u16| (500..=530).contains(code) || (1000..=1299).contains(code);
     let from_header = || facts.header("cf-error-type")?.parse().ok();
     let from_json = || {
@@ -198,8 +198,8 @@ pub(super) fn code(facts: &Refused<'_>) -> Option<u16> {
     told.or_else(from_text).or_else(from_page).filter(is_code).or_else(from_status)
 }
 
-/// Tells whether the answer passed Cloudflare's edge.
-pub(super) fn is_from_cloudflare(facts: &Refused<'_>) -> bool {
+/// Returns whether the answer passed Cloudflare's edge.
+pub(super) fn is_from_cloudflare(facts: &RefusalFacts<'_>) -> bool {
     facts.header("cf-ray").is_some() || facts.header("server") == Some("cloudflare")
 }
 
@@ -263,7 +263,7 @@ mod tests {
                 if body.is_empty() {
                     headers.insert("cf-error-type", code.to_string().parse().expect("a value"));
                 }
-                let facts = Refused { body: &body, ..Refused::of(status, &headers) };
+                let facts = RefusalFacts { body: &body, ..RefusalFacts::of(status, &headers) };
                 let report = explain(&url, &facts).unwrap_or_else(|| panic!("{body}"));
                 assert_eq!(report.cause, cause, "{body}");
                 assert!(
@@ -283,7 +283,8 @@ mod tests {
             [(http::HeaderName::from_static("cf-mitigated"), "challenge".parse().expect("a value"))]
                 .into_iter()
                 .collect();
-        let facts = Refused { body: "<title>Just a moment...</title>", ..Refused::of(403, &headers) };
+        let facts =
+            RefusalFacts { body: "<title>Just a moment...</title>", ..RefusalFacts::of(403, &headers) };
         assert_eq!(explain(&url, &facts).map(|report| report.cause), Some(ErrorKind::Challenge));
     }
 
@@ -298,7 +299,7 @@ mod tests {
             (404, page, None),
             (403, "<hr><center>nginx</center>", None),
         ] {
-            let report = explain(&url, &Refused { body, ..Refused::of(status, &headers) });
+            let report = explain(&url, &RefusalFacts { body, ..RefusalFacts::of(status, &headers) });
             let told = report
                 .as_ref()
                 .is_some_and(|report| expected.is_some_and(|part| report.sentence.contains(part)));
@@ -333,12 +334,12 @@ mod tests {
                 .then(|| (http::HeaderName::from_static("server"), "cloudflare".parse().expect("a value")))
                 .into_iter()
                 .collect();
-            let report = explain(&url, &Refused { body, ..Refused::of(status, &headers) });
+            let report = explain(&url, &RefusalFacts { body, ..RefusalFacts::of(status, &headers) });
             assert_eq!(report.as_ref().map(|report| report.cause), expected, "{status} {body}");
         }
         let headers = HeaderMap::new();
-        let report =
-            explain(&url, &Refused { body: whole, ..Refused::of(403, &headers) }).expect("explained");
+        let report = explain(&url, &RefusalFacts { body: whole, ..RefusalFacts::of(403, &headers) })
+            .expect("explained");
         assert!(report.sentence.contains("managed rules") && report.sentence.contains("payload"), "{report}");
         assert!(report.advice.as_ref().is_some_and(|told| told.contains("except mcp.example.com/mcp")));
         assert_eq!(report.ray.as_deref(), Some("8f00aa11bb22cc33"));
@@ -352,7 +353,7 @@ mod tests {
                 .into_iter()
                 .collect();
         let explained =
-            |headers: &HeaderMap| explain(&url, &Refused::of(530, headers)).map(|report| report.cause);
+            |headers: &HeaderMap| explain(&url, &RefusalFacts::of(530, headers)).map(|report| report.cause);
         assert_eq!(explained(&through), Some(ErrorKind::Edge));
         assert_eq!(explained(&HeaderMap::new()), None);
     }
@@ -367,7 +368,7 @@ mod tests {
             (400, "the tool ended with error code 1020, which it should not"),
             (403, ""),
         ] {
-            let facts = Refused { body, ..Refused::of(status, &headers) };
+            let facts = RefusalFacts { body, ..RefusalFacts::of(status, &headers) };
             assert_eq!(explain(&url, &facts), None, "{status} {body}");
         }
     }

@@ -3,6 +3,8 @@
 //! Used by the proxy, so that the same failure is explained in the same words wherever it is met. No secret comes in
 //! here: whoever collects the facts has taken them out of foreign text before. Deliberately not here: finding out
 //! (`http`, `remote`) and deciding what to do about it (the bridge).
+//!
+#![doc = include_str!("README.md")]
 
 mod access;
 mod body;
@@ -12,12 +14,13 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use time::OffsetDateTime;
 use url::Url;
 
 pub use access::{SignIn, Token, sign_in};
-pub use body::{Described, older_transport, undecodable, undecodable_body, unreadable};
+pub use body::{BodyDescription, older_transport, undecodable, undecodable_body, unreadable};
 
-use crate::bridge::{ErrorKind, ErrorReport};
+use crate::bridge::{ErrorKind, ErrorReport, Processing};
 use crate::http::TransportError;
 use crate::http::body::EXPANSION_LIMIT;
 use crate::redact;
@@ -26,7 +29,7 @@ use crate::tls;
 /// How much of a foreign text stands in a sentence, in characters.
 const EXCERPT: usize = 200;
 /// How much of it stands beside the sentence.
-const BODY: usize = 1024;
+const BODY_EXCERPT: usize = 1024;
 
 /// A failure below HTTP, on the way to `url`.
 pub fn transport(url: &Url, error: &TransportError) -> ErrorReport {
@@ -122,7 +125,7 @@ fn tls(url: &Url, failure: &tls::Failure) -> ErrorReport {
         tls::Failure::Expired { since } => (
             format!(
                 "the certificate of {place} has expired{}",
-                since.map(|since| format!(" on {}", date(since))).unwrap_or_default()
+                since.and_then(date).map(|date| format!(" on {date}")).unwrap_or_default()
             ),
             "have the server's certificate renewed; if it is valid, set this computer's clock",
         ),
@@ -154,24 +157,15 @@ fn tls(url: &Url, failure: &tls::Failure) -> ErrorReport {
     ErrorReport::new(ErrorKind::Tls, sentence, advice)
 }
 
-/// The day of a moment in seconds since 1970, as year-month-day (the civil calendar of Howard Hinnant's
-/// `civil_from_days`).
-fn date(seconds: u64) -> String {
-    let days = seconds / 86_400 + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02}")
+/// The day of a moment in seconds since 1970, as year-month-day; none after the year 9999.
+fn date(seconds: u64) -> Option<String> {
+    let moment = OffsetDateTime::from_unix_timestamp(seconds.try_into().ok()?).ok()?;
+    Some(moment.date().to_string())
 }
 
 /// What a refusal looked like.
 #[derive(Clone, Copy, Debug)]
-pub struct Refused<'a> {
+pub struct RefusalFacts<'a> {
     /// The HTTP status.
     pub status: u16,
     /// The headers.
@@ -188,10 +182,10 @@ pub struct Refused<'a> {
     pub login: Option<&'a str>,
 }
 
-impl<'a> Refused<'a> {
+impl<'a> RefusalFacts<'a> {
     /// A refusal of which only status and headers are known.
-    pub fn of(status: u16, headers: &'a HeaderMap) -> Refused<'a> {
-        Refused {
+    pub fn of(status: u16, headers: &'a HeaderMap) -> RefusalFacts<'a> {
+        RefusalFacts {
             status,
             headers,
             location: None,
@@ -218,13 +212,13 @@ impl<'a> Refused<'a> {
 }
 
 /// A status that is no success, or a page in place of an answer, from `url`.
-pub fn refused(url: &Url, facts: &Refused<'_>) -> ErrorReport {
+pub fn refused(url: &Url, facts: &RefusalFacts<'_>) -> ErrorReport {
     intercepted(url, facts).unwrap_or_else(|| with_references(plainly_refused(url, facts), facts))
 }
 
 /// The explanation of an answer that Cloudflare Access or Cloudflare's edge gave in the server's place, from `url`; none where it
 /// is, or may be, the server's own.
-pub fn intercepted(url: &Url, facts: &Refused<'_>) -> Option<ErrorReport> {
+pub fn intercepted(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport> {
     let report = access::explain(url, facts).or_else(|| cloudflare::explain(url, facts))?;
     Some(with_references(report, facts))
 }
@@ -232,7 +226,7 @@ pub fn intercepted(url: &Url, facts: &Refused<'_>) -> Option<ErrorReport> {
 /// Returns whether a refusal, explained by `report`, is or may be one of Cloudflare Access. In strict mode Access refuses in a
 /// form that is not documented, so each 401 and 403 may be, except one that Cloudflare explains otherwise and one that names
 /// the server's own metadata to sign in by.
-pub fn may_be_access(report: &ErrorReport, facts: &Refused<'_>) -> bool {
+pub fn may_be_access(report: &ErrorReport, facts: &RefusalFacts<'_>) -> bool {
     let is_unexplained = matches!(report.cause, ErrorKind::Status | ErrorKind::OriginRefused);
     let is_challenge =
         facts.header_values("www-authenticate").any(|challenge| challenge.contains("resource_metadata="));
@@ -240,7 +234,7 @@ pub fn may_be_access(report: &ErrorReport, facts: &Refused<'_>) -> bool {
 }
 
 /// A 2xx with a web page instead of JSON: the sign-in page of Access, or something that is no MCP server.
-pub fn page(url: &Url, facts: &Refused<'_>) -> ErrorReport {
+pub fn page(url: &Url, facts: &RefusalFacts<'_>) -> ErrorReport {
     let report = access::explain(url, facts).unwrap_or_else(|| {
         let media_type = facts.media_type().unwrap_or_default();
         let problem = match facts.body.trim_start().starts_with('<') {
@@ -253,7 +247,7 @@ pub fn page(url: &Url, facts: &Refused<'_>) -> ErrorReport {
 }
 
 /// Adds what an administrator finds the request by.
-fn with_references(report: ErrorReport, facts: &Refused<'_>) -> ErrorReport {
+fn with_references(report: ErrorReport, facts: &RefusalFacts<'_>) -> ErrorReport {
     let reference = |name: &str| {
         let is_harmless = |value: &&str| {
             (1..=80).contains(&value.len())
@@ -270,7 +264,7 @@ fn with_references(report: ErrorReport, facts: &Refused<'_>) -> ErrorReport {
     }
 }
 
-fn plainly_refused(url: &Url, facts: &Refused<'_>) -> ErrorReport {
+fn plainly_refused(url: &Url, facts: &RefusalFacts<'_>) -> ErrorReport {
     let status = facts.status;
     let place = place(url);
     if let Some(target) = facts.location
@@ -296,7 +290,7 @@ fn plainly_refused(url: &Url, facts: &Refused<'_>) -> ErrorReport {
         None => String::new(),
     };
     let body = facts.body.trim();
-    let body = (!body.is_empty()).then(|| body.chars().take(BODY).collect());
+    let body = (!body.is_empty()).then(|| body.chars().take(BODY_EXCERPT).collect());
     if matches!(status, 401 | 403) && (facts.token.is_some() || facts.sends_access_token) {
         let (sentence, advice) = refused_by_the_server(&place, &said, facts);
         return ErrorReport {
@@ -328,7 +322,7 @@ fn plainly_refused(url: &Url, facts: &Refused<'_>) -> ErrorReport {
 }
 
 /// The words for a refusal by the server although a credential of Access went along.
-fn refused_by_the_server(place: &str, said: &str, facts: &Refused<'_>) -> (String, String) {
+fn refused_by_the_server(place: &str, said: &str, facts: &RefusalFacts<'_>) -> (String, String) {
     let status = facts.status;
     if cloudflare::is_from_cloudflare(facts) && said.is_empty() && facts.header("www-authenticate").is_none()
     {
@@ -361,16 +355,31 @@ fn refused_by_the_server(place: &str, said: &str, facts: &Refused<'_>) -> (Strin
     (sentence, advice)
 }
 
-/// Tells whether a refusal says that the message was not processed, so that it may be sent again whatever it is: too
+/// Returns whether a refusal says that the message was not processed, so that it may be sent again whatever it is: too
 /// many of them (429, also Cloudflare's 1015), a server that is away for a while and says for how long (503 with a time,
 /// but not Cloudflare's 1102, which stops a program in the middle), a tunnel without a connector (530 with 1033), what
 /// Cloudflare keeps from the server for a while and says for how long (1004, 1005, 1038, 1200).
-pub fn is_unprocessed(facts: &Refused<'_>, asks_to_wait: bool) -> bool {
+pub fn is_unprocessed(facts: &RefusalFacts<'_>, asks_to_wait: bool) -> bool {
     match (facts.status, cloudflare::code(facts)) {
         (429, _) | (530, Some(1033)) => true,
         (_, Some(1004 | 1005 | 1038 | 1200)) => asks_to_wait,
         (503, code) => asks_to_wait && code != Some(1102),
         _ => false,
+    }
+}
+
+/// Returns what a refusal proves about its message: from its status and cause, and from what [`is_unprocessed`] says.
+pub fn processing(status: u16, cause: ErrorKind, is_unprocessed: bool) -> Processing {
+    // From something in front of the server that may soon be well again.
+    let is_passing = matches!(status, 502..=504 | 520..=530);
+    // A certificate, a name or a check for browsers has to be mended; none of these lets a message through to the server.
+    let is_lasting = matches!(status, 525 | 526)
+        || matches!(cause, ErrorKind::Challenge | ErrorKind::OriginDns | ErrorKind::Firewall);
+    match (is_unprocessed, is_lasting, is_passing) {
+        (true, _, _) => Processing::NotProcessed,
+        (false, true, true) => Processing::Outage,
+        (false, false, true) => Processing::Unknown,
+        (false, _, false) => Processing::Final,
     }
 }
 
@@ -425,7 +434,7 @@ pub fn redirect_loop(url: &Url, status: u16) -> ErrorReport {
 }
 
 /// What a body says, in one line: the title of a page, or the beginning of a text.
-fn said(facts: &Refused<'_>) -> Option<String> {
+fn said(facts: &RefusalFacts<'_>) -> Option<String> {
     let body = facts.body.trim();
     let is_page =
         facts.media_type().is_some_and(|media_type| media_type.contains("html")) || body.starts_with('<');
@@ -496,8 +505,25 @@ mod tests {
         Url::parse(text).expect("a URL")
     }
 
-    fn sentence(facts: &Refused<'_>) -> String {
+    fn sentence(facts: &RefusalFacts<'_>) -> String {
         refused(&url("https://mcp.example.com/mcp?key=marked"), facts).sentence
+    }
+
+    #[test]
+    fn refusals_prove_what_status_and_cause_say() {
+        for (status, cause, is_unprocessed, expected) in [
+            (429, ErrorKind::RateLimit, true, Processing::NotProcessed),
+            (530, ErrorKind::Tunnel, true, Processing::NotProcessed),
+            (502, ErrorKind::Status, false, Processing::Unknown),
+            (524, ErrorKind::OriginTimeout, false, Processing::Unknown),
+            (526, ErrorKind::Origin, false, Processing::Outage),
+            (530, ErrorKind::OriginDns, false, Processing::Outage),
+            (403, ErrorKind::Challenge, false, Processing::Final),
+            (500, ErrorKind::Status, false, Processing::Final),
+            (404, ErrorKind::Status, false, Processing::Final),
+        ] {
+            assert_eq!(processing(status, cause, is_unprocessed), expected, "{status} {cause:?}");
+        }
     }
 
     #[test]
@@ -518,7 +544,7 @@ mod tests {
             (500, "", true, false),
         ] {
             let headers = HeaderMap::new();
-            let facts = Refused { body, ..Refused::of(status, &headers) };
+            let facts = RefusalFacts { body, ..RefusalFacts::of(status, &headers) };
             assert_eq!(is_unprocessed(&facts, asks_to_wait), expected, "{status} {body}");
         }
     }
@@ -545,11 +571,11 @@ mod tests {
         ] {
             let headers: HeaderMap =
                 media_type.into_iter().map(|value| (CONTENT_TYPE, value.parse().expect("a value"))).collect();
-            let facts = Refused { body, ..Refused::of(status, &headers) };
+            let facts = RefusalFacts { body, ..RefusalFacts::of(status, &headers) };
             assert_eq!(sentence(&facts), expected);
         }
         let headers = HeaderMap::new();
-        let facts = Refused { body: &long, ..Refused::of(500, &headers) };
+        let facts = RefusalFacts { body: &long, ..RefusalFacts::of(500, &headers) };
         assert!(sentence(&facts).chars().count() < 300);
     }
 
@@ -561,15 +587,16 @@ mod tests {
             (1_735_689_599, "2024-12-31"),
             (1_795_219_200, "2026-11-21"),
         ] {
-            assert_eq!(date(seconds), expected);
+            assert_eq!(date(seconds).as_deref(), Some(expected));
         }
+        assert_eq!(date(u64::MAX), None);
     }
 
     #[test]
     fn a_redirect_names_its_target_without_the_query() {
         let target = url("https://other.example.com:8443/login?token=marked");
         let headers = HeaderMap::new();
-        let facts = Refused { location: Some(&target), ..Refused::of(302, &headers) };
+        let facts = RefusalFacts { location: Some(&target), ..RefusalFacts::of(302, &headers) };
         let sentence = sentence(&facts);
         assert!(sentence.contains("https://other.example.com:8443/login;"), "{sentence}");
         assert!(!sentence.contains("marked"), "{sentence}");
@@ -585,7 +612,7 @@ mod tests {
             (403, None, "mcp.example.com answered 403 Forbidden: no e-mail"),
             (500, Some(token), "mcp.example.com answered 500"),
         ] {
-            let facts = Refused { body: "no e-mail", token, ..Refused::of(status, &headers) };
+            let facts = RefusalFacts { body: "no e-mail", token, ..RefusalFacts::of(status, &headers) };
             assert!(sentence(&facts).contains(expected), "{}", sentence(&facts));
         }
     }
@@ -604,7 +631,12 @@ mod tests {
                 .then(|| (http::HeaderName::from_static("cf-ray"), "8f00".parse().expect("a value")))
                 .into_iter()
                 .collect();
-            let facts = Refused { body, token, sends_access_token: person, ..Refused::of(status, &headers) };
+            let facts = RefusalFacts {
+                body,
+                token,
+                sends_access_token: person,
+                ..RefusalFacts::of(status, &headers)
+            };
             let report = refused(&url("https://mcp.example.com/mcp"), &facts);
             assert_eq!(report.cause, ErrorKind::OriginRefused, "{report}");
             assert!(
@@ -627,7 +659,7 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        let report = refused(&url("https://mcp.example.com/mcp"), &Refused::of(500, &headers));
+        let report = refused(&url("https://mcp.example.com/mcp"), &RefusalFacts::of(500, &headers));
         assert_eq!(report.ray.as_deref(), Some("8f00000000000000-FRA"));
         assert_eq!(report.correlation_id.as_deref(), Some("a-1_2.3:4"));
         assert_eq!(report.request_id, None);
@@ -637,7 +669,7 @@ mod tests {
     fn a_server_that_wants_https_is_told_from_one_that_points_elsewhere() {
         let target = url("https://mcp.example.com/mcp");
         let headers = HeaderMap::new();
-        let facts = Refused { location: Some(&target), ..Refused::of(301, &headers) };
+        let facts = RefusalFacts { location: Some(&target), ..RefusalFacts::of(301, &headers) };
         let report = refused(&url("http://mcp.example.com/mcp"), &facts);
         assert_eq!(report.sentence, "mcp.example.com answered 301 and wants https");
         assert_eq!(
@@ -657,7 +689,7 @@ mod tests {
         ] {
             let target = url(to);
             let headers = HeaderMap::new();
-            let facts = Refused { location: Some(&target), ..Refused::of(307, &headers) };
+            let facts = RefusalFacts { location: Some(&target), ..RefusalFacts::of(307, &headers) };
             let advice = refused(&url(from), &facts).advice.expect("one");
             assert!(advice.ends_with(expected) && !advice.contains("marked"), "{from} {to}: {advice}");
         }

@@ -23,7 +23,7 @@ pub(super) const ACCEPTED: HeaderValue = HeaderValue::from_static("gzip");
 /// How many times as large as what came over the wire a decoded body may be.
 pub const EXPANSION_LIMIT: u64 = 1_000;
 /// How much of a decoded body is free of that limit, in bytes.
-const FREE: u64 = 1024 * 1024;
+const UNLIMITED_SIZE: u64 = 1024 * 1024;
 /// How much is decoded at once, in bytes.
 const DECODED_AT_ONCE: usize = 32 * 1024;
 /// The largest window of a zstd frame, as a power of two: 8 MiB (RFC 9659).
@@ -31,7 +31,7 @@ const ZSTD_WINDOW: u32 = 23;
 /// The first seven bits of a brotli stream with a window of more than 16 MiB, which RFC 7932, 9.1 does not allow.
 const LARGE_BROTLI_WINDOW: u8 = 0x11;
 /// How much of a body decides how it is decoded, in bytes.
-const DECIDES: usize = 2;
+const DETECTION_LENGTH: usize = 2;
 
 /// A content encoding that is decoded (RFC 9110, 8.4.1; RFC 7932; RFC 8878).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ enum Encoding {
 
 /// What the headers say of a body's encoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Encoded {
+enum ContentEncoding {
     /// It has none.
     Not,
     /// It is decoded.
@@ -54,45 +54,45 @@ enum Encoded {
     Otherwise(String),
 }
 
-impl Encoded {
-    fn of(headers: &HeaderMap) -> Encoded {
+impl ContentEncoding {
+    fn of(headers: &HeaderMap) -> ContentEncoding {
         let values = headers.get_all(CONTENT_ENCODING).iter();
         let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         let names = names.map(|name| String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase());
         let names: Vec<String> = names.filter(|name| !name.is_empty() && name != "identity").collect();
         match names.as_slice() {
-            [] => Encoded::Not,
+            [] => ContentEncoding::Not,
             [name] => match name.as_str() {
-                "gzip" | "x-gzip" => Encoded::As(Encoding::Gzip),
-                "deflate" => Encoded::As(Encoding::Deflate),
-                "br" => Encoded::As(Encoding::Brotli),
-                "zstd" => Encoded::As(Encoding::Zstd),
-                _ => Encoded::Otherwise(name.clone()),
+                "gzip" | "x-gzip" => ContentEncoding::As(Encoding::Gzip),
+                "deflate" => ContentEncoding::As(Encoding::Deflate),
+                "br" => ContentEncoding::As(Encoding::Brotli),
+                "zstd" => ContentEncoding::As(Encoding::Zstd),
+                _ => ContentEncoding::Otherwise(name.clone()),
             },
-            names => Encoded::Otherwise(names.join(", ")),
+            names => ContentEncoding::Otherwise(names.join(", ")),
         }
     }
 }
 
 /// Returns whether a body comes in an encoding that is decoded, so that its length on the wire is not its own.
 pub fn is_encoded(headers: &HeaderMap) -> bool {
-    matches!(Encoded::of(headers), Encoded::As(_))
+    matches!(ContentEncoding::of(headers), ContentEncoding::As(_))
 }
 
 /// The name of a body's content encoding, where it is one that is not decoded.
 pub fn unknown_encoding(headers: &HeaderMap) -> Option<String> {
-    match Encoded::of(headers) {
-        Encoded::Not | Encoded::As(_) => None,
-        Encoded::Otherwise(name) => Some(name),
+    match ContentEncoding::of(headers) {
+        ContentEncoding::Not | ContentEncoding::As(_) => None,
+        ContentEncoding::Otherwise(name) => Some(name),
     }
 }
 
 /// The body of an answer.
 #[derive(Debug)]
-pub struct Body(Source);
+pub struct Body(BodySource);
 
 #[derive(Debug)]
-enum Source {
+enum BodySource {
     Plain(reqwest::Response),
     Encoded(Box<Compressed>),
 }
@@ -109,19 +109,19 @@ struct Compressed {
 #[derive(Debug)]
 enum Decoder {
     /// Nothing yet: the first bytes decide.
-    Undecided(Wire),
-    Gzip(GzipDecoder<Wire>),
-    Zlib(ZlibDecoder<Wire>),
-    Deflate(DeflateDecoder<Wire>),
-    Brotli(BrotliDecoder<Wire>),
-    Zstd(ZstdDecoder<Wire>),
+    Undecided(CompressedStream),
+    Gzip(GzipDecoder<CompressedStream>),
+    Zlib(ZlibDecoder<CompressedStream>),
+    Deflate(DeflateDecoder<CompressedStream>),
+    Brotli(BrotliDecoder<CompressedStream>),
+    Zstd(ZstdDecoder<CompressedStream>),
     /// Nothing any more.
     Ended,
 }
 
 impl Decoder {
     /// The decoder of a body that begins with what `wire` holds.
-    fn new(encoding: Encoding, wire: Wire) -> Result<Decoder, BodyError> {
+    fn new(encoding: Encoding, wire: CompressedStream) -> Result<Decoder, BodyError> {
         Ok(match (encoding, wire.chunk.as_ref()) {
             (Encoding::Gzip, _) => {
                 let mut decoder = GzipDecoder::new(wire);
@@ -145,7 +145,7 @@ impl Decoder {
         })
     }
 
-    fn wire(&mut self) -> Option<&mut Wire> {
+    fn wire(&mut self) -> Option<&mut CompressedStream> {
         match self {
             Decoder::Undecided(wire) => Some(wire),
             Decoder::Gzip(decoder) => Some(decoder.get_mut()),
@@ -203,12 +203,17 @@ impl BodyError {
 impl Body {
     /// The body of `response`.
     pub fn new(response: reqwest::Response) -> Body {
-        let Encoded::As(encoding) = Encoded::of(response.headers()) else {
-            return Body(Source::Plain(response));
+        let ContentEncoding::As(encoding) = ContentEncoding::of(response.headers()) else {
+            return Body(BodySource::Plain(response));
         };
-        let wire = Wire { body: response.into(), chunk: Bytes::new(), received: 0, error: None };
+        let wire = CompressedStream { body: response.into(), chunk: Bytes::new(), received: 0, error: None };
         let decoder = Decoder::Undecided(wire);
-        Body(Source::Encoded(Box::new(Compressed { encoding, decoder, decoded: 0, buffer: BytesMut::new() })))
+        Body(BodySource::Encoded(Box::new(Compressed {
+            encoding,
+            decoder,
+            decoded: 0,
+            buffer: BytesMut::new(),
+        })))
     }
 
     /// The next part, decoded; none at the end. Nothing is lost if this is dropped and called again.
@@ -217,8 +222,8 @@ impl Body {
     /// See [`BodyError`]; nothing more is to be read then.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, BodyError> {
         match &mut self.0 {
-            Source::Plain(response) => response.chunk().await.map_err(BodyError::Transport),
-            Source::Encoded(compressed) => compressed.chunk().await,
+            BodySource::Plain(response) => response.chunk().await.map_err(BodyError::Transport),
+            BodySource::Encoded(compressed) => compressed.chunk().await,
         }
     }
 }
@@ -252,7 +257,9 @@ impl Compressed {
             Ok(0) => Ok(None),
             Ok(read) => {
                 self.decoded = self.decoded.saturating_add(read as u64);
-                if self.decoded > FREE && self.decoded > wire.received.saturating_mul(EXPANSION_LIMIT) {
+                if self.decoded > UNLIMITED_SIZE
+                    && self.decoded > wire.received.saturating_mul(EXPANSION_LIMIT)
+                {
                     return Err(BodyError::Expanded);
                 }
                 Ok(Some(self.buffer.split().freeze()))
@@ -269,7 +276,7 @@ impl Compressed {
 
 /// What comes over the wire, counted.
 #[derive(Debug)]
-struct Wire {
+struct CompressedStream {
     body: reqwest::Body,
     chunk: Bytes,
     /// How many bytes have come.
@@ -278,7 +285,7 @@ struct Wire {
     error: Option<reqwest::Error>,
 }
 
-impl Wire {
+impl CompressedStream {
     /// The next bytes, which may be none; nothing at the end.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, reqwest::Error>> {
         Poll::Ready(match ready!(Pin::new(&mut self.body).poll_frame(context)) {
@@ -295,7 +302,7 @@ impl Wire {
 
     /// Waits until what decides about the decoder is there, or the end is.
     fn poll_beginning(&mut self, context: &mut Context<'_>) -> Poll<Result<(), reqwest::Error>> {
-        while self.chunk.len() < DECIDES {
+        while self.chunk.len() < DETECTION_LENGTH {
             let Some(bytes) = ready!(self.poll_next(context))? else { break };
             self.chunk = match self.chunk.is_empty() {
                 true => bytes,
@@ -306,7 +313,7 @@ impl Wire {
     }
 }
 
-impl AsyncBufRead for Wire {
+impl AsyncBufRead for CompressedStream {
     fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let wire = self.get_mut();
         while wire.chunk.is_empty() {
@@ -327,7 +334,7 @@ impl AsyncBufRead for Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for CompressedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -536,15 +543,15 @@ mod tests {
     fn encodings_are_told_by_name_and_number() {
         let encoded = |values: &[&str]| {
             let headers = values.iter().map(|value| (CONTENT_ENCODING, value.parse().expect("a value")));
-            Encoded::of(&headers.collect())
+            ContentEncoding::of(&headers.collect())
         };
         for values in [&[][..], &["identity"], &["", " , identity"]] {
-            assert_eq!(encoded(values), Encoded::Not, "{values:?}");
+            assert_eq!(encoded(values), ContentEncoding::Not, "{values:?}");
         }
-        assert_eq!(encoded(&["identity", "BR"]), Encoded::As(Encoding::Brotli));
-        assert_eq!(encoded(&["compress"]), Encoded::Otherwise("compress".to_owned()));
-        assert_eq!(encoded(&["gzip, br"]), Encoded::Otherwise("gzip, br".to_owned()));
-        assert_eq!(encoded(&["gzip", "gzip"]), Encoded::Otherwise("gzip, gzip".to_owned()));
+        assert_eq!(encoded(&["identity", "BR"]), ContentEncoding::As(Encoding::Brotli));
+        assert_eq!(encoded(&["compress"]), ContentEncoding::Otherwise("compress".to_owned()));
+        assert_eq!(encoded(&["gzip, br"]), ContentEncoding::Otherwise("gzip, br".to_owned()));
+        assert_eq!(encoded(&["gzip", "gzip"]), ContentEncoding::Otherwise("gzip, gzip".to_owned()));
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use super::is_loopback;
 
 /// The way of requests to one URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Route {
     /// No proxy.
     Direct,
     /// The one that the HTTP library finds in the environment or the operating system's settings.
@@ -49,14 +49,14 @@ impl std::fmt::Display for Proxy {
 
 /// The proxy that requests to `url` go through: the one that is named, or the system's.
 pub fn proxy_of(url: &Url, named: Option<&Url>) -> Option<Proxy> {
-    match way(url, named, &exceptions()) {
-        Way::Direct => None,
-        Way::Named(proxy) => {
+    match route(url, named, &exceptions()) {
+        Route::Direct => None,
+        Route::Named(proxy) => {
             let scheme = proxy.scheme().to_owned();
             let port = proxy.port_or_known_default().unwrap_or(usual_port(&scheme));
             Some(Proxy { host: proxy.host_str()?.to_owned(), port, scheme })
         }
-        Way::System => {
+        Route::System => {
             let proxy = system(url)?;
             let scheme = proxy.uri().scheme_str().unwrap_or("http").to_owned();
             let port = proxy.uri().port_u16().unwrap_or(usual_port(&scheme));
@@ -66,15 +66,15 @@ pub fn proxy_of(url: &Url, named: Option<&Url>) -> Option<Proxy> {
 }
 
 /// The way of requests to `url`, with `exceptions` in the form of `NO_PROXY`.
-pub(super) fn way(url: &Url, named: Option<&Url>, exceptions: &str) -> Way {
+pub(super) fn route(url: &Url, named: Option<&Url>, exceptions: &str) -> Route {
     match named {
-        _ if is_loopback(url) => Way::Direct,
+        _ if is_loopback(url) => Route::Direct,
         // Named, it is used for everything; those of the environment are for whoever named none.
-        Some(named) => Way::Named(resolving(named.clone())),
-        None if is_excepted(url, exceptions) => Way::Direct,
+        Some(named) => Route::Named(resolving(named.clone())),
+        None if is_excepted(url, exceptions) => Route::Direct,
         None => match system(url).as_ref().and_then(as_url) {
-            Some(proxy) if proxy.scheme() == "socks5" => Way::Named(resolving(proxy)),
-            Some(_) | None => Way::System,
+            Some(proxy) if proxy.scheme() == "socks5" => Route::Named(resolving(proxy)),
+            Some(_) | None => Route::System,
         },
     }
 }
@@ -203,10 +203,10 @@ mod tests {
         ] {
             let named = Url::parse(named).expect("a URL");
             let expected = Url::parse(expected).expect("a URL");
-            assert_eq!(way(&url, Some(&named), "x.corp.test"), Way::Named(expected));
+            assert_eq!(route(&url, Some(&named), "x.corp.test"), Route::Named(expected));
         }
         let loopback = Url::parse("http://localhost/mcp").expect("a URL");
-        assert_eq!(way(&loopback, Some(&url), ""), Way::Direct);
-        assert_eq!(way(&url, None, "x.corp.test:80"), Way::Direct);
+        assert_eq!(route(&loopback, Some(&url), ""), Route::Direct);
+        assert_eq!(route(&url, None, "x.corp.test:80"), Route::Direct);
     }
 }

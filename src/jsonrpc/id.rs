@@ -6,6 +6,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::json;
+
 /// The id of a request, kept as the token that was written: `1`, `1.0` and `"1"` are three ids.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Id(pub(super) Bytes);
@@ -19,6 +21,16 @@ const LONGEST_NUMBER: usize = 400;
 const OURS: &str = "\"mcp-tether/";
 
 impl Id {
+    /// The id that is this number.
+    pub fn from_number(number: u64) -> Id {
+        Id(number.to_string().into())
+    }
+
+    /// The id that is this string.
+    pub fn from_text(text: &str) -> Id {
+        Id(json::quoted(text).into())
+    }
+
     /// An id of our own making, which no client has.
     pub fn ours(kind: char, number: u64) -> Id {
         Id(format!("{OURS}{kind}{number}\"").into())
@@ -34,7 +46,7 @@ impl Id {
         self.0.len()
     }
 
-    /// Tells whether it is one.
+    /// Returns whether it is one.
     pub fn is_ours(&self) -> bool {
         self.0.starts_with(OURS.as_bytes())
     }
@@ -45,7 +57,7 @@ impl Id {
         std::str::from_utf8(&self.0).expect("an id is a slice of checked UTF-8 at token boundaries")
     }
 
-    /// Tells whether a peer that decoded and encoded this id again may have written `other` (`1.0` and `1`, an escaped
+    /// Returns whether a peer that decoded and encoded this id again may have written `other` (`1.0` and `1`, an escaped
     /// and a plain letter, an integer beyond 2^53 and its nearest double, a number and a string that holds it).
     pub fn is_same_value(&self, other: &Id) -> bool {
         if self == other {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::zeros::without_leading_zeros;
+use super::leading_zeros::without_leading_zeros;
 use super::{Fault, Message, PARSE_ERROR, check_utf8};
 
 /// The largest number of messages in one batch, in either direction. An array of two-byte elements would otherwise cost

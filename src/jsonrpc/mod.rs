@@ -7,8 +7,8 @@
 
 mod error;
 mod id;
+mod leading_zeros;
 mod line;
-mod zeros;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -32,11 +32,11 @@ pub const MESSAGE_LIMIT: usize = 256 * 1024 * 1024;
 /// What a message costs beside its text while it waits to be sent, in bytes: its envelope, its place in the ledger and in the
 /// maps by which it is found (about 1 KiB), and the error with its line in the log that it gets should the process end,
 /// which takes time rather than memory.
-const KEPT: usize = 4 * 1024;
+const MESSAGE_OVERHEAD: usize = 4 * 1024;
 /// What is said of a larger one.
 const TOO_MANY: &str = "the limit of mcp-tether is 1000";
 /// How much of the beginning and of the end of a text that is not UTF-8 is searched for an id, in bytes.
-const SEARCHED: usize = 64 * 1024;
+const ID_SEARCH_LENGTH: usize = 64 * 1024;
 /// How much of a name is shown in logs, in characters.
 const LONGEST_NAME: usize = 200;
 
@@ -119,7 +119,7 @@ impl Message {
 
     /// What it costs while it waits to be sent, in bytes of memory.
     pub fn cost(&self) -> usize {
-        self.text.len().saturating_add(KEPT)
+        self.text.len().saturating_add(MESSAGE_OVERHEAD)
     }
 
     /// What it is.
@@ -226,9 +226,9 @@ impl Fault {
     /// A batch beyond [`BATCH_LIMIT`], of which the first elements were kept; `count` says how many there are.
     fn too_many(elements: &[&RawValue], count: &str) -> Fault {
         let requests = elements.iter().filter_map(|raw| {
-            let mut seen = Seen::default();
-            serde_json::Deserializer::from_str(raw.get()).deserialize_map(&mut seen).ok()?;
-            seen.request_id()
+            let mut envelope = PartialEnvelope::default();
+            serde_json::Deserializer::from_str(raw.get()).deserialize_map(&mut envelope).ok()?;
+            envelope.request_id()
         });
         let reason = format!("the batch has {count} messages; {TOO_MANY}");
         Fault { requests: requests.collect(), ..Fault::invalid(reason) }
@@ -245,7 +245,7 @@ impl Fault {
         Fault {
             code: INVALID_REQUEST,
             reason: format!("the message is longer than {limit} MiB, the limit of mcp-tether"),
-            id: salvage_id(head, tail),
+            id: recover_id(head, tail),
             requests: Vec::new(),
         }
     }
@@ -286,9 +286,9 @@ fn check_utf8(text: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(text).map_err(|error| Fault {
         code: PARSE_ERROR,
         reason: format!("byte {} of the message is not UTF-8", error.valid_up_to() + 1),
-        id: salvage_id(
-            text.get(..SEARCHED).unwrap_or(text),
-            text.get(text.len().saturating_sub(SEARCHED)..).unwrap_or_default(),
+        id: recover_id(
+            text.get(..ID_SEARCH_LENGTH).unwrap_or(text),
+            text.get(text.len().saturating_sub(ID_SEARCH_LENGTH)..).unwrap_or_default(),
         ),
         requests: Vec::new(),
     })
@@ -296,36 +296,36 @@ fn check_utf8(text: &[u8]) -> Result<&str, Fault> {
 
 /// Finds the id of a request that cannot be read as a whole: before or after its params. Nothing is found unless the
 /// beginning shows a method, for an answer to something that was no request would hit another one.
-fn salvage_id(head: &[u8], tail: &[u8]) -> Option<Id> {
-    let mut seen = Seen::default();
+fn recover_id(head: &[u8], tail: &[u8]) -> Option<Id> {
+    let mut envelope = PartialEnvelope::default();
     let head = String::from_utf8_lossy(head);
-    let is_whole = (&mut serde_json::Deserializer::from_str(&head)).deserialize_map(&mut seen).is_ok();
-    if seen.id.is_none() && !is_whole {
-        seen.id = id_at_the_end(&String::from_utf8_lossy(tail));
+    let is_whole = (&mut serde_json::Deserializer::from_str(&head)).deserialize_map(&mut envelope).is_ok();
+    if envelope.id.is_none() && !is_whole {
+        envelope.id = id_at_the_end(&String::from_utf8_lossy(tail));
     }
-    seen.request_id()
+    envelope.request_id()
 }
 
 /// The id that stands behind the params, as the TypeScript SDK writes it.
 fn id_at_the_end(tail: &str) -> Option<String> {
     let at = tail.rfind("\"id\"")?;
     let members = format!("{{{}", tail.get(at..)?);
-    let mut seen = Seen::default();
+    let mut envelope = PartialEnvelope::default();
     let mut deserializer = serde_json::Deserializer::from_str(&members);
-    deserializer.deserialize_map(&mut seen).ok()?;
+    deserializer.deserialize_map(&mut envelope).ok()?;
     // What follows would mean that the object with the id stands inside the params.
     deserializer.end().ok()?;
-    seen.id
+    envelope.id
 }
 
 /// What was read of an envelope before it broke off.
 #[derive(Default)]
-struct Seen {
+struct PartialEnvelope {
     id: Option<String>,
     method: bool,
 }
 
-impl Seen {
+impl PartialEnvelope {
     /// The id, where it is that of a request.
     fn request_id(self) -> Option<Id> {
         let token = self.id.filter(|_| self.method)?;
@@ -333,7 +333,7 @@ impl Seen {
     }
 }
 
-impl<'de> Visitor<'de> for &mut Seen {
+impl<'de> Visitor<'de> for &mut PartialEnvelope {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -461,7 +461,7 @@ impl Envelope<'_> {
     }
 }
 
-/// Tells whether there is something else than an object.
+/// Returns whether there is something else than an object.
 fn is_no_object(raw: Option<&RawValue>) -> bool {
     raw.is_some_and(|raw| !raw.get().starts_with('{'))
 }

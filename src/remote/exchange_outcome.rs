@@ -10,23 +10,30 @@ use crate::http::TransportError;
 use crate::http::body::BodyError;
 use crate::redact;
 
-/// The same ending, with every foreign word of it passed through `scrub`.
-pub(super) fn rewritten(outcome: ExchangeOutcome, scrub: impl Fn(&str) -> String) -> ExchangeOutcome {
-    let scrub = |report: ErrorReport| ErrorReport {
-        sentence: redact::printable(&scrub(&report.sentence)).into_owned(),
-        advice: report.advice.as_deref().map(|advice| redact::printable(&scrub(advice)).into_owned()),
-        body: report.body.as_deref().map(&scrub),
-        ray: report.ray.as_deref().map(&scrub),
-        correlation_id: report.correlation_id.as_deref().map(&scrub),
-        request_id: report.request_id.as_deref().map(&scrub),
+/// A failure after the request may have been written.
+pub(super) fn lost(report: ErrorReport) -> ExchangeOutcome {
+    ExchangeOutcome::Lost { written: Written::Maybe, report }
+}
+
+/// The same outcome, with every foreign text of it passed through `change`.
+pub(super) fn map_texts(outcome: ExchangeOutcome, change: impl Fn(&str) -> String) -> ExchangeOutcome {
+    let changed = |report: ErrorReport| ErrorReport {
+        sentence: redact::printable(&change(&report.sentence)).into_owned(),
+        advice: report.advice.as_deref().map(|advice| redact::printable(&change(advice)).into_owned()),
+        body: report.body.as_deref().map(&change),
+        ray: report.ray.as_deref().map(&change),
+        correlation_id: report.correlation_id.as_deref().map(&change),
+        request_id: report.request_id.as_deref().map(&change),
         ..report
     };
     match outcome {
         ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) => outcome,
-        ExchangeOutcome::Cut(report) => ExchangeOutcome::Cut(scrub(report)),
-        ExchangeOutcome::Lost { written, report } => ExchangeOutcome::Lost { written, report: scrub(report) },
+        ExchangeOutcome::Cut(report) => ExchangeOutcome::Cut(changed(report)),
+        ExchangeOutcome::Lost { written, report } => {
+            ExchangeOutcome::Lost { written, report: changed(report) }
+        }
         ExchangeOutcome::Refused(refusal) => {
-            ExchangeOutcome::Refused(Refusal { report: scrub(refusal.report), ..refusal })
+            ExchangeOutcome::Refused(Refusal { report: changed(refusal.report), ..refusal })
         }
     }
 }
@@ -43,11 +50,11 @@ pub(super) fn broken(url: &Url, status: u16, error: &BodyError) -> ErrorReport {
 /// A stream that broke. One that expands too far would do so again, and is not taken up where it was.
 pub(super) fn cut(url: &Url, status: u16, error: &BodyError) -> ExchangeOutcome {
     if matches!(error, BodyError::Expanded) {
-        return ExchangeOutcome::Lost { written: Written::Maybe, report: diagnosis::expanded(url, status) };
+        return lost(diagnosis::expanded(url, status));
     }
     if let BodyError::Encoding(name, reason) = error {
         let report = diagnosis::undecodable(url, status, name, reason);
-        return ExchangeOutcome::Lost { written: Written::Maybe, report };
+        return lost(report);
     }
     let error = TransportError::Connection(match error.transport() {
         TransportError::Connection(reason) | TransportError::Connect(reason) => reason,

@@ -16,20 +16,20 @@ use tokio::time::Instant;
 use tracing::warn;
 use url::Url;
 
-use super::exchange_outcome::rewritten;
-use super::head::{Answer, classify, media_type};
+use super::credential_retry::rejected_by;
+use super::exchange_outcome::{lost, map_texts};
+use super::initialize_progress::InitializeStage;
 use super::parsing::{is_broken_answer, parse_line};
-use super::reading::{ENDPOINT, Form, Reading};
-use super::redirect::next_hop;
-use super::refused::refuser;
+use super::response_body::{BodyForm, ENDPOINT, ResponseBody};
+use super::response_head::{ResponseKind, classify, media_type};
 use super::send_order::SendTurn;
 use super::sse;
-use super::sse_stream::{Stream, address_in, with_address};
+use super::sse_stream::{SseStream, address_in, with_address};
 use super::streamable::{
-    Exchange, Inner, LINGER, REDIRECTS, REFUSAL_PATIENCE, Streamable, bounded, silent, tellable,
+    Exchange, LINGER, REFUSAL_PATIENCE, RemoteContext, Streamable, printable_part, read_bounded,
+    silence_report,
 };
-use super::waiting::Stage;
-use super::{Events, Remote};
+use super::{EventSender, Remote};
 use crate::bridge::{
     Ask, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, Facts, Opening, Outgoing, SessionHeader,
     Via, Written,
@@ -38,6 +38,7 @@ use crate::diagnosis;
 use crate::http::body::Body;
 use crate::http::{notice_closed_connections, within};
 use crate::jsonrpc::{Id, Kind, Line, Message};
+use crate::mcp::method;
 
 /// A time that never comes: thirty years.
 const UNBOUNDED: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
@@ -47,17 +48,17 @@ const SHORTEST_SECRET: usize = 6;
 /// A remote server behind an HTTP+SSE URL.
 #[derive(Clone, Debug)]
 pub struct HttpSse {
-    inner: Arc<Inner>,
+    inner: Arc<RemoteContext>,
     /// Where the messages of each stream go.
     addresses: Addresses,
-    /// Who waits for an answer on which stream, where silence is bounded.
-    waiting: Arc<Mutex<HashMap<ExchangeId, Waiting>>>,
+    /// The requests that wait for an answer on each stream, where silence is bounded.
+    pending: Arc<Mutex<HashMap<ExchangeId, PendingRequests>>>,
     patience: Duration,
 }
 
 /// The requests that wait for a stream: without any, its silence means nothing.
 #[derive(Debug)]
-struct Waiting {
+struct PendingRequests {
     requests: HashSet<Id>,
     /// When something last came, or the last of them was sent.
     since: Instant,
@@ -71,59 +72,63 @@ impl HttpSse {
         HttpSse {
             inner: streamable.inner(),
             addresses: Addresses::default(),
-            waiting: Arc::default(),
+            pending: Arc::default(),
             patience,
         }
     }
 
     /// Notes what a message of the client means for the silence on its stream.
-    fn asks(&self, stream: ExchangeId, ask: &Ask) {
+    fn note_sent(&self, stream: ExchangeId, ask: &Ask) {
         let Ask::Post(message) = ask else { return };
-        if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&stream) {
+        if let Some(pending) = self.pending.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&stream) {
             match message.kind() {
                 Kind::Request { id, .. } => {
-                    waiting.requests.insert(id.detached());
-                    waiting.since = Instant::now();
+                    pending.requests.insert(id.detached());
+                    pending.since = Instant::now();
                 }
-                Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
-                    message.request_id_param().map(|id| waiting.requests.remove(&id));
+                Kind::Notification { method } if method.as_str() == method::CANCELLED => {
+                    message.request_id_param().map(|id| pending.requests.remove(&id));
                 }
                 Kind::Notification { .. } | Kind::Response { .. } => {}
             }
         }
     }
 
-    /// The same for what comes on it.
-    fn heard(&self, stream: ExchangeId, line: &Line) {
-        if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&stream) {
-            let mut heard = |message: &Message| {
+    /// Notes what a message of the server means for the silence on its stream.
+    fn note_received(&self, stream: ExchangeId, line: &Line) {
+        if let Some(pending) = self.pending.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&stream) {
+            let mut remove = |message: &Message| {
                 if let Kind::Response { id: Some(id), .. } = message.kind() {
-                    waiting.requests.retain(|own| !own.is_same_value(id));
+                    pending.requests.retain(|own| !own.is_same_value(id));
                 }
             };
             match line {
-                Line::One(message) => heard(message),
-                Line::Batch(elements) => elements.iter().flatten().for_each(heard),
+                Line::One(message) => remove(message),
+                Line::Batch(elements) => elements.iter().flatten().for_each(remove),
                 Line::Invalid(_) => {}
             }
         }
     }
 
-    /// The next event of a stream on which somebody may wait.
-    async fn next(&self, id: ExchangeId, stream: &mut Stream) -> Result<Option<sse::Event>, ExchangeOutcome> {
+    /// The next event of a stream, where silence is bounded while requests wait.
+    async fn next(
+        &self,
+        id: ExchangeId,
+        stream: &mut SseStream,
+    ) -> Result<Option<sse::SseEvent>, ExchangeOutcome> {
         let Some(limit) = self.inner.patience().gap else { return stream.next().await };
         let mut left = limit;
         loop {
             if let Some(event) = within(Some(left), stream.next()).await {
-                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                waiting.get_mut(&id).into_iter().for_each(|waiting| waiting.since = Instant::now());
+                let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+                pending.get_mut(&id).into_iter().for_each(|pending| pending.since = Instant::now());
                 return event;
             }
-            let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let waiting = waiting.get(&id).filter(|waiting| !waiting.requests.is_empty());
-            left = waiting.map_or(limit, |waiting| limit.saturating_sub(waiting.since.elapsed()));
+            let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let pending = pending.get(&id).filter(|pending| !pending.requests.is_empty());
+            left = pending.map_or(limit, |pending| limit.saturating_sub(pending.since.elapsed()));
             if left.is_zero() {
-                return Err(lost(silent(&stream.url, stream.status, Some(limit))));
+                return Err(lost(silence_report(&stream.url, stream.status, Some(limit))));
             }
         }
     }
@@ -138,7 +143,7 @@ impl Remote for HttpSse {
         &self,
         exchange: ExchangeId,
         outgoing: Outgoing,
-        events: Events,
+        events: EventSender,
     ) -> impl Future<Output = ()> + Send + 'static {
         let remote = self.clone();
         let turn = self.inner.order.turn();
@@ -147,9 +152,9 @@ impl Remote for HttpSse {
                 Via::Stream(stream) => remote.post(exchange, stream, &outgoing, &events, turn).await,
                 Via::NewStream | Via::Endpoint => {
                     let inner = &remote.inner;
-                    inner.waiting.set(Stage::Stream);
-                    let carried = remote.carry(exchange, &outgoing, &events, turn);
-                    Box::pin(inner.waiting.watch(&inner.url, carried)).await
+                    inner.progress.set(InitializeStage::Stream);
+                    let session = remote.run_session(exchange, &outgoing, &events, turn);
+                    Box::pin(inner.progress.watch(&inner.url, session)).await
                 }
             };
             events.send(Event::Ended(exchange, outcome)).await;
@@ -164,7 +169,7 @@ impl HttpSse {
         id: ExchangeId,
         stream: ExchangeId,
         outgoing: &Outgoing,
-        events: &Events,
+        events: &EventSender,
         turn: SendTurn,
     ) -> ExchangeOutcome {
         let Some(address) = self.address(stream) else {
@@ -176,40 +181,29 @@ impl HttpSse {
             return ExchangeOutcome::Lost { written: Written::No, report };
         };
         let credentials = self.inner.keeper.current().await;
-        self.asks(stream, &outgoing.ask);
+        self.note_sent(stream, &outgoing.ask);
         let mut exchange = Exchange::new(&self.inner, id, outgoing, events, credentials, Some(turn));
-        deliver(&mut exchange, &address, Acknowledged::Told).await
+        deliver(&mut exchange, &address, OpeningReport::Sent).await
     }
 
     /// Opens a stream, POSTs the message to the address that it names, and passes on what comes until the stream ends.
-    async fn carry(
+    async fn run_session(
         &self,
         id: ExchangeId,
         outgoing: &Outgoing,
-        events: &Events,
+        events: &EventSender,
         turn: SendTurn,
     ) -> ExchangeOutcome {
         let listen = Outgoing { ask: Ask::Listen { after: None }, facts: Facts::default() };
         let credentials = self.inner.keeper.current().await;
         let mut get = Exchange::new(&self.inner, id, &listen, events, credentials, Some(turn));
-        let mut connected = self.connect(&get).await;
-        while let Err(outcome) = &mut connected {
-            if !get.again(outcome).await {
-                break;
-            }
-            connected = self.connect(&get).await;
-        }
-        let (mut stream, address) = match connected {
+        let (mut stream, address) = match self.connect_with_credentials(&mut get).await {
             Ok(connected) => connected,
-            // The message itself was not sent, whatever became of the GET.
-            Err(ExchangeOutcome::Lost { report, .. } | ExchangeOutcome::Cut(report)) => {
-                return ExchangeOutcome::Lost { written: Written::No, report };
-            }
             Err(outcome) => return outcome,
         };
         get.token_accepted().await;
-        let _named = Named::new(self, id, address.clone());
-        self.asks(id, &outgoing.ask);
+        let _named = AddressEntry::new(self, id, address.clone());
+        self.note_sent(id, &outgoing.ask);
         let opening = Opening {
             status: stream.status,
             session: SessionHeader::Absent,
@@ -218,9 +212,9 @@ impl HttpSse {
         events.send(Event::Opened(id, opening)).await;
         let mut exchange = Exchange { outgoing, ..get };
         let credentials = exchange.credentials.clone();
-        // What comes is looked at by another one, for this one is busy.
+        // A second exchange reads the stream, because the first is busy with the POST.
         let listener = Exchange::new(&self.inner, id, outgoing, events, credentials, None);
-        let mut delivery = pin!(deliver(&mut exchange, &address, Acknowledged::Untold));
+        let mut delivery = pin!(deliver(&mut exchange, &address, OpeningReport::Omitted));
         let (mut delivered, mut answered) = (false, false);
         loop {
             tokio::select! {
@@ -234,25 +228,25 @@ impl HttpSse {
                 event = self.next(id, &mut stream) => match event {
                     Ok(Some(event)) if event.event == ENDPOINT => match address_in(&event, &stream.url) {
                         Ok(address) => drop(self.lock().insert(id, address)),
-                        Err(report) => warn!(exchange = %id, %report, "the server named another address"),
+                        Err(report) => warn!(%report, "the server named another address"),
                     },
                     Ok(Some(event)) => match self.pass_on(&listener, event, &mut stream).await {
                         Ok(is_answer) => answered |= is_answer,
-                        Err(outcome) => return listener.scrubbed(outcome),
+                        Err(outcome) => return listener.redacted(outcome),
                     },
                     Ok(None) => return ExchangeOutcome::Complete,
-                    Err(outcome) => return listener.scrubbed(outcome),
+                    Err(outcome) => return listener.redacted(outcome),
                 },
             }
         }
     }
 
-    /// Passes on what an event brought; tells whether that was the answer to the message of this exchange.
+    /// Passes on what an event brought; returns whether that was the answer to the message of this exchange.
     async fn pass_on(
         &self,
         exchange: &Exchange<'_>,
-        event: sse::Event,
-        stream: &mut Stream,
+        event: sse::SseEvent,
+        stream: &mut SseStream,
     ) -> Result<bool, ExchangeOutcome> {
         if !event.is_message() {
             return Ok(false);
@@ -260,10 +254,10 @@ impl HttpSse {
         let data = Bytes::from(event.data);
         match parse_line(data.clone()).await {
             Line::Invalid(fault) => {
-                stream.stray.tell(exchange, &fault);
+                stream.non_messages.log(&fault);
                 match is_broken_answer(&data, &fault) {
                     false => Ok(false),
-                    // Whose it was nobody can tell, and whoever waits for it would wait for ever.
+                    // The request that it answers is unknown, and would wait for ever.
                     true => {
                         let problem = format!("an answer on its stream is no JSON-RPC message: {fault}");
                         Err(lost(diagnosis::unusable(&stream.url, stream.status, &problem)))
@@ -271,7 +265,7 @@ impl HttpSse {
                 }
             }
             line => {
-                self.heard(exchange.id, &line);
+                self.note_received(exchange.id, &line);
                 Ok(exchange.deliver(line).await)
             }
         }
@@ -281,13 +275,34 @@ impl HttpSse {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Opens the stream, with other credentials where these are refused.
+    async fn connect_with_credentials(
+        &self,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<(SseStream, Url), ExchangeOutcome> {
+        let mut connected = self.connect(exchange).await;
+        while let Err(outcome) = &mut connected {
+            if !exchange.retry_with_other_credentials(outcome).await {
+                break;
+            }
+            connected = self.connect(exchange).await;
+        }
+        connected.map_err(|outcome| match outcome {
+            // The message itself was not sent, whatever became of the GET.
+            ExchangeOutcome::Lost { report, .. } | ExchangeOutcome::Cut(report) => {
+                ExchangeOutcome::Lost { written: Written::No, report }
+            }
+            outcome => outcome,
+        })
+    }
+
     /// Opens the stream, and waits until it has named the address.
-    async fn connect(&self, exchange: &Exchange<'_>) -> Result<(Stream, Url), ExchangeOutcome> {
+    async fn connect(&self, exchange: &Exchange<'_>) -> Result<(SseStream, Url), ExchangeOutcome> {
         let result = async {
-            // Both together: whoever waits does not know which of the two it is for.
+            // One limit for both steps, because the client sees a single wait.
             let end = tokio::time::Instant::now().checked_add(self.patience);
             let end = end.unwrap_or_else(|| Instant::now() + UNBOUNDED);
-            let opened = tokio::time::timeout_at(end, open(exchange)).await;
+            let opened = tokio::time::timeout_at(end, open_stream(exchange)).await;
             let mut stream = opened.map_err(|_| {
                 lost(ErrorReport::new(
                     ErrorKind::NoAnswer,
@@ -312,18 +327,18 @@ impl HttpSse {
             })??;
             Ok((stream, address))
         };
-        result.await.map_err(|outcome| exchange.scrubbed(outcome))
+        result.await.map_err(|outcome| exchange.redacted(outcome))
     }
 
     /// The address in the first event.
-    async fn first_event(&self, stream: &mut Stream) -> Result<Url, ExchangeOutcome> {
+    async fn first_event(&self, stream: &mut SseStream) -> Result<Url, ExchangeOutcome> {
         loop {
             let problem = match stream.next().await? {
                 Some(event) if event.event == ENDPOINT => {
                     return address_in(&event, &stream.url).map_err(|report| lost(*report));
                 }
                 Some(event) if event.is_message() => "with a message before the address (HTTP+SSE)",
-                // A sign of life.
+                // A heartbeat.
                 Some(_) => continue,
                 None => {
                     let sentence = format!(
@@ -344,86 +359,76 @@ impl HttpSse {
 }
 
 /// GETs the stream.
-async fn open(exchange: &Exchange<'_>) -> Result<Stream, ExchangeOutcome> {
-    let mut url = exchange.inner.url.clone();
-    let mut last = 0;
-    for _ in 0..=REDIRECTS {
-        let response = exchange.send(&url).await?;
-        let status = response.status().as_u16();
-        last = status;
-        let media_type = media_type(response.headers());
-        let problem = match classify(status, media_type.as_deref(), true) {
-            Answer::EventStream => {
-                let multiplexed = response.version() == http::Version::HTTP_2;
-                return Ok(Stream::new(Body::new(response), url, status, multiplexed));
-            }
-            Answer::Redirect => match next_hop(&url, status, response.headers()) {
-                Some(target) => {
-                    url = target;
-                    continue;
+async fn open_stream(exchange: &Exchange<'_>) -> Result<SseStream, ExchangeOutcome> {
+    let (url, response) = exchange.request(&exchange.inner.url).await?;
+    let status = response.status().as_u16();
+    let media_type = media_type(response.headers());
+    let multiplexed = response.version() == http::Version::HTTP_2;
+    let problem = match classify(status, media_type.as_deref(), true) {
+        ResponseKind::EventStream => {
+            return Ok(SseStream::new(Body::new(response), url, status, multiplexed));
+        }
+        ResponseKind::Redirect | ResponseKind::Refusal => return Err(exchange.refusal(&url, response).await),
+        kind @ (ResponseKind::Json | ResponseKind::Unknown) => {
+            let headers = response.headers().clone();
+            let mut reading = ResponseBody::new(response, exchange.inner.patience().gap);
+            match exchange.read_untyped(&url, &mut reading).await? {
+                Some(BodyForm::Events) => {
+                    let (body, beginning) = reading.into_body();
+                    let mut stream = SseStream::new(body, url, status, multiplexed);
+                    stream.take(&beginning);
+                    return Ok(stream);
                 }
-                None => return Err(exchange.refusal(&url, response).await),
-            },
-            Answer::Refusal => return Err(exchange.refusal(&url, response).await),
-            kind @ (Answer::Json | Answer::Unknown) => {
-                let multiplexed = response.version() == http::Version::HTTP_2;
-                let headers = response.headers().clone();
-                let mut reading = Reading::new(response, exchange.inner.patience().gap);
-                match exchange.read_untyped(&url, &mut reading).await? {
-                    Some(Form::Events) => {
-                        let (body, beginning) = reading.into_body();
-                        let mut stream = Stream::new(body, url, status, multiplexed);
-                        stream.take(&beginning);
-                        return Ok(stream);
-                    }
-                    None if kind == Answer::Unknown => {
-                        return Err(exchange.other_body(&url, &headers, reading).await);
-                    }
-                    Some(_) | None => "with JSON instead of a stream",
+                None if kind == ResponseKind::Unknown => {
+                    return Err(exchange.unknown_body(&url, &headers, reading).await);
                 }
+                Some(_) | None => "with JSON instead of a stream",
             }
-            Answer::Nothing => "without a stream",
-        };
-        return Err(lost(diagnosis::unusable(&url, status, problem)));
-    }
-    Err(lost(diagnosis::redirect_loop(&url, last)))
+        }
+        ResponseKind::Nothing => "without a stream",
+    };
+    Err(lost(diagnosis::unusable(&url, status, problem)))
 }
 
-/// A page that came instead.
-async fn page(exchange: &Exchange<'_>, url: &Url, response: reqwest::Response) -> ExchangeOutcome {
+/// The outcome of a page that came instead.
+async fn page_outcome(exchange: &Exchange<'_>, url: &Url, response: reqwest::Response) -> ExchangeOutcome {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let (body, is_whole) = bounded(response, REFUSAL_PATIENCE).await;
-    let text = exchange.scrub(&tellable(&body, is_whole));
+    let (body, is_whole) = read_bounded(response, REFUSAL_PATIENCE).await;
+    let text = exchange.redact(&printable_part(&body, is_whole));
     let report = diagnosis::page(url, &exchange.facts(status, &headers, None, &text));
     ExchangeOutcome::Lost { written: Written::Maybe, report }
 }
 
 /// Whether the bridge hears that the server has taken the message.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Acknowledged {
-    Told,
-    Untold,
+enum OpeningReport {
+    Sent,
+    Omitted,
 }
 
 /// POSTs a message until the server has taken it, with other credentials where these are refused.
-async fn deliver(exchange: &mut Exchange<'_>, address: &Url, acknowledged: Acknowledged) -> ExchangeOutcome {
-    let mut outcome = attempt(exchange, address, acknowledged).await;
-    while exchange.again(&mut outcome).await {
-        outcome = attempt(exchange, address, acknowledged).await;
+async fn deliver(
+    exchange: &mut Exchange<'_>,
+    address: &Url,
+    opening_report: OpeningReport,
+) -> ExchangeOutcome {
+    let mut outcome = attempt(exchange, address, opening_report).await;
+    while exchange.retry_with_other_credentials(&mut outcome).await {
+        outcome = attempt(exchange, address, opening_report).await;
     }
     outcome
 }
 
-async fn attempt(exchange: &Exchange<'_>, address: &Url, acknowledged: Acknowledged) -> ExchangeOutcome {
-    let outcome = match post_once(exchange, address, acknowledged).await {
-        Ok(outcome) | Err(outcome) => exchange.scrubbed(outcome),
+async fn attempt(exchange: &Exchange<'_>, address: &Url, opening_report: OpeningReport) -> ExchangeOutcome {
+    let outcome = match post_once(exchange, address, opening_report).await {
+        Ok(outcome) | Err(outcome) => exchange.redacted(outcome),
     };
     let secrets: Vec<String> = address
         .query_pairs()
         .map(|(_, value)| value.into_owned())
         .filter(|value| value.len() >= SHORTEST_SECRET)
         .collect();
-    rewritten(outcome, |text| {
+    map_texts(outcome, |text| {
         secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "[session]"))
     })
 }
@@ -432,73 +437,56 @@ async fn attempt(exchange: &Exchange<'_>, address: &Url, acknowledged: Acknowled
 async fn post_once(
     exchange: &Exchange<'_>,
     address: &Url,
-    acknowledged: Acknowledged,
+    opening_report: OpeningReport,
 ) -> Result<ExchangeOutcome, ExchangeOutcome> {
     notice_closed_connections().await;
-    let mut url = address.clone();
-    let mut last = 0;
-    for _ in 0..=REDIRECTS {
-        let response = exchange.send(&url).await?;
-        let status = response.status().as_u16();
-        last = status;
-        let media_type = media_type(response.headers());
-        match classify(status, media_type.as_deref(), false) {
-            Answer::Redirect => match next_hop(&url, status, response.headers()) {
-                Some(target) => url = target,
-                None => return Ok(exchange.refusal(&url, response).await),
-            },
-            Answer::Refusal => {
-                let refusal = exchange.refusal(&url, response).await;
-                return Ok(with_address(refusal, &url));
-            }
-            Answer::EventStream | Answer::Json | Answer::Nothing | Answer::Unknown => {
-                let multiplexed = response.version() == http::Version::HTTP_2;
-                if media_type.as_deref() == Some("text/html") {
-                    // A page is all the same, unless it is the one to sign in at: then the message got nowhere.
-                    let outcome = page(exchange, &url, response).await;
-                    if refuser(&outcome).is_some() {
-                        return Ok(outcome);
-                    }
-                } else if acknowledged == Acknowledged::Untold {
-                    bounded(response, LINGER).await;
-                } else {
-                    let opening = Opening { status, session: SessionHeader::Absent, multiplexed };
-                    exchange.events.send(Event::Opened(exchange.id, opening)).await;
-                    bounded(response, LINGER).await;
-                }
-                exchange.token_accepted().await;
-                return Ok(ExchangeOutcome::Accepted(status));
-            }
-        }
+    let (url, response) = exchange.request(address).await?;
+    let status = response.status().as_u16();
+    let media_type = media_type(response.headers());
+    match classify(status, media_type.as_deref(), false) {
+        ResponseKind::Redirect => return Ok(exchange.refusal(&url, response).await),
+        ResponseKind::Refusal => return Ok(with_address(exchange.refusal(&url, response).await, &url)),
+        ResponseKind::EventStream | ResponseKind::Json | ResponseKind::Nothing | ResponseKind::Unknown => {}
     }
-    Ok(ExchangeOutcome::Lost { written: Written::Maybe, report: diagnosis::redirect_loop(&url, last) })
-}
-
-pub(super) fn lost(report: ErrorReport) -> ExchangeOutcome {
-    ExchangeOutcome::Lost { written: Written::Maybe, report }
+    let multiplexed = response.version() == http::Version::HTTP_2;
+    if media_type.as_deref() == Some("text/html") {
+        // A page is all the same, unless it is the one to sign in at: then the message got nowhere.
+        let outcome = page_outcome(exchange, &url, response).await;
+        if rejected_by(&outcome).is_some() {
+            return Ok(outcome);
+        }
+    } else {
+        if opening_report == OpeningReport::Sent {
+            let opening = Opening { status, session: SessionHeader::Absent, multiplexed };
+            exchange.events.send(Event::Opened(exchange.id, opening)).await;
+        }
+        read_bounded(response, LINGER).await;
+    }
+    exchange.token_accepted().await;
+    Ok(ExchangeOutcome::Accepted(status))
 }
 
 /// The address of a stream, as long as that lasts.
-struct Named<'a> {
+struct AddressEntry<'a> {
     remote: &'a HttpSse,
     stream: ExchangeId,
 }
 
-impl<'a> Named<'a> {
-    fn new(remote: &'a HttpSse, stream: ExchangeId, address: Url) -> Named<'a> {
+impl<'a> AddressEntry<'a> {
+    fn new(remote: &'a HttpSse, stream: ExchangeId, address: Url) -> AddressEntry<'a> {
         remote.lock().insert(stream, address);
         if remote.inner.patience().gap.is_some() {
-            let waiting = Waiting { requests: HashSet::new(), since: Instant::now() };
-            remote.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, waiting);
+            let pending = PendingRequests { requests: HashSet::new(), since: Instant::now() };
+            remote.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, pending);
         }
-        Named { remote, stream }
+        AddressEntry { remote, stream }
     }
 }
 
-impl Drop for Named<'_> {
+impl Drop for AddressEntry<'_> {
     fn drop(&mut self) {
         self.remote.lock().remove(&self.stream);
-        self.remote.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.stream);
+        self.remote.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.stream);
     }
 }
 
@@ -519,7 +507,8 @@ mod tests {
         };
         let http = crate::http::Http::new(&url, settings).expect("a client");
         let credentials = crate::auth::Credentials::new(&url, Vec::new());
-        let keeper = crate::auth::keeper::Keeper::fixed(credentials);
+        let provider = crate::auth::credential_provider::CredentialProvider::fixed(credentials);
+        let keeper = crate::oauth::RequestCredentials::new(provider, None);
         HttpSse::new(&Streamable::new(url, http, keeper), Duration::ZERO)
     }
 
@@ -527,12 +516,12 @@ mod tests {
     fn an_address_lasts_as_long_as_its_stream() {
         let remote = remote(Some(Duration::ZERO));
         let url = Url::parse("https://mcp.example.com/m").expect("a URL");
-        let named = Named::new(&remote, ExchangeId(1), url);
+        let named = AddressEntry::new(&remote, ExchangeId(1), url);
         assert!(remote.lock().contains_key(&ExchangeId(1)));
-        assert_eq!(remote.waiting.lock().expect("no panic").len(), 1);
+        assert_eq!(remote.pending.lock().expect("no panic").len(), 1);
         drop(named);
         assert!(remote.lock().is_empty());
-        assert!(remote.waiting.lock().expect("no panic").is_empty());
+        assert!(remote.pending.lock().expect("no panic").is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -542,22 +531,22 @@ mod tests {
         let message = |text: &str| Message::parse(text.to_owned().into()).expect("a message");
         let call = Ask::Post(message(r#"{"id":1,"method":"tools/call"}"#));
         let remote = remote(Some(LIMIT));
-        let _named = Named::new(&remote, ExchangeId(1), url.clone());
+        let _named = AddressEntry::new(&remote, ExchangeId(1), url.clone());
         // A body that never comes.
         let body = http_body_that_never_comes();
-        let mut stream = Stream::new(Body::new(http::Response::new(body).into()), url, 200, false);
+        let mut stream = SseStream::new(Body::new(http::Response::new(body).into()), url, 200, false);
         let mut silent_for =
             async |time| tokio::time::timeout(time, remote.next(ExchangeId(1), &mut stream)).await.is_err();
         assert!(silent_for(LIMIT * 5 / 2).await, "nobody waits");
-        remote.asks(ExchangeId(1), &call);
+        remote.note_sent(ExchangeId(1), &call);
         assert!(silent_for(LIMIT - Duration::from_secs(1)).await, "it has only just been asked");
-        remote.heard(ExchangeId(1), &Line::One(message(r#"{"id":1,"result":{}}"#)));
+        remote.note_received(ExchangeId(1), &Line::One(message(r#"{"id":1,"result":{}}"#)));
         assert!(silent_for(LIMIT * 2).await, "it was answered");
-        remote.asks(ExchangeId(1), &call);
+        remote.note_sent(ExchangeId(1), &call);
         let taken_back = r#"{"method":"notifications/cancelled","params":{"requestId":1}}"#;
-        remote.asks(ExchangeId(1), &Ask::Post(message(taken_back)));
+        remote.note_sent(ExchangeId(1), &Ask::Post(message(taken_back)));
         assert!(silent_for(LIMIT * 2).await, "it was taken back");
-        remote.asks(ExchangeId(1), &call);
+        remote.note_sent(ExchangeId(1), &call);
         assert!(!silent_for(LIMIT + Duration::from_secs(1)).await, "somebody waits");
     }
 

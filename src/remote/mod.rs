@@ -1,23 +1,24 @@
 //! The other end: exchanges with the remote server.
 //!
 //! [`Remote`] is a trait because the in-memory double of the tests is its second implementation, and a configuration
-//! that cannot work its third. Deliberately not here: what an ending means (the bridge).
+//! that cannot work its third. Deliberately not here: what an outcome means (the bridge).
+//!
+#![doc = include_str!("README.md")]
 
+mod credential_retry;
 mod exchange_outcome;
-mod head;
-mod headers;
 pub mod http_sse;
+mod initialize_progress;
 mod parsing;
-mod reading;
-mod redirect;
-mod refused;
+mod request_body;
+mod request_headers;
+mod response_body;
+mod response_head;
 mod send_order;
 mod session_error;
 pub mod sse;
 mod sse_stream;
 pub mod streamable;
-mod tracked;
-mod waiting;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -40,33 +41,33 @@ pub trait Remote {
         &self,
         exchange: ExchangeId,
         outgoing: Outgoing,
-        events: Events,
+        events: EventSender,
     ) -> impl Future<Output = ()> + Send + 'static;
 }
 
 /// A server by either transport: each exchange says by which.
 #[derive(Clone, Debug)]
-pub struct Server {
+pub struct HttpRemote {
     streamable: Streamable,
     http_sse: HttpSse,
 }
 
-impl Server {
-    /// The server that is reached so; a stream of the older transport has `patience` to name its address.
-    pub fn new(streamable: Streamable, patience: Duration) -> Server {
+impl HttpRemote {
+    /// A server at this endpoint. A stream of the older transport has `patience` to name its address.
+    pub fn new(streamable: Streamable, patience: Duration) -> HttpRemote {
         let http_sse = HttpSse::new(&streamable, patience);
-        Server { streamable, http_sse }
+        HttpRemote { streamable, http_sse }
     }
 }
 
-impl Remote for Server {
+impl Remote for HttpRemote {
     fn start(
         &self,
         exchange: ExchangeId,
         outgoing: Outgoing,
-        events: Events,
+        events: EventSender,
     ) -> impl Future<Output = ()> + Send + 'static {
-        // One of them for each exchange, and the rare one does not make room for itself in the frequent one.
+        // The rare future is boxed, so that the frequent one stays small.
         match outgoing.facts.via {
             Via::Endpoint => Either::Left(self.streamable.start(exchange, outgoing, events)),
             Via::NewStream | Via::Stream(_) => {
@@ -76,28 +77,28 @@ impl Remote for Server {
     }
 }
 
-/// Where the events of an exchange go. Sending waits while the driver is not listening, which holds back the server.
+/// Where the events of an exchange go. Sending waits while the driver does not receive, which holds back the server.
 #[derive(Clone, Debug)]
-pub struct Events {
+pub struct EventSender {
     sender: mpsc::Sender<Event>,
     room: Arc<Semaphore>,
     witness: Option<Witness>,
 }
 
-/// Where they come out.
+/// Where the driver receives them.
 #[derive(Debug)]
-pub struct Received {
+pub struct EventReceiver {
     receiver: mpsc::Receiver<Event>,
     room: Arc<Semaphore>,
 }
 
 /// Up to this size only the number of events that wait is bounded, in bytes.
 const SMALL: usize = 16 * 1024;
-/// How much may wait in larger ones, in KiB. One that is larger still waits alone.
+/// How much may wait in larger events, in KiB. An event beyond this limit waits alone.
 const ROOM: u32 = 8 * 1024;
 
-impl Received {
-    /// The next event; none once there is nobody to send any.
+impl EventReceiver {
+    /// The next event; none once every sender is gone.
     pub async fn recv(&mut self) -> Option<Event> {
         let event = self.receiver.recv().await?;
         self.room.add_permits(weight(&event) as usize);
@@ -126,16 +127,16 @@ fn weight(event: &Event) -> u32 {
     }
 }
 
-impl Events {
-    /// A channel for `capacity` events that nobody has looked at.
-    pub fn channel(capacity: usize) -> (Events, Received) {
+impl EventSender {
+    /// A channel for `capacity` events.
+    pub fn channel(capacity: usize) -> (EventSender, EventReceiver) {
         let (sender, receiver) = mpsc::channel(capacity);
         let room = Arc::new(Semaphore::new(ROOM as usize));
-        let received = Received { receiver, room: Arc::clone(&room) };
-        (Events { sender, room, witness: Witness::wanted() }, received)
+        let received = EventReceiver { receiver, room: Arc::clone(&room) };
+        (EventSender { sender, room, witness: Witness::wanted() }, received)
     }
 
-    /// Who wants to see the heads of requests and answers.
+    /// The observer of the heads of requests and responses, where there is one.
     pub fn witness(&self) -> Option<&Witness> {
         self.witness.as_ref()
     }
@@ -147,7 +148,7 @@ impl Events {
         }
     }
 
-    /// Tells what happened. When the driver is gone nobody wants to know.
+    /// Sends an event. When the driver is gone, the event is dropped.
     pub async fn send(&self, event: Event) {
         let weight = weight(&event);
         let room = match weight {
@@ -158,7 +159,7 @@ impl Events {
         if self.sender.send(event).await.is_ok()
             && let Some(room) = room
         {
-            // Given back where the event comes out.
+            // Given back where the event is received.
             room.forget();
         }
     }
@@ -177,7 +178,7 @@ impl Remote for Unconfigured {
         &self,
         exchange: ExchangeId,
         _: Outgoing,
-        events: Events,
+        events: EventSender,
     ) -> impl Future<Output = ()> + Send + 'static {
         let outcome = ExchangeOutcome::Lost { written: Written::No, report: self.report.clone() };
         async move { events.send(Event::Ended(exchange, outcome)).await }
@@ -198,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_events_wait_for_room_and_small_ones_do_not() {
-        let (events, mut received) = Events::channel(64);
+        let (events, mut received) = EventSender::channel(64);
         for size in [5 << 20, 2 << 20, 1000] {
             events.send(event(size)).now_or_never().expect("there is room");
         }

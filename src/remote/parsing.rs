@@ -19,7 +19,7 @@ pub(super) async fn parse_line(text: Bytes) -> Line {
     parsed.unwrap_or_else(|error| Line::Invalid(Fault::invalid(format!("it could not be parsed: {error}"))))
 }
 
-/// Tells whether an unreadable event was the answer. Anything else may be a sign of life that some servers send, and
+/// Returns whether an unreadable event was the answer. Anything else may be a sign of life that some servers send, and
 /// is passed over.
 pub(super) fn is_broken_answer(data: &[u8], fault: &Fault) -> bool {
     let holds = |part: &[u8]| memchr::memmem::find(data, part).is_some();

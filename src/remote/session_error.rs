@@ -22,10 +22,11 @@ impl Exchange<'_> {
         if !matches!(message.kind(), Kind::Request { .. }) || data.len() > LONGEST {
             return None;
         }
-        let text = self.scrub(&String::from_utf8_lossy(data));
+        let text = self.redact(&String::from_utf8_lossy(data));
         let headers = HeaderMap::new();
         let report = diagnosis::refused(url, &self.facts(status, &headers, None, &text));
-        let refusal = Refusal { status, answer: None, retry_after: None, unprocessed: false, report };
+        let processing = diagnosis::processing(status, report.cause, false);
+        let refusal = Refusal { status, answer: None, retry_after: None, processing, report };
         refusal.says_session_is_lost(session).then_some(ExchangeOutcome::Refused(refusal))
     }
 }

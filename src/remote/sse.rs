@@ -17,7 +17,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What one block of the stream said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Event {
+pub struct SseEvent {
     /// The type; empty means `message`.
     pub event: String,
     /// The data, its lines joined by spaces (a line end cannot stand inside JSON). Empty when there was none.
@@ -28,8 +28,8 @@ pub struct Event {
     pub retry: Option<Duration>,
 }
 
-impl Event {
-    /// Tells whether this is an event that MCP gives a meaning: of type `message`, with data.
+impl SseEvent {
+    /// Returns whether this is an event that MCP gives a meaning: of type `message`, with data.
     pub fn is_message(&self) -> bool {
         !self.data.is_empty() && (self.event.is_empty() || self.event == "message")
     }
@@ -43,21 +43,21 @@ pub struct TooLarge;
 /// The parser: bytes in, events out.
 #[derive(Debug, Default)]
 pub struct Parser {
-    state: State,
+    state: ParserState,
     /// The last byte was a CR: a LF that follows belongs to it.
     after_cr: bool,
     /// How many bytes of a leading byte order mark were seen; none are looked for once a line began.
     mark: usize,
     /// The name of the field that is being read, or its value where that is not data.
     field: Vec<u8>,
-    event: Event,
+    event: SseEvent,
     /// Whether the current block had a data line, for its lines are joined.
     has_data: bool,
 }
 
 /// Where in a line the parser stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum ParserState {
     /// Before the first byte of the stream.
     #[default]
     Start,
@@ -86,14 +86,14 @@ impl Parser {
     ///
     /// # Errors
     /// [`TooLarge`] when an event grows beyond [`MESSAGE_LIMIT`]; the stream cannot be read any further.
-    pub fn push(&mut self, mut chunk: &[u8], mut sink: impl FnMut(Event)) -> Result<(), TooLarge> {
+    pub fn push(&mut self, mut chunk: &[u8], mut sink: impl FnMut(SseEvent)) -> Result<(), TooLarge> {
         while let Some(&first) = chunk.first() {
             let behind = chunk.get(1..).unwrap_or_default();
             if std::mem::take(&mut self.after_cr) && first == b'\n' {
                 chunk = behind;
                 continue;
             }
-            if self.state == State::Start {
+            if self.state == ParserState::Start {
                 if MARK.get(self.mark) == Some(&first) {
                     self.mark += 1;
                     chunk = behind;
@@ -104,7 +104,7 @@ impl Parser {
                     // What looked like the beginning of a mark is the beginning of a field name.
                     self.field.extend(MARK.iter().take(self.mark));
                 }
-                self.state = State::Name;
+                self.state = ParserState::Name;
                 continue;
             }
             let end = memchr::memchr2(b'\n', b'\r', chunk);
@@ -121,15 +121,15 @@ impl Parser {
     }
 
     /// The event that has begun and that no blank line has ended yet, where it has data.
-    pub fn pending(&self) -> Option<&Event> {
+    pub fn pending(&self) -> Option<&SseEvent> {
         (!self.event.data.is_empty()).then_some(&self.event)
     }
 
     /// Ends the event that has begun, and gives it if it has data. A line that is not ended counts only if it is data: any
     /// other value may lack its end.
-    pub fn finish(&mut self) -> Option<Event> {
-        if self.state != State::Start {
-            self.state = State::Name;
+    pub fn finish(&mut self) -> Option<SseEvent> {
+        if self.state != ParserState::Start {
+            self.state = ParserState::Name;
         }
         self.field.clear();
         self.has_data = false;
@@ -139,7 +139,7 @@ impl Parser {
 
     /// Takes a part of a line, without its end.
     fn take(&mut self, mut part: &[u8]) -> Result<(), TooLarge> {
-        if self.state == State::Name {
+        if self.state == ParserState::Name {
             let colon = memchr::memchr(b':', part).and_then(|colon| part.split_at_checked(colon));
             let name = colon.map_or(part, |(name, _)| name);
             // No field has a name of more than five letters: eight bytes are enough to tell.
@@ -148,26 +148,29 @@ impl Parser {
             part = value;
             let field = self.named_field();
             self.begin_value(field)?;
-            self.state = State::Colon(field);
+            self.state = ParserState::Colon(field);
         }
-        if let State::Colon(field) = self.state
+        if let ParserState::Colon(field) = self.state
             && !part.is_empty()
         {
             part = part.strip_prefix(b" ").unwrap_or(part);
-            self.state = State::Value(field);
+            self.state = ParserState::Value(field);
         }
         match self.state {
-            State::Value(Field::Data) => {
+            ParserState::Value(Field::Data) => {
                 self.add_data(part)?;
             }
-            State::Value(Field::Event | Field::Id | Field::Retry) => {
+            ParserState::Value(Field::Event | Field::Id | Field::Retry) => {
                 if self.field.len() + part.len() > FIELD_LIMIT {
-                    self.state = State::Value(Field::Other);
+                    self.state = ParserState::Value(Field::Other);
                 } else {
                     self.field.extend_from_slice(part);
                 }
             }
-            State::Value(Field::Other) | State::Colon(_) | State::Start | State::Name => {}
+            ParserState::Value(Field::Other)
+            | ParserState::Colon(_)
+            | ParserState::Start
+            | ParserState::Name => {}
         }
         Ok(())
     }
@@ -200,23 +203,23 @@ impl Parser {
     }
 
     /// Ends a line; an empty one ends the block.
-    fn end_line(&mut self) -> Result<Option<Event>, TooLarge> {
+    fn end_line(&mut self) -> Result<Option<SseEvent>, TooLarge> {
         let field = match self.state {
-            State::Start => return Ok(None),
-            State::Name if self.field.is_empty() => {
+            ParserState::Start => return Ok(None),
+            ParserState::Name if self.field.is_empty() => {
                 self.has_data = false;
                 let event = std::mem::take(&mut self.event);
-                return Ok((event != Event::default()).then_some(event));
+                return Ok((event != SseEvent::default()).then_some(event));
             }
             // A line without a colon is a field with an empty value.
-            State::Name => {
+            ParserState::Name => {
                 let field = self.named_field();
                 self.begin_value(field)?;
                 field
             }
-            State::Colon(field) | State::Value(field) => field,
+            ParserState::Colon(field) | ParserState::Value(field) => field,
         };
-        self.state = State::Name;
+        self.state = ParserState::Name;
         let value = std::mem::take(&mut self.field);
         match field {
             Field::Event => self.event.event = String::from_utf8_lossy(&value).into_owned(),
@@ -241,7 +244,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Reads the whole in chunks of the sizes given, in turn.
-    fn read(stream: &[u8], sizes: &[usize]) -> Vec<Event> {
+    fn read(stream: &[u8], sizes: &[usize]) -> Vec<SseEvent> {
         let (mut parser, mut events, mut from) = (Parser::default(), Vec::new(), 0);
         for size in sizes.iter().cycle() {
             let to = (from + size).min(stream.len());

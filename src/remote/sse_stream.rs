@@ -8,9 +8,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use url::Url;
 
-use super::exchange_outcome::cut;
-use super::http_sse::lost;
-use super::reading::{ENDPOINT, SETTLED, Stray, ends_like_json};
+use super::exchange_outcome::{cut, lost};
+use super::response_body::{ENDPOINT, NonMessages, SILENCE, ends_like_json};
 use super::sse::{self, Parser};
 use crate::bridge::{ErrorKind, ErrorReport, ExchangeOutcome};
 use crate::diagnosis;
@@ -25,7 +24,7 @@ const LONGEST_SEGMENT: usize = 15;
 const LONGEST_ADDRESS: usize = 8 * 1024;
 
 /// A stream that has begun.
-pub(super) struct Stream {
+pub(super) struct SseStream {
     response: Body,
     /// Where it came from, behind the redirects.
     pub(super) url: Url,
@@ -33,49 +32,49 @@ pub(super) struct Stream {
     pub(super) multiplexed: bool,
     parser: Parser,
     /// What was read but not asked for yet.
-    events: VecDeque<sse::Event>,
+    events: VecDeque<sse::SseEvent>,
     /// How much of the event that has not ended was looked at, in bytes.
-    looked_at: usize,
-    pub(super) stray: Stray,
+    examined: usize,
+    pub(super) non_messages: NonMessages,
     is_too_large: bool,
 }
 
-impl Stream {
+impl SseStream {
     /// The stream in a body of which nothing was read.
-    pub(super) fn new(response: Body, url: Url, status: u16, multiplexed: bool) -> Stream {
-        Stream {
+    pub(super) fn new(response: Body, url: Url, status: u16, multiplexed: bool) -> SseStream {
+        SseStream {
             response,
             url,
             status,
             multiplexed,
             parser: Parser::default(),
             events: VecDeque::new(),
-            looked_at: 0,
-            stray: Stray::default(),
+            examined: 0,
+            non_messages: NonMessages::default(),
             is_too_large: false,
         }
     }
 
     /// Parses a part of the body.
     pub(super) fn take(&mut self, part: &[u8]) {
-        self.looked_at = 0;
+        self.examined = 0;
         let events = &mut self.events;
         self.is_too_large = self.parser.push(part, |event| events.push_back(event)).is_err();
     }
 
     /// Returns whether the event that has not ended may be taken as it is, if nothing more of it comes.
-    fn may_settle(&self) -> bool {
+    fn may_end(&self) -> bool {
         self.parser.pending().is_some_and(|event| {
             let is_whole = event.event == ENDPOINT || event.is_message() && ends_like_json(&event.data);
-            is_whole && event.data.len() > self.looked_at
+            is_whole && event.data.len() > self.examined
         })
     }
 
     /// The event that has not ended, if it names an address or is a whole message. Of a stream that is open it must be an
     /// answer, which somebody waits for.
-    fn settle(&mut self, is_open: bool) -> Option<sse::Event> {
+    fn take_unended(&mut self, is_open: bool) -> Option<sse::SseEvent> {
         let event = self.parser.pending()?;
-        self.looked_at = event.data.len();
+        self.examined = event.data.len();
         let is_wanted = event.event == ENDPOINT
             || event.is_message()
                 && match Message::parse(Bytes::copy_from_slice(&event.data)) {
@@ -86,7 +85,7 @@ impl Stream {
     }
 
     /// The next event; none at the end. Nothing is lost if this is dropped.
-    pub(super) async fn next(&mut self) -> Result<Option<sse::Event>, ExchangeOutcome> {
+    pub(super) async fn next(&mut self) -> Result<Option<sse::SseEvent>, ExchangeOutcome> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
@@ -94,17 +93,17 @@ impl Stream {
             if self.is_too_large {
                 return Err(lost(diagnosis::too_large(&self.url, self.status, MESSAGE_LIMIT)));
             }
-            let limit = self.may_settle().then_some(SETTLED);
+            let limit = self.may_end().then_some(SILENCE);
             match within(limit, self.response.chunk()).await {
                 Some(Ok(Some(chunk))) => self.take(&chunk),
                 // The end is told again behind what it has ended.
-                Some(Ok(None)) => return Ok(self.settle(false)),
-                Some(Err(error)) => match self.settle(true) {
+                Some(Ok(None)) => return Ok(self.take_unended(false)),
+                Some(Err(error)) => match self.take_unended(true) {
                     Some(event) => return Ok(Some(event)),
                     None => return Err(cut(&self.url, self.status, &error)),
                 },
                 None => {
-                    if let Some(event) = self.settle(true) {
+                    if let Some(event) = self.take_unended(true) {
                         return Ok(Some(event));
                     }
                 }
@@ -114,7 +113,7 @@ impl Stream {
 }
 
 /// The address for messages, as an event names it: relative to where the stream came from, and of its origin.
-pub(super) fn address_in(event: &sse::Event, url: &Url) -> Result<Url, Box<ErrorReport>> {
+pub(super) fn address_in(event: &sse::SseEvent, url: &Url) -> Result<Url, Box<ErrorReport>> {
     let place = diagnosis::place(url);
     let advice = "look at how the server makes the address in its `endpoint` event";
     let unusable = |problem: &str| {
@@ -171,7 +170,8 @@ mod tests {
     use super::*;
 
     fn address(data: &str) -> Result<String, String> {
-        let event = sse::Event { event: ENDPOINT.to_owned(), data: data.into(), ..sse::Event::default() };
+        let event =
+            sse::SseEvent { event: ENDPOINT.to_owned(), data: data.into(), ..sse::SseEvent::default() };
         let url = Url::parse("https://mcp.example.com/deep/sse?key=1").expect("a URL");
         address_in(&event, &url).map(String::from).map_err(|report| report.sentence)
     }
@@ -222,7 +222,7 @@ mod tests {
         assert!(address(&kept).is_ok());
         let text = format!("{} {}", "a1".repeat(LONGEST_ADDRESS / 2), "b2".repeat(1000));
         assert!(redact::redact(&text).ends_with("a1 [secret]"), "what is not used is not registered");
-        let event = sse::Event { data: b"/m\xff".to_vec(), ..sse::Event::default() };
+        let event = sse::SseEvent { data: b"/m\xff".to_vec(), ..sse::SseEvent::default() };
         let url = Url::parse("https://mcp.example.com/sse").expect("a URL");
         assert!(address_in(&event, &url).is_err(), "no UTF-8");
     }

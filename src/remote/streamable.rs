@@ -1,6 +1,6 @@
 //! The streamable HTTP transport (2025-11-25, basic/transports): POST, GET and DELETE on one endpoint.
 //!
-//! An exchange reads its answer, whatever it turns out to be, and reports. Deliberately not here:
+//! An exchange reads its response, in whatever form it comes, and reports. Deliberately not here:
 //! sessions, order and meaning (the bridge), and the words for a failure (`diagnosis`).
 
 use std::borrow::Cow;
@@ -15,31 +15,29 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use url::Url;
 
-use super::exchange_outcome::rewritten;
-use super::head::{Answer, classify, media_type, retry_after, target};
-use super::headers::{SESSION_ID, headers};
-use super::reading::{Form, Reading};
-use super::redirect::next_hop;
-use super::refused::{Proving, is_json_rpc_answer};
+use super::credential_retry::{ProofAttempts, is_json_rpc_answer};
+use super::exchange_outcome::{lost, map_texts};
+use super::initialize_progress::{InitializeProgress, InitializeStage};
+use super::request_body::RequestBody;
+use super::request_headers::headers;
+use super::response_body::{BodyForm, ResponseBody};
+use super::response_head::{ResponseKind, classify, media_type, retry_after};
 use super::send_order::{SendOrder, SendTurn};
-use super::tracked::Tracked;
-use super::waiting::{Stage, Waiting};
-use super::{Events, Remote};
-use crate::auth::keeper::{InUse, Keeper};
-use crate::auth::oauth::{Invitation, OAuth};
+use super::{EventSender, Remote};
 use crate::bridge::{
     Ask, ErrorReport, Event, ExchangeId, ExchangeOutcome, Opening, Outgoing, Refusal, SessionHeader,
     SessionId, Written,
 };
-use crate::diagnosis::{self, Refused, Token};
+use crate::diagnosis::{self, RefusalFacts, Token};
 use crate::http::body::{Body, unknown_encoding};
+use crate::http::redirect::{self, Followed, RedirectPolicy, SendRequest};
 use crate::http::{Http, Patience, is_unprocessed, notice_closed_connections, transport_error, within};
-use crate::json::flatten;
+use crate::json::replace_line_breaks;
 use crate::jsonrpc::{Kind, Line, Message};
+use crate::mcp::{header, method};
+use crate::oauth::{OAuth, RequestCredentials, RequestSnapshot, SignInChallenge};
 use crate::redact;
 
-/// How many redirects within the origin are followed.
-pub(super) const REDIRECTS: usize = 5;
 /// How much of a refusal's body is read, in bytes.
 const REFUSAL_LIMIT: usize = 64 * 1024;
 /// How long a refusal's body may take; what has come by then has to do.
@@ -50,21 +48,21 @@ pub(super) const LINGER: Duration = Duration::from_millis(50);
 /// A remote server behind a streamable HTTP endpoint.
 #[derive(Clone, Debug)]
 pub struct Streamable {
-    inner: Arc<Inner>,
+    inner: Arc<RemoteContext>,
 }
 
 #[derive(Debug)]
-pub(super) struct Inner {
+pub(super) struct RemoteContext {
     pub(super) url: Url,
     http: Arc<Http>,
-    pub(super) keeper: Keeper,
+    pub(super) keeper: RequestCredentials,
     /// Of all exchanges with the server, by whichever transport.
     pub(super) order: SendOrder,
     /// Of the latest `initialize`, by whichever transport.
-    pub(super) waiting: Waiting,
+    pub(super) progress: InitializeProgress,
 }
 
-impl Inner {
+impl RemoteContext {
     /// How long the server may take to answer.
     pub(super) fn patience(&self) -> Patience {
         self.http.patience
@@ -73,19 +71,19 @@ impl Inner {
 
 impl Streamable {
     /// The server at `url`.
-    pub fn new(url: Url, http: impl Into<Arc<Http>>, keeper: Keeper) -> Streamable {
-        let inner = Inner {
+    pub fn new(url: Url, http: impl Into<Arc<Http>>, keeper: RequestCredentials) -> Streamable {
+        let inner = RemoteContext {
             url,
             http: http.into(),
             keeper,
             order: SendOrder::default(),
-            waiting: Waiting::default(),
+            progress: InitializeProgress::default(),
         };
         Streamable { inner: Arc::new(inner) }
     }
 
     /// What the other transport needs as well.
-    pub(super) fn inner(&self) -> Arc<Inner> {
+    pub(super) fn inner(&self) -> Arc<RemoteContext> {
         Arc::clone(&self.inner)
     }
 }
@@ -95,7 +93,7 @@ impl Remote for Streamable {
         &self,
         exchange: ExchangeId,
         outgoing: Outgoing,
-        events: Events,
+        events: EventSender,
     ) -> impl Future<Output = ()> + Send + 'static {
         let inner = Arc::clone(&self.inner);
         let turn = inner.order.turn();
@@ -103,9 +101,9 @@ impl Remote for Streamable {
             let outcome = match is_initialize(&outgoing) {
                 false => exchange_whole(&inner, exchange, &outgoing, &events, turn).await,
                 true => {
-                    inner.waiting.set(Stage::Credentials);
+                    inner.progress.set(InitializeStage::Credentials);
                     let whole = exchange_whole(&inner, exchange, &outgoing, &events, turn);
-                    Box::pin(inner.waiting.watch(&inner.url, whole)).await
+                    Box::pin(inner.progress.watch(&inner.url, whole)).await
                 }
             };
             events.send(Event::Ended(exchange, outcome)).await;
@@ -115,16 +113,16 @@ impl Remote for Streamable {
 
 /// Carries out an exchange, with other credentials where these are refused.
 async fn exchange_whole(
-    inner: &Inner,
+    inner: &RemoteContext,
     exchange: ExchangeId,
     outgoing: &Outgoing,
-    events: &Events,
+    events: &EventSender,
     turn: SendTurn,
 ) -> ExchangeOutcome {
     let credentials = inner.keeper.current().await;
     let mut exchange = Exchange::new(inner, exchange, outgoing, events, credentials, Some(turn));
     let mut outcome = exchange.attempt().await;
-    while exchange.again(&mut outcome).await {
+    while exchange.retry_with_other_credentials(&mut outcome).await {
         outcome = exchange.attempt().await;
     }
     outcome
@@ -132,38 +130,38 @@ async fn exchange_whole(
 
 /// Returns whether a request POSTs `initialize`.
 pub(super) fn is_initialize(outgoing: &Outgoing) -> bool {
-    matches!(&outgoing.ask, Ask::Post(message) if message.method() == Some("initialize"))
+    matches!(&outgoing.ask, Ask::Post(message) if message.method() == Some(method::INITIALIZE))
 }
 
 /// One exchange under way.
 pub(super) struct Exchange<'a> {
-    pub(super) inner: &'a Inner,
+    pub(super) inner: &'a RemoteContext,
     pub(super) id: ExchangeId,
     pub(super) outgoing: &'a Outgoing,
-    pub(super) events: &'a Events,
-    pub(super) credentials: InUse,
+    pub(super) events: &'a EventSender,
+    pub(super) credentials: RequestSnapshot,
     /// When its first request may go out; none once it has.
     pub(super) turn: Mutex<Option<SendTurn>>,
     /// What the last refusal says of signing in.
-    pub(super) invitation: Mutex<Option<Invitation>>,
+    pub(super) invitation: Mutex<Option<SignInChallenge>>,
     /// What became of a service token that was withheld.
-    pub(super) proving: Proving,
+    pub(super) proof_attempts: ProofAttempts,
     /// How often other credentials have been tried.
-    pub(super) others: usize,
-    /// How often a person was asked.
+    pub(super) credential_changes: usize,
+    /// How often the user was asked to sign in.
     pub(super) sign_ins: usize,
-    /// Whether what is told is why a sign-in came to nothing, in place of the server's refusal.
-    pub(super) is_sign_in_told: bool,
+    /// Whether the outcome explains why a sign-in failed, in place of the server's refusal.
+    pub(super) reports_sign_in: bool,
 }
 
 impl<'a> Exchange<'a> {
-    /// One that has not asked yet. `turn` says when it may.
+    /// An exchange that has sent nothing yet. `turn` says when it may.
     pub(super) fn new(
-        inner: &'a Inner,
+        inner: &'a RemoteContext,
         id: ExchangeId,
         outgoing: &'a Outgoing,
-        events: &'a Events,
-        credentials: InUse,
+        events: &'a EventSender,
+        credentials: RequestSnapshot,
         turn: Option<SendTurn>,
     ) -> Exchange<'a> {
         Exchange {
@@ -174,117 +172,121 @@ impl<'a> Exchange<'a> {
             credentials,
             turn: Mutex::new(turn),
             invitation: Mutex::default(),
-            proving: Proving::default(),
-            others: 0,
+            proof_attempts: ProofAttempts::default(),
+            credential_changes: 0,
             sign_ins: 0,
-            is_sign_in_told: false,
+            reports_sign_in: false,
         }
     }
 }
 
 impl Exchange<'_> {
-    /// Asks once, with the credentials there are.
+    /// Sends the request once, with the credentials there are.
     async fn attempt(&self) -> ExchangeOutcome {
         match self.run().await {
-            Ok(outcome) | Err(outcome) => self.scrubbed(outcome),
+            Ok(outcome) | Err(outcome) => self.redacted(outcome),
         }
     }
 
-    /// Asks, follows redirects within the origin, and reads the answer. Both sides of the result are the ending; the
-    /// error side is for leaving early.
+    /// Sends the request, follows redirects, and reads the response. Both sides of the result are the outcome; the error side
+    /// is for leaving early.
     async fn run(&self) -> Result<ExchangeOutcome, ExchangeOutcome> {
         notice_closed_connections().await;
-        let mut url = self.inner.url.clone();
-        let mut last = 0;
-        for _ in 0..=REDIRECTS {
-            let response = self.send(&url).await?;
-            let status = response.status().as_u16();
-            last = status;
-            let media_type = media_type(response.headers());
-            let patience = self.inner.patience().gap;
-            match classify(status, media_type.as_deref(), self.awaits_answer()) {
-                Answer::Redirect => match next_hop(&url, status, response.headers()) {
-                    Some(target) => url = target,
-                    None => return Ok(self.refusal(&url, response).await),
-                },
-                Answer::Refusal => return Ok(self.refusal(&url, response).await),
-                Answer::Nothing => {
-                    self.opened(&response).await;
-                    bounded(response, LINGER).await;
-                    return Ok(ExchangeOutcome::Accepted(status));
-                }
-                Answer::EventStream => {
-                    let opening = opening(&response);
-                    self.token_accepted().await;
-                    // The older transport may answer `initialize` with its own stream, which names no session.
-                    let may_be_older =
-                        is_initialize(self.outgoing) && opening.session == SessionHeader::Absent;
-                    let unopened = may_be_older.then_some(opening.clone());
-                    if !may_be_older {
-                        self.open(opening).await;
-                    }
-                    return self.read_stream(&url, Reading::new(response, patience), unopened).await;
-                }
-                Answer::Json if !self.listens() => {
-                    self.opened(&response).await;
-                    return self.read_json(&url, Reading::new(response, patience)).await;
-                }
-                Answer::Json | Answer::Unknown => {
-                    let (opening, headers) = (opening(&response), response.headers().clone());
-                    let mut reading = Reading::new(response, patience);
-                    match self.read_untyped(&url, &mut reading).await? {
-                        Some(Form::Events) => {
-                            self.open(opening).await;
-                            return self.read_events(&url, reading, None).await;
-                        }
-                        Some(Form::Json) if !self.listens() => {
-                            self.open(opening).await;
-                            return self.json(&url, reading).await;
-                        }
-                        // Servers that know no stream answer a GET with a page about themselves, too.
-                        Some(_) => {
-                            self.json(&url, reading).await?;
-                            let report = diagnosis::unusable(&url, status, "with JSON instead of a stream");
-                            return Ok(ExchangeOutcome::Lost { written: Written::Maybe, report });
-                        }
-                        None => return Ok(self.other_body(&url, &headers, reading).await),
-                    }
-                }
+        let (url, response) = self.request(&self.inner.url).await?;
+        let status = response.status().as_u16();
+        let media_type = media_type(response.headers());
+        let patience = self.inner.patience().gap;
+        match classify(status, media_type.as_deref(), self.awaits_answer()) {
+            ResponseKind::Redirect | ResponseKind::Refusal => Ok(self.refusal(&url, response).await),
+            ResponseKind::Nothing => {
+                self.report_opening_of(&response).await;
+                read_bounded(response, LINGER).await;
+                Ok(ExchangeOutcome::Accepted(status))
             }
+            ResponseKind::EventStream => {
+                let opening = opening(&response);
+                self.token_accepted().await;
+                // The older transport may answer `initialize` with its own stream, which names no session.
+                let may_be_older = is_initialize(self.outgoing) && opening.session == SessionHeader::Absent;
+                let unopened = may_be_older.then_some(opening.clone());
+                if !may_be_older {
+                    self.report_opening(opening).await;
+                }
+                self.read_stream(&url, ResponseBody::new(response, patience), unopened).await
+            }
+            ResponseKind::Json if !self.is_listening() => {
+                self.report_opening_of(&response).await;
+                self.read_json(&url, ResponseBody::new(response, patience)).await
+            }
+            ResponseKind::Json | ResponseKind::Unknown => self.read_unknown(&url, response).await,
         }
-        Ok(ExchangeOutcome::Lost { written: Written::Maybe, report: diagnosis::redirect_loop(&url, last) })
     }
 
-    /// What a body is told to be that is neither JSON nor a stream.
-    pub(super) async fn other_body(
+    /// Reads a body whose media type does not say what it is, or says JSON where a stream is due.
+    async fn read_unknown(
+        &self,
+        url: &Url,
+        response: reqwest::Response,
+    ) -> Result<ExchangeOutcome, ExchangeOutcome> {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let opening = opening(&response);
+        let mut reading = ResponseBody::new(response, self.inner.patience().gap);
+        match self.read_untyped(url, &mut reading).await? {
+            Some(BodyForm::Events) => {
+                self.report_opening(opening).await;
+                self.read_events(url, reading, None).await
+            }
+            Some(BodyForm::Json) if !self.is_listening() => {
+                self.report_opening(opening).await;
+                self.json(url, reading).await
+            }
+            // Servers that know no stream answer a GET with a page about themselves, too.
+            Some(_) => {
+                self.json(url, reading).await?;
+                Ok(lost(diagnosis::unusable(url, status, "with JSON instead of a stream")))
+            }
+            None => Ok(self.unknown_body(url, &headers, reading).await),
+        }
+    }
+
+    /// Sends the request to `start` and follows redirects. Returns the response and the address that sent it.
+    pub(super) async fn request(&self, start: &Url) -> Result<(Url, reqwest::Response), ExchangeOutcome> {
+        match redirect::follow(self, start, RedirectPolicy::Message).await? {
+            Followed::Response { url, response } => Ok((url, response)),
+            Followed::TooMany { url, status } => Err(lost(diagnosis::redirect_loop(&url, status))),
+        }
+    }
+
+    /// The outcome of a body that is neither JSON nor a stream.
+    pub(super) async fn unknown_body(
         &self,
         url: &Url,
         headers: &HeaderMap,
-        reading: Reading,
+        reading: ResponseBody,
     ) -> ExchangeOutcome {
-        let described = reading.described.clone();
+        let description = reading.description.clone();
         let (body, beginning) = reading.into_body();
-        let (body, is_whole) = bounded_body(body, beginning, REFUSAL_PATIENCE).await;
-        let report = diagnosis::undecodable_body(url, &described, &body).unwrap_or_else(|| {
-            let text = self.scrub(&tellable(&body, is_whole));
-            diagnosis::page(url, &self.facts(described.status, headers, None, &text))
+        let (body, is_whole) = read_bounded_body(body, beginning, REFUSAL_PATIENCE).await;
+        let report = diagnosis::undecodable_body(url, &description, &body).unwrap_or_else(|| {
+            let text = self.redact(&printable_part(&body, is_whole));
+            diagnosis::page(url, &self.facts(description.status, headers, None, &text))
         });
         ExchangeOutcome::Lost { written: Written::Maybe, report }
     }
 
     /// Returns whether this exchange is a stream of its own, by GET.
-    fn listens(&self) -> bool {
+    fn is_listening(&self) -> bool {
         matches!(self.outgoing.ask, Ask::Listen { .. })
     }
 
     /// Notes what an `initialize` waits for.
-    pub(super) fn waits_for(&self, stage: Stage) {
+    pub(super) fn note_stage(&self, stage: InitializeStage) {
         if is_initialize(self.outgoing) {
-            self.inner.waiting.set(stage);
+            self.inner.progress.set(stage);
         }
     }
 
-    /// Tells whether this exchange is to bring the answer to a request.
+    /// Returns whether this exchange is to bring the answer to a request.
     pub(super) fn awaits_answer(&self) -> bool {
         match &self.outgoing.ask {
             Ask::Post(message) => matches!(message.kind(), Kind::Request { .. }),
@@ -294,8 +296,8 @@ impl Exchange<'_> {
     }
 
     /// Sends the request, the first one when its turn has come, and waits for the head of the answer.
-    pub(super) async fn send(&self, url: &Url) -> Result<reqwest::Response, ExchangeOutcome> {
-        self.waits_for(Stage::Connection);
+    async fn send(&self, url: &Url) -> Result<reqwest::Response, ExchangeOutcome> {
+        self.note_stage(InitializeStage::Connection);
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(turn) = &mut turn {
             turn.wait().await;
@@ -309,37 +311,37 @@ impl Exchange<'_> {
         };
         if let Some(witness) = self.events.witness() {
             let has_cookies = self.inner.http.has_cookies_for(url);
-            witness.asked(self.id, &method, url, &headers, has_cookies);
+            witness.asked(&method, url, &headers, has_cookies);
         }
         let written = Arc::new(AtomicBool::new(false));
         let (announce, announced) = oneshot::channel();
-        let body = Tracked { text, written: Arc::clone(&written), announce: Some(announce), turn };
+        let body = RequestBody { text, written: Arc::clone(&written), announce: Some(announce), turn };
         let request = self.inner.http.client().request(method, url.clone()).headers(headers);
         let request = request.body(reqwest::Body::wrap(body));
         let mut answer = std::pin::pin!(request.send());
         let patience = self.inner.patience().head;
         let result = tokio::select! {
             biased;
-            // That a request without a body was sent, nobody tells.
+            // The connection does not report that a request without a body was sent.
             result = within(patience.filter(|_| !matches!(self.outgoing.ask, Ask::Post(_))), &mut answer) => result,
             Ok(()) = announced => {
-                self.waits_for(Stage::Head);
+                self.note_stage(InitializeStage::Head);
                 self.events.send(Event::Sent(self.id)).await;
                 within(patience, answer).await
             }
         };
         let result = result.ok_or_else(|| {
             let report = diagnosis::timed_out(url, diagnosis::HEADERS_TIMEOUT, patience.unwrap_or_default());
-            ExchangeOutcome::Lost { written: Written::Maybe, report }
+            lost(report)
         })?;
-        self.waits_for(Stage::Answer);
+        self.note_stage(InitializeStage::Answer);
         if let (Some(witness), Ok(response)) = (self.events.witness(), &result) {
             let status = response.status().as_u16();
             witness.answered(self.id, response.version(), status, url, response.headers());
         }
         result.map_err(|error| {
             let report = diagnosis::transport(url, &transport_error(&error));
-            // A request without a body is written with its head, of which nobody tells.
+            // A request without a body is written with its head, which the connection does not report.
             let is_written = written.load(Ordering::Relaxed) || !matches!(self.outgoing.ask, Ask::Post(_));
             let is_unprocessed = is_unprocessed(&error);
             let written = if is_written && !is_unprocessed { Written::Maybe } else { Written::No };
@@ -347,17 +349,17 @@ impl Exchange<'_> {
         })
     }
 
-    async fn opened(&self, response: &reqwest::Response) {
+    async fn report_opening_of(&self, response: &reqwest::Response) {
         self.token_accepted().await;
-        self.open(opening(response)).await;
+        self.report_opening(opening(response)).await;
     }
 
     /// Reports the head of an answer.
-    pub(super) async fn open(&self, opening: Opening) {
+    pub(super) async fn report_opening(&self, opening: Opening) {
         self.events.send(Event::Opened(self.id, opening)).await;
     }
 
-    /// Passes messages on; tells whether the answer to the request was among them.
+    /// Passes messages on. Returns whether the answer to the request was among them.
     pub(super) async fn deliver(&self, line: Line) -> bool {
         let messages = match line {
             Line::One(message) => vec![message],
@@ -368,14 +370,14 @@ impl Exchange<'_> {
         for message in messages {
             if self.is_answered_by(&message) {
                 answered = true;
-                self.waits_for(Stage::Answered);
+                self.note_stage(InitializeStage::Answered);
             }
             self.events.send(Event::Server(self.id, message)).await;
         }
         answered
     }
 
-    /// Tells whether a message is the answer to the request of this exchange, as far as the ids tell.
+    /// Returns whether a message is the answer to the request of this exchange, as far as the ids tell.
     pub(super) fn is_answered_by(&self, message: &Message) -> bool {
         let Ask::Post(asked) = &self.outgoing.ask else { return false };
         match (asked.kind(), message.kind()) {
@@ -387,13 +389,13 @@ impl Exchange<'_> {
     }
 
     /// Redacts the words about a failure: they may repeat what a server echoed in a body, an address or a media type.
-    pub(super) fn scrubbed(&self, outcome: ExchangeOutcome) -> ExchangeOutcome {
-        rewritten(outcome, |text| self.scrub(text))
+    pub(super) fn redacted(&self, outcome: ExchangeOutcome) -> ExchangeOutcome {
+        map_texts(outcome, |text| self.redact(text))
     }
 
     /// A foreign text as it may be shown, also without the session's id where that is too short to be looked for
     /// everywhere.
-    pub(super) fn scrub(&self, text: &str) -> String {
+    pub(super) fn redact(&self, text: &str) -> String {
         let text = redact::foreign_lines(text);
         match &self.outgoing.facts.session {
             Some(session) => text.replace(session.reveal(), &session.to_string()),
@@ -405,9 +407,9 @@ impl Exchange<'_> {
     pub(super) async fn refusal(&self, url: &Url, response: reqwest::Response) -> ExchangeOutcome {
         let status = response.status();
         let headers = response.headers().clone();
-        let location = target(url, &headers);
-        let (body, is_whole) = bounded(response, REFUSAL_PATIENCE).await;
-        let answer = match Line::parse(flat(&body)) {
+        let location = redirect::target(url, &headers);
+        let (body, is_whole) = read_bounded(response, REFUSAL_PATIENCE).await;
+        let answer = match Line::parse(without_line_breaks(&body)) {
             Line::One(message) if is_json_rpc_answer(&message) && !self.echoes_secret(&message) => {
                 Some(message)
             }
@@ -416,23 +418,19 @@ impl Exchange<'_> {
         // Before an excerpt is cut out of it: half a secret would not be recognised.
         let text = match unknown_encoding(&headers) {
             Some(encoding) if std::str::from_utf8(&body).is_err() => {
-                self.scrub(&format!("(in the content encoding \"{encoding}\")"))
+                self.redact(&format!("(in the content encoding \"{encoding}\")"))
             }
-            Some(_) | None => self.scrub(&tellable(&body, is_whole)),
+            Some(_) | None => self.redact(&printable_part(&body, is_whole)),
         };
         let facts = self.facts(status.as_u16(), &headers, location.as_ref(), &text);
         let report = diagnosis::refused(url, &facts);
         self.note_refusal(url, &facts, &report, answer.is_some()).await;
-        *self.invitation.lock().unwrap_or_else(PoisonError::into_inner) = self.invited(url, &facts);
+        *self.invitation.lock().unwrap_or_else(PoisonError::into_inner) =
+            self.sign_in_invitation(url, &facts);
         let retry_after = retry_after(&headers);
-        let unprocessed = diagnosis::is_unprocessed(&facts, retry_after.is_some());
-        ExchangeOutcome::Refused(Refusal {
-            status: status.as_u16(),
-            answer,
-            retry_after,
-            unprocessed,
-            report,
-        })
+        let is_unprocessed = diagnosis::is_unprocessed(&facts, retry_after.is_some());
+        let processing = diagnosis::processing(status.as_u16(), report.cause, is_unprocessed);
+        ExchangeOutcome::Refused(Refusal { status: status.as_u16(), answer, retry_after, processing, report })
     }
 
     /// Returns whether something that only looks like a JSON-RPC error repeats a secret. An error of the protocol reaches the client
@@ -449,7 +447,7 @@ impl Exchange<'_> {
         headers: &'f HeaderMap,
         location: Option<&'f Url>,
         body: &'f str,
-    ) -> Refused<'f> {
+    ) -> RefusalFacts<'f> {
         let token = self.credentials.credentials.service_token();
         let token = token.map(|token| Token {
             id: token.id(),
@@ -459,14 +457,26 @@ impl Exchange<'_> {
         });
         let sends_access_token = self.credentials.credentials.sends_access_token();
         let login = self.inner.keeper.sign_in().map(OAuth::login);
-        Refused { status, headers, location, body, token, sends_access_token, login }
+        RefusalFacts { status, headers, location, body, token, sends_access_token, login }
+    }
+}
+
+impl SendRequest for Exchange<'_> {
+    type Response = reqwest::Response;
+    type Error = ExchangeOutcome;
+
+    fn send_request(
+        &self,
+        url: &Url,
+    ) -> impl Future<Output = Result<reqwest::Response, ExchangeOutcome>> + Send {
+        self.send(url)
     }
 }
 
 /// What the head of a 2xx answer says.
 fn opening(response: &reqwest::Response) -> Opening {
     let register = |id: &SessionId| redact::register_issued(id.reveal());
-    let session = match response.headers().get(SESSION_ID) {
+    let session = match response.headers().get(header::SESSION_ID) {
         None => SessionHeader::Absent,
         Some(value) if value.is_empty() => SessionHeader::Absent,
         Some(value) => match value.to_str().ok().and_then(SessionId::new).inspect(register) {
@@ -478,18 +488,18 @@ fn opening(response: &reqwest::Response) -> Opening {
     Opening { status: response.status().as_u16(), session, multiplexed }
 }
 
-/// Nothing came for too long.
-pub(super) fn silent(url: &Url, status: u16, patience: Option<Duration>) -> ErrorReport {
+/// The report for a body that was silent for too long.
+pub(super) fn silence_report(url: &Url, status: u16, patience: Option<Duration>) -> ErrorReport {
     diagnosis::timed_out(url, diagnosis::BODY_TIMEOUT, patience.unwrap_or_default()).with_status(status)
 }
 
 /// The beginning of a body, as far as it comes in a given time, and whether that is all of it.
-pub(super) async fn bounded(response: reqwest::Response, patience: Duration) -> (Bytes, bool) {
-    bounded_body(Body::new(response), Bytes::new(), patience).await
+pub(super) async fn read_bounded(response: reqwest::Response, patience: Duration) -> (Bytes, bool) {
+    read_bounded_body(Body::new(response), Bytes::new(), patience).await
 }
 
 /// The same of a body of which the beginning was read before.
-async fn bounded_body(mut response: Body, beginning: Bytes, patience: Duration) -> (Bytes, bool) {
+async fn read_bounded_body(mut response: Body, beginning: Bytes, patience: Duration) -> (Bytes, bool) {
     let end = Instant::now() + patience;
     let mut body = BytesMut::from(beginning.get(..REFUSAL_LIMIT).unwrap_or(&beginning));
     loop {
@@ -507,8 +517,8 @@ async fn bounded_body(mut response: Body, beginning: Bytes, patience: Duration) 
     }
 }
 
-/// What may be told of a body: of one that broke off not the last word, which may be half a secret.
-pub(super) fn tellable(body: &[u8], is_whole: bool) -> Cow<'_, str> {
+/// The part of a body that may be shown: without the last word of a body that broke off, which may be half a secret.
+pub(super) fn printable_part(body: &[u8], is_whole: bool) -> Cow<'_, str> {
     let end = match is_whole {
         true => body.len(),
         false => body.iter().rposition(u8::is_ascii_whitespace).map_or(0, |at| at + 1),
@@ -516,8 +526,8 @@ pub(super) fn tellable(body: &[u8], is_whole: bool) -> Cow<'_, str> {
     String::from_utf8_lossy(body.get(..end).unwrap_or_default())
 }
 
-fn flat(body: &Bytes) -> Bytes {
+fn without_line_breaks(body: &Bytes) -> Bytes {
     let mut text = body.to_vec();
-    flatten(&mut text);
+    replace_line_breaks(&mut text);
     text.into()
 }

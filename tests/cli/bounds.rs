@@ -34,7 +34,7 @@ fn ten_thousand_requests_at_once_are_answered_once_each() {
 }
 
 #[test]
-fn a_flood_waits_for_a_client_that_does_not_read_and_comes_in_order() {
+fn flood_waits_for_slow_client_and_keeps_order() {
     const EVENTS: usize = 30_000;
     const SIZE: usize = 10_000;
     let (tell, written) = channel();

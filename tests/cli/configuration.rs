@@ -44,7 +44,7 @@ fn headers_arrive_however_they_are_written() {
 }
 
 #[test]
-fn the_pair_arrives_exactly_once() {
+fn service_token_is_sent_exactly_once() {
     for arguments in [
         &["URL"][..],
         &[
@@ -63,7 +63,7 @@ fn the_pair_arrives_exactly_once() {
 }
 
 #[test]
-fn the_pair_goes_to_the_hosts_that_are_named() {
+fn service_token_goes_to_named_hosts_only() {
     for (hosts, is_sent) in
         [("127.0.0.1", true), ("example.com, 127.0.0.1", true), ("*.0.0.1", true), ("*.example.com", false)]
     {
@@ -75,7 +75,7 @@ fn the_pair_goes_to_the_hosts_that_are_named() {
 }
 
 #[test]
-fn a_configuration_that_cannot_work_is_the_answer_to_everything() {
+fn configuration_error_answers_every_request() {
     for (arguments, environment, expected) in [
         (&["https://h/mcp", "--header", "X-API-Key: ${MY_KEY}"][..], &[][..], "MY_KEY is not set"),
         (&["https://h/mcp"], &PAIR[..1], "CF_ACCESS_CLIENT_SECRET is not"),
@@ -123,7 +123,7 @@ fn help_and_version_are_printed() {
 }
 
 #[test]
-fn a_secret_shows_nowhere_whatever_happens() {
+fn no_failure_shows_a_secret() {
     let markers = ["markedsecret", "markedkey", "markedquery", "markedsession"];
     // The server echoes everything it got, in every kind of refusal.
     let server = Server::start(|request, reply| {
@@ -162,7 +162,7 @@ fn a_secret_shows_nowhere_whatever_happens() {
 }
 
 #[test]
-fn a_secret_in_bad_arguments_is_not_repeated() {
+fn usage_error_does_not_repeat_secret() {
     for arguments in [
         &["--header", "X-API-Key: key", "markedsecret", "https://h/mcp"][..],
         &["--header", "'X-API-Key: markedsecret", "https://h/mcp"],

@@ -24,7 +24,7 @@ fn flooding(events: usize) -> Server {
 }
 
 #[test]
-fn a_client_that_begins_to_read_late_gets_everything_in_order() {
+fn late_reader_gets_everything_in_order() {
     const EVENTS: usize = 20_000;
     for stdin in Stdin::ALL {
         let server = flooding(EVENTS);
@@ -52,7 +52,7 @@ fn a_client_that_begins_to_read_late_gets_everything_in_order() {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_ends_the_process_in_no_time_even_if_nobody_helps() {
+fn signal_ends_process_at_once_without_server() {
     for stdin in Stdin::ALL {
         for signal in ["INT", "TERM", "HUP"] {
             // Neither the call nor the end of the session is ever answered.
@@ -83,7 +83,7 @@ fn a_signal_ends_the_process_in_no_time_even_if_nobody_helps() {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_ends_a_process_whose_client_has_stopped_reading() {
+fn signal_ends_process_with_unread_stdout() {
     for stdin in Stdin::ALL {
         let server = flooding(20_000);
         let mut proxy = Proxy::start_unread(*stdin, &[&server.url]);
@@ -98,7 +98,7 @@ fn a_signal_ends_a_process_whose_client_has_stopped_reading() {
 }
 
 #[test]
-fn a_client_that_neither_reads_nor_writes_any_more_is_not_survived() {
+fn process_ends_when_client_is_gone() {
     let server = flooding(20_000);
     let mut proxy = Proxy::start_unread(Stdin::Pipes, &[&server.url]);
     proxy.send(r#"{"id":1,"method":"flood"}"#);
@@ -108,7 +108,7 @@ fn a_client_that_neither_reads_nor_writes_any_more_is_not_survived() {
 }
 
 #[test]
-fn a_stderr_that_is_closed_stops_nothing() {
+fn closed_stderr_blocks_nothing() {
     for (arguments, code) in [(&["-vvv", "URL"][..], 0), (&["--no-such-option", "URL"], 2)] {
         let server = Server::start(|_, reply| reply.answer(500, &[("content-type", "text/plain")], "no"));
         let arguments = arguments.iter().map(|text| if *text == "URL" { server.url.as_str() } else { text });
@@ -132,7 +132,7 @@ fn a_stderr_that_is_closed_stops_nothing() {
 }
 
 #[test]
-fn a_farewell_that_is_never_answered_does_not_keep_the_process() {
+fn unanswered_session_end_does_not_keep_process() {
     let server = Server::start(|request, reply| match request.title() {
         "DELETE" => reply.hang(),
         _ => reply.answer(
@@ -149,7 +149,7 @@ fn a_farewell_that_is_never_answered_does_not_keep_the_process() {
 }
 
 #[test]
-fn a_conversation_from_a_file_into_a_file_is_answered_in_full() {
+fn conversation_from_file_to_file_is_answered_in_full() {
     let server = Server::legacy(|request, reply| reply.result(request, "{}"));
     let folder = tempfile::tempdir().expect("a folder");
     let (from, to) = (folder.path().join("in"), folder.path().join("out"));

@@ -23,7 +23,7 @@ fn within<T>(seconds: u64, act: impl FnOnce() -> T) -> T {
 }
 
 #[test]
-fn what_is_no_file_is_refused_at_once() {
+fn path_that_is_no_file_is_refused() {
     let server = Server::start(|request, reply| reply.result(request, "{}"));
     let folder = tempfile::tempdir().expect("a folder");
     let (fifo, huge) = (folder.path().join("fifo"), folder.path().join("huge"));

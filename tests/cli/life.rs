@@ -9,7 +9,7 @@ use crate::support::server::Server;
 use crate::support::{INITIALIZE, INITIALIZED};
 
 #[test]
-fn the_end_of_input_lets_a_call_under_way_finish() {
+fn end_of_input_lets_open_call_finish() {
     for stdin in Stdin::ALL {
         let (release, released) = channel::<()>();
         let released = Mutex::new(released);
@@ -33,7 +33,7 @@ fn the_end_of_input_lets_a_call_under_way_finish() {
 }
 
 #[test]
-fn the_end_of_input_does_not_wait_for_ever() {
+fn end_of_input_limits_wait_for_open_call() {
     let server = Server::legacy(|_, reply| reply.hang());
     let mut proxy = Proxy::start(&[&server.url]);
     proxy.ask(INITIALIZE);
@@ -46,7 +46,7 @@ fn the_end_of_input_does_not_wait_for_ever() {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_answers_what_is_open_ends_the_session_and_the_process() {
+fn signal_answers_open_requests_and_ends_session() {
     for signal in ["INT", "TERM", "HUP"] {
         let server = Server::legacy(|_, reply| reply.hang());
         let mut proxy = Proxy::start(&[&server.url]);
@@ -64,7 +64,7 @@ fn a_signal_answers_what_is_open_ends_the_session_and_the_process() {
 }
 
 #[test]
-fn a_client_that_reads_no_more_is_not_survived() {
+fn process_ends_when_client_stops_reading() {
     for stdin in Stdin::ALL {
         let server = Server::start(|request, reply| {
             reply.open_stream();
@@ -84,7 +84,7 @@ fn a_client_that_reads_no_more_is_not_survived() {
 }
 
 #[test]
-fn a_server_that_is_away_at_the_start_is_tried_again() {
+fn unreachable_server_is_retried_at_start() {
     let ready = AtomicBool::new(false);
     let server = Server::start(move |request, reply| match ready.swap(true, Ordering::Relaxed) {
         false => reply.answer(503, &[("content-type", "text/plain")], "warming up"),
@@ -97,7 +97,7 @@ fn a_server_that_is_away_at_the_start_is_tried_again() {
 }
 
 #[test]
-fn a_start_that_fails_is_answered_and_the_next_one_tries_again() {
+fn failed_initialize_is_answered_and_next_one_retries() {
     let ready = AtomicBool::new(false);
     let server = Server::start(move |request, reply| match ready.swap(true, Ordering::Relaxed) {
         false => reply.answer(500, &[("content-type", "text/plain")], "no database"),
@@ -111,7 +111,7 @@ fn a_start_that_fails_is_answered_and_the_next_one_tries_again() {
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_stops_nothing() {
+fn unread_stderr_blocks_nothing() {
     let server =
         Server::start(|_, reply| reply.answer(500, &[("content-type", "text/plain")], &"x".repeat(300)));
     let mut proxy = Proxy::start_unheard(&["-vvv", &server.url]);
@@ -151,7 +151,7 @@ fn nothing_on_stdin_is_no_reason_to_stay() {
 }
 
 #[test]
-fn the_session_of_a_client_that_only_shook_hands_is_ended() {
+fn session_without_calls_is_ended() {
     let server = Server::legacy(|_, reply| reply.status(500));
     let mut proxy = Proxy::start(&[&server.url]);
     proxy.ask(INITIALIZE);

@@ -5,7 +5,7 @@ use crate::support::server::Server;
 use crate::support::{INITIALIZE, INITIALIZED};
 
 #[test]
-fn a_conversation_piped_in_at_once_is_answered_in_full() {
+fn conversation_piped_at_once_is_answered_in_full() {
     for stdin in Stdin::ALL {
         let server = Server::legacy(|request, reply| reply.result(request, r#"{"tools":[]}"#));
         let mut proxy = Proxy::start_with(*stdin, &[&server.url], &[]);
@@ -22,7 +22,7 @@ fn a_conversation_piped_in_at_once_is_answered_in_full() {
 }
 
 #[test]
-fn whatever_is_written_is_answered() {
+fn every_input_line_is_answered() {
     for stdin in Stdin::ALL {
         let server = Server::start(|request, reply| reply.result(request, "{}"));
         let mut proxy = Proxy::start_with(*stdin, &[&server.url], &[]);
@@ -56,7 +56,7 @@ fn whatever_is_written_is_answered() {
 }
 
 #[test]
-fn a_batch_is_answered_message_by_message() {
+fn batch_is_answered_message_by_message() {
     let server = Server::start(|request, reply| match request.id() {
         "null" => reply.status(202),
         _ => reply.result(request, "{}"),
@@ -109,7 +109,7 @@ fn two_hundred_calls_at_once_are_all_answered() {
 }
 
 #[test]
-fn a_client_that_reads_late_misses_nothing() {
+fn late_reader_misses_nothing() {
     let server = Server::start(|request, reply| {
         reply.open_stream();
         for number in 0..20_000 {

@@ -72,7 +72,7 @@ fn each_level_tells_more() {
 }
 
 #[test]
-fn a_line_of_an_exchange_says_all_there_is_to_know_of_it() {
+fn logs_exchange_with_status_times_and_sizes() {
     let asked = AtomicUsize::new(0);
     let server = Server::legacy(move |request, reply| {
         if asked.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -108,6 +108,51 @@ fn a_line_of_an_exchange_says_all_there_is_to_know_of_it() {
         ],
         "{told}"
     );
+}
+
+#[test]
+fn lines_within_an_exchange_name_session_and_exchange() {
+    let asked = AtomicUsize::new(0);
+    let server = Server::legacy(move |request, reply| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => reply.answer(503, &[("retry-after", "0")], ""),
+        1 => {
+            reply.open_stream();
+            reply.event(r#"{"heartbeat":1}"#);
+            reply.event(&format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, request.id()));
+        }
+        _ => reply.result(request, "{}"),
+    });
+    let folder = folder();
+    let log = path(&folder, "log");
+    let mut proxy = Proxy::start(&[&server.url, "--log-file", &log]);
+    proxy.ask(INITIALIZE);
+    proxy.ask(r#"{"jsonrpc":"2.0","id":"a","method":"tools/list"}"#);
+    proxy.ask(r#"{"jsonrpc":"2.0","id":3,"method":"tools/call"}"#);
+    let (told, logged) = (proxy.finish().stderr, text(&log));
+    let after = |start: &str| -> Vec<String> {
+        let lines = logged.lines().filter_map(|line| line.split_once(start));
+        lines.map(|(_, rest)| rest.replace(&server.url, "URL")).collect()
+    };
+    // Before there is a session, in it, and in a second attempt.
+    assert_eq!(
+        after("DEBUG -> server POST "),
+        [
+            "URL exchange=#1 request=initialize id=1 attempt=1",
+            r#"URL session=1 exchange=#2 request=tools/list id="a" attempt=1"#,
+            r#"URL session=1 exchange=#3 request=tools/list id="a" attempt=2"#,
+            "URL session=1 exchange=#4 request=tools/call id=3 attempt=1",
+        ],
+        "{logged}"
+    );
+    assert_eq!(
+        after("DEBUG server -> ").first().map(String::as_str),
+        Some("HTTP/1.1 200 exchange=#1 request=initialize id=1 attempt=1")
+    );
+    let warning = "the server sent an event that is no message; others on this stream are not reported";
+    let [warned] = &after(&format!("WARN {warning} "))[..] else { panic!("{logged}") };
+    assert!(warned.ends_with(r#" session=1 exchange=#3 request=tools/list id="a" attempt=2"#), "{warned}");
+    // Levels are those of an output: stderr shows no exchange here, so that a number would say nothing.
+    assert!(told.contains(warning) && !told.contains("exchange="), "{told}");
 }
 
 /// Echoes everything it got, in every kind of answer, and gives away a session and a cookie.
@@ -152,7 +197,7 @@ fn echoing(request: &Request, reply: &mut Reply) {
 }
 
 #[test]
-fn no_secret_shows_in_anything_that_is_told_or_written_down() {
+fn logs_and_recordings_hold_no_secret() {
     let server = Server::start(echoing);
     let folder = folder();
     let (log, record) = (path(&folder, "log"), path(&folder, "record"));
@@ -188,7 +233,7 @@ fn no_secret_shows_in_anything_that_is_told_or_written_down() {
 }
 
 #[test]
-fn a_body_is_shown_up_to_a_bound_and_in_one_line() {
+fn logs_body_in_one_bounded_line() {
     let server = Server::legacy(|request, reply| {
         let long = "x".repeat(100_000);
         reply.result(request, &format!("{{\n\"text\": \"{long}\u{7f}\"\n}}"));
@@ -201,7 +246,7 @@ fn a_body_is_shown_up_to_a_bound_and_in_one_line() {
 }
 
 #[test]
-fn a_log_file_has_it_all_also_where_stderr_is_quiet() {
+fn log_file_is_complete_while_stderr_is_quiet() {
     let folder = folder();
     let log = path(&folder, "log");
     for (round, arguments) in
@@ -222,7 +267,7 @@ fn a_log_file_has_it_all_also_where_stderr_is_quiet() {
 }
 
 #[test]
-fn processes_share_a_log_file_and_it_is_set_aside_when_it_is_full() {
+fn processes_share_log_file_and_rotate_it() {
     let folder = folder();
     let log = path(&folder, "log");
     std::fs::write(&log, vec![b'x'; 10 * 1024 * 1024 - 500]).expect("written");
@@ -244,7 +289,7 @@ fn processes_share_a_log_file_and_it_is_set_aside_when_it_is_full() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_written_is_its_owners_alone_from_the_first_moment() {
+fn files_are_readable_by_owner_only_from_creation() {
     use std::os::unix::fs::PermissionsExt;
     let folder = folder();
     let (log, record) = (path(&folder, "log"), path(&folder, "record"));
@@ -267,7 +312,7 @@ fn what_is_written_is_its_owners_alone_from_the_first_moment() {
 }
 
 #[test]
-fn debug_is_a_detailed_log_in_both_places_and_silent_leaves_the_file() {
+fn debug_logs_to_both_and_silent_to_file_only() {
     let folder = folder();
     let base = path(&folder, "base");
     for (arguments, is_told) in [(&["URL", "--debug"][..], true), (&["URL", "--debug", "--silent"], false)] {
@@ -287,7 +332,7 @@ fn debug_is_a_detailed_log_in_both_places_and_silent_leaves_the_file() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_told_before_anything_begins() {
+fn unwritable_file_is_an_error_at_start() {
     let folder = folder();
     let nowhere = path(&folder, "none/file");
     let is_folder = folder.path().to_str().expect("UTF-8");
@@ -315,7 +360,7 @@ fn a_file_that_cannot_be_written_is_told_before_anything_begins() {
 }
 
 #[test]
-fn a_log_file_goes_on_where_nobody_reads_stderr() {
+fn log_file_continues_when_stderr_is_unread() {
     let server = Server::legacy(|request, reply| reply.result(request, "{}"));
     let folder = folder();
     let log = path(&folder, "log");
@@ -348,7 +393,7 @@ fn check_can_be_read_along_as_well() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_under_way_at_the_end_is_told() {
+fn logs_open_requests_at_end() {
     let server = Server::legacy(|_, reply| reply.hang());
     let mut proxy = Proxy::start(&["-v", &server.url]);
     proxy.ask(INITIALIZE);

@@ -74,7 +74,7 @@ fn forgetful(sessions: &AtomicUsize, request: &Request, reply: &mut Reply) {
 }
 
 #[test]
-fn a_conversation_is_replayed_as_it_was() {
+fn recorded_conversation_replays_identically() {
     let sessions = AtomicUsize::new(0);
     let server = Server::start(move |request, reply| forgetful(&sessions, request, reply));
     let recorded = recorded(&server, &["--ping-interval", "3600"], |proxy| {
@@ -152,7 +152,7 @@ fn rules_about_tools_are_replayed() {
 }
 
 #[test]
-fn what_depends_on_time_is_replayed_as_well() {
+fn recorded_timers_replay_identically() {
     // Refused twice and asked again after pauses that chance has a part in; then a stream that breaks and is taken up.
     let asked = AtomicUsize::new(0);
     let server = Server::legacy(move |request, reply| {
@@ -184,7 +184,7 @@ fn what_depends_on_time_is_replayed_as_well() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_replayed() {
+fn recorded_unreachable_server_replays_identically() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}/mcp", gone.local_addr().expect("an address"));
     drop(gone);
@@ -201,7 +201,7 @@ fn a_server_that_is_not_there_is_replayed() {
 
 #[cfg(unix)]
 #[test]
-fn a_stream_that_is_taken_up_again_and_a_signal_are_replayed() {
+fn recorded_resumption_and_signal_replay_identically() {
     // The first GET offers no stream; what a stream named is taken up behind it, after as long as the server asked for.
     let server = Server::start(|request, reply| match (request.title(), request.header("last-event-id")) {
         ("GET", Some(_)) => {

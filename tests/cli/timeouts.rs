@@ -31,12 +31,12 @@ fn stalls(option: &str, how: impl Fn(&Request, &mut Reply) + Send + Sync + 'stat
 }
 
 #[test]
-fn an_answer_that_does_not_begin() {
+fn response_that_does_not_begin_times_out() {
     stalls("--headers-timeout", |_, reply| reply.hang());
 }
 
 #[test]
-fn an_answer_that_does_not_go_on() {
+fn response_that_stalls_times_out() {
     stalls("--body-timeout", |_, reply| {
         reply.raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{\"id\"");
         reply.hang();
@@ -44,7 +44,7 @@ fn an_answer_that_does_not_go_on() {
 }
 
 #[test]
-fn a_stream_in_which_nothing_comes() {
+fn silent_stream_times_out() {
     stalls("--body-timeout", |_, reply| {
         reply.open_stream();
         reply.hang();
@@ -52,7 +52,7 @@ fn a_stream_in_which_nothing_comes() {
 }
 
 #[test]
-fn a_stream_that_could_be_taken_up_again() {
+fn silent_resumable_stream_times_out() {
     stalls("--body-timeout", |_, reply| {
         reply.open_stream();
         reply.raw("id: 1\ndata:\n\n");

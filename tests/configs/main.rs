@@ -36,7 +36,7 @@ fn expected(entry: &Entry) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_entry_sends_the_headers_it_is_there_for_and_no_other() {
+fn every_entry_sends_its_headers_and_no_others() {
     for client in CLIENTS {
         for entry in client.entries() {
             let case = format!("{} {}", client.file, entry.name);
@@ -51,7 +51,7 @@ fn every_entry_sends_the_headers_it_is_there_for_and_no_other() {
 }
 
 #[test]
-fn a_client_that_knows_no_variable_makes_nothing_else_go_out() {
+fn missing_variables_send_no_other_headers() {
     for client in CLIENTS {
         for entry in client.entries() {
             for config in client.start(&entry, &|_| None) {
@@ -65,7 +65,7 @@ fn a_client_that_knows_no_variable_makes_nothing_else_go_out() {
 }
 
 #[test]
-fn a_placeholder_that_was_left_in_is_refused_by_name() {
+fn remaining_placeholder_is_refused_by_name() {
     let desktop = &CLIENTS[2];
     for (placeholder, name) in [
         ("your-client-id.access", "CF_ACCESS_CLIENT_ID"),
@@ -88,7 +88,7 @@ fn a_placeholder_that_was_left_in_is_refused_by_name() {
 }
 
 #[test]
-fn vs_code_asks_for_every_input_and_hides_the_secret_ones() {
+fn vs_code_prompts_for_inputs_and_hides_secrets() {
     let file: Value = serde_json::from_str(&text_of(&folder().join("vscode.mcp.json"))).expect("JSON");
     let inputs = file["inputs"].as_array().expect("inputs");
     let mut used = Vec::new();
@@ -107,7 +107,7 @@ fn vs_code_asks_for_every_input_and_hides_the_secret_ones() {
 }
 
 #[test]
-fn every_file_is_read_here_and_named_in_the_table() {
+fn every_example_is_tested_and_listed() {
     let table = text_of(&folder().join("README.md"));
     for file in std::fs::read_dir(folder()).expect("a folder") {
         let name = file.expect("an entry").file_name().into_string().expect("Unicode");
@@ -120,7 +120,7 @@ fn every_file_is_read_here_and_named_in_the_table() {
 }
 
 #[test]
-fn the_entries_in_the_readme_can_be_pasted() {
+fn entries_in_readme_are_valid() {
     let readme = root().join("README.md");
     if !readme.exists() {
         return;

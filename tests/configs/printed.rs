@@ -14,7 +14,7 @@ use super::support::server::Server;
 /// The value of a header that is no secret, with all that shells, JSON, TOML and clients might make something else of.
 const ODD: &str = "it's \"q\" $ %PATH% `x` C:\\Program Files\\x ! #;&|*";
 
-/// What a person has who has typed a literal token, and was told to put it into a variable.
+/// The value of a literal token that the remarks say to put into a variable.
 const TYPED: &str = "typed-0123456789";
 
 fn typed(name: &str) -> Option<&'static str> {
@@ -49,7 +49,7 @@ fn printed(client: &str, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn what_config_prints_for_each_client_starts_and_sends_what_was_asked_for() {
+fn printed_entry_of_each_client_starts_and_sends_headers() {
     let server = Server::start(|request, reply| {
         reply.result(
             request,
@@ -102,7 +102,7 @@ fn what_config_prints_for_each_client_starts_and_sends_what_was_asked_for() {
                 .expect("the binary starts");
             let mut input = child.stdin.take().expect("a pipe");
             let hello = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
-            writeln!(input, "{hello}").expect("somebody reads");
+            writeln!(input, "{hello}").expect("it reads");
             drop(input);
             let output = child.wait_with_output().expect("an end");
             let told = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -155,7 +155,7 @@ fn by_shell(line: &str) -> Vec<Entry> {
 }
 
 #[test]
-fn config_ends_as_scripts_expect_it_and_keeps_apart_what_is_pasted() {
+fn config_prints_entry_to_stdout_and_remarks_to_stderr() {
     let run = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
         let output = command.arg("config").args(arguments).output().expect("the binary starts");
@@ -174,5 +174,5 @@ fn config_ends_as_scripts_expect_it_and_keeps_apart_what_is_pasted() {
 
     let (code, printed, told) = run(&[]);
     assert_eq!((code, told.as_str()), (Some(0), ""));
-    assert!(printed.contains("Usage: mcp-tether config NAME URL --client CLIENT"), "{printed}");
+    assert!(printed.contains("Usage: mcp-tether config <NAME> <URL> --client <CLIENT>"), "{printed}");
 }

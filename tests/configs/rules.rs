@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use mcp_tether::cli::{self, Typed};
+use mcp_tether::cli::{self, Invocation};
 use mcp_tether::config::{Config, Environment, Error};
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ pub(crate) const ID: &str = "0123456789abcdef0123456789abcdef.access";
 pub(crate) const SECRET: &str = "cfast_0123456789abcdefghijklmnopqrstuvwxyzABCDdeadbeef";
 pub(crate) const KEY: &str = "key-0123456789";
 
-/// What the person has in the environment of the client, what they answer when it asks, and what they put in the place
+/// What the user has in the environment of the client, answers when it asks, and puts in the place
 /// of a placeholder.
 pub(crate) const PERSON: [(&str, &str); 9] = [
     ("CF_ACCESS_CLIENT_ID", ID),
@@ -170,7 +170,7 @@ pub(crate) fn nothing(text: &str, _: Known<'_>) -> String {
     text.to_owned()
 }
 
-/// There is no rule, and the person has put the values in by hand.
+/// There is no rule, and the user has inserted the values.
 pub(crate) fn by_hand(text: &str, known: Known<'_>) -> String {
     known(text).unwrap_or(text).to_owned()
 }
@@ -385,9 +385,9 @@ impl Client {
         let arguments: Vec<OsString> =
             ["mcp-tether".to_owned()].into_iter().chain(arguments).map(OsString::from).collect();
         let options = match cli::parse(arguments) {
-            Ok(Typed::Options(options)) => options,
-            Ok(Typed::Print(text)) => panic!("{} {} prints {text}", self.file, entry.name),
-            Ok(Typed::Entry(_)) => panic!("{} {} prints an entry", self.file, entry.name),
+            Ok(Invocation::Options(options)) => options,
+            Ok(Invocation::Print(text)) => panic!("{} {} prints {text}", self.file, entry.name),
+            Ok(Invocation::Config(_)) => panic!("{} {} prints an entry", self.file, entry.name),
             Err(error) => panic!("{} {}: {error}", self.file, entry.name),
         };
         let start = |passes_on: &fn(&Entry, &str) -> bool| {
@@ -407,7 +407,7 @@ pub(crate) fn folder() -> PathBuf {
     root().join("examples/configs")
 }
 
-/// A person who has set everything up.
+/// A user who has set everything up.
 pub(crate) fn all(name: &str) -> Option<&'static str> {
     PERSON.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
 }

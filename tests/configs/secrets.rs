@@ -1,6 +1,6 @@
 //! `config` before entries, files and arguments that hold secrets in every form: for no client any of them is printed.
 //!
-//! Deliberately not here: which names and forms are secrets (`entry::sensitive`, in the crate).
+//! Deliberately not here: which names and forms are secrets (`client_config::sensitive`, in the crate).
 
 use std::process::Command;
 
@@ -265,7 +265,7 @@ fn users_in_addresses_are_printed_for_no_client() {
 }
 
 #[test]
-fn secrets_in_odd_places_of_an_entry_are_not_printed() {
+fn secrets_in_odd_places_are_not_printed() {
     let arguments: [&[&str]; 7] = [
         &["https://h.example/mcp", "--pin", "123marked"],
         &["--pin", "marked", "https://h.example/mcp"],

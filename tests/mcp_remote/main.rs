@@ -58,7 +58,7 @@ impl Form {
         Proxy::start_with(Stdin::Pipes, arguments, &environment)
     }
 
-    /// Starts it so that it wants somebody to sign in, and tells the address of the page.
+    /// Starts it so that it requires a sign-in, and returns the address of the page.
     pub(crate) fn page(&self, change: impl FnOnce(&mut Set), more: &[&str]) -> (Authority, Proxy, String) {
         let authority = Authority::start(Set::default());
         authority.change(change);

@@ -38,7 +38,7 @@ const SHOWN: &[&[&str]] = &[
     &[URL, "--client-metadata-url", "https://client.example.com/.well-known/oauth-client-metadata"],
     &[URL, "3334", "--client-metadata-url", "https://client.example.com/.well-known/oauth-client-metadata"],
     &[URL, "--disable-cookies"],
-    // Forms of the same that its manual does not show, and people write.
+    // Forms of the same that are in use and that its manual does not show.
     &["--header", "Authorization: Bearer ${AUTH_TOKEN}", URL],
     &[URL, "3334", "--debug", "--transport", "http-only", "--header", "X-A:1", "--header", "X-B:2"],
     &["--silent", "--allow-http", "--host", "localhost", URL, "3334", "--auth-timeout", "900"],
@@ -47,7 +47,7 @@ const SHOWN: &[&[&str]] = &[
 ];
 
 #[test]
-fn what_is_shown_works_as_it_stands() {
+fn command_lines_of_manual_work() {
     for shown in SHOWN {
         let home = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| {
@@ -84,7 +84,7 @@ fn what_is_shown_works_as_it_stands() {
 
 /// The stream of the older transport is what `sse-first` and `sse-only` begin with; a server that has none is told of.
 #[test]
-fn what_needs_another_server_starts_all_the_same() {
+fn sse_transports_start_against_other_servers() {
     for order in ["sse-only", "sse-first"] {
         let server = server();
         let mut proxy = Proxy::start(&[&server.url, "--transport", order]);

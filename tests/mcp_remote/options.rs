@@ -108,7 +108,7 @@ rows! {
 }
 
 #[test]
-fn every_option_has_a_row_and_stands_in_the_help() {
+fn every_option_is_tested_and_in_help() {
     let help = super::help::shown("--help");
     for option in OPTIONS_OF_MCP_REMOTE {
         assert!(ROWS.contains(option), "no row for {option}");
@@ -342,7 +342,7 @@ fn prints(form: &Form, text: &str) {
 }
 
 #[test]
-fn what_mcp_remote_passes_over_is_an_error_that_says_so() {
+fn options_that_mcp_remote_ignores_are_errors() {
     // A typing error is passed over there, and the option with it.
     for (arguments, expected) in [
         (&["--headers", "X: v"][..], "did you mean --header?"),
@@ -360,6 +360,8 @@ fn what_mcp_remote_passes_over_is_an_error_that_says_so() {
         (&["--ignore-tool"], "the option --ignore-tool wants a value"),
         (&["--header", "X-A"], "is not of the form"),
         (&["abc"], "neither options nor their values"),
+        (&["--json"], "--json is an option of mcp-tether check"),
+        (&["--paste"], "run mcp-tether login --paste"),
     ] {
         let arguments = [&["https://mcp.example.test/mcp"], arguments].concat();
         let mut proxy = Proxy::start(&arguments);
@@ -370,7 +372,7 @@ fn what_mcp_remote_passes_over_is_an_error_that_says_so() {
 }
 
 #[test]
-fn an_option_given_twice_counts_as_it_stood_last() {
+fn last_of_repeated_option_counts() {
     let server = server();
     let collected = ["-v", "--verbose", "-v", "--header", "X-A: 1", "--header", "X-B: 2"];
     let mut proxy = Proxy::start(&[&[&*server.url], &collected[..]].concat());

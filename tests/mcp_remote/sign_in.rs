@@ -1,4 +1,4 @@
-//! What the options about signing in do to the page that a person is sent to.
+//! What the sign-in options change in the authorization request.
 
 use super::support::authority::{Authority, Set, value, visit};
 use super::support::proxy::{Proxy, Stdin};
@@ -70,7 +70,7 @@ pub(super) fn success(form: &Form) {
     proxy.finish();
 }
 
-/// Nobody signs in: the request is answered with the page's address in time.
+/// Without a sign-in, the answer to the request is the address of the page, in time.
 pub(super) fn impatience(form: &Form) {
     let (_authority, mut proxy, page) = form.page(|_| {}, &[]);
     let line = proxy.line();
@@ -80,7 +80,7 @@ pub(super) fn impatience(form: &Form) {
 
 const MACHINE: [&str; 2] = ["--static-oauth-client-info", r#"{"client_id":"m","client_secret":"${SECRET}"}"#];
 
-/// Nobody is asked.
+/// No user is asked.
 pub(super) fn machine(form: &Form) {
     let authority = Authority::start(Set::default());
     let mut proxy = form.start(&authority.server.url, &MACHINE, &[("SECRET", "marked-secret")]);
@@ -121,7 +121,7 @@ pub(super) fn id_token(form: &Form) {
 }
 
 #[test]
-fn the_port_behind_the_url_is_the_one_that_people_come_back_to() {
+fn port_after_url_is_port_of_redirect_uri() {
     // One that is free now; the system does not give it to anybody else soon.
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let port = free.port().to_string();

@@ -81,12 +81,56 @@ fn sign_in_that_another_process_holds_is_waited_for() {
     proxy.finish();
 }
 
-/// A process whose store takes nothing, with a token that it could not save; and what stands in its way.
-fn unsaved(home: &Home, authority: &Authority) -> (Proxy, PathBuf) {
+/// Keeps a process from writing what it stores, until this is dropped; locks can be taken. A limit of file size leaves room
+/// for what a lock holds.
+#[cfg(target_os = "linux")]
+struct Obstacle(rustix::process::Pid, rustix::process::Rlimit);
+
+#[cfg(target_os = "linux")]
+impl Obstacle {
+    fn new(_: &Home, proxy: &Proxy) -> Obstacle {
+        use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+        let process = Pid::from_raw(proxy.id().cast_signed()).expect("it runs");
+        let maximum = getrlimit(Resource::Fsize).maximum;
+        let before = prlimit(Some(process), Resource::Fsize, Rlimit { current: Some(64), maximum });
+        Obstacle(process, before.expect("it is ours"))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Obstacle {
+    fn drop(&mut self) {
+        let limit = rustix::process::Resource::Fsize;
+        rustix::process::prlimit(Some(self.0), limit, self.1).expect("it runs");
+    }
+}
+
+/// The same elsewhere: a folder in which nothing can be created. The superuser could.
+#[cfg(not(target_os = "linux"))]
+struct Obstacle(PathBuf);
+
+#[cfg(not(target_os = "linux"))]
+impl Obstacle {
+    fn new(home: &Home, _: &Proxy) -> Obstacle {
+        let folder = file(home, "json").parent().expect("a folder").to_owned();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o500);
+        std::fs::set_permissions(&folder, mode).expect("ours");
+        Obstacle(folder)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Drop for Obstacle {
+    fn drop(&mut self) {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(&self.0, mode).expect("ours");
+    }
+}
+
+/// A process whose store takes nothing, with a token that it could not save; and the obstacle.
+fn unsaved(home: &Home, authority: &Authority) -> (Proxy, Obstacle) {
     let mut proxy = signed_in(home, authority);
-    // Where the file is written before it takes the place of the old one.
-    let obstacle = file(home, &format!("json.{}", proxy.id()));
-    std::fs::create_dir(&obstacle).expect("created");
+    let obstacle = Obstacle::new(home, &proxy);
     authority.forget(false);
     assert!(proxy.ask(&call(2)).contains("\"result\""));
     assert!(proxy.ask(&call(3)).contains("\"result\""));
@@ -99,7 +143,7 @@ fn unsaved(home: &Home, authority: &Authority) -> (Proxy, PathBuf) {
 fn token_that_could_not_be_saved_is_saved_with_the_next_use() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let (mut proxy, obstacle) = unsaved(&home, &authority);
-    std::fs::remove_dir(obstacle).expect("removed");
+    drop(obstacle);
     assert!(proxy.ask(&call(4)).contains("\"result\""));
     assert!(home.kept().contains("marked-refresh-2"), "{}", home.kept());
     let told = proxy.finish().stderr;
@@ -111,7 +155,7 @@ fn token_that_could_not_be_saved_is_saved_with_the_next_use() {
 fn token_that_could_not_be_saved_is_saved_at_the_end() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let (proxy, obstacle) = unsaved(&home, &authority);
-    std::fs::remove_dir(obstacle).expect("removed");
+    drop(obstacle);
     proxy.finish();
     let mut proxy = home.start(&authority, &[]);
     assert!(proxy.ask(&call(1)).contains("\"result\""));
@@ -130,7 +174,7 @@ fn token_that_could_not_be_saved_is_exchanged_by_no_other_process() {
     assert!(refused.contains("another process") && refused.contains(&first.id().to_string()), "{refused}");
     assert_eq!(authority.count("/token"), 2, "what is in the file was exchanged already");
     second.finish();
-    std::fs::remove_dir(obstacle).expect("removed");
+    drop(obstacle);
     first.finish();
     let mut proxy = home.start(&authority, &[]);
     assert!(proxy.ask(&call(1)).contains("\"result\""));
@@ -145,7 +189,7 @@ fn token_that_could_not_be_saved_overwrites_no_newer_one() {
     let json = file(&home, "json");
     let text = std::fs::read_to_string(&json).expect("text").replace("marked-access-1", "marked-newer");
     std::fs::write(&json, &text).expect("written");
-    std::fs::remove_dir(obstacle).expect("removed");
+    drop(obstacle);
     assert!(proxy.ask(&call(4)).contains("\"result\""));
     proxy.finish();
     assert_eq!(std::fs::read_to_string(&json).expect("text"), text);

@@ -23,6 +23,7 @@ mod local_network;
 mod locks;
 mod machine;
 mod options;
+mod oracles;
 mod together;
 mod transports;
 mod visitors;

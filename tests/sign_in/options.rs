@@ -210,6 +210,62 @@ fn the_browser_is_started_without_a_shell_and_the_service_token() {
 }
 
 #[test]
+fn text_browser_takes_neither_stdin_nor_stdout_of_the_client() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    // A browser of that name is known to run in a terminal. This one takes what it gets, and stays.
+    let (script, opened) = (home.path().join("lynx"), home.path().join("opened"));
+    let text = format!(
+        "#!/bin/sh\necho written by the browser\necho written by the browser >&2\n\
+         {{ ps -o pgid= -p $$; cat; }} > {0}.new; mv {0}.new {0}\nexec sleep 600\n",
+        opened.display()
+    );
+    std::fs::write(&script, text).expect("written");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).expect("ours");
+    let browser = format!("'{}' '--title=a b'", script.to_str().expect("UTF-8"));
+    let environment = [("BROWSER", browser.as_str()), ("PATH", "/usr/bin:/bin")];
+    let mut proxy = home.start_at(&authority.server.url, &["-v"], &environment);
+    proxy.send(&call(1));
+    let address = page(&proxy, 1);
+    proxy.tells("a browser should have opened");
+    while !opened.exists() {
+        std::thread::yield_now();
+    }
+    // Nothing came from stdin, and the group is its own: a signal from a terminal that stops us does not reach it.
+    let group = std::fs::read_to_string(&opened).expect("text");
+    let group: u32 = group.trim().parse().expect("a number and nothing else");
+    assert!(group != 0 && group != proxy.id());
+    visit(&address);
+    assert!(proxy.line().contains("\"result\""));
+    let ended = proxy.finish();
+    let killed = std::process::Command::new("kill").arg(group.to_string()).status();
+    assert!(killed.expect("kill is there").success(), "the browser outlives us");
+    assert!(!ended.stderr.contains("written by the browser"), "{}", ended.stderr);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn page_opens_in_windows_from_wsl() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    let (script, opened) = (home.path().join("rundll32.exe"), home.path().join("opened"));
+    let text = format!("#!/bin/sh\nprintf '%s\\n' \"$@\" > {0}.new; /bin/mv {0}.new {0}\n", opened.display());
+    std::fs::write(&script, text).expect("written");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).expect("ours");
+    let path = home.path().to_str().expect("UTF-8");
+    let environment = [("WSL_DISTRO_NAME", "Ubuntu"), ("PATH", path)];
+    let mut proxy = home.start_at(&authority.server.url, &["-v"], &environment);
+    proxy.send(&call(1));
+    let address = page(&proxy, 1);
+    while !opened.exists() {
+        std::thread::yield_now();
+    }
+    let arguments = std::fs::read_to_string(&opened).expect("text");
+    assert_eq!(arguments, format!("url.dll,FileProtocolHandler\n{address}\n"));
+    visit(&address);
+    assert!(proxy.line().contains("\"result\""));
+    proxy.finish();
+}
+
+#[test]
 fn values_that_cannot_be_are_errors_that_quote_nothing() {
     for arguments in [
         ["--static-oauth-client-info", "marked"],

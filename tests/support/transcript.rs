@@ -6,6 +6,7 @@ use mcp_tether::bridge::{
     Action, Ask, Bridge, Config, Cursor, Era, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome,
     Known, Opening, Outgoing, Pattern, Refusal, SessionHeader, SessionId, StopReason, Transport, Written,
 };
+use mcp_tether::diagnosis;
 use mcp_tether::json;
 use mcp_tether::jsonrpc::{Fault, Kind, Line, Message};
 
@@ -198,7 +199,8 @@ fn refusal(text: &str) -> Option<Refusal> {
     if answer.is_none() && !rest.is_empty() {
         report.body = Some(rest.to_owned());
     }
-    Some(Refusal { status, answer, retry_after, unprocessed, report })
+    let processing = diagnosis::processing(status, report.cause, unprocessed);
+    Some(Refusal { status, answer, retry_after, processing, report })
 }
 
 /// Seconds, whole or with a fraction.

@@ -6,12 +6,13 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mcp_tether::auth::Credentials;
-use mcp_tether::auth::keeper::Keeper;
+use mcp_tether::auth::credential_provider::CredentialProvider;
 use mcp_tether::bridge::{Ask, Event, ExchangeId, ExchangeOutcome, Facts, Outgoing, Written};
 use mcp_tether::http::{Family, Http, Patience, Settings};
 use mcp_tether::jsonrpc::Message;
+use mcp_tether::oauth::RequestCredentials;
 use mcp_tether::remote::streamable::Streamable;
-use mcp_tether::remote::{Events, Remote};
+use mcp_tether::remote::{EventSender, Remote};
 use mcp_tether::tls::Trust;
 use url::Url;
 
@@ -31,7 +32,8 @@ fn streamable(url: &str) -> Streamable {
         inspect: false,
     };
     let http = Http::new(&url, settings).expect("a client");
-    Streamable::new(url.clone(), http, Keeper::fixed(Credentials::new(&url, Vec::new())))
+    let provider = CredentialProvider::fixed(Credentials::new(&url, Vec::new()));
+    Streamable::new(url.clone(), http, RequestCredentials::new(provider, None))
 }
 
 /// The events of one exchange, each as a line, and its ending.
@@ -40,7 +42,7 @@ pub(crate) async fn events(url: &str, ask: Ask) -> (Vec<String>, ExchangeOutcome
 }
 
 async fn events_of(remote: &Streamable, ask: Ask) -> (Vec<String>, ExchangeOutcome) {
-    let (sender, mut receiver) = Events::channel(16);
+    let (sender, mut receiver) = EventSender::channel(16);
     let exchange = remote.start(ExchangeId(1), Outgoing { ask, facts: Facts::default() }, sender);
     let listen = async {
         let mut lines = Vec::new();

@@ -8,7 +8,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::opening::Client;
-use super::*;
+use super::{LegacyClient, Request, shapes};
+use crate::bridge::error_report::ErrorKind;
+use crate::bridge::event::Notice;
+use crate::bridge::layer::Output;
+use crate::bridge::relay::SOURCE;
+use crate::bridge::splice;
+use crate::json;
+use crate::jsonrpc::{Id, Kind, Message};
+use crate::mcp::message::{self, from_own_text};
+use crate::mcp::method;
 
 /// How many rounds a request may take.
 const ROUNDS: u32 = 10;
@@ -60,8 +69,8 @@ impl Inputs {
 /// roots has none; without a model's answer the request cannot go on.
 fn instead_of_answer(method: &str) -> Option<&'static str> {
     match method {
-        "elicitation/create" => Some(r#"{"action":"cancel"}"#),
-        "roots/list" => Some(r#"{"roots":[]}"#),
+        method::ELICITATION_CREATE => Some(r#"{"action":"cancel"}"#),
+        method::ROOTS_LIST => Some(r#"{"roots":[]}"#),
         _ => None,
     }
 }
@@ -72,16 +81,18 @@ fn objection(method: &str, params: Option<&str>, request: &Request, client: &Cli
     let is_url = member("mode").and_then(json::string).as_deref() == Some("url");
     let has_tools = member("tools").or_else(|| member("toolChoice")).is_some();
     let may_ask = match method {
-        "elicitation/create" if is_url => client.opens_urls(),
-        "elicitation/create" => client.fills_forms(),
-        "sampling/createMessage" if has_tools => client.samples_with_tools(),
-        "sampling/createMessage" => client.can("sampling"),
-        "roots/list" => client.can("roots"),
+        method::ELICITATION_CREATE if is_url => client.opens_urls(),
+        method::ELICITATION_CREATE => client.fills_forms(),
+        method::SAMPLING_CREATE if has_tools => client.samples_with_tools(),
+        method::SAMPLING_CREATE => client.can("sampling"),
+        method::ROOTS_LIST => client.can("roots"),
         _ => false,
     };
     let title = request.sent.method().unwrap_or_default();
     match (may_ask, title) {
-        (_, method) if !matches!(method, "tools/call" | "prompts/get" | "resources/read") => {
+        (_, method)
+            if !matches!(method, method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ) =>
+        {
             Some(format!("the server wants to know something before it answers {method}, which it may not"))
         }
         (false, _) => Some(format!("the server asks for {method}, which the client did not offer")),
@@ -107,40 +118,51 @@ impl LegacyClient {
             let text = format!("the server wanted more input {ROUNDS} times");
             return self.fail(&id, &request, &text);
         }
-        let mut questions = Vec::new();
-        for (key, input) in &wanted {
-            let method = json::member(input, "method").and_then(json::string).unwrap_or_default();
-            if let Some(objection) = objection(&method, json::member(input, "params"), &request, &self.client)
-            {
-                return self.fail(&id, &request, &objection);
-            }
-            questions.push(Question { key: key.clone(), method, answer: None });
-        }
+        let questions = match self.questions(&request, &wanted) {
+            Ok(questions) => questions,
+            Err(objection) => return self.fail(&id, &request, &objection),
+        };
         let pause = PAUSE * 2u32.saturating_pow(request.rounds - 1);
         let due = questions.is_empty().then(|| now + pause.min(LONGEST_PAUSE));
         let number = self.inputs.next;
         self.inputs.next += 1;
         for (place, ((_, input), question)) in wanted.iter().zip(&questions).enumerate() {
-            let asked = self.mint();
-            let params = json::member(input, "params");
-            let params =
-                params.map(|params| shapes::question(&question.method, params, &asked, &self.client));
-            let params = params.map(|params| format!(r#","params":{params}"#)).unwrap_or_default();
-            let method = json::quoted(&question.method);
-            self.inputs.asked.insert(asked.clone(), (number, place));
-            self.deliver(made(&format!(r#"{{"jsonrpc":"2.0","id":{asked},"method":{method}{params}}}"#)));
+            let asked = self.ask_client(&question.method, json::member(input, "params"));
+            self.inputs.asked.insert(asked, (number, place));
         }
         self.inputs.rounds.insert(number, Round { id: id.clone(), state, questions, due });
         self.requests.insert(id, request);
     }
 
+    /// Returns the questions of a round, or why one of them cannot be asked.
+    fn questions(&self, request: &Request, wanted: &[(String, &str)]) -> Result<Vec<Question>, String> {
+        let question = |(key, input): &(String, &str)| {
+            let method = json::member(input, "method").and_then(json::string).unwrap_or_default();
+            match objection(&method, json::member(input, "params"), request, &self.client) {
+                Some(objection) => Err(objection),
+                None => Ok(Question { key: key.clone(), method, answer: None }),
+            }
+        };
+        wanted.iter().map(question).collect()
+    }
+
+    /// Asks the client a question of the server. Returns the id of the request.
+    fn ask_client(&mut self, method: &str, params: Option<&str>) -> Id {
+        let id = self.ids.next();
+        let params = params.map(|params| shapes::question(method, params, &id, &self.client));
+        let params = params.map(|params| format!(r#","params":{params}"#)).unwrap_or_default();
+        let method = json::quoted(method);
+        self.deliver(from_own_text(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{method}{params}}}"#)));
+        id
+    }
+
     /// The client answers a question.
-    pub(super) fn supplied(&mut self, response: &Message) {
+    pub(super) fn apply_response(&mut self, response: &Message) {
         let Kind::Response { id: Some(id), error } = response.kind() else { return };
         let Some((number, place)) = self.inputs.asked.remove(id) else {
             let because = "it answers nothing that was asked";
             let notice = Notice::Dropped { title: response.title().into_owned(), because };
-            return self.out.push_back(Crossing::Told(notice));
+            return self.outputs.push_back(Output::notice(notice));
         };
         let Some(round) = self.inputs.rounds.get_mut(&number) else { return };
         let Some(question) = round.questions.get_mut(place) else { return };
@@ -152,7 +174,7 @@ impl LegacyClient {
             Some(answer) => {
                 question.answer = Some(answer.to_owned());
                 if round.questions.iter().all(|question| question.answer.is_some()) {
-                    self.send_again(number);
+                    self.resend(number);
                 }
             }
             None => {
@@ -168,9 +190,9 @@ impl LegacyClient {
     }
 
     /// The request goes out once more, with the answers of this round and the server's state.
-    fn send_again(&mut self, number: u64) {
+    fn resend(&mut self, number: u64) {
         let Some(round) = self.inputs.rounds.remove(&number) else { return };
-        let upstream = self.mint();
+        let upstream = self.ids.next();
         let Some(request) = self.requests.get_mut(&round.id) else { return };
         let mut members = Vec::new();
         if !round.questions.is_empty() {
@@ -191,14 +213,14 @@ impl LegacyClient {
     }
 
     /// Sends again what only waits for time to pass.
-    pub(super) fn ask_again(&mut self, now: Instant) {
+    pub(super) fn resend_due(&mut self, now: Instant) {
         let due = self.inputs.rounds.iter().filter(|(_, round)| round.due.is_some_and(|due| due <= now));
         for number in due.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.send_again(number);
+            self.resend(number);
         }
     }
 
-    /// The client need not answer any more what was asked for the sake of a request. Tells whether the request waited for
+    /// The client need not answer any more what was asked for the sake of a request. Returns whether the request waited for
     /// that, and not for the server.
     pub(super) fn withdraw_inputs(&mut self, id: &Id, reason: &str) -> bool {
         let number = self.inputs.rounds.iter().find(|(_, round)| round.id == *id).map(|(number, _)| *number);
@@ -209,10 +231,7 @@ impl LegacyClient {
         questions.sort_by_key(ToString::to_string);
         for question in questions {
             self.inputs.asked.remove(&question);
-            let params = format!(r#"{{"requestId":{question},"reason":"{reason}"}}"#);
-            self.deliver(made(&format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#
-            )));
+            self.deliver(message::cancelled(&question, Some(reason)));
         }
         true
     }
@@ -220,8 +239,8 @@ impl LegacyClient {
     /// A request that cannot go on: a call says so in its result, where the model reads it.
     fn fail(&mut self, id: &Id, request: &Request, text: &str) {
         match request.sent.method() {
-            Some("tools/call") => {
-                let text = json::quoted(&format!("{}: {text}", relay::SOURCE));
+            Some(method::TOOLS_CALL) => {
+                let text = json::quoted(&format!("{}: {text}", SOURCE));
                 self.answer(
                     id,
                     &format!(r#"{{"content":[{{"type":"text","text":{text}}}],"isError":true}}"#),

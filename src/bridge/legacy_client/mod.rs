@@ -17,14 +17,15 @@ use inputs::Inputs;
 use opening::{Client, Server};
 use subscriptions::Subscriptions;
 
-use super::relay::LastWord;
+use super::error_report::ErrorKind;
+use super::layer::{Layer, Output, ServerMessage};
+use super::own_ids::OwnIds;
+use super::relay::{LastWord, SOURCE, error_code};
 use super::splice;
-use super::*;
 use crate::json;
-use crate::jsonrpc::{self, ErrorData, ErrorObject};
-
-/// The key under which a notification names its subscription.
-const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
+use crate::jsonrpc::{self, ErrorData, ErrorObject, Id, Kind, Message};
+use crate::mcp::meta::{LOG_LEVEL, SUBSCRIPTION_ID};
+use crate::mcp::{message, method};
 
 /// The translator.
 #[derive(Debug)]
@@ -37,15 +38,15 @@ pub(super) struct LegacyClient {
     /// The client's id of each request that goes by another towards the server.
     renamed: HashMap<Id, Id>,
     /// The ids towards the server of what was answered here, because there is nothing to translate to any more.
-    left_off: HashSet<Id>,
+    abandoned: HashSet<Id>,
     inputs: Inputs,
     subscriptions: Subscriptions,
     /// The log level that the client wants, as JSON text.
     level: Option<String>,
     /// Tools whose results are wrapped, because their schema is.
     wrapped: HashSet<String>,
-    minted: u64,
-    out: VecDeque<Crossing>,
+    ids: OwnIds,
+    outputs: VecDeque<Output>,
 }
 
 /// How far the handshake is.
@@ -86,12 +87,13 @@ struct Request {
 
 impl LegacyClient {
     /// A translator for a client that opened with this. Should there be nothing to translate to, `last_word` is its answer.
-    /// `assumed` says that the server has not shown its era yet. Of the ids of our making, `minted` are used up.
+    /// `assumed` says that the server has not shown its era yet. `ids` are those of the translators before it, because the
+    /// client may still answer what one of them asked.
     pub(super) fn begin(
         initialize: Message,
         last_word: Option<LastWord>,
         assumed: bool,
-        minted: u64,
+        ids: OwnIds,
     ) -> LegacyClient {
         let mut translator = LegacyClient {
             phase: Phase::Over,
@@ -99,43 +101,16 @@ impl LegacyClient {
             server: Server::default(),
             requests: HashMap::new(),
             renamed: HashMap::new(),
-            left_off: HashSet::new(),
+            abandoned: HashSet::new(),
             inputs: Inputs::default(),
             subscriptions: Subscriptions::default(),
             level: None,
             wrapped: HashSet::new(),
-            minted,
-            out: VecDeque::new(),
+            ids,
+            outputs: VecDeque::new(),
         };
         translator.start(initialize, last_word, assumed);
         translator
-    }
-
-    /// A message of the client: legacy, or a response or cancellation of something that is here.
-    pub(super) fn client(&mut self, message: Message, now: Instant) {
-        match message.kind() {
-            // Servers of the other era ask nothing but what is asked here.
-            Kind::Response { .. } => return self.supplied(&message),
-            Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
-                if let Some(id) = message.request_id_param() {
-                    self.cancelled(&id);
-                }
-                return;
-            }
-            Kind::Request { .. } if message.method() == Some("initialize") => {
-                // What the server was when the client began need not be what it is now.
-                return self.start(message, None, true);
-            }
-            Kind::Request { .. } | Kind::Notification { .. } => {}
-        }
-        match &mut self.phase {
-            Phase::Opening { held, held_cost, .. } => {
-                *held_cost += message.cost();
-                held.push_back(message);
-            }
-            Phase::Open => self.pass_on(message, now),
-            Phase::Over => self.send(message),
-        }
     }
 
     /// Translates a message of the client.
@@ -144,19 +119,21 @@ impl LegacyClient {
             Kind::Request { id, method } => {
                 let id = id.detached();
                 match method.as_str() {
-                    "ping" => self.answer(&id, "{}"),
-                    "logging/setLevel" => self.set_level(&id, &message),
-                    "resources/subscribe" => self.subscribe(&id, &message),
-                    "resources/unsubscribe" => self.unsubscribe(&id, &message),
+                    method::PING => self.answer(&id, "{}"),
+                    method::SET_LEVEL => self.set_level(&id, &message),
+                    method::RESOURCES_SUBSCRIBE => self.subscribe(&id, &message),
+                    method::RESOURCES_UNSUBSCRIBE => self.unsubscribe(&id, &message),
                     // The tasks of that era are not offered, and are not those of the other (SEP-2663).
-                    "tasks/get" | "tasks/result" | "tasks/list" | "tasks/cancel" => self.unknown_method(&id),
+                    method::TASKS_GET | method::TASKS_RESULT | method::TASKS_LIST | method::TASKS_CANCEL => {
+                        self.unknown_method(&id)
+                    }
                     _ => self.ask(id, &message),
                 }
             }
             Kind::Notification { method } => match method.as_str() {
-                "notifications/initialized" => self.listen(now),
-                // Roots are asked for each time; nobody waits for progress on what the server was told by an answer.
-                "notifications/roots/list_changed" | "notifications/progress" => {}
+                method::INITIALIZED => self.listen(now),
+                // Roots are requested each time; the server does not wait for progress on an input.
+                method::ROOTS_CHANGED | method::PROGRESS => {}
                 _ => {
                     if let Some(message) = splice::put_in_meta(&message, &self.meta()) {
                         self.send(message);
@@ -179,8 +156,7 @@ impl LegacyClient {
 
     /// The members of `_meta` that every request has, as JSON text.
     fn meta(&self) -> String {
-        let level =
-            self.level.as_ref().map(|level| format!(r#","io.modelcontextprotocol/logLevel":{level}"#));
+        let level = self.level.as_ref().map(|level| format!(r#","{LOG_LEVEL}":{level}"#));
         format!("{}{}", self.client.meta, level.unwrap_or_default())
     }
 
@@ -202,8 +178,8 @@ impl LegacyClient {
         if self.is_opened_by(id)
             && let Phase::Opening { discover, held, .. } = std::mem::replace(&mut self.phase, Phase::Over)
         {
-            self.send(detection::cancellation(&discover));
-            return self.leave_off(held.into());
+            self.send(message::cancelled(&discover, None));
+            return self.stop_translating(held.into());
         }
         if let Phase::Opening { held, held_cost, earlier, .. } = &mut self.phase {
             let is_it =
@@ -219,17 +195,17 @@ impl LegacyClient {
         let Some(request) = self.requests.remove(id) else { return };
         self.renamed.remove(&request.upstream);
         if !self.withdraw_inputs(id, "the request it belongs to was cancelled") {
-            self.send(detection::cancellation(&request.upstream));
+            self.send(message::cancelled(&request.upstream, None));
         }
     }
 
-    /// Tells whether this is the handshake that has no answer yet. No client should take it back.
+    /// Returns whether this is the handshake that has no answer yet. No client should take it back.
     fn is_opened_by(&self, id: &Id) -> bool {
         let Phase::Opening { initialize, .. } = &self.phase else { return false };
         matches!(initialize.kind(), Kind::Request { id: own, .. } if own == id)
     }
 
-    /// Tells whether a request of the client that has no answer yet is here.
+    /// Returns whether a request of the client that has no answer yet is here.
     pub(super) fn serves(&self, id: &Id) -> bool {
         let is_held =
             |message: &Message| matches!(message.kind(), Kind::Request { id: own, .. } if own == id);
@@ -239,7 +215,7 @@ impl LegacyClient {
             || matches!(&self.phase, Phase::Opening { held, .. } if held.iter().any(is_held))
     }
 
-    /// Tells whether a message of the server is this translator's affair. `within` is the request in whose exchange the
+    /// Returns whether a message of the server is this translator's affair. `within` is the request in whose exchange the
     /// server said it.
     pub(super) fn takes(&self, message: &Message, within: Option<&Id>) -> bool {
         match (message.kind(), within) {
@@ -255,37 +231,15 @@ impl LegacyClient {
         is_discover
             || self.requests.contains_key(upstream)
             || self.renamed.contains_key(upstream)
-            || self.left_off.contains(upstream)
+            || self.abandoned.contains(upstream)
             || self.subscriptions.is_listen(upstream)
-    }
-
-    /// Such a message.
-    pub(super) fn server(&mut self, message: Message, now: Instant) {
-        match message.kind() {
-            Kind::Response { id: Some(id), .. } => {
-                let id = id.clone();
-                if matches!(&self.phase, Phase::Opening { discover, .. } if *discover == id) {
-                    self.discovered(&message, now);
-                } else if self.subscriptions.is_listen(&id) {
-                    self.listen_ended(&id, &message);
-                } else {
-                    self.answered(&id, message, now);
-                }
-            }
-            Kind::Notification { method } => match method.as_str() {
-                "notifications/subscriptions/acknowledged" => self.acknowledged(&message),
-                _ if self.subscriptions.is_unwanted(&message) => {}
-                _ => self.deliver(splice::take_out_of_meta(&message, &[SUBSCRIPTION_KEY])),
-            },
-            Kind::Request { .. } | Kind::Response { id: None, .. } => {}
-        }
     }
 
     /// The server's answer to a request of the client, unless it wants to know something first.
     fn answered(&mut self, upstream: &Id, answer: Message, now: Instant) {
         let id = self.renamed.remove(upstream).unwrap_or_else(|| upstream.clone());
         let Some(request) = self.requests.remove(&id) else { return };
-        if relay::error_code(&answer).is_none() {
+        if error_code(&answer).is_none() {
             match result_type(&answer).as_deref() {
                 None | Some("complete") => {}
                 Some("input_required") => return self.input_required(id, request, &answer, now),
@@ -302,36 +256,101 @@ impl LegacyClient {
         self.deliver(answer);
     }
 
-    /// Does what is due.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.ask_again(now);
+    /// Returns the ids for the next translator.
+    pub(super) fn into_ids(self) -> OwnIds {
+        self.ids
     }
 
-    /// When something is.
-    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        self.inputs.next().map(|due| (due, "a request is asked again with its state"))
+    fn deliver(&mut self, message: Message) {
+        self.outputs.push_back(Output::to_client(message));
     }
 
-    /// What the client's messages that wait here cost, in bytes of memory.
-    pub(super) fn waiting_cost(&self) -> usize {
-        match &self.phase {
-            Phase::Opening { held_cost, .. } => *held_cost,
-            Phase::Open | Phase::Over => 0,
+    fn send(&mut self, message: Message) {
+        self.outputs.push_back(Output::ToServer(message));
+    }
+
+    /// Answers a request of the client here.
+    fn answer(&mut self, id: &Id, result: &str) {
+        self.deliver(message::result(id, result));
+    }
+
+    /// Answers a request of the client with an error of ours.
+    fn refuse(&mut self, id: &Id, code: i64, text: &str, cause: &'static str) {
+        let error =
+            ErrorObject { code, message: format!("{}: {text}", SOURCE), data: ErrorData::of(SOURCE, cause) };
+        self.deliver(Message::error(Some(id), &error));
+    }
+
+    fn unknown_method(&mut self, id: &Id) {
+        self.refuse(id, jsonrpc::METHOD_NOT_FOUND, "the server does not offer this method", "method");
+    }
+}
+
+impl Layer for LegacyClient {
+    type FromServer = ServerMessage;
+
+    /// Takes in a message of the client: legacy, or a response or cancellation of a request that is here.
+    fn handle_client(&mut self, message: Message, now: Instant) {
+        match message.kind() {
+            // Servers of the other era ask nothing but what is asked here.
+            Kind::Response { .. } => return self.apply_response(&message),
+            Kind::Notification { method } if method.as_str() == method::CANCELLED => {
+                if let Some(id) = message.request_id_param() {
+                    self.cancelled(&id);
+                }
+                return;
+            }
+            Kind::Request { .. } if message.method() == Some(method::INITIALIZE) => {
+                // What the server was when the client began need not be what it is now.
+                return self.start(message, None, true);
+            }
+            Kind::Request { .. } | Kind::Notification { .. } => {}
+        }
+        match &mut self.phase {
+            Phase::Opening { held, held_cost, .. } => {
+                *held_cost += message.cost();
+                held.push_back(message);
+            }
+            Phase::Open => self.pass_on(message, now),
+            Phase::Over => self.send(message),
         }
     }
 
-    /// Tells whether there will be more to send once the server has answered.
-    pub(super) fn expects_more(&self) -> bool {
-        matches!(self.phase, Phase::Opening { .. }) || self.inputs.next().is_some()
+    /// Takes in a message of the server that [`LegacyClient::takes`].
+    fn handle_server(&mut self, ServerMessage { message, .. }: ServerMessage, now: Instant) {
+        match message.kind() {
+            Kind::Response { id: Some(id), .. } => {
+                let id = id.clone();
+                if matches!(&self.phase, Phase::Opening { discover, .. } if *discover == id) {
+                    self.discovered(&message, now);
+                } else if self.subscriptions.is_listen(&id) {
+                    self.listen_ended(&id, &message);
+                } else {
+                    self.answered(&id, message, now);
+                }
+            }
+            Kind::Notification { method } => match method.as_str() {
+                method::ACKNOWLEDGED => self.acknowledged(&message),
+                _ if self.subscriptions.is_unwanted(&message) => {}
+                _ => self.deliver(splice::take_out_of_meta(&message, &[SUBSCRIPTION_ID])),
+            },
+            Kind::Request { .. } | Kind::Response { id: None, .. } => {}
+        }
     }
 
-    /// The next thing to do.
-    pub(super) fn poll(&mut self) -> Option<Crossing> {
-        self.out.pop_front()
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
     }
 
-    /// The process ends: whatever waits here is answered.
-    pub(super) fn close(&mut self) {
+    fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        self.inputs.next().map(|due| (due, "a request is asked again with its state"))
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.resend_due(now);
+    }
+
+    fn close(&mut self, _: Instant) {
         let report = "stopped before the server answered";
         if let Phase::Opening { initialize, held, .. } = std::mem::replace(&mut self.phase, Phase::Over) {
             for message in std::iter::once(initialize).chain(held) {
@@ -348,41 +367,15 @@ impl LegacyClient {
         }
     }
 
-    /// How many ids were made.
-    pub(super) fn minted(&self) -> u64 {
-        self.minted
+    fn is_idle(&self) -> bool {
+        !matches!(self.phase, Phase::Opening { .. }) && self.inputs.next().is_none()
     }
 
-    fn mint(&mut self) -> Id {
-        self.minted += 1;
-        Id::ours('l', self.minted)
-    }
-
-    fn deliver(&mut self, message: Message) {
-        self.out.push_back(Crossing::ToClient(message));
-    }
-
-    fn send(&mut self, message: Message) {
-        self.out.push_back(Crossing::ToServer(message));
-    }
-
-    /// Answers a request of the client here.
-    fn answer(&mut self, id: &Id, result: &str) {
-        self.deliver(made(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)));
-    }
-
-    /// Answers a request of the client with an error of ours.
-    fn refuse(&mut self, id: &Id, code: i64, text: &str, cause: &'static str) {
-        let error = ErrorObject {
-            code,
-            message: format!("{}: {text}", relay::SOURCE),
-            data: ErrorData::of(relay::SOURCE, cause),
-        };
-        self.deliver(Message::error(Some(id), &error));
-    }
-
-    fn unknown_method(&mut self, id: &Id) {
-        self.refuse(id, jsonrpc::METHOD_NOT_FOUND, "the server does not offer this method", "method");
+    fn waiting_cost(&self) -> usize {
+        match &self.phase {
+            Phase::Opening { held_cost, .. } => *held_cost,
+            Phase::Open | Phase::Over => 0,
+        }
     }
 }
 
@@ -390,13 +383,4 @@ impl LegacyClient {
 fn result_type(answer: &Message) -> Option<String> {
     memchr::memmem::find(answer.text(), b"resultType")?;
     answer.member("resultType").and_then(json::string)
-}
-
-/// A message made from JSON texts.
-#[expect(
-    clippy::expect_used,
-    reason = "parts of messages, ids and quoted strings are JSON, and so is what stands around them"
-)]
-fn made(text: &str) -> Message {
-    Message::parse(text.to_owned().into()).expect("made from JSON texts")
 }

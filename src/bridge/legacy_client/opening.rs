@@ -1,14 +1,17 @@
 //! The handshake: `initialize` of the client is answered from `server/discover` of the server.
 
-use super::*;
+use std::collections::VecDeque;
+use std::time::Instant;
 
-/// The keys of a modern request's `_meta` (2026-07-28, basic, reserved keys).
-const REVISION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
-const INFO_KEY: &str = "io.modelcontextprotocol/clientInfo";
-const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";
-const SERVER_KEY: &str = "io.modelcontextprotocol/serverInfo";
-/// The extension whose results a client of the other era would not understand.
-const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+use super::{LegacyClient, Phase};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::layer::{Layer, Output};
+use crate::bridge::relay::{LastWord, error_code, error_object};
+use crate::bridge::splice;
+use crate::json;
+use crate::jsonrpc::{Id, Kind, Message};
+use crate::mcp::meta::{SERVER_INFO, TASKS_EXTENSION};
+use crate::mcp::{Era, LEGACY_REVISION, MODERN_REVISION, code, message, method, revision};
 
 /// What the client said of itself.
 #[derive(Debug, Default)]
@@ -28,12 +31,12 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Tells whether it has a capability.
+    /// Returns whether it has a capability.
     pub(super) fn can(&self, capability: &str) -> bool {
         json::member(&self.capabilities, capability).is_some()
     }
 
-    /// Tells whether it has a part of one.
+    /// Returns whether it has a part of one.
     pub(super) fn says(&self, capability: &str, part: &str) -> bool {
         let capability = json::member(&self.capabilities, capability);
         capability.and_then(|capability| json::member(capability, part)) == Some("true")
@@ -46,18 +49,16 @@ impl Client {
         let revision = if revision::is_legacy(&wanted) { &wanted } else { LEGACY_REVISION };
         let capabilities = modern_capabilities(initialize.member("capabilities").unwrap_or("{}"));
         let info = initialize.member("clientInfo").filter(|info| info.starts_with('{'));
-        let info = info.map(|info| format!(r#","{INFO_KEY}":{info}"#)).unwrap_or_default();
-        let meta =
-            format!(r#""{REVISION_KEY}":"{MODERN_REVISION}","{CAPABILITIES_KEY}":{capabilities}{info}"#);
+        let meta = message::modern_meta(&capabilities, info);
         Client { revision: revision.to_owned(), capabilities, meta }
     }
 
-    /// Tells whether it can answer questions of a kind.
+    /// Returns whether it can answer questions of a kind.
     pub(super) fn can(&self, capability: &str) -> bool {
         json::member(&self.capabilities, capability).is_some()
     }
 
-    /// Tells whether it can put a form before the person. Where it names no mode it means forms, as it did before there
+    /// Returns whether it can put a form before the person. Where it names no mode it means forms, as it did before there
     /// were two.
     pub(super) fn fills_forms(&self) -> bool {
         let has = |elicitation, name| json::member(elicitation, name).is_some();
@@ -65,19 +66,19 @@ impl Client {
             .is_some_and(|elicitation| has(elicitation, "form") || !has(elicitation, "url"))
     }
 
-    /// Tells whether a model that it asks may be given tools (2025-11-25, client/sampling).
+    /// Returns whether a model that it asks may be given tools (2025-11-25, client/sampling).
     pub(super) fn samples_with_tools(&self) -> bool {
         let sampling = json::member(&self.capabilities, "sampling");
         sampling.is_some_and(|sampling| json::member(sampling, "tools").is_some())
     }
 
-    /// Tells whether it can open a URL for the server (2025-11-25, client/elicitation).
+    /// Returns whether it can open a URL for the server (2025-11-25, client/elicitation).
     pub(super) fn opens_urls(&self) -> bool {
         let elicitation = json::member(&self.capabilities, "elicitation");
         self.is_latest() && elicitation.is_some_and(|elicitation| json::member(elicitation, "url").is_some())
     }
 
-    /// Tells whether it speaks the latest revision of its era.
+    /// Returns whether it speaks the latest revision of its era.
     pub(super) fn is_latest(&self) -> bool {
         self.revision == LEGACY_REVISION
     }
@@ -97,10 +98,10 @@ fn modern_capabilities(capabilities: &str) -> String {
 impl LegacyClient {
     /// The client opens, or starts over: the server is asked what it can do.
     pub(super) fn start(&mut self, initialize: Message, last_word: Option<LastWord>, assumed: bool) {
-        let discover = self.mint();
+        let discover = self.ids.next();
         self.client = Client::of(&initialize);
         self.level = None;
-        self.stop_listening();
+        self.end_subscription();
         let before = std::mem::replace(
             &mut self.phase,
             Phase::Opening {
@@ -119,7 +120,7 @@ impl LegacyClient {
             if let Phase::Opening { held, held_cost, earlier, .. } = &mut self.phase {
                 (*earlier, *held_cost, *held) = (before.len(), cost, before);
             }
-            self.send(detection::cancellation(&discover));
+            self.send(message::cancelled(&discover, None));
             if let Kind::Request { id, .. } = initialize.kind() {
                 let id = id.clone();
                 self.refuse(&id, ErrorKind::Stopped.code(), "the client has started over", "stopped");
@@ -135,10 +136,10 @@ impl LegacyClient {
         let revisions = supported.map(json::elements).unwrap_or_default();
         let offers = revisions.into_iter().any(|it| json::string(it).as_deref() == Some(MODERN_REVISION));
         let may_ask = matches!(self.phase, Phase::Opening { asked_twice: false, .. });
-        if !may_ask || relay::error_code(answer) != Some(relay::UNSUPPORTED_REVISION) || !offers {
+        if !may_ask || error_code(answer) != Some(code::UNSUPPORTED_REVISION) || !offers {
             return false;
         }
-        let fresh = self.mint();
+        let fresh = self.ids.next();
         if let Phase::Opening { discover, asked_twice, .. } = &mut self.phase {
             *asked_twice = true;
             *discover = fresh.clone();
@@ -150,43 +151,41 @@ impl LegacyClient {
     fn discover(&mut self, id: &Id) {
         let meta = &self.client.meta;
         let params = format!(r#"{{"_meta":{{{meta}}}}}"#);
-        self.send(made(&format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{params}}}"#
-        )));
+        self.send(message::request(id, method::DISCOVER, &params));
     }
 
-    /// Tells whether this began without the server having shown that it is modern.
+    /// Returns whether this began without the server having shown that it is modern.
     pub(in crate::bridge) fn was_assumed(&self) -> bool {
         matches!(&self.phase, Phase::Opening { assumed: true, .. })
     }
 
     /// The server is not modern after all: what the client said goes to it as it is.
-    pub(in crate::bridge) fn give_back(&mut self, shown_by: &Message) {
+    pub(in crate::bridge) fn return_held(&mut self, shown_by: &Message) {
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         let Phase::Opening { initialize, mut held, earlier, discover, .. } = phase else { return };
         // An earlier request may have shown it, before the server has said what it can do.
         if !matches!(shown_by.kind(), Kind::Response { id: Some(id), .. } if *id == discover) {
-            self.send(detection::cancellation(&discover));
+            self.send(message::cancelled(&discover, None));
         }
         held.insert(earlier, initialize);
-        self.leave_off(held.into());
+        self.stop_translating(held.into());
     }
 
     /// There is nothing to translate to any more: what the client has said since goes to the server as it is. What was under
     /// way from before it started over would come back untranslated, or never.
-    pub(super) fn leave_off(&mut self, held: Vec<Message>) {
+    pub(super) fn stop_translating(&mut self, held: Vec<Message>) {
         let mut left: Vec<Id> = self.requests.keys().cloned().collect();
         left.sort_by_key(ToString::to_string);
         for id in left {
-            self.left_off.extend(self.requests.get(&id).map(|request| request.upstream.clone()));
+            self.abandoned.extend(self.requests.get(&id).map(|request| request.upstream.clone()));
             self.cancelled(&id);
             let text = "the client has started over, and the server did not say again what it can do";
             self.refuse(&id, ErrorKind::Stopped.code(), text, ErrorKind::Stopped.word());
         }
-        self.out.push_back(Crossing::Over(held));
+        self.outputs.push_back(Output::Finished(held));
     }
 
-    /// The server has said what it can do, or not.
+    /// Takes in the server's answer to `server/discover`.
     pub(super) fn discovered(&mut self, answer: &Message, now: Instant) {
         if self.asks_once_more(answer) {
             return;
@@ -194,58 +193,69 @@ impl LegacyClient {
         let phase = std::mem::replace(&mut self.phase, Phase::Open);
         let Phase::Opening { initialize, last_word, held, .. } = phase else { return };
         let Kind::Request { id, .. } = initialize.kind() else { return };
-        let supported = answer.member("supportedVersions").unwrap_or("[]");
-        let revisions = || json::elements(supported).filter_map(json::string);
-        let is_error = relay::error_code(answer).is_some();
-        // What says nothing of revisions is no answer to this request, but to any.
-        if is_error || revisions().next().is_none() {
+        if let Some(failure) = discovery_failure(answer, id) {
             self.phase = Phase::Over;
-            let without_notice = || match is_error {
-                true => LastWord { answer: answer.with_id(id), notice: None },
-                false => {
-                    let report = ErrorReport::new(
-                        ErrorKind::Answer,
-                        "the server answered server/discover without naming a revision",
-                        "check that the URL is the server's MCP endpoint (often /mcp)",
-                    );
-                    LastWord { answer: Message::error(Some(id), &relay::error_object(&report)), notice: None }
-                }
-            };
-            let LastWord { answer, notice } = last_word.unwrap_or_else(without_notice);
+            // What was said to `initialize` itself explains more, unless the server speaks another revision of its era.
+            let last_word = last_word.filter(|_| names_no_revision(answer));
+            let LastWord { answer, notice } = last_word.unwrap_or(LastWord { answer: failure, notice: None });
             self.deliver(answer);
-            self.out.extend(notice.map(Crossing::Told));
-            return self.leave_off(held.into());
-        }
-        if !revisions().any(|revision| revision == MODERN_REVISION) {
-            self.phase = Phase::Over;
-            let report = ErrorReport::new(
-                ErrorKind::Era,
-                format!(
-                    "the server speaks {} of MCP, but mcp-tether only up to {MODERN_REVISION}",
-                    revisions().take(20).collect::<Vec<_>>().join(", ")
-                ),
-                "look for a newer mcp-tether",
-            );
-            self.deliver(Message::error(Some(id), &relay::error_object(&report)));
-            return self.leave_off(held.into());
+            self.outputs.extend(notice.map(Output::notice));
+            return self.stop_translating(held.into());
         }
         let capabilities = legacy_capabilities(answer.member("capabilities").unwrap_or("{}"));
-        let meta = answer.member("_meta").and_then(|meta| json::member(meta, SERVER_KEY));
-        let info = meta.or_else(|| answer.member("serverInfo")).filter(|info| info.starts_with('{'));
-        let info = info.unwrap_or(r#"{"name":"mcp-server","version":"0"}"#);
-        let instructions = answer.member("instructions").filter(|text| text.starts_with('"'));
-        let instructions = instructions.map(|text| format!(r#","instructions":{text}"#)).unwrap_or_default();
-        let revision = &self.client.revision;
-        let result = format!(
-            r#"{{"protocolVersion":"{revision}","capabilities":{capabilities},"serverInfo":{info}{instructions}}}"#
-        );
+        let result = initialize_result(answer, &self.client.revision, &capabilities);
         self.server = Server { capabilities };
-        self.out.push_back(Crossing::Found(Era::Modern));
+        self.outputs.push_back(Output::EraFound(Era::Modern));
         self.answer(id, &result);
         for message in held {
-            self.client(message, now);
+            self.handle_client(message, now);
         }
     }
+}
+
+/// The revisions that an answer to `server/discover` names.
+fn revisions(answer: &Message) -> impl Iterator<Item = String> {
+    json::elements(answer.member("supportedVersions").unwrap_or("[]")).filter_map(json::string)
+}
+
+/// Returns whether an answer to `server/discover` is an error or names no revision: then it could answer any request.
+fn names_no_revision(answer: &Message) -> bool {
+    error_code(answer).is_some() || revisions(answer).next().is_none()
+}
+
+/// Returns the answer to `initialize` if the server cannot be translated for.
+fn discovery_failure(answer: &Message, initialize: &Id) -> Option<Message> {
+    let report = if error_code(answer).is_some() {
+        return Some(answer.with_id(initialize));
+    } else if names_no_revision(answer) {
+        ErrorReport::new(
+            ErrorKind::Answer,
+            "the server answered server/discover without naming a revision",
+            "check that the URL is the server's MCP endpoint (often /mcp)",
+        )
+    } else if !revisions(answer).any(|revision| revision == MODERN_REVISION) {
+        let named = revisions(answer).take(20).collect::<Vec<_>>().join(", ");
+        ErrorReport::new(
+            ErrorKind::Era,
+            format!("the server speaks {named} of MCP, but mcp-tether only up to {MODERN_REVISION}"),
+            "look for a newer mcp-tether",
+        )
+    } else {
+        return None;
+    };
+    Some(Message::error(Some(initialize), &error_object(&report)))
+}
+
+/// The result of `initialize`, by what the server says of itself.
+fn initialize_result(answer: &Message, revision: &str, capabilities: &str) -> String {
+    let meta = answer.member("_meta").and_then(|meta| json::member(meta, SERVER_INFO));
+    let info = meta.or_else(|| answer.member("serverInfo")).filter(|info| info.starts_with('{'));
+    let info = info.unwrap_or(r#"{"name":"mcp-server","version":"0"}"#);
+    let instructions = answer.member("instructions").filter(|text| text.starts_with('"'));
+    let instructions = instructions.map(|text| format!(r#","instructions":{text}"#)).unwrap_or_default();
+    format!(
+        r#"{{"protocolVersion":"{revision}","capabilities":{capabilities},"serverInfo":{info}{instructions}}}"#
+    )
 }
 
 /// What a modern server can do, in the words of the other era: its tasks are others.

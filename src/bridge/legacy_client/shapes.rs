@@ -6,15 +6,20 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::LegacyClient;
 use super::opening::Client;
-use super::*;
+use crate::bridge::relay::{LONGEST_NAME, TOOLS_KNOWN};
+use crate::bridge::splice;
+use crate::json;
+use crate::jsonrpc::{Id, Message};
+use crate::mcp::method;
 
 impl LegacyClient {
     /// An answer to a request, as the client can take it.
     pub(super) fn shape(&mut self, request: &Message, answer: Message) -> Message {
         match request.method() {
-            Some("tools/list") => tools(&answer, &mut self.wrapped).unwrap_or(answer),
-            Some("tools/call") => {
+            Some(method::TOOLS_LIST) => tools(&answer, &mut self.wrapped).unwrap_or(answer),
+            Some(method::TOOLS_CALL) => {
                 let name = request.member("name").and_then(json::string);
                 let is_wrapped = name.is_some_and(|name| self.wrapped.contains(&name));
                 output(&answer, is_wrapped).unwrap_or(answer)
@@ -32,7 +37,7 @@ fn tools(page: &Message, wrapped: &mut HashSet<String>) -> Option<Message> {
     let list = page.member("tools")?;
     let mut changes = false;
     let mut tools = json::elements(list);
-    let shaped = tools.by_ref().take(relay::TOOLS_KNOWN).map(|tool| {
+    let shaped = tools.by_ref().take(TOOLS_KNOWN).map(|tool| {
         let name = json::member(tool, "name").and_then(json::string).unwrap_or_default();
         let schema = json::member(tool, "outputSchema").filter(|schema| !is_of_objects(schema));
         match schema {
@@ -41,7 +46,7 @@ fn tools(page: &Message, wrapped: &mut HashSet<String>) -> Option<Message> {
                 Cow::Borrowed(tool)
             }
             Some(schema) => {
-                if wrapped.len() < relay::TOOLS_KNOWN && name.len() <= relay::LONGEST_NAME {
+                if wrapped.len() < TOOLS_KNOWN && name.len() <= LONGEST_NAME {
                     wrapped.insert(name);
                 }
                 changes = true;
@@ -104,13 +109,15 @@ pub(super) fn question(method: &str, params: &str, id: &Id, client: &Client) -> 
     let mode = json::member(params, "mode").and_then(json::string);
     match (method, mode.as_deref()) {
         // Named so that the server can say when it is done, which the other era does not do.
-        ("elicitation/create", Some("url")) if json::member(params, "elicitationId").is_none() => {
+        (method::ELICITATION_CREATE, Some("url")) if json::member(params, "elicitationId").is_none() => {
             let members = json::members(params);
             let id = ("elicitationId", id.as_json());
             json::object(members.chain([(id.0.to_owned(), id.1)]))
         }
-        ("elicitation/create", Some("form")) if !client.is_latest() => splice::without(params, &["mode"]),
-        ("sampling/createMessage", _) if !client.is_latest() => single_contents(params),
+        (method::ELICITATION_CREATE, Some("form")) if !client.is_latest() => {
+            splice::without(params, &["mode"])
+        }
+        (method::SAMPLING_CREATE, _) if !client.is_latest() => single_contents(params),
         _ => params.to_owned(),
     }
 }
@@ -138,13 +145,19 @@ fn single_contents(params: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mcp::message::from_own_text;
+    use crate::mcp::{LEGACY_REVISION, OwnId};
+
+    fn made(text: &str) -> Message {
+        from_own_text(text.to_owned())
+    }
 
     fn text(message: &Message) -> String {
         String::from_utf8(message.text().to_vec()).expect("UTF-8")
     }
 
     #[test]
-    fn schemas_that_are_no_objects_are_put_into_one() {
+    fn output_schema_without_object_type_is_wrapped() {
         let mut wrapped = HashSet::new();
         let page = made(
             r##"{"id":1,"result":{"tools":[{"name":"a","outputSchema":{"type":"array","items":{"$ref":"#/$defs/d"},"$defs":{"d":{"type":"string"}}},"x":1.0},{"name":"b","outputSchema":{"type":"object"}},{"name":"c"}]}}"##,
@@ -160,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn outputs_fit_what_the_client_knows() {
+    fn output_fits_the_schema_that_the_client_knows() {
         let answer =
             made(r#"{"id":1,"result":{"content":[{"type":"text","text":"x"}],"structuredContent":[1.0]}}"#);
         assert_eq!(
@@ -180,12 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn questions_fit_what_older_clients_know() {
+    fn question_fits_older_clients() {
         let client = |revision: &str| {
             let params = format!(r#"{{"protocolVersion":"{revision}"}}"#);
             Client::of(&made(&format!(r#"{{"id":1,"method":"initialize","params":{params}}}"#)))
         };
-        let id = Id::ours('l', 1);
+        let id = OwnId::LegacyClient.id(1);
         let ask = |method, params, revision| question(method, params, &id, &client(revision));
         let form = r#"{"mode":"form","message":"m"}"#;
         assert_eq!(ask("elicitation/create", form, "2025-06-18"), r#"{"message":"m"}"#);

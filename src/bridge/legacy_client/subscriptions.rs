@@ -5,8 +5,17 @@
 //! changes meanwhile goes into the next. A subscription that breaks off is the relay's to open again.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
-use super::*;
+use super::LegacyClient;
+use crate::bridge::error_report::ErrorKind;
+use crate::bridge::event::Notice;
+use crate::bridge::layer::Output;
+use crate::bridge::relay::error_code;
+use crate::json;
+use crate::jsonrpc::{self, Id, Message};
+use crate::mcp::meta::SUBSCRIPTION_ID;
+use crate::mcp::{message, method};
 
 /// The listening.
 #[derive(Debug, Default)]
@@ -35,12 +44,12 @@ struct Opening {
 }
 
 impl Subscriptions {
-    /// Tells whether this is one of ours.
+    /// Returns whether this is one of ours.
     pub(super) fn is_listen(&self, id: &Id) -> bool {
         self.current.as_ref() == Some(id) || self.opening.as_ref().is_some_and(|opening| opening.id == *id)
     }
 
-    /// Tells whether a notification that came by itself belongs to one of ours.
+    /// Returns whether a notification that came by itself belongs to one of ours.
     pub(super) fn is_of(&self, message: &Message) -> bool {
         subscription_of(message).is_some_and(|id| {
             let ours = self.current.iter().chain(self.opening.as_ref().map(|opening| &opening.id));
@@ -48,18 +57,18 @@ impl Subscriptions {
         })
     }
 
-    /// Tells whether a notification is about a resource that the client no longer wants to hear of.
+    /// Returns whether a notification is about a resource that the client no longer wants to hear of.
     pub(super) fn is_unwanted(&self, message: &Message) -> bool {
-        message.method() == Some("notifications/resources/updated")
+        message.method() == Some(method::RESOURCES_UPDATED)
             && message.member("uri").is_some_and(|uri| self.unwanted.contains(uri))
     }
 
-    /// Tells whether a request of the client waits for an acknowledgement.
+    /// Returns whether a request of the client waits for an acknowledgement.
     pub(super) fn serves(&self, id: &Id) -> bool {
         self.subscribers().any(|(own, _)| own == id)
     }
 
-    /// The requests that wait, which are answered by somebody else now.
+    /// Takes out the requests that wait. The caller answers them.
     pub(super) fn take_subscribers(&mut self) -> Vec<Id> {
         let waiting = std::mem::take(&mut self.waiting);
         let opening = self.opening.take().map(|opening| opening.subscribers).unwrap_or_default();
@@ -73,7 +82,7 @@ impl Subscriptions {
 
 /// The subscription that a notification names, as JSON text.
 fn subscription_of(message: &Message) -> Option<&str> {
-    json::member(message.member("_meta")?, SUBSCRIPTION_KEY)
+    json::member(message.member("_meta")?, SUBSCRIPTION_ID)
 }
 
 impl LegacyClient {
@@ -81,7 +90,7 @@ impl LegacyClient {
     pub(super) fn listen(&mut self, _now: Instant) {
         if !self.subscriptions.ready {
             self.subscriptions.ready = true;
-            self.listen_anew();
+            self.renew_subscription();
         }
     }
 
@@ -96,7 +105,7 @@ impl LegacyClient {
         self.subscriptions.uris.insert(uri.to_owned());
         self.subscriptions.unwanted.remove(uri);
         self.subscriptions.waiting.push((id.detached(), uri.to_owned()));
-        self.listen_anew();
+        self.renew_subscription();
     }
 
     /// The client no longer does.
@@ -105,7 +114,7 @@ impl LegacyClient {
         self.answer(id, "{}");
         if let Some(uri) = uri {
             self.subscriptions.unwanted.insert(uri);
-            self.listen_anew();
+            self.renew_subscription();
         }
     }
 
@@ -118,11 +127,11 @@ impl LegacyClient {
         if let Some(opening) = &mut subscriptions.opening {
             opening.subscribers.retain(|(own, _)| own != id);
         }
-        self.listen_anew();
+        self.renew_subscription();
     }
 
     /// Opens a subscription for what the client wants to hear now.
-    fn listen_anew(&mut self) {
+    fn renew_subscription(&mut self) {
         let wants = |capability: &str| self.server.says(capability, "listChanged");
         let mut filter = Vec::new();
         if self.subscriptions.ready {
@@ -150,23 +159,20 @@ impl LegacyClient {
             }
             return self.close_current();
         }
-        let id = self.mint();
+        let id = self.ids.next();
         let subscribers = std::mem::take(&mut self.subscriptions.waiting);
         self.subscriptions.opening = Some(Opening { id: id.clone(), subscribers });
-        self.send(made(&format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"subscriptions/listen","params":{{"_meta":{{{}}},"notifications":{{{}}}}}}}"#,
-            self.meta(),
-            filter.join(",")
-        )));
+        let params = format!(r#"{{"_meta":{{{}}},"notifications":{{{}}}}}"#, self.meta(), filter.join(","));
+        self.send(message::request(&id, method::LISTEN, &params));
     }
 
     fn close_current(&mut self) {
         if let Some(current) = self.subscriptions.current.take() {
-            self.send(detection::cancellation(&current));
+            self.send(message::cancelled(&current, None));
         }
     }
 
-    /// The server listens; what it has honoured answers who waited for it.
+    /// Takes in that the server has opened the subscription: the requests that wait for it are answered.
     pub(super) fn acknowledged(&mut self, message: &Message) {
         let is_it =
             |opening: &mut Opening| subscription_of(message).is_none_or(|id| id == opening.id.as_json());
@@ -190,18 +196,18 @@ impl LegacyClient {
         self.close_current();
         self.subscriptions.current = Some(opening.id);
         match self.subscriptions.stale {
-            true => self.listen_anew(),
+            true => self.renew_subscription(),
             false => self.subscriptions.unwanted.clear(),
         }
     }
 
     /// A subscription of ours has ended for good, or never was.
     pub(super) fn listen_ended(&mut self, id: &Id, answer: &Message) {
-        let is_error = relay::error_code(answer).is_some();
+        let is_error = error_code(answer).is_some();
         if self.subscriptions.current.as_ref() == Some(id) {
             self.subscriptions.current = None;
             let notice = "the server has ended the subscription".to_owned();
-            return self.out.push_back(Crossing::Told(Notice::NotListening(notice)));
+            return self.outputs.push_back(Output::notice(Notice::NotListening(notice)));
         }
         let is_it = |opening: &mut Opening| opening.id == *id;
         let Some(opening) = self.subscriptions.opening.take_if(is_it) else { return };
@@ -217,14 +223,14 @@ impl LegacyClient {
         }
         let said = answer.member("message").and_then(json::string).unwrap_or_default();
         let notice = format!("the server did not accept the subscription: {said}");
-        self.out.push_back(Crossing::Told(Notice::NotListening(notice)));
+        self.outputs.push_back(Output::notice(Notice::NotListening(notice)));
         if self.subscriptions.stale {
-            self.listen_anew();
+            self.renew_subscription();
         }
     }
 
     /// The client starts over: what it wanted to hear it must ask for again.
-    pub(super) fn stop_listening(&mut self) {
+    pub(super) fn end_subscription(&mut self) {
         self.close_current();
         let before = std::mem::take(&mut self.subscriptions);
         let text = "the client has started over";
@@ -235,7 +241,7 @@ impl LegacyClient {
             for (id, _) in opening.subscribers {
                 self.refuse(&id, ErrorKind::Stopped.code(), text, ErrorKind::Stopped.word());
             }
-            self.send(detection::cancellation(&opening.id));
+            self.send(message::cancelled(&opening.id, None));
         }
     }
 }

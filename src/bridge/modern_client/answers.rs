@@ -4,14 +4,21 @@
 //! gets to it, and that is through here (2026-07-28, basic, results). The rest of the text stays as it came.
 //! Deliberately not here: answers of our own making.
 
-use super::*;
-use crate::jsonrpc::INVALID_PARAMS;
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::relay::{error_code, error_object};
+use crate::bridge::splice;
+use crate::json;
+use crate::jsonrpc::{INTERNAL_ERROR, INVALID_PARAMS, Id, Kind, Message};
+use crate::mcp::method;
 
 /// The results that say how long they may be kept.
-const KEPT: [&str; 5] =
-    ["tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"];
-/// JSON-RPC's code for what went wrong inside.
-const INTERNAL_ERROR: i64 = -32603;
+const KEPT: [&str; 5] = [
+    method::TOOLS_LIST,
+    method::PROMPTS_LIST,
+    method::RESOURCES_LIST,
+    method::RESOURCE_TEMPLATES_LIST,
+    method::RESOURCES_READ,
+];
 /// Codes of sessions that the modern era has not.
 const RESOURCE_NOT_FOUND: i64 = -32002;
 pub(super) const URL_REQUIRED: i64 = -32042;
@@ -21,8 +28,8 @@ pub(super) const URL_REQUIRED: i64 = -32042;
 pub(super) fn finished(method: &str, id: &Id, answer: Message, was_asked: bool) -> Message {
     let answer = answer.with_id(id);
     match answer.kind() {
-        Kind::Response { error: true, .. } => match (relay::error_code(&answer), method) {
-            (Some(RESOURCE_NOT_FOUND), "resources/read") => with_code(&answer, INVALID_PARAMS),
+        Kind::Response { error: true, .. } => match (error_code(&answer), method) {
+            (Some(RESOURCE_NOT_FOUND), method::RESOURCES_READ) => with_code(&answer, INVALID_PARAMS),
             (Some(URL_REQUIRED | RESOURCE_NOT_FOUND), _) => with_code(&answer, INTERNAL_ERROR),
             (_, _) => answer,
         },
@@ -35,7 +42,7 @@ pub(super) fn finished(method: &str, id: &Id, answer: Message, was_asked: bool) 
 /// A result with what is missing; none where it is no object.
 fn completed(method: &str, answer: &Message, was_asked: bool) -> Option<Message> {
     let answer = match method {
-        "tools/list" => without_task_support(answer),
+        method::TOOLS_LIST => without_task_support(answer),
         _ => answer.clone(),
     };
     let mut wrong = Vec::new();
@@ -74,7 +81,7 @@ fn no_object(id: &Id) -> Message {
         "the server's result is no object, as MCP wants every result to be",
         "report this to the server's author",
     );
-    Message::error(Some(id), &relay::error_object(&report))
+    Message::error(Some(id), &error_object(&report))
 }
 
 /// An error under another code.
@@ -110,20 +117,21 @@ fn without_task_support(answer: &Message) -> Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mcp::message::from_own_text;
 
     fn client_id() -> Id {
-        let request = made(r#"{"id":"c","method":"m"}"#.to_owned());
+        let request = from_own_text(r#"{"id":"c","method":"m"}"#.to_owned());
         let Kind::Request { id, .. } = request.kind() else { panic!("no request") };
         id.clone()
     }
 
     fn finish(method: &str, answer: &str) -> String {
-        let done = finished(method, &client_id(), made(answer.to_owned()), false);
+        let done = finished(method, &client_id(), from_own_text(answer.to_owned()), false);
         String::from_utf8(done.text().to_vec()).expect("UTF-8")
     }
 
     #[test]
-    fn every_result_of_every_method_has_a_type() {
+    fn result_of_every_method_has_a_result_type() {
         let methods = [
             "server/discover",
             "tools/list",
@@ -183,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_is_no_object_becomes_an_error() {
+    fn result_that_is_not_an_object_becomes_an_error() {
         for result in ["[]", "5", "\"x\"", "true"] {
             let text = finish("tools/call", &format!(r#"{{"id":1,"result":{result}}}"#));
             assert!(text.contains(r#""code":-31008"#), "{text}");
@@ -191,13 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn codes_of_sessions_are_translated_and_others_are_not() {
+    fn session_error_codes_are_translated_and_others_kept() {
         let coded = |method: &str, code: i64| {
             let text = finish(
                 method,
                 &format!(r#"{{"id":1,"error":{{"code": {code} ,"message":"m","data":1.0}}}}"#),
             );
-            relay::error_code(&made(text)).expect("an error")
+            error_code(&from_own_text(text)).expect("an error")
         };
         assert_eq!(coded("resources/read", -32002), -32602);
         assert_eq!(coded("tools/call", -32002), -32603);
@@ -206,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_keeps_its_text() {
+    fn unchanged_parts_of_an_answer_keep_their_text() {
         assert_eq!(
             finish("tools/call", r#"{"id":1,"result":{"content":[1.0, 1e400],"a":"\u0041"}}"#),
             r#"{"id":"c","result":{"resultType":"complete","content":[1.0, 1e400],"a":"\u0041"}}"#

@@ -2,9 +2,14 @@
 //!
 //! A session has one log level and a request its own: the server is told the most verbose that anybody wants at the moment,
 //! and each message is looked at again here (2026-07-28, logging). Nothing about a request comes while it waits for
-//! the client to call again. Deliberately not here: what belongs to no request (`listens`).
+//! the client to call again. Deliberately not here: what belongs to no request (`subscriptions`).
 
-use super::*;
+use super::pending_input::Call;
+use super::{Asked, ModernClient};
+use crate::bridge::splice;
+use crate::json;
+use crate::jsonrpc::Message;
+use crate::mcp::method;
 
 /// How grave a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +34,7 @@ impl ModernClient {
             self.level = Some(wanted);
             let Some(name) = LEVELS.get(wanted.0) else { return };
             let params = format!(r#"{{"level":"{name}"}}"#);
-            self.ask(Asked::Level, "logging/setLevel", &params);
+            self.ask(Asked::Level, method::SET_LEVEL, &params);
         }
     }
 
@@ -45,7 +50,7 @@ impl ModernClient {
         let wanted = under_way.any(|(number, call)| own.is_none_or(|own| own == number) && is_wanted(call));
         drop(under_way);
         match wanted {
-            true => self.outbox.push_back(Crossing::ToClient(message)),
+            true => self.deliver(message),
             false => self.drop_message(&message, "nobody wants to read it"),
         }
     }
@@ -56,7 +61,7 @@ impl ModernClient {
         let own = self.calls_under_way().find(|(number, _)| within == Some(*number));
         let named =
             || self.calls_under_way().find(|(_, call)| token.is_some() && call.token.as_deref() == token);
-        let told = own.or_else(named).and_then(|(_, call)| match (token, &call.heard) {
+        let told = own.or_else(named).and_then(|(_, call)| match (token, &call.client_token) {
             (Some(token), Some(heard)) if call.token.as_deref() == Some(token) => {
                 Some(splice::replace(&message, token, heard))
             }
@@ -64,7 +69,7 @@ impl ModernClient {
             (_, None) => None,
         });
         match told {
-            Some(message) => self.outbox.push_back(Crossing::ToClient(message)),
+            Some(message) => self.deliver(message),
             None => self.drop_message(&message, "nobody wants to know how far it is"),
         }
     }
@@ -75,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_in_order() {
+    fn log_levels_are_ordered_by_severity() {
         assert!(Level::of("debug") < Level::of("warning") && Level::of("alert") < Level::of("emergency"));
         assert_eq!(Level::of("loud"), None);
     }

@@ -4,23 +4,29 @@
 //! the client's patience. Should it fail, each of those that wait is told: what the server said to it before, where it said
 //! something, else why there is no session. Deliberately not here: a session that is lost later (the relay's affair).
 
-use super::*;
+use std::time::Instant;
 
-const CLIENT_KEY: &str = "io.modelcontextprotocol/clientInfo";
-const SERVER_KEY: &str = "io.modelcontextprotocol/serverInfo";
-/// An extension of the modern era that shares its name, and nothing else, with what sessions have.
-const TASKS: &str = "io.modelcontextprotocol/tasks";
+use super::{Asked, Held, ModernClient, SOURCE, requests};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::layer::Output;
+use crate::bridge::relay::{LastWord, error_object};
+use crate::bridge::splice;
+use crate::json;
+use crate::jsonrpc::{Id, Kind, Message};
+use crate::mcp::message::{self, from_own_text};
+use crate::mcp::meta::{CLIENT_INFO, SERVER_INFO, TASKS_EXTENSION};
+use crate::mcp::{Era, LEGACY_REVISION, MODERN_REVISION, method, revision};
 
 /// How far the session has come.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// Nobody has asked for one.
+    /// No message has needed one.
     Closed,
     /// `initialize` has no answer yet.
     Opening(Need),
     /// It is open, with this answer.
     Open(Message),
-    /// It could not be opened. The next request goes to the server as it is, and begins anew if that shows the same.
+    /// It could not be opened. The next request goes to the server as it is, and opens a session again if its answer shows a legacy server.
     Failed,
     /// It is not needed.
     Over,
@@ -54,18 +60,18 @@ impl ModernClient {
 
     /// The client opens a session by itself, which replaces ours: from now on what the server says by itself goes to it
     /// untranslated.
-    pub(in crate::bridge) fn client_went_legacy(&mut self) {
-        self.went_legacy = true;
-        // What nobody waits for was said to no session.
+    pub(in crate::bridge) fn client_opened_session(&mut self) {
+        self.has_own_session = true;
+        // Notifications that wait were meant for no session.
         self.held.drop_all(|held| !matches!(held.kind(), Kind::Request { .. }));
         self.level = None;
-        self.homeless.clear();
-        self.end_listens();
+        self.unassigned.clear();
+        self.end_subscriptions();
     }
 
-    /// Tells whether the client is a modern one only: then what lacks the marks of its era lacks them by mistake.
-    pub(in crate::bridge) fn stands_alone(&self) -> bool {
-        !self.went_legacy && !self.is_hedge()
+    /// Returns whether the client is a modern one only: then what lacks the marks of its era lacks them by mistake.
+    pub(in crate::bridge) fn is_modern_only(&self) -> bool {
+        !self.has_own_session && !self.is_hedge()
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -79,7 +85,7 @@ impl ModernClient {
                 self.stage = Stage::Opening(need);
                 self.declared = session_capabilities(requests::capabilities(request).unwrap_or("{}"));
                 let introduction = introduction(request, &self.declared);
-                self.ask(Asked::Session, "initialize", &introduction);
+                self.ask(Asked::Session, method::INITIALIZE, &introduction);
             }
             Stage::Opening(_) => self.stage = Stage::Opening(need),
             Stage::Open(_) | Stage::Over => {}
@@ -109,43 +115,43 @@ impl ModernClient {
                     "report this to the server's author",
                 );
                 self.end_session();
-                self.give_up(&Message::error(None, &relay::error_object(&report)));
+                self.give_up(&Message::error(None, &error_object(&report)));
             }
             Need::Certain | Need::Perhaps => self.begin_session(answer, now),
         }
     }
 
     fn begin_session(&mut self, answer: Message, now: Instant) {
-        // Whoever opens a session of its own says itself that it is ready.
-        if !self.went_legacy {
-            let ready = made(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_owned());
-            self.outbox.push_back(Crossing::ToServer(ready));
+        // A client that opens a session of its own sends this itself.
+        if !self.has_own_session {
+            self.send(message::notification(method::INITIALIZED, None));
         }
         self.stage = Stage::Open(answer);
-        self.outbox.push_back(Crossing::Found(Era::Legacy));
+        self.outputs.push_back(Output::EraFound(Era::Legacy));
         for Held { message, .. } in self.held.take() {
             match message.kind() {
                 Kind::Request { .. } => self.serve(message, now),
-                Kind::Notification { .. } | Kind::Response { .. } => self.tell(&message),
+                Kind::Notification { .. } | Kind::Response { .. } => self.send_notification(&message),
             }
         }
     }
 
     fn end_session(&mut self) {
         // One that the client opens replaces it, and ends it that way.
-        if !self.went_legacy {
-            self.outbox.push_back(Crossing::EndSession);
+        if !self.has_own_session {
+            self.outputs.push_back(Output::EndSession);
         }
     }
 
-    /// There is no session: everybody who waits for it is told, with what the server said to the request itself if it did.
+    /// Answers every request that waits for the session, which could not be opened: with the server's own answer to the request
+    /// if there was one.
     fn give_up(&mut self, refusal: &Message) {
         for Held { message, answer } in self.held.take() {
             if let Kind::Request { id, .. } = message.kind() {
                 let without_notice = || LastWord { answer: refusal.clone(), notice: None };
                 let LastWord { answer, notice } = answer.unwrap_or_else(without_notice);
-                self.outbox.push_back(Crossing::ToClient(answer.with_id(id)));
-                self.outbox.extend(notice.map(Crossing::Told));
+                self.deliver(answer.with_id(id));
+                self.outputs.extend(notice.map(Output::notice));
             }
         }
         self.stage = Stage::Failed;
@@ -154,22 +160,22 @@ impl ModernClient {
     /// There is nothing to translate.
     fn finish_translating(&mut self) {
         self.stage = Stage::Over;
-        self.outbox.push_back(Crossing::Over(Vec::new()));
+        self.outputs.push_back(Output::Finished(Vec::new()));
     }
 
-    /// Tells whether the server has shown nothing of its era yet: the session is opened because of what was known before.
+    /// Returns whether the server has shown nothing of its era yet: the session is opened because of what was known before.
     pub(in crate::bridge) fn was_assumed(&self) -> bool {
         let is_opening = matches!(self.stage, Stage::Opening(Need::Certain));
         is_opening && self.held.entries().all(|held| held.answer.is_none())
     }
 
     /// The server is not legacy after all: what the client said goes to it as it is.
-    pub(in crate::bridge) fn give_back(&mut self) {
+    pub(in crate::bridge) fn return_held(&mut self) {
         self.stage = Stage::Over;
         let held = self.held.take().into_iter().map(|held| held.message);
-        // What nobody waits for was said to a session that is none.
+        // Notifications that wait were meant for a session that does not exist.
         let held = held.filter(|message| matches!(message.kind(), Kind::Request { .. })).collect();
-        self.outbox.push_back(Crossing::Over(held));
+        self.outputs.push_back(Output::Finished(held));
     }
 
     /// What the server can do.
@@ -186,11 +192,11 @@ impl ModernClient {
         let instructions = answer.member("instructions").filter(|it| it.starts_with('"'));
         let instructions = instructions.map(|it| format!(r#","instructions":{it}"#)).unwrap_or_default();
         let server = answer.member("serverInfo").filter(|it| it.starts_with('{'));
-        let server = server.map(|it| format!(r#","_meta":{{"{SERVER_KEY}":{it}}}"#)).unwrap_or_default();
-        let discovery = made(format!(
+        let server = server.map(|it| format!(r#","_meta":{{"{SERVER_INFO}":{it}}}"#)).unwrap_or_default();
+        let discovery = from_own_text(format!(
             r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","supportedVersions":["{MODERN_REVISION}"],"capabilities":{capabilities}{instructions},"ttlMs":0,"cacheScope":"private"{server}}}}}"#
         ));
-        self.outbox.push_back(Crossing::ToClient(discovery));
+        self.deliver(discovery);
     }
 }
 
@@ -200,12 +206,9 @@ fn introduction(request: &Message, capabilities: &str) -> String {
     let is_named = |client: &&str| {
         ["name", "version"].iter().all(|name| json::member(client, name).and_then(json::string).is_some())
     };
-    let client = json::member(meta, CLIENT_KEY).filter(is_named).map(str::to_owned);
-    let client = client
-        .unwrap_or_else(|| format!(r#"{{"name":"{SOURCE}","version":"{}"}}"#, env!("CARGO_PKG_VERSION")));
-    format!(
-        r#"{{"protocolVersion":"{LEGACY_REVISION}","capabilities":{capabilities},"clientInfo":{client}}}"#
-    )
+    let client = json::member(meta, CLIENT_INFO).filter(is_named).map(str::to_owned);
+    let client = client.unwrap_or_else(|| message::implementation(SOURCE, env!("CARGO_PKG_VERSION")));
+    message::initialize_params(LEGACY_REVISION, capabilities, &client)
 }
 
 /// A modern client's capabilities as a session has them: it never tells of its roots by itself.
@@ -222,7 +225,9 @@ fn without_tasks(capabilities: &str) -> String {
     let capabilities = splice::without(capabilities, &["tasks"]);
     match json::member(&capabilities, "extensions") {
         None => capabilities,
-        Some(extensions) => replaced(&capabilities, "extensions", &splice::without(extensions, &[TASKS])),
+        Some(extensions) => {
+            replaced(&capabilities, "extensions", &splice::without(extensions, &[TASKS_EXTENSION]))
+        }
     }
 }
 
@@ -242,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn capabilities_lose_what_the_other_era_does_not_mean_by_them() {
+    fn session_capabilities_lack_members_of_the_modern_era() {
         for (before, after) in [
             (r#"{"elicitation": {"url":{}}}"#, r#"{"elicitation": {"url":{}}}"#),
             (r#"{"roots":{"listChanged":true},"tasks":{}}"#, r#"{"roots":{}}"#),
@@ -256,9 +261,11 @@ mod tests {
     }
 
     #[test]
-    fn a_client_without_a_whole_name_gets_ours() {
+    fn client_without_name_or_version_gets_our_name() {
         let request = |client: &str| {
-            made(format!(r#"{{"id":1,"method":"x","params":{{"_meta":{{"{CLIENT_KEY}":{client}}}}}}}"#))
+            from_own_text(format!(
+                r#"{{"id":1,"method":"x","params":{{"_meta":{{"{CLIENT_INFO}":{client}}}}}}}"#
+            ))
         };
         assert!(introduction(&request(r#"{"name":"c","version":"1"}"#), "{}").contains(r#""name":"c""#));
         assert!(introduction(&request(r#"{"name":"c"}"#), "{}").contains(r#""name":"mcp-tether""#));

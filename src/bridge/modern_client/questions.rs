@@ -1,10 +1,13 @@
 //! What a legacy server may ask a client, and how that is put to a modern one.
 //!
-//! Three questions are the same in both eras but for where they stand; a page to be opened has lost its id on the way, for
-//! the client says that it is done by calling again (2026-07-28, client features). Nobody is asked what it has not said it
-//! can answer. Deliberately not here: when and by way of which call (`parked`).
+//! Three questions are the same in both eras, in another place. A page to be opened loses its id, because the client shows
+//! that it is done by calling again (2026-07-28, client features). A client is asked only for what it has declared.
+//! Deliberately not here: when and by way of which call (`pending_input`).
 
-use super::*;
+use crate::bridge::splice;
+use crate::json;
+use crate::jsonrpc::Message;
+use crate::mcp::method;
 
 /// How many pages of one error are put to the client.
 const PAGES: usize = 100;
@@ -37,12 +40,12 @@ impl Kind {
     /// What a request of the server asks, if it is a question for the client.
     pub(super) fn of(request: &Message) -> Option<Kind> {
         match request.method()? {
-            "roots/list" => Some(Kind::Roots),
-            "sampling/createMessage" => {
+            method::ROOTS_LIST => Some(Kind::Roots),
+            method::SAMPLING_CREATE => {
                 let has_tools = ["tools", "toolChoice"].iter().any(|name| request.member(name).is_some());
                 Some(if has_tools { Kind::SamplingWithTools } else { Kind::Sampling })
             }
-            "elicitation/create" => {
+            method::ELICITATION_CREATE => {
                 let is_page = request.member("mode").and_then(json::string).as_deref() == Some("url");
                 Some(if is_page { Kind::Page } else { Kind::Form })
             }
@@ -59,7 +62,7 @@ impl Kind {
         }
     }
 
-    /// Tells whether a client with these capabilities can answer it.
+    /// Returns whether a client with these capabilities can answer it.
     pub(super) fn is_declared(self, capabilities: &str) -> bool {
         let capability = |name: &str| object_in(capabilities, name);
         let has = |object: Option<&str>, name: &str| object.is_some_and(|it| object_in(it, name).is_some());
@@ -136,9 +139,10 @@ fn put_to_modern(params: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mcp::message::from_own_text;
 
     #[test]
-    fn nobody_is_asked_what_it_cannot_answer() {
+    fn question_needs_a_declared_capability() {
         for (kind, capabilities, is_declared) in [
             (Kind::Roots, "{}", false),
             (Kind::Roots, r#"{"roots":{}}"#, true),
@@ -157,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_loses_what_only_a_session_knows() {
+    fn question_loses_members_that_only_sessions_have() {
         for (before, after) in [
             ("{}", "{}"),
             (r#"{"message":"m", "x":1.0}"#, r#"{"message":"m", "x":1.0}"#),
@@ -170,8 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_made_of_what_has_a_url() {
-        let error = made(
+    fn pages_are_made_of_elicitations_with_a_url() {
+        let error = from_own_text(
             r#"{"id":1,"error":{"code":-32042,"data":{"elicitations":[{"url":"https://a"},{"mode":"url","elicitationId":"e","url":"b"},5,{}]}}}"#
                 .to_owned(),
         );

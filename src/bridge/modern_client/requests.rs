@@ -4,28 +4,35 @@
 //! knows both eras would take the session's headers for a mistake beside them (2026-07-28, streamable HTTP). Deliberately
 //! not here: answers.
 
-use super::*;
-use crate::jsonrpc::{INVALID_PARAMS, METHOD_NOT_FOUND};
+use std::time::Instant;
 
-/// The keys of `_meta` by which a modern request stands alone.
-const REVISION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
-pub(super) const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";
-const LEVEL_KEY: &str = "io.modelcontextprotocol/logLevel";
-const RESERVED: [&str; 4] = [REVISION_KEY, CAPABILITIES_KEY, "io.modelcontextprotocol/clientInfo", LEVEL_KEY];
+use super::logs::Level;
+use super::pending_input::{self, Call};
+use super::{Asked, ModernClient, error};
+use crate::bridge::splice;
+use crate::json;
+use crate::jsonrpc::{INVALID_PARAMS, Kind, METHOD_NOT_FOUND, Message};
+use crate::mcp::meta::{CLIENT_CAPABILITIES, LOG_LEVEL, OF_REQUESTS, REVISION};
+use crate::mcp::{MODERN_REVISION, code, method};
+
 /// What a session has and the modern era has not.
-const OF_SESSIONS: [&str; 5] =
-    ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
-/// The code for a revision that is not spoken (2026-07-28, basic, error codes).
-const UNSUPPORTED_REVISION: i64 = -32022;
-
+const OF_SESSIONS: [&str; 5] = [
+    method::INITIALIZE,
+    method::PING,
+    method::SET_LEVEL,
+    method::RESOURCES_SUBSCRIBE,
+    method::RESOURCES_UNSUBSCRIBE,
+];
 impl ModernClient {
     /// Serves a request for which there is a session.
     pub(super) fn serve(&mut self, request: Message, now: Instant) {
         let Kind::Request { id, method } = request.kind() else { return };
         match method.as_str() {
-            "server/discover" => self.discovered(&id.clone()),
-            "subscriptions/listen" => self.listen(&request, now),
-            method if parked::may_ask(method) && parked::is_retry(&request) => self.retry(request, now),
+            method::DISCOVER => self.discovered(&id.clone()),
+            method::LISTEN => self.listen(&request, now),
+            method if pending_input::may_ask(method) && pending_input::is_retry(&request) => {
+                self.retry(request, now)
+            }
             _ => self.call(request, now),
         }
     }
@@ -41,14 +48,14 @@ impl ModernClient {
     }
 
     /// Tells the server what the client tells.
-    pub(super) fn tell(&mut self, notification: &Message) {
+    pub(super) fn send_notification(&mut self, notification: &Message) {
         match notification.method() {
             // Of a session, or of what was never asked.
-            Some(
-                "notifications/initialized" | "notifications/progress" | "notifications/roots/list_changed",
-            ) => self.drop_message(notification, "the client's era has nothing like it"),
+            Some(method::INITIALIZED | method::PROGRESS | method::ROOTS_CHANGED) => {
+                self.drop_message(notification, "the client's era has nothing like it")
+            }
             Some(_) | None => {
-                self.outbox.push_back(Crossing::ToServer(splice::take_out_of_meta(notification, &RESERVED)));
+                self.send(splice::take_out_of_meta(notification, &OF_REQUESTS));
             }
         }
     }
@@ -56,25 +63,26 @@ impl ModernClient {
     /// Sends a request under an id of ours.
     pub(super) fn send_call(&mut self, mut call: Call, request: &Message, now: Instant) {
         let client = call.client.clone();
-        let id = id_of(self.minted + 1);
-        let upstream = splice::take_out_of_meta(request, &RESERVED).with_id(&id);
+        let id = self.ids.next();
+        let number = self.ids.last();
+        let upstream = splice::take_out_of_meta(request, &OF_REQUESTS).with_id(&id);
         call.upstream = upstream.clone();
-        self.mint(Asked::Call(Box::new(call)));
-        self.calls.insert(client, self.minted);
-        self.outbox.push_back(Crossing::ToServer(upstream));
-        self.house(self.minted, now);
+        self.asked.insert(number, Asked::Call(Box::new(call)));
+        self.calls.insert(client, number);
+        self.send(upstream);
+        self.assign_waiting(number, now);
     }
 }
 
 /// The log level that a request wants.
 pub(super) fn level(request: &Message) -> Option<Level> {
-    let level = json::member(request.member("_meta")?, LEVEL_KEY)?;
+    let level = json::member(request.member("_meta")?, LOG_LEVEL)?;
     Level::of(&json::string(level)?)
 }
 
 /// What a request says its client can do.
 pub(super) fn capabilities(request: &Message) -> Option<&str> {
-    json::member(request.member("_meta")?, CAPABILITIES_KEY).filter(|it| it.starts_with('{'))
+    json::member(request.member("_meta")?, CLIENT_CAPABILITIES).filter(|it| it.starts_with('{'))
 }
 
 /// What a server of the modern era would say against a request, whatever it asks.
@@ -82,22 +90,22 @@ pub(super) fn objection(request: &Message) -> Option<Message> {
     let Kind::Request { id, method } = request.kind() else { return None };
     let meta = request.member("_meta").unwrap_or("{}");
     let invalid = |sentence: &str| Some(error(id, INVALID_PARAMS, sentence, "params", ""));
-    let Some(revision) = json::member(meta, REVISION_KEY).filter(|it| it.starts_with('"')) else {
-        return invalid(&format!("params._meta lacks {REVISION_KEY}"));
+    let Some(revision) = json::member(meta, REVISION).filter(|it| it.starts_with('"')) else {
+        return invalid(&format!("params._meta lacks {REVISION}"));
     };
     if json::string(revision).as_deref() != Some(MODERN_REVISION) {
         let data = format!(r#","supported":["{MODERN_REVISION}"],"requested":{revision}"#);
         let sentence = format!("the only revision that is spoken here is {MODERN_REVISION}");
-        return Some(error(id, UNSUPPORTED_REVISION, &sentence, "revision", &data));
+        return Some(error(id, code::UNSUPPORTED_REVISION, &sentence, "revision", &data));
     }
     if capabilities(request).is_none() {
-        return invalid(&format!("params._meta lacks {CAPABILITIES_KEY}"));
+        return invalid(&format!("params._meta lacks {CLIENT_CAPABILITIES}"));
     }
-    if json::member(meta, LEVEL_KEY).is_some() && level(request).is_none() {
-        return invalid(&format!("{LEVEL_KEY} is none of the log levels"));
+    if json::member(meta, LOG_LEVEL).is_some() && level(request).is_none() {
+        return invalid(&format!("{LOG_LEVEL} is none of the log levels"));
     }
     let method = method.as_str();
-    if OF_SESSIONS.contains(&method) || method.starts_with("tasks/") {
+    if OF_SESSIONS.contains(&method) || method.starts_with(method::TASKS) {
         let sentence = format!("the revision {MODERN_REVISION} has no {method} here");
         return Some(error(id, METHOD_NOT_FOUND, &sentence, "method", ""));
     }
@@ -107,30 +115,32 @@ pub(super) fn objection(request: &Message) -> Option<Message> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bridge::relay::error_code;
+    use crate::mcp::message::from_own_text;
 
     fn code_for(method: &str, meta: &str) -> Option<i64> {
         let text = format!(r#"{{"id":1,"method":"{method}","params":{{"_meta":{meta}}}}}"#);
-        relay::error_code(&objection(&made(text))?)
+        error_code(&objection(&from_own_text(text))?)
     }
 
     #[test]
-    fn what_is_no_modern_request_is_objected_to() {
+    fn request_that_is_not_modern_is_rejected() {
         let named = |more: &str| {
-            format!(r#"{{"{REVISION_KEY}":"{MODERN_REVISION}","{CAPABILITIES_KEY}":{{}}{more}}}"#)
+            format!(r#"{{"{REVISION}":"{MODERN_REVISION}","{CLIENT_CAPABILITIES}":{{}}{more}}}"#)
         };
         for (method, meta, code) in [
             ("tools/list", "{}".to_owned(), Some(-32602)),
             ("tools/list", "null".to_owned(), Some(-32602)),
-            ("tools/list", format!(r#"{{"{REVISION_KEY}":5,"{CAPABILITIES_KEY}":{{}}}}"#), Some(-32602)),
-            ("tools/list", format!(r#"{{"{REVISION_KEY}":"{MODERN_REVISION}"}}"#), Some(-32602)),
+            ("tools/list", format!(r#"{{"{REVISION}":5,"{CLIENT_CAPABILITIES}":{{}}}}"#), Some(-32602)),
+            ("tools/list", format!(r#"{{"{REVISION}":"{MODERN_REVISION}"}}"#), Some(-32602)),
             (
                 "tools/list",
-                format!(r#"{{"{REVISION_KEY}":"{MODERN_REVISION}","{CAPABILITIES_KEY}":[]}}"#),
+                format!(r#"{{"{REVISION}":"{MODERN_REVISION}","{CLIENT_CAPABILITIES}":[]}}"#),
                 Some(-32602),
             ),
-            ("server/discover", format!(r#"{{"{REVISION_KEY}":"1999-01-01"}}"#), Some(-32022)),
-            ("tools/list", named(&format!(r#","{LEVEL_KEY}":"loud""#)), Some(-32602)),
-            ("tools/list", named(&format!(r#","{LEVEL_KEY}":"debug""#)), None),
+            ("server/discover", format!(r#"{{"{REVISION}":"1999-01-01"}}"#), Some(-32022)),
+            ("tools/list", named(&format!(r#","{LOG_LEVEL}":"loud""#)), Some(-32602)),
+            ("tools/list", named(&format!(r#","{LOG_LEVEL}":"debug""#)), None),
             ("ping", named(""), Some(-32601)),
             ("initialize", named(""), Some(-32601)),
             ("logging/setLevel", named(""), Some(-32601)),

@@ -1,84 +1,83 @@
 //! From the exchanges to the client: heads, messages, and which request an answer belongs to.
 //!
 //! Messages pass as they came; a response loses its way only where its id did. Deliberately not here: exchanges that end
-//! without an answer (`endings`).
+//! without an answer (`outcomes`).
 
 use std::time::Instant;
 
-use super::ledger::{Place, Ticket};
+use super::ledger::{Entry, Place, Ticket};
 use super::modern::error_code;
 use super::renegotiation::Refused;
-use super::revision::Era;
-use super::*;
+use super::{Output, Purpose, Question, REPLIES, Relay, SOURCE, Settled};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, Ask, Cursor, ExchangeId, Notice, Opening, Outgoing, SessionHeader};
+use crate::bridge::revision::Era;
+use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Message};
+use crate::{json, jsonrpc};
 
 impl Relay {
     pub(super) fn sent(&mut self, exchange: ExchangeId, now: Instant) {
         let Some(Purpose::Answer(ticket)) = self.purpose_of(exchange) else { return };
-        self.ledger.put(ticket, Place::Sent { exchange, written: true });
+        self.ledger.set_written(ticket, exchange);
         if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
             self.release_cancellation(cancellation, now);
         }
     }
 
     fn purpose_of(&self, exchange: ExchangeId) -> Option<Purpose> {
-        self.exchanges.get(&exchange).map(|exchange| exchange.purpose)
+        self.exchanges.get(exchange).map(|exchange| exchange.purpose)
     }
 
     pub(super) fn opened(&mut self, exchange: ExchangeId, opening: Opening, now: Instant) {
         // An answer proves that the request got there, should nobody have said so.
         self.sent(exchange, now);
         if opening.multiplexed {
-            self.requests_at_once = REQUESTS_AT_ONCE_MULTIPLEXED;
+            self.exchanges.limits.set_multiplexed();
         }
         match self.purpose_of(exchange) {
             Some(Purpose::Answer(ticket)) => {
-                if let Some(entry) = self.ledger.get_mut(ticket) {
-                    entry.trial.opened = true;
-                }
-                if let Some(gate) = self.gate.as_mut().filter(|gate| gate.ticket == ticket) {
-                    match &mut gate.until {
-                        Until::Answer { head } => *head = true,
-                        Until::Head { .. } => self.gate = None,
-                    }
-                }
+                self.ledger.set_opened(ticket);
+                self.sessions.head_came(ticket);
             }
-            Some(Purpose::Delivery(ticket)) => {
-                // The head says that the server has it; what follows may be a stream that stays open.
-                self.deadlines.remove(&exchange);
-                self.prove_session(ticket);
-                self.initialized(ticket, now);
-                // In the modern era nothing follows, and above all no question.
-                let purpose = if self.is_modern(ticket) { Purpose::Over } else { Purpose::Answered };
-                self.strike(ticket);
-                self.purpose(exchange, purpose);
-            }
-            Some(Purpose::Listening) => self.listening.opened(exchange, now),
-            Some(Purpose::Renewal) => {
-                if let Recovery::Opening { head, .. } = &mut self.session.recovery {
-                    *head = true;
-                }
-            }
+            Some(Purpose::Delivery(ticket)) => self.delivered(exchange, ticket, now),
+            Some(Purpose::Listening) => self.streams.listening.opened(exchange, now),
+            Some(Purpose::Renewal) => self.sessions.renewal_head_came(),
             Some(Purpose::Restoration) => self.told(exchange, now),
             Some(
                 Purpose::Cancellation(..)
                 | Purpose::Resumption(_)
                 | Purpose::Ping
                 | Purpose::Learning(_)
-                | Purpose::Farewell
+                | Purpose::SessionEnd
                 | Purpose::Answered
                 | Purpose::Over
                 | Purpose::Cancelled,
             )
             | None => {}
         }
-        self.listening.answers_beside(exchange);
-        if !self.session.is_opening(exchange) {
-            return;
+        self.streams.listening.answers_beside(exchange);
+        if self.sessions.is_opening(exchange) {
+            self.settled_on_transport();
+            self.name_session(exchange, opening);
         }
-        self.settled_on_transport();
+    }
+
+    /// The head of an answer says that the server has a message; what follows may be a stream that stays open.
+    fn delivered(&mut self, exchange: ExchangeId, ticket: Ticket, now: Instant) {
+        self.exchanges.limits.clear_deadline(exchange);
+        self.prove_session(ticket);
+        self.initialized(ticket, now);
+        // In the modern era nothing follows, and above all no question.
+        let purpose = if self.is_modern(ticket) { Purpose::Over } else { Purpose::Answered };
+        self.remove(ticket);
+        self.exchanges.set_purpose(exchange, purpose);
+    }
+
+    /// The head of the answer to `initialize` may name the session.
+    fn name_session(&mut self, exchange: ExchangeId, opening: Opening) {
         match opening.session {
             SessionHeader::Absent => {}
-            SessionHeader::Id(id) => self.session.name(id),
+            SessionHeader::Id(id) => self.sessions.name(id),
             SessionHeader::Unusable => {
                 let report = ErrorReport::new(
                     ErrorKind::Answer,
@@ -100,15 +99,9 @@ impl Relay {
     pub(super) fn advance(&mut self, exchange: ExchangeId, cursor: Cursor) {
         match self.purpose_of(exchange) {
             Some(Purpose::Answer(ticket) | Purpose::Resumption(ticket)) if !self.is_modern(ticket) => {
-                if let Some(entry) = self.ledger.get_mut(ticket) {
-                    entry.stream.advance(cursor);
-                    // A server that says when to come back means it.
-                    if entry.stream.retry.is_some() {
-                        entry.stream.attempts = 0;
-                    }
-                }
+                self.ledger.advance_stream(ticket, cursor);
             }
-            Some(Purpose::Listening) => self.listening.advance(cursor),
+            Some(Purpose::Listening) => self.streams.listening.advance(cursor),
             Some(_) | None => {}
         }
     }
@@ -117,7 +110,7 @@ impl Relay {
         let Some(purpose) = self.purpose_of(exchange) else { return };
         match (message.kind(), purpose) {
             (_, Purpose::Cancelled) => self.dropped(&message, "its request was cancelled"),
-            (_, Purpose::Farewell) => self.dropped(&message, "the session is over"),
+            (_, Purpose::SessionEnd) => self.dropped(&message, "the session is over"),
             (Kind::Response { .. }, Purpose::Learning(ticket)) => {
                 self.looked_up(exchange, ticket, &message, now);
             }
@@ -141,34 +134,41 @@ impl Relay {
             (_, Purpose::Answer(ticket)) if self.is_modern(ticket) => {
                 self.modern_server(exchange, ticket, message, now);
             }
-            (_, Purpose::Answered) if !self.session.is_established() => {
+            (_, Purpose::Answered) if !self.sessions.is_established() => {
                 self.dropped(&message, "there is no session that it could belong to");
             }
-            (Kind::Request { .. }, _) if self.is_outlived(exchange) => {
+            (Kind::Request { .. }, _) if self.is_of_lost_session(exchange) => {
                 self.dropped(&message, "the session it belongs to is no more");
             }
-            (Kind::Request { id, .. }, _) => {
-                let asking = match purpose {
-                    Purpose::Answer(ticket) | Purpose::Resumption(ticket) => Some(ticket),
-                    _ => None,
-                };
-                let id = id.clone();
-                self.heard(purpose);
-                match self.asks(exchange, &id, asking, &message) {
-                    true => self.said(purpose, message),
-                    false => self.refuse_question(&id, now),
-                }
-            }
-            (Kind::Notification { method }, _) => {
-                if method.as_str() == "notifications/cancelled"
-                    && let Some(id) = message.request_id_param()
-                {
-                    self.asked.remove(&id);
-                }
-                self.heard(purpose);
-                self.said(purpose, message);
-            }
+            (Kind::Request { .. }, _) => self.server_request(exchange, purpose, message, now),
+            (Kind::Notification { .. }, _) => self.server_notification(purpose, message),
         }
+    }
+
+    /// The server asks the client something.
+    fn server_request(&mut self, exchange: ExchangeId, purpose: Purpose, message: Message, now: Instant) {
+        let Kind::Request { id, .. } = message.kind() else { return };
+        let id = id.clone();
+        let asking = match purpose {
+            Purpose::Answer(ticket) | Purpose::Resumption(ticket) => Some(ticket),
+            _ => None,
+        };
+        self.heard(purpose);
+        match self.asks(exchange, &id, asking, &message) {
+            true => self.said(purpose, message),
+            false => self.refuse_question(&id, now),
+        }
+    }
+
+    /// The server tells the client something.
+    fn server_notification(&mut self, purpose: Purpose, message: Message) {
+        if message.method() == Some("notifications/cancelled")
+            && let Some(id) = message.request_id_param()
+        {
+            self.questions.remove(&id);
+        }
+        self.heard(purpose);
+        self.said(purpose, message);
     }
 
     /// Passes on what the server says besides answers, with the request in whose exchange it does.
@@ -179,36 +179,31 @@ impl Relay {
             }
             _ => None,
         };
-        self.outputs.push_back(Output::Said { message, within });
+        self.outputs.push_back(Output::ToClient { message, within });
     }
 
-    /// Tells whether the session of an exchange is no more, although the exchange itself may live on.
-    pub(super) fn is_outlived(&self, exchange: ExchangeId) -> bool {
-        let epoch = self.exchanges.get(&exchange).and_then(|exchange| exchange.epoch);
-        epoch.is_some_and(|epoch| self.session.is_over(epoch))
+    /// Returns whether the session of an exchange is no more, although the exchange itself may live on.
+    pub(super) fn is_of_lost_session(&self, exchange: ExchangeId) -> bool {
+        let epoch = self.exchanges.get(exchange).and_then(|exchange| exchange.epoch);
+        epoch.is_some_and(|epoch| self.sessions.is_over(epoch))
     }
 
     /// The server said something on a stream, which is therefore worth taking up again.
     fn heard(&mut self, purpose: Purpose) {
         match purpose {
-            Purpose::Answered => self.carrier.heard(),
-            Purpose::Listening => self.listening.heard(),
-            Purpose::Resumption(ticket) => {
-                if let Some(entry) = self.ledger.get_mut(ticket) {
-                    entry.stream.attempts = 0;
-                }
-            }
+            Purpose::Answered => self.streams.sse_session.heard(),
+            Purpose::Listening => self.streams.listening.heard(),
+            Purpose::Resumption(ticket) => self.ledger.reset_stream_attempts(ticket),
             _ => {}
         }
     }
 
     /// The server asks the client something. Returns whether there is room to keep track of it.
     fn asks(&mut self, exchange: ExchangeId, id: &Id, asking: Option<Ticket>, question: &Message) -> bool {
-        self.orphaned.remove(id);
         let meta = question.member("_meta");
         let progress = meta.and_then(|meta| json::member(meta, "progressToken")).map(str::to_owned);
-        let epoch = self.session.epoch() + u64::from(self.session.is_opening(exchange));
-        self.asked.insert(id, Question { asking, epoch, progress })
+        let epoch = self.sessions.epoch() + u64::from(self.sessions.is_opening(exchange));
+        self.questions.insert(id, Question { asking, epoch, progress })
     }
 
     /// Answers the server in the client's place.
@@ -226,12 +221,12 @@ impl Relay {
     pub(super) fn refuse_batch(&mut self, exchange: ExchangeId, fault: &Fault, now: Instant) {
         let Some(purpose) = self.purpose_of(exchange) else { return };
         let needs_answers = match purpose {
-            Purpose::Cancelled | Purpose::Farewell | Purpose::Learning(_) | Purpose::Over => false,
+            Purpose::Cancelled | Purpose::SessionEnd | Purpose::Learning(_) | Purpose::Over => false,
             Purpose::Answer(ticket) => !self.is_modern(ticket),
-            Purpose::Answered => self.session.is_established(),
+            Purpose::Answered => self.sessions.is_established(),
             _ => true,
         };
-        if !needs_answers || self.is_leaving() || self.is_outlived(exchange) {
+        if !needs_answers || self.is_leaving() || self.is_of_lost_session(exchange) {
             return;
         }
         let error = ErrorObject {
@@ -250,12 +245,12 @@ impl Relay {
                 continue;
             };
             room = left;
-            self.orphaned.remove(id);
+            self.questions.forget_orphan(id);
             self.say(refusal, now);
         }
     }
 
-    /// Tells whether a response answers a request of the client, which may come on any stream.
+    /// Returns whether a response answers a request of the client, which may come on any stream.
     fn is_asked_by_client(&self, id: Option<&Id>) -> bool {
         id.is_some_and(|id| self.ledger.request(id).is_some())
     }
@@ -274,17 +269,7 @@ impl Relay {
             Purpose::Answer(ticket) | Purpose::Resumption(ticket) => {
                 self.ledger.get(ticket).and_then(|entry| Some((ticket, entry.request_id()?)))
             }
-            Purpose::Delivery(_)
-            | Purpose::Cancellation(..)
-            | Purpose::Listening
-            | Purpose::Renewal
-            | Purpose::Restoration
-            | Purpose::Ping
-            | Purpose::Learning(_)
-            | Purpose::Farewell
-            | Purpose::Answered
-            | Purpose::Over
-            | Purpose::Cancelled => None,
+            _ => None,
         };
         if let Some((ticket, own_id)) = own
             && id == Some(own_id)
@@ -293,31 +278,9 @@ impl Relay {
         }
         if let Some(ticket) = id.and_then(|id| self.ledger.request(id))
             && let Some(entry) = self.ledger.get(ticket)
+            && let Some(answered) = place_of_answer(entry)
         {
-            match entry.place {
-                Place::Sent { exchange: posted, .. } if self.session.carrier() == Some(exchange) => {
-                    self.carrier.heard();
-                    self.answer(Some(posted), ticket, message, now);
-                    return self.let_acknowledge(posted, now);
-                }
-                Place::Sent { exchange, .. } => {
-                    self.answer(Some(exchange), ticket, message, now);
-                    // Nothing more is to come where the answer did not, unless that carries a session from now on.
-                    return match self.session.carrier() == Some(exchange) {
-                        true => {}
-                        false => self.close(exchange),
-                    };
-                }
-                // It was sent; only the stream with its answer is not there.
-                Place::Resting { .. } | Place::ForSlot { .. } | Place::AtGate if entry.trial.attempts > 0 => {
-                    return self.answer(None, ticket, message, now);
-                }
-                Place::AtGate
-                | Place::ForSlot { .. }
-                | Place::Behind(_)
-                | Place::Learning { .. }
-                | Place::Resting { .. } => {}
-            }
+            return self.answer_elsewhere(exchange, answered, ticket, message, now);
         }
         if let Some((ticket, own_id)) = own
             && id.is_none_or(|id| id.is_same_value(own_id))
@@ -325,14 +288,36 @@ impl Relay {
             let message = message.with_id(own_id);
             return self.answer_in(exchange, purpose, ticket, message, now);
         }
-        if self.session.carrier() == Some(exchange)
+        if self.sessions.stream() == Some(exchange)
             && let Some((posted, ticket, own_id)) = id.and_then(|id| self.only_request_like(id))
         {
-            self.carrier.heard();
+            self.streams.sse_session.heard();
             self.answer(Some(posted), ticket, message.with_id(&own_id), now);
             return self.let_acknowledge(posted, now);
         }
         self.dropped(&message, "no request with this id is unanswered");
+    }
+
+    /// Answers a request by a response that came in another exchange than its own, which is `sent`.
+    fn answer_elsewhere(
+        &mut self,
+        exchange: ExchangeId,
+        sent: Option<ExchangeId>,
+        ticket: Ticket,
+        message: Message,
+        now: Instant,
+    ) {
+        let on_stream = self.sessions.stream() == Some(exchange);
+        if let (Some(_), true) = (sent, on_stream) {
+            self.streams.sse_session.heard();
+        }
+        self.answer(sent, ticket, message, now);
+        match sent {
+            Some(posted) if on_stream => self.let_acknowledge(posted, now),
+            // Nothing more is to come where the answer did not, unless that carries a session from now on.
+            Some(sent) if self.sessions.stream() != Some(sent) => self.close(sent),
+            Some(_) | None => {}
+        }
     }
 
     /// The request of the session on a stream that a response with a changed id answers, if only one can be meant.
@@ -377,17 +362,17 @@ impl Relay {
     ) {
         let is_modern = self.is_modern(ticket);
         if let Some(exchange) = exchange.filter(|_| !is_modern)
-            && self.outlive_answer(exchange, ticket, &message, now)
+            && self.move_answer_to_next_session(exchange, ticket, &message, now)
         {
             return;
         }
-        if let Some(exchange) = exchange.filter(|exchange| self.session.is_opening(*exchange))
+        if let Some(exchange) = exchange.filter(|exchange| self.sessions.is_opening(*exchange))
             && self.renegotiate(ticket, Refused::Answered(exchange, &message), now)
         {
             return;
         }
         if let Some(exchange) = exchange {
-            self.purpose(exchange, if is_modern { Purpose::Over } else { Purpose::Answered });
+            self.exchanges.set_purpose(exchange, if is_modern { Purpose::Over } else { Purpose::Answered });
         }
         let message = match is_modern {
             false => message,
@@ -397,18 +382,23 @@ impl Relay {
             },
         };
         if let Some(evidence) = self.evidence(ticket, Some(&message), None) {
-            self.part(ticket, evidence, message, None);
+            self.report_era_mismatch(ticket, evidence, message, None);
             return exchange.into_iter().for_each(|exchange| self.after_exchange(exchange));
         }
-        if exchange.is_some_and(|exchange| self.session.is_opening(exchange)) {
+        if exchange.is_some_and(|exchange| self.sessions.is_opening(exchange)) {
             self.handshake(ticket, &message, now);
         }
+        self.deliver_answer(ticket, message);
+    }
+
+    /// Brings its answer to the client, and remembers what there is to learn from it.
+    fn deliver_answer(&mut self, ticket: Ticket, message: Message) {
         match self.settle(ticket) {
             Settled::Wanted(entry) => {
-                if let Some(epoch) = entry.trial.epoch {
-                    self.session.prove(epoch);
+                if let Some(epoch) = entry.attempts.epoch {
+                    self.sessions.prove(epoch);
                 }
-                if entry.trial.outlived > 0 {
+                if entry.attempts.sessions_lost > 0 {
                     self.answered_at_last();
                 }
                 if error_code(&message).is_none() {
@@ -425,11 +415,11 @@ impl Relay {
     fn taught(&mut self, request: &Message, answer: &Message) {
         match request.method() {
             Some("tools/list") => self.tools.learn_hints(answer),
-            Some(_) => self.session.remember(request),
+            Some(_) => self.sessions.remember(request),
             None => {}
         }
         if let Some(method) = request.method() {
-            self.doubts.answered(method);
+            self.health.doubts.answered(method);
         }
     }
 
@@ -439,20 +429,28 @@ impl Relay {
         }
         self.stop_listening();
         self.drop_carrier(None, now);
-        let was_lost = self.session.recovery != Recovery::NotNeeded;
-        let replaced = self.session.establish(answer);
-        self.session.recovery = Recovery::NotNeeded;
-        if let Some(entry) = self.ledger.get(ticket) {
-            self.session.remember_start(entry.message.clone());
-        }
-        self.begin_pings(now);
-        self.carrier.begin(now);
+        let initialize = self.ledger.get(ticket).map(|entry| entry.message.clone());
+        let replaced = self.sessions.establish(answer, initialize);
+        self.health.pings.begin(now);
+        self.streams.sse_session.begin(now);
         // A client that starts over leaves a session behind that nobody else will end.
-        if let Some(facts) = replaced.filter(|_| !was_lost) {
-            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+        if let Some(facts) = replaced {
+            self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
-        let session = self.session.id();
-        let revision = self.session.revision().unwrap_or("no revision").to_owned();
+        let session = self.sessions.id();
+        let revision = self.sessions.revision().unwrap_or("no revision").to_owned();
         self.act(Action::Notice(Notice::Settled { revision, session }));
+    }
+}
+
+/// Where the answer to a request may come from by its id: the exchange it was sent in, or none where only the stream with
+/// its answer is not there. Nothing where it was never sent.
+fn place_of_answer(entry: &Entry) -> Option<Option<ExchangeId>> {
+    match entry.place {
+        Place::Sent { exchange, .. } => Some(Some(exchange)),
+        Place::BackingOff { .. } | Place::ForSlot { .. } | Place::AtGate => {
+            (entry.attempts.made > 0).then_some(None)
+        }
+        Place::Behind(_) | Place::Learning { .. } => None,
     }
 }

@@ -4,14 +4,19 @@
 //! other one follows if the refusal says that the server does not know the first. Neither twice, so that a server that
 //! was upgraded is found again and nothing goes round in circles. Credentials that are refused, a server that is not
 //! well and a network that is away say nothing of transports (2025-11-25, basic/transports, backwards compatibility).
-//! Deliberately not here: how a session on a stream lives (`carrier`).
+//! Deliberately not here: how a session on a stream lives (`sse_session`).
 
 use std::time::Instant;
 
 use super::ledger::Ticket;
-use super::modern::error_code;
-use super::revision::{self, Era};
-use super::*;
+use super::retry::{self, Decision, Jitter, Subject, Way};
+use super::{Purpose, Relay};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, ExchangeOutcome, Facts, Notice, Refusal, Via};
+use crate::bridge::revision;
+use crate::bridge::revision::Era;
+use crate::json;
+use crate::jsonrpc::Message;
 
 /// Which transports are tried, and in which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,13 +41,6 @@ impl std::fmt::Display for Transport {
             Transport::SseOnly => "sse-only",
         })
     }
-}
-
-/// One of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Endpoint,
-    Stream,
 }
 
 /// What is known of the server's transport.
@@ -74,6 +72,18 @@ impl Fallback {
         });
     }
 
+    /// The server has taken up the handshake. Returns whether it has turned out to speak HTTP+SSE.
+    fn settle(&mut self) -> bool {
+        self.first = None;
+        let before = self.settled.replace(self.way);
+        self.way == Way::Stream && before != Some(Way::Stream)
+    }
+
+    /// Returns whether HTTP+SSE alone is tried.
+    fn is_sse_only(&self) -> bool {
+        self.transport == Transport::SseOnly
+    }
+
     /// The way of `initialize`.
     pub(super) fn via(&self) -> Via {
         match self.way {
@@ -87,7 +97,7 @@ impl Fallback {
         Facts { via: self.via(), ..Facts::default() }
     }
 
-    /// Tells whether sessions of this server are carried by a stream, as far as is known.
+    /// Returns whether sessions of this server are carried by a stream, as far as is known.
     pub(super) fn uses_streams(&self) -> bool {
         self.settled == Some(Way::Stream) || self.transport == Transport::SseOnly
     }
@@ -99,15 +109,14 @@ impl Fallback {
         outcome: ExchangeOutcome,
         opened: bool,
         any_4xx: bool,
+        (now, jitter): (Instant, &mut Jitter),
     ) -> Result<ExchangeOutcome, String> {
         let may_try_other = matches!(self.transport, Transport::HttpFirst | Transport::SseFirst);
         if opened || !may_try_other {
             return Ok(outcome);
         }
-        let speaks_against = match self.way {
-            Way::Endpoint => knows_no_streamable(&outcome, any_4xx),
-            Way::Stream => names_no_endpoint(&outcome),
-        };
+        let subject = Subject::Handshake { way: self.way, any_4xx };
+        let speaks_against = retry::decide(&outcome, subject, now, jitter) == Decision::OtherTransport;
         match (self.first.take(), self.way) {
             (None, _) if speaks_against => {
                 self.way = match self.way {
@@ -123,25 +132,6 @@ impl Fallback {
             (_, _) => Ok(outcome),
         }
     }
-}
-
-/// Tells whether a refusal says that this is no endpoint of streamable HTTP.
-fn knows_no_streamable(outcome: &ExchangeOutcome, any_4xx: bool) -> bool {
-    if let ExchangeOutcome::Lost { report, .. } = outcome {
-        return report.cause == ErrorKind::Transport;
-    }
-    let ExchangeOutcome::Refused(refusal) = outcome else { return false };
-    // These are said by servers that have understood the request.
-    let is_understood = match refusal.answer.as_ref().and_then(error_code) {
-        Some(-32020 | -32021 | -32022 | -32602) => true,
-        Some(-32601) => refusal.status == 404,
-        Some(_) | None => false,
-    };
-    let is_about_transport = match refusal.status {
-        400 | 404 | 405 => true,
-        status => any_4xx && is_clients_fault(status),
-    };
-    is_about_transport && !is_understood && is_servers_own(refusal)
 }
 
 /// What is told where neither transport worked: how the POST was refused, and of a stream that began or was awaited all the
@@ -160,36 +150,10 @@ fn with_stream(posted: ExchangeOutcome, streamed: &ExchangeOutcome) -> ExchangeO
     }
 }
 
-/// Tells whether there is no stream that names an address: another answer, or a stream that is something else.
-fn names_no_endpoint(outcome: &ExchangeOutcome) -> bool {
-    match outcome {
-        ExchangeOutcome::Refused(refusal) => {
-            (is_clients_fault(refusal.status) || refusal.status == 501) && is_servers_own(refusal)
-        }
-        ExchangeOutcome::Lost { report, .. } => {
-            matches!(report.cause, ErrorKind::Answer | ErrorKind::NoAnswer)
-        }
-        ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) | ExchangeOutcome::Cut(_) => false,
-    }
-}
-
-/// Tells whether a status says that the request cannot be served as it is: not who asks, how fast, or how often.
-fn is_clients_fault(status: u16) -> bool {
-    (400..500).contains(&status) && !matches!(status, 401 | 403 | 407 | 408 | 429)
-}
-
-/// Tells whether nothing in front of the server has refused in its place.
-fn is_servers_own(refusal: &Refusal) -> bool {
-    refusal.report.cause == ErrorKind::Status && !refusal.unprocessed
-}
-
 impl Relay {
     /// The server has taken up the handshake, in the way that it was sent.
     pub(super) fn settled_on_transport(&mut self) {
-        let fallback = &mut self.fallback;
-        fallback.first = None;
-        let before = fallback.settled.replace(fallback.way);
-        if fallback.way == Way::Stream && before != Some(Way::Stream) {
+        if self.sessions.transport.settle() {
             self.act(Action::Notice(Notice::Older));
         }
     }
@@ -207,12 +171,13 @@ impl Relay {
         });
         let Some(entry) = entry else { return Some(outcome) };
         let any_4xx = takes_any_4xx(&entry.message);
-        match self.fallback.judge(outcome, entry.trial.opened, any_4xx) {
+        match self.sessions.transport.judge(outcome, entry.attempts.opened, any_4xx, (now, &mut self.jitter))
+        {
             Ok(outcome) => Some(outcome),
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-                self.session.begin(exchange, self.fallback.via());
+                self.sessions.open_again(exchange, self.sessions.transport.via());
                 None
             }
         }
@@ -224,15 +189,21 @@ impl Relay {
         outcome: ExchangeOutcome,
         now: Instant,
     ) -> Option<ExchangeOutcome> {
-        let opened = matches!(self.session.recovery, Recovery::Opening { head: true, .. });
-        let Some(initialize) = self.session.start().cloned().filter(|_| !self.is_leaving()) else {
+        let opened = self.sessions.renewal().is_some_and(|(_, _, head)| head);
+        let Some(initialize) = self.sessions.memory().start().cloned().filter(|_| !self.is_leaving()) else {
             return Some(outcome);
         };
-        match self.fallback.judge(outcome, opened, takes_any_4xx(&initialize)) {
+        match self.sessions.transport.judge(
+            outcome,
+            opened,
+            takes_any_4xx(&initialize),
+            (now, &mut self.jitter),
+        ) {
             Ok(outcome) => Some(outcome),
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
-                self.post_renewal(initialize, now);
+                let exchange = self.post_renewal(initialize, now);
+                self.sessions.renew_other_way(exchange, self.sessions.transport.via());
                 None
             }
         }
@@ -240,19 +211,19 @@ impl Relay {
 
     /// Why a message cannot be sent at all, where messages only go to the address that a stream named.
     pub(super) fn no_way_for(&self, ticket: Ticket) -> Option<ErrorReport> {
-        if !self.fallback.uses_streams() {
+        if !self.sessions.transport.uses_streams() {
             return None;
         }
         let entry = self.ledger.get(ticket)?;
         match (entry.era, entry.message.method()) {
-            (Era::Modern, _) if self.config.transport == Transport::SseOnly => Some(ErrorReport::new(
+            (Era::Modern, _) if self.sessions.transport.is_sse_only() => Some(ErrorReport::new(
                 ErrorKind::Era,
                 "HTTP+SSE carries the legacy era of MCP (initialize, up to 2025-11-25), but this is a message of the \
                  modern one",
                 "leave --transport sse-only out",
             )),
             (Era::Modern, _) | (Era::Legacy, Some("initialize")) => None,
-            (Era::Legacy, _) if self.session.facts_of_handshake().via == Via::Endpoint => {
+            (Era::Legacy, _) if self.sessions.facts_of_handshake().via == Via::Endpoint => {
                 Some(ErrorReport::new(
                     ErrorKind::Endpoint,
                     "no session is open, and without one an HTTP+SSE server has no address for messages",
@@ -268,7 +239,7 @@ impl Relay {
         if self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some()) {
             return self.fail(ticket, report);
         }
-        let Some(entry) = self.strike(ticket) else { return };
+        let Some(entry) = self.remove(ticket) else { return };
         let title = entry.message.title().into_owned();
         self.act(Action::Notice(Notice::Undelivered { title, report }));
     }

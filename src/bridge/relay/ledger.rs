@@ -5,10 +5,11 @@
 //! bridge) and what becomes of it (likewise).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::event::{Cursor, ExchangeId};
-use super::revision::Era;
+use super::stream_position::StreamPosition;
+use crate::bridge::event::{Cursor, ExchangeId};
+use crate::bridge::revision::Era;
 use crate::jsonrpc::{Id, Kind, Message};
 
 /// The place of a message in the order in which the client wrote them.
@@ -28,16 +29,16 @@ pub(super) struct Entry {
     /// What is known of the stream, if this is a `subscriptions/listen`.
     pub(super) subscription: Subscription,
     /// How often it was tried, and since when.
-    pub(super) trial: Trial,
+    pub(super) attempts: Attempts,
     /// How far the stream of its answer has come.
-    pub(super) stream: Stream,
+    pub(super) stream: StreamPosition,
 }
 
 /// The attempts to get a message through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Trial {
+pub(super) struct Attempts {
     /// How often it was sent.
-    pub(super) attempts: u32,
+    pub(super) made: u32,
     /// From when on the time is counted.
     pub(super) since: Option<Instant>,
     /// Whether the head of an answer has come, at the last attempt.
@@ -45,30 +46,9 @@ pub(super) struct Trial {
     /// The session it was sent in, at the last attempt; see `session`.
     pub(super) epoch: Option<u64>,
     /// How many sessions that were lost have refused it.
-    pub(super) outlived: u32,
+    pub(super) sessions_lost: u32,
     /// The session in which it was sent once more after a pause, because no message was taken there yet.
     pub(super) settled: Option<u64>,
-}
-
-/// The position in a stream of events.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stream {
-    /// The id of the last event.
-    pub(super) last: Option<String>,
-    /// How long the server wants us to wait before we come back.
-    pub(super) retry: Option<Duration>,
-    /// How often in a row it was taken up again without anything coming.
-    pub(super) attempts: u32,
-}
-
-impl Stream {
-    /// Notes what an event said of its place.
-    pub(super) fn advance(&mut self, cursor: Cursor) {
-        if let Some(last) = cursor.last {
-            self.last = Some(last).filter(|last| !last.is_empty());
-        }
-        self.retry = cursor.retry.or(self.retry);
-    }
 }
 
 /// The life of a subscription, beyond its exchange.
@@ -91,12 +71,12 @@ impl Entry {
 }
 
 impl Entry {
-    /// Tells whether this is a modern subscription: a request whose answer is its end.
+    /// Returns whether this is a modern subscription: a request whose answer is its end.
     pub(super) fn is_subscription(&self) -> bool {
         self.era == Era::Modern && self.message.method() == Some("subscriptions/listen")
     }
 
-    /// Tells whether this is one of the requests of which only so many go at once. A subscription lasts, and is none.
+    /// Returns whether this is one of the requests of which only so many go at once. A subscription lasts, and is none.
     fn holds_slot(&self) -> bool {
         self.request_id().is_some() && !self.is_subscription()
     }
@@ -108,7 +88,7 @@ pub(super) enum Place {
     /// Behind a message whose answer must come first.
     AtGate,
     /// A request that waits until fewer are under way.
-    ForSlot { then: Then },
+    ForSlot { kind: RetryKind },
     /// A cancellation that waits until this request was sent.
     Behind(Ticket),
     /// A call whose tool is looked up; should that not help, the server's refusal is the answer.
@@ -119,7 +99,7 @@ pub(super) enum Place {
         until: Instant,
     },
     /// What is tried again after a while.
-    Resting { until: Instant, then: Then },
+    BackingOff { until: Instant, kind: RetryKind },
     /// In an exchange.
     Sent {
         exchange: ExchangeId,
@@ -130,7 +110,7 @@ pub(super) enum Place {
 
 /// What follows a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
+pub(super) enum RetryKind {
     /// The message is sent again.
     Post,
     /// The stream of its answer is taken up again.
@@ -170,8 +150,8 @@ impl Ledger {
             relearned: false,
             renegotiated: false,
             subscription: Subscription::default(),
-            trial: Trial::default(),
-            stream: Stream::default(),
+            attempts: Attempts::default(),
+            stream: StreamPosition::default(),
         };
         if let Some(id) = entry.request_id() {
             self.requests.insert(id.clone(), ticket);
@@ -183,11 +163,6 @@ impl Ledger {
     /// The message at a place, if it is still in the ledger.
     pub(super) fn get(&self, ticket: Ticket) -> Option<&Entry> {
         self.entries.get(&ticket)
-    }
-
-    /// The same, to note something about it that does not concern its place.
-    pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Entry> {
-        self.entries.get_mut(&ticket)
     }
 
     /// What has rested long enough, in order.
@@ -213,15 +188,151 @@ impl Ledger {
         self.for_slot.first().copied()
     }
 
+    /// A message waits until everything before it has an answer.
+    pub(super) fn wait_at_gate(&mut self, ticket: Ticket) {
+        self.put(ticket, Place::AtGate);
+    }
+
+    /// A request waits until fewer are under way; then it is sent, or the stream of its answer resumed.
+    pub(super) fn wait_for_slot(&mut self, ticket: Ticket, kind: RetryKind) {
+        self.put(ticket, Place::ForSlot { kind });
+    }
+
+    /// A cancellation waits until its request was sent.
+    pub(super) fn wait_behind(&mut self, cancellation: Ticket, request: Ticket) {
+        self.put(cancellation, Place::Behind(request));
+    }
+
+    /// A message is sent in an exchange, whose headers name the session of this epoch. Nothing is known of an answer yet.
+    pub(super) fn send(&mut self, ticket: Ticket, exchange: ExchangeId, epoch: Option<u64>, now: Instant) {
+        self.put(ticket, Place::Sent { exchange, written: false });
+        self.change(ticket, |entry| {
+            let Attempts { made, since, sessions_lost, settled, .. } = entry.attempts;
+            let since = since.or(Some(now));
+            entry.attempts = Attempts { made: made + 1, since, opened: false, epoch, sessions_lost, settled };
+            entry.stream = StreamPosition::default();
+        });
+    }
+
+    /// The server has, or may have, the whole message, whose answer comes in this exchange.
+    pub(super) fn set_written(&mut self, ticket: Ticket, exchange: ExchangeId) {
+        self.put(ticket, Place::Sent { exchange, written: true });
+    }
+
+    /// The head of the answer came.
+    pub(super) fn set_opened(&mut self, ticket: Ticket) {
+        self.change(ticket, |entry| entry.attempts.opened = true);
+    }
+
+    /// A message is sent again at `until`. Its attempts count from `since`.
+    pub(super) fn retry_at(&mut self, ticket: Ticket, until: Instant, since: Instant) {
+        self.change(ticket, |entry| entry.attempts.since = Some(since));
+        self.put(ticket, Place::BackingOff { until, kind: RetryKind::Post });
+    }
+
+    /// A message is sent again at `until`, in the session of this epoch, which has not taken a message yet.
+    pub(super) fn retry_in_new_session_at(&mut self, ticket: Ticket, until: Instant, epoch: u64) {
+        self.change(ticket, |entry| entry.attempts.settled = Some(epoch));
+        self.put(ticket, Place::BackingOff { until, kind: RetryKind::Post });
+    }
+
+    /// A subscription is opened again at `until`.
+    pub(super) fn resubscribe_at(&mut self, ticket: Ticket, until: Instant) {
+        self.change(ticket, |entry| entry.subscription.attempts += 1);
+        self.put(ticket, Place::BackingOff { until, kind: RetryKind::Post });
+    }
+
+    /// The stream of an answer is resumed at `until`.
+    pub(super) fn resume_at(&mut self, ticket: Ticket, until: Instant) {
+        self.change(ticket, |entry| entry.stream.count_attempt());
+        self.put(ticket, Place::BackingOff { until, kind: RetryKind::Resume });
+    }
+
+    /// A lost session has refused a message.
+    pub(super) fn count_lost_session(&mut self, ticket: Ticket) {
+        self.change(ticket, |entry| entry.attempts.sessions_lost += 1);
+    }
+
+    /// An `initialize` names another revision from now on.
+    pub(super) fn renegotiate(&mut self, ticket: Ticket, message: Message) {
+        self.change(ticket, |entry| {
+            entry.message = message;
+            entry.renegotiated = true;
+        });
+    }
+
+    /// An event of the stream of an answer said how to resume it.
+    pub(super) fn advance_stream(&mut self, ticket: Ticket, cursor: Cursor) {
+        self.change(ticket, |entry| {
+            entry.stream.advance(cursor);
+            // A server that says when to come back means it.
+            if entry.stream.retry().is_some() {
+                entry.stream.set_attempts(0);
+            }
+        });
+    }
+
+    /// Something came on the stream of an answer, which is therefore worth resuming again.
+    pub(super) fn reset_stream_attempts(&mut self, ticket: Ticket) {
+        self.change(ticket, |entry| entry.stream.set_attempts(0));
+    }
+
+    /// The stream of an answer can no longer be resumed.
+    pub(super) fn forget_stream(&mut self, ticket: Ticket) {
+        self.change(ticket, |entry| entry.stream = StreamPosition::default());
+    }
+
+    /// The server acknowledged a subscription. Returns whether it is the first time.
+    pub(super) fn acknowledge_subscription(&mut self, ticket: Ticket) -> bool {
+        let mut is_first = false;
+        self.change(ticket, |entry| {
+            is_first = !entry.subscription.acknowledged;
+            entry.subscription = Subscription { acknowledged: true, attempts: 0 };
+        });
+        is_first
+    }
+
+    /// A call that the server refused for its headers waits until its tool is looked up.
+    pub(super) fn wait_for_tool(&mut self, ticket: Ticket, refusal: Message, pages: u32, until: Instant) {
+        self.put(ticket, Place::Learning { refusal, pages, until });
+    }
+
+    /// One more page of tools is asked for, for a call that waits for its tool. Returns until when that may take; none
+    /// where the pages are used up, or the call waits no longer.
+    pub(super) fn take_tool_page(&mut self, ticket: Ticket) -> Option<Instant> {
+        let mut deadline = None;
+        self.change(ticket, |entry| {
+            if let Place::Learning { pages, until, .. } = &mut entry.place
+                && let Some(left) = pages.checked_sub(1)
+            {
+                *pages = left;
+                deadline = Some(*until);
+            }
+        });
+        deadline
+    }
+
+    /// The tool of a call was looked up, which happens once.
+    pub(super) fn set_relearned(&mut self, ticket: Ticket) {
+        self.change(ticket, |entry| entry.relearned = true);
+    }
+
+    /// Changes something about a message that does not concern its place.
+    fn change(&mut self, ticket: Ticket, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.entries.get_mut(&ticket) {
+            change(entry);
+        }
+    }
+
     /// Moves a message to another place.
-    pub(super) fn put(&mut self, ticket: Ticket, place: Place) {
+    fn put(&mut self, ticket: Ticket, place: Place) {
         let Some(mut entry) = self.take_out(ticket) else { return };
         entry.place = place;
         match &entry.place {
             Place::AtGate => drop(self.at_gate.insert(ticket)),
             Place::ForSlot { .. } => drop(self.for_slot.insert(ticket)),
             Place::Behind(request) => drop(self.cancellations.insert(*request, ticket)),
-            Place::Resting { until, .. } => drop(self.resting.insert((*until, ticket))),
+            Place::BackingOff { until, .. } => drop(self.resting.insert((*until, ticket))),
             Place::Learning { .. } => {}
             Place::Sent { .. } if entry.holds_slot() => self.requests_sent += 1,
             Place::Sent { .. } => {}
@@ -232,8 +343,8 @@ impl Ledger {
         self.entries.insert(ticket, entry);
     }
 
-    /// Strikes a message out: it was answered, delivered, or is no longer wanted.
-    pub(super) fn settle(&mut self, ticket: Ticket) -> Option<Entry> {
+    /// Removes a message that was answered, delivered, or is no longer wanted.
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Entry> {
         let entry = self.take_out(ticket)?;
         self.replies_cost -= reply_cost(&entry.message);
         if let Some(id) = entry.request_id()
@@ -280,7 +391,7 @@ impl Ledger {
             Place::AtGate => drop(self.at_gate.remove(&ticket)),
             Place::ForSlot { .. } => drop(self.for_slot.remove(&ticket)),
             Place::Behind(request) => drop(self.cancellations.remove(&request)),
-            Place::Resting { until, .. } => drop(self.resting.remove(&(until, ticket))),
+            Place::BackingOff { until, .. } => drop(self.resting.remove(&(until, ticket))),
             Place::Learning { .. } => {}
             Place::Sent { .. } if entry.holds_slot() => self.requests_sent -= 1,
             Place::Sent { .. } => {}

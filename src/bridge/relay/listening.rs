@@ -1,42 +1,34 @@
-//! Streams that break: the one for what the server has to say by itself, and those that were to bring an answer.
+//! The stream for the server's own messages, and the streams of answers that broke: both are opened again by GET
+//! (2025-11-25, basic/transports, resumability).
 //!
-//! The first is opened again as long as the session lives, with growing, jittered delays: gateways cut silent streams,
-//! and a server that closes it at once is not hammered. A stream that named an event is taken up again behind it, a
-//! bounded number of times. The first gives way where a server seems to serve one connection at a time. Both by GET (2025-11-25, basic/transports, resumability). Deliberately not here:
-//! subscriptions of the modern era (`modern`).
+//! Deliberately not here: when that is done (`retry`), and subscriptions of the modern era (`modern`).
+#![doc = include_str!("streams.md")]
 
 use std::time::{Duration, Instant};
 
-use super::backoff;
-use super::event::Cursor;
-use super::ledger::{Place, Stream, Then, Ticket};
-use super::resending::is_passing;
-use super::revision::Era;
-use super::*;
+use super::ledger::{Place, Ticket};
+use super::retry::{self, Decision, FIRST_ATTEMPTS, ListeningFacts, Subject};
+use super::stream_position::StreamPosition;
+use super::{Phase, Purpose, Relay};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, Ask, Cursor, ExchangeId, ExchangeOutcome, Notice, Outgoing, Refusal};
+use crate::bridge::revision::Era;
 
-/// How often in a row a stream with an answer is taken up again without anything coming.
-const RESUMPTIONS: u32 = 8;
-/// How often the listening stream is asked for while it was never there, where the server is not well.
-const FIRST_ATTEMPTS: u32 = 6;
 /// A stream that lasted this long was no failure.
 const LASTING: Duration = Duration::from_secs(5);
-/// How long the first attempt to take up an answer's stream waits, where the server does not say: servers do not keep
-/// events for long, and a gateway that cuts streams is there again at once.
-const SOON: Duration = Duration::from_millis(20);
-/// The shortest wait, whatever the server wishes, for it may end every stream at once.
-const SHORTEST_RETRY: Duration = Duration::from_millis(100);
 /// How long a request waits for the head of its answer before the stream gives way to it.
 const WAY_PATIENCE: Duration = Duration::from_secs(2);
 /// How often it does in the life of a process; then it is no longer opened.
 const GIVES_WAY: u32 = 2;
-/// The longest a server may have us wait before a stream is taken up again.
-const LONGEST_RETRY: Duration = Duration::from_secs(60 * 60);
-
 /// The stream for what the server has to say by itself.
 #[derive(Debug, Default)]
 pub(super) struct Listening {
+    /// Whether it is never opened, because the user does not want it.
+    is_off: bool,
+    /// How often it has given way to a request.
+    gave_way: u32,
     place: Standing,
-    stream: Stream,
+    stream: StreamPosition,
     /// Whether it was there once, in this session.
     was_there: bool,
     /// Since when it may be what keeps the server from answering; none once it was seen not to.
@@ -51,16 +43,79 @@ enum Standing {
     /// Open, or being opened.
     On { exchange: ExchangeId, since: Option<Instant> },
     /// To be opened again.
-    Resting { until: Instant },
+    BackingOff { until: Instant },
     /// Closed until the requests under way are answered.
     GivingWay,
 }
 
 impl Listening {
+    /// It is not open yet; `is_off`: and never will be.
+    pub(super) fn new(is_off: bool) -> Listening {
+        Listening { is_off, ..Listening::default() }
+    }
+
+    /// Returns whether it may be opened.
+    fn may_open(&self) -> bool {
+        !self.is_off && self.gave_way < GIVES_WAY && self.place == Standing::Off
+    }
+
+    /// It is being opened in this exchange.
+    fn open(&mut self, exchange: ExchangeId, now: Instant) {
+        self.place = Standing::On { exchange, since: None };
+        self.suspected = Some(now);
+    }
+
+    /// The exchange in which it is open.
+    fn exchange(&self) -> Option<ExchangeId> {
+        match self.place {
+            Standing::On { exchange, .. } => Some(exchange),
+            Standing::Off | Standing::BackingOff { .. } | Standing::GivingWay => None,
+        }
+    }
+
+    /// It is closed until the requests under way are answered. Returns the exchange in which it was open.
+    fn give_way(&mut self) -> Option<ExchangeId> {
+        let exchange = self.exchange()?;
+        self.gave_way += 1;
+        self.place = Standing::GivingWay;
+        self.suspected = None;
+        Some(exchange)
+    }
+
+    /// It may be opened again, if it has given way or its time has come. Returns whether it may.
+    fn wake(&mut self, is_idle: bool, now: Option<Instant>) -> bool {
+        let is_due = match self.place {
+            Standing::GivingWay => is_idle,
+            Standing::BackingOff { until } => now.is_some_and(|now| until <= now),
+            Standing::Off | Standing::On { .. } => false,
+        };
+        if is_due {
+            self.place = Standing::Off;
+        }
+        is_due
+    }
+
+    /// The session is another. Returns the exchange in which it was open.
+    fn reset(&mut self) -> Option<ExchangeId> {
+        let exchange = self.exchange();
+        *self = Listening { gave_way: self.gave_way, ..Listening::new(self.is_off) };
+        exchange
+    }
+
+    /// It ended in this exchange. Returns whether it had been open for a while; none where it was another exchange.
+    fn end(&mut self, exchange: ExchangeId, now: Instant) -> Option<bool> {
+        let Standing::On { since, .. } = self.place else { return None };
+        if self.exchange() != Some(exchange) {
+            return None;
+        }
+        self.place = Standing::Off;
+        Some(since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING))
+    }
+
     /// When it is to be opened again.
     pub(super) fn next(&self) -> Option<Instant> {
         match self.place {
-            Standing::Resting { until } => Some(until),
+            Standing::BackingOff { until } => Some(until),
             Standing::Off | Standing::On { .. } | Standing::GivingWay => None,
         }
     }
@@ -84,8 +139,24 @@ impl Listening {
 
     /// The server has said something: the stream is worth opening again.
     pub(super) fn heard(&mut self) {
-        self.stream.attempts = 0;
+        self.stream.set_attempts(0);
         self.suspected = None;
+    }
+
+    /// The stream is opened again, if that was decided.
+    fn open_again(&mut self, decision: Decision) {
+        match decision {
+            Decision::Restart { at } => {
+                self.stream.forget_last();
+                self.stream.count_attempt();
+                self.place = Standing::BackingOff { until: at };
+            }
+            Decision::Retry { at, .. } => {
+                self.stream.count_attempt();
+                self.place = Standing::BackingOff { until: at };
+            }
+            Decision::Deliver | Decision::Renew | Decision::OtherTransport | Decision::Fail(_) => {}
+        }
     }
 
     /// The stream can be taken up again from here.
@@ -97,44 +168,37 @@ impl Listening {
 impl Relay {
     /// Opens the stream for what the server has to say by itself, once in a session.
     pub(super) fn listen(&mut self, now: Instant) {
-        if !self.config.no_listening
-            && self.gave_way < GIVES_WAY
-            && self.phase == Phase::Running
-            && self.session.is_established()
-            && self.session.recovery == Recovery::NotNeeded
-            && self.session.carrier().is_none()
-            && self.listening.place == Standing::Off
+        if self.phase == Phase::Running
+            && self.sessions.can_listen()
+            && self.sessions.stream().is_none()
+            && self.streams.listening.may_open()
         {
-            let after = self.listening.stream.last.clone();
-            let facts = self.session.facts();
+            let after = self.streams.listening.stream.last().map(str::to_owned);
+            let facts = self.sessions.facts();
             let exchange = self.open(Purpose::Listening, Outgoing { ask: Ask::Listen { after }, facts });
-            self.listening.place = Standing::On { exchange, since: None };
-            self.listening.suspected = Some(now);
+            self.streams.listening.open(exchange, now);
         }
     }
 
     /// When the stream gives way, unless a request is answered before: a server that serves one connection at a time
     /// answers none as long as the stream is open.
     pub(super) fn gives_way_at(&self) -> Option<Instant> {
-        let suspected = self.listening.suspected?;
-        let Standing::On { .. } = self.listening.place else { return None };
+        let suspected = self.streams.listening.suspected?;
+        self.streams.listening.exchange()?;
         let waiting = self.ledger.iter().filter(|(_, entry)| {
             let is_sent = matches!(entry.place, Place::Sent { .. });
-            is_sent && entry.era == Era::Legacy && entry.request_id().is_some() && !entry.trial.opened
+            is_sent && entry.era == Era::Legacy && entry.request_id().is_some() && !entry.attempts.opened
         });
         let since =
-            waiting.filter_map(|(_, entry)| entry.trial.since).map(|since| since.max(suspected)).min();
+            waiting.filter_map(|(_, entry)| entry.attempts.since).map(|since| since.max(suspected)).min();
         since.map(|since| since + WAY_PATIENCE)
     }
 
     /// Closes the stream where it may be what a request waits for.
     pub(super) fn give_way(&mut self, now: Instant) {
         if self.gives_way_at().is_some_and(|at| at <= now)
-            && let Standing::On { exchange, .. } = self.listening.place
+            && let Some(exchange) = self.streams.listening.give_way()
         {
-            self.gave_way += 1;
-            self.listening.place = Standing::GivingWay;
-            self.listening.suspected = None;
             self.close(exchange);
             let reason = "it gives way to a request that the server has not begun to answer".to_owned();
             self.act(Action::Notice(Notice::NotListening(reason)));
@@ -143,24 +207,21 @@ impl Relay {
 
     /// Opens the stream again that has given way, once nothing waits for an answer.
     pub(super) fn listen_after_giving_way(&mut self, now: Instant) {
-        if self.listening.place == Standing::GivingWay && self.ledger.requests_sent() == 0 {
-            self.listening.place = Standing::Off;
+        if self.streams.listening.wake(self.ledger.requests_sent() == 0, None) {
             self.listen(now);
         }
     }
 
     /// Opens it again when its time has come.
     pub(super) fn listen_again(&mut self, now: Instant) {
-        if self.listening.next().is_some_and(|until| until <= now) {
-            self.listening.place = Standing::Off;
+        if self.streams.listening.wake(false, Some(now)) {
             self.listen(now);
         }
     }
 
     /// The session is another: its stream is closed and forgotten.
     pub(super) fn stop_listening(&mut self) {
-        let before = std::mem::take(&mut self.listening);
-        if let Standing::On { exchange, .. } = before.place {
+        if let Some(exchange) = self.streams.listening.reset() {
             self.close(exchange);
         }
     }
@@ -173,59 +234,24 @@ impl Relay {
         outcome: ExchangeOutcome,
         now: Instant,
     ) {
-        let Standing::On { exchange: own, since } = self.listening.place else { return };
-        if own != exchange {
-            return;
-        }
-        let was_there = self.listening.was_there;
-        self.listening.place = Standing::Off;
-        let comes_again = match &outcome {
-            // Servers that do not know the event any more say so by 400: from now on is enough.
-            ExchangeOutcome::Refused(Refusal { status: 400, .. })
-                if was_there && self.listening.stream.last.is_some() =>
-            {
-                self.listening.stream.last = None;
-                true
-            }
-            // Before it ever was there, this only says that there is none.
-            ExchangeOutcome::Refused(Refusal { status: 400 | 404, .. }) if was_there => {
-                if let Some(epoch) = epoch {
-                    // A server that forgets each session over its stream is not hammered either.
-                    let attempts = self.listening.stream.attempts.min(FIRST_ATTEMPTS - 1);
-                    self.lose_session(epoch, now);
-                    self.listening.stream.attempts = attempts;
-                    return;
-                }
-                false
-            }
-            // The server has not noticed yet that the stream broke, or has a weak moment.
-            ExchangeOutcome::Refused(Refusal { status: 409 | 500, .. }) => was_there,
-            ExchangeOutcome::Refused(refusal) => {
-                let may_be_well_again = refusal.unprocessed || is_passing(refusal.status);
-                may_be_well_again && (was_there || self.listening.stream.attempts < FIRST_ATTEMPTS)
-            }
-            ExchangeOutcome::Complete | ExchangeOutcome::Cut(_) => true,
-            ExchangeOutcome::Accepted(_) => false,
-            ExchangeOutcome::Lost { report, .. } => match report.cause {
-                ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection => true,
-                _ => was_there,
-            },
+        let Some(lasted) = self.streams.listening.end(exchange, now) else { return };
+        let listening = ListeningFacts {
+            position: &self.streams.listening.stream,
+            was_there: self.streams.listening.was_there,
+            lasted,
+            names_session: epoch.is_some(),
         };
-        if since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING) {
-            self.listening.heard();
+        let decision = retry::decide(&outcome, Subject::Listening(listening), now, &mut self.jitter);
+        if let (Decision::Renew, Some(epoch)) = (decision, epoch) {
+            // A server that forgets each session over its stream is not hammered either.
+            let attempts = self.streams.listening.stream.attempts().min(FIRST_ATTEMPTS - 1);
+            self.lose_session(epoch, now);
+            return self.streams.listening.stream.set_attempts(attempts);
         }
-        if comes_again {
-            let wait = match &outcome {
-                ExchangeOutcome::Refused(Refusal { retry_after, .. }) => *retry_after,
-                ExchangeOutcome::Complete
-                | ExchangeOutcome::Cut(_)
-                | ExchangeOutcome::Accepted(_)
-                | ExchangeOutcome::Lost { .. } => None,
-            };
-            let seed = self.chance();
-            let until = next_attempt(&mut self.listening.stream, wait, seed, now);
-            self.listening.place = Standing::Resting { until };
+        if lasted {
+            self.streams.listening.heard();
         }
+        self.streams.listening.open_again(decision);
         let notice = match outcome {
             ExchangeOutcome::Refused(Refusal { status: 405, .. }) => "the server offers none".to_owned(),
             ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) => "the server closed it".to_owned(),
@@ -236,44 +262,16 @@ impl Relay {
         self.act(Action::Notice(Notice::NotListening(notice)));
     }
 
-    /// Lets a stream that was to bring an answer be taken up again, where it said from where. Tells whether it will be.
+    /// Lets a stream that was to bring an answer be taken up again, where it said from where. Returns whether it will be.
     pub(super) fn resume_later(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
-        let broke = match outcome {
-            ExchangeOutcome::Complete | ExchangeOutcome::Cut(_) => true,
-            ExchangeOutcome::Lost { report, .. } => {
-                matches!(report.cause, ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection)
-            }
-            // 409: the server has not noticed yet that the stream broke.
-            ExchangeOutcome::Refused(refusal) => {
-                refusal.unprocessed || refusal.status == 409 || is_passing(refusal.status)
-            }
-            ExchangeOutcome::Accepted(_) => false,
-        };
-        let seed = self.chance();
-        if self.is_leaving() || self.ledger.cancellation_of(ticket).is_some() {
+        let is_wanted = !self.is_leaving() && self.ledger.cancellation_of(ticket).is_none();
+        let Some(entry) = self.ledger.get(ticket) else { return false };
+        let subject = Subject::AnswerStream { position: &entry.stream, is_wanted };
+        let Decision::Retry { at: until, .. } = retry::decide(outcome, subject, now, &mut self.jitter) else {
             return false;
-        }
-        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
-        if !broke || entry.stream.last.is_none() || entry.stream.attempts >= RESUMPTIONS {
-            return false;
-        }
-        let wait = match outcome {
-            ExchangeOutcome::Refused(refusal) => refusal.retry_after,
-            ExchangeOutcome::Complete
-            | ExchangeOutcome::Cut(_)
-            | ExchangeOutcome::Accepted(_)
-            | ExchangeOutcome::Lost { .. } => None,
-        };
-        let is_first = entry.stream.attempts == 0;
-        let until = match entry.stream.retry.or(wait) {
-            None if is_first => {
-                entry.stream.attempts = 1;
-                now + SOON
-            }
-            None | Some(_) => next_attempt(&mut entry.stream, wait, seed, now),
         };
         let title = entry.message.title().into_owned();
-        self.ledger.put(ticket, Place::Resting { until, then: Then::Resume });
+        self.ledger.resume_at(ticket, until);
         self.act(Action::Notice(Notice::Resuming { title }));
         true
     }
@@ -281,11 +279,9 @@ impl Relay {
     /// Takes the stream of an answer up again, in the session that it belongs to.
     pub(super) fn resume(&mut self, ticket: Ticket, now: Instant) {
         let Some(entry) = self.ledger.get(ticket) else { return };
-        let after = entry.stream.last.clone();
-        if entry.trial.epoch.is_some_and(|epoch| self.session.is_over(epoch)) {
-            if let Some(entry) = self.ledger.get_mut(ticket) {
-                entry.stream = Stream::default();
-            }
+        let after = entry.stream.last().map(str::to_owned);
+        if entry.attempts.epoch.is_some_and(|epoch| self.sessions.is_over(epoch)) {
+            self.ledger.forget_stream(ticket);
             let report = ErrorReport::new(
                 ErrorKind::NoAnswer,
                 "the stream with the answer broke, and the server has forgotten the session",
@@ -293,9 +289,9 @@ impl Relay {
             );
             return self.ended_unanswered(ticket, ExchangeOutcome::Cut(report), now);
         }
-        let facts = self.session.facts();
+        let facts = self.sessions.facts();
         let exchange = self.open(Purpose::Resumption(ticket), Outgoing { ask: Ask::Listen { after }, facts });
-        self.ledger.put(ticket, Place::Sent { exchange, written: true });
+        self.ledger.set_written(ticket, exchange);
     }
 
     /// A stream that was taken up again ended without the answer.
@@ -304,9 +300,7 @@ impl Relay {
             return;
         }
         // Whatever the server makes of the GET, the request itself may have run.
-        if let Some(entry) = self.ledger.get_mut(ticket) {
-            entry.stream = Stream::default();
-        }
+        self.ledger.forget_stream(ticket);
         let report = match outcome {
             ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } => report,
             ExchangeOutcome::Refused(refusal) => refusal.report,
@@ -320,15 +314,4 @@ impl Relay {
             format!("the stream with the answer broke and could not be taken up again: {}", report.sentence);
         self.ended_unanswered(ticket, ExchangeOutcome::Cut(ErrorReport { sentence, ..report }), now);
     }
-}
-
-/// When a stream is to be taken up again: when the server says, unless nothing came of that before.
-fn next_attempt(stream: &mut Stream, wait: Option<Duration>, seed: u64, now: Instant) -> Instant {
-    let wished = stream.retry.max(wait).map(|wish| wish.clamp(SHORTEST_RETRY, LONGEST_RETRY));
-    let delay = match (wished, stream.attempts) {
-        (Some(wished), 0) => wished,
-        (wished, attempts) => backoff::delay(attempts, seed).max(wished.unwrap_or_default()),
-    };
-    stream.attempts += 1;
-    now + delay
 }

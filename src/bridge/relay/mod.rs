@@ -4,59 +4,56 @@
 //! event or [`Relay::poll_timeout`]. Which era a message belongs to is read off the message itself, so that both can be
 //! spoken in one process; where client and server do not share one, the relay says so and gives the messages back. The
 //! order (who waits for whom) is the gate's, below. Deliberately not here: translating between the eras.
+//!
+#![doc = include_str!("order.md")]
 
 mod answers;
-mod apart;
-mod backoff;
-mod carrier;
-mod endings;
+mod era_mismatch;
+mod exchanges;
 mod fallback;
 mod ledger;
+mod limits;
 mod listening;
 mod modern;
+mod outcomes;
 mod outgoing;
 mod ping;
 mod questions;
 mod recovery;
 mod renegotiation;
-mod resending;
+mod repeating;
+mod retry;
 mod session;
 mod session_doubt;
 mod session_loss;
+mod sse_session;
+mod stream_position;
+mod surface;
 mod tools;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::error_report::{ErrorKind, ErrorReport};
-use super::event::*;
-use super::{Circumstances, Config, event, revision, splice};
-pub(super) use apart::{Apart, Evidence, LastWord, UNSUPPORTED_REVISION};
-use carrier::Carrier;
-pub(super) use endings::error_object;
-use fallback::Fallback;
+use super::Config;
+use super::event::{Action, Ask, Event, ExitReason, Notice, Outgoing, Refusal, SessionId};
+use super::layer::Output;
+pub(super) use era_mismatch::{EraMismatch, Evidence, LastWord};
+use exchanges::{Exchange, Exchanges, Purpose};
 pub use fallback::Transport;
-use ledger::{Ledger, Ticket, Trial};
+use ledger::Ledger;
 use listening::Listening;
 pub(super) use modern::error_code;
+pub(super) use outcomes::error_object;
 use ping::Pings;
-use questions::Questions;
-use recovery::Renewal;
-use session::{Recovery, Session};
+use questions::{Question, Questions};
+use retry::Jitter;
+use session::Sessions;
 use session_doubt::Doubts;
-use tools::{Invalid, Tools};
+use sse_session::SseSession;
+pub(super) use surface::stopped;
+use tools::Tools;
 pub(super) use tools::{LONGEST_NAME, TOOLS_KNOWN};
 
-use crate::json;
-use crate::jsonrpc::{self, ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
-
-/// Request exchanges under way at once over HTTP/1.1, where each holds a connection.
-const REQUESTS_AT_ONCE: usize = 128;
-/// The same over HTTP/2, where servers should allow 100 streams (RFC 9113, section 6.5.2) and the rest is needed for
-/// what must always get through: responses, notifications, cancellations.
-const REQUESTS_AT_ONCE_MULTIPLEXED: usize = 90;
-/// Messages without an answer under way at once.
-const DELIVERIES_AT_ONCE: usize = 16;
 /// How long a message without an answer may take to be acknowledged before it is given up.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(30);
 /// The same for a cancellation, which holds its request's exchange as well.
@@ -66,154 +63,40 @@ const GATE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long requests may still finish after the client closed its side.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the end of the session may take to tell, after the client closed its side.
-const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
+const SESSION_END_PATIENCE: Duration = Duration::from_secs(1);
 /// The same after a signal: Claude Code kills 400 ms after SIGTERM.
-const FAREWELL_PATIENCE_STOPPED: Duration = Duration::from_millis(50);
+const SESSION_END_PATIENCE_STOPPED: Duration = Duration::from_millis(50);
 
 /// How many bytes may wait to be sent in errors that answer the server in the client's place. A server that asks faster
 /// than it hears has no answer to the rest.
 const REPLIES: usize = 1024 * 1024;
-/// How large the ids and tokens of forgotten questions may be together, in bytes.
-const ORPHANED: usize = 1024 * 1024;
-
 /// The state machine between the client and the exchanges with the server.
 #[derive(Debug)]
 pub(super) struct Relay {
-    config: Config,
     ledger: Ledger,
-    session: Session,
-    doubts: Doubts,
-    renewal: Renewal,
-    fallback: Fallback,
-    carrier: Carrier,
-    listening: Listening,
-    /// How often the listening stream has given way to a request.
-    gave_way: u32,
-    pings: Pings,
-    /// What each exchange that has not ended is for.
-    exchanges: BTreeMap<ExchangeId, Exchange>,
-    /// When the exchanges of messages without an answer are given up.
-    deadlines: BTreeMap<ExchangeId, Instant>,
-    next_exchange: u64,
-    gate: Option<Gate>,
-    requests_at_once: usize,
-    /// Requests of the server that wait for the client.
-    asked: Questions,
-    /// Those of sessions that are no more, with their progress tokens: what the client answers goes nowhere.
-    orphaned: HashMap<Id, Option<String>>,
-    /// What the server's lists of tools said about headers.
+    sessions: Sessions,
+    health: Health,
+    streams: Streams,
+    exchanges: Exchanges,
+    questions: Questions,
     tools: Tools,
-    /// Whether the server has shown that it speaks the modern era.
-    server_is_modern: bool,
-    rolled: u64,
+    jitter: Jitter,
     phase: Phase,
     outputs: VecDeque<Output>,
-    /// Whether there is something among them that only the bridge can deal with.
-    parted: bool,
-    /// Whether the bridge has more to send once it has heard from the server.
-    awaited: bool,
 }
 
-/// What comes out of the relay.
+/// What speaks for or against the session: refusals that may be about it, and pings.
 #[derive(Debug)]
-pub(super) enum Output {
-    /// Something to do.
-    Do(Action),
-    /// The server said something that is no answer, in the exchange of this request.
-    Said { message: Message, within: Option<Id> },
-    /// A request that the server cannot understand.
-    Apart(Box<Apart>),
+struct Health {
+    doubts: Doubts,
+    pings: Pings,
 }
 
-/// An exchange that has not ended.
-#[derive(Clone, Copy, Debug)]
-struct Exchange {
-    purpose: Purpose,
-    /// The session that its headers name; see `session`.
-    epoch: Option<u64>,
-}
-
-/// A request of the server.
+/// The streams on which the server speaks by itself.
 #[derive(Debug)]
-struct Question {
-    /// The client's request in whose exchange it came.
-    asking: Option<Ticket>,
-    /// The session it belongs to; see `session`.
-    epoch: u64,
-    /// The JSON text of the token under which the client may report progress.
-    progress: Option<String>,
-}
-
-/// What an exchange is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// To have a request answered.
-    Answer(Ticket),
-    /// To get a message through that has no answer.
-    Delivery(Ticket),
-    /// To cancel a request whose exchange is then closed.
-    Cancellation(Ticket, ExchangeId),
-    /// To hear the rest of a stream that broke before the answer.
-    Resumption(Ticket),
-    /// To hear what the server has to say by itself.
-    Listening,
-    /// To open a session in the client's place.
-    Renewal,
-    /// To tell a new session what the one before knew.
-    Restoration,
-    /// To see whether the server is there.
-    Ping,
-    /// To look up the tool of a call whose headers the server did not accept.
-    Learning(Ticket),
-    /// To end the session.
-    Farewell,
-    /// Nothing any more: the request was answered.
-    Answered,
-    /// The same where a server has nothing to say behind its answer: in the modern era.
-    Over,
-    /// Nothing any more: the request was cancelled, and nothing about it goes to the client.
-    Cancelled,
-}
-
-impl Purpose {
-    /// The message of the client that an exchange is for.
-    fn ticket(self) -> Option<Ticket> {
-        match self {
-            Purpose::Answer(ticket)
-            | Purpose::Delivery(ticket)
-            | Purpose::Cancellation(ticket, _)
-            | Purpose::Resumption(ticket)
-            | Purpose::Learning(ticket) => Some(ticket),
-            Purpose::Listening
-            | Purpose::Renewal
-            | Purpose::Restoration
-            | Purpose::Ping
-            | Purpose::Farewell
-            | Purpose::Answered
-            | Purpose::Over
-            | Purpose::Cancelled => None,
-        }
-    }
-}
-
-/// What everything behind it waits for.
-#[derive(Debug)]
-struct Gate {
-    /// The message that everything waits for.
-    ticket: Ticket,
-    /// Whether it is `initialize`.
-    starts_session: bool,
-    title: String,
-    until: Until,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Until {
-    /// The answer (of `initialize`: it says which revision the next header names). Once the head came, the client's
-    /// responses may pass, for the server may ask something before it answers.
-    Answer { head: bool },
-    /// The head of the answer, for a bounded time.
-    Head { deadline: Instant },
+struct Streams {
+    listening: Listening,
+    sse_session: SseSession,
 }
 
 /// What was struck out of the ledger.
@@ -247,35 +130,24 @@ impl Relay {
     /// A relay that has seen nothing yet.
     pub(super) fn new(config: Config) -> Relay {
         Relay {
-            fallback: Fallback::new(config.transport),
-            config,
             ledger: Ledger::default(),
-            session: Session::default(),
-            doubts: Doubts::default(),
-            renewal: Renewal::default(),
-            carrier: Carrier::default(),
-            listening: Listening::default(),
-            gave_way: 0,
-            pings: Pings::default(),
-            exchanges: BTreeMap::new(),
-            deadlines: BTreeMap::new(),
-            next_exchange: 1,
-            gate: None,
-            requests_at_once: REQUESTS_AT_ONCE,
-            asked: Questions::default(),
-            orphaned: HashMap::new(),
-            rolled: 0,
+            sessions: Sessions::new(config.transport),
+            health: Health { doubts: Doubts::default(), pings: Pings::new(config.ping) },
+            streams: Streams {
+                listening: Listening::new(config.no_listening),
+                sse_session: SseSession::default(),
+            },
+            exchanges: Exchanges::default(),
+            questions: Questions::default(),
             tools: Tools::default(),
-            server_is_modern: false,
+            jitter: Jitter::new(config.seed),
             phase: Phase::Running,
             outputs: VecDeque::new(),
-            parted: false,
-            awaited: false,
         }
     }
 
     /// Takes in what happened.
-    pub(super) fn handle(&mut self, event: Event, now: Instant) {
+    fn handle_event(&mut self, event: Event, now: Instant) {
         match (event, &self.phase) {
             (_, Phase::Gone) => {}
             (Event::Client(line), Phase::Running) => self.client(line, now),
@@ -296,12 +168,9 @@ impl Relay {
     }
 
     /// Does what is due. Harmless when nothing is.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if let Some(Gate { title, until: Until::Head { deadline }, .. }) = &self.gate
-            && *deadline <= now
-        {
-            self.act(Action::Notice(Notice::Overtaken(title.clone())));
-            self.gate = None;
+    fn handle_due(&mut self, now: Instant) {
+        if let Some(title) = self.sessions.stop_waiting(now) {
+            self.act(Action::Notice(Notice::Overtaken(title)));
         }
         self.give_up_deliveries(now);
         self.renew_again(now);
@@ -312,7 +181,7 @@ impl Relay {
         self.ping(now);
         match self.phase {
             Phase::Draining { deadline } if deadline <= now => {
-                self.leave(ExitReason::ClientClosed, now + FAREWELL_PATIENCE);
+                self.leave(ExitReason::ClientClosed, now + SESSION_END_PATIENCE);
             }
             Phase::Leaving { deadline, reason, .. } if deadline <= now => self.exit(reason),
             Phase::Running | Phase::Draining { .. } | Phase::Leaving { .. } | Phase::Gone => {}
@@ -320,122 +189,51 @@ impl Relay {
         self.proceed(now);
     }
 
-    /// Takes in what the bridge says in the client's place. At the end of the process nobody hears it any more.
-    pub(super) fn say(&mut self, message: Message, now: Instant) {
-        if !self.is_leaving() {
-            self.enter(message, now);
-            self.proceed(now);
-        }
-    }
-
-    /// Answers a request of the server with an error in the client's place, where not too many answers wait already. What
-    /// the client itself answers is never dropped for that.
-    pub(super) fn say_refusal(&mut self, refusal: Message, now: Instant) {
-        if self.ledger.replies_cost() > REPLIES {
-            return self.dropped(&refusal, "too many answers wait for the server already");
-        }
-        self.say(refusal, now);
-    }
-
-    /// Says whether the bridge has more to send once it has heard from the server. Tells whether that changes anything.
-    pub(super) fn expect_more(&mut self, awaited: bool, now: Instant) -> bool {
-        let changes = self.awaited != awaited;
-        self.awaited = awaited;
-        if changes {
-            self.proceed(now);
-        }
-        changes
-    }
-
-    /// Ends the session, which nobody needs, and goes on without.
-    pub(super) fn end_session(&mut self) {
-        let facts = self.session.facts();
+    /// Ends the session, which is not needed, and goes on without one.
+    fn end_unneeded_session(&mut self) {
+        let facts = self.sessions.facts();
         self.stop_listening();
-        self.session.forget();
+        self.sessions.forget();
         // What the server has to say behind its answers, or to ours, is of that session too.
-        for (exchange, purpose) in self.exchanges.iter().map(|(at, it)| (*at, it.purpose)).collect::<Vec<_>>()
+        for (exchange, purpose) in self.exchanges.iter().map(|(at, it)| (at, it.purpose)).collect::<Vec<_>>()
         {
             match purpose {
-                Purpose::Delivery(ticket) if !self.is_modern(ticket) => drop(self.strike(ticket)),
+                Purpose::Delivery(ticket) if !self.is_modern(ticket) => drop(self.remove(ticket)),
                 Purpose::Answered => {}
                 _ => continue,
             }
             self.close(exchange);
         }
         if facts.session.is_some() {
-            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+            self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
     }
 
-    /// The request of the client for whose sake the server asks something.
-    pub(super) fn asking(&self, question: &Id) -> Option<Id> {
-        let entry = self.ledger.get(self.asked.get(question)?.asking?)?;
-        entry.request_id().cloned()
-    }
-
-    /// The next thing that came out.
-    pub(super) fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
-
-    /// Tells whether among what came out is something that only the bridge can deal with, since it last asked.
-    pub(super) fn take_parted(&mut self) -> bool {
-        std::mem::take(&mut self.parted)
-    }
-
     fn act(&mut self, action: Action) {
-        self.outputs.push_back(Output::Do(action));
+        self.outputs.push_back(match action {
+            Action::Deliver(message) => Output::to_client(message),
+            action => Output::Do(action),
+        });
     }
 
     /// The next moment anything is due, and what it is (for the log).
-    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        let gate = match &self.gate {
-            Some(Gate { until: Until::Head { deadline }, .. }) => Some((*deadline, "others stop waiting")),
-            Some(Gate { until: Until::Answer { .. }, .. }) | None => None,
-        };
+    fn next_due(&self) -> Option<(Instant, &'static str)> {
+        let gate = self.sessions.waits_until().map(|deadline| (deadline, "others stop waiting"));
         let phase = match self.phase {
             Phase::Draining { deadline } => Some((deadline, "requests may no longer finish")),
             Phase::Leaving { deadline, .. } => Some((deadline, "the session ends untold")),
             Phase::Running | Phase::Gone => None,
         };
-        let delivery = self.deadlines.values().min().map(|deadline| (*deadline, "a delivery is given up"));
+        let delivery =
+            self.exchanges.limits.next_deadline().map(|deadline| (deadline, "a delivery is given up"));
         let rest = self.ledger.next_to_wake().map(|until| (until, "a message is tried again"));
-        let renewal = self.renewal.next().map(|until| (until, "the session is opened again"));
-        let carrier = self.carrier.next().map(|until| (until, "the stream of the session is opened again"));
-        let listening = self.listening.next().map(|until| (until, "the stream is opened again"));
+        let renewal = self.sessions.renewal_due().map(|until| (until, "the session is opened again"));
+        let carrier =
+            self.streams.sse_session.next().map(|until| (until, "the stream of the session is opened again"));
+        let listening = self.streams.listening.next().map(|until| (until, "the stream is opened again"));
         let way = self.gives_way_at().map(|at| (at, "the stream gives way to a request"));
-        let ping = self.pings.next().map(|until| (until, "the server is asked for a sign of life"));
+        let ping = self.health.pings.next().map(|until| (until, "the server is asked for a sign of life"));
         [gate, phase, delivery, rest, renewal, carrier, listening, way, ping].into_iter().flatten().min()
-    }
-
-    /// See [`super::Bridge::circumstances`].
-    pub(super) fn circumstances(&self, exchange: ExchangeId) -> Option<Circumstances> {
-        let exchange = self.exchanges.get(&exchange)?;
-        let entry = exchange.purpose.ticket().and_then(|ticket| self.ledger.get(ticket));
-        Some(Circumstances {
-            era: match entry.map(|entry| entry.era) {
-                Some(revision::Era::Modern) => "modern",
-                Some(revision::Era::Legacy) | None => "legacy",
-            },
-            epoch: exchange.epoch,
-            attempt: entry.map_or(1, |entry| entry.trial.attempts),
-        })
-    }
-
-    /// What the client's messages that wait to be sent cost, in bytes of memory.
-    pub(super) fn waiting_cost(&self) -> usize {
-        self.ledger.waiting_cost()
-    }
-
-    /// The request with this id that has no answer yet.
-    pub(super) fn request(&self, id: &Id) -> Option<&Message> {
-        let entry = self.ledger.get(self.ledger.request(id)?)?;
-        Some(&entry.message)
-    }
-
-    /// The requests that have no answer yet, in order.
-    pub(super) fn unanswered(&self) -> impl Iterator<Item = &Id> {
-        self.ledger.iter().filter_map(|(_, entry)| entry.request_id())
     }
 }
 

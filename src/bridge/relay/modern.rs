@@ -4,15 +4,19 @@
 //! Nothing waits for a handshake and there is no session. What is left to do: mirror the body in headers, learn which
 //! parameters travel so, close the exchange of what the client cancels, and open a subscription again that broke off.
 //! Deliberately not here: bridging to the other era,
-//! and sending again (`resending`).
+//! and sending again (`retry`).
 
 use std::time::{Duration, Instant};
 
-use super::apart::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION, discovers_modern};
-use super::backoff;
-use super::ledger::{Place, Then, Ticket};
-use super::revision;
-use super::*;
+use super::era_mismatch::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION, discovers_modern};
+use super::ledger::{Place, Ticket};
+use super::retry::{self, Decision, Subject};
+use super::tools::Invalid;
+use super::{Phase, Purpose, Relay, Settled};
+use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Facts, Mirror, Notice, Outgoing};
+use crate::bridge::revision;
+use crate::json;
+use crate::jsonrpc::{Id, Kind, Message};
 
 /// How many pages of tools are asked for in our own name, and how long that may take, before a call is given up.
 const LOOKUP_PAGES: u32 = 100;
@@ -79,7 +83,7 @@ impl Relay {
         }
     }
 
-    /// The process ends, and with it a subscription, by its result (2026-07-28, basic/patterns/subscriptions). Tells
+    /// The process ends, and with it a subscription, by its result (2026-07-28, basic/patterns/subscriptions). Returns
     /// whether the message is one.
     pub(super) fn end_subscription(&mut self, ticket: Ticket) -> bool {
         let subscription = self.ledger.get(ticket).filter(|entry| entry.is_subscription());
@@ -94,14 +98,11 @@ impl Relay {
     /// The client hears of the first acknowledgement. A later one means that changes may have been missed: then it is
     /// told of each that it asked for.
     fn acknowledged(&mut self, ticket: Ticket, message: Message) {
-        self.server_is_modern = true;
-        let Some(entry) = self.ledger.get_mut(ticket) else { return };
-        let first = !std::mem::replace(&mut entry.subscription.acknowledged, true);
-        entry.subscription.attempts = 0;
-        if first {
+        self.tools.set_server_modern();
+        if self.ledger.acknowledge_subscription(ticket) {
             return self.said(Purpose::Answer(ticket), message);
         }
-        let Some(id) = entry.request_id().cloned() else { return };
+        let Some(id) = self.ledger.get(ticket).and_then(|entry| entry.request_id()).cloned() else { return };
         let Some(honoured) = message.member("notifications") else { return };
         let meta = format!(r#""_meta":{{"{SUBSCRIPTION_KEY}":{id}}}"#);
         for (filter, method) in [
@@ -135,13 +136,13 @@ impl Relay {
             Some(code) => [HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION].contains(&code),
             None => message.member("resultType").is_some() || discovers_modern(&message),
         };
-        self.server_is_modern |= is_modern;
+        if is_modern {
+            self.tools.set_server_modern();
+        }
         match (entry.message.method(), code) {
             (Some("tools/list"), None) => Some(self.learn(message)),
             (Some("tools/call"), Some(HEADER_MISMATCH)) if !entry.relearned => {
-                let place =
-                    Place::Learning { refusal: message, pages: LOOKUP_PAGES, until: now + LOOKUP_PATIENCE };
-                self.ledger.put(ticket, place);
+                self.ledger.wait_for_tool(ticket, message, LOOKUP_PAGES, now + LOOKUP_PATIENCE);
                 self.look_up_tools(ticket, None);
                 None
             }
@@ -165,26 +166,20 @@ impl Relay {
     /// Asks for the tools in our own name, with what the call itself says of the client, because the headers that the
     /// server wants are in a list that was never asked for, or has changed.
     fn look_up_tools(&mut self, ticket: Ticket, cursor: Option<&str>) {
-        let Some(entry) = self.ledger.get_mut(ticket) else { return };
-        let Place::Learning { pages, until, .. } = &mut entry.place else { return };
-        let until = *until;
-        match pages.checked_sub(1) {
-            Some(left) => *pages = left,
-            None => return self.give_up_learning(ticket),
-        }
+        let Some(until) = self.ledger.take_tool_page(ticket) else { return self.give_up_learning(ticket) };
         let Some(entry) = self.ledger.get(ticket) else { return };
         let meta = entry.message.member("_meta").unwrap_or("{}");
         let cursor = cursor.map(|cursor| format!(r#","cursor":{cursor}"#)).unwrap_or_default();
         let request = self.own_request("tools/list", &format!(r#"{{"_meta":{meta}{cursor}}}"#));
         let facts = self.modern_facts(&request);
         let exchange = self.open(Purpose::Learning(ticket), Outgoing { ask: Ask::Post(request), facts });
-        self.deadlines.insert(exchange, until);
+        self.exchanges.limits.set_deadline(exchange, until);
     }
 
     /// A page of the list that was asked for in our own name.
     pub(super) fn looked_up(&mut self, exchange: ExchangeId, ticket: Ticket, page: &Message, now: Instant) {
-        self.purpose(exchange, Purpose::Answered);
-        self.deadlines.remove(&exchange);
+        self.exchanges.set_purpose(exchange, Purpose::Answered);
+        self.exchanges.limits.clear_deadline(exchange);
         let place = self.ledger.get(ticket).map(|entry| &entry.place);
         if !matches!(place, Some(Place::Learning { .. })) {
             return;
@@ -200,9 +195,7 @@ impl Relay {
         match cursor {
             Some(cursor) if !found => self.look_up_tools(ticket, Some(cursor)),
             Some(_) | None => {
-                if let Some(entry) = self.ledger.get_mut(ticket) {
-                    entry.relearned = true;
-                }
+                self.ledger.set_relearned(ticket);
                 self.post(ticket, Purpose::Answer(ticket), now);
             }
         }
@@ -217,25 +210,20 @@ impl Relay {
         }
     }
 
-    /// An exchange that ended without the answer, if it is one that is opened again: a subscription that was there
-    /// before. Tells whether it was.
-    pub(super) fn rest(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
-        let seed = self.chance();
-        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
-        let broke_off = match outcome {
-            ExchangeOutcome::Complete | ExchangeOutcome::Cut(_) | ExchangeOutcome::Lost { .. } => true,
-            ExchangeOutcome::Accepted(_) | ExchangeOutcome::Refused(_) => false,
-        };
-        if !broke_off
-            || !entry.is_subscription()
-            || !entry.subscription.acknowledged
-            || self.phase != Phase::Running
-        {
+    /// Opens a subscription that was there before again, if it broke off. Returns whether it does.
+    pub(super) fn resubscribe(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
+        let Some(entry) = self.ledger.get(ticket) else { return false };
+        let is_open = entry.is_subscription() && entry.subscription.acknowledged;
+        if !is_open || self.phase != Phase::Running {
+            self.jitter.draw();
             return false;
         }
-        let delay = backoff::delay(entry.subscription.attempts, seed);
-        entry.subscription.attempts += 1;
-        self.ledger.put(ticket, Place::Resting { until: now + delay, then: Then::Post });
+        let subject = Subject::Subscription { attempts: entry.subscription.attempts };
+        let Decision::Retry { at, .. } = retry::decide(outcome, subject, now, &mut self.jitter) else {
+            self.jitter.draw();
+            return false;
+        };
+        self.ledger.resubscribe_at(ticket, at);
         self.act(Action::Notice(Notice::Relistening));
         true
     }

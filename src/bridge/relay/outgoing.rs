@@ -6,9 +6,14 @@
 
 use std::time::Instant;
 
-use super::ledger::{Place, Stream, Then, Ticket};
-use super::revision::{self, Era};
-use super::*;
+use super::ledger::{Place, RetryKind, Ticket};
+use super::session::Admission;
+use super::{CANCELLATION_PATIENCE, DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay, SOURCE};
+use crate::bridge::event::{Action, Ask, ExchangeId, Notice, Outgoing};
+use crate::bridge::revision;
+use crate::bridge::revision::Era;
+use crate::jsonrpc;
+use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
 
 impl Relay {
     pub(super) fn client(&mut self, line: Line, now: Instant) {
@@ -29,11 +34,11 @@ impl Relay {
     }
 
     pub(super) fn enter(&mut self, message: Message, now: Instant) {
-        if self.is_orphaned(&message) {
+        if self.questions.take_orphaned(&message) {
             return self.dropped(&message, "it belongs to a session that is no more");
         }
         if let Kind::Response { id: Some(id), .. } = message.kind()
-            && self.asked.remove(id).is_none()
+            && self.questions.remove(id).is_none()
             && id.is_ours()
         {
             return self
@@ -83,59 +88,51 @@ impl Relay {
         self.act(Action::Deliver(Message::error(Some(id), &error)));
     }
 
-    /// Tells whether everything of the legacy era has to wait.
+    /// Returns whether everything of the legacy era has to wait.
     fn is_held(&self) -> bool {
-        self.gate.is_some() || self.session.is_being_renewed()
+        self.sessions.is_held()
     }
 
-    /// Tells whether a handshake is under way in which the server may ask something.
+    /// Returns whether a handshake is under way in which the server may ask something.
     fn lets_responses_pass(&self) -> bool {
-        match (&self.gate, &self.session.recovery) {
-            (_, Recovery::Opening { head, .. }) => *head,
-            (Some(gate), _) => gate.until == Until::Answer { head: true },
-            (None, _) => false,
-        }
+        self.sessions.lets_responses_pass()
     }
 
-    /// Lets go whatever may go, and leaves once nothing is left to wait for.
+    /// Lets go whatever may go.
     pub(super) fn proceed(&mut self, now: Instant) {
-        while !self.is_held()
-            && let Some(ticket) = self.ledger.first_at_gate()
+        while let Some(ticket) = self.ledger.first_at_gate()
             && self.has_room_for(ticket)
         {
-            if self.session.recovery == Recovery::Due && self.needs_session(ticket) {
-                self.renew(now);
-            } else {
-                self.release(ticket, now);
+            match self.sessions.admission(!self.needs_session(ticket)) {
+                Admission::Now => self.release(ticket, now),
+                Admission::AfterRenewal => self.renew(now),
+                Admission::Later => break,
             }
         }
-        while self.ledger.requests_sent() < self.requests_at_once
+        while self.exchanges.limits.allows_request(self.ledger.requests_sent())
             && let Some(ticket) = self.ledger.first_for_slot()
         {
             match self.ledger.get(ticket).map(|entry| &entry.place) {
-                Some(Place::ForSlot { then: Then::Resume }) => self.resume(ticket, now),
+                Some(Place::ForSlot { kind: RetryKind::Resume }) => self.resume(ticket, now),
                 _ => drop(self.post(ticket, Purpose::Answer(ticket), now)),
             }
         }
         self.listen_after_giving_way(now);
         self.plan_reconnection(now);
-        if matches!(self.phase, Phase::Draining { .. }) && !self.awaited && self.nothing_can_finish() {
-            self.leave(ExitReason::ClientClosed, now + FAREWELL_PATIENCE);
-        }
     }
 
-    /// Tells whether a message can only be sent in a session.
+    /// Returns whether a message can only be sent in a session.
     fn needs_session(&self, ticket: Ticket) -> bool {
         self.ledger
             .get(ticket)
             .is_some_and(|entry| entry.era == Era::Legacy && entry.message.method() != Some("initialize"))
     }
 
-    /// Tells whether a message may leave the gate. A flood of notifications waits there, and what stands behind it, for
+    /// Returns whether a message may leave the gate. A flood of notifications waits there, and what stands behind it, for
     /// order's sake.
     fn has_room_for(&self, ticket: Ticket) -> bool {
         let is_request = self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some());
-        is_request || self.deadlines.len() < DELIVERIES_AT_ONCE
+        is_request || self.exchanges.limits.allows_delivery()
     }
 
     /// Sends a message that no other has to precede any more.
@@ -150,28 +147,23 @@ impl Relay {
         let (is_legacy, is_subscription) = (entry.era == Era::Legacy, entry.is_subscription());
         match (entry.message.method().filter(|_| is_legacy), is_request) {
             (Some("initialize"), true) => {
-                self.fallback.begin();
+                self.sessions.transport.begin();
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-                self.session.begin(exchange, self.fallback.via());
-                self.renewal = Renewal::default();
-                let until = Until::Answer { head: false };
-                self.gate = Some(Gate { ticket, starts_session: true, title, until });
+                self.sessions.open(ticket, exchange, self.sessions.transport.via());
             }
             (Some("logging/setLevel"), true) => {
                 self.post(ticket, Purpose::Answer(ticket), now);
-                let until = Until::Head { deadline: now + GATE_PATIENCE };
-                self.gate = Some(Gate { ticket, starts_session: false, title, until });
+                self.sessions.hold_for(ticket, title, now + GATE_PATIENCE);
             }
             (Some("notifications/initialized"), false) => {
-                self.session.remember_ready(message);
+                self.sessions.remember_ready(message);
                 self.deliver(ticket, now);
-                let until = Until::Head { deadline: now + GATE_PATIENCE };
-                self.gate = Some(Gate { ticket, starts_session: false, title, until });
+                self.sessions.hold_for(ticket, title, now + GATE_PATIENCE);
             }
             (_, true) if is_subscription || self.may_post_request() => {
                 self.post(ticket, Purpose::Answer(ticket), now);
             }
-            (_, true) => self.ledger.put(ticket, Place::ForSlot { then: Then::Post }),
+            (_, true) => self.ledger.wait_for_slot(ticket, RetryKind::Post),
             (_, false) => self.deliver(ticket, now),
         }
     }
@@ -179,85 +171,90 @@ impl Relay {
     /// Posts a message that has no answer.
     fn deliver(&mut self, ticket: Ticket, now: Instant) {
         let exchange = self.post(ticket, Purpose::Delivery(ticket), now);
-        self.deadlines.insert(exchange, now + DELIVERY_PATIENCE);
+        self.exchanges.limits.set_deadline(exchange, now + DELIVERY_PATIENCE);
     }
 
-    /// Tells whether a request may go at once: there is room, and no other has waited for it.
+    /// Returns whether a request may go at once: there is room, and no other has waited for it.
     pub(super) fn may_post_request(&self) -> bool {
-        self.ledger.requests_sent() < self.requests_at_once && self.ledger.first_for_slot().is_none()
+        self.exchanges.limits.allows_request(self.ledger.requests_sent())
+            && self.ledger.first_for_slot().is_none()
     }
 
     /// A cancellation goes out behind its request, and ends the interest in it.
     pub(super) fn release_cancellation(&mut self, ticket: Ticket, now: Instant) {
         let cancelled = self.ledger.get(ticket).and_then(|entry| entry.message.request_id_param());
         let request = cancelled.and_then(|id| self.ledger.request(&id));
-        let place = request.and_then(|request| Some((request, &self.ledger.get(request)?.place)));
-        match place {
+        let Some((request, entry)) = request.and_then(|request| Some((request, self.ledger.get(request)?)))
+        else {
+            return self.drop_cancellation(ticket);
+        };
+        let exchange = match entry.place {
+            Place::Sent { exchange, .. } => Some(exchange),
+            Place::AtGate
+            | Place::ForSlot { .. }
+            | Place::Behind(_)
+            | Place::Learning { .. }
+            | Place::BackingOff { .. } => None,
+        };
+        match &entry.place {
             // A modern server takes the end of the exchange for the cancellation, and nothing else.
-            Some((request, place))
-                if self.ledger.get(request).is_some_and(|entry| entry.era == Era::Modern) =>
-            {
-                let exchange = match place {
-                    Place::Sent { exchange, .. } => Some(*exchange),
-                    Place::AtGate
-                    | Place::ForSlot { .. }
-                    | Place::Behind(_)
-                    | Place::Learning { .. }
-                    | Place::Resting { .. } => None,
-                };
-                self.settle(request);
-                self.strike(ticket);
-                if let Some(exchange) = exchange {
-                    self.close(exchange);
-                }
-            }
+            _ if entry.era == Era::Modern => self.cancel_untold(ticket, request, exchange),
             // Its session is no more; whoever has the request does not know the cancellation's.
-            Some((request, &Place::Sent { exchange, .. })) if self.is_outlived(exchange) => {
-                self.settle(request);
-                self.strike(ticket);
-                self.close(exchange);
+            Place::Sent { exchange: sent, .. } if self.is_of_lost_session(*sent) => {
+                self.cancel_untold(ticket, request, exchange);
             }
-            Some((request, &Place::Sent { written: true, exchange })) => {
-                let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange), now);
-                self.deadlines.insert(cancelling, now + CANCELLATION_PATIENCE);
-                self.withdraw_questions(request);
-                self.settle(request);
-                self.purpose(exchange, Purpose::Cancelled);
-                // Nobody waits for the answer of what was cancelled.
-                self.after_exchange(exchange);
+            Place::Sent { written: true, exchange } => {
+                let exchange = *exchange;
+                self.cancel_sent(ticket, request, exchange, now);
             }
-            Some((request, Place::Sent { written: false, .. }))
-                if self.ledger.cancellation_of(request).is_none() =>
-            {
-                self.ledger.put(ticket, Place::Behind(request));
+            Place::Sent { written: false, .. } if self.ledger.cancellation_of(request).is_none() => {
+                self.ledger.wait_behind(ticket, request);
             }
             // The server has never heard of the request, or has done with it, and need not hear of either.
-            Some((
-                request,
-                Place::AtGate | Place::ForSlot { then: Then::Post } | Place::Resting { then: Then::Post, .. },
-            )) => {
-                self.settle(request);
-                self.strike(ticket);
-            }
-            // It may be at work on the request, although the stream with the answer broke.
-            Some((
-                request,
-                Place::ForSlot { then: Then::Resume } | Place::Resting { then: Then::Resume, .. },
-            )) => {
-                let epoch = self.ledger.get(request).and_then(|entry| entry.trial.epoch);
-                self.withdraw_questions(request);
-                self.settle(request);
-                if epoch.is_some_and(|epoch| self.session.is_over(epoch)) {
-                    self.strike(ticket);
-                }
-            }
-            Some((_, Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. })) | None => {
-                self.strike(ticket);
-                let because = "the request it cancels is not under way";
-                let title = "notifications/cancelled".to_owned();
-                self.act(Action::Notice(Notice::Dropped { title, because }));
-            }
+            Place::AtGate
+            | Place::ForSlot { kind: RetryKind::Post }
+            | Place::BackingOff { kind: RetryKind::Post, .. } => self.cancel_untold(ticket, request, None),
+            Place::ForSlot { kind: RetryKind::Resume }
+            | Place::BackingOff { kind: RetryKind::Resume, .. } => self.cancel_resuming(ticket, request),
+            Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. } => self.drop_cancellation(ticket),
         }
+    }
+
+    /// Ends the interest in a request of whose cancellation the server is not told.
+    fn cancel_untold(&mut self, ticket: Ticket, request: Ticket, exchange: Option<ExchangeId>) {
+        self.settle(request);
+        self.remove(ticket);
+        if let Some(exchange) = exchange {
+            self.close(exchange);
+        }
+    }
+
+    /// Tells the server that a request is cancelled which it has.
+    fn cancel_sent(&mut self, ticket: Ticket, request: Ticket, exchange: ExchangeId, now: Instant) {
+        let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange), now);
+        self.exchanges.limits.set_deadline(cancelling, now + CANCELLATION_PATIENCE);
+        self.withdraw_questions(request);
+        self.settle(request);
+        self.exchanges.set_purpose(exchange, Purpose::Cancelled);
+        // Nobody waits for the answer of what was cancelled.
+        self.after_exchange(exchange);
+    }
+
+    /// The server may be at work on a request, although the stream with the answer broke.
+    fn cancel_resuming(&mut self, ticket: Ticket, request: Ticket) {
+        let epoch = self.ledger.get(request).and_then(|entry| entry.attempts.epoch);
+        self.withdraw_questions(request);
+        self.settle(request);
+        if epoch.is_some_and(|epoch| self.sessions.is_over(epoch)) {
+            self.remove(ticket);
+        }
+    }
+
+    fn drop_cancellation(&mut self, ticket: Ticket) {
+        self.remove(ticket);
+        let because = "the request it cancels is not under way";
+        let title = "notifications/cancelled".to_owned();
+        self.act(Action::Notice(Notice::Dropped { title, because }));
     }
 
     /// What the server asked the client for the sake of a request goes with it.
@@ -267,7 +264,7 @@ impl Relay {
 
     /// Tells the client that some of the server's questions need no answer any more.
     pub(super) fn withdraw(&mut self, which: impl Fn(&Question) -> bool, reason: &str) {
-        let questions = self.asked.iter().filter(|(_, question)| which(question));
+        let questions = self.questions.iter().filter(|(_, question)| which(question));
         let mut ids: Vec<String> = questions.map(|(id, _)| id.to_string()).collect();
         // They have no order of their own, and every run is to be the same.
         ids.sort();
@@ -290,47 +287,31 @@ impl Relay {
         let entry = self.ledger.get(ticket).expect("a message is posted from the ledger");
         let message = entry.message.clone();
         let is_about_handshake = matches!(
-            purpose, Purpose::Cancellation(_, cancelled) if self.session.is_opening(cancelled)
+            purpose, Purpose::Cancellation(_, cancelled) if self.sessions.is_opening(cancelled)
         );
         let mut facts = match (entry.era, message.method()) {
             (Era::Modern, _) => self.modern_facts(&message),
-            (Era::Legacy, Some("initialize")) => self.fallback.facts_of_start(),
-            (Era::Legacy, None) => self.session.facts_of_handshake(),
-            (Era::Legacy, Some(_)) if is_about_handshake => self.session.facts_of_handshake(),
-            (Era::Legacy, Some(_)) => self.session.facts(),
+            (Era::Legacy, Some("initialize")) => self.sessions.transport.facts_of_start(),
+            (Era::Legacy, None) => self.sessions.facts_of_handshake(),
+            (Era::Legacy, Some(_)) if is_about_handshake => self.sessions.facts_of_handshake(),
+            (Era::Legacy, Some(_)) => self.sessions.facts(),
         };
         facts.session_in_doubt = self.is_session_in_doubt(ticket, &facts, now);
-        let epoch = self.session.epoch_of(&facts);
+        let epoch = self.sessions.epoch_of(&facts);
         let exchange = self.open(purpose, Outgoing { ask: Ask::Post(message), facts });
-        self.ledger.put(ticket, Place::Sent { exchange, written: false });
-        if let Some(entry) = self.ledger.get_mut(ticket) {
-            let Trial { attempts, since, outlived, settled, .. } = entry.trial;
-            let since = since.or(Some(now));
-            entry.trial = Trial { attempts: attempts + 1, since, opened: false, epoch, outlived, settled };
-            entry.stream = Stream::default();
-        }
+        self.ledger.send(ticket, exchange, epoch, now);
         exchange
     }
 
     pub(super) fn open(&mut self, purpose: Purpose, outgoing: Outgoing) -> ExchangeId {
-        let exchange = ExchangeId(self.next_exchange);
-        self.next_exchange += 1;
-        let epoch = self.session.epoch_of(&outgoing.facts);
-        self.exchanges.insert(exchange, Exchange { purpose, epoch });
+        let epoch = self.sessions.epoch_of(&outgoing.facts);
+        let exchange = self.exchanges.begin(purpose, epoch);
         self.act(Action::Open(exchange, outgoing));
         exchange
     }
 
-    /// Gives an exchange that has not ended another purpose.
-    pub(super) fn purpose(&mut self, exchange: ExchangeId, purpose: Purpose) {
-        if let Some(exchange) = self.exchanges.get_mut(&exchange) {
-            exchange.purpose = purpose;
-        }
-    }
-
     pub(super) fn close(&mut self, exchange: ExchangeId) {
-        if self.exchanges.remove(&exchange).is_some() {
-            self.deadlines.remove(&exchange);
+        if self.exchanges.end(exchange).is_some() {
             self.act(Action::Close(exchange));
             self.after_exchange(exchange);
         }

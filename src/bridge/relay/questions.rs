@@ -5,24 +5,41 @@
 
 use std::collections::HashMap;
 
-use super::Question;
-use crate::jsonrpc::Id;
+use super::ledger::Ticket;
+use crate::jsonrpc::{Id, Kind, Message};
 
 /// How many are kept track of.
 const AT_ONCE: usize = 10_000;
 /// How large their ids and tokens may be together, in bytes.
 const TOGETHER: usize = 1024 * 1024;
 
+/// How large the ids and tokens of forgotten questions may be together, in bytes.
+const ORPHANED: usize = 1024 * 1024;
+
+/// A request of the server.
+#[derive(Debug)]
+pub(super) struct Question {
+    /// The client's request in whose exchange it came.
+    pub(super) asking: Option<Ticket>,
+    /// The session it belongs to; see `session`.
+    pub(super) epoch: u64,
+    /// The JSON text of the token under which the client may report progress.
+    pub(super) progress: Option<String>,
+}
+
 /// The questions that have no answer yet.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     waiting: HashMap<Id, Question>,
     size: usize,
+    /// Those of sessions that are no more, with their progress tokens: what the client answers goes nowhere.
+    orphaned: HashMap<Id, Option<String>>,
 }
 
 impl Questions {
     /// Keeps track of a question, where there is room. Returns whether there was.
     pub(super) fn insert(&mut self, id: &Id, question: Question) -> bool {
+        self.orphaned.remove(id);
         self.remove(id);
         let size = size(id, &question);
         let has_room = self.waiting.len() < AT_ONCE && self.size.saturating_add(size) <= TOGETHER;
@@ -50,17 +67,45 @@ impl Questions {
         });
     }
 
+    /// Forgets the questions of the session of this epoch and of those before: what the client still answers goes nowhere.
+    pub(super) fn forget_session(&mut self, epoch: u64) {
+        let over = self.take(|question| question.epoch <= epoch);
+        let size = |(id, progress): (&Id, &Option<String>)| {
+            id.size() + progress.as_ref().map_or(0, String::len) + size_of::<Id>()
+        };
+        // What is added is bounded itself.
+        if self.orphaned.iter().map(size).sum::<usize>() > ORPHANED {
+            self.orphaned.clear();
+        }
+        self.orphaned.extend(over.into_iter().map(|(id, question)| (id, question.progress)));
+    }
+
+    /// A question with this id is asked anew: an answer to it is no longer one to a session that is no more.
+    pub(super) fn forget_orphan(&mut self, id: &Id) {
+        self.orphaned.remove(id);
+    }
+
+    /// Returns whether what the client says belongs to a session that is no more. An answer does so once.
+    pub(super) fn take_orphaned(&mut self, message: &Message) -> bool {
+        match message.kind() {
+            Kind::Response { id: Some(id), .. } => self.orphaned.remove(id).is_some(),
+            Kind::Notification { method } if method.as_str() == "notifications/progress" => {
+                let token = message.member("progressToken");
+                token.is_some_and(|token| {
+                    self.orphaned.values().any(|orphaned| orphaned.as_deref() == Some(token))
+                })
+            }
+            Kind::Notification { .. } | Kind::Request { .. } | Kind::Response { id: None, .. } => false,
+        }
+    }
+
     /// Takes out all that fit.
-    pub(super) fn take(&mut self, fits: impl Fn(&Question) -> bool) -> HashMap<Id, Question> {
+    fn take(&mut self, fits: impl Fn(&Question) -> bool) -> HashMap<Id, Question> {
         let all = std::mem::take(&mut self.waiting).into_iter();
         let (taken, left) = all.partition(|(_, question)| fits(question));
         self.waiting = left;
         self.size = self.waiting.iter().map(|(id, question)| size(id, question)).sum();
         taken
-    }
-
-    pub(super) fn get(&self, id: &Id) -> Option<&Question> {
-        self.waiting.get(id)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Id, &Question)> {

@@ -8,87 +8,60 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff;
-use super::ledger::{Place, Then, Ticket};
+use super::ledger::{Place, RetryKind, Ticket};
 use super::modern::error_code;
-use super::revision::Era;
-use super::session::Recovery;
+use super::retry::{self, Decision, Remark, Subject};
 use super::session_doubt::lost_each_time;
 use super::session_loss::{SessionLoss, session_loss};
-use super::*;
+use super::{DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay, SOURCE, Settled};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Notice, Outgoing, Refusal};
+use crate::bridge::revision::Era;
+use crate::json;
+use crate::jsonrpc::{Id, Kind, Message};
 
 /// How long the server may take over the handshake.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is tried, and how long in all, before those that wait are told.
-const ATTEMPTS: u32 = 4;
-const BUDGET: Duration = Duration::from_secs(6);
-/// How many sessions may be lost over one message.
-const OUTLIVED: u32 = 3;
-/// How many of the client's subscriptions are renewed at once.
-const RESTORED_AT_ONCE: usize = 8;
-
-/// A renewal under way, beyond its exchange.
-#[derive(Debug, Default)]
-pub(super) struct Renewal {
-    attempts: u32,
-    since: Option<Instant>,
-    /// When `initialize` is sent again.
-    until: Option<Instant>,
-    /// Whether the revision and capabilities are those the client knows.
-    news: Option<SessionNews>,
-    /// When the session is told once more that the client is ready, and whether it was.
-    retell: Option<Instant>,
-    retold: bool,
-    /// Whether the log level was told.
-    levelled: bool,
-    /// The JSON texts of the URIs still to be subscribed to, once everything else may go on.
-    rest: VecDeque<String>,
-    restoring: usize,
-}
-
-impl Renewal {
-    /// When the next attempt is due.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.until.into_iter().chain(self.retell).min()
-    }
-}
 
 impl Relay {
     /// Returns whether a refusal means that the server no longer knows the session that the message named.
     pub(super) fn is_session_loss(&self, epoch: Option<u64>, refusal: &Refusal) -> bool {
-        let loss = epoch.and_then(|epoch| session_loss(refusal, self.session.id_of(epoch)));
+        let loss = epoch.and_then(|epoch| session_loss(refusal, self.sessions.id_of(epoch)));
         matches!(loss, Some(SessionLoss::Said | SessionLoss::Presumed))
     }
 
-    /// A message was refused because its session is no more: it waits for the next one. Tells whether it does.
-    pub(super) fn outlive_session(
+    /// A message was refused because its session is no more: it waits for the next one. Returns whether it does.
+    pub(super) fn move_to_next_session(
         &mut self,
         ticket: Ticket,
         epoch: Option<u64>,
-        refusal: &Refusal,
+        outcome: &ExchangeOutcome,
         now: Instant,
     ) -> bool {
+        let ExchangeOutcome::Refused(refusal) = outcome else { return false };
         let Some(epoch) = epoch.filter(|_| !self.is_leaving()) else { return false };
         let Some(loss) = self.believed_loss(ticket, epoch, refusal, now) else { return false };
-        let Some(outlived) = self.ledger.get(ticket).map(|entry| entry.trial.outlived) else { return false };
-        let most = match (loss, refusal.status) {
-            (SessionLoss::Said, 404) => OUTLIVED,
-            // Words may mean something else, and the server may have acted before it said them. A status says less.
-            (SessionLoss::Said | SessionLoss::Presumed | SessionLoss::Unauthorized, _) => 1,
-        };
-        if loss != SessionLoss::Unauthorized && self.let_settle(ticket, epoch, refusal, now) {
-            return true;
-        }
-        if outlived >= most {
-            if loss != SessionLoss::Said {
-                self.renewed_in_vain(ticket, now);
+        let Some(entry) = self.ledger.get(ticket) else { return false };
+        let settles = self.settles(ticket, epoch).then(|| self.sessions.lost_unproven());
+        let subject = Subject::InSession { loss, sessions_lost: entry.attempts.sessions_lost, settles };
+        match retry::decide(outcome, subject, now, &mut self.jitter) {
+            Decision::Retry { at, .. } => self.retry_in_new_session(ticket, (at, epoch), refusal),
+            Decision::Renew => self.wait_for_next_session(ticket, epoch, loss, now),
+            Decision::Fail(remark) => {
+                if remark == Remark::RenewedInVain {
+                    self.renewed_in_vain(ticket, now);
+                }
+                return false;
             }
-            return false;
+            Decision::Deliver | Decision::Restart { .. } | Decision::OtherTransport => return false,
         }
+        true
+    }
+
+    fn wait_for_next_session(&mut self, ticket: Ticket, epoch: u64, loss: SessionLoss, now: Instant) {
         self.note_given_up(epoch, loss);
-        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
-        entry.trial.outlived += 1;
-        let entry = &*entry;
+        self.ledger.count_lost_session(ticket);
+        let Some(entry) = self.ledger.get(ticket) else { return };
         let is_over_with_it = dies_with_its_session(&entry.message)
             || entry.message.method() == Some("notifications/initialized")
             || self.ledger.cancellation_of(ticket).is_some();
@@ -96,23 +69,19 @@ impl Relay {
             true => {
                 self.settle(ticket);
             }
-            false => self.ledger.put(ticket, Place::AtGate),
+            false => self.ledger.wait_at_gate(ticket),
         }
         self.lose_session(epoch, now);
-        true
     }
 
     /// The session of this epoch is no more. What is said of an earlier one changes nothing.
     pub(super) fn lose_session(&mut self, epoch: u64, now: Instant) {
-        if self.session.is_over(epoch) || self.is_leaving() {
+        if self.sessions.is_over(epoch) || !self.sessions.is_established() || self.is_leaving() {
             return;
         }
         self.act(Action::Notice(Notice::SessionLost));
         self.drop_carrier(None, now);
-        self.session.lose();
-        // A client that is starting over needs nobody to do it.
-        let starts_over = |gate: &Gate| gate.starts_session;
-        self.gate = self.gate.take().filter(starts_over);
+        self.sessions.lose();
         self.stop_listening();
         self.forget_pings();
         self.forget_questions(epoch);
@@ -120,26 +89,27 @@ impl Relay {
         let waiting: Vec<(Ticket, bool, bool)> = waiting
             .filter(|(_, entry)| !matches!(entry.place, Place::Sent { .. } | Place::Behind(_)))
             .map(|(ticket, entry)| {
-                let for_slot = matches!(entry.place, Place::ForSlot { then: Then::Post });
+                let for_slot = matches!(entry.place, Place::ForSlot { kind: RetryKind::Post });
                 // The next session is told that the client is ready as soon as it is open.
                 let is_told =
-                    entry.trial.attempts > 0 && entry.message.method() == Some("notifications/initialized");
+                    entry.attempts.made > 0 && entry.message.method() == Some("notifications/initialized");
                 (ticket, for_slot, is_told || dies_with_its_session(&entry.message))
             })
             .collect();
         for (ticket, for_slot, dies) in waiting {
             match (dies, for_slot) {
-                (true, _) => self.strike_stale(ticket),
-                (false, true) => self.ledger.put(ticket, Place::AtGate),
+                (true, _) => self.remove_stale(ticket),
+                (false, true) => self.ledger.wait_at_gate(ticket),
                 (false, false) => {}
             }
         }
-        if self.gate.is_none() && !self.carrier.is_resting() {
+        // A client that is starting over does it itself.
+        if self.sessions.is_ended() && !self.streams.sse_session.is_backing_off() {
             self.renew(now);
         }
     }
 
-    fn strike_stale(&mut self, ticket: Ticket) {
+    fn remove_stale(&mut self, ticket: Ticket) {
         if let Settled::Wanted(entry) | Settled::Cancelled(entry) = self.settle(ticket) {
             self.dropped(&entry.message, "it belongs to a session that is no more");
         }
@@ -149,71 +119,39 @@ impl Relay {
     fn forget_questions(&mut self, epoch: u64) {
         let is_over = |question: &Question| question.epoch <= epoch;
         self.withdraw(is_over, "the session it belongs to has ended");
-        let over = self.asked.take(|question| question.epoch <= epoch);
-        let size = |(id, progress): (&Id, &Option<String>)| {
-            id.size() + progress.as_ref().map_or(0, String::len) + size_of::<Id>()
-        };
-        // What is added is bounded itself.
-        if self.orphaned.iter().map(size).sum::<usize>() > ORPHANED {
-            self.orphaned.clear();
-        }
-        self.orphaned.extend(over.into_iter().map(|(id, question)| (id, question.progress)));
-    }
-
-    /// Tells whether what the client says belongs to a session that is no more.
-    pub(super) fn is_orphaned(&mut self, message: &Message) -> bool {
-        match message.kind() {
-            Kind::Response { id: Some(id), .. } => self.orphaned.remove(id).is_some(),
-            Kind::Notification { method } if method.as_str() == "notifications/progress" => {
-                let token = message.member("progressToken");
-                token.is_some_and(|token| {
-                    self.orphaned.values().any(|orphaned| orphaned.as_deref() == Some(token))
-                })
-            }
-            _ => false,
-        }
+        self.questions.forget_session(epoch);
     }
 
     /// Opens a new session in the client's place.
     pub(super) fn renew(&mut self, now: Instant) {
-        if self.session.recovery == Recovery::Due {
-            self.renewal = Renewal { since: Some(now), ..Renewal::default() };
-        }
-        let Some(initialize) = self.session.start().cloned() else { return };
-        self.renewal.attempts += 1;
-        self.renewal.until = None;
-        self.carrier.connecting();
-        self.fallback.begin();
-        self.post_renewal(initialize, now);
+        let Some(initialize) = self.sessions.memory().start().cloned() else { return };
+        self.streams.sse_session.connecting();
+        self.sessions.transport.begin();
+        let exchange = self.post_renewal(initialize, now);
+        self.sessions.renew(exchange, self.sessions.transport.via(), now);
     }
 
     /// Sends `initialize` in the client's place.
-    pub(super) fn post_renewal(&mut self, initialize: Message, now: Instant) {
-        let facts = self.fallback.facts_of_start();
+    pub(super) fn post_renewal(&mut self, initialize: Message, now: Instant) -> ExchangeId {
+        let facts = self.sessions.transport.facts_of_start();
         let exchange = self.open(Purpose::Renewal, Outgoing { ask: Ask::Post(initialize), facts });
-        self.session.begin(exchange, self.fallback.via());
-        self.session.recovery = Recovery::Opening { exchange, head: false };
-        self.deadlines.insert(exchange, now + RENEWAL_PATIENCE);
+        self.exchanges.limits.set_deadline(exchange, now + RENEWAL_PATIENCE);
+        exchange
     }
 
     /// Sends `initialize` again when its time has come.
     pub(super) fn renew_again(&mut self, now: Instant) {
-        if self.renewal.until.is_some_and(|until| until <= now) {
+        if self.sessions.is_renewal_due(now) {
             self.renew(now);
         }
-        if self.renewal.retell.is_some_and(|at| at <= now) {
-            self.renewal.retell = None;
-            if let (Recovery::Telling { .. }, Some(ready)) =
-                (&self.session.recovery, self.session.ready().cloned())
-            {
-                self.tell_first(ready, now);
-            }
+        if let Some(ready) = self.sessions.take_retell(now) {
+            self.tell_first(ready, now);
         }
     }
 
-    /// Tells whether a response answers the handshake in the client's place, which has the client's id.
+    /// Returns whether a response answers the handshake in the client's place, which has the client's id.
     pub(super) fn is_for_the_renewal(&self, id: Option<&Id>) -> bool {
-        match self.session.start().map(Message::kind) {
+        match self.sessions.memory().start().map(Message::kind) {
             Some(Kind::Request { id: own, .. }) => id.is_none_or(|id| id.is_same_value(own)),
             _ => false,
         }
@@ -221,8 +159,8 @@ impl Relay {
 
     /// The answer to the handshake in the client's place. The client, which has one, does not see it.
     pub(super) fn renewed(&mut self, exchange: ExchangeId, answer: &Message, now: Instant) {
-        self.deadlines.remove(&exchange);
-        self.purpose(exchange, Purpose::Answered);
+        self.exchanges.limits.clear_deadline(exchange);
+        self.exchanges.set_purpose(exchange, Purpose::Answered);
         if error_code(answer).is_some() {
             let said = answer.member("message").and_then(json::string).unwrap_or_default();
             let report = ErrorReport::new(
@@ -232,15 +170,9 @@ impl Relay {
             );
             return self.fail_renewal(&report);
         }
-        let known =
-            (self.session.revision().map(str::to_owned), self.session.capabilities().map(str::to_owned));
-        self.session.establish(answer);
-        self.session.recovery = Recovery::NotNeeded;
-        self.carrier.begin(now);
-        let same = (self.session.revision(), self.session.capabilities())
-            == (known.0.as_deref(), known.1.as_deref());
-        self.renewal.news = Some(if same { SessionNews::Same } else { SessionNews::Changed });
-        match self.session.ready().cloned() {
+        self.sessions.restore(answer);
+        self.streams.sse_session.begin(now);
+        match self.sessions.memory().ready().cloned() {
             Some(initialized) => self.tell_first(initialized, now),
             // Its client has not said so either, yet.
             None => self.finish_renewal(now),
@@ -249,21 +181,19 @@ impl Relay {
 
     /// Sends what everything else waits for, until the head of its answer.
     fn tell_first(&mut self, message: Message, now: Instant) {
-        let outgoing = Outgoing { ask: Ask::Post(message), facts: self.session.facts() };
+        let outgoing = Outgoing { ask: Ask::Post(message), facts: self.sessions.facts() };
         let exchange = self.open(Purpose::Restoration, outgoing);
-        self.session.recovery = Recovery::Telling { exchange };
-        self.deadlines.insert(exchange, now + GATE_PATIENCE);
+        self.sessions.tell(exchange);
+        self.exchanges.limits.set_deadline(exchange, now + GATE_PATIENCE);
     }
 
     /// What was told has arrived, or is not waited for any longer.
     pub(super) fn told(&mut self, exchange: ExchangeId, now: Instant) {
-        if self.session.recovery != (Recovery::Telling { exchange }) {
+        if !self.sessions.is_telling(exchange) {
             return;
         }
-        let level = self.session.level().filter(|_| !self.renewal.levelled);
-        match level.map(|level| format!(r#"{{"level":{level}}}"#)) {
+        match self.sessions.take_level().map(|level| format!(r#"{{"level":{level}}}"#)) {
             Some(params) => {
-                self.renewal.levelled = true;
                 self.tell_first(self.own_request("logging/setLevel", &params), now);
             }
             None => self.finish_renewal(now),
@@ -272,13 +202,11 @@ impl Relay {
 
     /// Everything may go on; what can be put right meanwhile is.
     fn finish_renewal(&mut self, now: Instant) {
-        self.session.recovery = Recovery::NotNeeded;
-        let subscriptions: Vec<String> = self.session.subscriptions().map(str::to_owned).collect();
-        self.renewal.rest.extend(subscriptions.iter().cloned());
-        let news = self.renewal.news.unwrap_or(SessionNews::Same);
+        let news = self.sessions.resume();
+        let subscriptions: Vec<String> = self.sessions.memory().subscriptions().map(str::to_owned).collect();
         self.act(Action::Notice(Notice::SessionRenewed(news)));
         self.restore(now);
-        if self.session.ready().is_some() {
+        if self.sessions.memory().ready().is_some() {
             self.listen(now);
         }
         // What has changed meanwhile was told to nobody.
@@ -288,7 +216,7 @@ impl Relay {
             ("resources", "notifications/resources/list_changed"),
         ] {
             let capability =
-                self.session.capabilities().and_then(|capabilities| json::member(capabilities, capability));
+                self.sessions.capabilities().and_then(|capabilities| json::member(capabilities, capability));
             let tells = capability.and_then(|capability| json::member(capability, "listChanged"));
             if tells == Some("true") {
                 self.tell_client(method, "{}");
@@ -302,7 +230,7 @@ impl Relay {
     /// A request in our own name, under an id that no client has.
     #[expect(clippy::expect_used, reason = "the message is made from JSON texts")]
     pub(super) fn own_request(&self, method: &str, params: &str) -> Message {
-        let number = self.next_exchange;
+        let number = self.exchanges.next_number();
         let text =
             format!(r#"{{"jsonrpc":"2.0","id":"{SOURCE}-{number}","method":"{method}","params":{params}}}"#);
         Message::parse(text.into()).expect("made from JSON texts")
@@ -310,14 +238,11 @@ impl Relay {
 
     /// Renews the client's subscriptions, a few at once.
     fn restore(&mut self, now: Instant) {
-        while self.renewal.restoring < RESTORED_AT_ONCE
-            && let Some(uri) = self.renewal.rest.pop_front()
-        {
-            self.renewal.restoring += 1;
+        while let Some(uri) = self.sessions.take_unrestored() {
             let message = self.own_request("resources/subscribe", &format!(r#"{{"uri":{uri}}}"#));
-            let outgoing = Outgoing { ask: Ask::Post(message), facts: self.session.facts() };
+            let outgoing = Outgoing { ask: Ask::Post(message), facts: self.sessions.facts() };
             let exchange = self.open(Purpose::Restoration, outgoing);
-            self.deadlines.insert(exchange, now + DELIVERY_PATIENCE);
+            self.exchanges.limits.set_deadline(exchange, now + DELIVERY_PATIENCE);
         }
     }
 
@@ -336,71 +261,64 @@ impl Relay {
             | ExchangeOutcome::Cut(_)
             | ExchangeOutcome::Lost { .. } => false,
         };
-        match (&self.session.recovery, forgotten) {
+        let is_telling = self.sessions.is_telling(exchange);
+        match (is_telling, forgotten) {
             // That the session takes no log level does not make it useless.
-            (Recovery::Telling { exchange: told }, true) if *told == exchange && !self.renewal.levelled => {
-                let ExchangeOutcome::Refused(refusal) = outcome else { return };
-                // Perhaps not all of the server knows the new session yet.
-                if !std::mem::replace(&mut self.renewal.retold, true) {
-                    self.renewal.retell = Some(now + self.settling());
-                    let title = "notifications/initialized".to_owned();
-                    return self
-                        .act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
-                }
-                let report = lost_each_time(&refusal.report);
-                self.fail_renewal(&report);
+            (true, true) if self.sessions.is_unlevelled() => {
+                self.tell_again(outcome, now);
             }
-            (Recovery::Telling { exchange: told }, _) if *told == exchange => self.told(exchange, now),
+            (true, _) => self.told(exchange, now),
             // If the session is lost again, the client's own messages will show it. A subscription that is always
             // refused must not have it opened anew for ever.
-            (_, _) if epoch.is_none_or(|epoch| !self.session.is_over(epoch)) => {
-                self.renewal.restoring = self.renewal.restoring.saturating_sub(1);
+            (_, _) if epoch.is_none_or(|epoch| !self.sessions.is_over(epoch)) => {
+                self.sessions.end_restoring();
                 self.restore(now);
             }
             (_, _) => {}
         }
     }
 
+    /// A new session refused what it was told first: perhaps not all of the server knows it yet.
+    fn tell_again(&mut self, outcome: &ExchangeOutcome, now: Instant) {
+        let ExchangeOutcome::Refused(refusal) = outcome else { return };
+        let subject = Subject::Ready {
+            retold: self.sessions.is_retold(),
+            lost_unproven: self.sessions.lost_unproven(),
+        };
+        if let Decision::Retry { at, .. } = retry::decide(outcome, subject, now, &mut self.jitter) {
+            self.sessions.retell_at(at);
+            let title = "notifications/initialized".to_owned();
+            return self.act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
+        }
+        self.fail_renewal(&lost_each_time(&refusal.report));
+    }
+
     /// The handshake in the client's place ended without an answer.
     pub(super) fn ended_renewal(&mut self, outcome: ExchangeOutcome, now: Instant) {
         let Some(outcome) = self.fall_back_in_renewal(outcome, now) else { return };
+        let Some((attempts, since, _)) = self.sessions.renewal() else { return };
+        let subject = Subject::Renewal { attempts, since, is_wanted: !self.is_leaving() };
+        let decision = retry::decide(&outcome, subject, now, &mut self.jitter);
         let sentence = "the server ended its answer without answering the request";
-        let unanswered = ErrorReport::new(ErrorKind::NoAnswer, sentence, "look into the server's log");
-        let (report, passes, wait) = match outcome {
-            ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } => {
-                let passes =
-                    matches!(report.cause, ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection);
-                (report, passes, None)
+        let unanswered = || ErrorReport::new(ErrorKind::NoAnswer, sentence, "look into the server's log");
+        let report = retry::report(&outcome).unwrap_or_else(unanswered);
+        match decision {
+            Decision::Retry { at, .. } => {
+                self.sessions.renew_at(at);
+                let title = "request initialize".to_owned();
+                self.act(Action::Notice(Notice::Resending { title, report }));
             }
-            ExchangeOutcome::Refused(refusal) if refusal.unprocessed => {
-                (refusal.report, true, refusal.retry_after)
+            Decision::Fail(remark) => self.fail_renewal(&remark.add_to(report)),
+            Decision::Deliver | Decision::Restart { .. } | Decision::Renew | Decision::OtherTransport => {
+                self.fail_renewal(&report)
             }
-            ExchangeOutcome::Refused(refusal) => {
-                (refusal.report, resending::is_passing(refusal.status), None)
-            }
-            ExchangeOutcome::Complete => (unanswered, true, None),
-            ExchangeOutcome::Accepted(_) => (unanswered, false, None),
-        };
-        let seed = self.chance();
-        let backoff = backoff::resending(self.renewal.attempts - 1, seed);
-        // Beyond the budget all waits are the same.
-        let wait = wait.unwrap_or_default();
-        let until = now + backoff.max(wait.min(BUDGET * 2));
-        let in_time = self.renewal.since.is_some_and(|since| until <= since + BUDGET);
-        if passes && in_time && self.renewal.attempts < ATTEMPTS && !self.is_leaving() {
-            self.renewal.until = Some(until);
-            self.session.recovery = Recovery::Resting;
-            let title = "request initialize".to_owned();
-            return self.act(Action::Notice(Notice::Resending { title, report }));
         }
-        self.fail_renewal(&resending::asking_to_wait(report, wait));
     }
 
     /// There is no new session: everything that waits for it is told, and the next message tries again.
     pub(super) fn fail_renewal(&mut self, report: &ErrorReport) {
         self.abandon_handshake();
-        self.session.recovery = Recovery::Due;
-        self.renewal = Renewal::default();
+        self.sessions.fail_renewal();
         self.act(Action::Notice(Notice::SessionNotRenewed(report.clone())));
         let waiting = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
         let waiting: Vec<Ticket> = waiting
@@ -422,7 +340,7 @@ impl Relay {
     }
 }
 
-/// Tells whether a message means nothing to another session than the one it was written for.
+/// Returns whether a message means nothing to another session than the one it was written for.
 fn dies_with_its_session(message: &Message) -> bool {
     match message.kind() {
         Kind::Response { .. } => true,

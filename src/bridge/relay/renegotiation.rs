@@ -1,14 +1,19 @@
 //! A server that refuses the revision of `initialize` where it should name another in its answer (2025-11-25,
 //! basic/lifecycle, version negotiation): it is asked once more, with the newest revision that it names.
 //!
-//! Apart because the refusal has no form of its own. Deliberately not here: servers that speak another era (`apart`).
+//! Apart because the refusal has no form of its own. Deliberately not here: servers that speak another era (`era_mismatch`).
 
 use std::time::Instant;
 
 use super::ledger::Ticket;
 use super::modern::error_code;
-use super::revision::Era;
-use super::*;
+use super::{Purpose, Relay, era_mismatch};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, ExchangeId, Notice, Refusal};
+use crate::bridge::revision::Era;
+use crate::bridge::{revision, splice};
+use crate::json;
+use crate::jsonrpc::Message;
 
 /// The members of an error's data under which servers list what they speak.
 const LISTS: [&str; 3] = ["supported", "supportedVersions", "supportedProtocolVersions"];
@@ -18,7 +23,7 @@ impl Relay {
     /// revision. Returns whether it did.
     pub(super) fn renegotiate(&mut self, ticket: Ticket, refused: Refused<'_>, now: Instant) -> bool {
         let is_wanted = !self.is_leaving() && self.ledger.cancellation_of(ticket).is_none();
-        let Some(entry) = self.ledger.get_mut(ticket).filter(|_| is_wanted) else { return false };
+        let Some(entry) = self.ledger.get(ticket).filter(|_| is_wanted) else { return false };
         if entry.era != Era::Legacy
             || entry.message.method() != Some("initialize")
             || entry.renegotiated
@@ -29,17 +34,17 @@ impl Relay {
         let Some(asked) = entry.message.member("protocolVersion") else { return false };
         let own = json::string(asked).unwrap_or_default();
         let Some(named) = refused.newest_named(&own) else { return false };
-        entry.message = splice::replace(&entry.message, asked, &json::quoted(named));
-        entry.renegotiated = true;
+        let message = splice::replace(&entry.message, asked, &json::quoted(named));
         let words = format!("the server does not take the revision {own}");
         let report = ErrorReport::new(ErrorKind::Answer, words, "look into the server's log");
-        let title = entry.message.title().into_owned();
+        let title = message.title().into_owned();
+        self.ledger.renegotiate(ticket, message);
         if let Refused::Answered(exchange, _) = refused {
             self.close(exchange);
         }
         self.act(Action::Notice(Notice::Resending { title, report }));
         let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-        self.session.begin(exchange, self.fallback.via());
+        self.sessions.open_again(exchange, self.sessions.transport.via());
         true
     }
 }
@@ -58,7 +63,7 @@ impl Refused<'_> {
     fn is_about_message(&self) -> bool {
         match self {
             Refused::Status(refusal) => {
-                apart::may_be_evidence(refusal.status) && refusal.report.cause == ErrorKind::Status
+                era_mismatch::may_be_evidence(refusal.status) && refusal.report.cause == ErrorKind::Status
             }
             Refused::Answered(_, answer) => error_code(answer).is_some(),
         }

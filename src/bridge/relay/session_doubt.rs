@@ -10,16 +10,16 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::ledger::{Place, Then, Ticket};
-use super::revision::Era;
-use super::session_loss::{self, SessionLoss};
-use super::*;
+use super::ledger::Ticket;
+use super::session_loss::SessionLoss;
+use super::{Exchange, Purpose, Relay, session_loss};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{
+    Action, Ask, ExchangeId, ExchangeOutcome, Facts, Notice, Outgoing, Processing, Refusal,
+};
+use crate::bridge::revision::Era;
+use crate::jsonrpc::{Kind, Message};
 
-/// How long a message waits before it is sent once more in a session that is new; twice as long for each session in a row
-/// that was lost before it took anything.
-const SETTLING: Duration = Duration::from_millis(400);
-/// How often that doubles.
-const SETTLING_DOUBLES: u32 = 2;
 /// How long a renewal in vain keeps other statuses from leading to one.
 const VAIN: Duration = Duration::from_secs(60);
 /// How many methods are remembered. Clients use about twenty.
@@ -87,11 +87,11 @@ impl Relay {
     /// Returns whether a refusal of the credentials may be about the session of a message: then a new session comes before
     /// a user is asked to sign in.
     pub(super) fn is_session_in_doubt(&self, ticket: Ticket, facts: &Facts, now: Instant) -> bool {
-        let is_first = self.ledger.get(ticket).is_some_and(|entry| entry.trial.outlived == 0);
+        let is_first = self.ledger.get(ticket).is_some_and(|entry| entry.attempts.sessions_lost == 0);
         facts.session.is_some()
             && is_first
-            && self.doubts.may_mean_loss(SessionLoss::Unauthorized, None, now)
-            && self.session.start().is_some()
+            && self.health.doubts.may_mean_loss(SessionLoss::Unauthorized, None, now)
+            && self.sessions.memory().start().is_some()
             && !self.is_leaving()
     }
 
@@ -103,67 +103,67 @@ impl Relay {
         refusal: &Refusal,
         now: Instant,
     ) -> Option<SessionLoss> {
-        let session = self.session.id_of(epoch);
+        let session = self.sessions.id_of(epoch);
         let loss = session_loss::session_loss(refusal, session)?;
-        let is_named = session.is_some() || self.session.epoch() != epoch;
-        if loss == SessionLoss::Unauthorized && (!is_named || self.fallback.uses_streams()) {
+        let is_named = session.is_some() || self.sessions.epoch() != epoch;
+        if loss == SessionLoss::Unauthorized && (!is_named || self.sessions.transport.uses_streams()) {
             return None;
         }
         let method = self.ledger.get(ticket)?.message.method();
-        self.doubts.may_mean_loss(loss, method, now).then_some(loss)
+        self.health.doubts.may_mean_loss(loss, method, now).then_some(loss)
     }
 
-    /// Lets a message be sent once more in a session in which none was taken yet. Returns whether it will be.
-    pub(super) fn let_settle(&mut self, ticket: Ticket, epoch: u64, refusal: &Refusal, now: Instant) -> bool {
-        let is_new = !self.session.is_over(epoch)
-            && !self.session.is_proven(epoch)
-            && self.session.id_of(epoch).is_some();
-        let until = now + self.settling();
+    /// Returns whether a message may be sent once more in the session of this epoch, because none was taken in it yet.
+    pub(super) fn settles(&self, ticket: Ticket, epoch: u64) -> bool {
+        let is_new = !self.sessions.is_over(epoch)
+            && !self.sessions.is_proven(epoch)
+            && self.sessions.id_of(epoch).is_some();
         let is_taken_back = self.ledger.cancellation_of(ticket).is_some();
-        let Some(entry) = self.ledger.get_mut(ticket) else { return false };
-        if !is_new || is_taken_back || entry.era != Era::Legacy || entry.trial.settled == Some(epoch) {
-            return false;
-        }
-        entry.trial.settled = Some(epoch);
+        let Some(entry) = self.ledger.get(ticket) else { return false };
+        is_new && !is_taken_back && entry.era == Era::Legacy && entry.attempts.settled != Some(epoch)
+    }
+
+    /// Has a message sent once more, at this time, in the session of this epoch.
+    pub(super) fn retry_in_new_session(
+        &mut self,
+        ticket: Ticket,
+        (at, epoch): (Instant, u64),
+        refusal: &Refusal,
+    ) {
+        let Some(entry) = self.ledger.get(ticket) else { return };
         let title = entry.message.title().into_owned();
-        self.ledger.put(ticket, Place::Resting { until, then: Then::Post });
+        self.ledger.retry_in_new_session_at(ticket, at, epoch);
         self.act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
-        true
     }
 
     /// The server has taken a message of the client in its session.
     pub(super) fn prove_session(&mut self, ticket: Ticket) {
-        if let Some(epoch) = self.ledger.get(ticket).and_then(|entry| entry.trial.epoch) {
-            self.session.prove(epoch);
+        if let Some(epoch) = self.ledger.get(ticket).and_then(|entry| entry.attempts.epoch) {
+            self.sessions.prove(epoch);
         }
-    }
-
-    /// How long a new session is given to be known to all of the server.
-    pub(super) fn settling(&self) -> Duration {
-        SETTLING * (1 << self.session.lost_unproven().min(SETTLING_DOUBLES))
     }
 
     /// Notes why a session is given up, before it is.
     pub(super) fn note_given_up(&mut self, epoch: u64, loss: SessionLoss) {
-        if self.session.is_over(epoch) {
+        if self.sessions.is_over(epoch) {
             return;
         }
-        self.doubts.over_credentials = loss == SessionLoss::Unauthorized;
-        let facts = self.session.facts();
+        self.health.doubts.over_credentials = loss == SessionLoss::Unauthorized;
+        let facts = self.sessions.facts();
         if loss != SessionLoss::Said && facts.session.is_some() {
-            self.doubts.given_up.push(GivenUp { epoch, facts, loss });
+            self.health.doubts.given_up.push(GivenUp { epoch, facts, loss });
         }
     }
 
     /// Returns whether the session was given up because the credentials were refused.
     pub(super) fn was_over_credentials(&self) -> bool {
-        self.doubts.over_credentials
+        self.health.doubts.over_credentials
     }
 
     /// A new session refuses a message as the one before did, by a status alone: that session was given up in vain.
     pub(super) fn renewed_in_vain(&mut self, ticket: Ticket, now: Instant) {
         let method = self.ledger.get(ticket).and_then(|entry| entry.message.method()).map(str::to_owned);
-        let doubts = &mut self.doubts;
+        let doubts = &mut self.health.doubts;
         doubts.vain = Some(now);
         if doubts.refused.len() < METHODS {
             doubts.refused.extend(method);
@@ -174,31 +174,31 @@ impl Relay {
 
     /// A message has its answer, after other sessions have refused it.
     pub(super) fn answered_at_last(&mut self) {
-        self.doubts.was_lost();
+        self.health.doubts.was_lost();
         self.end_superfluous();
     }
 
     /// Ends the sessions that nobody needs and in which nothing is under way.
     pub(super) fn end_superfluous(&mut self) {
-        if self.doubts.superfluous.is_empty() || self.is_leaving() {
+        if self.health.doubts.superfluous.is_empty() || self.is_leaving() {
             return;
         }
-        let is_used = |epoch: u64| self.exchanges.values().any(|exchange| exchange.epoch == Some(epoch));
-        let (kept, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut self.doubts.superfluous)
+        let is_used = |epoch: u64| self.exchanges.iter().any(|(_, exchange)| exchange.epoch == Some(epoch));
+        let (kept, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut self.health.doubts.superfluous)
             .into_iter()
             .partition(|session| is_used(session.epoch));
-        self.doubts.superfluous = kept;
+        self.health.doubts.superfluous = kept;
         for GivenUp { facts, .. } in ended {
-            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+            self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
     }
 
     /// Ends all of them: the process ends.
     pub(super) fn end_all_superfluous(&mut self) {
-        self.doubts.was_lost();
-        let left = std::mem::take(&mut self.doubts.superfluous);
+        self.health.doubts.was_lost();
+        let left = std::mem::take(&mut self.health.doubts.superfluous);
         for GivenUp { facts, .. } in left {
-            self.open(Purpose::Farewell, Outgoing { ask: Ask::EndSession, facts });
+            self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
     }
 
@@ -209,15 +209,18 @@ impl Relay {
         epoch: Option<u64>,
         outcome: ExchangeOutcome,
     ) -> ExchangeOutcome {
-        let outlived = self.ledger.get(ticket).map_or(0, |entry| entry.trial.outlived);
+        let outlived = self.ledger.get(ticket).map_or(0, |entry| entry.attempts.sessions_lost);
         match (epoch, outcome) {
             (Some(epoch), ExchangeOutcome::Refused(refusal)) => {
-                match session_loss::session_loss(&refusal, self.session.id_of(epoch)) {
+                match session_loss::session_loss(&refusal, self.sessions.id_of(epoch)) {
                     Some(SessionLoss::Said) if outlived > 0 => {
                         let report = lost_each_time(&refusal.report);
                         ExchangeOutcome::Refused(Refusal {
                             answer: None,
-                            unprocessed: false,
+                            processing: match refusal.processing {
+                                Processing::NotProcessed => Processing::Final,
+                                processing => processing,
+                            },
                             report,
                             ..refusal
                         })
@@ -241,43 +244,51 @@ impl Relay {
 
     /// An error about the session that came with a success: its request waits for the next session. Returns whether that,
     /// or the error that is told in its place, is its end here.
-    pub(super) fn outlive_answer(
+    pub(super) fn move_answer_to_next_session(
         &mut self,
         exchange: ExchangeId,
         ticket: Ticket,
         answer: &Message,
         now: Instant,
     ) -> bool {
-        if !matches!(answer.kind(), Kind::Response { error: true, .. }) || self.fallback.uses_streams() {
+        if !matches!(answer.kind(), Kind::Response { error: true, .. })
+            || self.sessions.transport.uses_streams()
+        {
             return false;
         }
-        let Some(Exchange { epoch: Some(epoch), .. }) = self.exchanges.get(&exchange).copied() else {
+        let Some(Exchange { epoch: Some(epoch), .. }) = self.exchanges.get(exchange) else {
             return false;
         };
-        if !session_loss::is_said_in_answer(answer, self.session.id_of(epoch)) {
+        if !session_loss::is_said_in_answer(answer, self.sessions.id_of(epoch)) {
             return false;
         }
-        let words = session_loss::message_of(answer).unwrap_or_default();
-        let report = ErrorReport::new(
-            ErrorKind::Status,
-            format!("the server answered: {words}"),
-            "look into the server's log",
-        );
-        let refusal = Refusal {
-            status: 200,
-            answer: Some(answer.clone()),
-            retry_after: None,
-            unprocessed: false,
-            report,
-        };
-        if !self.outlive_session(ticket, Some(epoch), &refusal, now) {
-            if self.ledger.get(ticket).is_none_or(|entry| entry.trial.outlived == 0) {
+        let refusal = refusal_in(answer);
+        let lost = lost_each_time(&refusal.report);
+        if !self.move_to_next_session(ticket, Some(epoch), &ExchangeOutcome::Refused(refusal), now) {
+            if self.ledger.get(ticket).is_none_or(|entry| entry.attempts.sessions_lost == 0) {
                 return false;
             }
-            self.fail(ticket, lost_each_time(&refusal.report));
+            self.fail(ticket, lost);
         }
         self.close(exchange);
         true
+    }
+}
+
+/// The refusal that an error about the session is, although it came with a success.
+fn refusal_in(answer: &Message) -> Refusal {
+    let words = session_loss::message_of(answer).unwrap_or_default();
+    let report = ErrorReport::new(
+        ErrorKind::Status,
+        format!("the server answered: {words}"),
+        "look into the server's log",
+    );
+    Refusal {
+        status: 200,
+        answer: Some(answer.clone()),
+        retry_after: None,
+        processing: Processing::Final,
+        report,
     }
 }
 

@@ -5,7 +5,7 @@
 //! other session (of a chat, of a training) is its answer. Deliberately not here: the recovery (`recovery`), and what
 //! becomes of a refusal that only may be about the session (`session_doubt`).
 
-use super::event::{Refusal, SessionId};
+use crate::bridge::event::{Refusal, SessionId};
 use crate::json;
 use crate::jsonrpc::{
     INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Kind, METHOD_NOT_FOUND, Message, PARSE_ERROR,
@@ -297,14 +297,14 @@ fn without_end(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bridge::{ErrorKind, ErrorReport};
+    use crate::bridge::{ErrorKind, ErrorReport, Processing};
 
     /// A refusal with a body, as the transport reports it.
     fn refusal(status: u16, body: &str) -> Refusal {
         let answer = Message::parse(body.to_owned().into()).ok();
         let report =
             ErrorReport { body: Some(body.to_owned()), ..ErrorReport::new(ErrorKind::Status, "refused", "") };
-        Refusal { status, answer, retry_after: None, unprocessed: false, report }
+        Refusal { status, answer, retry_after: None, processing: Processing::Final, report }
     }
 
     fn is_loss(status: u16, body: &str) -> bool {

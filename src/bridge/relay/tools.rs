@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::json;
 use crate::jsonrpc::Message;
@@ -24,6 +24,8 @@ const TOLD: usize = 20;
 /// The annotated parameters of every tool that has any.
 #[derive(Debug, Default)]
 pub(super) struct Tools {
+    /// Whether the server has shown that it speaks the modern era.
+    server_is_modern: bool,
     annotated: HashMap<String, Vec<Annotation>>,
     /// Those that say of themselves that doing it twice is as good as once.
     repeatable: HashSet<String>,
@@ -46,6 +48,16 @@ pub(super) struct Invalid {
 }
 
 impl Tools {
+    /// The server has shown that it speaks the modern era.
+    pub(super) fn set_server_modern(&mut self) {
+        self.server_is_modern = true;
+    }
+
+    /// Returns whether the server has shown that it speaks the modern era.
+    pub(super) fn is_server_modern(&self) -> bool {
+        self.server_is_modern
+    }
+
     /// Learns from one page of `tools/list`. Returns the page without the tools that are invalid, if there are any.
     pub(super) fn learn(&mut self, page: &Message) -> Option<(Message, Vec<Invalid>)> {
         if self.annotated.is_empty() && memchr::memmem::find(page.text(), ANNOTATION.as_bytes()).is_none() {
@@ -92,7 +104,7 @@ impl Tools {
         }
     }
 
-    /// Tells whether a message is a call of a tool that may be called twice.
+    /// Returns whether a message is a call of a tool that may be called twice.
     pub(super) fn is_repeatable(&self, call: &Message) -> bool {
         !self.repeatable.is_empty()
             && call.method() == Some("tools/call")
@@ -153,31 +165,17 @@ fn collect(
 ) -> Result<(), String> {
     let Value::Object(members) = schema else { return Ok(()) };
     if let Some(annotation) = members.get(ANNOTATION) {
-        let place = if path.is_empty() { "the root of the schema".to_owned() } else { path.join(".") };
-        let Value::String(header) = annotation else {
-            return Err(format!("{ANNOTATION} of {place} is not a string"));
-        };
-        if !reachable || path.is_empty() {
-            return Err(format!("{ANNOTATION} of {place} does not lie on a chain of properties"));
-        }
-        if header.is_empty() || !header.bytes().all(is_token_byte) {
-            return Err(format!("{ANNOTATION} of {place} is not a header name"));
-        }
-        if !is_primitive(members.get("type")) {
-            return Err(format!("{place} is neither a string nor an integer nor a boolean"));
-        }
+        let header = header_of(annotation, members, path, reachable)?;
         if found.iter().any(|other| other.header.eq_ignore_ascii_case(header)) {
             return Err(format!("{ANNOTATION} {header} occurs twice"));
         }
-        found.push(Annotation { header: header.clone(), path: path.clone() });
+        found.push(Annotation { header: header.to_owned(), path: path.clone() });
     }
     for (key, value) in members {
         match (key.as_str(), value) {
             ("properties", Value::Object(properties)) => {
                 for (name, property) in properties {
-                    path.push(name.clone());
-                    collect(property, path, reachable, found)?;
-                    path.pop();
+                    collect_below(name, property, path, reachable, found)?;
                 }
             }
             // Data, not schemas.
@@ -185,26 +183,55 @@ fn collect(
             // A map of schemas by names of the author's choice.
             ("$defs" | "definitions" | "patternProperties" | "dependentSchemas", Value::Object(schemas)) => {
                 for (name, schema) in schemas {
-                    path.push(name.clone());
-                    collect(schema, path, false, found)?;
-                    path.pop();
+                    collect_below(name, schema, path, false, found)?;
                 }
             }
             (_, Value::Array(schemas)) => {
                 for schema in schemas {
-                    path.push(key.clone());
-                    collect(schema, path, false, found)?;
-                    path.pop();
+                    collect_below(key, schema, path, false, found)?;
                 }
             }
-            (_, value) => {
-                path.push(key.clone());
-                collect(value, path, false, found)?;
-                path.pop();
-            }
+            (_, value) => collect_below(key, value, path, false, found)?,
         }
     }
     Ok(())
+}
+
+/// Collects the annotations of a schema that stands under this name.
+fn collect_below(
+    name: &str,
+    schema: &Value,
+    path: &mut Vec<String>,
+    reachable: bool,
+    found: &mut Vec<Annotation>,
+) -> Result<(), String> {
+    path.push(name.to_owned());
+    collect(schema, path, reachable, found)?;
+    path.pop();
+    Ok(())
+}
+
+/// The header that an annotation names, if it may: the value it stands beside must be found for certain, and be primitive.
+fn header_of<'a>(
+    annotation: &'a Value,
+    members: &Map<String, Value>,
+    path: &[String],
+    reachable: bool,
+) -> Result<&'a str, String> {
+    let place = if path.is_empty() { "the root of the schema".to_owned() } else { path.join(".") };
+    let Value::String(header) = annotation else {
+        return Err(format!("{ANNOTATION} of {place} is not a string"));
+    };
+    if !reachable || path.is_empty() {
+        return Err(format!("{ANNOTATION} of {place} does not lie on a chain of properties"));
+    }
+    if header.is_empty() || !header.bytes().all(is_token_byte) {
+        return Err(format!("{ANNOTATION} of {place} is not a header name"));
+    }
+    if !is_primitive(members.get("type")) {
+        return Err(format!("{place} is neither a string nor an integer nor a boolean"));
+    }
+    Ok(header)
 }
 
 /// `string`, `integer` or `boolean`, possibly with `null` beside it.

@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 
 use libfuzzer_sys::fuzz_target;
+use mcp_tether::cli::{self, Invocation};
+use mcp_tether::client_config::{self, Installation};
 use mcp_tether::config::Environment;
-use mcp_tether::entry::{self, Here};
 
 thread_local! {
     static FILE: RefCell<tempfile::NamedTempFile> = RefCell::new(tempfile::NamedTempFile::new().expect("a file"));
@@ -14,12 +15,13 @@ thread_local! {
 
 fuzz_target!(|data: &[u8]| {
     let [client, text @ ..] = data else { return };
-    let client = entry::Client::ALL[usize::from(*client) % entry::Client::ALL.len()];
+    let client = client_config::Client::ALL[usize::from(*client) % client_config::Client::ALL.len()];
     FILE.with_borrow(|file| {
         std::fs::write(file.path(), text).expect("a file");
-        let arguments =
-            ["--from".into(), file.path().into(), "--client".into(), OsString::from(client.name())];
-        let here = Here { system: "linux", found: None, running: None };
-        drop(entry::answer(arguments.to_vec(), &Environment::default(), &here));
+        let arguments = ["mcp-tether", "config", "--client", client.name(), "--from"].map(OsString::from);
+        let arguments = arguments.into_iter().chain([file.path().into()]);
+        let Ok(Invocation::Config(arguments)) = cli::parse(arguments) else { panic!("not config") };
+        let installation = Installation { system: "linux", found: None, running: None };
+        drop(client_config::run(*arguments, &Environment::default(), &installation));
     });
 });

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
 use libfuzzer_sys::fuzz_target;
-use mcp_tether::auth::jwt;
-use mcp_tether::auth::oauth::store::Store;
+use mcp_tether::jwt;
+use mcp_tether::oauth::store::Store;
 use url::Url;
 
 thread_local! {
@@ -24,10 +24,10 @@ fuzz_target!(|data: &[u8]| {
             std::fs::write(path, data).expect("a file");
         }
         drop(store.read());
-        drop(store.tokens());
-        drop(store.begun());
-        if let Some(mut flow) = store.try_flow() {
-            drop(flow.in_vain());
+        drop(store.own());
+        drop(store.pending());
+        if let Ok(flow) = store.try_flow() {
+            drop(flow.failed());
         }
     });
     if let Some(end) = std::str::from_utf8(data).ok().and_then(jwt::expiry) {

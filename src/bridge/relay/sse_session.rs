@@ -1,0 +1,215 @@
+//! The stream that carries a session of the older transport (HTTP+SSE, 2024-11-05): all that the server says comes on it,
+//! and with its end the session is lost.
+//!
+//! It is the exchange of `initialize`, which lasts beyond its answer. Every other message is POSTed in an exchange of its
+//! own that ends when the server has taken it; a request then waits, in the same place of the ledger, for its answer on
+//! the stream. When that ends, each such request has an unknown outcome, and the session is renewed as any other.
+//! Deliberately not here: which transport is used (`fallback`), what may be sent again (`retry`).
+
+use std::time::{Duration, Instant};
+
+use super::ledger::{Place, Ticket};
+use super::retry::{self, Jitter};
+use super::{CANCELLATION_PATIENCE, Phase, Relay};
+use crate::bridge::error_report::{ErrorKind, ErrorReport};
+use crate::bridge::event::{Action, ExchangeId, ExchangeOutcome, Notice, Written};
+use crate::bridge::revision::Era;
+
+/// A stream that lasted this long was no failure.
+const LASTING: Duration = Duration::from_secs(5);
+
+/// The life of the streams, from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct SseSession {
+    /// Since when there is one.
+    since: Option<Instant>,
+    /// How often in a row one ended soon and in vain.
+    attempts: u32,
+    /// When the next one is opened, whether or not anybody has something to say.
+    until: Option<Instant>,
+}
+
+impl SseSession {
+    /// When the next one is opened.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.until
+    }
+
+    /// Returns whether the next one is not to be opened at once.
+    pub(super) fn is_backing_off(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// Returns whether the next one is to be opened now.
+    fn take_due(&mut self, now: Instant) -> bool {
+        self.until.take_if(|until| *until <= now).is_some()
+    }
+
+    /// Returns whether the last one lasted for a while.
+    fn has_lasted(&self, now: Instant) -> bool {
+        self.since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING)
+    }
+
+    /// The next one is being opened.
+    pub(super) fn connecting(&mut self) {
+        self.until = None;
+    }
+
+    /// A session is open.
+    pub(super) fn begin(&mut self, now: Instant) {
+        *self = SseSession { since: Some(now), attempts: self.attempts, until: None };
+    }
+
+    /// The server has said something, beyond the handshake.
+    pub(super) fn heard(&mut self) {
+        self.attempts = 0;
+    }
+
+    fn back_off(&mut self, now: Instant, jitter: &mut Jitter) {
+        self.until = Some(retry::reconnect_at(self.attempts, now, jitter));
+        self.attempts = self.attempts.saturating_add(1);
+    }
+}
+
+impl Relay {
+    /// Returns whether the end of a POST is only its acknowledgement, because the answer comes on the stream.
+    pub(super) fn answer_comes_on_carrier(
+        &mut self,
+        ticket: Ticket,
+        (exchange, epoch): (ExchangeId, Option<u64>),
+        outcome: &ExchangeOutcome,
+        now: Instant,
+    ) -> bool {
+        let comes = matches!(outcome, ExchangeOutcome::Accepted(_))
+            && self.sessions.stream().is_some()
+            && epoch == Some(self.sessions.epoch());
+        if comes {
+            // The server has it, should nobody have said so, and whoever waited for that may go on.
+            self.ledger.set_written(ticket, exchange);
+            self.sessions.stop_waiting_for(ticket);
+            if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
+                self.release_cancellation(cancellation, now);
+            }
+        }
+        comes
+    }
+
+    /// The answer came before the server has acknowledged the POST. It has a while to do so, for a connection that is
+    /// not broken off can be used again.
+    pub(super) fn let_acknowledge(&mut self, posted: ExchangeId, now: Instant) {
+        if self.exchanges.get(posted).is_some() {
+            self.exchanges.limits.set_deadline(posted, now + CANCELLATION_PATIENCE);
+        }
+    }
+
+    /// An exchange behind its answer ended. If it carried the session, that is lost.
+    pub(super) fn ended_carrier(&mut self, exchange: ExchangeId, outcome: ExchangeOutcome, now: Instant) {
+        if self.sessions.stream() != Some(exchange) {
+            return;
+        }
+        let outcome = match outcome {
+            ExchangeOutcome::Cut(_) => outcome,
+            // Whatever it says of `initialize`: what was taken since may have run.
+            ExchangeOutcome::Lost { report, .. } => ExchangeOutcome::Lost { written: Written::Maybe, report },
+            ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) | ExchangeOutcome::Refused(_) => {
+                ExchangeOutcome::Cut(ErrorReport::new(
+                    ErrorKind::NoAnswer,
+                    "the server ended the stream on which it answers",
+                    "look into the server's log",
+                ))
+            }
+        };
+        if let ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } = &outcome {
+            self.act(Action::Notice(Notice::StreamEnded(report.sentence.clone())));
+        }
+        let epoch = self.sessions.epoch();
+        self.drop_carrier(Some(outcome), now);
+        let lasted = self.streams.sse_session.has_lasted(now);
+        match lasted {
+            true => self.streams.sse_session.heard(),
+            // A server that ends each stream at once is not hammered.
+            false => self.streams.sse_session.back_off(now, &mut self.jitter),
+        }
+        self.lose_session(epoch, now);
+    }
+
+    /// The session on the stream is over, and with it every answer that was to come: those requests are sent again
+    /// where that may be, or answered.
+    pub(super) fn drop_carrier(&mut self, outcome: Option<ExchangeOutcome>, now: Instant) {
+        let Some(carrier) = self.sessions.stream() else { return };
+        let epoch = Some(self.sessions.epoch());
+        self.close(carrier);
+        let outcome = outcome.unwrap_or_else(|| ExchangeOutcome::Cut(gone()));
+        let under_way: Vec<(Ticket, ExchangeId, bool)> = self
+            .ledger
+            .iter()
+            .filter(|(_, entry)| entry.era == Era::Legacy && entry.attempts.epoch == epoch)
+            .filter(|(_, entry)| entry.request_id().is_some())
+            .filter_map(|(ticket, entry)| match entry.place {
+                Place::Sent { exchange, written } => Some((ticket, exchange, written)),
+                Place::AtGate
+                | Place::ForSlot { .. }
+                | Place::Behind(_)
+                | Place::Learning { .. }
+                | Place::BackingOff { .. } => None,
+            })
+            .collect();
+        for (ticket, exchange, written) in under_way {
+            match written {
+                true => {
+                    self.close(exchange);
+                    self.ended_unanswered(ticket, outcome.clone(), now);
+                }
+                // Whether it still gets there is not known before its own exchange says so.
+                false => self.exchanges.limits.set_deadline(exchange, now + CANCELLATION_PATIENCE),
+            }
+        }
+    }
+
+    /// How the POST of a request ended, where there is no stream any more on which its answer could come.
+    pub(super) fn taken_too_late(&self, ticket: Ticket, outcome: ExchangeOutcome) -> ExchangeOutcome {
+        let is_legacy = self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Legacy);
+        match outcome {
+            ExchangeOutcome::Accepted(_) if is_legacy && self.sessions.transport.uses_streams() => {
+                ExchangeOutcome::Cut(gone())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The server refused the handshake in its answer: a stream that was to carry the session is of no more use.
+    pub(super) fn abandon_handshake(&mut self) {
+        match self.sessions.future_stream() {
+            Some(exchange) => self.close(exchange),
+            None => self.sessions.abandon(),
+        }
+    }
+
+    /// A session that could not be renewed is tried again, for the server may have something to say although nobody
+    /// asks.
+    pub(super) fn plan_reconnection(&mut self, now: Instant) {
+        if self.sessions.is_ended()
+            && self.phase == Phase::Running
+            && self.sessions.transport.uses_streams()
+            && !self.streams.sse_session.is_backing_off()
+        {
+            self.streams.sse_session.back_off(now, &mut self.jitter);
+        }
+    }
+
+    /// Opens the next stream when its time has come.
+    pub(super) fn reconnect(&mut self, now: Instant) {
+        if self.streams.sse_session.take_due(now) && self.sessions.is_ended() && self.phase == Phase::Running
+        {
+            self.renew(now);
+        }
+    }
+}
+
+fn gone() -> ErrorReport {
+    ErrorReport::new(
+        ErrorKind::NoAnswer,
+        "the session ended before the server answered",
+        "look into the server's log",
+    )
+}

@@ -1,0 +1,419 @@
+//! `config --from FILE`: each entry that starts mcp-remote, compare the one that takes its place.
+//!
+//! Deliberately not here: how a start of mcp-remote is recognised (`launch_command`).
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::args::{self, Arg};
+use super::clients::{Client, Passing};
+use super::dialect;
+use super::document::{self, Format};
+use super::entry::{self, Entry, placeholder};
+use super::launch_command::{self, LaunchCommand};
+use super::secret_commands;
+use super::secrets::{self, EntryContext, RewrittenArgs, Variable};
+use super::sensitive::{self, MASKED, is_secret, is_secret_name, refers};
+use super::value::{Table, Value};
+use super::{Installation, Part, parse_options, shown, unknown_client, usage};
+use crate::cli::{self, UsageError};
+use crate::config::{self, Environment};
+use crate::{files, json, redact};
+
+/// The members that servers stand in.
+const KEYS: [&str; 4] = ["mcpServers", "servers", "context_servers", "mcp_servers"];
+
+/// How deep they may lie: Claude Code has them below the path of a project.
+const DEPTH: usize = 4;
+
+/// How large a file may be, in bytes.
+pub(super) const LIMIT: u64 = 64 * 1024 * 1024;
+
+/// Reads the file and compares.
+pub(super) fn all(
+    path: &Path,
+    client: Option<Client>,
+    environment: &Environment,
+    installation: &Installation,
+) -> Result<Vec<Part>, UsageError> {
+    let path = config::home_expanded(path);
+    let cannot = |what: String, advice: &str| usage(format!("the file {} {what}", shown(&path)), advice);
+    let bytes = files::read(&path, LIMIT).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => {
+            let what = format!("is larger than {} MiB", LIMIT / 1024 / 1024);
+            cannot(what, "check that it is the configuration of a client")
+        }
+        _ => {
+            let advice = "check the path of --from, and that this user may read the file";
+            cannot(format!("cannot be read: {error}"), advice)
+        }
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to() + 1;
+        cannot(format!("is not UTF-8 at its byte {at}"), "save it as UTF-8: the client reads nothing else")
+    })?;
+    if path
+        .extension()
+        .is_some_and(|extension| ["yaml", "yml"].iter().any(|yaml| extension.eq_ignore_ascii_case(yaml)))
+    {
+        return Err(cannot(
+            "is YAML, which is not read here".to_owned(),
+            "have the new entry printed by itself: mcp-tether config NAME URL --client goose",
+        ));
+    }
+    let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+        || client == Some(Client::Codex);
+    let format = if is_toml { Format::Toml } else { Format::Json };
+    let file = document::read(&text, format).map_err(|error| {
+        let place = format!("{}, line {}, column {}", shown(&path), error.line, error.column);
+        let kind = if is_toml { "TOML" } else { "JSON" };
+        usage(
+            format!("{place}: {}", error.what),
+            format!("mend the {kind} there; the client cannot read it either"),
+        )
+    })?;
+    let mut found = Vec::new();
+    collect(&file, 0, &mut found);
+    let (mut report, mut count) = (String::new(), 0);
+    for (key, name, entry) in &found {
+        let entry = &dialect::to_common(entry);
+        let (command, arguments) = started(entry);
+        match launch_command::recognize(&command, &arguments) {
+            LaunchCommand::Unrelated => {}
+            LaunchCommand::NotReplaceable(why) => {
+                report.push_str(&format!("== {}, line {}: {why}\n\n", heading(name), entry.line));
+            }
+            remote @ LaunchCommand::Replaceable { .. } => {
+                let client = client.or_else(|| Client::of_file(&shown(&path), key));
+                let client = client.ok_or_else(|| {
+                    unknown_client("it cannot be seen from the name of the file whose it is")
+                })?;
+                report.push_str(&compare(client, name, entry, remote, environment, installation));
+                count += 1;
+            }
+        }
+    }
+    let file = shown(&path);
+    report.push_str(&match (count, found.len()) {
+        (0, 0) => format!("{file} has no servers\n"),
+        (0, servers) => format!(
+            "{file}: none of its {servers} servers is started by mcp-remote in a way that can be replaced\n"
+        ),
+        (count, _) => format!("{count} to replace in {file}; nothing was written\n"),
+    });
+    // What stands in the file is foreign text; in strings of JSON and TOML it is escaped already.
+    let printable =
+        |letter: char| if letter != '\n' && redact::is_unprintable(letter) { ' ' } else { letter };
+    Ok(vec![Part::Stdout(report.chars().map(printable).collect())])
+}
+
+/// Every server of a file: the member that it stands in, its name, itself.
+fn collect<'file>(
+    table: &'file Table,
+    depth: usize,
+    found: &mut Vec<(&'file str, &'file str, &'file Table)>,
+) {
+    for (key, node) in &table.members {
+        let Some(below) = node.table() else { continue };
+        // VS Code's settings have `servers` below a member of the same name.
+        let is_opencode =
+            key == "mcp" && below.members.iter().any(|(_, node)| node.table().is_some_and(has_command_list));
+        if KEYS.contains(&key.as_str()) || is_opencode {
+            let servers = below.members.iter().filter_map(|(name, node)| Some((name, node.table()?)));
+            found.extend(servers.map(|(name, server)| (key.as_str(), name.as_str(), server)));
+        } else if depth < DEPTH {
+            collect(below, depth + 1, found);
+        }
+    }
+}
+
+fn has_command_list(entry: &Table) -> bool {
+    matches!(entry.get("command"), Some(Value::Array(_)))
+}
+
+/// What an entry starts. Zed had command and arguments in a table of their own.
+fn started(entry: &Table) -> (String, Vec<String>) {
+    let text = |node: Option<&Value>| node.and_then(Value::text).unwrap_or_default().to_owned();
+    let word = |node: &Value| match node {
+        Value::Text(text) | Value::Literal(text) => text.clone(),
+        Value::Array(_) | Value::Table(_) => String::new(),
+    };
+    let texts = |node: Option<&Value>| match node {
+        Some(Value::Array(items)) => items.iter().map(word).collect(),
+        Some(Value::Text(_) | Value::Table(_) | Value::Literal(_)) | None => Vec::new(),
+    };
+    match entry.get("command") {
+        Some(Value::Table(command)) => (text(command.get("path")), texts(command.get("args"))),
+        command => (text(command), texts(entry.get("args"))),
+    }
+}
+
+/// One entry and its replacement.
+fn compare(
+    client: Client,
+    name: &str,
+    entry: &Table,
+    launch: LaunchCommand,
+    environment: &Environment,
+    installation: &Installation,
+) -> String {
+    let LaunchCommand::Replaceable { launcher, arguments, variables, mut remarks } = launch else {
+        return String::new();
+    };
+    let mut new = entry.clone();
+    if let Some(Value::Table(command)) = entry.get("command") {
+        if let Some(variables) = command.get("env") {
+            new.set("env", variables.clone());
+        }
+        new.set("command", Value::Text(String::new()));
+    }
+    let mut others = Vec::new();
+    mask_others("", &mut new, client, &mut others);
+    for name in others {
+        remarks.push(format!("the value of {name} is not printed: keep it as it stands in the file"));
+    }
+    let mut own = new.get("env").and_then(Value::table).cloned().unwrap_or_default();
+    for (name, value) in variables {
+        own.set(&name, Value::Text(value));
+    }
+    let mut now = new.clone();
+    let mut masked = own.clone();
+    for (name, value) in &mut masked.members {
+        *value = match &*value {
+            Value::Text(text) => Value::Text(sensitive::mask(name, text, client)),
+            // What is no text refers to nothing.
+            _ if is_secret_name(name) => Value::Text(MASKED.to_owned()),
+            _ => continue,
+        };
+    }
+    now.set("command", Value::Text(launcher.first().cloned().unwrap_or_default()));
+    let shown_arguments: Vec<String> =
+        mask_launcher(&launcher, client).skip(1).chain(mask(&arguments, client)).collect();
+    now.set("args", Value::from_iter(&shown_arguments));
+    if !masked.members.is_empty() {
+        now.set("env", Value::Table(masked));
+    }
+
+    let given: Vec<String> = own.members.iter().map(|(name, _)| name.clone()).collect();
+    let mut given_or_named = given.clone();
+    given_or_named.extend(new.get("env_vars").and_then(Value::texts).unwrap_or_default());
+    let words = launch_command::translated(arguments, &mut remarks);
+    let context = EntryContext { client, server: name, environment, given: &given_or_named };
+    let RewrittenArgs { arguments, mut variables, mut hidden, remarks: more } =
+        secrets::rewrite_args(words, &context);
+    remarks.extend(more);
+    // What stood there in the open is passed on from the environment, where the client can.
+    let mut kept = Vec::new();
+    for (name, value) in own.members {
+        let text = value.text().unwrap_or_default();
+        remarks.extend(launch_command::about(&name));
+        if !is_secret(&name, text) || refers(&name, text, client) || value.text() == Some("") {
+            kept.push((name, value));
+            continue;
+        }
+        match client.passing(&name, true) {
+            Passing::Reference(_) | Passing::Named => {
+                hidden.push((format!("the value of {name} in \"env\""), name.clone()));
+                variables.push(Variable { name, text: None, is_needed: true });
+            }
+            Passing::Literal | Passing::Inherited => {
+                remarks.push(format!(
+                    "the value of {name} is not printed: keep \"env\" as it stands in the file, or put the value in the place of {}",
+                    placeholder(&name)
+                ));
+                let text = Value::Text(placeholder(&name));
+                kept.push((name, text));
+            }
+        }
+    }
+    match kept.is_empty() {
+        true => new.remove("env"),
+        false => new.set("env", Value::Table(Table { line: 0, members: kept })),
+    }
+    if let Err(error) = parse_options(&arguments).and_then(|options| {
+        let filled = options.positional.iter().any(|text| refers("", text, client));
+        let url = config::server_url(&options);
+        // The client may fill in what the proxy does not.
+        match (url, filled && client.reference("X", false).is_some()) {
+            (Ok(_), _) | (Err(_), true) => Ok(()),
+            (Err(error), false) => Err(usage(error.to_string(), error.advice())),
+        }
+    }) {
+        remarks.push(format!("mcp-tether will not start with this: {}; {}", error.sentence, error.advice));
+    }
+    let (command, about_command) = installation.command(client);
+    remarks.extend(about_command);
+    let entry_line = entry.line;
+    let entry = Entry { name: name.to_owned(), command, arguments, variables };
+    entry.fill(client, &mut new);
+    remarks.splice(..0, super::about_variables(client, &entry, &hidden));
+    let remarks: String = remarks.iter().map(|remark| format!("- {remark}\n")).collect();
+    format!(
+        "== {}, line {entry_line}\n\n{}\nis replaced by\n\n{}\n{remarks}{}",
+        heading(name),
+        entry::render_document(client, name, &now, Vec::new()),
+        entry::render_document(client, name, &new, entry.inputs(client)),
+        if remarks.is_empty() { "" } else { "\n" },
+    )
+}
+
+/// A name that stays in its line.
+fn heading(name: &str) -> String {
+    name.replace(redact::is_unprintable, "?")
+}
+
+/// The beginning of a command line as it may be shown.
+fn mask_launcher(launcher: &[String], client: Client) -> impl Iterator<Item = String> {
+    let befores = std::iter::once("").chain(launcher.iter().map(String::as_str));
+    launcher.iter().zip(befores).map(move |(word, before)| match word.split_once('=') {
+        Some((name, value)) if !name.contains("://") => {
+            format!("{name}={}", sensitive::mask(name, value, client))
+        }
+        _ if before.starts_with("--") && !before.contains('=') && is_secret_name(before) => MASKED.to_owned(),
+        _ if word.contains("://") => sensitive::mask_urls(word, client),
+        _ if word.contains('@') => sensitive::mask("", word, client),
+        _ => word.clone(),
+    })
+}
+
+/// Arguments of mcp-remote as they may be shown.
+fn mask(arguments: &[String], client: Client) -> Vec<String> {
+    let hidden = || MASKED.to_owned();
+    let mut masked = Vec::new();
+    // How many words that are no options came before, and whether the one before may want a value.
+    let (mut count, mut before) = (0_usize, false);
+    for word in args::read(arguments.to_vec(), |_| None) {
+        let was_before = std::mem::replace(&mut before, wants_secret(&word));
+        let word = match word {
+            Arg::Positional(text) => {
+                count = count.saturating_add(1);
+                // A value that was cut off at a space is neither an address nor a port.
+                let is_port = count > 1 && !was_before && text.parse::<u16>().is_ok();
+                Arg::Positional(match () {
+                    () if text.contains("://") => sensitive::mask_urls(&text, client),
+                    () if is_port || refers("", &text, client) => text,
+                    () => hidden(),
+                })
+            }
+            Arg::Option { name, value: Some(value), is_joined } => {
+                let value = match (name.as_str(), value.split_once([':', '='])) {
+                    // Its meaning is unknown.
+                    _ if cli::takes_value(&name).is_none() => hidden(),
+                    ("--static-oauth-client-info" | "--static-oauth-client-metadata", _) => mask_json(value),
+                    ("--header" | "--header-from", _) => match value.split_once(':') {
+                        Some((header, text)) => {
+                            let shown = sensitive::mask(header.trim(), text.trim(), client);
+                            let hidden = match name.as_str() {
+                                "--header-from" => secret_commands::without_secrets(text, MASKED, client),
+                                _ => None,
+                            };
+                            match hidden {
+                                _ if shown != text.trim() => format!("{header}: {shown}"),
+                                Some(hidden) => format!("{header}: {hidden}"),
+                                None => value,
+                            }
+                        }
+                        None => hidden(),
+                    },
+                    // Something else may be called so.
+                    ("--pin", _) if !launch_command::is_fingerprint(&value) => hidden(),
+                    ("--access-token-command", _) => {
+                        secret_commands::without_secrets(&value, MASKED, client).unwrap_or(value)
+                    }
+                    ("--authorize-param", Some((parameter, text))) if value.contains('=') => {
+                        format!("{parameter}={}", sensitive::mask(parameter, text, client))
+                    }
+                    ("--authorize-param", _) => hidden(),
+                    _ if value.contains("://") => sensitive::mask_urls(&value, client),
+                    ("--proxy", _) => sensitive::mask("", &value, client),
+                    _ => value,
+                };
+                Arg::Option { name, value: Some(value), is_joined }
+            }
+            // The value of a short option may stand in one word with it.
+            Arg::Option { name, value: None, is_joined } => {
+                let is_short = !name.starts_with("--") && cli::takes_value(&name).is_none();
+                let start = name.get(..2).filter(|_| is_short && name.len() > 2);
+                let name = start.map_or_else(|| name.clone(), |start| format!("{start}{MASKED}"));
+                Arg::Option { name, value: None, is_joined }
+            }
+        };
+        word.write(&mut masked);
+    }
+    masked
+}
+
+/// Returns whether the word behind this one may be its value and a secret.
+fn wants_secret(word: &Arg) -> bool {
+    matches!(word, Arg::Option { name, value: None, .. } if is_secret_name(name) && cli::takes_value(name).is_none())
+}
+
+/// What describes a client, as it may be shown: as it is, or not at all.
+fn mask_json(value: String) -> String {
+    if value.starts_with('@') || secrets::is_whole_reference(&value) {
+        return value;
+    }
+    let mut is_secret = json::typed_members(&value).is_empty();
+    let replaced = sensitive::replace_secrets(&value, &mut |_, _| {
+        is_secret = true;
+        String::new()
+    });
+    match is_secret || replaced.is_none() {
+        true => MASKED.to_owned(),
+        false => value,
+    }
+}
+
+/// Hides what else looks like a secret in an entry; tells where something did. `above` is the name of the table: what stands
+/// below the name of a secret is one. It is empty for the entry itself.
+fn mask_others(above: &str, table: &mut Table, client: Client, found: &mut Vec<String>) {
+    for (name, node) in &mut table.members {
+        // Variables and arguments of the entry itself are masked one by one.
+        let is_own = |names: &[&str]| above.is_empty() && names.contains(&name.as_str());
+        let judged_by = if is_secret_name(above) && !is_secret_name(name) { above } else { name.as_str() };
+        match node {
+            Value::Table(below) if !is_own(&["env"]) => mask_others(judged_by, below, client, found),
+            Value::Text(text)
+                if !["command", "cwd", "type"].contains(&name.as_str())
+                    && sensitive::mask(judged_by, text, client) != *text =>
+            {
+                *text = sensitive::mask(judged_by, text, client);
+                found.push(name.clone());
+            }
+            // A number; what is only true or false tells nothing.
+            Value::Literal(written)
+                if is_secret_name(judged_by) && !["true", "false", "null"].contains(&written.as_str()) =>
+            {
+                *node = Value::Text(MASKED.to_owned());
+                found.push(name.clone());
+            }
+            // The names of variables are no secrets.
+            Value::Array(items) if !is_own(&["args", "env_vars"]) => {
+                let before = found.len();
+                mask_items(judged_by, items, client, found);
+                found.truncate(found.len().min(before + 1));
+            }
+            Value::Text(_) | Value::Table(_) | Value::Array(_) | Value::Literal(_) => {}
+        }
+    }
+}
+
+/// The same for the items of a list of this name.
+fn mask_items(name: &str, items: &mut [Value], client: Client, found: &mut Vec<String>) {
+    for item in items {
+        match item {
+            Value::Table(below) => mask_others(name, below, client, found),
+            Value::Array(below) => mask_items(name, below, client, found),
+            Value::Text(text) => {
+                // As in a header, or in a variable of Docker.
+                let (own, value) = text.split_once([':', '=']).unwrap_or((name, text));
+                let is_hidden = is_secret(own, value.trim()) && !refers(own, value, client);
+                if is_hidden || sensitive::mask(name, text, client) != *text {
+                    *text = MASKED.to_owned();
+                    found.push(name.to_owned());
+                }
+            }
+            Value::Literal(_) => {}
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A token for the client itself (RFC 6749, section 4.4): no person is asked, and none waits.
+//!
+//! There is nothing that it is exchanged for later: when it runs out, another one is asked for in the same way. Deliberately
+//! not here: how the client proves itself (`token`).
+
+use tracing::info;
+
+use crate::auth::Credentials;
+use crate::http::is_loopback;
+use crate::oauth::authorization_request::scope;
+use crate::oauth::challenge::SignInChallenge;
+use crate::oauth::client::OAuthClient;
+use crate::oauth::clock::wall_clock;
+use crate::oauth::discovery;
+use crate::oauth::discovery::{DiscoveredServer, Query};
+use crate::oauth::flows::token;
+use crate::oauth::http::OAuthHttp;
+use crate::oauth::issuer;
+use crate::oauth::metadata::AuthorizationServer;
+use crate::oauth::settings::Grant;
+use crate::oauth::sign_in_error::FailureKind;
+use crate::oauth::sign_in_error::{SignInError, foreign, place};
+use crate::oauth::state::SignInState;
+use crate::oauth::store::Tokens;
+
+/// Comes by a token, with a scope that it needs beyond what was asked for before.
+pub(in crate::oauth) async fn sign_in(
+    inner: &SignInState,
+    challenge: &SignInChallenge,
+    credentials: &Credentials,
+    wanted: Option<&str>,
+) -> Result<Tokens, SignInError> {
+    let settings = &inner.settings;
+    // An address of this computer is not one that somebody else has named.
+    let server = match &settings.grant {
+        Grant::Client(Some(endpoint)) if is_loopback(endpoint) => endpoint,
+        Grant::Client(_) | Grant::Page | Grant::Device => &settings.url,
+    };
+    let http = OAuthHttp { http: &inner.http, server, credentials };
+    let stored = inner.stored().await?;
+    let before = stored.authorization.clone();
+    let found = match (&settings.grant, before) {
+        (Grant::Client(Some(endpoint)), _) => {
+            let at = endpoint.to_string();
+            let authorization = AuthorizationServer {
+                issuer: at.clone(),
+                token_endpoint: at,
+                ..AuthorizationServer::default()
+            };
+            DiscoveredServer { authorization, resource: None, scopes: None }
+        }
+        // Ahead of the end of a token nobody has refused anything: what was found still holds.
+        (_, Some(authorization))
+            if *challenge == SignInChallenge::default()
+                && issuer::is_wanted(settings, Some(&authorization)) =>
+        {
+            DiscoveredServer { authorization, resource: stored.resource.clone(), scopes: None }
+        }
+        _ => {
+            let before = issuer::preferred(settings, &stored);
+            discovery::discover(&http, &Query::new(settings, before), challenge).await?
+        }
+    };
+    issuer::accept(settings, &stored, &found.authorization)?;
+    let Some(client) = &settings.client else {
+        return Err(SignInError::failed(
+            "no client is named that could ask for a token",
+            "name it with --static-oauth-client-info",
+        ));
+    };
+    let requested = stored.tokens.as_ref().and_then(|tokens| tokens.requested.as_deref());
+    // There is no staying signed in: what is offered for that is not asked for.
+    let nothing = AuthorizationServer::default();
+    let scope = scope(settings.scope.as_deref(), wanted.or(requested), found.scopes.as_deref(), &nothing);
+    let resource = settings.resource.clone().or(found.resource);
+    let mut grant = vec![("grant_type", "client_credentials")];
+    grant.extend(scope.as_deref().map(|scope| ("scope", scope)));
+    grant.extend(resource.as_deref().filter(|_| settings.names_resource).map(|name| ("resource", name)));
+    inner.bind(&found.authorization).await?;
+    let _asking = inner.asking.read().await;
+    let tokens = token::request_tokens(&http, &found.authorization, client, &grant, wall_clock()).await;
+    let tokens = tokens.map_err(|refused| refused.into_error().of_kind(FailureKind::Token))?;
+    // It is not meant to be exchanged, also where one is given.
+    let tokens = Tokens { refresh_token: None, requested: scope, ..tokens };
+    tokens.register_secrets();
+    let client = OAuthClient { issuer: found.authorization.issuer.clone(), ..inner.storable(client) };
+    let issuer = foreign(&found.authorization.issuer);
+    inner
+        .record(|stored| {
+            stored.resource = resource;
+            stored.authorization = Some(found.authorization);
+            stored.client = Some(client);
+            stored.tokens = Some(tokens.clone());
+            (stored.omits_resource, stored.refused_at) = (false, None);
+        })
+        .await;
+    info!("{issuer} gave a token for {}", place(&settings.url));
+    Ok(tokens)
+}

@@ -1,0 +1,105 @@
+//! What the flows that ask the user are given, and what they share: resumable sign-ins, and keeping the tokens.
+//!
+//! Deliberately not here: the order in which a sign-in goes (`user_sign_in`).
+
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::oauth::client::OAuthClient;
+use crate::oauth::flows::token::TokenError;
+use crate::oauth::http::OAuthHttp;
+use crate::oauth::issuer;
+use crate::oauth::metadata::AuthorizationServer;
+use crate::oauth::progress::SignInProgress;
+use crate::oauth::sign_in_error::{foreign, place};
+use crate::oauth::state::SignInState;
+use crate::oauth::store::{FlowLock, PendingSignIn, StoredSignIn, Tokens, off_loop};
+
+/// One sign-in, with all that both flows need.
+pub(in crate::oauth) struct UserSignIn<'a> {
+    pub(super) state: &'a SignInState,
+    pub(super) http: OAuthHttp<'a>,
+    pub(super) lock: &'a mut FlowLock,
+    pub(super) progress: &'a watch::Sender<SignInProgress>,
+}
+
+/// The authorization server to ask, and what for.
+pub(super) struct Target {
+    pub(super) authorization: AuthorizationServer,
+    pub(super) resource: String,
+    pub(super) scope: Option<String>,
+}
+
+/// What a sign-in that another process began came to.
+pub(super) enum Resumed {
+    /// Tokens.
+    Done(Tokens),
+    /// Nothing that stands in the way of a new one.
+    Failed(TokenError),
+    /// There is none.
+    Nothing,
+}
+
+impl UserSignIn<'_> {
+    /// Notes what is under way, without secrets of the options, for a process that resumes it.
+    pub(super) async fn note(&self, pending: &PendingSignIn) {
+        let client = self.state.storable(&pending.client);
+        SignInState::note(self.lock, Some(PendingSignIn { client, ..pending.clone() })).await;
+    }
+}
+
+/// What a process that is gone has begun, if it is still what is wanted.
+pub(super) async fn resumable(
+    inner: &SignInState,
+    wanted: Option<&str>,
+    lock: &FlowLock,
+) -> Option<PendingSignIn> {
+    let lock = lock.shared();
+    let mut pending = off_loop(move || lock.pending()).await?;
+    let covers =
+        |word: &str| pending.prompt.scope().is_some_and(|scope| scope.split(' ').any(|other| other == word));
+    if !wanted.is_none_or(|wanted| wanted.split(' ').all(covers)) {
+        return None;
+    }
+    let stored = inner.stored().await.ok()?;
+    if !matches_settings(inner, &stored, &pending)
+        || issuer::accept(&inner.settings, &stored, &pending.authorization).is_err()
+    {
+        return None;
+    }
+    if let Some(client) = &inner.settings.client {
+        pending.client.client_secret.clone_from(&client.client_secret);
+        pending.client.key.clone_from(&client.key);
+    }
+    Some(pending)
+}
+
+/// Tells whether a sign-in was begun by whom the options name now, and for what.
+fn matches_settings(inner: &SignInState, stored: &StoredSignIn, pending: &PendingSignIn) -> bool {
+    let settings = &inner.settings;
+    let id = &pending.client.client_id;
+    let matches_settings = match (&settings.client, &settings.client_metadata_url) {
+        (Some(client), _) => client.client_id == *id,
+        (None, Some(url)) if url.as_str() == id => true,
+        (None, _) => stored.registrations.iter().any(|client| client.client_id == *id),
+    };
+    matches_settings && settings.resource.as_deref().is_none_or(|resource| resource == pending.resource)
+}
+
+/// Keeps the tokens of a person who has signed in.
+pub(super) async fn keep(inner: &SignInState, pending: &PendingSignIn, tokens: Tokens) -> Tokens {
+    let tokens = Tokens { requested: pending.prompt.scope().map(str::to_owned), ..tokens };
+    tokens.register_secrets();
+    let client: OAuthClient = inner.storable(&pending.client);
+    inner
+        .record(|stored| {
+            stored.resource = Some(pending.resource.clone());
+            stored.authorization = Some(pending.authorization.clone());
+            stored.client = Some(client);
+            stored.tokens = Some(tokens.clone());
+            (stored.omits_resource, stored.refused_at) = (false, None);
+        })
+        .await;
+    info!("signed in at {} for {}", foreign(&pending.authorization.issuer), place(&inner.settings.url));
+    tokens
+}

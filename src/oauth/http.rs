@@ -1,0 +1,366 @@
+//! Requests of a sign-in: small answers, in bounded time and size, redirects within the origin for documents only.
+//!
+//! What proves who asks travels along to the server's own origin, as with every other request there (an origin behind
+//! Access lets nothing else through). Deliberately not here: what is asked for.
+
+pub(super) mod error_response;
+mod interception;
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use url::{Host, Url};
+
+use crate::auth::Credentials;
+use crate::http::body::Body;
+use crate::http::{Http, TransportError, is_loopback, notice_closed_connections, transport_error};
+use crate::oauth::http::interception::unreachable;
+use crate::oauth::local_network;
+use crate::oauth::local_network::{Locality, is_plain, locality};
+use crate::oauth::metadata::is_inward;
+use crate::oauth::sign_in_error::{SignInError, foreign, place};
+
+/// A future behind a pointer: what runs once in a life need not be in the program twice.
+pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// How forms are written.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+/// How long an answer may take, with its body.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long it may be, in bytes.
+const LIMIT: usize = 256 * 1024;
+/// How many redirects are followed to a document.
+const REDIRECTS: usize = 3;
+
+/// What sends the requests of one sign-in.
+pub(super) struct OAuthHttp<'a> {
+    pub(super) http: &'a Http,
+    /// Whose sign-in it is.
+    pub(super) server: &'a Url,
+    /// What goes along to the server's own origin.
+    pub(super) credentials: &'a Credentials,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct OAuthResponse {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: String,
+}
+
+impl OAuthResponse {
+    /// Tells whether it is a success.
+    pub(super) fn is_ok(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// What it was instead, in words: a status, and where it would have led; never what that carries along.
+    pub(super) fn status(&self) -> String {
+        let target = self.headers.get(LOCATION).filter(|_| (300..400).contains(&self.status));
+        let target = target.and_then(|value| Url::parse(value.to_str().ok()?).ok()).map(|target| {
+            let host = target.host_str().map(|host| format!("//{host}")).unwrap_or_default();
+            foreign(&format!(", a redirect to {}:{host}, which is not followed,", target.scheme()))
+        });
+        format!("{}{}", self.status, target.unwrap_or_default())
+    }
+}
+
+impl OAuthHttp<'_> {
+    /// Fetches a document.
+    pub(super) async fn document(&self, url: &Url) -> Result<OAuthResponse, SignInError> {
+        let mut at = url.clone();
+        for _ in 0..=REDIRECTS {
+            let answer = self.send(&at, None, HeaderMap::new()).await?;
+            if let Some(failure) = self.intercepted(&at, &answer) {
+                return Err(failure);
+            }
+            let target = answer.headers.get(LOCATION).and_then(|value| at.join(value.to_str().ok()?).ok());
+            match target {
+                Some(target) if (300..400).contains(&answer.status) && target.origin() == at.origin() => {
+                    at = target
+                }
+                Some(_) | None => return Ok(answer),
+            }
+        }
+        Err(SignInError::failed(
+            format!("{} redirects without end", place(url)),
+            "have the authorization server looked at",
+        ))
+    }
+
+    /// POSTs a body, with headers that say more about it. An answer of Cloudflare's, or of Access, is an error.
+    pub(super) async fn post(
+        &self,
+        url: &Url,
+        media_type: &'static str,
+        body: String,
+        headers: HeaderMap,
+    ) -> Result<OAuthResponse, SignInError> {
+        let answer = self.post_any(url, media_type, body, headers).await?;
+        self.intercepted(url, &answer).map_or(Ok(answer), Err)
+    }
+
+    /// The same, with whatever is answered.
+    pub(super) async fn post_any(
+        &self,
+        url: &Url,
+        media_type: &'static str,
+        body: String,
+        mut headers: HeaderMap,
+    ) -> Result<OAuthResponse, SignInError> {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        self.send(url, Some(body), headers).await
+    }
+
+    fn send<'a>(
+        &'a self,
+        url: &'a Url,
+        body: Option<String>,
+        own: HeaderMap,
+    ) -> Boxed<'a, Result<OAuthResponse, SignInError>> {
+        Box::pin(self.sent(url, body, own))
+    }
+
+    async fn sent(
+        &self,
+        url: &Url,
+        body: Option<String>,
+        own: HeaderMap,
+    ) -> Result<OAuthResponse, SignInError> {
+        let url = &self.without_foreign_name(url);
+        let mut headers = HeaderMap::new();
+        self.credentials.decorate(url, &mut headers);
+        if !own.contains_key(ACCEPT) {
+            headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        }
+        headers.extend(own);
+        let method = if body.is_some() { http::Method::POST } else { http::Method::GET };
+        // A form spends something, a code or a token, and goes out once.
+        let mut may_repeat = headers.get(CONTENT_TYPE).is_none_or(|value| value != FORM);
+        let answer = async {
+            // Looking up a name can take long as well.
+            let client = self.client(url).await?;
+            let response = loop {
+                notice_closed_connections().await;
+                let mut request = client.request(method.clone(), url.clone()).headers(headers.clone());
+                if let Some(body) = &body {
+                    request = request.body(body.clone());
+                }
+                match request.send().await.map_err(|error| transport_error(&error)) {
+                    Ok(response) => break response,
+                    Err(TransportError::Connection(_)) if may_repeat => may_repeat = false,
+                    Err(error) => return Err(unreachable(url, &error)),
+                }
+            };
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let (mut response, mut body) = (Body::new(response), Vec::new());
+            loop {
+                match response.chunk().await {
+                    Ok(Some(chunk)) if body.len() + chunk.len() > LIMIT => {
+                        let sentence = format!("{} answered with more than {} KiB", place(url), LIMIT / 1024);
+                        return Err(SignInError::failed(sentence, "have the authorization server looked at"));
+                    }
+                    Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                    Ok(None) => break,
+                    Err(error) => return Err(unreachable(url, &error.transport())),
+                }
+            }
+            Ok(OAuthResponse { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+        };
+        tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
+            let sentence = format!("{} did not answer within {} seconds", place(url), PATIENCE.as_secs());
+            Err(SignInError::failed(
+                sentence,
+                "try again; if it stays like this, have the authorization server looked at",
+            ))
+        })
+    }
+}
+
+impl OAuthHttp<'_> {
+    /// Makes sure that an address of http is of the local network, now and on this way.
+    async fn check_network(&self, url: &Url) -> Result<(), SignInError> {
+        let is_local = match (locality(url), url.host()) {
+            (locality, Some(Host::Domain(name))) if !self.http.is_proxied(url) => {
+                let port = url.port_or_known_default().unwrap_or(80);
+                let found = tokio::net::lookup_host((name, port)).await;
+                let mut found = found.map_err(|_| unreachable(url, &TransportError::Dns))?;
+                locality != Locality::Public && found.all(|address| local_network::is_local(address.ip()))
+            }
+            (locality, _) => locality == Locality::Local,
+        };
+        if is_local {
+            return Ok(());
+        }
+        let sentence = format!(
+            "{} is reached over http and is not known to be of the local network, where alone a sign-in may go unencrypted",
+            place(url)
+        );
+        Err(SignInError::failed(
+            sentence,
+            "use https:// for it; or a name of the local network, such as one that ends in .lan",
+        ))
+    }
+
+    /// An address without the name and password that whoever named it has written into it: they would be sent as
+    /// `Authorization`. Those of the server's own URL stay.
+    fn without_foreign_name(&self, url: &Url) -> Url {
+        let mut url = url.clone();
+        let own = (self.server.username(), self.server.password());
+        if url.origin() != self.server.origin() || (url.username(), url.password()) != own {
+            // Where there is no host, neither can be set, and neither is sent.
+            let _ = (url.set_username(""), url.set_password(None));
+        }
+        url
+    }
+
+    /// The client for a request. A name is looked up here, and only what it stands for now is connected to: it could
+    /// lead from elsewhere into this computer's own network.
+    async fn client(&self, url: &Url) -> Result<reqwest::Client, SignInError> {
+        if is_plain(url) {
+            self.check_network(url).await?;
+        }
+        if url.origin() == self.server.origin() {
+            return Ok(self.http.client());
+        }
+        let name = match url.host() {
+            Some(Host::Domain(name)) if !is_loopback(self.server) && !self.http.is_proxied(url) => Some(name),
+            _ => None,
+        };
+        let addresses = match name {
+            Some(name) => {
+                let port = url.port_or_known_default().unwrap_or(443);
+                let found = tokio::net::lookup_host((name, port)).await;
+                let found: Vec<SocketAddr> =
+                    found.map_err(|_| unreachable(url, &TransportError::Dns))?.collect();
+                if found.iter().any(|address| is_inward(address.ip())) {
+                    let sentence =
+                        format!("{} leads from a public server into this computer's own network", place(url));
+                    return Err(SignInError::failed(
+                        sentence,
+                        "do not sign in there; tell whoever runs the server",
+                    ));
+                }
+                Some(found)
+            }
+            None => None,
+        };
+        self.http.client_for(url, addresses.as_deref()).map_err(|error| {
+            SignInError::failed(
+                format!("no HTTP client can be made: {error}"),
+                "report this, with the platform",
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Family, Settings};
+    use crate::tls::Trust;
+
+    fn http(server: &Url) -> Http {
+        let settings = Settings {
+            connect_timeout: Some(PATIENCE),
+            patience: crate::http::Patience::default(),
+            trust: Trust::default(),
+            proxy: None,
+            family: Family::Any,
+            cookies: true,
+            inspect: false,
+        };
+        Http::new(server, settings).expect("a client")
+    }
+
+    #[test]
+    fn names_and_passwords_of_others_are_not_sent() {
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        let server = url("https://me:mine@mcp.example.com/mcp");
+        let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
+        let http = OAuthHttp { http: &http, server: &server, credentials: &credentials };
+        for (named, expected) in [
+            ("https://eve:pw@mcp.example.com/token", "https://mcp.example.com/token"),
+            ("https://eve@as.example.com/token", "https://as.example.com/token"),
+            ("https://me:mine@as.example.com/token", "https://as.example.com/token"),
+            ("https://me:mine@mcp.example.com/token", "https://me:mine@mcp.example.com/token"),
+        ] {
+            assert_eq!(http.without_foreign_name(&url(named)).as_str(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_from_elsewhere_into_this_machine_is_not_connected_to() {
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        let server = url("https://mcp.example.com/mcp");
+        let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
+        let http = OAuthHttp { http: &http, server: &server, credentials: &credentials };
+        // The one name that is looked up without a network.
+        let refused = http.document(&url("https://localhost:1/x")).await.expect_err("inward");
+        assert!(refused.to_string().contains("into this computer's own network"), "{refused}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_never_comes_is_not_waited_for() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("http://{}/mcp", listener.local_addr().expect("an address"));
+        let server = Url::parse(&address).expect("a URL");
+        let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
+        let http = OAuthHttp { http: &http, server: &server, credentials: &credentials };
+        let late = http.document(&server).await.expect_err("nobody answers");
+        // On a clock that jumps, whichever patience is shorter ends it.
+        let text = late.to_string();
+        assert!(text.contains("did not answer within 15 seconds") || text.contains("in time"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_trickles_in_is_waited_for_no_longer_than_one_that_never_comes() {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("http://{}/mcp", listener.local_addr().expect("an address"));
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a visitor");
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n{");
+            // The rest never comes; until the other side is gone.
+            let _ = stream.read(&mut [0]);
+        });
+        let server = Url::parse(&address).expect("a URL");
+        let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
+        let http = OAuthHttp { http: &http, server: &server, credentials: &credentials };
+        let text = http.document(&server).await.expect_err("it does not end").to_string();
+        assert!(text.contains("did not answer within 15 seconds") || text.contains("in time"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_costs_nothing_but_what_would_be_spent_twice() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        for (media_type, expected) in [(FORM, None), ("application/json", Some(200))] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let server = format!("http://{}/mcp", listener.local_addr().expect("an address"));
+            let server = Url::parse(&server).expect("a URL");
+            let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
+            let http = OAuthHttp { http: &http, server: &server, credentials: &credentials };
+            let answering = async {
+                let mut came = 0;
+                loop {
+                    let (mut stream, _) = listener.accept().await.expect("a connection");
+                    stream.read_buf(&mut Vec::with_capacity(4096)).await.expect("a request");
+                    came += 1;
+                    // The first one gets nothing.
+                    if came == 2 {
+                        stream.write_all(b"HTTP/1.1 200 X\r\ncontent-length: 0\r\n\r\n").await.expect("sent");
+                    }
+                }
+            };
+            let answer = tokio::select! {
+                answer = http.post(&server, media_type, "x=y".to_owned(), HeaderMap::new()) => answer,
+                () = answering => unreachable!("it answers for ever"),
+            };
+            assert_eq!(answer.ok().map(|answer| answer.status), expected, "{media_type}");
+        }
+    }
+}

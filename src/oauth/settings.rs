@@ -1,0 +1,107 @@
+//! How to sign in at a server: what `config` found out before anything happens.
+//!
+//! Deliberately not here: where it comes from (`config::sign_in`).
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::oauth::browser::Browser;
+use crate::oauth::client::OAuthClient;
+use crate::oauth::metadata::AuthorizationServer;
+use crate::oauth::paste::Pasted;
+use crate::oauth::store::identity::SignInIdentity;
+
+/// Who may be asked for a token that is to be accepted where another was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interaction {
+    /// The user, if there is no other way.
+    User,
+    /// Only the authorization server: the refusal may mean something else.
+    Nobody,
+}
+
+/// How a token is come by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// A person signs in on a page that leads back to this computer (RFC 6749, section 4.1).
+    Page,
+    /// A person signs in on any computer, with a code (RFC 8628).
+    Device,
+    /// Nobody is asked: it is the client itself that asks (RFC 6749, section 4.4), at this token endpoint or at the one that
+    /// is found.
+    Client(Option<Url>),
+}
+
+impl Grant {
+    /// Tells whether a person has to do anything.
+    pub fn asks_user(&self) -> bool {
+        !matches!(self, Grant::Client(_))
+    }
+}
+
+/// The metadata of an authorization server that the user names in place of what a server leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetadataSource {
+    /// The document at this address.
+    At(Url),
+    /// The document itself, from a file.
+    Written(Box<AuthorizationServer>),
+}
+
+/// How to sign in at a server.
+#[derive(Clone, Debug)]
+pub struct SignInSettings {
+    /// The server.
+    pub url: Url,
+    /// Whose sign-in it is.
+    pub identity: SignInIdentity,
+    /// The issuer that is accepted, where the user names one.
+    pub issuer: Option<String>,
+    /// The authorization server's metadata, where the user names it.
+    pub metadata: Option<MetadataSource>,
+    /// Where sign-ins are kept.
+    pub folder: Option<PathBuf>,
+    /// Where mcp-remote would have kept them: the path that its files have in common.
+    pub mcp_remote_import: Option<PathBuf>,
+    /// What opens a page.
+    pub browser: Browser,
+    /// Whether the person asked for it, so that it goes before what else proves who asks.
+    pub is_asked_for: bool,
+    /// How a token is come by.
+    pub grant: Grant,
+    /// Whether it is the ID token that goes along, in place of the access token.
+    pub uses_id_token: bool,
+    /// Whether people are asked to sign in; else what is held is used, and nothing more.
+    pub asks: bool,
+    /// How long a request waits for a person, where they say so.
+    pub patience: Option<Duration>,
+    /// The scope that the person wrote.
+    pub scope: Option<String>,
+    /// What the server is called, in place of what it calls itself.
+    pub resource: Option<String>,
+    /// Whether the server is named at all.
+    pub names_resource: bool,
+    /// What else is to stand in the page's address.
+    pub parameters: Vec<(String, String)>,
+    /// How this computer is spelled in the way back.
+    pub host: Option<String>,
+    /// The path of the way back.
+    pub callback_path: String,
+    /// Its port.
+    pub port: Option<u16>,
+    /// The address that is listened at for it, in place of the loopback ones.
+    pub callback_bind: Option<IpAddr>,
+    /// What the user pastes, where a browser cannot come back.
+    pub pasted: Option<Pasted>,
+    /// Where the way back ends when all went well.
+    pub success_url: Option<Url>,
+    /// Who we are, where somebody has registered us by hand.
+    pub client: Option<OAuthClient>,
+    /// Where we are described.
+    pub client_metadata_url: Option<Url>,
+    /// What stands in a registration in place of what we write, a JSON object.
+    pub registration: Option<String>,
+}

@@ -1,0 +1,379 @@
+//! One sign-in for everybody who waits: whoever is refused waits here for a token, and however many wait, in however many
+//! processes, the user signs in once and one process exchanges old tokens for new.
+//!
+//! The flow itself is linear code (`flows`) in a task that this owns, so that it goes on when those who wait give up.
+//! Deliberately not here: which refusals invite to sign in (`remote`, with `diagnosis`).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::{debug, warn};
+
+use crate::auth::{Credentials, Scheme};
+use crate::http::Http;
+use crate::oauth::authorization_request::union;
+use crate::oauth::bearer::{Bearer, TokenOrigin};
+use crate::oauth::challenge::SignInChallenge;
+use crate::oauth::clock::{monotonic_clock, seconds, wall_clock};
+use crate::oauth::flows::user_sign_in::{self, UserGrant};
+use crate::oauth::flows::{client_credentials, token};
+use crate::oauth::http::Boxed;
+use crate::oauth::progress::{SignInProgress, defect, done};
+use crate::oauth::settings::{Grant, Interaction, SignInSettings};
+use crate::oauth::shutdown::SignInShutdown;
+use crate::oauth::sign_in_error::{SignInError, place};
+use crate::oauth::state::{AT_ONCE, PAUSE, SignInState};
+use crate::oauth::store::lock::LockError;
+use crate::oauth::store::{FailedSignIn, FlowLock, Store, Tokens, off_loop};
+
+/// How often it is looked whether another process has brought a token.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Signs in at one server, and keeps the token.
+pub struct OAuth {
+    pub(super) inner: Arc<SignInState>,
+    pub(super) flows: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl std::fmt::Debug for OAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OAuth").finish_non_exhaustive()
+    }
+}
+
+impl OAuth {
+    /// Signs in as `settings` say, over `http`. What is kept is read at once, before anything waits for it.
+    pub fn new(settings: SignInSettings, http: Arc<Http>) -> OAuth {
+        let store = Store::of(settings.folder.clone(), &settings.url, settings.identity.distinction())
+            .with_mcp_remote_import(settings.mcp_remote_import.clone());
+        let (held, renewing) = (Mutex::default(), tokio::sync::Mutex::new(()));
+        let asking = tokio::sync::RwLock::new(());
+        let login = settings.identity.command("login");
+        let inner = Arc::new(SignInState { settings, login, http, store, held, renewing, asking });
+        inner.begin();
+        OAuth { inner, flows: Arc::default() }
+    }
+
+    /// What is to be said before the program ends.
+    pub fn shutdown(&self) -> SignInShutdown {
+        SignInShutdown::new(&self.inner, &self.flows)
+    }
+
+    /// How.
+    pub fn settings(&self) -> &SignInSettings {
+        &self.inner.settings
+    }
+
+    /// The command with which the user signs in by hand, with the options that say whose sign-in it is.
+    pub fn login(&self) -> &str {
+        &self.inner.login
+    }
+
+    /// Adds the token to what else proves who asks. One that is about to run out is exchanged first; meanwhile other
+    /// requests use it.
+    pub async fn join(&self, credentials: &Arc<Credentials>) -> (Arc<Credentials>, Option<Arc<Bearer>>) {
+        self.inner.save().await;
+        let Some(bearer) = self.inner.bearer() else { return (Arc::clone(credentials), None) };
+        let now = seconds(wall_clock());
+        if bearer.renewal().is_some_and(|renewal| renewal <= now) && !self.inner.is_paused() {
+            let still_holds = bearer.expires.is_some_and(|expires| expires > now);
+            if !self.inner.settings.grant.asks_user() {
+                self.ask_again(&bearer, credentials, still_holds).await;
+            } else if !still_holds || self.inner.renewing.try_lock().is_ok() {
+                match self.renew(&bearer, credentials, None).await {
+                    Ok(true) => {}
+                    // It may be good for something all the same; whoever refuses it decides.
+                    Ok(false) => self.inner.held().pause = Some(monotonic_clock() + PAUSE),
+                    Err(failure) => {
+                        warn!("the token could not be renewed ahead of its end: {failure}");
+                        self.inner.held().pause = Some(monotonic_clock() + PAUSE);
+                    }
+                }
+            }
+        }
+        let Some(bearer) = self.inner.bearer() else { return (Arc::clone(credentials), None) };
+        let mut held = self.inner.held();
+        let joined = match &held.joined {
+            Some((of, with, joined)) if Arc::ptr_eq(of, credentials) && Arc::ptr_eq(with, &bearer) => {
+                Arc::clone(joined)
+            }
+            _ => {
+                let joined = Arc::new(credentials.with(Scheme::Bearer(bearer.header.clone())));
+                held.joined = Some((Arc::clone(credentials), Arc::clone(&bearer), Arc::clone(&joined)));
+                joined
+            }
+        };
+        (joined, Some(bearer))
+    }
+
+    /// Asks for another token of the client's own. While the old one holds nobody waits for it.
+    async fn ask_again(&self, bearer: &Arc<Bearer>, credentials: &Arc<Credentials>, still_holds: bool) {
+        let old = Some(bearer.tokens.access_token.as_str());
+        let flow = self.join_flow(&SignInChallenge::default(), credentials, old, None);
+        let Ok(flow) = flow else { return };
+        if !still_holds {
+            // Why it failed was said, and the refusal that follows says it to the client.
+            let _ = done(flow).await;
+        }
+    }
+
+    /// Comes by a token that may be accepted where `refused` was not, or none was sent. Waits for a person for as long as
+    /// `patience`; the sign-in goes on after that.
+    ///
+    /// # Errors
+    /// Why there is none (yet).
+    pub async fn answer(
+        &self,
+        challenge: &SignInChallenge,
+        credentials: &Arc<Credentials>,
+        refused: Option<&Arc<Bearer>>,
+        asking: Interaction,
+        patience: Duration,
+    ) -> Result<(), SignInError> {
+        let inner = &self.inner;
+        let obtained = self.obtain(challenge, credentials, refused, asking);
+        let waited = tokio::time::timeout(patience, obtained).await;
+        waited.unwrap_or_else(|_| {
+            let flow = inner.held().flow.clone();
+            let step = flow.map(|flow| flow.borrow().clone());
+            let place = place(&inner.settings.url);
+            Err(match step {
+                Some(SignInProgress::Waiting(action)) => {
+                    let advice = action.advice();
+                    let advice =
+                        format!("{advice}. If the page shows an error, get another one: {}", inner.login);
+                    SignInError::Waiting { place, action, advice }
+                }
+                Some(SignInProgress::Elsewhere(holder)) => SignInError::Slow { place, holder: Some(holder) },
+                Some(SignInProgress::Preparing | SignInProgress::Done(_)) | None => {
+                    SignInError::Slow { place, holder: inner.held().waits_for.clone() }
+                }
+            })
+        })
+    }
+
+    async fn obtain(
+        &self,
+        challenge: &SignInChallenge,
+        credentials: &Arc<Credentials>,
+        refused: Option<&Arc<Bearer>>,
+        asking: Interaction,
+    ) -> Result<(), SignInError> {
+        let inner = &self.inner;
+        let used = refused.map(|bearer| bearer.tokens.access_token.as_str());
+        let is_another = |bearer: &Arc<Bearer>| used != Some(bearer.tokens.access_token.as_str());
+        if inner.bearer().as_ref().is_some_and(is_another) {
+            return Ok(());
+        }
+        let bearer_challenge = challenge.bearer_challenge.as_ref();
+        let more =
+            bearer_challenge.filter(|bearer_challenge| bearer_challenge.wants_more() && refused.is_some());
+        let mut wanted = bearer_challenge
+            .and_then(|bearer_challenge| bearer_challenge.scope.as_deref().map(token::without_secrets));
+        match (more, refused) {
+            (Some(_), Some(bearer)) => {
+                let before = bearer.tokens.requested.as_deref();
+                let all = union(before, wanted.as_deref());
+                if all.is_none() || all == union(before, None) {
+                    // What is wanted was asked for already: nobody can give it.
+                    return Err(SignInError::NotOffered);
+                }
+                wanted = all;
+            }
+            (None, Some(bearer)) => match bearer.origin() {
+                TokenOrigin::SignedIn if asking == Interaction::Nobody => {
+                    return Err(SignInError::NotOffered);
+                }
+                TokenOrigin::SignedIn => {
+                    let place = place(&inner.settings.url);
+                    let how = match inner.settings.grant.asks_user() {
+                        true => "that one has just signed in for",
+                        false => "that was given for it a moment ago",
+                    };
+                    let sentence = format!("{place} does not accept the token {how}");
+                    let advice =
+                        "look into the server's log; perhaps it expects a token for another resource";
+                    let failure = SignInError::failed(sentence, advice);
+                    inner.held().failed = Some((monotonic_clock(), failure.clone()));
+                    // Once that is long enough ago, it is a token like any other.
+                    bearer.accepted();
+                    return Err(failure);
+                }
+                TokenOrigin::Renewed => {}
+                TokenOrigin::Over => {
+                    if let Some(failure) = inner.held().failed_within(inner.pause()) {
+                        return Err(failure);
+                    }
+                    if inner.settings.grant.asks_user()
+                        && self.renew(bearer, credentials, Some(challenge)).await?
+                    {
+                        return Ok(());
+                    }
+                }
+            },
+            (_, None) => {}
+        }
+        let may_ask = inner.settings.asks && asking == Interaction::User;
+        if !may_ask && inner.settings.grant.asks_user() {
+            return Err(SignInError::NotOffered);
+        }
+        done(self.join_flow(challenge, credentials, used, wanted)?).await
+    }
+
+    /// The sign-in that is under way, or a new one.
+    pub(super) fn join_flow(
+        &self,
+        challenge: &SignInChallenge,
+        credentials: &Arc<Credentials>,
+        refused: Option<&str>,
+        wanted: Option<String>,
+    ) -> Result<watch::Receiver<SignInProgress>, SignInError> {
+        let mut held = self.inner.held();
+        if let Some(flow) = &held.flow
+            && !matches!(&*flow.borrow(), SignInProgress::Done(_))
+            && flow.has_changed().is_ok()
+        {
+            return Ok(flow.clone());
+        }
+        if let Some(failure) = held.failed_within(self.inner.pause()) {
+            return Err(failure);
+        }
+        let (sender, flow) = watch::channel(SignInProgress::Preparing);
+        held.flow = Some(flow.clone());
+        drop(held);
+        let (inner, challenge, credentials) =
+            (Arc::clone(&self.inner), challenge.clone(), Arc::clone(credentials));
+        let refused = refused.map(str::to_owned);
+        self.spawn(Box::pin(async move {
+            let signed_in =
+                inner.sign_in(&challenge, &credentials, refused.as_deref(), wanted.as_deref(), &sender).await;
+            if let Err(failure) = &signed_in {
+                match failure {
+                    SignInError::NotOffered => debug!("{failure}"),
+                    _ => warn!(advice = failure.advice(), "{failure}"),
+                }
+                inner.held().failed = Some((monotonic_clock(), failure.clone()));
+                inner.restore_rejected().await;
+            }
+            let _ = sender.send(SignInProgress::Done(signed_in));
+        }));
+        Ok(flow)
+    }
+
+    /// Exchanges a token for another, or takes the one that another process has brought. False where a person has to
+    /// sign in. What has begun goes on when nobody waits any more: the token that was sent may hold no more.
+    async fn renew(
+        &self,
+        used: &Arc<Bearer>,
+        credentials: &Arc<Credentials>,
+        challenge: Option<&SignInChallenge>,
+    ) -> Result<bool, SignInError> {
+        let (inner, used, credentials) = (Arc::clone(&self.inner), Arc::clone(used), Arc::clone(credentials));
+        let challenge = challenge.cloned();
+        let (sender, renewed) = oneshot::channel();
+        self.spawn(Box::pin(async move {
+            let _ = sender.send(inner.refresh_token_once(&used, &credentials, challenge.as_ref()).await);
+        }));
+        renewed.await.unwrap_or_else(|_| Err(defect()))
+    }
+
+    /// Starts a task that goes on when those who wait for it give up.
+    fn spawn(&self, task: Boxed<'static, ()>) {
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        while flows.try_join_next().is_some() {}
+        flows.spawn(task);
+    }
+}
+
+impl SignInState {
+    /// Has a person sign in, here or in another process.
+    async fn sign_in(
+        &self,
+        challenge: &SignInChallenge,
+        credentials: &Credentials,
+        refused: Option<&str>,
+        wanted: Option<&str>,
+        progress: &watch::Sender<SignInProgress>,
+    ) -> Result<(), SignInError> {
+        let began = seconds(wall_clock());
+        let place = place(&self.settings.url);
+        let mut shown = None;
+        let mut flow = loop {
+            let store = self.store.clone();
+            let flow = off_loop(move || store.try_flow()).await;
+            if let Some((tokens, origin)) = self.brought(refused).await {
+                debug!("another process has brought a token");
+                self.adopt(tokens, origin);
+                return Ok(());
+            }
+            let held = match flow {
+                Ok(flow) => break flow,
+                Err(held @ LockError::Held { .. }) => held,
+                Err(unusable) => return Err(unusable.to_error(&format!("nobody can sign in at {place}"))),
+            };
+            let store = self.store.clone();
+            if let Some(pending) = off_loop(move || store.pending()).await {
+                let action = pending.prompt.action();
+                if shown.as_ref() != Some(&action) {
+                    let code = action.code.as_deref().map(|code| format!(" with the code {code}"));
+                    let code = code.unwrap_or_default();
+                    warn!("another process waits for you to sign in: {}{code}", action.url);
+                    shown = Some(action.clone());
+                }
+                let _ = progress.send(SignInProgress::Waiting(action));
+            } else if shown.is_none() {
+                let _ = progress.send(SignInProgress::Elsewhere(held.to_string()));
+            }
+            tokio::time::sleep(LOOK).await;
+        };
+        // The person has just said no, or it does not work: everybody who was about to ask would only ask again.
+        let now = seconds(wall_clock());
+        let is_news = |failed: &FailedSignIn| failed.at <= now && began <= failed.at.saturating_add(AT_ONCE);
+        let lock = flow.shared();
+        if let Some(failed) = off_loop(move || lock.failed()).await.filter(is_news) {
+            return Err(failed.kind.elsewhere(&place, &self.login));
+        }
+        let ask_user = async |grant, flow: &mut FlowLock| {
+            user_sign_in::sign_in(self, grant, challenge, credentials, wanted, flow, progress).await
+        };
+        let signed_in = match self.settings.grant {
+            Grant::Page => ask_user(UserGrant::Page, &mut flow).await,
+            Grant::Device => ask_user(UserGrant::Device, &mut flow).await,
+            Grant::Client(_) => {
+                Box::pin(client_credentials::sign_in(self, challenge, credentials, wanted)).await
+            }
+        };
+        if let Err(failure) = &signed_in
+            && let Some(kind) = failure.kind()
+        {
+            let failed = FailedSignIn { at: seconds(wall_clock()), kind };
+            let lock = flow.shared();
+            off_loop(move || lock.note_failed(&failed)).await;
+        }
+        let tokens = signed_in?;
+        self.adopt(tokens, TokenOrigin::SignedIn);
+        Ok(())
+    }
+
+    /// A token in our own file that is not the refused one, and may be accepted: it can be sent, and holds, or can be exchanged
+    /// for another.
+    async fn brought(&self, refused: Option<&str>) -> Option<(Tokens, TokenOrigin)> {
+        let store = self.store.clone();
+        let stored = off_loop(move || store.own()).await?;
+        let rejected = self.held().rejected.clone();
+        let refused = [refused, rejected.as_deref()];
+        let tokens = self.wanted_tokens(&stored)?;
+        if refused.contains(&Some(tokens.access_token.as_str())) {
+            return None;
+        }
+        let bearer = Bearer::new(tokens.clone(), &self.settings, TokenOrigin::Over)?;
+        let has_run_out = bearer.expires.is_some_and(|expires| expires <= seconds(wall_clock()));
+        match (has_run_out, tokens.refresh_token.is_some()) {
+            (false, _) => Some((tokens, TokenOrigin::SignedIn)),
+            (true, true) => Some((tokens, TokenOrigin::Over)),
+            (true, false) => None,
+        }
+    }
+}

@@ -1,0 +1,630 @@
+//! What is kept of sign-ins from one start to the next, for all processes of this person: one file for each server in
+//! `mcp-tether/oauth` of the configuration folder, its owner's alone (0600 in 0700), written whole under another name first.
+//!
+//! - `HOST-HASH.json`: the tokens, the issuer and the resource they are bound to, the authorization server's metadata (so
+//!   that a start needs no discovery), and the registrations, each bound to its issuer.
+//! - `HOST-HASH.lock`: locked while tokens are exchanged for others. It names the process that has it.
+//! - `HOST-HASH.flow`: locked by the process in which a user signs in; holds the request, so that another one can resume it
+//!   when that process is gone, or what kind of failure it came to, for those who waited. It holds nothing that a server
+//!   wrote but the request.
+//!
+//! As long as the first is not there, what mcp-remote has kept takes its place ([`mcp_remote_import`]).
+//!
+//! The hash is of the URL, which may hold a key, and of what else makes it another identity (`identity`). A file of an
+//! earlier version is taken over by an entry that is only a URL; its name said nothing of headers, so that nobody knows
+//! whose it is beside that. Only regular files are read, and no more of them than they can hold. Deliberately not here: the locks themselves
+//! (`lock`), and what is done under one (`super`).
+
+mod flow_document;
+pub mod identity;
+pub mod lock;
+pub mod mcp_remote_import;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+use url::Url;
+
+use crate::oauth::authorization_request::AuthorizationRequest;
+use crate::oauth::client::OAuthClient;
+use crate::oauth::device_authorization::DeviceAuthorization;
+use crate::oauth::documents;
+use crate::oauth::metadata::AuthorizationServer;
+use crate::oauth::sign_in_error::FailureKind;
+use crate::oauth::sign_in_error::UserAction;
+use crate::oauth::store::flow_document::{FailedDocument, FlowDocument};
+use crate::oauth::store::lock::{Lock, LockError};
+use crate::redact;
+use crate::{files, platform};
+
+/// How often a lock that another process holds is tried again.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Tokens, and until when they hold.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// What goes along with requests.
+    pub access_token: String,
+    /// What says who signed in, where that came along.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
+    pub id_token: Option<String>,
+    /// What it is exchanged with for another.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+    /// When it was obtained, in seconds since 1970.
+    #[serde(default, deserialize_with = "documents::lenient_or_default")]
+    pub obtained: u64,
+    /// When it runs out, likewise, where that is known.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    /// What it allows, where that was said.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// What was asked for.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
+    pub requested: Option<String>,
+}
+
+/// All that is kept of one server.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSignIn {
+    /// What the server is called at the authorization server.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// Who signs people in.
+    #[serde(
+        default,
+        deserialize_with = "documents::lenient_object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub authorization: Option<AuthorizationServer>,
+    /// Who we are there.
+    #[serde(
+        default,
+        deserialize_with = "documents::lenient_object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub client: Option<OAuthClient>,
+    /// The tokens, of that issuer for that resource.
+    #[serde(
+        default,
+        deserialize_with = "documents::lenient_object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub tokens: Option<Tokens>,
+    /// What we registered.
+    #[serde(default, deserialize_with = "documents::lenient_objects")]
+    pub registrations: Vec<OAuthClient>,
+    /// The issuer at which the secret or key of a client of the options was first used.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
+    pub client_issuer: Option<String>,
+    /// Whether the authorization server exchanges these tokens only where the server is not named.
+    #[serde(
+        default,
+        deserialize_with = "documents::lenient_or_default",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub omits_resource: bool,
+    /// When the exchange of these tokens was refused, in seconds since 1970. They are kept until a sign-in has brought others.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
+    pub refused_at: Option<u64>,
+}
+
+/// What a person was asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Prompt {
+    /// To sign in on a page that leads back.
+    Page(AuthorizationRequest),
+    /// To give a code to a page.
+    Device(DeviceAuthorization),
+}
+
+impl Prompt {
+    /// Where a person is to go, and the code to give there.
+    pub fn action(&self) -> UserAction {
+        match self {
+            Prompt::Page(request) => UserAction { url: request.url.clone(), code: None, elsewhere: None },
+            Prompt::Device(device) => device.action(),
+        }
+    }
+
+    /// What tokens are to allow.
+    pub(super) fn scope(&self) -> Option<&str> {
+        match self {
+            Prompt::Page(request) => request.scope.as_deref(),
+            Prompt::Device(device) => device.scope.as_deref(),
+        }
+    }
+}
+
+/// A sign-in that another process may go on with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PendingSignIn {
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// What a person was asked for.
+    pub prompt: Prompt,
+    /// Whom it went to.
+    pub authorization: AuthorizationServer,
+    /// What the server is called there.
+    pub resource: String,
+    /// Who we are there.
+    pub client: OAuthClient,
+}
+
+/// The files of one server, or none where the system names no folder for configuration.
+#[derive(Clone, Debug)]
+pub struct Store {
+    base: Option<PathBuf>,
+    /// Where mcp-remote has its files of the same sign-in.
+    mcp_remote_import: Option<PathBuf>,
+}
+
+impl Store {
+    /// The files for a server in the configuration folder; `distinction` tells several sign-ins there apart.
+    pub fn of(folder: Option<PathBuf>, server: &Url, distinction: &str) -> Store {
+        let mut server = server.clone();
+        server.set_fragment(None);
+        let named = match distinction {
+            "" => server.as_str().to_owned(),
+            distinction => format!("{server}\n\n{distinction}"),
+        };
+        let hash = digest(&SHA256, named.as_bytes());
+        let hash: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let host: String = server.host_str().unwrap_or_default().chars().take(80).collect();
+        let name = format!("{}-{hash}", host.replace(['[', ']', ':'], "_"));
+        let base = folder.map(|folder| folder.join("mcp-tether").join("oauth").join(name));
+        Store { base, mcp_remote_import: None }
+    }
+
+    /// The same, with what mcp-remote has kept as long as there is nothing of ours.
+    #[must_use]
+    pub fn with_mcp_remote_import(self, mcp_remote_import: Option<PathBuf>) -> Store {
+        Store { mcp_remote_import, ..self }
+    }
+
+    /// The file that holds the tokens now.
+    pub(super) fn place(&self) -> Option<PathBuf> {
+        let own = self.path("json")?;
+        match &self.mcp_remote_import {
+            Some(path) if !own.exists() => Some(mcp_remote_import::tokens_path(path)),
+            _ => Some(own),
+        }
+    }
+
+    fn mcp_remote_import(&self) -> Option<StoredSignIn> {
+        mcp_remote_import::read(self.mcp_remote_import.as_deref()?)
+    }
+
+    /// A file of the server.
+    pub fn path(&self, extension: &str) -> Option<PathBuf> {
+        let mut path = self.base.clone()?.into_os_string();
+        path.push(".");
+        path.push(extension);
+        Some(path.into())
+    }
+
+    /// What is kept in our own file, without a word where there is nothing.
+    pub fn own(&self) -> Option<StoredSignIn> {
+        let text = read_regular(&self.path("json")?).ok()??;
+        let stored = documents::read::<StoredSignIn>(&text)?;
+        stored.register_secrets();
+        Some(stored)
+    }
+
+    /// What is kept. What can never be read is as good as nothing, and is told.
+    ///
+    /// # Errors
+    /// When the system refuses for now.
+    pub fn read(&self) -> io::Result<StoredSignIn> {
+        let Some(path) = self.path("json") else { return Ok(StoredSignIn::default()) };
+        let text = match read_regular(&path) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(self.mcp_remote_import().unwrap_or_default()),
+            Err(error) if is_for_good(&error) => {
+                warn!("the sign-in kept in {} cannot be read: {error}", path.display());
+                return Ok(StoredSignIn::default());
+            }
+            Err(error) => return Err(error),
+        };
+        if platform::others_can_read(&path) {
+            warn!("{0} holds tokens, and others on this computer can read it: chmod 600 {0}", path.display());
+        }
+        let stored: StoredSignIn = documents::read(&text).unwrap_or_else(|| {
+            warn!("{} holds nothing that can be understood; you have to sign in again", path.display());
+            StoredSignIn::default()
+        });
+        stored.register_secrets();
+        Ok(stored)
+    }
+
+    /// Keeps something in place of what was kept.
+    ///
+    /// # Errors
+    /// When the system refuses, in words for a user.
+    pub fn write(&self, stored: &StoredSignIn) -> Result<(), String> {
+        let Some(path) = self.path("json") else {
+            return Err("this system has no folder for configuration".to_owned());
+        };
+        replace(&path, documents::write(stored).as_bytes())
+            .map_err(|error| format!("{} cannot be written: {error}", path.display()))
+    }
+
+    /// Forgets everything, but not where the client of the options may prove itself. Tells whether there was anything.
+    /// Whoever calls has the lock.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn forget(&self) -> io::Result<bool> {
+        let Some(path) = self.path("json") else { return Ok(false) };
+        if let Ok(flow) = self.try_flow() {
+            flow.note(None);
+        }
+        files::sweep_temporary(&path);
+        let own = self.own();
+        let client_issuer = own.as_ref().and_then(|stored| stored.client_issuer.clone());
+        if client_issuer.is_some() || self.mcp_remote_import().is_some() {
+            // What mcp-remote has kept would be used again: that nothing is held stands in our own file.
+            let was_there = match own {
+                Some(own) => own.tokens.is_some(),
+                None => self.read()?.tokens.is_some(),
+            };
+            let nothing = StoredSignIn { client_issuer, ..StoredSignIn::default() };
+            return replace(&path, documents::write(&nothing).as_bytes()).map(|()| was_there);
+        }
+        match std::fs::remove_file(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for this long until no other process changes tokens.
+    ///
+    /// # Errors
+    /// When another process changes them all the time, or the lock cannot be used.
+    pub async fn lock(&self, patience: Duration) -> Result<Lock, LockError> {
+        let path = self.path("lock").unwrap_or_default();
+        let mut held = LockError::Held { path, holder: None };
+        let locked = tokio::time::timeout(patience, async {
+            loop {
+                let store = self.clone();
+                match off_loop(move || store.try_lock()).await {
+                    Err(error @ LockError::Held { .. }) => held = error,
+                    locked => return locked,
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        });
+        locked.await.unwrap_or(Err(held))
+    }
+
+    /// The right to change tokens, unless another process has it.
+    ///
+    /// # Errors
+    /// When it has, or the lock cannot be used.
+    pub fn try_lock(&self) -> Result<Lock, LockError> {
+        self.path("lock").map_or_else(|| Ok(Lock::alone()), |path| Lock::try_on(&path, true))
+    }
+
+    /// The right to have a user sign in, unless another process has it.
+    ///
+    /// # Errors
+    /// When it has, or the lock cannot be used.
+    pub fn try_flow(&self) -> Result<FlowLock, LockError> {
+        let lock = self.path("flow").map_or_else(|| Ok(Lock::alone()), |path| Lock::try_on(&path, false));
+        lock.map(FlowLock)
+    }
+
+    /// The sign-in that was begun in another process, if there is one.
+    pub fn pending(&self) -> Option<PendingSignIn> {
+        PendingSignIn::read(&read_regular(&self.path("flow")?).ok()??)
+    }
+}
+
+/// The lock of a sign-in under way, and what the file under it says.
+#[derive(Debug)]
+pub struct FlowLock(Lock);
+
+impl FlowLock {
+    /// The same lock, for a thread that reads or writes under it.
+    pub fn shared(&self) -> FlowLock {
+        FlowLock(self.0.shared())
+    }
+
+    /// What it says of a sign-in.
+    pub fn pending(&self) -> Option<PendingSignIn> {
+        PendingSignIn::read(&self.0.text()?)
+    }
+
+    /// What it says of one that failed.
+    pub fn failed(&self) -> Option<FailedSignIn> {
+        let text = self.0.text()?;
+        let failed = documents::read::<FlowDocument>(&text)?.in_vain?;
+        Some(FailedSignIn { at: failed.at, kind: FailureKind::of_word(&failed.kind) })
+    }
+
+    /// Says there that one was begun, or that none is. Whoever cannot read it begins another.
+    pub fn note(&self, pending: Option<&PendingSignIn>) {
+        self.0.write(&pending.map(PendingSignIn::document).unwrap_or_default().write());
+    }
+
+    /// Says there that one failed, if others are to hear of it.
+    pub fn note_failed(&self, failed: &FailedSignIn) {
+        let Some(word) = failed.kind.word() else { return self.note(None) };
+        let in_vain = FailedDocument { at: failed.at, kind: word.to_owned() };
+        self.0.write(&FlowDocument::failed(in_vain).write());
+    }
+}
+
+/// A sign-in that failed, for those who waited for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedSignIn {
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// In which way.
+    pub kind: FailureKind,
+}
+
+/// Does what may wait for a disk, in a thread of its own.
+pub(super) async fn off_loop<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The program ends.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// The text of a regular file of a size that it can have; none where there is no file.
+fn read_regular(path: &Path) -> io::Result<Option<String>> {
+    match files::read_regular_text(path, files::SETTINGS_LIMIT) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns whether a file will be just as unreadable the next time.
+fn is_for_good(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        FileTooLarge, InvalidData, InvalidInput, IsADirectory, NotADirectory, PermissionDenied,
+    };
+    // A socket cannot be opened at all.
+    matches!(
+        error.kind(),
+        FileTooLarge | InvalidData | InvalidInput | IsADirectory | NotADirectory | PermissionDenied
+    ) || error.raw_os_error() == Some(platform::NO_SUCH_DEVICE)
+}
+
+/// Writes a file whole: under another name first, so that nobody ever reads half of it. Whoever writes has the lock, so that
+/// what killed processes have left beside it, which may hold tokens, can go.
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    platform::create_private_folder(path.parent().unwrap_or(Path::new("")))?;
+    files::sweep_temporary(path);
+    files::replace_durably(path, text)
+}
+
+impl Tokens {
+    /// Has them taken out of what is written down.
+    pub fn register_secrets(&self) {
+        redact::register_token(&self.access_token);
+        [&self.refresh_token, &self.id_token]
+            .into_iter()
+            .flatten()
+            .for_each(|token| redact::register_token(token));
+    }
+}
+
+impl StoredSignIn {
+    /// Tells whether it is mcp-remote's, which does not say where tokens are exchanged for others.
+    pub(super) fn is_mcp_remote_import(&self) -> bool {
+        self.authorization.as_ref().is_some_and(|authorization| authorization.token_endpoint.is_empty())
+    }
+
+    /// Has its secrets taken out of what is written down.
+    fn register_secrets(&self) {
+        self.tokens.iter().for_each(Tokens::register_secrets);
+        self.client.iter().chain(&self.registrations).for_each(OAuthClient::register_secrets);
+    }
+
+    /// The access token, which tells one state of it from the next.
+    pub(super) fn access_token(&self) -> Option<String> {
+        self.tokens.as_ref().map(|tokens| tokens.access_token.clone())
+    }
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(folder: &Path) -> Store {
+        Store::of(
+            Some(folder.to_owned()),
+            &Url::parse("https://mcp.example.com/mcp?key=marked").expect("a URL"),
+            "",
+        )
+    }
+
+    fn read(store: &Store) -> StoredSignIn {
+        store.read().expect("readable")
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_and_is_its_owners_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        assert!(read(&store) == StoredSignIn::default());
+        let tokens = Tokens { access_token: "marked-token".to_owned(), ..Tokens::default() };
+        let stored =
+            StoredSignIn { tokens: Some(tokens), resource: Some("r".to_owned()), ..StoredSignIn::default() };
+        store.write(&stored).expect("written");
+        store.write(&stored).expect("written");
+        assert!(read(&store) == stored);
+        let path = store.path("json").expect("a path");
+        assert!(
+            !platform::others_can_read(&path) && !platform::others_can_read(path.parent().expect("a parent"))
+        );
+        assert!(!path.display().to_string().contains("marked"));
+        let files = std::fs::read_dir(path.parent().expect("a parent")).expect("a folder").count();
+        assert_eq!(files, 1, "nothing is left behind");
+        assert!(!format!("{:?}", read(&store).tokens).contains("marked"));
+        std::fs::write(&path, "{").expect("written");
+        assert!(read(&store) == StoredSignIn::default());
+        assert!(store.forget().expect("removed") && !store.forget().expect("nothing"));
+    }
+
+    #[test]
+    fn one_has_the_lock_until_it_is_gone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        let lock = store.try_flow().expect("free");
+        assert!(store.try_flow().is_err());
+        assert!(lock.pending().is_none());
+        let pending = PendingSignIn {
+            at: 1,
+            prompt: Prompt::Page(AuthorizationRequest {
+                url: "u".to_owned(),
+                state: "s".to_owned(),
+                verifier: "v".to_owned(),
+                redirect: "r".to_owned(),
+                scope: None,
+            }),
+            authorization: AuthorizationServer::default(),
+            resource: "x".to_owned(),
+            client: OAuthClient::default(),
+        };
+        lock.note(Some(&pending));
+        assert!(store.pending() == Some(pending.clone()));
+        drop(lock);
+        let lock = store.try_flow().expect("free again");
+        assert!(lock.pending() == Some(pending));
+        lock.note(None);
+        assert!(lock.pending().is_none() && store.pending().is_none());
+        let nowhere = Store::of(None, &Url::parse("https://h/").expect("a URL"), "");
+        assert!(nowhere.write(&StoredSignIn::default()).is_err());
+        assert!(nowhere.try_flow().is_ok() && nowhere.try_flow().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lock_that_stays_held_is_an_error_and_not_passed_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        let lock = store.try_lock().expect("free");
+        let patience = Duration::from_secs(40);
+        let refused = store.lock(patience).await.expect_err("held");
+        assert!(matches!(&refused, LockError::Held { .. }), "{refused}");
+        assert!(refused.to_string().contains(".lock"), "{refused}");
+        drop(lock);
+        assert!(store.lock(patience).await.is_ok());
+    }
+
+    #[test]
+    fn only_regular_files_of_their_size_are_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        let path = store.path("json").expect("a path");
+        std::fs::create_dir_all(&path).expect("a folder in its place");
+        assert!(read(&store) == StoredSignIn::default() && store.own().is_none());
+        std::fs::remove_dir(&path).expect("removed");
+        std::fs::write(&path, vec![b' '; 1024 * 1024 + 1]).expect("written");
+        assert!(read(&store) == StoredSignIn::default() && store.own().is_none());
+        std::fs::write(&path, b"\xff").expect("written");
+        assert!(read(&store) == StoredSignIn::default());
+    }
+
+    #[test]
+    fn failed_sign_in_is_noted_without_a_servers_words() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        let flow = store.try_flow().expect("free");
+        let failed = FailedSignIn { at: 7, kind: FailureKind::Registration };
+        flow.note_failed(&failed);
+        assert_eq!(flow.failed(), Some(failed));
+        // As an earlier version has written it.
+        flow.0.write(r#"{"in_vain":{"at":7,"sentence":"marked","advice":"marked"}}"#);
+        assert_eq!(flow.failed(), None);
+        flow.0.write(r#"{"in_vain":{"at":18446744073709551615,"kind":"marked"}}"#);
+        assert_eq!(flow.failed(), Some(FailedSignIn { at: u64::MAX, kind: FailureKind::Other }));
+    }
+
+    /// As the version before the `serde` types has written it, member by member.
+    const BEFORE: &str = r#"{"resource":"https://h/mcp","authorization":{"issuer":"https://as","published_issuer":"https://as/","authorization_endpoint":"https://as/go","device_authorization_endpoint":"https://as/d","token_endpoint":"https://as/t","registration_endpoint":"https://as/r","revocation_endpoint":"https://as/v","scopes_supported":["a","b"],"code_challenge_methods_supported":["S256"],"token_endpoint_auth_methods_supported":["none"],"client_id_metadata_document_supported":false,"authorization_response_iss_parameter_supported":true},"client":{"issuer":"https://as","client_id":"c","client_secret":"s","client_secret_expires_at":9,"token_endpoint_auth_method":"none","redirect_uris":["http://127.0.0.1:1/cb"]},"tokens":{"access_token":"a","id_token":"i","refresh_token":"r","obtained":1,"expires":2,"scope":"x","requested":"x y"},"registrations":[{"issuer":"https://as","client_id":"c","client_secret_expires_at":0,"redirect_uris":[]}],"client_issuer":"https://as","omits_resource":true,"refused_at":7}"#;
+
+    #[test]
+    fn document_of_previous_version_is_read_and_written_alike() {
+        let stored: StoredSignIn = documents::read(BEFORE).expect("a document");
+        assert_eq!(documents::write(&stored), BEFORE);
+        let nothing = StoredSignIn::default();
+        assert_eq!(documents::write(&nothing), r#"{"registrations":[]}"#);
+    }
+
+    #[test]
+    fn unusable_members_of_stored_document_are_passed_over() {
+        let text = r#"{"new":{"x":[1e999]},"resource":5,"resource":"last","tokens":{"access_token":"a","expires":"2","obtained":-1,"scope":null},"client":{"client_id":7},"registrations":[5,{"client_id":"c","redirect_uris":[1,"u"]},{"issuer":"x"}],"omits_resource":"true","refused_at":1.5}"#;
+        let stored: StoredSignIn = documents::read(text).expect("a document");
+        let tokens = Tokens { access_token: "a".to_owned(), ..Tokens::default() };
+        let client = OAuthClient {
+            client_id: "c".to_owned(),
+            redirect_uris: vec!["u".to_owned()],
+            ..OAuthClient::default()
+        };
+        let expected = StoredSignIn {
+            resource: Some("last".to_owned()),
+            tokens: Some(tokens),
+            registrations: vec![client],
+            ..StoredSignIn::default()
+        };
+        assert!(stored == expected);
+        assert!(documents::read::<StoredSignIn>("[]").is_none());
+    }
+
+    #[test]
+    fn pending_documents_of_previous_version_are_read_and_written_alike() {
+        let page = r#""request":{"url":"u","state":"s","verifier":"v","redirect":"r","scope":"x"}"#;
+        let device = r#""device":{"device_code":"d","user_code":"AB","page":"p","interval":5000,"until":9}"#;
+        for prompt in [page, device] {
+            let text = format!(
+                r#"{{"at":1,{prompt},"authorization":{{"issuer":"i","authorization_endpoint":"","token_endpoint":"t"}},"resource":"x","client":{{"issuer":"i","client_id":"c","client_secret_expires_at":0,"redirect_uris":[]}},"pid":{}}}"#,
+                std::process::id()
+            );
+            let pending = PendingSignIn::read(&text).expect("a document");
+            assert_eq!(pending.document().write(), text);
+        }
+    }
+
+    #[test]
+    fn debug_output_of_documents_shows_no_secret() {
+        let mut stored: StoredSignIn =
+            documents::read(&BEFORE.replace(r#""a","id"#, r#""marked","id"#)).expect("a document");
+        let device = DeviceAuthorization {
+            device_code: "marked".to_owned(),
+            user_code: "AB".to_owned(),
+            page: "p".to_owned(),
+            interval: 1,
+            until: 1,
+            scope: None,
+        };
+        let request = AuthorizationRequest {
+            url: "u?state=marked".to_owned(),
+            state: "marked".to_owned(),
+            verifier: "marked".to_owned(),
+            redirect: "r".to_owned(),
+            scope: None,
+        };
+        let shown = format!("{:?} {:?} {device:?} {request:?}", stored.tokens.take(), stored.client.take());
+        assert!(shown.contains("Tokens") && !shown.contains("marked"), "{shown}");
+    }
+}
