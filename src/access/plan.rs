@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::account::without_scheme;
 use super::edge::{Look, Openness};
 use super::failure::Failure;
-use super::model::{Application, Policy, Token, token_rule};
+use super::model::{Application, Policy, Token, application_for, token_rule};
 use super::state::State;
 use super::target::Target;
 
@@ -230,6 +230,7 @@ pub(super) fn plan(wanted: &Wanted<'_>, found: &Found) -> Result<Plan, Failure> 
         ));
     }
     let application = application_step(wanted, existing, attached.is_some(), users.as_ref())?;
+    check_decides(wanted, found, &application)?;
     let covers = match &wanted.worker {
         Some((name, _)) => format!("the Worker {name} with all its hostnames and previews"),
         None => domain.clone(),
@@ -391,6 +392,29 @@ fn application_step(
                 application.name
             ),
             "protect another host, or change the application in the dashboard",
+        )),
+    }
+}
+
+/// Refuses to change an application while a more specific one decides about the URL.
+fn check_decides(wanted: &Wanted<'_>, found: &Found, step: &ApplicationStep) -> Result<(), Failure> {
+    if wanted.worker.is_some() || matches!(step, ApplicationStep::Keep(_)) {
+        return Ok(());
+    }
+    let target = wanted.target;
+    let ours = Application::of(&json!({ "id": "", "domain": target.domain() }));
+    let how = ours.and_then(|ours| ours.covers(target));
+    match application_for(&found.applications, target).filter(|decides| decides.covers(target) > how) {
+        None => Ok(()),
+        Some(decides) => Err(Failure::new(
+            format!(
+                "the application \"{}\" ({}) decides about {}, because it is more specific than {}",
+                decides.name,
+                decides.protected(),
+                target.url,
+                target.domain()
+            ),
+            "add --only-path --adopt to give the application of the path one policy more",
         )),
     }
 }

@@ -84,6 +84,17 @@ fn plan_follows_from_what_is_wanted_and_read() {
             ..CASE
         },
         Case {
+            name: "an application of the path decides about the URL",
+            found: |found| found.applications.push(application("a.example.com/mcp", Vec::new())),
+            expected: Err("more specific"),
+            ..CASE
+        },
+        Case {
+            name: "an application of another path decides about nothing here",
+            found: |found| found.applications.push(application("a.example.com/other", Vec::new())),
+            ..CASE
+        },
+        Case {
             name: "the file holds a token of another account",
             wanted: |wanted| wanted.client_id = Some("x.access".to_owned()),
             expected: Err("which this account does not have"),
