@@ -19,6 +19,7 @@ use super::access_hosts::{HostsFile, ProvedHost, ProvedHosts, Remembered};
 use super::access_metadata::{Metadata, MetadataError, Team};
 use super::cf_access::{PairRule, ServiceToken};
 use crate::http::{Http, TransportError, transport_error};
+use crate::mcp::header;
 
 /// The request header that asks for the metadata, and the response header that holds them.
 const METADATA_REQUEST: &str = "cf-access-metadata-request";
@@ -288,7 +289,7 @@ impl AccessProof {
     async fn metadata(&self, url: &Url) -> Result<String, NotProved> {
         let request = self.http.client().head(url.clone()).header(METADATA_REQUEST, "true");
         // As MCP asks: Access answers browsers otherwise.
-        let request = request.header(ACCEPT, "application/json, text/event-stream").timeout(TIMEOUT);
+        let request = request.header(ACCEPT, header::JSON_OR_EVENT_STREAM).timeout(TIMEOUT);
         let answer = request.send().await.map_err(|error| NotProved::Unreachable(reason(&error)))?;
         let mut values = answer.headers().get_all(METADATA).iter();
         let value = values.next().and_then(|value| value.to_str().ok()).ok_or(NotProved::NoApplication)?;

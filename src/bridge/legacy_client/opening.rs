@@ -11,7 +11,7 @@ use crate::bridge::splice;
 use crate::json;
 use crate::jsonrpc::{Id, Kind, Message};
 use crate::mcp::meta::{SERVER_INFO, TASKS_EXTENSION};
-use crate::mcp::{Era, LEGACY_REVISION, MODERN_REVISION, code, message, method, revision};
+use crate::mcp::{Era, Features, LEGACY_REVISION, MODERN_REVISION, code, message, method, revision};
 
 /// What the client said of itself.
 #[derive(Debug, Default)]
@@ -75,12 +75,13 @@ impl Client {
     /// Returns whether it can open a URL for the server (2025-11-25, client/elicitation).
     pub(super) fn opens_urls(&self) -> bool {
         let elicitation = json::member(&self.capabilities, "elicitation");
-        self.is_latest() && elicitation.is_some_and(|elicitation| json::member(elicitation, "url").is_some())
+        self.features().has_elicitation_modes
+            && elicitation.is_some_and(|elicitation| json::member(elicitation, "url").is_some())
     }
 
-    /// Returns whether it speaks the latest revision of its era.
-    pub(super) fn is_latest(&self) -> bool {
-        self.revision == LEGACY_REVISION
+    /// The features of its revision.
+    pub(super) fn features(&self) -> Features {
+        revision::features(&self.revision)
     }
 }
 

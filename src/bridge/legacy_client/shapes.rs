@@ -114,10 +114,12 @@ pub(super) fn question(method: &str, params: &str, id: &Id, client: &Client) -> 
             let id = ("elicitationId", id.as_json());
             json::object(members.chain([(id.0.to_owned(), id.1)]))
         }
-        (method::ELICITATION_CREATE, Some("form")) if !client.is_latest() => {
+        (method::ELICITATION_CREATE, Some("form")) if !client.features().has_elicitation_modes => {
             splice::without(params, &["mode"])
         }
-        (method::SAMPLING_CREATE, _) if !client.is_latest() => single_contents(params),
+        (method::SAMPLING_CREATE, _) if !client.features().has_sampling_content_lists => {
+            single_contents(params)
+        }
         _ => params.to_owned(),
     }
 }

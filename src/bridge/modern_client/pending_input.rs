@@ -326,7 +326,7 @@ impl ModernClient {
 
     /// Gives the client the answer, unless that wants the client to look at pages first.
     fn finish(&mut self, number: u64, mut call: Box<Call>, answer: Message, now: Instant) {
-        if error_code(&answer) == Some(answers::URL_REQUIRED) && may_ask(call.method()) {
+        if error_code(&answer) == Some(code::URL_ELICITATION_REQUIRED) && may_ask(call.method()) {
             let pages = questions::pages(&answer);
             if !pages.is_empty() && Asks::Page.is_declared(&call.capabilities) {
                 for text in pages {

@@ -117,7 +117,7 @@ pub(super) fn pages(error: &Message) -> Vec<String> {
                 Some(_) => page,
                 None => page.replacen('{', r#"{"mode":"url","#, 1),
             };
-            format!(r#"{{"method":"elicitation/create","params":{page}}}"#)
+            format!(r#"{{"method":"{}","params":{page}}}"#, method::ELICITATION_CREATE)
         })
         .collect()
 }

@@ -13,7 +13,7 @@ use crate::bridge::layer::Output;
 use crate::bridge::splice;
 use crate::json;
 use crate::jsonrpc::{INVALID_PARAMS, Id, Kind, Message};
-use crate::mcp::message::from_own_text;
+use crate::mcp::message::{from_own_text, notification};
 use crate::mcp::meta::SUBSCRIPTION_ID;
 use crate::mcp::method;
 
@@ -249,11 +249,12 @@ impl Subscription {
             let uris: Vec<String> = self.uris.iter().map(|uri| json::quoted(uri)).collect();
             honoured.push(format!(r#""resourceSubscriptions":[{}]"#, uris.join(",")));
         }
-        from_own_text(format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{{"_meta":{{"{SUBSCRIPTION_ID}":{}}},"notifications":{{{}}}}}}}"#,
+        let params = format!(
+            r#"{{"_meta":{{"{SUBSCRIPTION_ID}":{}}},"notifications":{{{}}}}}"#,
             self.id,
             honoured.join(",")
-        ))
+        );
+        notification(method::ACKNOWLEDGED, Some(&params))
     }
 }
 
