@@ -144,12 +144,12 @@ pub struct AccessProof {
     url: Url,
     http: Arc<Http>,
     file: HostsFile,
-    state: Mutex<State>,
+    state: Mutex<ProofState>,
     /// One at a time asks.
     asking: tokio::sync::Mutex<()>,
 }
 
-struct State {
+struct ProofState {
     /// What the file held when it was last read, and what was proved since.
     known: ProvedHosts,
     /// What was proved and is not in the file yet.
@@ -177,7 +177,7 @@ impl AccessProof {
 
     /// For the server at `url`, with what `file` remembers.
     fn new(url: &Url, http: Arc<Http>, file: HostsFile) -> AccessProof {
-        let state = Mutex::new(State { known: file.read(), pending: Vec::new(), failed: Vec::new() });
+        let state = Mutex::new(ProofState { known: file.read(), pending: Vec::new(), failed: Vec::new() });
         AccessProof { url: url.clone(), http, file, state, asking: tokio::sync::Mutex::new(()) }
     }
 
@@ -324,7 +324,7 @@ impl AccessProof {
         tokio::time::timeout(TIMEOUT, fetched).await.unwrap_or_else(|_| Err(failed("no answer came in time")))
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, ProofState> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
