@@ -192,8 +192,8 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
     let proof =
         AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof() || source.is_some());
     let provider = CredentialProvider::new(config.found, source).with_proof(proof);
-    let keeper = RequestCredentials::new(provider, sign_in);
-    let remote = HttpRemote::new(Streamable::new(config.url, http, keeper), patience);
+    let request_credentials = RequestCredentials::new(provider, sign_in);
+    let remote = HttpRemote::new(Streamable::new(config.url, http, request_credentials), patience);
     Ok(Ready { remote, bridge, record, cache, farewell })
 }
 

@@ -357,13 +357,13 @@ pub(crate) fn sort(error: &Error) -> Failure {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 Failure::NotYetValid
             }
-            CertificateError::Other(OtherError(inner)) => {
-                if let Some(&named::Unknown { fingerprint, is_self_signed }) = inner.downcast_ref() {
+            CertificateError::Other(OtherError(cause)) => {
+                if let Some(&named::Unknown { fingerprint, is_self_signed }) = cause.downcast_ref() {
                     return Failure::UnknownAuthority { fingerprint, is_self_signed };
                 }
-                match inner.downcast_ref::<named::NotPinned>() {
+                match cause.downcast_ref::<named::NotPinned>() {
                     Some(named::NotPinned(fingerprint)) => Failure::NotPinned(*fingerprint),
-                    None => Failure::Certificate(in_words(inner)),
+                    None => Failure::Certificate(in_words(cause)),
                 }
             }
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {

@@ -106,6 +106,6 @@ impl<'de> Visitor<'de> for &mut BatchElements<'de> {
 }
 
 fn trim(text: Bytes) -> Bytes {
-    let inner = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text).trim_ascii();
-    text.slice_ref(inner)
+    let trimmed = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text).trim_ascii();
+    text.slice_ref(trimmed)
 }

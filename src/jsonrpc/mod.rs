@@ -468,9 +468,9 @@ fn is_no_object(raw: Option<&RawValue>) -> bool {
 
 fn text_of(raw: &RawValue, text: &Bytes) -> Option<Text> {
     let token = raw.get();
-    let inner = token.strip_prefix('"')?.strip_suffix('"')?;
-    match inner.contains('\\') {
-        false => Some(Text(text.slice_ref(inner.as_bytes()))),
+    let unquoted = token.strip_prefix('"')?.strip_suffix('"')?;
+    match unquoted.contains('\\') {
+        false => Some(Text(text.slice_ref(unquoted.as_bytes()))),
         true => Some(Text(json::string(token)?.into())),
     }
 }

@@ -177,14 +177,14 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(1000);
         let curve = of_curve(&rcgen::PKCS_ECDSA_P256_SHA256);
         // The innermost part of the one form is the other.
-        let inner =
+        let key_start =
             curve.windows(P256.len()).position(|part| part == P256).expect("it is there") + P256.len();
         let rsa = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).expect("a key");
         let (pkcs8, pkcs1) = (rsa.to_pkcs8_der().expect("encoded"), rsa.to_pkcs1_der().expect("encoded"));
         for (pem, algorithm) in [
             (pem("PRIVATE KEY", &curve), "ES256"),
-            (pem("EC PRIVATE KEY", &curve[inner + 2..]), "ES256"),
-            (pem("EC PARAMETERS", &P256[14..]) + &pem("EC PRIVATE KEY", &curve[inner + 2..]), "ES256"),
+            (pem("EC PRIVATE KEY", &curve[key_start + 2..]), "ES256"),
+            (pem("EC PARAMETERS", &P256[14..]) + &pem("EC PRIVATE KEY", &curve[key_start + 2..]), "ES256"),
             (pem("PRIVATE KEY", pkcs8.as_bytes()), "RS256"),
             (pem("RSA PRIVATE KEY", pkcs1.as_bytes()), "RS256"),
             (pem("PRIVATE KEY", &curve).replace('\n', "\\n"), "ES256"),

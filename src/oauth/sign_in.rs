@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Signs in at one server, and keeps the token.
 pub struct OAuth {
-    pub(super) inner: Arc<SignInState>,
+    pub(super) state: Arc<SignInState>,
     pub(super) flows: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -51,50 +51,50 @@ impl OAuth {
         let (held, renewing) = (Mutex::default(), tokio::sync::Mutex::new(()));
         let asking = tokio::sync::RwLock::new(());
         let login = settings.identity.command("login");
-        let inner = Arc::new(SignInState { settings, login, http, store, held, renewing, asking });
-        inner.begin();
-        OAuth { inner, flows: Arc::default() }
+        let state = Arc::new(SignInState { settings, login, http, store, held, renewing, asking });
+        state.begin();
+        OAuth { state, flows: Arc::default() }
     }
 
     /// What is to be said before the program ends.
     pub fn shutdown(&self) -> SignInShutdown {
-        SignInShutdown::new(&self.inner, &self.flows)
+        SignInShutdown::new(&self.state, &self.flows)
     }
 
     /// How.
     pub fn settings(&self) -> &SignInSettings {
-        &self.inner.settings
+        &self.state.settings
     }
 
     /// The command with which the user signs in by hand, with the options that say whose sign-in it is.
     pub fn login(&self) -> &str {
-        &self.inner.login
+        &self.state.login
     }
 
     /// Adds the token to what else proves who asks. One that is about to run out is exchanged first; meanwhile other
     /// requests use it.
     pub async fn join(&self, credentials: &Arc<Credentials>) -> (Arc<Credentials>, Option<Arc<Bearer>>) {
-        self.inner.save().await;
-        let Some(bearer) = self.inner.bearer() else { return (Arc::clone(credentials), None) };
+        self.state.save().await;
+        let Some(bearer) = self.state.bearer() else { return (Arc::clone(credentials), None) };
         let now = seconds(wall_clock());
-        if bearer.renewal().is_some_and(|renewal| renewal <= now) && !self.inner.is_paused() {
+        if bearer.renewal().is_some_and(|renewal| renewal <= now) && !self.state.is_paused() {
             let still_holds = bearer.expires.is_some_and(|expires| expires > now);
-            if !self.inner.settings.grant.asks_user() {
+            if !self.state.settings.grant.asks_user() {
                 self.ask_again(&bearer, credentials, still_holds).await;
-            } else if !still_holds || self.inner.renewing.try_lock().is_ok() {
+            } else if !still_holds || self.state.renewing.try_lock().is_ok() {
                 match self.renew(&bearer, credentials, None).await {
                     Ok(true) => {}
                     // It may be good for something all the same; whoever refuses it decides.
-                    Ok(false) => self.inner.held().pause = Some(monotonic_clock() + PAUSE),
+                    Ok(false) => self.state.held().pause = Some(monotonic_clock() + PAUSE),
                     Err(failure) => {
                         warn!("the token could not be renewed ahead of its end: {failure}");
-                        self.inner.held().pause = Some(monotonic_clock() + PAUSE);
+                        self.state.held().pause = Some(monotonic_clock() + PAUSE);
                     }
                 }
             }
         }
-        let Some(bearer) = self.inner.bearer() else { return (Arc::clone(credentials), None) };
-        let mut held = self.inner.held();
+        let Some(bearer) = self.state.bearer() else { return (Arc::clone(credentials), None) };
+        let mut held = self.state.held();
         let joined = match &held.joined {
             Some((of, with, joined)) if Arc::ptr_eq(of, credentials) && Arc::ptr_eq(with, &bearer) => {
                 Arc::clone(joined)
@@ -132,23 +132,23 @@ impl OAuth {
         asking: Interaction,
         patience: Duration,
     ) -> Result<(), SignInError> {
-        let inner = &self.inner;
+        let state = &self.state;
         let obtained = self.obtain(challenge, credentials, refused, asking);
         let waited = tokio::time::timeout(patience, obtained).await;
         waited.unwrap_or_else(|_| {
-            let flow = inner.held().flow.clone();
+            let flow = state.held().flow.clone();
             let step = flow.map(|flow| flow.borrow().clone());
-            let place = place(&inner.settings.url);
+            let place = place(&state.settings.url);
             Err(match step {
                 Some(SignInProgress::Waiting(action)) => {
                     let advice = action.advice();
                     let advice =
-                        format!("{advice}. If the page shows an error, get another one: {}", inner.login);
+                        format!("{advice}. If the page shows an error, get another one: {}", state.login);
                     SignInError::Waiting { place, action, advice }
                 }
                 Some(SignInProgress::Elsewhere(holder)) => SignInError::Slow { place, holder: Some(holder) },
                 Some(SignInProgress::Preparing | SignInProgress::Done(_)) | None => {
-                    SignInError::Slow { place, holder: inner.held().waits_for.clone() }
+                    SignInError::Slow { place, holder: state.held().waits_for.clone() }
                 }
             })
         })
@@ -161,10 +161,10 @@ impl OAuth {
         refused: Option<&Arc<Bearer>>,
         asking: Interaction,
     ) -> Result<(), SignInError> {
-        let inner = &self.inner;
+        let state = &self.state;
         let used = refused.map(|bearer| bearer.tokens.access_token.as_str());
         let is_another = |bearer: &Arc<Bearer>| used != Some(bearer.tokens.access_token.as_str());
-        if inner.bearer().as_ref().is_some_and(is_another) {
+        if state.bearer().as_ref().is_some_and(is_another) {
             return Ok(());
         }
         let bearer_challenge = challenge.bearer_challenge.as_ref();
@@ -187,8 +187,8 @@ impl OAuth {
                     return Err(SignInError::NotOffered);
                 }
                 TokenOrigin::SignedIn => {
-                    let place = place(&inner.settings.url);
-                    let how = match inner.settings.grant.asks_user() {
+                    let place = place(&state.settings.url);
+                    let how = match state.settings.grant.asks_user() {
                         true => "that one has just signed in for",
                         false => "that was given for it a moment ago",
                     };
@@ -196,17 +196,17 @@ impl OAuth {
                     let advice =
                         "look into the server's log; perhaps it expects a token for another resource";
                     let failure = SignInError::failed(sentence, advice);
-                    inner.held().failed = Some((monotonic_clock(), failure.clone()));
+                    state.held().failed = Some((monotonic_clock(), failure.clone()));
                     // Once that is long enough ago, it is a token like any other.
                     bearer.accepted();
                     return Err(failure);
                 }
                 TokenOrigin::Renewed => {}
                 TokenOrigin::Over => {
-                    if let Some(failure) = inner.held().failed_within(inner.pause()) {
+                    if let Some(failure) = state.held().failed_within(state.pause()) {
                         return Err(failure);
                     }
-                    if inner.settings.grant.asks_user()
+                    if state.settings.grant.asks_user()
                         && self.renew(bearer, credentials, Some(challenge)).await?
                     {
                         return Ok(());
@@ -215,8 +215,8 @@ impl OAuth {
             },
             (_, None) => {}
         }
-        let may_ask = inner.settings.asks && asking == Interaction::User;
-        if !may_ask && inner.settings.grant.asks_user() {
+        let may_ask = state.settings.asks && asking == Interaction::User;
+        if !may_ask && state.settings.grant.asks_user() {
             return Err(SignInError::NotOffered);
         }
         done(self.join_flow(challenge, credentials, used, wanted)?).await
@@ -230,32 +230,32 @@ impl OAuth {
         refused: Option<&str>,
         wanted: Option<String>,
     ) -> Result<watch::Receiver<SignInProgress>, SignInError> {
-        let mut held = self.inner.held();
+        let mut held = self.state.held();
         if let Some(flow) = &held.flow
             && !matches!(&*flow.borrow(), SignInProgress::Done(_))
             && flow.has_changed().is_ok()
         {
             return Ok(flow.clone());
         }
-        if let Some(failure) = held.failed_within(self.inner.pause()) {
+        if let Some(failure) = held.failed_within(self.state.pause()) {
             return Err(failure);
         }
         let (sender, flow) = watch::channel(SignInProgress::Preparing);
         held.flow = Some(flow.clone());
         drop(held);
-        let (inner, challenge, credentials) =
-            (Arc::clone(&self.inner), challenge.clone(), Arc::clone(credentials));
+        let (state, challenge, credentials) =
+            (Arc::clone(&self.state), challenge.clone(), Arc::clone(credentials));
         let refused = refused.map(str::to_owned);
         self.spawn(Box::pin(async move {
             let signed_in =
-                inner.sign_in(&challenge, &credentials, refused.as_deref(), wanted.as_deref(), &sender).await;
+                state.sign_in(&challenge, &credentials, refused.as_deref(), wanted.as_deref(), &sender).await;
             if let Err(failure) = &signed_in {
                 match failure {
                     SignInError::NotOffered => debug!("{failure}"),
                     _ => warn!(advice = failure.advice(), "{failure}"),
                 }
-                inner.held().failed = Some((monotonic_clock(), failure.clone()));
-                inner.restore_rejected().await;
+                state.held().failed = Some((monotonic_clock(), failure.clone()));
+                state.restore_rejected().await;
             }
             let _ = sender.send(SignInProgress::Done(signed_in));
         }));
@@ -270,11 +270,11 @@ impl OAuth {
         credentials: &Arc<Credentials>,
         challenge: Option<&SignInChallenge>,
     ) -> Result<bool, SignInError> {
-        let (inner, used, credentials) = (Arc::clone(&self.inner), Arc::clone(used), Arc::clone(credentials));
+        let (state, used, credentials) = (Arc::clone(&self.state), Arc::clone(used), Arc::clone(credentials));
         let challenge = challenge.cloned();
         let (sender, renewed) = oneshot::channel();
         self.spawn(Box::pin(async move {
-            let _ = sender.send(inner.refresh_token_once(&used, &credentials, challenge.as_ref()).await);
+            let _ = sender.send(state.refresh_token_once(&used, &credentials, challenge.as_ref()).await);
         }));
         renewed.await.unwrap_or_else(|_| Err(defect()))
     }

@@ -56,8 +56,8 @@ pub(super) fn verify_alone(
 
 /// Returns whether a certificate was refused because it is an authority's.
 fn is_authority(error: &Error) -> bool {
-    let Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error else { return false };
-    inner.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
+    let Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error else { return false };
+    cause.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
 /// Returns whether a certificate has no purposes, or servers among them.

@@ -103,26 +103,26 @@ struct SignInPage {
 
 /// The sign-in that a process which is gone has begun, with the listener that its page leads back to.
 async fn resumable_page(
-    inner: &SignInState,
+    state: &SignInState,
     wanted: Option<&str>,
     lock: &FlowLock,
 ) -> Option<(PendingSignIn, SignInPage)> {
-    let pending = resumable(inner, wanted, lock).await?;
+    let pending = resumable(state, wanted, lock).await?;
     let Prompt::Page(request) = pending.prompt.clone() else { return None };
     let age = seconds(wall_clock()).checked_sub(pending.at)?;
     if age >= PATIENCE.as_secs() {
-        drop_registration(inner, &pending).await;
+        drop_registration(state, &pending).await;
         return None;
     }
-    if !redirects_to_this_host(inner, &request) {
+    if !redirects_to_this_host(state, &request) {
         return None;
     }
     let port = port_of(&request.redirect)?;
-    let callback = Callback::bind(&inner.settings, Some(port)).await.ok()?;
+    let callback = Callback::bind(&state.settings, Some(port)).await.ok()?;
     let elsewhere = if age >= STILL_OPEN {
-        show(inner, &request, &pending.authorization)
+        show(state, &request, &pending.authorization)
     } else {
-        let login = &inner.login;
+        let login = &state.login;
         warn!(
             "sign in at {} (the page may be open already; if it shows an error, get another one: {login})",
             request.url
@@ -134,15 +134,15 @@ async fn resumable_page(
 
 /// Nobody came back from a page: perhaps because it knows us no more, which it could only tell the person. The next one is
 /// that of a new introduction.
-async fn drop_registration(inner: &SignInState, pending: &PendingSignIn) {
+async fn drop_registration(state: &SignInState, pending: &PendingSignIn) {
     let is_other = |client: &OAuthClient| client.client_id != pending.client.client_id;
     // Where that cannot be noted, the next one is as good as this one.
-    let _ = inner.change(|stored| stored.registrations.retain(is_other)).await;
+    let _ = state.change(|stored| stored.registrations.retain(is_other)).await;
 }
 
 /// Tells whether it leads back to where the options say now.
-fn redirects_to_this_host(inner: &SignInState, request: &AuthorizationRequest) -> bool {
-    let settings = &inner.settings;
+fn redirects_to_this_host(state: &SignInState, request: &AuthorizationRequest) -> bool {
+    let settings = &state.settings;
     let Ok(back) = url::Url::parse(&request.redirect) else { return false };
     back.path() == settings.callback_path
         && settings.port.is_none_or(|port| back.port() == Some(port))
@@ -152,11 +152,11 @@ fn redirects_to_this_host(inner: &SignInState, request: &AuthorizationRequest) -
 /// Has the page opened, or says where it is. Returns the command by which a browser of another computer can be used, where none
 /// could be opened here.
 fn show(
-    inner: &SignInState,
+    state: &SignInState,
     request: &AuthorizationRequest,
     authorization: &AuthorizationServer,
 ) -> Option<String> {
-    let (settings, url) = (&inner.settings, &request.url);
+    let (settings, url) = (&state.settings, &request.url);
     if settings.pasted.is_some() {
         warn!("sign in at {url}");
         warn!(
@@ -168,35 +168,35 @@ fn show(
     if browser::open(url, &settings.url, &settings.browser) {
         warn!(
             "sign in at {url} (a browser should have opened; if the page shows an error, get another one: {})",
-            inner.login
+            state.login
         );
         return None;
     }
-    warn!("sign in at {url} (if the page shows an error, get another one: {})", inner.login);
-    let command = elsewhere(inner, authorization);
+    warn!("sign in at {url} (if the page shows an error, get another one: {})", state.login);
+    let command = elsewhere(state, authorization);
     warn!("no browser could be opened here; with one on another computer: {command}");
     Some(command)
 }
 
 /// The command to sign in by where no browser can come back to this computer: with a code, where the authorization server gives
 /// any.
-fn elsewhere(inner: &SignInState, authorization: &AuthorizationServer) -> String {
+fn elsewhere(state: &SignInState, authorization: &AuthorizationServer) -> String {
     let option = match authorization.device_authorization_endpoint {
         Some(_) => "--device-code",
         None => "--paste",
     };
-    inner.settings.identity.command_with("login", Some(option))
+    state.settings.identity.command_with("login", Some(option))
 }
 
 /// Waits for what comes back with the user: at the listener, with the page that waits for what becomes of it, or pasted. None where
 /// nothing can be pasted any more.
 async fn returned(
-    inner: &SignInState,
+    state: &SignInState,
     page_visit: &SignInPage,
     authorization: &AuthorizationServer,
 ) -> Option<(AuthorizationResponse, Option<CallbackPage>)> {
     let at_listener = page_visit.callback.answer(&page_visit.request, authorization);
-    let Some(pasted) = &inner.settings.pasted else {
+    let Some(pasted) = &state.settings.pasted else {
         let (returned, page) = at_listener.await;
         return Some((returned, Some(page)));
     };
@@ -212,19 +212,19 @@ async fn finish(
     pending: PendingSignIn,
     page_visit: &SignInPage,
 ) -> Result<Tokens, TokenError> {
-    let (inner, progress) = (sign_in.state, sign_in.progress);
-    let at = place(&inner.settings.url);
+    let (state, progress) = (sign_in.state, sign_in.progress);
+    let at = place(&state.settings.url);
     let action = UserAction { elsewhere: page_visit.elsewhere.clone(), ..pending.prompt.action() };
     let _ = progress.send(SignInProgress::Waiting(action));
-    let answer = tokio::time::timeout(PATIENCE, returned(inner, page_visit, &pending.authorization)).await;
+    let answer = tokio::time::timeout(PATIENCE, returned(state, page_visit, &pending.authorization)).await;
     // Whoever goes on when this process is gone would wait for an answer that has come.
     SignInState::note(sign_in.lock, None).await;
     let Ok(answer) = answer else {
-        drop_registration(inner, &pending).await;
+        drop_registration(state, &pending).await;
         let sentence = format!("nobody signed in at {at} within {} minutes", PATIENCE.as_secs() / 60);
         let advice = format!(
             "try again, and sign in on the page that opens; if a browser cannot come back to this computer: {}",
-            elsewhere(inner, &pending.authorization)
+            elsewhere(state, &pending.authorization)
         );
         let failure = SignInError::failed(sentence, advice);
         return Err(TokenError::Otherwise(failure.of_kind(FailureKind::TimedOut)));
@@ -237,7 +237,7 @@ async fn finish(
     let _ = progress.send(SignInProgress::Preparing);
     let obtained = match returned {
         AuthorizationResponse::Code(code) => {
-            exchange(inner, &sign_in.http, &pending, &page_visit.request, &code).await
+            exchange(state, &sign_in.http, &pending, &page_visit.request, &code).await
         }
         AuthorizationResponse::Refused(error, said) => {
             let description = said.as_deref().map(|text| format!(" ({})", foreign(text))).unwrap_or_default();
@@ -271,7 +271,7 @@ async fn finish(
         }
     };
     if let Some(page) = page {
-        announce_result(page, &at, &obtained, inner.settings.success_url.as_ref().map(url::Url::as_str))
+        announce_result(page, &at, &obtained, state.settings.success_url.as_ref().map(url::Url::as_str))
             .await;
     }
     obtained
@@ -293,7 +293,7 @@ async fn announce_result(
 
 /// A code becomes tokens, which are kept.
 async fn exchange(
-    inner: &SignInState,
+    state: &SignInState,
     http: &OAuthHttp<'_>,
     pending: &PendingSignIn,
     request: &AuthorizationRequest,
@@ -306,12 +306,12 @@ async fn exchange(
         ("redirect_uri", &request.redirect),
         ("code_verifier", &request.verifier),
     ];
-    if inner.settings.names_resource {
+    if state.settings.names_resource {
         grant.push(("resource", &pending.resource));
     }
-    inner.bind(&pending.authorization).await.map_err(TokenError::Otherwise)?;
-    let _asking = inner.asking.read().await;
+    state.bind(&pending.authorization).await.map_err(TokenError::Otherwise)?;
+    let _asking = state.asking.read().await;
     let tokens =
         token::request_tokens(http, &pending.authorization, &pending.client, &grant, wall_clock()).await?;
-    Ok(keep(inner, pending, tokens).await)
+    Ok(keep(state, pending, tokens).await)
 }

@@ -25,19 +25,19 @@ use crate::oauth::store::Tokens;
 
 /// Comes by a token, with a scope that it needs beyond what was asked for before.
 pub(in crate::oauth) async fn sign_in(
-    inner: &SignInState,
+    state: &SignInState,
     challenge: &SignInChallenge,
     credentials: &Credentials,
     wanted: Option<&str>,
 ) -> Result<Tokens, SignInError> {
-    let settings = &inner.settings;
+    let settings = &state.settings;
     // An address of this computer is not one that somebody else has named.
     let server = match &settings.grant {
         Grant::Client(Some(endpoint)) if is_loopback(endpoint) => endpoint,
         Grant::Client(_) | Grant::Page | Grant::Device => &settings.url,
     };
-    let http = OAuthHttp { http: &inner.http, server, credentials };
-    let stored = inner.stored().await?;
+    let http = OAuthHttp { http: &state.http, server, credentials };
+    let stored = state.stored().await?;
     let before = stored.authorization.clone();
     let found = match (&settings.grant, before) {
         (Grant::Client(Some(endpoint)), _) => {
@@ -76,16 +76,16 @@ pub(in crate::oauth) async fn sign_in(
     let mut grant = vec![("grant_type", "client_credentials")];
     grant.extend(scope.as_deref().map(|scope| ("scope", scope)));
     grant.extend(resource.as_deref().filter(|_| settings.names_resource).map(|name| ("resource", name)));
-    inner.bind(&found.authorization).await?;
-    let _asking = inner.asking.read().await;
+    state.bind(&found.authorization).await?;
+    let _asking = state.asking.read().await;
     let tokens = token::request_tokens(&http, &found.authorization, client, &grant, wall_clock()).await;
     let tokens = tokens.map_err(|refused| refused.into_error().of_kind(FailureKind::Token))?;
     // It is not meant to be exchanged, also where one is given.
     let tokens = Tokens { refresh_token: None, requested: scope, ..tokens };
     tokens.register_secrets();
-    let client = OAuthClient { issuer: found.authorization.issuer.clone(), ..inner.storable(client) };
+    let client = OAuthClient { issuer: found.authorization.issuer.clone(), ..state.storable(client) };
     let issuer = foreign(&found.authorization.issuer);
-    inner
+    state
         .record(|stored| {
             stored.resource = resource;
             stored.authorization = Some(found.authorization);

@@ -130,16 +130,16 @@ fn tell(device: &DeviceAuthorization) {
 
 /// Asks until the person has given the code, or cannot any more.
 async fn finish(
-    inner: &SignInState,
+    state: &SignInState,
     http: &OAuthHttp<'_>,
     pending: &PendingSignIn,
     device: DeviceAuthorization,
     progress: &watch::Sender<SignInProgress>,
 ) -> Result<Tokens, TokenError> {
-    let at = place(&inner.settings.url);
+    let at = place(&state.settings.url);
     let _ = progress.send(SignInProgress::Waiting(device.action()));
     let mut grant = vec![("grant_type", DEVICE_GRANT), ("device_code", device.device_code.as_str())];
-    if inner.settings.names_resource {
+    if state.settings.names_resource {
         grant.push(("resource", &pending.resource));
     }
     let mut interval = Duration::from_millis(device.interval);
@@ -148,13 +148,13 @@ async fn finish(
             return Err(run_out(&at));
         }
         tokio::time::sleep(interval).await;
-        let _asking = inner.asking.read().await;
+        let _asking = state.asking.read().await;
         let prompt =
             token::send_grant(http, &pending.authorization, &pending.client, &grant, wall_clock()).await;
         let refusal = match prompt {
             Ok(tokens) => {
                 let _ = progress.send(SignInProgress::Preparing);
-                return Ok(keep(inner, pending, tokens).await);
+                return Ok(keep(state, pending, tokens).await);
             }
             Err(GrantError::Said(refusal)) if !refusal.error.is_empty() => refusal,
             Err(GrantError::Otherwise(failure)) if failure.is_lasting() => {
