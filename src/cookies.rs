@@ -1,9 +1,8 @@
-//! Cookies, in memory: load balancers tell by them which server a session lives on.
+//! Cookies, in memory, for the life of the process: load balancers use them to find the server of a session.
 //!
-//! Kept by RFC 6265 and for the one origin that is ever asked; a `Cookie` header that the person wrote takes their
-//! place. Those of Cloudflare Access are never kept: they would go on proving who we are when the token no longer does.
-//! Their number and size are bounded, and beyond that the ones that were set longest ago are dropped.
-//! Deliberately not here: cookies beyond the life of the process.
+//! Stored by RFC 6265 for the one origin of the server; a `Cookie` header that the user wrote replaces them. Cookies of
+//! Cloudflare Access are never stored, because they would outlive the token that they were given for. Number and size are
+//! bounded; beyond that the oldest are dropped.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -38,7 +37,7 @@ struct Kept {
     order: VecDeque<CookieKey>,
 }
 
-/// Where a cookie is in the store.
+/// The key of a cookie in the store.
 #[derive(Debug)]
 struct CookieKey {
     domain: String,

@@ -1,6 +1,6 @@
 //! A look into a JSON text without taking it apart: one member, the elements, a string.
 //!
-//! What is found is a part of the text as it was written. Deliberately not here: JSON-RPC, and writing JSON.
+//! What is found is a part of the text as it was written.
 
 use std::fmt;
 
@@ -127,7 +127,7 @@ pub fn quoted_all<'text>(texts: impl IntoIterator<Item = &'text String>) -> Stri
     format!("[{}]", texts.join(","))
 }
 
-/// The members of a JSON object that somebody typed; none where it is no JSON.
+/// The members of a JSON object that a user typed; none if it is not JSON.
 pub fn typed_members(object: &str) -> Vec<(String, &str)> {
     match serde_json::from_str::<IgnoredAny>(object) {
         Ok(_) => members(object).collect(),

@@ -1,7 +1,6 @@
-//! What can be read off a JSON Web Token without knowing who signed it: until when it holds. Nothing is believed because of
-//! it; it only spares sending what nobody will accept.
+//! Reads JSON Web Tokens without checking their signature. Nothing is trusted because of them; an expired token is not sent.
 //!
-//! Deliberately not here: signing one (`oauth::key`).
+//! `oauth::private_key` signs them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

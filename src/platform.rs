@@ -6,7 +6,7 @@ use std::io;
 use std::process::Child;
 use std::time::Duration;
 
-/// Tells whether a file can be read by others than its owner, where the system has such a notion.
+/// Returns whether a file can be read by others than its owner, where the system has such a notion.
 pub fn others_can_read(path: &std::path::Path) -> bool {
     #[cfg(unix)]
     {
@@ -59,7 +59,7 @@ pub fn create_private_folder(path: &std::path::Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
-/// What opens an address in the person's browser, each as a program and its first arguments; `is_seen` tells whether
+/// What opens an address in the user's browser, each as a program and its first arguments; `is_seen` says whether
 /// somebody sees it, where that is not certain.
 pub fn browsers(is_seen: bool) -> &'static [&'static [&'static str]] {
     if cfg!(windows) {

@@ -1,10 +1,9 @@
 //! The one redactor: every secret of this process, and texts without them.
 //!
-//! Secrets are registered where they enter, always: what is told of a failure may repeat any of them. Text that another
-//! program wrote is redacted where it enters as well ([`foreign`]), so that errors, logs, recordings, pages and files can hold
-//! only what may be shown; the log does it once more. A secret is found whatever the case of its letters, also when it is
-//! percent-encoded, escaped as in HTML or JSON, or written in hexadecimal digits or base64, and in one of these within another.
-//! Deliberately not here: messages between client and server, which stay byte for byte what they were.
+//! Secrets are registered where they enter, because any error may repeat them. Text of another program is redacted where it
+//! enters as well ([`foreign`]), so that errors, logs, recordings, pages and files hold only what may be shown; the log redacts
+//! once more. A secret is found in any letter case, also percent-encoded, escaped as in HTML or JSON, or written in hexadecimal
+//! digits or base64, and in one of these within another. Messages between client and server are not redacted.
 
 mod matcher;
 mod names;
@@ -54,7 +53,7 @@ const MARGIN: Range<usize> = 1024..1024 * 1024;
 /// What stands in the place of a secret.
 const MASK: &str = "[secret]";
 
-/// The protocol's own words, which are no secrets although somebody may use them as such.
+/// Words of the protocol. They are not redacted, even if a user chose one as a secret.
 const WORDS: [&str; 30] = [
     "accept",
     "annotations",

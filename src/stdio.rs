@@ -48,12 +48,12 @@ pub fn open(portable: bool) -> (Stdin, Stdout) {
     (Box::new(ThreadInput::start()), Box::new(ThreadOutput::start()))
 }
 
-/// Tells whether a person, not a client, is on stdin.
+/// Returns whether stdin is a terminal, and not a client.
 pub fn is_terminal() -> bool {
     io::stdin().is_terminal()
 }
 
-/// Tells whether a person, not a program, reads stdout.
+/// Returns whether stdout is a terminal, and not a program.
 pub fn is_output_terminal() -> bool {
     io::stdout().is_terminal()
 }
@@ -104,7 +104,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         self.pending
     }
 
-    /// Tells whether everything was written, as far as can be known.
+    /// Returns whether everything was written, as far as can be known.
     pub fn is_idle(&self) -> bool {
         self.pending == 0 && !self.unflushed
     }
@@ -286,8 +286,8 @@ mod direct {
 
     /// What a pipe holds on every system that has a say in it; what is written or read at once beyond that is large.
     const PIPE_SIZE: usize = 64 * 1024;
-    /// What a pipe is made to hold when something large comes through it: fewer turns between us and the client. As
-    /// much as Linux gives to anybody, and not before it is needed, because all pipes of a user share a bound.
+    /// The size to which a pipe grows for large data, in bytes: fewer turns between us and the client. The largest that Linux gives
+    /// to an unprivileged process; pipes grow only when needed, because all pipes of a user share a limit.
     #[cfg(target_os = "linux")]
     const LARGE_PIPE_SIZE: usize = 1024 * 1024;
 

@@ -299,7 +299,7 @@ impl AccessProof {
         }
     }
 
-    /// The keys that a team publishes. No credential goes along, and no redirect is followed.
+    /// The keys that a team publishes. No credential is sent, and no redirect is followed.
     async fn certificates(&self, team: &Team) -> Result<String, NotProved> {
         let failed =
             |problem: &str| NotProved::Certificates { team: team.clone(), problem: problem.to_owned() };

@@ -22,7 +22,7 @@ const QUARANTINE: Duration = Duration::from_secs(60);
 const PAUSE_FACTOR: u32 = 10;
 /// …but no less, for a file that is read in no time, …
 const LEAST_PAUSE: Duration = Duration::from_millis(500);
-/// …and no more.
+/// The longest pause.
 const MOST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What a source has. What of it may be sent, [`CredentialProvider::current`] says: a service token that needs a proof is among it.
@@ -273,7 +273,7 @@ impl CredentialProvider {
         Some(held.current.clone())
     }
 
-    /// Asks the source, unless it was asked a moment ago. Tells whether it was asked and has answered.
+    /// Asks the source, unless it was asked a moment ago. Returns whether it was asked and has answered.
     async fn ask(&self) -> bool {
         let Some(source) = self.source.clone() else { return false };
         let begun = monotonic_clock();

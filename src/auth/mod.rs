@@ -1,9 +1,8 @@
-//! What proves to the server who is asking: the schemes, and how they decorate a request.
+//! Credentials: the schemes, and how they decorate a request.
 //!
-//! Outside the bridge, so that events can be recorded. A new scheme is a file here and a variant of [`Scheme`].
-//! [`credential_provider`] exchanges
-//! what is refused for something else, `oauth` has a person sign in, and [`access_proof`] decides whether a host gets the service
-//! token of the environment. Deliberately not here: where the values come from (`config`).
+//! They stay outside the bridge, so that its events can be recorded. A new scheme is a file here and a variant of [`Scheme`].
+//! [`credential_provider`] replaces rejected credentials, `oauth` signs the user in, and [`access_proof`] decides whether a host
+//! gets the service token of the environment. The values come from `config`.
 
 pub mod access_hosts;
 pub mod access_metadata;
@@ -21,11 +20,11 @@ pub use headers::WrittenHeaders;
 /// One way of proving who is asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// Headers that the person wrote.
+    /// Headers that the user wrote.
     Written(WrittenHeaders),
     /// A service token of Cloudflare Access.
     CfAccess(ServiceToken),
-    /// The token that a person has signed in for, as the value of its header.
+    /// The access token of a sign-in, as the value of its header.
     Bearer(HeaderValue),
 }
 
@@ -74,7 +73,7 @@ impl Credentials {
         Credentials { origin: self.origin.clone(), schemes }
     }
 
-    /// Tells whether a header that the person wrote proves who asks, as far as its name tells.
+    /// Returns whether a header that the user wrote is a credential, judged by its name.
     pub fn prove_by_header(&self) -> bool {
         self.schemes.iter().any(|scheme| match scheme {
             Scheme::Written(written) => written.prove(),
@@ -82,7 +81,7 @@ impl Credentials {
         })
     }
 
-    /// Tells whether nothing goes along.
+    /// Returns whether there are no credentials.
     pub fn is_empty(&self) -> bool {
         self.schemes.is_empty()
     }
@@ -95,7 +94,7 @@ impl Credentials {
         })
     }
 
-    /// Tells whether another credential of Cloudflare Access goes along: the token of a person or of an application.
+    /// Returns whether another credential of Cloudflare Access is sent: the token of a user or of an application.
     pub fn sends_access_token(&self) -> bool {
         self.schemes.iter().any(|scheme| match scheme {
             Scheme::Written(written) => written.has(&cf_access::TOKEN),

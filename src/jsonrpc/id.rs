@@ -1,6 +1,6 @@
 //! The id of a request, as the token that was written.
 //!
-//! Apart because peers write one id in several ways. Deliberately not here: whose request it is.
+//! Apart because peers write one id in several ways.
 
 use std::fmt;
 

@@ -1,7 +1,6 @@
 //! What one line, event or body holds: a message, a batch of them, or nothing usable.
 //!
-//! Apart from the message because a batch is bounded by what its elements cost. Deliberately not here: which of them is
-//! answered, and how.
+//! Apart from the message because a batch is bounded by what its elements cost.
 
 use std::fmt;
 

@@ -265,8 +265,8 @@ impl Fault {
     }
 }
 
-/// A name for a log, cut off where it is very long: before the word that does not fit, for half of a secret would be found by
-/// nobody.
+/// A name for a log. A very long one is cut before the word that does not fit, because half of a secret would not be
+/// recognized and redacted.
 fn short(name: &str) -> Cow<'_, str> {
     let Some((end, _)) = name.char_indices().nth(LONGEST_NAME) else { return printable(name) };
     let fits = name.get(..end).unwrap_or_default();
@@ -449,7 +449,7 @@ impl Envelope<'_> {
                     None => (Kind::Notification { method }, self.params),
                 }
             }
-            // Not of the protocol: so write gateways and OAuth (RFC 6750), whom nobody's id would make an answer.
+            // Not JSON-RPC: gateways and OAuth (RFC 6750) write errors like this, without an id.
             (None, None) if self.result.is_none() && is_no_object(self.error) => {
                 return Err(Fault::invalid("the error is no object"));
             }

@@ -1,7 +1,6 @@
-//! Opening a page in the person's browser, without a shell.
+//! Opens a page in the user's browser, without a shell.
 //!
-//! `BROWSER` names programs, as is the custom; else it is what the system has for that. Deliberately not here: what the
-//! system has (`platform`).
+//! `BROWSER` names the programs to try; without it `platform` names those of the system.
 
 use std::process::{Command, Stdio};
 
@@ -17,11 +16,11 @@ use crate::platform;
 pub struct Browser {
     /// The programs of the variable `BROWSER`, with `:` between them; `%s` in one stands for the address.
     pub named: Option<String>,
-    /// Whether somebody sees what is opened, on systems where that is not certain.
+    /// Whether there is a display, on systems that may have none.
     pub is_seen: bool,
 }
 
-/// Opens a page of https, or of http on this machine or where `server` may lead to it, in the person's browser, without a shell.
+/// Opens a page of https, or of http on this machine or where `server` may lead to it, in the user's browser.
 /// Returns whether a program for that was started.
 pub(super) fn open(address: &str, server: &Url, browser: &Browser) -> bool {
     let is_plain_page = |url: &Url| url.scheme() == "http" && (is_loopback(url) || may_be_plain(url, server));
@@ -48,7 +47,7 @@ fn candidates(address: &str, browser: &Browser) -> Vec<Vec<String>> {
     found
 }
 
-/// Starts a program that nobody waits for: stdin and stdout are the client's.
+/// Starts a program and does not wait for it. It gets neither stdin nor stdout, which are the client's.
 fn starts(words: &[String]) -> bool {
     let Some((program, arguments)) = words.split_first() else { return false };
     let mut command = Command::new(program);

@@ -1,6 +1,4 @@
-//! What a person does with sign-ins by hand: sign in, sign out, look at what is held.
-//!
-//! Deliberately not here: what is printed about it (`start`).
+//! The commands `login`, `logout` and `tokens`, without what they print (`start`).
 
 use std::sync::Arc;
 
@@ -34,7 +32,7 @@ use crate::oauth::store::off_loop;
 pub struct HeldTokens {
     /// The name that tells it from other sign-ins at the same server, where it has one.
     pub profile: Option<String>,
-    /// Who signed the person in.
+    /// The issuer of the tokens.
     pub issuer: String,
     /// What for.
     pub resource: String,
@@ -81,7 +79,7 @@ impl OAuth {
         let bearer_challenge = if answer.status == 401 { bearer(&answer.headers) } else { None };
         let challenge =
             SignInChallenge { bearer_challenge: Some(bearer_challenge.unwrap_or_default()), document: None };
-        // Whoever asks for it by hand has not just said no, and perhaps does so because the page knows us no more.
+        // The user wants to try again, perhaps because the authorization server has expired the client registration.
         let store = state.store.clone();
         if let Ok(flow) = off_loop(move || store.try_flow()).await {
             SignInState::note(&flow, None).await;
@@ -144,18 +142,18 @@ impl OAuth {
         Ok(())
     }
 
-    /// Gives the tokens back, where that is possible, and forgets them. Tells whether there were any.
+    /// Revokes the tokens, where that is possible, and removes them. Returns whether there were any.
     ///
     /// # Errors
-    /// When they cannot be forgotten.
+    /// When they cannot be removed.
     pub async fn log_out(&self, credentials: &Credentials) -> Result<bool, SignInError> {
         let state = &self.state;
-        // While another process exchanges them, nobody knows which ones to give back.
+        // While another process refreshes them, it is not known which ones to revoke.
         let place = place(&state.settings.url);
         let _lock = state.lock(&format!("nobody is signed out at {place}")).await?;
         let mut stored = state.stored().await?;
         let http = OAuthHttp { http: &state.http, server: &state.settings.url, credentials };
-        // Without it nobody knows where to give them back.
+        // Names the revocation endpoint.
         let _ = state.complete(&http, &mut stored, &SignInChallenge::default()).await;
         if let (Some(tokens), Some(authorization), Some(client)) =
             (&stored.tokens, &stored.authorization, &stored.client)

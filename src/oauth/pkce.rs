@@ -1,6 +1,4 @@
-//! Numbers that nobody can guess: the state of a sign-in and the proof that binds its code to us (RFC 7636).
-//!
-//! Deliberately not here: where they travel (`request`).
+//! Random numbers of a sign-in: its state, and the PKCE verifier that binds its code to this program (RFC 7636).
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

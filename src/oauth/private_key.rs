@@ -1,8 +1,7 @@
 //! A private key in place of a client secret (`private_key_jwt`; RFC 7523, section 3): what it signs proves who we are, and
 //! the key itself never leaves this computer.
 //!
-//! Two algorithms, the two that everybody has: ES256 and RS256. Deliberately not here: where the key stands (`config`), and
-//! who takes it for a proof (`token`).
+//! Two algorithms, which every authorization server supports: ES256 and RS256.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,6 +1,4 @@
-//! The end of the program while tokens are on their way: those that they replace may hold no more.
-//!
-//! Deliberately not here: when the program ends (`start`).
+//! The end of the program while tokens are requested: it waits, because the tokens that they replace may be invalid already.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! One sign-in for everybody who waits: whoever is refused waits here for a token, and however many wait, in however many
-//! processes, the user signs in once and one process exchanges old tokens for new.
+//! One sign-in for all requests that need a token. In all processes together the user signs in once, and one process
+//! refreshes the tokens.
 //!
-//! The flow itself is linear code (`flows`) in a task that this owns, so that it goes on when those who wait give up.
-//! Deliberately not here: which refusals invite to sign in (`remote`, with `diagnosis`).
+//! The flow is linear code (`flows`) in a task that belongs to [`OAuth`], so that it continues when a request gives up
+//! waiting. `remote` decides which refusals lead to a sign-in, with `diagnosis`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,10 +28,10 @@ use crate::oauth::state::{AT_ONCE, PAUSE, SignInState};
 use crate::oauth::store::lock::LockError;
 use crate::oauth::store::{FailedSignIn, FlowLock, Store, Tokens, off_loop};
 
-/// How often it is looked whether another process has brought a token.
+/// The interval at which a token of another process is looked for.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Signs in at one server, and keeps the token.
+/// Signs in at one server, and stores the tokens.
 pub struct OAuth {
     pub(super) state: Arc<SignInState>,
     pub(super) flows: Arc<Mutex<JoinSet<()>>>,
@@ -56,12 +56,12 @@ impl OAuth {
         OAuth { state, flows: Arc::default() }
     }
 
-    /// What is to be said before the program ends.
+    /// What the program waits for before it ends.
     pub fn shutdown(&self) -> SignInShutdown {
         SignInShutdown::new(&self.state, &self.flows)
     }
 
-    /// How.
+    /// The settings of the sign-in.
     pub fn settings(&self) -> &SignInSettings {
         &self.state.settings
     }
@@ -84,7 +84,7 @@ impl OAuth {
             } else if !still_holds || self.state.renewing.try_lock().is_ok() {
                 match self.renew(&bearer, credentials, None).await {
                     Ok(true) => {}
-                    // It may be good for something all the same; whoever refuses it decides.
+                    // The token may still be accepted; the server decides.
                     Ok(false) => self.state.held().pause = Some(monotonic_clock() + PAUSE),
                     Err(failure) => {
                         warn!("the token could not be renewed ahead of its end: {failure}");
@@ -108,7 +108,7 @@ impl OAuth {
         (joined, Some(bearer))
     }
 
-    /// Asks for another token of the client's own. While the old one holds nobody waits for it.
+    /// Requests another token by the client credentials grant. While the old one is valid, no request waits for it.
     async fn ask_again(&self, bearer: &Arc<Bearer>, credentials: &Arc<Credentials>, still_holds: bool) {
         let old = Some(bearer.tokens.access_token.as_str());
         let flow = self.join_flow(&SignInChallenge::default(), credentials, old, None);
@@ -119,11 +119,11 @@ impl OAuth {
         }
     }
 
-    /// Comes by a token that may be accepted where `refused` was not, or none was sent. Waits for a person for as long as
-    /// `patience`; the sign-in goes on after that.
+    /// Obtains a token that may be accepted where `refused` was not, or where none was sent. Waits for the user for `patience`;
+    /// the sign-in continues after that.
     ///
     /// # Errors
-    /// Why there is none (yet).
+    /// Why there is no token (yet).
     pub async fn answer(
         &self,
         challenge: &SignInChallenge,
@@ -177,7 +177,7 @@ impl OAuth {
                 let before = bearer.tokens.requested.as_deref();
                 let all = union(before, wanted.as_deref());
                 if all.is_none() || all == union(before, None) {
-                    // What is wanted was asked for already: nobody can give it.
+                    // These scopes were requested already, and not granted.
                     return Err(SignInError::NotOffered);
                 }
                 wanted = all;
@@ -186,21 +186,7 @@ impl OAuth {
                 TokenOrigin::SignedIn if asking == Interaction::Nobody => {
                     return Err(SignInError::NotOffered);
                 }
-                TokenOrigin::SignedIn => {
-                    let place = place(&state.settings.url);
-                    let how = match state.settings.grant.asks_user() {
-                        true => "that one has just signed in for",
-                        false => "that was given for it a moment ago",
-                    };
-                    let sentence = format!("{place} does not accept the token {how}");
-                    let advice =
-                        "look into the server's log; perhaps it expects a token for another resource";
-                    let failure = SignInError::failed(sentence, advice);
-                    state.held().failed = Some((monotonic_clock(), failure.clone()));
-                    // Once that is long enough ago, it is a token like any other.
-                    bearer.accepted();
-                    return Err(failure);
-                }
+                TokenOrigin::SignedIn => return Err(state.new_token_rejected(bearer)),
                 TokenOrigin::Renewed => {}
                 TokenOrigin::Over => {
                     if let Some(failure) = state.held().failed_within(state.pause()) {
@@ -262,8 +248,8 @@ impl OAuth {
         Ok(flow)
     }
 
-    /// Exchanges a token for another, or takes the one that another process has brought. False where a person has to
-    /// sign in. What has begun goes on when nobody waits any more: the token that was sent may hold no more.
+    /// Refreshes a token, or takes the one that another process has obtained. Returns false if the user has to sign in. A refresh
+    /// continues when the caller gives up: the old refresh token may be invalid already.
     async fn renew(
         &self,
         used: &Arc<Bearer>,
@@ -279,7 +265,7 @@ impl OAuth {
         renewed.await.unwrap_or_else(|_| Err(defect()))
     }
 
-    /// Starts a task that goes on when those who wait for it give up.
+    /// Starts a task that continues when its callers give up.
     fn spawn(&self, task: Boxed<'static, ()>) {
         let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
         while flows.try_join_next().is_some() {}
@@ -288,7 +274,23 @@ impl OAuth {
 }
 
 impl SignInState {
-    /// Has a person sign in, here or in another process.
+    /// The error for a token that the server rejected although it was obtained a moment ago.
+    fn new_token_rejected(&self, bearer: &Bearer) -> SignInError {
+        let place = place(&self.settings.url);
+        let how = match self.settings.grant.asks_user() {
+            true => "that one has just signed in for",
+            false => "that was given for it a moment ago",
+        };
+        let sentence = format!("{place} does not accept the token {how}");
+        let advice = "look into the server's log; perhaps it expects a token for another resource";
+        let failure = SignInError::failed(sentence, advice);
+        self.held().failed = Some((monotonic_clock(), failure.clone()));
+        // Later it is a token like any other.
+        bearer.accepted();
+        failure
+    }
+
+    /// Signs the user in, here or in another process.
     async fn sign_in(
         &self,
         challenge: &SignInChallenge,
@@ -298,37 +300,9 @@ impl SignInState {
         progress: &watch::Sender<SignInProgress>,
     ) -> Result<(), SignInError> {
         let began = seconds(wall_clock());
+        let Some(mut flow) = self.lock_flow(refused, progress).await? else { return Ok(()) };
         let place = place(&self.settings.url);
-        let mut shown = None;
-        let mut flow = loop {
-            let store = self.store.clone();
-            let flow = off_loop(move || store.try_flow()).await;
-            if let Some((tokens, origin)) = self.brought(refused).await {
-                debug!("another process has brought a token");
-                self.adopt(tokens, origin);
-                return Ok(());
-            }
-            let held = match flow {
-                Ok(flow) => break flow,
-                Err(held @ LockError::Held { .. }) => held,
-                Err(unusable) => return Err(unusable.to_error(&format!("nobody can sign in at {place}"))),
-            };
-            let store = self.store.clone();
-            if let Some(pending) = off_loop(move || store.pending()).await {
-                let action = pending.prompt.action();
-                if shown.as_ref() != Some(&action) {
-                    let code = action.code.as_deref().map(|code| format!(" with the code {code}"));
-                    let code = code.unwrap_or_default();
-                    warn!("another process waits for you to sign in: {}{code}", action.url);
-                    shown = Some(action.clone());
-                }
-                let _ = progress.send(SignInProgress::Waiting(action));
-            } else if shown.is_none() {
-                let _ = progress.send(SignInProgress::Elsewhere(held.to_string()));
-            }
-            tokio::time::sleep(LOOK).await;
-        };
-        // The person has just said no, or it does not work: everybody who was about to ask would only ask again.
+        // A sign-in that has just failed in another process is not repeated by each process that waited for it.
         let now = seconds(wall_clock());
         let is_news = |failed: &FailedSignIn| failed.at <= now && began <= failed.at.saturating_add(AT_ONCE);
         let lock = flow.shared();
@@ -357,8 +331,48 @@ impl SignInState {
         Ok(())
     }
 
-    /// A token in our own file that is not the refused one, and may be accepted: it can be sent, and holds, or can be exchanged
-    /// for another.
+    /// Waits for the lock of the sign-in, and reports what the process that holds it waits for. None where that process has
+    /// brought a token.
+    async fn lock_flow(
+        &self,
+        refused: Option<&str>,
+        progress: &watch::Sender<SignInProgress>,
+    ) -> Result<Option<FlowLock>, SignInError> {
+        let mut shown = None;
+        loop {
+            let store = self.store.clone();
+            let flow = off_loop(move || store.try_flow()).await;
+            if let Some((tokens, origin)) = self.brought(refused).await {
+                debug!("another process has brought a token");
+                self.adopt(tokens, origin);
+                return Ok(None);
+            }
+            let held = match flow {
+                Ok(flow) => return Ok(Some(flow)),
+                Err(held @ LockError::Held { .. }) => held,
+                Err(unusable) => {
+                    let place = place(&self.settings.url);
+                    return Err(unusable.to_error(&format!("nobody can sign in at {place}")));
+                }
+            };
+            let store = self.store.clone();
+            if let Some(pending) = off_loop(move || store.pending()).await {
+                let action = pending.prompt.action();
+                if shown.as_ref() != Some(&action) {
+                    let code = action.code.as_deref().map(|code| format!(" with the code {code}"));
+                    let code = code.unwrap_or_default();
+                    warn!("another process waits for you to sign in: {}{code}", action.url);
+                    shown = Some(action.clone());
+                }
+                let _ = progress.send(SignInProgress::Waiting(action));
+            } else if shown.is_none() {
+                let _ = progress.send(SignInProgress::Elsewhere(held.to_string()));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// A token in our own file that is not the rejected one and may be accepted: it has not expired, or can be refreshed.
     async fn brought(&self, refused: Option<&str>) -> Option<(Tokens, TokenOrigin)> {
         let store = self.store.clone();
         let stored = off_loop(move || store.own()).await?;

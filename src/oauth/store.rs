@@ -1,4 +1,4 @@
-//! What is kept of sign-ins from one start to the next, for all processes of this person: one file for each server in
+//! Stored sign-ins, for all processes of this user: one file for each server in
 //! `mcp-tether/oauth` of the configuration folder, its owner's alone (0600 in 0700), written whole under another name first.
 //!
 //! - `HOST-HASH.json`: the tokens, the issuer and the resource they are bound to, the authorization server's metadata (so
@@ -11,9 +11,8 @@
 //! As long as the first is not there, what mcp-remote has kept takes its place ([`mcp_remote_import`]).
 //!
 //! The hash is of the URL, which may hold a key, and of what else makes it another identity (`identity`). A file of an
-//! earlier version is taken over by an entry that is only a URL; its name said nothing of headers, so that nobody knows
-//! whose it is beside that. Only regular files are read, and no more of them than they can hold. Deliberately not here: the locks themselves
-//! (`lock`), and what is done under one (`super`).
+//! earlier version is taken over by an entry that is only a URL, because its name said nothing of headers. Only regular files
+//! are read, up to a size limit.
 
 mod flow_document;
 pub mod identity;
@@ -76,7 +75,7 @@ pub struct StoredSignIn {
     /// What the server is called at the authorization server.
     #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
-    /// Who signs people in.
+    /// The authorization server.
     #[serde(
         default,
         deserialize_with = "documents::lenient_object",
@@ -115,7 +114,7 @@ pub struct StoredSignIn {
     pub refused_at: Option<u64>,
 }
 
-/// What a person was asked for.
+/// What the user was asked for.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Prompt {
     /// To sign in on a page that leads back.
@@ -125,7 +124,7 @@ pub enum Prompt {
 }
 
 impl Prompt {
-    /// Where a person is to go, and the code to give there.
+    /// The page for the user, and the code to enter there.
     pub fn action(&self) -> UserAction {
         match self {
             Prompt::Page(request) => UserAction { url: request.url.clone(), code: None, elsewhere: None },
@@ -142,12 +141,12 @@ impl Prompt {
     }
 }
 
-/// A sign-in that another process may go on with.
+/// A sign-in that another process may resume.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PendingSignIn {
     /// When, in seconds since 1970.
     pub at: u64,
-    /// What a person was asked for.
+    /// What the user was asked for.
     pub prompt: Prompt,
     /// Whom it went to.
     pub authorization: AuthorizationServer,
@@ -255,8 +254,8 @@ impl Store {
             .map_err(|error| format!("{} cannot be written: {error}", path.display()))
     }
 
-    /// Forgets everything, but not where the client of the options may prove itself. Tells whether there was anything.
-    /// Whoever calls has the lock.
+    /// Removes everything but the issuer to which the client of the options is bound. Returns whether there was anything. The
+    /// caller holds the lock.
     ///
     /// # Errors
     /// When the system refuses.
@@ -349,7 +348,7 @@ impl FlowLock {
         Some(FailedSignIn { at: failed.at, kind: FailureKind::of_word(&failed.kind) })
     }
 
-    /// Says there that one was begun, or that none is. Whoever cannot read it begins another.
+    /// Stores a sign-in under way, or removes it. A process that cannot read it begins another.
     pub fn note(&self, pending: Option<&PendingSignIn>) {
         self.0.write(&pending.map(PendingSignIn::document).unwrap_or_default().write());
     }
@@ -404,7 +403,7 @@ fn is_for_good(error: &io::Error) -> bool {
     ) || error.raw_os_error() == Some(platform::NO_SUCH_DEVICE)
 }
 
-/// Writes a file whole: under another name first, so that nobody ever reads half of it.
+/// Writes a file whole: under another name first, so that no process reads half of it.
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new(""));
     platform::create_private_folder(folder)?;
@@ -420,7 +419,7 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Removes what processes that are gone have left beside a file, which may hold tokens. Whoever writes has the lock.
+/// Removes temporary files, which may hold tokens, of processes that are gone. The caller holds the lock.
 fn sweep(path: &Path) {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return;
@@ -446,7 +445,7 @@ impl Tokens {
 }
 
 impl StoredSignIn {
-    /// Tells whether it is mcp-remote's, which does not say where tokens are exchanged for others.
+    /// Returns whether it is imported from mcp-remote, whose files do not name the token endpoint.
     pub(super) fn is_mcp_remote_import(&self) -> bool {
         self.authorization.as_ref().is_some_and(|authorization| authorization.token_endpoint.is_empty())
     }

@@ -1,8 +1,6 @@
-//! What an exchange does when its credentials are refused: it retries with other credentials, or with the withheld service
-//! token once that is proved to belong to the host, or waits for the user to sign in, for as long as its client may wait.
-//!
-//! Deliberately not here: where other credentials come from (`auth::credential_provider`), the proof (`auth::access_proof`), and signing
-//! in (`oauth`).
+//! What an exchange does when its credentials are rejected: it retries with other credentials (`auth::credential_provider`), or
+//! with the withheld service token once that is proved to belong to the host (`auth::access_proof`), or waits for the user to
+//! sign in (`oauth`), for as long as its client may wait.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -115,7 +113,7 @@ impl HttpExchange<'_> {
         }
     }
 
-    /// Access let the request through. What was proved for it is remembered before the client hears of the answer.
+    /// Notes that Access let the request through. A proof is stored before the client gets the response.
     pub(super) async fn token_accepted(&self) {
         // Also where another exchange proved it, and broke before it had an answer.
         if self.context.request_credentials.provider().has_news_of_token() {
@@ -218,14 +216,14 @@ impl HttpExchange<'_> {
                 self.credentials = self.context.request_credentials.current().await;
                 Ok(true)
             }
-            // The refusal may mean something else, and is told as it is.
+            // The refusal may mean something else, and is reported as it is.
             Err(SignInError::NotOffered) => Ok(false),
             Err(_) if asking == Interaction::Nobody => Ok(false),
             Err(SignInError::Failed { kind, .. }) if !is_challenged && !kind.is_always_told() => Ok(false),
             Err(SignInError::Intercepted(_)) if !is_challenged => Ok(false),
             Err(trouble) => {
                 let report = trouble.report();
-                // That of the answer that came in the way says more than that of the refusal.
+                // The status of an intercepted response says more than that of the refusal.
                 let report = ErrorReport { status: report.status.or(Some(status)), ..report };
                 let refusal = Refusal { status, answer: None, retry_after: None, unprocessed: false, report };
                 Err(self.redacted(ExchangeOutcome::Refused(refusal)))
@@ -243,7 +241,7 @@ impl HttpExchange<'_> {
         sign_in.settings().patience.unwrap_or(usual)
     }
 
-    /// What a refusal says of signing in.
+    /// The challenge of a refusal that a sign-in can resolve.
     pub(super) fn sign_in_challenge(&self, url: &Url, facts: &RefusalFacts<'_>) -> Option<SignInChallenge> {
         let sign_in = self.context.request_credentials.sign_in()?;
         if matches!(self.outgoing.ask, Ask::EndSession) {

@@ -1,7 +1,6 @@
 //! From the text of a body or event to its messages, without holding up the event loop.
 //!
-//! What both transports do with what a server says. Deliberately not here: reading the text, and what a broken one means for
-//! its exchange.
+//! What both transports do with what a server says.
 
 use bytes::Bytes;
 
@@ -19,8 +18,7 @@ pub(super) async fn parse_line(text: Bytes) -> Line {
     parsed.unwrap_or_else(|error| Line::Invalid(Fault::invalid(format!("it could not be parsed: {error}"))))
 }
 
-/// Returns whether an unreadable event was the answer. Anything else may be a sign of life that some servers send, and
-/// is passed over.
+/// Returns whether an unreadable event was the answer. Any other may be a health check of the server, and is passed over.
 pub(super) fn is_broken_answer(data: &[u8], fault: &Fault) -> bool {
     let holds = |part: &[u8]| memchr::memmem::find(data, part).is_some();
     let is_broken =

@@ -15,7 +15,7 @@ use url::Url;
 use super::exchange_outcome::{broken, cut, lost};
 use super::parsing::{is_broken_answer, parse_line};
 use super::response_head::charset;
-use super::sse::{self, Parser};
+use super::sse::{self, Parser, SseEvent};
 use super::streamable::{HttpExchange, LINGER, silence_report};
 use crate::bridge::{Ask, Cursor, ErrorReport, Event, ExchangeOutcome, Opening};
 use crate::diagnosis::{self, BodyDescription};
@@ -195,8 +195,8 @@ impl HttpExchange<'_> {
         }
     }
 
-    /// Reads a body that is called a stream of events. `unopened` is the head that nobody has heard of, because the stream
-    /// may turn out to be that of the older transport.
+    /// Reads a body of the media type `text/event-stream`. `unopened` is the head that was not reported yet, because the stream may
+    /// turn out to be that of the older transport.
     pub(super) async fn read_stream(
         &self,
         url: &Url,
@@ -358,29 +358,19 @@ impl HttpExchange<'_> {
                 },
             };
             let mut events = Vec::new();
-            let (mut parsed, mut outcome) = (Ok(()), None);
-            match next {
-                BodyEvent::Part(part) => parsed = parser.push(&part, |event| events.push(event)),
-                BodyEvent::End => {
-                    events.extend(self.last_event(&mut parser).await);
-                    outcome = Some(Ok(ExchangeOutcome::Complete));
-                }
-                BodyEvent::Quiet | BodyEvent::Broken(BodyError::Transport(_))
-                    if self.has_answer(&parser).await =>
-                {
-                    events.extend(parser.finish());
-                    outcome = Some(Ok(ExchangeOutcome::Complete));
-                }
-                BodyEvent::Quiet => {
-                    events.extend(
-                        parser.finish().filter(|event| event.event == ENDPOINT && unopened.is_some()),
-                    );
-                }
-                BodyEvent::Broken(error) => outcome = Some(Err(cut(url, status, &error))),
+            let parsed = match &next {
+                BodyEvent::Part(part) => parser.push(part, |event| events.push(event)),
+                _ => Ok(()),
+            };
+            let outcome = match next {
+                BodyEvent::Part(_) => None,
                 BodyEvent::Silent => {
-                    outcome = Some(Err(self.silence_outcome(silence_report(url, status, reading.patience))))
+                    Some(Err(self.silence_outcome(silence_report(url, status, reading.patience))))
                 }
-            }
+                next => {
+                    self.stream_paused(url, status, next, &mut parser, unopened.is_some(), &mut events).await
+                }
+            };
             for event in events {
                 if let Some(opening) = unopened.take() {
                     if event.event == ENDPOINT {
@@ -402,6 +392,37 @@ impl HttpExchange<'_> {
                 }
                 return outcome;
             }
+        }
+    }
+
+    /// Handles a stream that has ended, broken or brought nothing for a moment: adds the events that count all the same, and
+    /// returns the outcome if that is the end of the exchange.
+    async fn stream_paused(
+        &self,
+        url: &Url,
+        status: u16,
+        paused: BodyEvent,
+        parser: &mut Parser,
+        may_be_older: bool,
+        events: &mut Vec<SseEvent>,
+    ) -> Option<Result<ExchangeOutcome, ExchangeOutcome>> {
+        match paused {
+            BodyEvent::End => {
+                events.extend(self.last_event(parser).await);
+                Some(Ok(ExchangeOutcome::Complete))
+            }
+            BodyEvent::Quiet | BodyEvent::Broken(BodyError::Transport(_))
+                if self.has_answer(parser).await =>
+            {
+                events.extend(parser.finish());
+                Some(Ok(ExchangeOutcome::Complete))
+            }
+            BodyEvent::Broken(error) => Some(Err(cut(url, status, &error))),
+            BodyEvent::Quiet => {
+                events.extend(parser.finish().filter(|event| event.event == ENDPOINT && may_be_older));
+                None
+            }
+            BodyEvent::Part(_) | BodyEvent::Silent => None,
         }
     }
 
@@ -457,8 +478,8 @@ impl HttpExchange<'_> {
         }
     }
 
-    /// The end of a stream in which nothing came for too long: one that somebody waits for is not waited for any more, any
-    /// other may be opened again.
+    /// The outcome of a stream that was silent for too long: a stream with a pending request is given up, any other may be
+    /// opened again.
     fn silence_outcome(&self, report: ErrorReport) -> ExchangeOutcome {
         match &self.outgoing.ask {
             Ask::Post(_) | Ask::EndSession | Ask::Listen { after: Some(_) } => lost(report),

@@ -15,7 +15,7 @@ use crate::jsonrpc::Kind;
 const LONGEST: usize = 4 * 1024;
 
 impl HttpExchange<'_> {
-    /// The refusal that `data` is, if it says in no more than a few words that the session is lost.
+    /// The refusal in `data`, if it is a short text that says that the session is lost.
     pub(super) fn session_error(&self, url: &Url, status: u16, data: &[u8]) -> Option<ExchangeOutcome> {
         let session = self.outgoing.facts.session.as_ref()?;
         let Ask::Post(message) = &self.outgoing.ask else { return None };

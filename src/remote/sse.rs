@@ -3,7 +3,7 @@
 //!
 //! A push parser over bytes: data is appended straight to the buffer that becomes the message, so that an event of any
 //! size is copied once and costs linear time. `src/README.md` says why this is not a crate; the crate the user named is
-//! the oracle of the property test below. Deliberately not here: what the data means, and reconnecting.
+//! the oracle of the property test below.
 
 use std::time::Duration;
 

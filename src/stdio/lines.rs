@@ -1,6 +1,6 @@
 //! The client's messages, line by line, from bytes as they come.
 //!
-//! Apart from the descriptors because any reader will do. Deliberately not here: what the lines mean.
+//! Apart from the descriptors because any reader will do.
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -58,7 +58,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
-    /// The next line that is not blank, or `None` at the end. A read error is the end as well: nobody can be told.
+    /// The next line that is not blank, or `None` at the end. A read error is the end as well.
     /// May be dropped and called again without losing anything.
     pub async fn next(&mut self) -> Option<Line> {
         loop {

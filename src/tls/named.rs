@@ -75,7 +75,7 @@ fn is_common_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bo
             .is_some_and(|common| common.eq_ignore_ascii_case(&name.to_str()))
 }
 
-/// Nobody vouches for a server's certificate.
+/// The certificate has no trusted issuer.
 #[derive(Debug, thiserror::Error)]
 #[error("an unknown authority")]
 pub(super) struct Unknown {
@@ -88,7 +88,7 @@ pub(super) struct Unknown {
 #[error("another certificate than --pin names")]
 pub(super) struct NotPinned(pub(super) Fingerprint);
 
-/// Adds the fingerprint to an error that says that nobody vouches for a certificate, whatever the library calls that.
+/// Adds the fingerprint to an error about an unknown issuer, in each form that the library has for it.
 pub(super) fn with_fingerprint(error: Error, certificate: &CertificateDer<'_>) -> Error {
     let is_unknown = matches!(
         error,

@@ -17,7 +17,7 @@ use crate::oauth::clock::wall_clock;
 use crate::oauth::device_authorization::{DeviceAuthorization, INTERVALS};
 use crate::oauth::flows::registration::{ClientIdentity, DEVICE_GRANT};
 use crate::oauth::flows::token;
-use crate::oauth::flows::token::{GrantError, TokenError, prepared};
+use crate::oauth::flows::token::{GrantFailure, TokenRequestError, prepared};
 use crate::oauth::flows::user_flow::{ResumedSignIn, SignInTarget, UserSignIn, keep, resumable};
 use crate::oauth::http::error_response::{ErrorResponse, members};
 use crate::oauth::http::{FORM, OAuthHttp};
@@ -57,7 +57,7 @@ pub(super) async fn attempt(
     target: &SignInTarget,
     identity: ClientIdentity,
     now: u64,
-) -> Result<Result<Tokens, TokenError>, SignInError> {
+) -> Result<Result<Tokens, GrantFailure>, SignInError> {
     let (state, client) = (sign_in.state, identity.client);
     let SignInTarget { authorization, resource, scope } = target;
     let named = Some(resource.as_str()).filter(|_| state.settings.names_resource);
@@ -83,21 +83,21 @@ async fn begin(
     client: &OAuthClient,
     scope: Option<&str>,
     resource: Option<&str>,
-) -> Result<DeviceAuthorization, TokenError> {
+) -> Result<DeviceAuthorization, GrantFailure> {
     let endpoint = authorization.device_authorization_endpoint.as_deref();
     let Some(endpoint) = endpoint.and_then(|text| Url::parse(text).ok()) else {
         let sentence = format!("the authorization server {} gives no codes", foreign(&authorization.issuer));
         let advice =
             "leave --device-code out: without a browser here, the page's address is written to stderr";
-        return Err(TokenError::Otherwise(SignInError::failed(sentence, advice)));
+        return Err(GrantFailure::Other(SignInError::failed(sentence, advice)));
     };
     let mut form = Vec::new();
     form.extend(scope.map(|scope| ("scope", scope)));
     form.extend(resource.map(|resource| ("resource", resource)));
     let (headers, body): (HeaderMap, String) = prepared(authorization, client, &form, wall_clock());
-    let answer = http.post(&endpoint, FORM, body, headers).await.map_err(TokenError::Otherwise)?;
+    let answer = http.post(&endpoint, FORM, body, headers).await.map_err(GrantFailure::Other)?;
     let failed = |sentence: String| {
-        TokenError::Otherwise(SignInError::failed(sentence, "have the authorization server's log looked at"))
+        GrantFailure::Other(SignInError::failed(sentence, "have the authorization server's log looked at"))
     };
     if !answer.is_ok() {
         return Err(match ErrorResponse::read(&answer).filter(|refusal| !refusal.error.is_empty()) {
@@ -119,7 +119,7 @@ async fn begin(
     let page = metadata::trusted(&device.page, http.server).map_err(|reason| {
         let sentence = format!("{} names a page that {reason}: {}", place(&endpoint), foreign(&device.page));
         let advice = "do not sign in there; tell whoever runs the authorization server";
-        TokenError::Otherwise(SignInError::failed(sentence, advice))
+        GrantFailure::Other(SignInError::failed(sentence, advice))
     })?;
     Ok(DeviceAuthorization { page: page.into(), ..device })
 }
@@ -128,14 +128,14 @@ fn tell(device: &DeviceAuthorization) {
     warn!("sign in at {} with the code {}", device.page, device.user_code);
 }
 
-/// Asks until the person has given the code, or cannot any more.
+/// Polls the token endpoint until the user has entered the code, or the code has expired.
 async fn finish(
     state: &SignInState,
     http: &OAuthHttp<'_>,
     pending: &PendingSignIn,
     device: DeviceAuthorization,
     progress: &watch::Sender<SignInProgress>,
-) -> Result<Tokens, TokenError> {
+) -> Result<Tokens, GrantFailure> {
     let at = place(&state.settings.url);
     let _ = progress.send(SignInProgress::Waiting(device.action()));
     let mut grant = vec![("grant_type", DEVICE_GRANT), ("device_code", device.device_code.as_str())];
@@ -156,16 +156,16 @@ async fn finish(
                 let _ = progress.send(SignInProgress::Preparing);
                 return Ok(keep(state, pending, tokens).await);
             }
-            Err(GrantError::Said(refusal)) if !refusal.error.is_empty() => refusal,
-            Err(GrantError::Otherwise(failure)) if failure.is_lasting() => {
-                return Err(TokenError::Otherwise(failure));
+            Err(TokenRequestError::Refused(refusal)) if !refusal.error.is_empty() => refusal,
+            Err(TokenRequestError::Failed(failure)) if failure.is_lasting() => {
+                return Err(GrantFailure::Other(failure));
             }
             Err(no) => {
                 let failure = match no {
-                    GrantError::Said(refusal) => {
+                    TokenRequestError::Refused(refusal) => {
                         token::refused(&pending.authorization, &refusal).into_error()
                     }
-                    GrantError::Otherwise(failure) => failure,
+                    TokenRequestError::Failed(failure) => failure,
                 };
                 // It may pass; the code still holds (RFC 8628, section 3.5).
                 debug!("it cannot be asked whether somebody has signed in: {failure}");
@@ -183,7 +183,7 @@ async fn finish(
                 );
                 let advice = "try again, and agree on the page";
                 let failure = SignInError::failed(sentence, advice).of_kind(FailureKind::Denied);
-                return Err(TokenError::Otherwise(failure));
+                return Err(GrantFailure::Other(failure));
             }
             None => return Err(token::refused(&pending.authorization, &refusal)),
         }
@@ -199,10 +199,10 @@ fn next(refusal: &ErrorResponse, interval: Duration) -> Option<Duration> {
     }
 }
 
-fn run_out(at: &str) -> TokenError {
+fn run_out(at: &str) -> GrantFailure {
     let sentence = format!("nobody signed in at {at} before the code ran out");
     let failure = SignInError::failed(sentence, "try again: there will be another code");
-    TokenError::Otherwise(failure.of_kind(FailureKind::TimedOut))
+    GrantFailure::Other(failure.of_kind(FailureKind::TimedOut))
 }
 
 #[cfg(test)]

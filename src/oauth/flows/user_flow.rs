@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::oauth::client::OAuthClient;
-use crate::oauth::flows::token::TokenError;
+use crate::oauth::flows::token::GrantFailure;
 use crate::oauth::http::OAuthHttp;
 use crate::oauth::issuer;
 use crate::oauth::metadata::AuthorizationServer;
@@ -35,7 +35,7 @@ pub(super) enum ResumedSignIn {
     /// Tokens.
     Done(Tokens),
     /// Nothing that stands in the way of a new one.
-    Failed(TokenError),
+    Failed(GrantFailure),
     /// There is none.
     Nothing,
 }
@@ -74,7 +74,7 @@ pub(super) async fn resumable(
     Some(pending)
 }
 
-/// Tells whether a sign-in was begun by whom the options name now, and for what.
+/// Returns whether a sign-in was begun with the client, resource and scope that the options name now.
 fn matches_settings(state: &SignInState, stored: &StoredSignIn, pending: &PendingSignIn) -> bool {
     let settings = &state.settings;
     let id = &pending.client.client_id;
@@ -86,7 +86,7 @@ fn matches_settings(state: &SignInState, stored: &StoredSignIn, pending: &Pendin
     matches_settings && settings.resource.as_deref().is_none_or(|resource| resource == pending.resource)
 }
 
-/// Keeps the tokens of a person who has signed in.
+/// Stores the tokens of a sign-in.
 pub(super) async fn keep(state: &SignInState, pending: &PendingSignIn, tokens: Tokens) -> Tokens {
     let tokens = Tokens { requested: pending.prompt.scope().map(str::to_owned), ..tokens };
     tokens.register_secrets();

@@ -9,10 +9,11 @@ use tracing::info;
 use crate::auth::Credentials;
 use crate::oauth::authorization_request::scope;
 use crate::oauth::challenge::SignInChallenge;
+use crate::oauth::client::OAuthClient;
 use crate::oauth::clock::{seconds, wall_clock};
 use crate::oauth::discovery::{self, Query};
 use crate::oauth::flows::registration::ClientIdentity;
-use crate::oauth::flows::token::TokenError;
+use crate::oauth::flows::token::GrantFailure;
 use crate::oauth::flows::user_flow::{ResumedSignIn, SignInTarget, UserSignIn};
 use crate::oauth::flows::{authorization_code, device_code, registration};
 use crate::oauth::http::OAuthHttp;
@@ -72,15 +73,7 @@ pub(in crate::oauth) async fn sign_in(
         let identity = identity.map_err(|error| error.of_kind(FailureKind::Registration))?;
         let (client, is_ours) = (identity.client.clone(), identity.is_ours);
         if is_ours && !stored.registrations.contains(&client) {
-            // One registration an issuer with a redirect URI, and one without.
-            let replace = |stored: &mut StoredSignIn| {
-                stored.registrations.retain(|other| {
-                    other.issuer != client.issuer
-                        || other.redirect_uris.is_empty() != client.redirect_uris.is_empty()
-                });
-                stored.registrations.push(client.clone());
-            };
-            state.change(replace).await?;
+            state.change(|stored| store_registration(stored, &client)).await?;
         }
         let attempt = match grant {
             UserGrant::Page => authorization_code::attempt(&mut sign_in, &target, identity, now).await?,
@@ -89,13 +82,21 @@ pub(in crate::oauth) async fn sign_in(
         match attempt {
             Ok(tokens) => return Ok(tokens),
             // The authorization server has expired the registration: once more with a new one.
-            Err(TokenError::Client(_)) if is_ours && !is_second => {
+            Err(GrantFailure::UnknownClient(_)) if is_ours && !is_second => {
                 is_second = true;
                 stored = state.change(|stored| stored.registrations.retain(|other| *other != client)).await?;
             }
             Err(error) => return Err(error.into_error().of_kind(FailureKind::Token)),
         }
     }
+}
+
+/// Stores a registration: one for each issuer with a redirect URI, and one without.
+fn store_registration(stored: &mut StoredSignIn, client: &OAuthClient) {
+    stored.registrations.retain(|other| {
+        other.issuer != client.issuer || other.redirect_uris.is_empty() != client.redirect_uris.is_empty()
+    });
+    stored.registrations.push(client.clone());
 }
 
 async fn resolve_client(

@@ -1,7 +1,5 @@
-//! What an endpoint of an authorization server says when it refuses, in whatever form: RFC 6749, section 5.2, RFC 7591,
-//! section 3.2.2, and those that vendors have of their own. And what follows from it.
-//!
-//! Deliberately not here: the requests (`token`, `registration`, `device`).
+//! Error responses of an authorization server's endpoints: RFC 6749, section 5.2, RFC 7591, section 3.2.2, and the forms of
+//! vendors.
 
 use crate::json;
 use crate::oauth::http::OAuthResponse;
@@ -13,19 +11,19 @@ const NOT_BEARER: [&str; 3] = ["dpop", "pop", "mac"];
 /// How much of an answer without known members is read as words, in bytes.
 const WORDS: usize = 1024;
 
-/// What an endpoint says when it refuses.
+/// An error response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::oauth) struct ErrorResponse {
     /// The HTTP status, which may be 200.
     pub(in crate::oauth) status: u16,
     /// The error's code; empty where there is none.
     pub(in crate::oauth) error: String,
-    /// What it says beside that.
+    /// Its description.
     pub(in crate::oauth) error_description: Option<String>,
 }
 
 impl ErrorResponse {
-    /// Reads it. None for a success that says nothing of an error, and for a refusal without a word.
+    /// Reads a response. None for a success without an error, and for a refusal without a text.
     pub(in crate::oauth) fn read(answer: &OAuthResponse) -> Option<ErrorResponse> {
         let members = members(answer);
         let status = answer.status;
@@ -74,7 +72,7 @@ impl ErrorResponse {
         }
     }
 
-    /// Returns whether it is about the client, which the authorization server does not know (any more).
+    /// Returns whether the authorization server does not know the client, or has expired its registration.
     pub(in crate::oauth) fn is_about_client(&self) -> bool {
         matches!(self.error.as_str(), "invalid_client" | "unauthorized_client")
     }
@@ -84,19 +82,18 @@ impl ErrorResponse {
         is_about_resource(&self.error, self.error_description.as_deref())
     }
 
-    /// Returns whether it is about the address that leads back to this computer.
+    /// Returns whether it is about the redirect URI.
     pub(in crate::oauth) fn is_about_redirect(&self) -> bool {
         is_about_redirect(&self.error, self.error_description.as_deref())
     }
 
-    /// Returns whether it was the endpoint's own decision, by which what was presented holds no more: not one that passes by
-    /// itself.
+    /// Returns whether the refusal is final: the code or the token is not valid, and sending it again does not help.
     pub(in crate::oauth) fn is_final(&self) -> bool {
         (200..300).contains(&self.status) || is_final(self.status)
     }
 }
 
-/// Returns whether a status is a decision: no failure of the server, and no wish to be asked later.
+/// Returns whether a status is a decision, and neither a failure of the server nor a request to retry later.
 pub(in crate::oauth) fn is_final(status: u16) -> bool {
     (400..500).contains(&status) && !matches!(status, 408 | 425 | 429)
 }
@@ -111,7 +108,7 @@ pub(in crate::oauth) fn is_about_resource(error: &str, description: Option<&str>
         })
 }
 
-/// Returns whether an error of a page or an endpoint is about the address that leads back.
+/// Returns whether an error of a page or an endpoint is about the redirect URI.
 pub(in crate::oauth) fn is_about_redirect(error: &str, description: Option<&str>) -> bool {
     let names = |text: &str| {
         let text = text.to_ascii_lowercase();

@@ -94,16 +94,6 @@ impl SignInIdentity {
         if let Some(profile) = &typed.profile {
             option("--profile", profile);
         }
-        // With a profile, headers that hold a secret are not part of it.
-        let counts = |header: &str| typed.profile.is_none() || may_print_header(header);
-        let mut headers = BTreeMap::new();
-        for line in typed.header_lines.iter().chain(&typed.headers).filter(|line| counts(line)) {
-            headers.extend(header(line));
-        }
-        let mut commands = BTreeMap::new();
-        if typed.profile.is_none() {
-            commands.extend(typed.headers_from.iter().filter_map(|text| header(text)));
-        }
         typed.header_files.iter().for_each(|path| option("--header-file", path));
         for text in &typed.headers {
             match may_print_header(text) {
@@ -144,7 +134,7 @@ impl SignInIdentity {
         words.extend(typed.further.iter().cloned());
         hidden.dedup();
         SignInIdentity {
-            distinction: distinction(typed, &headers, &commands),
+            distinction: distinction_of(typed),
             profile: typed.profile.clone(),
             words,
             hides_header,
@@ -191,6 +181,21 @@ impl SignInIdentity {
         }
         line
     }
+}
+
+/// The options by which sign-ins at one URL are told apart.
+fn distinction_of(typed: &IdentityOptions) -> String {
+    // With a profile, headers that hold a secret are not part of it.
+    let counts = |header: &str| typed.profile.is_none() || may_print_header(header);
+    let mut headers = BTreeMap::new();
+    for line in typed.header_lines.iter().chain(&typed.headers).filter(|line| counts(line)) {
+        headers.extend(header(line));
+    }
+    let mut commands = BTreeMap::new();
+    if typed.profile.is_none() {
+        commands.extend(typed.headers_from.iter().filter_map(|text| header(text)));
+    }
+    distinction(typed, &headers, &commands)
 }
 
 /// The key beside the URL: JSON, in which nothing can be taken for something else. Nothing where there is only a URL.

@@ -1,9 +1,8 @@
-//! What mcp-remote 0.15 has kept of a sign-in, so that whoever comes from there need not sign in again. It is read, and
-//! never written: what becomes of it is kept in our own files.
+//! Imports the stored sign-in of mcp-remote 0.15, so that its users need not sign in again. Its files are read and never
+//! written: later tokens are stored in our own files.
 //!
-//! Its files are found by the arguments that it would have been started with. They say whose the tokens are, but not where
-//! others are had for them: that is asked of the server, and has to be the same authorization server. Deliberately not here:
-//! which arguments those are (`config`).
+//! The files are found by the arguments that mcp-remote would have been started with (`config`). They name the issuer of the
+//! tokens, but not its token endpoint: that is discovered at the server, and has to belong to the same issuer.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
