@@ -6,6 +6,9 @@ use bytes::Bytes;
 
 use crate::jsonrpc::{Fault, Line, PARSE_ERROR};
 
+/// How much of the end of a text shows whether it may be whole, in bytes.
+const TAIL: usize = 1024;
+
 /// Up to this size a message is parsed in the event loop, in bytes: a few milliseconds.
 const PARSED_IN_PLACE: usize = 1024 * 1024;
 
@@ -24,4 +27,25 @@ pub(super) fn is_broken_answer(data: &[u8], fault: &Fault) -> bool {
     let is_broken =
         fault.code == PARSE_ERROR && data.starts_with(b"{") && (holds(b"\"result\"") || holds(b"\"error\""));
     is_broken || fault.is_too_many()
+}
+
+/// Returns whether a text may be whole: a cheap test before the real one. It is asked at each part of a text, so that only the
+/// end is looked at, however much white space stands there.
+pub(super) fn ends_like_json(text: &[u8]) -> bool {
+    let end = text.get(text.len().saturating_sub(TAIL)..).unwrap_or_default();
+    matches!(end.trim_ascii_end().last(), Some(b'}' | b']'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn end_of_a_text_is_looked_at_alone() {
+        for (behind, expected) in [(0, true), (TAIL - 1, true), (TAIL, false), (TAIL * 10, false)] {
+            let text = [b"{}".as_slice(), &vec![b' '; behind]].concat();
+            assert_eq!(ends_like_json(&text), expected, "{behind}");
+        }
+        assert!(!ends_like_json(b"") && !ends_like_json(b"{"));
+    }
 }

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use url::Url;
 
 use super::exchange_outcome::{broken, cut, lost};
-use super::parsing::{is_broken_answer, parse_line};
+use super::parsing::{ends_like_json, is_broken_answer, parse_line};
 use super::response_head::charset;
 use super::sse::{self, Parser, SseEvent};
 use super::streamable::{HttpExchange, LINGER, silence_report};
@@ -28,8 +28,6 @@ use crate::jsonrpc::{Fault, Line, MESSAGE_LIMIT};
 const RESERVED: usize = 1024 * 1024;
 /// How long a server must be silent before an answer that is whole is taken although its end has not come.
 pub(super) const SILENCE: Duration = Duration::from_secs(1);
-/// How much of the end of a text shows whether it may be whole, in bytes.
-const TAIL: usize = 1024;
 /// How much white space may stand before what shows the form of a body, in bytes.
 const BLANK_LIMIT: usize = 64 * 1024;
 /// The event by which HTTP+SSE names the address for messages (2024-11-05, basic/transports).
@@ -520,13 +518,6 @@ impl NonMessages {
     }
 }
 
-/// Returns whether a text may be whole: a cheap test before the real one. It is asked at each part of a text, so that only the
-/// end is looked at, however much white space stands there.
-pub(super) fn ends_like_json(text: &[u8]) -> bool {
-    let end = text.get(text.len().saturating_sub(TAIL)..).unwrap_or_default();
-    matches!(end.trim_ascii_end().last(), Some(b'}' | b']'))
-}
-
 /// How a body that ended before its form showed ends its exchange.
 fn ended_early(url: &Url, reading: &ResponseBody, ended: BodyEvent) -> ExchangeOutcome {
     let status = reading.description.status;
@@ -557,15 +548,6 @@ fn lengths(reading: &ResponseBody, body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn end_of_a_text_is_looked_at_alone() {
-        for (behind, expected) in [(0, true), (TAIL - 1, true), (TAIL, false), (TAIL * 10, false)] {
-            let text = [b"{}".as_slice(), &vec![b' '; behind]].concat();
-            assert_eq!(ends_like_json(&text), expected, "{behind}");
-        }
-        assert!(!ends_like_json(b"") && !ends_like_json(b"{"));
-    }
 
     #[test]
     fn first_bytes_show_what_a_body_holds() {

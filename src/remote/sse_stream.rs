@@ -8,7 +8,8 @@ use bytes::Bytes;
 use url::Url;
 
 use super::exchange_outcome::{cut, lost};
-use super::response_body::{ENDPOINT, NonMessages, SILENCE, ends_like_json};
+use super::parsing::ends_like_json;
+use super::response_body::{ENDPOINT, NonMessages, SILENCE};
 use super::sse::{self, Parser};
 use crate::bridge::{ErrorKind, ErrorReport, ExchangeOutcome};
 use crate::diagnosis;

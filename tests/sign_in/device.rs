@@ -81,7 +81,7 @@ fn the_code_is_the_answer_when_the_client_cannot_wait_and_the_sign_in_goes_on() 
     assert_eq!(authority.count("/device"), 1);
     second.send(&call(2));
     proxy.kill();
-    second.tells("is gone on with");
+    second.tells("began is resumed");
     authority.change(|set| set.pending.clear());
     loop {
         let line = second.line();

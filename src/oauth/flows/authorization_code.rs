@@ -41,7 +41,7 @@ pub(super) async fn resume(
     let Some((pending, page)) = resumable_page(sign_in.state, wanted, sign_in.lock).await else {
         return Ok(ResumedSignIn::Nothing);
     };
-    info!("a sign-in that another process began is gone on with");
+    info!("a sign-in that another process began is resumed");
     match finish(sign_in, pending, &page).await {
         Ok(tokens) => Ok(ResumedSignIn::Done(tokens)),
         Err(GrantFailure::Other(error)) => Err(error),

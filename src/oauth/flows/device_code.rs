@@ -41,7 +41,7 @@ pub(super) async fn resume(sign_in: &mut UserSignIn<'_>, wanted: Option<&str>) -
     if device.until <= seconds(wall_clock()) {
         return ResumedSignIn::Nothing;
     }
-    info!("a sign-in that another process began is gone on with");
+    info!("a sign-in that another process began is resumed");
     tell(&device);
     let finished = finish(sign_in.state, &sign_in.http, &pending, device, sign_in.progress).await;
     SignInState::note(sign_in.lock, None).await;
