@@ -94,7 +94,7 @@ fn login_with_an_unusable_kept_token_signs_in_anew() {
         ("marked-access-1", "marked-other"),
     ] {
         let (home, authority) = (Home::new(), Authority::start(Set::default()));
-        super::life::signed_in(&home, &authority).finish();
+        super::refresh::signed_in(&home, &authority).finish();
         change_kept(&home, from, to);
         let proxy =
             Proxy::start_with(Stdin::Pipes, &["login", &authority.server.url], &home.environment(&[]));

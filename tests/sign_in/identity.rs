@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::inherited::{LATER, keep};
+use super::mcp_remote_import::{LATER, keep};
 use super::support::authority::{Authority, Set, visit};
 use super::support::proxy::Proxy;
 use super::{Home, call, page};

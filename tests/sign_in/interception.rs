@@ -101,7 +101,7 @@ fn code_exchange_refused_by_cloudflare_names_its_cause_and_ray() {
 fn renewal_refused_by_cloudflare_opens_no_page() {
     for (answer, part, _) in answers() {
         let (home, authority) = (Home::new(), Authority::start(Set::default()));
-        let mut proxy = super::life::signed_in(&home, &authority);
+        let mut proxy = super::refresh::signed_in(&home, &authority);
         authority.forget(false);
         authority.change(|set| set.raw = Some(("/token", answer)));
         let line = proxy.ask(&call(2));
@@ -192,7 +192,7 @@ fn renewal_refused_by_authorization_server_leads_to_new_sign_in() {
     {
         let headers = format!("content-type: application/json\r\n{headers}");
         let (home, authority) = (Home::new(), Authority::start(Set::default()));
-        let mut proxy = super::life::signed_in(&home, &authority);
+        let mut proxy = super::refresh::signed_in(&home, &authority);
         authority.forget(false);
         authority.change(|set| set.raw = Some(("/token", edge("403 Forbidden", &headers, body))));
         proxy.send(&call(2));

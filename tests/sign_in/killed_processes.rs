@@ -1,7 +1,7 @@
 //! Processes that end in the middle: killed, or left by their client, at every step of a sign-in and of an exchange. The
 //! next one is neither stuck nor in need of anything that a person would have to clear up.
 
-use super::life::signed_in;
+use super::refresh::signed_in;
 use super::support::authority::{Authority, Set, visit};
 use super::support::proxy::Proxy;
 use super::{Home, call, page};

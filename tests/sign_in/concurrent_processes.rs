@@ -1,7 +1,7 @@
 //! Many processes at once, as many clients or one client that starts many have them: one registers, one page is shown, one
 //! code is exchanged, one token renewed.
 
-use super::life::signed_in;
+use super::refresh::signed_in;
 use super::support::INITIALIZE;
 use super::support::authority::{Authority, Set, visit};
 use super::support::proxy::Proxy;

@@ -1,8 +1,8 @@
 //! Tokens that run out, and what becomes of those that are on their way when nobody waits for them any more.
 
+use super::concurrent_processes::MODERN;
 use super::support::authority::{Authority, Set, value, visit};
 use super::support::proxy::Proxy;
-use super::together::MODERN;
 use super::{Home, call, page};
 
 /// Signs in, and leaves the proxy running.
