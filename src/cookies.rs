@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_follow_the_rules_and_those_of_access_are_not_kept() {
+    fn stores_cookies_by_rfc_6265_except_those_of_access() {
         let cookies = Cookies::default();
         let here = url("https://mcp.example.com/a/mcp");
         let set: Vec<HeaderValue> = [

@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::print_stdout, reason = "whoever reads the test's output is to know")]
-    fn an_ipv6_address_that_swallows_everything_does_not_hold_up_the_start() {
+    fn silent_ipv6_address_does_not_delay_start() {
         let Some((hole, _last, server)) = half_reachable() else {
             println!("skipped: this machine has no IPv6");
             return;

@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_are_found_and_the_last_of_a_name_counts() {
+    fn finds_members_and_takes_last_of_a_name() {
         assert_eq!(member(r#"{"a":{"b":1},"b": 2 ,"b":"x"}"#, "b"), Some("\"x\""));
         assert_eq!(member(r#"{"\u0062":1}"#, "b"), Some("1"));
         assert_eq!(member("[1]", "b"), None);

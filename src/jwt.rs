@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_token_is_read_or_not_there() {
+    fn reads_expiry_of_token() {
         let token = |claims: &str| format!("e30.{}.x", BASE64_URL_SAFE_NO_PAD.encode(claims));
         let at = |seconds| UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).expect("a time"));
         for (token, expected) in [

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_shown_without_its_secret_and_an_odd_one_is_told() {
+    fn shows_token_without_its_secret() {
         let new = format!("cfast_{}ee42", "a".repeat(44));
         let old = "0123456789abcdef".repeat(4);
         for (secret, shown, is_odd) in [

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_taken_out_of_foreign_text_and_never_print() {
+    fn credentials_are_redacted_and_never_print() {
         let credentials = credentials();
         assert_eq!(
             redact::redact("got Bearer marked-token (marked-token) and marked-secret"),

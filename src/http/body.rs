@@ -518,7 +518,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_encoding_that_expands_too_far_ends_with_an_error() {
+    async fn rejects_bodies_that_expand_too_far() {
         for (encoding, bytes) in packed_every_way(&vec![0; 4 * 1024 * 1024]).await {
             let failed = read(body(encoding, bytes)).await;
             assert!(matches!(failed, Err(BodyError::Expanded)), "{encoding}: {failed:?}");

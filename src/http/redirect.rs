@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn redirect_target_keeps_only_the_users_own_name_and_password() {
+    fn redirect_target_keeps_only_users_name_and_password() {
         for (from, location, expected) in [
             ("http://h.test/a", "http://eve:pw@h.test/b", "http://h.test/b"),
             ("http://h.test/a", "//eve@h.test/b", "http://h.test/b"),

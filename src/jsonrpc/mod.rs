@@ -549,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_cannot_be_read_keeps_its_id_where_it_shows() {
+    fn unreadable_request_keeps_visible_id() {
         let ids = |head: &str, tail: &str| {
             Fault::too_long(head.as_bytes(), tail.as_bytes()).id.map(|id| id.to_string())
         };
@@ -590,7 +590,7 @@ mod tests {
     }
 
     #[test]
-    fn an_element_of_a_batch_does_not_keep_the_others() {
+    fn batch_element_does_not_keep_others_in_memory() {
         let text =
             format!(r#"[{{"id":1,"method":"a"}},{{"method":"b","params":"{}"}}]"#, "x".repeat(100_000));
         let text = Bytes::from(text);
@@ -623,7 +623,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_and_byte_order_mark_are_not_part_of_the_message() {
+    fn message_excludes_white_space_and_byte_order_mark() {
         let Line::One(message) = Line::parse(Bytes::from_static(b"\xEF\xBB\xBF {\"method\":\"a\"} \r"))
         else {
             panic!("not a message");
@@ -632,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_put_back_in_place_or_in_front() {
+    fn restores_id_in_place_or_in_front() {
         let with = |text: &str| {
             let message = parse(text).expect("a response").with_id(&id("\"q\""));
             String::from_utf8(message.text().to_vec()).expect("UTF-8")

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_all_that_it_needs_and_keeps_what_it_had() {
+    fn authorization_url_keeps_its_query() {
         let request = request();
         let url = Url::parse(&request.url).expect("a URL");
         let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_believed_with_its_state_and_from_whom_was_asked() {
+    fn response_needs_state_and_issuer_of_request() {
         let request = request();
         let right = "iss=https%3A%2F%2Fas.example";
         let code = || Some(AuthorizationResponse::Code("c".to_owned()));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_is_what_is_wanted_or_offered_and_enough_to_stay() {
+    fn scope_is_wanted_or_offered_one_with_offline_access() {
         let offers = |scopes: &[&str]| AuthorizationServer {
             scopes_supported: Some(scopes.iter().map(|scope| (*scope).to_owned()).collect()),
             ..AuthorizationServer::default()

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_are_opened_by_what_is_named_and_nothing_else_is() {
+    fn opens_pages_with_named_browser_only() {
         let browser = Browser { named: Some("one --new '%s x':two".to_owned()), is_seen: false };
         let found = candidates("https://h/?a=b&c='d'", &browser);
         assert_eq!(found[0], ["one", "--new", "https://h/?a=b&c='d' x"]);

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_is_read_in_every_form_in_which_it_comes() {
+    fn reads_device_code_in_every_form() {
         let code = |more: &str| format!(r#"{{"device_code":"d","user_code":"AB-CD"{more}}}"#);
         let page = r#","verification_uri":"https://as.example/device""#;
         for (body, expected) in [

@@ -449,7 +449,7 @@ mod tests {
     ];
 
     #[tokio::test]
-    async fn a_server_elsewhere_leads_nobody_into_this_machine_wherever_it_writes_the_address() {
+    async fn remote_server_cannot_name_addresses_of_this_machine() {
         let server = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let settings = Settings {
             connect_timeout: Some(Duration::from_secs(1)),

@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_leads_from_elsewhere_into_this_machine_is_not_connected_to() {
+    async fn refuses_public_name_that_resolves_to_this_machine() {
         let url = |text: &str| Url::parse(text).expect("a URL");
         let server = url("https://mcp.example.com/mcp");
         let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_trickles_in_is_waited_for_no_longer_than_one_that_never_comes() {
+    async fn slow_response_times_out_like_missing_one() {
         use std::io::{Read, Write};
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = format!("http://{}/mcp", listener.local_addr().expect("an address"));
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_ends_costs_nothing_but_what_would_be_spent_twice() {
+    async fn retries_closed_connection_except_for_forms() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         for (media_type, expected) in [(FORM, None), ("application/json", Some(200))] {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_where_they_have_to_be_and_nowhere_else() {
+    fn documents_are_at_well_known_addresses_only() {
         assert_eq!(
             texts(&of_resource(&url("https://h/a/mcp?x"))),
             [
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_about_its_own_server_or_a_part_of_it() {
+    fn document_is_about_its_server_or_its_path() {
         for (resource, expected) in [
             ("https://h/a/mcp", true),
             ("https://h/a", true),
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_describes_its_authorization_server_itself_does_not_mix_two_of_them() {
+    fn server_cannot_mix_two_authorization_servers() {
         let of = |issuer: &str, authorize: &str, token: &str| AuthorizationServer {
             issuer: issuer.to_owned(),
             authorization_endpoint: format!("{authorize}/authorize"),
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_from_elsewhere_does_not_lead_into_this_machine() {
+    fn refuses_foreign_addresses_of_this_machine() {
         for (text, from_outside, from_here) in [
             ("https://as.example/x", Ok(()), Ok(())),
             ("http://as.example/x", Err(UnsafeUrl::Scheme), Err(UnsafeUrl::Scheme)),

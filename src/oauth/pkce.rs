@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn challenges_are_those_of_the_specification_and_begin_as_access_wants_them() {
+    fn challenge_matches_rfc_7636() {
         // RFC 7636, appendix B.
         let known = code_challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
         assert_eq!(known, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_any_form_signs_what_its_public_half_confirms() {
+    fn signs_with_key_in_any_form() {
         let now = UNIX_EPOCH + Duration::from_secs(1000);
         let curve = of_curve(&rcgen::PKCS_ECDSA_P256_SHA256);
         // The innermost part of the one form is the other.

@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_comes_back_and_is_its_owners_alone() {
+    fn stored_sign_in_is_read_back_and_private() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
         assert!(read(&store) == StoredSignIn::default());
@@ -541,7 +541,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lock_that_stays_held_is_an_error_and_not_passed_over() {
+    async fn lock_that_stays_held_is_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
         let lock = store.try_lock().expect("free");
@@ -614,7 +614,7 @@ mod tests {
     }
 
     #[test]
-    fn pending_documents_of_previous_version_are_read_and_written_alike() {
+    fn reads_and_writes_pending_documents_of_previous_version() {
         let page = r#""request":{"url":"u","state":"s","verifier":"v","redirect":"r","scope":"x"}"#;
         let device = r#""device":{"device_code":"d","user_code":"AB","page":"p","interval":5000,"until":9}"#;
         for prompt in [page, device] {

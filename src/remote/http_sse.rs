@@ -533,7 +533,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_a_silence_in_which_somebody_waits_is_too_long() {
+    async fn silence_times_out_only_for_pending_requests() {
         const LIMIT: Duration = Duration::from_secs(10);
         let url = Url::parse("https://mcp.example.com/m").expect("a URL");
         let message = |text: &str| Message::parse(text.to_owned().into()).expect("a message");

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_beyond_the_limit_is_refused_by_its_id_and_the_next_one_read() {
+    async fn too_long_line_is_refused_by_id() {
         let (client, ours) = tokio::io::duplex(1024 * 1024);
         let write = async move {
             let mut client = client;
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn large_line_is_parsed_beside_the_loop_and_in_order() {
+    async fn large_line_is_parsed_beside_loop_in_order() {
         let large = format!(r#"{{"method":"large","params":"{}"}}"#, "x".repeat(PARSED_IN_PLACE));
         let text = format!("{large}\n{{\"method\":\"b\"}}\n{large}");
         let mut lines = LineReader::new(text.as_bytes());

@@ -82,7 +82,7 @@ fn registration_refused_by_cloudflare_names_its_cause_and_ray() {
 }
 
 #[test]
-fn code_exchange_refused_by_cloudflare_names_its_cause_and_ray() {
+fn code_exchange_refused_by_cloudflare_names_cause_and_ray() {
     for (answer, part, cause) in answers() {
         let (home, authority) = (Home::new(), Authority::start(Set::default()));
         authority.change(|set| set.raw = Some(("/token", answer)));
@@ -184,7 +184,7 @@ fn errors_of_the_authorization_server_stay_its_own() {
 }
 
 #[test]
-fn renewal_refused_by_authorization_server_leads_to_new_sign_in() {
+fn refresh_refused_by_authorization_server_leads_to_sign_in() {
     // Both look like an answer of Cloudflare's or of Access, and are in the words of OAuth.
     let code = r#"{"error":"invalid_grant","error_code":1020}"#;
     for (headers, body) in

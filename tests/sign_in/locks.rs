@@ -27,7 +27,7 @@ fn take(path: &Path) -> File {
 }
 
 #[test]
-fn token_is_not_exchanged_while_another_process_has_the_lock() {
+fn token_is_not_refreshed_while_lock_is_held() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     signed_in(&home, &authority).finish();
     let path = file(&home, "lock");
@@ -47,7 +47,7 @@ fn token_is_not_exchanged_while_another_process_has_the_lock() {
 }
 
 #[test]
-fn lock_that_cannot_be_used_is_an_error_that_names_it() {
+fn unusable_lock_is_named_in_error() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     signed_in(&home, &authority).finish();
     let path = file(&home, "lock");
@@ -96,7 +96,7 @@ fn unsaved(home: &Home, authority: &Authority) -> (Proxy, PathBuf) {
 }
 
 #[test]
-fn token_that_could_not_be_saved_is_saved_with_the_next_use() {
+fn unsaved_token_is_saved_with_next_use() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let (mut proxy, obstacle) = unsaved(&home, &authority);
     std::fs::remove_dir(obstacle).expect("removed");
@@ -108,7 +108,7 @@ fn token_that_could_not_be_saved_is_saved_with_the_next_use() {
 }
 
 #[test]
-fn token_that_could_not_be_saved_is_saved_at_the_end() {
+fn unsaved_token_is_saved_at_exit() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let (proxy, obstacle) = unsaved(&home, &authority);
     std::fs::remove_dir(obstacle).expect("removed");
@@ -120,7 +120,7 @@ fn token_that_could_not_be_saved_is_saved_at_the_end() {
 }
 
 #[test]
-fn token_that_could_not_be_saved_is_exchanged_by_no_other_process() {
+fn unsaved_token_is_refreshed_by_no_other_process() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let (first, obstacle) = unsaved(&home, &authority);
     authority.forget(false);
@@ -138,7 +138,7 @@ fn token_that_could_not_be_saved_is_exchanged_by_no_other_process() {
 }
 
 #[test]
-fn token_that_could_not_be_saved_overwrites_no_newer_one() {
+fn unsaved_token_overwrites_no_newer_one() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let (mut proxy, obstacle) = unsaved(&home, &authority);
     // Another process signs in anew meanwhile.

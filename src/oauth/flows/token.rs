@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_read_in_every_form_in_which_they_come() {
+    fn reads_tokens_in_every_form() {
         let now = UNIX_EPOCH + Duration::from_secs(100);
         for (body, expected) in [
             (r#"{"access_token":"a","token_type":"bearer","expires_in":900}"#, Some((Some(1000), None))),

@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn order_case_and_place_of_headers_do_not_change_the_key() {
+    fn key_ignores_order_and_case_of_headers() {
         let one = typed(&["X-A: 1", "X-B:2"]);
         assert_eq!(key(&one), key(&typed(&["x-b: 2", "X-A:1 "])));
         assert_eq!(key(&one), key(&typed(&["X-A: other", "x-b: 2", "X-a: 1"])), "the last one counts");

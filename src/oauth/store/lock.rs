@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_lock_file_is_an_error_and_a_missing_folder_is_none() {
+    fn unusable_lock_file_is_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x.lock");
         std::fs::create_dir(&path).expect("created");

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_whose_it_is_is_taken_and_nothing_else() {
+    fn imports_only_documents_that_name_their_owner() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x");
         let write = |end: &str, text: &str| std::fs::write(beside(&path, end), text).expect("written");
