@@ -538,12 +538,11 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         let name: String =
             name.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
         let end = format!("{}}}", " ".repeat(indent));
-        let is_last = |line: &&str| {
-            **line == *end || line.ends_with(';') && line.len() - line.trim_start().len() == indent
-        };
+        let is_last =
+            |line: &str| line == end || line.ends_with(';') && line.len() - line.trim_start().len() == indent;
         let length = match line.ends_with('}') || line.ends_with(';') {
             true => 1,
-            false => lines.iter().skip(first).position(|line| is_last(&line)).map_or(0, |last| last + 1),
+            false => lines.iter().skip(first).position(|line| is_last(line)).map_or(0, |last| last + 1),
         };
         functions.push((name, length));
     }
