@@ -6,7 +6,7 @@ use std::io;
 use std::process::Child;
 use std::time::Duration;
 
-/// Tells whether a file can be read by others than its owner, where the system has such a notion.
+/// Returns whether a file can be read by others than its owner, where the system has such a notion.
 pub fn others_can_read(path: &std::path::Path) -> bool {
     #[cfg(unix)]
     {
@@ -71,7 +71,7 @@ pub enum Desktop {
     Wsl,
 }
 
-/// Finds out which desktop there is. `has_display` tells whether the environment names one of X11 or Wayland,
+/// Finds out which desktop there is. `has_display` says whether the environment names one of X11 or Wayland,
 /// `names_wsl` whether it names a distribution of WSL; a client may have left that variable out.
 pub fn desktop(has_display: bool, names_wsl: bool) -> Desktop {
     let runs_windows_programs = |name| std::path::Path::new("/proc/sys/fs/binfmt_misc").join(name).exists();
@@ -298,23 +298,23 @@ pub enum Printed {
 /// What a program prints, read for as long as somebody has time. It is not read any more once this is dropped. On
 /// Windows a thread reads, which ends when the pipe does: something that the program started may hold that open.
 #[derive(Debug)]
-pub struct Output {
+pub struct CommandOutput {
     #[cfg(unix)]
     pipe: std::process::ChildStdout,
     #[cfg(not(unix))]
     chunks: std::sync::mpsc::Receiver<Vec<u8>>,
 }
 
-impl Output {
+impl CommandOutput {
     /// Begins to read.
     #[cfg(unix)]
-    pub fn new(pipe: std::process::ChildStdout) -> Output {
-        Output { pipe }
+    pub fn new(pipe: std::process::ChildStdout) -> CommandOutput {
+        CommandOutput { pipe }
     }
 
     /// Begins to read.
     #[cfg(not(unix))]
-    pub fn new(mut pipe: std::process::ChildStdout) -> Output {
+    pub fn new(mut pipe: std::process::ChildStdout) -> CommandOutput {
         let (sender, chunks) = std::sync::mpsc::sync_channel(1);
         std::thread::spawn(move || {
             let mut chunk = [0; 4096];
@@ -322,7 +322,7 @@ impl Output {
                 && sender.send(chunk[..length].to_vec()).is_ok()
             {}
         });
-        Output { chunks }
+        CommandOutput { chunks }
     }
 
     /// What comes within this time.

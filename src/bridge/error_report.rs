@@ -136,7 +136,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Tells whether Cloudflare Access refused.
+    /// Returns whether Cloudflare Access refused.
     pub fn is_of_access(self) -> bool {
         matches!(
             self,

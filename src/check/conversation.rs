@@ -97,8 +97,8 @@ impl Conversation {
         let with = |credentials| {
             let sign_in = sign_in.clone().map(|settings| OAuth::new(settings, Arc::clone(http)));
             let provider = CredentialProvider::fixed(credentials).with_proof(proof.clone());
-            let keeper = RequestCredentials::new(provider, sign_in);
-            Streamable::new(url.clone(), Arc::clone(http), keeper)
+            let request_credentials = RequestCredentials::new(provider, sign_in);
+            Streamable::new(url.clone(), Arc::clone(http), request_credentials)
         };
         let token = found.credentials.service_token();
         let was_known = proof.as_ref().zip(token).is_some_and(|(proof, token)| proof.allows(token));

@@ -94,7 +94,7 @@ fn named_issuer_is_looked_for_behind_a_bare_refusal() {
 }
 
 #[test]
-fn page_of_another_issuer_opens_not_for_a_static_client() {
+fn page_of_another_issuer_stays_closed_for_static_client() {
     for arguments in [
         &["--static-oauth-client-info", CLIENT][..],
         &["--static-oauth-client-info", CLIENT, "--device-code"],

@@ -107,7 +107,7 @@ fn paged(pages: usize) -> Server {
 }
 
 #[test]
-fn every_page_is_counted_up_to_a_bound_and_the_session_is_ended() {
+fn counts_pages_up_to_limit_and_ends_session() {
     for (pages, expected) in [(1, "2"), (3, "6"), (1_000_000, "more than 100")] {
         let server = paged(pages);
         let (code, told) = told(&[&server.url], &[]);
@@ -132,7 +132,7 @@ fn every_page_is_counted_up_to_a_bound_and_the_session_is_ended() {
 }
 
 #[test]
-fn a_server_of_the_later_era_is_looked_at_in_its_own_way() {
+fn checks_modern_server_in_its_own_era() {
     let server = Server::start(|request, reply| {
         let is_modern = request.header("mcp-protocol-version") == Some("2026-07-28")
             && request.header("mcp-method") == Some(request.title());
@@ -284,7 +284,7 @@ fn no_session_is_left_behind_by_ctrl_c() {
 }
 
 #[test]
-fn a_certificate_is_described_and_one_that_ends_soon_is_a_warning() {
+fn certificate_that_expires_soon_is_a_warning() {
     #[expect(clippy::disallowed_methods, reason = "validity is counted from the day of the test")]
     let now = SystemTime::now();
     for (days, state) in [(61_u64, "ok"), (5, "warning")] {
@@ -322,7 +322,7 @@ fn a_handshake_that_fails_tells_whose_certificate_was_shown() {
 }
 
 #[test]
-fn a_proxy_on_the_way_is_a_step_of_its_own() {
+fn proxy_is_its_own_step() {
     let server = network::elsewhere();
     let authority = server.file("ca.pem");
     let tunnel = Tunnel::start(&server.address, None, 200);
@@ -353,7 +353,7 @@ fn a_proxy_on_the_way_is_a_step_of_its_own() {
 }
 
 #[test]
-fn an_address_that_the_options_do_not_allow_is_not_used() {
+fn address_family_that_options_exclude_is_not_used() {
     let server = paged(1);
     let (code, told) = told(&[&server.url, "--ipv6"], &[]);
     assert_eq!(code, Some(1));
@@ -418,7 +418,7 @@ fn access(before: Before) -> Server {
 const PLAIN: Before = Before { named: true, oauth: Some(false), bypass: false };
 
 #[test]
-fn access_is_told_by_its_two_probes_and_by_its_refusal() {
+fn recognizes_access_by_probes_and_refusal() {
     let pair = [("CF_ACCESS_CLIENT_ID", ID), ("CF_ACCESS_CLIENT_SECRET", "marked-one")];
     let application = "application 0123456789ab… of team acme.cloudflareaccess.com, ";
     for (before, expected) in [
@@ -479,7 +479,7 @@ fn the_document_is_where_the_challenge_says() {
 }
 
 #[test]
-fn what_access_says_of_token_and_policy_is_told_apart() {
+fn distinguishes_invalid_token_from_missing_policy() {
     let id = ("CF_ACCESS_CLIENT_ID", ID);
     let secret = |secret| ("CF_ACCESS_CLIENT_SECRET", secret);
     for (environment, step, cause) in [
@@ -553,7 +553,7 @@ fn both_tokens_are_tried_and_told_apart() {
 }
 
 #[test]
-fn credentials_are_named_with_where_they_come_from_and_never_shown() {
+fn credentials_are_named_by_source_and_never_shown() {
     let server = paged(1);
     let folder = tempfile::tempdir().expect("a folder");
     let (variables, headers) = (folder.path().join("token.env"), folder.path().join("headers"));
@@ -596,7 +596,7 @@ fn a_secret_that_the_server_repeats_is_not_told() {
 }
 
 #[test]
-fn what_cannot_be_understood_ends_a_check_at_once_whatever_stdin_is() {
+fn usage_error_ends_check_at_once() {
     for arguments in
         [&["--no-such-option", "https://h"][..], &["--json", "--headr=X: marked", "https://h"], &[]]
     {
@@ -610,7 +610,7 @@ fn what_cannot_be_understood_ends_a_check_at_once_whatever_stdin_is() {
 }
 
 #[test]
-fn a_server_that_hangs_up_on_head_is_no_failure() {
+fn server_that_closes_connection_on_head_passes() {
     let server = Server::start(|request, reply| match request.title() {
         "HEAD" => reply.close(),
         "initialize" => initialized(request, reply, "{}"),
@@ -624,7 +624,7 @@ fn a_server_that_hangs_up_on_head_is_no_failure() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn colours_and_progress_are_for_terminals_and_colours_for_those_who_want_them() {
+fn colors_and_progress_are_for_terminals() {
     use std::io::Read;
     use std::os::fd::OwnedFd;
 

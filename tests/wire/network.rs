@@ -111,7 +111,7 @@ fn a_proxy_is_used_by_option_and_by_environment() {
 }
 
 #[test]
-fn a_proxy_that_wants_credentials_gets_them_and_its_refusals_are_its_own() {
+fn proxy_gets_credentials_and_its_refusals_are_named() {
     let server = elsewhere();
     let authority = server.file("ca.pem");
     // user:markedpassword
@@ -132,7 +132,7 @@ fn a_proxy_that_wants_credentials_gets_them_and_its_refusals_are_its_own() {
 }
 
 #[test]
-fn over_http_a_proxy_answers_in_the_servers_place_and_says_so() {
+fn http_proxy_errors_are_named_as_the_proxys() {
     let proxy = Server::start(|request, reply| match request.header("proxy-authorization") {
         Some("Basic dTpw") => reply.result(request, "{}"),
         _ => reply.status(407),

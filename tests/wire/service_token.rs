@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
-use crate::support::INITIALIZE;
-use crate::support::proxy::Proxy;
-use crate::support::server::{Reply, Request};
-use crate::team::{
+use crate::access_hosts::{
     Certificates, HOST, ID, Internet, NEXT_ID, NEXT_SECRET, OTHER_TEAM, Refusal, Site, TEAM, claims, now,
     signed,
 };
+use crate::support::INITIALIZE;
+use crate::support::proxy::Proxy;
+use crate::support::server::{Reply, Request};
 
 const ADVICE: &str = "set CF_ACCESS_HOSTS=mcp.example.test beside it, or pass --access always";
 

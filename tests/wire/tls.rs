@@ -252,7 +252,7 @@ fn a_server_that_wants_a_certificate_gets_one() {
 }
 
 #[test]
-fn files_that_cannot_be_used_are_named_at_the_start() {
+fn unusable_tls_files_are_named_at_start() {
     let server = secure(false, |_| ());
     let (empty, certificate, other) =
         (server.file("empty.pem"), server.file("client.pem"), server.file("other.key"));
@@ -272,7 +272,7 @@ fn files_that_cannot_be_used_are_named_at_the_start() {
 }
 
 #[test]
-fn http2_carries_everything_and_its_limit_of_streams_locks_nothing_up() {
+fn http2_stream_limit_causes_no_deadlock() {
     let edge = Edge::start(Config { access: None, answers: Answers::Stream, port: 0 }).expect("a free port");
     let plain = edge.mcp_url().replace("http://", "").replace("/mcp", "");
     let server = before(&plain, "h2", false, |_| ());

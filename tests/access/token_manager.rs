@@ -64,7 +64,7 @@ fn it_works_without_sessions_and_streams() {
 }
 
 #[test]
-fn a_wrong_key_is_told_as_the_servers_own_refusal() {
+fn wrong_key_is_reported_as_servers_own_refusal() {
     let edge = start();
     let mut proxy = proxy(&edge, "marked-other-key/+=&");
     for _ in 0..2 {
@@ -86,7 +86,7 @@ fn a_wrong_key_is_told_as_the_servers_own_refusal() {
 }
 
 #[test]
-fn its_limit_is_waited_out_where_that_is_soon_and_named_where_it_is_not() {
+fn waits_for_short_rate_limit_and_reports_long_one() {
     let edge = start();
     let mut proxy = proxy(&edge, edge.key());
     proxy.ask(INITIALIZE);

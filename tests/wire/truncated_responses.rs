@@ -38,7 +38,7 @@ fn server(handler: impl Fn(&Request, &mut Reply) + Send + Sync + 'static) -> Ser
 }
 
 #[tokio::test]
-async fn a_stream_tells_what_was_whole_when_it_was_cut() {
+async fn cut_stream_delivers_its_whole_events() {
     let server = server(|request, reply| {
         let cut = place(request);
         reply.raw(HEAD);
@@ -85,7 +85,7 @@ async fn a_stream_says_the_same_wherever_its_pieces_end() {
 }
 
 #[tokio::test]
-async fn half_a_head_is_no_answer_and_half_a_body_no_message() {
+async fn partial_head_or_body_is_never_delivered() {
     let body = r#"{"id":1,"result":{}}"#;
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
@@ -112,7 +112,7 @@ async fn half_a_head_is_no_answer_and_half_a_body_no_message() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_connection_that_is_reset_is_complete_only_with_its_answer() {
+async fn reset_connection_is_complete_only_with_answer() {
     let server = server(|request, reply| {
         let cut = place(request);
         reply.raw(HEAD);

@@ -6,7 +6,7 @@ use super::support::server::Server;
 use super::{Home, call, page};
 
 #[test]
-fn documents_that_lead_astray_are_refused_before_anybody_is_sent_anywhere() {
+fn refuses_misleading_documents_before_page_opens() {
     let metadata = |name: &str, value: &str| {
         let right = Set::default().metadata;
         let begin = right.find(&format!("\"{name}\":")).expect("a member");
@@ -141,7 +141,7 @@ fn an_answer_of_another_issuer_is_consumed_by_nobody() {
 }
 
 #[test]
-fn a_person_who_says_no_is_not_asked_again_at_once_and_foreign_words_are_only_words() {
+fn denied_sign_in_is_not_repeated_at_once() {
     let back = "error=access_denied&error_description=%3Cscript%3Eno&state=STATE";
     let (home, authority) = (Home::new(), Authority::start(Set { back: back.to_owned(), ..Set::default() }));
     let mut proxy = home.start(&authority, &[]);
@@ -155,7 +155,7 @@ fn a_person_who_says_no_is_not_asked_again_at_once_and_foreign_words_are_only_wo
 }
 
 #[test]
-fn a_token_that_the_server_does_not_accept_is_told_and_nobody_goes_round_in_circles() {
+fn new_token_that_is_rejected_ends_sign_in() {
     let (home, authority) = (Home::new(), Authority::start(Set { accepts: false, ..Set::default() }));
     let mut proxy = home.start(&authority, &[]);
     proxy.send(&call(1));
@@ -168,7 +168,7 @@ fn a_token_that_the_server_does_not_accept_is_told_and_nobody_goes_round_in_circ
 }
 
 #[test]
-fn a_key_that_is_missing_is_no_reason_to_sign_in() {
+fn missing_api_key_leads_to_no_sign_in() {
     let server = Server::start(|request, reply| match request.path.as_str() {
         "/mcp" => reply.answer(401, &[("content-type", "text/plain")], "a key, please"),
         _ => reply.status(404),
@@ -213,7 +213,7 @@ fn bomb() -> Vec<u8> {
 }
 
 #[test]
-fn answers_that_lead_elsewhere_or_are_none_are_refused_and_nobody_else_hears_of_it() {
+fn refuses_misleading_or_unusable_responses() {
     let other = Server::start(|_, reply| reply.status(404));
     let elsewhere = format!("http://{}/x?marked", other.address);
     let to = |status, target: &str| answer(status, &format!("location: {target}\r\n"), b"");
@@ -253,7 +253,7 @@ fn answers_that_lead_elsewhere_or_are_none_are_refused_and_nobody_else_hears_of_
 }
 
 #[test]
-fn what_comes_in_place_of_a_token_is_refused_and_neither_kept_nor_sent() {
+fn refuses_unusable_tokens_and_stores_nothing() {
     let other = Server::start(|_, reply| reply.status(404));
     let redirect = format!("location: http://{}/x\r\n", other.address);
     let json = |body: &str| answer(200, "content-type: application/json\r\n", body.as_bytes());
@@ -297,7 +297,7 @@ fn what_comes_in_place_of_a_token_is_refused_and_neither_kept_nor_sent() {
 }
 
 #[test]
-fn a_code_of_another_sign_in_is_not_taken_for_ones_own() {
+fn refuses_code_of_another_sign_in() {
     let home = Home::new();
     let (one, two) = (Authority::start(Set::default()), Authority::start(Set::default()));
     let (mut first, mut second) = (home.start(&one, &[]), home.start(&two, &[]));
@@ -321,7 +321,7 @@ fn a_code_of_another_sign_in_is_not_taken_for_ones_own() {
 }
 
 #[test]
-fn no_secret_of_a_sign_in_is_written_down_at_any_level() {
+fn logs_hold_no_secret_at_any_level() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     authority.change(|set| set.back = "code=marked-code&state=STATE".to_owned());
     let registered = r#"{"client_id":"a-client","client_secret":"marked-client-secret"}"#;
@@ -355,7 +355,7 @@ fn no_secret_of_a_sign_in_is_written_down_at_any_level() {
 }
 
 #[test]
-fn an_authorization_server_that_takes_its_time_holds_up_no_client_and_the_sign_in_goes_on() {
+fn slow_authorization_server_delays_no_client() {
     for path in [RESOURCE, METADATA, "/register"] {
         let set = Set { held: Some(path), ..Set::default() };
         let (home, authority) = (Home::new(), Authority::start(set));

@@ -18,7 +18,7 @@ fn start(home: &Home, authority: &Authority, more: &[&str]) -> Proxy {
 }
 
 #[test]
-fn a_client_proves_itself_by_its_secret_and_nobody_is_asked() {
+fn client_authenticates_by_secret_without_user() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     authority.change(|set| {
         // Nobody signs in there, so there is neither a page nor PKCE.
@@ -142,7 +142,7 @@ fn a_token_endpoint_that_is_named_spares_all_questions() {
 }
 
 #[test]
-fn another_token_is_asked_for_before_the_old_one_runs_out_and_when_it_is_refused() {
+fn requests_another_token_before_expiry_and_when_rejected() {
     // Half of its life is over at once.
     let (home, authority) = (Home::new(), Authority::start(Set { expires_in: 1, ..Set::default() }));
     let mut proxy = start(&home, &authority, &[]);
@@ -165,7 +165,7 @@ fn another_token_is_asked_for_before_the_old_one_runs_out_and_when_it_is_refused
 }
 
 #[test]
-fn processes_at_once_have_one_token_and_other_clients_have_another() {
+fn concurrent_processes_share_token_of_one_client() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxies: Vec<Proxy> = (0..8).map(|_| start(&home, &authority, &[])).collect();
     for proxy in &mut proxies {
@@ -193,7 +193,7 @@ fn processes_at_once_have_one_token_and_other_clients_have_another() {
 }
 
 #[test]
-fn a_refusal_of_the_authorization_server_is_what_the_client_hears() {
+fn client_hears_refusal_of_authorization_server() {
     for (body, expected) in [
         (
             r#"{"error":"invalid_client","error_description":"unknown"}"#,
@@ -232,7 +232,7 @@ fn a_refusal_of_the_authorization_server_is_what_the_client_hears() {
 }
 
 #[test]
-fn it_goes_before_a_header_that_proves_who_asks_and_works_by_hand() {
+fn client_token_replaces_authorization_header() {
     let (home, authority) =
         (Home::new(), Authority::start(Set { challenge: String::new(), ..Set::default() }));
     let mut proxy = start(&home, &authority, &["--header", "X-API-Key: marked-key"]);
@@ -256,7 +256,7 @@ fn it_goes_before_a_header_that_proves_who_asks_and_works_by_hand() {
 }
 
 #[test]
-fn what_does_not_go_together_is_an_error_that_names_the_remedy() {
+fn conflicting_options_are_errors_with_remedy() {
     let pem = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).expect("a key").serialize_pem();
     let client = |more: &str| format!(r#"{{"client_id":"a"{more}}}"#);
     let secret = client(r#","client_secret":"marked-secret""#);

@@ -66,7 +66,7 @@ fn service_tokens_are_told_from_people_whatever_the_mode() {
 }
 
 #[test]
-fn a_token_in_one_header_is_never_beside_the_pair() {
+fn single_header_token_replaces_header_pair() {
     for mode in [Mode::Legacy, Mode::Strict] {
         let edge = start(Access { mode, policies: vec![Policy::ServiceAuth] });
         edge.change(|settings| settings.token_header = Some("authorization".to_owned()));
@@ -86,7 +86,7 @@ fn a_token_in_one_header_is_never_beside_the_pair() {
 }
 
 #[test]
-fn what_cloudflare_held_back_for_a_moment_is_sent_again() {
+fn retries_request_that_cloudflare_did_not_forward() {
     for (code, wait, lasts) in [(1015, Some(0), 2), (1033, Some(1), 1), (1027, None, 1), (1200, Some(0), 2)] {
         let edge = start(both());
         let mut proxy = connect(&edge, &[]);
@@ -131,7 +131,7 @@ fn a_wrong_path_is_told_as_one() {
 }
 
 #[test]
-fn a_server_without_cloudflare_before_it_is_told_as_one() {
+fn server_without_cloudflare_is_named_as_such() {
     let config = Config { access: None, answers: Answers::Plain, port: 0 };
     let edge = Edge::start(config).expect("a free port");
     let token = edge.token();

@@ -8,7 +8,7 @@ use crate::support::server::Server;
 use crate::support::{INITIALIZE, INITIALIZED};
 
 #[test]
-fn a_handshake_written_at_once_goes_out_step_by_step() {
+fn handshake_written_at_once_is_sent_in_steps() {
     let (release, released) = channel::<()>();
     let released = Mutex::new(released);
     let server = Server::start(move |request, reply| match request.title() {
@@ -63,7 +63,7 @@ fn one_slow_call_holds_up_no_other() {
 }
 
 #[test]
-fn a_cancelled_call_gets_no_answer_and_the_server_hears_of_it() {
+fn cancelled_call_gets_no_answer_and_reaches_server() {
     let (release, released) = channel::<()>();
     let released = Mutex::new(released);
     let server = Server::start(move |request, reply| match request.title() {
@@ -88,7 +88,7 @@ fn a_cancelled_call_gets_no_answer_and_the_server_hears_of_it() {
 }
 
 #[test]
-fn a_cancellation_written_together_with_its_request_reaches_the_server_too() {
+fn cancellation_written_with_its_request_reaches_server() {
     let server = Server::start(|request, reply| match request.title() {
         "slow" => reply.hang(),
         _ => reply.status(202),

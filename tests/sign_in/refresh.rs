@@ -1,8 +1,8 @@
 //! Tokens that run out, and what becomes of those that are on their way when nobody waits for them any more.
 
+use super::concurrent_processes::MODERN;
 use super::support::authority::{Authority, Set, value, visit};
 use super::support::proxy::Proxy;
-use super::together::MODERN;
 use super::{Home, call, page};
 
 /// Signs in, and leaves the proxy running.
@@ -15,7 +15,7 @@ pub(crate) fn signed_in(home: &Home, authority: &Authority) -> Proxy {
 }
 
 #[test]
-fn a_token_near_its_end_is_exchanged_before_anybody_refuses_it() {
+fn token_is_refreshed_before_rejection() {
     // Half of its life is over at once.
     let (home, authority) = (Home::new(), Authority::start(Set { expires_in: 1, ..Set::default() }));
     let mut proxy = signed_in(&home, &authority);
@@ -62,7 +62,7 @@ fn token_with_absurd_lifetime_is_used() {
 }
 
 #[test]
-fn a_token_that_is_refused_is_exchanged_once_for_however_many_requests() {
+fn rejected_token_is_refreshed_once_for_all_requests() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = signed_in(&home, &authority);
     authority.forget(false);
@@ -77,7 +77,7 @@ fn a_token_that_is_refused_is_exchanged_once_for_however_many_requests() {
 }
 
 #[test]
-fn an_exchange_that_is_refused_for_good_leads_to_a_new_sign_in_and_one_that_fails_does_not() {
+fn only_final_refresh_rejection_leads_to_sign_in() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = signed_in(&home, &authority);
     authority.forget(false);
@@ -95,7 +95,7 @@ fn an_exchange_that_is_refused_for_good_leads_to_a_new_sign_in_and_one_that_fail
 }
 
 #[test]
-fn a_grant_that_has_come_to_its_end_is_told_with_what_may_be_behind_it() {
+fn ended_grant_is_reported_with_possible_cause() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = signed_in(&home, &authority);
     authority.forget(true);
@@ -112,7 +112,7 @@ fn a_grant_that_has_come_to_its_end_is_told_with_what_may_be_behind_it() {
 }
 
 #[test]
-fn a_new_token_that_is_refused_as_well_leads_to_a_sign_in_and_not_to_a_third() {
+fn rejected_new_token_leads_to_sign_in() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = signed_in(&home, &authority);
     authority.forget(false);
@@ -127,7 +127,7 @@ fn a_new_token_that_is_refused_as_well_leads_to_a_sign_in_and_not_to_a_third() {
 }
 
 #[test]
-fn a_token_that_is_on_its_way_is_kept_when_its_request_is_cancelled() {
+fn pending_token_is_stored_when_request_is_cancelled() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = signed_in(&home, &authority);
     authority.forget(false);
@@ -147,7 +147,7 @@ fn a_token_that_is_on_its_way_is_kept_when_its_request_is_cancelled() {
 }
 
 #[test]
-fn a_token_that_is_on_its_way_is_kept_when_the_program_is_told_to_stop() {
+fn pending_token_is_stored_when_program_stops() {
     for grant in ["authorization_code", "refresh_token"] {
         let (home, authority) = (Home::new(), Authority::start(Set::default()));
         let mut proxy = home.start(&authority, &[]);

@@ -55,7 +55,7 @@ fn odd(request: &Request, reply: &mut Reply) {
 }
 
 #[test]
-fn an_answer_that_cannot_be_read_is_one_error_and_the_next_call_works() {
+fn unreadable_response_is_one_error() {
     let server = Server::start(odd);
     let mut proxy = Proxy::start(&["--silent", &server.url]);
     for name in [
@@ -155,7 +155,7 @@ fn notifications_answered_by_streams_without_end_hold_nothing_up() {
 }
 
 #[test]
-fn two_calls_with_one_id_are_two_calls_with_an_answer_each() {
+fn two_calls_with_one_id_get_an_answer_each() {
     let server = Server::start(|request, reply| {
         let title = request.title().to_owned();
         reply.result(request, &format!("\"{title}\""));

@@ -21,7 +21,7 @@ fn asked(handler: impl Fn(&Request, &mut Reply) + Send + Sync + 'static) -> Vec<
 }
 
 #[test]
-fn a_body_passes_as_it_is_but_for_its_line_ends() {
+fn body_passes_unchanged_except_line_ends() {
     let body = "{\r\n  \"result\": {\"n\": 12345678901234567890123, \"f\": 1E400, \"s\": \"\\u00e9\\n\\/\", \"a\": 1.0, \"a\": -0},\n  \"x-new\": [ ],\n  \"id\": 7\n}\n";
     let expected = "{    \"result\": {\"n\": 12345678901234567890123, \"f\": 1E400, \"s\": \"\\u00e9\\n\\/\", \"a\": 1.0, \"a\": -0},   \"x-new\": [ ],   \"id\": 7 }";
     for media_type in ["application/json", "Application/JSON; charset=utf-8", "application/vnd.mcp+json"] {
@@ -33,7 +33,7 @@ fn a_body_passes_as_it_is_but_for_its_line_ends() {
 }
 
 #[test]
-fn events_pass_in_order_and_everything_else_on_the_stream_is_passed_over() {
+fn only_message_events_pass_in_order() {
     let server = Server::start(|_, reply| {
         reply.open_stream();
         reply.raw(": comment\nid: 1\nretry: 5\ndata:\n\n");
@@ -87,7 +87,7 @@ fn a_stream_cut_anywhere_gives_exactly_one_answer() {
 }
 
 #[test]
-fn a_stream_that_stays_open_after_its_answer_holds_nothing_up() {
+fn open_stream_after_answer_delays_nothing() {
     let server = Server::start(|request, reply| {
         reply.open_stream();
         reply.event(&format!(r#"{{"id":{},"result":{{}}}}"#, request.id()));
@@ -101,7 +101,7 @@ fn a_stream_that_stays_open_after_its_answer_holds_nothing_up() {
 }
 
 #[test]
-fn an_answer_that_is_none_is_an_error_with_status_and_reason() {
+fn unusable_response_is_an_error_with_status() {
     type Handler = fn(&Request, &mut Reply);
     let cases: [(&str, Handler, &[&str]); 12] = [
         (
@@ -191,7 +191,7 @@ fn stray_bodies_behind_a_notification_are_nobodys() {
 }
 
 #[test]
-fn compressed_answers_pass_and_their_streams_flow_event_by_event() {
+fn compressed_responses_pass_event_by_event() {
     let (release, released) = channel::<()>();
     let released = Mutex::new(released);
     let server = Server::start(move |request, reply| {
@@ -228,7 +228,7 @@ fn compressed_answers_pass_and_their_streams_flow_event_by_event() {
 }
 
 #[test]
-fn requests_in_batch_beyond_limit_are_answered_by_streamable_http() {
+fn streamable_http_answers_requests_in_batch_beyond_limit() {
     let requests = |at: &str| {
         let all: Vec<String> =
             (0..1_001).map(|id| format!(r#"{{"id":"{at}{id}","method":"roots/list"}}"#)).collect();

@@ -17,7 +17,7 @@ fn start(home: &Home, authority: &Authority, more: &[&str]) -> Proxy {
 }
 
 #[test]
-fn a_person_is_told_where_to_go_with_which_code_and_the_call_goes_on() {
+fn user_gets_page_and_code_and_call_succeeds() {
     let home = Home::new();
     let authority = authority(&["authorization_pending", "authorization_pending"]);
     let mut proxy = start(&home, &authority, &["-vvv"]);
@@ -66,7 +66,7 @@ fn it_asks_less_often_when_it_is_told_to() {
 }
 
 #[test]
-fn the_code_is_the_answer_when_the_client_cannot_wait_and_the_sign_in_goes_on() {
+fn impatient_client_gets_code_and_sign_in_continues() {
     let (home, authority) = (Home::new(), authority(&["authorization_pending"; 1000]));
     let mut proxy = start(&home, &authority, &["--auth-timeout", "1"]);
     let line = proxy.ask(&call(1));
@@ -81,7 +81,7 @@ fn the_code_is_the_answer_when_the_client_cannot_wait_and_the_sign_in_goes_on() 
     assert_eq!(authority.count("/device"), 1);
     second.send(&call(2));
     proxy.kill();
-    second.tells("is gone on with");
+    second.tells("began is resumed");
     authority.change(|set| set.pending.clear());
     loop {
         let line = second.line();

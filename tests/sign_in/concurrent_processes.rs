@@ -1,7 +1,7 @@
 //! Many processes at once, as many clients or one client that starts many have them: one registers, one page is shown, one
 //! code is exchanged, one token renewed.
 
-use super::life::signed_in;
+use super::refresh::signed_in;
 use super::support::INITIALIZE;
 use super::support::authority::{Authority, Set, visit};
 use super::support::proxy::Proxy;
@@ -21,7 +21,7 @@ fn one_page(proxies: &[Proxy]) -> String {
 }
 
 #[test]
-fn twenty_that_start_from_cold_at_once_share_one_sign_in() {
+fn twenty_processes_share_one_first_sign_in() {
     // Legacy clients alone, and clients of both eras mixed.
     for modern in [0, 10] {
         let (home, authority) = (Home::new(), Authority::start(Set::default()));
@@ -62,7 +62,7 @@ fn twenty_whose_token_has_run_out_exchange_it_once() {
 }
 
 #[test]
-fn twenty_whose_grant_has_run_out_ask_in_vain_once_and_share_one_sign_in() {
+fn twenty_processes_share_rejected_refresh_and_sign_in() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxies: Vec<Proxy> = vec![signed_in(&home, &authority)];
     proxies.extend((1..20).map(|_| home.start(&authority, &[])));
@@ -93,7 +93,7 @@ fn twenty_whose_grant_has_run_out_ask_in_vain_once_and_share_one_sign_in() {
 }
 
 #[test]
-fn twenty_are_told_of_a_no_that_was_said_once() {
+fn twenty_processes_share_one_denial() {
     let back = "error=access_denied&error_description=no+thanks&state=STATE";
     let (home, authority) = (Home::new(), Authority::start(Set { back: back.to_owned(), ..Set::default() }));
     let mut proxies: Vec<Proxy> = (0..20).map(|_| home.start(&authority, &[])).collect();

@@ -43,7 +43,7 @@ fn begin(proxy: &mut Proxy) {
 }
 
 #[test]
-fn a_forgotten_session_is_renewed_once_and_every_call_runs_once() {
+fn unknown_session_is_renewed_and_calls_run_once() {
     let words = [
         (404, ""),
         (404, r#"{"jsonrpc":"2.0","error":{"code":-32001,"message":"Session not found"},"id":null}"#),
@@ -111,7 +111,7 @@ fn refusal_about_another_session_executes_the_call_once() {
 }
 
 #[test]
-fn a_stream_that_broke_after_an_event_is_taken_up_again_behind_it() {
+fn broken_stream_is_resumed_after_its_last_event() {
     let answers: Mutex<HashMap<String, String>> = Mutex::default();
     let server = Server::start(move |request, reply| match request.title() {
         "initialize" => reply.result(request, RESULT),
@@ -150,7 +150,7 @@ fn a_stream_that_broke_after_an_event_is_taken_up_again_behind_it() {
 }
 
 #[test]
-fn the_listening_stream_is_opened_again_behind_its_last_event() {
+fn listening_stream_is_resumed_after_its_last_event() {
     let opened = AtomicUsize::new(0);
     let server = Server::start(move |request, reply| match request.title() {
         "initialize" => reply.result(request, RESULT),
@@ -174,7 +174,7 @@ fn the_listening_stream_is_opened_again_behind_its_last_event() {
 }
 
 #[test]
-fn a_server_that_is_away_for_a_while_is_not_noticed() {
+fn short_server_outage_is_not_noticed() {
     let attempts = AtomicUsize::new(0);
     let server = Server::start(move |request, reply| match attempts.fetch_add(1, Ordering::Relaxed) {
         0 => reply.answer(503, &[("retry-after", "0")], ""),
@@ -189,7 +189,7 @@ fn a_server_that_is_away_for_a_while_is_not_noticed() {
 }
 
 #[test]
-fn a_longer_wait_is_told_at_once_and_a_call_that_may_have_run_is_not_repeated() {
+fn long_retry_after_is_reported_at_once() {
     let server = Server::start(|request, reply| match request.title() {
         "busy" => reply.answer(429, &[("retry-after", "77")], ""),
         "tools/list" => reply.result(
@@ -214,7 +214,7 @@ fn a_longer_wait_is_told_at_once_and_a_call_that_may_have_run_is_not_repeated() 
 }
 
 #[test]
-fn a_connection_that_the_server_closed_meanwhile_costs_no_call() {
+fn closed_idle_connection_costs_no_call() {
     let server = Server::start(|request, reply| {
         reply.result(request, "{}");
         // Without a word about it.
@@ -248,7 +248,7 @@ fn with_cookies() -> Server {
 }
 
 #[test]
-fn cookies_are_kept_for_the_load_balancer_and_those_of_access_are_not() {
+fn stores_load_balancer_cookies_but_not_those_of_access() {
     let cases: [(&[&str], &str); 3] =
         [(&[], "lb=node-7"), (&["--disable-cookies"], ""), (&["--header", "Cookie: own=1"], "own=1")];
     for (arguments, expected) in cases {
@@ -263,7 +263,7 @@ fn cookies_are_kept_for_the_load_balancer_and_those_of_access_are_not() {
 }
 
 #[test]
-fn pings_go_out_where_the_person_wants_them_and_their_answers_nowhere() {
+fn pings_are_sent_on_request_and_answers_dropped() {
     let server = Server::legacy(|request, reply| reply.result(request, "{}"));
     let mut proxy = Proxy::start_with(Stdin::Pipes, &[&server.url, "--ping-interval", "1"], &[]);
     begin(&mut proxy);

@@ -65,7 +65,7 @@ fn bearers(edge: &Edge) -> Vec<String> {
 }
 
 #[test]
-fn managed_oauth_from_the_first_refusal_to_the_end_of_the_grant() {
+fn managed_oauth_works_until_grant_ends() {
     // Published as its address or as its origin; one spelling of this computer is allowed, or the other.
     for (is_origin, spelling) in [(false, "localhost"), (true, "127.0.0.1")] {
         let (edge, home) = (start(Mode::Legacy, &[Policy::Allow]), tempfile::tempdir().expect("a folder"));
@@ -124,7 +124,7 @@ fn managed_oauth_from_the_first_refusal_to_the_end_of_the_grant() {
 }
 
 #[test]
-fn a_token_of_access_is_exchanged_ahead_of_its_end_so_that_nobody_is_refused() {
+fn access_token_is_refreshed_before_expiry() {
     let (edge, home) = (start(Mode::Strict, &[Policy::Allow]), tempfile::tempdir().expect("a folder"));
     // In place of fifteen minutes.
     edge.change(|settings| (settings.managed_oauth, settings.token_seconds) = (true, 4));
@@ -144,7 +144,7 @@ fn a_token_of_access_is_exchanged_ahead_of_its_end_so_that_nobody_is_refused() {
 }
 
 #[test]
-fn a_service_token_that_no_policy_includes_stays_at_home_when_a_person_signs_in_beside_it() {
+fn service_token_without_policy_is_withheld_beside_sign_in() {
     let (edge, home) = (start(Mode::Legacy, &[Policy::Allow]), tempfile::tempdir().expect("a folder"));
     edge.change(|settings| settings.managed_oauth = true);
     // Left to itself, it does not start: that would hide what is wrong with the token.
@@ -170,7 +170,7 @@ fn a_service_token_that_no_policy_includes_stays_at_home_when_a_person_signs_in_
 }
 
 #[test]
-fn a_server_behind_access_signs_people_in_while_the_service_token_goes_along() {
+fn signs_in_behind_access_with_service_token() {
     for mode in [Mode::Legacy, Mode::Strict] {
         let edge = start(mode, &[Policy::Allow, Policy::ServiceAuth]);
         let home = tempfile::tempdir().expect("a folder");

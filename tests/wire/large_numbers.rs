@@ -98,7 +98,7 @@ fn absurd_wait_refuses_initialize_with_its_status() {
 }
 
 #[test]
-fn check_fails_the_step_with_the_status_of_absurd_waits() {
+fn check_fails_step_with_status_of_absurd_waits() {
     for name in NAMES {
         for value in ["18446744073709551615", "18446744073709551614", "-1", "1e300", ""] {
             let server = Server::start(move |request, reply| match request.title() {

@@ -6,7 +6,7 @@ use super::support::{INITIALIZE, INITIALIZED};
 use super::{Home, call, page};
 
 #[test]
-fn a_person_signs_in_once_and_the_call_goes_on() {
+fn user_signs_in_once_and_call_succeeds() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = home.start(&authority, &[]);
     proxy.send(INITIALIZE);
@@ -48,7 +48,7 @@ fn a_person_signs_in_once_and_the_call_goes_on() {
 }
 
 #[test]
-fn the_address_is_the_answer_when_the_client_cannot_wait_and_the_sign_in_goes_on() {
+fn impatient_client_gets_address_and_sign_in_continues() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = home.start(&authority, &["--auth-timeout", "1"]);
     let line = proxy.ask(&call(1));
@@ -101,7 +101,7 @@ fn a_stray_visitor_changes_nothing() {
 }
 
 #[test]
-fn a_scope_that_is_missing_is_asked_for_beside_the_others_and_once() {
+fn requests_missing_scope_once_with_others() {
     let (home, authority) = (Home::new(), Authority::start(Set { wants: Some("write"), ..Set::default() }));
     authority.change(|set| set.challenge.push_str(", scope=\"read\""));
     let mut proxy = home.start(&authority, &[]);
@@ -123,7 +123,7 @@ fn a_scope_that_is_missing_is_asked_for_beside_the_others_and_once() {
 }
 
 #[test]
-fn an_authorization_server_that_allows_one_spelling_of_this_machine_gets_that_one() {
+fn uses_allowed_spelling_of_loopback_redirect() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let refused = r#"{"error":"invalid_client_metadata","error_description":"redirect_uri is not allowed by the account configuration"}"#;
     authority.change(|set| set.registration = Some((400, refused)));
@@ -142,7 +142,7 @@ fn an_authorization_server_that_allows_one_spelling_of_this_machine_gets_that_on
 }
 
 #[test]
-fn a_server_that_describes_nothing_is_its_own_authorization_server() {
+fn server_without_metadata_is_its_own_authorization_server() {
     // As in 2025-03-26: no document about the server, and PKCE is not announced.
     let metadata = r#""issuer":"BASE","authorization_endpoint":"BASE/authorize","token_endpoint":"BASE/token","registration_endpoint":"BASE/register""#;
     let set = Set {
@@ -160,7 +160,7 @@ fn a_server_that_describes_nothing_is_its_own_authorization_server() {
 }
 
 #[test]
-fn an_authorization_server_that_has_forgotten_us_hears_who_we_are_once_more() {
+fn registers_again_after_registration_expired() {
     // When the code is exchanged it says so.
     let refused = |body: &str| format!("HTTP/1.1 401 X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     let unknown = refused(r#"{"error":"invalid_client"}"#).into_bytes();
@@ -187,7 +187,7 @@ fn an_authorization_server_that_has_forgotten_us_hears_who_we_are_once_more() {
 }
 
 #[test]
-fn a_page_that_nobody_came_back_from_is_followed_by_one_of_a_new_introduction() {
+fn unfinished_sign_in_is_followed_by_new_registration() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = home.start(&authority, &[]);
     proxy.send(&call(1));

@@ -52,7 +52,7 @@ fn authority() -> (Authority, String) {
 }
 
 #[test]
-fn whoever_comes_from_mcp_remote_need_not_sign_in_again() {
+fn mcp_remote_users_need_not_sign_in_again() {
     let (home, (authority, base)) = (Home::new(), authority());
     let url = authority.server.url.clone();
     let files = keep(&home.path().join(".mcp-auth"), &[&url], &base, LATER);
@@ -90,7 +90,7 @@ fn whoever_comes_from_mcp_remote_need_not_sign_in_again() {
 }
 
 #[test]
-fn entries_told_apart_by_own_options_do_not_take_it_over() {
+fn entries_with_own_options_import_nothing() {
     let (home, (authority, base)) = (Home::new(), authority());
     keep(&home.path().join(".mcp-auth"), &[&authority.server.url], &base, LATER);
     for more in [&["--profile", "work"][..], &["--static-oauth-client-info", r#"{"client_id":"other"}"#]] {
@@ -103,7 +103,7 @@ fn entries_told_apart_by_own_options_do_not_take_it_over() {
 }
 
 #[test]
-fn it_is_found_by_what_mcp_remote_was_started_with() {
+fn mcp_remote_files_are_found_by_its_arguments() {
     let (home, (authority, base)) = (Home::new(), authority());
     let url = authority.server.url.clone();
     let file = home.path().join("headers");

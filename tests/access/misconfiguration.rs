@@ -16,7 +16,7 @@ const SECRET_NAME: &str = "CF_ACCESS_CLIENT_SECRET";
 type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str, &'a str);
 
 #[test]
-fn what_cannot_be_right_is_told_before_anything_is_sent() {
+fn reports_misconfiguration_before_sending() {
     let edge = Edge::start(Config::default()).expect("a free port");
     let (quoted, single) = (format!("\"{SECRET}\""), format!("'{SECRET}'"));
     let (two_lines, pasted) = (format!("{SECRET}\nx"), format!("CF-Access-Client-Secret: {SECRET}"));

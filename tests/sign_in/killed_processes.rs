@@ -1,7 +1,7 @@
 //! Processes that end in the middle: killed, or left by their client, at every step of a sign-in and of an exchange. The
 //! next one is neither stuck nor in need of anything that a person would have to clear up.
 
-use super::life::signed_in;
+use super::refresh::signed_in;
 use super::support::authority::{Authority, Set, visit};
 use super::support::proxy::Proxy;
 use super::{Home, call, page};
@@ -98,7 +98,7 @@ fn the_next_start_works_wherever_the_last_one_ended() {
 }
 
 #[test]
-fn what_keeps_one_signed_in_outlives_a_process_that_ends_before_it_was_exchanged() {
+fn refresh_token_survives_process_that_ends_early() {
     let steps = ["/mcp", "/.well-known/oauth-protected-resource/mcp", "/token, lost", "/token, done"];
     everywhere(&steps, |end, step| {
         let (home, authority) = (Home::new(), Authority::start(Set::default()));
@@ -129,7 +129,7 @@ fn what_keeps_one_signed_in_outlives_a_process_that_ends_before_it_was_exchanged
 }
 
 #[test]
-fn what_a_person_has_signed_in_for_outlives_a_process_that_is_killed_before_it_is_used() {
+fn tokens_survive_killed_process() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = home.start(&authority, &[]);
     proxy.send(&call(1));
@@ -147,7 +147,7 @@ fn what_a_person_has_signed_in_for_outlives_a_process_that_is_killed_before_it_i
 }
 
 #[test]
-fn a_person_who_says_no_to_the_page_of_a_process_that_is_gone_is_not_asked_again() {
+fn denial_at_resumed_page_is_not_repeated() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = home.start(&authority, &[]);
     proxy.send(&call(1));
@@ -164,7 +164,7 @@ fn a_person_who_says_no_to_the_page_of_a_process_that_is_gone_is_not_asked_again
 }
 
 #[test]
-fn half_a_file_of_a_process_that_was_killed_is_not_read_and_does_not_stay() {
+fn partial_file_of_killed_process_is_removed() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     signed_in(&home, &authority).finish();
     let folder = home.path().join("mcp-tether/oauth");
@@ -185,7 +185,7 @@ fn half_a_file_of_a_process_that_was_killed_is_not_read_and_does_not_stay() {
 }
 
 #[test]
-fn processes_that_are_started_to_ask_a_question_and_killed_do_not_take_the_sign_in_with_them() {
+fn sign_in_survives_short_lived_processes() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut address = None;
     for _ in 0..3 {
@@ -207,7 +207,7 @@ fn processes_that_are_started_to_ask_a_question_and_killed_do_not_take_the_sign_
 }
 
 #[test]
-fn a_sign_in_that_was_begun_with_other_options_is_not_gone_on_with() {
+fn sign_in_with_other_options_is_not_resumed() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = home.start(&authority, &[]);
     proxy.send(&call(1));
@@ -222,7 +222,7 @@ fn a_sign_in_that_was_begun_with_other_options_is_not_gone_on_with() {
 }
 
 #[test]
-fn a_process_that_is_killed_leaves_its_page_to_the_next_one() {
+fn next_process_resumes_page_of_killed_one() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = home.start(&authority, &[]);
     proxy.send(&call(1));
@@ -230,7 +230,7 @@ fn a_process_that_is_killed_leaves_its_page_to_the_next_one() {
     proxy.kill();
     let mut proxy = home.start(&authority, &["-v"]);
     proxy.send(&call(1));
-    proxy.tells("is gone on with");
+    proxy.tells("began is resumed");
     assert!(visit(&address).contains("You are signed in"));
     assert!(proxy.line().contains("\"result\""));
     proxy.finish();
@@ -249,7 +249,7 @@ fn another_process_takes_over_while_it_waits() {
     second.tells(&format!("another process waits for you to sign in: {address}"));
     second.send(&call(2));
     first.kill();
-    second.tells("is gone on with");
+    second.tells("began is resumed");
     assert!(visit(&address).contains("You are signed in"));
     loop {
         let line = second.line();

@@ -70,7 +70,7 @@ fn nothing_but_the_answer_itself_does_anything() {
 }
 
 #[test]
-fn whoever_only_holds_connections_does_not_keep_the_person_out() {
+fn idle_connections_do_not_block_the_redirect() {
     let (_home, _authority, mut proxy, address, back) = waiting();
     let mut held: Vec<TcpStream> = (0..100).map(|_| connect(&back)).collect();
     for stream in &mut held {
@@ -84,7 +84,7 @@ fn whoever_only_holds_connections_does_not_keep_the_person_out() {
 }
 
 #[test]
-fn many_at_once_who_guess_are_all_told_that_this_is_not_it() {
+fn concurrent_wrong_states_all_get_error_page() {
     let (_home, authority, mut proxy, address, back) = waiting();
     std::thread::scope(|scope| {
         let guess = |from: usize| {
