@@ -35,12 +35,12 @@ pub(crate) struct Cookies {
 struct Kept {
     store: cookie_store::CookieStore,
     /// Those in the store, the one that was set last at the end.
-    order: VecDeque<Place>,
+    order: VecDeque<CookieKey>,
 }
 
 /// Where a cookie is in the store.
 #[derive(Debug)]
-struct Place {
+struct CookieKey {
     domain: String,
     path: String,
     name: String,
@@ -54,13 +54,13 @@ impl Kept {
         let Some(text) = text else { return };
         let Ok(cookie) = cookie_store::Cookie::parse(text, url) else { return };
         let cookie = cookie.into_owned();
-        let place = Place {
+        let place = CookieKey {
             domain: String::from(&cookie.domain),
             path: String::from(&cookie.path),
             name: cookie.name().to_owned(),
             size: cookie.name().len() + cookie.value().len() + "=; ".len(),
         };
-        let is_it = |other: &Place| {
+        let is_it = |other: &CookieKey| {
             (&other.domain, &other.path, &other.name) == (&place.domain, &place.path, &place.name)
         };
         let Ok(action) = self.store.insert(cookie, url) else { return };

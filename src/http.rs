@@ -5,6 +5,7 @@
 pub mod body;
 mod proxies;
 pub mod redirect;
+pub mod www_authenticate;
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

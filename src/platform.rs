@@ -272,23 +272,23 @@ pub enum Printed {
 /// What a program prints, read for as long as somebody has time. It is not read any more once this is dropped. On
 /// Windows a thread reads, which ends when the pipe does: something that the program started may hold that open.
 #[derive(Debug)]
-pub struct Output {
+pub struct CommandOutput {
     #[cfg(unix)]
     pipe: std::process::ChildStdout,
     #[cfg(not(unix))]
     chunks: std::sync::mpsc::Receiver<Vec<u8>>,
 }
 
-impl Output {
+impl CommandOutput {
     /// Begins to read.
     #[cfg(unix)]
-    pub fn new(pipe: std::process::ChildStdout) -> Output {
-        Output { pipe }
+    pub fn new(pipe: std::process::ChildStdout) -> CommandOutput {
+        CommandOutput { pipe }
     }
 
     /// Begins to read.
     #[cfg(not(unix))]
-    pub fn new(mut pipe: std::process::ChildStdout) -> Output {
+    pub fn new(mut pipe: std::process::ChildStdout) -> CommandOutput {
         let (sender, chunks) = std::sync::mpsc::sync_channel(1);
         std::thread::spawn(move || {
             let mut chunk = [0; 4096];
@@ -296,7 +296,7 @@ impl Output {
                 && sender.send(chunk[..length].to_vec()).is_ok()
             {}
         });
-        Output { chunks }
+        CommandOutput { chunks }
     }
 
     /// What comes within this time.

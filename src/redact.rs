@@ -21,7 +21,7 @@ use url::Url;
 pub use names::is_sensitive_header;
 
 use crate::mcp;
-use matcher::{Matcher, Pattern};
+use matcher::{Matcher, SecretPattern};
 use views::unescape;
 
 /// A shorter value would blank out innocent words: it is a secret only behind its name, as in `pin=1234`. In characters.
@@ -93,7 +93,7 @@ const WORDS: [&str; 30] = [
 struct Secrets {
     known: HashSet<Vec<u8>>,
     /// What is never forgotten.
-    kept: Vec<Pattern>,
+    kept: Vec<SecretPattern>,
     /// What servers issued.
     issued: Recent,
     /// What sign-ins are made of.
@@ -106,7 +106,7 @@ struct Secrets {
 /// Values of which the oldest go, the oldest first.
 #[derive(Debug, Default)]
 struct Recent {
-    values: VecDeque<Pattern>,
+    values: VecDeque<SecretPattern>,
     size: usize,
 }
 
@@ -276,7 +276,7 @@ impl Secrets {
         if secret.chars().nth(SHORTEST - 1).is_none() || is_word(secret) || self.is_kept(secret) {
             return;
         }
-        self.push(Pattern::of(secret.as_bytes()));
+        self.push(SecretPattern::of(secret.as_bytes()));
         if secret.len() > PIECE {
             let mut rest = secret;
             while !rest.is_empty() {
@@ -296,7 +296,7 @@ impl Secrets {
             let Some(text) = undone else { break };
             undone = unescape(&text);
             if text.len() >= SHORTEST && !self.known.contains(&text) {
-                self.push(Pattern::of(&text));
+                self.push(SecretPattern::of(&text));
             }
         }
         // What looks like the beginning of an escape at its end may be undone with what follows.
@@ -316,7 +316,7 @@ impl Secrets {
         for between in ["=", ": ", ":", "=\"", "='", "\":\"", "\": \"", "\":", "\": "] {
             let (text, secret) = (format!("{name}{between}{value}"), name.len() + between.len());
             if !self.is_kept(&text) {
-                self.push(Pattern { secret, ..Pattern::of(text.as_bytes()) });
+                self.push(SecretPattern { secret, ..SecretPattern::of(text.as_bytes()) });
             }
         }
     }
@@ -325,7 +325,7 @@ impl Secrets {
         self.known.contains(secret.as_bytes())
     }
 
-    fn push(&mut self, pattern: Pattern) {
+    fn push(&mut self, pattern: SecretPattern) {
         self.longest = self.longest.max(pattern.text.len());
         self.known.insert(pattern.text.clone());
         self.kept.push(pattern);
@@ -368,21 +368,21 @@ impl Secrets {
 }
 
 /// What is looked for of a value that may be of any length: up to `longest` bytes of it.
-fn beginning(value: &str, longest: usize) -> Pattern {
+fn beginning(value: &str, longest: usize) -> SecretPattern {
     let text = value.get(..floor(value, longest)).unwrap_or_default();
-    Pattern { is_beginning: text.len() < value.len(), ..Pattern::of(text.as_bytes()) }
+    SecretPattern { is_beginning: text.len() < value.len(), ..SecretPattern::of(text.as_bytes()) }
 }
 
 impl Recent {
     /// Makes a value the latest. Returns whether it was there.
-    fn renew(&mut self, value: &Pattern) -> bool {
+    fn renew(&mut self, value: &SecretPattern) -> bool {
         let at = self.values.iter().position(|other| other == value);
         let found = at.and_then(|at| self.values.remove(at));
         found.map(|value| self.values.push_back(value)).is_some()
     }
 
     /// Adds a value; the oldest go beyond `most` of them, or `room` bytes.
-    fn add(&mut self, value: Pattern, most: usize, room: usize) {
+    fn add(&mut self, value: SecretPattern, most: usize, room: usize) {
         self.size += value.text.len();
         self.values.push_back(value);
         while self.values.len() > most || self.size > room {

@@ -38,7 +38,7 @@ use crate::redact;
 use crate::remote::streamable::Streamable;
 use crate::remote::{HttpRemote, Remote, Unconfigured};
 use crate::startup_error::{STOPPED, StartupError, UNUSABLE, exit_code};
-use crate::stdio::{Input, Output};
+use crate::stdio::{Stdin, Stdout};
 use crate::{early, files, log, platform, proxy, refuse, stdio};
 
 /// Runs the program with these arguments, of which the first is its name.
@@ -398,14 +398,14 @@ fn serve(set_up: SetUp, client: Side) -> ExitCode {
 
 async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
     let (input, output) = stdio::open(client.is_portable);
-    let input: Input = match client.parent.is_some() && platform::is_input_stream() {
+    let input: Stdin = match client.parent.is_some() && platform::is_input_stream() {
         true => Box::new(WatchedInput::new(input, client.parent, platform::parent)),
         false => input,
     };
     // A task, because the runtime asks the system for news each time the future that it blocks on is woken.
     let mut signal = JoinSet::new();
     signal.spawn(stdio::stop_signal());
-    let (result, input): (_, Input) = match set_up {
+    let (result, input): (_, Stdin) = match set_up {
         SetUp::Done(result) => (result, input),
         SetUp::ToDo(work) => {
             let mut input = input;
@@ -413,7 +413,7 @@ async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
             let (outcome, heard) = early::listen(&mut input, stop, spawn_blocking(work)).await;
             let heard = Cursor::new(heard);
             match outcome {
-                early::Outcome::Done(result) => {
+                early::EarlyOutcome::Done(result) => {
                     let result =
                         result.unwrap_or_else(|_| Err(StartupError::setup("a defect of mcp-tether")));
                     if let Err(report) = &result {
@@ -421,7 +421,7 @@ async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
                     }
                     (result, Box::new(heard.chain(input)))
                 }
-                early::Outcome::Stopped | early::Outcome::Left => {
+                early::EarlyOutcome::Stopped | early::EarlyOutcome::Left => {
                     config::end_commands();
                     let remote = Unconfigured { report: StartupError::stopped() };
                     let reason = converse(heard, output, pending(), remote, bridge::Config::default(), None);
@@ -457,7 +457,7 @@ async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
 /// Runs the driver as a task of its own; see there. None when a defect ended it.
 async fn converse<R: Remote + Send + 'static>(
     input: impl AsyncRead + Send + Unpin + 'static,
-    output: Output,
+    output: Stdout,
     stop: impl Future<Output = ()> + Send + 'static,
     remote: R,
     config: bridge::Config,

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::mpsc;
 
 use crate::platform::Waiting;
-pub use lines::Lines;
+pub use lines::LineReader;
 use lines::READ_SIZE;
 
 /// Messages up to this size are copied, so that a small one does not hold on to a large buffer; larger ones stay where
@@ -28,19 +28,19 @@ const COPIED_UP_TO: usize = 16 * 1024;
 const GATHERED_UP_TO: usize = 256 * 1024;
 
 /// The standard input as a stream of bytes.
-pub type Input = Box<dyn AsyncRead + Send + Unpin>;
+pub type Stdin = Box<dyn AsyncRead + Send + Unpin>;
 /// The standard output as a sink of bytes.
-pub type Output = Box<dyn AsyncWrite + Send + Unpin>;
+pub type Stdout = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// Opens stdin and stdout. To be called within a runtime.
-pub fn open(portable: bool) -> (Input, Output) {
+pub fn open(portable: bool) -> (Stdin, Stdout) {
     #[cfg(unix)]
     if !portable {
         let input = direct::Descriptor::input();
         let output = direct::Descriptor::output();
         return (
-            input.map_or_else(|| Box::new(ThreadInput::start()) as Input, |input| Box::new(input)),
-            output.map_or_else(|| Box::new(ThreadOutput::start()) as Output, |output| Box::new(output)),
+            input.map_or_else(|| Box::new(ThreadInput::start()) as Stdin, |input| Box::new(input)),
+            output.map_or_else(|| Box::new(ThreadOutput::start()) as Stdout, |output| Box::new(output)),
         );
     }
     #[cfg(not(unix))]
@@ -294,11 +294,11 @@ mod direct {
     /// A descriptor that never blocks.
     pub(super) struct Descriptor {
         fd: AsyncFd<OwnedFd>,
-        kind: Kind,
+        kind: DescriptorKind,
     }
 
     #[derive(Clone, Copy, PartialEq, Eq)]
-    enum Kind {
+    enum DescriptorKind {
         Socket,
         Pipe,
         /// A pipe that was made to hold more, or that cannot be.
@@ -331,12 +331,12 @@ mod direct {
             interest: Interest,
         ) -> Option<Descriptor> {
             let (fd, kind) = match FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode) {
-                FileType::Socket => (fd.try_clone_to_owned().ok()?, Kind::Socket),
+                FileType::Socket => (fd.try_clone_to_owned().ok()?, DescriptorKind::Socket),
                 // Opened again, because "non-blocking" belongs to the open file, which others may share. Where that
                 // cannot be done (macOS, another user's pipe), a thread serves.
                 FileType::Fifo => {
                     let flags = access | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-                    (rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?, Kind::Pipe)
+                    (rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?, DescriptorKind::Pipe)
                 }
                 _ => return None,
             };
@@ -347,8 +347,8 @@ mod direct {
 
         /// Makes a pipe hold more once this many bytes go through it at once. Where that is not possible it stays.
         fn make_room(&mut self, size: usize) {
-            if self.kind == Kind::Pipe && size >= PIPE_SIZE {
-                self.kind = Kind::LargePipe;
+            if self.kind == DescriptorKind::Pipe && size >= PIPE_SIZE {
+                self.kind = DescriptorKind::LargePipe;
                 #[cfg(target_os = "linux")]
                 let _ = rustix::pipe::fcntl_setpipe_size(self.fd.get_ref(), LARGE_PIPE_SIZE);
             }
@@ -356,19 +356,25 @@ mod direct {
 
         fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
             match self.kind {
-                Kind::Socket => {
+                DescriptorKind::Socket => {
                     rustix::net::recv(self.fd.get_ref(), buffer, rustix::net::RecvFlags::DONTWAIT)
                         .map(|(read, _)| read)
                 }
-                Kind::Pipe | Kind::LargePipe => rustix::io::read(self.fd.get_ref(), buffer),
+                DescriptorKind::Pipe | DescriptorKind::LargePipe => {
+                    rustix::io::read(self.fd.get_ref(), buffer)
+                }
             }
         }
 
         fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
             // Rust ignores SIGPIPE, so that a client that is gone shows as an error.
             match self.kind {
-                Kind::Socket => rustix::net::send(self.fd.get_ref(), bytes, rustix::net::SendFlags::DONTWAIT),
-                Kind::Pipe | Kind::LargePipe => rustix::io::write(self.fd.get_ref(), bytes),
+                DescriptorKind::Socket => {
+                    rustix::net::send(self.fd.get_ref(), bytes, rustix::net::SendFlags::DONTWAIT)
+                }
+                DescriptorKind::Pipe | DescriptorKind::LargePipe => {
+                    rustix::io::write(self.fd.get_ref(), bytes)
+                }
             }
         }
     }

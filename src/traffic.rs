@@ -43,14 +43,14 @@ const HARMLESS: [&str; 6] = [
 #[derive(Debug)]
 pub struct Traffic {
     witness: Witness,
-    open: HashMap<ExchangeId, Open>,
+    open: HashMap<ExchangeId, OpenExchange>,
     /// The last message of the server: passed on as it is, it need not be shown again.
     arrived: Option<Bytes>,
 }
 
 /// An exchange under way.
 #[derive(Debug)]
-struct Open {
+struct OpenExchange {
     method: &'static str,
     name: String,
     id: String,
@@ -101,7 +101,7 @@ impl Traffic {
             Ask::Listen { .. } => ("GET", ("listen".to_owned(), String::new()), 0),
             Ask::EndSession => ("DELETE", ("end session".to_owned(), String::new()), 0),
         };
-        let open = Open { method, name, id, since: now, sent, received: 0, circumstances };
+        let open = OpenExchange { method, name, id, since: now, sent, received: 0, circumstances };
         self.open.insert(exchange, open);
     }
 

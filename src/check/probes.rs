@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{ACCEPT, WWW_AUTHENTICATE};
+use http::header::ACCEPT;
 use url::Url;
 
 use super::{clock, format_duration};
@@ -15,6 +15,7 @@ use crate::check::findings::Findings;
 use crate::diagnosis::{self, RefusalFacts};
 use crate::http::body::Body;
 use crate::http::redirect;
+use crate::http::www_authenticate::{Challenge, challenges};
 use crate::http::{Family, Http, Proxy, TransportError, transport_error};
 use crate::json;
 use crate::jwt;
@@ -181,7 +182,7 @@ pub(super) async fn edge(
     let facts = RefusalFacts { location: location.as_ref(), ..RefusalFacts::of(status, head.headers()) };
     let refused = !head.status().is_success() && diagnosis::refused(url, &facts).cause.is_of_access();
     let application = header(METADATA).and_then(application);
-    let document = header(WWW_AUTHENTICATE.as_str()).and_then(|challenge| named_document(url, challenge));
+    let document = challenges(head.headers()).iter().find_map(|challenge| named_document(url, challenge));
     let has_oauth = managed_oauth(url, document, http).await;
     let is_protected = refused || application.is_some() || has_oauth.is_some();
     if !is_protected {
@@ -260,10 +261,8 @@ fn application(token: &str) -> Option<Application> {
 }
 
 /// The document that a challenge names, if it is Access's on this origin.
-fn named_document(url: &Url, challenge: &str) -> Option<Url> {
-    let (_, rest) = challenge.split_once("resource_metadata=")?;
-    let named = rest.trim_start_matches('"').split(['"', ',', ' ']).next()?;
-    let mut named = url.join(named).ok()?;
+fn named_document(url: &Url, challenge: &Challenge) -> Option<Url> {
+    let mut named = url.join(challenge.parameter("resource_metadata")?).ok()?;
     // Where there is no host, neither can be set, and neither is sent.
     let _ = (named.set_username(""), named.set_password(None));
     (named.origin() == url.origin() && named.path().starts_with(PROTECTED_RESOURCE)).then_some(named)

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::{RefusalFacts, place, title};
 use crate::bridge::{ErrorKind, ErrorReport};
+use crate::http::www_authenticate::challenges;
 use crate::json;
 use crate::jwt;
 use crate::redact;
@@ -179,9 +180,9 @@ fn decision(url: &Url, facts: &RefusalFacts<'_>) -> Option<Decision> {
         let document = url.join(address).ok()?;
         (document.origin() == url.origin() && document.path().starts_with(METADATA)).then_some(document)
     };
-    for challenge in facts.header_values("www-authenticate") {
-        let names_itself = is_scheme(challenge, "Cloudflare-Access");
-        let document = metadata_url(challenge).and_then(own_document);
+    for challenge in challenges(facts.headers) {
+        let names_itself = challenge.is_scheme("Cloudflare-Access");
+        let document = challenge.parameter("resource_metadata").and_then(own_document);
         is_access |= names_itself || document.is_some();
         decision.is_oauth |= document.is_some() && !names_itself;
         decision.document = decision.document.or(document);
@@ -223,18 +224,6 @@ fn decision(url: &Url, facts: &RefusalFacts<'_>) -> Option<Decision> {
 fn is_sign_in(target: &Url) -> bool {
     target.host_str().is_some_and(|host| host.ends_with(".cloudflareaccess.com"))
         || target.path().starts_with(PAGES)
-}
-
-/// Returns whether a challenge is of a scheme, whose name is compared without case (RFC 9110, section 11.1).
-fn is_scheme(challenge: &str, scheme: &str) -> bool {
-    challenge.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-}
-
-/// The address of the metadata that a challenge names.
-fn metadata_url(challenge: &str) -> Option<&str> {
-    let (_, rest) = challenge.split_once("resource_metadata=")?;
-    let rest = rest.trim_start_matches('"');
-    Some(rest.split(['"', ',', ' ']).next().unwrap_or(rest))
 }
 
 /// What the unsigned middle of the redirect's `meta` says of the token.

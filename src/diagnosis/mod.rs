@@ -20,6 +20,7 @@ pub use body::{BodyDescription, older_transport, undecodable, undecodable_body, 
 use crate::bridge::{ErrorKind, ErrorReport, Processing};
 use crate::http::TransportError;
 use crate::http::body::EXPANSION_LIMIT;
+use crate::http::www_authenticate::challenges;
 use crate::redact;
 use crate::tls;
 
@@ -207,11 +208,6 @@ impl<'a> RefusalFacts<'a> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// All values of a header.
-    fn header_values(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
-    }
-
     fn media_type(&self) -> Option<&'a str> {
         self.headers.get(CONTENT_TYPE)?.to_str().ok()
     }
@@ -234,9 +230,13 @@ pub fn intercepted(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport> {
 /// the server's own metadata to sign in by.
 pub fn may_be_access(report: &ErrorReport, facts: &RefusalFacts<'_>) -> bool {
     let is_unexplained = matches!(report.cause, ErrorKind::Status | ErrorKind::OriginRefused);
-    let is_challenge =
-        facts.header_values("www-authenticate").any(|challenge| challenge.contains("resource_metadata="));
-    report.cause.is_of_access() || is_unexplained && matches!(facts.status, 401 | 403) && !is_challenge
+    report.cause.is_of_access()
+        || is_unexplained && matches!(facts.status, 401 | 403) && !names_metadata(facts)
+}
+
+/// Returns whether a challenge names metadata of the server by which a user can sign in.
+fn names_metadata(facts: &RefusalFacts<'_>) -> bool {
+    challenges(facts.headers).iter().any(|challenge| challenge.parameter("resource_metadata").is_some())
 }
 
 /// A 2xx with a web page instead of JSON: the sign-in page of Access, or something that is no MCP server.
@@ -306,12 +306,10 @@ fn plainly_refused(url: &Url, facts: &RefusalFacts<'_>) -> ErrorReport {
     }
     let sentence = format!("{place} answered {status} {}{said}", reason(status)).trim_end().to_owned();
     let advice = match status {
-        401 if facts.header("www-authenticate").is_some_and(|value| value.contains("resource_metadata")) => {
-            match facts.login {
-                Some(login) => &*format!("sign in: {login}; or give the server the --header that it wants"),
-                None => "give the server the --header that it wants, or sign in: add --auth oauth",
-            }
-        }
+        401 if names_metadata(facts) => match facts.login {
+            Some(login) => &*format!("sign in: {login}; or give the server the --header that it wants"),
+            None => "give the server the --header that it wants, or sign in: add --auth oauth",
+        },
         401 => "check the credentials: this server does not accept those that were sent, or wants some",
         403 => "check that the credentials are allowed to do this",
         404 | 405 => "check the path of the URL (often /mcp)",

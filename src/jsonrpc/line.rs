@@ -48,7 +48,7 @@ impl Line {
             return Message::parse(text).map_or_else(Line::Invalid, Line::One);
         }
         let elements = check_utf8(&text).and_then(|checked| {
-            let mut elements = Elements::default();
+            let mut elements = BatchElements::default();
             let mut deserializer = serde_json::Deserializer::from_str(checked);
             let read = deserializer.deserialize_seq(&mut elements).and_then(|()| deserializer.end());
             match read {
@@ -77,18 +77,18 @@ impl Line {
 
 /// The elements of an array up to [`BATCH_LIMIT`], and the number of those behind it.
 #[derive(Default)]
-struct Elements<'text> {
+struct BatchElements<'text> {
     found: Vec<&'text RawValue>,
     further: usize,
 }
 
-impl Elements<'_> {
+impl BatchElements<'_> {
     fn count(&self) -> usize {
         self.found.len().saturating_add(self.further)
     }
 }
 
-impl<'de> Visitor<'de> for &mut Elements<'de> {
+impl<'de> Visitor<'de> for &mut BatchElements<'de> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array")

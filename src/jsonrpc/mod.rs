@@ -398,8 +398,8 @@ struct Envelope<'text> {
 
 impl<'de: 'text, 'text> Deserialize<'de> for Envelope<'text> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
+        struct EnvelopeVisitor;
+        impl<'de> Visitor<'de> for EnvelopeVisitor {
             type Value = Envelope<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON-RPC object")
@@ -420,7 +420,7 @@ impl<'de: 'text, 'text> Deserialize<'de> for Envelope<'text> {
                 Ok(envelope)
             }
         }
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(EnvelopeVisitor)
     }
 }
 

@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::auth::Credentials;
 use crate::auth::credential_provider::CredentialProvider;
+use crate::mcp::{header, method};
 use crate::oauth::bearer::Bearer;
 use crate::oauth::bearer::TokenOrigin;
 use crate::oauth::challenge::SignInChallenge;
@@ -27,9 +28,6 @@ use crate::oauth::sign_in_error::SignInError;
 use crate::oauth::sign_in_error::place;
 use crate::oauth::state::SignInState;
 use crate::oauth::store::off_loop;
-
-/// What a server without a session refuses, if it refuses at all.
-const QUESTION: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
 /// What is held for a server, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,9 +200,10 @@ impl OAuth {
     }
 }
 
-/// Asks the server something that it refuses where it wants a token.
+/// Sends a ping without a session, which a server that requires a token rejects.
 async fn ping(http: &OAuthHttp<'_>) -> Result<OAuthResponse, SignInError> {
     let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-    http.post_any(http.server, "application/json", QUESTION.to_owned(), headers).await
+    headers.insert(ACCEPT, HeaderValue::from_static(header::JSON_OR_EVENT_STREAM));
+    let ping = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{}"}}"#, method::PING);
+    http.post_any(http.server, header::JSON, ping, headers).await
 }

@@ -15,6 +15,7 @@ use url::{Host, Url};
 
 use crate::auth::Credentials;
 use crate::http::body::Body;
+use crate::http::redirect::{Followed, RedirectPolicy, ResponseHead, SendRequest, follow};
 use crate::http::{Http, TransportError, is_loopback, notice_closed_connections, transport_error};
 use crate::oauth::http::interception::unreachable;
 use crate::oauth::local_network;
@@ -31,8 +32,6 @@ pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long it may be, in bytes.
 const LIMIT: usize = 256 * 1024;
-/// How many redirects are followed to a document.
-const REDIRECTS: usize = 3;
 
 /// What sends the requests of one sign-in.
 pub(super) struct OAuthHttp<'a> {
@@ -68,27 +67,39 @@ impl OAuthResponse {
     }
 }
 
+/// Fetches a document; an answer of Cloudflare's edge or of Access in its place is an error.
+struct DocumentRequest<'a>(&'a OAuthHttp<'a>);
+
+impl SendRequest for DocumentRequest<'_> {
+    type Response = OAuthResponse;
+    type Error = SignInError;
+
+    async fn send_request(&self, url: &Url) -> Result<OAuthResponse, SignInError> {
+        let answer = self.0.send(url, None, HeaderMap::new()).await?;
+        self.0.intercepted(url, &answer).map_or(Ok(answer), Err)
+    }
+}
+
+impl ResponseHead for OAuthResponse {
+    fn status_code(&self) -> u16 {
+        self.status
+    }
+
+    fn header_map(&self) -> &HeaderMap {
+        &self.headers
+    }
+}
+
 impl OAuthHttp<'_> {
-    /// Fetches a document.
+    /// Fetches a document. Follows redirects within its origin.
     pub(super) async fn document(&self, url: &Url) -> Result<OAuthResponse, SignInError> {
-        let mut at = url.clone();
-        for _ in 0..=REDIRECTS {
-            let answer = self.send(&at, None, HeaderMap::new()).await?;
-            if let Some(failure) = self.intercepted(&at, &answer) {
-                return Err(failure);
-            }
-            let target = answer.headers.get(LOCATION).and_then(|value| at.join(value.to_str().ok()?).ok());
-            match target {
-                Some(target) if (300..400).contains(&answer.status) && target.origin() == at.origin() => {
-                    at = target
-                }
-                Some(_) | None => return Ok(answer),
-            }
+        match follow(&DocumentRequest(self), url, RedirectPolicy::Document).await? {
+            Followed::Response { response, .. } => Ok(response),
+            Followed::TooMany { .. } => Err(SignInError::failed(
+                format!("{} redirects without end", place(url)),
+                "have the authorization server looked at",
+            )),
         }
-        Err(SignInError::failed(
-            format!("{} redirects without end", place(url)),
-            "have the authorization server looked at",
-        ))
     }
 
     /// POSTs a body, with headers that say more about it. An answer of Cloudflare's, or of Access, is an error.

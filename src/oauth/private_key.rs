@@ -14,7 +14,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::oauth::clock::seconds;
-use crate::oauth::object::Written;
+use crate::oauth::object::ObjectWriter;
 use crate::oauth::pkce;
 use crate::redact;
 
@@ -104,11 +104,11 @@ impl PrivateKey {
 
     /// An assertion that we are this client, for this audience alone, good once. None where the key cannot sign.
     pub(super) fn assertion(&self, client: &str, audience: &str, now: SystemTime) -> Option<String> {
-        let head = Written::default()
+        let head = ObjectWriter::default()
             .text("alg", Some(self.algorithm()))
             .text("typ", Some("JWT"))
             .text("kid", self.id.as_deref());
-        let claims = Written::default()
+        let claims = ObjectWriter::default()
             .text("iss", Some(client))
             .text("sub", Some(client))
             .text("aud", Some(audience))

@@ -11,7 +11,7 @@ use http::header::WWW_AUTHENTICATE;
 use url::Url;
 
 use super::initialize_progress::InitializeStage;
-use super::streamable::Exchange;
+use super::streamable::HttpExchange;
 use crate::auth::credential_provider::RejectedBy;
 use crate::bridge::{Ask, ErrorKind, ErrorReport, ExchangeOutcome, Refusal};
 use crate::diagnosis::{self, RefusalFacts, SignIn};
@@ -42,7 +42,7 @@ pub(super) struct ProofAttempts {
     count: usize,
 }
 
-impl Exchange<'_> {
+impl HttpExchange<'_> {
     /// Changes to credentials that may be accepted where those of the last attempt were not. Returns whether there are any;
     /// otherwise `outcome` stands, and explains why.
     pub(super) async fn retry_with_other_credentials(&mut self, outcome: &mut ExchangeOutcome) -> bool {

@@ -26,7 +26,7 @@ use super::send_order::SendTurn;
 use super::sse;
 use super::sse_stream::{SseStream, address_in, with_address};
 use super::streamable::{
-    Exchange, LINGER, REFUSAL_PATIENCE, RemoteContext, Streamable, printable_part, read_bounded,
+    HttpExchange, LINGER, REFUSAL_PATIENCE, RemoteContext, Streamable, printable_part, read_bounded,
     silence_report,
 };
 use super::{EventSender, Remote};
@@ -182,7 +182,7 @@ impl HttpSse {
         };
         let credentials = self.inner.keeper.current().await;
         self.note_sent(stream, &outgoing.ask);
-        let mut exchange = Exchange::new(&self.inner, id, outgoing, events, credentials, Some(turn));
+        let mut exchange = HttpExchange::new(&self.inner, id, outgoing, events, credentials, Some(turn));
         deliver(&mut exchange, &address, OpeningReport::Sent).await
     }
 
@@ -196,7 +196,7 @@ impl HttpSse {
     ) -> ExchangeOutcome {
         let listen = Outgoing { ask: Ask::Listen { after: None }, facts: Facts::default() };
         let credentials = self.inner.keeper.current().await;
-        let mut get = Exchange::new(&self.inner, id, &listen, events, credentials, Some(turn));
+        let mut get = HttpExchange::new(&self.inner, id, &listen, events, credentials, Some(turn));
         let (mut stream, address) = match self.connect_with_credentials(&mut get).await {
             Ok(connected) => connected,
             Err(outcome) => return outcome,
@@ -210,10 +210,10 @@ impl HttpSse {
             multiplexed: stream.multiplexed,
         };
         events.send(Event::Opened(id, opening)).await;
-        let mut exchange = Exchange { outgoing, ..get };
+        let mut exchange = HttpExchange { outgoing, ..get };
         let credentials = exchange.credentials.clone();
         // A second exchange reads the stream, because the first is busy with the POST.
-        let listener = Exchange::new(&self.inner, id, outgoing, events, credentials, None);
+        let listener = HttpExchange::new(&self.inner, id, outgoing, events, credentials, None);
         let mut delivery = pin!(deliver(&mut exchange, &address, OpeningReport::Omitted));
         let (mut delivered, mut answered) = (false, false);
         loop {
@@ -244,7 +244,7 @@ impl HttpSse {
     /// Passes on what an event brought; returns whether that was the answer to the message of this exchange.
     async fn pass_on(
         &self,
-        exchange: &Exchange<'_>,
+        exchange: &HttpExchange<'_>,
         event: sse::SseEvent,
         stream: &mut SseStream,
     ) -> Result<bool, ExchangeOutcome> {
@@ -278,7 +278,7 @@ impl HttpSse {
     /// Opens the stream, with other credentials where these are refused.
     async fn connect_with_credentials(
         &self,
-        exchange: &mut Exchange<'_>,
+        exchange: &mut HttpExchange<'_>,
     ) -> Result<(SseStream, Url), ExchangeOutcome> {
         let mut connected = self.connect(exchange).await;
         while let Err(outcome) = &mut connected {
@@ -297,7 +297,7 @@ impl HttpSse {
     }
 
     /// Opens the stream, and waits until it has named the address.
-    async fn connect(&self, exchange: &Exchange<'_>) -> Result<(SseStream, Url), ExchangeOutcome> {
+    async fn connect(&self, exchange: &HttpExchange<'_>) -> Result<(SseStream, Url), ExchangeOutcome> {
         let result = async {
             // One limit for both steps, because the client sees a single wait.
             let end = tokio::time::Instant::now().checked_add(self.patience);
@@ -359,7 +359,7 @@ impl HttpSse {
 }
 
 /// GETs the stream.
-async fn open_stream(exchange: &Exchange<'_>) -> Result<SseStream, ExchangeOutcome> {
+async fn open_stream(exchange: &HttpExchange<'_>) -> Result<SseStream, ExchangeOutcome> {
     let (url, response) = exchange.request(&exchange.inner.url).await?;
     let status = response.status().as_u16();
     let media_type = media_type(response.headers());
@@ -391,7 +391,11 @@ async fn open_stream(exchange: &Exchange<'_>) -> Result<SseStream, ExchangeOutco
 }
 
 /// The outcome of a page that came instead.
-async fn page_outcome(exchange: &Exchange<'_>, url: &Url, response: reqwest::Response) -> ExchangeOutcome {
+async fn page_outcome(
+    exchange: &HttpExchange<'_>,
+    url: &Url,
+    response: reqwest::Response,
+) -> ExchangeOutcome {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let (body, is_whole) = read_bounded(response, REFUSAL_PATIENCE).await;
     let text = exchange.redact(&printable_part(&body, is_whole));
@@ -408,7 +412,7 @@ enum OpeningReport {
 
 /// POSTs a message until the server has taken it, with other credentials where these are refused.
 async fn deliver(
-    exchange: &mut Exchange<'_>,
+    exchange: &mut HttpExchange<'_>,
     address: &Url,
     opening_report: OpeningReport,
 ) -> ExchangeOutcome {
@@ -419,7 +423,11 @@ async fn deliver(
     outcome
 }
 
-async fn attempt(exchange: &Exchange<'_>, address: &Url, opening_report: OpeningReport) -> ExchangeOutcome {
+async fn attempt(
+    exchange: &HttpExchange<'_>,
+    address: &Url,
+    opening_report: OpeningReport,
+) -> ExchangeOutcome {
     let outcome = match post_once(exchange, address, opening_report).await {
         Ok(outcome) | Err(outcome) => exchange.redacted(outcome),
     };
@@ -435,7 +443,7 @@ async fn attempt(exchange: &Exchange<'_>, address: &Url, opening_report: Opening
 
 /// POSTs a message. What stands in the body of a 2xx means nothing.
 async fn post_once(
-    exchange: &Exchange<'_>,
+    exchange: &HttpExchange<'_>,
     address: &Url,
     opening_report: OpeningReport,
 ) -> Result<ExchangeOutcome, ExchangeOutcome> {

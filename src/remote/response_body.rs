@@ -16,7 +16,7 @@ use super::exchange_outcome::{broken, cut, lost};
 use super::parsing::{is_broken_answer, parse_line};
 use super::response_head::charset;
 use super::sse::{self, Parser};
-use super::streamable::{Exchange, LINGER, silence_report};
+use super::streamable::{HttpExchange, LINGER, silence_report};
 use crate::bridge::{Ask, Cursor, ErrorReport, Event, ExchangeOutcome, Opening};
 use crate::diagnosis::{self, BodyDescription};
 use crate::http::body::{Body, BodyError, is_encoded, unknown_encoding};
@@ -181,7 +181,7 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
     length.to_str().ok()?.parse().ok()
 }
 
-impl Exchange<'_> {
+impl HttpExchange<'_> {
     /// Reads a body that is called one message or a batch.
     pub(super) async fn read_json(
         &self,
@@ -488,7 +488,7 @@ pub(super) struct NonMessages {
 
 impl NonMessages {
     /// Logs one of them.
-    pub(super) fn log(&mut self, exchange: &Exchange<'_>, fault: &Fault) {
+    pub(super) fn log(&mut self, exchange: &HttpExchange<'_>, fault: &Fault) {
         match std::mem::replace(&mut self.is_reported, true) {
             false => warn!(
                 exchange = %exchange.id, %fault,

@@ -120,7 +120,7 @@ async fn exchange_whole(
     turn: SendTurn,
 ) -> ExchangeOutcome {
     let credentials = inner.keeper.current().await;
-    let mut exchange = Exchange::new(inner, exchange, outgoing, events, credentials, Some(turn));
+    let mut exchange = HttpExchange::new(inner, exchange, outgoing, events, credentials, Some(turn));
     let mut outcome = exchange.attempt().await;
     while exchange.retry_with_other_credentials(&mut outcome).await {
         outcome = exchange.attempt().await;
@@ -134,7 +134,7 @@ pub(super) fn is_initialize(outgoing: &Outgoing) -> bool {
 }
 
 /// One exchange under way.
-pub(super) struct Exchange<'a> {
+pub(super) struct HttpExchange<'a> {
     pub(super) inner: &'a RemoteContext,
     pub(super) id: ExchangeId,
     pub(super) outgoing: &'a Outgoing,
@@ -154,7 +154,7 @@ pub(super) struct Exchange<'a> {
     pub(super) reports_sign_in: bool,
 }
 
-impl<'a> Exchange<'a> {
+impl<'a> HttpExchange<'a> {
     /// An exchange that has sent nothing yet. `turn` says when it may.
     pub(super) fn new(
         inner: &'a RemoteContext,
@@ -163,8 +163,8 @@ impl<'a> Exchange<'a> {
         events: &'a EventSender,
         credentials: RequestSnapshot,
         turn: Option<SendTurn>,
-    ) -> Exchange<'a> {
-        Exchange {
+    ) -> HttpExchange<'a> {
+        HttpExchange {
             inner,
             id,
             outgoing,
@@ -180,7 +180,7 @@ impl<'a> Exchange<'a> {
     }
 }
 
-impl Exchange<'_> {
+impl HttpExchange<'_> {
     /// Sends the request once, with the credentials there are.
     async fn attempt(&self) -> ExchangeOutcome {
         match self.run().await {
@@ -461,7 +461,7 @@ impl Exchange<'_> {
     }
 }
 
-impl SendRequest for Exchange<'_> {
+impl SendRequest for HttpExchange<'_> {
     type Response = reqwest::Response;
     type Error = ExchangeOutcome;
 

@@ -17,7 +17,7 @@ const PARSED_IN_PLACE: usize = 1024 * 1024;
 const TAIL_KEPT: usize = 1024;
 
 /// The client's messages, line by line.
-pub struct Lines<R> {
+pub struct LineReader<R> {
     input: R,
     /// Where reads go first, so that no read has to clear a large buffer.
     scratch: Box<[u8]>,
@@ -44,10 +44,10 @@ struct Overlong {
     tail: BytesMut,
 }
 
-impl<R: AsyncRead + Unpin> Lines<R> {
+impl<R: AsyncRead + Unpin> LineReader<R> {
     /// Reads lines from `input`.
-    pub fn new(input: R) -> Lines<R> {
-        Lines {
+    pub fn new(input: R) -> LineReader<R> {
+        LineReader {
             input,
             scratch: vec![0; READ_SIZE].into(),
             buffer: BytesMut::new(),
@@ -181,7 +181,7 @@ mod tests {
                 client.write_all(text.as_bytes()).await.expect("read");
             };
             let read = async {
-                let (mut lines, mut seen) = (Lines::new(ours), Vec::new());
+                let (mut lines, mut seen) = (LineReader::new(ours), Vec::new());
                 while let Some(line) = lines.next().await {
                     let Line::One(message) = line else { panic!("{line:?}") };
                     seen.push(message.title().into_owned());
@@ -209,7 +209,7 @@ mod tests {
                 .expect("read");
         };
         let read = async {
-            let mut lines = Lines::new(ours);
+            let mut lines = LineReader::new(ours);
             let Some(Line::Invalid(fault)) = lines.next().await else { panic!("not refused") };
             assert_eq!(fault.id.as_ref().map(ToString::to_string).as_deref(), Some("77"));
             assert!(fault.reason.contains("256 MiB"), "{fault}");
@@ -223,7 +223,7 @@ mod tests {
     async fn large_line_is_parsed_beside_the_loop_and_in_order() {
         let large = format!(r#"{{"method":"large","params":"{}"}}"#, "x".repeat(PARSED_IN_PLACE));
         let text = format!("{large}\n{{\"method\":\"b\"}}\n{large}");
-        let mut lines = Lines::new(text.as_bytes());
+        let mut lines = LineReader::new(text.as_bytes());
         let mut seen = Vec::new();
         loop {
             // As in the loop: it is dropped whenever something else happens.

@@ -182,3 +182,25 @@ fn errors_of_the_authorization_server_stay_its_own() {
     let proxy = Proxy::start_with(Stdin::Pipes, &["login", &authority.server.url], &home.environment(&[]));
     assert_eq!(proxy.wait_unread(), Some(1));
 }
+
+#[test]
+fn renewal_refused_by_authorization_server_leads_to_new_sign_in() {
+    // Both look like an answer of Cloudflare's or of Access, and are in the words of OAuth.
+    let code = r#"{"error":"invalid_grant","error_code":1020}"#;
+    for (headers, body) in
+        [("", code), ("cf-access-aud: 0123456789abcdef\r\n", r#"{"error":"invalid_grant"}"#)]
+    {
+        let headers = format!("content-type: application/json\r\n{headers}");
+        let (home, authority) = (Home::new(), Authority::start(Set::default()));
+        let mut proxy = super::life::signed_in(&home, &authority);
+        authority.forget(false);
+        authority.change(|set| set.raw = Some(("/token", edge("403 Forbidden", &headers, body))));
+        proxy.send(&call(2));
+        let page = page(&proxy, 2);
+        authority.change(|set| set.raw = None);
+        visit(&page);
+        let line = proxy.line();
+        assert!(line.contains("\"result\""), "{line}");
+        proxy.finish();
+    }
+}

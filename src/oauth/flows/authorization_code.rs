@@ -19,7 +19,7 @@ use crate::oauth::flows::callback::{Callback, CallbackPage};
 use crate::oauth::flows::registration::{ClientIdentity, port_of};
 use crate::oauth::flows::token;
 use crate::oauth::flows::token::TokenError;
-use crate::oauth::flows::user_flow::{Resumed, Target, UserSignIn, keep, resumable};
+use crate::oauth::flows::user_flow::{ResumedSignIn, SignInTarget, UserSignIn, keep, resumable};
 use crate::oauth::http::OAuthHttp;
 use crate::oauth::http::error_response;
 use crate::oauth::metadata::AuthorizationServer;
@@ -39,15 +39,15 @@ const STILL_OPEN: u64 = 60;
 pub(super) async fn resume(
     sign_in: &mut UserSignIn<'_>,
     wanted: Option<&str>,
-) -> Result<Resumed, SignInError> {
+) -> Result<ResumedSignIn, SignInError> {
     let Some((pending, page)) = resumable_page(sign_in.state, wanted, sign_in.lock).await else {
-        return Ok(Resumed::Nothing);
+        return Ok(ResumedSignIn::Nothing);
     };
     info!("a sign-in that another process began is gone on with");
     match finish(sign_in, pending, &page).await {
-        Ok(tokens) => Ok(Resumed::Done(tokens)),
+        Ok(tokens) => Ok(ResumedSignIn::Done(tokens)),
         Err(TokenError::Otherwise(error)) => Err(error),
-        Err(error @ (TokenError::Grant(_) | TokenError::Client(_))) => Ok(Resumed::Failed(error)),
+        Err(error @ (TokenError::Grant(_) | TokenError::Client(_))) => Ok(ResumedSignIn::Failed(error)),
     }
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn resume(
 /// When there is no page. The inner result is that of asking for tokens.
 pub(super) async fn attempt(
     sign_in: &mut UserSignIn<'_>,
-    target: &Target,
+    target: &SignInTarget,
     identity: ClientIdentity,
     now: u64,
 ) -> Result<Result<Tokens, TokenError>, SignInError> {

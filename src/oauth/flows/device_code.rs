@@ -18,7 +18,7 @@ use crate::oauth::device_authorization::{DeviceAuthorization, INTERVALS};
 use crate::oauth::flows::registration::{ClientIdentity, DEVICE_GRANT};
 use crate::oauth::flows::token;
 use crate::oauth::flows::token::{GrantError, TokenError, prepared};
-use crate::oauth::flows::user_flow::{Resumed, Target, UserSignIn, keep, resumable};
+use crate::oauth::flows::user_flow::{ResumedSignIn, SignInTarget, UserSignIn, keep, resumable};
 use crate::oauth::http::error_response::{ErrorResponse, members};
 use crate::oauth::http::{FORM, OAuthHttp};
 use crate::oauth::metadata;
@@ -33,17 +33,19 @@ use crate::redact;
 /// How much less often after each complaint.
 const SLOWER: Duration = Duration::from_secs(5);
 /// Resumes the sign-in that another process began.
-pub(super) async fn resume(sign_in: &mut UserSignIn<'_>, wanted: Option<&str>) -> Resumed {
-    let Some(pending) = resumable(sign_in.state, wanted, sign_in.lock).await else { return Resumed::Nothing };
-    let Prompt::Device(device) = pending.prompt.clone() else { return Resumed::Nothing };
+pub(super) async fn resume(sign_in: &mut UserSignIn<'_>, wanted: Option<&str>) -> ResumedSignIn {
+    let Some(pending) = resumable(sign_in.state, wanted, sign_in.lock).await else {
+        return ResumedSignIn::Nothing;
+    };
+    let Prompt::Device(device) = pending.prompt.clone() else { return ResumedSignIn::Nothing };
     if device.until <= seconds(wall_clock()) {
-        return Resumed::Nothing;
+        return ResumedSignIn::Nothing;
     }
     info!("a sign-in that another process began is gone on with");
     tell(&device);
     let finished = finish(sign_in.state, &sign_in.http, &pending, device, sign_in.progress).await;
     SignInState::note(sign_in.lock, None).await;
-    finished.map_or_else(Resumed::Failed, Resumed::Done)
+    finished.map_or_else(ResumedSignIn::Failed, ResumedSignIn::Done)
 }
 
 /// Gives the user a code as this client, and asks for tokens until it was entered.
@@ -52,12 +54,12 @@ pub(super) async fn resume(sign_in: &mut UserSignIn<'_>, wanted: Option<&str>) -
 /// When another process has the lock. The inner result is that of asking for tokens.
 pub(super) async fn attempt(
     sign_in: &mut UserSignIn<'_>,
-    target: &Target,
+    target: &SignInTarget,
     identity: ClientIdentity,
     now: u64,
 ) -> Result<Result<Tokens, TokenError>, SignInError> {
     let (state, client) = (sign_in.state, identity.client);
-    let Target { authorization, resource, scope } = target;
+    let SignInTarget { authorization, resource, scope } = target;
     let named = Some(resource.as_str()).filter(|_| state.settings.names_resource);
     state.bind(authorization).await?;
     let device = match begin(&sign_in.http, authorization, &client, scope.as_deref(), named).await {

@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::oauth::client::OAuthClient;
-use crate::oauth::http::error_response::{ErrorResponse, is_bearer, is_final, is_intercepted, members};
+use crate::oauth::http::error_response::{ErrorResponse, is_bearer, is_final, members};
 use crate::oauth::http::{FORM, OAuthHttp};
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::object::Object;
@@ -100,10 +100,8 @@ pub(in crate::oauth) async fn send_grant(
         let sentence = format!("{} answered {without}", place(&endpoint));
         return Err(failed(sentence, "have the authorization server's log looked at"));
     }
-    let is_intercepted = is_intercepted(&endpoint, &answer);
-    let refusal = ErrorResponse::read(&answer).filter(|_| !is_intercepted);
     let in_short = || ErrorResponse { status: answer.status, ..ErrorResponse::default() };
-    match refusal.or_else(|| (is_final(answer.status) && !is_intercepted).then(in_short)) {
+    match ErrorResponse::read(&answer).or_else(|| is_final(answer.status).then(in_short)) {
         Some(refusal) => Err(GrantError::Said(refusal)),
         None => {
             let sentence = format!("{} answered {} instead of a token", place(&endpoint), answer.status());

@@ -24,14 +24,14 @@ pub(in crate::oauth) struct UserSignIn<'a> {
 }
 
 /// The authorization server to ask, and what for.
-pub(super) struct Target {
+pub(super) struct SignInTarget {
     pub(super) authorization: AuthorizationServer,
     pub(super) resource: String,
     pub(super) scope: Option<String>,
 }
 
 /// What a sign-in that another process began came to.
-pub(super) enum Resumed {
+pub(super) enum ResumedSignIn {
     /// Tokens.
     Done(Tokens),
     /// Nothing that stands in the way of a new one.

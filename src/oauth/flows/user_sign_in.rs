@@ -13,7 +13,7 @@ use crate::oauth::clock::{seconds, wall_clock};
 use crate::oauth::discovery::{self, Query};
 use crate::oauth::flows::registration::ClientIdentity;
 use crate::oauth::flows::token::TokenError;
-use crate::oauth::flows::user_flow::{Resumed, Target, UserSignIn};
+use crate::oauth::flows::user_flow::{ResumedSignIn, SignInTarget, UserSignIn};
 use crate::oauth::flows::{authorization_code, device_code, registration};
 use crate::oauth::http::OAuthHttp;
 use crate::oauth::issuer;
@@ -49,16 +49,18 @@ pub(in crate::oauth) async fn sign_in(
         UserGrant::Device => device_code::resume(&mut sign_in, wanted).await,
     };
     match resumed {
-        Resumed::Done(tokens) => return Ok(tokens),
+        ResumedSignIn::Done(tokens) => return Ok(tokens),
         // It may only be old.
-        Resumed::Failed(error) => info!("that sign-in failed, a new one begins: {}", error.into_error()),
-        Resumed::Nothing => {}
+        ResumedSignIn::Failed(error) => {
+            info!("that sign-in failed, a new one begins: {}", error.into_error())
+        }
+        ResumedSignIn::Nothing => {}
     }
     let mut stored = state.stored().await?;
     let before = issuer::preferred(settings, &stored);
     let found = discovery::discover(&sign_in.http, &Query::new(settings, before), challenge).await?;
     issuer::accept(settings, &stored, &found.authorization)?;
-    let target = Target {
+    let target = SignInTarget {
         scope: scope(settings.scope.as_deref(), wanted, found.scopes.as_deref(), &found.authorization),
         resource: settings.resource.clone().or(found.resource).unwrap_or_default(),
         authorization: found.authorization,
@@ -99,7 +101,7 @@ pub(in crate::oauth) async fn sign_in(
 async fn resolve_client(
     grant: UserGrant,
     sign_in: &UserSignIn<'_>,
-    target: &Target,
+    target: &SignInTarget,
     stored: &StoredSignIn,
     now: u64,
 ) -> Result<ClientIdentity, SignInError> {

@@ -3,10 +3,6 @@
 //!
 //! Deliberately not here: the requests (`token`, `registration`, `device`).
 
-use url::Url;
-
-use crate::bridge::ErrorKind;
-use crate::diagnosis;
 use crate::json;
 use crate::oauth::http::OAuthResponse;
 use crate::oauth::object::Object;
@@ -149,20 +145,9 @@ pub(in crate::oauth) fn members(answer: &OAuthResponse) -> Option<String> {
     is_form.then(|| json::object(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))))
 }
 
-/// Returns whether an answer is of Cloudflare or of Access, before the endpoint was asked.
-pub(in crate::oauth) fn is_intercepted(at: &Url, answer: &OAuthResponse) -> bool {
-    let facts = diagnosis::RefusalFacts {
-        body: &answer.body,
-        ..diagnosis::RefusalFacts::of(answer.status, &answer.headers)
-    };
-    let report = diagnosis::refused(at, &facts);
-    !matches!(report.cause, ErrorKind::Status | ErrorKind::OriginRefused | ErrorKind::Redirect)
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
-    use http::header::HeaderValue;
 
     use super::*;
 
@@ -225,24 +210,6 @@ mod tests {
             (530, false),
         ] {
             assert_eq!(ErrorResponse { status, ..ErrorResponse::default() }.is_final(), expected, "{status}");
-        }
-    }
-
-    #[test]
-    fn answers_from_before_the_endpoint_are_told_apart() {
-        let url = Url::parse("https://as.example/token").expect("a URL");
-        for (status, header, body, expected) in [
-            (403, None, "error code: 1020", true),
-            (403, Some(("cf-mitigated", "challenge")), "<html>", true),
-            (400, Some(("cf-ray", "1-A")), r#"{"error":"invalid_grant"}"#, false),
-            (401, None, r#"{"message":"Unauthorized"}"#, false),
-            (403, None, "Forbidden", false),
-        ] {
-            let mut answer = answer(status, body);
-            if let Some((name, value)) = header {
-                answer.headers.insert(name, HeaderValue::from_static(value));
-            }
-            assert_eq!(is_intercepted(&url, &answer), expected, "{status} {body}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use crate::json;
-use crate::oauth::object::Written;
+use crate::oauth::object::ObjectWriter;
 
 /// The longest literal text of a header or parameter that is printed, in characters.
 const PRINTED: usize = 24;
@@ -208,7 +208,7 @@ fn distinction(
     let mut parameters = typed.parameters.clone();
     parameters.sort();
     let parameters: Vec<String> = parameters.into_iter().flat_map(|(name, value)| [name, value]).collect();
-    let text = Written::default()
+    let text = ObjectWriter::default()
         .text("profile", typed.profile.as_deref())
         .raw("headers", object(headers))
         .raw("headers_from", object(commands))
