@@ -276,24 +276,7 @@ fn no_revision_is_compared_where_its_features_should_be_asked_for() {
 }
 
 /// Files that still write constants of the protocol themselves. A file leaves the list when it uses `mcp`; none comes in.
-const WITH_PROTOCOL_CONSTANTS: [&str; 16] = [
-    "bridge/relay/answers.rs",
-    "bridge/relay/era_mismatch.rs",
-    "bridge/relay/fallback.rs",
-    "bridge/relay/ledger.rs",
-    "bridge/relay/modern.rs",
-    "bridge/relay/outcomes.rs",
-    "bridge/relay/outgoing.rs",
-    "bridge/relay/ping.rs",
-    "bridge/relay/questions.rs",
-    "bridge/relay/recovery.rs",
-    "bridge/relay/renegotiation.rs",
-    "bridge/relay/repeating.rs",
-    "bridge/relay/retry/proof.rs",
-    "bridge/relay/session/memory.rs",
-    "bridge/relay/session_loss.rs",
-    "bridge/relay/tools.rs",
-];
+const WITH_PROTOCOL_CONSTANTS: [&str; 0] = [];
 
 /// The constants of the protocol that a line of code writes itself.
 fn protocol_constants(code: &str) -> Vec<&str> {

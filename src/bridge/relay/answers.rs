@@ -8,12 +8,13 @@ use std::time::Instant;
 use super::ledger::{Entry, Place, Ticket};
 use super::modern::error_code;
 use super::renegotiation::Refused;
-use super::{Output, Purpose, Question, REPLIES, Relay, SOURCE, Settled};
+use super::{Output, Purpose, Question, REPLIES, Relay, Settled};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, Ask, Cursor, ExchangeId, Notice, Opening, Outgoing, SessionHeader};
 use crate::bridge::revision::Era;
+use crate::json;
 use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Message};
-use crate::{json, jsonrpc};
+use crate::mcp::{SOURCE, code, meta, method};
 
 impl Relay {
     pub(super) fn sent(&mut self, exchange: ExchangeId, now: Instant) {
@@ -162,7 +163,7 @@ impl Relay {
 
     /// The server tells the client something.
     fn server_notification(&mut self, purpose: Purpose, message: Message) {
-        if message.method() == Some("notifications/cancelled")
+        if message.method() == Some(method::CANCELLED)
             && let Some(id) = message.request_id_param()
         {
             self.questions.remove(&id);
@@ -200,7 +201,7 @@ impl Relay {
 
     /// The server asks the client something. Returns whether there is room to keep track of it.
     fn asks(&mut self, exchange: ExchangeId, id: &Id, asking: Option<Ticket>, question: &Message) -> bool {
-        let meta = question.member("_meta");
+        let meta = question.member(meta::META);
         let progress = meta.and_then(|meta| json::member(meta, "progressToken")).map(str::to_owned);
         let epoch = self.sessions.epoch() + u64::from(self.sessions.is_opening(exchange));
         self.questions.insert(id, Question { asking, epoch, progress })
@@ -209,7 +210,7 @@ impl Relay {
     /// Answers the server in the client's place.
     fn refuse_question(&mut self, id: &Id, now: Instant) {
         let error = ErrorObject {
-            code: jsonrpc::INTERNAL_ERROR,
+            code: code::INTERNAL_ERROR,
             message: format!("{SOURCE}: too many requests of the server wait for the client's answer"),
             data: ErrorData::of(SOURCE, "too_many"),
         };
@@ -414,7 +415,7 @@ impl Relay {
     /// What there is to remember of a request that went well.
     fn taught(&mut self, request: &Message, answer: &Message) {
         match request.method() {
-            Some("tools/list") => self.tools.learn_hints(answer),
+            Some(method::TOOLS_LIST) => self.tools.learn_hints(answer),
             Some(_) => self.sessions.remember(request),
             None => {}
         }

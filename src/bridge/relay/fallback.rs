@@ -17,6 +17,7 @@ use crate::bridge::revision;
 use crate::bridge::revision::Era;
 use crate::json;
 use crate::jsonrpc::Message;
+use crate::mcp::method;
 
 /// Which transports are tried, and in which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,7 +168,7 @@ impl Relay {
     ) -> Option<ExchangeOutcome> {
         let is_wanted = !self.is_leaving() && self.ledger.cancellation_of(ticket).is_none();
         let entry = self.ledger.get(ticket).filter(|entry| {
-            entry.era == Era::Legacy && entry.message.method() == Some("initialize") && is_wanted
+            entry.era == Era::Legacy && entry.message.method() == Some(method::INITIALIZE) && is_wanted
         });
         let Some(entry) = entry else { return Some(outcome) };
         let any_4xx = takes_any_4xx(&entry.message);
@@ -222,7 +223,7 @@ impl Relay {
                  modern one",
                 "leave --transport sse-only out",
             )),
-            (Era::Modern, _) | (Era::Legacy, Some("initialize")) => None,
+            (Era::Modern, _) | (Era::Legacy, Some(method::INITIALIZE)) => None,
             (Era::Legacy, _) if self.sessions.facts_of_handshake().via == Via::Endpoint => {
                 Some(ErrorReport::new(
                     ErrorKind::Endpoint,

@@ -52,6 +52,8 @@ pub(super) use surface::stopped;
 use tools::Tools;
 pub(super) use tools::{LONGEST_NAME, TOOLS_KNOWN};
 
+pub(super) use crate::mcp::SOURCE;
+
 /// How long a message without an answer may take to be acknowledged before it is given up.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(30);
 /// The same for a cancellation, which holds its request's exchange as well.
@@ -239,6 +241,3 @@ impl Relay {
 pub(super) fn says_session_is_lost(refusal: &Refusal, session: &SessionId) -> bool {
     session_loss::is_said(refusal, Some(session))
 }
-
-/// Marks what this program says to the client in its own name.
-pub(super) const SOURCE: &str = "mcp-tether";

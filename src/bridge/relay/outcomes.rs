@@ -9,12 +9,13 @@ use super::era_mismatch::Evidence;
 use super::ledger::Ticket;
 use super::renegotiation::Refused;
 use super::retry::{Decision, Remark};
-use super::{Exchange, Output, Phase, Purpose, Relay, SESSION_END_PATIENCE_STOPPED, SOURCE, Settled, ledger};
+use super::{Exchange, Output, Phase, Purpose, Relay, SESSION_END_PATIENCE_STOPPED, Settled, ledger};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{
     Action, Ask, ExchangeId, ExchangeOutcome, ExitReason, Notice, Outgoing, Refusal, StopReason, Written,
 };
 use crate::jsonrpc::{ErrorData, ErrorObject, Id, Kind, Message};
+use crate::mcp::{SOURCE, method};
 
 impl Relay {
     pub(super) fn ended(&mut self, exchange: ExchangeId, outcome: ExchangeOutcome, now: Instant) {
@@ -189,7 +190,7 @@ impl Relay {
     /// itself is opened; nothing waits for that.
     pub(super) fn initialized(&mut self, ticket: Ticket, now: Instant) {
         let method = self.ledger.get(ticket).and_then(|entry| entry.message.method());
-        if method == Some("notifications/initialized") {
+        if method == Some(method::INITIALIZED) {
             self.listen(now);
         }
     }

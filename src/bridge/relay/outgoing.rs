@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use super::ledger::{Place, RetryKind, Ticket};
 use super::session::Admission;
-use super::{CANCELLATION_PATIENCE, DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay, SOURCE};
+use super::{CANCELLATION_PATIENCE, DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay};
 use crate::bridge::event::{Action, Ask, ExchangeId, Notice, Outgoing};
 use crate::bridge::revision;
 use crate::bridge::revision::Era;
-use crate::jsonrpc;
 use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
+use crate::mcp::{OwnId, SOURCE, code, message, method};
 
 impl Relay {
     pub(super) fn client(&mut self, line: Line, now: Instant) {
@@ -39,7 +39,7 @@ impl Relay {
         }
         if let Kind::Response { id: Some(id), .. } = message.kind()
             && self.questions.remove(id).is_none()
-            && id.is_ours()
+            && OwnId::is_of_upper_layer(id)
         {
             return self
                 .dropped(&message, "what it answers was asked in the server's place, and is no longer");
@@ -69,7 +69,7 @@ impl Relay {
         self.act(Action::Notice(Notice::Unreadable(fault.reason.clone())));
         let error = ErrorObject {
             code: fault.code,
-            message: format!("mcp-tether: {}", fault.reason),
+            message: format!("{SOURCE}: {}", fault.reason),
             data: ErrorData::of(SOURCE, "unreadable"),
         };
         self.act(Action::Deliver(Message::error(fault.id.as_ref(), &error)));
@@ -81,7 +81,7 @@ impl Relay {
     /// A method travels in a header too, and there is no encoding for one that a header cannot carry.
     fn refuse_method(&mut self, id: &Id) {
         let error = ErrorObject {
-            code: jsonrpc::METHOD_NOT_FOUND,
+            code: code::METHOD_NOT_FOUND,
             message: format!("{SOURCE}: the method holds characters that its header cannot carry"),
             data: ErrorData::of(SOURCE, "method"),
         };
@@ -123,9 +123,9 @@ impl Relay {
 
     /// Returns whether a message can only be sent in a session.
     fn needs_session(&self, ticket: Ticket) -> bool {
-        self.ledger
-            .get(ticket)
-            .is_some_and(|entry| entry.era == Era::Legacy && entry.message.method() != Some("initialize"))
+        self.ledger.get(ticket).is_some_and(|entry| {
+            entry.era == Era::Legacy && entry.message.method() != Some(method::INITIALIZE)
+        })
     }
 
     /// Returns whether a message may leave the gate. A flood of notifications waits there, and what stands behind it, for
@@ -146,16 +146,16 @@ impl Relay {
         let is_request = entry.request_id().is_some();
         let (is_legacy, is_subscription) = (entry.era == Era::Legacy, entry.is_subscription());
         match (entry.message.method().filter(|_| is_legacy), is_request) {
-            (Some("initialize"), true) => {
+            (Some(method::INITIALIZE), true) => {
                 self.sessions.transport.begin();
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
                 self.sessions.open(ticket, exchange, self.sessions.transport.via());
             }
-            (Some("logging/setLevel"), true) => {
+            (Some(method::SET_LEVEL), true) => {
                 self.post(ticket, Purpose::Answer(ticket), now);
                 self.sessions.hold_for(ticket, title, now + GATE_PATIENCE);
             }
-            (Some("notifications/initialized"), false) => {
+            (Some(method::INITIALIZED), false) => {
                 self.sessions.remember_ready(message);
                 self.deliver(ticket, now);
                 self.sessions.hold_for(ticket, title, now + GATE_PATIENCE);
@@ -253,7 +253,7 @@ impl Relay {
     fn drop_cancellation(&mut self, ticket: Ticket) {
         self.remove(ticket);
         let because = "the request it cancels is not under way";
-        let title = "notifications/cancelled".to_owned();
+        let title = method::CANCELLED.to_owned();
         self.act(Action::Notice(Notice::Dropped { title, because }));
     }
 
@@ -265,21 +265,17 @@ impl Relay {
     /// Tells the client that some of the server's questions need no answer any more.
     pub(super) fn withdraw(&mut self, which: impl Fn(&Question) -> bool, reason: &str) {
         let questions = self.questions.iter().filter(|(_, question)| which(question));
-        let mut ids: Vec<String> = questions.map(|(id, _)| id.to_string()).collect();
+        let mut ids: Vec<Id> = questions.map(|(id, _)| id.clone()).collect();
         // They have no order of their own, and every run is to be the same.
-        ids.sort();
+        ids.sort_by(|one, two| one.as_json().cmp(two.as_json()));
         for id in ids {
-            let params = format!(r#"{{"requestId":{id},"reason":"{reason}"}}"#);
-            self.tell_client("notifications/cancelled", &params);
+            self.act(Action::Deliver(message::cancelled(&id, Some(reason))));
         }
     }
 
     /// Says something to the client in the server's place.
-    #[expect(clippy::expect_used, reason = "methods are our own, and params are made from JSON texts")]
     pub(super) fn tell_client(&mut self, method: &str, params: &str) {
-        let text = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#);
-        let message = Message::parse(text.into()).expect("made from JSON texts");
-        self.act(Action::Deliver(message));
+        self.act(Action::Deliver(message::notification(method, Some(params))));
     }
 
     #[expect(clippy::expect_used, reason = "whoever posts has the ticket from the ledger, in the same step")]
@@ -291,7 +287,7 @@ impl Relay {
         );
         let mut facts = match (entry.era, message.method()) {
             (Era::Modern, _) => self.modern_facts(&message),
-            (Era::Legacy, Some("initialize")) => self.sessions.transport.facts_of_start(),
+            (Era::Legacy, Some(method::INITIALIZE)) => self.sessions.transport.facts_of_start(),
             (Era::Legacy, None) => self.sessions.facts_of_handshake(),
             (Era::Legacy, Some(_)) if is_about_handshake => self.sessions.facts_of_handshake(),
             (Era::Legacy, Some(_)) => self.sessions.facts(),
@@ -319,5 +315,5 @@ impl Relay {
 }
 
 fn is_cancellation(message: &Message) -> bool {
-    matches!(message.kind(), Kind::Notification { method } if method.as_str() == "notifications/cancelled")
+    matches!(message.kind(), Kind::Notification { method } if method.as_str() == method::CANCELLED)
 }

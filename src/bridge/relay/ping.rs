@@ -6,9 +6,10 @@
 use std::time::{Duration, Instant};
 
 use super::retry::{self, Decision, Subject};
-use super::{Phase, Purpose, Relay, SOURCE};
+use super::{Phase, Purpose, Relay};
 use crate::bridge::event::{Ask, ExchangeId, ExchangeOutcome, Outgoing};
 use crate::jsonrpc::Id;
+use crate::mcp::{OwnId, method};
 
 /// The pings of a session.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Relay {
             self.judge_ping(&ExchangeOutcome::Complete, None, now);
         }
         if is_running && self.sessions.is_at_rest() {
-            let request = self.own_request("ping", "{}");
+            let request = self.own_request(method::PING, "{}");
             let outgoing = Outgoing { ask: Ask::Post(request), facts: self.sessions.facts() };
             self.health.pings.under_way = Some(self.open(Purpose::Ping, outgoing));
         }
@@ -88,11 +89,7 @@ impl Relay {
     /// Returns whether a response on the stream of the session answers the ping that is out.
     pub(super) fn is_pong(&self, carrier: ExchangeId, id: Option<&Id>) -> bool {
         self.sessions.stream() == Some(carrier)
-            && self
-                .health
-                .pings
-                .under_way
-                .is_some_and(|ping| id.is_some_and(|id| id.as_json() == format!("\"{SOURCE}-{}\"", ping.0)))
+            && self.health.pings.under_way.is_some_and(|ping| id == Some(&OwnId::Relay.id(ping.0)))
     }
 
     /// That answer came.

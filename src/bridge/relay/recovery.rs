@@ -13,12 +13,13 @@ use super::modern::error_code;
 use super::retry::{self, Decision, Remark, Subject};
 use super::session_doubt::lost_each_time;
 use super::session_loss::{SessionLoss, session_loss};
-use super::{DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay, SOURCE, Settled};
+use super::{DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay, Settled};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Notice, Outgoing, Refusal};
 use crate::bridge::revision::Era;
 use crate::json;
 use crate::jsonrpc::{Id, Kind, Message};
+use crate::mcp::{OwnId, message, method};
 
 /// How long the server may take over the handshake.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(30);
@@ -63,7 +64,7 @@ impl Relay {
         self.ledger.count_lost_session(ticket);
         let Some(entry) = self.ledger.get(ticket) else { return };
         let is_over_with_it = dies_with_its_session(&entry.message)
-            || entry.message.method() == Some("notifications/initialized")
+            || entry.message.method() == Some(method::INITIALIZED)
             || self.ledger.cancellation_of(ticket).is_some();
         match is_over_with_it {
             true => {
@@ -91,8 +92,7 @@ impl Relay {
             .map(|(ticket, entry)| {
                 let for_slot = matches!(entry.place, Place::ForSlot { kind: RetryKind::Post });
                 // The next session is told that the client is ready as soon as it is open.
-                let is_told =
-                    entry.attempts.made > 0 && entry.message.method() == Some("notifications/initialized");
+                let is_told = entry.attempts.made > 0 && entry.message.method() == Some(method::INITIALIZED);
                 (ticket, for_slot, is_told || dies_with_its_session(&entry.message))
             })
             .collect();
@@ -194,7 +194,7 @@ impl Relay {
         }
         match self.sessions.take_level().map(|level| format!(r#"{{"level":{level}}}"#)) {
             Some(params) => {
-                self.tell_first(self.own_request("logging/setLevel", &params), now);
+                self.tell_first(self.own_request(method::SET_LEVEL, &params), now);
             }
             None => self.finish_renewal(now),
         }
@@ -211,9 +211,9 @@ impl Relay {
         }
         // What has changed meanwhile was told to nobody.
         for (capability, method) in [
-            ("tools", "notifications/tools/list_changed"),
-            ("prompts", "notifications/prompts/list_changed"),
-            ("resources", "notifications/resources/list_changed"),
+            ("tools", method::TOOLS_CHANGED),
+            ("prompts", method::PROMPTS_CHANGED),
+            ("resources", method::RESOURCES_CHANGED),
         ] {
             let capability =
                 self.sessions.capabilities().and_then(|capabilities| json::member(capabilities, capability));
@@ -223,23 +223,19 @@ impl Relay {
             }
         }
         for uri in subscriptions {
-            self.tell_client("notifications/resources/updated", &format!(r#"{{"uri":{uri}}}"#));
+            self.tell_client(method::RESOURCES_UPDATED, &format!(r#"{{"uri":{uri}}}"#));
         }
     }
 
     /// A request in our own name, under an id that no client has.
-    #[expect(clippy::expect_used, reason = "the message is made from JSON texts")]
     pub(super) fn own_request(&self, method: &str, params: &str) -> Message {
-        let number = self.exchanges.next_number();
-        let text =
-            format!(r#"{{"jsonrpc":"2.0","id":"{SOURCE}-{number}","method":"{method}","params":{params}}}"#);
-        Message::parse(text.into()).expect("made from JSON texts")
+        message::own_request(OwnId::Relay, self.exchanges.next_number(), method, params)
     }
 
     /// Renews the client's subscriptions, a few at once.
     fn restore(&mut self, now: Instant) {
         while let Some(uri) = self.sessions.take_unrestored() {
-            let message = self.own_request("resources/subscribe", &format!(r#"{{"uri":{uri}}}"#));
+            let message = self.own_request(method::RESOURCES_SUBSCRIBE, &format!(r#"{{"uri":{uri}}}"#));
             let outgoing = Outgoing { ask: Ask::Post(message), facts: self.sessions.facts() };
             let exchange = self.open(Purpose::Restoration, outgoing);
             self.exchanges.limits.set_deadline(exchange, now + DELIVERY_PATIENCE);
@@ -287,7 +283,7 @@ impl Relay {
         };
         if let Decision::Retry { at, .. } = retry::decide(outcome, subject, now, &mut self.jitter) {
             self.sessions.retell_at(at);
-            let title = "notifications/initialized".to_owned();
+            let title = method::INITIALIZED.to_owned();
             return self.act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
         }
         self.fail_renewal(&lost_each_time(&refusal.report));
@@ -324,7 +320,7 @@ impl Relay {
         let waiting: Vec<Ticket> = waiting
             .filter(|(_, entry)| matches!(entry.place, Place::AtGate))
             // A client that starts over does not need the session.
-            .take_while(|(_, entry)| entry.message.method() != Some("initialize"))
+            .take_while(|(_, entry)| entry.message.method() != Some(method::INITIALIZE))
             .map(|(ticket, _)| ticket)
             .collect();
         for ticket in waiting {
@@ -345,7 +341,7 @@ fn dies_with_its_session(message: &Message) -> bool {
     match message.kind() {
         Kind::Response { .. } => true,
         Kind::Notification { method } => {
-            matches!(method.as_str(), "notifications/cancelled" | "notifications/progress")
+            matches!(method.as_str(), method::CANCELLED | method::PROGRESS)
         }
         Kind::Request { .. } => false,
     }
