@@ -33,7 +33,7 @@ impl Relay {
         // An answer proves that the request got there, should nobody have said so.
         self.sent(exchange, now);
         if opening.multiplexed {
-            self.exchanges.limits.set_multiplexed();
+            self.exchanges.set_multiplexed();
         }
         match self.purpose_of(exchange) {
             Some(Purpose::Answer(ticket)) => {
@@ -65,7 +65,7 @@ impl Relay {
 
     /// The head of an answer says that the server has a message; what follows may be a stream that stays open.
     fn delivered(&mut self, exchange: ExchangeId, ticket: Ticket, now: Instant) {
-        self.exchanges.limits.clear_deadline(exchange);
+        self.exchanges.clear_deadline(exchange);
         self.prove_session(ticket);
         self.initialized(ticket, now);
         // In the modern era nothing follows, and above all no question.
@@ -124,12 +124,12 @@ impl Relay {
             }
             // The answer is ours; what it says changes nothing.
             (Kind::Response { id, .. }, Purpose::Restoration) if !self.is_asked_by_client(id.as_ref()) => {}
-            (Kind::Response { id, .. }, Purpose::Answered) if self.is_pong(exchange, id.as_ref()) => {
-                self.ponged_on_carrier();
-            }
             (Kind::Response { id, .. }, _) => {
                 let id = id.clone();
-                self.response(exchange, purpose, id.as_ref(), message, now);
+                match self.pong(exchange, id.as_ref()).filter(|_| purpose == Purpose::Answered) {
+                    Some(ping) => self.ponged(ping),
+                    None => self.response(exchange, purpose, id.as_ref(), message, now),
+                }
             }
             (_, Purpose::Over) => self.dropped(&message, "its request was answered"),
             (_, Purpose::Answer(ticket)) if self.is_modern(ticket) => {

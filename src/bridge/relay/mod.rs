@@ -85,14 +85,14 @@ pub(super) struct Relay {
     outputs: VecDeque<Output>,
 }
 
-/// What speaks for or against the session: refusals that may be about it, and pings.
+/// What speaks for or against the session. Two parts of which each changes its own state alone.
 #[derive(Debug)]
 struct Health {
     doubts: Doubts,
     pings: Pings,
 }
 
-/// The streams on which the server speaks by itself.
+/// The streams on which the server speaks by itself. Two parts of which each changes its own state alone.
 #[derive(Debug)]
 struct Streams {
     listening: Listening,
@@ -224,8 +224,7 @@ impl Relay {
             Phase::Leaving { deadline, .. } => Some((deadline, "the session ends untold")),
             Phase::Running | Phase::Gone => None,
         };
-        let delivery =
-            self.exchanges.limits.next_deadline().map(|deadline| (deadline, "a delivery is given up"));
+        let delivery = self.exchanges.next_deadline().map(|deadline| (deadline, "a delivery is given up"));
         let rest = self.ledger.next_to_wake().map(|until| (until, "a message is tried again"));
         let renewal = self.sessions.renewal_due().map(|until| (until, "the session is opened again"));
         let carrier =

@@ -170,13 +170,13 @@ impl Relay {
         let request = self.own_request(method::TOOLS_LIST, &format!(r#"{{"_meta":{meta}{cursor}}}"#));
         let facts = self.modern_facts(&request);
         let exchange = self.open(Purpose::Learning(ticket), Outgoing { ask: Ask::Post(request), facts });
-        self.exchanges.limits.set_deadline(exchange, until);
+        self.exchanges.set_deadline(exchange, until);
     }
 
     /// A page of the list that was asked for in our own name.
     pub(super) fn looked_up(&mut self, exchange: ExchangeId, ticket: Ticket, page: &Message, now: Instant) {
         self.exchanges.set_purpose(exchange, Purpose::Answered);
-        self.exchanges.limits.clear_deadline(exchange);
+        self.exchanges.clear_deadline(exchange);
         let place = self.ledger.get(ticket).map(|entry| &entry.place);
         if !matches!(place, Some(Place::Learning { .. })) {
             return;

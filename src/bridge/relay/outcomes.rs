@@ -197,7 +197,7 @@ impl Relay {
 
     /// Gives up what the server has not acknowledged in time.
     pub(super) fn give_up_deliveries(&mut self, now: Instant) {
-        for exchange in self.exchanges.limits.late(now) {
+        for exchange in self.exchanges.late(now) {
             self.act(Action::Close(exchange));
             let report = ErrorReport::new(
                 ErrorKind::NoAnswer,

@@ -109,7 +109,7 @@ impl Relay {
                 Admission::Later => break,
             }
         }
-        while self.exchanges.limits.allows_request(self.ledger.requests_sent())
+        while self.exchanges.allows_request(self.ledger.requests_sent())
             && let Some(ticket) = self.ledger.first_for_slot()
         {
             match self.ledger.get(ticket).map(|entry| &entry.place) {
@@ -132,7 +132,7 @@ impl Relay {
     /// order's sake.
     fn has_room_for(&self, ticket: Ticket) -> bool {
         let is_request = self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some());
-        is_request || self.exchanges.limits.allows_delivery()
+        is_request || self.exchanges.allows_delivery()
     }
 
     /// Sends a message that no other has to precede any more.
@@ -147,9 +147,9 @@ impl Relay {
         let (is_legacy, is_subscription) = (entry.era == Era::Legacy, entry.is_subscription());
         match (entry.message.method().filter(|_| is_legacy), is_request) {
             (Some(method::INITIALIZE), true) => {
-                self.sessions.transport.begin();
+                self.sessions.begin_handshake();
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-                self.sessions.open(ticket, exchange, self.sessions.transport.via());
+                self.sessions.open(ticket, exchange);
             }
             (Some(method::SET_LEVEL), true) => {
                 self.post(ticket, Purpose::Answer(ticket), now);
@@ -171,13 +171,12 @@ impl Relay {
     /// Posts a message that has no answer.
     fn deliver(&mut self, ticket: Ticket, now: Instant) {
         let exchange = self.post(ticket, Purpose::Delivery(ticket), now);
-        self.exchanges.limits.set_deadline(exchange, now + DELIVERY_PATIENCE);
+        self.exchanges.set_deadline(exchange, now + DELIVERY_PATIENCE);
     }
 
     /// Returns whether a request may go at once: there is room, and no other has waited for it.
     pub(super) fn may_post_request(&self) -> bool {
-        self.exchanges.limits.allows_request(self.ledger.requests_sent())
-            && self.ledger.first_for_slot().is_none()
+        self.exchanges.allows_request(self.ledger.requests_sent()) && self.ledger.first_for_slot().is_none()
     }
 
     /// A cancellation goes out behind its request, and ends the interest in it.
@@ -232,7 +231,7 @@ impl Relay {
     /// Tells the server that a request is cancelled which it has.
     fn cancel_sent(&mut self, ticket: Ticket, request: Ticket, exchange: ExchangeId, now: Instant) {
         let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange), now);
-        self.exchanges.limits.set_deadline(cancelling, now + CANCELLATION_PATIENCE);
+        self.exchanges.set_deadline(cancelling, now + CANCELLATION_PATIENCE);
         self.withdraw_questions(request);
         self.settle(request);
         self.exchanges.set_purpose(exchange, Purpose::Cancelled);
@@ -287,7 +286,7 @@ impl Relay {
         );
         let mut facts = match (entry.era, message.method()) {
             (Era::Modern, _) => self.modern_facts(&message),
-            (Era::Legacy, Some(method::INITIALIZE)) => self.sessions.transport.facts_of_start(),
+            (Era::Legacy, Some(method::INITIALIZE)) => self.sessions.facts_of_start(),
             (Era::Legacy, None) => self.sessions.facts_of_handshake(),
             (Era::Legacy, Some(_)) if is_about_handshake => self.sessions.facts_of_handshake(),
             (Era::Legacy, Some(_)) => self.sessions.facts(),

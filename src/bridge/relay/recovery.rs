@@ -126,16 +126,16 @@ impl Relay {
     pub(super) fn renew(&mut self, now: Instant) {
         let Some(initialize) = self.sessions.memory().start().cloned() else { return };
         self.streams.sse_session.connecting();
-        self.sessions.transport.begin();
+        self.sessions.begin_handshake();
         let exchange = self.post_renewal(initialize, now);
-        self.sessions.renew(exchange, self.sessions.transport.via(), now);
+        self.sessions.renew(exchange, now);
     }
 
     /// Sends `initialize` in the client's place.
     pub(super) fn post_renewal(&mut self, initialize: Message, now: Instant) -> ExchangeId {
-        let facts = self.sessions.transport.facts_of_start();
+        let facts = self.sessions.facts_of_start();
         let exchange = self.open(Purpose::Renewal, Outgoing { ask: Ask::Post(initialize), facts });
-        self.exchanges.limits.set_deadline(exchange, now + RENEWAL_PATIENCE);
+        self.exchanges.set_deadline(exchange, now + RENEWAL_PATIENCE);
         exchange
     }
 
@@ -159,7 +159,7 @@ impl Relay {
 
     /// The answer to the handshake in the client's place. The client, which has one, does not see it.
     pub(super) fn renewed(&mut self, exchange: ExchangeId, answer: &Message, now: Instant) {
-        self.exchanges.limits.clear_deadline(exchange);
+        self.exchanges.clear_deadline(exchange);
         self.exchanges.set_purpose(exchange, Purpose::Answered);
         if error_code(answer).is_some() {
             let said = answer.member("message").and_then(json::string).unwrap_or_default();
@@ -184,7 +184,7 @@ impl Relay {
         let outgoing = Outgoing { ask: Ask::Post(message), facts: self.sessions.facts() };
         let exchange = self.open(Purpose::Restoration, outgoing);
         self.sessions.tell(exchange);
-        self.exchanges.limits.set_deadline(exchange, now + GATE_PATIENCE);
+        self.exchanges.set_deadline(exchange, now + GATE_PATIENCE);
     }
 
     /// What was told has arrived, or is not waited for any longer.
@@ -238,7 +238,7 @@ impl Relay {
             let message = self.own_request(method::RESOURCES_SUBSCRIBE, &format!(r#"{{"uri":{uri}}}"#));
             let outgoing = Outgoing { ask: Ask::Post(message), facts: self.sessions.facts() };
             let exchange = self.open(Purpose::Restoration, outgoing);
-            self.exchanges.limits.set_deadline(exchange, now + DELIVERY_PATIENCE);
+            self.exchanges.set_deadline(exchange, now + DELIVERY_PATIENCE);
         }
     }
 

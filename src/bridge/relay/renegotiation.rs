@@ -45,7 +45,7 @@ impl Relay {
         }
         self.act(Action::Notice(Notice::Resending { title, report }));
         let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-        self.sessions.open_again(exchange, self.sessions.transport.via());
+        self.sessions.open_again(exchange);
         true
     }
 }

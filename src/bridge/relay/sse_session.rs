@@ -6,70 +6,17 @@
 //! the stream. When that ends, each such request has an unknown outcome, and the session is renewed as any other.
 //! Deliberately not here: which transport is used (`fallback`), what may be sent again (`retry`).
 
-use std::time::{Duration, Instant};
+mod state;
+
+use std::time::Instant;
+
+pub(super) use state::SseSession;
 
 use super::ledger::{Place, Ticket};
-use super::retry::{self, Jitter};
 use super::{CANCELLATION_PATIENCE, Phase, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, ExchangeId, ExchangeOutcome, Notice, Written};
 use crate::bridge::revision::Era;
-
-/// A stream that lasted this long was no failure.
-const LASTING: Duration = Duration::from_secs(5);
-
-/// The life of the streams, from one to the next.
-#[derive(Debug, Default)]
-pub(super) struct SseSession {
-    /// Since when there is one.
-    since: Option<Instant>,
-    /// How often in a row one ended soon and in vain.
-    attempts: u32,
-    /// When the next one is opened, whether or not anybody has something to say.
-    until: Option<Instant>,
-}
-
-impl SseSession {
-    /// When the next one is opened.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.until
-    }
-
-    /// Returns whether the next one is not to be opened at once.
-    pub(super) fn is_backing_off(&self) -> bool {
-        self.until.is_some()
-    }
-
-    /// Returns whether the next one is to be opened now.
-    fn take_due(&mut self, now: Instant) -> bool {
-        self.until.take_if(|until| *until <= now).is_some()
-    }
-
-    /// Returns whether the last one lasted for a while.
-    fn has_lasted(&self, now: Instant) -> bool {
-        self.since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING)
-    }
-
-    /// The next one is being opened.
-    pub(super) fn connecting(&mut self) {
-        self.until = None;
-    }
-
-    /// A session is open.
-    pub(super) fn begin(&mut self, now: Instant) {
-        *self = SseSession { since: Some(now), attempts: self.attempts, until: None };
-    }
-
-    /// The server has said something, beyond the handshake.
-    pub(super) fn heard(&mut self) {
-        self.attempts = 0;
-    }
-
-    fn back_off(&mut self, now: Instant, jitter: &mut Jitter) {
-        self.until = Some(retry::reconnect_at(self.attempts, now, jitter));
-        self.attempts = self.attempts.saturating_add(1);
-    }
-}
 
 impl Relay {
     /// Returns whether the end of a POST is only its acknowledgement, because the answer comes on the stream.
@@ -97,9 +44,7 @@ impl Relay {
     /// The answer came before the server has acknowledged the POST. It has a while to do so, for a connection that is
     /// not broken off can be used again.
     pub(super) fn let_acknowledge(&mut self, posted: ExchangeId, now: Instant) {
-        if self.exchanges.get(posted).is_some() {
-            self.exchanges.limits.set_deadline(posted, now + CANCELLATION_PATIENCE);
-        }
+        self.exchanges.set_deadline(posted, now + CANCELLATION_PATIENCE);
     }
 
     /// An exchange behind its answer ended. If it carried the session, that is lost.
@@ -161,7 +106,7 @@ impl Relay {
                     self.ended_unanswered(ticket, outcome.clone(), now);
                 }
                 // Whether it still gets there is not known before its own exchange says so.
-                false => self.exchanges.limits.set_deadline(exchange, now + CANCELLATION_PATIENCE),
+                false => self.exchanges.set_deadline(exchange, now + CANCELLATION_PATIENCE),
             }
         }
     }
@@ -170,7 +115,7 @@ impl Relay {
     pub(super) fn taken_too_late(&self, ticket: Ticket, outcome: ExchangeOutcome) -> ExchangeOutcome {
         let is_legacy = self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Legacy);
         match outcome {
-            ExchangeOutcome::Accepted(_) if is_legacy && self.sessions.transport.uses_streams() => {
+            ExchangeOutcome::Accepted(_) if is_legacy && self.sessions.uses_streams() => {
                 ExchangeOutcome::Cut(gone())
             }
             outcome => outcome,
@@ -190,7 +135,7 @@ impl Relay {
     pub(super) fn plan_reconnection(&mut self, now: Instant) {
         if self.sessions.is_ended()
             && self.phase == Phase::Running
-            && self.sessions.transport.uses_streams()
+            && self.sessions.uses_streams()
             && !self.streams.sse_session.is_backing_off()
         {
             self.streams.sse_session.back_off(now, &mut self.jitter);
