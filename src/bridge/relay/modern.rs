@@ -212,12 +212,10 @@ impl Relay {
         let Some(entry) = self.ledger.get(ticket) else { return false };
         let is_open = entry.is_subscription() && entry.subscription.acknowledged;
         if !is_open || self.phase != Phase::Running {
-            self.jitter.draw();
             return false;
         }
         let subject = Subject::Subscription { attempts: entry.subscription.attempts };
         let Decision::Retry { at, .. } = retry::decide(outcome, subject, now, &mut self.jitter) else {
-            self.jitter.draw();
             return false;
         };
         self.ledger.resubscribe_at(ticket, at);
