@@ -13,6 +13,7 @@ use std::time::Instant;
 pub(super) use state::SseSession;
 
 use super::ledger::{Place, Ticket};
+use super::retry::{self, Decision};
 use super::{CANCELLATION_PATIENCE, Phase, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, ExchangeId, ExchangeOutcome, Notice, Written};
@@ -68,13 +69,9 @@ impl Relay {
             self.act(Action::Notice(Notice::StreamEnded(report.sentence.clone())));
         }
         let epoch = self.sessions.epoch();
-        self.drop_carrier(Some(outcome), now);
+        self.drop_carrier(Some(outcome.clone()), now);
         let lasted = self.streams.sse_session.has_lasted(now);
-        match lasted {
-            true => self.streams.sse_session.heard(),
-            // A server that ends each stream at once is not hammered.
-            false => self.streams.sse_session.back_off(now, &mut self.jitter),
-        }
+        self.back_off(&outcome, lasted, now);
         self.lose_session(epoch, now);
     }
 
@@ -138,7 +135,20 @@ impl Relay {
             && self.sessions.uses_streams()
             && !self.streams.sse_session.is_backing_off()
         {
-            self.streams.sse_session.back_off(now, &mut self.jitter);
+            self.back_off(&ExchangeOutcome::Complete, false, now);
+        }
+    }
+
+    /// Decides when the next stream is opened: as soon as the session is lost, or after a while.
+    fn back_off(&mut self, outcome: &ExchangeOutcome, lasted: bool, now: Instant) {
+        let subject = self.streams.sse_session.subject(lasted);
+        match retry::decide(outcome, subject, now, &mut self.jitter) {
+            Decision::Retry { at, .. } => self.streams.sse_session.back_off(at),
+            Decision::Renew
+            | Decision::Deliver
+            | Decision::Restart { .. }
+            | Decision::OtherTransport
+            | Decision::Fail(_) => self.streams.sse_session.heard(),
         }
     }
 

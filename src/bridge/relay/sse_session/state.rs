@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bridge::relay::retry::{self, Jitter};
+use crate::bridge::relay::retry::Subject;
 
 /// A stream that lasted this long was no failure.
 const LASTING: Duration = Duration::from_secs(5);
@@ -56,8 +56,14 @@ impl SseSession {
         self.attempts = 0;
     }
 
-    pub(super) fn back_off(&mut self, now: Instant, jitter: &mut Jitter) {
-        self.until = Some(retry::reconnect_at(self.attempts, now, jitter));
+    /// What counts when one ended, or could not be opened.
+    pub(super) fn subject(&self, lasted: bool) -> Subject<'static> {
+        Subject::SessionStream { attempts: self.attempts, lasted }
+    }
+
+    /// The next one is opened at this time.
+    pub(super) fn back_off(&mut self, until: Instant) {
+        self.until = Some(until);
         self.attempts = self.attempts.saturating_add(1);
     }
 }
