@@ -30,7 +30,7 @@ impl Relay {
     }
 
     pub(super) fn opened(&mut self, exchange: ExchangeId, opening: Opening, now: Instant) {
-        // An answer proves that the request got there, should nobody have said so.
+        // An answer proves that the request arrived, whether or not that was reported.
         self.sent(exchange, now);
         if opening.multiplexed {
             self.exchanges.set_multiplexed();
@@ -139,7 +139,7 @@ impl Relay {
                 self.dropped(&message, "there is no session that it could belong to");
             }
             (Kind::Request { .. }, _) if self.is_of_lost_session(exchange) => {
-                self.dropped(&message, "the session it belongs to is no more");
+                self.dropped(&message, "the session it belongs to has ended");
             }
             (Kind::Request { .. }, _) => self.server_request(exchange, purpose, message, now),
             (Kind::Notification { .. }, _) => self.server_notification(purpose, message),
@@ -183,13 +183,13 @@ impl Relay {
         self.outputs.push_back(Output::ToClient { message, within });
     }
 
-    /// Returns whether the session of an exchange is no more, although the exchange itself may live on.
+    /// Returns whether the session of an exchange has ended, although the exchange itself may be open.
     pub(super) fn is_of_lost_session(&self, exchange: ExchangeId) -> bool {
         let epoch = self.exchanges.get(exchange).and_then(|exchange| exchange.epoch);
         epoch.is_some_and(|epoch| self.sessions.is_over(epoch))
     }
 
-    /// The server said something on a stream, which is therefore worth taking up again.
+    /// The server said something on a stream, which is therefore worth resuming.
     fn heard(&mut self, purpose: Purpose) {
         match purpose {
             Purpose::Answered => self.streams.sse_session.heard(),
@@ -343,7 +343,7 @@ impl Relay {
         now: Instant,
     ) {
         self.answer(Some(exchange), ticket, message, now);
-        // A stream that was taken up again has no other end.
+        // A resumed stream has no other end.
         if matches!(purpose, Purpose::Resumption(_)) {
             self.close(exchange);
         }
@@ -429,12 +429,12 @@ impl Relay {
             return self.abandon_handshake();
         }
         self.stop_listening();
-        self.drop_carrier(None, now);
+        self.drop_session_stream(None, now);
         let initialize = self.ledger.get(ticket).map(|entry| entry.message.clone());
         let replaced = self.sessions.establish(answer, initialize);
         self.health.pings.begin(now);
         self.streams.sse_session.begin(now);
-        // A client that starts over leaves a session behind that nobody else will end.
+        // A client that starts over does not end its previous session.
         if let Some(facts) = replaced {
             self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }

@@ -35,7 +35,7 @@ pub(in crate::bridge) struct EraMismatch {
 #[derive(Debug)]
 pub(in crate::bridge) struct LastWord {
     pub(in crate::bridge) answer: Message,
-    /// What whoever reads the log is told then.
+    /// The notice for the log then.
     pub(in crate::bridge) notice: Option<Notice>,
 }
 
@@ -107,7 +107,7 @@ impl Relay {
         report: Option<ErrorReport>,
     ) {
         let Settled::Wanted(entry) = self.settle(ticket) else { return };
-        // Behind a handshake of ours nobody waits for another era.
+        // No message waits for another era behind a handshake of the layers above.
         let waiting =
             match entry.era == Era::Legacy && !entry.request_id().is_some_and(OwnId::is_of_upper_layer) {
                 true => self.take_waiting(),

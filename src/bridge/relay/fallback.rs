@@ -73,7 +73,7 @@ impl Fallback {
         });
     }
 
-    /// The server has taken up the handshake. Returns whether it has turned out to speak HTTP+SSE.
+    /// The server has accepted the handshake. Returns whether it has turned out to speak HTTP+SSE.
     pub(super) fn settle(&mut self) -> bool {
         self.first = None;
         let before = self.settled.replace(self.way);
@@ -104,7 +104,7 @@ impl Fallback {
     }
 
     /// What follows from the end of `initialize` without an answer: what is to be told, or else why the other transport
-    /// is to be tried. `opened` says that the server had taken the handshake up.
+    /// is to be tried. `opened`: the server had accepted the handshake.
     pub(super) fn judge(
         &mut self,
         outcome: ExchangeOutcome,
@@ -152,7 +152,7 @@ fn with_stream(posted: ExchangeOutcome, streamed: &ExchangeOutcome) -> ExchangeO
 }
 
 impl Relay {
-    /// The server has taken up the handshake, in the way that it was sent.
+    /// The server has accepted the handshake by the transport that it was sent by.
     pub(super) fn settled_on_transport(&mut self) {
         if self.sessions.settle_transport() {
             self.act(Action::Notice(Notice::Older));

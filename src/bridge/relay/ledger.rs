@@ -114,7 +114,7 @@ pub(super) enum Place {
 pub(super) enum RetryKind {
     /// The message is sent again.
     Post,
-    /// The stream of its answer is taken up again.
+    /// The stream of its answer is resumed.
     Resume,
 }
 

@@ -73,7 +73,7 @@ impl Relay {
         }
     }
 
-    /// The session is another: its stream is closed and forgotten.
+    /// The session has changed: its stream is closed, and its position is dropped.
     pub(super) fn stop_listening(&mut self) {
         if let Some(exchange) = self.streams.listening.reset() {
             self.close(exchange);
@@ -110,7 +110,7 @@ impl Relay {
         self.act(Action::Notice(Notice::NotListening(notice)));
     }
 
-    /// Lets a stream that was to bring an answer be taken up again, where it said from where. Returns whether it will be.
+    /// Plans to resume a stream that was to bring an answer, if it named an event. Returns whether it is resumed.
     pub(super) fn resume_later(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
         let is_wanted = !self.is_leaving() && self.ledger.cancellation_of(ticket).is_none();
         let Some(entry) = self.ledger.get(ticket) else { return false };
@@ -124,7 +124,7 @@ impl Relay {
         true
     }
 
-    /// Takes the stream of an answer up again, in the session that it belongs to.
+    /// Resumes the stream of an answer, in the session that it belongs to.
     pub(super) fn resume(&mut self, ticket: Ticket, now: Instant) {
         let Some(entry) = self.ledger.get(ticket) else { return };
         let after = entry.stream.last().map(str::to_owned);
@@ -132,7 +132,7 @@ impl Relay {
             self.ledger.forget_stream(ticket);
             let report = ErrorReport::new(
                 ErrorKind::NoAnswer,
-                "the stream with the answer broke, and the server has forgotten the session",
+                "the stream with the answer broke, and the server no longer knows the session",
                 "look into the server's log",
             );
             return self.ended_unanswered(ticket, ExchangeOutcome::Cut(report), now);
@@ -142,7 +142,7 @@ impl Relay {
         self.ledger.set_written(ticket, exchange);
     }
 
-    /// A stream that was taken up again ended without the answer.
+    /// A resumed stream ended without the answer.
     pub(super) fn ended_resumption(&mut self, ticket: Ticket, outcome: ExchangeOutcome, now: Instant) {
         if self.resume_later(ticket, &outcome, now) {
             return;
@@ -159,7 +159,7 @@ impl Relay {
             ),
         };
         let sentence =
-            format!("the stream with the answer broke and could not be taken up again: {}", report.sentence);
+            format!("the stream with the answer broke and could not be resumed: {}", report.sentence);
         self.ended_unanswered(ticket, ExchangeOutcome::Cut(ErrorReport { sentence, ..report }), now);
     }
 }

@@ -99,14 +99,14 @@ struct Streams {
     sse_session: SseSession,
 }
 
-/// What was struck out of the ledger.
+/// What was removed from the ledger.
 #[derive(Debug)]
 enum Settled {
     /// A message whose outcome the client wants to know.
     Wanted(ledger::Entry),
     /// A request that the client has cancelled.
     Cancelled(ledger::Entry),
-    /// Nothing: it was struck out before.
+    /// Nothing: it was removed before.
     Unknown,
 }
 
@@ -189,7 +189,7 @@ impl Relay {
         self.proceed(now);
     }
 
-    /// Ends the session, which is not needed, and goes on without one.
+    /// Ends the session, which is not needed. Messages are sent without one.
     fn end_unneeded_session(&mut self) {
         let facts = self.sessions.facts();
         self.stop_listening();
@@ -221,18 +221,23 @@ impl Relay {
         let gate = self.sessions.waits_until().map(|deadline| (deadline, "others stop waiting"));
         let phase = match self.phase {
             Phase::Draining { deadline } => Some((deadline, "requests may no longer finish")),
-            Phase::Leaving { deadline, .. } => Some((deadline, "the session ends untold")),
+            Phase::Leaving { deadline, .. } => {
+                Some((deadline, "the end of the session is no longer waited for"))
+            }
             Phase::Running | Phase::Gone => None,
         };
         let delivery = self.exchanges.next_deadline().map(|deadline| (deadline, "a delivery is given up"));
         let rest = self.ledger.next_to_wake().map(|until| (until, "a message is tried again"));
         let renewal = self.sessions.renewal_due().map(|until| (until, "the session is opened again"));
-        let carrier =
+        let session_stream =
             self.streams.sse_session.next().map(|until| (until, "the stream of the session is opened again"));
         let listening = self.streams.listening.next().map(|until| (until, "the stream is opened again"));
         let way = self.gives_way_at().map(|at| (at, "the stream gives way to a request"));
-        let ping = self.health.pings.next().map(|until| (until, "the server is asked for a sign of life"));
-        [gate, phase, delivery, rest, renewal, carrier, listening, way, ping].into_iter().flatten().min()
+        let ping = self.health.pings.next().map(|until| (until, "the server is pinged"));
+        [gate, phase, delivery, rest, renewal, session_stream, listening, way, ping]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

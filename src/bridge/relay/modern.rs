@@ -3,8 +3,7 @@
 //!
 //! Nothing waits for a handshake and there is no session. What is left to do: mirror the body in headers, learn which
 //! parameters travel so, close the exchange of what the client cancels, and open a subscription again that broke off.
-//! Deliberately not here: bridging to the other era,
-//! and sending again (`retry`).
+//! Deliberately not here: bridging to the other era, and sending again (`retry`).
 
 use std::time::{Duration, Instant};
 
@@ -198,7 +197,7 @@ impl Relay {
         }
     }
 
-    /// The list could not be had: the server's refusal is the answer after all.
+    /// The list is not available: the server's refusal is the answer after all.
     pub(super) fn give_up_learning(&mut self, ticket: Ticket) {
         let Settled::Wanted(entry) = self.settle(ticket) else { return };
         let id = entry.request_id().cloned();

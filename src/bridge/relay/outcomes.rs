@@ -1,7 +1,7 @@
 //! How things end: an exchange, a request without an answer, the process.
 //!
 //! Every request gets its one answer here, if the server gave none and trying again is no use. Deliberately not here:
-//! trying again (`resending`, `recovery`, `listening`).
+//! sending again (`repeating`, `recovery`, `listening`).
 
 use std::time::Instant;
 
@@ -32,7 +32,7 @@ impl Relay {
         };
         match purpose {
             Purpose::Answer(ticket)
-                if self.answer_comes_on_carrier(ticket, (exchange, epoch), &outcome, now) => {}
+                if self.answer_comes_on_session_stream(ticket, (exchange, epoch), &outcome, now) => {}
             Purpose::Answer(ticket) if self.resubscribe(ticket, &outcome, now) => {}
             Purpose::Answer(ticket) => {
                 let outcome = self.taken_too_late(ticket, outcome);
@@ -51,7 +51,7 @@ impl Relay {
             Purpose::Ping => self.ended_ping(exchange, epoch, &outcome, now),
             Purpose::SessionEnd => self.ended_session_end(),
             Purpose::Cancelled => self.ended_cancelled(epoch, &outcome, now),
-            Purpose::Answered => self.ended_carrier(exchange, outcome, now),
+            Purpose::Answered => self.ended_session_stream(exchange, outcome, now),
             Purpose::Over => {}
         }
         self.after_exchange(exchange);
@@ -216,13 +216,13 @@ impl Relay {
         self.end_superfluous();
     }
 
-    /// Strikes a message out. Nobody waits behind it any more.
+    /// Removes a message. No other message waits for it any more.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<ledger::Entry> {
         self.sessions.stop_waiting_for(ticket);
         self.ledger.remove(ticket)
     }
 
-    /// Strikes a message out, and the cancellation that waits for it: with nothing to cancel there is nothing to send.
+    /// Removes a message and the cancellation that waits for it, which has nothing to cancel then.
     pub(super) fn settle(&mut self, ticket: Ticket) -> Settled {
         self.questions.retain(|question| question.asking != Some(ticket));
         let cancellation =

@@ -35,20 +35,19 @@ impl Relay {
 
     pub(super) fn enter(&mut self, message: Message, now: Instant) {
         if self.questions.take_orphaned(&message) {
-            return self.dropped(&message, "it belongs to a session that is no more");
+            return self.dropped(&message, "it belongs to a session that has ended");
         }
         if let Kind::Response { id: Some(id), .. } = message.kind()
             && self.questions.remove(id).is_none()
             && OwnId::is_of_upper_layer(id)
         {
-            return self
-                .dropped(&message, "what it answers was asked in the server's place, and is no longer");
+            return self.dropped(&message, "the request that it answers is no longer open");
         }
         // A cancellation concerns its request alone, and what the client takes back it takes back at once.
         let is_cancellation = is_cancellation(&message);
         let (era, _) = revision::classify(&message);
         let overtakes = match era {
-            // What stands alone waits for nobody.
+            // A message that stands alone waits for no other.
             Era::Modern => self.is_held(),
             Era::Legacy => matches!(message.kind(), Kind::Response { .. }) && self.lets_responses_pass(),
         };
@@ -198,7 +197,7 @@ impl Relay {
         match &entry.place {
             // A modern server takes the end of the exchange for the cancellation, and nothing else.
             _ if entry.era == Era::Modern => self.cancel_untold(ticket, request, exchange),
-            // Its session is no more; whoever has the request does not know the cancellation's.
+            // Its session has ended. The new one does not know the request.
             Place::Sent { exchange: sent, .. } if self.is_of_lost_session(*sent) => {
                 self.cancel_untold(ticket, request, exchange);
             }
@@ -235,7 +234,7 @@ impl Relay {
         self.withdraw_questions(request);
         self.settle(request);
         self.exchanges.set_purpose(exchange, Purpose::Cancelled);
-        // Nobody waits for the answer of what was cancelled.
+        // The answer to a cancelled request is not waited for.
         self.after_exchange(exchange);
     }
 
@@ -277,7 +276,7 @@ impl Relay {
         self.act(Action::Deliver(message::notification(method, Some(params))));
     }
 
-    #[expect(clippy::expect_used, reason = "whoever posts has the ticket from the ledger, in the same step")]
+    #[expect(clippy::expect_used, reason = "every caller has the ticket from the ledger, in the same step")]
     pub(super) fn post(&mut self, ticket: Ticket, purpose: Purpose, now: Instant) -> ExchangeId {
         let entry = self.ledger.get(ticket).expect("a message is posted from the ledger");
         let message = entry.message.clone();

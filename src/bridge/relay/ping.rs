@@ -1,6 +1,6 @@
-//! Signs of life, where the person asked for them: the server is pinged in our own name, and the answers are swallowed.
+//! Pings, if the user asks for them: the relay pings the server itself and drops the answers.
 //!
-//! Three in a row that stay out mean that the session is gone, and it is renewed. There are none in the modern era, which
+//! If three in a row have no answer, the session is taken for lost and is renewed. There are no pings in the modern era, which
 //! has neither `ping` nor sessions. Deliberately not here: dead connections, which the HTTP client notices by itself.
 
 mod state;
@@ -42,7 +42,7 @@ impl Relay {
         self.health.pings.answered_by(id).filter(|_| self.sessions.stream() == Some(stream))
     }
 
-    /// The session is no more: what becomes of its ping says nothing of the next one.
+    /// The session has ended: the outcome of its ping says nothing about the next session.
     pub(super) fn forget_pings(&mut self) {
         if let Some(exchange) = self.health.pings.forget() {
             self.close(exchange);

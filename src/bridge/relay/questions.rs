@@ -33,7 +33,7 @@ pub(super) struct Question {
 pub(super) struct Questions {
     waiting: HashMap<Id, Question>,
     size: usize,
-    /// Those of sessions that are no more, with their progress tokens: what the client answers goes nowhere.
+    /// Those of sessions that have ended, with their progress tokens: what the client answers goes nowhere.
     orphaned: HashMap<Id, Option<String>>,
 }
 
@@ -81,12 +81,12 @@ impl Questions {
         self.orphaned.extend(over.into_iter().map(|(id, question)| (id, question.progress)));
     }
 
-    /// A question with this id is asked anew: an answer to it is no longer one to a session that is no more.
+    /// A question with this id is asked anew: an answer to it no longer belongs to a session that has ended.
     pub(super) fn forget_orphan(&mut self, id: &Id) {
         self.orphaned.remove(id);
     }
 
-    /// Returns whether what the client says belongs to a session that is no more. An answer does so once.
+    /// Returns whether what the client says belongs to a session that has ended. An answer does so once.
     pub(super) fn take_orphaned(&mut self, message: &Message) -> bool {
         match message.kind() {
             Kind::Response { id: Some(id), .. } => self.orphaned.remove(id).is_some(),

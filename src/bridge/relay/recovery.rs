@@ -1,4 +1,5 @@
-//! A session that the server has forgotten: one handshake in the client's place, and everything goes on in the new one.
+//! A session that the server no longer knows: one handshake in the client's place opens a new one, and every message
+//! continues there.
 //!
 //! However many messages are refused at once, one `initialize` is sent, while every other message of the era waits at
 //! the gate; then each waiting and each refused message goes out once with the new session (2025-11-25,
@@ -31,7 +32,7 @@ impl Relay {
         matches!(loss, Some(SessionLoss::Said | SessionLoss::Presumed))
     }
 
-    /// A message was refused because its session is no more: it waits for the next one. Returns whether it does.
+    /// A message was refused because its session has ended: it waits for the next one. Returns whether it does.
     pub(super) fn move_to_next_session(
         &mut self,
         ticket: Ticket,
@@ -75,13 +76,13 @@ impl Relay {
         self.lose_session(epoch, now);
     }
 
-    /// The session of this epoch is no more. What is said of an earlier one changes nothing.
+    /// The session of this epoch has ended. A refusal that concerns an earlier one changes nothing.
     pub(super) fn lose_session(&mut self, epoch: u64, now: Instant) {
         if self.sessions.is_over(epoch) || !self.sessions.is_established() || self.is_leaving() {
             return;
         }
         self.act(Action::Notice(Notice::SessionLost));
-        self.drop_carrier(None, now);
+        self.drop_session_stream(None, now);
         self.sessions.lose();
         self.stop_listening();
         self.forget_pings();
@@ -111,7 +112,7 @@ impl Relay {
 
     fn remove_stale(&mut self, ticket: Ticket) {
         if let Settled::Wanted(entry) | Settled::Cancelled(entry) = self.settle(ticket) {
-            self.dropped(&entry.message, "it belongs to a session that is no more");
+            self.dropped(&entry.message, "it belongs to a session that has ended");
         }
     }
 
@@ -200,7 +201,7 @@ impl Relay {
         }
     }
 
-    /// Everything may go on; what can be put right meanwhile is.
+    /// Messages may be sent again. Meanwhile subscriptions and the stream for server messages are restored.
     fn finish_renewal(&mut self, now: Instant) {
         let news = self.sessions.resume();
         let subscriptions: Vec<String> = self.sessions.memory().subscriptions().map(str::to_owned).collect();
@@ -209,7 +210,7 @@ impl Relay {
         if self.sessions.memory().ready().is_some() {
             self.listen(now);
         }
-        // What has changed meanwhile was told to nobody.
+        // The client has not heard of changes meanwhile.
         for (capability, method) in [
             ("tools", method::TOOLS_CHANGED),
             ("prompts", method::PROMPTS_CHANGED),
@@ -250,7 +251,7 @@ impl Relay {
         outcome: &ExchangeOutcome,
         now: Instant,
     ) {
-        let forgotten = match outcome {
+        let is_lost = match outcome {
             ExchangeOutcome::Refused(refusal) => self.is_session_loss(epoch, refusal),
             ExchangeOutcome::Complete
             | ExchangeOutcome::Accepted(_)
@@ -258,7 +259,7 @@ impl Relay {
             | ExchangeOutcome::Lost { .. } => false,
         };
         let is_telling = self.sessions.is_telling(exchange);
-        match (is_telling, forgotten) {
+        match (is_telling, is_lost) {
             // That the session takes no log level does not make it useless.
             (true, true) if self.sessions.is_unlevelled() => {
                 self.tell_again(outcome, now);
@@ -327,7 +328,7 @@ impl Relay {
             let sentence = match self.was_over_credentials() || report.cause == ErrorKind::SignIn {
                 true => report.sentence.clone(),
                 false => format!(
-                    "the server has forgotten the session, and no new one could be opened: {}",
+                    "the server no longer knows the session, and no new one could be opened: {}",
                     report.sentence
                 ),
             };

@@ -115,7 +115,7 @@ impl Relay {
         self.end_superfluous();
     }
 
-    /// Ends the sessions that nobody needs and in which nothing is under way.
+    /// Ends the sessions that are not needed and in which no exchange is open.
     pub(super) fn end_superfluous(&mut self) {
         if !self.is_leaving() {
             let is_used = |epoch| self.exchanges.iter().any(|(_, exchange)| exchange.epoch == Some(epoch));
@@ -137,18 +137,18 @@ impl Relay {
         }
     }
 
-    /// The ending of a message that its session has refused, in words about that.
+    /// The outcome of a message that its session has refused, with words about the session.
     pub(super) fn explained(
         &self,
         ticket: Ticket,
         epoch: Option<u64>,
         outcome: ExchangeOutcome,
     ) -> ExchangeOutcome {
-        let outlived = self.ledger.get(ticket).map_or(0, |entry| entry.attempts.sessions_lost);
+        let sessions_lost = self.ledger.get(ticket).map_or(0, |entry| entry.attempts.sessions_lost);
         match (epoch, outcome) {
             (Some(epoch), ExchangeOutcome::Refused(refusal)) => {
                 match session_loss::session_loss(&refusal, self.sessions.id_of(epoch)) {
-                    Some(SessionLoss::Said) if outlived > 0 => {
+                    Some(SessionLoss::Said) if sessions_lost > 0 => {
                         let report = lost_each_time(&refusal.report);
                         ExchangeOutcome::Refused(Refusal {
                             answer: None,

@@ -140,7 +140,7 @@ pub(super) enum SessionLoss {
     Said,
     /// Only the status does, which may be about something else: 404, or 410 without a reason.
     Presumed,
-    /// The credentials were refused, and some servers answer so whoever names a session that they do not know.
+    /// The credentials were refused, as some servers do for a session that they do not know.
     Unauthorized,
 }
 

@@ -21,7 +21,7 @@ use crate::bridge::revision::Era;
 
 impl Relay {
     /// Returns whether the end of a POST is only its acknowledgement, because the answer comes on the stream.
-    pub(super) fn answer_comes_on_carrier(
+    pub(super) fn answer_comes_on_session_stream(
         &mut self,
         ticket: Ticket,
         (exchange, epoch): (ExchangeId, Option<u64>),
@@ -32,7 +32,7 @@ impl Relay {
             && self.sessions.stream().is_some()
             && epoch == Some(self.sessions.epoch());
         if comes {
-            // The server has it, should nobody have said so, and whoever waited for that may go on.
+            // The server has the request, whether or not that was reported. Messages that waited for that may be sent.
             self.ledger.set_written(ticket, exchange);
             self.sessions.stop_waiting_for(ticket);
             if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
@@ -49,7 +49,12 @@ impl Relay {
     }
 
     /// An exchange behind its answer ended. If it carried the session, that is lost.
-    pub(super) fn ended_carrier(&mut self, exchange: ExchangeId, outcome: ExchangeOutcome, now: Instant) {
+    pub(super) fn ended_session_stream(
+        &mut self,
+        exchange: ExchangeId,
+        outcome: ExchangeOutcome,
+        now: Instant,
+    ) {
         if self.sessions.stream() != Some(exchange) {
             return;
         }
@@ -69,7 +74,7 @@ impl Relay {
             self.act(Action::Notice(Notice::StreamEnded(report.sentence.clone())));
         }
         let epoch = self.sessions.epoch();
-        self.drop_carrier(Some(outcome.clone()), now);
+        self.drop_session_stream(Some(outcome.clone()), now);
         let lasted = self.streams.sse_session.has_lasted(now);
         self.back_off(&outcome, lasted, now);
         self.lose_session(epoch, now);
@@ -77,10 +82,10 @@ impl Relay {
 
     /// The session on the stream is over, and with it every answer that was to come: those requests are sent again
     /// where that may be, or answered.
-    pub(super) fn drop_carrier(&mut self, outcome: Option<ExchangeOutcome>, now: Instant) {
-        let Some(carrier) = self.sessions.stream() else { return };
+    pub(super) fn drop_session_stream(&mut self, outcome: Option<ExchangeOutcome>, now: Instant) {
+        let Some(stream) = self.sessions.stream() else { return };
         let epoch = Some(self.sessions.epoch());
-        self.close(carrier);
+        self.close(stream);
         let outcome = outcome.unwrap_or_else(|| ExchangeOutcome::Cut(gone()));
         let under_way: Vec<(Ticket, ExchangeId, bool)> = self
             .ledger
@@ -119,7 +124,7 @@ impl Relay {
         }
     }
 
-    /// The server refused the handshake in its answer: a stream that was to carry the session is of no more use.
+    /// The server refused the handshake in its answer: the stream that was to carry the session is closed.
     pub(super) fn abandon_handshake(&mut self) {
         match self.sessions.future_stream() {
             Some(exchange) => self.close(exchange),
@@ -127,8 +132,7 @@ impl Relay {
         }
     }
 
-    /// A session that could not be renewed is tried again, for the server may have something to say although nobody
-    /// asks.
+    /// A session that could not be renewed is tried again: the server may have messages of its own for the client.
     pub(super) fn plan_reconnection(&mut self, now: Instant) {
         if self.sessions.is_ended()
             && self.phase == Phase::Running

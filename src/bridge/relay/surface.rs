@@ -79,7 +79,7 @@ impl Relay {
         }
     }
 
-    /// Ends the session, which is not needed, and goes on without one.
+    /// Ends the session, which is not needed. Messages are sent without one.
     pub(in crate::bridge) fn end_session(&mut self) {
         self.end_unneeded_session();
     }

@@ -179,7 +179,7 @@ impl Listening {
         }
     }
 
-    /// The stream can be taken up again from here.
+    /// The stream can be resumed from here.
     pub(in crate::bridge::relay) fn advance(&mut self, cursor: Cursor) {
         self.stream.advance(cursor);
     }

@@ -45,7 +45,7 @@ impl Pings {
         }
     }
 
-    /// The session is no more: what becomes of its ping says nothing of the next one. Returns the ping that is under way.
+    /// The session has ended: the outcome of its ping says nothing about the next session. Returns the ping that is under way.
     pub(super) fn forget(&mut self) -> Option<ExchangeId> {
         self.lost = 0;
         self.under_way.take()

@@ -155,7 +155,7 @@ impl Sessions {
         before.filter(|before| before.session.id.is_some()).map(|before| before.session.facts())
     }
 
-    /// The session is no more, and none is wanted in its place. What comes of it late is still known as its own.
+    /// The session has ended, and none is wanted in its place. Late messages of it are still told from those of the next.
     pub(in crate::bridge::relay) fn forget(&mut self) {
         self.current = match std::mem::take(&mut self.current) {
             Session::Opening(opening) => Session::Opening(Opening { before: None, ..opening }),

@@ -81,7 +81,7 @@ impl Doubts {
         self.superfluous.append(&mut self.given_up);
     }
 
-    /// Takes the sessions that are not needed any more, where `is_used` denies for their epoch that something is under way.
+    /// Takes the sessions that are not needed any more. Those whose epoch `is_used` stay.
     pub(super) fn take_superfluous(&mut self, is_used: impl Fn(u64) -> bool) -> Vec<Facts> {
         let (kept, ended): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.superfluous).into_iter().partition(|session| is_used(session.epoch));

@@ -16,7 +16,7 @@ pub(in crate::bridge::relay) struct SseSession {
     since: Option<Instant>,
     /// How often in a row one ended soon and in vain.
     attempts: u32,
-    /// When the next one is opened, whether or not anybody has something to say.
+    /// When the next one is opened, even if no message waits for it.
     until: Option<Instant>,
 }
 
