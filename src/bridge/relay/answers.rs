@@ -63,7 +63,7 @@ impl Relay {
         }
     }
 
-    /// The head of an answer says that the server has a message; what follows may be a stream that stays open.
+    /// The head of an answer shows that the server has a message. A stream that stays open may follow.
     fn delivered(&mut self, exchange: ExchangeId, ticket: Ticket, now: Instant) {
         self.exchanges.clear_deadline(exchange);
         self.prove_session(ticket);
@@ -235,7 +235,7 @@ impl Relay {
             message: format!("{SOURCE}: {}", fault.reason),
             data: ErrorData::of(SOURCE, "too_many"),
         };
-        // There are so few of them that the batch gets all its answers or none, unless its ids are large.
+        // A batch gets all its answers or none, unless its ids are large.
         let has_room = self.ledger.replies_cost() <= REPLIES;
         let mut room = if has_room { REPLIES } else { 0 };
         for id in &fault.requests {
@@ -256,8 +256,8 @@ impl Relay {
         id.is_some_and(|id| self.ledger.request(id).is_some())
     }
 
-    /// Finds the request that a response answers: the one with its id, else the one whose exchange brought it, where
-    /// the id was lost on the way (null, or decoded and encoded again).
+    /// Finds the request that a response answers: the one with its id. If the id was lost on the way (null, or decoded and
+    /// encoded again), it is the request whose exchange brought the response.
     fn response(
         &mut self,
         exchange: ExchangeId,
@@ -315,13 +315,13 @@ impl Relay {
         self.answer(sent, ticket, message, now);
         match sent {
             Some(posted) if on_stream => self.let_acknowledge(posted, now),
-            // Nothing more is to come where the answer did not, unless that carries a session from now on.
+            // The own exchange of the request brings nothing more, unless it carries a session from now on.
             Some(sent) if self.sessions.stream() != Some(sent) => self.close(sent),
             Some(_) | None => {}
         }
     }
 
-    /// The request of the session on a stream that a response with a changed id answers, if only one can be meant.
+    /// The request that a response with a changed id answers, on the stream of a session, if only one can be meant.
     fn only_request_like(&self, id: &Id) -> Option<(ExchangeId, Ticket, Id)> {
         let mut alike = self.ledger.iter().filter_map(|(ticket, entry)| match entry.place {
             Place::Sent { exchange, .. } if entry.era == Era::Legacy => {
@@ -392,7 +392,7 @@ impl Relay {
         self.deliver_answer(ticket, message);
     }
 
-    /// Brings its answer to the client, and remembers what there is to learn from it.
+    /// Delivers the answer to the client, and remembers what it says about the server.
     fn deliver_answer(&mut self, ticket: Ticket, message: Message) {
         match self.settle(ticket) {
             Settled::Wanted(entry) => {
@@ -412,7 +412,7 @@ impl Relay {
         }
     }
 
-    /// What there is to remember of a request that went well.
+    /// Remembers what a successful request says about the server and the session.
     fn taught(&mut self, request: &Message, answer: &Message) {
         match request.method() {
             Some(method::TOOLS_LIST) => self.tools.learn_hints(answer),
@@ -444,8 +444,8 @@ impl Relay {
     }
 }
 
-/// Where the answer to a request may come from by its id: the exchange it was sent in, or none where only the stream with
-/// its answer is not there. Nothing where it was never sent.
+/// The exchange in which a request was sent, for an answer that is found by its id. `Some(None)`: it was sent, and waits to
+/// be sent again or resumed. `None`: it was never sent.
 fn place_of_answer(entry: &Entry) -> Option<Option<ExchangeId>> {
     match entry.place {
         Place::Sent { exchange, .. } => Some(Some(exchange)),

@@ -186,8 +186,8 @@ impl Relay {
         self.act(Action::Notice(Notice::Undelivered { title, report }));
     }
 
-    /// The server has taken a message. Once it knows that the client is ready, the stream for what it has to say by
-    /// itself is opened; nothing waits for that.
+    /// The server has accepted a message. After `notifications/initialized` the stream for its own messages is opened;
+    /// nothing waits for that.
     pub(super) fn initialized(&mut self, ticket: Ticket, now: Instant) {
         let method = self.ledger.get(ticket).and_then(|entry| entry.message.method());
         if method == Some(method::INITIALIZED) {
@@ -208,7 +208,7 @@ impl Relay {
         }
     }
 
-    /// However an exchange came to its end: nothing waits for it any more.
+    /// An exchange has ended in any way: nothing waits for it any more.
     pub(super) fn after_exchange(&mut self, exchange: ExchangeId) {
         if self.sessions.is_opening(exchange) {
             self.sessions.abandon();
@@ -272,7 +272,7 @@ impl Relay {
         }
     }
 
-    /// Answers what is left, drops every exchange and tells the server, where there is a session.
+    /// Answers the requests that are left, closes every exchange, and ends the session if there is one.
     pub(super) fn leave(&mut self, reason: ExitReason, deadline: Instant) {
         self.outputs.push_back(Output::Leaving);
         let facts = self.sessions.facts_of_handshake();
@@ -293,7 +293,7 @@ impl Relay {
             self.close(exchange);
         }
         self.end_all_superfluous();
-        // A session that is lost is not among the facts, and needs no end.
+        // The facts name no lost session, which needs no end.
         if facts.session.is_some() {
             self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
@@ -309,7 +309,7 @@ impl Relay {
     }
 }
 
-/// What is told of a request whose exchange ended so.
+/// The error for a request whose exchange ended with this outcome.
 fn unanswered(outcome: &ExchangeOutcome) -> ErrorReport {
     match outcome {
         ExchangeOutcome::Refused(Refusal { report, .. })

@@ -43,7 +43,7 @@ impl Relay {
         {
             return self.dropped(&message, "the request that it answers is no longer open");
         }
-        // A cancellation concerns its request alone, and what the client takes back it takes back at once.
+        // A cancellation concerns its request alone, and takes effect at once.
         let is_cancellation = is_cancellation(&message);
         let (era, _) = revision::classify(&message);
         let overtakes = match era {
@@ -77,7 +77,7 @@ impl Relay {
         }
     }
 
-    /// A method travels in a header too, and there is no encoding for one that a header cannot carry.
+    /// Refuses a method that a header cannot carry: the header repeats the method, and there is no encoding for it.
     fn refuse_method(&mut self, id: &Id) {
         let error = ErrorObject {
             code: code::METHOD_NOT_FOUND,
@@ -97,7 +97,7 @@ impl Relay {
         self.sessions.lets_responses_pass()
     }
 
-    /// Lets go whatever may go.
+    /// Sends every message that may be sent.
     pub(super) fn proceed(&mut self, now: Instant) {
         while let Some(ticket) = self.ledger.first_at_gate()
             && self.has_room_for(ticket)
@@ -127,8 +127,8 @@ impl Relay {
         })
     }
 
-    /// Returns whether a message may leave the gate. A flood of notifications waits there, and what stands behind it, for
-    /// order's sake.
+    /// Returns whether a message may leave the gate. If there are too many notifications, they wait there,
+    /// and the messages behind them too, to keep the order.
     fn has_room_for(&self, ticket: Ticket) -> bool {
         let is_request = self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some());
         is_request || self.exchanges.allows_delivery()
@@ -178,7 +178,7 @@ impl Relay {
         self.exchanges.allows_request(self.ledger.requests_sent()) && self.ledger.first_for_slot().is_none()
     }
 
-    /// A cancellation goes out behind its request, and ends the interest in it.
+    /// Sends a cancellation behind its request. The answer is not wanted any more.
     pub(super) fn release_cancellation(&mut self, ticket: Ticket, now: Instant) {
         let cancelled = self.ledger.get(ticket).and_then(|entry| entry.message.request_id_param());
         let request = cancelled.and_then(|id| self.ledger.request(&id));
@@ -208,7 +208,7 @@ impl Relay {
             Place::Sent { written: false, .. } if self.ledger.cancellation_of(request).is_none() => {
                 self.ledger.wait_behind(ticket, request);
             }
-            // The server has never heard of the request, or has done with it, and need not hear of either.
+            // The server has not received the request, or has ended its exchange: it needs no cancellation.
             Place::AtGate
             | Place::ForSlot { kind: RetryKind::Post }
             | Place::BackingOff { kind: RetryKind::Post, .. } => self.cancel_untold(ticket, request, None),
@@ -218,7 +218,7 @@ impl Relay {
         }
     }
 
-    /// Ends the interest in a request of whose cancellation the server is not told.
+    /// Cancels a request without telling the server.
     fn cancel_untold(&mut self, ticket: Ticket, request: Ticket, exchange: Option<ExchangeId>) {
         self.settle(request);
         self.remove(ticket);
@@ -227,7 +227,7 @@ impl Relay {
         }
     }
 
-    /// Tells the server that a request is cancelled which it has.
+    /// Cancels a request that the server has, and tells the server.
     fn cancel_sent(&mut self, ticket: Ticket, request: Ticket, exchange: ExchangeId, now: Instant) {
         let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange), now);
         self.exchanges.set_deadline(cancelling, now + CANCELLATION_PATIENCE);
@@ -255,7 +255,7 @@ impl Relay {
         self.act(Action::Notice(Notice::Dropped { title, because }));
     }
 
-    /// What the server asked the client for the sake of a request goes with it.
+    /// Withdraws the questions that the server asked the client for the sake of a request.
     fn withdraw_questions(&mut self, request: Ticket) {
         self.withdraw(|question| question.asking == Some(request), "the request it belongs to was cancelled");
     }

@@ -104,7 +104,7 @@ impl Relay {
                 (false, false) => {}
             }
         }
-        // A client that is starting over does it itself.
+        // A client that starts over opens the session itself.
         if self.sessions.is_ended() && !self.streams.sse_session.is_backing_off() {
             self.renew(now);
         }
@@ -158,7 +158,7 @@ impl Relay {
         }
     }
 
-    /// The answer to the handshake in the client's place. The client, which has one, does not see it.
+    /// Takes in the answer to the handshake in the client's place. The client does not see it.
     pub(super) fn renewed(&mut self, exchange: ExchangeId, answer: &Message, now: Instant) {
         self.exchanges.clear_deadline(exchange);
         self.exchanges.set_purpose(exchange, Purpose::Answered);
@@ -175,7 +175,7 @@ impl Relay {
         self.streams.sse_session.begin(now);
         match self.sessions.memory().ready().cloned() {
             Some(initialized) => self.tell_first(initialized, now),
-            // Its client has not said so either, yet.
+            // The client has not sent `notifications/initialized` yet.
             None => self.finish_renewal(now),
         }
     }
@@ -243,7 +243,7 @@ impl Relay {
         }
     }
 
-    /// Something that had to be told in a new session is through, or not.
+    /// A message that restores a new session was delivered, or failed.
     pub(super) fn ended_restoration(
         &mut self,
         exchange: ExchangeId,
@@ -260,13 +260,13 @@ impl Relay {
         };
         let is_telling = self.sessions.is_telling(exchange);
         match (is_telling, is_lost) {
-            // That the session takes no log level does not make it useless.
+            // A session that accepts no log level can still be used.
             (true, true) if self.sessions.is_unlevelled() => {
                 self.tell_again(outcome, now);
             }
             (true, _) => self.told(exchange, now),
             // If the session is lost again, the client's own messages will show it. A subscription that is always
-            // refused must not have it opened anew for ever.
+            // refused must not open new sessions without end.
             (_, _) if epoch.is_none_or(|epoch| !self.sessions.is_over(epoch)) => {
                 self.sessions.end_restoring();
                 self.restore(now);
