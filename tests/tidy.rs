@@ -290,27 +290,6 @@ fn no_revision_is_compared_where_its_features_should_be_asked_for() {
         }
     }
 }
-
-/// Files that still write constants of the protocol themselves. A file leaves the list when it uses `mcp`; none comes in.
-const WITH_PROTOCOL_CONSTANTS: [&str; 16] = [
-    "bridge/relay/answers.rs",
-    "bridge/relay/era_mismatch.rs",
-    "bridge/relay/fallback.rs",
-    "bridge/relay/ledger.rs",
-    "bridge/relay/modern.rs",
-    "bridge/relay/outcomes.rs",
-    "bridge/relay/outgoing.rs",
-    "bridge/relay/ping.rs",
-    "bridge/relay/questions.rs",
-    "bridge/relay/recovery.rs",
-    "bridge/relay/renegotiation.rs",
-    "bridge/relay/repeating.rs",
-    "bridge/relay/retry/proof.rs",
-    "bridge/relay/session/memory.rs",
-    "bridge/relay/session_loss.rs",
-    "bridge/relay/tools.rs",
-];
-
 /// The constants of the protocol that a line of code writes itself.
 fn protocol_constants(code: &str) -> Vec<&str> {
     const METHODS: [&str; 10] = [
@@ -355,26 +334,15 @@ fn protocol_constants(code: &str) -> Vec<&str> {
 
 #[test]
 fn protocol_constants_are_written_in_mcp_alone() {
-    let mut with_constants = Vec::new();
     for source in sources()
         .iter()
         .filter(|source| !source.path.starts_with("mcp/") && source.path != "jsonrpc/error.rs")
     {
         for (number, line) in source.text.lines().enumerate() {
             let found = protocol_constants(line.split("//").next().unwrap_or_default());
-            if let Some(constant) = found.first() {
-                let path = source.path.as_str();
-                let may = WITH_PROTOCOL_CONSTANTS.contains(&path);
-                assert!(may, "src/{path}:{}: `{constant}` is a constant of src/mcp\n{line}", number + 1);
-                with_constants.push(path.to_owned());
-            }
+            let place = format!("src/{}:{}", source.path, number + 1);
+            assert!(found.is_empty(), "{place}: {found:?} are constants of src/mcp\n{line}");
         }
-    }
-    for path in WITH_PROTOCOL_CONSTANTS {
-        assert!(
-            with_constants.iter().any(|it| it == path),
-            "src/{path} writes none any more: take it off the list"
-        );
     }
 }
 

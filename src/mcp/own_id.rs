@@ -51,20 +51,6 @@ impl OwnId {
     }
 }
 
-/// Forwards for `bridge::relay`, which asks the id itself.
-impl Id {
-    /// Returns whether a layer above the relay made it.
-    pub fn is_ours(&self) -> bool {
-        OwnId::is_of_upper_layer(self)
-    }
-
-    /// An id of the form that the layers above the relay give.
-    #[cfg(test)]
-    pub fn ours(kind: char, number: u64) -> Id {
-        Id::from_text(&format!("{SOURCE}/{kind}{number}"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
