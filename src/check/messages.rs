@@ -2,6 +2,8 @@
 //!
 //! Deliberately not here: when they are sent (`conversation`).
 
+use std::cell::Cell;
+
 use crate::bridge::{Facts, Mirror};
 use crate::jsonrpc::{Id, Message};
 use crate::mcp::{MODERN_REVISION, SOURCE, message};
@@ -10,15 +12,26 @@ pub(super) fn client_info() -> String {
     message::implementation(&format!("{SOURCE} check"), env!("CARGO_PKG_VERSION"))
 }
 
-pub(super) fn request(method: &str, params: &str) -> Message {
-    // A check has one request under way at a time.
-    message::request(&Id::from_number(1), method, params)
+/// Makes the requests of one check. No two have the same id, as MCP demands within a session.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    made: Cell<u32>,
 }
 
-pub(super) fn modern(method: &str, cursor: Option<&str>) -> Message {
-    let cursor = cursor.map(|cursor| format!(r#","cursor":{cursor}"#)).unwrap_or_default();
-    let meta = message::modern_meta("{}", Some(&client_info()));
-    request(method, &format!(r#"{{"_meta":{{{meta}}}{cursor}}}"#))
+impl Requests {
+    /// A request of the legacy era.
+    pub(super) fn legacy(&self, method: &str, params: &str) -> Message {
+        let number = self.made.get().saturating_add(1);
+        self.made.set(number);
+        message::request(&Id::from_number(number.into()), method, params)
+    }
+
+    /// A request of the modern era, for the page of a list behind `cursor`, where there is one.
+    pub(super) fn modern(&self, method: &str, cursor: Option<&str>) -> Message {
+        let cursor = cursor.map(|cursor| format!(r#","cursor":{cursor}"#)).unwrap_or_default();
+        let meta = message::modern_meta("{}", Some(&client_info()));
+        self.legacy(method, &format!(r#"{{"_meta":{{{meta}}}{cursor}}}"#))
+    }
 }
 
 pub(super) fn modern_facts(method: &str) -> Facts {

@@ -154,7 +154,7 @@ impl OAuth {
         let inner = &self.inner;
         // While another process exchanges them, nobody knows which ones to give back.
         let place = place(&inner.settings.url);
-        let _lock = inner.lock(&format!("nobody is signed out at {place}")).await?;
+        let _lock = inner.lock(&format!("signing out at {place} is not possible")).await?;
         let mut stored = inner.stored().await?;
         let http = OAuthHttp { http: &inner.http, server: &inner.settings.url, credentials };
         // Without it nobody knows where to give them back.

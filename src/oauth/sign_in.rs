@@ -311,7 +311,9 @@ impl SignInState {
             let held = match flow {
                 Ok(flow) => break flow,
                 Err(held @ LockError::Held { .. }) => held,
-                Err(unusable) => return Err(unusable.to_error(&format!("nobody can sign in at {place}"))),
+                Err(unusable) => {
+                    return Err(unusable.to_error(&format!("signing in at {place} is not possible")));
+                }
             };
             let store = self.store.clone();
             if let Some(pending) = off_loop(move || store.pending()).await {

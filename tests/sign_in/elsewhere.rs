@@ -102,7 +102,7 @@ fn paste_outside_of_login_is_an_error() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = home.start(&authority, &["--paste"]);
     let line = proxy.ask(&call(1));
-    assert!(line.contains("--paste is of use with login only"), "{line}");
+    assert!(line.contains("--paste is an option of mcp-tether login"), "{line}");
     assert_eq!(proxy.finish().code, Some(2));
     for other in [&["--device-code"][..], &["--client-credentials"]] {
         let ended = login(&home, &authority, &[&["--paste"], other].concat()).wait();

@@ -230,7 +230,7 @@ fn a_process_that_is_killed_leaves_its_page_to_the_next_one() {
     proxy.kill();
     let mut proxy = home.start(&authority, &["-v"]);
     proxy.send(&call(1));
-    proxy.tells("is gone on with");
+    proxy.tells("is resumed");
     assert!(visit(&address).contains("You are signed in"));
     assert!(proxy.line().contains("\"result\""));
     proxy.finish();
@@ -249,7 +249,7 @@ fn another_process_takes_over_while_it_waits() {
     second.tells(&format!("another process waits for you to sign in: {address}"));
     second.send(&call(2));
     first.kill();
-    second.tells("is gone on with");
+    second.tells("is resumed");
     assert!(visit(&address).contains("You are signed in"));
     loop {
         let line = second.line();

@@ -140,7 +140,7 @@ fn an_answer_that_is_none_is_an_error_with_status_and_reason() {
                 reply.raw("data: {\"id\":7,\"result\":{\n\n");
                 reply.hang();
             },
-            &["its answer is no JSON-RPC message"],
+            &["its answer is not a JSON-RPC message"],
         ),
         ("no answer at all", |_, reply| reply.close(), &["broke before the answer"]),
         (

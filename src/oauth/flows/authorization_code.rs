@@ -43,7 +43,7 @@ pub(super) async fn resume(
     let Some((pending, page)) = resumable_page(sign_in.state, wanted, sign_in.lock).await else {
         return Ok(Resumed::Nothing);
     };
-    info!("a sign-in that another process began is gone on with");
+    info!("a sign-in that another process began is resumed");
     match finish(sign_in, pending, &page).await {
         Ok(tokens) => Ok(Resumed::Done(tokens)),
         Err(TokenError::Otherwise(error)) => Err(error),
@@ -221,7 +221,8 @@ async fn finish(
     SignInState::note(sign_in.lock, None).await;
     let Ok(answer) = answer else {
         drop_registration(inner, &pending).await;
-        let sentence = format!("nobody signed in at {at} within {} minutes", PATIENCE.as_secs() / 60);
+        let sentence =
+            format!("the sign-in at {at} was not completed within {} minutes", PATIENCE.as_secs() / 60);
         let advice = format!(
             "try again, and sign in on the page that opens; if a browser cannot come back to this computer: {}",
             elsewhere(inner, &pending.authorization)
@@ -230,7 +231,8 @@ async fn finish(
         return Err(TokenError::Otherwise(failure.of_kind(FailureKind::TimedOut)));
     };
     let Some((returned, page)) = answer else {
-        let sentence = format!("nobody signed in at {at}: the input ended before an address was pasted");
+        let sentence =
+            format!("the sign-in at {at} was not completed: the input ended before an address was pasted");
         let advice = "try again, and paste the address that the browser ends at; the input has to stay open until then";
         return Err(TokenError::Otherwise(SignInError::failed(sentence, advice)));
     };
@@ -252,7 +254,7 @@ async fn finish(
                     "have this computer's address registered for the client there, or spell it is registered: \
                      --host localhost"
                 }
-                () => "try again; if it stays like this, ask whoever runs the server",
+                () => "try again; if it stays like this, ask the server's administrator",
             };
             let failure = SignInError::failed(sentence, advice).of_kind(FailureKind::Denied);
             Err(match error.as_str() {
@@ -266,7 +268,8 @@ async fn finish(
                 "the answer to the sign-in for {at} names {named} as its issuer, not {}",
                 foreign(&pending.authorization.issuer)
             );
-            let advice = "do not go on; tell whoever runs the server, for somebody may be mixing up sign-ins";
+            let advice =
+                "do not continue; tell the server's administrator, because sign-ins may have been mixed up";
             Err(TokenError::Otherwise(SignInError::failed(sentence, advice)))
         }
     };

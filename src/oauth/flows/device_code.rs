@@ -39,7 +39,7 @@ pub(super) async fn resume(sign_in: &mut UserSignIn<'_>, wanted: Option<&str>) -
     if device.until <= seconds(wall_clock()) {
         return Resumed::Nothing;
     }
-    info!("a sign-in that another process began is gone on with");
+    info!("a sign-in that another process began is resumed");
     tell(&device);
     let finished = finish(sign_in.state, &sign_in.http, &pending, device, sign_in.progress).await;
     SignInState::note(sign_in.lock, None).await;
@@ -116,7 +116,7 @@ async fn begin(
     redact::register_token(&device.device_code);
     let page = metadata::trusted(&device.page, http.server).map_err(|reason| {
         let sentence = format!("{} names a page that {reason}: {}", place(&endpoint), foreign(&device.page));
-        let advice = "do not sign in there; tell whoever runs the authorization server";
+        let advice = "do not sign in there; tell the authorization server's administrator";
         TokenError::Otherwise(SignInError::failed(sentence, advice))
     })?;
     Ok(DeviceAuthorization { page: page.into(), ..device })
@@ -198,7 +198,7 @@ fn next(refusal: &ErrorResponse, interval: Duration) -> Option<Duration> {
 }
 
 fn run_out(at: &str) -> TokenError {
-    let sentence = format!("nobody signed in at {at} before the code ran out");
+    let sentence = format!("the sign-in at {at} was not completed before the code expired");
     let failure = SignInError::failed(sentence, "try again: there will be another code");
     TokenError::Otherwise(failure.of_kind(FailureKind::TimedOut))
 }
