@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use super::findings::Findings;
-use super::messages::{Requests, client_info, modern_facts};
+use super::messages::{Requests, client_info, error_of, modern_facts, name_of, no_answer};
 use super::probes::Edge;
 use super::{StepFailure, clock, format_duration, token_rule};
 use crate::auth::Credentials;
@@ -527,35 +527,5 @@ fn report_capabilities(capabilities: Option<&str>, findings: &mut Findings<impl 
     match named.is_empty() {
         true => findings.note("capabilities", "none"),
         false => findings.ok("capabilities", &named.join(", ")),
-    }
-}
-
-/// The server's own error.
-fn error_of(answer: &Message) -> Option<ErrorReport> {
-    let Kind::Response { error: true, .. } = answer.kind() else { return None };
-    let said = answer.member("message").and_then(json::string).unwrap_or_default();
-    let code = answer.member("code").unwrap_or("no code");
-    let advice = "this is the server's own error: look into its log";
-    Some(ErrorReport::new(
-        ErrorKind::Answer,
-        format!("the server answered with an error: {said} ({code})"),
-        advice,
-    ))
-}
-
-fn no_answer() -> ErrorReport {
-    ErrorReport::new(
-        ErrorKind::NoAnswer,
-        "the server ended its answer without answering",
-        "look into the server's log",
-    )
-}
-
-fn name_of(info: Option<&str>) -> String {
-    let member = |name| info.and_then(|info| json::member(info, name)).and_then(json::string);
-    let name = member("name").unwrap_or_else(|| "an unnamed server".to_owned());
-    match member("version") {
-        Some(version) => format!("{name} {version}"),
-        None => name,
     }
 }
