@@ -215,6 +215,15 @@ fn checked(options: Box<Options>) -> Result<Invocation, UsageError> {
             advice: format!("write it first: mcp-tether {word} URL"),
         });
     }
+    // A URL or a file has other letters.
+    let is_plain = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let first = options.positional.first().filter(|word| options.mode == Mode::Run && is_plain(word));
+    if let Some(nearest) = first.and_then(|word| usage::nearest_subcommand(word)) {
+        return Err(UsageError {
+            sentence: "the first argument is neither the server's URL nor a subcommand".to_owned(),
+            advice: format!("did you mean mcp-tether {nearest}?"),
+        });
+    }
     if matches!(options.mode, Mode::Check { .. }) && options.record.is_some() {
         return Err(UsageError {
             sentence: "--record cannot be used with check".to_owned(),

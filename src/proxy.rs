@@ -242,7 +242,7 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
             let report = ErrorReport::new(
                 ErrorKind::Internal,
                 "a defect of mcp-tether ended this exchange",
-                "report it, with what stands on stderr",
+                "report it with the output on stderr",
             );
             self.feed(Event::Ended(exchange, ExchangeOutcome::Lost { written: Written::Maybe, report }));
         }

@@ -1,7 +1,7 @@
 //! From arguments to exit code: what `main` does, as a function, so that examples can start themselves as the proxy.
 //!
 //! An error at start reaches the user: on a terminal at once, with a client on stdin as the answer to everything
-//! it asks, for hosts hide what stands on stderr. Deliberately not here: how anything is done.
+//! it asks, because clients hide stderr. Deliberately not here: how anything is done.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -150,7 +150,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
     let record = options.record.as_deref().map(config::home_expanded).map(|path| {
         let is_log = options.log_file.as_deref().map(config::home_expanded).as_ref() == Some(&path);
         let file = match is_log {
-            true => Err(std::io::Error::other("the log is written there")),
+            true => Err(std::io::Error::other("the log is written to this file")),
             false => files::anew(&path),
         };
         file.map_err(|reason| StartupError::unwritable("--record", &path, &reason))
@@ -223,11 +223,11 @@ fn begin_logging(options: &Options, environment: &Environment) -> Result<(), Sta
         Some(reason) if named.is_some() => {
             return Err(StartupError::unwritable("--log-file", &path, &reason));
         }
-        Some(reason) => warn!("there is no log file, {} cannot be written: {reason}", path.display()),
+        Some(reason) => warn!("{} cannot be written, so there is no log file: {reason}", path.display()),
         None => {}
     }
     if is_open && platform::others_can_read(&path) {
-        warn!("others on this computer can read the log file {}: chmod 600", path.display());
+        warn!("other users can read the log file {}: run chmod 600 on it", path.display());
     }
     debug!("mcp-tether {} begins; the log is in {}", env!("CARGO_PKG_VERSION"), path.display());
     Ok(())
@@ -255,38 +255,49 @@ fn run_check(options: &Options, json: bool, environment: &Environment) -> ExitCo
     let mut findings = Findings::new(Waiting(std::io::stdout()), style);
     // Commands that print secrets take their time.
     findings.begin("credentials");
+    let url = check_url(options);
+    let url = url.as_deref();
     let config = match resolved(options, environment) {
         Some(Ok(config)) => config,
         None => {
             findings.fail("stopped", &StartupError::stopped());
-            findings.finish("", false);
+            findings.finish(url, false);
             return ExitCode::from(STOPPED);
         }
         Some(Err(report)) => {
             findings.fail("configuration", &report.for_client());
-            findings.finish("", false);
+            findings.finish(url, false);
             return ExitCode::from(UNUSABLE);
         }
     };
-    // Without the query, which may hold a key.
-    let url = config.url.join(config.url.path()).map_or_else(|_| String::new(), |url| url.to_string());
     let named = options.proxy.as_deref().and_then(|proxy| proxy.parse().ok());
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(report) => {
             findings.fail("setup", &report.for_client());
-            findings.finish(&url, false);
+            findings.finish(url, false);
             return ExitCode::FAILURE;
         }
     };
     let outcome = runtime.block_on(check::run(config, named, stdio::stop_signal(), &mut findings));
     runtime.shutdown_background();
-    findings.finish(&url, outcome == CheckResult::Passed);
+    findings.finish(url, outcome == CheckResult::Passed);
     match outcome {
         CheckResult::Passed => ExitCode::SUCCESS,
         CheckResult::Failed => ExitCode::FAILURE,
         CheckResult::Stopped => ExitCode::from(STOPPED),
     }
+}
+
+/// The URL that was given, without the parts that may hold secrets: user name, password, query and fragment.
+fn check_url(options: &Options) -> Option<String> {
+    let url: Url = options.positional.first()?.parse().ok()?;
+    let mut url = Some(url).filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    // Neither fails for http and https.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.set_query(None);
+    url.set_fragment(None);
+    Some(url.to_string())
 }
 
 /// Resolves the configuration while the user waits. None when a signal comes first.
@@ -346,7 +357,7 @@ fn run_auth_command(
         None => ExitCode::from(STOPPED),
         Some(Ok(Some(text))) => print(&format!("{text}\n")),
         Some(Ok(None)) => {
-            tell(&format!("nothing is held for this server and these options; sign in: {login}"));
+            tell(&format!("no sign-in is stored for this server and these options; sign in: {login}"));
             ExitCode::FAILURE
         }
         Some(Err(trouble)) => {
@@ -360,16 +371,16 @@ fn run_auth_command(
 fn shown(held: &HeldTokens) -> String {
     let runs_out = match held.expires_in {
         Some(0) => "has run out".to_owned(),
-        Some(seconds) => format!("runs out in {seconds} seconds"),
-        None => "does not say when it runs out".to_owned(),
+        Some(seconds) => format!("expires in {seconds} seconds"),
+        None => "has no stated expiry".to_owned(),
     };
-    let renews = if held.renews { "is renewed by itself" } else { "cannot be renewed" };
+    let renews = if held.renews { "is renewed automatically" } else { "cannot be renewed" };
     let profile = held.profile.as_ref().map(|name| format!("profile:  {name}\n")).unwrap_or_default();
     format!(
         "{profile}issuer:   {}\nresource: {}\nscope:    {}\ntoken:    {runs_out}, {renews}\nfile:     {}",
         redact::foreign(&held.issuer),
         redact::foreign(&held.resource),
-        held.scope.as_deref().map_or_else(|| "(not said)".to_owned(), redact::foreign),
+        held.scope.as_deref().map_or_else(|| "(not stated)".to_owned(), redact::foreign),
         held.path
     )
 }
@@ -537,7 +548,7 @@ fn print(text: &str) -> ExitCode {
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         // The reader closed the pipe because it has what it needs.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            tell(&format!("error: nothing more can be written: {error}"));
+            tell(&format!("error: stdout cannot be written: {error}"));
             ExitCode::FAILURE
         }
         Ok(()) | Err(_) => ExitCode::SUCCESS,

@@ -58,7 +58,7 @@ pub(super) fn all(
     {
         return Err(cannot(
             "is YAML, which is not read here".to_owned(),
-            "have the new entry printed by itself: mcp-tether config NAME URL --client goose",
+            "print the new entry: mcp-tether config NAME URL --client goose",
         ));
     }
     let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))

@@ -150,7 +150,7 @@ impl OAuth {
         let state = &self.state;
         // While another process refreshes them, it is not known which ones to revoke.
         let place = place(&state.settings.url);
-        let _lock = state.lock(&format!("nobody is signed out at {place}")).await?;
+        let _lock = state.lock(&format!("signing out at {place} is not possible")).await?;
         let mut stored = state.stored().await?;
         let http = OAuthHttp { http: &state.http, server: &state.settings.url, credentials };
         // Names the revocation endpoint.

@@ -91,7 +91,7 @@ pub(super) async fn discover(
             // Access describes other ways of signing in at the same place.
             None => SignInError::NotOffered,
             Some(_) => SignInError::failed(
-                format!("{} wants a sign-in, but names nobody who does that", place(server)),
+                format!("{} requires a sign-in, but names no authorization server", place(server)),
                 "have the server's protected-resource metadata looked at (authorization_servers is missing)",
             ),
         });
@@ -125,7 +125,7 @@ fn trusted_hint(text: &str, server: &Url) -> Result<Url, SignInError> {
         let sentence =
             format!("{} names an address for its metadata that {reason}: {}", place(server), foreign(text));
         info!("{sentence}; it is not used");
-        SignInError::failed(sentence, "do not sign in there; tell whoever runs the server")
+        SignInError::failed(sentence, "do not sign in there; tell the server's administrator")
     })
 }
 
@@ -137,7 +137,7 @@ fn about_another_server(at: &Url, resource: &str, server: &Url) -> SignInError {
         foreign(resource),
         place(server)
     );
-    let advice = "check the URL; if it is right, do not sign in there and tell whoever runs the server";
+    let advice = "check the URL; if it is right, do not sign in there and tell the server's administrator";
     SignInError::failed(sentence, advice)
 }
 
@@ -272,7 +272,7 @@ fn unsafe_issuer(query: &Query<'_>, issuer: &str, reason: UnsafeUrl) -> SignInEr
                 shell_words::quote(&foreign(&at))
             )
         }
-        _ => "do not sign in there; tell whoever runs the server".to_owned(),
+        _ => "do not sign in there; tell the server's administrator".to_owned(),
     };
     SignInError::failed(sentence, advice)
 }
@@ -367,7 +367,10 @@ fn usable(found: AuthorizationServer, query: &Query<'_>) -> Result<Authorization
         metadata::trusted(endpoint, query.server).map_err(|reason| {
             let sentence =
                 format!("the {name} of {} {reason}: {}", foreign(&found.issuer), foreign(endpoint));
-            SignInError::failed(sentence, "do not sign in there; tell whoever runs the authorization server")
+            SignInError::failed(
+                sentence,
+                "do not sign in there; tell the authorization server's administrator",
+            )
         })?;
     }
     let lists = [
@@ -386,7 +389,7 @@ fn usable(found: AuthorizationServer, query: &Query<'_>) -> Result<Authorization
         let sentence = format!("the metadata of {} repeats a secret", foreign(&found.issuer));
         return Err(SignInError::failed(
             sentence,
-            "do not sign in there; tell whoever runs the authorization server",
+            "do not sign in there; tell the authorization server's administrator",
         ));
     }
     let methods = found.code_challenge_methods_supported.as_deref();
@@ -419,7 +422,7 @@ fn is_in_trouble(answer: &OAuthResponse) -> bool {
 
 fn in_trouble(at: &Url, answer: &OAuthResponse) -> SignInError {
     let sentence = format!("{} answered {} instead of its metadata", place(at), answer.status());
-    SignInError::failed(sentence, "try again later; if it stays like this, tell whoever runs the server")
+    SignInError::failed(sentence, "try again later; if it stays like this, tell the server's administrator")
 }
 
 #[cfg(test)]

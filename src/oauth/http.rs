@@ -252,7 +252,7 @@ impl OAuthHttp<'_> {
                         format!("{} leads from a public server into this computer's own network", place(url));
                     return Err(SignInError::failed(
                         sentence,
-                        "do not sign in there; tell whoever runs the server",
+                        "do not sign in there; tell the server's administrator",
                     ));
                 }
                 Some(found)

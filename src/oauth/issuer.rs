@@ -58,7 +58,7 @@ pub(super) fn accept(
                     foreign(issuer),
                     foreign(wanted)
                 ),
-                "check --oauth-issuer; if it is right, do not sign in there and tell whoever runs the server",
+                "check --oauth-issuer; if it is right, do not sign in there and tell the server's administrator",
             )
             .of_kind(FailureKind::Issuer)),
         };
@@ -77,7 +77,7 @@ pub(super) fn accept(
                     foreign(before)
                 ),
                 format!(
-                    "if that is right, accept it with --oauth-issuer {}{endpoint}; if not, tell whoever runs the server",
+                    "if that is right, accept it with --oauth-issuer {}{endpoint}; if not, tell the server's administrator",
                     shell_words::quote(&foreign(issuer))
                 ),
             )

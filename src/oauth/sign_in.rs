@@ -352,7 +352,7 @@ impl SignInState {
                 Err(held @ LockError::Held { .. }) => held,
                 Err(unusable) => {
                     let place = place(&self.settings.url);
-                    return Err(unusable.to_error(&format!("nobody can sign in at {place}")));
+                    return Err(unusable.to_error(&format!("signing in at {place} is not possible")));
                 }
             };
             let store = self.store.clone();

@@ -25,7 +25,7 @@ pub struct UserAction {
 impl UserAction {
     /// What to do about it.
     pub(super) fn advice(&self) -> String {
-        let usual = "sign in there, then try again; the sign-in goes on meanwhile";
+        let usual = "sign in there, then try again; the sign-in continues meanwhile";
         match &self.elsewhere {
             Some(command) => format!("{usual}. In a browser on another computer: {command}"),
             None => usual.to_owned(),
@@ -46,10 +46,10 @@ impl std::fmt::Display for UserAction {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignInError {
     /// Nothing describes how to sign in: the refusal means something else and stands as it is.
-    #[error("there is no sign-in to be found")]
+    #[error("the server offers no sign-in")]
     NotOffered,
     /// A person has to do something, and may still do it.
-    #[error("{place} wants you to sign in: open {action}")]
+    #[error("{place} requires a sign-in: open {action}")]
     Waiting {
         /// The server.
         place: String,
@@ -59,7 +59,7 @@ pub enum SignInError {
         advice: String,
     },
     /// It goes on in another process, or has only just begun.
-    #[error("signing in at {place} takes longer than a client waits; it goes on{}", elsewhere(.holder))]
+    #[error("signing in at {place} takes longer than a client waits; it continues{}", elsewhere(.holder))]
     Slow {
         /// The server.
         place: String,
@@ -206,7 +206,7 @@ impl FailureKind {
     pub(super) fn elsewhere(self, place: &str, login: &str) -> SignInError {
         let sentence = match self {
             FailureKind::Denied => format!("the authorization server of {place} did not sign you in"),
-            FailureKind::TimedOut => format!("nobody signed in at {place} in time"),
+            FailureKind::TimedOut => format!("the sign-in at {place} was not completed in time"),
             FailureKind::Registration => {
                 format!("the authorization server of {place} did not register this program")
             }
@@ -215,7 +215,7 @@ impl FailureKind {
                 format!("the sign-in at {place} failed")
             }
         };
-        let advice = format!("try again, or sign in by hand, which says more: {login}");
+        let advice = format!("try again, or run the sign-in command, which prints more: {login}");
         SignInError::failed(format!("{sentence}, as another process has found"), advice).of_kind(self)
     }
 }

@@ -259,7 +259,7 @@ impl HttpSse {
                     false => Ok(false),
                     // The request that it answers is unknown, and would wait for ever.
                     true => {
-                        let problem = format!("an answer on its stream is no JSON-RPC message: {fault}");
+                        let problem = format!("an answer on its stream is not a JSON-RPC message: {fault}");
                         Err(lost(diagnosis::unusable(&stream.url, stream.status, &problem)))
                     }
                 }

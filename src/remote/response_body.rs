@@ -448,7 +448,7 @@ impl HttpExchange<'_> {
                     non_messages.log(&fault);
                     self.events.send_invalid(self.id, &fault).await;
                     if self.awaits_answer() && is_broken_answer(&data, &fault) {
-                        let problem = format!("its answer is no JSON-RPC message: {fault}");
+                        let problem = format!("its answer is not a JSON-RPC message: {fault}");
                         return Err(lost(diagnosis::unusable(url, status, &problem)));
                     }
                 }

@@ -38,14 +38,13 @@ fn strict(settings: &mut Settings) {
     settings.access.mode = Mode::Strict;
 }
 
-const NOT_ACCEPTED: &[&str] =
-    &["did not accept the service token {id}", "(secret cfast_…", "(54 characters)"];
+const NOT_ACCEPTED: &[&str] = &["rejected the service token {id}", "(secret cfast_…", "(54 characters)"];
 const LOOK: &[&str] =
     &["expired", "rotated", "disabled", "deleted", "Service credentials", "Refresh", "form is right"];
 const SET: &[&str] = &["CF_ACCESS_CLIENT_ID", "CF_ACCESS_CLIENT_SECRET"];
-const NO_REASON: &[&str] = &["did not let the service token {id} through", "gives no reason"];
+const NO_REASON: &[&str] = &["refused the service token {id}", "gives no reason"];
 const EITHER: &[&str] = &["Service Auth (not Allow)", "expired"];
-const HIDES: &[&str] = &["OAuth challenge", "{id}", "hides the reason"];
+const HIDES: &[&str] = &["OAuth challenge", "{id}", "does not say why"];
 
 #[rustfmt::skip] // a line, or two, per row
 const A1: &[Row] = &[
@@ -54,34 +53,34 @@ const A1: &[Row] = &[
     Row { name: "1 no credentials, strict", with: With::Nothing, wrong: strict, status: 302, cause: "access_credentials", sentence: &["carried no service token"], advice: SET, ..TEMPLATE },
     Row { name: "2 no credentials, Managed OAuth", with: With::Nothing, arguments: &["--auth", "none"], forms: FULL_AND_BARE, wrong: |s| s.managed_oauth = true, status: 401, cause: "access_credentials", sentence: &["carried no service token"], advice: SET, ..TEMPLATE },
     Row { name: "3 no credentials, only Service Auth", with: With::Nothing, forms: ALL, wrong: |s| only(s, &[Policy::ServiceAuth]), status: 403, cause: "access_credentials", sentence: &["carried no service token"], advice: SET, ..TEMPLATE },
-    Row { name: "4 wrong secret, legacy, Allow", with: With::OtherSecret, forms: REDIRECT, status: 302, cause: "access_token", sentence: &["team {team}, application {aud}", "did not accept the service token {id}", "(secret cfast_…", "(54 characters)"], advice: LOOK, ..TEMPLATE },
+    Row { name: "4 wrong secret, legacy, Allow", with: With::OtherSecret, forms: REDIRECT, status: 302, cause: "access_token", sentence: &["team {team}, application {aud}", "rejected the service token {id}", "(secret cfast_…", "(54 characters)"], advice: LOOK, ..TEMPLATE },
     Row { name: "4 the same, and the redirect does not say why", with: With::OtherSecret, forms: &[Form::Bare], status: 302, cause: "access_forbidden", sentence: NO_REASON, advice: EITHER, ..TEMPLATE },
     Row { name: "4 token of another account", with: With::OtherAccount, status: 302, cause: "access_token", sentence: NOT_ACCEPTED, advice: &["another account"], ..TEMPLATE },
     Row { name: "4 expired, disabled or deleted", wrong: dead, status: 302, cause: "access_token", sentence: NOT_ACCEPTED, advice: LOOK, ..TEMPLATE },
-    Row { name: "5 wrong secret, Managed OAuth", with: With::OtherSecret, forms: FULL_AND_BARE, wrong: |s| s.managed_oauth = true, status: 401, cause: "access_hidden", sentence: HIDES, advice: &["expired", "no Service Auth policy"], ..TEMPLATE },
-    Row { name: "5 expired, Managed OAuth", wrong: |s| { dead(s); s.managed_oauth = true; }, status: 401, cause: "access_hidden", sentence: HIDES, advice: &["expired", "no Service Auth policy"], ..TEMPLATE },
+    Row { name: "5 wrong secret, Managed OAuth", with: With::OtherSecret, forms: FULL_AND_BARE, wrong: |s| s.managed_oauth = true, status: 401, cause: "access_hidden", sentence: HIDES, advice: &["expired", "add a Service Auth policy"], ..TEMPLATE },
+    Row { name: "5 expired, Managed OAuth", wrong: |s| { dead(s); s.managed_oauth = true; }, status: 401, cause: "access_hidden", sentence: HIDES, advice: &["expired", "add a Service Auth policy"], ..TEMPLATE },
     Row { name: "6 wrong secret, only Service Auth", with: With::OtherSecret, forms: ALL, wrong: |s| only(s, &[Policy::ServiceAuth]), status: 403, cause: "access_forbidden", sentence: NO_REASON, advice: EITHER, ..TEMPLATE },
     Row { name: "6 expired, only Service Auth", wrong: |s| { dead(s); only(s, &[Policy::ServiceAuth]); }, status: 403, cause: "access_forbidden", sentence: &["application {aud}", "gives no reason"], advice: EITHER, ..TEMPLATE },
     Row { name: "7 the same, service_auth_401_redirect", with: With::OtherSecret, forms: ALL, wrong: |s| { only(s, &[Policy::ServiceAuth]); s.service_auth_401 = true; }, status: 401, cause: "access_token", sentence: NOT_ACCEPTED, advice: LOOK, ..TEMPLATE },
     Row { name: "8 wrong secret, strict", with: With::OtherSecret, forms: ALL, wrong: strict, status: 401, cause: "access_token", sentence: NOT_ACCEPTED, advice: LOOK, ..TEMPLATE },
     Row { name: "8 expired, strict", forms: ALL, wrong: |s| { dead(s); strict(s); }, status: 401, cause: "access_token", sentence: NOT_ACCEPTED, advice: LOOK, ..TEMPLATE },
     Row { name: "8 token of another account, strict, Managed OAuth", with: With::OtherAccount, wrong: |s| { strict(s); s.managed_oauth = true; }, status: 401, cause: "access_token", sentence: NOT_ACCEPTED, advice: LOOK, ..TEMPLATE },
-    Row { name: "7, 8 the same without a word, which the server might have said", with: With::OtherSecret, forms: &[Form::Silent], wrong: strict, status: 401, cause: "origin_refused", sentence: &["without a word", "by Cloudflare Access in strict mode"], advice: &["Access refused it", "token is accepted"], ..TEMPLATE },
+    Row { name: "7, 8 the same without a word, which the server might have said", with: With::OtherSecret, forms: &[Form::Silent], wrong: strict, status: 401, cause: "origin_refused", sentence: &["without a reason", "by Cloudflare Access in strict mode"], advice: &["Access refused it", "check the token"], ..TEMPLATE },
     Row { name: "10 Allow instead of Service Auth", wrong: |s| only(s, &[Policy::Allow]), status: 302, cause: "access_policy", sentence: &["{id} is valid, but no Service Auth policy", "team {team}, application {aud}"], advice: &["Service Auth (not Allow)", "Include > Service Token"], ..TEMPLATE },
     Row { name: "10 the policy includes another token", wrong: |s| only(s, &[Policy::Allow, Policy::ServiceAuthOther]), status: 302, cause: "access_policy", sentence: &["{id} is valid"], advice: &["Include > Service Token"], ..TEMPLATE },
-    Row { name: "10 the same, Managed OAuth", wrong: |s| { only(s, &[Policy::Allow]); s.managed_oauth = true; }, status: 401, cause: "access_hidden", sentence: HIDES, advice: &["no Service Auth policy"], ..TEMPLATE },
+    Row { name: "10 the same, Managed OAuth", wrong: |s| { only(s, &[Policy::Allow]); s.managed_oauth = true; }, status: 401, cause: "access_hidden", sentence: HIDES, advice: &["add a Service Auth policy"], ..TEMPLATE },
     Row { name: "11 another token's policy alone", forms: ALL, wrong: |s| only(s, &[Policy::ServiceAuthOther]), status: 403, cause: "access_forbidden", sentence: NO_REASON, advice: EITHER, ..TEMPLATE },
     Row { name: "11 Allow alone, strict", forms: ALL, wrong: |s| { only(s, &[Policy::Allow]); strict(s); }, status: 403, cause: "access_forbidden", sentence: NO_REASON, advice: EITHER, ..TEMPLATE },
-    Row { name: "11 the same without a word", forms: &[Form::Silent], wrong: |s| { only(s, &[Policy::Allow]); strict(s); }, status: 403, cause: "origin_refused", sentence: &["without a word", "by Cloudflare Access in strict mode"], advice: &["Service Auth policy"], ..TEMPLATE },
+    Row { name: "11 the same without a word", forms: &[Form::Silent], wrong: |s| { only(s, &[Policy::Allow]); strict(s); }, status: 403, cause: "origin_refused", sentence: &["without a reason", "by Cloudflare Access in strict mode"], advice: &["Service Auth policy"], ..TEMPLATE },
     Row { name: "11 no policy at all", wrong: |s| only(s, &[]), status: 403, cause: "access_forbidden", sentence: NO_REASON, advice: EITHER, ..TEMPLATE },
     Row { name: "13, 14 the wrong host or a bypassed path: the server misses the assertion", wrong: |s| only(s, &[Policy::Bypass]), status: 401, cause: "origin_refused", sentence: &["itself refused", "not Cloudflare Access", "missing Cf-Access-Jwt-Assertion"], advice: &["AUD tag"], ..TEMPLATE },
-    Row { name: "15 a person's token has expired", with: With::ExpiredPerson, forms: FULL_AND_BARE, status: 302, cause: "access_token", sentence: &["did not accept the Access token"], advice: &["expired"], ..TEMPLATE },
-    Row { name: "15 the same, Managed OAuth", with: With::ExpiredPerson, wrong: |s| s.managed_oauth = true, status: 401, cause: "access_token", sentence: &["did not accept the Access token"], advice: &["expired"], ..TEMPLATE },
+    Row { name: "15 a person's token has expired", with: With::ExpiredPerson, forms: FULL_AND_BARE, status: 302, cause: "access_token", sentence: &["rejected the Access token"], advice: &["expired"], ..TEMPLATE },
+    Row { name: "15 the same, Managed OAuth", with: With::ExpiredPerson, wrong: |s| s.managed_oauth = true, status: 401, cause: "access_token", sentence: &["rejected the Access token"], advice: &["expired"], ..TEMPLATE },
     Row { name: "16 the sign-in page, without credentials", with: With::Nothing, wrong: |s| s.trouble = Some(Trouble::SignInPage), status: 200, cause: "access_credentials", sentence: &["carried no service token"], advice: SET, ..TEMPLATE },
     Row { name: "16 the sign-in page, with a token", wrong: |s| s.trouble = Some(Trouble::SignInPage), status: 200, cause: "access_forbidden", sentence: NO_REASON, advice: EITHER, ..TEMPLATE },
     Row { name: "17 the server has another application's AUD tag", wrong: |s| s.believes = Believes::OtherApplication, status: 403, cause: "origin_refused", sentence: &["itself refused", "Invalid token"], advice: &["AUD tag", "{id}"], ..TEMPLATE },
     Row { name: "17 the server wants an e-mail address", wrong: |s| s.believes = Believes::People, status: 403, cause: "origin_refused", sentence: &["itself refused", "no email"], advice: &["no e-mail address"], ..TEMPLATE },
-    Row { name: "the application reads tokens from no such header", with: With::OneHeader("x-token"), status: 302, cause: "access_token", sentence: NOT_ACCEPTED, advice: &["does not read tokens from the header x-token"], ..TEMPLATE },
+    Row { name: "the application reads tokens from no such header", with: With::OneHeader("x-token"), status: 302, cause: "access_token", sentence: NOT_ACCEPTED, advice: &["read tokens from the header x-token"], ..TEMPLATE },
     Row { name: "the same, only Service Auth", with: With::OneHeader("authorization"), forms: ALL, wrong: |s| only(s, &[Policy::ServiceAuth]), status: 403, cause: "access_forbidden", sentence: NO_REASON, advice: &["header authorization"], ..TEMPLATE },
     Row { name: "CORS for a web page, and an Origin written by hand", arguments: &["--header", "Origin: https://other.example.com"], forms: ALL, wrong: |s| s.allowed_origin = Some("https://app.example.com".to_owned()), status: 403, cause: "access_forbidden", sentence: NO_REASON, ..TEMPLATE },
 ];
@@ -109,8 +108,8 @@ const IN_PLACE: &[Form] = &[Form::Json, Form::Text];
 #[rustfmt::skip]
 const A2: &[Row] = &[
     Row { name: "a firewall rule", forms: ALL, wrong: code!(1020), status: 403, cause: "firewall", sentence: &["firewall rule", "(1020)"], advice: &["Security > Events", "ray", "Skip rule"], ..TEMPLATE },
-    Row { name: "an address that is kept out", forms: ALL, wrong: code!(1006), status: 403, cause: "firewall", sentence: &["keeps this computer's network", "(1006)"], advice: &["allow this address"], ..TEMPLATE },
-    Row { name: "Browser Integrity Check", forms: ALL, wrong: code!(1010), status: 403, cause: "browser_check", sentence: &["Browser Integrity Check", "(1010)"], advice: &["switched off", "User-Agent"], ..TEMPLATE },
+    Row { name: "an address that is kept out", forms: ALL, wrong: code!(1006), status: 403, cause: "firewall", sentence: &["blocks this computer's network", "(1006)"], advice: &["allow this address"], ..TEMPLATE },
+    Row { name: "Browser Integrity Check", forms: ALL, wrong: code!(1010), status: 403, cause: "browser_check", sentence: &["Browser Integrity Check", "(1010)"], advice: &["turned off", "User-Agent"], ..TEMPLATE },
     Row { name: "a challenge for browsers", wrong: |s| s.trouble = Some(Trouble::Challenge), status: 403, cause: "challenge", sentence: &["cf-mitigated: challenge"], advice: &["Bot Fight Mode", "/mcp"], ..TEMPLATE },
     Row { name: "a rate limit that names its time", forms: ALL, wrong: code!(1015, 60), status: 429, cause: "rate_limit", sentence: &["(1015)", "asks to wait 60 s"], advice: &["limit raised"], ..TEMPLATE },
     Row { name: "a rate limit that does not", forms: &[Form::Text], wrong: code!(1015), status: 429, cause: "rate_limit", sentence: &["(1015)", "attempts"], advice: &["limit raised"], sent: UNPROCESSED, ..TEMPLATE },
@@ -138,7 +137,7 @@ const A2: &[Row] = &[
     Row { name: "a body that is too large", wrong: |s| s.trouble = Some(Trouble::Unstyled(413)), status: 413, cause: "edge", sentence: &["larger than Cloudflare lets through"], advice: &["upload limit"], ..TEMPLATE },
     Row { name: "a URL that is too long", wrong: |s| s.trouble = Some(Trouble::Unstyled(414)), status: 414, cause: "status", sentence: &["414"], advice: &["shorten the URL"], ..TEMPLATE },
     Row { name: "headers that are too large", wrong: |s| s.trouble = Some(Trouble::Unstyled(400)), status: 400, cause: "status", sentence: &["Too Large"], advice: &["shorten the headers"], ..TEMPLATE },
-    Row { name: "Always Use HTTPS", wrong: |s| s.trouble = Some(Trouble::Https), status: 301, cause: "redirect", sentence: &["wants https"], advice: &["https://"], ..TEMPLATE },
+    Row { name: "Always Use HTTPS", wrong: |s| s.trouble = Some(Trouble::Https), status: 301, cause: "redirect", sentence: &["requires https"], advice: &["https://"], ..TEMPLATE },
     Row { name: "a page that repeats the request", wrong: |s| { only(s, &[Policy::Bypass]); s.trouble = Some(Trouble::Echo); }, status: 500, cause: "status", sentence: &["500"], advice: &["log"], ..TEMPLATE },
     Row { name: "the same with a key written by hand", arguments: &["--header", "X-API-Key: tm_marked/+=&key0123456789"], wrong: |s| s.trouble = Some(Trouble::Echo), status: 500, cause: "status", sentence: &["x-api-key: [secret]"], advice: &["log"], ..TEMPLATE },
     Row { name: "the same with a token in one header", with: With::OneHeader("x-token"), wrong: |s| { only(s, &[Policy::Bypass]); s.trouble = Some(Trouble::Echo); }, status: 500, cause: "status", sentence: &["x-token: {"], advice: &["log"], ..TEMPLATE },

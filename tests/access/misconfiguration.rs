@@ -26,8 +26,8 @@ fn reports_misconfiguration_before_sending() {
     let pair = |secret| [(ID_NAME, ID), (SECRET_NAME, secret)];
     #[rustfmt::skip] // a line per row
     let rows: &[Row<'_>] = &[
-        (&[(ID_NAME, ID)], &[], "CF_ACCESS_CLIENT_ID is there, but CF_ACCESS_CLIENT_SECRET is not", "CF_ACCESS_CLIENT_SECRET"),
-        (&[(SECRET_NAME, SECRET)], &[], "CF_ACCESS_CLIENT_SECRET is there, but CF_ACCESS_CLIENT_ID is not", "CF_ACCESS_CLIENT_ID"),
+        (&[(ID_NAME, ID)], &[], "CF_ACCESS_CLIENT_ID is set, but CF_ACCESS_CLIENT_SECRET is not", "CF_ACCESS_CLIENT_SECRET"),
+        (&[(SECRET_NAME, SECRET)], &[], "CF_ACCESS_CLIENT_SECRET is set, but CF_ACCESS_CLIENT_ID is not", "CF_ACCESS_CLIENT_ID"),
         (&pair(""), &[], "CF_ACCESS_CLIENT_SECRET is not", "CF_ACCESS_CLIENT_SECRET"),
         (&[], &["--header", &written_id], "the header CF-Access-Client-Secret is not", "CF-Access-Client-Secret"),
         (&[], &["--header", &written], "the header CF-Access-Client-Id is not", "CF-Access-Client-Id"),
@@ -36,7 +36,7 @@ fn reports_misconfiguration_before_sending() {
         (&pair(&quoted), &[], "begins with a quotation mark", "take the quotation marks off"),
         (&pair(&single), &[], "begins with a quotation mark", "take the quotation marks off"),
         (&pair(&two_lines), &[], "line break at position 55", "copy it again"),
-        (&pair(&pasted), &[], "begins with the name of a header", "leave the name off"),
+        (&pair(&pasted), &[], "begins with the name of a header", "remove the name"),
         (&pair(&spaced), &[], "holds a space at position 13", "copy it again"),
         (&pair(&smart), &[], "outside ASCII at position 1", "copy it again"),
         (&pair(&hidden), &[], "outside ASCII at position 55", "copy it again"),

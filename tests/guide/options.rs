@@ -25,7 +25,9 @@ fn listed(help: &str) -> BTreeSet<String> {
             continue;
         }
         let words = text.split([' ', ',', '=', '.']).filter(|word| !word.is_empty());
-        names.extend(words.take_while(|word| word.starts_with('-')).map(str::to_owned));
+        let options = words.take_while(|word| word.starts_with('-'));
+        // Two hyphens alone end the options, in an example.
+        names.extend(options.filter(|word| *word != "--").map(str::to_owned));
     }
     names
 }

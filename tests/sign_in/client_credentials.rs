@@ -243,7 +243,7 @@ fn client_token_replaces_authorization_header() {
     authority.forget(false);
     let url = authority.server.url.clone();
     for (command, expected) in
-        [("login", "you are signed in"), ("tokens", "is renewed by itself"), ("check", "")]
+        [("login", "you are signed in"), ("tokens", "is renewed automatically"), ("check", "")]
     {
         let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
         program.args([command, &url]).args(BY_SECRET).env_clear();
@@ -269,10 +269,10 @@ fn conflicting_options_are_errors_with_remedy() {
     let info = "--static-oauth-client-info";
     let machine = "--client-credentials";
     for (arguments, expected, remedy) in [
-        (vec![machine], "needs a client, but none is named", "client_secret"),
+        (vec![machine], "--client-credentials requires --static-oauth-client-info", "client_secret"),
         (
             vec![machine, info, r#"{"client_id":"a"}"#],
-            "neither a client_secret nor a private_key",
+            "requires a client_secret or a private_key",
             "private_key",
         ),
         (
@@ -282,12 +282,12 @@ fn conflicting_options_are_errors_with_remedy() {
         ),
         (vec![machine, info, &key], "is neither for ES256", "openssl"),
         (vec![machine, info, &nowhere], "/nowhere/key.pem", "check the path"),
-        (vec![machine, info, &jwt], "has no private_key", "@key.pem"),
-        (vec![machine, info, &none], "token_endpoint_auth_method is none", "leave"),
+        (vec![machine, info, &jwt], "requires a private_key, which is missing", "@key.pem"),
+        (vec![machine, info, &none], "cannot be used with the token_endpoint_auth_method none", "leave"),
         (vec![machine, info, &unset], "NOT_SET is not set", "set it"),
         (
             vec!["--token-endpoint", "https://as.example/token"],
-            "of use with --client-credentials only",
+            "--token-endpoint requires --client-credentials",
             "add",
         ),
         (

@@ -19,7 +19,10 @@ fn login_tokens_and_logout_work() {
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
     };
     let nothing = run(&home, &["tokens", url]);
-    assert!(nothing.status.code() == Some(1) && told(&nothing).contains("nothing is held"), "{nothing:?}");
+    assert!(
+        nothing.status.code() == Some(1) && told(&nothing).contains("no sign-in is stored"),
+        "{nothing:?}"
+    );
 
     let arguments = ["login", url];
     let proxy = Proxy::start_with(Stdin::Pipes, &arguments, &home.environment(&[]));
@@ -30,7 +33,7 @@ fn login_tokens_and_logout_work() {
     let shown = run(&home, &["tokens", url]);
     let text = told(&shown);
     assert_eq!(shown.status.code(), Some(0));
-    for part in ["issuer:   http://127.0.0.1", "is renewed by itself", "file:"] {
+    for part in ["issuer:   http://127.0.0.1", "is renewed automatically", "file:"] {
         assert!(text.contains(part), "{text}");
     }
     assert!(!text.contains("marked"), "{text}");

@@ -81,7 +81,7 @@ fn impatient_client_gets_code_and_sign_in_continues() {
     assert_eq!(authority.count("/device"), 1);
     second.send(&call(2));
     proxy.kill();
-    second.tells("began is resumed");
+    second.tells("is resumed");
     authority.change(|set| set.pending.clear());
     loop {
         let line = second.line();
@@ -116,8 +116,8 @@ fn processes_at_once_show_one_code() {
 fn whoever_refuses_or_is_too_late_is_told_so() {
     for (pending, device, expected) in [
         (vec!["access_denied"], "", "was told not to sign you in"),
-        (vec!["authorization_pending", "expired_token"], "", "before the code ran out"),
-        (vec!["authorization_pending"; 1000], r#","expires_in":1"#, "before the code ran out"),
+        (vec!["authorization_pending", "expired_token"], "", "before the code expired"),
+        (vec!["authorization_pending"; 1000], r#","expires_in":1"#, "before the code expired"),
         (vec!["invalid_grant"], "", "gave no token: invalid_grant"),
         (vec![], r#","verification_uri":"file:///etc/passwd""#, "names a page that is not https"),
         (vec![], r#","verification_uri":"javascript:alert(1)""#, "names a page that is not https"),

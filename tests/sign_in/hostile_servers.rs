@@ -66,7 +66,7 @@ fn refuses_misleading_documents_before_page_opens() {
                 resource: r#""resource":"BASE/mcp","authorization_servers":[]"#.to_owned(),
                 ..Set::default()
             },
-            "names nobody who does that",
+            "names no authorization server",
         ),
         // An address that cannot be used is told where nothing is found elsewhere.
         (
@@ -361,7 +361,7 @@ fn slow_authorization_server_delays_no_client() {
         let (home, authority) = (Home::new(), Authority::start(set));
         let mut proxy = home.start(&authority, &["--auth-timeout", "1"]);
         let line = proxy.ask(&call(1));
-        assert!(line.contains("takes longer than a client waits; it goes on"), "{path}: {line}");
+        assert!(line.contains("takes longer than a client waits; it continues"), "{path}: {line}");
         proxy.send(&call(2));
         authority.change(|set| set.held = None);
         assert!(visit(&page(&proxy, 1)).contains("You are signed in"), "{path}");

@@ -136,7 +136,7 @@ fn logout_of_one_entry_leaves_the_other_signed_in() {
     assert_eq!(code, Some(1), "{told}");
     // What is printed names the same sign-in again.
     let login = format!("mcp-tether login {url} --header 'X-Account: bob'");
-    assert!(told.contains("nothing is held") && told.contains(&login), "{told}");
+    assert!(told.contains("no sign-in is stored") && told.contains(&login), "{told}");
 }
 
 #[test]

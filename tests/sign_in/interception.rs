@@ -52,7 +52,7 @@ fn answers() -> Vec<(Vec<u8>, &'static str, &'static str)> {
         (challenge(), "cf-mitigated: challenge", "challenge"),
         (code("403 Forbidden", 1020), "(1020)", "firewall"),
         (code("429 Too Many Requests", 1015), "rate limit", "rate_limit"),
-        (code("530 Origin DNS Error", 1033), "has no connector", "tunnel"),
+        (code("530 Origin DNS Error", 1033), "has no running connector", "tunnel"),
         (edge("530 <none>", "", ""), "(530)", "edge"),
         (block_page(), "managed rules", "firewall"),
     ]

@@ -230,7 +230,7 @@ fn next_process_resumes_page_of_killed_one() {
     proxy.kill();
     let mut proxy = home.start(&authority, &["-v"]);
     proxy.send(&call(1));
-    proxy.tells("began is resumed");
+    proxy.tells("is resumed");
     assert!(visit(&address).contains("You are signed in"));
     assert!(proxy.line().contains("\"result\""));
     proxy.finish();
@@ -249,7 +249,7 @@ fn another_process_takes_over_while_it_waits() {
     second.tells(&format!("another process waits for you to sign in: {address}"));
     second.send(&call(2));
     first.kill();
-    second.tells("began is resumed");
+    second.tells("is resumed");
     assert!(visit(&address).contains("You are signed in"));
     loop {
         let line = second.line();

@@ -96,7 +96,7 @@ fn entries_with_own_options_import_nothing() {
     for more in [&["--profile", "work"][..], &["--static-oauth-client-info", r#"{"client_id":"other"}"#]] {
         let mut proxy = home.start(&authority, &[more, &["--auth-timeout", "1"]].concat());
         let line = proxy.ask(&call(1));
-        assert!(line.contains("wants you to sign in"), "{line}");
+        assert!(line.contains("requires a sign-in"), "{line}");
         proxy.finish();
     }
     assert_eq!(authority.count("/token"), 0);
@@ -141,7 +141,7 @@ fn mcp_remote_files_are_found_by_its_arguments() {
     is_untouched(&files);
     // Another command would have had another sign-in.
     let mut proxy = home.start_at(&url, &["--auth-timeout", "1"], &environment);
-    assert!(proxy.ask(&call(1)).contains("wants you to sign in"));
+    assert!(proxy.ask(&call(1)).contains("requires a sign-in"));
     proxy.finish();
 }
 
@@ -209,7 +209,7 @@ fn whoever_signs_out_is_signed_out() {
     assert_eq!((run("tokens").0, run("logout").0), (Some(1), Some(1)));
     is_untouched(&files);
     let mut proxy = home.start(&authority, &["--auth-timeout", "1"]);
-    assert!(proxy.ask(&call(1)).contains("wants you to sign in"));
+    assert!(proxy.ask(&call(1)).contains("requires a sign-in"));
     assert_eq!(authority.last("/mcp").header("authorization"), None);
     proxy.finish();
 }

@@ -116,7 +116,7 @@ fn counts_pages_up_to_limit_and_ends_session() {
         assert_eq!(text(&told, "prompts"), "not offered");
         assert_eq!(text(&told, "capabilities"), "tools (listChanged), logging");
         assert!(text(&told, "handshake").starts_with("s 1, revision 2025-11-25, with a session ("), "{told}");
-        assert!(text(&told, "era").contains("is not spoken"), "{told}");
+        assert!(text(&told, "era").contains("does not support"), "{told}");
         assert!(text(&told, "round trip").ends_with("of 3"), "{told}");
         assert_eq!(text(&told, "session"), "ended");
         assert_eq!((&told["ok"], &told["url"]), (&Value::Bool(true), &Value::from(server.url.as_str())));
@@ -156,7 +156,7 @@ fn checks_modern_server_in_its_own_era() {
     let (code, told) = told(&[&server.url], &[]);
     assert_eq!(code, Some(0), "{told}");
     assert!(text(&told, "handshake").starts_with("later 2, revision 2026-07-28, without sessions"), "{told}");
-    assert!(text(&told, "era").contains("2026-07-28 alone"), "{told}");
+    assert!(text(&told, "era").contains("2026-07-28 only"), "{told}");
     assert_eq!(text(&told, "capabilities"), "tools, resources (subscribe)");
     assert_eq!(
         (text(&told, "tools"), text(&told, "prompts"), text(&told, "resources")),
@@ -180,7 +180,7 @@ fn a_server_of_both_eras_is_known_as_one() {
     let (code, told) = told(&[&server.url], &[]);
     assert_eq!(code, Some(0), "{told}");
     assert_eq!(text(&told, "era"), "initialize, and 2026-07-28 as well");
-    assert_eq!(text(&told, "session"), "the server ends sessions by itself");
+    assert_eq!(text(&told, "session"), "the server does not let clients end sessions");
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn certificate_that_expires_soon_is_a_warning() {
         assert_eq!(code, Some(0), "{told}");
         let tls = finding(&told, "tls");
         let expected = format!(
-            "certificate of Example Ltd, mcp.example.com issued by rcgen self signed cert, chain of 1, holds for {days} more days, HTTP/1.1 ("
+            "certificate of Example Ltd, mcp.example.com issued by rcgen self signed cert, chain of 1, valid for {days} more days, HTTP/1.1 ("
         );
         assert!(tls["text"].as_str().expect("a text").starts_with(&expected), "{tls}");
         assert_eq!((&tls["state"], &tls["details"]["days_left"]), (&Value::from(state), &Value::from(days)));
@@ -341,8 +341,8 @@ fn proxy_is_its_own_step() {
     let dead = free.local_addr().expect("an address").to_string();
     drop(free);
     for (address, step, expected) in [
-        (strict.address.as_str(), "tls", "wants credentials (407)"),
-        (&dead, "proxy", "accepts no connection"),
+        (strict.address.as_str(), "tls", "requires credentials (407)"),
+        (&dead, "proxy", "cannot be reached"),
         ("proxy.invalid:3128", "proxy", "the proxy proxy.invalid:3128 could not be resolved"),
     ] {
         let (code, told) = told(&[network::URL, "--proxy", &format!("http://{address}")], &[]);
@@ -353,11 +353,37 @@ fn proxy_is_its_own_step() {
 }
 
 #[test]
+fn check_numbers_requests_of_session() {
+    let server = paged(3);
+    assert_eq!(told(&[&server.url], &[]).0, Some(0));
+    let posts = server.requests().into_iter().filter(|request| request.method == "POST");
+    let messages = posts.map(|request| serde_json::from_str::<Value>(&request.body).expect("JSON"));
+    let ids: Vec<String> = messages
+        .filter(|message| !message["id"].is_null())
+        .map(|message| message["id"].to_string())
+        .collect();
+    let unique: std::collections::BTreeSet<&String> = ids.iter().collect();
+    assert!(ids.len() > 5 && unique.len() == ids.len(), "{ids:?}");
+}
+
+#[test]
+fn check_names_given_url_when_configuration_fails() {
+    for (given, expected) in [
+        ("https://user:marked@h.test/mcp?key=marked#marked", Value::from("https://h.test/mcp")),
+        ("http://h.test/mcp", Value::from("http://h.test/mcp")),
+        ("marked-no-url", Value::Null),
+    ] {
+        let (code, told) = told(&[given], &[]);
+        assert_eq!((code, &told["url"]), (Some(2), &expected), "{told}");
+    }
+}
+
+#[test]
 fn address_family_that_options_exclude_is_not_used() {
     let server = paged(1);
     let (code, told) = told(&[&server.url, "--ipv6"], &[]);
     assert_eq!(code, Some(1));
-    assert_eq!(text(&told, "name"), "127.0.0.1 has no address that --ipv6 allows");
+    assert_eq!(text(&told, "name"), "the host name 127.0.0.1 has no address for --ipv6");
 }
 
 /// What stands before a server.
@@ -424,11 +450,11 @@ fn recognizes_access_by_probes_and_refusal() {
     for (before, expected) in [
         (PLAIN, format!("{application}Managed OAuth is off")),
         (Before { oauth: Some(true), ..PLAIN }, format!("{application}Managed OAuth is on")),
-        (Before { oauth: None, ..PLAIN }, format!("{application}whether Managed OAuth is on is not told")),
+        (Before { oauth: None, ..PLAIN }, format!("{application}Managed OAuth is not stated")),
         (Before { named: false, ..PLAIN }, "an application, Managed OAuth is off".to_owned()),
         (
             Before { named: false, oauth: None, ..PLAIN },
-            "an application, whether Managed OAuth is on is not told".to_owned(),
+            "an application, Managed OAuth is not stated".to_owned(),
         ),
     ] {
         let server = access(before);
@@ -619,7 +645,7 @@ fn server_that_closes_connection_on_head_passes() {
     });
     let (code, told) = told(&[&server.url], &[]);
     assert_eq!(code, Some(0), "{told}");
-    assert!(text(&told, "access").contains("was not told"), "{told}");
+    assert!(text(&told, "access").contains("gave no answer"), "{told}");
 }
 
 #[test]

@@ -120,13 +120,16 @@ fn proxy_gets_credentials_and_its_refusals_are_named() {
     let line = ask(&format!("http://user:markedpassword@{}", tunnel.address));
     assert!(line.contains("\"result\"") && !line.contains("markedpassword"), "{line}");
     let line = ask(&format!("http://{}", tunnel.address));
-    assert!(line.contains("\"cause\":\"proxy\"") && line.contains("wants credentials (407)"), "{line}");
+    assert!(line.contains("\"cause\":\"proxy\"") && line.contains("requires credentials (407)"), "{line}");
     let line = ask(&format!("http://user:markedwrong@{}", tunnel.address));
-    assert!(line.contains("wants credentials (407)") && !line.contains("markedwrong"), "{line}");
+    assert!(line.contains("requires credentials (407)") && !line.contains("markedwrong"), "{line}");
 
     let strict = Tunnel::start(&server.address, None, 403);
     let line = ask(&format!("http://{}", strict.address));
-    assert!(line.contains("\"cause\":\"proxy\"") && line.contains("refused to connect to it"), "{line}");
+    assert!(
+        line.contains("\"cause\":\"proxy\"") && line.contains("the proxy refused to connect to"),
+        "{line}"
+    );
     let line = ask("marked:nonsense");
     assert!(line.contains("--proxy is not the URL of a proxy") && !line.contains("nonsense"), "{line}");
 }

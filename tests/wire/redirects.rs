@@ -71,7 +71,7 @@ fn cross_origin_redirects_are_never_followed() {
     let mut told = String::new();
     for id in 2..5 {
         let line = proxy.ask(&format!(r#"{{"id":{id},"method":"call"}}"#));
-        assert!(line.contains(&format!("points to {};", other.url)), "{line}");
+        assert!(line.contains(&format!("redirects to {};", other.url)), "{line}");
         told.push_str(&line);
     }
     proxy.send(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#);

@@ -87,7 +87,7 @@ fn follows_only_same_origin_redirects_that_keep_the_message() {
     let line = proxy.ask(&format!(r#"{{"id":1,"method":"{status}"}}"#));
     assert!(
         line.contains(&format!(
-            "answered {status} and points to {}",
+            "answered {status} and redirects to {}",
             server.url.replace("/mcp", "/elsewhere")
         )),
         "{line}"
@@ -114,7 +114,7 @@ fn nothing_ever_reaches_another_origin() {
     let mut proxy = Proxy::start_with(Stdin::Pipes, &["--silent", &server.url], &SECRETS);
     for status in [301, 302, 303, 307, 308] {
         let line = proxy.ask(&format!(r#"{{"id":1,"method":"{status}"}}"#));
-        assert!(line.contains(&format!("points to {}/stolen;", other.url)), "{status}: {line}");
+        assert!(line.contains(&format!("redirects to {}/stolen;", other.url)), "{status}: {line}");
         assert!(!line.contains("markedquery"), "{line}");
     }
     proxy.finish();

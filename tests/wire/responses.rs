@@ -140,7 +140,7 @@ fn unusable_response_is_an_error_with_status() {
                 reply.raw("data: {\"id\":7,\"result\":{\n\n");
                 reply.hang();
             },
-            &["its answer is no JSON-RPC message"],
+            &["its answer is not a JSON-RPC message"],
         ),
         ("no answer at all", |_, reply| reply.close(), &["broke before the answer"]),
         (

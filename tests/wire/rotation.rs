@@ -124,7 +124,7 @@ fn commands_bring_headers_and_are_asked_again() {
         &command,
     ]);
     let line = ask(&mut proxy, 1);
-    assert!(line.contains("did not accept the Access token") && !line.contains("marked"), "{line}");
+    assert!(line.contains("rejected the Access token") && !line.contains("marked"), "{line}");
     std::fs::write(&token, "marked-fresh\n").expect("written");
     // A source that brought nothing new is left alone for a moment, after which the next refusal asks it again.
     let answer = loop {
@@ -132,7 +132,7 @@ fn commands_bring_headers_and_are_asked_again() {
         if line.contains("\"result\"") {
             break line;
         }
-        assert!(line.contains("did not accept the Access token"), "{line}");
+        assert!(line.contains("rejected the Access token"), "{line}");
     };
     assert!(answer.contains(r#""result":"k-1""#), "{answer}");
     proxy.finish();
@@ -183,7 +183,7 @@ fn empty_source_is_named_at_start() {
     let mut proxy = Proxy::start_with(Stdin::Pipes, &["https://mcp.example.test/mcp"], &half);
     let line = ask(&mut proxy, 1);
     assert!(
-        line.contains("CF_ACCESS_CLIENT_ID_NEXT is there, but CF_ACCESS_CLIENT_SECRET_NEXT is not"),
+        line.contains("CF_ACCESS_CLIENT_ID_NEXT is set, but CF_ACCESS_CLIENT_SECRET_NEXT is not"),
         "{line}"
     );
 }
@@ -513,8 +513,8 @@ fn single_header_token_rotates_like_the_pair() {
         (["--access-header", "X-Token"], &both[..], r#""result""#),
         (["--header", &written], &pair, r#""result""#),
         (["--header", &wrong], &both, r#""result""#),
-        (["--header", &wrong], &pair, "did not let the service token 0123456789abcdef"),
-        (["--access-header", "X-Token"], &pair, "did not let the service token 0123456789abcdef"),
+        (["--header", &wrong], &pair, "refused the service token 0123456789abcdef"),
+        (["--access-header", "X-Token"], &pair, "refused the service token 0123456789abcdef"),
     ] {
         let mut proxy =
             Proxy::start_with(Stdin::Pipes, &[&server.url, arguments[0], arguments[1]], environment);
@@ -538,14 +538,18 @@ fn unusable_single_header_is_an_error() {
         (
             vec!["--access-header", "Authorization", "--header", "Authorization: Bearer marked"],
             &pair,
-            "the header authorization is to carry the service token, but another value is written for it",
+            "the header authorization is to carry the service token, but has another value as well",
         ),
         (
             vec!["--header", r#"X: {"cf-access-client-id":"marked.access"}"#],
             &[],
             "one of its halves is missing",
         ),
-        (vec!["--header", r#"X: "cf-access-client-id" marked"#], &[], "it is no JSON object of two texts"),
+        (
+            vec!["--header", r#"X: "cf-access-client-id" marked"#],
+            &[],
+            "it is not a JSON object of two strings",
+        ),
     ] {
         let arguments = [&["https://mcp.example.test/mcp"], &arguments[..]].concat();
         let mut proxy = Proxy::start_with(Stdin::Pipes, &arguments, environment);

@@ -470,6 +470,19 @@ fn told(
 }
 
 #[test]
+fn check_explains_token_that_hosts_keep_back() {
+    let internet = Internet::with(Site::protected(Refusal::Redirect));
+    let (_, text) = told(&internet, "check", &[], &[("CF_ACCESS_HOSTS", "other.test")]);
+    let failed = text.lines().skip_while(|line| !line.contains("FAILED"));
+    let failed: Vec<&str> = failed.take(2).collect();
+    let [sentence, remedy] = failed[..] else { panic!("nothing failed: {text}") };
+    assert!(sentence.contains("was not sent: CF_ACCESS_HOSTS does not name this host"), "{text}");
+    assert!(remedy.contains("set CF_ACCESS_HOSTS=other.test,"), "{text}");
+    assert!(!remedy.contains("CF_ACCESS_CLIENT_ID"), "{text}");
+    assert!(text.contains("none for this host: the environment holds a service token"), "{text}");
+}
+
+#[test]
 fn check_tells_rule_and_proves_as_proxy_does() {
     let internet = Internet::with(Site::protected(Refusal::Redirect));
     let rule = |text: &str| text.lines().find(|line| line.starts_with("rule ")).map(str::to_owned);

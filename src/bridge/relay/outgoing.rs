@@ -15,6 +15,10 @@ use crate::bridge::revision::Era;
 use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
 use crate::mcp::{OwnId, SOURCE, code, message, method};
 
+/// The advice for input that is no JSON-RPC message.
+const UNREADABLE_ADVICE: &str =
+    "report this to the client's author: each line must be one JSON-RPC 2.0 message, or a batch of them";
+
 impl Relay {
     pub(super) fn client(&mut self, line: Line, now: Instant) {
         match line {
@@ -69,7 +73,10 @@ impl Relay {
         let error = ErrorObject {
             code: fault.code,
             message: format!("{SOURCE}: {}", fault.reason),
-            data: ErrorData::of(SOURCE, "unreadable"),
+            data: ErrorData {
+                advice: Some(UNREADABLE_ADVICE.to_owned()),
+                ..ErrorData::of(SOURCE, "unreadable")
+            },
         };
         self.act(Action::Deliver(Message::error(fault.id.as_ref(), &error)));
         for id in &fault.requests {

@@ -221,7 +221,8 @@ async fn finish(
     SignInState::note(sign_in.lock, None).await;
     let Ok(answer) = answer else {
         drop_registration(state, &pending).await;
-        let sentence = format!("nobody signed in at {at} within {} minutes", PATIENCE.as_secs() / 60);
+        let sentence =
+            format!("the sign-in at {at} was not completed within {} minutes", PATIENCE.as_secs() / 60);
         let advice = format!(
             "try again, and sign in on the page that opens; if a browser cannot come back to this computer: {}",
             elsewhere(state, &pending.authorization)
@@ -230,7 +231,8 @@ async fn finish(
         return Err(GrantFailure::Other(failure.of_kind(FailureKind::TimedOut)));
     };
     let Some((returned, page)) = answer else {
-        let sentence = format!("nobody signed in at {at}: the input ended before an address was pasted");
+        let sentence =
+            format!("the sign-in at {at} was not completed: the input ended before an address was pasted");
         let advice = "try again, and paste the address that the browser ends at; the input has to stay open until then";
         return Err(GrantFailure::Other(SignInError::failed(sentence, advice)));
     };
@@ -248,7 +250,8 @@ async fn finish(
                 "the answer to the sign-in for {at} names {named} as its issuer, not {}",
                 foreign(&pending.authorization.issuer)
             );
-            let advice = "do not go on; tell whoever runs the server, for somebody may be mixing up sign-ins";
+            let advice =
+                "do not continue; tell the server's administrator, because sign-ins may have been mixed up";
             Err(GrantFailure::Other(SignInError::failed(sentence, advice)))
         }
     };
@@ -275,7 +278,7 @@ fn authorization_refused(
             "have this computer's address registered for the client there, or spell it is registered: \
              --host localhost"
         }
-        () => "try again; if it stays like this, ask whoever runs the server",
+        () => "try again; if it stays like this, ask the server's administrator",
     };
     let failure = SignInError::failed(sentence, advice).of_kind(FailureKind::Denied);
     match error {

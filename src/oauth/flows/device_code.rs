@@ -118,7 +118,7 @@ async fn begin(
     redact::register_token(&device.device_code);
     let page = metadata::trusted(&device.page, http.server).map_err(|reason| {
         let sentence = format!("{} names a page that {reason}: {}", place(&endpoint), foreign(&device.page));
-        let advice = "do not sign in there; tell whoever runs the authorization server";
+        let advice = "do not sign in there; tell the authorization server's administrator";
         GrantFailure::Other(SignInError::failed(sentence, advice))
     })?;
     Ok(DeviceAuthorization { page: page.into(), ..device })
@@ -200,7 +200,7 @@ fn next(refusal: &ErrorResponse, interval: Duration) -> Option<Duration> {
 }
 
 fn run_out(at: &str) -> GrantFailure {
-    let sentence = format!("nobody signed in at {at} before the code ran out");
+    let sentence = format!("the sign-in at {at} was not completed before the code expired");
     let failure = SignInError::failed(sentence, "try again: there will be another code");
     GrantFailure::Other(failure.of_kind(FailureKind::TimedOut))
 }

@@ -161,7 +161,7 @@ async fn register(
             "the authorization server {} does not let programs register",
             foreign(&authorization.issuer)
         );
-        let advice = "have a client registered there by hand and name it with --static-oauth-client-info, or its \
+        let advice = "register a client there yourself and name it with --static-oauth-client-info, or its \
                       description with --client-metadata-url";
         return Err(fixed(SignInError::failed(sentence, advice)));
     };
@@ -242,7 +242,7 @@ fn client_metadata(
 
 /// What to do where a registration was refused.
 fn advice(settings: &SignInSettings, status: u16, refusal: Option<&ErrorResponse>) -> String {
-    const BY_HAND: &str = "have a client registered there by hand and name it with --static-oauth-client-info '{\"client_id\":\"…\"}'";
+    const BY_HAND: &str = "register a client there yourself and name it with --static-oauth-client-info '{\"client_id\":\"…\"}'";
     let is_about_redirect = refusal.is_some_and(|refusal| {
         let is_bare = refusal.error == "invalid_client_metadata" && refusal.error_description.is_none();
         is_bare || refusal.is_about_redirect()
