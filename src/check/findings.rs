@@ -176,19 +176,21 @@ impl<W: Write> Findings<W> {
         self.all.push(finding);
     }
 
-    /// Reports what has not been told yet.
-    pub fn finish(mut self, url: &str, is_well: bool) {
+    /// Reports what has not been told yet, and `program`: which version this is and how it is updated.
+    pub fn finish(mut self, url: &str, is_well: bool, program: &str) {
         if self.style != Style::Json {
+            let _ = writeln!(self.output, "{:<14}{:<8}{program}", "program", "-");
             return;
         }
         #[derive(Serialize)]
         struct CheckDocument<'a> {
             url: &'a str,
             ok: bool,
+            program: &'a str,
             findings: &'a [Finding],
         }
         let url = &printable(url);
-        let document = CheckDocument { url, ok: is_well, findings: &self.all };
+        let document = CheckDocument { url, ok: is_well, program, findings: &self.all };
         // Strings and numbers always serialize.
         let text = serde_json::to_string_pretty(&document).unwrap_or_default();
         let _ = writeln!(self.output, "{text}");
@@ -214,7 +216,7 @@ mod tests {
         findings.detail("expires", 7);
         findings.begin("handshake");
         findings.fail("handshake", &ErrorReport::new(ErrorKind::AccessPolicy, "refused", "add a policy"));
-        findings.finish("https://mcp.example.com/mcp", false);
+        findings.finish("https://mcp.example.com/mcp", false, "mcp-tether 1.0");
         String::from_utf8(output).expect("UTF-8")
     }
 
@@ -222,7 +224,7 @@ mod tests {
     fn findings_are_lines_for_people_and_json_for_programs() {
         assert_eq!(
             output_of(Style::Plain),
-            "credentials   ok      a token\nhandshake     FAILED  refused\n              try     add a policy\n"
+            "credentials   ok      a token\nhandshake     FAILED  refused\n              try     add a policy\nprogram       -       mcp-tether 1.0\n"
         );
         let terminal = output_of(Style::Terminal { coloured: true });
         assert!(terminal.contains("handshake     …") && terminal.contains("\x1b[31mFAILED"), "{terminal}");
@@ -230,6 +232,7 @@ mod tests {
         assert!(terminal.contains("handshake     …") && !terminal.contains("\x1b[3"), "{terminal}");
         let json: serde_json::Value = serde_json::from_str(&output_of(Style::Json)).expect("JSON");
         assert_eq!(json["ok"], false);
+        assert_eq!(json["program"], "mcp-tether 1.0");
         assert_eq!(json["findings"][1]["cause"], "access_policy");
         assert_eq!(json["findings"][1]["advice"], "add a policy");
         assert_eq!(json["findings"][0]["state"], "ok");

@@ -11,7 +11,7 @@
 ///
 /// # Errors
 /// The number of the line that is none of this, counted from 1.
-pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
+pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut variables = Vec::new();
     loop {

@@ -6,7 +6,7 @@
 
 mod access;
 mod command;
-mod dotenv;
+pub(crate) mod dotenv;
 mod error;
 pub mod expand;
 mod header;
