@@ -32,6 +32,45 @@ pub fn for_owner_alone(options: &mut std::fs::OpenOptions) -> &mut std::fs::Open
     options
 }
 
+/// Gives a file the owner and group of another one, where the system has such a notion.
+///
+/// # Errors
+/// When they differ and this user may not change them.
+pub fn give_owner_of(file: &std::fs::File, other: &std::fs::Metadata) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let own = file.metadata()?;
+        let changed = |own: u32, other: u32| (own != other).then_some(other);
+        let (owner, group) = (changed(own.uid(), other.uid()), changed(own.gid(), other.gid()));
+        if owner.is_some() || group.is_some() {
+            fchown(file, owner, group)?;
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, other);
+    }
+    Ok(())
+}
+
+/// Marks a file as a program that everyone may start, where the system has such a notion.
+///
+/// # Errors
+/// When the system refuses.
+pub fn make_executable(file: &std::fs::File) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(std::fs::Permissions::from_mode(0o755))?;
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+    }
+    Ok(())
+}
+
 /// Has a file opened without waiting for whoever has its other end, where it is a FIFO or a device and the system has such a
 /// notion.
 pub fn without_waiting(options: &mut std::fs::OpenOptions) -> &mut std::fs::OpenOptions {

@@ -3,6 +3,8 @@
 //! An error at start reaches the user: on a terminal at once, with a client on stdin as the answer to everything
 //! it asks, because clients hide stderr. Deliberately not here: how anything is done.
 
+mod terminal;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::future::pending;
@@ -23,6 +25,7 @@ use crate::auth::access_proof::AccessProof;
 use crate::auth::credential_provider::{CredentialProvider, CredentialSource};
 use crate::bridge::{self, ExitReason};
 use crate::cache::{Cache, Writing};
+use crate::channel::Channel;
 use crate::check::{self, CheckResult, Findings, Style};
 use crate::cli::{self, AuthCommand, ConfigArgs, Invocation, Mode, Options, Transport};
 use crate::client_config::{self, Installation, Part};
@@ -63,7 +66,9 @@ fn run(arguments: Vec<OsString>, parent: Option<u32>) -> ExitCode {
     let is_interactive = cli::is_interactive(&arguments);
     match cli::parse(arguments) {
         Ok(Invocation::Print(text)) => print(&text),
+        Ok(Invocation::Version(text)) => print(&format!("{text}{}\n", Channel::of_process().line())),
         Ok(Invocation::Config(arguments)) => print_entry(*arguments, &environment),
+        Ok(Invocation::Switch(command)) => terminal::run_switch(*command, &environment),
         Ok(Invocation::Options(options)) => run_mode(options, environment, client),
         // The user or a script waits for it, and no client.
         Err(error) if is_interactive => {
@@ -253,6 +258,7 @@ fn run_check(options: &Options, json: bool, environment: &Environment) -> ExitCo
         false => Style::Plain,
     };
     let mut findings = Findings::new(Waiting(std::io::stdout()), style);
+    let program = format!("mcp-tether {}, {}", env!("CARGO_PKG_VERSION"), Channel::of_process().line());
     // Commands that print secrets take their time.
     findings.begin("credentials");
     let url = check_url(options);
@@ -261,12 +267,12 @@ fn run_check(options: &Options, json: bool, environment: &Environment) -> ExitCo
         Some(Ok(config)) => config,
         None => {
             findings.fail("stopped", &StartupError::stopped());
-            findings.finish(url, false);
+            findings.finish(url, false, &program);
             return ExitCode::from(STOPPED);
         }
         Some(Err(report)) => {
             findings.fail("configuration", &report.for_client());
-            findings.finish(url, false);
+            findings.finish(url, false, &program);
             return ExitCode::from(UNUSABLE);
         }
     };
@@ -275,13 +281,13 @@ fn run_check(options: &Options, json: bool, environment: &Environment) -> ExitCo
         Ok(runtime) => runtime,
         Err(report) => {
             findings.fail("setup", &report.for_client());
-            findings.finish(url, false);
+            findings.finish(url, false, &program);
             return ExitCode::FAILURE;
         }
     };
     let outcome = runtime.block_on(check::run(config, named, stdio::stop_signal(), &mut findings));
     runtime.shutdown_background();
-    findings.finish(url, outcome == CheckResult::Passed);
+    findings.finish(url, outcome == CheckResult::Passed, &program);
     match outcome {
         CheckResult::Passed => ExitCode::SUCCESS,
         CheckResult::Failed => ExitCode::FAILURE,

@@ -77,7 +77,7 @@ fn modules_use_only_what_lies_below_them() {
     let allowed = |module: &str| -> &[&str] {
         match module {
             "main" | "lib" => &["start"],
-            "cli" | "early" | "json" | "orphan" | "platform" | "secret" => &[],
+            "channel" | "cli" | "early" | "json" | "orphan" | "platform" | "secret" => &[],
             "redact" => &["mcp"],
             "tls" => &["files"],
             "cookies" => &["redact"],
@@ -104,6 +104,7 @@ fn modules_use_only_what_lies_below_them() {
                 "auth",
                 "bridge",
                 "cache",
+                "channel",
                 "check",
                 "cli",
                 "config",
@@ -141,7 +142,7 @@ fn modules_use_only_what_lies_below_them() {
                 "secret",
                 "tls",
             ],
-            "client_config" => &["cli", "config", "files", "json", "redact"],
+            "client_config" => &["channel", "cli", "config", "files", "json", "platform", "redact", "secret"],
             "config" => &[
                 "auth", "bridge", "cli", "files", "http", "json", "jwt", "mcp", "oauth", "platform",
                 "redact", "secret", "tls",

@@ -175,19 +175,22 @@ impl<W: Write> Findings<W> {
         self.all.push(finding);
     }
 
-    /// Prints the JSON document, if that is the style. `url` is none where none was given that can be read.
-    pub fn finish(mut self, url: Option<&str>, is_well: bool) {
+    /// Reports what has not been reported yet, and `program`: the version and how it is updated. `url` is none where none
+    /// was given that can be read.
+    pub fn finish(mut self, url: Option<&str>, is_well: bool, program: &str) {
         if self.style != Style::Json {
+            let _ = writeln!(self.output, "{:<14}{:<8}{program}", "program", "-");
             return;
         }
         #[derive(Serialize)]
         struct CheckDocument<'a> {
             url: Option<&'a str>,
             ok: bool,
+            program: &'a str,
             findings: &'a [Finding],
         }
         let url = url.map(printable);
-        let document = CheckDocument { url: url.as_deref(), ok: is_well, findings: &self.all };
+        let document = CheckDocument { url: url.as_deref(), ok: is_well, program, findings: &self.all };
         // Strings and numbers always serialize.
         let text = serde_json::to_string_pretty(&document).unwrap_or_default();
         let _ = writeln!(self.output, "{text}");
@@ -213,7 +216,7 @@ mod tests {
         findings.detail("expires", 7);
         findings.begin("handshake");
         findings.fail("handshake", &ErrorReport::new(ErrorKind::AccessPolicy, "refused", "add a policy"));
-        findings.finish(Some("https://mcp.example.com/mcp"), false);
+        findings.finish(Some("https://mcp.example.com/mcp"), false, "mcp-tether 1.0");
         String::from_utf8(output).expect("UTF-8")
     }
 
@@ -221,7 +224,7 @@ mod tests {
     fn prints_lines_or_json() {
         assert_eq!(
             output_of(Style::Plain),
-            "credentials   ok      a token\nhandshake     FAILED  refused\n              try     add a policy\n"
+            "credentials   ok      a token\nhandshake     FAILED  refused\n              try     add a policy\nprogram       -       mcp-tether 1.0\n"
         );
         let terminal = output_of(Style::Terminal { coloured: true });
         assert!(terminal.contains("handshake     …") && terminal.contains("\x1b[31mFAILED"), "{terminal}");
@@ -229,6 +232,7 @@ mod tests {
         assert!(terminal.contains("handshake     …") && !terminal.contains("\x1b[3"), "{terminal}");
         let json: serde_json::Value = serde_json::from_str(&output_of(Style::Json)).expect("JSON");
         assert_eq!(json["ok"], false);
+        assert_eq!(json["program"], "mcp-tether 1.0");
         assert_eq!(json["findings"][1]["cause"], "access_policy");
         assert_eq!(json["findings"][1]["advice"], "add a policy");
         assert_eq!(json["findings"][0]["state"], "ok");

@@ -23,8 +23,8 @@ fn ask(
     let arguments = ["mcp-tether", "config"].iter().chain(arguments).map(OsString::from);
     let parts = match cli::parse(arguments)? {
         Invocation::Config(arguments) => run(*arguments, &environment, installation)?,
-        Invocation::Print(text) => vec![Part::Stdout(text)],
-        Invocation::Options(_) => panic!("another subcommand"),
+        Invocation::Print(text) | Invocation::Version(text) => vec![Part::Stdout(text)],
+        Invocation::Options(_) | Invocation::Switch(_) => panic!("another subcommand"),
     };
     let (mut printed, mut told) = (String::new(), String::new());
     for part in parts {

@@ -7,7 +7,19 @@ use crate::commands::program_words;
 use crate::page::{guide, readme};
 
 /// The commands of the program; the empty one is the proxy.
-const COMMANDS: [&str; 7] = ["", "check", "login", "logout", "tokens", "config", "completions"];
+pub(crate) const COMMANDS: [&str; 11] = [
+    "",
+    "check",
+    "login",
+    "logout",
+    "tokens",
+    "config",
+    "add",
+    "remove",
+    "migrate",
+    "install",
+    "completions",
+];
 
 /// What the program prints for these arguments.
 pub(crate) fn printed(arguments: &[&str]) -> String {
