@@ -40,7 +40,7 @@ pub struct Cache {
 
 /// What stands in the file.
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct CacheEntry {
     era: Option<String>,
     /// When that was found out, in seconds since 1970.
     since: u64,
@@ -64,7 +64,7 @@ impl Cache {
     /// What is known from before.
     pub fn recall(&self, now: SystemTime) -> Known {
         let text = self.path.as_ref().and_then(|path| files::read_regular(path, FILE_LIMIT).ok());
-        let entry: Option<Entry> = text.and_then(|text| serde_json::from_slice(&text).ok());
+        let entry: Option<CacheEntry> = text.and_then(|text| serde_json::from_slice(&text).ok());
         let Some(entry) = entry else { return Known::default() };
         let since = UNIX_EPOCH.checked_add(Duration::from_secs(entry.since));
         // A time that is still to come says that the clock was set, one beyond all clocks that the file was.
@@ -88,7 +88,7 @@ impl Cache {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let falls_back = known.falls_back.iter().take(CLIENTS).cloned().collect();
         // Strings and numbers always serialize.
-        let Ok(text) = serde_json::to_vec(&Entry { era, since, falls_back }) else { return };
+        let Ok(text) = serde_json::to_vec(&CacheEntry { era, since, falls_back }) else { return };
         let written =
             path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| files::replace(path, &text));
         if let Err(error) = written {

@@ -6,6 +6,7 @@ mod argv;
 mod clients;
 mod help;
 mod options;
+mod switch;
 mod usage;
 mod values;
 
@@ -19,6 +20,9 @@ pub use argv::repaired;
 pub use clients::Client;
 use clients::ClientParser;
 pub use options::Options;
+pub use switch::{
+    AddArgs, InstallArgs, MigrateArgs, RemoveArgs, SecretPlace, SwitchCommand, add_takes_value,
+};
 pub use usage::{UsageError, usage_error};
 pub use values::{AccessMode, AuthMode, Protocol, Shell, Transport};
 
@@ -131,18 +135,26 @@ pub enum Invocation {
     Options(Box<Options>),
     /// Print this text (help, version, completions) to stdout.
     Print(String),
+    /// Print this version to stdout, with the channel that the program came through.
+    Version(String),
     /// Print the entry of a client's configuration.
     Config(Box<ConfigArgs>),
+    /// Change a client's configuration, or install the program.
+    Switch(Box<SwitchCommand>),
 }
 
 /// The name of each subcommand, and whether a client starts it.
-const SUBCOMMANDS: [(&str, bool); 8] = [
+const SUBCOMMANDS: [(&str, bool); 12] = [
     ("run", true),
     ("check", false),
     ("login", false),
     ("logout", false),
     ("tokens", false),
     ("config", false),
+    ("add", false),
+    ("remove", false),
+    ("migrate", false),
+    ("install", false),
     ("access", false),
     ("completions", false),
 ];
@@ -170,8 +182,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     match invocation {
         Ok(Invocation::Options(options)) => checked(options),
         Ok(other) => Ok(other),
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             Ok(Invocation::Print(error.render().to_string()))
+        }
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => {
+            Ok(Invocation::Version(error.render().to_string()))
         }
         Err(error) => Err(usage_error(&error)),
     }
@@ -200,7 +215,10 @@ fn read(matches: &ArgMatches, written: Vec<OsString>) -> Result<Invocation, clap
             let CompletionsArgs { shell } = CompletionsArgs::from_arg_matches(matches)?;
             return Ok(Invocation::Print(help::completions(shell).to_owned()));
         }
-        Some((_, matches)) => (Options::from_arg_matches(matches)?, Mode::Run),
+        Some((name, matches)) => match switch::read(name, matches, written)? {
+            Some(command) => return Ok(Invocation::Switch(Box::new(command))),
+            None => (Options::from_arg_matches(matches)?, Mode::Run),
+        },
     };
     options.mode = mode;
     options.no_access |= options.access == AccessMode::Never;
@@ -213,6 +231,15 @@ fn checked(options: Box<Options>) -> Result<Invocation, UsageError> {
         return Err(UsageError {
             sentence: format!("the subcommand {word} stands after the URL"),
             advice: format!("write it first: mcp-tether {word} URL"),
+        });
+    }
+    // A URL or a file has other letters.
+    let is_plain = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let first = options.positional.first().filter(|word| options.mode == Mode::Run && is_plain(word));
+    if let Some(nearest) = first.and_then(|word| usage::nearest_subcommand(word)) {
+        return Err(UsageError {
+            sentence: "the first argument is neither the server's URL nor a subcommand".to_owned(),
+            advice: format!("did you mean mcp-tether {nearest}?"),
         });
     }
     if matches!(options.mode, Mode::Check { .. }) && options.record.is_some() {
@@ -229,7 +256,7 @@ pub fn command() -> Command {
     let root = Command::new("mcp-tether").version(env!("CARGO_PKG_VERSION")).propagate_version(true);
     let root = root.args_override_self(true).args_conflicts_with_subcommands(true).max_term_width(120);
     let subcommand = |name| Command::new(name).about(help::about(name)).display_name("mcp-tether");
-    help::described(Options::augment_args(root), "").subcommands([
+    let described = help::described(Options::augment_args(root), "").subcommands([
         subcommand("run").defer(|command| help::described(Options::augment_args(command), "run")),
         subcommand("check").defer(|command| help::described(CheckArgs::augment_args(command), "check")),
         subcommand("login").defer(|command| help::described(LoginArgs::augment_args(command), "login")),
@@ -238,10 +265,12 @@ pub fn command() -> Command {
         subcommand("config").defer(|command| help::described(ConfigArgs::augment_args(command), "config")),
         // `access` reads its own arguments; this is for help and completions.
         subcommand("access").arg(Arg::new("arguments").num_args(..).hide(true)),
+    ]);
+    described.subcommands(switch::commands()).subcommand(
         CompletionsArgs::augment_args(Command::new("completions"))
             .about("Print completions for a shell")
             .display_name("mcp-tether"),
-    ])
+    )
 }
 
 /// Returns whether an option of the proxy takes a value, `--header` or `-v`. None for other options.

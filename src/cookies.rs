@@ -1,9 +1,8 @@
-//! Cookies, in memory: load balancers tell by them which server a session lives on.
+//! Cookies, in memory, for the life of the process: load balancers use them to find the server of a session.
 //!
-//! Kept by RFC 6265 and for the one origin that is ever asked; a `Cookie` header that the person wrote takes their
-//! place. Those of Cloudflare Access are never kept: they would go on proving who we are when the token no longer does.
-//! Their number and size are bounded, and beyond that the ones that were set longest ago are dropped.
-//! Deliberately not here: cookies beyond the life of the process.
+//! Stored by RFC 6265 for the one origin of the server; a `Cookie` header that the user wrote replaces them. Cookies of
+//! Cloudflare Access are never stored, because they would outlive the token that they were given for. Number and size are
+//! bounded; beyond that the oldest are dropped.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -35,12 +34,12 @@ pub(crate) struct Cookies {
 struct Kept {
     store: cookie_store::CookieStore,
     /// Those in the store, the one that was set last at the end.
-    order: VecDeque<Place>,
+    order: VecDeque<CookieKey>,
 }
 
-/// Where a cookie is in the store.
+/// The key of a cookie in the store.
 #[derive(Debug)]
-struct Place {
+struct CookieKey {
     domain: String,
     path: String,
     name: String,
@@ -54,13 +53,13 @@ impl Kept {
         let Some(text) = text else { return };
         let Ok(cookie) = cookie_store::Cookie::parse(text, url) else { return };
         let cookie = cookie.into_owned();
-        let place = Place {
+        let place = CookieKey {
             domain: String::from(&cookie.domain),
             path: String::from(&cookie.path),
             name: cookie.name().to_owned(),
             size: cookie.name().len() + cookie.value().len() + "=; ".len(),
         };
-        let is_it = |other: &Place| {
+        let is_it = |other: &CookieKey| {
             (&other.domain, &other.path, &other.name) == (&place.domain, &place.path, &place.name)
         };
         let Ok(action) = self.store.insert(cookie, url) else { return };
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_follow_the_rules_and_those_of_access_are_not_kept() {
+    fn stores_cookies_by_rfc_6265_except_those_of_access() {
         let cookies = Cookies::default();
         let here = url("https://mcp.example.com/a/mcp");
         let set: Vec<HeaderValue> = [

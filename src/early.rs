@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How the wait ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome<T> {
+pub enum EarlyOutcome<T> {
     /// The work is done.
     Done(T),
     /// A signal came first.
@@ -32,7 +32,7 @@ pub async fn listen<T>(
     mut input: impl AsyncRead + Unpin,
     stop: impl Future<Output = ()>,
     work: impl Future<Output = T>,
-) -> (Outcome<T>, BytesMut) {
+) -> (EarlyOutcome<T>, BytesMut) {
     let (mut stop, mut work) = (pin!(stop), pin!(work));
     let mut heard = BytesMut::new();
     let mut end: Option<Instant> = None;
@@ -45,9 +45,9 @@ pub async fn listen<T>(
         };
         tokio::select! {
             biased;
-            done = &mut work => return (Outcome::Done(done), heard),
-            () = &mut stop => return (Outcome::Stopped, heard),
-            () = patience => return (Outcome::Left, heard),
+            done = &mut work => return (EarlyOutcome::Done(done), heard),
+            () = &mut stop => return (EarlyOutcome::Stopped, heard),
+            () = patience => return (EarlyOutcome::Left, heard),
             read = input.read_buf(&mut heard), if end.is_none() && heard.len() < BOUND => {
                 if !read.is_ok_and(|read| read > 0) {
                     let has_asked = !heard.trim_ascii().is_empty();
@@ -81,7 +81,7 @@ mod tests {
         tokio::select! {
             () = write => {}
             (outcome, heard) = listen(ours, pending(), work) => {
-                assert_eq!((outcome, &heard[..]), (Outcome::Done(7), &b"one line\nand half"[..]));
+                assert_eq!((outcome, &heard[..]), (EarlyOutcome::Done(7), &b"one line\nand half"[..]));
             }
         }
     }
@@ -89,11 +89,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn signal_and_end_of_input_do_not_wait_for_work() {
         let (_client, ours) = tokio::io::duplex(4);
-        assert_eq!(listen(ours, ready(()), pending::<()>()).await.0, Outcome::Stopped);
+        assert_eq!(listen(ours, ready(()), pending::<()>()).await.0, EarlyOutcome::Stopped);
         for (asked, seconds) in [(&b""[..], 0), (b" \n", 0), (b"{}\n", 3)] {
             let begun = Instant::now();
             let (outcome, heard) = listen(asked, pending(), pending::<()>()).await;
-            assert_eq!((outcome, &heard[..]), (Outcome::Left, asked));
+            assert_eq!((outcome, &heard[..]), (EarlyOutcome::Left, asked));
             assert_eq!(begun.elapsed().as_secs(), seconds);
         }
     }

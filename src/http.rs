@@ -1,10 +1,9 @@
-//! The one HTTP client: redirects left to `redirect`, dead peers noticed, errors sorted by what they mean.
-//!
-//! Deliberately not here: TLS (`tls`), what is asked, and with which headers.
+//! The one HTTP client. It leaves redirects to `redirect`, notices dead peers, and classifies errors.
 
 pub mod body;
 mod proxies;
 pub mod redirect;
+pub mod www_authenticate;
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -24,9 +23,9 @@ pub use proxies::{Proxy, proxy_of};
 use crate::cookies::Cookies;
 use crate::tls::{self, LateRoots, Trust};
 
-/// How often a silent connection is asked whether the other side is still there.
+/// The interval of health checks on a silent connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How long it has to say so.
+/// How long the other side has to answer a health check.
 const KEEP_ALIVE_PATIENCE: Duration = Duration::from_secs(10);
 /// What two clocks may differ by although the computer was awake.
 const SLEEP: Duration = Duration::from_secs(10);
@@ -45,7 +44,7 @@ pub struct Settings {
     pub connect_timeout: Option<Duration>,
     /// How long the server may take to answer.
     pub patience: Patience,
-    /// Whom to trust and who we are.
+    /// The trusted certificates, and the client certificate.
     pub trust: Trust,
     /// The proxy for everything, in place of those of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
     /// `NO_PROXY`) and of the operating system. Nothing on this machine is reached through one.
@@ -58,8 +57,7 @@ pub struct Settings {
     pub inspect: bool,
 }
 
-/// How long an answer may keep us waiting, where that is bounded: a slow tool is none that hangs, and nobody but the person
-/// can tell them apart.
+/// How long a response may take, where that is bounded. Only the user can tell a slow tool from one that hangs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Patience {
     /// From the request to the head of its answer.
@@ -271,7 +269,7 @@ pub async fn yield_to_connection() {
     .await;
 }
 
-/// Returns whether a URL leads to this machine, where nobody else listens.
+/// Returns whether a URL leads to this machine.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -286,7 +284,7 @@ pub fn is_loopback(url: &Url) -> bool {
 pub enum TransportError {
     /// The host name could not be resolved.
     Dns,
-    /// Nobody listens there.
+    /// No program listens there.
     ConnectionRefused,
     /// No connection could be made in time.
     ConnectTimeout,
@@ -442,7 +440,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::print_stdout, reason = "whoever reads the test's output is to know")]
-    fn an_ipv6_address_that_swallows_everything_does_not_hold_up_the_start() {
+    fn silent_ipv6_address_does_not_delay_start() {
         let Some((hole, _last, server)) = half_reachable() else {
             println!("skipped: this machine has no IPv6");
             return;

@@ -1,6 +1,6 @@
 //! A look into a JSON text without taking it apart: one member, the elements, a string.
 //!
-//! What is found is a part of the text as it was written. Deliberately not here: JSON-RPC, and writing JSON.
+//! What is found is a part of the text as it was written.
 
 use std::fmt;
 
@@ -127,7 +127,7 @@ pub fn quoted_all<'text>(texts: impl IntoIterator<Item = &'text String>) -> Stri
     format!("[{}]", texts.join(","))
 }
 
-/// The members of a JSON object that somebody typed; none where it is no JSON.
+/// The members of a JSON object that a user typed; none if it is not JSON.
 pub fn typed_members(object: &str) -> Vec<(String, &str)> {
     match serde_json::from_str::<IgnoredAny>(object) {
         Ok(_) => members(object).collect(),
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_are_found_and_the_last_of_a_name_counts() {
+    fn finds_members_and_takes_last_of_a_name() {
         assert_eq!(member(r#"{"a":{"b":1},"b": 2 ,"b":"x"}"#, "b"), Some("\"x\""));
         assert_eq!(member(r#"{"\u0062":1}"#, "b"), Some("1"));
         assert_eq!(member("[1]", "b"), None);

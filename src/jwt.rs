@@ -1,7 +1,6 @@
-//! What can be read off a JSON Web Token without knowing who signed it: until when it holds. Nothing is believed because of
-//! it; it only spares sending what nobody will accept.
+//! Reads JSON Web Tokens without checking their signature. Nothing is trusted because of them; an expired token is not sent.
 //!
-//! Deliberately not here: signing one (`oauth::key`).
+//! `oauth::private_key` signs them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_token_is_read_or_not_there() {
+    fn reads_expiry_of_token() {
         let token = |claims: &str| format!("e30.{}.x", BASE64_URL_SAFE_NO_PAD.encode(claims));
         let at = |seconds| UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).expect("a time"));
         for (token, expected) in [

@@ -31,6 +31,7 @@ pub mod jwt;
 pub mod oauth;
 pub mod tls;
 
+pub mod channel;
 pub mod check;
 pub mod client_config;
 pub mod diagnosis;
@@ -77,5 +78,6 @@ pub mod guide {
         servers: "guide/servers.md";
         security: "guide/security.md";
         speed: "guide/speed.md";
+        switching: "guide/switching.md";
     }
 }

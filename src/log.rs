@@ -68,7 +68,7 @@ pub fn start(options: &Options, file: Option<Growing>) {
 fn layer<S, T>(queue: &'static Queue<T>, stamp: Stamp, level: LevelFilter) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    T: Target,
+    T: LogTarget,
 {
     tracing_subscriber::fmt::layer()
         .with_ansi(false)
@@ -231,26 +231,26 @@ static FILE: Queue<Growing> = Queue::new();
 
 /// Lines on their way to one place.
 struct Queue<T> {
-    entries: OnceLock<SyncSender<Entry>>,
+    entries: OnceLock<SyncSender<LogEntry>>,
     lost: AtomicUsize,
     /// Until the thread takes it. Without one it is stderr.
     target: Mutex<Option<T>>,
 }
 
-enum Entry {
+enum LogEntry {
     Line(Vec<u8>),
     /// Everything before this was written.
     End(SyncSender<()>),
 }
 
 /// Where lines go.
-trait Target: Send + Sized + 'static {
+trait LogTarget: Send + Sized + 'static {
     fn open(queue: &Queue<Self>) -> Option<Self>;
     /// Writes some lines. False when it makes no sense to go on.
     fn put(&mut self, lines: &[u8]) -> bool;
 }
 
-impl Target for Waiting<io::Stderr> {
+impl LogTarget for Waiting<io::Stderr> {
     fn open(_: &Queue<Self>) -> Option<Self> {
         Some(Waiting(io::stderr()))
     }
@@ -262,7 +262,7 @@ impl Target for Waiting<io::Stderr> {
     }
 }
 
-impl Target for Growing {
+impl LogTarget for Growing {
     fn open(queue: &Queue<Self>) -> Option<Self> {
         queue.target.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -276,7 +276,7 @@ impl Target for Growing {
     }
 }
 
-impl<'a, T: Target> MakeWriter<'a> for &'static Queue<T> {
+impl<'a, T: LogTarget> MakeWriter<'a> for &'static Queue<T> {
     type Writer = LineWriter<T>;
 
     fn make_writer(&'a self) -> LineWriter<T> {
@@ -285,9 +285,9 @@ impl<'a, T: Target> MakeWriter<'a> for &'static Queue<T> {
 }
 
 /// Hands each line to a queue; a line is written as a whole.
-struct LineWriter<T: Target>(&'static Queue<T>);
+struct LineWriter<T: LogTarget>(&'static Queue<T>);
 
-impl<T: Target> Write for LineWriter<T> {
+impl<T: LogTarget> Write for LineWriter<T> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.push(line.to_vec());
         Ok(line.len())
@@ -298,26 +298,26 @@ impl<T: Target> Write for LineWriter<T> {
     }
 }
 
-impl<T: Target> Queue<T> {
+impl<T: LogTarget> Queue<T> {
     const fn new() -> Queue<T> {
         Queue { entries: OnceLock::new(), lost: AtomicUsize::new(0), target: Mutex::new(None) }
     }
 
     fn push(&'static self, line: Vec<u8>) {
         // A full queue loses the line; waiting would be worse.
-        if self.entries.get_or_init(|| self.start_writing()).try_send(Entry::Line(line)).is_err() {
+        if self.entries.get_or_init(|| self.start_writing()).try_send(LogEntry::Line(line)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn start_writing(&'static self) -> SyncSender<Entry> {
+    fn start_writing(&'static self) -> SyncSender<LogEntry> {
         let (sender, entries) = sync_channel(WAITING);
         let mut target = T::open(self);
         // Without a thread every line is lost: there is no other way to tell anything that does not wait.
         let _ = std::thread::Builder::new().spawn(move || {
             for entry in entries {
                 match entry {
-                    Entry::Line(line) => {
+                    LogEntry::Line(line) => {
                         let lost = self.lost.swap(0, Ordering::Relaxed);
                         let gap =
                             if lost > 0 { format!("({lost} lines were lost here)\n") } else { String::new() };
@@ -326,7 +326,7 @@ impl<T: Target> Queue<T> {
                             target = None;
                         }
                     }
-                    Entry::End(done) => drop(done.try_send(())),
+                    LogEntry::End(done) => drop(done.try_send(())),
                 }
             }
         });
@@ -336,7 +336,7 @@ impl<T: Target> Queue<T> {
     fn finish(&self) {
         let Some(entries) = self.entries.get() else { return };
         let (done, written) = sync_channel(1);
-        if entries.try_send(Entry::End(done)).is_ok() {
+        if entries.try_send(LogEntry::End(done)).is_ok() {
             // Whether it was in time: there is nobody left to tell.
             let _ = written.recv_timeout(LAST_LINES);
         }

@@ -6,7 +6,7 @@ use std::io;
 use std::process::Child;
 use std::time::Duration;
 
-/// Tells whether a file can be read by others than its owner, where the system has such a notion.
+/// Returns whether a file can be read by others than its owner, where the system has such a notion.
 pub fn others_can_read(path: &std::path::Path) -> bool {
     #[cfg(unix)]
     {
@@ -30,6 +30,45 @@ pub fn for_owner_alone(options: &mut std::fs::OpenOptions) -> &mut std::fs::Open
         options.mode(0o600);
     }
     options
+}
+
+/// Gives a file the owner and group of another one, where the system has such a notion.
+///
+/// # Errors
+/// When they differ and this user may not change them.
+pub fn give_owner_of(file: &std::fs::File, other: &std::fs::Metadata) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let own = file.metadata()?;
+        let changed = |own: u32, other: u32| (own != other).then_some(other);
+        let (owner, group) = (changed(own.uid(), other.uid()), changed(own.gid(), other.gid()));
+        if owner.is_some() || group.is_some() {
+            fchown(file, owner, group)?;
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, other);
+    }
+    Ok(())
+}
+
+/// Marks a file as a program that everyone may start, where the system has such a notion.
+///
+/// # Errors
+/// When the system refuses.
+pub fn make_executable(file: &std::fs::File) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(std::fs::Permissions::from_mode(0o755))?;
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+    }
+    Ok(())
 }
 
 /// Has a file opened without waiting for whoever has its other end, where it is a FIFO or a device and the system has such a
@@ -71,7 +110,7 @@ pub enum Desktop {
     Wsl,
 }
 
-/// Finds out which desktop there is. `has_display` tells whether the environment names one of X11 or Wayland,
+/// Finds out which desktop there is. `has_display` says whether the environment names one of X11 or Wayland,
 /// `names_wsl` whether it names a distribution of WSL; a client may have left that variable out.
 pub fn desktop(has_display: bool, names_wsl: bool) -> Desktop {
     let runs_windows_programs = |name| std::path::Path::new("/proc/sys/fs/binfmt_misc").join(name).exists();
@@ -298,23 +337,23 @@ pub enum Printed {
 /// What a program prints, read for as long as somebody has time. It is not read any more once this is dropped. On
 /// Windows a thread reads, which ends when the pipe does: something that the program started may hold that open.
 #[derive(Debug)]
-pub struct Output {
+pub struct CommandOutput {
     #[cfg(unix)]
     pipe: std::process::ChildStdout,
     #[cfg(not(unix))]
     chunks: std::sync::mpsc::Receiver<Vec<u8>>,
 }
 
-impl Output {
+impl CommandOutput {
     /// Begins to read.
     #[cfg(unix)]
-    pub fn new(pipe: std::process::ChildStdout) -> Output {
-        Output { pipe }
+    pub fn new(pipe: std::process::ChildStdout) -> CommandOutput {
+        CommandOutput { pipe }
     }
 
     /// Begins to read.
     #[cfg(not(unix))]
-    pub fn new(mut pipe: std::process::ChildStdout) -> Output {
+    pub fn new(mut pipe: std::process::ChildStdout) -> CommandOutput {
         let (sender, chunks) = std::sync::mpsc::sync_channel(1);
         std::thread::spawn(move || {
             let mut chunk = [0; 4096];
@@ -322,7 +361,7 @@ impl Output {
                 && sender.send(chunk[..length].to_vec()).is_ok()
             {}
         });
-        Output { chunks }
+        CommandOutput { chunks }
     }
 
     /// What comes within this time.

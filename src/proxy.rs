@@ -21,7 +21,7 @@ use crate::bridge::{
 };
 use crate::record::Recorder;
 use crate::remote::{EventReceiver, EventSender, Remote};
-use crate::stdio::{Lines, Writer};
+use crate::stdio::{LineReader, Writer};
 use crate::traffic::Traffic;
 
 /// How much may wait for the client before the exchanges and the client's own messages, each of which may be answered by
@@ -65,7 +65,7 @@ pub async fn run_keeping<R: Remote>(
     config: bridge::Config,
     keeping: Keeping,
 ) -> ExitReason {
-    let mut lines = Lines::new(input);
+    let mut lines = LineReader::new(input);
     let mut client_open = true;
     let mut stop = pin!(stop);
     let mut stopped = false;
@@ -242,7 +242,7 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
             let report = ErrorReport::new(
                 ErrorKind::Internal,
                 "a defect of mcp-tether ended this exchange",
-                "report it, with what stands on stderr",
+                "report it with the output on stderr",
             );
             self.feed(Event::Ended(exchange, ExchangeOutcome::Lost { written: Written::Maybe, report }));
         }

@@ -104,7 +104,7 @@ impl Recorder {
     }
 
     /// The time as the bridge is to have it when something happens: the next whole millisecond, so that whatever is due
-    /// is so then. Tells whether it is another than before; then the bridge has to do what is due first.
+    /// is so then. Returns whether it is another than before; then the bridge has to do what is due first.
     pub fn pass(&mut self, now: Instant) -> (Instant, bool) {
         let before = self.at;
         let is_later = self.milliseconds(now) > before;
@@ -414,7 +414,7 @@ fn size(event: &Event) -> usize {
     }
 }
 
-/// Tells whether a message is still one once its secrets are masked: one may stand where no text may.
+/// Returns whether a message is still one once its secrets are masked: one may stand where no text may.
 fn is_unchanged_in_kind(event: &Event, text: &str) -> bool {
     let is_message = |text: &str| Message::parse(text.to_owned().into()).is_ok();
     match event {

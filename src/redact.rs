@@ -1,10 +1,9 @@
 //! The one redactor: every secret of this process, and texts without them.
 //!
-//! Secrets are registered where they enter, always: what is told of a failure may repeat any of them. Text that another
-//! program wrote is redacted where it enters as well ([`foreign`]), so that errors, logs, recordings, pages and files can hold
-//! only what may be shown; the log does it once more. A secret is found whatever the case of its letters, also when it is
-//! percent-encoded, escaped as in HTML or JSON, or written in hexadecimal digits or base64, and in one of these within another.
-//! Deliberately not here: messages between client and server, which stay byte for byte what they were.
+//! Secrets are registered where they enter, because any error may repeat them. Text of another program is redacted where it
+//! enters as well ([`foreign`]), so that errors, logs, recordings, pages and files hold only what may be shown; the log redacts
+//! once more. A secret is found in any letter case, also percent-encoded, escaped as in HTML or JSON, or written in hexadecimal
+//! digits or base64, and in one of these within another. Messages between client and server are not redacted.
 //!
 #![doc = include_str!("redact/README.md")]
 
@@ -23,7 +22,7 @@ use url::Url;
 pub use names::is_sensitive_header;
 
 use crate::mcp;
-use matcher::{Matcher, Pattern};
+use matcher::{Matcher, SecretPattern};
 use views::unescape;
 
 /// A shorter value would blank out innocent words: it is a secret only behind its name, as in `pin=1234`. In characters.
@@ -56,7 +55,7 @@ const MARGIN: Range<usize> = 1024..1024 * 1024;
 /// What stands in the place of a secret.
 const MASK: &str = "[secret]";
 
-/// The protocol's own words, which are no secrets although somebody may use them as such.
+/// Words of the protocol. They are not redacted, even if a user chose one as a secret.
 const WORDS: [&str; 30] = [
     "accept",
     "annotations",
@@ -95,7 +94,7 @@ const WORDS: [&str; 30] = [
 struct Secrets {
     known: HashSet<Vec<u8>>,
     /// What is never forgotten.
-    kept: Vec<Pattern>,
+    kept: Vec<SecretPattern>,
     /// What servers issued.
     issued: Recent,
     /// What sign-ins are made of.
@@ -108,7 +107,7 @@ struct Secrets {
 /// Values of which the oldest go, the oldest first.
 #[derive(Debug, Default)]
 struct Recent {
-    values: VecDeque<Pattern>,
+    values: VecDeque<SecretPattern>,
     size: usize,
 }
 
@@ -278,7 +277,7 @@ impl Secrets {
         if secret.chars().nth(SHORTEST - 1).is_none() || is_word(secret) || self.is_kept(secret) {
             return;
         }
-        self.push(Pattern::of(secret.as_bytes()));
+        self.push(SecretPattern::of(secret.as_bytes()));
         if secret.len() > PIECE {
             let mut rest = secret;
             while !rest.is_empty() {
@@ -298,7 +297,7 @@ impl Secrets {
             let Some(text) = undone else { break };
             undone = unescape(&text);
             if text.len() >= SHORTEST && !self.known.contains(&text) {
-                self.push(Pattern::of(&text));
+                self.push(SecretPattern::of(&text));
             }
         }
         // What looks like the beginning of an escape at its end may be undone with what follows.
@@ -318,7 +317,7 @@ impl Secrets {
         for between in ["=", ": ", ":", "=\"", "='", "\":\"", "\": \"", "\":", "\": "] {
             let (text, secret) = (format!("{name}{between}{value}"), name.len() + between.len());
             if !self.is_kept(&text) {
-                self.push(Pattern { secret, ..Pattern::of(text.as_bytes()) });
+                self.push(SecretPattern { secret, ..SecretPattern::of(text.as_bytes()) });
             }
         }
     }
@@ -327,7 +326,7 @@ impl Secrets {
         self.known.contains(secret.as_bytes())
     }
 
-    fn push(&mut self, pattern: Pattern) {
+    fn push(&mut self, pattern: SecretPattern) {
         self.longest = self.longest.max(pattern.text.len());
         self.known.insert(pattern.text.clone());
         self.kept.push(pattern);
@@ -370,21 +369,21 @@ impl Secrets {
 }
 
 /// What is looked for of a value that may be of any length: up to `longest` bytes of it.
-fn beginning(value: &str, longest: usize) -> Pattern {
+fn beginning(value: &str, longest: usize) -> SecretPattern {
     let text = value.get(..floor(value, longest)).unwrap_or_default();
-    Pattern { is_beginning: text.len() < value.len(), ..Pattern::of(text.as_bytes()) }
+    SecretPattern { is_beginning: text.len() < value.len(), ..SecretPattern::of(text.as_bytes()) }
 }
 
 impl Recent {
     /// Makes a value the latest. Returns whether it was there.
-    fn renew(&mut self, value: &Pattern) -> bool {
+    fn renew(&mut self, value: &SecretPattern) -> bool {
         let at = self.values.iter().position(|other| other == value);
         let found = at.and_then(|at| self.values.remove(at));
         found.map(|value| self.values.push_back(value)).is_some()
     }
 
     /// Adds a value; the oldest go beyond `most` of them, or `room` bytes.
-    fn add(&mut self, value: Pattern, most: usize, room: usize) {
+    fn add(&mut self, value: SecretPattern, most: usize, room: usize) {
         self.size += value.text.len();
         self.values.push_back(value);
         while self.values.len() > most || self.size > room {

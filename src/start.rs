@@ -1,7 +1,9 @@
 //! From arguments to exit code: what `main` does, as a function, so that examples can start themselves as the proxy.
 //!
 //! An error at start reaches the user: on a terminal at once, with a client on stdin as the answer to everything
-//! it asks, for hosts hide what stands on stderr. Deliberately not here: how anything is done.
+//! it asks, because clients hide stderr. Deliberately not here: how anything is done.
+
+mod terminal;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -23,6 +25,7 @@ use crate::auth::access_proof::AccessProof;
 use crate::auth::credential_provider::{CredentialProvider, CredentialSource};
 use crate::bridge::{self, ExitReason};
 use crate::cache::{Cache, Writing};
+use crate::channel::Channel;
 use crate::check::{self, CheckResult, Findings, Style};
 use crate::cli::{self, AuthCommand, ConfigArgs, Invocation, Mode, Options, Transport};
 use crate::client_config::{self, Installation, Part};
@@ -38,7 +41,7 @@ use crate::redact;
 use crate::remote::streamable::Streamable;
 use crate::remote::{HttpRemote, Remote, Unconfigured};
 use crate::startup_error::{STOPPED, StartupError, UNUSABLE, exit_code};
-use crate::stdio::{Input, Output};
+use crate::stdio::{Stdin, Stdout};
 use crate::{access, early, files, log, platform, proxy, refuse, stdio};
 
 /// Runs the program with these arguments, of which the first is its name.
@@ -63,7 +66,9 @@ fn run(arguments: Vec<OsString>, parent: Option<u32>) -> ExitCode {
     let is_interactive = cli::is_interactive(&arguments);
     match cli::parse(arguments) {
         Ok(Invocation::Print(text)) => print(&text),
+        Ok(Invocation::Version(text)) => print(&format!("{text}{}\n", Channel::of_process().line())),
         Ok(Invocation::Config(arguments)) => print_entry(*arguments, &environment),
+        Ok(Invocation::Switch(command)) => terminal::run_switch(*command, &environment),
         Ok(Invocation::Options(options)) => run_mode(options, environment, client),
         // The user or a script waits for it, and no client.
         Err(error) if is_interactive => {
@@ -150,7 +155,7 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
     let record = options.record.as_deref().map(config::home_expanded).map(|path| {
         let is_log = options.log_file.as_deref().map(config::home_expanded).as_ref() == Some(&path);
         let file = match is_log {
-            true => Err(std::io::Error::other("the log is written there")),
+            true => Err(std::io::Error::other("the log is written to this file")),
             false => files::anew(&path),
         };
         file.map_err(|reason| StartupError::unwritable("--record", &path, &reason))
@@ -195,8 +200,8 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
     let proof =
         AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof() || source.is_some());
     let provider = CredentialProvider::new(config.found, source).with_proof(proof);
-    let keeper = RequestCredentials::new(provider, sign_in);
-    let remote = HttpRemote::new(Streamable::new(config.url, http, keeper), patience);
+    let request_credentials = RequestCredentials::new(provider, sign_in);
+    let remote = HttpRemote::new(Streamable::new(config.url, http, request_credentials), patience);
     Ok(Ready { remote, bridge, record, cache, farewell })
 }
 
@@ -223,11 +228,11 @@ fn begin_logging(options: &Options, environment: &Environment) -> Result<(), Sta
         Some(reason) if named.is_some() => {
             return Err(StartupError::unwritable("--log-file", &path, &reason));
         }
-        Some(reason) => warn!("there is no log file, {} cannot be written: {reason}", path.display()),
+        Some(reason) => warn!("{} cannot be written, so there is no log file: {reason}", path.display()),
         None => {}
     }
     if is_open && platform::others_can_read(&path) {
-        warn!("others on this computer can read the log file {}: chmod 600", path.display());
+        warn!("other users can read the log file {}: run chmod 600 on it", path.display());
     }
     debug!("mcp-tether {} begins; the log is in {}", env!("CARGO_PKG_VERSION"), path.display());
     Ok(())
@@ -253,40 +258,52 @@ fn run_check(options: &Options, json: bool, environment: &Environment) -> ExitCo
         false => Style::Plain,
     };
     let mut findings = Findings::new(Waiting(std::io::stdout()), style);
+    let program = format!("mcp-tether {}, {}", env!("CARGO_PKG_VERSION"), Channel::of_process().line());
     // Commands that print secrets take their time.
     findings.begin("credentials");
+    let url = check_url(options);
+    let url = url.as_deref();
     let config = match resolved(options, environment) {
         Some(Ok(config)) => config,
         None => {
             findings.fail("stopped", &StartupError::stopped());
-            findings.finish("", false);
+            findings.finish(url, false, &program);
             return ExitCode::from(STOPPED);
         }
         Some(Err(report)) => {
             findings.fail("configuration", &report.for_client());
-            findings.finish("", false);
+            findings.finish(url, false, &program);
             return ExitCode::from(UNUSABLE);
         }
     };
-    // Without the query, which may hold a key.
-    let url = config.url.join(config.url.path()).map_or_else(|_| String::new(), |url| url.to_string());
     let named = options.proxy.as_deref().and_then(|proxy| proxy.parse().ok());
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(report) => {
             findings.fail("setup", &report.for_client());
-            findings.finish(&url, false);
+            findings.finish(url, false, &program);
             return ExitCode::FAILURE;
         }
     };
     let outcome = runtime.block_on(check::run(config, named, stdio::stop_signal(), &mut findings));
     runtime.shutdown_background();
-    findings.finish(&url, outcome == CheckResult::Passed);
+    findings.finish(url, outcome == CheckResult::Passed, &program);
     match outcome {
         CheckResult::Passed => ExitCode::SUCCESS,
         CheckResult::Failed => ExitCode::FAILURE,
         CheckResult::Stopped => ExitCode::from(STOPPED),
     }
+}
+
+/// The URL that was given, without the parts that may hold secrets: user name, password, query and fragment.
+fn check_url(options: &Options) -> Option<String> {
+    let url: Url = options.positional.first()?.parse().ok()?;
+    let mut url = Some(url).filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    // Neither fails for http and https.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.set_query(None);
+    url.set_fragment(None);
+    Some(url.to_string())
 }
 
 /// Resolves the configuration while the user waits. None when a signal comes first.
@@ -346,7 +363,7 @@ fn run_auth_command(
         None => ExitCode::from(STOPPED),
         Some(Ok(Some(text))) => print(&format!("{text}\n")),
         Some(Ok(None)) => {
-            tell(&format!("nothing is held for this server and these options; sign in: {login}"));
+            tell(&format!("no sign-in is stored for this server and these options; sign in: {login}"));
             ExitCode::FAILURE
         }
         Some(Err(trouble)) => {
@@ -360,16 +377,16 @@ fn run_auth_command(
 fn shown(held: &HeldTokens) -> String {
     let runs_out = match held.expires_in {
         Some(0) => "has run out".to_owned(),
-        Some(seconds) => format!("runs out in {seconds} seconds"),
-        None => "does not say when it runs out".to_owned(),
+        Some(seconds) => format!("expires in {seconds} seconds"),
+        None => "has no stated expiry".to_owned(),
     };
-    let renews = if held.renews { "is renewed by itself" } else { "cannot be renewed" };
+    let renews = if held.renews { "is renewed automatically" } else { "cannot be renewed" };
     let profile = held.profile.as_ref().map(|name| format!("profile:  {name}\n")).unwrap_or_default();
     format!(
         "{profile}issuer:   {}\nresource: {}\nscope:    {}\ntoken:    {runs_out}, {renews}\nfile:     {}",
         redact::foreign(&held.issuer),
         redact::foreign(&held.resource),
-        held.scope.as_deref().map_or_else(|| "(not said)".to_owned(), redact::foreign),
+        held.scope.as_deref().map_or_else(|| "(not stated)".to_owned(), redact::foreign),
         held.path
     )
 }
@@ -401,14 +418,14 @@ fn serve(set_up: SetUp, client: Side) -> ExitCode {
 
 async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
     let (input, output) = stdio::open(client.is_portable);
-    let input: Input = match client.parent.is_some() && platform::is_input_stream() {
+    let input: Stdin = match client.parent.is_some() && platform::is_input_stream() {
         true => Box::new(WatchedInput::new(input, client.parent, platform::parent)),
         false => input,
     };
     // A task, because the runtime asks the system for news each time the future that it blocks on is woken.
     let mut signal = JoinSet::new();
     signal.spawn(stdio::stop_signal());
-    let (result, input): (_, Input) = match set_up {
+    let (result, input): (_, Stdin) = match set_up {
         SetUp::Done(result) => (result, input),
         SetUp::ToDo(work) => {
             let mut input = input;
@@ -416,7 +433,7 @@ async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
             let (outcome, heard) = early::listen(&mut input, stop, spawn_blocking(work)).await;
             let heard = Cursor::new(heard);
             match outcome {
-                early::Outcome::Done(result) => {
+                early::EarlyOutcome::Done(result) => {
                     let result =
                         result.unwrap_or_else(|_| Err(StartupError::setup("a defect of mcp-tether")));
                     if let Err(report) = &result {
@@ -424,7 +441,7 @@ async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
                     }
                     (result, Box::new(heard.chain(input)))
                 }
-                early::Outcome::Stopped | early::Outcome::Left => {
+                early::EarlyOutcome::Stopped | early::EarlyOutcome::Left => {
                     config::end_commands();
                     let remote = Unconfigured { report: StartupError::stopped() };
                     let reason = converse(heard, output, pending(), remote, bridge::Config::default(), None);
@@ -460,7 +477,7 @@ async fn conversation(set_up: SetUp, client: Side) -> ExitCode {
 /// Runs the driver as a task of its own; see there. None when a defect ended it.
 async fn converse<R: Remote + Send + 'static>(
     input: impl AsyncRead + Send + Unpin + 'static,
-    output: Output,
+    output: Stdout,
     stop: impl Future<Output = ()> + Send + 'static,
     remote: R,
     config: bridge::Config,
@@ -537,7 +554,7 @@ fn print(text: &str) -> ExitCode {
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         // The reader closed the pipe because it has what it needs.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            tell(&format!("error: nothing more can be written: {error}"));
+            tell(&format!("error: stdout cannot be written: {error}"));
             ExitCode::FAILURE
         }
         Ok(()) | Err(_) => ExitCode::SUCCESS,

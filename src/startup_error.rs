@@ -41,18 +41,18 @@ impl StartupError {
     /// The operating system allows too few open files for an event loop.
     pub fn too_few_descriptors() -> StartupError {
         StartupError {
-            sentence: "the system lets this process open too few files at once".to_owned(),
-            advice: "raise the limit of open files (ulimit -n 256) in what starts it".to_owned(),
+            sentence: "the system allows this process too few open files".to_owned(),
+            advice: "raise the limit of open files where the client is started (ulimit -n 256)".to_owned(),
         }
     }
 
     /// A signal came before the configuration was resolved, or the client left.
     pub fn stopped() -> ErrorReport {
-        let sentence = "stopped before a command that prints a secret had ended";
+        let sentence = "stopped before the command for a secret ended";
         ErrorReport::new(
             ErrorKind::Stopped,
             sentence,
-            "run the command of --header-from or --access-token-command by hand",
+            "run the command of --header-from or --access-token-command in a terminal",
         )
     }
 
@@ -73,7 +73,7 @@ impl StartupError {
         let path = if path.contains(": ") { "(what was given looks like a header)" } else { &path };
         StartupError {
             sentence: format!("{path} cannot be written ({option}): {reason}"),
-            advice: format!("name a file in a folder that you may write to, or leave {option} out"),
+            advice: format!("name a file in a writable folder, or leave {option} out"),
         }
     }
 

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::mpsc;
 
 use crate::platform::Waiting;
-pub use lines::Lines;
+pub use lines::LineReader;
 use lines::READ_SIZE;
 
 /// Messages up to this size are copied, so that a small one does not hold on to a large buffer; larger ones stay where
@@ -30,19 +30,19 @@ const COPIED_UP_TO: usize = 16 * 1024;
 const GATHERED_UP_TO: usize = 256 * 1024;
 
 /// The standard input as a stream of bytes.
-pub type Input = Box<dyn AsyncRead + Send + Unpin>;
+pub type Stdin = Box<dyn AsyncRead + Send + Unpin>;
 /// The standard output as a sink of bytes.
-pub type Output = Box<dyn AsyncWrite + Send + Unpin>;
+pub type Stdout = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// Opens stdin and stdout. To be called within a runtime.
-pub fn open(portable: bool) -> (Input, Output) {
+pub fn open(portable: bool) -> (Stdin, Stdout) {
     #[cfg(unix)]
     if !portable {
         let input = direct::Descriptor::input();
         let output = direct::Descriptor::output();
         return (
-            input.map_or_else(|| Box::new(ThreadInput::start()) as Input, |input| Box::new(input)),
-            output.map_or_else(|| Box::new(ThreadOutput::start()) as Output, |output| Box::new(output)),
+            input.map_or_else(|| Box::new(ThreadInput::start()) as Stdin, |input| Box::new(input)),
+            output.map_or_else(|| Box::new(ThreadOutput::start()) as Stdout, |output| Box::new(output)),
         );
     }
     #[cfg(not(unix))]
@@ -50,12 +50,12 @@ pub fn open(portable: bool) -> (Input, Output) {
     (Box::new(ThreadInput::start()), Box::new(ThreadOutput::start()))
 }
 
-/// Tells whether a person, not a client, is on stdin.
+/// Returns whether stdin is a terminal, and not a client.
 pub fn is_terminal() -> bool {
     io::stdin().is_terminal()
 }
 
-/// Tells whether a person, not a program, reads stdout.
+/// Returns whether stdout is a terminal, and not a program.
 pub fn is_output_terminal() -> bool {
     io::stdout().is_terminal()
 }
@@ -106,7 +106,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         self.pending
     }
 
-    /// Tells whether everything was written, as far as can be known.
+    /// Returns whether everything was written, as far as can be known.
     pub fn is_idle(&self) -> bool {
         self.pending == 0 && !self.unflushed
     }
@@ -288,19 +288,19 @@ mod direct {
 
     /// What a pipe holds on every system that has a say in it; what is written or read at once beyond that is large.
     const PIPE_SIZE: usize = 64 * 1024;
-    /// What a pipe is made to hold when something large comes through it: fewer turns between us and the client. As
-    /// much as Linux gives to anybody, and not before it is needed, because all pipes of a user share a bound.
+    /// The size to which a pipe grows for large data, in bytes: fewer turns between us and the client. The largest that Linux gives
+    /// to an unprivileged process; pipes grow only when needed, because all pipes of a user share a limit.
     #[cfg(target_os = "linux")]
     const LARGE_PIPE_SIZE: usize = 1024 * 1024;
 
     /// A descriptor that never blocks.
     pub(super) struct Descriptor {
         fd: AsyncFd<OwnedFd>,
-        kind: Kind,
+        kind: DescriptorKind,
     }
 
     #[derive(Clone, Copy, PartialEq, Eq)]
-    enum Kind {
+    enum DescriptorKind {
         Socket,
         Pipe,
         /// A pipe that was made to hold more, or that cannot be.
@@ -333,12 +333,12 @@ mod direct {
             interest: Interest,
         ) -> Option<Descriptor> {
             let (fd, kind) = match FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode) {
-                FileType::Socket => (fd.try_clone_to_owned().ok()?, Kind::Socket),
+                FileType::Socket => (fd.try_clone_to_owned().ok()?, DescriptorKind::Socket),
                 // Opened again, because "non-blocking" belongs to the open file, which others may share. Where that
                 // cannot be done (macOS, another user's pipe), a thread serves.
                 FileType::Fifo => {
                     let flags = access | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-                    (rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?, Kind::Pipe)
+                    (rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?, DescriptorKind::Pipe)
                 }
                 _ => return None,
             };
@@ -349,8 +349,8 @@ mod direct {
 
         /// Makes a pipe hold more once this many bytes go through it at once. Where that is not possible it stays.
         fn make_room(&mut self, size: usize) {
-            if self.kind == Kind::Pipe && size >= PIPE_SIZE {
-                self.kind = Kind::LargePipe;
+            if self.kind == DescriptorKind::Pipe && size >= PIPE_SIZE {
+                self.kind = DescriptorKind::LargePipe;
                 #[cfg(target_os = "linux")]
                 let _ = rustix::pipe::fcntl_setpipe_size(self.fd.get_ref(), LARGE_PIPE_SIZE);
             }
@@ -358,19 +358,25 @@ mod direct {
 
         fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
             match self.kind {
-                Kind::Socket => {
+                DescriptorKind::Socket => {
                     rustix::net::recv(self.fd.get_ref(), buffer, rustix::net::RecvFlags::DONTWAIT)
                         .map(|(read, _)| read)
                 }
-                Kind::Pipe | Kind::LargePipe => rustix::io::read(self.fd.get_ref(), buffer),
+                DescriptorKind::Pipe | DescriptorKind::LargePipe => {
+                    rustix::io::read(self.fd.get_ref(), buffer)
+                }
             }
         }
 
         fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
             // Rust ignores SIGPIPE, so that a client that is gone shows as an error.
             match self.kind {
-                Kind::Socket => rustix::net::send(self.fd.get_ref(), bytes, rustix::net::SendFlags::DONTWAIT),
-                Kind::Pipe | Kind::LargePipe => rustix::io::write(self.fd.get_ref(), bytes),
+                DescriptorKind::Socket => {
+                    rustix::net::send(self.fd.get_ref(), bytes, rustix::net::SendFlags::DONTWAIT)
+                }
+                DescriptorKind::Pipe | DescriptorKind::LargePipe => {
+                    rustix::io::write(self.fd.get_ref(), bytes)
+                }
             }
         }
     }

@@ -43,8 +43,7 @@ pub struct Trust {
     pub late_authorities: Option<PathBuf>,
     /// Our certificate, where the server wants one.
     pub identity: Option<Identity>,
-    /// The certificates that the server's host may show, where they are named one by one: these and no other, whoever
-    /// issued them.
+    /// The pinned certificates of the server's host: if there are any, no other is accepted, whatever its issuer.
     pub pins: Vec<Fingerprint>,
 }
 
@@ -129,7 +128,7 @@ pub(crate) struct LateRoots {
     late_authorities: Option<PathBuf>,
     algorithms: WebPkiSupportedAlgorithms,
     loaded: OnceLock<Result<Loaded, String>>,
-    /// The chain that a server showed last, where somebody wants to look at it.
+    /// The chain that a server showed last, if it is inspected.
     shown: Option<Mutex<Vec<CertificateDer<'static>>>>,
 }
 
@@ -208,7 +207,7 @@ impl LateRoots {
         })
     }
 
-    /// Keeps the chain that a server shows, where somebody wants to look at it.
+    /// Keeps the chain that a server shows, if it is inspected.
     fn remember(&self, end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) {
         let Some(shown) = &self.shown else { return };
         let chain = std::iter::once(end_entity).chain(intermediates);
@@ -313,7 +312,7 @@ fn attribute(der: &[u8], number: u8) -> Option<String> {
 /// Why a handshake failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Nobody we trust vouches for the server.
+    /// No trusted authority has issued the certificate.
     UnknownAuthority {
         /// The fingerprint of the server's certificate.
         fingerprint: Fingerprint,
@@ -357,13 +356,13 @@ pub(crate) fn sort(error: &Error) -> Failure {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 Failure::NotYetValid
             }
-            CertificateError::Other(OtherError(inner)) => {
-                if let Some(&named::Unknown { fingerprint, is_self_signed }) = inner.downcast_ref() {
+            CertificateError::Other(OtherError(cause)) => {
+                if let Some(&named::Unknown { fingerprint, is_self_signed }) = cause.downcast_ref() {
                     return Failure::UnknownAuthority { fingerprint, is_self_signed };
                 }
-                match inner.downcast_ref::<named::NotPinned>() {
+                match cause.downcast_ref::<named::NotPinned>() {
                     Some(named::NotPinned(fingerprint)) => Failure::NotPinned(*fingerprint),
-                    None => Failure::Certificate(in_words(inner)),
+                    None => Failure::Certificate(in_words(cause)),
                 }
             }
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {

@@ -45,7 +45,7 @@ const HARMLESS: [&str; 6] = [
 #[derive(Debug)]
 pub struct Traffic {
     witness: Witness,
-    open: HashMap<ExchangeId, Open>,
+    open: HashMap<ExchangeId, OpenExchange>,
     /// The span of the session that the last exchange belonged to, and its epoch.
     session: (u64, Span),
     /// The last message of the server: passed on as it is, it need not be shown again.
@@ -54,7 +54,7 @@ pub struct Traffic {
 
 /// An exchange under way.
 #[derive(Debug)]
-struct Open {
+struct OpenExchange {
     method: &'static str,
     name: String,
     id: String,
@@ -107,7 +107,7 @@ impl Traffic {
             Ask::EndSession => ("DELETE", ("end session".to_owned(), String::new()), 0),
         };
         let span = self.span(exchange, &name, &id, circumstances);
-        let open = Open { method, name, id, since: now, sent, received: 0, circumstances };
+        let open = OpenExchange { method, name, id, since: now, sent, received: 0, circumstances };
         self.open.insert(exchange, open);
         span
     }

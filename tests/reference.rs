@@ -4,8 +4,9 @@
 //! clients of both generations against servers of either era and of both (`tests/eras/`);
 //! and the conformance suite's scenarios for clients (`tests/conformance/`).
 //!
-//! Without Node or Python, or where the packages cannot be installed, a test says so and counts as ignored; in CI
-//! (`CI=true`) it fails instead.
+//! They install packages, so they are ignored unless `--include-ignored` or `--ignored` asks for them. Then a test that cannot
+//! run, without Node or Python or with packages that cannot be installed, is left out and says why; in CI (`CI=true`) it
+//! fails instead.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -89,18 +90,21 @@ const COMPARISONS: [Comparison; 8] = [
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let is_ci = std::env::var_os("CI").is_some();
-    let trials = COMPARISONS.map(|comparison| {
+    let is_asked_for = arguments.include_ignored || arguments.ignored;
+    let trials = COMPARISONS.into_iter().filter_map(|comparison| {
         let name = comparison.name;
-        // Listing must not install anything.
-        let prepared = if arguments.list { Ok(Vec::new()) } else { prepare(&comparison) };
-        if let Err(reason) = &prepared {
-            tell(name, reason);
+        if !is_asked_for || arguments.list {
+            return Some(Trial::test(name, || Ok(())).with_ignored_flag(true));
         }
-        let is_ignored = prepared.is_err() && !is_ci;
-        let trial = Trial::test(name, move || run(&comparison, &prepared?));
-        trial.with_ignored_flag(is_ignored)
+        let prepared = prepare(&comparison);
+        if let (Err(reason), false) = (&prepared, is_ci) {
+            tell(name, reason);
+            return None;
+        }
+        Some(Trial::test(name, move || run(&comparison, &prepared?)).with_ignored_flag(true))
     });
-    libtest_mimic::run(&arguments, trials.into()).exit_code()
+    let trials = trials.collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn root(folder: &str) -> PathBuf {

@@ -1,5 +1,6 @@
 //! The repository's own rules, stated as absences: what a file may use, how long it is, how it begins.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A source file, without its tests.
@@ -76,7 +77,7 @@ fn modules_use_only_what_lies_below_them() {
     let allowed = |module: &str| -> &[&str] {
         match module {
             "main" | "lib" => &["start"],
-            "cli" | "early" | "json" | "orphan" | "platform" | "secret" => &[],
+            "channel" | "cli" | "early" | "json" | "orphan" | "platform" | "secret" => &[],
             "redact" => &["mcp"],
             "tls" => &["files"],
             "cookies" => &["redact"],
@@ -103,6 +104,7 @@ fn modules_use_only_what_lies_below_them() {
                 "auth",
                 "bridge",
                 "cache",
+                "channel",
                 "check",
                 "cli",
                 "config",
@@ -140,7 +142,7 @@ fn modules_use_only_what_lies_below_them() {
                 "secret",
                 "tls",
             ],
-            "client_config" => &["cli", "config", "files", "json", "redact"],
+            "client_config" => &["channel", "cli", "config", "files", "json", "platform", "redact", "secret"],
             "config" => &[
                 "auth", "bridge", "cli", "files", "http", "json", "jwt", "mcp", "oauth", "platform",
                 "redact", "secret", "tls",
@@ -289,45 +291,6 @@ fn no_revision_is_compared_where_its_features_should_be_asked_for() {
         }
     }
 }
-
-/// Files that still write constants of the protocol themselves. A file leaves the list when it uses `mcp`; none comes in.
-const WITH_PROTOCOL_CONSTANTS: [&str; 34] = [
-    "auth/access_proof.rs",
-    "auth/oauth/person.rs",
-    "bridge/detection.rs",
-    "bridge/filter.rs",
-    "bridge/legacy_client/inputs.rs",
-    "bridge/legacy_client/mod.rs",
-    "bridge/legacy_client/opening.rs",
-    "bridge/legacy_client/shapes.rs",
-    "bridge/legacy_client/subscriptions.rs",
-    "bridge/mod.rs",
-    "bridge/modern_client/answers.rs",
-    "bridge/modern_client/listens.rs",
-    "bridge/modern_client/logs.rs",
-    "bridge/modern_client/mod.rs",
-    "bridge/modern_client/opening.rs",
-    "bridge/modern_client/parked.rs",
-    "bridge/modern_client/questions.rs",
-    "bridge/modern_client/requests.rs",
-    "bridge/relay/answers.rs",
-    "bridge/relay/era_mismatch.rs",
-    "bridge/relay/fallback.rs",
-    "bridge/relay/ledger.rs",
-    "bridge/relay/modern.rs",
-    "bridge/relay/outcomes.rs",
-    "bridge/relay/outgoing.rs",
-    "bridge/relay/ping.rs",
-    "bridge/relay/questions.rs",
-    "bridge/relay/recovery.rs",
-    "bridge/relay/renegotiation.rs",
-    "bridge/relay/repeating.rs",
-    "bridge/relay/retry/proof.rs",
-    "bridge/relay/session/memory.rs",
-    "bridge/relay/session_loss.rs",
-    "bridge/relay/tools.rs",
-];
-
 /// The constants of the protocol that a line of code writes itself.
 fn protocol_constants(code: &str) -> Vec<&str> {
     const METHODS: [&str; 10] = [
@@ -372,26 +335,15 @@ fn protocol_constants(code: &str) -> Vec<&str> {
 
 #[test]
 fn protocol_constants_are_written_in_mcp_alone() {
-    let mut with_constants = Vec::new();
     for source in sources()
         .iter()
         .filter(|source| !source.path.starts_with("mcp/") && source.path != "jsonrpc/error.rs")
     {
         for (number, line) in source.text.lines().enumerate() {
             let found = protocol_constants(line.split("//").next().unwrap_or_default());
-            if let Some(constant) = found.first() {
-                let path = source.path.as_str();
-                let may = WITH_PROTOCOL_CONSTANTS.contains(&path);
-                assert!(may, "src/{path}:{}: `{constant}` is a constant of src/mcp\n{line}", number + 1);
-                with_constants.push(path.to_owned());
-            }
+            let place = format!("src/{}:{}", source.path, number + 1);
+            assert!(found.is_empty(), "{place}: {found:?} are constants of src/mcp\n{line}");
         }
-    }
-    for path in WITH_PROTOCOL_CONSTANTS {
-        assert!(
-            with_constants.iter().any(|it| it == path),
-            "src/{path} writes none any more: take it off the list"
-        );
     }
 }
 
@@ -493,4 +445,179 @@ fn paths_named_in_the_map_of_rooms_exist() {
         let is_there = [root.join(path), root.join("src").join(path)].iter().any(|path| path.exists());
         assert!(is_there, "src/README.md names {path}, which is not there");
     }
+}
+
+/// Names that stand for two types still. A name leaves the list when it stands for one; none comes in.
+const SHARED_NAMES: [&str; 4] = ["Entry", "Opening", "Place", "Transport"];
+
+#[test]
+fn types_share_no_name() {
+    // Each module may have its own, and names it with the module.
+    let of_modules = ["Config", "Error"];
+    let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in sources() {
+        for line in source.text.lines() {
+            let line = match line.strip_prefix("pub(") {
+                Some(rest) => rest.split_once(") ").map_or(line, |(_, item)| item),
+                None => line.strip_prefix("pub ").unwrap_or(line),
+            };
+            let item =
+                ["struct ", "enum ", "trait ", "type ", "union "].iter().find_map(|it| line.strip_prefix(it));
+            let Some(item) = item else { continue };
+            let name: String = item.chars().take_while(|letter| letter.is_alphanumeric()).collect();
+            types.entry(name).or_default().push(source.path.clone());
+        }
+    }
+    assert!(types.len() > 200, "the types were not found");
+    let shared: Vec<&String> = types
+        .iter()
+        .filter(|(name, files)| files.len() > 1 && !of_modules.contains(&name.as_str()))
+        .map(|(name, _)| name)
+        .collect();
+    for name in &shared {
+        assert!(
+            SHARED_NAMES.contains(&name.as_str()),
+            "{name} is the name of several types: {:?}",
+            types[*name]
+        );
+    }
+    for name in SHARED_NAMES {
+        assert!(shared.iter().any(|it| *it == name), "{name} is one type now: take it off the list");
+    }
+}
+
+/// Phrases that have a better one, and which.
+const OLD_PHRASES: [(&str, &str); 6] = [
+    ("tells whether", "Returns whether"),
+    ("sign of life", "ping, health check"),
+    ("whoever waits", "the caller, the user"),
+    ("to be had", "available"),
+    ("gone on with", "resumed"),
+    ("to go on with", "to resume"),
+];
+
+/// Files that still have such a phrase. A file leaves the list when it has none; none comes in.
+const WITH_OLD_PHRASES: [&str; 3] = ["bridge/relay/mod.rs", "bridge/relay/ping.rs", "diagnosis/access.rs"];
+
+#[test]
+fn old_phrases_stay_away() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    let mut with_phrases = Vec::new();
+    for file in files {
+        let path = file.strip_prefix(&root).expect("below src").display().to_string().replace('\\', "/");
+        let text = std::fs::read_to_string(&file).expect("readable").to_ascii_lowercase();
+        for (number, line) in text.lines().enumerate() {
+            let Some((old, better)) = OLD_PHRASES.iter().find(|(old, _)| line.contains(old)) else {
+                continue;
+            };
+            let may = WITH_OLD_PHRASES.contains(&path.as_str());
+            assert!(may, "src/{path}:{}: `{old}`: {better}\n{line}", number + 1);
+            with_phrases.push(path.clone());
+        }
+    }
+    for path in WITH_OLD_PHRASES {
+        assert!(
+            with_phrases.iter().any(|it| it == path),
+            "src/{path} has none any more: take it off the list"
+        );
+    }
+}
+
+/// Functions that are longer than they may be still. One leaves the list when it is shorter; none comes in.
+const LONG_FUNCTIONS: [&str; 26] = [
+    "bridge/event.rs: fmt",
+    "bridge/relay/answers.rs: answer",
+    "bridge/relay/answers.rs: opened",
+    "bridge/relay/answers.rs: response",
+    "bridge/relay/answers.rs: server",
+    "bridge/relay/era_mismatch.rs: evidence",
+    "bridge/relay/era_mismatch.rs: report_era_mismatch",
+    "bridge/relay/listening.rs: ended_listening",
+    "bridge/relay/outcomes.rs: ended",
+    "bridge/relay/outcomes.rs: ended_unanswered",
+    "bridge/relay/outgoing.rs: release_cancellation",
+    "bridge/relay/recovery.rs: outlive_session",
+    "bridge/relay/resending.rs: try_again",
+    "bridge/relay/tools.rs: collect",
+    "check/mod.rs: steps",
+    "check/probes.rs: edge",
+    "cli/clients.rs: places",
+    "client_config/launch_command.rs: recognize",
+    "client_config/migration.rs: all",
+    "client_config/migration.rs: compare",
+    "client_config/migration.rs: mask",
+    "client_config/mod.rs: entry",
+    "config/mod.rs: credentials",
+    "config/sign_in.rs: settings",
+    "diagnosis/cloudflare.rs: explain",
+    "diagnosis/mod.rs: tls",
+];
+
+/// The functions of a source, each with its number of lines.
+fn functions(text: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut functions = Vec::new();
+    for (first, line) in lines.iter().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        let mut rest = line.trim_start();
+        if let Some(visible) = rest.strip_prefix("pub") {
+            let is_limited = visible.starts_with('(');
+            rest = if is_limited { visible.split_once(')').map_or("", |(_, rest)| rest) } else { visible };
+        }
+        let Some((before, name)) = rest.split_once("fn ") else { continue };
+        if !before
+            .split_whitespace()
+            .all(|word| ["const", "async", "unsafe", "extern", "\"C\""].contains(&word))
+        {
+            continue;
+        }
+        let name: String =
+            name.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+        let end = format!("{}}}", " ".repeat(indent));
+        let is_last =
+            |line: &str| line == end || line.ends_with(';') && line.len() - line.trim_start().len() == indent;
+        let length = match line.ends_with('}') || line.ends_with(';') {
+            true => 1,
+            false => lines.iter().skip(first).position(|line| is_last(line)).map_or(0, |last| last + 1),
+        };
+        functions.push((name, length));
+    }
+    functions
+}
+
+#[test]
+fn functions_stay_short() {
+    let mut long = Vec::new();
+    let mut count = 0;
+    for source in sources() {
+        let limit = if source.path.starts_with("bridge/") { 40 } else { 60 };
+        for (name, length) in functions(&source.text) {
+            count += 1;
+            if length > limit {
+                long.push((format!("{}: {name}", source.path), length));
+            }
+        }
+    }
+    assert!(count > 1000, "the functions were not found");
+    for (name, length) in &long {
+        assert!(
+            LONG_FUNCTIONS.contains(&name.as_str()),
+            "src/{name} has {length} lines: which steps does it have?"
+        );
+    }
+    for name in LONG_FUNCTIONS {
+        assert!(
+            long.iter().any(|(it, _)| it == name),
+            "src/{name} is short enough now: take it off the list"
+        );
+    }
+}
+
+#[test]
+fn length_of_functions_is_counted() {
+    let text = "pub(crate) async fn a(\n    x: u8,\n) -> u8 {\n    if x {\n    }\n}\nfn b() {}\ntrait T {\n    fn c(\n        &self,\n    );\n    const fn d() {\n    }\n}\n// a fn e()\n";
+    let expected = [("a", 6), ("b", 1), ("c", 3), ("d", 2)].map(|(name, length)| (name.to_owned(), length));
+    assert_eq!(functions(text), expected);
 }

@@ -16,6 +16,9 @@ _mcp__tether() {
             ",$1")
                 cmd="mcp__tether"
                 ;;
+            mcp__tether,add)
+                cmd="mcp__tether__subcmd__add"
+                ;;
             mcp__tether,check)
                 cmd="mcp__tether__subcmd__check"
                 ;;
@@ -25,11 +28,20 @@ _mcp__tether() {
             mcp__tether,config)
                 cmd="mcp__tether__subcmd__config"
                 ;;
+            mcp__tether,install)
+                cmd="mcp__tether__subcmd__install"
+                ;;
             mcp__tether,login)
                 cmd="mcp__tether__subcmd__login"
                 ;;
             mcp__tether,logout)
                 cmd="mcp__tether__subcmd__logout"
+                ;;
+            mcp__tether,migrate)
+                cmd="mcp__tether__subcmd__migrate"
+                ;;
+            mcp__tether,remove)
+                cmd="mcp__tether__subcmd__remove"
                 ;;
             mcp__tether,run)
                 cmd="mcp__tether__subcmd__run"
@@ -44,7 +56,7 @@ _mcp__tether() {
 
     case "${cmd}" in
         mcp__tether)
-            opts="-v -h -V --header --header-file --env-file --header-from --access-token-command --access-header --access --no-access --auth --auth-timeout --device-code --client-credentials --token-endpoint --oauth-issuer --oauth-metadata --profile --use-id-token --static-oauth-client-info --static-oauth-client-metadata --client-metadata-url --resource --disable-resource-parameter --authorize-param --host --callback-path --callback-bind --auth-success-url --allow-http --ca-cert --pin --client-cert --client-key --proxy --enable-proxy --ipv4 --ipv6 --transport --connect-timeout --headers-timeout --body-timeout --keep-alive --ping-interval --no-listen --protocol --no-cache --disable-cookies --ignore-tool --allow-tool --read-only --verbose --silent --log-file --debug --record --help --version run check login logout tokens config completions"
+            opts="-v -h -V --header --header-file --env-file --header-from --access-token-command --access-header --access --no-access --auth --auth-timeout --device-code --client-credentials --token-endpoint --oauth-issuer --oauth-metadata --profile --use-id-token --static-oauth-client-info --static-oauth-client-metadata --client-metadata-url --resource --disable-resource-parameter --authorize-param --host --callback-path --callback-bind --auth-success-url --allow-http --ca-cert --pin --client-cert --client-key --proxy --enable-proxy --ipv4 --ipv6 --transport --connect-timeout --headers-timeout --body-timeout --keep-alive --ping-interval --no-listen --protocol --no-cache --disable-cookies --ignore-tool --allow-tool --read-only --verbose --silent --log-file --debug --record --help --version run check login logout tokens config add remove migrate install completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -318,6 +330,53 @@ _mcp__tether() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mcp__tether__subcmd__add)
+            opts="-e -h -V --client --file --env --replace --yes --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --client)
+                    COMPREPLY=($(compgen -W "claude-code claude-desktop cursor vscode windsurf codex gemini zed opencode lm-studio goose cline copilot-cli" -- "${cur}"))
+                    return 0
+                    ;;
+                --file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --env)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mcp__tether__subcmd__check)
             opts="-h -V --header --no-access --auth --allow-http --ca-cert --proxy --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -423,6 +482,20 @@ _mcp__tether() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mcp__tether__subcmd__install)
+            opts="-h -V --yes --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mcp__tether__subcmd__login)
             opts="-h -V --header --device-code --oauth-issuer --profile --paste --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -478,6 +551,76 @@ _mcp__tether() {
                     ;;
                 --resource)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mcp__tether__subcmd__migrate)
+            opts="-h -V --from --client --check --undo --secrets --yes --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --client)
+                    COMPREPLY=($(compgen -W "claude-code claude-desktop cursor vscode windsurf codex gemini zed opencode lm-studio goose cline copilot-cli" -- "${cur}"))
+                    return 0
+                    ;;
+                --secrets)
+                    COMPREPLY=($(compgen -W "keep env-file input" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mcp__tether__subcmd__remove)
+            opts="-h -V --client --file --yes --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --client)
+                    COMPREPLY=($(compgen -W "claude-code claude-desktop cursor vscode windsurf codex gemini zed opencode lm-studio goose cline copilot-cli" -- "${cur}"))
+                    return 0
+                    ;;
+                --file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 *)

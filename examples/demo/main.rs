@@ -168,7 +168,7 @@ async fn failures(page: Page, program: &[OsString], edge: &Edge) -> Result<(), S
     let (wrong, excluded) = ((&*token.id, &*wrong), (&*excluded.id, &*excluded.secret));
     for (title, edge, pair, expected) in [
         ("1. no credentials", edge, None, "carried no service token"),
-        ("2. a wrong secret", edge, Some(wrong), "did not accept the service token"),
+        ("2. a wrong secret", edge, Some(wrong), "rejected the service token"),
         (
             "3. a token that no policy of the application includes",
             &excluding,

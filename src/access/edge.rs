@@ -175,7 +175,11 @@ pub(super) async fn check(url: &Url, pair: &Pair, environment: &Environment) -> 
     let mut document = Vec::new();
     let mut findings = Findings::new(&mut document, Style::Json);
     let outcome = check::run(config, None, std::future::pending(), &mut findings).await;
-    findings.finish(url.as_str(), outcome == CheckResult::Passed);
+    findings.finish(
+        Some(url.as_str()),
+        outcome == CheckResult::Passed,
+        concat!("mcp-tether ", env!("CARGO_PKG_VERSION")),
+    );
     if outcome == CheckResult::Passed {
         return Checked::Well;
     }

@@ -77,7 +77,7 @@ impl ProvedHost {
 
 /// An entry as the file has it.
 #[derive(Serialize, Deserialize)]
-struct Line {
+struct HostRecord {
     scheme: String,
     host: String,
     port: u16,
@@ -87,8 +87,8 @@ struct Line {
 
 /// What stands in the file.
 #[derive(Default, Serialize, Deserialize)]
-struct Document {
-    hosts: Vec<Line>,
+struct HostsDocument {
+    hosts: Vec<HostRecord>,
 }
 
 /// What the file holds.
@@ -126,9 +126,9 @@ impl ProvedHosts {
 
     /// What a text holds; none where it is not of the right form. Entries that cannot be are left out.
     fn parse(text: &[u8]) -> Option<ProvedHosts> {
-        let document: Document = serde_json::from_slice(text).ok()?;
-        let read = |line: Line| {
-            let Line { scheme, host, port, client_id, team } = line;
+        let document: HostsDocument = serde_json::from_slice(text).ok()?;
+        let read = |line: HostRecord| {
+            let HostRecord { scheme, host, port, client_id, team } = line;
             let entry = ProvedHost { scheme, host, port, client_id, team: Team::new(&team)? };
             entry.is_bounded().then_some(entry)
         };
@@ -136,14 +136,14 @@ impl ProvedHosts {
     }
 
     fn write(&self) -> io::Result<Vec<u8>> {
-        let hosts = self.0.iter().map(|entry| Line {
+        let hosts = self.0.iter().map(|entry| HostRecord {
             scheme: entry.scheme.clone(),
             host: entry.host.clone(),
             port: entry.port,
             client_id: entry.client_id.clone(),
             team: entry.team.domain().to_owned(),
         });
-        let mut text = serde_json::to_vec_pretty(&Document { hosts: hosts.collect() })?;
+        let mut text = serde_json::to_vec_pretty(&HostsDocument { hosts: hosts.collect() })?;
         text.push(b'\n');
         Ok(text)
     }

@@ -40,7 +40,7 @@ pub enum MetadataError {
     /// The header names no key, or names extensions that must be understood (RFC 7515, 4.1.11).
     #[error("it does not name its key")]
     KeyId,
-    /// Another kind of token of the same team, such as that of a person.
+    /// Another kind of token of the same team, such as that of a user.
     #[error("it is not about an application")]
     Kind,
     /// `auth_domain` is not one label under `cloudflareaccess.com`.

@@ -19,6 +19,7 @@ use super::access_hosts::{HostsFile, ProvedHost, ProvedHosts, Remembered};
 use super::access_metadata::{Metadata, MetadataError, Team};
 use super::cf_access::{PairRule, ServiceToken};
 use crate::http::{Http, TransportError, transport_error};
+use crate::mcp::header;
 
 /// The request header that asks for the metadata, and the response header that holds them.
 const METADATA_REQUEST: &str = "cf-access-metadata-request";
@@ -143,12 +144,12 @@ pub struct AccessProof {
     url: Url,
     http: Arc<Http>,
     file: HostsFile,
-    state: Mutex<State>,
+    state: Mutex<ProofState>,
     /// One at a time asks.
     asking: tokio::sync::Mutex<()>,
 }
 
-struct State {
+struct ProofState {
     /// What the file held when it was last read, and what was proved since.
     known: ProvedHosts,
     /// What was proved and is not in the file yet.
@@ -176,7 +177,7 @@ impl AccessProof {
 
     /// For the server at `url`, with what `file` remembers.
     fn new(url: &Url, http: Arc<Http>, file: HostsFile) -> AccessProof {
-        let state = Mutex::new(State { known: file.read(), pending: Vec::new(), failed: Vec::new() });
+        let state = Mutex::new(ProofState { known: file.read(), pending: Vec::new(), failed: Vec::new() });
         AccessProof { url: url.clone(), http, file, state, asking: tokio::sync::Mutex::new(()) }
     }
 
@@ -288,7 +289,7 @@ impl AccessProof {
     async fn metadata(&self, url: &Url) -> Result<String, NotProved> {
         let request = self.http.client().head(url.clone()).header(METADATA_REQUEST, "true");
         // As MCP asks: Access answers browsers otherwise.
-        let request = request.header(ACCEPT, "application/json, text/event-stream").timeout(TIMEOUT);
+        let request = request.header(ACCEPT, header::JSON_OR_EVENT_STREAM).timeout(TIMEOUT);
         let answer = request.send().await.map_err(|error| NotProved::Unreachable(reason(&error)))?;
         let mut values = answer.headers().get_all(METADATA).iter();
         let value = values.next().and_then(|value| value.to_str().ok()).ok_or(NotProved::NoApplication)?;
@@ -298,7 +299,7 @@ impl AccessProof {
         }
     }
 
-    /// The keys that a team publishes. No credential goes along, and no redirect is followed.
+    /// The keys that a team publishes. No credential is sent, and no redirect is followed.
     async fn certificates(&self, team: &Team) -> Result<String, NotProved> {
         let failed =
             |problem: &str| NotProved::Certificates { team: team.clone(), problem: problem.to_owned() };
@@ -323,7 +324,7 @@ impl AccessProof {
         tokio::time::timeout(TIMEOUT, fetched).await.unwrap_or_else(|_| Err(failed("no answer came in time")))
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, ProofState> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

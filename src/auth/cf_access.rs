@@ -16,7 +16,7 @@ pub const CLIENT_ID: HeaderName = HeaderName::from_static("cf-access-client-id")
 /// The header that proves it.
 pub const CLIENT_SECRET: HeaderName = HeaderName::from_static("cf-access-client-secret");
 
-/// The header for the token of a person or of an application.
+/// The header for the token of a user or of an application.
 pub const TOKEN: HeaderName = HeaderName::from_static("cf-access-token");
 
 /// The environment variables that hold the token: the usual ones, wrangler's, cloudflared's. The first complete pair counts.
@@ -167,7 +167,7 @@ fn shown(secret: &str) -> String {
     format!("{start}…{end} ({length} characters)")
 }
 
-/// Tells whether the two halves of a token stand in each other's place: ids end in `.access` (older ones in
+/// Returns whether the two halves of a token are swapped: ids end in `.access` (older ones in
 /// `.access.<domain>`), secrets never hold it.
 pub fn are_swapped(id: &str, secret: &str) -> bool {
     !id.contains(".access") && secret.contains(".access")
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_shown_without_its_secret_and_an_odd_one_is_told() {
+    fn shows_token_without_its_secret() {
         let new = format!("cfast_{}ee42", "a".repeat(44));
         let old = "0123456789abcdef".repeat(4);
         for (secret, shown, is_odd) in [

@@ -22,7 +22,7 @@ const QUARANTINE: Duration = Duration::from_secs(60);
 const PAUSE_FACTOR: u32 = 10;
 /// …but no less, for a file that is read in no time, …
 const LEAST_PAUSE: Duration = Duration::from_millis(500);
-/// …and no more.
+/// The longest pause.
 const MOST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What a source has. What of it may be sent, [`CredentialProvider::current`] says: a service token that needs a proof is among it.
@@ -273,7 +273,7 @@ impl CredentialProvider {
         Some(held.current.clone())
     }
 
-    /// Asks the source, unless it was asked a moment ago. Tells whether it was asked and has answered.
+    /// Asks the source, unless it was asked a moment ago. Returns whether it was asked and has answered.
     async fn ask(&self) -> bool {
         let Some(source) = self.source.clone() else { return false };
         let begun = monotonic_clock();
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_refused_is_read_again_once_however_many_were_refused() {
+    async fn rejected_credentials_are_read_again_once_for_all_requests() {
         let (source, asked) = source(vec![Ok(found("new", None))]);
         let provider = CredentialProvider::new(found("old", None), Some(source));
         let refused = provider.current().await;
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_new_is_no_reason_to_try_again_and_a_source_is_not_hammered() {
+    async fn unchanged_source_is_not_retried_and_rarely_read() {
         let (source, asked) = source(vec![Ok(found("old", None)), Err("away".to_owned())]);
         let provider = CredentialProvider::new(found("old", None), Some(source));
         let refused = provider.current().await;
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_next_token_takes_over_once_and_two_dead_ones_end_it() {
+    async fn next_token_takes_over_once() {
         let provider = CredentialProvider::new(found("old", Some("next")), None);
         let first = provider.current().await;
         let second = provider.another(&first, RejectedBy::Access).await.expect("the next one");
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_that_is_about_to_run_out_is_asked_for_before_it_does() {
+    async fn token_is_renewed_before_it_expires() {
         let (source, asked) = source(vec![Ok(found("new", None))]);
         let soon = FoundCredentials { expires: Some(wall_clock() + MARGIN / 2), ..found("old", None) };
         let provider = CredentialProvider::new(soon, Some(source));
@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_next_token_that_is_dead_as_well_leaves_the_first_in_its_place() {
+    async fn invalid_next_token_leaves_first_in_place() {
         let provider = CredentialProvider::new(found("old", Some("next")), None);
         let first = provider.current().await;
         let second = provider.another(&first, RejectedBy::Access).await.expect("the next one");
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_servers_own_refusal_says_nothing_of_the_service_token() {
+    async fn servers_own_refusal_does_not_reject_service_token() {
         let provider = CredentialProvider::new(found("old", Some("next")), None);
         let first = provider.current().await;
         assert!(provider.another(&first, RejectedBy::Server).await.is_none());
@@ -520,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_renewed_a_minute_before_its_end_or_half_way() {
+    fn token_is_renewed_a_minute_before_expiry_or_halfway() {
         let now = wall_clock();
         for (left, expected) in [(3_600, 3_540), (120, 60), (60, 30), (2, 1), (0, 0)] {
             let (left, expected) = (Duration::from_secs(left), Duration::from_secs(expected));
@@ -543,7 +543,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_still_holds_is_used_while_a_source_takes_its_time() {
+    async fn valid_token_is_used_while_source_is_slow() {
         let (release, wait) = std::sync::mpsc::channel::<()>();
         let wait = Mutex::new(wait);
         let source: CredentialSource = Arc::new(move || {

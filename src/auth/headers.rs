@@ -1,4 +1,4 @@
-//! Headers that the person wrote, with every value kept as a secret: nobody can tell which of them is one.
+//! Headers that the user wrote. Every value is a secret, because the program cannot know which of them is one.
 
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 
@@ -23,17 +23,17 @@ impl WrittenHeaders {
         Ok(())
     }
 
-    /// Tells whether no header was written.
+    /// Returns whether there is no header.
     pub fn is_empty(&self) -> bool {
         self.headers.is_empty()
     }
 
-    /// Tells whether a header of this name was written.
+    /// Returns whether there is a header of this name.
     pub(super) fn has(&self, name: &HeaderName) -> bool {
         self.headers.contains_key(name)
     }
 
-    /// Tells whether one of them proves who asks, as far as its name tells: `Authorization`, `X-API-Key`, `X-Auth-Token`…
+    /// Returns whether one of them is a credential, judged by its name: `Authorization`, `X-API-Key`, `X-Auth-Token`…
     pub(super) fn prove(&self) -> bool {
         let proves = |name: &HeaderName| *name != COOKIE && redact::is_sensitive_header(name.as_str());
         self.headers.keys().any(proves)

@@ -1,9 +1,8 @@
-//! What proves to the server who is asking: the schemes, and how they decorate a request.
+//! Credentials: the schemes, and how they decorate a request.
 //!
-//! Outside the bridge, so that events can be recorded. A new scheme is a file here and a variant of [`Scheme`].
-//! [`credential_provider`] exchanges
-//! what is refused for something else, `oauth` has a person sign in, and [`access_proof`] decides whether a host gets the service
-//! token of the environment. Deliberately not here: where the values come from (`config`).
+//! They stay outside the bridge, so that its events can be recorded. A new scheme is a file here and a variant of [`Scheme`].
+//! [`credential_provider`] replaces rejected credentials, `oauth` signs the user in, and [`access_proof`] decides whether a host
+//! gets the service token of the environment. The values come from `config`.
 //!
 #![doc = include_str!("README.md")]
 
@@ -23,11 +22,11 @@ pub use headers::WrittenHeaders;
 /// One way of proving who is asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// Headers that the person wrote.
+    /// Headers that the user wrote.
     Written(WrittenHeaders),
     /// A service token of Cloudflare Access.
     CfAccess(ServiceToken),
-    /// The token that a person has signed in for, as the value of its header.
+    /// The access token of a sign-in, as the value of its header.
     Bearer(HeaderValue),
 }
 
@@ -76,7 +75,7 @@ impl Credentials {
         Credentials { origin: self.origin.clone(), schemes }
     }
 
-    /// Tells whether a header that the person wrote proves who asks, as far as its name tells.
+    /// Returns whether a header that the user wrote is a credential, judged by its name.
     pub fn prove_by_header(&self) -> bool {
         self.schemes.iter().any(|scheme| match scheme {
             Scheme::Written(written) => written.prove(),
@@ -84,7 +83,7 @@ impl Credentials {
         })
     }
 
-    /// Tells whether nothing goes along.
+    /// Returns whether there are no credentials.
     pub fn is_empty(&self) -> bool {
         self.schemes.is_empty()
     }
@@ -97,7 +96,7 @@ impl Credentials {
         })
     }
 
-    /// Tells whether another credential of Cloudflare Access goes along: the token of a person or of an application.
+    /// Returns whether another credential of Cloudflare Access is sent: the token of a user or of an application.
     pub fn sends_access_token(&self) -> bool {
         self.schemes.iter().any(|scheme| match scheme {
             Scheme::Written(written) => written.has(&cf_access::TOKEN),
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_taken_out_of_foreign_text_and_never_print() {
+    fn credentials_are_redacted_and_never_print() {
         let credentials = credentials();
         assert_eq!(
             redact::redact("got Bearer marked-token (marked-token) and marked-secret"),

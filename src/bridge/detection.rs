@@ -50,7 +50,7 @@ struct Probe {
 
 /// What follows from a mismatch of eras that is not a translator's own affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(super) enum EraDecision {
     /// Translate for the legacy client.
     TranslateLegacy,
     /// Translate for the modern client.
@@ -179,19 +179,19 @@ impl Detection {
     }
 
     /// Decides what follows from the server's answer to a request of the client.
-    pub(super) fn decide(&mut self, request: &Message, evidence: Evidence, answer: &Message) -> Decision {
+    pub(super) fn decide(&mut self, request: &Message, evidence: Evidence, answer: &Message) -> EraDecision {
         match (evidence, self.named) {
-            (Evidence::Modern | Evidence::Nothing, None | Some(Era::Modern)) => Decision::TranslateLegacy,
+            (Evidence::Modern | Evidence::Nothing, None | Some(Era::Modern)) => EraDecision::TranslateLegacy,
             (Evidence::Legacy, None | Some(Era::Legacy))
                 if !self.falls_back(request) && !self.client_is_legacy =>
             {
                 self.probe = None;
-                Decision::TranslateModern
+                EraDecision::TranslateModern
             }
             (Evidence::Modern | Evidence::Nothing | Evidence::Legacy, _) => {
                 // Whatever kind of answer this is: it does not show a modern server.
                 self.probe.take_if(|probe| is_answer_to(&probe.id, answer));
-                Decision::Deliver
+                EraDecision::Deliver
             }
         }
     }

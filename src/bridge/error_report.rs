@@ -1,11 +1,10 @@
-//! What went wrong, as plain data: the kinds of failure with their stable words and codes, and one failure in words.
+//! Failures as plain data: their kinds, with stable words and codes, and the report of one failure.
 //!
-//! The words come from `diagnosis`; the bridge passes them on and decides by the kind alone. Deliberately not here: how
-//! anything is found out.
+//! `diagnosis` writes the sentences; the bridge passes them on and decides by the kind alone.
 
 use std::fmt;
 
-/// A failure in words, made by `diagnosis`.
+/// The report of one failure, written by `diagnosis`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorReport {
     /// Which kind of failure, for programs.
@@ -14,13 +13,13 @@ pub struct ErrorReport {
     pub status: Option<u16>,
     /// One sentence: lowercase, without a period, naming who is at fault.
     pub sentence: String,
-    /// What to do about it, imperative.
+    /// The remedy, which begins with a verb.
     pub advice: Option<String>,
     /// The beginning of the body that came instead of an answer, without secrets.
     pub body: Option<String>,
-    /// What Cloudflare's log has the request under (`cf-ray`).
+    /// The id of the request in Cloudflare's log (`cf-ray`).
     pub ray: Option<String>,
-    /// What the server's log has it under (`x-correlation-id`).
+    /// The id of the request in the server's log (`x-correlation-id`).
     pub correlation_id: Option<String>,
     /// The same (`x-request-id`).
     pub request_id: Option<String>,
@@ -71,17 +70,17 @@ pub enum ErrorKind {
     Dns,
     /// No connection could be made.
     Connect,
-    /// A proxy on the way refused.
+    /// A proxy refused or cannot be reached.
     Proxy,
     /// The TLS handshake failed.
     Tls,
     /// The connection broke.
     Connection,
-    /// The server sent us elsewhere.
+    /// The server redirected the request.
     Redirect,
     /// The server, or something in front of it, refused.
     Status,
-    /// Cloudflare Access wants to know who is asking.
+    /// Cloudflare Access requires a credential.
     AccessCredentials,
     /// Cloudflare Access does not accept the token.
     AccessToken,
@@ -115,9 +114,9 @@ pub enum ErrorKind {
     Edge,
     /// Client and server speak different eras of the protocol.
     Era,
-    /// A person has to sign in, or could not.
+    /// The user has to sign in, or could not.
     SignIn,
-    /// What came is not what MCP allows here.
+    /// The answer is not one that MCP allows here.
     Answer,
     /// There is no address for messages, or one that must not be used (HTTP+SSE).
     Endpoint,
@@ -125,18 +124,18 @@ pub enum ErrorKind {
     Transport,
     /// The exchange ended without the answer.
     NoAnswer,
-    /// The server took longer than the person lets it.
+    /// The server exceeded a time limit of the user.
     Timeout,
-    /// A message is larger than we carry.
+    /// A message exceeds the size limit.
     TooLarge,
-    /// We are going.
+    /// The program stops.
     Stopped,
     /// A defect of this program.
     Internal,
 }
 
 impl ErrorKind {
-    /// Tells whether Cloudflare Access refused.
+    /// Returns whether Cloudflare Access refused.
     pub fn is_of_access(self) -> bool {
         matches!(
             self,

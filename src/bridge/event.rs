@@ -22,7 +22,7 @@ impl fmt::Display for ExchangeId {
     }
 }
 
-/// The value of `Mcp-Session-Id`: whoever has it can act in the session, so that it prints shortened.
+/// The value of `Mcp-Session-Id`: anyone who has it can act in the session, so that it prints shortened.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionId(String);
 
@@ -76,14 +76,13 @@ pub enum Event {
     /// The server sent a batch in this exchange that is refused as a whole; the requests in it need answers
     /// ([`Fault::requests`]).
     ServerInvalid(ExchangeId, Fault),
-    /// The stream of this exchange can be taken up again from here.
+    /// The stream of this exchange can be resumed from here.
     Cursor(ExchangeId, Cursor),
     /// The exchange is over. Always the last event of an exchange.
     Ended(ExchangeId, ExchangeOutcome),
 }
 
-/// How far a stream of events has come, and how it is to be taken up again (2025-11-25, basic/transports,
-/// resumability).
+/// How far a stream of events has come, and how to resume it (2025-11-25, basic/transports, resumability).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// The id of the last event, for `Last-Event-ID`. An empty one takes back what was known; none changes nothing.
@@ -95,7 +94,7 @@ pub struct Cursor {
 /// Why the process is to end at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
-    /// The person or the client sent a signal.
+    /// The user or the client sent a signal.
     Signal,
     /// The client no longer reads.
     OutputClosed,
@@ -106,7 +105,7 @@ pub enum StopReason {
 pub struct Opening {
     /// The HTTP status.
     pub status: u16,
-    /// The session that the server opened or goes on with.
+    /// The session that the server opened or continues.
     pub session: SessionHeader,
     /// Whether the connection carries many exchanges at once (HTTP/2).
     pub multiplexed: bool,
@@ -212,7 +211,7 @@ pub enum Action {
     Close(ExchangeId),
     /// Write a message to the client.
     Deliver(Message),
-    /// Tell whoever reads the log.
+    /// A notice for the log.
     Notice(Notice),
     /// Keep for the next start.
     Remember(Known),
@@ -329,7 +328,7 @@ pub enum Notice {
     Dropped {
         /// What it was.
         title: String,
-        /// Why nobody wants it.
+        /// Why it is of no use.
         because: &'static str,
     },
     /// A tool is not offered to the client.
@@ -355,7 +354,7 @@ pub enum Notice {
         /// Why the last attempt was in vain.
         report: ErrorReport,
     },
-    /// A stream broke and is taken up again where it was.
+    /// A stream broke and is resumed where it was.
     Resuming {
         /// What its request is.
         title: String,
@@ -364,15 +363,15 @@ pub enum Notice {
     Older,
     /// One transport is not what the server speaks, and the other is tried.
     OtherTransport(String),
-    /// The stream that carries a session of the older transport is no more.
+    /// The stream that carries a session of the older transport has ended.
     StreamEnded(String),
-    /// The server has forgotten the session, and a new one is opened.
+    /// The server no longer knows the session, and a new one is opened.
     SessionLost,
     /// A new session took the place of the one that was lost.
     SessionRenewed(SessionNews),
     /// None could be opened; the next message tries again.
     SessionNotRenewed(ErrorReport),
-    /// The server took longer over a message that others wait for than we let them.
+    /// The server has not acknowledged a message in time. Others no longer wait for it.
     Overtaken(String),
 }
 
@@ -502,12 +501,12 @@ impl fmt::Display for Notice {
             Notice::Withheld { left_out, of } => write!(f, "{left_out} of {of} tools are not offered"),
             Notice::Resending { title, report } => write!(f, "{title} is sent again: {report}"),
             Notice::Resuming { title } => {
-                write!(f, "the stream with the answer to {title} broke and is taken up again")
+                write!(f, "the stream with the answer to {title} broke and is resumed")
             }
             Notice::Older => f.write_str("the server speaks HTTP+SSE (2024-11-05)"),
             Notice::OtherTransport(reason) => write!(f, "the other transport is tried: {reason}"),
             Notice::StreamEnded(reason) => write!(f, "the stream of the session ended: {reason}"),
-            Notice::SessionLost => f.write_str("the server has forgotten the session; a new one is opened"),
+            Notice::SessionLost => f.write_str("the server no longer knows the session; a new one is opened"),
             Notice::SessionRenewed(SessionNews::Same) => f.write_str("the session was renewed"),
             Notice::SessionRenewed(SessionNews::Changed) => f.write_str(
                 "the session was renewed, but the server now has another revision or other capabilities",
@@ -515,7 +514,7 @@ impl fmt::Display for Notice {
             Notice::SessionNotRenewed(report) => write!(f, "the session could not be renewed: {report}"),
             Notice::Relistening => f.write_str("a subscription broke off and is opened again"),
             Notice::Overtaken(title) => {
-                write!(f, "the server has not acknowledged {title} yet; going on without")
+                write!(f, "the server has not acknowledged {title} yet; other messages no longer wait for it")
             }
         }
     }

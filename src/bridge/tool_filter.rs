@@ -92,7 +92,7 @@ impl std::fmt::Display for Pattern {
 pub(super) struct ToolFilter {
     rules: ToolRules,
     /// The ids under which the client waits for a list.
-    lists: HashMap<Id, Waiting>,
+    lists: HashMap<Id, WaitingCall>,
     /// Which tools of the lists so far say that they only read.
     reads: HashMap<String, bool>,
     /// Calls of tools that no list has named yet, in order.
@@ -106,7 +106,7 @@ pub(super) struct ToolFilter {
 
 /// An id under which the client waits for a list.
 #[derive(Debug)]
-struct Waiting {
+struct WaitingCall {
     /// How many requests have it: no client should give one twice, but none gets to see more for that.
     requests: u32,
     /// Whether the tools have changed since it was asked for.
@@ -128,7 +128,7 @@ struct Lookup {
 
 /// What becomes of a call.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum ToolVerdict {
     Offered,
     Refused(String),
     Unknown,
@@ -163,7 +163,7 @@ impl ToolFilter {
     /// Keeps track of a request that may ask for a list.
     fn track_list(&mut self, id: &Id, is_list: bool) {
         if is_list && !self.lists.contains_key(id) {
-            self.lists.insert(id.detached(), Waiting { requests: 0, is_outdated: false });
+            self.lists.insert(id.detached(), WaitingCall { requests: 0, is_outdated: false });
         }
         if let Some(waiting) = self.lists.get_mut(id) {
             waiting.requests += 1;
@@ -181,9 +181,9 @@ impl ToolFilter {
 
     fn call(&mut self, call: Message, now: Instant) {
         match self.verdict(&call) {
-            Verdict::Offered => self.send(call),
-            Verdict::Refused(because) => self.refuse(&call, &because),
-            Verdict::Unknown => {
+            ToolVerdict::Offered => self.send(call),
+            ToolVerdict::Refused(because) => self.refuse(&call, &because),
+            ToolVerdict::Unknown => {
                 let meta = match revision::classify(&call) {
                     // Its progress is its own.
                     (Era::Modern, _) => {
@@ -199,24 +199,24 @@ impl ToolFilter {
         }
     }
 
-    fn verdict(&self, call: &Message) -> Verdict {
+    fn verdict(&self, call: &Message) -> ToolVerdict {
         // Without one, the server may find what is none here.
-        let Some(names) = names_in(call) else { return Verdict::Refused(String::new()) };
+        let Some(names) = names_in(call) else { return ToolVerdict::Refused(String::new()) };
         for name in &names {
             if let Some(because) = self.rules.refusal(name) {
-                return Verdict::Refused(because);
+                return ToolVerdict::Refused(because);
             }
             match self.reads.get(name) {
                 _ if !self.rules.read_only => {}
                 Some(true) => {}
                 Some(false) => {
                     let because = "--read-only leaves out what is not annotated readOnlyHint".to_owned();
-                    return Verdict::Refused(because);
+                    return ToolVerdict::Refused(because);
                 }
-                None => return Verdict::Unknown,
+                None => return ToolVerdict::Unknown,
             }
         }
-        Verdict::Offered
+        ToolVerdict::Offered
     }
 
     /// Takes in a message on its way to the client.
@@ -346,9 +346,9 @@ impl ToolFilter {
         }
         for call in self.held.take() {
             match self.verdict(&call) {
-                Verdict::Offered => self.send(call),
-                Verdict::Refused(because) => self.refuse(&call, &because),
-                Verdict::Unknown => self.held.push(call),
+                ToolVerdict::Offered => self.send(call),
+                ToolVerdict::Refused(because) => self.refuse(&call, &because),
+                ToolVerdict::Unknown => self.held.push(call),
             }
         }
         if self.held.is_empty() {
@@ -426,7 +426,7 @@ impl Layer for ToolFilter {
             }
             // A call that wants no answer is one all the same; servers run it.
             Kind::Notification { .. } | Kind::Response { .. } if may_be_a_call => {
-                if self.verdict(&message) != Verdict::Offered {
+                if self.verdict(&message) != ToolVerdict::Offered {
                     return self.dropped(&message);
                 }
             }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::detection::{Decision, Detection, is_probe};
+use super::detection::{Detection, EraDecision, is_probe};
 use super::era_translator::{Direction, EraTranslator};
 use super::event::{Action, Notice};
 use super::layer::{Layer, Output, ServerMessage};
@@ -168,14 +168,14 @@ impl Translation {
             return self.modern_mismatch(mismatch, now);
         }
         match self.detection.decide(&mismatch.request, mismatch.evidence, answer) {
-            Decision::TranslateLegacy => self.begin_legacy(mismatch, now),
-            Decision::TranslateModern => {
+            EraDecision::TranslateLegacy => self.begin_legacy(mismatch, now),
+            EraDecision::TranslateModern => {
                 self.translator.begin_modern(ModernClient::begin(self.secret));
                 if let Some(modern) = self.translator.modern_mut() {
                     modern.refused(mismatch.request, mismatch.last_word, now);
                 }
             }
-            Decision::Deliver => {
+            EraDecision::Deliver => {
                 self.deliver(mismatch.last_word.answer);
                 self.outputs.extend(mismatch.last_word.notice.map(Output::notice));
                 self.outputs.extend(mismatch.waiting.into_iter().map(Output::ToServer));

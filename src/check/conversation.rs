@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use super::findings::Findings;
-use super::messages::{client_info, modern, modern_facts, request};
+use super::messages::{Requests, client_info, error_of, modern_facts, name_of, no_answer};
 use super::probes::Edge;
 use super::{StepFailure, clock, format_duration, token_rule};
 use crate::auth::Credentials;
@@ -24,6 +24,7 @@ use crate::bridge::{
     Ask, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome, Facts, Outgoing, SessionHeader,
     SessionId,
 };
+use crate::diagnosis;
 use crate::http::Http;
 use crate::json;
 use crate::jsonrpc::{Kind, Message};
@@ -45,7 +46,7 @@ const PAGES: usize = 50;
 /// How often the way there and back is measured.
 const ROUNDS: u32 = 3;
 
-/// What a server may say that it can do, with the parts that clients ask for.
+/// The capabilities of a server, with the parts that clients use.
 const CAPABILITIES: [(&str, &[&str]); 8] = [
     ("tools", &["listChanged"]),
     ("prompts", &["listChanged"]),
@@ -74,6 +75,7 @@ pub(super) struct Conversation {
     sessions: RefCell<Vec<SessionId>>,
     revision: RefCell<Option<String>>,
     named: Notify,
+    requests: Requests,
 }
 
 /// What an exchange brought.
@@ -92,13 +94,18 @@ impl Conversation {
         proof: Option<Arc<AccessProof>>,
         edge: Edge,
     ) -> Conversation {
-        // What a person has signed in for is used; nobody is asked to sign in.
+        // A stored sign-in is used; the user is not asked to sign in.
+        let unlisted = found.unlisted;
         let sign_in = sign_in.map(|settings| oauth::SignInSettings { asks: false, ..settings });
         let with = |credentials| {
             let sign_in = sign_in.clone().map(|settings| OAuth::new(settings, Arc::clone(http)));
-            let provider = CredentialProvider::fixed(credentials).with_proof(proof.clone());
-            let keeper = RequestCredentials::new(provider, sign_in);
-            Streamable::new(url.clone(), Arc::clone(http), keeper)
+            // A refusal names the service token that was not sent.
+            let unlisted = unlisted.clone();
+            let found =
+                FoundCredentials { credentials, next: None, expires: None, described: Vec::new(), unlisted };
+            let provider = CredentialProvider::new(found, None).with_proof(proof.clone());
+            let request_credentials = RequestCredentials::new(provider, sign_in);
+            Streamable::new(url.clone(), Arc::clone(http), request_credentials)
         };
         let token = found.credentials.service_token();
         let was_known = proof.as_ref().zip(token).is_some_and(|(proof, token)| proof.allows(token));
@@ -114,6 +121,7 @@ impl Conversation {
             sessions: RefCell::default(),
             revision: RefCell::default(),
             named: Notify::new(),
+            requests: Requests::default(),
         }
     }
 
@@ -136,7 +144,7 @@ impl Conversation {
             match self.exchange(Ask::EndSession, facts, SESSION_END_TIMEOUT).await {
                 Ok(_) => findings.ok("session", "ended"),
                 Err(report) if report.status == Some(405) => {
-                    findings.note("session", "the server ends sessions by itself")
+                    findings.note("session", "the server does not let clients end sessions")
                 }
                 Err(report) => findings.warn("session", &format!("not ended: {report}")),
             }
@@ -183,7 +191,12 @@ impl Conversation {
     async fn initialize(&self) -> Result<Reply, ErrorReport> {
         let info = client_info();
         let params = message::initialize_params(LEGACY_REVISION, "{}", &info);
-        self.exchange(Ask::Post(request(method::INITIALIZE, &params)), Facts::default(), STEP_TIMEOUT).await
+        self.exchange(
+            Ask::Post(self.requests.legacy(method::INITIALIZE, &params)),
+            Facts::default(),
+            STEP_TIMEOUT,
+        )
+        .await
     }
 
     /// Which step a refused handshake belongs to; what came before it is told.
@@ -217,13 +230,13 @@ impl Conversation {
         let token = self.sent_token();
         if !self.edge.is_protected {
             if token.is_some() {
-                let text = "no application of Cloudflare Access covers this URL: the service token went to the server itself; leave it out (--no-access) or correct the host name";
+                let text = "no application of Cloudflare Access protects this URL, so the service token went to the server itself; pass --no-access, or correct the host name";
                 findings.note("token", text);
             }
             return;
         }
         if self.edge.refuses_strangers == Some(false) {
-            let text = "Bypass: everybody gets through to the server, which has no proof of who asks";
+            let text = "Bypass: Access lets every request through to the server, without proof of identity";
             findings.note("policy", text);
             return;
         }
@@ -235,7 +248,7 @@ impl Conversation {
             }
             (None, true) => {
                 findings.ok("token", "Cloudflare Access accepts the Access token");
-                findings.ok("policy", "a policy lets in whom the token is for");
+                findings.ok("policy", "a policy allows the owner of the token");
             }
             (None, false) => findings.ok("token", "Cloudflare Access lets these headers through"),
         }
@@ -252,7 +265,7 @@ impl Conversation {
         let facts = Facts { session: opened.session.clone(), revision: revision.clone(), ..Facts::default() };
         let session = if facts.session.is_some() { "with a session" } else { "without sessions" };
         let (name, revision) =
-            (name_of(answer.member("serverInfo")), revision.unwrap_or_else(|| "not told".to_owned()));
+            (name_of(answer.member("serverInfo")), revision.unwrap_or_else(|| "not stated".to_owned()));
         let text = format!("{name}, revision {revision}, {session} ({})", format_duration(opened.took));
         findings.ok("handshake", &text);
         findings.detail("server", name);
@@ -265,7 +278,8 @@ impl Conversation {
         let is_modern = self.discover(facts.session.clone(), OPTIONAL_STEP_TIMEOUT).await.is_some();
         match is_modern {
             true => findings.ok("era", &format!("initialize, and {MODERN_REVISION} as well")),
-            false => findings.note("era", &format!("initialize alone: {MODERN_REVISION} is not spoken")),
+            false => findings
+                .note("era", &format!("initialize only: the server does not support {MODERN_REVISION}")),
         }
         findings.detail("modern", is_modern);
         self.check_next_token(&facts, findings).await;
@@ -289,10 +303,7 @@ impl Conversation {
         findings.detail("server", name);
         findings.detail("revision", MODERN_REVISION.to_owned());
         findings.detail("session", false);
-        findings.note(
-            "era",
-            &format!("{MODERN_REVISION} alone: clients that begin with initialize are not served"),
-        );
+        findings.note("era", &format!("{MODERN_REVISION} only: the server does not support initialize"));
         findings.detail("modern", true);
         let facts = modern_facts(method::DISCOVER);
         self.check_next_token(&facts, findings).await;
@@ -304,7 +315,10 @@ impl Conversation {
     /// The opening of the later era; none where the server does not speak it.
     async fn discover(&self, session: Option<SessionId>, timeout: Duration) -> Option<Reply> {
         let facts = Facts { session, ..modern_facts(method::DISCOVER) };
-        let found = self.exchange(Ask::Post(modern(method::DISCOVER, None)), facts, timeout).await.ok()?;
+        let found = self
+            .exchange(Ask::Post(self.requests.modern(method::DISCOVER, None)), facts, timeout)
+            .await
+            .ok()?;
         let answer = found.answer.as_ref()?;
         let mut revisions = answer.member("supportedVersions").map(json::elements).unwrap_or_default();
         let speaks_it = revisions.any(|revision| json::string(revision).as_deref() == Some(MODERN_REVISION));
@@ -321,16 +335,21 @@ impl Conversation {
                 findings.warn("next token", &format!("cannot take over yet: {report}"));
             }
             Ok(_) | Err(_) if self.edge.refuses_strangers == Some(true) => {
-                findings.ok("next token", "is accepted as well, and takes over when the first is refused");
+                findings.ok(
+                    "next token",
+                    "Cloudflare Access accepts it as well; it takes over when the first is refused",
+                );
             }
-            Ok(_) | Err(_) => findings.note("next token", "nobody refuses it"),
+            Ok(_) | Err(_) => {
+                findings.note("next token", "not tested: Access does not refuse requests without a token")
+            }
         }
     }
 
     fn ping(&self, facts: &Facts) -> Ask {
         Ask::Post(match facts.mirror {
-            Some(_) => modern(method::DISCOVER, None),
-            None => request(method::PING, "{}"),
+            Some(_) => self.requests.modern(method::DISCOVER, None),
+            None => self.requests.legacy(method::PING, "{}"),
         })
     }
 
@@ -393,10 +412,11 @@ impl Conversation {
                 break;
             }
             let (message, facts) = match &facts.mirror {
-                Some(_) => (modern(method, cursor.as_deref()), modern_facts(method)),
+                Some(_) => (self.requests.modern(method, cursor.as_deref()), modern_facts(method)),
                 None => {
                     let params = cursor.map(|cursor: String| format!(r#"{{"cursor":{cursor}}}"#));
-                    (request(method, params.as_deref().unwrap_or("{}")), facts.clone())
+                    let message = self.requests.legacy(method, params.as_deref().unwrap_or("{}"));
+                    (message, facts.clone())
                 }
             };
             let page = self.exchange(Ask::Post(message), facts, STEP_TIMEOUT).await?;
@@ -472,8 +492,7 @@ impl Conversation {
         let reply = match tokio::time::timeout(timeout, listen).await {
             Ok(reply) => reply?,
             Err(_) => {
-                let sentence = format!("the server did not answer within {} seconds", timeout.as_secs());
-                return Err(ErrorReport::new(ErrorKind::NoAnswer, sentence, "look into the server's log"));
+                return Err(diagnosis::unanswered(&self.url, timeout));
             }
         };
         // A stream may stay open behind its answer; what ends by itself leaves a connection that can be used again.
@@ -490,10 +509,10 @@ impl Conversation {
     }
 }
 
-/// What the server says that it can do.
+/// Reports the capabilities of the server.
 fn report_capabilities(capabilities: Option<&str>, findings: &mut Findings<impl Write>) {
     let Some(capabilities) = capabilities else {
-        return findings.note("capabilities", "the server names none");
+        return findings.note("capabilities", "the server states none");
     };
     let named = CAPABILITIES.iter().filter_map(|(name, parts)| {
         let value = json::member(capabilities, name)?;
@@ -508,35 +527,5 @@ fn report_capabilities(capabilities: Option<&str>, findings: &mut Findings<impl 
     match named.is_empty() {
         true => findings.note("capabilities", "none"),
         false => findings.ok("capabilities", &named.join(", ")),
-    }
-}
-
-/// The server's own error.
-fn error_of(answer: &Message) -> Option<ErrorReport> {
-    let Kind::Response { error: true, .. } = answer.kind() else { return None };
-    let said = answer.member("message").and_then(json::string).unwrap_or_default();
-    let code = answer.member("code").unwrap_or("no code");
-    let advice = "this is the server's own error: look into its log";
-    Some(ErrorReport::new(
-        ErrorKind::Answer,
-        format!("the server answered with an error: {said} ({code})"),
-        advice,
-    ))
-}
-
-fn no_answer() -> ErrorReport {
-    ErrorReport::new(
-        ErrorKind::NoAnswer,
-        "the server ended its answer without answering",
-        "look into the server's log",
-    )
-}
-
-fn name_of(info: Option<&str>) -> String {
-    let member = |name| info.and_then(|info| json::member(info, name)).and_then(json::string);
-    let name = member("name").unwrap_or_else(|| "a server without a name".to_owned());
-    match member("version") {
-        Some(version) => format!("{name} {version}"),
-        None => name,
     }
 }

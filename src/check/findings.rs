@@ -1,7 +1,6 @@
-//! What a check found, as lines for a person or as JSON for a program.
+//! The findings of a check, as lines or as JSON.
 //!
-//! On a terminal in colours, with the step that is being waited for; anywhere else plain. Deliberately not here: the
-//! steps.
+//! On a terminal in colours, with the step in progress; anywhere else plain. Deliberately not here: the steps.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,13 +10,13 @@ use serde::Serialize;
 use crate::bridge::ErrorReport;
 use crate::redact;
 
-/// How much of a text is told, in characters.
+/// The longest text of a finding, in characters.
 const LONGEST_TEXT: usize = 1_000;
 
-/// How findings are told.
+/// How findings are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Lines, and what is being waited for.
+    /// Lines, and the step in progress.
     Terminal {
         /// Whether the words are coloured.
         coloured: bool,
@@ -28,7 +27,7 @@ pub enum Style {
     Json,
 }
 
-/// What a line says.
+/// The state of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum FindingState {
@@ -38,7 +37,7 @@ enum FindingState {
     Failed,
 }
 
-/// Something about a finding that programs want to have by itself.
+/// A value of a finding, for programs.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Detail {
@@ -82,7 +81,7 @@ struct Finding {
     details: BTreeMap<&'static str, Detail>,
 }
 
-/// The findings of one check, told as they come.
+/// The findings of one check, printed as they are added.
 #[derive(Debug)]
 pub struct Findings<W> {
     output: W,
@@ -96,7 +95,7 @@ impl<W: Write> Findings<W> {
         Findings { output, style, all: Vec::new() }
     }
 
-    /// A step begins for which one may have to wait.
+    /// Shows the step that begins, on a terminal.
     pub fn begin(&mut self, step: &'static str) {
         if matches!(self.style, Style::Terminal { .. }) {
             let _ = write!(self.output, "\r\x1b[K{step:<14}…");
@@ -104,22 +103,22 @@ impl<W: Write> Findings<W> {
         }
     }
 
-    /// Something is as it should be.
+    /// Adds a step that worked.
     pub(super) fn ok(&mut self, step: &'static str, text: &str) {
         self.add(step, FindingState::Ok, text);
     }
 
-    /// Something is neither good nor bad.
+    /// Adds a neutral finding.
     pub(super) fn note(&mut self, step: &'static str, text: &str) {
         self.add(step, FindingState::Note, text);
     }
 
-    /// Something works, but should be looked at.
+    /// Adds a warning: it works, but should be mended.
     pub(super) fn warn(&mut self, step: &'static str, text: &str) {
         self.add(step, FindingState::Warning, text);
     }
 
-    /// Adds to the last finding what programs want to have by itself.
+    /// Adds a value for programs to the last finding.
     pub(super) fn detail(&mut self, name: &'static str, detail: impl Into<Detail>) {
         if let Some(last) = self.all.last_mut() {
             let detail = match detail.into() {
@@ -130,7 +129,7 @@ impl<W: Write> Findings<W> {
         }
     }
 
-    /// A step failed.
+    /// Adds a step that failed.
     pub fn fail(&mut self, step: &'static str, report: &ErrorReport) {
         let finding = Finding {
             step,
@@ -159,7 +158,7 @@ impl<W: Write> Findings<W> {
             FindingState::Warning => ("warning", "33"),
             FindingState::Failed => ("FAILED", "31"),
         };
-        // Whoever stopped reading does not want to know.
+        // A reader that closed the pipe gets no more.
         let _ = match self.style {
             Style::Terminal { coloured: true } => {
                 writeln!(self.output, "\r\x1b[K{step:<14}\x1b[{colour}m{word:<8}\x1b[0m{text}")
@@ -176,19 +175,22 @@ impl<W: Write> Findings<W> {
         self.all.push(finding);
     }
 
-    /// Reports what has not been told yet.
-    pub fn finish(mut self, url: &str, is_well: bool) {
+    /// Reports what has not been reported yet, and `program`: the version and how it is updated. `url` is none where none
+    /// was given that can be read.
+    pub fn finish(mut self, url: Option<&str>, is_well: bool, program: &str) {
         if self.style != Style::Json {
+            let _ = writeln!(self.output, "{:<14}{:<8}{program}", "program", "-");
             return;
         }
         #[derive(Serialize)]
         struct CheckDocument<'a> {
-            url: &'a str,
+            url: Option<&'a str>,
             ok: bool,
+            program: &'a str,
             findings: &'a [Finding],
         }
-        let url = &printable(url);
-        let document = CheckDocument { url, ok: is_well, findings: &self.all };
+        let url = url.map(printable);
+        let document = CheckDocument { url: url.as_deref(), ok: is_well, program, findings: &self.all };
         // Strings and numbers always serialize.
         let text = serde_json::to_string_pretty(&document).unwrap_or_default();
         let _ = writeln!(self.output, "{text}");
@@ -214,15 +216,15 @@ mod tests {
         findings.detail("expires", 7);
         findings.begin("handshake");
         findings.fail("handshake", &ErrorReport::new(ErrorKind::AccessPolicy, "refused", "add a policy"));
-        findings.finish("https://mcp.example.com/mcp", false);
+        findings.finish(Some("https://mcp.example.com/mcp"), false, "mcp-tether 1.0");
         String::from_utf8(output).expect("UTF-8")
     }
 
     #[test]
-    fn findings_are_lines_for_people_and_json_for_programs() {
+    fn prints_lines_or_json() {
         assert_eq!(
             output_of(Style::Plain),
-            "credentials   ok      a token\nhandshake     FAILED  refused\n              try     add a policy\n"
+            "credentials   ok      a token\nhandshake     FAILED  refused\n              try     add a policy\nprogram       -       mcp-tether 1.0\n"
         );
         let terminal = output_of(Style::Terminal { coloured: true });
         assert!(terminal.contains("handshake     …") && terminal.contains("\x1b[31mFAILED"), "{terminal}");
@@ -230,6 +232,7 @@ mod tests {
         assert!(terminal.contains("handshake     …") && !terminal.contains("\x1b[3"), "{terminal}");
         let json: serde_json::Value = serde_json::from_str(&output_of(Style::Json)).expect("JSON");
         assert_eq!(json["ok"], false);
+        assert_eq!(json["program"], "mcp-tether 1.0");
         assert_eq!(json["findings"][1]["cause"], "access_policy");
         assert_eq!(json["findings"][1]["advice"], "add a policy");
         assert_eq!(json["findings"][0]["state"], "ok");
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_does_nothing_to_a_terminal_and_holds_no_secret() {
+    fn removes_secrets_and_control_characters_from_findings() {
         let mut written = WrittenHeaders::default();
         let value = Secret::new("Bearer marked-token");
         written.set("authorization".parse().expect("a name"), &value).expect("a value");

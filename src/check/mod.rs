@@ -1,9 +1,9 @@
-//! `mcp-tether check URL`: one look at the whole way to the server, step by step, up to the first thing that is wrong.
+//! `mcp-tether check URL`: diagnoses the connection to the server step by step, up to the first failure.
 //!
-//! The steps are those of a first call: credentials, name, connection, TLS, Access, handshake, lists; and whatever session
-//! was opened is ended behind it, also where something failed or somebody pressed Ctrl-C. What fails is explained in the
-//! words that the proxy has for it. Deliberately not here: how findings look (`findings`), what stands below MCP
-//! (`probes`), the conversation (`conversation`), and what the HTTP answers mean (`diagnosis`).
+//! The steps are those of a first call: credentials, name, connection, TLS, Access, handshake, lists. Every session that was
+//! opened is ended, also after a failure or Ctrl-C. A failure has the same sentence as in the proxy (`diagnosis`).
+//! Deliberately not here: how findings are printed (`findings`), the steps below MCP (`probes`), and the conversation
+//! (`conversation`).
 
 mod conversation;
 mod findings;
@@ -34,15 +34,15 @@ const SESSION_NAME_TIMEOUT: Duration = Duration::from_secs(1);
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckResult {
-    /// Nothing is wrong.
+    /// Every step worked; there may be warnings.
     Passed,
-    /// Something is.
+    /// A step failed.
     Failed,
-    /// Somebody stopped it.
+    /// A signal stopped it.
     Stopped,
 }
 
-/// Looks at everything on the way to the server, until `stop` resolves.
+/// Diagnoses the connection to the server until `stop` resolves.
 pub async fn run(
     config: Config,
     proxy_named: Option<url::Url>,
@@ -80,14 +80,14 @@ pub async fn run(
         }
         None => {
             let report =
-                ErrorReport::new(ErrorKind::Stopped, "the check was stopped before its end", "run it again");
+                ErrorReport::new(ErrorKind::Stopped, "the check was stopped before it ended", "run it again");
             findings.fail("stopped", &report);
             CheckResult::Stopped
         }
     }
 }
 
-/// What went wrong in which step.
+/// A failure, and its step.
 type StepFailure = (&'static str, ErrorReport);
 
 async fn steps(
@@ -100,7 +100,15 @@ async fn steps(
     warnings.iter().for_each(|warning| findings.warn("configuration", warning));
     remarks.iter().for_each(|remark| findings.note("configuration", remark));
     match found.described.as_slice() {
-        [] => findings.note("credentials", "none: nothing in the environment, and no header is written"),
+        [] if found.unlisted.is_some() => {
+            findings.note(
+                "credentials",
+                "none for this host: the environment holds a service token, and no header is set",
+            );
+        }
+        [] => {
+            findings.note("credentials", "none: the environment holds no service token, and no header is set")
+        }
         described => described.iter().for_each(|line| findings.ok("credentials", line)),
     }
     for credentials in [Some(&found.credentials), found.next.as_ref()].into_iter().flatten() {
@@ -152,22 +160,23 @@ async fn steps(
     }
 }
 
-/// Until when the first of the tokens holds that say so.
+/// Reports when the first token with a stated expiry expires.
 fn report_expiry(expires: std::time::SystemTime, findings: &mut Findings<impl Write>) {
     let expires = expires.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
     let left = i64::try_from(expires).unwrap_or(i64::MAX).saturating_sub(probes::now());
     match left {
-        ..=0 => findings
-            .warn("credentials", "a token has expired, by what it says itself and this computer's clock"),
+        ..=0 => {
+            findings.warn("credentials", "a token has expired, by its own claim and this computer's clock")
+        }
         left => findings.ok(
             "credentials",
-            &format!("a token runs out in {} minutes and is asked for again before", left / 60),
+            &format!("a token expires in {} minutes and is renewed before that", left / 60),
         ),
     }
     findings.detail("seconds_left", left);
 }
 
-/// A time as people say it.
+/// A duration in milliseconds, with a fraction below ten.
 fn format_duration(time: Duration) -> String {
     match time.as_millis() {
         0..10 => format!("{:.1} ms", time.as_secs_f64() * 1_000.0),

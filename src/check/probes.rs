@@ -6,15 +6,16 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{ACCEPT, WWW_AUTHENTICATE};
+use http::header::ACCEPT;
 use url::Url;
 
 use super::{clock, format_duration};
-use crate::bridge::{ErrorKind, ErrorReport};
+use crate::bridge::ErrorReport;
 use crate::check::findings::Findings;
 use crate::diagnosis::{self, RefusalFacts};
 use crate::http::body::Body;
 use crate::http::redirect;
+use crate::http::www_authenticate::{Challenge, challenges};
 use crate::http::{Family, Http, Proxy, TransportError, transport_error};
 use crate::json;
 use crate::jwt;
@@ -53,10 +54,7 @@ pub(super) async fn proxy(
     findings: &mut Findings<impl Write>,
 ) -> Result<(), ErrorReport> {
     findings.begin("proxy");
-    let failed = |problem: &str| {
-        let advice = "check --proxy, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, and that the proxy is running; NO_PROXY names hosts that need none";
-        ErrorReport::new(ErrorKind::Proxy, format!("the proxy {proxy} {problem}"), advice)
-    };
+    let failed = |problem| diagnosis::proxy(proxy, problem);
     let begun = clock();
     let host = proxy.host.trim_start_matches('[').trim_end_matches(']');
     let Ok(found) = tokio::net::lookup_host((host, proxy.port)).await else {
@@ -71,7 +69,7 @@ pub(super) async fn proxy(
             return Ok(());
         }
     }
-    Err(failed("accepts no connection"))
+    Err(failed("cannot be reached"))
 }
 
 /// The addresses of the host that may be used.
@@ -99,10 +97,7 @@ pub(super) async fn resolve(
     };
     let addresses: Vec<SocketAddr> = addresses.into_iter().filter(wanted).collect();
     match addresses.is_empty() {
-        true => {
-            let sentence = format!("{host} has no address that {option} allows");
-            Err(ErrorReport::new(ErrorKind::Connect, sentence, format!("leave {option} out")))
-        }
+        true => Err(diagnosis::no_address(url, option)),
         false => Ok(addresses),
     }
 }
@@ -133,7 +128,7 @@ pub(super) async fn connect(
             Err(_) => last = TransportError::ConnectTimeout,
         }
         if !is_last {
-            findings.warn("connection", &format!("{address} does not answer"));
+            findings.warn("connection", &format!("{address} accepts no connection"));
         }
     }
     Err(diagnosis::transport(url, &last))
@@ -172,7 +167,7 @@ pub(super) async fn edge(
     }
     findings.begin("access");
     let Some(head) = head else {
-        findings.note("access", "whether Cloudflare Access stands before the server was not told");
+        findings.note("access", "the server gave no answer by which to recognize Cloudflare Access");
         return Ok(Edge::default());
     };
     let header = |name: &str| head.headers().get(name).and_then(|value| value.to_str().ok());
@@ -181,18 +176,18 @@ pub(super) async fn edge(
     let facts = RefusalFacts { location: location.as_ref(), ..RefusalFacts::of(status, head.headers()) };
     let refused = !head.status().is_success() && diagnosis::refused(url, &facts).cause.is_of_access();
     let application = header(METADATA).and_then(application);
-    let document = header(WWW_AUTHENTICATE.as_str()).and_then(|challenge| named_document(url, challenge));
+    let document = challenges(head.headers()).iter().find_map(|challenge| named_document(url, challenge));
     let has_oauth = managed_oauth(url, document, http).await;
     let is_protected = refused || application.is_some() || has_oauth.is_some();
     if !is_protected {
-        findings.note("access", "no application of Cloudflare Access answers for this URL");
+        findings.note("access", "no application of Cloudflare Access protects this URL");
         return Ok(Edge { is_protected, refuses_strangers: None });
     }
     let named = application.as_ref().map_or_else(|| "an application".to_owned(), Application::shown);
     let sign_in = match has_oauth {
         Some(true) => "Managed OAuth is on",
         Some(false) => "Managed OAuth is off",
-        None => "whether Managed OAuth is on is not told",
+        None => "Managed OAuth is not stated",
     };
     findings.ok("access", &format!("{named}, {sign_in}"));
     if let Some(Application { tag, team }) = application {
@@ -210,7 +205,7 @@ fn certified(chain: &[Described], version: &str, took: &str, findings: &mut Find
     // A certificate is worth as much as those above it.
     let ends = chain.iter().filter_map(|certificate| certificate.expires).min();
     let left = ends.map(|ends| i64::try_from(ends).unwrap_or(i64::MAX).saturating_sub(now()) / DAY);
-    let holds = left.map(|left| format!(", holds for {left} more days")).unwrap_or_default();
+    let holds = left.map(|left| format!(", valid for {left} more days")).unwrap_or_default();
     let length = chain.len();
     let text = format!("certificate{}, chain of {length}{holds}, {version} ({took})", whose(&own));
     match left.is_some_and(|left| left < SOON) {
@@ -260,10 +255,8 @@ fn application(token: &str) -> Option<Application> {
 }
 
 /// The document that a challenge names, if it is Access's on this origin.
-fn named_document(url: &Url, challenge: &str) -> Option<Url> {
-    let (_, rest) = challenge.split_once("resource_metadata=")?;
-    let named = rest.trim_start_matches('"').split(['"', ',', ' ']).next()?;
-    let mut named = url.join(named).ok()?;
+fn named_document(url: &Url, challenge: &Challenge) -> Option<Url> {
+    let mut named = url.join(challenge.parameter("resource_metadata")?).ok()?;
     // Where there is no host, neither can be set, and neither is sent.
     let _ = (named.set_username(""), named.set_password(None));
     (named.origin() == url.origin() && named.path().starts_with(PROTECTED_RESOURCE)).then_some(named)

@@ -16,7 +16,7 @@ const STEP: &str = "rule";
 /// Reports the rule of a token that needs no proof.
 pub(super) fn report(token: &ServiceToken, findings: &mut Findings<impl Write>) {
     let reason = match token.rule() {
-        PairRule::Written => "it is written out for this server",
+        PairRule::Written => "it is written in this server's headers",
         PairRule::Listed => "CF_ACCESS_HOSTS names this host",
         PairRule::Loopback => "the server is on this computer",
         PairRule::Always => "--access always",

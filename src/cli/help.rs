@@ -51,6 +51,11 @@ Exit codes:
 const ENTRY_OPTIONS: &str =
     "All other options of mcp-tether are accepted, so that those of an entry can be pasted.";
 
+const ADD: &str = "All options of mcp-tether are accepted and become part of the entry (mcp-tether --help). The change is shown first and \
+     written when you agree; a backup stands beside the file.";
+
+const WRITES: &str = "The change is shown first and written when you agree. Everything else stays as it is.";
+
 /// How the help of a subcommand differs from that of all options.
 struct Page {
     /// Empty for the command without a subcommand.
@@ -63,19 +68,10 @@ struct Page {
     hidden: &'static [&'static str],
 }
 
-const RUN: &[&str] = &[
-    "positional",
-    "headers",
-    "no_access",
-    "auth",
-    "ignore_tools",
-    "allow_tools",
-    "read_only",
-    "verbose",
-    "silent",
-];
+const RUN: &[&str] =
+    &["positional", "headers", "no_access", "ignore_tools", "allow_tools", "read_only", "verbose", "silent"];
 
-const PAGES: [Page; 8] = [
+const PAGES: [Page; 12] = [
     Page {
         name: "",
         about: "Stdio MCP server that forwards every message to a remote server over streamable HTTP",
@@ -132,6 +128,34 @@ const PAGES: [Page; 8] = [
         short: &["positional", "client", "from", "variables", "json"],
         hidden: &["Credentials", "Sign-in", "Connection", "Tools", "Diagnostics"],
     },
+    Page {
+        name: "add",
+        about: "Add a server to a client's configuration",
+        usage: "mcp-tether add <NAME> <URL> --client <CLIENT> [OPTIONS]",
+        short: &["positional", "client", "file", "variables", "replace", "yes"],
+        hidden: &["Credentials", "Sign-in", "Connection", "Tools", "Diagnostics"],
+    },
+    Page {
+        name: "remove",
+        about: "Remove a server from a client's configuration",
+        usage: "mcp-tether remove <NAME> --client <CLIENT> [OPTIONS]",
+        short: &["name", "client", "file", "yes"],
+        hidden: &[],
+    },
+    Page {
+        name: "migrate",
+        about: "Replace mcp-remote and other proxies in the configuration of all clients",
+        usage: "mcp-tether migrate [--from <FILE> [--client <CLIENT>]] [OPTIONS]",
+        short: &["from", "client", "check", "undo", "secrets", "yes"],
+        hidden: &[],
+    },
+    Page {
+        name: "install",
+        about: "Copy this program to your folder for programs",
+        usage: "mcp-tether install [--yes]",
+        short: &["yes"],
+        hidden: &[],
+    },
 ];
 
 /// What a subcommand does, in a line.
@@ -155,6 +179,13 @@ pub(super) fn described(command: Command, name: &str) -> Command {
                 positional.value_names(["NAME", "URL"]).help("Name of the server in the client, and its URL").long_help(None::<&str>)
             })
             .after_help(clients()),
+        "add" => command
+            .mut_arg("positional", |positional| {
+                positional.value_names(["NAME", "URL"]).help("Name of the server in the client, and its URL").long_help(None::<&str>)
+            })
+            .after_help(ADD),
+        "remove" | "migrate" => command.after_help(WRITES),
+        "install" => command,
         _ => command.after_help(ENTRY_OPTIONS),
     }
 }

@@ -34,10 +34,12 @@ fn misplaced_option_or_subcommand_suggests_its_place() {
             "--paste cannot be used with --device-code",
             "",
         ),
-        (&["completions", "marked"], "the value of <SHELL> is not one that it takes", "bash, fish"),
+        (&["chekc", "https://h"], "the first argument is neither", "did you mean mcp-tether check?"),
+        (&["https://h", "--auth", "oath"], "the value of --auth is not valid", "did you mean oauth?"),
+        (&["completions", "marked"], "the value of <SHELL> is not valid", "bash, fish"),
         (
             &["https://h", "--auth", "marked"],
-            "the value of --auth is not one",
+            "the value of --auth is not valid",
             "write one of auto, oauth, none",
         ),
     ] {
@@ -75,16 +77,10 @@ fn usage_errors_repeat_no_value() {
         (&["--headr=X: marked", "https://h"][..], "there is no option --headr"),
         (&["--header X-API-Key: marked", "https://h"], "there is no option --header"),
         (&["--X-API-Key: marked", "https://h"], "there is no option --X-API-Key"),
-        (&["--silent=marked", "https://h"], "the option --silent takes no value, or not that many"),
-        (
-            &["--connect-timeout", "marked", "https://h"],
-            "the value of --connect-timeout is not one that it takes",
-        ),
-        (
-            &["--connect-timeout", "-1", "https://h"],
-            "the value of --connect-timeout is not one that it takes",
-        ),
-        (&["https://h", "--header-file"], "the option --header-file wants a value"),
+        (&["--silent=marked", "https://h"], "the option --silent takes no value, or fewer values"),
+        (&["--connect-timeout", "marked", "https://h"], "the value of --connect-timeout is not valid"),
+        (&["--connect-timeout", "-1", "https://h"], "the value of --connect-timeout is not valid"),
+        (&["https://h", "--header-file"], "the option --header-file requires a value"),
         (&["--client-cert", "marked", "https://h"], "--client-key is missing"),
         (&["-v", "--silent", "https://h"], "--verbose... cannot be used with --silent"),
     ] {

@@ -2,8 +2,10 @@
 //!
 //! Deliberately not here: the command line itself (`cli`).
 
-use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Command};
+
+use super::{CheckArgs, ConfigArgs, LoginArgs};
 
 /// Arguments that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,15 +38,15 @@ pub fn usage_error(error: &clap::Error) -> UsageError {
             (None, None) => (format!("there is no option {option}"), see_help),
         },
         ErrorKind::InvalidValue if error.get(ContextKind::InvalidValue).is_some_and(is_empty) => {
-            (format!("the option {option} wants a value"), see_help)
+            let advice = valid_values(error).map_or(see_help, |values| format!("write one of {values}"));
+            (format!("the option {option} requires a value"), advice)
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
-            let valid = match error.get(ContextKind::ValidValue) {
-                Some(ContextValue::Strings(values)) if !values.is_empty() => Some(values.join(", ")),
-                _ => None,
-            };
-            let advice = match (option.as_str(), valid) {
-                (_, Some(values)) => format!("write one of {values}"),
+            let advice = match (option.as_str(), valid_values(error)) {
+                (_, Some(values)) => match context(ContextKind::SuggestedValue) {
+                    Some(nearest) => format!("write one of {values}; did you mean {nearest}?"),
+                    None => format!("write one of {values}"),
+                },
                 ("--callback-bind", _) => "write an address of this computer, such as 0.0.0.0".to_owned(),
                 ("--profile", _) => "write a short plain name, such as work".to_owned(),
                 ("--env", _) => {
@@ -55,10 +57,10 @@ pub fn usage_error(error: &clap::Error) -> UsageError {
                 }
                 _ => see_help,
             };
-            (format!("the value of {option} is not one that it takes"), advice)
+            (format!("the value of {option} is not valid"), advice)
         }
         ErrorKind::TooManyValues | ErrorKind::WrongNumberOfValues => {
-            (format!("the option {option} takes no value, or not that many"), see_help)
+            (format!("the option {option} takes no value, or fewer values"), see_help)
         }
         ErrorKind::ArgumentConflict => {
             let other = context(ContextKind::PriorArg).unwrap_or_else(|| "another option".to_owned());
@@ -79,16 +81,37 @@ fn owner(option: &str) -> Option<String> {
     if super::takes_value(option).is_some() {
         return None;
     }
-    let mut command = super::command();
-    command.build();
+    // The whole command line takes too long to build for an error that a client waits for.
+    type WithOptions = fn(Command) -> Command;
+    let owners: [(&str, WithOptions); 3] = [
+        ("check", CheckArgs::augment_args),
+        ("login", LoginArgs::augment_args),
+        ("config", ConfigArgs::augment_args),
+    ];
     let has_option = |command: &Command| {
         command.get_arguments().any(|argument| match option.strip_prefix("--") {
             Some(long) => argument.get_long() == Some(long),
             None => argument.get_short().is_some_and(|short| option == format!("-{short}")),
         })
     };
-    let found = command.get_subcommands().find(|subcommand| has_option(subcommand));
-    found.map(|subcommand| subcommand.get_name().to_owned())
+    let found = owners.into_iter().find(|(name, options)| has_option(&options(Command::new(name))));
+    found.map(|(name, _)| name.to_owned())
+}
+
+/// The valid values of the option that an error is about, where it has a list of them.
+fn valid_values(error: &clap::Error) -> Option<String> {
+    match error.get(ContextKind::ValidValue)? {
+        ContextValue::Strings(values) if !values.is_empty() => Some(values.join(", ")),
+        _ => None,
+    }
+}
+
+/// Returns the subcommand that a misspelt word resembles most, none where it resembles none.
+pub(super) fn nearest_subcommand(word: &str) -> Option<&'static str> {
+    const LEAST: f64 = 0.8;
+    let rated = super::SUBCOMMANDS.iter().map(|(name, _)| (strsim::jaro(word, name), *name));
+    let nearest = rated.filter(|(likeness, _)| *likeness > LEAST).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    nearest.map(|(_, name)| name)
 }
 
 fn is_empty(value: &ContextValue) -> bool {

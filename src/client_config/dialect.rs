@@ -54,6 +54,11 @@ pub(super) fn render_document(client: Client, name: &str, table: &Table) -> Opti
     }
 }
 
+/// An entry in the usual shape as it stands in a file of this client.
+pub(super) fn of_client(client: Client, table: &Table) -> Table {
+    if client == Client::OpenCode { of_opencode(table) } else { table.clone() }
+}
+
 /// opencode refuses members that it does not know.
 fn of_opencode(table: &Table) -> Table {
     let mut command: Vec<Value> = table.get("command").cloned().into_iter().collect();

@@ -3,6 +3,8 @@
 //! [`read`] returns its values with their lines. [`Document`] edits single entries and keeps everything else byte for byte:
 //! comments, order, indentation, line endings and byte order mark. Deliberately not here: what the members mean.
 
+mod lists;
+
 use std::collections::HashMap;
 use std::fmt;
 
@@ -10,6 +12,7 @@ use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
 use jsonc_parser::{CollectOptions, ParseOptions, ast, errors::ParseError, parse_to_ast};
 use toml_edit::{DocumentMut, Item, TableLike};
 
+use super::one_line;
 use super::value::{Table, Value};
 
 /// How deep tables may lie in each other.
@@ -201,6 +204,8 @@ pub struct Document {
     has_bom: bool,
     /// Every line of a TOML file ends with `\r\n`. The parser of JSON keeps them by itself.
     has_crlf: bool,
+    /// The last line of a TOML file has no end.
+    is_open: bool,
     tree: Tree,
 }
 
@@ -222,18 +227,19 @@ impl Document {
             None => (false, text),
         };
         let has_crlf = format == Format::Toml && plain.contains("\r\n");
+        let is_open = format == Format::Toml && !plain.is_empty() && !plain.ends_with('\n');
         let tree = match format {
             Format::Json => {
                 let root = CstRootNode::parse(plain, &JSON);
                 Tree::Json(root.map_err(|error| EditError::Syntax(json_error(&error)))?)
             }
             Format::Toml => {
-                let unix = plain.replace("\r\n", "\n");
+                let unix = plain.replace("\r\n", "\n") + if is_open { "\n" } else { "" };
                 let parsed = unix.parse::<DocumentMut>();
                 Tree::Toml(Box::new(parsed.map_err(|error| EditError::Syntax(toml_error(&unix, &error)))?))
             }
         };
-        let document = Document { has_bom, has_crlf, tree };
+        let document = Document { has_bom, has_crlf, is_open, tree };
         if document.to_string() == text { Ok(document) } else { Err(EditError::NotKept) }
     }
 
@@ -251,7 +257,7 @@ impl Document {
     }
 
     /// Writes an entry at a path. Members that stay as they are keep their text, comments included; tables on the way that are
-    /// missing are made. A JSON object that gets a new member is spread over lines.
+    /// missing are made. A JSON object in one line stays in one line.
     ///
     /// # Errors
     /// [`EditError`]; the document is unchanged then.
@@ -275,6 +281,14 @@ impl Document {
                             break;
                         }
                     }
+                }
+                if is_there {
+                    lists::unique_below(&object, entry)?;
+                }
+                if let Some(text) = one_line::set_entry(&root.to_string(), path, entry, &JSON) {
+                    let parsed = CstRootNode::parse(&text, &JSON);
+                    *root = parsed.map_err(|error| EditError::Syntax(json_error(&error)))?;
+                    return Ok(());
                 }
                 match (is_there, rest) {
                     (false, [name, below @ ..]) => {
@@ -314,15 +328,19 @@ impl Document {
     }
 
     /// Removes the member at a path with its comments on the same line. Returns whether it was there.
-    pub fn remove_entry(&mut self, path: &[&str]) -> bool {
-        let Some((name, above)) = path.split_last() else { return false };
-        match &mut self.tree {
+    ///
+    /// # Errors
+    /// [`EditError::Duplicate`]; the document is unchanged then.
+    pub fn remove_entry(&mut self, path: &[&str]) -> Result<bool, EditError> {
+        let Some((name, above)) = path.split_last() else { return Ok(false) };
+        Ok(match &mut self.tree {
             Tree::Json(root) => {
                 let mut object = root.object_value();
                 for name in above {
-                    object = object.and_then(|object| object.object_value(name));
+                    let Some(found) = object else { break };
+                    object = unique(&found, name)?.and_then(|property| property.object_value());
                 }
-                let property = object.and_then(|object| object.get(name));
+                let property = object.map(|object| unique(&object, name)).transpose()?.flatten();
                 let is_there = property.is_some();
                 if let Some(property) = property {
                     property.remove();
@@ -336,7 +354,7 @@ impl Document {
                 }
                 table.is_some_and(|table| table.remove(name).is_some())
             }
-        }
+        })
     }
 }
 
@@ -347,10 +365,14 @@ impl fmt::Display for Document {
         }
         match &self.tree {
             Tree::Json(root) => write!(f, "{root}"),
-            Tree::Toml(document) if self.has_crlf => {
-                write!(f, "{}", document.to_string().replace('\n', "\r\n"))
+            Tree::Toml(document) => {
+                let text = document.to_string();
+                let text = text.strip_suffix('\n').filter(|_| self.is_open).unwrap_or(&text);
+                match self.has_crlf {
+                    true => f.write_str(&text.replace('\n', "\r\n")),
+                    false => f.write_str(text),
+                }
             }
-            Tree::Toml(document) => write!(f, "{document}"),
         }
     }
 }
@@ -643,9 +665,9 @@ mod tests {
             (whole.find("      \"a\"").expect("a"), whole.find("\n      // the second").expect("b"));
         let expected = format!("{}{}", &whole[..start], &whole[end..]);
         edited(&whole, Format::Json, &expected, |document| {
-            assert!(document.remove_entry(&["mcpServers", "a"]));
-            assert!(!document.remove_entry(&["mcpServers", "a"]));
-            assert!(!document.remove_entry(&["servers", "a"]));
+            assert_eq!(document.remove_entry(&["mcpServers", "a"]), Ok(true));
+            assert_eq!(document.remove_entry(&["mcpServers", "a"]), Ok(false));
+            assert_eq!(document.remove_entry(&["servers", "a"]), Ok(false));
         });
     }
 
@@ -679,6 +701,12 @@ mod tests {
             assert_eq!(document.set_entry(&["mcpServers", "a"], &entry("x")), Err(expected));
             assert_eq!(document.to_string(), text);
         }
+        let twice = "{\"mcpServers\": {\"a\": {\"env\": {\"K\": 1, \"K\": 2}}, \"b\": 1, \"b\": 2}}";
+        let mut document = Document::parse(twice, Format::Json).expect("a file");
+        let duplicate = |name: &str| EditError::Duplicate(name.to_owned());
+        assert_eq!(document.set_entry(&["mcpServers", "a"], &entry("x")), Err(duplicate("K")));
+        assert_eq!(document.remove_entry(&["mcpServers", "b"]), Err(duplicate("b")));
+        assert_eq!(document.to_string(), twice);
         let mixed = "a = 1\r\nb = 2\n";
         assert_eq!(Document::parse(mixed, Format::Toml).err(), Some(EditError::NotKept));
         assert!(matches!(Document::parse("{", Format::Json), Err(EditError::Syntax(_))));
@@ -710,10 +738,10 @@ mod tests {
                 let line =
                     |line: &str| added.lines().any(|other| other.trim_start_matches('\u{feff}') == line);
                 assert!(text.lines().all(line), "{added}");
-                assert!(document.remove_entry(&path));
+                assert_eq!(document.remove_entry(&path), Ok(true));
                 let left = document.entry(&["mcp_servers"]);
                 if left.is_some_and(|left| left.members.is_empty()) && !text.contains("mcp_servers") {
-                    document.remove_entry(&["mcp_servers"]);
+                    document.remove_entry(&["mcp_servers"]).expect("it is there once");
                 }
             });
         }
@@ -725,8 +753,8 @@ mod tests {
             (TOML.find("\n  # the second").expect("b"), TOML.find("\n[other]").expect("other"));
         let expected = format!("{}{}", &TOML[..start], &TOML[end..]);
         edited(TOML, Format::Toml, &expected, |document| {
-            assert!(document.remove_entry(&["mcp_servers", "b c"]));
-            assert!(!document.remove_entry(&["mcp_servers", "b c"]));
+            assert_eq!(document.remove_entry(&["mcp_servers", "b c"]), Ok(true));
+            assert_eq!(document.remove_entry(&["mcp_servers", "b c"]), Ok(false));
         });
     }
 }

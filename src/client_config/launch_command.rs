@@ -94,7 +94,7 @@ pub(super) fn recognize(command: &str, arguments: &[String]) -> LaunchCommand {
                     || script.contains("&&")
                 {
                     return LaunchCommand::NotReplaceable(
-                        "a shell script starts mcp-remote there: replace it by hand",
+                        "a shell script starts mcp-remote there: replace it yourself",
                     );
                 }
                 let Ok(split) = shell_words::split(&with_braces(script)) else {

@@ -58,7 +58,7 @@ pub(super) fn all(
     {
         return Err(cannot(
             "is YAML, which is not read here".to_owned(),
-            "have the new entry printed by itself: mcp-tether config NAME URL --client goose",
+            "print the new entry: mcp-tether config NAME URL --client goose",
         ));
     }
     let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
@@ -72,10 +72,9 @@ pub(super) fn all(
             format!("mend the {kind} there; the client cannot read it either"),
         )
     })?;
-    let mut found = Vec::new();
-    collect(&file, 0, &mut found);
+    let found = servers(&file);
     let (mut report, mut count) = (String::new(), 0);
-    for (key, name, entry) in &found {
+    for Server { key, name, entry, .. } in &found {
         let entry = &dialect::to_common(entry);
         let (command, arguments) = started(entry);
         match launch_command::recognize(&command, &arguments) {
@@ -107,22 +106,35 @@ pub(super) fn all(
     Ok(vec![Part::Stdout(report.chars().map(printable).collect())])
 }
 
-/// Every server of a file: the member that it stands in, its name, itself.
-fn collect<'file>(
-    table: &'file Table,
-    depth: usize,
-    found: &mut Vec<(&'file str, &'file str, &'file Table)>,
-) {
+/// A server of a file.
+pub(super) struct Server<'file> {
+    /// The names of the tables above it.
+    pub(super) above: Vec<&'file str>,
+    /// The member that it stands in, the last of them.
+    pub(super) key: &'file str,
+    pub(super) name: &'file str,
+    pub(super) entry: &'file Table,
+}
+
+/// Every server of a file.
+pub(super) fn servers(file: &Table) -> Vec<Server<'_>> {
+    let mut found = Vec::new();
+    collect(file, &[], &mut found);
+    found
+}
+
+fn collect<'file>(table: &'file Table, above: &[&'file str], found: &mut Vec<Server<'file>>) {
     for (key, node) in &table.members {
         let Some(below) = node.table() else { continue };
+        let path: Vec<&str> = above.iter().copied().chain([key.as_str()]).collect();
         // VS Code's settings have `servers` below a member of the same name.
         let is_opencode =
             key == "mcp" && below.members.iter().any(|(_, node)| node.table().is_some_and(has_command_list));
         if KEYS.contains(&key.as_str()) || is_opencode {
             let servers = below.members.iter().filter_map(|(name, node)| Some((name, node.table()?)));
-            found.extend(servers.map(|(name, server)| (key.as_str(), name.as_str(), server)));
-        } else if depth < DEPTH {
-            collect(below, depth + 1, found);
+            found.extend(servers.map(|(name, entry)| Server { above: path.clone(), key, name, entry }));
+        } else if above.len() < DEPTH {
+            collect(below, &path, found);
         }
     }
 }
@@ -132,7 +144,7 @@ fn has_command_list(entry: &Table) -> bool {
 }
 
 /// What an entry starts. Zed had command and arguments in a table of their own.
-fn started(entry: &Table) -> (String, Vec<String>) {
+pub(super) fn started(entry: &Table) -> (String, Vec<String>) {
     let text = |node: Option<&Value>| node.and_then(Value::text).unwrap_or_default().to_owned();
     let word = |node: &Value| match node {
         Value::Text(text) | Value::Literal(text) => text.clone(),
@@ -199,7 +211,7 @@ fn compare(
     given_or_named.extend(new.get("env_vars").and_then(Value::texts).unwrap_or_default());
     let words = launch_command::translated(arguments, &mut remarks);
     let context = EntryContext { client, server: name, environment, given: &given_or_named };
-    let RewrittenArgs { arguments, mut variables, mut hidden, remarks: more } =
+    let RewrittenArgs { arguments, mut variables, mut hidden, remarks: more, .. } =
         secrets::rewrite_args(words, &context);
     remarks.extend(more);
     // What stood there in the open is passed on from the environment, where the client can.

@@ -11,10 +11,12 @@ pub mod document;
 mod entry;
 mod launch_command;
 mod migration;
+mod one_line;
 mod other_proxies;
 mod secret_commands;
 mod secrets;
 mod sensitive;
+pub mod switch;
 pub mod value;
 
 use std::ffi::OsString;
@@ -22,8 +24,10 @@ use std::path::{Path, PathBuf};
 
 pub use clients::Client;
 
+use crate::channel::{Channel, Nearby};
 use crate::cli::{self, ConfigArgs, Invocation, Mode, Options, UsageError};
 use crate::config::{self, Environment};
+use crate::secret::Secret;
 use args::Arg;
 use clients::Passing;
 use entry::Entry;
@@ -37,6 +41,10 @@ pub enum Part {
     /// The text to paste, for stdout.
     Stdout(String),
 }
+
+/// What an entry with npx has against it.
+const ABOUT_NPX: &str = "the entry runs through npx, which prints and logs its arguments: put secrets into \"env\", or run \
+                         mcp-tether install and print the entry with that program, which starts 200 times faster";
 
 /// Where this program is installed, for entries that name it.
 #[derive(Clone, Debug)]
@@ -62,8 +70,17 @@ impl Installation {
         }
     }
 
+    /// Returns whether npx started this program, so that there is no other path to it.
+    fn runs_through_npx(&self) -> bool {
+        let running = self.running.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        Channel::of(&running, "", Nearby::default()) == Channel::Npx
+    }
+
     /// What an entry of this client starts, and what there is to say about it.
     fn command(&self, client: Client) -> (String, Option<String>) {
+        if self.runs_through_npx() {
+            return ("npx".to_owned(), Some(ABOUT_NPX.to_owned()));
+        }
         let written = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let whole = written(&self.found).or_else(|| written(&self.running));
         // It is started by the system and not by a shell, with a short PATH.
@@ -89,7 +106,7 @@ pub fn run(
     environment: &Environment,
     installation: &Installation,
 ) -> Result<Vec<Part>, UsageError> {
-    let proxy_arguments = proxy_arguments(arguments.written.clone());
+    let proxy_arguments = proxy_arguments(arguments.written.clone(), cli::config_takes_value);
     match &arguments.from {
         Some(from) if proxy_arguments.is_empty() => {
             migration::all(from, arguments.client, environment, installation)
@@ -103,15 +120,15 @@ pub fn run(
 }
 
 /// The name, the URL and the options of the proxy, without those of `config` itself.
-fn proxy_arguments(written: Vec<String>) -> Vec<Arg> {
+fn proxy_arguments(written: Vec<String>, own_takes_value: fn(&str) -> Option<bool>) -> Vec<Arg> {
     let is_own = |arg: &Arg| match arg {
         Arg::Option { name, .. } => {
             // The value of the short one may be joined to it.
-            cli::config_takes_value(name).is_some() || name.starts_with("-e")
+            own_takes_value(name).is_some() || name.starts_with("-e")
         }
         Arg::Positional(_) => false,
     };
-    let mut args = args::read(written, cli::config_takes_value);
+    let mut args = args::read(written, own_takes_value);
     args.retain(|arg| !is_own(arg));
     args
 }
@@ -134,15 +151,17 @@ fn parse_options(arguments: &[String]) -> Result<Box<Options>, UsageError> {
     let whole = std::iter::once("mcp-tether").chain(arguments.iter().map(String::as_str));
     match cli::parse(whole.map(OsString::from)) {
         Ok(Invocation::Options(options)) => Ok(options),
-        Ok(Invocation::Print(_) | Invocation::Config(_)) => Err(usage(
-            "the options print something instead of starting the proxy",
-            "leave --version and --help out",
-        )),
+        Ok(Invocation::Print(_) | Invocation::Version(_) | Invocation::Config(_) | Invocation::Switch(_)) => {
+            Err(usage(
+                "the options print something instead of starting the proxy",
+                "leave --version and --help out",
+            ))
+        }
         Err(error) => Err(error),
     }
 }
 
-/// The entry of a server.
+/// The entry of a server, printed.
 fn entry(
     arguments: ConfigArgs,
     proxy_arguments: Vec<Arg>,
@@ -152,6 +171,48 @@ fn entry(
     let Some(client) = arguments.client else {
         return Err(unknown_client("--client is missing: each client has its own form"));
     };
+    let prepared =
+        prepare(client, "config", arguments.variables, proxy_arguments, environment, installation)?;
+    let PreparedEntry { entry, hidden, mut remarks, .. } = prepared;
+    remarks.splice(..0, about_variables(client, &entry, &hidden));
+    if client == Client::ClaudeCode && installation.system == "windows" && !arguments.json {
+        remarks.push(
+            "the command is one for PowerShell; elsewhere, or with a \" in it, take the JSON".to_owned(),
+        );
+    }
+    let document = entry::render_document(client, &entry.name, &entry.table(client), entry.inputs(client));
+    let printed = match client == Client::ClaudeCode && !arguments.json {
+        true => format!("{}\n\n{document}", entry.command_line(installation.system == "windows")),
+        false => document,
+    };
+    let places = client.places().join("\n  ");
+    let remarks: String = remarks.iter().map(|remark| format!("- {remark}\n")).collect();
+    let mut parts = vec![Part::Stderr(format!("{}:\n  {places}\n", client.title())), Part::Stdout(printed)];
+    if !remarks.is_empty() {
+        parts.push(Part::Stderr(format!("\n{}", remarks.trim_end())));
+    }
+    Ok(parts)
+}
+
+/// An entry, and what there is to say about it.
+struct PreparedEntry {
+    entry: Entry,
+    /// What was a secret, and the variable that takes its place.
+    hidden: Vec<(String, String)>,
+    /// The secrets that were typed: the variable that takes the place of each, and its value.
+    typed: Vec<(String, Secret)>,
+    remarks: Vec<String>,
+}
+
+/// Makes an entry of arguments.
+fn prepare(
+    client: Client,
+    subcommand: &str,
+    variables: Vec<String>,
+    proxy_arguments: Vec<Arg>,
+    environment: &Environment,
+    installation: &Installation,
+) -> Result<PreparedEntry, UsageError> {
     let mut rest = proxy_arguments;
     let first = rest.iter().position(|word| matches!(word, Arg::Positional(_)));
     let name = match first.map(|at| rest.remove(at)) {
@@ -159,7 +220,9 @@ fn entry(
         Some(_) | None => {
             return Err(usage(
                 "the name of the server is missing",
-                "write it before the URL: mcp-tether config my-server https://mcp.example.com/mcp --client …",
+                format!(
+                    "write it before the URL: mcp-tether {subcommand} my-server https://mcp.example.com/mcp --client …"
+                ),
             ));
         }
     };
@@ -189,8 +252,7 @@ fn entry(
         true => Vec::new(),
         false => config::access_variables(&url, environment),
     };
-    let named: Vec<String> =
-        access.iter().map(|name| (*name).to_owned()).chain(arguments.variables).collect();
+    let named: Vec<String> = access.iter().map(|name| (*name).to_owned()).chain(variables).collect();
     // The list of the hosts that a service token is for: the one of this entry.
     if config::is_access_pair_among(&named) && !options.no_access {
         let (name, hosts) = (config::ACCESS_HOSTS.to_owned(), config::access_hosts_value(&url));
@@ -206,16 +268,13 @@ fn entry(
         }
     }
     let (command, about_command) = installation.command(client);
-    let RewrittenArgs { arguments: entry_arguments, variables, hidden, mut remarks } = rewritten;
+    let RewrittenArgs { arguments: mut entry_arguments, variables, hidden, typed, mut remarks } = rewritten;
     remarks.extend(about_command);
     remarks.extend(client.doubts_name(&name).map(str::to_owned));
-    if client == Client::ClaudeCode && installation.system == "windows" && !arguments.json {
-        remarks.push(
-            "the command is one for PowerShell; elsewhere, or with a \" in it, take the JSON".to_owned(),
-        );
+    if installation.runs_through_npx() {
+        entry_arguments.splice(..0, ["-y", "mcp-tether"].map(str::to_owned));
     }
     let entry = Entry { name, command, arguments: entry_arguments, variables };
-    remarks.splice(..0, about_variables(client, &entry, &hidden));
     if access.is_empty() && !options.no_access && entry.variables.is_empty() {
         remarks.push(
             "a server behind Cloudflare Access: set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET first, or add \
@@ -224,18 +283,7 @@ fn entry(
         );
     }
     remarks.extend(about_surroundings(client, environment, &options));
-    let document = entry::render_document(client, &entry.name, &entry.table(client), entry.inputs(client));
-    let printed = match client == Client::ClaudeCode && !arguments.json {
-        true => format!("{}\n\n{document}", entry.command_line(installation.system == "windows")),
-        false => document,
-    };
-    let places = client.places().join("\n  ");
-    let remarks: String = remarks.iter().map(|remark| format!("- {remark}\n")).collect();
-    let mut parts = vec![Part::Stderr(format!("{}:\n  {places}\n", client.title())), Part::Stdout(printed)];
-    if !remarks.is_empty() {
-        parts.push(Part::Stderr(format!("\n{}", remarks.trim_end())));
-    }
-    Ok(parts)
+    Ok(PreparedEntry { entry, hidden, typed, remarks })
 }
 
 /// Returns what the user has to do about the variables of an entry.

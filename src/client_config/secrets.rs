@@ -12,6 +12,7 @@ use super::sensitive::{self, is_open_value, is_scheme, is_secret, looks_random, 
 use crate::config::Environment;
 use crate::config::expand;
 use crate::json;
+use crate::secret::Secret;
 
 /// A variable that the server is to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(super) struct RewrittenArgs {
     pub(super) variables: Vec<Variable>,
     /// What was a secret and is a variable now.
     pub(super) hidden: Vec<(String, String)>,
+    /// The values of those variables.
+    pub(super) typed: Vec<(String, Secret)>,
     pub(super) remarks: Vec<String>,
 }
 
@@ -315,6 +318,7 @@ impl Rewriter<'_> {
         self.rewritten
             .hidden
             .push(("the URL of --proxy, which holds a password,".to_owned(), variable.to_owned()));
+        self.rewritten.typed.push((variable.to_owned(), Secret::new(url)));
         self.secrets.push((url.to_owned(), variable.to_owned()));
         self.refer(variable, true);
     }
@@ -387,6 +391,7 @@ impl Rewriter<'_> {
                 "{what} has text beside a reference: set {variable} to the whole, for nothing is filled in within it"
             ));
         }
+        self.rewritten.typed.push((variable.clone(), Secret::new(secret)));
         self.secrets.push((secret.to_owned(), variable.clone()));
         self.rewritten.hidden.push((what.to_owned(), variable.clone()));
         self.refer(&variable, true);

@@ -23,8 +23,8 @@ fn ask(
     let arguments = ["mcp-tether", "config"].iter().chain(arguments).map(OsString::from);
     let parts = match cli::parse(arguments)? {
         Invocation::Config(arguments) => run(*arguments, &environment, installation)?,
-        Invocation::Print(text) => vec![Part::Stdout(text)],
-        Invocation::Options(_) => panic!("another subcommand"),
+        Invocation::Print(text) | Invocation::Version(text) => vec![Part::Stdout(text)],
+        Invocation::Options(_) | Invocation::Switch(_) => panic!("another subcommand"),
     };
     let (mut printed, mut told) = (String::new(), String::new());
     for part in parts {
@@ -56,11 +56,8 @@ fn invalid_arguments_are_refused_with_remedy() {
             &["s", URL][..],
             "--client is missing: each client has its own form; --client with one of claude-code, ",
         ),
-        (
-            &["s", URL, "--client", "marked"],
-            "the value of --client is not one that it takes; write one of claude-code, ",
-        ),
-        (&["s", URL, "--client"], "the option --client wants a value"),
+        (&["s", URL, "--client", "marked"], "the value of --client is not valid; write one of claude-code, "),
+        (&["s", URL, "--client"], "the option --client requires a value"),
         (&[URL, "--client", "zed"], "the name of the server is missing; write it before the URL"),
         (&["--client", "zed"], "the name of the server is missing"),
         (&["s", "--client", "zed"], "the URL of the server is missing"),
@@ -79,11 +76,11 @@ fn invalid_arguments_are_refused_with_remedy() {
         (&["s", URL, "--client", "zed", "--header", "marked"], "a --header is not of the form"),
         (
             &["s", URL, "--client", "zed", "--connect-timeout", "marked"],
-            "the value of --connect-timeout is not one that it takes",
+            "the value of --connect-timeout is not valid",
         ),
         (
             &["s", URL, "--client", "zed", "--env", "A=marked"],
-            "the value of --env is not one that it takes; write the name alone",
+            "the value of --env is not valid; write the name alone",
         ),
         (&["s", "check", URL, "--client", "zed"], "an entry cannot start check, login, logout or tokens"),
         (&["--from", "/nowhere/marked-not.json", "--header", "x"], "--from takes no name"),

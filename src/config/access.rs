@@ -142,7 +142,7 @@ pub(super) fn in_one_header(
     let what = header.what();
     let wrong = |reason| Error::SingleHeader { what: what.clone(), reason };
     let members: BTreeMap<String, String> = serde_json::from_str(header.value.reveal())
-        .map_err(|_| wrong("it is no JSON object of two texts"))?;
+        .map_err(|_| wrong("it is not a JSON object of two strings"))?;
     let half = |name: &HeaderName| {
         let value = members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name.as_str()));
         let value = value.ok_or_else(|| wrong("one of its halves is missing"))?.1;
@@ -166,7 +166,7 @@ pub(super) fn next(
         [None, None] => Ok(None),
         [Some(_), _] | [_, Some(_)] if !has_first => {
             warnings.push(format!(
-                "{} and {} are not used: there is no service token that they could take over from",
+                "{} and {} are not used: there is no service token that they could replace",
                 NEXT[0], NEXT[1]
             ));
             Ok(None)

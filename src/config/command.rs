@@ -12,7 +12,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::auth::cf_access::withhold_from;
-use crate::platform::{self, Output, Printed};
+use crate::platform::{self, CommandOutput, Printed};
 
 /// How long a command may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -112,7 +112,7 @@ fn output_within(command: &str, patience: Duration, is_first: bool) -> Result<St
         true => platform::lend_terminal(&child),
         false => None,
     };
-    let printed = child.stdout.take().map(Output::new);
+    let printed = child.stdout.take().map(CommandOutput::new);
     let outcome = watch(&mut child, printed, patience);
     platform::end_group(&mut child);
     let status = reap(child, LAST_WAIT);
@@ -167,7 +167,7 @@ enum Outcome {
 }
 
 /// Reads what a command prints until it ends or has to. One that has not ended by itself was asked to.
-fn watch(child: &mut Child, mut output: Option<Output>, patience: Duration) -> Outcome {
+fn watch(child: &mut Child, mut output: Option<CommandOutput>, patience: Duration) -> Outcome {
     let mut end = clock() + patience;
     let (mut printed, mut has_ended) = (Vec::new(), false);
     let interrupted = loop {

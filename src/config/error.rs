@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, and what to do about it. Values are never quoted, names always.
+//! Errors of the configuration, with their remedies. They quote names, never values.
 
 use super::expand;
 
@@ -9,11 +9,14 @@ pub enum Error {
     #[error("the URL of the server is missing")]
     NoUrl,
     /// The one argument is no URL.
-    #[error("the argument that stands for the server's URL does not begin with https:// or http://")]
+    #[error("the server's URL does not begin with https:// or http://")]
     NotUrl,
     /// More than one argument is no option.
     #[error("{0} arguments are neither options nor their values, but only the URL should be")]
     TooManyArguments(usize),
+    /// The port of the OAuth redirect URI is out of range.
+    #[error("the callback port after the URL is not a number from 1 to 65535")]
+    CallbackPort,
     /// An option about signing in has a value that it cannot have.
     #[error("the value of {option} {problem}")]
     SignIn {
@@ -23,7 +26,7 @@ pub enum Error {
         problem: &'static str,
     },
     /// A pattern that fits no tool.
-    #[error("a value of {option} is empty or holds a line break, and no tool is called so")]
+    #[error("a value of {option} is empty or holds a line break, which no tool name does")]
     Pattern {
         /// The option.
         option: &'static str,
@@ -37,10 +40,10 @@ pub enum Error {
         advice: &'static str,
     },
     /// The URL holds a `${…}`.
-    #[error("the URL holds a ${{…}}, which is filled in in headers only")]
+    #[error("the URL holds a ${{…}}, which is expanded in headers only")]
     UrlVariable,
     /// The URL holds another placeholder.
-    #[error("the URL still holds the placeholder {0}: what started this program left it unfilled")]
+    #[error("the URL still holds the placeholder {0}: the client did not expand it")]
     UrlPlaceholder(String),
     /// The URL cannot be read.
     #[error("the URL of the server is malformed: {0}")]
@@ -49,7 +52,7 @@ pub enum Error {
     #[error("the URL holds a user name or password")]
     UrlWithUser,
     /// http to another machine.
-    #[error("the URL is not encrypted (http), and {host} is not this machine")]
+    #[error("the URL is not encrypted (http), and {host} is not this computer")]
     InsecureUrl {
         /// Where it leads.
         host: String,
@@ -85,7 +88,7 @@ pub enum Error {
     #[error("--access-header names a header for the service token, but there is no service token")]
     AccessHeaderAlone,
     /// Something else stands in that header.
-    #[error("the header {name} is to carry the service token, but another value is written for it")]
+    #[error("the header {name} is to carry the service token, but has another value as well")]
     AccessHeaderTaken {
         /// The header.
         name: String,
@@ -135,7 +138,7 @@ pub enum Error {
         problem: Problem,
     },
     /// One half of the service token is missing.
-    #[error("{present} is there, but {missing} is not")]
+    #[error("{present} is set, but {missing} is not")]
     HalfPair {
         /// The half that was found.
         present: String,
@@ -162,17 +165,17 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// It cannot be expanded.
-    #[error("cannot be filled in: {0}")]
+    #[error("cannot be expanded: {0}")]
     Expansion(expand::Error),
     /// Nothing is left of it.
     #[error("is empty")]
     Empty,
     /// A placeholder is left in it, as it was written.
-    #[error("still holds the placeholder {0}: what started this program left it unfilled")]
+    #[error("still holds the placeholder {0}: the client did not expand it")]
     Unfilled(String),
     /// A variable that it is filled in from holds nothing but a placeholder.
     #[error(
-        "cannot be filled in: the environment variable {0} holds the placeholder {1}, which was left unfilled"
+        "cannot be expanded: the environment variable {0} holds the placeholder {1}, which the client did not expand"
     )]
     UnfilledVariable(String, String),
     /// It stands between quotes.
@@ -207,31 +210,32 @@ impl Error {
             Error::NoUrl => "add it: mcp-tether https://mcp.example.com/mcp".to_owned(),
             Error::NotUrl => "write the URL in full, such as https://mcp.example.com/mcp, and put a header into quotes: --header \"Name: value\"".to_owned(),
             Error::TooManyArguments(_) => "put a header that has spaces into quotes: --header \"Name: value\"".to_owned(),
-            Error::SignIn { option, .. } => format!("see what mcp-tether --help says of {option}"),
+            Error::CallbackPort => "write a port from 1 to 65535 after the URL, or leave it out: mcp-tether then chooses one".to_owned(),
+            Error::SignIn { option, .. } => format!("see {option} in mcp-tether --help"),
             Error::Pattern { option } => format!("write the name of a tool, with * for anything: {option} \"delete*\""),
             Error::Grant { advice, .. } => (*advice).to_owned(),
             Error::UrlVariable | Error::UrlPlaceholder(_) => "write the URL in full, and put secrets into --header \"Name: ${VAR}\"".to_owned(),
             Error::MalformedUrl(_) => "write it like https://mcp.example.com/mcp".to_owned(),
             Error::UrlWithUser => "take them out of the URL and send them as --header \"Authorization: Basic ${VAR}\"".to_owned(),
-            Error::InsecureUrl { .. } => "use https://, or add --allow-http if the network between is yours".to_owned(),
+            Error::InsecureUrl { .. } => "use https://, or add --allow-http if you trust the network".to_owned(),
             Error::HeaderFile { .. } => "check the path, and that this user may read the file".to_owned(),
-            Error::EnvFile { .. } => "check the path, and that each line is NAME=value, with the value in quotes where it has any".to_owned(),
-            Error::Command { reason, .. } if reason.contains("PATH") => "write the program's full path: clients start this program with a short PATH".to_owned(),
-            Error::Command { .. } => "run it by hand: it must print the value and nothing else (a cloudflared that has no token prints nothing: cloudflared access login URL)".to_owned(),
-            Error::AccessHeaderAlone => "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET, in the \"env\" of this server's entry where the client passes no environment on; or leave --access-header out".to_owned(),
+            Error::EnvFile { .. } => "check the path, and that each line is NAME=value, with quotes around a value that has spaces".to_owned(),
+            Error::Command { reason, .. } if reason.contains("PATH") => "write the program's full path: clients start mcp-tether with a short PATH".to_owned(),
+            Error::Command { .. } => "run it in a terminal: it must print the value and nothing else (cloudflared without a token prints nothing: run cloudflared access login URL)".to_owned(),
+            Error::AccessHeaderAlone => "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET in the environment or in the \"env\" of this server's entry, or leave --access-header out".to_owned(),
             Error::AccessHeaderTaken { .. } => "leave that header out, or have the application read tokens from another one (read_service_tokens_from_header)".to_owned(),
-            Error::SingleHeader { .. } => "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET, and name the header with --access-header: it is put together for you".to_owned(),
-            Error::AccessHeader => "write the name that the application reads its tokens from, such as Authorization".to_owned(),
-            Error::Proxy => "write it like http://proxy.example.com:3128, with user:password@ before the host where it wants them".to_owned(),
+            Error::SingleHeader { .. } => "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET, and name the header with --access-header, which builds its value".to_owned(),
+            Error::AccessHeader => "write the name of the header that the application reads tokens from, such as Authorization".to_owned(),
+            Error::Proxy => "write it like http://proxy.example.com:3128, with user:password@ before the host if it requires credentials".to_owned(),
             Error::Pin => "write its 64 hexadecimal digits, with colons or without, as openssl x509 -fingerprint -sha256 prints them".to_owned(),
             Error::Certificate { .. } => "check the path, and that the file is in PEM form (-----BEGIN …)".to_owned(),
             Error::HeaderForm { .. } => "write --header \"Name: value\", in quotes where it has spaces".to_owned(),
             Error::HeaderName { .. } => "use letters, digits and dashes in the name, with no quotation mark before it".to_owned(),
             Error::Value { what, problem } => problem.advice(what),
             Error::HalfPair { missing, .. } => format!(
-                "set {missing} as well, in the \"env\" of this server's entry where the client passes no environment on; or use --no-access"
+                "set {missing} as well, in the environment or in the \"env\" of this server's entry; or pass --no-access"
             ),
-            Error::Same { .. } => "copy the client id and the client secret of the token once more".to_owned(),
+            Error::Same { .. } => "copy the client id and the client secret of the token again".to_owned(),
             Error::Swapped { .. } => "exchange the two values".to_owned(),
         }
     }
@@ -246,23 +250,23 @@ impl Problem {
     fn advice(&self, what: &str) -> String {
         match self {
             Problem::Expansion(expand::Error::Unset(name)) => format!(
-                "set {name}, in the \"env\" of this server's entry where the client passes no environment on, or write ${{{name}:-default}}"
+                "set {name} in the environment or in the \"env\" of this server's entry, or write ${{{name}:-default}}"
             ),
-            Problem::Expansion(expand::Error::Unclosed) => "close it, or take the \"${\" out".to_owned(),
+            Problem::Expansion(expand::Error::Unclosed) => "close it with }, or remove the \"${\"".to_owned(),
             Problem::Expansion(expand::Error::NoName(_)) => {
-                "use ${NAME} with letters, digits and underscores; other forms are the client's to fill in"
+                "write ${NAME} with letters, digits and underscores; only the client can expand other forms"
                     .to_owned()
             }
             Problem::Empty => "give it a value, or leave it out".to_owned(),
             Problem::Unfilled(_) | Problem::UnfilledVariable(..) => {
-                "this client does not fill in placeholders of this form: write ${NAME} there and set NAME in the \"env\" of this server's entry, or write the value itself"
+                "write ${NAME} there and set NAME in the environment or in the \"env\" of this server's entry, or write the value itself: this client does not expand placeholders of this form"
                     .to_owned()
             }
             Problem::Quoted => "take the quotation marks off".to_owned(),
             Problem::Control(_) | Problem::NotAscii(_) | Problem::Space(_) => {
-                "copy it again, without anything around it".to_owned()
+                "copy it again, without anything before or after it".to_owned()
             }
-            Problem::NamePasted => "leave the name off and keep what stands behind the colon".to_owned(),
+            Problem::NamePasted => "remove the name, and keep the value after the colon".to_owned(),
             Problem::Placeholder => format!("put the real value into {what}"),
         }
     }

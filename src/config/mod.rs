@@ -313,7 +313,8 @@ fn credentials(
     }
     header::leave_out_protocol_headers(&mut headers, warnings);
     if !is_private && !headers.is_empty() {
-        warnings.push("the URL is not encrypted (http): anybody on the way can read the headers".to_owned());
+        warnings
+            .push("the URL is not encrypted (http): others on the network can read the headers".to_owned());
     }
     // Those that can be another one tomorrow.
     let expires = headers
@@ -326,10 +327,12 @@ fn credentials(
     let rule = access::rule(url, environment, is_always);
     match rule {
         None if is_always => warnings.push(format!(
-            "{0} does not name this host, so that a service token is not sent: --access always does not count where {0} is set",
+            "{0} does not name this host, so a service token is not sent: {0} overrides --access always",
             access::HOSTS
         )),
-        None => remarks.push(format!("{} does not name this host: a service token is not sent", access::HOSTS)),
+        None => {
+            remarks.push(format!("{} does not name this host: a service token is not sent", access::HOSTS))
+        }
         Some(_) => {}
     }
     let rule = rule.filter(|_| !options.no_access);
@@ -404,11 +407,13 @@ fn endpoint(positional: &[String]) -> Result<Url, Error> {
             .iter()
             .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
     };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let text = match positional {
         [] => return Err(Error::NoUrl),
         [text] if is_url(text) => text,
         // The port of the OAuth redirect URI, as mcp-remote has it.
         [text, port] if is_url(text) && port.parse::<u16>().is_ok_and(|port| port > 0) => text,
+        [text, port] if is_url(text) && is_number(port) => return Err(Error::CallbackPort),
         [_] => return Err(Error::NotUrl),
         several => return Err(Error::TooManyArguments(several.len())),
     };

@@ -28,7 +28,7 @@ const RESERVED: &[&str] =
 /// What names the client.
 const CLIENT: &str = "--static-oauth-client-info";
 
-/// How to sign in at `url`; none where that is not wanted, or something else proves already who asks.
+/// Returns how to sign in at `url`; none if the user excludes it, or a header already authenticates the client.
 pub(super) fn settings(
     options: &Options,
     environment: &Environment,
@@ -36,78 +36,24 @@ pub(super) fn settings(
     credentials: &Credentials,
     warnings: &mut Vec<String>,
 ) -> Result<Option<SignInSettings>, Error> {
-    let is_asked_for = options.auth == AuthMode::Oauth;
-    let written = options.static_oauth_client_info.as_deref();
-    let mut client = written.map(|text| client(text, environment, warnings)).transpose()?;
-    let registration = options.static_oauth_client_metadata.as_deref();
-    let registration = registration.map(|text| self::registration(text, warnings)).transpose()?;
-    let member = |name| registration.as_deref().and_then(|text| json::member(text, name));
-    if let Some(client) = &mut client
-        && client.token_endpoint_auth_method.is_none()
-    {
-        client.token_endpoint_auth_method = member("token_endpoint_auth_method").and_then(json::string);
-    }
-    let client_metadata_url = options.client_metadata_url.as_deref().map(described).transpose()?;
-    let success_url =
-        options.auth_success_url.as_deref().map(|url| page(url, options.allow_http)).transpose()?;
-    let parameters: Vec<(String, String)> =
-        options.authorize_params.iter().map(|text| parameter(text)).collect::<Result<_, _>>()?;
-    let callback_path = options.callback_path.clone().unwrap_or_else(|| "/oauth/callback".to_owned());
-    if !callback_path.starts_with('/') || callback_path.contains(['?', '#', ' ', '\\', '"', '<']) {
-        return Err(Error::SignIn { option: "--callback-path", problem: "is not a path that begins with /" });
-    }
-    if let Some(host) = &options.host
-        && !Url::parse(&format!("http://{host}:1/"))
-            .is_ok_and(|url| is_loopback(&url) && url.host_str() == Some(host))
-    {
-        return Err(Error::SignIn { option: "--host", problem: "is not a name of this computer" });
-    }
-    let resource = options.resource.as_deref().map(str::trim);
-    if resource.is_some_and(|resource| !resource.is_empty() && Url::parse(resource).is_err()) {
-        return Err(Error::SignIn { option: "--resource", problem: "is not a whole URI (https://…)" });
-    }
-    let grant = grant(options, client.as_ref())?;
-    let issuer = options.oauth_issuer.as_deref().map(|text| issuer(text, options.allow_http)).transpose()?;
-    let metadata = options.oauth_metadata.as_deref().map(|text| metadata(text, warnings)).transpose()?;
+    let written = Written::read(options, environment, warnings)?;
     let is_private = url.scheme() == "https" || is_loopback(url);
-    if grant != Grant::Page {
-        // Over http a user signs in, in the local network alone; a client that sends its own secret does not.
-        let problem = match (is_private || grant.asks_user(), options.auth) {
-            (false, _) => Some(("a URL that is not encrypted (http)", "use https://")),
-            (true, AuthMode::None) => Some(("--auth none", "leave one of them out")),
-            (true, _) => None,
-        };
-        if let Some((other, advice)) = problem {
-            let sentence = format!("{} cannot be used with {other}", named(&grant));
-            return Err(Error::Grant { sentence, advice });
-        }
-    }
-    let is_named = is_asked_for || grant != Grant::Page;
+    check_grant(&written.grant, options.auth, is_private)?;
+    let is_asked_for = options.auth == AuthMode::Oauth;
+    let is_named = is_asked_for || written.grant != Grant::Page;
     if options.auth == AuthMode::None || (!is_named && credentials.prove_by_header()) {
         return Ok(None);
     }
-    let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
-    let of_page = parameters.iter().find(|(name, _)| name == "scope").map(|(_, scope)| scope.clone());
-    let folder =
-        |name| environment.get(name).filter(|path| !path.is_empty()).map(Path::new).map(home_expanded);
-    let remote_folder = folder("MCP_REMOTE_CONFIG_DIR");
-    let before = remote_folder.clone().or_else(|| Some(dirs::home_dir()?.join(".mcp-auth")));
-    // A grant without a user gains nothing from it.
-    let before = before.filter(|_| grant.asks_user() && is_private);
-    // What mcp-remote's key does not hold cannot say whose its sign-in is: it belongs to the entry without.
-    let is_told_apart_here = options.profile.is_some()
-        || options.static_oauth_client_info.is_some()
-        || options.client_metadata_url.is_some()
-        || !options.headers_from.is_empty();
-    let before = before.filter(|_| !is_told_apart_here);
     let lines = header_lines(options);
+    let import = import_folder(options, environment, written.grant.asks_user() && is_private);
+    let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
+    let resource = options.resource.as_deref().map(str::trim);
+    let scope_of_page = written.parameters.iter().find(|(name, _)| name == "scope").map(|(_, scope)| scope);
     Ok(Some(SignInSettings {
         url: url.clone(),
-        identity: SignInIdentity::of(&typed(options, url, &grant, client.as_ref(), &lines)),
-        issuer,
-        metadata,
+        identity: SignInIdentity::of(&typed(options, url, &written.grant, written.client.as_ref(), &lines)),
         folder: super::folder(environment),
-        mcp_remote_import: before.map(|folder| mcp_remote_import::path(&folder, &arguments(options, &lines))),
+        mcp_remote_import: import.map(|folder| mcp_remote_import::path(&folder, &arguments(options, &lines))),
         browser: Browser {
             named: environment.get("BROWSER").filter(|named| !named.is_empty()).map(str::to_owned),
             desktop: platform::desktop(
@@ -116,24 +62,139 @@ pub(super) fn settings(
             ),
         },
         is_asked_for,
-        grant,
         uses_id_token: options.use_id_token,
         asks: true,
         patience: options.auth_timeout.map(Duration::from_secs),
-        scope: member("scope").and_then(json::string).or(of_page),
+        scope: written.registered("scope").or_else(|| scope_of_page.cloned()),
         names_resource: !options.disable_resource_parameter && resource != Some(""),
         resource: resource.filter(|resource| !resource.is_empty()).map(str::to_owned),
-        parameters,
         host: options.host.clone(),
-        callback_path,
         port: options.positional.get(1).and_then(|port| port.parse().ok()),
         callback_bind: options.callback_bind,
         pasted: None,
-        success_url,
-        client,
-        client_metadata_url,
-        registration,
+        issuer: written.issuer,
+        metadata: written.metadata,
+        grant: written.grant,
+        parameters: written.parameters,
+        callback_path: written.callback_path,
+        success_url: written.success_url,
+        client: written.client,
+        client_metadata_url: written.client_metadata_url,
+        registration: written.registration,
     }))
+}
+
+/// The options about signing in, read and checked.
+struct Written {
+    client: Option<OAuthClient>,
+    registration: Option<String>,
+    client_metadata_url: Option<Url>,
+    success_url: Option<Url>,
+    parameters: Vec<(String, String)>,
+    callback_path: String,
+    grant: Grant,
+    issuer: Option<String>,
+    metadata: Option<MetadataSource>,
+}
+
+impl Written {
+    fn read(
+        options: &Options,
+        environment: &Environment,
+        warnings: &mut Vec<String>,
+    ) -> Result<Written, Error> {
+        let client = options.static_oauth_client_info.as_deref();
+        let client = client.map(|text| client_info(text, environment, warnings)).transpose()?;
+        let registration = options.static_oauth_client_metadata.as_deref();
+        let registration = registration.map(|text| registration_request(text, warnings)).transpose()?;
+        let client_metadata_url = options.client_metadata_url.as_deref().map(described).transpose()?;
+        let success_url = options.auth_success_url.as_deref();
+        let success_url = success_url.map(|url| page(url, options.allow_http)).transpose()?;
+        let parameters = options.authorize_params.iter().map(|text| parameter(text));
+        let mut written = Written {
+            client,
+            registration,
+            client_metadata_url,
+            success_url,
+            parameters: parameters.collect::<Result<_, _>>()?,
+            callback_path: callback_path(options)?,
+            grant: Grant::Page,
+            issuer: None,
+            metadata: None,
+        };
+        let method = written.registered("token_endpoint_auth_method");
+        if let Some(client) = &mut written.client
+            && client.token_endpoint_auth_method.is_none()
+        {
+            client.token_endpoint_auth_method = method;
+        }
+        check_host_and_resource(options)?;
+        written.grant = grant(options, written.client.as_ref())?;
+        let issuer = options.oauth_issuer.as_deref();
+        written.issuer = issuer.map(|text| self::issuer(text, options.allow_http)).transpose()?;
+        let metadata = options.oauth_metadata.as_deref();
+        written.metadata = metadata.map(|text| self::metadata(text, warnings)).transpose()?;
+        Ok(written)
+    }
+
+    /// A text of the registration request that the user wrote.
+    fn registered(&self, name: &str) -> Option<String> {
+        json::member(self.registration.as_deref()?, name).and_then(json::string)
+    }
+}
+
+/// The path of the OAuth redirect URI.
+fn callback_path(options: &Options) -> Result<String, Error> {
+    let path = options.callback_path.as_deref().unwrap_or("/oauth/callback");
+    match path.starts_with('/') && !path.contains(['?', '#', ' ', '\\', '"', '<']) {
+        true => Ok(path.to_owned()),
+        false => {
+            Err(Error::SignIn { option: "--callback-path", problem: "is not a path that begins with /" })
+        }
+    }
+}
+
+fn check_host_and_resource(options: &Options) -> Result<(), Error> {
+    if let Some(host) = &options.host
+        && !Url::parse(&format!("http://{host}:1/"))
+            .is_ok_and(|url| is_loopback(&url) && url.host_str() == Some(host))
+    {
+        return Err(Error::SignIn { option: "--host", problem: "is not a name of this computer" });
+    }
+    let resource = options.resource.as_deref().map(str::trim);
+    match resource.is_some_and(|resource| !resource.is_empty() && Url::parse(resource).is_err()) {
+        true => Err(Error::SignIn { option: "--resource", problem: "is not a whole URI (https://…)" }),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a grant that cannot be used with this URL or this mode.
+fn check_grant(grant: &Grant, mode: AuthMode, is_private: bool) -> Result<(), Error> {
+    if *grant == Grant::Page {
+        return Ok(());
+    }
+    // Over http a user signs in, in the local network alone; a client that sends its own secret does not.
+    let (other, advice) = match (is_private || grant.asks_user(), mode) {
+        (false, _) => ("a URL that is not encrypted (http)", "use https://"),
+        (true, AuthMode::None) => ("--auth none", "leave one of them out"),
+        (true, _) => return Ok(()),
+    };
+    Err(Error::Grant { sentence: format!("{} cannot be used with {other}", named(grant)), advice })
+}
+
+/// The folder in which mcp-remote may have stored the sign-in of this entry. `has_use` is false for a grant without a user
+/// and for a URL without encryption.
+fn import_folder(options: &Options, environment: &Environment, has_use: bool) -> Option<PathBuf> {
+    // mcp-remote's key does not hold these options, so its sign-in belongs to an entry without them.
+    let is_told_apart_here = options.profile.is_some()
+        || options.static_oauth_client_info.is_some()
+        || options.client_metadata_url.is_some()
+        || !options.headers_from.is_empty();
+    if is_told_apart_here || !has_use {
+        return None;
+    }
+    let named = environment.get("MCP_REMOTE_CONFIG_DIR").filter(|path| !path.is_empty());
+    named.map(|path| home_expanded(Path::new(path))).or_else(|| Some(dirs::home_dir()?.join(".mcp-auth")))
 }
 
 /// The headers of files, a line each, as they are typed.
@@ -227,7 +288,7 @@ fn arguments<'a>(options: &'a Options, lines: &'a [String]) -> McpRemoteArgument
 /// The issuer that is accepted, as it is typed.
 fn issuer(written: &str, allow_http: bool) -> Result<String, Error> {
     let written = written.trim();
-    let problem = "is not a URL of https, or of http on this computer (elsewhere with --allow-http), without a user name, a ? and a #";
+    let problem = "is not an https URL (or http on this computer, elsewhere with --allow-http) without a user name, a ? and a #";
     match is_issuer(written, allow_http) {
         true => Ok(written.to_owned()),
         false => Err(Error::SignIn { option: "--oauth-issuer", problem }),
@@ -250,8 +311,7 @@ fn metadata(written: &str, warnings: &mut Vec<String>) -> Result<MetadataSource,
             && url.password().is_none()
             && url.fragment().is_none()
     });
-    let problem =
-        "is neither a URL of https, or of http on this computer, without a user name and a #, nor @FILE";
+    let problem = "is neither @FILE nor an https URL (or http on this computer) without a user name and a #";
     url.map(MetadataSource::At).ok_or(Error::SignIn { option, problem })
 }
 
@@ -270,8 +330,8 @@ fn grant(options: &Options, client: Option<&OAuthClient>) -> Result<Grant, Error
     let endpoint = match (&options.token_endpoint, options.client_credentials) {
         (Some(_), false) => {
             return refused(
-                "--token-endpoint is of use with --client-credentials only",
-                "add --client-credentials, or leave --token-endpoint out: the server says where tokens are had",
+                "--token-endpoint requires --client-credentials",
+                "add --client-credentials, or leave --token-endpoint out: the server publishes its token endpoint",
             );
         }
         (Some(text), true) => {
@@ -282,7 +342,7 @@ fn grant(options: &Options, client: Option<&OAuthClient>) -> Result<Grant, Error
                     && url.password().is_none()
                     && url.fragment().is_none()
             });
-            let problem = "is not a URL of https, or of http on this computer, without a user name and a #";
+            let problem = "is not an https URL (or http on this computer) without a user name and a #";
             Some(url.ok_or(Error::SignIn { option: "--token-endpoint", problem })?)
         }
         (None, _) => None,
@@ -292,25 +352,25 @@ fn grant(options: &Options, client: Option<&OAuthClient>) -> Result<Grant, Error
     }
     match client {
         None => refused(
-            "--client-credentials needs a client, but none is named",
+            "--client-credentials requires --static-oauth-client-info",
             "add --static-oauth-client-info '{\"client_id\": \"…\", \"client_secret\": \"${SECRET}\"}', or a private_key in place of the secret",
         ),
         Some(client) if client.client_secret.is_none() && client.key.is_none() => refused(
-            "--client-credentials needs a client that can prove who it is, but --static-oauth-client-info has neither a client_secret nor a private_key",
-            "add one of them there: \"client_secret\": \"${SECRET}\", or \"private_key\": \"@key.pem\"",
+            "--client-credentials requires a client_secret or a private_key in --static-oauth-client-info",
+            "add one of them: \"client_secret\": \"${SECRET}\", or \"private_key\": \"@key.pem\"",
         ),
         Some(client) => {
             match (client.token_endpoint_auth_method.as_deref(), &client.client_secret, &client.key) {
                 (Some("none"), ..) => refused(
-                    "--client-credentials needs a client that proves who it is, but its token_endpoint_auth_method is none",
+                    "--client-credentials cannot be used with the token_endpoint_auth_method none",
                     "leave token_endpoint_auth_method out, or write the one that the client is registered with",
                 ),
                 (Some("private_key_jwt"), _, None) => refused(
-                    "the token_endpoint_auth_method of --static-oauth-client-info is private_key_jwt, but it has no private_key",
+                    "the token_endpoint_auth_method of --static-oauth-client-info requires a private_key, which is missing",
                     "add it: \"private_key\": \"@key.pem\"",
                 ),
                 (Some("client_secret_basic" | "client_secret_post"), None, _) => refused(
-                    "the token_endpoint_auth_method of --static-oauth-client-info wants a client_secret, but it has none",
+                    "the token_endpoint_auth_method of --static-oauth-client-info requires a client_secret, which is missing",
                     "add it: \"client_secret\": \"${SECRET}\"",
                 ),
                 _ => Ok(Grant::Client(endpoint)),
@@ -336,7 +396,7 @@ fn text(option: &'static str, text: &str, warnings: &mut Vec<String>) -> Result<
     }
 }
 
-fn client(
+fn client_info(
     written: &str,
     environment: &Environment,
     warnings: &mut Vec<String>,
@@ -353,10 +413,10 @@ fn client(
     };
     let expanded = expand::expand(&text, lookup).map_err(|error| Error::Grant {
         sentence: format!("the value of {option} cannot be filled in: {error}"),
-        advice: "set it, in the \"env\" of this server's entry where the client passes no environment on",
+        advice: "set it in the environment or in the \"env\" of this server's entry",
     })?;
     let (client, key) = OAuthClient::written(&expanded)
-        .ok_or(Error::SignIn { option, problem: "is no JSON object with a client_id" })?;
+        .ok_or(Error::SignIn { option, problem: "is not a JSON object with a client_id" })?;
     let Some(key) = key else { return Ok(client) };
     let pem = match key.text.strip_prefix('@') {
         Some(path) => {
@@ -379,7 +439,7 @@ fn client(
     Ok(OAuthClient { key: Some(Arc::new(key)), ..client })
 }
 
-fn registration(written: &str, warnings: &mut Vec<String>) -> Result<String, Error> {
+fn registration_request(written: &str, warnings: &mut Vec<String>) -> Result<String, Error> {
     let option = "--static-oauth-client-metadata";
     let text = text(option, written, warnings)?;
     let is_object = serde_json::from_str::<&serde_json::value::RawValue>(&text)
@@ -389,7 +449,7 @@ fn registration(written: &str, warnings: &mut Vec<String>) -> Result<String, Err
             .filter(|_| redact::is_sensitive_header(&name) || name == "software_statement");
         value.iter().for_each(|value| redact::register_member(&name, value));
     }
-    is_object.then_some(text).ok_or(Error::SignIn { option, problem: "is no JSON object" })
+    is_object.then_some(text).ok_or(Error::SignIn { option, problem: "is not a JSON object" })
 }
 
 fn described(written: &str) -> Result<Url, Error> {
@@ -404,7 +464,7 @@ fn page(written: &str, allow_http: bool) -> Result<Url, Error> {
             && url.username().is_empty()
             && url.password().is_none()
     });
-    let problem = "is not a URL of https, or of http on this computer (elsewhere with --allow-http)";
+    let problem = "is not an https URL (or http on this computer, elsewhere with --allow-http)";
     url.ok_or(Error::SignIn { option: "--auth-success-url", problem })
 }
 

@@ -179,18 +179,18 @@ fn invalid_values_are_named_but_not_quoted() {
     let env = |value| [("MY_KEY", value), ("OTHER", "")];
     let header = "X-API-Key: ${MY_KEY}";
     for (headers, variables, expected) in [
-        (&[][..], &PAIR[..1], "CF_ACCESS_CLIENT_ID is there, but CF_ACCESS_CLIENT_SECRET is not"),
-        (&[], &PAIR[1..], "CF_ACCESS_CLIENT_SECRET is there, but CF_ACCESS_CLIENT_ID is not"),
-        (&[], &with_secret("  "), "CF_ACCESS_CLIENT_ID is there, but CF_ACCESS_CLIENT_SECRET is not"),
+        (&[][..], &PAIR[..1], "CF_ACCESS_CLIENT_ID is set, but CF_ACCESS_CLIENT_SECRET is not"),
+        (&[], &PAIR[1..], "CF_ACCESS_CLIENT_SECRET is set, but CF_ACCESS_CLIENT_ID is not"),
+        (&[], &with_secret("  "), "CF_ACCESS_CLIENT_ID is set, but CF_ACCESS_CLIENT_SECRET is not"),
         (
             &[],
             &with_secret("${user_config.s}"),
-            "CF_ACCESS_CLIENT_ID is there, but CF_ACCESS_CLIENT_SECRET is not",
+            "CF_ACCESS_CLIENT_ID is set, but CF_ACCESS_CLIENT_SECRET is not",
         ),
         (
             &["CF-Access-Client-Id: a.access"],
             &[],
-            "the header CF-Access-Client-Id is there, but the header CF-Access-Client-Secret is not",
+            "the header CF-Access-Client-Id is set, but the header CF-Access-Client-Secret is not",
         ),
         (
             &[],
@@ -219,62 +219,62 @@ fn invalid_values_are_named_but_not_quoted() {
         (
             &[],
             &with_id("${CF_ACCESS_CLIENT_ID}"),
-            "CF_ACCESS_CLIENT_ID still holds the placeholder ${CF_ACCESS_CLIENT_ID}: what started this program left it unfilled",
+            "CF_ACCESS_CLIENT_ID still holds the placeholder ${CF_ACCESS_CLIENT_ID}: the client did not expand it",
         ),
         (
             &[header],
             &[],
-            "the header X-API-Key cannot be filled in: the environment variable MY_KEY is not set",
+            "the header X-API-Key cannot be expanded: the environment variable MY_KEY is not set",
         ),
         (
             &["X-API-Key: ${OTHER}"],
             &env(""),
-            "the header X-API-Key cannot be filled in: the environment variable OTHER is not set",
+            "the header X-API-Key cannot be expanded: the environment variable OTHER is not set",
         ),
         (
             &["X-API-Key: ${user_config.key}"],
             &[],
-            "the header X-API-Key still holds the placeholder ${user_config.key}: what started this program left it unfilled",
+            "the header X-API-Key still holds the placeholder ${user_config.key}: the client did not expand it",
         ),
         (
             &[header],
             &env("{env:MY_KEY}"),
-            "the header X-API-Key cannot be filled in: the environment variable MY_KEY holds the placeholder {env:MY_KEY}, which was left unfilled",
+            "the header X-API-Key cannot be expanded: the environment variable MY_KEY holds the placeholder {env:MY_KEY}, which the client did not expand",
         ),
         (
             &["Authorization: Bearer ${MY_KEY}"],
             &env("undefined"),
-            "the header Authorization cannot be filled in: the environment variable MY_KEY holds the placeholder undefined, which was left unfilled",
+            "the header Authorization cannot be expanded: the environment variable MY_KEY holds the placeholder undefined, which the client did not expand",
         ),
         (
             &["Authorization: Bearer $MY_KEY"],
             &env("a"),
-            "the header Authorization still holds the placeholder $MY_KEY: what started this program left it unfilled",
+            "the header Authorization still holds the placeholder $MY_KEY: the client did not expand it",
         ),
         (
             &["X: {{MY_KEY}}"],
             &env("a"),
-            "the header X still holds the placeholder {{MY_KEY}}: what started this program left it unfilled",
+            "the header X still holds the placeholder {{MY_KEY}}: the client did not expand it",
         ),
         (
             &["Authorization: Bearer ${OTHER:-$(pass marked)}"],
             &env(""),
-            "the header Authorization still holds the placeholder $(…): what started this program left it unfilled",
+            "the header Authorization still holds the placeholder $(…): the client did not expand it",
         ),
         (
             &["CF-Access-Client-Id: {env:ID}", "CF-Access-Client-Secret: b"],
             &[],
-            "the header CF-Access-Client-Id still holds the placeholder {env:ID}: what started this program left it unfilled",
+            "the header CF-Access-Client-Id still holds the placeholder {env:ID}: the client did not expand it",
         ),
         (
             &[],
             &with_secret("Bearer $TOKEN"),
-            "CF_ACCESS_CLIENT_SECRET still holds the placeholder $TOKEN: what started this program left it unfilled",
+            "CF_ACCESS_CLIENT_SECRET still holds the placeholder $TOKEN: the client did not expand it",
         ),
         (
             &[],
             &with_secret("[REDACTED]"),
-            "CF_ACCESS_CLIENT_SECRET still holds the placeholder [REDACTED]: what started this program left it unfilled",
+            "CF_ACCESS_CLIENT_SECRET still holds the placeholder [REDACTED]: the client did not expand it",
         ),
         (
             &["'Authorization: Bearer x"],
@@ -305,12 +305,12 @@ fn invalid_values_are_named_but_not_quoted() {
         (
             &[],
             &with_secret("$CF_ACCESS_CLIENT_SECRET"),
-            "CF_ACCESS_CLIENT_SECRET still holds the placeholder $CF_ACCESS_CLIENT_SECRET: what started this program left it unfilled",
+            "CF_ACCESS_CLIENT_SECRET still holds the placeholder $CF_ACCESS_CLIENT_SECRET: the client did not expand it",
         ),
         (
             &["X-API-Key: %MY_KEY%"],
             &[],
-            "the header X-API-Key still holds the placeholder %MY_KEY%: what started this program left it unfilled",
+            "the header X-API-Key still holds the placeholder %MY_KEY%: the client did not expand it",
         ),
     ] {
         let error = resolve(URL, headers, variables).expect_err(expected);
@@ -380,12 +380,9 @@ fn header_file_errors_name_the_line() {
 fn invalid_url_arguments_are_refused_unquoted() {
     for (positional, expected) in [
         (&[][..], "the URL of the server is missing"),
-        (
-            &["marked"],
-            "the argument that stands for the server's URL does not begin with https:// or http://",
-        ),
+        (&["marked"], "the server's URL does not begin with https:// or http://"),
         (&["marked", URL], "2 arguments are neither options nor their values, but only the URL should be"),
-        (&["https://${marked}/mcp"], "the URL holds a ${…}, which is filled in in headers only"),
+        (&["https://${marked}/mcp"], "the URL holds a ${…}, which is expanded in headers only"),
         (&["https://u:marked@h/mcp"], "the URL holds a user name or password"),
         (&["https://"], "the URL of the server is malformed: empty host"),
     ] {

@@ -1,23 +1,24 @@
-//! What Cloudflare Access means by its answers: whether it was Access at all, and which of the reasons it was.
+//! Recognizes the refusals of Cloudflare Access and explains them.
 //!
-//! Access says the same in several ways: a redirect to its sign-in page whose `meta` tells whether the token is valid, a
-//! 401 for programs, a 403 without a word. Where the form of an answer is not documented, every reading seen in the
-//! field is accepted. Pure. Deliberately not here: what stands in front of Access and behind it (`cloudflare`).
+//! Access refuses in several forms: a redirect to its sign-in page whose `meta` says whether the token is valid, a 401 for
+//! programs, a bare 403. If a form is not documented, every variant that was seen is accepted. Pure. Deliberately not here:
+//! refusals by Cloudflare before and behind Access (`cloudflare`).
 
 use url::Url;
 
 use super::{RefusalFacts, place, title};
 use crate::bridge::{ErrorKind, ErrorReport};
+use crate::http::www_authenticate::challenges;
 use crate::json;
 use crate::jwt;
 use crate::redact;
 
 /// The path of the document by which Access names itself in a challenge.
 const METADATA: &str = "/.well-known/cloudflare-access-protected-resource";
-/// Where Access has its own pages.
+/// The path of the pages of Access.
 const PAGES: &str = "/cdn-cgi/access/";
 
-/// The service token that went along, as it may be shown.
+/// The service token that was sent, as it may be shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Token<'a> {
     /// Its client id, which is no secret.
@@ -30,7 +31,7 @@ pub struct Token<'a> {
     pub header: Option<&'a str>,
 }
 
-/// Who would sign a person in after a refusal.
+/// The server that offers a sign-in in a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignIn {
     /// Cloudflare Access, as the document at this address describes; whether Managed OAuth is among its ways stands there.
@@ -39,10 +40,10 @@ pub enum SignIn {
     Server,
 }
 
-/// Whether a refusal invites a person to sign in, and whose invitation it is.
+/// Returns the sign-in that a refusal offers, if it does.
 ///
-/// One by Access is none while a service token or an Access token goes along: then the credential is what has to be
-/// mended, and a sign-in would hide that. The server's own 401 behind Access is one all the same; the token goes along.
+/// A challenge by Access does not count if a service token or an Access token was sent, because a sign-in would hide that
+/// the credential is refused. The server's own 401 behind Access counts.
 pub fn sign_in(url: &Url, facts: &RefusalFacts<'_>) -> Option<SignIn> {
     match decision(url, facts) {
         Some(_) if facts.token.is_some() || facts.sends_access_token => None,
@@ -51,7 +52,7 @@ pub fn sign_in(url: &Url, facts: &RefusalFacts<'_>) -> Option<SignIn> {
     }
 }
 
-/// What an answer of Access says.
+/// The contents of a refusal by Access.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Decision {
     /// The host that signs people in.
@@ -68,7 +69,7 @@ struct Decision {
     error: Option<String>,
 }
 
-/// The explanation of a refusal by Access; none where it was somebody else's.
+/// Explains a refusal by Access; none if it is not one.
 pub(super) fn explain(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport> {
     let decision = decision(url, facts)?;
     let status = facts.status;
@@ -85,37 +86,37 @@ pub(super) fn explain(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport
     };
     let error = decision.error.as_ref().map(|error| format!(", \"{error}\"")).unwrap_or_default();
     let status_and_error = format!("{status}{error}");
-    let set = "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET in the environment of this program";
+    let set = "set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET in the environment or in the \"env\" of this server's entry";
     let (cause, sentence, advice) = match (facts.token, decision.token_is_valid) {
         (None, _) if facts.sends_access_token => (
             ErrorKind::AccessToken,
-            format!("Cloudflare Access before {place}{application} did not accept the Access token that was sent ({status_and_error})"),
-            "it has expired, or is for another application: get a new one".to_owned(),
+            format!("Cloudflare Access in front of {place}{application} rejected the Access token that was sent ({status_and_error})"),
+            "get a new one: it has expired, or is for another application".to_owned(),
         ),
         (None, _) => (
             ErrorKind::AccessCredentials,
             format!("{place} is protected by Cloudflare Access{application}, and this request carried no service token ({status_and_error})"),
             match decision.admits_people(status) {
-                true => format!("{set}, or go as a person with --access-token-command 'cloudflared access token --app={}'", super::origin_and_path(url)),
+                true => format!("{set}, or use your own account with --access-token-command 'cloudflared access token --app={}'", super::origin_and_path(url)),
                 false => set.to_owned(),
             },
         ),
         (Some(token), Some(true)) => (
             ErrorKind::AccessPolicy,
-            format!("the service token {} is valid, but no Service Auth policy of the application before {place}{application} includes it ({status_and_error})", token.id),
+            format!("the service token {} is valid, but no Service Auth policy of the application in front of {place}{application} includes it ({status_and_error})", token.id),
             "add a policy with the action Service Auth (not Allow) to that application, Include > Service Token".to_owned(),
         ),
         (Some(token), Some(false)) => refused_token(&place, &application, &status_and_error, &token),
         (Some(token), None) if decision.is_oauth => (
             ErrorKind::AccessHidden,
-            format!("Cloudflare Access before {place}{application} answered with an OAuth challenge although the service token {} was sent; it hides the reason ({status_and_error})", token.id),
-            format!("{}; or no Service Auth policy of the application includes the token", not_accepted(&token)),
+            format!("Cloudflare Access in front of {place}{application} answered with an OAuth challenge although the service token {} was sent, and does not say why ({status_and_error})", token.id),
+            format!("{}; or add a Service Auth policy that includes the token to the application", not_accepted(&token)),
         ),
         (Some(token), None) if status == 401 => refused_token(&place, &application, &status_and_error, &token),
         (Some(token), None) => (
             ErrorKind::AccessForbidden,
-            format!("Cloudflare Access before {place}{application} did not let the service token {} through and gives no reason ({status_and_error})", token.id),
-            format!("either no policy with the action Service Auth (not Allow) includes the token, or {}", not_accepted(&token)),
+            format!("Cloudflare Access in front of {place}{application} refused the service token {} and gives no reason ({status_and_error})", token.id),
+            format!("add a policy with the action Service Auth (not Allow) that includes the token; or, if there is one, {}", not_accepted(&token)),
         ),
     };
     Some(ErrorReport::new(cause, sentence, advice).with_status(status))
@@ -128,28 +129,28 @@ fn refused_token(
     token: &Token<'_>,
 ) -> (ErrorKind, String, String) {
     let sentence = format!(
-        "Cloudflare Access before {place}{application} did not accept the service token {} (secret {}) ({status})",
+        "Cloudflare Access in front of {place}{application} rejected the service token {} (secret {}) ({status})",
         token.id, token.secret
     );
     let advice = format!(
-        "{}; tokens last a year by default, Refresh keeps the secret, Rotate makes a new one",
+        "{}; a token is valid for a year by default, Refresh keeps its secret, Rotate makes a new one",
         not_accepted(token)
     );
     (ErrorKind::AccessToken, sentence, advice)
 }
 
 fn not_accepted(token: &Token<'_>) -> String {
-    let where_to_look = "look under Zero Trust > Access controls > Service credentials";
+    let check = "check the token under Zero Trust > Access controls > Service credentials";
     let reasons = match token.oddity {
-        Some(oddity) => format!("its secret {oddity}; {where_to_look}"),
+        Some(oddity) => format!("copy the secret again, because it {oddity}; or {check}"),
         None => format!(
-            "it is mistyped, expired, rotated, disabled, deleted or of another account, though its form is right: {where_to_look}"
+            "{check}: it is mistyped, expired, rotated, disabled, deleted or of another account, though its form is right"
         ),
     };
     match token.header {
         Some(header) => {
             format!(
-                "{reasons}; or the application does not read tokens from the header {header}, in which it was sent"
+                "{reasons}; or have the application read tokens from the header {header}, in which it was sent"
             )
         }
         None => reasons,
@@ -179,9 +180,9 @@ fn decision(url: &Url, facts: &RefusalFacts<'_>) -> Option<Decision> {
         let document = url.join(address).ok()?;
         (document.origin() == url.origin() && document.path().starts_with(METADATA)).then_some(document)
     };
-    for challenge in facts.header_values("www-authenticate") {
-        let names_itself = is_scheme(challenge, "Cloudflare-Access");
-        let document = metadata_url(challenge).and_then(own_document);
+    for challenge in challenges(facts.headers) {
+        let names_itself = challenge.is_scheme("Cloudflare-Access");
+        let document = challenge.parameter("resource_metadata").and_then(own_document);
         is_access |= names_itself || document.is_some();
         decision.is_oauth |= document.is_some() && !names_itself;
         decision.document = decision.document.or(document);
@@ -223,18 +224,6 @@ fn decision(url: &Url, facts: &RefusalFacts<'_>) -> Option<Decision> {
 fn is_sign_in(target: &Url) -> bool {
     target.host_str().is_some_and(|host| host.ends_with(".cloudflareaccess.com"))
         || target.path().starts_with(PAGES)
-}
-
-/// Returns whether a challenge is of a scheme, whose name is compared without case (RFC 9110, section 11.1).
-fn is_scheme(challenge: &str, scheme: &str) -> bool {
-    challenge.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-}
-
-/// The address of the metadata that a challenge names.
-fn metadata_url(challenge: &str) -> Option<&str> {
-    let (_, rest) = challenge.split_once("resource_metadata=")?;
-    let rest = rest.trim_start_matches('"');
-    Some(rest.split(['"', ',', ' ']).next().unwrap_or(rest))
 }
 
 /// What the unsigned middle of the redirect's `meta` says of the token.
@@ -285,7 +274,7 @@ mod tests {
     type Row<'a> = (u16, Vec<(&'static str, String)>, &'a str, Option<Token<'a>>, Option<ErrorKind>, &'a str);
 
     #[test]
-    fn every_answer_of_access_is_told_from_every_other() {
+    fn explains_every_form_of_access_refusal() {
         let own =
             |scheme: &str| ("www-authenticate", format!(r#"{scheme} resource_metadata="{METADATA_HERE}""#));
         let aud = || ("cf-access-aud", TAG.to_owned());
@@ -303,13 +292,13 @@ mod tests {
             (401, vec![oauth()], "{}", None, Some(ErrorKind::AccessCredentials), "carried no service token"),
             (403, vec![aud()], page, None, Some(ErrorKind::AccessCredentials), "carried no service token"),
             // Wrong, unknown, expired, disabled, deleted, swapped.
-            (302, vec![("location", sign_in_page(r#"{"service_token_status":false}"#))], "", Some(TOKEN), Some(ErrorKind::AccessToken), "did not accept the service token 0a1b.access (secret cfast_…ee42 (54 characters))"),
-            (302, vec![("location", sign_in_page(r#"{"auth_status":"SERVICE_TOKEN_INVALID"}"#))], "", Some(TOKEN), Some(ErrorKind::AccessToken), "did not accept"),
-            (401, vec![oauth()], "{}", Some(TOKEN), Some(ErrorKind::AccessHidden), "hides the reason"),
+            (302, vec![("location", sign_in_page(r#"{"service_token_status":false}"#))], "", Some(TOKEN), Some(ErrorKind::AccessToken), "rejected the service token 0a1b.access (secret cfast_…ee42 (54 characters))"),
+            (302, vec![("location", sign_in_page(r#"{"auth_status":"SERVICE_TOKEN_INVALID"}"#))], "", Some(TOKEN), Some(ErrorKind::AccessToken), "rejected the service token"),
+            (401, vec![oauth()], "{}", Some(TOKEN), Some(ErrorKind::AccessHidden), "does not say why"),
             (403, vec![aud()], page, Some(TOKEN), Some(ErrorKind::AccessForbidden), "gives no reason"),
-            (401, vec![aud()], "", Some(TOKEN), Some(ErrorKind::AccessToken), "did not accept"),
-            (401, vec![("cf-access-domain", "mcp.example.com".to_owned())], "", Some(odd), Some(ErrorKind::AccessToken), "did not accept"),
-            (401, vec![own("Cloudflare-Access")], "", Some(TOKEN), Some(ErrorKind::AccessToken), "did not accept"),
+            (401, vec![aud()], "", Some(TOKEN), Some(ErrorKind::AccessToken), "rejected the service token"),
+            (401, vec![("cf-access-domain", "mcp.example.com".to_owned())], "", Some(odd), Some(ErrorKind::AccessToken), "rejected the service token"),
+            (401, vec![own("Cloudflare-Access")], "", Some(TOKEN), Some(ErrorKind::AccessToken), "rejected the service token"),
             // Valid, but no policy includes it.
             (302, vec![("location", sign_in_page(r#"{"service_token_status":true,"service_token_id":"x"}"#))], "", Some(TOKEN), Some(ErrorKind::AccessPolicy), "is valid, but no Service Auth policy"),
             (403, vec![], &form, Some(TOKEN), Some(ErrorKind::AccessForbidden), "(application 0123"),
@@ -317,13 +306,13 @@ mod tests {
             (403, vec![("cf-access-error", "<b>".to_owned())], "", Some(TOKEN), Some(ErrorKind::AccessForbidden), "gives no reason (403)"),
             (403, vec![], r#"{"message":"Forbidden.","status_code":403,"ray_id":"8f00"}"#, Some(TOKEN), Some(ErrorKind::AccessForbidden), "gives no reason"),
             // A page for every status, whatever its headers.
-            (401, vec![], "<title>Error ・ Cloudflare Access</title>", Some(TOKEN), Some(ErrorKind::AccessToken), "did not accept"),
+            (401, vec![], "<title>Error ・ Cloudflare Access</title>", Some(TOKEN), Some(ErrorKind::AccessToken), "rejected the service token"),
             (403, vec![], page, Some(TOKEN), Some(ErrorKind::AccessForbidden), "gives no reason"),
             // The challenge in the body alone, or written otherwise.
-            (401, vec![], &challenge_body, Some(TOKEN), Some(ErrorKind::AccessHidden), "hides the reason"),
+            (401, vec![], &challenge_body, Some(TOKEN), Some(ErrorKind::AccessHidden), "does not say why"),
             (401, vec![], &challenge_body, None, Some(ErrorKind::AccessCredentials), "carried no service token"),
             (302, vec![("www-authenticate", "cloudflare-access".to_owned())], "", Some(TOKEN), Some(ErrorKind::AccessForbidden), "gives no reason"),
-            (401, vec![("www-authenticate", format!("Bearer resource_metadata={METADATA_HERE}, realm=\"OAuth\""))], "", Some(TOKEN), Some(ErrorKind::AccessHidden), "hides the reason"),
+            (401, vec![("www-authenticate", format!("Bearer resource_metadata={METADATA_HERE}, realm=\"OAuth\""))], "", Some(TOKEN), Some(ErrorKind::AccessHidden), "does not say why"),
             // A redirect that says nothing of the token.
             (302, vec![("location", "https://acme.cloudflareaccess.com/cdn-cgi/access/login/x?meta=garbage".to_owned())], "", Some(TOKEN), Some(ErrorKind::AccessForbidden), "gives no reason"),
             (307, vec![("location", "/cdn-cgi/access/login/x".to_owned())], "", None, Some(ErrorKind::AccessCredentials), "carried no service token"),
@@ -388,7 +377,7 @@ mod tests {
         };
         let report = explain(&url, &facts).expect("Access");
         assert_eq!(report.cause, ErrorKind::AccessToken);
-        assert!(report.sentence.contains("did not accept the Access token"), "{report}");
+        assert!(report.sentence.contains("rejected the Access token"), "{report}");
     }
 
     #[test]
@@ -414,7 +403,7 @@ mod tests {
         let single = Token { header: Some("authorization"), ..TOKEN };
         assert!(
             advice(401, forbidden(), Some(single))
-                .contains("does not read tokens from the header authorization")
+                .contains("have the application read tokens from the header authorization")
         );
     }
 

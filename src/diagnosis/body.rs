@@ -1,4 +1,4 @@
-//! What a body that cannot be read is: compressed in another way, in another character set, cut short by its own length.
+//! Explains bodies that cannot be read: compressed in another way, in another character set, cut short.
 //!
 //! Such a body says nothing of whether the URL is right, so nothing here blames the URL. Deliberately not here: reading it.
 
@@ -36,7 +36,7 @@ pub fn unreadable(url: &Url, description: &BodyDescription, body: &[u8], fault: 
     undecodable_body(url, description, body)
         .or_else(|| cut_short(url, description, body, fault))
         .unwrap_or_else(|| {
-            unusable(url, description.status, &format!("its body is no JSON-RPC message: {fault}"))
+            unusable(url, description.status, &format!("its body is not a JSON-RPC message: {fault}"))
         })
 }
 
@@ -82,7 +82,7 @@ fn cut_short(url: &Url, description: &BodyDescription, body: &[u8], fault: &str)
         return None;
     }
     let sentence = format!(
-        "{} answered {}, but its body is no JSON-RPC message: {fault}, after the {length} bytes that its Content-Length says",
+        "{} answered {}, but its body is not a JSON-RPC message: {fault}, after the {length} bytes that its Content-Length announces",
         place(url),
         description.status
     );
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_cannot_be_decoded_are_named() {
+    fn names_bodies_that_cannot_be_decoded() {
         let plain = BodyDescription { status: 200, ..BodyDescription::default() };
         let compress = BodyDescription { encoding: Some("compress".to_owned()), ..plain.clone() };
         let latin = BodyDescription { charset: Some("iso-8859-1".to_owned()), ..plain.clone() };
@@ -154,7 +154,7 @@ mod tests {
             (&plain, b"\0\0\0{", "UTF-32"),
             (&plain, b"{\"a\":\"\xe4\"}", "byte 7 of its body is not UTF-8; its character set is another"),
             (&latin, b"{\"a\":\"\xe4\"}", "names the character set iso-8859-1"),
-            (&short, b"{\"id\":7,", "it is odd, after the 8 bytes that its Content-Length says"),
+            (&short, b"{\"id\":7,", "it is odd, after the 8 bytes that its Content-Length announces"),
             (&short, b"{\"id\":7}", "it is odd"),
             (&plain, b"{\"id\":7,", "it is odd"),
         ] {

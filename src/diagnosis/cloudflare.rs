@@ -1,4 +1,4 @@
-//! What Cloudflare's edge means by the answers that it gives in the server's place: in front of Access and behind it.
+//! Explains the answers that Cloudflare's edge gives in place of the server: before Access and behind it.
 //!
 //! The same code comes as JSON (RFC 9457), as one line of text, or in a page. Pure. Deliberately not here: Access itself.
 
@@ -14,7 +14,7 @@ pub(super) fn explain(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport
     let status = facts.status;
     if facts.header("cf-mitigated").is_some_and(|value| value.eq_ignore_ascii_case("challenge")) {
         let sentence = format!(
-            "Cloudflare wants a browser to prove itself before {place} (cf-mitigated: challenge); a program cannot"
+            "Cloudflare requires a browser challenge for {place}, which a program cannot pass (cf-mitigated: challenge)"
         );
         let advice = format!(
             "have Bot Fight Mode or the managed challenge skip {place}{}: Security > WAF > Custom rules",
@@ -25,46 +25,46 @@ pub(super) fn explain(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport
     let Some(code) = code(facts) else {
         return block_page(url, facts).or_else(|| unstyled(&place, facts));
     };
-    let skip = "the zone's administrator finds it under Security > Events by the ray";
+    let skip = "ask the zone's administrator to look the ray up under Security > Events";
     let (cause, sentence, advice) = match (code, status) {
         (1020, _) => (
             ErrorKind::Firewall,
             format!("a firewall rule of Cloudflare blocked the request to {place} (1020)"),
-            format!("{skip}, and can add a Skip rule for {place}{}", url.path()),
+            format!("{skip} and to add a Skip rule for {place}{}", url.path()),
         ),
         (1010, _) => (
             ErrorKind::BrowserCheck,
-            format!("Cloudflare's Browser Integrity Check refused this program's signature before {place} (1010)"),
-            format!("have the check switched off for {place}, or write another --header \"User-Agent: …\""),
+            format!("Cloudflare's Browser Integrity Check refused this program's User-Agent for {place} (1010)"),
+            format!("have the check turned off for {place}, or write another --header \"User-Agent: …\""),
         ),
         (1005..=1009 | 1012 | 1106, _) => (
             ErrorKind::Firewall,
-            format!("Cloudflare keeps this computer's network or country out of {place} ({code})"),
-            format!("{skip}, and can allow this address; a VPN changes it"),
+            format!("Cloudflare blocks this computer's network or country for {place} ({code})"),
+            format!("{skip} and to allow this address, or use another network"),
         ),
         (1003, _) => (
             ErrorKind::OriginDns,
-            format!("Cloudflare does not know which site {place} is (1003)"),
+            format!("Cloudflare has no site of the name {place} (1003)"),
             "write the host name into the URL, not an address".to_owned(),
         ),
         (1015, _) => (
             ErrorKind::RateLimit,
-            format!("Cloudflare's rate limit before {place} is used up (1015)"),
+            format!("Cloudflare's rate limit for {place} is exceeded (1015)"),
             "wait a while, or have the rule's limit raised".to_owned(),
         ),
         (1033, _) => (
             ErrorKind::Tunnel,
-            format!("the Cloudflare Tunnel behind {place} has no connector that runs (1033)"),
+            format!("the Cloudflare Tunnel behind {place} has no running connector (1033)"),
             "start cloudflared at the server".to_owned(),
         ),
         (1000..=1004 | 1014 | 1016 | 1018, _) => (
             ErrorKind::OriginDns,
             format!("Cloudflare does not find the server behind {place} ({code})"),
-            "have the DNS record of the host looked at: it names no server, or one that Cloudflare may not use".to_owned(),
+            "check the DNS record of the host: it names no server, or one that Cloudflare may not use".to_owned(),
         ),
         (1027, _) => (
             ErrorKind::Worker,
-            format!("the Worker behind {place} has used up its requests of the day (1027)"),
+            format!("the Worker behind {place} has exceeded its daily limit of requests (1027)"),
             "wait until midnight UTC, or have the plan's limit raised".to_owned(),
         ),
         (1101, _) => (
@@ -74,18 +74,18 @@ pub(super) fn explain(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport
         ),
         (1102, _) => (
             ErrorKind::Worker,
-            format!("the Worker behind {place} used up its time or memory (1102)"),
+            format!("the Worker behind {place} exceeded its limit of time or memory (1102)"),
             "look into the Worker's log; the call may have run in part".to_owned(),
         ),
         (524, _) => (
             ErrorKind::OriginTimeout,
             format!("the server behind {place} did not answer within Cloudflare's limit of 100 to 120 seconds (524)"),
-            "the call may still be running; have the tool report progress, or answer sooner".to_owned(),
+            "have the tool report progress or answer sooner; the call may still be running".to_owned(),
         ),
         (525 | 526, _) => (
             ErrorKind::Origin,
             format!("Cloudflare does not accept the certificate of the server behind {place} ({code})"),
-            "have the certificate of the server itself renewed".to_owned(),
+            "renew the certificate of the server itself".to_owned(),
         ),
         (522, _) => (
             ErrorKind::Origin,
@@ -100,7 +100,7 @@ pub(super) fn explain(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport
         _ => (
             ErrorKind::Edge,
             format!("Cloudflare refused the request to {place} ({code})"),
-            format!("look the code up at developers.cloudflare.com/support; {skip}"),
+            format!("look the code up at developers.cloudflare.com/support, or {skip}"),
         ),
     };
     Some(ErrorReport::new(cause, sentence, advice).with_status(status))
@@ -122,19 +122,19 @@ fn block_page(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport> {
         true => ErrorReport::new(
             ErrorKind::Challenge,
             format!(
-                "Cloudflare wants a browser to prove itself before {place} ({status}, a page with a challenge); a program cannot"
+                "Cloudflare requires a browser challenge for {place}, which a program cannot pass ({status}, a page with a challenge)"
             ),
             format!("have the challenge skip {place}{path}: Security > WAF > Custom rules"),
         ),
         false => ErrorReport::new(
             ErrorKind::Firewall,
             format!(
-                "Cloudflare's firewall (managed rules, or a rule of the zone) blocked the request to {place} for its payload, which \
-                 looks like an attack to it ({status})"
+                "Cloudflare's firewall (managed rules, or a rule of the zone) blocked the request to {place} because its payload \
+                 looks like an attack ({status})"
             ),
             format!(
-                "except {place}{path} from the managed rules: Security > WAF > Managed rules > Add exception; the zone's \
-                 administrator finds the rule under Security > Events by the ray"
+                "except {place}{path} from the managed rules: Security > WAF > Managed rules > Add exception; or ask the zone's \
+                 administrator to look the ray up under Security > Events"
             ),
         ),
     };
@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_is_found_in_every_form_and_explained() {
+    fn explains_every_code_in_every_form() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         for (status, code, cause) in [
             (403, 1020, ErrorKind::Firewall),

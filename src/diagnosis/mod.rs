@@ -1,8 +1,7 @@
-//! From the facts of a failure to what it means and what to do: pure, one row per fact.
+//! Explains failures: from the facts of a failure to a sentence and a remedy.
 //!
-//! Used by the proxy, so that the same failure is explained in the same words wherever it is met. No secret comes in
-//! here: whoever collects the facts has taken them out of foreign text before. Deliberately not here: finding out
-//! (`http`, `remote`) and deciding what to do about it (the bridge).
+//! The proxy and `check` share these sentences. Pure. The facts hold no secret: the caller has removed them from foreign text.
+//! Deliberately not here: collecting the facts (`http`, `remote`) and deciding about retries (the bridge).
 //!
 #![doc = include_str!("README.md")]
 
@@ -21,14 +20,15 @@ pub use access::{SignIn, Token, sign_in};
 pub use body::{BodyDescription, older_transport, undecodable, undecodable_body, unreadable};
 
 use crate::bridge::{ErrorKind, ErrorReport, Processing};
-use crate::http::TransportError;
 use crate::http::body::EXPANSION_LIMIT;
+use crate::http::www_authenticate::challenges;
+use crate::http::{Proxy, TransportError};
 use crate::redact;
 use crate::tls;
 
-/// How much of a foreign text stands in a sentence, in characters.
+/// The longest excerpt of foreign text in a sentence, in characters.
 const EXCERPT: usize = 200;
-/// How much of it stands beside the sentence.
+/// The longest excerpt beside the sentence, in characters.
 const BODY_EXCERPT: usize = 1024;
 
 /// A failure below HTTP, on the way to `url`.
@@ -47,36 +47,36 @@ pub fn transport(url: &Url, error: &TransportError) -> ErrorReport {
         ),
         TransportError::ConnectTimeout => (
             ErrorKind::Connect,
-            format!("no connection to {place} could be made in time"),
-            "check the network, a VPN or firewall; --connect-timeout allows for longer",
+            format!("the connection to {place} timed out"),
+            "check the network, VPN and firewall, or allow more time with --connect-timeout",
         ),
         TransportError::Connect(reason) => (
             ErrorKind::Connect,
-            format!("no connection to {place} could be made: {reason}"),
+            format!("the connection to {place} failed: {reason}"),
             "check host and port of the URL, and the network",
         ),
         TransportError::Socks(reason) => {
             let (sentence, advice) = match reason.as_str() {
                 "failed to create underlying connection" => (
-                    format!("the SOCKS proxy on the way to {place} accepts no connection"),
-                    "check --proxy and ALL_PROXY, and that the proxy is running; NO_PROXY names hosts that need none",
+                    format!("the SOCKS proxy for {place} cannot be reached"),
+                    "check --proxy and ALL_PROXY, and that the proxy is running; name hosts that need no proxy in NO_PROXY",
                 ),
                 reason => (
-                    format!("the SOCKS proxy on the way to {place} did not connect to it: {reason}"),
-                    "check the host name and port of the URL; where the proxy wants credentials, write them into its URL: socks5h://user:password@host:port",
+                    format!("the SOCKS proxy did not connect to {place}: {reason}"),
+                    "check the host name and port of the URL; if the proxy requires credentials, write them into its URL: socks5h://user:password@host:port",
                 ),
             };
             return ErrorReport::new(ErrorKind::Proxy, sentence, advice);
         }
         TransportError::Proxy { wants_credentials: true } => (
             ErrorKind::Proxy,
-            format!("the proxy on the way to {place} wants credentials (407)"),
+            format!("the proxy for {place} requires credentials (407)"),
             "write them into the proxy's URL: http://user:password@host:port, in --proxy or HTTPS_PROXY",
         ),
         TransportError::Proxy { wants_credentials: false } => (
             ErrorKind::Proxy,
-            format!("the proxy on the way to {place} refused to connect to it"),
-            "have the host allowed there, or name it in NO_PROXY if it can be reached directly",
+            format!("the proxy refused to connect to {place}"),
+            "allow the host in the proxy, or name it in NO_PROXY if it can be reached directly",
         ),
         TransportError::Tls(failure) => return tls(url, failure),
         TransportError::Connection(reason) => (
@@ -113,7 +113,7 @@ fn tls(url: &Url, failure: &tls::Failure) -> ErrorReport {
         }
         tls::Failure::NotPinned(fingerprint) => {
             let sentence = format!(
-                "the certificate of {place} is not the one of --pin; its SHA-256 fingerprint is {fingerprint}"
+                "the certificate of {place} is not the one that --pin names: its SHA-256 fingerprint is {fingerprint}"
             );
             let advice = "ask the server's administrator whether the certificate was renewed; only if so, put the new fingerprint into --pin";
             return ErrorReport::new(ErrorKind::Tls, sentence, advice);
@@ -127,30 +127,29 @@ fn tls(url: &Url, failure: &tls::Failure) -> ErrorReport {
                 "the certificate of {place} has expired{}",
                 since.and_then(date).map(|date| format!(" on {date}")).unwrap_or_default()
             ),
-            "have the server's certificate renewed; if it is valid, set this computer's clock",
+            "ask the server's administrator to renew the certificate; if it has not expired, correct this computer's clock",
         ),
         tls::Failure::NotYetValid => (
             format!("the certificate of {place} is not valid yet"),
-            "set this computer's clock; if it is right, the server's certificate is not",
+            "check this computer's clock; if it is right, ask the server's administrator to correct the certificate",
         ),
         tls::Failure::Certificate(reason) => (
             format!("the certificate of {place} was not accepted: {reason}"),
-            "have the server's certificate looked at",
+            "ask the server's administrator to check the certificate",
         ),
         tls::Failure::ClientCertificate => (
-            format!("{place} wants a client certificate that it accepts"),
-            "name yours with --client-cert PATH and --client-key PATH",
+            format!("{place} requires a client certificate that it accepts"),
+            "name the certificate and its key with --client-cert PATH and --client-key PATH",
         ),
-        tls::Failure::Version => (
-            format!("{place} has no version of TLS in common with this program (1.2 and 1.3)"),
-            "have TLS 1.2 or 1.3 switched on there",
-        ),
+        tls::Failure::Version => {
+            (format!("{place} supports neither TLS 1.2 nor TLS 1.3"), "enable TLS 1.2 or 1.3 on the server")
+        }
         tls::Failure::HungUp => (
-            format!("{place} hung up in the middle of the TLS handshake"),
+            format!("{place} closed the connection during the TLS handshake"),
             "check that the URL's port speaks TLS",
         ),
         tls::Failure::Other(reason) => (
-            format!("no secure connection to {place} could be made: {reason}"),
+            format!("the TLS handshake with {place} failed: {reason}"),
             "check that the URL's port speaks TLS",
         ),
     };
@@ -163,20 +162,20 @@ fn date(seconds: u64) -> Option<String> {
     Some(moment.date().to_string())
 }
 
-/// What a refusal looked like.
+/// The facts of a refusal.
 #[derive(Clone, Copy, Debug)]
 pub struct RefusalFacts<'a> {
     /// The HTTP status.
     pub status: u16,
     /// The headers.
     pub headers: &'a HeaderMap,
-    /// Where it sends us, made absolute.
+    /// The target of a redirect, made absolute.
     pub location: Option<&'a Url>,
     /// The beginning of the body, without secrets.
     pub body: &'a str,
-    /// The service token that went along.
+    /// The service token that was sent.
     pub token: Option<Token<'a>>,
-    /// Whether another credential of Access went along.
+    /// Whether another credential of Access was sent.
     pub sends_access_token: bool,
     /// The command with which the user signs in, where that is possible.
     pub login: Option<&'a str>,
@@ -201,9 +200,11 @@ impl<'a> RefusalFacts<'a> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// All values of a header.
-    fn header_values(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+    fn sign_in_advice(&self) -> String {
+        match self.login {
+            Some(login) => format!("sign in: {login}; or set the --header that the server requires"),
+            None => "set the --header that the server requires, or sign in: add --auth oauth".to_owned(),
+        }
     }
 
     fn media_type(&self) -> Option<&'a str> {
@@ -228,9 +229,13 @@ pub fn intercepted(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport> {
 /// the server's own metadata to sign in by.
 pub fn may_be_access(report: &ErrorReport, facts: &RefusalFacts<'_>) -> bool {
     let is_unexplained = matches!(report.cause, ErrorKind::Status | ErrorKind::OriginRefused);
-    let is_challenge =
-        facts.header_values("www-authenticate").any(|challenge| challenge.contains("resource_metadata="));
-    report.cause.is_of_access() || is_unexplained && matches!(facts.status, 401 | 403) && !is_challenge
+    report.cause.is_of_access()
+        || is_unexplained && matches!(facts.status, 401 | 403) && !names_metadata(facts)
+}
+
+/// Returns whether a challenge names metadata of the server by which a user can sign in.
+fn names_metadata(facts: &RefusalFacts<'_>) -> bool {
+    challenges(facts.headers).iter().any(|challenge| challenge.parameter("resource_metadata").is_some())
 }
 
 /// A 2xx with a web page instead of JSON: the sign-in page of Access, or something that is no MCP server.
@@ -246,7 +251,7 @@ pub fn page(url: &Url, facts: &RefusalFacts<'_>) -> ErrorReport {
     with_references(report, facts)
 }
 
-/// Adds what an administrator finds the request by.
+/// Adds the references by which an administrator finds the request.
 fn with_references(report: ErrorReport, facts: &RefusalFacts<'_>) -> ErrorReport {
     let reference = |name: &str| {
         let is_harmless = |value: &&str| {
@@ -274,13 +279,13 @@ fn plainly_refused(url: &Url, facts: &RefusalFacts<'_>) -> ErrorReport {
             url.scheme() == "http" && target.scheme() == "https" && url.host_str() == target.host_str();
         let address = address_to_write(url, target);
         if only_the_scheme_differs {
-            let sentence = format!("{place} answered {status} and wants https");
+            let sentence = format!("{place} answered {status} and requires https");
             let advice = format!("write https:// into the URL: {address}");
             return ErrorReport::new(ErrorKind::Redirect, sentence, advice).with_status(status);
         }
         let target = origin_and_path(target);
         let sentence = format!(
-            "{place} answered {status} and points to {target}; credentials are not sent after a redirect"
+            "{place} answered {status} and redirects to {target}; credentials are not sent to another address"
         );
         let advice = format!("if that is the right server, write its address into the URL: {address}");
         return ErrorReport::new(ErrorKind::Redirect, sentence, advice).with_status(status);
@@ -300,18 +305,13 @@ fn plainly_refused(url: &Url, facts: &RefusalFacts<'_>) -> ErrorReport {
     }
     let sentence = format!("{place} answered {status} {}{said}", reason(status)).trim_end().to_owned();
     let advice = match status {
-        401 if facts.header("www-authenticate").is_some_and(|value| value.contains("resource_metadata")) => {
-            match facts.login {
-                Some(login) => &*format!("sign in: {login}; or give the server the --header that it wants"),
-                None => "give the server the --header that it wants, or sign in: add --auth oauth",
-            }
-        }
-        401 => "check the credentials: this server does not accept those that were sent, or wants some",
+        401 if names_metadata(facts) => &*facts.sign_in_advice(),
+        401 => "check the credentials: the server rejects those that were sent, or requires some",
         403 => "check that the credentials are allowed to do this",
         404 | 405 => "check the path of the URL (often /mcp)",
         407 => "write the credentials into the proxy's URL: http://user:password@host:port",
         400 if facts.body.contains("Request Header Or Cookie Too Large") => "shorten the headers",
-        413 => "send less at once, or raise the limit of the server or of what stands before it",
+        413 => "send less at once, or raise the limit of the server or of the proxy before it",
         414 => "shorten the URL",
         429 => "wait a while, or raise the server's limit",
         431 => "shorten the headers",
@@ -321,16 +321,16 @@ fn plainly_refused(url: &Url, facts: &RefusalFacts<'_>) -> ErrorReport {
     ErrorReport { body, ..ErrorReport::new(ErrorKind::Status, sentence, advice).with_status(status) }
 }
 
-/// The words for a refusal by the server although a credential of Access went along.
+/// Sentence and remedy for a refusal by the server although a credential of Access was sent.
 fn refused_by_the_server(place: &str, said: &str, facts: &RefusalFacts<'_>) -> (String, String) {
     let status = facts.status;
     if cloudflare::is_from_cloudflare(facts) && said.is_empty() && facts.header("www-authenticate").is_none()
     {
         // How Access refuses in strict mode is not documented; this might be it.
-        let advice = "look into the server's log; if the request is not there, Access refused it: see whether the token \
-                      is accepted, and whether a Service Auth policy includes it";
+        let advice = "look into the server's log; if the request is not there, Access refused it: check the token, and that a \
+                      Service Auth policy includes it";
         let sentence = format!(
-            "the request to {place} was refused without a word ({status}), by the server itself or by Cloudflare Access in strict mode"
+            "the request to {place} was refused without a reason ({status}), by the server itself or by Cloudflare Access in strict mode"
         );
         return (sentence, advice.to_owned());
     }
@@ -338,18 +338,19 @@ fn refused_by_the_server(place: &str, said: &str, facts: &RefusalFacts<'_>) -> (
         "the server behind {place} itself refused the request ({status}), not Cloudflare Access{said}"
     );
     let advice = match facts.token {
+        _ if status == 401 && names_metadata(facts) => facts.sign_in_advice(),
         _ if !cloudflare::is_from_cloudflare(facts) => {
-            "the answer has no cf-ray, so Cloudflare is not before this host: check the host name, or give the server the \
-             --header that it wants"
+            "check the host name (the answer has no cf-ray, so it did not pass Cloudflare), or set the --header that the \
+             server requires"
                 .to_owned()
         }
         Some(token) => format!(
-            "a service token carries no e-mail address, only its id ({}): the server must accept that, for this \
-             application's AUD tag and team; or it wants a --header of its own",
+            "have the server accept this application's AUD tag and team, and a service token, which carries no e-mail \
+             address but its id ({}); or set a --header that the server requires",
             token.id
         ),
-        None => "the server must accept this application's AUD tag and team, and this person; or it wants a --header of \
-                 its own"
+        None => "have the server accept this application's AUD tag and team, and this user; or set a --header that the \
+                 server requires"
             .to_owned(),
     };
     (sentence, advice)
@@ -390,18 +391,36 @@ pub fn unusable(url: &Url, status: u16, problem: &str) -> ErrorReport {
     ErrorReport::new(ErrorKind::Answer, sentence, advice).with_status(status)
 }
 
-/// A limit of the person's that an answer did not keep.
+/// An answer that exceeded a time limit of the user.
 pub fn timed_out(url: &Url, option: &str, limit: Duration) -> ErrorReport {
     let what = match option {
         HEADERS_TIMEOUT => "did not begin to answer within",
-        _ => "was silent in the middle of an answer for",
+        _ => "sent nothing during an answer for",
     };
     let sentence = format!("{} {what} {} s ({option})", place(url), limit.as_secs_f64());
+    ErrorReport::new(ErrorKind::Timeout, sentence, format!("increase {option}, or leave it out"))
+}
+
+/// A proxy that cannot be used: `problem` says why, as a verb.
+pub fn proxy(proxy: &Proxy, problem: &str) -> ErrorReport {
+    let advice = "check --proxy, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, and that the proxy is running; name hosts that need no proxy in NO_PROXY";
+    ErrorReport::new(ErrorKind::Proxy, format!("the proxy {proxy} {problem}"), advice)
+}
+
+/// A host without an address of the family that an option restricts connections to.
+pub fn no_address(url: &Url, option: &str) -> ErrorReport {
+    let host = url.host_str().unwrap_or_default();
     ErrorReport::new(
-        ErrorKind::Timeout,
-        sentence,
-        format!("allow for longer with {option}, or take the option out"),
+        ErrorKind::Connect,
+        format!("the host name {host} has no address for {option}"),
+        format!("leave {option} out"),
     )
+}
+
+/// A server that did not answer a request within a limit of ours.
+pub fn unanswered(url: &Url, limit: Duration) -> ErrorReport {
+    let sentence = format!("{} did not answer within {} s", place(url), limit.as_secs());
+    ErrorReport::new(ErrorKind::NoAnswer, sentence, "look into the server's log")
 }
 
 /// The option that bounds how long an answer takes to begin.
@@ -414,7 +433,7 @@ pub fn too_large(url: &Url, status: u16, limit: usize) -> ErrorReport {
     let limit = limit / 1024 / 1024;
     let sentence =
         format!("the answer of {} is longer than {limit} MiB, the limit of mcp-tether", place(url));
-    ErrorReport::new(ErrorKind::TooLarge, sentence, "ask the server for less at once").with_status(status)
+    ErrorReport::new(ErrorKind::TooLarge, sentence, "request less data at once").with_status(status)
 }
 
 /// A compressed body that holds far more than was sent.
@@ -426,14 +445,14 @@ pub fn expanded(url: &Url, status: u16) -> ErrorReport {
     ErrorReport::new(ErrorKind::TooLarge, sentence, "report this to the server's author").with_status(status)
 }
 
-/// Redirects that lead round in a circle.
+/// A redirect loop.
 pub fn redirect_loop(url: &Url, status: u16) -> ErrorReport {
     let sentence = format!("{} redirects without end", place(url));
-    let advice = "put the address where the server really is into the URL";
+    let advice = "write the server's final address into the URL";
     ErrorReport::new(ErrorKind::Redirect, sentence, advice).with_status(status)
 }
 
-/// What a body says, in one line: the title of a page, or the beginning of a text.
+/// A body in one line: the title of a page, or the beginning of a text.
 fn said(facts: &RefusalFacts<'_>) -> Option<String> {
     let body = facts.body.trim();
     let is_page =
@@ -527,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_processed_is_told_from_what_may_have_been() {
+    fn recognizes_refusals_of_unprocessed_requests() {
         for (status, body, asks_to_wait, expected) in [
             (429, "", false, true),
             (429, "error code: 1015", true, true),
@@ -550,7 +569,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_named_in_one_line() {
+    fn describes_refusal_in_one_line() {
         let page = "<html><head><title>Not\n Found</title></head><body>…";
         let long = "word ".repeat(100);
         for (status, media_type, body, expected) in [
@@ -580,7 +599,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_those_of_the_calendar() {
+    fn dates_follow_calendar() {
         for (seconds, expected) in [
             (0, "1970-01-01"),
             (951_782_400, "2000-02-29"),
@@ -593,7 +612,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_names_its_target_without_the_query() {
+    fn redirect_names_target_without_query() {
         let target = url("https://other.example.com:8443/login?token=marked");
         let headers = HeaderMap::new();
         let facts = RefusalFacts { location: Some(&target), ..RefusalFacts::of(302, &headers) };
@@ -603,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_refuses_behind_access_is_named_as_the_one() {
+    fn names_server_behind_access_as_refusing() {
         let token = Token { id: "0a1b.access", secret: "…", oddity: None, header: None };
         let headers = HeaderMap::new();
         for (status, token, expected) in [
@@ -618,14 +637,14 @@ mod tests {
     }
 
     #[test]
-    fn who_refused_behind_access_is_told_as_far_as_it_can_be() {
+    fn explains_unclear_refusal_behind_access() {
         let token = Some(Token { id: "0a1b.access", secret: "…", oddity: None, header: None });
         for (status, through, body, token, person, sentence, advice) in [
             (403, true, "no e-mail", token, false, "itself refused", "AUD tag"),
-            (401, true, "no", None, true, "itself refused", "this person"),
+            (401, true, "no", None, true, "itself refused", "this user"),
             (401, false, "no", token, false, "itself refused", "no cf-ray"),
-            (401, true, "", token, false, "without a word (401)", "Access refused it"),
-            (403, true, " ", token, false, "without a word (403)", "Service Auth"),
+            (401, true, "", token, false, "without a reason (401)", "Access refused it"),
+            (403, true, " ", token, false, "without a reason (403)", "Service Auth"),
         ] {
             let headers: HeaderMap = through
                 .then(|| (http::HeaderName::from_static("cf-ray"), "8f00".parse().expect("a value")))
@@ -648,7 +667,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_administrator_looks_for_comes_along_if_it_is_harmless() {
+    fn report_keeps_harmless_references() {
         let header = |name: &'static str, value: &str| {
             (http::HeaderName::from_static(name), value.parse().expect("a value"))
         };
@@ -666,12 +685,12 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_wants_https_is_told_from_one_that_points_elsewhere() {
+    fn redirect_to_https_has_its_own_sentence() {
         let target = url("https://mcp.example.com/mcp");
         let headers = HeaderMap::new();
         let facts = RefusalFacts { location: Some(&target), ..RefusalFacts::of(301, &headers) };
         let report = refused(&url("http://mcp.example.com/mcp"), &facts);
-        assert_eq!(report.sentence, "mcp.example.com answered 301 and wants https");
+        assert_eq!(report.sentence, "mcp.example.com answered 301 and requires https");
         assert_eq!(
             report.advice.as_deref(),
             Some("write https:// into the URL: https://mcp.example.com/mcp")

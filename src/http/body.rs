@@ -1,7 +1,7 @@
 //! The body of an answer, decoded while it comes.
 //!
 //! Apart from the client because the HTTP library would hide what came over the wire, and a compressed body is bounded by
-//! that: 60 KB of gzip can hold 64 MB. Deliberately not here: how much of a body its reader takes.
+//! that: 60 KB of gzip can hold 64 MB.
 
 use std::io;
 use std::pin::Pin;
@@ -281,7 +281,7 @@ struct CompressedStream {
     chunk: Bytes,
     /// How many bytes have come.
     received: u64,
-    /// Why no more do, where the connection broke.
+    /// The error, where the connection broke.
     error: Option<reqwest::Error>,
 }
 
@@ -518,7 +518,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_encoding_that_expands_too_far_ends_with_an_error() {
+    async fn rejects_bodies_that_expand_too_far() {
         for (encoding, bytes) in packed_every_way(&vec![0; 4 * 1024 * 1024]).await {
             let failed = read(body(encoding, bytes)).await;
             assert!(matches!(failed, Err(BodyError::Expanded)), "{encoding}: {failed:?}");

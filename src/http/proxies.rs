@@ -2,7 +2,7 @@
 //! less the exceptions of `NO_PROXY`.
 //!
 //! The HTTP library reads the environment itself, but knows fewer forms of `NO_PROXY` than curl and Node, and resolves
-//! names before it asks a `socks5://` proxy. Deliberately not here: how a proxy is spoken to.
+//! names before it asks a `socks5://` proxy.
 
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use url::Url;
@@ -69,7 +69,7 @@ pub fn proxy_of(url: &Url, named: Option<&Url>) -> Option<Proxy> {
 pub(super) fn route(url: &Url, named: Option<&Url>, exceptions: &str) -> Route {
     match named {
         _ if is_loopback(url) => Route::Direct,
-        // Named, it is used for everything; those of the environment are for whoever named none.
+        // A proxy of the options replaces those of the environment.
         Some(named) => Route::Named(resolving(named.clone())),
         None if is_excepted(url, exceptions) => Route::Direct,
         None => match system(url).as_ref().and_then(as_url) {

@@ -1,7 +1,7 @@
-//! Redirects: the one loop that follows them, and the policy of who follows which.
+//! Redirects: the one loop that follows them, and which ones each kind of request follows.
 //!
-//! A security boundary. Every policy stays within the origin, and so all credentials travel along, the name and password of the
-//! URL among them. Deliberately not here: what is told of a redirect that is not followed (`diagnosis`).
+//! A security boundary. Every policy stays within the origin, so all credentials are sent again, the name and password of the
+//! URL among them. `diagnosis` explains a redirect that is not followed.
 
 use http::header::{HeaderMap, LOCATION};
 use url::Url;
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn redirect_target_keeps_only_the_users_own_name_and_password() {
+    fn redirect_target_keeps_only_users_name_and_password() {
         for (from, location, expected) in [
             ("http://h.test/a", "http://eve:pw@h.test/b", "http://h.test/b"),
             ("http://h.test/a", "//eve@h.test/b", "http://h.test/b"),

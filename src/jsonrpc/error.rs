@@ -22,7 +22,7 @@ pub struct ErrorObject {
     pub code: i64,
     /// One sentence.
     pub message: String,
-    /// What a program or a person can act on.
+    /// Details for programs and users.
     pub data: ErrorData,
 }
 

@@ -1,6 +1,6 @@
 //! The id of a request, as the token that was written.
 //!
-//! Apart because peers write one id in several ways. Deliberately not here: whose request it is.
+//! Apart because peers write one id in several ways.
 
 use std::fmt;
 
@@ -17,8 +17,6 @@ const ESCAPE: usize = 6;
 /// The longest number that is compared with others by its value, in bytes: the smallest double without an exponent has about
 /// 330. A longer one is the same only where its text is.
 const LONGEST_NUMBER: usize = 400;
-/// How the ids of our own making begin.
-const OURS: &str = "\"mcp-tether/";
 
 impl Id {
     /// The id that is this number.
@@ -31,11 +29,6 @@ impl Id {
         Id(json::quoted(text).into())
     }
 
-    /// An id of our own making, which no client has.
-    pub fn ours(kind: char, number: u64) -> Id {
-        Id(format!("{OURS}{kind}{number}\"").into())
-    }
-
     /// The same id in a buffer of its own, to be kept longer than its message, whose whole text it shares otherwise.
     pub fn detached(&self) -> Id {
         Id(Bytes::copy_from_slice(&self.0))
@@ -44,11 +37,6 @@ impl Id {
     /// The length of its JSON text in bytes.
     pub fn size(&self) -> usize {
         self.0.len()
-    }
-
-    /// Returns whether it is one.
-    pub fn is_ours(&self) -> bool {
-        self.0.starts_with(OURS.as_bytes())
     }
 
     /// The JSON text of the id.

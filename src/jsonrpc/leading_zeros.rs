@@ -1,6 +1,6 @@
 //! Ids with leading zeros (`01`), which are no JSON, and which some servers write.
 //!
-//! Apart from the parser because only what has failed to parse is looked at. Deliberately not here: which request the id means.
+//! Apart from the parser because only what has failed to parse is looked at.
 
 use bytes::Bytes;
 

@@ -1,7 +1,6 @@
 //! What one line, event or body holds: a message, a batch of them, or nothing usable.
 //!
-//! Apart from the message because a batch is bounded by what its elements cost. Deliberately not here: which of them is
-//! answered, and how.
+//! Apart from the message because a batch is bounded by what its elements cost.
 
 use std::fmt;
 
@@ -48,7 +47,7 @@ impl Line {
             return Message::parse(text).map_or_else(Line::Invalid, Line::One);
         }
         let elements = check_utf8(&text).and_then(|checked| {
-            let mut elements = Elements::default();
+            let mut elements = BatchElements::default();
             let mut deserializer = serde_json::Deserializer::from_str(checked);
             let read = deserializer.deserialize_seq(&mut elements).and_then(|()| deserializer.end());
             match read {
@@ -77,18 +76,18 @@ impl Line {
 
 /// The elements of an array up to [`BATCH_LIMIT`], and the number of those behind it.
 #[derive(Default)]
-struct Elements<'text> {
+struct BatchElements<'text> {
     found: Vec<&'text RawValue>,
     further: usize,
 }
 
-impl Elements<'_> {
+impl BatchElements<'_> {
     fn count(&self) -> usize {
         self.found.len().saturating_add(self.further)
     }
 }
 
-impl<'de> Visitor<'de> for &mut Elements<'de> {
+impl<'de> Visitor<'de> for &mut BatchElements<'de> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array")
@@ -106,6 +105,6 @@ impl<'de> Visitor<'de> for &mut Elements<'de> {
 }
 
 fn trim(text: Bytes) -> Bytes {
-    let inner = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text).trim_ascii();
-    text.slice_ref(inner)
+    let trimmed = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text).trim_ascii();
+    text.slice_ref(trimmed)
 }

@@ -265,8 +265,8 @@ impl Fault {
     }
 }
 
-/// A name for a log, cut off where it is very long: before the word that does not fit, for half of a secret would be found by
-/// nobody.
+/// A name for a log. A very long one is cut before the word that does not fit, because half of a secret would not be
+/// recognized and redacted.
 fn short(name: &str) -> Cow<'_, str> {
     let Some((end, _)) = name.char_indices().nth(LONGEST_NAME) else { return printable(name) };
     let fits = name.get(..end).unwrap_or_default();
@@ -398,8 +398,8 @@ struct Envelope<'text> {
 
 impl<'de: 'text, 'text> Deserialize<'de> for Envelope<'text> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
+        struct EnvelopeVisitor;
+        impl<'de> Visitor<'de> for EnvelopeVisitor {
             type Value = Envelope<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON-RPC object")
@@ -420,7 +420,7 @@ impl<'de: 'text, 'text> Deserialize<'de> for Envelope<'text> {
                 Ok(envelope)
             }
         }
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(EnvelopeVisitor)
     }
 }
 
@@ -449,7 +449,7 @@ impl Envelope<'_> {
                     None => (Kind::Notification { method }, self.params),
                 }
             }
-            // Not of the protocol: so write gateways and OAuth (RFC 6750), whom nobody's id would make an answer.
+            // Not JSON-RPC: gateways and OAuth (RFC 6750) write errors like this, without an id.
             (None, None) if self.result.is_none() && is_no_object(self.error) => {
                 return Err(Fault::invalid("the error is no object"));
             }
@@ -468,9 +468,9 @@ fn is_no_object(raw: Option<&RawValue>) -> bool {
 
 fn text_of(raw: &RawValue, text: &Bytes) -> Option<Text> {
     let token = raw.get();
-    let inner = token.strip_prefix('"')?.strip_suffix('"')?;
-    match inner.contains('\\') {
-        false => Some(Text(text.slice_ref(inner.as_bytes()))),
+    let unquoted = token.strip_prefix('"')?.strip_suffix('"')?;
+    match unquoted.contains('\\') {
+        false => Some(Text(text.slice_ref(unquoted.as_bytes()))),
         true => Some(Text(json::string(token)?.into())),
     }
 }
@@ -549,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_cannot_be_read_keeps_its_id_where_it_shows() {
+    fn unreadable_request_keeps_visible_id() {
         let ids = |head: &str, tail: &str| {
             Fault::too_long(head.as_bytes(), tail.as_bytes()).id.map(|id| id.to_string())
         };
@@ -590,7 +590,7 @@ mod tests {
     }
 
     #[test]
-    fn an_element_of_a_batch_does_not_keep_the_others() {
+    fn batch_element_does_not_keep_others_in_memory() {
         let text =
             format!(r#"[{{"id":1,"method":"a"}},{{"method":"b","params":"{}"}}]"#, "x".repeat(100_000));
         let text = Bytes::from(text);
@@ -623,7 +623,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_and_byte_order_mark_are_not_part_of_the_message() {
+    fn message_excludes_white_space_and_byte_order_mark() {
         let Line::One(message) = Line::parse(Bytes::from_static(b"\xEF\xBB\xBF {\"method\":\"a\"} \r"))
         else {
             panic!("not a message");
@@ -632,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_put_back_in_place_or_in_front() {
+    fn restores_id_in_place_or_in_front() {
         let with = |text: &str| {
             let message = parse(text).expect("a response").with_id(&id("\"q\""));
             String::from_utf8(message.text().to_vec()).expect("UTF-8")

@@ -44,6 +44,11 @@ impl OwnId {
     pub fn maker_of(id: &Id) -> Option<OwnId> {
         OwnId::ALL.into_iter().find(|own| own.number_of(id).is_some())
     }
+
+    /// Returns whether a layer above the relay made an id: a translator or the tool filter.
+    pub fn is_of_upper_layer(id: &Id) -> bool {
+        OwnId::maker_of(id).is_some_and(|maker| maker != OwnId::Relay)
+    }
 }
 
 #[cfg(test)]
@@ -56,12 +61,14 @@ mod tests {
             for number in [0, 7, u64::MAX] {
                 let id = own.id(number);
                 assert_eq!(OwnId::maker_of(&id), Some(own));
+                assert_eq!(OwnId::is_of_upper_layer(&id), own != OwnId::Relay, "{id}");
                 let found: Vec<_> = OwnId::ALL.into_iter().filter_map(|own| own.number_of(&id)).collect();
                 assert_eq!(found, [number], "{id}");
             }
         }
         for text in ["mcp-tether", "mcp-tether-", "mcp-tether/l", "mcp-tether/lx", "mcp-tether/x1", "1", ""] {
-            assert_eq!(OwnId::maker_of(&Id::from_text(text)), None, "{text}");
+            let id = Id::from_text(text);
+            assert_eq!((OwnId::maker_of(&id), OwnId::is_of_upper_layer(&id)), (None, false), "{text}");
         }
     }
 

@@ -1,8 +1,7 @@
-//! One request for a sign-in, from the page that a person is sent to, to the answer that comes back with them. Pure but for
-//! chance.
+//! One authorization request, and its response at the redirect URI (RFC 6749, section 4.1). Pure but for random numbers.
 //!
-//! The answer is believed when it carries the request's own state, and then only from the issuer that was asked
-//! (RFC 9207): before that nothing is consumed. Deliberately not here: how the answer arrives (`callback`).
+//! A response counts if it carries the request's own state and comes from the issuer of the request (RFC 9207). Nothing is
+//! consumed before that is checked.
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -16,18 +15,18 @@ use crate::oauth::pkce;
 pub struct AuthorizationRequest {
     /// The page.
     pub url: String,
-    /// What names this sign-in and nobody can guess.
+    /// The `state` of the request: random, and different for each.
     pub state: String,
     /// What proves that the code is ours.
     pub verifier: String,
-    /// Where the person is sent back to.
+    /// The redirect URI.
     pub redirect: String,
     /// What tokens are to allow.
     #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
 }
 
-/// What a person is asked for.
+/// The parameters of an authorization request.
 #[derive(Clone, Copy, Debug)]
 pub struct AuthorizationOptions<'a> {
     /// Who we are there.
@@ -36,7 +35,7 @@ pub struct AuthorizationOptions<'a> {
     pub resource: Option<&'a str>,
     /// What tokens are to allow.
     pub scope: Option<&'a str>,
-    /// Where the person is sent back to.
+    /// The redirect URI.
     pub redirect: &'a str,
     /// What else is to stand in the address.
     pub parameters: &'a [(String, String)],
@@ -87,8 +86,8 @@ impl AuthorizationRequest {
     }
 }
 
-/// The scope to ask for: what the person wrote, else what is wanted now, else what the server offers; and what is needed
-/// to stay signed in, where that is offered (2026-07-28).
+/// The scope to request: the user's, else the challenge's, else all that the server offers; and `offline_access` if that is
+/// offered (2026-07-28).
 pub fn scope(
     written: Option<&str>,
     wanted: Option<&str>,
@@ -118,14 +117,14 @@ pub fn union(one: Option<&str>, other: Option<&str>) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-/// What came back with the person.
+/// The response at the redirect URI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorizationResponse {
     /// A code, which becomes a token.
     Code(String),
     /// A refusal: its code, and what it says.
     Refused(String, Option<String>),
-    /// An answer from somebody else than who was asked.
+    /// A response of another issuer than the one of the request.
     WrongIssuer(Option<String>),
 }
 
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_all_that_it_needs_and_keeps_what_it_had() {
+    fn authorization_url_keeps_its_query() {
         let request = request();
         let url = Url::parse(&request.url).expect("a URL");
         let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_believed_with_its_state_and_from_whom_was_asked() {
+    fn response_needs_state_and_issuer_of_request() {
         let request = request();
         let right = "iss=https%3A%2F%2Fas.example";
         let code = || Some(AuthorizationResponse::Code("c".to_owned()));
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_is_what_is_wanted_or_offered_and_enough_to_stay() {
+    fn scope_is_wanted_or_offered_one_with_offline_access() {
         let offers = |scopes: &[&str]| AuthorizationServer {
             scopes_supported: Some(scopes.iter().map(|scope| (*scope).to_owned()).collect()),
             ..AuthorizationServer::default()

@@ -22,7 +22,7 @@ pub struct Bearer {
     pub(super) header: HeaderValue,
     /// When what is sent of it runs out, in seconds since 1970, where that is known.
     pub(super) expires: Option<u64>,
-    /// Whether there is a way to another one without a person.
+    /// Whether the token can be replaced without the user.
     pub(super) renews: bool,
     /// What it is while the server has not accepted it yet.
     origin: Mutex<TokenOrigin>,
@@ -33,7 +33,7 @@ pub struct Bearer {
 pub(super) enum TokenOrigin {
     /// A person has just signed in for it: another would not be accepted either.
     SignedIn,
-    /// It has just taken another's place: a third would not be accepted either, but a person may help.
+    /// From a refresh a moment ago. If it is rejected, another refresh does not help, but a sign-in may.
     Renewed,
     /// There is nothing new about it.
     Over,

@@ -25,7 +25,7 @@ pub struct Browser {
     pub desktop: Desktop,
 }
 
-/// Opens a page of https, or of http on this machine or where `server` may lead to it, in the user's browser, without a shell.
+/// Opens a page of https, or of http on this machine or where `server` may lead to it, in the user's browser.
 /// Returns whether a program for that was started.
 pub(super) fn open(address: &str, server: &Url, browser: &Browser) -> bool {
     let is_plain_page = |url: &Url| url.scheme() == "http" && (is_loopback(url) || may_be_plain(url, server));
@@ -55,7 +55,7 @@ fn candidates(address: &str, browser: &Browser) -> Vec<Vec<String>> {
     found
 }
 
-/// Starts a program that nobody waits for: stdin and stdout are the client's.
+/// Starts a program and does not wait for it. It gets neither stdin nor stdout, which are the client's.
 fn starts(words: &[String]) -> bool {
     let Some((program, arguments)) = words.split_first() else { return false };
     let mut command = Command::new(program);
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_are_opened_by_what_is_named_and_nothing_else_is() {
+    fn opens_pages_with_named_browser_only() {
         let browser = Browser { named: Some("one --new '%s x':two".to_owned()), desktop: Desktop::None };
         let found = candidates("https://h/?a=b&c='d'", &browser);
         assert_eq!(found[0], ["one", "--new", "https://h/?a=b&c='d' x"]);

@@ -1,6 +1,6 @@
-//! Who we are at an authorization server, as it is kept and as a person writes it.
+//! The OAuth client at an authorization server, as it is stored and as a user writes it.
 //!
-//! Deliberately not here: how we come to be somebody (`registration`), and how it is proven (`token`).
+//! `flows::registration` registers it, `flows::token` authenticates it.
 
 use std::sync::Arc;
 
@@ -35,12 +35,12 @@ pub struct OAuthClient {
     /// How it is proven.
     #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_method: Option<String>,
-    /// Where people may be sent back to.
+    /// The redirect URIs.
     #[serde(default, deserialize_with = "documents::lenient_texts_or_empty")]
     pub redirect_uris: Vec<String>,
 }
 
-/// A private key as a person wrote it.
+/// A private key as the user wrote it.
 pub struct WrittenKey {
     /// In PEM form, or a file with `@` before it.
     pub text: String,
@@ -51,7 +51,7 @@ pub struct WrittenKey {
 }
 
 impl OAuthClient {
-    /// Reads what a person wrote of one, a JSON object: the client without its key, and how that is written.
+    /// Reads the JSON object of an option: returns the client without its key, and the key as it is written.
     pub fn written(text: &str) -> Option<(OAuthClient, Option<WrittenKey>)> {
         let object = Object::parse(text)?;
         let client = OAuthClient { issuer: String::new(), ..documents::read(text)? };

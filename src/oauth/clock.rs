@@ -1,6 +1,4 @@
 //! The clocks of a sign-in: that of the wall, by which tokens end, and the one that only goes forward.
-//!
-//! Deliberately not here: what is measured with them.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,6 +1,4 @@
-//! What a person does with sign-ins by hand: sign in, sign out, look at what is held.
-//!
-//! Deliberately not here: what is printed about it (`start`).
+//! The commands `login`, `logout` and `tokens`, without what they print (`start`).
 
 use std::sync::Arc;
 
@@ -9,6 +7,7 @@ use url::Url;
 
 use crate::auth::Credentials;
 use crate::auth::credential_provider::CredentialProvider;
+use crate::mcp::{header, method};
 use crate::oauth::bearer::Bearer;
 use crate::oauth::bearer::TokenOrigin;
 use crate::oauth::challenge::SignInChallenge;
@@ -28,15 +27,12 @@ use crate::oauth::sign_in_error::place;
 use crate::oauth::state::SignInState;
 use crate::oauth::store::off_loop;
 
-/// What a server without a session refuses, if it refuses at all.
-const QUESTION: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
-
 /// What is held for a server, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldTokens {
     /// The name that tells it from other sign-ins at the same server, where it has one.
     pub profile: Option<String>,
-    /// Who signed the person in.
+    /// The issuer of the tokens.
     pub issuer: String,
     /// What for.
     pub resource: String,
@@ -56,14 +52,14 @@ impl OAuth {
     /// # Errors
     /// Why it came to nothing.
     pub async fn log_in(&self, provider: &CredentialProvider) -> Result<(), SignInError> {
-        let inner = &self.inner;
+        let state = &self.state;
         let ask = async |credentials: &Arc<Credentials>| {
-            ping(&OAuthHttp { http: &inner.http, server: &inner.settings.url, credentials }).await
+            ping(&OAuthHttp { http: &state.http, server: &state.settings.url, credentials }).await
         };
         let mut used = provider.current().await;
         let mut answer = ask(&used.credentials).await?;
         if used.withheld.is_some() && matches!(answer.status, 300..=399 | 401 | 403) {
-            match provider.prove(&used, &inner.settings.url).await {
+            match provider.prove(&used, &state.settings.url).await {
                 Ok(proved) => {
                     used = proved;
                     answer = ask(&used.credentials).await?;
@@ -76,21 +72,21 @@ impl OAuth {
             }
         }
         let credentials = &used.credentials;
-        let http = OAuthHttp { http: &inner.http, server: &inner.settings.url, credentials };
+        let http = OAuthHttp { http: &state.http, server: &state.settings.url, credentials };
         if let Some(failure) = http.refused_entry(&answer) {
             return Err(failure);
         }
         let bearer_challenge = if answer.status == 401 { bearer(&answer.headers) } else { None };
         let challenge =
             SignInChallenge { bearer_challenge: Some(bearer_challenge.unwrap_or_default()), document: None };
-        // Whoever asks for it by hand has not just said no, and perhaps does so because the page knows us no more.
-        let store = inner.store.clone();
+        // The user wants to try again, perhaps because the authorization server has expired the client registration.
+        let store = state.store.clone();
         if let Ok(flow) = off_loop(move || store.try_flow()).await {
             SignInState::note(&flow, None).await;
-            inner.change(|stored| stored.registrations.clear()).await?;
+            state.change(|stored| stored.registrations.clear()).await?;
         }
         // Whatever is held is as good as refused, also where it cannot be sent.
-        let refused = inner.stored().await?.access_token();
+        let refused = state.stored().await?.access_token();
         let wanted = challenge
             .bearer_challenge
             .as_ref()
@@ -104,25 +100,25 @@ impl OAuth {
     /// # Errors
     /// Why it cannot be found.
     pub async fn find(&self, credentials: &Arc<Credentials>) -> Result<(), SignInError> {
-        let inner = &self.inner;
+        let state = &self.state;
         let (credentials, _) = self.join(credentials).await;
-        let http = OAuthHttp { http: &inner.http, server: &inner.settings.url, credentials: &credentials };
+        let http = OAuthHttp { http: &state.http, server: &state.settings.url, credentials: &credentials };
         let answer = ping(&http).await?;
         let bearer_challenge = if answer.status == 401 { bearer(&answer.headers) } else { None };
-        if bearer_challenge.is_none() || http.intercepted(&inner.settings.url, &answer).is_some() {
+        if bearer_challenge.is_none() || http.intercepted(&state.settings.url, &answer).is_some() {
             return Ok(());
         }
         let challenge = SignInChallenge { bearer_challenge, document: None };
-        let stored = inner.stored().await?;
-        let before = issuer::preferred(&inner.settings, &stored);
-        let query = Query::new(&inner.settings, before);
+        let stored = state.stored().await?;
+        let before = issuer::preferred(&state.settings, &stored);
+        let query = Query::new(&state.settings, before);
         Box::pin(discovery::discover(&http, &query, &challenge)).await.map(drop)
     }
 
     /// Makes sure that there is a token now that is of use: it can be sent, holds, is accepted, and is there for the next start.
     async fn prove(&self, credentials: &Arc<Credentials>) -> Result<(), SignInError> {
-        let inner = &self.inner;
-        let place = place(&inner.settings.url);
+        let state = &self.state;
+        let place = place(&state.settings.url);
         let (credentials, bearer) = self.join(credentials).await;
         let now = seconds(wall_clock());
         let bearer = bearer.filter(|bearer| bearer.expires.is_none_or(|expires| expires > now));
@@ -132,12 +128,12 @@ impl OAuth {
                 "have the authorization server's log looked at: the token has run out, or cannot be sent";
             return Err(SignInError::failed(sentence, advice));
         }
-        if inner.save().await != Saved::Done {
-            let reason = inner.held().unsaved.as_ref().map(|unsaved| unsaved.reason.clone());
+        if state.save().await != Saved::Done {
+            let reason = state.held().unsaved.as_ref().map(|unsaved| unsaved.reason.clone());
             let sentence = format!("the sign-in cannot be saved: {}", reason.unwrap_or_default());
             return Err(SignInError::failed(sentence, "make that possible, then sign in again"));
         }
-        let http = OAuthHttp { http: &inner.http, server: &inner.settings.url, credentials: &credentials };
+        let http = OAuthHttp { http: &state.http, server: &state.settings.url, credentials: &credentials };
         if ping(&http).await?.status == 401 {
             let sentence = format!("{place} does not accept the token that one has just signed in for");
             let advice = "look into the server's log; perhaps it expects a token for another resource";
@@ -146,25 +142,25 @@ impl OAuth {
         Ok(())
     }
 
-    /// Gives the tokens back, where that is possible, and forgets them. Tells whether there were any.
+    /// Revokes the tokens, where that is possible, and removes them. Returns whether there were any.
     ///
     /// # Errors
-    /// When they cannot be forgotten.
+    /// When they cannot be removed.
     pub async fn log_out(&self, credentials: &Credentials) -> Result<bool, SignInError> {
-        let inner = &self.inner;
-        // While another process exchanges them, nobody knows which ones to give back.
-        let place = place(&inner.settings.url);
-        let _lock = inner.lock(&format!("nobody is signed out at {place}")).await?;
-        let mut stored = inner.stored().await?;
-        let http = OAuthHttp { http: &inner.http, server: &inner.settings.url, credentials };
-        // Without it nobody knows where to give them back.
-        let _ = inner.complete(&http, &mut stored, &SignInChallenge::default()).await;
+        let state = &self.state;
+        // While another process refreshes them, it is not known which ones to revoke.
+        let place = place(&state.settings.url);
+        let _lock = state.lock(&format!("signing out at {place} is not possible")).await?;
+        let mut stored = state.stored().await?;
+        let http = OAuthHttp { http: &state.http, server: &state.settings.url, credentials };
+        // Names the revocation endpoint.
+        let _ = state.complete(&http, &mut stored, &SignInChallenge::default()).await;
         if let (Some(tokens), Some(authorization), Some(client)) =
             (&stored.tokens, &stored.authorization, &stored.client)
             && let Some(endpoint) =
                 authorization.revocation_endpoint.as_deref().and_then(|text| Url::parse(text).ok())
         {
-            let client = inner.settings.client.as_ref().unwrap_or(client);
+            let client = state.settings.client.as_ref().unwrap_or(client);
             // The one that keeps one signed in ends the other with it (RFC 7009, section 2.1).
             let token = tokens.refresh_token.as_deref().unwrap_or(&tokens.access_token);
             let (headers, body) = prepared(authorization, client, &[("token", token)], wall_clock());
@@ -176,10 +172,10 @@ impl OAuth {
                 Err(failure) => tracing::warn!("the tokens could not be given back: {failure}"),
             }
         }
-        inner.held().unsaved = None;
-        let store = inner.store.clone();
+        state.held().unsaved = None;
+        let store = state.store.clone();
         off_loop(move || store.forget()).await.map_err(|error| {
-            let path = inner.store.path("json").unwrap_or_default();
+            let path = state.store.path("json").unwrap_or_default();
             let sentence = format!("{} cannot be removed: {error}", path.display());
             SignInError::failed(sentence, "remove it yourself")
         })
@@ -187,24 +183,25 @@ impl OAuth {
 
     /// What is held.
     pub fn held(&self) -> Option<HeldTokens> {
-        let stored = self.inner.store.read().ok()?;
+        let stored = self.state.store.read().ok()?;
         let (tokens, now) = (stored.tokens?, seconds(wall_clock()));
-        let bearer = Bearer::new(tokens.clone(), &self.inner.settings, TokenOrigin::Over)?;
+        let bearer = Bearer::new(tokens.clone(), &self.state.settings, TokenOrigin::Over)?;
         Some(HeldTokens {
-            profile: self.inner.settings.identity.profile().map(str::to_owned),
+            profile: self.state.settings.identity.profile().map(str::to_owned),
             issuer: stored.authorization.map(|authorization| authorization.issuer).unwrap_or_default(),
             resource: stored.resource.unwrap_or_default(),
             scope: tokens.scope.or(tokens.requested),
             expires_in: bearer.expires.map(|expires| expires.saturating_sub(now)),
             renews: bearer.renews,
-            path: self.inner.store.place().map(|path| path.display().to_string()).unwrap_or_default(),
+            path: self.state.store.place().map(|path| path.display().to_string()).unwrap_or_default(),
         })
     }
 }
 
-/// Asks the server something that it refuses where it wants a token.
+/// Sends a ping without a session, which a server that requires a token rejects.
 async fn ping(http: &OAuthHttp<'_>) -> Result<OAuthResponse, SignInError> {
     let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-    http.post_any(http.server, "application/json", QUESTION.to_owned(), headers).await
+    headers.insert(ACCEPT, HeaderValue::from_static(header::JSON_OR_EVENT_STREAM));
+    let ping = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{}"}}"#, method::PING);
+    http.post_any(http.server, header::JSON, ping, headers).await
 }

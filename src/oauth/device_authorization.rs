@@ -17,12 +17,12 @@ pub(super) const INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duratio
 /// How long a code holds at most, in seconds.
 const LIFE: f64 = 3600.0;
 
-/// A code that a person was given.
+/// A device authorization response (RFC 8628, section 3.2).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceAuthorization {
     /// What we ask with. It is secret.
     pub device_code: String,
-    /// What the person gives.
+    /// The code that the user enters.
     pub user_code: String,
     /// Where.
     pub page: String,
@@ -49,7 +49,7 @@ fn bounded_interval<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error>
 }
 
 impl DeviceAuthorization {
-    /// Where a person is to go, and the code to give there.
+    /// The page for the user, and the code to enter there.
     pub(super) fn action(&self) -> UserAction {
         UserAction { url: self.page.clone(), code: Some(self.user_code.clone()), elsewhere: None }
     }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_is_read_in_every_form_in_which_it_comes() {
+    fn reads_device_code_in_every_form() {
         let code = |more: &str| format!(r#"{{"device_code":"d","user_code":"AB-CD"{more}}}"#);
         let page = r#","verification_uri":"https://as.example/device""#;
         for (body, expected) in [

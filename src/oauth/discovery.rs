@@ -1,7 +1,7 @@
-//! Finding out who signs people in for a server (2026-07-28, basic, authorization): from its refusal to the metadata of
+//! Discovers the authorization server of a server (2026-07-28, basic, authorization): from the challenge to the metadata of
 //! the authorization server, one document after the other.
 //!
-//! Deliberately not here: where documents may be and what has to be in them (`metadata`).
+//! `metadata` knows the addresses of the documents and checks what is in them.
 
 use tracing::info;
 use url::Url;
@@ -18,7 +18,7 @@ use crate::oauth::settings::SignInSettings;
 use crate::oauth::sign_in_error::{SignInError, foreign, place};
 use crate::redact;
 
-/// Who signs people in, and for what.
+/// The authorization server, and the resource it gives tokens for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DiscoveredServer {
     /// The authorization server.
@@ -55,14 +55,14 @@ impl<'a> Query<'a> {
     }
 }
 
-/// What a server says of itself.
+/// The metadata of a server.
 struct ResourceDescription {
     document: Option<ProtectedResource>,
     /// Why the address that it names for that could not be used, where nothing is found elsewhere.
     misled: Option<SignInError>,
 }
 
-/// Finds out who signs people in. Of several the one that did so before is kept.
+/// Discovers the authorization server. If there are several, the one that was used before is kept.
 pub(super) async fn discover(
     http: &OAuthHttp<'_>,
     query: &Query<'_>,
@@ -91,7 +91,7 @@ pub(super) async fn discover(
             // Access describes other ways of signing in at the same place.
             None => SignInError::NotOffered,
             Some(_) => SignInError::failed(
-                format!("{} wants a sign-in, but names nobody who does that", place(server)),
+                format!("{} requires a sign-in, but names no authorization server", place(server)),
                 "have the server's protected-resource metadata looked at (authorization_servers is missing)",
             ),
         });
@@ -118,7 +118,30 @@ pub(super) async fn issuers(
     Some(document.authorization_servers)
 }
 
-/// What the server says of itself: where it says that it does, else at the usual places.
+/// The address of the metadata that a challenge names, if it may be used.
+fn trusted_hint(text: &str, server: &Url) -> Result<Url, SignInError> {
+    let absolute = server.join(text).map(String::from).unwrap_or_else(|_| text.to_owned());
+    metadata::trusted(&absolute, server).map_err(|reason| {
+        let sentence =
+            format!("{} names an address for its metadata that {reason}: {}", place(server), foreign(text));
+        info!("{sentence}; it is not used");
+        SignInError::failed(sentence, "do not sign in there; tell the server's administrator")
+    })
+}
+
+/// The error for metadata at `at` that describe `resource` in place of the server.
+fn about_another_server(at: &Url, resource: &str, server: &Url) -> SignInError {
+    let sentence = format!(
+        "the metadata at {} is about another server ({}), not about {}",
+        place(at),
+        foreign(resource),
+        place(server)
+    );
+    let advice = "check the URL; if it is right, do not sign in there and tell the server's administrator";
+    SignInError::failed(sentence, advice)
+}
+
+/// The metadata of the server: from the address that its challenge names, else from the well-known ones.
 async fn resource(
     http: &OAuthHttp<'_>,
     server: &Url,
@@ -131,20 +154,7 @@ async fn resource(
     let (mut misled, mut failed, mut other) = (None, None, None);
     let named = match (&challenge.document, hint) {
         (Some(document), _) => Some(document.clone()),
-        (None, Some(text)) => {
-            let absolute = server.join(text).map(String::from).unwrap_or_else(|_| text.to_owned());
-            let trusted = metadata::trusted(&absolute, server).map_err(|reason| {
-                let sentence = format!(
-                    "{} names an address for its metadata that {reason}: {}",
-                    place(server),
-                    foreign(text)
-                );
-                info!("{sentence}; it is not used");
-                misled =
-                    Some(SignInError::failed(sentence, "do not sign in there; tell whoever runs the server"));
-            });
-            trusted.ok()
-        }
+        (None, Some(text)) => trusted_hint(text, server).map_err(|failure| misled = Some(failure)).ok(),
         (None, None) => None,
     };
     for at in named.iter().cloned().chain(metadata::of_resource(server)) {
@@ -161,17 +171,7 @@ async fn resource(
         let Some(document) = protected_resource(&answer) else { continue };
         match &document.resource {
             Some(resource) if !metadata::is_about(resource, server) => {
-                other.get_or_insert_with(|| {
-                    let sentence = format!(
-                        "the metadata at {} is about another server ({}), not about {}",
-                        place(&at),
-                        foreign(resource),
-                        place(server)
-                    );
-                    let advice =
-                        "check the URL; if it is right, do not sign in there and tell whoever runs the server";
-                    SignInError::failed(sentence, advice)
-                });
+                other.get_or_insert_with(|| about_another_server(&at, resource, server));
             }
             _ => return Ok(ResourceDescription { document: Some(document), misled: None }),
         }
@@ -189,7 +189,7 @@ async fn named(http: &OAuthHttp<'_>, source: &MetadataSource) -> Result<Authoriz
         MetadataSource::Written(written) => return Ok((**written).clone()),
         MetadataSource::At(at) => at,
     };
-    // An address of this computer is not one that somebody else has named.
+    // The user has named it: an address of this computer is allowed.
     let server = if crate::http::is_loopback(at) { at } else { http.server };
     let http = OAuthHttp { server, ..*http };
     let answer = http.document(at).await?;
@@ -272,7 +272,7 @@ fn unsafe_issuer(query: &Query<'_>, issuer: &str, reason: UnsafeUrl) -> SignInEr
                 shell_words::quote(&foreign(&at))
             )
         }
-        _ => "do not sign in there; tell whoever runs the server".to_owned(),
+        _ => "do not sign in there; tell the server's administrator".to_owned(),
     };
     SignInError::failed(sentence, advice)
 }
@@ -352,7 +352,7 @@ fn accepting(found: &AuthorizationServer, query: &Query<'_>, at: &Url) -> String
     }
 }
 
-/// What has to hold before anybody is sent to an authorization server.
+/// Checks what has to hold before the user is sent to an authorization server.
 fn usable(found: AuthorizationServer, query: &Query<'_>) -> Result<AuthorizationServer, SignInError> {
     let is_page = *query.grant == Grant::Page;
     let endpoints = [
@@ -367,7 +367,10 @@ fn usable(found: AuthorizationServer, query: &Query<'_>) -> Result<Authorization
         metadata::trusted(endpoint, query.server).map_err(|reason| {
             let sentence =
                 format!("the {name} of {} {reason}: {}", foreign(&found.issuer), foreign(endpoint));
-            SignInError::failed(sentence, "do not sign in there; tell whoever runs the authorization server")
+            SignInError::failed(
+                sentence,
+                "do not sign in there; tell the authorization server's administrator",
+            )
         })?;
     }
     let lists = [
@@ -386,11 +389,11 @@ fn usable(found: AuthorizationServer, query: &Query<'_>) -> Result<Authorization
         let sentence = format!("the metadata of {} repeats a secret", foreign(&found.issuer));
         return Err(SignInError::failed(
             sentence,
-            "do not sign in there; tell whoever runs the authorization server",
+            "do not sign in there; tell the authorization server's administrator",
         ));
     }
     let methods = found.code_challenge_methods_supported.as_deref();
-    // A code is bound to whoever asked for it, also where nothing is said of that; the other grants have none.
+    // PKCE is used even if it is not announced; the other grants have no code.
     if is_page && methods.is_some_and(|methods| !methods.iter().any(|method| method == "S256")) {
         let sentence =
             format!("the authorization server {} does not offer PKCE with S256", foreign(&found.issuer));
@@ -419,7 +422,7 @@ fn is_in_trouble(answer: &OAuthResponse) -> bool {
 
 fn in_trouble(at: &Url, answer: &OAuthResponse) -> SignInError {
     let sentence = format!("{} answered {} instead of its metadata", place(at), answer.status());
-    SignInError::failed(sentence, "try again later; if it stays like this, tell whoever runs the server")
+    SignInError::failed(sentence, "try again later; if it stays like this, tell the server's administrator")
 }
 
 #[cfg(test)]
@@ -449,7 +452,7 @@ mod tests {
     ];
 
     #[tokio::test]
-    async fn a_server_elsewhere_leads_nobody_into_this_machine_wherever_it_writes_the_address() {
+    async fn remote_server_cannot_name_addresses_of_this_machine() {
         let server = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let settings = Settings {
             connect_timeout: Some(Duration::from_secs(1)),

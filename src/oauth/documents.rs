@@ -1,7 +1,7 @@
 //! How documents are read: JSON objects as `serde` types that pass over what they do not understand.
 //!
 //! A member of the wrong type is as good as absent, unknown members are passed over, and of two members of one name the last
-//! counts, as most decoders have it. Deliberately not here: what the members mean, and the bounds of what is read.
+//! counts, as most decoders have it.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! Requests of a sign-in: small answers, in bounded time and size, redirects within the origin for documents only.
+//! The HTTP client of a sign-in: bounded in time and size; redirects are followed within the origin, for documents only.
 //!
-//! What proves who asks travels along to the server's own origin, as with every other request there (an origin behind
-//! Access lets nothing else through). Deliberately not here: what is asked for.
+//! Credentials are sent to the server's own origin, as with every other request there: an origin behind Access lets nothing
+//! else through.
 
 pub(super) mod error_response;
 mod interception;
@@ -15,6 +15,7 @@ use url::{Host, Url};
 
 use crate::auth::Credentials;
 use crate::http::body::Body;
+use crate::http::redirect::{Followed, RedirectPolicy, ResponseHead, SendRequest, follow};
 use crate::http::{Http, TransportError, is_loopback, notice_closed_connections, transport_error};
 use crate::oauth::http::interception::unreachable;
 use crate::oauth::local_network;
@@ -22,28 +23,26 @@ use crate::oauth::local_network::{Locality, is_plain, locality};
 use crate::oauth::metadata::is_inward;
 use crate::oauth::sign_in_error::{SignInError, foreign, place};
 
-/// A future behind a pointer: what runs once in a life need not be in the program twice.
+/// A boxed future: code that runs rarely is not in the program twice.
 pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// How forms are written.
+/// The media type of forms.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
-/// How long an answer may take, with its body.
+/// How long a response may take, with its body.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long it may be, in bytes.
+/// How long a body may be, in bytes.
 const LIMIT: usize = 256 * 1024;
-/// How many redirects are followed to a document.
-const REDIRECTS: usize = 3;
 
-/// What sends the requests of one sign-in.
+/// Sends the requests of one sign-in.
 pub(super) struct OAuthHttp<'a> {
     pub(super) http: &'a Http,
-    /// Whose sign-in it is.
+    /// The server to sign in at.
     pub(super) server: &'a Url,
-    /// What goes along to the server's own origin.
+    /// The credentials for the server's own origin.
     pub(super) credentials: &'a Credentials,
 }
 
-/// An answer.
+/// A response, read to its end.
 #[derive(Debug)]
 pub(super) struct OAuthResponse {
     pub(super) status: u16,
@@ -52,12 +51,12 @@ pub(super) struct OAuthResponse {
 }
 
 impl OAuthResponse {
-    /// Tells whether it is a success.
+    /// Returns whether the status is a success.
     pub(super) fn is_ok(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// What it was instead, in words: a status, and where it would have led; never what that carries along.
+    /// The status in words, and the host of a redirect that is not followed; never its path or query.
     pub(super) fn status(&self) -> String {
         let target = self.headers.get(LOCATION).filter(|_| (300..400).contains(&self.status));
         let target = target.and_then(|value| Url::parse(value.to_str().ok()?).ok()).map(|target| {
@@ -68,30 +67,42 @@ impl OAuthResponse {
     }
 }
 
-impl OAuthHttp<'_> {
-    /// Fetches a document.
-    pub(super) async fn document(&self, url: &Url) -> Result<OAuthResponse, SignInError> {
-        let mut at = url.clone();
-        for _ in 0..=REDIRECTS {
-            let answer = self.send(&at, None, HeaderMap::new()).await?;
-            if let Some(failure) = self.intercepted(&at, &answer) {
-                return Err(failure);
-            }
-            let target = answer.headers.get(LOCATION).and_then(|value| at.join(value.to_str().ok()?).ok());
-            match target {
-                Some(target) if (300..400).contains(&answer.status) && target.origin() == at.origin() => {
-                    at = target
-                }
-                Some(_) | None => return Ok(answer),
-            }
-        }
-        Err(SignInError::failed(
-            format!("{} redirects without end", place(url)),
-            "have the authorization server looked at",
-        ))
+/// Fetches a document; an answer of Cloudflare's edge or of Access in its place is an error.
+struct DocumentRequest<'a>(&'a OAuthHttp<'a>);
+
+impl SendRequest for DocumentRequest<'_> {
+    type Response = OAuthResponse;
+    type Error = SignInError;
+
+    async fn send_request(&self, url: &Url) -> Result<OAuthResponse, SignInError> {
+        let answer = self.0.send(url, None, HeaderMap::new()).await?;
+        self.0.intercepted(url, &answer).map_or(Ok(answer), Err)
+    }
+}
+
+impl ResponseHead for OAuthResponse {
+    fn status_code(&self) -> u16 {
+        self.status
     }
 
-    /// POSTs a body, with headers that say more about it. An answer of Cloudflare's, or of Access, is an error.
+    fn header_map(&self) -> &HeaderMap {
+        &self.headers
+    }
+}
+
+impl OAuthHttp<'_> {
+    /// Fetches a document. Follows redirects within its origin.
+    pub(super) async fn document(&self, url: &Url) -> Result<OAuthResponse, SignInError> {
+        match follow(&DocumentRequest(self), url, RedirectPolicy::Document).await? {
+            Followed::Response { response, .. } => Ok(response),
+            Followed::TooMany { .. } => Err(SignInError::failed(
+                format!("{} redirects without end", place(url)),
+                "have the authorization server looked at",
+            )),
+        }
+    }
+
+    /// POSTs a body with further headers. A response of Cloudflare's edge or of Access is an error.
     pub(super) async fn post(
         &self,
         url: &Url,
@@ -103,7 +114,7 @@ impl OAuthHttp<'_> {
         self.intercepted(url, &answer).map_or(Ok(answer), Err)
     }
 
-    /// The same, with whatever is answered.
+    /// POSTs a body, and returns every response.
     pub(super) async fn post_any(
         &self,
         url: &Url,
@@ -138,10 +149,10 @@ impl OAuthHttp<'_> {
         }
         headers.extend(own);
         let method = if body.is_some() { http::Method::POST } else { http::Method::GET };
-        // A form spends something, a code or a token, and goes out once.
+        // A form spends a code or a token, and is sent once.
         let mut may_repeat = headers.get(CONTENT_TYPE).is_none_or(|value| value != FORM);
         let answer = async {
-            // Looking up a name can take long as well.
+            // Resolving a name can take long, too.
             let client = self.client(url).await?;
             let response = loop {
                 notice_closed_connections().await;
@@ -181,7 +192,7 @@ impl OAuthHttp<'_> {
 }
 
 impl OAuthHttp<'_> {
-    /// Makes sure that an address of http is of the local network, now and on this way.
+    /// Makes sure that an http URL leads into the local network now.
     async fn check_network(&self, url: &Url) -> Result<(), SignInError> {
         let is_local = match (locality(url), url.host()) {
             (locality, Some(Host::Domain(name))) if !self.http.is_proxied(url) => {
@@ -205,7 +216,7 @@ impl OAuthHttp<'_> {
         ))
     }
 
-    /// An address without the name and password that whoever named it has written into it: they would be sent as
+    /// A URL without the name and password that another server has written into it, because they would be sent as
     /// `Authorization`. Those of the server's own URL stay.
     fn without_foreign_name(&self, url: &Url) -> Url {
         let mut url = url.clone();
@@ -217,8 +228,8 @@ impl OAuthHttp<'_> {
         url
     }
 
-    /// The client for a request. A name is looked up here, and only what it stands for now is connected to: it could
-    /// lead from elsewhere into this computer's own network.
+    /// The client for a request. A name is resolved here, and only these addresses are connected to: a name of a public server
+    /// could resolve to this computer's own network later.
     async fn client(&self, url: &Url) -> Result<reqwest::Client, SignInError> {
         if is_plain(url) {
             self.check_network(url).await?;
@@ -241,7 +252,7 @@ impl OAuthHttp<'_> {
                         format!("{} leads from a public server into this computer's own network", place(url));
                     return Err(SignInError::failed(
                         sentence,
-                        "do not sign in there; tell whoever runs the server",
+                        "do not sign in there; tell the server's administrator",
                     ));
                 }
                 Some(found)
@@ -293,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_leads_from_elsewhere_into_this_machine_is_not_connected_to() {
+    async fn refuses_public_name_that_resolves_to_this_machine() {
         let url = |text: &str| Url::parse(text).expect("a URL");
         let server = url("https://mcp.example.com/mcp");
         let (http, credentials) = (http(&server), Credentials::new(&server, Vec::new()));
@@ -317,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_trickles_in_is_waited_for_no_longer_than_one_that_never_comes() {
+    async fn slow_response_times_out_like_missing_one() {
         use std::io::{Read, Write};
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = format!("http://{}/mcp", listener.local_addr().expect("an address"));
@@ -336,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_ends_costs_nothing_but_what_would_be_spent_twice() {
+    async fn retries_closed_connection_except_for_forms() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         for (media_type, expected) in [(FORM, None), ("application/json", Some(200))] {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");

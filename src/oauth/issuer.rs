@@ -58,7 +58,7 @@ pub(super) fn accept(
                     foreign(issuer),
                     foreign(wanted)
                 ),
-                "check --oauth-issuer; if it is right, do not sign in there and tell whoever runs the server",
+                "check --oauth-issuer; if it is right, do not sign in there and tell the server's administrator",
             )
             .of_kind(FailureKind::Issuer)),
         };
@@ -77,7 +77,7 @@ pub(super) fn accept(
                     foreign(before)
                 ),
                 format!(
-                    "if that is right, accept it with --oauth-issuer {}{endpoint}; if not, tell whoever runs the server",
+                    "if that is right, accept it with --oauth-issuer {}{endpoint}; if not, tell the server's administrator",
                     shell_words::quote(&foreign(issuer))
                 ),
             )
@@ -108,7 +108,7 @@ impl SignInState {
         tokens.filter(|_| is_wanted(&self.settings, stored.authorization.as_ref()))
     }
 
-    /// Tells whether tokens were asked for with all that the person wants now, as far as that is known.
+    /// Returns whether tokens were requested with all scopes that the user wants now, as far as that is known.
     fn is_enough(&self, tokens: &Tokens) -> bool {
         let (Some(wanted), Some(requested)) = (&self.settings.scope, &tokens.requested) else { return true };
         wanted.split_whitespace().all(|word| requested.split_whitespace().any(|other| other == word))
@@ -117,7 +117,7 @@ impl SignInState {
     /// Binds the client of the options to the issuer at which it is about to prove itself.
     ///
     /// # Errors
-    /// When it is bound to another one by now, or nobody can tell.
+    /// When it is bound to another issuer, or the stored sign-in cannot be read.
     pub(super) async fn bind(&self, authorization: &AuthorizationServer) -> Result<(), SignInError> {
         let settings = &self.settings;
         if !proves_itself(settings) {

@@ -21,7 +21,7 @@ pub struct ProtectedResource {
     /// Its name, byte for byte as it was published.
     #[serde(default, deserialize_with = "documents::lenient")]
     pub resource: Option<String>,
-    /// Who signs people in for it.
+    /// The issuers of its authorization servers.
     #[serde(default, deserialize_with = "documents::lenient_texts_or_empty")]
     pub authorization_servers: Vec<String>,
     /// What tokens can allow.
@@ -41,10 +41,10 @@ pub struct AuthorizationServer {
     /// Whether nothing describes it, so that its addresses are those of 2025-03-26. It is not kept.
     #[serde(skip)]
     pub is_assumed: bool,
-    /// Where a person signs in; nothing where nobody does.
+    /// The authorization endpoint; empty if there is none.
     #[serde(default, deserialize_with = "documents::lenient_or_default")]
     pub authorization_endpoint: String,
-    /// Where a person on another computer is given a code (RFC 8628).
+    /// The device authorization endpoint (RFC 8628).
     #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub device_authorization_endpoint: Option<String>,
     /// Where codes become tokens.
@@ -58,7 +58,7 @@ pub struct AuthorizationServer {
     /// What tokens can allow.
     #[serde(default, deserialize_with = "documents::lenient_texts", skip_serializing_if = "Option::is_none")]
     pub scopes_supported: Option<Vec<String>>,
-    /// How a code is bound to whoever asked for it.
+    /// The PKCE methods (RFC 7636).
     #[serde(default, deserialize_with = "documents::lenient_texts", skip_serializing_if = "Option::is_none")]
     pub code_challenge_methods_supported: Option<Vec<String>>,
     /// How programs prove themselves.
@@ -113,7 +113,7 @@ impl AuthorizationServer {
         }
     }
 
-    /// Tells whether a scope is among those that are offered.
+    /// Returns whether a scope is offered.
     pub fn offers(&self, scope: &str) -> bool {
         self.scopes_supported.iter().flatten().any(|offered| offered == scope)
     }
@@ -231,12 +231,12 @@ pub fn is_issuer(text: &str, allow_http: bool) -> bool {
     })
 }
 
-/// Tells whether a description of an authorization server that was found at a server, and not at the issuer that it names,
-/// can be of that issuer: it is the server, or all that it names is at the issuer's own origin. Otherwise a server could
-/// have a code of somebody else's authorization server sent to itself, and the issuer of the answer would be right.
+/// Returns whether metadata of an authorization server that were found at a server, and not at the issuer that they name, can
+/// be used: the issuer is the server, or every endpoint is at the issuer's own origin. Otherwise a server could have a code of
+/// another authorization server sent to itself, although the issuer of the response is right.
 pub fn is_of_one_piece(found: &AuthorizationServer, origin: &Url) -> bool {
     let Ok(issuer) = Url::parse(&found.issuer) else { return false };
-    // Nobody signs in on a page where there is none.
+    // Empty if there is none.
     let page = Some(&found.authorization_endpoint).filter(|page| !page.is_empty());
     let endpoints = [Some(&found.token_endpoint), page, found.device_authorization_endpoint.as_ref()];
     let is_there = |text: &String| Url::parse(text).is_ok_and(|url| url.origin() == issuer.origin());
@@ -291,7 +291,7 @@ pub fn trusted(text: &str, server: &Url) -> Result<Url, UnsafeUrl> {
     if is_inward && !inside { Err(UnsafeUrl::Inward) } else { Ok(url) }
 }
 
-/// Tells whether an address is this machine's or its link's, where cloud providers keep credentials; also where it is
+/// Returns whether an address is this machine's or link-local, where cloud providers keep credentials; also where it is
 /// written into one of IPv6 that is translated on the way (RFC 4291, 6052, 3056).
 pub fn is_inward(address: IpAddr) -> bool {
     match address {
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_where_they_have_to_be_and_nowhere_else() {
+    fn documents_are_at_well_known_addresses_only() {
         assert_eq!(
             texts(&of_resource(&url("https://h/a/mcp?x"))),
             [
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_about_its_own_server_or_a_part_of_it() {
+    fn document_is_about_its_server_or_its_path() {
         for (resource, expected) in [
             ("https://h/a/mcp", true),
             ("https://h/a", true),
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_describes_its_authorization_server_itself_does_not_mix_two_of_them() {
+    fn server_cannot_mix_two_authorization_servers() {
         let of = |issuer: &str, authorize: &str, token: &str| AuthorizationServer {
             issuer: issuer.to_owned(),
             authorization_endpoint: format!("{authorize}/authorize"),
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_from_elsewhere_does_not_lead_into_this_machine() {
+    fn refuses_foreign_addresses_of_this_machine() {
         for (text, from_outside, from_here) in [
             ("https://as.example/x", Ok(()), Ok(())),
             ("http://as.example/x", Err(UnsafeUrl::Scheme), Err(UnsafeUrl::Scheme)),

@@ -46,31 +46,31 @@ impl<'text> Object<'text> {
 
 /// An object that is being written. What is absent is left out.
 #[derive(Debug, Default)]
-pub(super) struct Written(Vec<(&'static str, String)>);
+pub(super) struct ObjectWriter(Vec<(&'static str, String)>);
 
-impl Written {
+impl ObjectWriter {
     /// A string.
-    pub(super) fn text(self, name: &'static str, value: Option<&str>) -> Written {
+    pub(super) fn text(self, name: &'static str, value: Option<&str>) -> ObjectWriter {
         self.raw(name, value.map(json::quoted))
     }
 
     /// A list of strings.
-    pub(super) fn texts(self, name: &'static str, value: Option<&[String]>) -> Written {
+    pub(super) fn texts(self, name: &'static str, value: Option<&[String]>) -> ObjectWriter {
         self.raw(name, value.map(json::quoted_all))
     }
 
     /// A number.
-    pub(super) fn count(self, name: &'static str, value: Option<u64>) -> Written {
+    pub(super) fn count(self, name: &'static str, value: Option<u64>) -> ObjectWriter {
         self.raw(name, value.map(|value| value.to_string()))
     }
 
     /// Yes or no.
-    pub(super) fn flag(self, name: &'static str, value: Option<bool>) -> Written {
+    pub(super) fn flag(self, name: &'static str, value: Option<bool>) -> ObjectWriter {
         self.raw(name, value.map(|value| value.to_string()))
     }
 
     /// Anything, as its text.
-    pub(super) fn raw(mut self, name: &'static str, value: Option<String>) -> Written {
+    pub(super) fn raw(mut self, name: &'static str, value: Option<String>) -> ObjectWriter {
         self.0.extend(value.map(|value| (name, value)));
         self
     }
@@ -99,7 +99,7 @@ mod tests {
         for text in ["", "{", "[]", "5", "{} x", "<html>"] {
             assert!(Object::parse(text).is_none(), "{text}");
         }
-        let written = Written::default()
+        let written = ObjectWriter::default()
             .text("t", Some("\""))
             .text("u", None)
             .texts("l", Some(&["a".to_owned()]))

@@ -1,6 +1,4 @@
-//! Numbers that nobody can guess: the state of a sign-in and the proof that binds its code to us (RFC 7636).
-//!
-//! Deliberately not here: where they travel (`request`).
+//! Random numbers of a sign-in: its state, and the PKCE verifier that binds its code to this program (RFC 7636).
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -38,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn challenges_are_those_of_the_specification_and_begin_as_access_wants_them() {
+    fn challenge_matches_rfc_7636() {
         // RFC 7636, appendix B.
         let known = code_challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
         assert_eq!(known, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");

@@ -1,8 +1,7 @@
 //! A private key in place of a client secret (`private_key_jwt`; RFC 7523, section 3): what it signs proves who we are, and
 //! the key itself never leaves this computer.
 //!
-//! Two algorithms, the two that everybody has: ES256 and RS256. Deliberately not here: where the key stands (`config`), and
-//! who takes it for a proof (`token`).
+//! Two algorithms, which every authorization server supports: ES256 and RS256.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +13,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::oauth::clock::seconds;
-use crate::oauth::object::Written;
+use crate::oauth::object::ObjectWriter;
 use crate::oauth::pkce;
 use crate::redact;
 
@@ -104,11 +103,11 @@ impl PrivateKey {
 
     /// An assertion that we are this client, for this audience alone, good once. None where the key cannot sign.
     pub(super) fn assertion(&self, client: &str, audience: &str, now: SystemTime) -> Option<String> {
-        let head = Written::default()
+        let head = ObjectWriter::default()
             .text("alg", Some(self.algorithm()))
             .text("typ", Some("JWT"))
             .text("kid", self.id.as_deref());
-        let claims = Written::default()
+        let claims = ObjectWriter::default()
             .text("iss", Some(client))
             .text("sub", Some(client))
             .text("aud", Some(audience))
@@ -173,18 +172,18 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_any_form_signs_what_its_public_half_confirms() {
+    fn signs_with_key_in_any_form() {
         let now = UNIX_EPOCH + Duration::from_secs(1000);
         let curve = of_curve(&rcgen::PKCS_ECDSA_P256_SHA256);
         // The innermost part of the one form is the other.
-        let inner =
+        let key_start =
             curve.windows(P256.len()).position(|part| part == P256).expect("it is there") + P256.len();
         let rsa = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).expect("a key");
         let (pkcs8, pkcs1) = (rsa.to_pkcs8_der().expect("encoded"), rsa.to_pkcs1_der().expect("encoded"));
         for (pem, algorithm) in [
             (pem("PRIVATE KEY", &curve), "ES256"),
-            (pem("EC PRIVATE KEY", &curve[inner + 2..]), "ES256"),
-            (pem("EC PARAMETERS", &P256[14..]) + &pem("EC PRIVATE KEY", &curve[inner + 2..]), "ES256"),
+            (pem("EC PRIVATE KEY", &curve[key_start + 2..]), "ES256"),
+            (pem("EC PARAMETERS", &P256[14..]) + &pem("EC PRIVATE KEY", &curve[key_start + 2..]), "ES256"),
             (pem("PRIVATE KEY", pkcs8.as_bytes()), "RS256"),
             (pem("RSA PRIVATE KEY", pkcs1.as_bytes()), "RS256"),
             (pem("PRIVATE KEY", &curve).replace('\n', "\\n"), "ES256"),

@@ -1,6 +1,4 @@
-//! How far a sign-in has come, for whoever waits for it.
-//!
-//! Deliberately not here: how long anybody waits (`super`).
+//! The progress of a sign-in, for the calls that wait for it.
 
 use tokio::sync::watch;
 

@@ -72,10 +72,10 @@ impl SignInState {
         self.held().unsaved.as_ref()?.lock.as_ref().map(Lock::shared)
     }
 
-    /// What is kept now, by this process or another.
+    /// The stored sign-in, of this process or another.
     ///
     /// # Errors
-    /// When nobody can tell.
+    /// When the file cannot be read.
     pub(super) async fn stored(&self) -> Result<StoredSignIn, SignInError> {
         self.current().await.map(|(stored, _)| stored)
     }
@@ -83,7 +83,7 @@ impl SignInState {
     /// The same, with the access token that is in the file.
     ///
     /// # Errors
-    /// When nobody can tell.
+    /// When the file cannot be read.
     pub(super) async fn current(&self) -> Result<(StoredSignIn, Option<String>), SignInError> {
         let store = self.store.clone();
         let read = off_loop(move || store.read()).await;
@@ -112,7 +112,7 @@ impl SignInState {
         }
     }
 
-    /// Keeps something in place of what is kept, for all processes, or at least for this one. Whoever calls has the lock.
+    /// Replaces the stored sign-in, for all processes, or at least for this one. The caller holds the lock.
     pub(super) async fn keep(&self, stored: &StoredSignIn, before: Option<String>) {
         let (store, written) = (self.store.clone(), stored.clone());
         match off_loop(move || store.write(&written)).await {
@@ -139,10 +139,10 @@ impl SignInState {
         }
     }
 
-    /// Changes what is kept, one process after the other.
+    /// Changes the stored sign-in, one process after the other.
     ///
     /// # Errors
-    /// When another process has the lock, or nobody can tell what is kept: nothing is changed.
+    /// When another process has the lock, or the file cannot be read: nothing is changed.
     pub(super) async fn change(
         &self,
         change: impl FnOnce(&mut StoredSignIn),
@@ -171,7 +171,7 @@ impl SignInState {
         self.held().unsaved.is_some()
     }
 
-    /// Saves what could not be saved, if nobody else has the lock.
+    /// Saves what could not be saved before, if no other process has the lock.
     pub(super) async fn save(&self) -> Saved {
         if !self.is_unsaved() {
             return Saved::Done;

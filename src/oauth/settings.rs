@@ -30,13 +30,12 @@ pub enum Grant {
     Page,
     /// A person signs in on any computer, with a code (RFC 8628).
     Device,
-    /// Nobody is asked: it is the client itself that asks (RFC 6749, section 4.4), at this token endpoint or at the one that
-    /// is found.
+    /// The client credentials grant (RFC 6749, section 4.4), at this token endpoint or at the discovered one.
     Client(Option<Url>),
 }
 
 impl Grant {
-    /// Tells whether a person has to do anything.
+    /// Returns whether the user takes part.
     pub fn asks_user(&self) -> bool {
         !matches!(self, Grant::Client(_))
     }
@@ -68,17 +67,17 @@ pub struct SignInSettings {
     pub mcp_remote_import: Option<PathBuf>,
     /// What opens a page.
     pub browser: Browser,
-    /// Whether the person asked for it, so that it goes before what else proves who asks.
+    /// Whether the user asked for it, so that it goes before other credentials.
     pub is_asked_for: bool,
     /// How a token is come by.
     pub grant: Grant,
     /// Whether it is the ID token that goes along, in place of the access token.
     pub uses_id_token: bool,
-    /// Whether people are asked to sign in; else what is held is used, and nothing more.
+    /// Whether the user is asked to sign in; else only stored tokens are used.
     pub asks: bool,
-    /// How long a request waits for a person, where they say so.
+    /// How long a request waits for the user, if an option says so.
     pub patience: Option<Duration>,
-    /// The scope that the person wrote.
+    /// The scope that the user wrote.
     pub scope: Option<String>,
     /// What the server is called, in place of what it calls itself.
     pub resource: Option<String>,
@@ -98,7 +97,7 @@ pub struct SignInSettings {
     pub pasted: Option<Pasted>,
     /// Where the way back ends when all went well.
     pub success_url: Option<Url>,
-    /// Who we are, where somebody has registered us by hand.
+    /// The client that was registered by hand.
     pub client: Option<OAuthClient>,
     /// Where we are described.
     pub client_metadata_url: Option<Url>,

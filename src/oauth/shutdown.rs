@@ -1,6 +1,4 @@
-//! The end of the program while tokens are on their way: those that they replace may hold no more.
-//!
-//! Deliberately not here: when the program ends (`start`).
+//! The end of the program while tokens are requested: it waits, because the tokens that they replace may be invalid already.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,28 +16,28 @@ const RETRY: Duration = Duration::from_millis(50);
 
 /// What the end of the program waits for.
 pub struct SignInShutdown {
-    inner: Arc<SignInState>,
+    state: Arc<SignInState>,
     /// Without an owner they would end.
     _flows: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl SignInShutdown {
-    pub(super) fn new(inner: &Arc<SignInState>, flows: &Arc<Mutex<JoinSet<()>>>) -> SignInShutdown {
-        SignInShutdown { inner: Arc::clone(inner), _flows: Arc::clone(flows) }
+    pub(super) fn new(state: &Arc<SignInState>, flows: &Arc<Mutex<JoinSet<()>>>) -> SignInShutdown {
+        SignInShutdown { state: Arc::clone(state), _flows: Arc::clone(flows) }
     }
 
     /// Waits until tokens that are on their way are kept, if there are any, for two seconds, and saves what could not be saved
     /// before.
     pub async fn finish(self) {
-        let inner = &self.inner;
+        let state = &self.state;
         let _ = tokio::time::timeout(PATIENCE, async {
-            drop(inner.asking.write().await);
-            while inner.save().await == Saved::Later {
+            drop(state.asking.write().await);
+            while state.save().await == Saved::Later {
                 tokio::time::sleep(RETRY).await;
             }
         })
         .await;
-        if inner.is_unsaved() {
+        if state.is_unsaved() {
             warn!("the sign-in could not be saved: the next start may have to ask for another");
         }
     }

@@ -1,8 +1,8 @@
-//! One sign-in for everybody who waits: whoever is refused waits here for a token, and however many wait, in however many
-//! processes, the user signs in once and one process exchanges old tokens for new.
+//! One sign-in for all requests that need a token. In all processes together the user signs in once, and one process
+//! refreshes the tokens.
 //!
-//! The flow itself is linear code (`flows`) in a task that this owns, so that it goes on when those who wait give up.
-//! Deliberately not here: which refusals invite to sign in (`remote`, with `diagnosis`).
+//! The flow is linear code (`flows`) in a task that belongs to [`OAuth`], so that it continues when a request gives up
+//! waiting. `remote` decides which refusals lead to a sign-in, with `diagnosis`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,12 +28,12 @@ use crate::oauth::state::{AT_ONCE, PAUSE, SignInState};
 use crate::oauth::store::lock::LockError;
 use crate::oauth::store::{FailedSignIn, FlowLock, Store, Tokens, off_loop};
 
-/// How often it is looked whether another process has brought a token.
+/// The interval at which a token of another process is looked for.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Signs in at one server, and keeps the token.
+/// Signs in at one server, and stores the tokens.
 pub struct OAuth {
-    pub(super) inner: Arc<SignInState>,
+    pub(super) state: Arc<SignInState>,
     pub(super) flows: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -51,50 +51,50 @@ impl OAuth {
         let (held, renewing) = (Mutex::default(), tokio::sync::Mutex::new(()));
         let asking = tokio::sync::RwLock::new(());
         let login = settings.identity.command("login");
-        let inner = Arc::new(SignInState { settings, login, http, store, held, renewing, asking });
-        inner.begin();
-        OAuth { inner, flows: Arc::default() }
+        let state = Arc::new(SignInState { settings, login, http, store, held, renewing, asking });
+        state.begin();
+        OAuth { state, flows: Arc::default() }
     }
 
-    /// What is to be said before the program ends.
+    /// What the program waits for before it ends.
     pub fn shutdown(&self) -> SignInShutdown {
-        SignInShutdown::new(&self.inner, &self.flows)
+        SignInShutdown::new(&self.state, &self.flows)
     }
 
-    /// How.
+    /// The settings of the sign-in.
     pub fn settings(&self) -> &SignInSettings {
-        &self.inner.settings
+        &self.state.settings
     }
 
     /// The command with which the user signs in by hand, with the options that say whose sign-in it is.
     pub fn login(&self) -> &str {
-        &self.inner.login
+        &self.state.login
     }
 
     /// Adds the token to what else proves who asks. One that is about to run out is exchanged first; meanwhile other
     /// requests use it.
     pub async fn join(&self, credentials: &Arc<Credentials>) -> (Arc<Credentials>, Option<Arc<Bearer>>) {
-        self.inner.save().await;
-        let Some(bearer) = self.inner.bearer() else { return (Arc::clone(credentials), None) };
+        self.state.save().await;
+        let Some(bearer) = self.state.bearer() else { return (Arc::clone(credentials), None) };
         let now = seconds(wall_clock());
-        if bearer.renewal().is_some_and(|renewal| renewal <= now) && !self.inner.is_paused() {
+        if bearer.renewal().is_some_and(|renewal| renewal <= now) && !self.state.is_paused() {
             let still_holds = bearer.expires.is_some_and(|expires| expires > now);
-            if !self.inner.settings.grant.asks_user() {
+            if !self.state.settings.grant.asks_user() {
                 self.ask_again(&bearer, credentials, still_holds).await;
-            } else if !still_holds || self.inner.renewing.try_lock().is_ok() {
+            } else if !still_holds || self.state.renewing.try_lock().is_ok() {
                 match self.renew(&bearer, credentials, None).await {
                     Ok(true) => {}
-                    // It may be good for something all the same; whoever refuses it decides.
-                    Ok(false) => self.inner.held().pause = Some(monotonic_clock() + PAUSE),
+                    // The token may still be accepted; the server decides.
+                    Ok(false) => self.state.held().pause = Some(monotonic_clock() + PAUSE),
                     Err(failure) => {
                         warn!("the token could not be renewed ahead of its end: {failure}");
-                        self.inner.held().pause = Some(monotonic_clock() + PAUSE);
+                        self.state.held().pause = Some(monotonic_clock() + PAUSE);
                     }
                 }
             }
         }
-        let Some(bearer) = self.inner.bearer() else { return (Arc::clone(credentials), None) };
-        let mut held = self.inner.held();
+        let Some(bearer) = self.state.bearer() else { return (Arc::clone(credentials), None) };
+        let mut held = self.state.held();
         let joined = match &held.joined {
             Some((of, with, joined)) if Arc::ptr_eq(of, credentials) && Arc::ptr_eq(with, &bearer) => {
                 Arc::clone(joined)
@@ -108,7 +108,7 @@ impl OAuth {
         (joined, Some(bearer))
     }
 
-    /// Asks for another token of the client's own. While the old one holds nobody waits for it.
+    /// Requests another token by the client credentials grant. While the old one is valid, no request waits for it.
     async fn ask_again(&self, bearer: &Arc<Bearer>, credentials: &Arc<Credentials>, still_holds: bool) {
         let old = Some(bearer.tokens.access_token.as_str());
         let flow = self.join_flow(&SignInChallenge::default(), credentials, old, None);
@@ -119,11 +119,11 @@ impl OAuth {
         }
     }
 
-    /// Comes by a token that may be accepted where `refused` was not, or none was sent. Waits for a person for as long as
-    /// `patience`; the sign-in goes on after that.
+    /// Obtains a token that may be accepted where `refused` was not, or where none was sent. Waits for the user for `patience`;
+    /// the sign-in continues after that.
     ///
     /// # Errors
-    /// Why there is none (yet).
+    /// Why there is no token (yet).
     pub async fn answer(
         &self,
         challenge: &SignInChallenge,
@@ -132,23 +132,23 @@ impl OAuth {
         asking: Interaction,
         patience: Duration,
     ) -> Result<(), SignInError> {
-        let inner = &self.inner;
+        let state = &self.state;
         let obtained = self.obtain(challenge, credentials, refused, asking);
         let waited = tokio::time::timeout(patience, obtained).await;
         waited.unwrap_or_else(|_| {
-            let flow = inner.held().flow.clone();
+            let flow = state.held().flow.clone();
             let step = flow.map(|flow| flow.borrow().clone());
-            let place = place(&inner.settings.url);
+            let place = place(&state.settings.url);
             Err(match step {
                 Some(SignInProgress::Waiting(action)) => {
                     let advice = action.advice();
                     let advice =
-                        format!("{advice}. If the page shows an error, get another one: {}", inner.login);
+                        format!("{advice}. If the page shows an error, get another one: {}", state.login);
                     SignInError::Waiting { place, action, advice }
                 }
                 Some(SignInProgress::Elsewhere(holder)) => SignInError::Slow { place, holder: Some(holder) },
                 Some(SignInProgress::Preparing | SignInProgress::Done(_)) | None => {
-                    SignInError::Slow { place, holder: inner.held().waits_for.clone() }
+                    SignInError::Slow { place, holder: state.held().waits_for.clone() }
                 }
             })
         })
@@ -161,10 +161,10 @@ impl OAuth {
         refused: Option<&Arc<Bearer>>,
         asking: Interaction,
     ) -> Result<(), SignInError> {
-        let inner = &self.inner;
+        let state = &self.state;
         let used = refused.map(|bearer| bearer.tokens.access_token.as_str());
         let is_another = |bearer: &Arc<Bearer>| used != Some(bearer.tokens.access_token.as_str());
-        if inner.bearer().as_ref().is_some_and(is_another) {
+        if state.bearer().as_ref().is_some_and(is_another) {
             return Ok(());
         }
         let bearer_challenge = challenge.bearer_challenge.as_ref();
@@ -177,7 +177,7 @@ impl OAuth {
                 let before = bearer.tokens.requested.as_deref();
                 let all = union(before, wanted.as_deref());
                 if all.is_none() || all == union(before, None) {
-                    // What is wanted was asked for already: nobody can give it.
+                    // These scopes were requested already, and not granted.
                     return Err(SignInError::NotOffered);
                 }
                 wanted = all;
@@ -186,27 +186,13 @@ impl OAuth {
                 TokenOrigin::SignedIn if asking == Interaction::Nobody => {
                     return Err(SignInError::NotOffered);
                 }
-                TokenOrigin::SignedIn => {
-                    let place = place(&inner.settings.url);
-                    let how = match inner.settings.grant.asks_user() {
-                        true => "that one has just signed in for",
-                        false => "that was given for it a moment ago",
-                    };
-                    let sentence = format!("{place} does not accept the token {how}");
-                    let advice =
-                        "look into the server's log; perhaps it expects a token for another resource";
-                    let failure = SignInError::failed(sentence, advice);
-                    inner.held().failed = Some((monotonic_clock(), failure.clone()));
-                    // Once that is long enough ago, it is a token like any other.
-                    bearer.accepted();
-                    return Err(failure);
-                }
+                TokenOrigin::SignedIn => return Err(state.new_token_rejected(bearer)),
                 TokenOrigin::Renewed => {}
                 TokenOrigin::Over => {
-                    if let Some(failure) = inner.held().failed_within(inner.pause()) {
+                    if let Some(failure) = state.held().failed_within(state.pause()) {
                         return Err(failure);
                     }
-                    if inner.settings.grant.asks_user()
+                    if state.settings.grant.asks_user()
                         && self.renew(bearer, credentials, Some(challenge)).await?
                     {
                         return Ok(());
@@ -215,8 +201,8 @@ impl OAuth {
             },
             (_, None) => {}
         }
-        let may_ask = inner.settings.asks && asking == Interaction::User;
-        if !may_ask && inner.settings.grant.asks_user() {
+        let may_ask = state.settings.asks && asking == Interaction::User;
+        if !may_ask && state.settings.grant.asks_user() {
             return Err(SignInError::NotOffered);
         }
         done(self.join_flow(challenge, credentials, used, wanted)?).await
@@ -230,56 +216,56 @@ impl OAuth {
         refused: Option<&str>,
         wanted: Option<String>,
     ) -> Result<watch::Receiver<SignInProgress>, SignInError> {
-        let mut held = self.inner.held();
+        let mut held = self.state.held();
         if let Some(flow) = &held.flow
             && !matches!(&*flow.borrow(), SignInProgress::Done(_))
             && flow.has_changed().is_ok()
         {
             return Ok(flow.clone());
         }
-        if let Some(failure) = held.failed_within(self.inner.pause()) {
+        if let Some(failure) = held.failed_within(self.state.pause()) {
             return Err(failure);
         }
         let (sender, flow) = watch::channel(SignInProgress::Preparing);
         held.flow = Some(flow.clone());
         drop(held);
-        let (inner, challenge, credentials) =
-            (Arc::clone(&self.inner), challenge.clone(), Arc::clone(credentials));
+        let (state, challenge, credentials) =
+            (Arc::clone(&self.state), challenge.clone(), Arc::clone(credentials));
         let refused = refused.map(str::to_owned);
         self.spawn(Box::pin(async move {
             let signed_in =
-                inner.sign_in(&challenge, &credentials, refused.as_deref(), wanted.as_deref(), &sender).await;
+                state.sign_in(&challenge, &credentials, refused.as_deref(), wanted.as_deref(), &sender).await;
             if let Err(failure) = &signed_in {
                 match failure {
                     SignInError::NotOffered => debug!("{failure}"),
                     _ => warn!(advice = failure.advice(), "{failure}"),
                 }
-                inner.held().failed = Some((monotonic_clock(), failure.clone()));
-                inner.restore_rejected().await;
+                state.held().failed = Some((monotonic_clock(), failure.clone()));
+                state.restore_rejected().await;
             }
             let _ = sender.send(SignInProgress::Done(signed_in));
         }));
         Ok(flow)
     }
 
-    /// Exchanges a token for another, or takes the one that another process has brought. False where a person has to
-    /// sign in. What has begun goes on when nobody waits any more: the token that was sent may hold no more.
+    /// Refreshes a token, or takes the one that another process has obtained. Returns false if the user has to sign in. A refresh
+    /// continues when the caller gives up: the old refresh token may be invalid already.
     async fn renew(
         &self,
         used: &Arc<Bearer>,
         credentials: &Arc<Credentials>,
         challenge: Option<&SignInChallenge>,
     ) -> Result<bool, SignInError> {
-        let (inner, used, credentials) = (Arc::clone(&self.inner), Arc::clone(used), Arc::clone(credentials));
+        let (state, used, credentials) = (Arc::clone(&self.state), Arc::clone(used), Arc::clone(credentials));
         let challenge = challenge.cloned();
         let (sender, renewed) = oneshot::channel();
         self.spawn(Box::pin(async move {
-            let _ = sender.send(inner.refresh_token_once(&used, &credentials, challenge.as_ref()).await);
+            let _ = sender.send(state.refresh_token_once(&used, &credentials, challenge.as_ref()).await);
         }));
         renewed.await.unwrap_or_else(|_| Err(defect()))
     }
 
-    /// Starts a task that goes on when those who wait for it give up.
+    /// Starts a task that continues when its callers give up.
     fn spawn(&self, task: Boxed<'static, ()>) {
         let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
         while flows.try_join_next().is_some() {}
@@ -288,7 +274,23 @@ impl OAuth {
 }
 
 impl SignInState {
-    /// Has a person sign in, here or in another process.
+    /// The error for a token that the server rejected although it was obtained a moment ago.
+    fn new_token_rejected(&self, bearer: &Bearer) -> SignInError {
+        let place = place(&self.settings.url);
+        let how = match self.settings.grant.asks_user() {
+            true => "that one has just signed in for",
+            false => "that was given for it a moment ago",
+        };
+        let sentence = format!("{place} does not accept the token {how}");
+        let advice = "look into the server's log; perhaps it expects a token for another resource";
+        let failure = SignInError::failed(sentence, advice);
+        self.held().failed = Some((monotonic_clock(), failure.clone()));
+        // Later it is a token like any other.
+        bearer.accepted();
+        failure
+    }
+
+    /// Signs the user in, here or in another process.
     async fn sign_in(
         &self,
         challenge: &SignInChallenge,
@@ -298,37 +300,9 @@ impl SignInState {
         progress: &watch::Sender<SignInProgress>,
     ) -> Result<(), SignInError> {
         let began = seconds(wall_clock());
+        let Some(mut flow) = self.lock_flow(refused, progress).await? else { return Ok(()) };
         let place = place(&self.settings.url);
-        let mut shown = None;
-        let mut flow = loop {
-            let store = self.store.clone();
-            let flow = off_loop(move || store.try_flow()).await;
-            if let Some((tokens, origin)) = self.brought(refused).await {
-                debug!("another process has brought a token");
-                self.adopt(tokens, origin);
-                return Ok(());
-            }
-            let held = match flow {
-                Ok(flow) => break flow,
-                Err(held @ LockError::Held { .. }) => held,
-                Err(unusable) => return Err(unusable.to_error(&format!("nobody can sign in at {place}"))),
-            };
-            let store = self.store.clone();
-            if let Some(pending) = off_loop(move || store.pending()).await {
-                let action = pending.prompt.action();
-                if shown.as_ref() != Some(&action) {
-                    let code = action.code.as_deref().map(|code| format!(" with the code {code}"));
-                    let code = code.unwrap_or_default();
-                    warn!("another process waits for you to sign in: {}{code}", action.url);
-                    shown = Some(action.clone());
-                }
-                let _ = progress.send(SignInProgress::Waiting(action));
-            } else if shown.is_none() {
-                let _ = progress.send(SignInProgress::Elsewhere(held.to_string()));
-            }
-            tokio::time::sleep(LOOK).await;
-        };
-        // The person has just said no, or it does not work: everybody who was about to ask would only ask again.
+        // A sign-in that has just failed in another process is not repeated by each process that waited for it.
         let now = seconds(wall_clock());
         let is_news = |failed: &FailedSignIn| failed.at <= now && began <= failed.at.saturating_add(AT_ONCE);
         let lock = flow.shared();
@@ -357,8 +331,48 @@ impl SignInState {
         Ok(())
     }
 
-    /// A token in our own file that is not the refused one, and may be accepted: it can be sent, and holds, or can be exchanged
-    /// for another.
+    /// Waits for the lock of the sign-in, and reports what the process that holds it waits for. None where that process has
+    /// brought a token.
+    async fn lock_flow(
+        &self,
+        refused: Option<&str>,
+        progress: &watch::Sender<SignInProgress>,
+    ) -> Result<Option<FlowLock>, SignInError> {
+        let mut shown = None;
+        loop {
+            let store = self.store.clone();
+            let flow = off_loop(move || store.try_flow()).await;
+            if let Some((tokens, origin)) = self.brought(refused).await {
+                debug!("another process has brought a token");
+                self.adopt(tokens, origin);
+                return Ok(None);
+            }
+            let held = match flow {
+                Ok(flow) => return Ok(Some(flow)),
+                Err(held @ LockError::Held { .. }) => held,
+                Err(unusable) => {
+                    let place = place(&self.settings.url);
+                    return Err(unusable.to_error(&format!("signing in at {place} is not possible")));
+                }
+            };
+            let store = self.store.clone();
+            if let Some(pending) = off_loop(move || store.pending()).await {
+                let action = pending.prompt.action();
+                if shown.as_ref() != Some(&action) {
+                    let code = action.code.as_deref().map(|code| format!(" with the code {code}"));
+                    let code = code.unwrap_or_default();
+                    warn!("another process waits for you to sign in: {}{code}", action.url);
+                    shown = Some(action.clone());
+                }
+                let _ = progress.send(SignInProgress::Waiting(action));
+            } else if shown.is_none() {
+                let _ = progress.send(SignInProgress::Elsewhere(held.to_string()));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// A token in our own file that is not the rejected one and may be accepted: it has not expired, or can be refreshed.
     async fn brought(&self, refused: Option<&str>) -> Option<(Tokens, TokenOrigin)> {
         let store = self.store.clone();
         let stored = off_loop(move || store.own()).await?;

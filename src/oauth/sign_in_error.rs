@@ -1,8 +1,7 @@
-//! Why nobody is signed in.
+//! Errors of a sign-in.
 //!
-//! One variant for each thing that the caller does about it. No secret comes in here: foreign text is redacted where it
-//! becomes part of a sentence. Deliberately not here: the failures
-//! of the exchange that asked for a sign-in (`diagnosis`).
+//! One variant for each reaction of the caller. They hold no secret: foreign text is redacted before it becomes part of a
+//! sentence.
 
 use url::Url;
 
@@ -12,7 +11,7 @@ use crate::redact;
 /// How much of a foreign text stands in a sentence, in characters.
 const LENGTH: usize = 200;
 
-/// What a person has to do.
+/// What the user has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserAction {
     /// Where to go.
@@ -26,7 +25,7 @@ pub struct UserAction {
 impl UserAction {
     /// What to do about it.
     pub(super) fn advice(&self) -> String {
-        let usual = "sign in there, then try again; the sign-in goes on meanwhile";
+        let usual = "sign in there, then try again; the sign-in continues meanwhile";
         match &self.elsewhere {
             Some(command) => format!("{usual}. In a browser on another computer: {command}"),
             None => usual.to_owned(),
@@ -43,14 +42,14 @@ impl std::fmt::Display for UserAction {
     }
 }
 
-/// Why nobody is signed in.
+/// Why a sign-in has brought no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignInError {
     /// Nothing describes how to sign in: the refusal means something else and stands as it is.
-    #[error("there is no sign-in to be found")]
+    #[error("the server offers no sign-in")]
     NotOffered,
     /// A person has to do something, and may still do it.
-    #[error("{place} wants you to sign in: open {action}")]
+    #[error("{place} requires a sign-in: open {action}")]
     Waiting {
         /// The server.
         place: String,
@@ -60,14 +59,14 @@ pub enum SignInError {
         advice: String,
     },
     /// It goes on in another process, or has only just begun.
-    #[error("signing in at {place} takes longer than a client waits; it goes on{}", elsewhere(.holder))]
+    #[error("signing in at {place} takes longer than a client waits; it continues{}", elsewhere(.holder))]
     Slow {
         /// The server.
         place: String,
         /// The lock that another process holds meanwhile, and which process.
         holder: Option<String>,
     },
-    /// Cloudflare, or Cloudflare Access, answered in the place of whoever was asked.
+    /// Cloudflare's edge or Cloudflare Access answered in the place of the server.
     #[error("{0}")]
     Intercepted(Box<ErrorReport>),
     /// It cannot be done, or was not.
@@ -163,7 +162,7 @@ pub(super) fn foreign(text: &str) -> String {
 pub enum FailureKind {
     /// The user, or the authorization server, said no on the page.
     Denied,
-    /// Nobody signed in in time.
+    /// The user did not sign in in time.
     TimedOut,
     /// The client could not be registered.
     Registration,
@@ -193,7 +192,7 @@ impl FailureKind {
         WRITTEN.iter().find(|(_, kind)| *kind == self).map(|(word, _)| *word)
     }
 
-    /// Returns whether it is told where nobody has said that signing in would help: the user has to do something about it.
+    /// Returns whether it is reported although the server did not ask for a sign-in, because the user has to act.
     pub fn is_always_told(self) -> bool {
         matches!(self, FailureKind::Locked | FailureKind::Issuer)
     }
@@ -207,7 +206,7 @@ impl FailureKind {
     pub(super) fn elsewhere(self, place: &str, login: &str) -> SignInError {
         let sentence = match self {
             FailureKind::Denied => format!("the authorization server of {place} did not sign you in"),
-            FailureKind::TimedOut => format!("nobody signed in at {place} in time"),
+            FailureKind::TimedOut => format!("the sign-in at {place} was not completed in time"),
             FailureKind::Registration => {
                 format!("the authorization server of {place} did not register this program")
             }
@@ -216,7 +215,7 @@ impl FailureKind {
                 format!("the sign-in at {place} failed")
             }
         };
-        let advice = format!("try again, or sign in by hand, which says more: {login}");
+        let advice = format!("try again, or run the sign-in command, which prints more: {login}");
         SignInError::failed(format!("{sentence}, as another process has found"), advice).of_kind(self)
     }
 }

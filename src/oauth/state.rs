@@ -20,9 +20,9 @@ use crate::oauth::settings::SignInSettings;
 use crate::oauth::sign_in_error::SignInError;
 use crate::oauth::store::{FlowLock, PendingSignIn, Store, Tokens, off_loop};
 
-/// How long after a failure nobody is asked to sign in again.
+/// How long after a failure the user is not asked to sign in again.
 pub(super) const PAUSE: Duration = Duration::from_secs(30);
-/// The same where nobody is asked.
+/// The same for the client credentials grant, which asks no user.
 const SHORT_PAUSE: Duration = Duration::from_secs(3);
 /// How far apart processes start to sign in that mean the same, in seconds.
 pub(super) const AT_ONCE: u64 = 3;
@@ -132,7 +132,7 @@ impl SignInState {
         Bearer::new(tokens, &self.settings, origin).map(Arc::new)
     }
 
-    /// A client as it is kept: a secret that the person wrote is not.
+    /// A client as it is stored: without a secret that the user wrote.
     pub(super) fn storable(&self, client: &OAuthClient) -> OAuthClient {
         match &self.settings.client {
             Some(_) => OAuthClient { client_secret: None, key: None, ..client.clone() },

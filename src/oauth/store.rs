@@ -1,4 +1,4 @@
-//! What is kept of sign-ins from one start to the next, for all processes of this person: one file for each server in
+//! Stored sign-ins, for all processes of this user: one file for each server in
 //! `mcp-tether/oauth` of the configuration folder, its owner's alone (0600 in 0700), written whole under another name first.
 //!
 //! - `HOST-HASH.json`: the tokens, the issuer and the resource they are bound to, the authorization server's metadata (so
@@ -11,9 +11,8 @@
 //! As long as the first is not there, what mcp-remote has kept takes its place ([`mcp_remote_import`]).
 //!
 //! The hash is of the URL, which may hold a key, and of what else makes it another identity (`identity`). A file of an
-//! earlier version is taken over by an entry that is only a URL; its name said nothing of headers, so that nobody knows
-//! whose it is beside that. Only regular files are read, and no more of them than they can hold. Deliberately not here: the locks themselves
-//! (`lock`), and what is done under one (`super`).
+//! earlier version is taken over by an entry that is only a URL, because its name said nothing of headers. Only regular files
+//! are read, up to a size limit.
 
 mod flow_document;
 pub mod identity;
@@ -75,7 +74,7 @@ pub struct StoredSignIn {
     /// What the server is called at the authorization server.
     #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
-    /// Who signs people in.
+    /// The authorization server.
     #[serde(
         default,
         deserialize_with = "documents::lenient_object",
@@ -114,7 +113,7 @@ pub struct StoredSignIn {
     pub refused_at: Option<u64>,
 }
 
-/// What a person was asked for.
+/// What the user was asked for.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Prompt {
     /// To sign in on a page that leads back.
@@ -124,7 +123,7 @@ pub enum Prompt {
 }
 
 impl Prompt {
-    /// Where a person is to go, and the code to give there.
+    /// The page for the user, and the code to enter there.
     pub fn action(&self) -> UserAction {
         match self {
             Prompt::Page(request) => UserAction { url: request.url.clone(), code: None, elsewhere: None },
@@ -141,12 +140,12 @@ impl Prompt {
     }
 }
 
-/// A sign-in that another process may go on with.
+/// A sign-in that another process may resume.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PendingSignIn {
     /// When, in seconds since 1970.
     pub at: u64,
-    /// What a person was asked for.
+    /// What the user was asked for.
     pub prompt: Prompt,
     /// Whom it went to.
     pub authorization: AuthorizationServer,
@@ -254,8 +253,8 @@ impl Store {
             .map_err(|error| format!("{} cannot be written: {error}", path.display()))
     }
 
-    /// Forgets everything, but not where the client of the options may prove itself. Tells whether there was anything.
-    /// Whoever calls has the lock.
+    /// Removes everything but the issuer to which the client of the options is bound. Returns whether there was anything. The
+    /// caller holds the lock.
     ///
     /// # Errors
     /// When the system refuses.
@@ -348,7 +347,7 @@ impl FlowLock {
         Some(FailedSignIn { at: failed.at, kind: FailureKind::of_word(&failed.kind) })
     }
 
-    /// Says there that one was begun, or that none is. Whoever cannot read it begins another.
+    /// Stores a sign-in under way, or removes it. A process that cannot read it begins another.
     pub fn note(&self, pending: Option<&PendingSignIn>) {
         self.0.write(&pending.map(PendingSignIn::document).unwrap_or_default().write());
     }
@@ -403,8 +402,8 @@ fn is_for_good(error: &io::Error) -> bool {
     ) || error.raw_os_error() == Some(platform::NO_SUCH_DEVICE)
 }
 
-/// Writes a file whole: under another name first, so that nobody ever reads half of it. Whoever writes has the lock, so that
-/// what killed processes have left beside it, which may hold tokens, can go.
+/// Writes a file whole: under another name first, so that no process reads half of it. The caller holds the lock, so
+/// files that killed processes left beside it, which may hold tokens, are removed.
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     platform::create_private_folder(path.parent().unwrap_or(Path::new("")))?;
     files::sweep_temporary(path);
@@ -423,7 +422,7 @@ impl Tokens {
 }
 
 impl StoredSignIn {
-    /// Tells whether it is mcp-remote's, which does not say where tokens are exchanged for others.
+    /// Returns whether it is imported from mcp-remote, whose files do not name the token endpoint.
     pub(super) fn is_mcp_remote_import(&self) -> bool {
         self.authorization.as_ref().is_some_and(|authorization| authorization.token_endpoint.is_empty())
     }
@@ -463,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_comes_back_and_is_its_owners_alone() {
+    fn stored_sign_in_is_read_back_and_private() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
         assert!(read(&store) == StoredSignIn::default());
@@ -519,7 +518,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lock_that_stays_held_is_an_error_and_not_passed_over() {
+    async fn lock_that_stays_held_is_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
         let lock = store.try_lock().expect("free");
@@ -592,7 +591,7 @@ mod tests {
     }
 
     #[test]
-    fn pending_documents_of_previous_version_are_read_and_written_alike() {
+    fn reads_and_writes_pending_documents_of_previous_version() {
         let page = r#""request":{"url":"u","state":"s","verifier":"v","redirect":"r","scope":"x"}"#;
         let device = r#""device":{"device_code":"d","user_code":"AB","page":"p","interval":5000,"until":9}"#;
         for prompt in [page, device] {

@@ -28,7 +28,7 @@ const RUNS: usize = 16 * 1024;
 
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub(super) struct SecretPattern {
     pub(super) text: Vec<u8>,
     /// Where the secret begins in it; before that stands its name.
     pub(super) secret: usize,
@@ -36,10 +36,10 @@ pub(super) struct Pattern {
     pub(super) is_beginning: bool,
 }
 
-impl Pattern {
+impl SecretPattern {
     /// A secret that is found wherever it stands.
-    pub(super) fn of(secret: &[u8]) -> Pattern {
-        Pattern { text: secret.to_owned(), secret: 0, is_beginning: false }
+    pub(super) fn of(secret: &[u8]) -> SecretPattern {
+        SecretPattern { text: secret.to_owned(), secret: 0, is_beginning: false }
     }
 
     /// A pattern with a name is found only as a whole: between characters that are no part of a word.
@@ -54,14 +54,14 @@ pub(super) struct Matcher {
     automaton: AhoCorasick,
     /// The same with a table for each state, made for the first long text: faster, and slower to build.
     of_long: OnceLock<Option<AhoCorasick>>,
-    patterns: Vec<Pattern>,
+    patterns: Vec<SecretPattern>,
     /// The length of the shortest secret that has no name; shorter runs are not decoded.
     shortest: usize,
 }
 
 impl Matcher {
     /// One for these patterns; none where there are no patterns.
-    pub(super) fn new(patterns: Vec<Pattern>) -> Option<Matcher> {
+    pub(super) fn new(patterns: Vec<SecretPattern>) -> Option<Matcher> {
         let size: usize = patterns.iter().map(|pattern| pattern.text.len()).sum();
         let kind = if size <= FEW { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
         let automaton = automaton(&patterns, kind);
@@ -86,7 +86,7 @@ impl Matcher {
     }
 }
 
-fn automaton(patterns: &[Pattern], kind: AhoCorasickKind) -> Option<AhoCorasick> {
+fn automaton(patterns: &[SecretPattern], kind: AhoCorasickKind) -> Option<AhoCorasick> {
     AhoCorasick::builder()
         .match_kind(MatchKind::Standard)
         .ascii_case_insensitive(true)
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn overlapping_hits_are_joined_at_once() {
-        let patterns = (6..40).map(|length| Pattern::of("ab".repeat(length).as_bytes())).collect();
+        let patterns = (6..40).map(|length| SecretPattern::of("ab".repeat(length).as_bytes())).collect();
         let matcher = Matcher::new(patterns).expect("patterns");
         let text = format!("{} {}", "ab".repeat(20_000), "AB".repeat(20_000));
         let mut found = Vec::new();
@@ -217,14 +217,15 @@ mod tests {
 
     #[test]
     fn later_hit_joins_all_that_it_covers() {
-        let patterns = ["bcdefg", "ijklmn", "abcdefghijklmnop"].map(|text| Pattern::of(text.as_bytes()));
+        let patterns =
+            ["bcdefg", "ijklmn", "abcdefghijklmnop"].map(|text| SecretPattern::of(text.as_bytes()));
         let matcher = Matcher::new(patterns.into()).expect("patterns");
         assert_eq!(matcher.find("-abcdefghijklmnop-bcdefgijklmn"), [1..17, 18..24, 24..30]);
     }
 
     #[test]
     fn beginning_of_a_secret_is_found_with_the_rest() {
-        let pattern = Pattern { is_beginning: true, ..Pattern::of(b"aaaaaa") };
+        let pattern = SecretPattern { is_beginning: true, ..SecretPattern::of(b"aaaaaa") };
         let matcher = Matcher::new(vec![pattern]).expect("a pattern");
         assert_eq!(matcher.find("x aaaaaabc-d e \"aaaaaa\" aaaaaa"), [2..12, 16..22, 24..30]);
         // Each hit looks no further than the first of them did.

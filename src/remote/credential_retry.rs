@@ -1,8 +1,6 @@
-//! What an exchange does when its credentials are refused: it retries with other credentials, or with the withheld service
-//! token once that is proved to belong to the host, or waits for the user to sign in, for as long as its client may wait.
-//!
-//! Deliberately not here: where other credentials come from (`auth::credential_provider`), the proof (`auth::access_proof`), and signing
-//! in (`oauth`).
+//! What an exchange does when its credentials are rejected: it retries with other credentials (`auth::credential_provider`), or
+//! with the withheld service token once that is proved to belong to the host (`auth::access_proof`), or waits for the user to
+//! sign in (`oauth`), for as long as its client may wait.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +9,7 @@ use http::header::WWW_AUTHENTICATE;
 use url::Url;
 
 use super::initialize_progress::InitializeStage;
-use super::streamable::Exchange;
+use super::streamable::HttpExchange;
 use crate::auth::credential_provider::RejectedBy;
 use crate::bridge::{Ask, ErrorKind, ErrorReport, ExchangeOutcome, Refusal};
 use crate::diagnosis::{self, RefusalFacts, SignIn};
@@ -42,7 +40,7 @@ pub(super) struct ProofAttempts {
     count: usize,
 }
 
-impl Exchange<'_> {
+impl HttpExchange<'_> {
     /// Changes to credentials that may be accepted where those of the last attempt were not. Returns whether there are any;
     /// otherwise `outcome` stands, and explains why.
     pub(super) async fn retry_with_other_credentials(&mut self, outcome: &mut ExchangeOutcome) -> bool {
@@ -74,7 +72,7 @@ impl Exchange<'_> {
             ExchangeOutcome::Refused(_) => refused_at,
             // The sign-in page, where a redirect to it was followed on the way.
             ExchangeOutcome::Lost { report, .. } if report.cause.is_of_access() => {
-                Some(self.inner.url.clone())
+                Some(self.context.url.clone())
             }
             ExchangeOutcome::Lost { .. }
             | ExchangeOutcome::Complete
@@ -91,10 +89,10 @@ impl Exchange<'_> {
         // An application is found by host and path.
         refused_at.set_query(None);
         // Rare, and large.
-        let proved = Box::pin(self.inner.keeper.prove(&self.credentials, &refused_at)).await;
+        let proved = Box::pin(self.context.request_credentials.prove(&self.credentials, &refused_at)).await;
         let Ok(proved) = proved else { return false };
         self.credentials = proved;
-        self.invitation.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        self.challenge.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         true
     }
 
@@ -115,11 +113,11 @@ impl Exchange<'_> {
         }
     }
 
-    /// Access let the request through. What was proved for it is remembered before the client hears of the answer.
+    /// Notes that Access let the request through. A proof is stored before the client gets the response.
     pub(super) async fn token_accepted(&self) {
         // Also where another exchange proved it, and broke before it had an answer.
-        if self.inner.keeper.provider().has_news_of_token() {
-            Box::pin(self.inner.keeper.provider().token_accepted(&self.credentials.own)).await;
+        if self.context.request_credentials.provider().has_news_of_token() {
+            Box::pin(self.context.request_credentials.provider().token_accepted(&self.credentials.own)).await;
         }
     }
 
@@ -133,12 +131,14 @@ impl Exchange<'_> {
         if !report.cause.is_of_access() && !matches!(report.status, Some(401 | 403)) {
             return;
         }
-        let Some(reason) = self.inner.keeper.provider().not_sent(&self.credentials.own) else { return };
+        let Some(reason) = self.context.request_credentials.provider().not_sent(&self.credentials.own) else {
+            return;
+        };
         let token = match &self.credentials.own.withheld {
             Some(token) => token.id(),
             None => "in the environment",
         };
-        let advice = reason.advice(&self.inner.url);
+        let advice = reason.advice(&self.context.url);
         let before = report.advice.take();
         report.advice = Some(match (report.cause, before) {
             (_, Some(before)) if self.reports_sign_in => format!("{before}; {advice}"),
@@ -154,26 +154,26 @@ impl Exchange<'_> {
 
     /// Changes to other credentials, or has the user sign in. Returns whether there are other credentials now.
     async fn change_credentials(&mut self, outcome: &mut ExchangeOutcome) -> bool {
-        let keeper = &self.inner.keeper;
+        let request_credentials = &self.context.request_credentials;
         if self.credential_changes < OTHER_CREDENTIALS
-            && let Some(refuser) = rejected_by(outcome)
-            && let Some(another) = keeper.another(&self.credentials, refuser).await
+            && let Some(side) = rejected_by(outcome)
+            && let Some(another) = request_credentials.another(&self.credentials, side).await
         {
             self.credential_changes += 1;
             self.credentials = another;
             return true;
         }
-        let invitation = self.invitation.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        match (invitation, &*outcome) {
-            (Some(invitation), ExchangeOutcome::Refused(refusal)) if self.sign_ins < SIGN_INS => {
+        let challenge = self.challenge.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        match (challenge, &*outcome) {
+            (Some(challenge), ExchangeOutcome::Refused(refusal)) if self.sign_ins < SIGN_INS => {
                 self.sign_ins += 1;
                 let status = refusal.status;
                 let is_in_doubt = self.outgoing.facts.session_in_doubt
                     && refusal.refuses_credentials()
-                    && invitation.document.is_none();
+                    && challenge.document.is_none();
                 let asking = if is_in_doubt { Interaction::Nobody } else { Interaction::User };
                 // Rare, and large.
-                match Box::pin(self.sign_in(&invitation, status, asking)).await {
+                match Box::pin(self.sign_in(&challenge, status, asking)).await {
                     Ok(is_signed_in) => is_signed_in,
                     Err(told) => {
                         (*outcome, self.reports_sign_in) = (told, true);
@@ -202,28 +202,28 @@ impl Exchange<'_> {
     /// The outcome that replaces the refusal.
     async fn sign_in(
         &mut self,
-        invitation: &SignInChallenge,
+        challenge: &SignInChallenge,
         status: u16,
         asking: Interaction,
     ) -> Result<bool, ExchangeOutcome> {
-        let Some(sign_in) = self.inner.keeper.sign_in() else { return Ok(false) };
+        let Some(sign_in) = self.context.request_credentials.sign_in() else { return Ok(false) };
         let (own, bearer) = (&self.credentials.own.credentials, self.credentials.bearer.as_ref());
         let patience = self.patience(sign_in);
         self.note_stage(InitializeStage::SignIn);
-        let is_invited = *invitation != SignInChallenge::default();
-        match sign_in.answer(invitation, own, bearer, asking, patience).await {
+        let is_challenged = *challenge != SignInChallenge::default();
+        match sign_in.answer(challenge, own, bearer, asking, patience).await {
             Ok(()) => {
-                self.credentials = self.inner.keeper.current().await;
+                self.credentials = self.context.request_credentials.current().await;
                 Ok(true)
             }
-            // The refusal may mean something else, and is told as it is.
+            // The refusal may mean something else, and is reported as it is.
             Err(SignInError::NotOffered) => Ok(false),
             Err(_) if asking == Interaction::Nobody => Ok(false),
-            Err(SignInError::Failed { kind, .. }) if !is_invited && !kind.is_always_told() => Ok(false),
-            Err(SignInError::Intercepted(_)) if !is_invited => Ok(false),
+            Err(SignInError::Failed { kind, .. }) if !is_challenged && !kind.is_always_told() => Ok(false),
+            Err(SignInError::Intercepted(_)) if !is_challenged => Ok(false),
             Err(trouble) => {
                 let report = trouble.report();
-                // That of the answer that came in the way says more than that of the refusal.
+                // The status of an intercepted response says more than that of the refusal.
                 let report = ErrorReport { status: report.status.or(Some(status)), ..report };
                 let processing = diagnosis::processing(status, report.cause, false);
                 let refusal = Refusal { status, answer: None, retry_after: None, processing, report };
@@ -242,28 +242,26 @@ impl Exchange<'_> {
         sign_in.settings().patience.unwrap_or(usual)
     }
 
-    /// What a refusal says of signing in.
-    pub(super) fn sign_in_invitation(&self, url: &Url, facts: &RefusalFacts<'_>) -> Option<SignInChallenge> {
-        let sign_in = self.inner.keeper.sign_in()?;
+    /// The challenge of a refusal that a sign-in can resolve.
+    pub(super) fn sign_in_challenge(&self, url: &Url, facts: &RefusalFacts<'_>) -> Option<SignInChallenge> {
+        let sign_in = self.context.request_credentials.sign_in()?;
         if matches!(self.outgoing.ask, Ask::EndSession) {
             return None;
         }
-        let challenge = challenge::bearer(facts.headers);
-        if facts.status == 403 && challenge.as_ref().is_some_and(BearerChallenge::wants_more) {
+        let bearer_challenge = challenge::bearer(facts.headers);
+        if facts.status == 403 && bearer_challenge.as_ref().is_some_and(BearerChallenge::wants_more) {
             return self
                 .credentials
                 .bearer
                 .is_some()
-                .then_some(SignInChallenge { bearer_challenge: challenge, document: None });
+                .then_some(SignInChallenge { bearer_challenge, document: None });
         }
         let asked_for = RefusalFacts { token: None, sends_access_token: false, ..*facts };
         let facts = if sign_in.settings().is_asked_for { &asked_for } else { facts };
         match diagnosis::sign_in(url, facts)? {
-            SignIn::Access(document) => {
-                Some(SignInChallenge { bearer_challenge: challenge, document: Some(document) })
-            }
-            SignIn::Server if challenge.is_some() => {
-                Some(SignInChallenge { bearer_challenge: challenge, document: None })
+            SignIn::Access(document) => Some(SignInChallenge { bearer_challenge, document: Some(document) }),
+            SignIn::Server if bearer_challenge.is_some() => {
+                Some(SignInChallenge { bearer_challenge, document: None })
             }
             // As servers of 2025-03-26 refuse; and many that want a key.
             SignIn::Server => {

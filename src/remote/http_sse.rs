@@ -26,7 +26,7 @@ use super::send_order::SendTurn;
 use super::sse;
 use super::sse_stream::{SseStream, address_in, with_address};
 use super::streamable::{
-    Exchange, LINGER, REFUSAL_PATIENCE, RemoteContext, Streamable, printable_part, read_bounded,
+    HttpExchange, LINGER, REFUSAL_PATIENCE, RemoteContext, Streamable, printable_part, read_bounded,
     silence_report,
 };
 use super::{EventSender, Remote};
@@ -48,7 +48,7 @@ const SHORTEST_SECRET: usize = 6;
 /// A remote server behind an HTTP+SSE URL.
 #[derive(Clone, Debug)]
 pub struct HttpSse {
-    inner: Arc<RemoteContext>,
+    context: Arc<RemoteContext>,
     /// Where the messages of each stream go.
     addresses: Addresses,
     /// The requests that wait for an answer on each stream, where silence is bounded.
@@ -70,7 +70,7 @@ impl HttpSse {
     /// The same server as by streamable HTTP. A stream has `patience` to name its address.
     pub fn new(streamable: &Streamable, patience: Duration) -> HttpSse {
         HttpSse {
-            inner: streamable.inner(),
+            context: streamable.context(),
             addresses: Addresses::default(),
             pending: Arc::default(),
             patience,
@@ -116,7 +116,7 @@ impl HttpSse {
         id: ExchangeId,
         stream: &mut SseStream,
     ) -> Result<Option<sse::SseEvent>, ExchangeOutcome> {
-        let Some(limit) = self.inner.patience().gap else { return stream.next().await };
+        let Some(limit) = self.context.patience().gap else { return stream.next().await };
         let mut left = limit;
         loop {
             if let Some(event) = within(Some(left), stream.next()).await {
@@ -146,15 +146,15 @@ impl Remote for HttpSse {
         events: EventSender,
     ) -> impl Future<Output = ()> + Send + 'static {
         let remote = self.clone();
-        let turn = self.inner.order.turn();
+        let turn = self.context.order.turn();
         async move {
             let outcome = match outgoing.facts.via {
                 Via::Stream(stream) => remote.post(exchange, stream, &outgoing, &events, turn).await,
                 Via::NewStream | Via::Endpoint => {
-                    let inner = &remote.inner;
-                    inner.progress.set(InitializeStage::Stream);
+                    let context = &remote.context;
+                    context.progress.set(InitializeStage::Stream);
                     let session = remote.run_session(exchange, &outgoing, &events, turn);
-                    Box::pin(inner.progress.watch(&inner.url, session)).await
+                    Box::pin(context.progress.watch(&context.url, session)).await
                 }
             };
             events.send(Event::Ended(exchange, outcome)).await;
@@ -180,9 +180,9 @@ impl HttpSse {
             );
             return ExchangeOutcome::Lost { written: Written::No, report };
         };
-        let credentials = self.inner.keeper.current().await;
+        let credentials = self.context.request_credentials.current().await;
         self.note_sent(stream, &outgoing.ask);
-        let mut exchange = Exchange::new(&self.inner, id, outgoing, events, credentials, Some(turn));
+        let mut exchange = HttpExchange::new(&self.context, id, outgoing, events, credentials, Some(turn));
         deliver(&mut exchange, &address, OpeningReport::Sent).await
     }
 
@@ -195,8 +195,8 @@ impl HttpSse {
         turn: SendTurn,
     ) -> ExchangeOutcome {
         let listen = Outgoing { ask: Ask::Listen { after: None }, facts: Facts::default() };
-        let credentials = self.inner.keeper.current().await;
-        let mut get = Exchange::new(&self.inner, id, &listen, events, credentials, Some(turn));
+        let credentials = self.context.request_credentials.current().await;
+        let mut get = HttpExchange::new(&self.context, id, &listen, events, credentials, Some(turn));
         let (mut stream, address) = match self.connect_with_credentials(&mut get).await {
             Ok(connected) => connected,
             Err(outcome) => return outcome,
@@ -210,10 +210,10 @@ impl HttpSse {
             multiplexed: stream.multiplexed,
         };
         events.send(Event::Opened(id, opening)).await;
-        let mut exchange = Exchange { outgoing, ..get };
+        let mut exchange = HttpExchange { outgoing, ..get };
         let credentials = exchange.credentials.clone();
         // A second exchange reads the stream, because the first is busy with the POST.
-        let listener = Exchange::new(&self.inner, id, outgoing, events, credentials, None);
+        let listener = HttpExchange::new(&self.context, id, outgoing, events, credentials, None);
         let mut delivery = pin!(deliver(&mut exchange, &address, OpeningReport::Omitted));
         let (mut delivered, mut answered) = (false, false);
         loop {
@@ -244,7 +244,7 @@ impl HttpSse {
     /// Passes on what an event brought; returns whether that was the answer to the message of this exchange.
     async fn pass_on(
         &self,
-        exchange: &Exchange<'_>,
+        exchange: &HttpExchange<'_>,
         event: sse::SseEvent,
         stream: &mut SseStream,
     ) -> Result<bool, ExchangeOutcome> {
@@ -259,7 +259,7 @@ impl HttpSse {
                     false => Ok(false),
                     // The request that it answers is unknown, and would wait for ever.
                     true => {
-                        let problem = format!("an answer on its stream is no JSON-RPC message: {fault}");
+                        let problem = format!("an answer on its stream is not a JSON-RPC message: {fault}");
                         Err(lost(diagnosis::unusable(&stream.url, stream.status, &problem)))
                     }
                 }
@@ -278,7 +278,7 @@ impl HttpSse {
     /// Opens the stream, with other credentials where these are refused.
     async fn connect_with_credentials(
         &self,
-        exchange: &mut Exchange<'_>,
+        exchange: &mut HttpExchange<'_>,
     ) -> Result<(SseStream, Url), ExchangeOutcome> {
         let mut connected = self.connect(exchange).await;
         while let Err(outcome) = &mut connected {
@@ -297,7 +297,7 @@ impl HttpSse {
     }
 
     /// Opens the stream, and waits until it has named the address.
-    async fn connect(&self, exchange: &Exchange<'_>) -> Result<(SseStream, Url), ExchangeOutcome> {
+    async fn connect(&self, exchange: &HttpExchange<'_>) -> Result<(SseStream, Url), ExchangeOutcome> {
         let result = async {
             // One limit for both steps, because the client sees a single wait.
             let end = tokio::time::Instant::now().checked_add(self.patience);
@@ -308,7 +308,7 @@ impl HttpSse {
                     ErrorKind::NoAnswer,
                     format!(
                         "{} did not begin the stream of HTTP+SSE within {} seconds",
-                        diagnosis::place(&self.inner.url),
+                        diagnosis::place(&self.context.url),
                         self.patience.as_secs()
                     ),
                     "see whether a proxy before the server holds event streams back; --connect-timeout allows for longer",
@@ -359,8 +359,8 @@ impl HttpSse {
 }
 
 /// GETs the stream.
-async fn open_stream(exchange: &Exchange<'_>) -> Result<SseStream, ExchangeOutcome> {
-    let (url, response) = exchange.request(&exchange.inner.url).await?;
+async fn open_stream(exchange: &HttpExchange<'_>) -> Result<SseStream, ExchangeOutcome> {
+    let (url, response) = exchange.request(&exchange.context.url).await?;
     let status = response.status().as_u16();
     let media_type = media_type(response.headers());
     let multiplexed = response.version() == http::Version::HTTP_2;
@@ -371,7 +371,7 @@ async fn open_stream(exchange: &Exchange<'_>) -> Result<SseStream, ExchangeOutco
         ResponseKind::Redirect | ResponseKind::Refusal => return Err(exchange.refusal(&url, response).await),
         kind @ (ResponseKind::Json | ResponseKind::Unknown) => {
             let headers = response.headers().clone();
-            let mut reading = ResponseBody::new(response, exchange.inner.patience().gap);
+            let mut reading = ResponseBody::new(response, exchange.context.patience().gap);
             match exchange.read_untyped(&url, &mut reading).await? {
                 Some(BodyForm::Events) => {
                     let (body, beginning) = reading.into_body();
@@ -391,7 +391,11 @@ async fn open_stream(exchange: &Exchange<'_>) -> Result<SseStream, ExchangeOutco
 }
 
 /// The outcome of a page that came instead.
-async fn page_outcome(exchange: &Exchange<'_>, url: &Url, response: reqwest::Response) -> ExchangeOutcome {
+async fn page_outcome(
+    exchange: &HttpExchange<'_>,
+    url: &Url,
+    response: reqwest::Response,
+) -> ExchangeOutcome {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let (body, is_whole) = read_bounded(response, REFUSAL_PATIENCE).await;
     let text = exchange.redact(&printable_part(&body, is_whole));
@@ -408,7 +412,7 @@ enum OpeningReport {
 
 /// POSTs a message until the server has taken it, with other credentials where these are refused.
 async fn deliver(
-    exchange: &mut Exchange<'_>,
+    exchange: &mut HttpExchange<'_>,
     address: &Url,
     opening_report: OpeningReport,
 ) -> ExchangeOutcome {
@@ -419,7 +423,11 @@ async fn deliver(
     outcome
 }
 
-async fn attempt(exchange: &Exchange<'_>, address: &Url, opening_report: OpeningReport) -> ExchangeOutcome {
+async fn attempt(
+    exchange: &HttpExchange<'_>,
+    address: &Url,
+    opening_report: OpeningReport,
+) -> ExchangeOutcome {
     let outcome = match post_once(exchange, address, opening_report).await {
         Ok(outcome) | Err(outcome) => exchange.redacted(outcome),
     };
@@ -435,7 +443,7 @@ async fn attempt(exchange: &Exchange<'_>, address: &Url, opening_report: Opening
 
 /// POSTs a message. What stands in the body of a 2xx means nothing.
 async fn post_once(
-    exchange: &Exchange<'_>,
+    exchange: &HttpExchange<'_>,
     address: &Url,
     opening_report: OpeningReport,
 ) -> Result<ExchangeOutcome, ExchangeOutcome> {
@@ -475,7 +483,7 @@ struct AddressEntry<'a> {
 impl<'a> AddressEntry<'a> {
     fn new(remote: &'a HttpSse, stream: ExchangeId, address: Url) -> AddressEntry<'a> {
         remote.lock().insert(stream, address);
-        if remote.inner.patience().gap.is_some() {
+        if remote.context.patience().gap.is_some() {
             let pending = PendingRequests { requests: HashSet::new(), since: Instant::now() };
             remote.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, pending);
         }
@@ -508,8 +516,8 @@ mod tests {
         let http = crate::http::Http::new(&url, settings).expect("a client");
         let credentials = crate::auth::Credentials::new(&url, Vec::new());
         let provider = crate::auth::credential_provider::CredentialProvider::fixed(credentials);
-        let keeper = crate::oauth::RequestCredentials::new(provider, None);
-        HttpSse::new(&Streamable::new(url, http, keeper), Duration::ZERO)
+        let request_credentials = crate::oauth::RequestCredentials::new(provider, None);
+        HttpSse::new(&Streamable::new(url, http, request_credentials), Duration::ZERO)
     }
 
     #[test]
@@ -525,7 +533,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_a_silence_in_which_somebody_waits_is_too_long() {
+    async fn silence_times_out_only_for_pending_requests() {
         const LIMIT: Duration = Duration::from_secs(10);
         let url = Url::parse("https://mcp.example.com/m").expect("a URL");
         let message = |text: &str| Message::parse(text.to_owned().into()).expect("a message");

@@ -1,6 +1,4 @@
 //! What an `initialize` that takes long waits for: one line in the log, because the user sees a client that does nothing.
-//!
-//! Deliberately not here: giving up (the limits of time are the user's).
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn large_events_wait_for_room_and_small_ones_do_not() {
+    async fn only_large_events_wait_for_room() {
         let (events, mut received) = EventSender::channel(64);
         for size in [5 << 20, 2 << 20, 1000] {
             events.send(event(size)).now_or_never().expect("there is room");

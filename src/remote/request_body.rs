@@ -1,6 +1,6 @@
 //! A request body that notes when the connection reads it: before that, the request cannot have reached the server.
 //!
-//! HTTP libraries report this to the body alone. Deliberately not here: what follows from it.
+//! HTTP libraries report this to the body alone.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_encoded_only_where_a_header_cannot_carry_them() {
+    fn encodes_only_values_that_headers_cannot_carry() {
         for (value, expected) in [
             ("get_weather", "get_weather"),
             ("two words", "two words"),

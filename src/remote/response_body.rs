@@ -13,10 +13,10 @@ use tracing::{debug, warn};
 use url::Url;
 
 use super::exchange_outcome::{broken, cut, lost};
-use super::parsing::{is_broken_answer, parse_line};
+use super::parsing::{ends_like_json, is_broken_answer, parse_line};
 use super::response_head::charset;
-use super::sse::{self, Parser};
-use super::streamable::{Exchange, LINGER, silence_report};
+use super::sse::{self, Parser, SseEvent};
+use super::streamable::{HttpExchange, LINGER, silence_report};
 use crate::bridge::{Ask, Cursor, ErrorReport, Event, ExchangeOutcome, Opening};
 use crate::diagnosis::{self, BodyDescription};
 use crate::http::body::{Body, BodyError, is_encoded, unknown_encoding};
@@ -28,8 +28,6 @@ use crate::jsonrpc::{Fault, Line, MESSAGE_LIMIT};
 const RESERVED: usize = 1024 * 1024;
 /// How long a server must be silent before an answer that is whole is taken although its end has not come.
 pub(super) const SILENCE: Duration = Duration::from_secs(1);
-/// How much of the end of a text shows whether it may be whole, in bytes.
-const TAIL: usize = 1024;
 /// How much white space may stand before what shows the form of a body, in bytes.
 const BLANK_LIMIT: usize = 64 * 1024;
 /// The event by which HTTP+SSE names the address for messages (2024-11-05, basic/transports).
@@ -181,7 +179,7 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
     length.to_str().ok()?.parse().ok()
 }
 
-impl Exchange<'_> {
+impl HttpExchange<'_> {
     /// Reads a body that is called one message or a batch.
     pub(super) async fn read_json(
         &self,
@@ -195,8 +193,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// Reads a body that is called a stream of events. `unopened` is the head that nobody has heard of, because the stream
-    /// may turn out to be that of the older transport.
+    /// Reads a body of the media type `text/event-stream`. `unopened` is the head that was not reported yet, because the stream may
+    /// turn out to be that of the older transport.
     pub(super) async fn read_stream(
         &self,
         url: &Url,
@@ -364,29 +362,19 @@ impl Exchange<'_> {
                 },
             };
             let mut events = Vec::new();
-            let (mut parsed, mut outcome) = (Ok(()), None);
-            match next {
-                BodyEvent::Part(part) => parsed = parser.push(&part, |event| events.push(event)),
-                BodyEvent::End => {
-                    events.extend(self.last_event(&mut parser).await);
-                    outcome = Some(Ok(ExchangeOutcome::Complete));
-                }
-                BodyEvent::Quiet | BodyEvent::Broken(BodyError::Transport(_))
-                    if self.has_answer(&parser).await =>
-                {
-                    events.extend(parser.finish());
-                    outcome = Some(Ok(ExchangeOutcome::Complete));
-                }
-                BodyEvent::Quiet => {
-                    events.extend(
-                        parser.finish().filter(|event| event.event == ENDPOINT && unopened.is_some()),
-                    );
-                }
-                BodyEvent::Broken(error) => outcome = Some(Err(cut(url, status, &error))),
+            let parsed = match &next {
+                BodyEvent::Part(part) => parser.push(part, |event| events.push(event)),
+                _ => Ok(()),
+            };
+            let outcome = match next {
+                BodyEvent::Part(_) => None,
                 BodyEvent::Silent => {
-                    outcome = Some(Err(self.silence_outcome(silence_report(url, status, reading.patience))))
+                    Some(Err(self.silence_outcome(silence_report(url, status, reading.patience))))
                 }
-            }
+                next => {
+                    self.stream_paused(url, status, next, &mut parser, unopened.is_some(), &mut events).await
+                }
+            };
             for event in events {
                 if let Some(opening) = unopened.take() {
                     if event.event == ENDPOINT {
@@ -411,6 +399,37 @@ impl Exchange<'_> {
         }
     }
 
+    /// Handles a stream that has ended, broken or brought nothing for a moment: adds the events that count all the same, and
+    /// returns the outcome if that is the end of the exchange.
+    async fn stream_paused(
+        &self,
+        url: &Url,
+        status: u16,
+        paused: BodyEvent,
+        parser: &mut Parser,
+        may_be_older: bool,
+        events: &mut Vec<SseEvent>,
+    ) -> Option<Result<ExchangeOutcome, ExchangeOutcome>> {
+        match paused {
+            BodyEvent::End => {
+                events.extend(self.last_event(parser).await);
+                Some(Ok(ExchangeOutcome::Complete))
+            }
+            BodyEvent::Quiet | BodyEvent::Broken(BodyError::Transport(_))
+                if self.has_answer(parser).await =>
+            {
+                events.extend(parser.finish());
+                Some(Ok(ExchangeOutcome::Complete))
+            }
+            BodyEvent::Broken(error) => Some(Err(cut(url, status, &error))),
+            BodyEvent::Quiet => {
+                events.extend(parser.finish().filter(|event| event.event == ENDPOINT && may_be_older));
+                None
+            }
+            BodyEvent::Part(_) | BodyEvent::Silent => None,
+        }
+    }
+
     /// Passes on what an event holds. Returns whether that is the answer to the request.
     async fn handle_event(
         &self,
@@ -429,7 +448,7 @@ impl Exchange<'_> {
                     non_messages.log(&fault);
                     self.events.send_invalid(self.id, &fault).await;
                     if self.awaits_answer() && is_broken_answer(&data, &fault) {
-                        let problem = format!("its answer is no JSON-RPC message: {fault}");
+                        let problem = format!("its answer is not a JSON-RPC message: {fault}");
                         return Err(lost(diagnosis::unusable(url, status, &problem)));
                     }
                 }
@@ -463,8 +482,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// The end of a stream in which nothing came for too long: one that somebody waits for is not waited for any more, any
-    /// other may be opened again.
+    /// The outcome of a stream that was silent for too long: a stream with a pending request is given up, any other may be
+    /// opened again.
     fn silence_outcome(&self, report: ErrorReport) -> ExchangeOutcome {
         match &self.outgoing.ask {
             Ask::Post(_) | Ask::EndSession | Ask::Listen { after: Some(_) } => lost(report),
@@ -505,13 +524,6 @@ impl NonMessages {
     }
 }
 
-/// Returns whether a text may be whole: a cheap test before the real one. It is asked at each part of a text, so that only the
-/// end is looked at, however much white space stands there.
-pub(super) fn ends_like_json(text: &[u8]) -> bool {
-    let end = text.get(text.len().saturating_sub(TAIL)..).unwrap_or_default();
-    matches!(end.trim_ascii_end().last(), Some(b'}' | b']'))
-}
-
 /// How a body that ended before its form showed ends its exchange.
 fn ended_early(url: &Url, reading: &ResponseBody, ended: BodyEvent) -> ExchangeOutcome {
     let status = reading.description.status;
@@ -542,15 +554,6 @@ fn lengths(reading: &ResponseBody, body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn end_of_a_text_is_looked_at_alone() {
-        for (behind, expected) in [(0, true), (TAIL - 1, true), (TAIL, false), (TAIL * 10, false)] {
-            let text = [b"{}".as_slice(), &vec![b' '; behind]].concat();
-            assert_eq!(ends_like_json(&text), expected, "{behind}");
-        }
-        assert!(!ends_like_json(b"") && !ends_like_json(b"{"));
-    }
 
     #[test]
     fn first_bytes_show_what_a_body_holds() {

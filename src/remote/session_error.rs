@@ -6,7 +6,7 @@
 use http::HeaderMap;
 use url::Url;
 
-use super::streamable::Exchange;
+use super::streamable::HttpExchange;
 use crate::bridge::{Ask, ExchangeOutcome, Refusal};
 use crate::diagnosis;
 use crate::jsonrpc::Kind;
@@ -14,8 +14,8 @@ use crate::jsonrpc::Kind;
 /// How long such an error is at most, in bytes.
 const LONGEST: usize = 4 * 1024;
 
-impl Exchange<'_> {
-    /// The refusal that `data` is, if it says in no more than a few words that the session is lost.
+impl HttpExchange<'_> {
+    /// The refusal in `data`, if it is a short text that says that the session is lost.
     pub(super) fn session_error(&self, url: &Url, status: u16, data: &[u8]) -> Option<ExchangeOutcome> {
         let session = self.outgoing.facts.session.as_ref()?;
         let Ask::Post(message) = &self.outgoing.ask else { return None };

@@ -3,7 +3,7 @@
 //!
 //! A push parser over bytes: data is appended straight to the buffer that becomes the message, so that an event of any
 //! size is copied once and costs linear time. `src/README.md` says why this is not a crate; the crate the user named is
-//! the oracle of the property test below. Deliberately not here: what the data means, and reconnecting.
+//! the oracle of the property test below.
 
 use std::time::Duration;
 
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn event_that_was_not_ended_is_given_when_asked_for() {
+    fn unfinished_event_is_given_on_request() {
         for (stream, expected) in [
             ("data: a", Some(("", "a", None))),
             ("id: 1\nevent: x\ndata: a\ndata: b\r", Some(("x", "a b", Some("1")))),
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn event_of_data_lines_without_value_ends_at_the_limit() {
+    fn event_of_empty_data_lines_ends_at_limit() {
         for line in [&b"data\n"[..], b"data:\n", b"data: \r\n"] {
             let mut parser = Parser::default();
             parser.push(&line.repeat(101), |_| ()).expect("small");

@@ -1,7 +1,6 @@
 //! The stream of an HTTP+SSE session: its events, and the address for messages that it names.
 //!
-//! Apart from `http_sse` because this is what the server says, and that is what is done with it. Deliberately not here: opening it,
-//! and which answer belongs to what.
+//! Apart from `http_sse` because this is what the server says, and that is what is done with it.
 
 use std::collections::VecDeque;
 
@@ -9,7 +8,8 @@ use bytes::Bytes;
 use url::Url;
 
 use super::exchange_outcome::{cut, lost};
-use super::response_body::{ENDPOINT, NonMessages, SILENCE, ends_like_json};
+use super::parsing::ends_like_json;
+use super::response_body::{ENDPOINT, NonMessages, SILENCE};
 use super::sse::{self, Parser};
 use crate::bridge::{ErrorKind, ErrorReport, ExchangeOutcome};
 use crate::diagnosis;
@@ -70,8 +70,8 @@ impl SseStream {
         })
     }
 
-    /// The event that has not ended, if it names an address or is a whole message. Of a stream that is open it must be an
-    /// answer, which somebody waits for.
+    /// The unfinished event, if it names an address or is a whole message. While the stream is open it must be a response, which
+    /// a request waits for.
     fn take_unended(&mut self, is_open: bool) -> Option<sse::SseEvent> {
         let event = self.parser.pending()?;
         self.examined = event.data.len();
@@ -96,7 +96,7 @@ impl SseStream {
             let limit = self.may_end().then_some(SILENCE);
             match within(limit, self.response.chunk()).await {
                 Some(Ok(Some(chunk))) => self.take(&chunk),
-                // The end is told again behind what it has ended.
+                // The end is reported again after the event that it finished.
                 Some(Ok(None)) => return Ok(self.take_unended(false)),
                 Some(Err(error)) => match self.take_unended(true) {
                     Some(event) => return Ok(Some(event)),
@@ -136,10 +136,10 @@ pub(super) fn address_in(event: &sse::SseEvent, url: &Url) -> Result<Url, Box<Er
         let advice = "have the server name a relative address, or the one it is reached by (behind a proxy: X-Forwarded-Proto and -Host)";
         return Err(Box::new(ErrorReport::new(ErrorKind::Endpoint, sentence, advice)));
     }
-    // Whoever has the session's id, which stands in there, can act in the session.
+    // It holds the session id, which is enough to act in the session.
     address.query_pairs().for_each(|(_, value)| redact::register_session(&value));
     address.set_fragment(None);
-    // Whoever we are is said by the credentials alone. Neither can fail where there is a host.
+    // Only the credentials identify us. Neither call can fail for a URL with a host.
     let _ = (address.set_username(""), address.set_password(None));
     Ok(address)
 }

@@ -48,14 +48,14 @@ pub(super) const LINGER: Duration = Duration::from_millis(50);
 /// A remote server behind a streamable HTTP endpoint.
 #[derive(Clone, Debug)]
 pub struct Streamable {
-    inner: Arc<RemoteContext>,
+    context: Arc<RemoteContext>,
 }
 
 #[derive(Debug)]
 pub(super) struct RemoteContext {
     pub(super) url: Url,
     http: Arc<Http>,
-    pub(super) keeper: RequestCredentials,
+    pub(super) request_credentials: RequestCredentials,
     /// Of all exchanges with the server, by whichever transport.
     pub(super) order: SendOrder,
     /// Of the latest `initialize`, by whichever transport.
@@ -71,20 +71,20 @@ impl RemoteContext {
 
 impl Streamable {
     /// The server at `url`.
-    pub fn new(url: Url, http: impl Into<Arc<Http>>, keeper: RequestCredentials) -> Streamable {
-        let inner = RemoteContext {
+    pub fn new(url: Url, http: impl Into<Arc<Http>>, request_credentials: RequestCredentials) -> Streamable {
+        let context = RemoteContext {
             url,
             http: http.into(),
-            keeper,
+            request_credentials,
             order: SendOrder::default(),
             progress: InitializeProgress::default(),
         };
-        Streamable { inner: Arc::new(inner) }
+        Streamable { context: Arc::new(context) }
     }
 
     /// What the other transport needs as well.
-    pub(super) fn inner(&self) -> Arc<RemoteContext> {
-        Arc::clone(&self.inner)
+    pub(super) fn context(&self) -> Arc<RemoteContext> {
+        Arc::clone(&self.context)
     }
 }
 
@@ -95,15 +95,15 @@ impl Remote for Streamable {
         outgoing: Outgoing,
         events: EventSender,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let inner = Arc::clone(&self.inner);
-        let turn = inner.order.turn();
+        let context = Arc::clone(&self.context);
+        let turn = context.order.turn();
         async move {
             let outcome = match is_initialize(&outgoing) {
-                false => exchange_whole(&inner, exchange, &outgoing, &events, turn).await,
+                false => exchange_whole(&context, exchange, &outgoing, &events, turn).await,
                 true => {
-                    inner.progress.set(InitializeStage::Credentials);
-                    let whole = exchange_whole(&inner, exchange, &outgoing, &events, turn);
-                    Box::pin(inner.progress.watch(&inner.url, whole)).await
+                    context.progress.set(InitializeStage::Credentials);
+                    let whole = exchange_whole(&context, exchange, &outgoing, &events, turn);
+                    Box::pin(context.progress.watch(&context.url, whole)).await
                 }
             };
             events.send(Event::Ended(exchange, outcome)).await;
@@ -113,14 +113,14 @@ impl Remote for Streamable {
 
 /// Carries out an exchange, with other credentials where these are refused.
 async fn exchange_whole(
-    inner: &RemoteContext,
+    context: &RemoteContext,
     exchange: ExchangeId,
     outgoing: &Outgoing,
     events: &EventSender,
     turn: SendTurn,
 ) -> ExchangeOutcome {
-    let credentials = inner.keeper.current().await;
-    let mut exchange = Exchange::new(inner, exchange, outgoing, events, credentials, Some(turn));
+    let credentials = context.request_credentials.current().await;
+    let mut exchange = HttpExchange::new(context, exchange, outgoing, events, credentials, Some(turn));
     let mut outcome = exchange.attempt().await;
     while exchange.retry_with_other_credentials(&mut outcome).await {
         outcome = exchange.attempt().await;
@@ -134,8 +134,8 @@ pub(super) fn is_initialize(outgoing: &Outgoing) -> bool {
 }
 
 /// One exchange under way.
-pub(super) struct Exchange<'a> {
-    pub(super) inner: &'a RemoteContext,
+pub(super) struct HttpExchange<'a> {
+    pub(super) context: &'a RemoteContext,
     pub(super) id: ExchangeId,
     pub(super) outgoing: &'a Outgoing,
     pub(super) events: &'a EventSender,
@@ -143,7 +143,7 @@ pub(super) struct Exchange<'a> {
     /// When its first request may go out; none once it has.
     pub(super) turn: Mutex<Option<SendTurn>>,
     /// What the last refusal says of signing in.
-    pub(super) invitation: Mutex<Option<SignInChallenge>>,
+    pub(super) challenge: Mutex<Option<SignInChallenge>>,
     /// What became of a service token that was withheld.
     pub(super) proof_attempts: ProofAttempts,
     /// How often other credentials have been tried.
@@ -154,24 +154,24 @@ pub(super) struct Exchange<'a> {
     pub(super) reports_sign_in: bool,
 }
 
-impl<'a> Exchange<'a> {
+impl<'a> HttpExchange<'a> {
     /// An exchange that has sent nothing yet. `turn` says when it may.
     pub(super) fn new(
-        inner: &'a RemoteContext,
+        context: &'a RemoteContext,
         id: ExchangeId,
         outgoing: &'a Outgoing,
         events: &'a EventSender,
         credentials: RequestSnapshot,
         turn: Option<SendTurn>,
-    ) -> Exchange<'a> {
-        Exchange {
-            inner,
+    ) -> HttpExchange<'a> {
+        HttpExchange {
+            context,
             id,
             outgoing,
             events,
             credentials,
             turn: Mutex::new(turn),
-            invitation: Mutex::default(),
+            challenge: Mutex::default(),
             proof_attempts: ProofAttempts::default(),
             credential_changes: 0,
             sign_ins: 0,
@@ -180,7 +180,7 @@ impl<'a> Exchange<'a> {
     }
 }
 
-impl Exchange<'_> {
+impl HttpExchange<'_> {
     /// Sends the request once, with the credentials there are.
     async fn attempt(&self) -> ExchangeOutcome {
         match self.run().await {
@@ -192,10 +192,10 @@ impl Exchange<'_> {
     /// is for leaving early.
     async fn run(&self) -> Result<ExchangeOutcome, ExchangeOutcome> {
         notice_closed_connections().await;
-        let (url, response) = self.request(&self.inner.url).await?;
+        let (url, response) = self.request(&self.context.url).await?;
         let status = response.status().as_u16();
         let media_type = media_type(response.headers());
-        let patience = self.inner.patience().gap;
+        let patience = self.context.patience().gap;
         match classify(status, media_type.as_deref(), self.awaits_answer()) {
             ResponseKind::Redirect | ResponseKind::Refusal => Ok(self.refusal(&url, response).await),
             ResponseKind::Nothing => {
@@ -230,7 +230,7 @@ impl Exchange<'_> {
     ) -> Result<ExchangeOutcome, ExchangeOutcome> {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let opening = opening(&response);
-        let mut reading = ResponseBody::new(response, self.inner.patience().gap);
+        let mut reading = ResponseBody::new(response, self.context.patience().gap);
         match self.read_untyped(url, &mut reading).await? {
             Some(BodyForm::Events) => {
                 self.report_opening(opening).await;
@@ -282,7 +282,7 @@ impl Exchange<'_> {
     /// Notes what an `initialize` waits for.
     pub(super) fn note_stage(&self, stage: InitializeStage) {
         if is_initialize(self.outgoing) {
-            self.inner.progress.set(stage);
+            self.context.progress.set(stage);
         }
     }
 
@@ -310,16 +310,16 @@ impl Exchange<'_> {
             Ask::EndSession => (Method::DELETE, None),
         };
         if let Some(witness) = self.events.witness() {
-            let has_cookies = self.inner.http.has_cookies_for(url);
+            let has_cookies = self.context.http.has_cookies_for(url);
             witness.asked(&method, url, &headers, has_cookies);
         }
         let written = Arc::new(AtomicBool::new(false));
         let (announce, announced) = oneshot::channel();
         let body = RequestBody { text, written: Arc::clone(&written), announce: Some(announce), turn };
-        let request = self.inner.http.client().request(method, url.clone()).headers(headers);
+        let request = self.context.http.client().request(method, url.clone()).headers(headers);
         let request = request.body(reqwest::Body::wrap(body));
         let mut answer = std::pin::pin!(request.send());
-        let patience = self.inner.patience().head;
+        let patience = self.context.patience().head;
         let result = tokio::select! {
             biased;
             // The connection does not report that a request without a body was sent.
@@ -425,8 +425,7 @@ impl Exchange<'_> {
         let facts = self.facts(status.as_u16(), &headers, location.as_ref(), &text);
         let report = diagnosis::refused(url, &facts);
         self.note_refusal(url, &facts, &report, answer.is_some()).await;
-        *self.invitation.lock().unwrap_or_else(PoisonError::into_inner) =
-            self.sign_in_invitation(url, &facts);
+        *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = self.sign_in_challenge(url, &facts);
         let retry_after = retry_after(&headers);
         let is_unprocessed = diagnosis::is_unprocessed(&facts, retry_after.is_some());
         let processing = diagnosis::processing(status.as_u16(), report.cause, is_unprocessed);
@@ -456,12 +455,12 @@ impl Exchange<'_> {
             header: token.header(),
         });
         let sends_access_token = self.credentials.credentials.sends_access_token();
-        let login = self.inner.keeper.sign_in().map(OAuth::login);
+        let login = self.context.request_credentials.sign_in().map(OAuth::login);
         RefusalFacts { status, headers, location, body, token, sends_access_token, login }
     }
 }
 
-impl SendRequest for Exchange<'_> {
+impl SendRequest for HttpExchange<'_> {
     type Response = reqwest::Response;
     type Error = ExchangeOutcome;
 

@@ -1,6 +1,6 @@
 //! The client's messages, line by line, from bytes as they come.
 //!
-//! Apart from the descriptors because any reader will do. Deliberately not here: what the lines mean.
+//! Apart from the descriptors because any reader will do.
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -17,7 +17,7 @@ const PARSED_IN_PLACE: usize = 1024 * 1024;
 const TAIL_KEPT: usize = 1024;
 
 /// The client's messages, line by line.
-pub struct Lines<R> {
+pub struct LineReader<R> {
     input: R,
     /// Where reads go first, so that no read has to clear a large buffer.
     scratch: Box<[u8]>,
@@ -44,10 +44,10 @@ struct Overlong {
     tail: BytesMut,
 }
 
-impl<R: AsyncRead + Unpin> Lines<R> {
+impl<R: AsyncRead + Unpin> LineReader<R> {
     /// Reads lines from `input`.
-    pub fn new(input: R) -> Lines<R> {
-        Lines {
+    pub fn new(input: R) -> LineReader<R> {
+        LineReader {
             input,
             scratch: vec![0; READ_SIZE].into(),
             buffer: BytesMut::new(),
@@ -58,7 +58,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    /// The next line that is not blank, or `None` at the end. A read error is the end as well: nobody can be told.
+    /// The next line that is not blank, or `None` at the end. A read error is the end as well.
     /// May be dropped and called again without losing anything.
     pub async fn next(&mut self) -> Option<Line> {
         loop {
@@ -181,7 +181,7 @@ mod tests {
                 client.write_all(text.as_bytes()).await.expect("read");
             };
             let read = async {
-                let (mut lines, mut seen) = (Lines::new(ours), Vec::new());
+                let (mut lines, mut seen) = (LineReader::new(ours), Vec::new());
                 while let Some(line) = lines.next().await {
                     let Line::One(message) = line else { panic!("{line:?}") };
                     seen.push(message.title().into_owned());
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_beyond_the_limit_is_refused_by_its_id_and_the_next_one_read() {
+    async fn too_long_line_is_refused_by_id() {
         let (client, ours) = tokio::io::duplex(1024 * 1024);
         let write = async move {
             let mut client = client;
@@ -209,7 +209,7 @@ mod tests {
                 .expect("read");
         };
         let read = async {
-            let mut lines = Lines::new(ours);
+            let mut lines = LineReader::new(ours);
             let Some(Line::Invalid(fault)) = lines.next().await else { panic!("not refused") };
             assert_eq!(fault.id.as_ref().map(ToString::to_string).as_deref(), Some("77"));
             assert!(fault.reason.contains("256 MiB"), "{fault}");
@@ -220,10 +220,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn large_line_is_parsed_beside_the_loop_and_in_order() {
+    async fn large_line_is_parsed_beside_loop_in_order() {
         let large = format!(r#"{{"method":"large","params":"{}"}}"#, "x".repeat(PARSED_IN_PLACE));
         let text = format!("{large}\n{{\"method\":\"b\"}}\n{large}");
-        let mut lines = Lines::new(text.as_bytes());
+        let mut lines = LineReader::new(text.as_bytes());
         let mut seen = Vec::new();
         loop {
             // As in the loop: it is dropped whenever something else happens.

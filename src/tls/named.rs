@@ -56,8 +56,8 @@ pub(super) fn verify_alone(
 
 /// Returns whether a certificate was refused because it is an authority's.
 fn is_authority(error: &Error) -> bool {
-    let Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error else { return false };
-    inner.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
+    let Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error else { return false };
+    cause.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
 /// Returns whether a certificate has no purposes, or servers among them.
@@ -75,7 +75,7 @@ fn is_common_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bo
             .is_some_and(|common| common.eq_ignore_ascii_case(&name.to_str()))
 }
 
-/// Nobody vouches for a server's certificate.
+/// The certificate has no trusted issuer.
 #[derive(Debug, thiserror::Error)]
 #[error("an unknown authority")]
 pub(super) struct Unknown {
@@ -88,7 +88,7 @@ pub(super) struct Unknown {
 #[error("another certificate than --pin names")]
 pub(super) struct NotPinned(pub(super) Fingerprint);
 
-/// Adds the fingerprint to an error that says that nobody vouches for a certificate, whatever the library calls that.
+/// Adds the fingerprint to an error about an unknown issuer, in each form that the library has for it.
 pub(super) fn with_fingerprint(error: Error, certificate: &CertificateDer<'_>) -> Error {
     let is_unknown = matches!(
         error,

@@ -9,12 +9,12 @@ mod edge;
 #[expect(dead_code, reason = "each crate of tests uses a part of it")]
 mod support;
 
-mod before;
-mod manager;
-mod passing;
-#[cfg(unix)]
-mod people;
+mod allowed_requests;
+mod documented_responses;
+mod misconfiguration;
 mod rotation;
-mod rows;
 mod scenario;
 mod secrets;
+mod token_manager;
+#[cfg(unix)]
+mod user_sign_in;

@@ -28,7 +28,7 @@ fn all_are_answered(proxy: &mut Proxy, when: &str) {
 }
 
 #[test]
-fn a_file_that_is_written_during_the_grace_is_enough() {
+fn file_written_during_grace_period_suffices() {
     let edge = Edge::start(Config::default()).expect("a free port");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("token.env");

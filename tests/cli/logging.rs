@@ -308,7 +308,7 @@ fn files_are_readable_by_owner_only_from_creation() {
     // What others can read already is told, and left as it is.
     std::fs::set_permissions(&log, std::fs::Permissions::from_mode(0o644)).expect("ours");
     let told = conversation(&["URL", "--log-file", &log], &[]).stderr;
-    assert!(told.contains("others on this computer can read the log file"), "{told}");
+    assert!(told.contains("other users can read the log file"), "{told}");
 }
 
 #[test]
@@ -351,7 +351,7 @@ fn unwritable_file_is_an_error_at_start() {
     }
     let one = path(&folder, "one");
     let mut proxy = Proxy::start(&["http://127.0.0.1:9/mcp", "--log-file", &one, "--record", &one]);
-    assert!(proxy.ask(INITIALIZE).contains("the log is written there"));
+    assert!(proxy.ask(INITIALIZE).contains("the log is written to this file"));
     assert_eq!(proxy.finish().code, Some(2));
     // A check has no client that could be answered: it ends at once, and says so to whoever started it.
     let ended = Proxy::start(&["check", "http://127.0.0.1:9/mcp", "--record", &nowhere]).wait();

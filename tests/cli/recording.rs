@@ -107,7 +107,7 @@ fn recorded_conversation_replays_identically() {
             "close #",
             "> refused #",
             r#"body="no session \"a…\"" request-id="r-1""#,
-            "notice the server has forgotten the session; a new one is opened",
+            "notice the server no longer knows the session; a new one is opened",
             "session=b-session",
             "> unreadable {\"code\":-32700,",
             "> batch [",

@@ -13,6 +13,7 @@ mod support;
 mod printed;
 mod rules;
 mod secrets;
+mod switch;
 
 use http::HeaderMap;
 use mcp_tether::config::{Config, Error, Problem};

@@ -386,8 +386,11 @@ impl Client {
             ["mcp-tether".to_owned()].into_iter().chain(arguments).map(OsString::from).collect();
         let options = match cli::parse(arguments) {
             Ok(Invocation::Options(options)) => options,
-            Ok(Invocation::Print(text)) => panic!("{} {} prints {text}", self.file, entry.name),
+            Ok(Invocation::Print(text) | Invocation::Version(text)) => {
+                panic!("{} {} prints {text}", self.file, entry.name)
+            }
             Ok(Invocation::Config(_)) => panic!("{} {} prints an entry", self.file, entry.name),
+            Ok(Invocation::Switch(_)) => panic!("{} {} writes", self.file, entry.name),
             Err(error) => panic!("{} {}: {error}", self.file, entry.name),
         };
         let start = |passes_on: &fn(&Entry, &str) -> bool| {

@@ -277,9 +277,9 @@ async fn every_refusal_of_access_is_told_and_its_sign_in_page_never_called() {
     for (mode, policies, token, expected) in [
         (Mode::Legacy, vec![Policy::Allow], none, "carried no service token"),
         (Mode::Legacy, vec![Policy::ServiceAuth], none, "carried no service token"),
-        (Mode::Legacy, vec![Policy::Allow, Policy::ServiceAuth], wrong, "did not accept the service token"),
+        (Mode::Legacy, vec![Policy::Allow, Policy::ServiceAuth], wrong, "rejected the service token"),
         (Mode::Legacy, vec![Policy::ServiceAuth], wrong, "gives no reason"),
-        (Mode::Strict, vec![Policy::ServiceAuth], wrong, "did not accept the service token"),
+        (Mode::Strict, vec![Policy::ServiceAuth], wrong, "rejected the service token"),
         (Mode::Legacy, vec![Policy::Allow], right, "is valid, but no Service Auth policy"),
         (Mode::Strict, vec![Policy::ServiceAuthOther], right, "gives no reason"),
     ] {

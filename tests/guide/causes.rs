@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName};
 use mcp_tether::bridge::{ErrorKind, ErrorReport};
 use mcp_tether::diagnosis::{self, RefusalFacts, Token};
-use mcp_tether::http::TransportError;
+use mcp_tether::http::{Proxy, TransportError};
 use mcp_tether::tls::{Failure, Fingerprint};
 use url::Url;
 
@@ -27,6 +27,14 @@ const TAG: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abc
 const VALID: &str = "eyJzZXJ2aWNlX3Rva2VuX3N0YXR1cyI6dHJ1ZX0";
 const INVALID: &str = "eyJzZXJ2aWNlX3Rva2VuX3N0YXR1cyI6ZmFsc2V9";
 
+/// A challenge that names the metadata of the server's own sign-in.
+const SIGN_IN: (&str, &str) = (
+    "www-authenticate",
+    r#"Bearer resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp""#,
+);
+/// The same, through Cloudflare.
+const SIGN_IN_BEHIND: [(&str, &str); 2] = [("cf-ray", "8f00aa11bb22cc33-FRA"), SIGN_IN];
+
 /// The causes whose sentences arise in the middle of a conversation.
 const IN_CONVERSATION: [&str; 5] = ["NoAnswer", "Endpoint", "Era", "Stopped", "Internal"];
 
@@ -34,16 +42,16 @@ const IN_CONVERSATION: [&str; 5] = ["NoAnswer", "Endpoint", "Era", "Stopped", "I
 const IN_PARTS: [(&str, &str, &str); 5] = [
     (
         "sign_in",
-        "… wants you to sign in: open …",
-        "sign in there, then try again; the sign-in goes on meanwhile",
+        "… requires a sign-in: open …",
+        "sign in there, then try again; the sign-in continues meanwhile",
     ),
-    ("sign_in", "signing in at … takes longer than a client waits; it goes on", "try again in a moment"),
+    ("sign_in", "signing in at … takes longer than a client waits; it continues", "try again in a moment"),
     (
         "sign_in",
         "… did not sign you in, as another process has found",
-        "try again, or sign in by hand, which says more: …",
+        "try again, or run the sign-in command, which prints more: …",
     ),
-    ("sign_in", "there is no sign-in to be found", "give the server the --header that it wants"),
+    ("sign_in", "the server offers no sign-in", "set the --header that the server requires"),
     (
         "tool_filter",
         "Tool … is not available: …",
@@ -131,6 +139,8 @@ fn answers() -> Vec<Answer> {
         (500, &[], code(1101), false),
         (530, &[], code(1200), false),
         (301, &[("location", "https://other.example/mcp")], none(), false),
+        (401, &[SIGN_IN], none(), false),
+        (401, &SIGN_IN_BEHIND, none(), true),
         (401, &[], none(), false),
         (404, &[], none(), false),
         (500, &[], "boom".to_owned(), false),
@@ -168,6 +178,7 @@ fn answer_rows() -> Vec<Row> {
     let url = address();
     let page: HeaderMap =
         [(http::header::CONTENT_TYPE, "text/html".parse().expect("a value"))].into_iter().collect();
+    let proxy = Proxy { scheme: "http".to_owned(), host: "proxy.example.com".to_owned(), port: 3128 };
     let reports = [
         diagnosis::page(&url, &RefusalFacts { body: "<html>", ..RefusalFacts::of(200, &page) }),
         diagnosis::older_transport(&url, 200),
@@ -176,6 +187,10 @@ fn answer_rows() -> Vec<Row> {
         diagnosis::too_large(&url, 200, 256 * 1024 * 1024),
         diagnosis::expanded(&url, 200),
         diagnosis::redirect_loop(&url, 307),
+        diagnosis::no_address(&url, "--ipv6"),
+        diagnosis::proxy(&proxy, "cannot be reached"),
+        diagnosis::proxy(&proxy, "could not be resolved"),
+        diagnosis::unanswered(&url, Duration::from_secs(60)),
     ];
     reports.iter().map(Row::of).collect()
 }
@@ -186,8 +201,9 @@ type Start<'a> = (&'a [&'a str], Option<(&'a str, &'a str)>);
 /// What the program answers when its configuration cannot work.
 fn configuration_rows() -> Vec<Row> {
     const URL: &str = "https://mcp.example.com/mcp";
-    let cases: [Start<'_>; 7] = [
+    let cases: [Start<'_>; 8] = [
         (&[], None),
+        (&[URL, "99999"], None),
         (&["--transport", "sse", URL], None),
         (&["http://mcp.example.com/mcp"], None),
         (&[URL, "--header", "X-API-Key: ${MY_API_KEY}"], None),
@@ -195,18 +211,26 @@ fn configuration_rows() -> Vec<Row> {
         (&[URL], Some(("CF_ACCESS_CLIENT_ID", "0123456789abcdef0123456789abcdef.access"))),
         (&[URL, "--access-header", "Authorization"], None),
     ];
-    cases.iter().map(|(arguments, variable)| answered(arguments, *variable)).collect()
+    cases.iter().map(|(arguments, variable)| answered(arguments, *variable, PING)).collect()
 }
 
-/// The error that the program answers one request with.
-fn answered(arguments: &[&str], variable: Option<(&str, &str)>) -> Row {
+/// What the program answers when the client writes something else than messages.
+fn unreadable_rows() -> Vec<Row> {
+    let inputs = ["no JSON\n", "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"ping\"}\n"];
+    inputs.iter().map(|input| answered(&["https://mcp.example.com/mcp"], None, input)).collect()
+}
+
+const PING: &str = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
+
+/// The error that the program answers one line with.
+fn answered(arguments: &[&str], variable: Option<(&str, &str)>, line: &str) -> Row {
     let home = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
     command.args(arguments).env_clear().envs(variable).env("HOME", home.path());
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = piped.spawn().expect("it starts");
     let mut input = child.stdin.take().expect("a pipe");
-    input.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n").expect("written");
+    input.write_all(line.as_bytes()).expect("written");
     drop(input);
     let output = child.wait_with_output().expect("it ends");
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one answer");
@@ -343,6 +367,7 @@ fn rows() -> Vec<Row> {
     rows.extend(transport_rows());
     rows.extend(refusal_rows());
     rows.extend(answer_rows());
+    rows.extend(unreadable_rows());
     IN_CONVERSATION.iter().for_each(|kind| rows.extend(source_rows(kind)));
     rows.extend(rows_in_parts());
     let mut unique: Vec<Row> = Vec::new();

@@ -126,7 +126,7 @@ fn unknown_option_in_a_command_line_is_found() {
 /// Whether a command line starts the proxy and needs no other program and no file but those that are made here.
 fn can_run(words: &[String]) -> bool {
     let first = words.iter().find(|word| !word.starts_with('-')).map(String::as_str).unwrap_or_default();
-    let is_command = ["check", "login", "logout", "tokens", "config", "completions"].contains(&first);
+    let is_command = crate::options::COMMANDS.contains(&first);
     let needs_more = [
         "--header-from",
         "--access-token-command",

@@ -7,7 +7,19 @@ use crate::commands::program_words;
 use crate::page::{guide, readme};
 
 /// The commands of the program; the empty one is the proxy.
-const COMMANDS: [&str; 7] = ["", "check", "login", "logout", "tokens", "config", "completions"];
+pub(crate) const COMMANDS: [&str; 11] = [
+    "",
+    "check",
+    "login",
+    "logout",
+    "tokens",
+    "config",
+    "add",
+    "remove",
+    "migrate",
+    "install",
+    "completions",
+];
 
 /// What the program prints for these arguments.
 pub(crate) fn printed(arguments: &[&str]) -> String {
@@ -25,7 +37,9 @@ fn listed(help: &str) -> BTreeSet<String> {
             continue;
         }
         let words = text.split([' ', ',', '=', '.']).filter(|word| !word.is_empty());
-        names.extend(words.take_while(|word| word.starts_with('-')).map(str::to_owned));
+        let options = words.take_while(|word| word.starts_with('-'));
+        // Two hyphens alone end the options, in an example.
+        names.extend(options.filter(|word| *word != "--").map(str::to_owned));
     }
     names
 }

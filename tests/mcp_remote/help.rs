@@ -43,7 +43,19 @@ fn long_help_has_groups_and_examples() {
 }
 
 /// The subcommands.
-const SUBCOMMANDS: [&str; 7] = ["run", "check", "login", "logout", "tokens", "config", "completions"];
+const SUBCOMMANDS: [&str; 11] = [
+    "run",
+    "check",
+    "login",
+    "logout",
+    "tokens",
+    "config",
+    "add",
+    "remove",
+    "migrate",
+    "install",
+    "completions",
+];
 
 #[test]
 fn each_subcommand_has_short_complete_help() {

@@ -33,7 +33,7 @@ async function withRegistry(packages, node, body) {
 }
 
 function isVersion(done, packages) {
-  check(done.stdout.trim() === `mcp-tether ${packages.version}`, `it is not the version: ${done.stdout}\n${done.stderr}`);
+  check(done.stdout.split('\n')[0].trim() === `mcp-tether ${packages.version}`, `it is not the version: ${done.stdout}\n${done.stderr}`);
 }
 
 /** `npx -y mcp-tether`, for the version and for a conversation. */

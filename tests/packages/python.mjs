@@ -17,7 +17,7 @@ export async function pip({ packages, python }) {
     const install = ['--python', join(target, binaries, 'python'), 'install', '--no-index', '--find-links', wheels, 'mcp-tether'];
     succeeded(await run(python, ['-m', 'pip', ...install], options), 'pip install');
     const program = join(target, binaries, 'mcp-tether');
-    const version = succeeded(await run(program, ['--version'], options), program).stdout.trim();
+    const version = succeeded(await run(program, ['--version'], options), program).stdout.split('\n')[0].trim();
     check(version === `mcp-tether ${packages.version}`, `it is not the version: ${version}`);
     await exchange(program, [], options);
     const shown = await run(python, ['-m', 'pip', '--python', join(target, binaries, 'python'), 'show', '--files', 'mcp-tether'], options);
@@ -33,7 +33,7 @@ export async function uvx({ packages, python, uv }) {
     const more = { UV_CACHE_DIR: join(folder, 'cache'), UV_TOOL_DIR: join(folder, 'tools'), UV_PYTHON_DOWNLOADS: 'never', UV_NO_CONFIG: '1' };
     const options = { env: environment(folder, process.execPath, more), cwd: folder };
     const command = ['tool', 'run', '--offline', '--no-index', '--find-links', join(packages.out, 'wheels'), '--python', python, 'mcp-tether'];
-    const version = succeeded(await run(uv, [...command, '--version'], options), 'uvx').stdout.trim();
+    const version = succeeded(await run(uv, [...command, '--version'], options), 'uvx').stdout.split('\n')[0].trim();
     check(version === `mcp-tether ${packages.version}`, `it is not the version: ${version}`);
     await exchange(uv, command, options);
   });

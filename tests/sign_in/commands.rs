@@ -12,14 +12,17 @@ fn run(home: &Home, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn a_person_signs_in_looks_and_signs_out_by_hand() {
+fn login_tokens_and_logout_work() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let url = authority.server.url.as_str();
     let told = |output: &Output| {
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
     };
     let nothing = run(&home, &["tokens", url]);
-    assert!(nothing.status.code() == Some(1) && told(&nothing).contains("nothing is held"), "{nothing:?}");
+    assert!(
+        nothing.status.code() == Some(1) && told(&nothing).contains("no sign-in is stored"),
+        "{nothing:?}"
+    );
 
     let arguments = ["login", url];
     let proxy = Proxy::start_with(Stdin::Pipes, &arguments, &home.environment(&[]));
@@ -30,7 +33,7 @@ fn a_person_signs_in_looks_and_signs_out_by_hand() {
     let shown = run(&home, &["tokens", url]);
     let text = told(&shown);
     assert_eq!(shown.status.code(), Some(0));
-    for part in ["issuer:   http://127.0.0.1", "is renewed by itself", "file:"] {
+    for part in ["issuer:   http://127.0.0.1", "is renewed automatically", "file:"] {
         assert!(text.contains(part), "{text}");
     }
     assert!(!text.contains("marked"), "{text}");
@@ -94,7 +97,7 @@ fn login_with_an_unusable_kept_token_signs_in_anew() {
         ("marked-access-1", "marked-other"),
     ] {
         let (home, authority) = (Home::new(), Authority::start(Set::default()));
-        super::life::signed_in(&home, &authority).finish();
+        super::refresh::signed_in(&home, &authority).finish();
         change_kept(&home, from, to);
         let proxy =
             Proxy::start_with(Stdin::Pipes, &["login", &authority.server.url], &home.environment(&[]));
@@ -107,7 +110,7 @@ fn login_with_an_unusable_kept_token_signs_in_anew() {
 }
 
 #[test]
-fn login_says_signed_in_only_with_a_token_of_use() {
+fn login_succeeds_only_with_accepted_token() {
     for (set, expected) in [
         (Set { accepts: false, ..Set::default() }, "does not accept the token"),
         (

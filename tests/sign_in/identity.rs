@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::inherited::{LATER, keep};
+use super::mcp_remote_import::{LATER, keep};
 use super::support::authority::{Authority, Set, visit};
 use super::support::proxy::Proxy;
 use super::{Home, call, page};
@@ -42,7 +42,7 @@ fn run(home: &Home, arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn entries_that_differ_in_what_is_typed_share_no_sign_in() {
+fn entries_with_different_options_share_no_sign_in() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let client = |id: &str| format!(r#"{{"client_id":"{id}"}}"#);
     let (one, two) = (client("one"), client("two"));
@@ -101,7 +101,7 @@ fn entries_with_one_identity_at_once_open_one_page() {
 }
 
 #[test]
-fn what_mcp_remote_kept_for_one_entry_reaches_no_other() {
+fn mcp_remote_import_reaches_only_its_entry() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let base = format!("http://{}", authority.server.address);
     let url = authority.server.url.clone();
@@ -136,7 +136,7 @@ fn logout_of_one_entry_leaves_the_other_signed_in() {
     assert_eq!(code, Some(1), "{told}");
     // What is printed names the same sign-in again.
     let login = format!("mcp-tether login {url} --header 'X-Account: bob'");
-    assert!(told.contains("nothing is held") && told.contains(&login), "{told}");
+    assert!(told.contains("no sign-in is stored") && told.contains(&login), "{told}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn answers() -> Vec<(Vec<u8>, &'static str, &'static str)> {
         (challenge(), "cf-mitigated: challenge", "challenge"),
         (code("403 Forbidden", 1020), "(1020)", "firewall"),
         (code("429 Too Many Requests", 1015), "rate limit", "rate_limit"),
-        (code("530 Origin DNS Error", 1033), "has no connector", "tunnel"),
+        (code("530 Origin DNS Error", 1033), "has no running connector", "tunnel"),
         (edge("530 <none>", "", ""), "(530)", "edge"),
         (block_page(), "managed rules", "firewall"),
     ]
@@ -82,7 +82,7 @@ fn registration_refused_by_cloudflare_names_its_cause_and_ray() {
 }
 
 #[test]
-fn code_exchange_refused_by_cloudflare_names_its_cause_and_ray() {
+fn code_exchange_refused_by_cloudflare_names_cause_and_ray() {
     for (answer, part, cause) in answers() {
         let (home, authority) = (Home::new(), Authority::start(Set::default()));
         authority.change(|set| set.raw = Some(("/token", answer)));
@@ -101,7 +101,7 @@ fn code_exchange_refused_by_cloudflare_names_its_cause_and_ray() {
 fn renewal_refused_by_cloudflare_opens_no_page() {
     for (answer, part, _) in answers() {
         let (home, authority) = (Home::new(), Authority::start(Set::default()));
-        let mut proxy = super::life::signed_in(&home, &authority);
+        let mut proxy = super::refresh::signed_in(&home, &authority);
         authority.forget(false);
         authority.change(|set| set.raw = Some(("/token", answer)));
         let line = proxy.ask(&call(2));
@@ -181,4 +181,26 @@ fn errors_of_the_authorization_server_stay_its_own() {
     assert!(text.contains("access_denied (not for you)") && !text.contains("firewall"), "{text}");
     let proxy = Proxy::start_with(Stdin::Pipes, &["login", &authority.server.url], &home.environment(&[]));
     assert_eq!(proxy.wait_unread(), Some(1));
+}
+
+#[test]
+fn refresh_refused_by_authorization_server_leads_to_sign_in() {
+    // Both look like an answer of Cloudflare's or of Access, and are in the words of OAuth.
+    let code = r#"{"error":"invalid_grant","error_code":1020}"#;
+    for (headers, body) in
+        [("", code), ("cf-access-aud: 0123456789abcdef\r\n", r#"{"error":"invalid_grant"}"#)]
+    {
+        let headers = format!("content-type: application/json\r\n{headers}");
+        let (home, authority) = (Home::new(), Authority::start(Set::default()));
+        let mut proxy = super::refresh::signed_in(&home, &authority);
+        authority.forget(false);
+        authority.change(|set| set.raw = Some(("/token", edge("403 Forbidden", &headers, body))));
+        proxy.send(&call(2));
+        let page = page(&proxy, 2);
+        authority.change(|set| set.raw = None);
+        visit(&page);
+        let line = proxy.line();
+        assert!(line.contains("\"result\""), "{line}");
+        proxy.finish();
+    }
 }

@@ -94,7 +94,7 @@ fn named_issuer_is_looked_for_behind_a_bare_refusal() {
 }
 
 #[test]
-fn page_of_another_issuer_opens_not_for_a_static_client() {
+fn page_of_another_issuer_stays_closed_for_static_client() {
     for arguments in [
         &["--static-oauth-client-info", CLIENT][..],
         &["--static-oauth-client-info", CLIENT, "--device-code"],
@@ -143,14 +143,14 @@ fn named_issuer_is_the_only_one_signed_in_at() {
     assert_eq!(other.count("/token"), 1);
     // Tokens of another are not used.
     let mut proxy = home.start(&one, &["--oauth-issuer", &own, "--auth-timeout", "1"]);
-    assert!(proxy.ask(&call(1)).contains("wants you to sign in"));
+    assert!(proxy.ask(&call(1)).contains("requires a sign-in"));
     proxy.finish();
     for issuer in
         ["http://as.example", "as.example", "https://u:marked@as.example", "https://as.example/?marked"]
     {
         let mut proxy = home.start(&one, &["--oauth-issuer", issuer]);
         let line = proxy.ask(&call(1));
-        assert!(line.contains("--oauth-issuer is not a URL") && !line.contains("marked"), "{line}");
+        assert!(line.contains("--oauth-issuer is not an https URL") && !line.contains("marked"), "{line}");
         proxy.finish();
     }
 }

@@ -25,7 +25,7 @@ fn reachable(page: &str, issuer: &str, authority: &Authority) -> String {
 }
 
 #[test]
-fn local_server_over_http_signs_in_when_that_is_allowed() {
+fn local_http_server_signs_in_when_allowed() {
     for issuer in ["http://as.lan", "http://mcp.lan", "http://10.1.2.3:8080"] {
         let (home, authority) = (Home::new(), network(issuer));
         let proxy_url = format!("http://{}", authority.server.address);
@@ -58,7 +58,7 @@ fn command_to_sign_in_repeats_that_http_is_allowed() {
 }
 
 #[test]
-fn nothing_of_a_sign_in_goes_over_http_to_public_hosts() {
+fn sign_in_sends_nothing_to_public_http_hosts() {
     for (issuer, expected) in [
         ("http://as.example.com", "not known to be of the local network"),
         ("http://8.8.8.8", "is not https"),
@@ -77,7 +77,7 @@ fn nothing_of_a_sign_in_goes_over_http_to_public_hosts() {
 }
 
 #[test]
-fn public_server_over_http_keeps_its_own_refusal_and_signs_nobody_in() {
+fn public_http_server_leads_to_no_sign_in() {
     for (url, challenge) in [("http://mcp.example.com/mcp", true), ("http://mcp.example.com/mcp", false)] {
         let (home, authority) = (Home::new(), Authority::start(Set::default()));
         if !challenge {

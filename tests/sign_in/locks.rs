@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::life::signed_in;
+use super::refresh::signed_in;
 use super::support::authority::{Authority, Set, visit};
 use super::support::proxy::Proxy;
 use super::{Home, call, page};
@@ -27,7 +27,7 @@ fn take(path: &Path) -> File {
 }
 
 #[test]
-fn token_is_not_exchanged_while_another_process_has_the_lock() {
+fn token_is_not_refreshed_while_lock_is_held() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     signed_in(&home, &authority).finish();
     let path = file(&home, "lock");
@@ -47,7 +47,7 @@ fn token_is_not_exchanged_while_another_process_has_the_lock() {
 }
 
 #[test]
-fn lock_that_cannot_be_used_is_an_error_that_names_it() {
+fn unusable_lock_is_named_in_error() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     signed_in(&home, &authority).finish();
     let path = file(&home, "lock");
@@ -140,7 +140,7 @@ fn unsaved(home: &Home, authority: &Authority) -> (Proxy, Obstacle) {
 }
 
 #[test]
-fn token_that_could_not_be_saved_is_saved_with_the_next_use() {
+fn unsaved_token_is_saved_with_next_use() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let (mut proxy, obstacle) = unsaved(&home, &authority);
     drop(obstacle);
@@ -152,7 +152,7 @@ fn token_that_could_not_be_saved_is_saved_with_the_next_use() {
 }
 
 #[test]
-fn token_that_could_not_be_saved_is_saved_at_the_end() {
+fn unsaved_token_is_saved_at_exit() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let (proxy, obstacle) = unsaved(&home, &authority);
     drop(obstacle);
@@ -164,7 +164,7 @@ fn token_that_could_not_be_saved_is_saved_at_the_end() {
 }
 
 #[test]
-fn token_that_could_not_be_saved_is_exchanged_by_no_other_process() {
+fn unsaved_token_is_refreshed_by_no_other_process() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let (first, obstacle) = unsaved(&home, &authority);
     authority.forget(false);
@@ -182,7 +182,7 @@ fn token_that_could_not_be_saved_is_exchanged_by_no_other_process() {
 }
 
 #[test]
-fn token_that_could_not_be_saved_overwrites_no_newer_one() {
+fn unsaved_token_overwrites_no_newer_one() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let (mut proxy, obstacle) = unsaved(&home, &authority);
     // Another process signs in anew meanwhile.

@@ -8,25 +8,25 @@
 #[expect(dead_code, reason = "each crate of tests uses a part of it")]
 mod support;
 
+mod authorization_code;
+mod callback;
+mod client_credentials;
 mod commands;
-mod device;
-mod elsewhere;
-mod flow;
-mod hostile;
+mod concurrent_processes;
+mod device_code;
+mod hostile_servers;
 mod identity;
-mod inherited;
 mod interception;
 mod issuer;
-mod killed;
-mod life;
+mod killed_processes;
 mod local_network;
 mod locks;
-mod machine;
+mod mcp_remote_import;
 mod options;
 mod oracles;
-mod together;
+mod refresh;
 mod transports;
-mod visitors;
+mod without_redirect;
 
 use std::path::Path;
 

@@ -10,7 +10,7 @@ use super::support::authority::{Authority, Set, value, visit};
 use super::{Home, call, page};
 
 #[test]
-fn whoever_has_written_a_header_that_proves_who_asks_is_not_asked_to_sign_in() {
+fn authorization_header_prevents_sign_in() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     for arguments in [
         &["--header", "Authorization: Bearer marked"][..],
@@ -27,7 +27,7 @@ fn whoever_has_written_a_header_that_proves_who_asks_is_not_asked_to_sign_in() {
 }
 
 #[test]
-fn asked_for_it_goes_before_a_header_and_headers_stay_at_home() {
+fn requested_sign_in_replaces_authorization_header() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let other = Authority::start(Set::default());
     let elsewhere = format!("http://{}", other.server.address);
@@ -65,7 +65,7 @@ fn asked_for_it_goes_before_a_header_and_headers_stay_at_home() {
 }
 
 #[test]
-fn what_is_written_of_a_client_is_what_is_sent() {
+fn static_client_is_sent_as_written() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let client = r#"{"client_id":"by-hand","client_secret":"${SECRET}"}"#;
     let arguments = [
@@ -131,7 +131,7 @@ fn what_is_written_of_a_client_is_what_is_sent() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a token's end is a moment of the wall clock")]
-fn the_id_token_goes_along_where_it_is_wanted_and_its_end_counts() {
+fn id_token_is_sent_and_its_expiry_counts() {
     let id_token =
         |exp: u64| format!("e30.{}.marked", BASE64_URL_SAFE_NO_PAD.encode(format!(r#"{{"exp":{exp}}}"#)));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
@@ -158,7 +158,7 @@ fn the_id_token_goes_along_where_it_is_wanted_and_its_end_counts() {
 }
 
 #[test]
-fn without_an_id_token_the_access_token_goes_along_and_it_is_said_once() {
+fn access_token_is_sent_without_id_token() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let mut proxy = home.start(&authority, &["--use-id-token"]);
     proxy.send(&call(1));
@@ -172,7 +172,7 @@ fn without_an_id_token_the_access_token_goes_along_and_it_is_said_once() {
 }
 
 #[test]
-fn the_browser_is_started_without_a_shell_and_the_service_token() {
+fn browser_starts_without_shell_and_service_token() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     authority.change(|set| {
         set.metadata = set.metadata.replace("BASE/authorize", "BASE/authorize?x=$(touch%20marked)&y='`;");
@@ -308,7 +308,7 @@ fn the_way_back_is_the_one_that_is_written() {
 }
 
 #[test]
-fn a_resource_is_named_unless_it_is_not_to_be() {
+fn resource_is_named_unless_disabled() {
     for (arguments, expected) in [
         (&["--resource", "urn:example:mcp"][..], Some("urn:example:mcp")),
         (&["--resource", ""], None),
@@ -331,7 +331,7 @@ fn a_resource_is_named_unless_it_is_not_to_be() {
 }
 
 #[test]
-fn parameters_of_the_page_stand_beside_ours_or_in_the_place_of_scope_and_resource() {
+fn page_parameters_can_replace_scope_and_resource() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let arguments = ["audience=x=y", "scope=mine too", "resource=urn:x", "nonce=n"];
     let arguments: Vec<&str> = arguments.iter().flat_map(|pair| ["--authorize-param", pair]).collect();
@@ -356,7 +356,7 @@ fn parameters_of_the_page_stand_beside_ours_or_in_the_place_of_scope_and_resourc
 }
 
 #[test]
-fn a_client_is_named_by_its_description_only_where_that_is_taken() {
+fn client_metadata_url_is_used_only_if_supported() {
     for (supported, expected) in [(true, "https://c.example/client.json"), (false, "a-client")] {
         let (home, authority) = (Home::new(), Authority::start(Set::default()));
         authority.change(|set| {
@@ -373,7 +373,7 @@ fn a_client_is_named_by_its_description_only_where_that_is_taken() {
 }
 
 #[test]
-fn what_is_written_of_a_registration_takes_the_place_of_ours_also_from_a_file() {
+fn registration_members_of_user_replace_ours() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     let file = home.path().join("metadata");
     std::fs::write(&file, r#"{"client_name":"mine","scope":"a b","contacts":["x"]}"#).expect("written");
@@ -435,7 +435,7 @@ fn sign_ins_are_kept_where_variables_say() {
 const ACCESS: &str = r#"Bearer realm="OAuth", error="invalid_token", resource_metadata="BASE/.well-known/cloudflare-access-protected-resource/mcp""#;
 
 #[test]
-fn cloudflare_access_signs_people_in_at_its_own_document_unless_a_service_token_goes_along() {
+fn access_signs_in_unless_service_token_is_sent() {
     let (home, authority) = (Home::new(), Authority::start(Set::default()));
     authority.change(|set| {
         set.challenge = ACCESS.to_owned();

@@ -114,7 +114,7 @@ fn counts(authority: &Authority) -> (usize, usize, usize) {
 }
 
 #[test]
-fn over_http_sse_the_stream_is_what_signs_in_and_every_message_is_renewed_by_itself() {
+fn http_sse_stream_signs_in_and_messages_refresh() {
     for transport in ["sse-only", "http-first", "sse-first"] {
         let (home, authority) = (Home::new(), Authority::before(Set::default(), old_server()));
         let mut proxy = begun(&home, &authority, &["--transport", transport]);
@@ -157,7 +157,7 @@ fn eras_that_do_not_meet_sign_in_once() {
 }
 
 #[test]
-fn a_probe_that_waits_for_a_person_and_what_is_asked_beside_it_are_one_sign_in() {
+fn probe_and_concurrent_request_share_sign_in() {
     let (home, authority) = (Home::new(), Authority::before(Set::default(), legacy_server));
     let mut proxy = home.start(&authority, &[]);
     proxy.send(&modern(1, "server/discover", ""));
@@ -173,7 +173,7 @@ fn a_probe_that_waits_for_a_person_and_what_is_asked_beside_it_are_one_sign_in()
 }
 
 #[test]
-fn a_probe_that_is_left_hanging_behind_a_sign_in_is_hedged_with_the_token() {
+fn probe_left_hanging_after_sign_in_is_hedged() {
     let hanging = |request: &Request, reply: &mut Reply| match request.title() {
         "server/discover" => reply.hang(),
         _ => legacy_server(request, reply),
@@ -190,7 +190,7 @@ fn a_probe_that_is_left_hanging_behind_a_sign_in_is_hedged_with_the_token() {
 }
 
 #[test]
-fn the_stream_that_nobody_waits_for_is_opened_again_with_another_token() {
+fn listening_stream_reopens_with_new_token() {
     let streaming = |request: &Request, reply: &mut Reply| match request.title() {
         // What the first token allows does not reach here.
         "GET" if request.header("authorization") == Some("Bearer marked-access-1") => {
@@ -241,7 +241,7 @@ fn a_session_outlives_its_token() {
 }
 
 #[test]
-fn a_call_that_needs_a_scope_more_is_answered_after_one_more_sign_in_over_either_transport_and_era() {
+fn call_with_missing_scope_succeeds_after_sign_in() {
     for (arguments, era) in
         [(&[][..], "legacy"), (&["--transport", "sse-only"], "old"), (&["--protocol", "modern"], "modern")]
     {

@@ -336,7 +336,7 @@ fn metadata_of_a_file_takes_the_place_of_what_is_published() {
         sign_in(&text, &Home::new(), &server, &["--oauth-metadata", &option], &outcome);
     }
     for wrong in ["http://as.example/x", "ftp://as.example/x", "x", "https://u:p@as.example/x"] {
-        let outcome = Refused(&["--oauth-metadata is neither a URL"]);
+        let outcome = Refused(&["--oauth-metadata is neither @FILE nor an https URL"]);
         sign_in(wrong, &Home::new(), &server, &["--oauth-metadata", wrong], &outcome);
     }
 }

@@ -107,7 +107,7 @@ fn paged(pages: usize) -> Server {
 }
 
 #[test]
-fn every_page_is_counted_up_to_a_bound_and_the_session_is_ended() {
+fn counts_pages_up_to_limit_and_ends_session() {
     for (pages, expected) in [(1, "2"), (3, "6"), (1_000_000, "more than 100")] {
         let server = paged(pages);
         let (code, told) = told(&[&server.url], &[]);
@@ -116,7 +116,7 @@ fn every_page_is_counted_up_to_a_bound_and_the_session_is_ended() {
         assert_eq!(text(&told, "prompts"), "not offered");
         assert_eq!(text(&told, "capabilities"), "tools (listChanged), logging");
         assert!(text(&told, "handshake").starts_with("s 1, revision 2025-11-25, with a session ("), "{told}");
-        assert!(text(&told, "era").contains("is not spoken"), "{told}");
+        assert!(text(&told, "era").contains("does not support"), "{told}");
         assert!(text(&told, "round trip").ends_with("of 3"), "{told}");
         assert_eq!(text(&told, "session"), "ended");
         assert_eq!((&told["ok"], &told["url"]), (&Value::Bool(true), &Value::from(server.url.as_str())));
@@ -132,7 +132,7 @@ fn every_page_is_counted_up_to_a_bound_and_the_session_is_ended() {
 }
 
 #[test]
-fn a_server_of_the_later_era_is_looked_at_in_its_own_way() {
+fn checks_modern_server_in_its_own_era() {
     let server = Server::start(|request, reply| {
         let is_modern = request.header("mcp-protocol-version") == Some("2026-07-28")
             && request.header("mcp-method") == Some(request.title());
@@ -156,7 +156,7 @@ fn a_server_of_the_later_era_is_looked_at_in_its_own_way() {
     let (code, told) = told(&[&server.url], &[]);
     assert_eq!(code, Some(0), "{told}");
     assert!(text(&told, "handshake").starts_with("later 2, revision 2026-07-28, without sessions"), "{told}");
-    assert!(text(&told, "era").contains("2026-07-28 alone"), "{told}");
+    assert!(text(&told, "era").contains("2026-07-28 only"), "{told}");
     assert_eq!(text(&told, "capabilities"), "tools, resources (subscribe)");
     assert_eq!(
         (text(&told, "tools"), text(&told, "prompts"), text(&told, "resources")),
@@ -180,7 +180,7 @@ fn a_server_of_both_eras_is_known_as_one() {
     let (code, told) = told(&[&server.url], &[]);
     assert_eq!(code, Some(0), "{told}");
     assert_eq!(text(&told, "era"), "initialize, and 2026-07-28 as well");
-    assert_eq!(text(&told, "session"), "the server ends sessions by itself");
+    assert_eq!(text(&told, "session"), "the server does not let clients end sessions");
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn no_session_is_left_behind_by_ctrl_c() {
 }
 
 #[test]
-fn a_certificate_is_described_and_one_that_ends_soon_is_a_warning() {
+fn certificate_that_expires_soon_is_a_warning() {
     #[expect(clippy::disallowed_methods, reason = "validity is counted from the day of the test")]
     let now = SystemTime::now();
     for (days, state) in [(61_u64, "ok"), (5, "warning")] {
@@ -297,7 +297,7 @@ fn a_certificate_is_described_and_one_that_ends_soon_is_a_warning() {
         assert_eq!(code, Some(0), "{told}");
         let tls = finding(&told, "tls");
         let expected = format!(
-            "certificate of Example Ltd, mcp.example.com issued by rcgen self signed cert, chain of 1, holds for {days} more days, HTTP/1.1 ("
+            "certificate of Example Ltd, mcp.example.com issued by rcgen self signed cert, chain of 1, valid for {days} more days, HTTP/1.1 ("
         );
         assert!(tls["text"].as_str().expect("a text").starts_with(&expected), "{tls}");
         assert_eq!((&tls["state"], &tls["details"]["days_left"]), (&Value::from(state), &Value::from(days)));
@@ -322,7 +322,7 @@ fn a_handshake_that_fails_tells_whose_certificate_was_shown() {
 }
 
 #[test]
-fn a_proxy_on_the_way_is_a_step_of_its_own() {
+fn proxy_is_its_own_step() {
     let server = network::elsewhere();
     let authority = server.file("ca.pem");
     let tunnel = Tunnel::start(&server.address, None, 200);
@@ -341,8 +341,8 @@ fn a_proxy_on_the_way_is_a_step_of_its_own() {
     let dead = free.local_addr().expect("an address").to_string();
     drop(free);
     for (address, step, expected) in [
-        (strict.address.as_str(), "tls", "wants credentials (407)"),
-        (&dead, "proxy", "accepts no connection"),
+        (strict.address.as_str(), "tls", "requires credentials (407)"),
+        (&dead, "proxy", "cannot be reached"),
         ("proxy.invalid:3128", "proxy", "the proxy proxy.invalid:3128 could not be resolved"),
     ] {
         let (code, told) = told(&[network::URL, "--proxy", &format!("http://{address}")], &[]);
@@ -353,11 +353,37 @@ fn a_proxy_on_the_way_is_a_step_of_its_own() {
 }
 
 #[test]
-fn an_address_that_the_options_do_not_allow_is_not_used() {
+fn check_numbers_requests_of_session() {
+    let server = paged(3);
+    assert_eq!(told(&[&server.url], &[]).0, Some(0));
+    let posts = server.requests().into_iter().filter(|request| request.method == "POST");
+    let messages = posts.map(|request| serde_json::from_str::<Value>(&request.body).expect("JSON"));
+    let ids: Vec<String> = messages
+        .filter(|message| !message["id"].is_null())
+        .map(|message| message["id"].to_string())
+        .collect();
+    let unique: std::collections::BTreeSet<&String> = ids.iter().collect();
+    assert!(ids.len() > 5 && unique.len() == ids.len(), "{ids:?}");
+}
+
+#[test]
+fn check_names_given_url_when_configuration_fails() {
+    for (given, expected) in [
+        ("https://user:marked@h.test/mcp?key=marked#marked", Value::from("https://h.test/mcp")),
+        ("http://h.test/mcp", Value::from("http://h.test/mcp")),
+        ("marked-no-url", Value::Null),
+    ] {
+        let (code, told) = told(&[given], &[]);
+        assert_eq!((code, &told["url"]), (Some(2), &expected), "{told}");
+    }
+}
+
+#[test]
+fn address_family_that_options_exclude_is_not_used() {
     let server = paged(1);
     let (code, told) = told(&[&server.url, "--ipv6"], &[]);
     assert_eq!(code, Some(1));
-    assert_eq!(text(&told, "name"), "127.0.0.1 has no address that --ipv6 allows");
+    assert_eq!(text(&told, "name"), "the host name 127.0.0.1 has no address for --ipv6");
 }
 
 /// What stands before a server.
@@ -418,17 +444,17 @@ fn access(before: Before) -> Server {
 const PLAIN: Before = Before { named: true, oauth: Some(false), bypass: false };
 
 #[test]
-fn access_is_told_by_its_two_probes_and_by_its_refusal() {
+fn recognizes_access_by_probes_and_refusal() {
     let pair = [("CF_ACCESS_CLIENT_ID", ID), ("CF_ACCESS_CLIENT_SECRET", "marked-one")];
     let application = "application 0123456789ab… of team acme.cloudflareaccess.com, ";
     for (before, expected) in [
         (PLAIN, format!("{application}Managed OAuth is off")),
         (Before { oauth: Some(true), ..PLAIN }, format!("{application}Managed OAuth is on")),
-        (Before { oauth: None, ..PLAIN }, format!("{application}whether Managed OAuth is on is not told")),
+        (Before { oauth: None, ..PLAIN }, format!("{application}Managed OAuth is not stated")),
         (Before { named: false, ..PLAIN }, "an application, Managed OAuth is off".to_owned()),
         (
             Before { named: false, oauth: None, ..PLAIN },
-            "an application, whether Managed OAuth is on is not told".to_owned(),
+            "an application, Managed OAuth is not stated".to_owned(),
         ),
     ] {
         let server = access(before);
@@ -479,7 +505,7 @@ fn the_document_is_where_the_challenge_says() {
 }
 
 #[test]
-fn what_access_says_of_token_and_policy_is_told_apart() {
+fn distinguishes_invalid_token_from_missing_policy() {
     let id = ("CF_ACCESS_CLIENT_ID", ID);
     let secret = |secret| ("CF_ACCESS_CLIENT_SECRET", secret);
     for (environment, step, cause) in [
@@ -553,7 +579,7 @@ fn both_tokens_are_tried_and_told_apart() {
 }
 
 #[test]
-fn credentials_are_named_with_where_they_come_from_and_never_shown() {
+fn credentials_are_named_by_source_and_never_shown() {
     let server = paged(1);
     let folder = tempfile::tempdir().expect("a folder");
     let (variables, headers) = (folder.path().join("token.env"), folder.path().join("headers"));
@@ -596,7 +622,7 @@ fn a_secret_that_the_server_repeats_is_not_told() {
 }
 
 #[test]
-fn what_cannot_be_understood_ends_a_check_at_once_whatever_stdin_is() {
+fn usage_error_ends_check_at_once() {
     for arguments in
         [&["--no-such-option", "https://h"][..], &["--json", "--headr=X: marked", "https://h"], &[]]
     {
@@ -610,7 +636,7 @@ fn what_cannot_be_understood_ends_a_check_at_once_whatever_stdin_is() {
 }
 
 #[test]
-fn a_server_that_hangs_up_on_head_is_no_failure() {
+fn server_that_closes_connection_on_head_passes() {
     let server = Server::start(|request, reply| match request.title() {
         "HEAD" => reply.close(),
         "initialize" => initialized(request, reply, "{}"),
@@ -619,12 +645,12 @@ fn a_server_that_hangs_up_on_head_is_no_failure() {
     });
     let (code, told) = told(&[&server.url], &[]);
     assert_eq!(code, Some(0), "{told}");
-    assert!(text(&told, "access").contains("was not told"), "{told}");
+    assert!(text(&told, "access").contains("gave no answer"), "{told}");
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn colours_and_progress_are_for_terminals_and_colours_for_those_who_want_them() {
+fn colors_and_progress_are_for_terminals() {
     use std::io::Read;
     use std::os::fd::OwnedFd;
 

@@ -13,7 +13,7 @@ fn open_session(request: &Request, reply: &mut Reply) {
 }
 
 #[test]
-fn a_server_that_asks_in_the_middle_of_a_call_gets_its_answer_and_gives_its_own() {
+fn server_request_within_call_is_answered() {
     for stdin in Stdin::ALL {
         let (tell, told) = channel::<String>();
         let (tell, told) = (Mutex::new(tell), Mutex::new(told));
@@ -51,7 +51,7 @@ fn a_server_that_asks_in_the_middle_of_a_call_gets_its_answer_and_gives_its_own(
 }
 
 #[test]
-fn a_handshake_by_stream_may_hold_words_and_a_question() {
+fn handshake_stream_may_hold_notification_and_request() {
     let (tell, told) = channel::<()>();
     let (tell, told) = (Mutex::new(tell), Mutex::new(told));
     let server = Server::start(move |request, reply| match request.title() {
@@ -86,7 +86,7 @@ fn a_handshake_by_stream_may_hold_words_and_a_question() {
 }
 
 #[test]
-fn the_stream_is_asked_for_once_and_only_when_the_server_has_taken_the_handshake() {
+fn listening_stream_opens_once_after_handshake() {
     let (release, released) = channel::<()>();
     let server = Script::default()
         .expect("initialize", open_session)
@@ -180,7 +180,7 @@ fn a_number_and_a_string_are_two_ids() {
 }
 
 #[test]
-fn a_message_that_needs_no_answer_is_refused_without_a_word_on_stdout() {
+fn refused_notification_writes_nothing_to_stdout() {
     for status in [400, 404, 500] {
         let server = Server::start(move |request, reply| match request.title() {
             "ping" => reply.result(request, "{}"),
@@ -208,7 +208,7 @@ fn a_message_that_needs_no_answer_is_refused_without_a_word_on_stdout() {
 }
 
 #[test]
-fn an_error_of_the_server_gets_the_id_of_its_request_and_nothing_else() {
+fn server_error_gets_only_id_of_its_request() {
     let ids = ["null", "\"another\"", "99", "", "{\"odd\":1}"];
     let server = Server::start(move |request, reply| {
         // After a bare 401 it is looked for a way to sign in.

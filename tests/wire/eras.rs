@@ -106,7 +106,7 @@ fn cache_file(below: &std::path::Path) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_server_that_has_changed_its_era_is_found_again() {
+fn detects_changed_era_of_server() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     let cache = tempfile::tempdir().expect("a directory");

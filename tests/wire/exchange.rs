@@ -147,7 +147,7 @@ async fn a_connection_that_broke_may_have_written_everything() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_is_complete_and_one_that_breaks_is_cut() {
+async fn ended_stream_is_complete_and_broken_one_cut() {
     let ends = server(|_, reply| {
         reply.open_stream();
         reply.event(r#"{"method":"n"}"#);

@@ -99,7 +99,7 @@ fn begun(server: &Server, arguments: &[&str]) -> Proxy {
 }
 
 #[test]
-fn messages_go_where_the_stream_says_with_everything_that_belongs_to_a_request() {
+fn messages_go_to_endpoint_of_stream_with_headers() {
     for (address, path) in [
         ("/messages?session=1", "/messages?session=1"),
         ("messages/1", "/deep/messages/1"),
@@ -201,7 +201,7 @@ fn an_address_elsewhere_is_refused_and_both_are_named() {
 }
 
 #[test]
-fn what_is_no_stream_of_the_older_kind_is_named() {
+fn response_without_http_sse_stream_is_named() {
     type Answer = fn(&mut Reply);
     let answers: [(Answer, &str); 9] = [
         (|reply| reply.status(404), "answered 404"),
@@ -266,7 +266,7 @@ fn what_is_no_stream_of_the_older_kind_is_named() {
 }
 
 #[test]
-fn only_one_transport_is_used_where_the_person_says_so() {
+fn transport_option_allows_only_one_transport() {
     let (server, _) = old(|_, _, _| {});
     let mut proxy = Proxy::start(&["--silent", "--transport", "http-only", &server.url]);
     assert!(proxy.ask(INITIALIZE).contains("answered 405"));
@@ -286,7 +286,7 @@ fn only_one_transport_is_used_where_the_person_says_so() {
 }
 
 #[test]
-fn refused_credentials_and_failing_servers_are_no_reason_for_another_transport() {
+fn rejected_credentials_and_server_errors_keep_transport() {
     for status in [401, 403, 406, 415, 500, 501] {
         let server = Server::start(move |_, reply| reply.status(status));
         let mut proxy = Proxy::start(&["--silent", &server.url]);
@@ -344,7 +344,7 @@ fn everything_passes_in_both_directions() {
 }
 
 #[test]
-fn a_session_that_is_lost_is_renewed_and_no_call_is_lost_or_doubled() {
+fn lost_session_is_renewed_without_losing_calls() {
     let endings: &[fn() -> Next] = &[
         || Next::End,
         #[cfg(unix)]
@@ -385,7 +385,7 @@ fn a_session_that_is_lost_is_renewed_and_no_call_is_lost_or_doubled() {
 }
 
 #[test]
-fn a_post_that_is_refused_is_the_failure_of_its_message() {
+fn refused_post_fails_only_its_message() {
     let (server, streams) = old(|request, reply, streams| match (request.id(), streams.count()) {
         ("2", _) => reply.answer(500, &[], "no session marked-session here"),
         ("3", _) => reply.answer(
@@ -438,7 +438,7 @@ fn events_of_any_size_pass_and_at_any_pace() {
 }
 
 #[test]
-fn a_client_that_leaves_waits_for_what_is_under_way_and_closes_the_stream() {
+fn leaving_client_waits_for_pending_requests() {
     let (server, streams) = old(|_, reply, _| reply.status(202));
     let mut proxy = begun(&server, &[]);
     proxy.send(&call(2));
@@ -451,7 +451,7 @@ fn a_client_that_leaves_waits_for_what_is_under_way_and_closes_the_stream() {
 }
 
 #[test]
-fn credentials_that_are_refused_are_read_again_on_either_way() {
+fn rejected_credentials_are_read_again_for_stream_and_posts() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("headers");
     let write =
@@ -505,7 +505,7 @@ fn no_log_shows_the_session_in_the_address() {
 }
 
 #[test]
-fn whatever_becomes_of_streams_and_posts_every_request_has_one_answer_and_no_call_runs_twice() {
+fn broken_streams_and_posts_leave_one_answer_each() {
     // An end takes along the answers that are still on their way on that stream, so not too many of them.
     const REQUESTS: u32 = 192;
     let ran = Arc::new(Mutex::new(Vec::<String>::new()));
@@ -598,7 +598,7 @@ fn whatever_becomes_of_streams_and_posts_every_request_has_one_answer_and_no_cal
 }
 
 #[test]
-fn a_stream_that_is_silent_for_too_long_is_given_up_where_somebody_waits() {
+fn silent_stream_is_given_up_with_pending_request() {
     let (server, streams) = old(|request, reply, streams| {
         reply.status(202);
         if request.title() != "tools/call" {
@@ -618,7 +618,7 @@ fn a_stream_that_is_silent_for_too_long_is_given_up_where_somebody_waits() {
 }
 
 #[test]
-fn tools_that_are_left_out_are_so_on_the_stream_as_well() {
+fn tool_filter_applies_to_http_sse_stream() {
     let (server, _) = old(|request, reply, streams| {
         reply.status(202);
         let tools = r#"{"tools":[{"name":"a","annotations":{"readOnlyHint":true}},{"name":"b"}]}"#;

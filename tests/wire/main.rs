@@ -4,26 +4,26 @@
 #[expect(dead_code, reason = "each crate of tests uses a part of it")]
 mod support;
 
-mod answers;
+mod access_hosts;
 mod check;
 mod conversations;
-mod cuts;
 mod eras;
 mod exchange;
-mod healing;
 mod http2;
 mod http_sse;
+mod large_numbers;
+mod message_order;
 mod modern;
 mod network;
-mod numbers;
-mod oddities;
-mod order;
+mod recovery;
 mod redirects;
 mod refusals;
+mod responses;
 mod rotation;
 mod secrets;
 mod send_order;
 mod service_token;
 mod session;
-mod team;
 mod tls;
+mod truncated_responses;
+mod unexpected_responses;

@@ -27,7 +27,7 @@ fn tools(request: &Request, reply: &mut Reply, rest: &str) {
 }
 
 #[test]
-fn each_message_repeats_itself_in_its_headers_and_passes_untouched() {
+fn modern_messages_are_mirrored_in_headers() {
     let server = Server::start(|request, reply| match request.id() {
         "null" => reply.status(202),
         id => {
@@ -119,7 +119,7 @@ const MISMATCH: &str =
     r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32020,"message":"Mcp-Param-Region is missing"}}"#;
 
 #[test]
-fn a_strict_server_is_asked_for_its_tools_and_the_call_is_sent_once_more() {
+fn header_mismatch_lists_tools_and_retries_call() {
     let server =
         Server::start(|request, reply| match (request.title(), request.header("mcp-param-region")) {
             ("tools/list", _) if request.body.contains("\"cursor\":\"2\"") => tools(request, reply, ""),
@@ -155,7 +155,7 @@ fn a_list_of_tools_without_end_is_given_up() {
 }
 
 #[test]
-fn a_call_whose_stream_breaks_is_one_error_and_nothing_more_is_sent() {
+fn modern_call_with_broken_stream_is_one_error() {
     let server = Server::start(|_, reply| {
         reply.raw("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n");
         let event =

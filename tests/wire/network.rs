@@ -111,7 +111,7 @@ fn a_proxy_is_used_by_option_and_by_environment() {
 }
 
 #[test]
-fn a_proxy_that_wants_credentials_gets_them_and_its_refusals_are_its_own() {
+fn proxy_gets_credentials_and_its_refusals_are_named() {
     let server = elsewhere();
     let authority = server.file("ca.pem");
     // user:markedpassword
@@ -120,19 +120,22 @@ fn a_proxy_that_wants_credentials_gets_them_and_its_refusals_are_its_own() {
     let line = ask(&format!("http://user:markedpassword@{}", tunnel.address));
     assert!(line.contains("\"result\"") && !line.contains("markedpassword"), "{line}");
     let line = ask(&format!("http://{}", tunnel.address));
-    assert!(line.contains("\"cause\":\"proxy\"") && line.contains("wants credentials (407)"), "{line}");
+    assert!(line.contains("\"cause\":\"proxy\"") && line.contains("requires credentials (407)"), "{line}");
     let line = ask(&format!("http://user:markedwrong@{}", tunnel.address));
-    assert!(line.contains("wants credentials (407)") && !line.contains("markedwrong"), "{line}");
+    assert!(line.contains("requires credentials (407)") && !line.contains("markedwrong"), "{line}");
 
     let strict = Tunnel::start(&server.address, None, 403);
     let line = ask(&format!("http://{}", strict.address));
-    assert!(line.contains("\"cause\":\"proxy\"") && line.contains("refused to connect to it"), "{line}");
+    assert!(
+        line.contains("\"cause\":\"proxy\"") && line.contains("the proxy refused to connect to"),
+        "{line}"
+    );
     let line = ask("marked:nonsense");
     assert!(line.contains("--proxy is not the URL of a proxy") && !line.contains("nonsense"), "{line}");
 }
 
 #[test]
-fn over_http_a_proxy_answers_in_the_servers_place_and_says_so() {
+fn http_proxy_errors_are_named_as_the_proxys() {
     let proxy = Server::start(|request, reply| match request.header("proxy-authorization") {
         Some("Basic dTpw") => reply.result(request, "{}"),
         _ => reply.status(407),

@@ -42,7 +42,7 @@ fn five_hops_within_the_origin_are_followed_with_everything() {
 }
 
 #[test]
-fn whatever_kind_of_request_is_sent_elsewhere_nothing_arrives_there() {
+fn cross_origin_redirects_are_never_followed() {
     let other = Script::default().serve();
     let elsewhere = format!("{}?token=markedquery", other.url);
     let to = |status: u16| {
@@ -71,7 +71,7 @@ fn whatever_kind_of_request_is_sent_elsewhere_nothing_arrives_there() {
     let mut told = String::new();
     for id in 2..5 {
         let line = proxy.ask(&format!(r#"{{"id":{id},"method":"call"}}"#));
-        assert!(line.contains(&format!("points to {};", other.url)), "{line}");
+        assert!(line.contains(&format!("redirects to {};", other.url)), "{line}");
         told.push_str(&line);
     }
     proxy.send(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#);
@@ -84,7 +84,7 @@ fn whatever_kind_of_request_is_sent_elsewhere_nothing_arrives_there() {
 }
 
 #[test]
-fn a_hop_within_the_origin_does_not_open_the_way_out_of_it() {
+fn same_origin_redirect_allows_no_later_cross_origin_one() {
     let other = Script::default().serve();
     let port = other.address.rsplit(':').next().expect("a port").to_owned();
     let targets = [

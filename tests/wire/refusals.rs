@@ -59,7 +59,7 @@ fn every_refusal_is_one_error_with_its_status() {
 }
 
 #[test]
-fn a_refusal_whose_body_never_ends_is_told_all_the_same() {
+fn refusal_with_endless_body_is_reported() {
     let server = Server::start(|_, reply| {
         reply.raw("HTTP/1.1 503 X\r\ncontent-type: text/plain\r\ncontent-length: 1000\r\n\r\nwarming up\n");
         reply.hang();
@@ -74,7 +74,7 @@ const SECRETS: [(&str, &str); 2] =
     [("CF_ACCESS_CLIENT_ID", "0123.access"), ("CF_ACCESS_CLIENT_SECRET", "cfast_markedsecret")];
 
 #[test]
-fn only_a_redirect_within_the_origin_that_keeps_the_message_is_followed() {
+fn follows_only_same_origin_redirects_that_keep_the_message() {
     let server = Server::start(|request, reply| {
         if request.path == "/elsewhere" {
             return reply.result(request, r#""there""#);
@@ -87,7 +87,7 @@ fn only_a_redirect_within_the_origin_that_keeps_the_message_is_followed() {
     let line = proxy.ask(&format!(r#"{{"id":1,"method":"{status}"}}"#));
     assert!(
         line.contains(&format!(
-            "answered {status} and points to {}",
+            "answered {status} and redirects to {}",
             server.url.replace("/mcp", "/elsewhere")
         )),
         "{line}"
@@ -114,7 +114,7 @@ fn nothing_ever_reaches_another_origin() {
     let mut proxy = Proxy::start_with(Stdin::Pipes, &["--silent", &server.url], &SECRETS);
     for status in [301, 302, 303, 307, 308] {
         let line = proxy.ask(&format!(r#"{{"id":1,"method":"{status}"}}"#));
-        assert!(line.contains(&format!("points to {}/stolen;", other.url)), "{status}: {line}");
+        assert!(line.contains(&format!("redirects to {}/stolen;", other.url)), "{status}: {line}");
         assert!(!line.contains("markedquery"), "{line}");
     }
     proxy.finish();

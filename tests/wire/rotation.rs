@@ -33,7 +33,7 @@ fn ask(proxy: &mut Proxy, id: u32) -> String {
 }
 
 #[test]
-fn a_file_is_read_again_when_what_it_held_is_refused() {
+fn file_is_read_again_when_its_credentials_are_rejected() {
     let (server, time) = guarded(["marked-one", "marked-two"]);
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("token.env");
@@ -124,7 +124,7 @@ fn commands_bring_headers_and_are_asked_again() {
         &command,
     ]);
     let line = ask(&mut proxy, 1);
-    assert!(line.contains("did not accept the Access token") && !line.contains("marked"), "{line}");
+    assert!(line.contains("rejected the Access token") && !line.contains("marked"), "{line}");
     std::fs::write(&token, "marked-fresh\n").expect("written");
     // A source that brought nothing new is left alone for a moment, after which the next refusal asks it again.
     let answer = loop {
@@ -132,7 +132,7 @@ fn commands_bring_headers_and_are_asked_again() {
         if line.contains("\"result\"") {
             break line;
         }
-        assert!(line.contains("did not accept the Access token"), "{line}");
+        assert!(line.contains("rejected the Access token"), "{line}");
     };
     assert!(answer.contains(r#""result":"k-1""#), "{answer}");
     proxy.finish();
@@ -158,7 +158,7 @@ fn a_token_can_travel_in_one_header() {
 }
 
 #[test]
-fn a_source_that_has_nothing_is_named_at_the_start() {
+fn empty_source_is_named_at_start() {
     for (arguments, expected) in [
         (["--env-file", "/no/such/file"], "the file /no/such/file of --env-file cannot be used"),
         (
@@ -183,14 +183,14 @@ fn a_source_that_has_nothing_is_named_at_the_start() {
     let mut proxy = Proxy::start_with(Stdin::Pipes, &["https://mcp.example.test/mcp"], &half);
     let line = ask(&mut proxy, 1);
     assert!(
-        line.contains("CF_ACCESS_CLIENT_ID_NEXT is there, but CF_ACCESS_CLIENT_SECRET_NEXT is not"),
+        line.contains("CF_ACCESS_CLIENT_ID_NEXT is set, but CF_ACCESS_CLIENT_SECRET_NEXT is not"),
         "{line}"
     );
 }
 
 #[test]
 #[cfg(unix)]
-fn a_file_with_secrets_that_others_can_read_is_a_warning() {
+fn readable_secret_file_is_a_warning() {
     use std::os::unix::fs::PermissionsExt;
     let server = Server::start(|request, reply| reply.result(request, "{}"));
     let folder = tempfile::tempdir().expect("a folder");
@@ -231,7 +231,7 @@ fn pair_and_next(first: &str, next: &str) -> String {
 }
 
 #[test]
-fn many_requests_at_once_survive_the_switch_to_the_next_token_from_a_file() {
+fn concurrent_requests_survive_switch_to_next_token() {
     let (server, time) = guarded(["marked-one", "marked-two"]);
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("token.env");
@@ -258,7 +258,7 @@ fn many_requests_at_once_survive_the_switch_to_the_next_token_from_a_file() {
 }
 
 #[test]
-fn two_dead_tokens_in_a_file_are_no_circle_however_many_ask() {
+fn two_invalid_tokens_in_file_end_without_loop() {
     let (server, _) = guarded(["neither", "neither"]);
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("token.env");
@@ -285,7 +285,7 @@ fn two_dead_tokens_in_a_file_are_no_circle_however_many_ask() {
 }
 
 #[test]
-fn the_servers_own_refusal_does_not_switch_the_service_token() {
+fn servers_own_refusal_does_not_switch_service_token() {
     let server = Server::start(|_, reply| reply.answer(401, &[("content-type", "text/plain")], "no"));
     let environment = [
         ("CF_ACCESS_CLIENT_ID", ID),
@@ -300,7 +300,7 @@ fn the_servers_own_refusal_does_not_switch_the_service_token() {
 }
 
 #[test]
-fn a_next_token_without_a_first_one_is_a_warning() {
+fn next_token_without_first_is_a_warning() {
     let server = Server::start(|request, reply| reply.result(request, "{}"));
     let environment = [("CF_ACCESS_CLIENT_ID_NEXT", ID), ("CF_ACCESS_CLIENT_SECRET_NEXT", "marked-two")];
     let mut proxy = Proxy::start_with(Stdin::Pipes, &[&server.url], &environment);
@@ -313,7 +313,7 @@ fn a_next_token_without_a_first_one_is_a_warning() {
 }
 
 #[test]
-fn a_header_file_is_read_again_when_the_server_itself_refuses() {
+fn header_file_is_read_again_on_server_refusal() {
     let server = Server::start(|request, reply| match request.header("x-api-key") {
         Some("marked-new") => reply.result(request, "{}"),
         _ => reply.status(401),
@@ -340,7 +340,7 @@ fn token(name: &str, seconds: i64) -> String {
 
 #[test]
 #[cfg(unix)]
-fn a_token_near_its_end_is_asked_for_again_before_anybody_refuses_it() {
+fn command_is_run_again_before_token_expires() {
     for form in ["command", "header", "file", "env"] {
         let server = Server::start(|request, reply| reply.result(request, "{}"));
         let folder = tempfile::tempdir().expect("a folder");
@@ -392,7 +392,7 @@ fn a_token_near_its_end_is_asked_for_again_before_anybody_refuses_it() {
 
 #[test]
 #[cfg(unix)]
-fn a_command_that_prints_nothing_when_it_is_asked_again_is_told_and_loses_nothing() {
+fn command_without_output_is_reported_and_loses_nothing() {
     let server = Server::start(|_, reply| reply.answer(403, &[("cf-access-aud", "0123456789abcdef")], ""));
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("token");
@@ -420,7 +420,7 @@ fn a_command_that_prints_nothing_when_it_is_asked_again_is_told_and_loses_nothin
 
 #[test]
 #[cfg(unix)]
-fn a_command_is_run_once_for_however_many_requests_were_refused() {
+fn command_is_run_once_for_all_rejected_requests() {
     let server = Server::start(|request, reply| match request.header("cf-access-token") {
         Some("marked-2") => reply.result(request, "{}"),
         _ if request.title() == "first" => reply.result(request, "{}"),
@@ -489,7 +489,7 @@ fn the_other_forms_of_access_come_from_every_source() {
 }
 
 #[test]
-fn a_token_in_one_header_takes_part_in_everything_and_never_meets_the_pair() {
+fn single_header_token_rotates_like_the_pair() {
     let server = Server::start(|request, reply| {
         assert!(
             request.header("cf-access-client-id").is_none()
@@ -513,8 +513,8 @@ fn a_token_in_one_header_takes_part_in_everything_and_never_meets_the_pair() {
         (["--access-header", "X-Token"], &both[..], r#""result""#),
         (["--header", &written], &pair, r#""result""#),
         (["--header", &wrong], &both, r#""result""#),
-        (["--header", &wrong], &pair, "did not let the service token 0123456789abcdef"),
-        (["--access-header", "X-Token"], &pair, "did not let the service token 0123456789abcdef"),
+        (["--header", &wrong], &pair, "refused the service token 0123456789abcdef"),
+        (["--access-header", "X-Token"], &pair, "refused the service token 0123456789abcdef"),
     ] {
         let mut proxy =
             Proxy::start_with(Stdin::Pipes, &[&server.url, arguments[0], arguments[1]], environment);
@@ -525,7 +525,7 @@ fn a_token_in_one_header_takes_part_in_everything_and_never_meets_the_pair() {
 }
 
 #[test]
-fn what_cannot_be_meant_by_one_header_is_an_error() {
+fn unusable_single_header_is_an_error() {
     let pair = [("CF_ACCESS_CLIENT_ID", ID), ("CF_ACCESS_CLIENT_SECRET", "marked-one")];
     for (arguments, environment, expected) in [
         (vec!["--access-header", "X-Token"], &[][..], "there is no service token"),
@@ -538,14 +538,18 @@ fn what_cannot_be_meant_by_one_header_is_an_error() {
         (
             vec!["--access-header", "Authorization", "--header", "Authorization: Bearer marked"],
             &pair,
-            "the header authorization is to carry the service token, but another value is written for it",
+            "the header authorization is to carry the service token, but has another value as well",
         ),
         (
             vec!["--header", r#"X: {"cf-access-client-id":"marked.access"}"#],
             &[],
             "one of its halves is missing",
         ),
-        (vec!["--header", r#"X: "cf-access-client-id" marked"#], &[], "it is no JSON object of two texts"),
+        (
+            vec!["--header", r#"X: "cf-access-client-id" marked"#],
+            &[],
+            "it is not a JSON object of two strings",
+        ),
     ] {
         let arguments = [&["https://mcp.example.test/mcp"], &arguments[..]].concat();
         let mut proxy = Proxy::start_with(Stdin::Pipes, &arguments, environment);
@@ -556,7 +560,7 @@ fn what_cannot_be_meant_by_one_header_is_an_error() {
 }
 
 #[test]
-fn a_line_of_a_file_that_is_none_is_named_and_a_dollar_sign_is_kept() {
+fn invalid_file_line_is_named_and_dollar_kept() {
     let server = Server::start(|request, reply| {
         let key = format!("{:?}", request.header("x-key").unwrap_or_default());
         reply.result(request, &key);

@@ -15,7 +15,7 @@ fn assert_untold(secret: &str, text: &str, case: &str) {
 }
 
 #[test]
-fn a_secret_in_a_refusal_shows_nowhere_even_where_the_excerpt_ends() {
+fn secret_in_refusal_is_redacted_at_excerpt_end() {
     let server = Server::start(|request, reply| {
         let before: usize = request.member("params").expect("params").parse().expect("a number");
         let sent = request.header("cf-access-client-secret").expect("it is attached");
@@ -37,7 +37,7 @@ fn a_secret_in_a_refusal_shows_nowhere_even_where_the_excerpt_ends() {
 }
 
 #[test]
-fn a_secret_in_the_title_of_a_page_shows_nowhere_even_where_the_excerpt_ends() {
+fn secret_in_page_title_is_redacted_at_excerpt_end() {
     let server = Server::start(|request, reply| {
         let before: usize = request.member("params").expect("params").parse().expect("a number");
         let sent = request.header("cf-access-client-secret").expect("it is attached");
@@ -53,7 +53,7 @@ fn a_secret_in_the_title_of_a_page_shows_nowhere_even_where_the_excerpt_ends() {
 }
 
 #[test]
-fn a_secret_is_recognised_in_the_escapes_of_the_text_around_it() {
+fn escaped_secret_is_recognized_in_surrounding_text() {
     // Written by a person, a key may hold what JSON, HTML and URLs escape.
     const KEY: &str = "markedKEY&\"<+/=\\>KEYmarked";
     let server = Server::start(|request, reply| {

@@ -156,7 +156,7 @@ fn rounds_arrive_in_order(proxy: &mut Proxy, server: &Arrivals, size: usize) {
 }
 
 #[test]
-fn messages_of_one_write_arrive_in_order_over_idle_connections() {
+fn messages_of_one_write_arrive_in_order() {
     let server = Arrivals::start();
     let mut proxy = Proxy::start(&[&format!("http://{}/mcp", server.address)]);
     for size in [2, 3, 8] {

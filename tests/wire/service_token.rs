@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
-use crate::support::INITIALIZE;
-use crate::support::proxy::Proxy;
-use crate::support::server::{Reply, Request};
-use crate::team::{
+use crate::access_hosts::{
     Certificates, HOST, ID, Internet, NEXT_ID, NEXT_SECRET, OTHER_TEAM, Refusal, Site, TEAM, claims, now,
     signed,
 };
+use crate::support::INITIALIZE;
+use crate::support::proxy::Proxy;
+use crate::support::server::{Reply, Request};
 
 const ADVICE: &str = "set CF_ACCESS_HOSTS=mcp.example.test beside it, or pass --access always";
 
@@ -467,6 +467,19 @@ fn told(
         .expect("it starts");
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(text).expect("UTF-8"))
+}
+
+#[test]
+fn check_explains_token_that_hosts_keep_back() {
+    let internet = Internet::with(Site::protected(Refusal::Redirect));
+    let (_, text) = told(&internet, "check", &[], &[("CF_ACCESS_HOSTS", "other.test")]);
+    let failed = text.lines().skip_while(|line| !line.contains("FAILED"));
+    let failed: Vec<&str> = failed.take(2).collect();
+    let [sentence, remedy] = failed[..] else { panic!("nothing failed: {text}") };
+    assert!(sentence.contains("was not sent: CF_ACCESS_HOSTS does not name this host"), "{text}");
+    assert!(remedy.contains("set CF_ACCESS_HOSTS=other.test,"), "{text}");
+    assert!(!remedy.contains("CF_ACCESS_CLIENT_ID"), "{text}");
+    assert!(text.contains("none for this host: the environment holds a service token"), "{text}");
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn a_session_id_beyond_visible_ascii_is_refused() {
 }
 
 #[test]
-fn a_stream_that_is_refused_or_never_answers_disturbs_nothing() {
+fn refused_or_silent_listening_stream_disturbs_nothing() {
     for status in [400, 404, 405, 500, 0] {
         let server = Server::start(move |request, reply| match request.title() {
             "GET" if status == 0 => reply.hang(),
@@ -110,7 +110,7 @@ fn a_stream_that_is_refused_or_never_answers_disturbs_nothing() {
 }
 
 #[test]
-fn what_the_server_says_by_itself_reaches_the_client_and_is_answered() {
+fn server_requests_reach_client_and_are_answered() {
     let (say, words) = channel::<String>();
     let words = Mutex::new(words);
     let server = Server::start(move |request, reply| match request.title() {

@@ -235,7 +235,7 @@ fn a_server_without_a_version_in_common_is_named() {
     let mut proxy = Proxy::start(&[&url]);
     let line = proxy.ask(r#"{"id":1,"method":"ping"}"#);
     assert!(line.contains("\"cause\":\"tls\""), "{line}");
-    assert!(line.contains("no version of TLS in common"), "{line}");
+    assert!(line.contains("supports neither TLS 1.2 nor TLS 1.3"), "{line}");
     proxy.finish();
 }
 
@@ -245,14 +245,14 @@ fn a_server_that_wants_a_certificate_gets_one() {
     let (authority, certificate, key) =
         (server.file("ca.pem"), server.file("client.pem"), server.file("client.key"));
     let line = asked(&server, &["--ca-cert", &authority], &[]);
-    assert!(line.contains("wants a client certificate") && line.contains("--client-cert"), "{line}");
+    assert!(line.contains("requires a client certificate") && line.contains("--client-cert"), "{line}");
     let mutual = ["--ca-cert", authority.as_str(), "--client-cert", &certificate, "--client-key", &key];
     let line = asked(&server, &mutual, &[]);
     assert!(line.contains("\"result\""), "{line}");
 }
 
 #[test]
-fn files_that_cannot_be_used_are_named_at_the_start() {
+fn unusable_tls_files_are_named_at_start() {
     let server = secure(false, |_| ());
     let (empty, certificate, other) =
         (server.file("empty.pem"), server.file("client.pem"), server.file("other.key"));
@@ -272,7 +272,7 @@ fn files_that_cannot_be_used_are_named_at_the_start() {
 }
 
 #[test]
-fn http2_carries_everything_and_its_limit_of_streams_locks_nothing_up() {
+fn http2_stream_limit_causes_no_deadlock() {
     let edge = Edge::start(Config { access: None, answers: Answers::Stream, port: 0 }).expect("a free port");
     let plain = edge.mcp_url().replace("http://", "").replace("/mcp", "");
     let server = before(&plain, "h2", false, |_| ());

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use rsa::rand_core::{OsRng, RngCore};
+use ring::rand::{SecureRandom, SystemRandom};
 
 /// A made-up Cloudflare Access service token in the format of August 2026.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,6 +46,8 @@ fn alphanumeric(characters: usize) -> String {
 }
 
 fn pick(alphabet: &[u8], count: usize) -> String {
+    let mut bytes = vec![0_u8; count];
+    SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
     // The bias of the remainder does not matter here.
-    (0..count).map(|_| char::from(alphabet[OsRng.next_u32() as usize % alphabet.len()])).collect()
+    bytes.into_iter().map(|byte| char::from(alphabet[usize::from(byte) % alphabet.len()])).collect()
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use super::opening::Client;
+use super::opening::ClientProfile;
 use super::{LegacyClient, Request, shapes};
 use crate::bridge::error_report::ErrorKind;
 use crate::bridge::event::Notice;
@@ -44,14 +44,14 @@ struct Round {
     id: Id,
     /// What the server keeps with us, as JSON text.
     state: Option<String>,
-    questions: Vec<Question>,
+    questions: Vec<InputRequest>,
     /// When the request is sent again although nothing was asked.
     due: Option<Instant>,
 }
 
 /// One thing that the server wants to know.
 #[derive(Debug)]
-struct Question {
+struct InputRequest {
     key: String,
     method: String,
     /// The JSON text of the client's result.
@@ -76,7 +76,12 @@ fn instead_of_answer(method: &str) -> Option<&'static str> {
 }
 
 /// What is wrong with what the server wants to know.
-fn objection(method: &str, params: Option<&str>, request: &Request, client: &Client) -> Option<String> {
+fn objection(
+    method: &str,
+    params: Option<&str>,
+    request: &Request,
+    client: &ClientProfile,
+) -> Option<String> {
     let member = |name: &str| params.and_then(|params| json::member(params, name));
     let is_url = member("mode").and_then(json::string).as_deref() == Some("url");
     let has_tools = member("tools").or_else(|| member("toolChoice")).is_some();
@@ -135,12 +140,12 @@ impl LegacyClient {
     }
 
     /// Returns the questions of a round, or why one of them cannot be asked.
-    fn questions(&self, request: &Request, wanted: &[(String, &str)]) -> Result<Vec<Question>, String> {
+    fn questions(&self, request: &Request, wanted: &[(String, &str)]) -> Result<Vec<InputRequest>, String> {
         let question = |(key, input): &(String, &str)| {
             let method = json::member(input, "method").and_then(json::string).unwrap_or_default();
             match objection(&method, json::member(input, "params"), request, &self.client) {
                 Some(objection) => Err(objection),
-                None => Ok(Question { key: key.clone(), method, answer: None }),
+                None => Ok(InputRequest { key: key.clone(), method, answer: None }),
             }
         };
         wanted.iter().map(question).collect()

@@ -14,8 +14,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use inputs::Inputs;
-use opening::{Client, Server};
-use subscriptions::Subscriptions;
+use opening::{ClientProfile, ServerProfile};
+use subscriptions::MergedSubscription;
 
 use super::error_report::ErrorKind;
 use super::layer::{Layer, Output, ServerMessage};
@@ -30,9 +30,9 @@ use crate::mcp::{message, method};
 /// The translator.
 #[derive(Debug)]
 pub(super) struct LegacyClient {
-    phase: Phase,
-    client: Client,
-    server: Server,
+    phase: TranslationPhase,
+    client: ClientProfile,
+    server: ServerProfile,
     /// What is known of each request of the client that the server works on, by the id the client gave it.
     requests: HashMap<Id, Request>,
     /// The client's id of each request that goes by another towards the server.
@@ -40,7 +40,7 @@ pub(super) struct LegacyClient {
     /// The ids towards the server of what was answered here, because there is nothing to translate to any more.
     abandoned: HashSet<Id>,
     inputs: Inputs,
-    subscriptions: Subscriptions,
+    subscriptions: MergedSubscription,
     /// The log level that the client wants, as JSON text.
     level: Option<String>,
     /// Tools whose results are wrapped, because their schema is.
@@ -52,7 +52,7 @@ pub(super) struct LegacyClient {
 /// How far the handshake is.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one of it")]
-enum Phase {
+enum TranslationPhase {
     /// The server is asked what it can do.
     Opening {
         initialize: Message,
@@ -96,14 +96,14 @@ impl LegacyClient {
         ids: OwnIds,
     ) -> LegacyClient {
         let mut translator = LegacyClient {
-            phase: Phase::Over,
-            client: Client::default(),
-            server: Server::default(),
+            phase: TranslationPhase::Over,
+            client: ClientProfile::default(),
+            server: ServerProfile::default(),
             requests: HashMap::new(),
             renamed: HashMap::new(),
             abandoned: HashSet::new(),
             inputs: Inputs::default(),
-            subscriptions: Subscriptions::default(),
+            subscriptions: MergedSubscription::default(),
             level: None,
             wrapped: HashSet::new(),
             ids,
@@ -176,12 +176,13 @@ impl LegacyClient {
     /// The client takes a request back.
     fn cancelled(&mut self, id: &Id) {
         if self.is_opened_by(id)
-            && let Phase::Opening { discover, held, .. } = std::mem::replace(&mut self.phase, Phase::Over)
+            && let TranslationPhase::Opening { discover, held, .. } =
+                std::mem::replace(&mut self.phase, TranslationPhase::Over)
         {
             self.send(message::cancelled(&discover, None));
             return self.stop_translating(held.into());
         }
-        if let Phase::Opening { held, held_cost, earlier, .. } = &mut self.phase {
+        if let TranslationPhase::Opening { held, held_cost, earlier, .. } = &mut self.phase {
             let is_it =
                 |message: &Message| matches!(message.kind(), Kind::Request { id: own, .. } if own == id);
             if let Some(at) = held.iter().position(is_it)
@@ -201,7 +202,7 @@ impl LegacyClient {
 
     /// Returns whether this is the handshake that has no answer yet. No client should take it back.
     fn is_opened_by(&self, id: &Id) -> bool {
-        let Phase::Opening { initialize, .. } = &self.phase else { return false };
+        let TranslationPhase::Opening { initialize, .. } = &self.phase else { return false };
         matches!(initialize.kind(), Kind::Request { id: own, .. } if own == id)
     }
 
@@ -212,7 +213,7 @@ impl LegacyClient {
         self.is_opened_by(id)
             || self.requests.contains_key(id)
             || self.subscriptions.serves(id)
-            || matches!(&self.phase, Phase::Opening { held, .. } if held.iter().any(is_held))
+            || matches!(&self.phase, TranslationPhase::Opening { held, .. } if held.iter().any(is_held))
     }
 
     /// Returns whether a message of the server is this translator's affair. `within` is the request in whose exchange the
@@ -227,7 +228,8 @@ impl LegacyClient {
     }
 
     fn is_ours(&self, upstream: &Id) -> bool {
-        let is_discover = matches!(&self.phase, Phase::Opening { discover, .. } if discover == upstream);
+        let is_discover =
+            matches!(&self.phase, TranslationPhase::Opening { discover, .. } if discover == upstream);
         is_discover
             || self.requests.contains_key(upstream)
             || self.renamed.contains_key(upstream)
@@ -307,12 +309,12 @@ impl Layer for LegacyClient {
             Kind::Request { .. } | Kind::Notification { .. } => {}
         }
         match &mut self.phase {
-            Phase::Opening { held, held_cost, .. } => {
+            TranslationPhase::Opening { held, held_cost, .. } => {
                 *held_cost += message.cost();
                 held.push_back(message);
             }
-            Phase::Open => self.pass_on(message, now),
-            Phase::Over => self.send(message),
+            TranslationPhase::Open => self.pass_on(message, now),
+            TranslationPhase::Over => self.send(message),
         }
     }
 
@@ -321,7 +323,7 @@ impl Layer for LegacyClient {
         match message.kind() {
             Kind::Response { id: Some(id), .. } => {
                 let id = id.clone();
-                if matches!(&self.phase, Phase::Opening { discover, .. } if *discover == id) {
+                if matches!(&self.phase, TranslationPhase::Opening { discover, .. } if *discover == id) {
                     self.discovered(&message, now);
                 } else if self.subscriptions.is_listen(&id) {
                     self.listen_ended(&id, &message);
@@ -352,7 +354,9 @@ impl Layer for LegacyClient {
 
     fn close(&mut self, _: Instant) {
         let report = "stopped before the server answered";
-        if let Phase::Opening { initialize, held, .. } = std::mem::replace(&mut self.phase, Phase::Over) {
+        if let TranslationPhase::Opening { initialize, held, .. } =
+            std::mem::replace(&mut self.phase, TranslationPhase::Over)
+        {
             for message in std::iter::once(initialize).chain(held) {
                 if let Kind::Request { id, .. } = message.kind() {
                     self.refuse(id, ErrorKind::Stopped.code(), report, ErrorKind::Stopped.word());
@@ -368,13 +372,13 @@ impl Layer for LegacyClient {
     }
 
     fn is_idle(&self) -> bool {
-        !matches!(self.phase, Phase::Opening { .. }) && self.inputs.next().is_none()
+        !matches!(self.phase, TranslationPhase::Opening { .. }) && self.inputs.next().is_none()
     }
 
     fn waiting_cost(&self) -> usize {
         match &self.phase {
-            Phase::Opening { held_cost, .. } => *held_cost,
-            Phase::Open | Phase::Over => 0,
+            TranslationPhase::Opening { held_cost, .. } => *held_cost,
+            TranslationPhase::Open | TranslationPhase::Over => 0,
         }
     }
 }

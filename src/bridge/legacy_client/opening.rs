@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{LegacyClient, Phase};
+use super::{LegacyClient, TranslationPhase};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::layer::{Layer, Output};
 use crate::bridge::relay::{LastWord, error_code, error_object};
@@ -11,11 +11,11 @@ use crate::bridge::splice;
 use crate::json;
 use crate::jsonrpc::{Id, Kind, Message};
 use crate::mcp::meta::{SERVER_INFO, TASKS_EXTENSION};
-use crate::mcp::{Era, LEGACY_REVISION, MODERN_REVISION, code, message, method, revision};
+use crate::mcp::{Era, Features, LEGACY_REVISION, MODERN_REVISION, code, message, method, revision};
 
 /// What the client said of itself.
 #[derive(Debug, Default)]
-pub(super) struct Client {
+pub(super) struct ClientProfile {
     /// The revision that it speaks with us.
     pub(super) revision: String,
     /// The JSON text of what it can do, in the words of the other era.
@@ -26,11 +26,11 @@ pub(super) struct Client {
 
 /// What the server said of itself.
 #[derive(Debug, Default)]
-pub(super) struct Server {
+pub(super) struct ServerProfile {
     capabilities: String,
 }
 
-impl Server {
+impl ServerProfile {
     /// Returns whether it has a capability.
     pub(super) fn can(&self, capability: &str) -> bool {
         json::member(&self.capabilities, capability).is_some()
@@ -43,14 +43,14 @@ impl Server {
     }
 }
 
-impl Client {
-    pub(super) fn of(initialize: &Message) -> Client {
+impl ClientProfile {
+    pub(super) fn of(initialize: &Message) -> ClientProfile {
         let wanted = initialize.member("protocolVersion").and_then(json::string).unwrap_or_default();
         let revision = if revision::is_legacy(&wanted) { &wanted } else { LEGACY_REVISION };
         let capabilities = modern_capabilities(initialize.member("capabilities").unwrap_or("{}"));
         let info = initialize.member("clientInfo").filter(|info| info.starts_with('{'));
         let meta = message::modern_meta(&capabilities, info);
-        Client { revision: revision.to_owned(), capabilities, meta }
+        ClientProfile { revision: revision.to_owned(), capabilities, meta }
     }
 
     /// Returns whether it can answer questions of a kind.
@@ -75,12 +75,13 @@ impl Client {
     /// Returns whether it can open a URL for the server (2025-11-25, client/elicitation).
     pub(super) fn opens_urls(&self) -> bool {
         let elicitation = json::member(&self.capabilities, "elicitation");
-        self.is_latest() && elicitation.is_some_and(|elicitation| json::member(elicitation, "url").is_some())
+        self.features().has_elicitation_modes
+            && elicitation.is_some_and(|elicitation| json::member(elicitation, "url").is_some())
     }
 
-    /// Returns whether it speaks the latest revision of its era.
-    pub(super) fn is_latest(&self) -> bool {
-        self.revision == LEGACY_REVISION
+    /// The features of its revision.
+    pub(super) fn features(&self) -> Features {
+        revision::features(&self.revision)
     }
 }
 
@@ -99,12 +100,12 @@ impl LegacyClient {
     /// The client opens, or starts over: the server is asked what it can do.
     pub(super) fn start(&mut self, initialize: Message, last_word: Option<LastWord>, assumed: bool) {
         let discover = self.ids.next();
-        self.client = Client::of(&initialize);
+        self.client = ClientProfile::of(&initialize);
         self.level = None;
         self.end_subscription();
         let before = std::mem::replace(
             &mut self.phase,
-            Phase::Opening {
+            TranslationPhase::Opening {
                 initialize,
                 last_word,
                 assumed,
@@ -116,8 +117,9 @@ impl LegacyClient {
             },
         );
         // A client that cannot wait: the first handshake has no answer yet, and will get none of its own.
-        if let Phase::Opening { initialize, discover, held: before, held_cost: cost, .. } = before {
-            if let Phase::Opening { held, held_cost, earlier, .. } = &mut self.phase {
+        if let TranslationPhase::Opening { initialize, discover, held: before, held_cost: cost, .. } = before
+        {
+            if let TranslationPhase::Opening { held, held_cost, earlier, .. } = &mut self.phase {
                 (*earlier, *held_cost, *held) = (before.len(), cost, before);
             }
             self.send(message::cancelled(&discover, None));
@@ -135,12 +137,12 @@ impl LegacyClient {
         let supported = answer.member("data").and_then(|data| json::member(data, "supported"));
         let revisions = supported.map(json::elements).unwrap_or_default();
         let offers = revisions.into_iter().any(|it| json::string(it).as_deref() == Some(MODERN_REVISION));
-        let may_ask = matches!(self.phase, Phase::Opening { asked_twice: false, .. });
+        let may_ask = matches!(self.phase, TranslationPhase::Opening { asked_twice: false, .. });
         if !may_ask || error_code(answer) != Some(code::UNSUPPORTED_REVISION) || !offers {
             return false;
         }
         let fresh = self.ids.next();
-        if let Phase::Opening { discover, asked_twice, .. } = &mut self.phase {
+        if let TranslationPhase::Opening { discover, asked_twice, .. } = &mut self.phase {
             *asked_twice = true;
             *discover = fresh.clone();
         }
@@ -156,13 +158,13 @@ impl LegacyClient {
 
     /// Returns whether this began without the server having shown that it is modern.
     pub(in crate::bridge) fn was_assumed(&self) -> bool {
-        matches!(&self.phase, Phase::Opening { assumed: true, .. })
+        matches!(&self.phase, TranslationPhase::Opening { assumed: true, .. })
     }
 
     /// The server is not modern after all: what the client said goes to it as it is.
     pub(in crate::bridge) fn return_held(&mut self, shown_by: &Message) {
-        let phase = std::mem::replace(&mut self.phase, Phase::Over);
-        let Phase::Opening { initialize, mut held, earlier, discover, .. } = phase else { return };
+        let phase = std::mem::replace(&mut self.phase, TranslationPhase::Over);
+        let TranslationPhase::Opening { initialize, mut held, earlier, discover, .. } = phase else { return };
         // An earlier request may have shown it, before the server has said what it can do.
         if !matches!(shown_by.kind(), Kind::Response { id: Some(id), .. } if *id == discover) {
             self.send(message::cancelled(&discover, None));
@@ -190,11 +192,11 @@ impl LegacyClient {
         if self.asks_once_more(answer) {
             return;
         }
-        let phase = std::mem::replace(&mut self.phase, Phase::Open);
-        let Phase::Opening { initialize, last_word, held, .. } = phase else { return };
+        let phase = std::mem::replace(&mut self.phase, TranslationPhase::Open);
+        let TranslationPhase::Opening { initialize, last_word, held, .. } = phase else { return };
         let Kind::Request { id, .. } = initialize.kind() else { return };
         if let Some(failure) = discovery_failure(answer, id) {
-            self.phase = Phase::Over;
+            self.phase = TranslationPhase::Over;
             // What was said to `initialize` itself explains more, unless the server speaks another revision of its era.
             let last_word = last_word.filter(|_| names_no_revision(answer));
             let LastWord { answer, notice } = last_word.unwrap_or(LastWord { answer: failure, notice: None });
@@ -204,7 +206,7 @@ impl LegacyClient {
         }
         let capabilities = legacy_capabilities(answer.member("capabilities").unwrap_or("{}"));
         let result = initialize_result(answer, &self.client.revision, &capabilities);
-        self.server = Server { capabilities };
+        self.server = ServerProfile { capabilities };
         self.outputs.push_back(Output::EraFound(Era::Modern));
         self.answer(id, &result);
         for message in held {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::LegacyClient;
-use super::opening::Client;
+use super::opening::ClientProfile;
 use crate::bridge::relay::{LONGEST_NAME, TOOLS_KNOWN};
 use crate::bridge::splice;
 use crate::json;
@@ -105,7 +105,7 @@ fn output(answer: &Message, is_wrapped: bool) -> Option<Message> {
 }
 
 /// The params of a question, as the client can take them.
-pub(super) fn question(method: &str, params: &str, id: &Id, client: &Client) -> String {
+pub(super) fn question(method: &str, params: &str, id: &Id, client: &ClientProfile) -> String {
     let mode = json::member(params, "mode").and_then(json::string);
     match (method, mode.as_deref()) {
         // Named so that the server can say when it is done, which the other era does not do.
@@ -114,10 +114,12 @@ pub(super) fn question(method: &str, params: &str, id: &Id, client: &Client) -> 
             let id = ("elicitationId", id.as_json());
             json::object(members.chain([(id.0.to_owned(), id.1)]))
         }
-        (method::ELICITATION_CREATE, Some("form")) if !client.is_latest() => {
+        (method::ELICITATION_CREATE, Some("form")) if !client.features().has_elicitation_modes => {
             splice::without(params, &["mode"])
         }
-        (method::SAMPLING_CREATE, _) if !client.is_latest() => single_contents(params),
+        (method::SAMPLING_CREATE, _) if !client.features().has_sampling_content_lists => {
+            single_contents(params)
+        }
         _ => params.to_owned(),
     }
 }
@@ -196,7 +198,7 @@ mod tests {
     fn question_fits_older_clients() {
         let client = |revision: &str| {
             let params = format!(r#"{{"protocolVersion":"{revision}"}}"#);
-            Client::of(&made(&format!(r#"{{"id":1,"method":"initialize","params":{params}}}"#)))
+            ClientProfile::of(&made(&format!(r#"{{"id":1,"method":"initialize","params":{params}}}"#)))
         };
         let id = OwnId::LegacyClient.id(1);
         let ask = |method, params, revision| question(method, params, &id, &client(revision));

@@ -19,13 +19,13 @@ use crate::mcp::{message, method};
 
 /// The listening.
 #[derive(Debug, Default)]
-pub(super) struct Subscriptions {
+pub(super) struct MergedSubscription {
     /// The client is ready to hear.
     ready: bool,
     /// The one that is acknowledged.
     current: Option<Id>,
     /// The one that is being opened.
-    opening: Option<Opening>,
+    opening: Option<PendingSubscription>,
     /// Whether something has changed since that one was sent.
     stale: bool,
     /// The JSON texts of the URIs of the resources that the client wants to hear of.
@@ -37,13 +37,13 @@ pub(super) struct Subscriptions {
 }
 
 #[derive(Debug)]
-struct Opening {
+struct PendingSubscription {
     id: Id,
     /// The client's requests that it answers.
     subscribers: Vec<(Id, String)>,
 }
 
-impl Subscriptions {
+impl MergedSubscription {
     /// Returns whether this is one of ours.
     pub(super) fn is_listen(&self, id: &Id) -> bool {
         self.current.as_ref() == Some(id) || self.opening.as_ref().is_some_and(|opening| opening.id == *id)
@@ -161,7 +161,7 @@ impl LegacyClient {
         }
         let id = self.ids.next();
         let subscribers = std::mem::take(&mut self.subscriptions.waiting);
-        self.subscriptions.opening = Some(Opening { id: id.clone(), subscribers });
+        self.subscriptions.opening = Some(PendingSubscription { id: id.clone(), subscribers });
         let params = format!(r#"{{"_meta":{{{}}},"notifications":{{{}}}}}"#, self.meta(), filter.join(","));
         self.send(message::request(&id, method::LISTEN, &params));
     }
@@ -174,8 +174,9 @@ impl LegacyClient {
 
     /// Takes in that the server has opened the subscription: the requests that wait for it are answered.
     pub(super) fn acknowledged(&mut self, message: &Message) {
-        let is_it =
-            |opening: &mut Opening| subscription_of(message).is_none_or(|id| id == opening.id.as_json());
+        let is_it = |opening: &mut PendingSubscription| {
+            subscription_of(message).is_none_or(|id| id == opening.id.as_json())
+        };
         let Some(opening) = self.subscriptions.opening.take_if(is_it) else { return };
         let honoured = message.member("notifications");
         let honoured = honoured.and_then(|honoured| json::member(honoured, "resourceSubscriptions"));
@@ -209,7 +210,7 @@ impl LegacyClient {
             let notice = "the server has ended the subscription".to_owned();
             return self.outputs.push_back(Output::notice(Notice::NotListening(notice)));
         }
-        let is_it = |opening: &mut Opening| opening.id == *id;
+        let is_it = |opening: &mut PendingSubscription| opening.id == *id;
         let Some(opening) = self.subscriptions.opening.take_if(is_it) else { return };
         for (subscriber, uri) in opening.subscribers {
             self.subscriptions.uris.remove(&uri);

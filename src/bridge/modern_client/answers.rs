@@ -9,7 +9,7 @@ use crate::bridge::relay::{error_code, error_object};
 use crate::bridge::splice;
 use crate::json;
 use crate::jsonrpc::{INTERNAL_ERROR, INVALID_PARAMS, Id, Kind, Message};
-use crate::mcp::method;
+use crate::mcp::{code, method};
 
 /// The results that say how long they may be kept.
 const KEPT: [&str; 5] = [
@@ -19,9 +19,6 @@ const KEPT: [&str; 5] = [
     method::RESOURCE_TEMPLATES_LIST,
     method::RESOURCES_READ,
 ];
-/// Codes of sessions that the modern era has not.
-const RESOURCE_NOT_FOUND: i64 = -32002;
-pub(super) const URL_REQUIRED: i64 = -32042;
 
 /// The answer to a request of this method as its client is to see it. What came of an answer of the client's is not to be
 /// kept.
@@ -29,8 +26,11 @@ pub(super) fn finished(method: &str, id: &Id, answer: Message, was_asked: bool) 
     let answer = answer.with_id(id);
     match answer.kind() {
         Kind::Response { error: true, .. } => match (error_code(&answer), method) {
-            (Some(RESOURCE_NOT_FOUND), method::RESOURCES_READ) => with_code(&answer, INVALID_PARAMS),
-            (Some(URL_REQUIRED | RESOURCE_NOT_FOUND), _) => with_code(&answer, INTERNAL_ERROR),
+            (Some(code::RESOURCE_NOT_FOUND), method::RESOURCES_READ) => with_code(&answer, INVALID_PARAMS),
+            // The modern era has neither code.
+            (Some(code::URL_ELICITATION_REQUIRED | code::RESOURCE_NOT_FOUND), _) => {
+                with_code(&answer, INTERNAL_ERROR)
+            }
             (_, _) => answer,
         },
         Kind::Response { .. } | Kind::Request { .. } | Kind::Notification { .. } => {

@@ -20,8 +20,8 @@ use std::time::Instant;
 
 use logs::Level;
 use opening::Stage;
-use pending_input::{Call, Question};
-use subscriptions::Subscriptions;
+use pending_input::{Call, CollectedQuestion};
+use subscriptions::ClientSubscriptions;
 
 use super::backlog::Backlog;
 use super::error_report::{ErrorKind, ErrorReport};
@@ -52,9 +52,9 @@ pub(super) struct ModernClient {
     calls: HashMap<Id, u64>,
     /// What waits for the session, in the client's order.
     held: Backlog<Held>,
-    subscriptions: Subscriptions,
+    subscriptions: ClientSubscriptions,
     /// Requests of the server that no call carries, and until when each waits for one.
-    unassigned: Vec<(Question, Instant)>,
+    unassigned: Vec<(CollectedQuestion, Instant)>,
     /// The log level the server was told.
     level: Option<Level>,
     outputs: VecDeque<Output>,
@@ -70,7 +70,7 @@ enum Asked {
     /// A log level; the answer changes nothing.
     Level,
     /// To hear of a resource, or no longer.
-    Subscription(String),
+    ClientSubscription(String),
     Unsubscription(String),
 }
 
@@ -102,7 +102,7 @@ impl ModernClient {
             asked: BTreeMap::new(),
             calls: HashMap::new(),
             held: Backlog::default(),
-            subscriptions: Subscriptions::default(),
+            subscriptions: ClientSubscriptions::default(),
             unassigned: Vec::new(),
             level: None,
             outputs: VecDeque::new(),
@@ -178,7 +178,7 @@ impl ModernClient {
         match self.asked.remove(&number) {
             Some(Asked::Session) => self.session(answer, now),
             Some(Asked::Call(call)) => self.call_answered(number, call, answer, now),
-            Some(Asked::Subscription(uri)) => self.subscribed(&uri, is_done),
+            Some(Asked::ClientSubscription(uri)) => self.subscribed(&uri, is_done),
             Some(Asked::Unsubscription(uri)) => self.unsubscribed(&uri),
             Some(Asked::Level) | None => {}
         }
@@ -323,7 +323,7 @@ impl Layer for ModernClient {
         let asked = std::mem::take(&mut self.asked);
         let waiting = asked.into_values().filter_map(|asked| match asked {
             Asked::Call(call) => call.client_that_waits(),
-            Asked::Session | Asked::Level | Asked::Subscription(_) | Asked::Unsubscription(_) => None,
+            Asked::Session | Asked::Level | Asked::ClientSubscription(_) | Asked::Unsubscription(_) => None,
         });
         let answers = held.chain(waiting).map(|id| Output::to_client(Message::error(Some(&id), &error)));
         self.outputs.extend(answers);

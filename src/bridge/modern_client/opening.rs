@@ -111,7 +111,9 @@ impl ModernClient {
                     revision.map_or_else(|| "no revision".to_owned(), |it| format!("the revision {it}"));
                 let report = ErrorReport::new(
                     ErrorKind::Era,
-                    format!("the server answered initialize with {chosen}, which nobody negotiates that way"),
+                    format!(
+                        "the server answered initialize with {chosen}, a revision that initialize cannot negotiate"
+                    ),
                     "report this to the server's author",
                 );
                 self.end_session();

@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use super::logs::Level;
-use super::questions::{self, Kind as Asks};
+use super::questions::{self, QuestionKind};
 use super::{Asked, ModernClient, answers, error, requests};
 use crate::bridge::layer::Output;
 use crate::bridge::relay::error_code;
@@ -51,15 +51,15 @@ pub(super) struct Call {
     /// The progress token that the server knows, and the one that the client does, as JSON texts.
     pub(super) token: Option<String>,
     pub(super) client_token: Option<String>,
-    state: State,
-    questions: Vec<Question>,
+    state: CallState,
+    questions: Vec<CollectedQuestion>,
     /// How many questions it has had.
     asked: u32,
 }
 
 /// Where a call is.
 #[derive(Debug)]
-enum State {
+enum CallState {
     /// At the server; the client waits.
     Waiting,
     /// The same; the server has asked something, and what else it asks by then goes to the client together.
@@ -81,10 +81,10 @@ enum Resumed {
 
 /// A question of the server.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct CollectedQuestion {
     /// Its id; none if it came as an error, which needs no answer.
     id: Option<Id>,
-    asks: Asks,
+    asks: QuestionKind,
     /// What the client is to reply under.
     key: String,
     /// `{"method":…,"params":…}`.
@@ -93,10 +93,13 @@ pub(super) struct Question {
     is_own: bool,
 }
 
-impl Question {
+impl CollectedQuestion {
     /// What it costs to keep it, in bytes of memory.
     fn cost(&self) -> usize {
-        self.text.len() + self.id.as_ref().map_or(0, Id::size) + size_of::<Question>() + self.key.len()
+        self.text.len()
+            + self.id.as_ref().map_or(0, Id::size)
+            + size_of::<CollectedQuestion>()
+            + self.key.len()
     }
 }
 
@@ -104,10 +107,10 @@ impl Call {
     /// What it costs to keep it, beside its questions, in bytes of memory.
     fn cost(&self) -> usize {
         let answer = match &self.state {
-            State::InputRequired { resumed: Resumed::Answered(answer), .. } => answer.cost(),
-            State::InputRequired { resumed: Resumed::Waits | Resumed::Sent, .. }
-            | State::Waiting
-            | State::Collecting { .. } => 0,
+            CallState::InputRequired { resumed: Resumed::Answered(answer), .. } => answer.cost(),
+            CallState::InputRequired { resumed: Resumed::Waits | Resumed::Sent, .. }
+            | CallState::Waiting
+            | CallState::Collecting { .. } => 0,
         };
         self.upstream.cost() + self.capabilities.len() + answer
     }
@@ -122,7 +125,7 @@ impl Call {
             level: requests::level(request),
             client_token: token.clone(),
             token,
-            state: State::Waiting,
+            state: CallState::Waiting,
             questions: Vec::new(),
             asked: 0,
         }
@@ -133,7 +136,7 @@ impl Call {
     }
 
     fn is_input_required(&self) -> bool {
-        matches!(self.state, State::InputRequired { .. })
+        matches!(self.state, CallState::InputRequired { .. })
     }
 
     /// The client's request, if it has no answer yet.
@@ -142,12 +145,12 @@ impl Call {
     }
 
     /// Returns whether this question may go to the client by way of this call.
-    fn may_carry(&self, asks: Asks) -> bool {
+    fn may_carry(&self, asks: QuestionKind) -> bool {
         let goes_on = match &self.state {
-            State::Waiting
-            | State::Collecting { .. }
-            | State::InputRequired { resumed: Resumed::Waits, .. } => true,
-            State::InputRequired { resumed: Resumed::Answered(_) | Resumed::Sent, .. } => false,
+            CallState::Waiting
+            | CallState::Collecting { .. }
+            | CallState::InputRequired { resumed: Resumed::Waits, .. } => true,
+            CallState::InputRequired { resumed: Resumed::Answered(_) | Resumed::Sent, .. } => false,
         };
         goes_on && may_ask(self.method()) && asks.is_declared(&self.capabilities)
     }
@@ -165,7 +168,7 @@ impl Call {
         ))
     }
 
-    fn add(&mut self, mut question: Question) {
+    fn add(&mut self, mut question: CollectedQuestion) {
         self.asked += 1;
         question.key = format!("{}-{}", question.asks.word(), self.asked);
         self.questions.push(question);
@@ -201,14 +204,14 @@ impl ModernClient {
     fn all_calls(&self) -> impl Iterator<Item = (u64, &Call)> {
         self.asked.iter().filter_map(|(number, asked)| match asked {
             Asked::Call(call) => Some((*number, &**call)),
-            Asked::Session | Asked::Level | Asked::Subscription(_) | Asked::Unsubscription(_) => None,
+            Asked::Session | Asked::Level | Asked::ClientSubscription(_) | Asked::Unsubscription(_) => None,
         })
     }
 
     fn call_mut(&mut self, number: u64) -> Option<&mut Call> {
         match self.asked.get_mut(&number)? {
             Asked::Call(call) => Some(call),
-            Asked::Session | Asked::Level | Asked::Subscription(_) | Asked::Unsubscription(_) => None,
+            Asked::Session | Asked::Level | Asked::ClientSubscription(_) | Asked::Unsubscription(_) => None,
         }
     }
 
@@ -231,7 +234,7 @@ impl ModernClient {
     pub(super) fn question(&mut self, message: &Message, within: Option<u64>, now: Instant) {
         let Kind::Request { id, method } = message.kind() else { return };
         let id = id.detached();
-        let Some(asks) = Asks::of(message) else {
+        let Some(asks) = QuestionKind::of(message) else {
             return match method.as_str() {
                 method::PING => self.reply(&id, "result", "{}"),
                 method => {
@@ -246,13 +249,18 @@ impl ModernClient {
         }
         let own = within.and_then(|number| self.call_mut(number)).is_some_and(|call| may_ask(call.method()));
         // One at least as large as the message is added.
-        let kept = self.all_questions().map(Question::cost).sum::<usize>();
+        let kept = self.all_questions().map(CollectedQuestion::cost).sum::<usize>();
         if kept.saturating_add(message.cost()) > QUESTIONS_TOGETHER {
             let sentence = "too much of what was asked waits for the client's answer";
             return self.reply_error(&id, INTERNAL_ERROR, sentence);
         }
-        let question =
-            Question { id: Some(id), asks, key: String::new(), text: asks.embedded(message), is_own: own };
+        let question = CollectedQuestion {
+            id: Some(id),
+            asks,
+            key: String::new(),
+            text: asks.embedded(message),
+            is_own: own,
+        };
         match within.filter(|_| own) {
             Some(number) if self.call_mut(number).is_some_and(|call| call.may_carry(asks)) => {
                 self.give(number, question, now);
@@ -262,21 +270,21 @@ impl ModernClient {
         }
     }
 
-    fn all_questions(&self) -> impl Iterator<Item = &Question> {
+    fn all_questions(&self) -> impl Iterator<Item = &CollectedQuestion> {
         let unassigned = self.unassigned.iter().map(|(question, _)| question);
         self.all_calls().flat_map(|(_, call)| &call.questions).chain(unassigned)
     }
 
-    fn give(&mut self, number: u64, question: Question, now: Instant) {
+    fn give(&mut self, number: u64, question: CollectedQuestion, now: Instant) {
         let Some(call) = self.call_mut(number) else { return self.refuse(question) };
         call.add(question);
-        if matches!(call.state, State::Waiting) {
-            call.state = State::Collecting { until: now + COLLECTING };
+        if matches!(call.state, CallState::Waiting) {
+            call.state = CallState::Collecting { until: now + COLLECTING };
         }
     }
 
     /// Answers a question with an error.
-    fn refuse(&mut self, question: Question) {
+    fn refuse(&mut self, question: CollectedQuestion) {
         if let Some(id) = question.id {
             let sentence = match question.asks.is_declared(&self.declared) {
                 true => "the client can only be asked this while a call of its own is under way that says so",
@@ -292,8 +300,8 @@ impl ModernClient {
         for asked in self.asked.values_mut() {
             if let Asked::Call(call) = asked {
                 call.questions.retain(|question| question.id.as_ref() != Some(id));
-                if call.questions.is_empty() && matches!(call.state, State::Collecting { .. }) {
-                    call.state = State::Waiting;
+                if call.questions.is_empty() && matches!(call.state, CallState::Collecting { .. }) {
+                    call.state = CallState::Waiting;
                 }
             }
         }
@@ -302,7 +310,7 @@ impl ModernClient {
     /// The server has answered a call.
     pub(super) fn call_answered(&mut self, number: u64, mut call: Box<Call>, answer: Message, now: Instant) {
         self.reassign(std::mem::take(&mut call.questions), now);
-        if let State::InputRequired { resumed, .. } = &mut call.state {
+        if let CallState::InputRequired { resumed, .. } = &mut call.state {
             *resumed = Resumed::Answered(answer);
             self.asked.insert(number, Asked::Call(call));
             // It may be the one that is given up.
@@ -312,7 +320,7 @@ impl ModernClient {
     }
 
     /// Reassigns the questions of a call that is over. Questions of its own exchange get an error.
-    fn reassign(&mut self, questions: Vec<Question>, now: Instant) {
+    fn reassign(&mut self, questions: Vec<CollectedQuestion>, now: Instant) {
         for question in questions {
             match (&question.id, question.is_own) {
                 (Some(_), false) => self.assign(question, now + UNASSIGNED, now),
@@ -326,11 +334,17 @@ impl ModernClient {
 
     /// Gives the client the answer, unless that wants the client to look at pages first.
     fn finish(&mut self, number: u64, mut call: Box<Call>, answer: Message, now: Instant) {
-        if error_code(&answer) == Some(answers::URL_REQUIRED) && may_ask(call.method()) {
+        if error_code(&answer) == Some(code::URL_ELICITATION_REQUIRED) && may_ask(call.method()) {
             let pages = questions::pages(&answer);
-            if !pages.is_empty() && Asks::Page.is_declared(&call.capabilities) {
+            if !pages.is_empty() && QuestionKind::Page.is_declared(&call.capabilities) {
                 for text in pages {
-                    call.add(Question { id: None, asks: Asks::Page, key: String::new(), text, is_own: true });
+                    call.add(CollectedQuestion {
+                        id: None,
+                        asks: QuestionKind::Page,
+                        key: String::new(),
+                        text,
+                        is_own: true,
+                    });
                 }
                 self.asked.insert(number, Asked::Call(call));
                 return self.request_input(number, Resumed::Sent, now);
@@ -366,7 +380,7 @@ impl ModernClient {
         let token = self.token();
         if let Some(call) = self.call_mut(number) {
             let asking = call.asking(&token);
-            call.state = State::InputRequired { token, until: now + PENDING, resumed };
+            call.state = CallState::InputRequired { token, until: now + PENDING, resumed };
             self.deliver(asking);
         }
     }
@@ -374,8 +388,8 @@ impl ModernClient {
     /// Expires the calls that have waited longest for their clients, until `more` calls of this cost have room.
     fn make_room(&mut self, more: usize, cost: usize) {
         let pending = self.all_calls().filter_map(|(number, call)| match &call.state {
-            State::InputRequired { until, .. } => Some((*until, number, call.cost())),
-            State::Waiting | State::Collecting { .. } => None,
+            CallState::InputRequired { until, .. } => Some((*until, number, call.cost())),
+            CallState::Waiting | CallState::Collecting { .. } => None,
         });
         let mut pending: Vec<_> = pending.collect();
         pending.sort_unstable();
@@ -393,8 +407,10 @@ impl ModernClient {
     /// The client calls a call off.
     pub(super) fn cancel(&mut self, number: u64, cancellation: &Message, now: Instant) {
         let Some(mut call) = self.take_call(number) else { return };
-        let is_over =
-            matches!(call.state, State::InputRequired { resumed: Resumed::Answered(_) | Resumed::Sent, .. });
+        let is_over = matches!(
+            call.state,
+            CallState::InputRequired { resumed: Resumed::Answered(_) | Resumed::Sent, .. }
+        );
         let cancelled = cancellation.member("requestId");
         if let Some(cancelled) = cancelled.filter(|_| !is_over) {
             let cancellation = splice::replace(cancellation, cancelled, self.ids.id(number).as_json());
@@ -408,20 +424,20 @@ impl ModernClient {
     /// When a call or a question waits no longer.
     pub(super) fn next_of_calls(&self) -> Option<(Instant, &'static str)> {
         let calls = self.all_calls().filter_map(|(_, call)| match &call.state {
-            State::Waiting => None,
-            State::Collecting { until } => Some((*until, "the client is asked")),
-            State::InputRequired { until, .. } => Some((*until, "the client has not come back")),
+            CallState::Waiting => None,
+            CallState::Collecting { until } => Some((*until, "the client is asked")),
+            CallState::InputRequired { until, .. } => Some((*until, "the client has not come back")),
         });
         let unassigned = self.unassigned.iter().map(|(_, until)| (*until, "a question is refused"));
         calls.chain(unassigned).min()
     }
 
-    /// Asks the client what has been collected, and gives up what has waited long enough.
+    /// QuestionKind the client what has been collected, and gives up what has waited long enough.
     pub(super) fn ask_or_expire(&mut self, now: Instant) {
         let due = self.all_calls().filter_map(|(number, call)| match &call.state {
-            State::Collecting { until } if *until <= now => Some((number, true)),
-            State::InputRequired { until, .. } if *until <= now => Some((number, false)),
-            State::Waiting | State::Collecting { .. } | State::InputRequired { .. } => None,
+            CallState::Collecting { until } if *until <= now => Some((number, true)),
+            CallState::InputRequired { until, .. } if *until <= now => Some((number, false)),
+            CallState::Waiting | CallState::Collecting { .. } | CallState::InputRequired { .. } => None,
         });
         for (number, is_collected) in due.collect::<Vec<_>>() {
             match is_collected {
@@ -432,7 +448,7 @@ impl ModernClient {
         let (late, waiting) =
             std::mem::take(&mut self.unassigned).into_iter().partition(|(_, until)| *until <= now);
         self.unassigned = waiting;
-        let late: Vec<(Question, Instant)> = late;
+        let late: Vec<(CollectedQuestion, Instant)> = late;
         for (question, _) in late {
             self.refuse(question);
         }
@@ -447,7 +463,7 @@ impl ModernClient {
                 self.reply_error(&id.clone(), INTERNAL_ERROR, "the client has not answered in time");
             }
         }
-        if let State::InputRequired { resumed: Resumed::Waits, .. } = &call.state {
+        if let CallState::InputRequired { resumed: Resumed::Waits, .. } = &call.state {
             let id = self.ids.id(number);
             self.send(message::cancelled(&id, Some("the client has not come back")));
         }

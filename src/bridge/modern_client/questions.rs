@@ -14,7 +14,7 @@ const PAGES: usize = 100;
 
 /// A kind of question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum QuestionKind {
     /// Which folders the server may look at.
     Roots,
     /// What a model says.
@@ -29,25 +29,25 @@ pub(super) enum Kind {
 
 /// What the client replies to a question.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reply<'text> {
+pub(super) enum QuestionReply<'text> {
     /// Nothing, or nothing usable.
     None,
     /// A result, and whether the person accepts, where that was the question.
     Given { text: &'text str, accepts: bool },
 }
 
-impl Kind {
+impl QuestionKind {
     /// What a request of the server asks, if it is a question for the client.
-    pub(super) fn of(request: &Message) -> Option<Kind> {
+    pub(super) fn of(request: &Message) -> Option<QuestionKind> {
         match request.method()? {
-            method::ROOTS_LIST => Some(Kind::Roots),
+            method::ROOTS_LIST => Some(QuestionKind::Roots),
             method::SAMPLING_CREATE => {
                 let has_tools = ["tools", "toolChoice"].iter().any(|name| request.member(name).is_some());
-                Some(if has_tools { Kind::SamplingWithTools } else { Kind::Sampling })
+                Some(if has_tools { QuestionKind::SamplingWithTools } else { QuestionKind::Sampling })
             }
             method::ELICITATION_CREATE => {
                 let is_page = request.member("mode").and_then(json::string).as_deref() == Some("url");
-                Some(if is_page { Kind::Page } else { Kind::Form })
+                Some(if is_page { QuestionKind::Page } else { QuestionKind::Form })
             }
             _ => None,
         }
@@ -56,9 +56,9 @@ impl Kind {
     /// What its keys begin with.
     pub(super) fn word(self) -> &'static str {
         match self {
-            Kind::Roots => "roots",
-            Kind::Sampling | Kind::SamplingWithTools => "sampling",
-            Kind::Form | Kind::Page => "elicitation",
+            QuestionKind::Roots => "roots",
+            QuestionKind::Sampling | QuestionKind::SamplingWithTools => "sampling",
+            QuestionKind::Form | QuestionKind::Page => "elicitation",
         }
     }
 
@@ -67,15 +67,15 @@ impl Kind {
         let capability = |name: &str| object_in(capabilities, name);
         let has = |object: Option<&str>, name: &str| object.is_some_and(|it| object_in(it, name).is_some());
         match self {
-            Kind::Roots => capability("roots").is_some(),
-            Kind::Sampling => capability("sampling").is_some(),
-            Kind::SamplingWithTools => has(capability("sampling"), "tools"),
+            QuestionKind::Roots => capability("roots").is_some(),
+            QuestionKind::Sampling => capability("sampling").is_some(),
+            QuestionKind::SamplingWithTools => has(capability("sampling"), "tools"),
             // None of the two means forms, as it did before there were two.
-            Kind::Form => {
+            QuestionKind::Form => {
                 let elicitation = capability("elicitation");
                 elicitation.is_some() && (has(elicitation, "form") || !has(elicitation, "url"))
             }
-            Kind::Page => has(capability("elicitation"), "url"),
+            QuestionKind::Page => has(capability("elicitation"), "url"),
         }
     }
 
@@ -92,14 +92,14 @@ fn object_in<'text>(object: &'text str, name: &str) -> Option<&'text str> {
     json::member(object, name).filter(|member| member.starts_with('{'))
 }
 
-impl Reply<'_> {
+impl QuestionReply<'_> {
     /// What stands under a question's key.
-    pub(super) fn of(text: Option<&str>) -> Reply<'_> {
+    pub(super) fn of(text: Option<&str>) -> QuestionReply<'_> {
         match text.filter(|text| text.starts_with('{')) {
-            None => Reply::None,
+            None => QuestionReply::None,
             Some(text) => {
                 let action = json::member(text, "action").and_then(json::string);
-                Reply::Given { text, accepts: action.as_deref() == Some("accept") }
+                QuestionReply::Given { text, accepts: action.as_deref() == Some("accept") }
             }
         }
     }
@@ -117,7 +117,7 @@ pub(super) fn pages(error: &Message) -> Vec<String> {
                 Some(_) => page,
                 None => page.replacen('{', r#"{"mode":"url","#, 1),
             };
-            format!(r#"{{"method":"elicitation/create","params":{page}}}"#)
+            format!(r#"{{"method":"{}","params":{page}}}"#, method::ELICITATION_CREATE)
         })
         .collect()
 }
@@ -144,17 +144,17 @@ mod tests {
     #[test]
     fn question_needs_a_declared_capability() {
         for (kind, capabilities, is_declared) in [
-            (Kind::Roots, "{}", false),
-            (Kind::Roots, r#"{"roots":{}}"#, true),
-            (Kind::Sampling, r#"{"sampling":{}}"#, true),
-            (Kind::SamplingWithTools, r#"{"sampling":{}}"#, false),
-            (Kind::SamplingWithTools, r#"{"sampling":{"tools":{}}}"#, true),
-            (Kind::Form, r#"{"elicitation":{}}"#, true),
-            (Kind::Form, r#"{"elicitation":{"url":{}}}"#, false),
-            (Kind::Form, r#"{"elicitation":{"url":{},"form":{}}}"#, true),
-            (Kind::Page, r#"{"elicitation":{}}"#, false),
-            (Kind::Page, r#"{"elicitation":{"url":{}}}"#, true),
-            (Kind::Page, r#"{"elicitation":null}"#, false),
+            (QuestionKind::Roots, "{}", false),
+            (QuestionKind::Roots, r#"{"roots":{}}"#, true),
+            (QuestionKind::Sampling, r#"{"sampling":{}}"#, true),
+            (QuestionKind::SamplingWithTools, r#"{"sampling":{}}"#, false),
+            (QuestionKind::SamplingWithTools, r#"{"sampling":{"tools":{}}}"#, true),
+            (QuestionKind::Form, r#"{"elicitation":{}}"#, true),
+            (QuestionKind::Form, r#"{"elicitation":{"url":{}}}"#, false),
+            (QuestionKind::Form, r#"{"elicitation":{"url":{},"form":{}}}"#, true),
+            (QuestionKind::Page, r#"{"elicitation":{}}"#, false),
+            (QuestionKind::Page, r#"{"elicitation":{"url":{}}}"#, true),
+            (QuestionKind::Page, r#"{"elicitation":null}"#, false),
         ] {
             assert_eq!(kind.is_declared(capabilities), is_declared, "{kind:?} {capabilities}");
         }

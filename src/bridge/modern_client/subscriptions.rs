@@ -13,7 +13,7 @@ use crate::bridge::layer::Output;
 use crate::bridge::splice;
 use crate::json;
 use crate::jsonrpc::{INVALID_PARAMS, Id, Kind, Message};
-use crate::mcp::message::from_own_text;
+use crate::mcp::message::{from_own_text, notification};
 use crate::mcp::meta::SUBSCRIPTION_ID;
 use crate::mcp::method;
 
@@ -30,15 +30,15 @@ const LISTS: [(&str, &str, &str); 3] = [
 
 /// The subscriptions that are open.
 #[derive(Debug, Default)]
-pub(super) struct Subscriptions {
-    open: Vec<Subscription>,
+pub(super) struct ClientSubscriptions {
+    open: Vec<ClientSubscription>,
     /// The resources that the server was asked for.
-    resources: BTreeMap<String, Standing>,
+    resources: BTreeMap<String, ResourceSubscription>,
 }
 
 /// One of them.
 #[derive(Debug)]
-struct Subscription {
+struct ClientSubscription {
     id: Id,
     lists: [bool; 3],
     /// The resources it wants, in its order.
@@ -51,7 +51,7 @@ struct Subscription {
 
 /// How the server stands to a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum ResourceSubscription {
     /// It was asked to tell of it.
     Asked,
     /// It tells.
@@ -60,7 +60,7 @@ enum Standing {
     Leaving,
 }
 
-impl Subscriptions {
+impl ClientSubscriptions {
     /// When one is acknowledged without what is not confirmed.
     pub(super) fn next(&self) -> Option<(Instant, &'static str)> {
         let due = self.open.iter().filter_map(|subscription| Some(subscription.waiting.as_ref()?.1)).min();
@@ -96,12 +96,13 @@ impl ModernClient {
                 }
             }
         }
-        let standing = |uri: &&String| self.subscriptions.resources.get(*uri) != Some(&Standing::On);
+        let standing =
+            |uri: &&String| self.subscriptions.resources.get(*uri) != Some(&ResourceSubscription::On);
         let waiting: BTreeSet<String> = uris.iter().filter(standing).cloned().collect();
         let unknown: Vec<String> =
             waiting.iter().filter(|uri| !self.subscriptions.resources.contains_key(*uri)).cloned().collect();
         let waiting = Some((waiting, now + PATIENCE));
-        self.subscriptions.open.push(Subscription {
+        self.subscriptions.open.push(ClientSubscription {
             id: id.detached(),
             lists,
             uris,
@@ -119,13 +120,13 @@ impl ModernClient {
     }
 
     fn subscribe(&mut self, uri: String) {
-        self.subscriptions.resources.insert(uri.clone(), Standing::Asked);
+        self.subscriptions.resources.insert(uri.clone(), ResourceSubscription::Asked);
         let params = format!(r#"{{"uri":{}}}"#, json::quoted(&uri));
-        self.ask(Asked::Subscription(uri), method::RESOURCES_SUBSCRIBE, &params);
+        self.ask(Asked::ClientSubscription(uri), method::RESOURCES_SUBSCRIBE, &params);
     }
 
     fn unsubscribe(&mut self, uri: String) {
-        self.subscriptions.resources.insert(uri.clone(), Standing::Leaving);
+        self.subscriptions.resources.insert(uri.clone(), ResourceSubscription::Leaving);
         let params = format!(r#"{{"uri":{}}}"#, json::quoted(&uri));
         self.ask(Asked::Unsubscription(uri), method::RESOURCES_UNSUBSCRIBE, &params);
     }
@@ -135,7 +136,7 @@ impl ModernClient {
         let is_wanted = self.subscriptions.is_wanted(uri);
         match (is_done, is_wanted) {
             (true, true) => {
-                self.subscriptions.resources.insert(uri.to_owned(), Standing::On);
+                self.subscriptions.resources.insert(uri.to_owned(), ResourceSubscription::On);
             }
             (true, false) => self.unsubscribe(uri.to_owned()),
             (false, _) => {
@@ -189,11 +190,9 @@ impl ModernClient {
     /// The client takes a subscription back.
     pub(super) fn end_subscription(&mut self, id: &Id) {
         self.subscriptions.open.retain(|subscription| subscription.id != *id);
-        let unwanted = self
-            .subscriptions
-            .resources
-            .iter()
-            .filter(|(uri, standing)| **standing == Standing::On && !self.subscriptions.is_wanted(uri));
+        let unwanted = self.subscriptions.resources.iter().filter(|(uri, standing)| {
+            **standing == ResourceSubscription::On && !self.subscriptions.is_wanted(uri)
+        });
         let unwanted: Vec<String> = unwanted.map(|(uri, _)| uri.clone()).collect();
         for uri in unwanted {
             self.unsubscribe(uri);
@@ -202,7 +201,7 @@ impl ModernClient {
 
     /// Ends every subscription: the client gets the result that it waits for.
     pub(super) fn end_subscriptions(&mut self) {
-        for Subscription { id, .. } in std::mem::take(&mut self.subscriptions).open {
+        for ClientSubscription { id, .. } in std::mem::take(&mut self.subscriptions).open {
             let end = from_own_text(format!(
                 r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","_meta":{{"{SUBSCRIPTION_ID}":{id}}}}}}}"#
             ));
@@ -240,7 +239,7 @@ impl ModernClient {
     }
 }
 
-impl Subscription {
+impl ClientSubscription {
     fn acknowledgement(&self) -> Message {
         let lists = LISTS.iter().zip(self.lists).filter(|(_, is_on)| *is_on);
         let mut honoured: Vec<String> =
@@ -249,11 +248,12 @@ impl Subscription {
             let uris: Vec<String> = self.uris.iter().map(|uri| json::quoted(uri)).collect();
             honoured.push(format!(r#""resourceSubscriptions":[{}]"#, uris.join(",")));
         }
-        from_own_text(format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{{"_meta":{{"{SUBSCRIPTION_ID}":{}}},"notifications":{{{}}}}}}}"#,
+        let params = format!(
+            r#"{{"_meta":{{"{SUBSCRIPTION_ID}":{}}},"notifications":{{{}}}}}"#,
             self.id,
             honoured.join(",")
-        ))
+        );
+        notification(method::ACKNOWLEDGED, Some(&params))
     }
 }
 

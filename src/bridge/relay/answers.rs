@@ -8,12 +8,13 @@ use std::time::Instant;
 use super::ledger::{Entry, Place, Ticket};
 use super::modern::error_code;
 use super::renegotiation::Refused;
-use super::{Output, Purpose, Question, REPLIES, Relay, SOURCE, Settled};
+use super::{Output, Purpose, Question, REPLIES, Relay, Settled};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, Ask, Cursor, ExchangeId, Notice, Opening, Outgoing, SessionHeader};
 use crate::bridge::revision::Era;
+use crate::json;
 use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Message};
-use crate::{json, jsonrpc};
+use crate::mcp::{SOURCE, code, meta, method};
 
 impl Relay {
     pub(super) fn sent(&mut self, exchange: ExchangeId, now: Instant) {
@@ -29,10 +30,10 @@ impl Relay {
     }
 
     pub(super) fn opened(&mut self, exchange: ExchangeId, opening: Opening, now: Instant) {
-        // An answer proves that the request got there, should nobody have said so.
+        // An answer proves that the request arrived, whether or not that was reported.
         self.sent(exchange, now);
         if opening.multiplexed {
-            self.exchanges.limits.set_multiplexed();
+            self.exchanges.set_multiplexed();
         }
         match self.purpose_of(exchange) {
             Some(Purpose::Answer(ticket)) => {
@@ -62,9 +63,9 @@ impl Relay {
         }
     }
 
-    /// The head of an answer says that the server has a message; what follows may be a stream that stays open.
+    /// The head of an answer shows that the server has a message. A stream that stays open may follow.
     fn delivered(&mut self, exchange: ExchangeId, ticket: Ticket, now: Instant) {
-        self.exchanges.limits.clear_deadline(exchange);
+        self.exchanges.clear_deadline(exchange);
         self.prove_session(ticket);
         self.initialized(ticket, now);
         // In the modern era nothing follows, and above all no question.
@@ -123,12 +124,12 @@ impl Relay {
             }
             // The answer is ours; what it says changes nothing.
             (Kind::Response { id, .. }, Purpose::Restoration) if !self.is_asked_by_client(id.as_ref()) => {}
-            (Kind::Response { id, .. }, Purpose::Answered) if self.is_pong(exchange, id.as_ref()) => {
-                self.ponged_on_carrier();
-            }
             (Kind::Response { id, .. }, _) => {
                 let id = id.clone();
-                self.response(exchange, purpose, id.as_ref(), message, now);
+                match self.pong(exchange, id.as_ref()).filter(|_| purpose == Purpose::Answered) {
+                    Some(ping) => self.ponged(ping),
+                    None => self.response(exchange, purpose, id.as_ref(), message, now),
+                }
             }
             (_, Purpose::Over) => self.dropped(&message, "its request was answered"),
             (_, Purpose::Answer(ticket)) if self.is_modern(ticket) => {
@@ -138,7 +139,7 @@ impl Relay {
                 self.dropped(&message, "there is no session that it could belong to");
             }
             (Kind::Request { .. }, _) if self.is_of_lost_session(exchange) => {
-                self.dropped(&message, "the session it belongs to is no more");
+                self.dropped(&message, "the session it belongs to has ended");
             }
             (Kind::Request { .. }, _) => self.server_request(exchange, purpose, message, now),
             (Kind::Notification { .. }, _) => self.server_notification(purpose, message),
@@ -162,7 +163,7 @@ impl Relay {
 
     /// The server tells the client something.
     fn server_notification(&mut self, purpose: Purpose, message: Message) {
-        if message.method() == Some("notifications/cancelled")
+        if message.method() == Some(method::CANCELLED)
             && let Some(id) = message.request_id_param()
         {
             self.questions.remove(&id);
@@ -182,13 +183,13 @@ impl Relay {
         self.outputs.push_back(Output::ToClient { message, within });
     }
 
-    /// Returns whether the session of an exchange is no more, although the exchange itself may live on.
+    /// Returns whether the session of an exchange has ended, although the exchange itself may be open.
     pub(super) fn is_of_lost_session(&self, exchange: ExchangeId) -> bool {
         let epoch = self.exchanges.get(exchange).and_then(|exchange| exchange.epoch);
         epoch.is_some_and(|epoch| self.sessions.is_over(epoch))
     }
 
-    /// The server said something on a stream, which is therefore worth taking up again.
+    /// The server said something on a stream, which is therefore worth resuming.
     fn heard(&mut self, purpose: Purpose) {
         match purpose {
             Purpose::Answered => self.streams.sse_session.heard(),
@@ -200,7 +201,7 @@ impl Relay {
 
     /// The server asks the client something. Returns whether there is room to keep track of it.
     fn asks(&mut self, exchange: ExchangeId, id: &Id, asking: Option<Ticket>, question: &Message) -> bool {
-        let meta = question.member("_meta");
+        let meta = question.member(meta::META);
         let progress = meta.and_then(|meta| json::member(meta, "progressToken")).map(str::to_owned);
         let epoch = self.sessions.epoch() + u64::from(self.sessions.is_opening(exchange));
         self.questions.insert(id, Question { asking, epoch, progress })
@@ -209,7 +210,7 @@ impl Relay {
     /// Answers the server in the client's place.
     fn refuse_question(&mut self, id: &Id, now: Instant) {
         let error = ErrorObject {
-            code: jsonrpc::INTERNAL_ERROR,
+            code: code::INTERNAL_ERROR,
             message: format!("{SOURCE}: too many requests of the server wait for the client's answer"),
             data: ErrorData::of(SOURCE, "too_many"),
         };
@@ -234,7 +235,7 @@ impl Relay {
             message: format!("{SOURCE}: {}", fault.reason),
             data: ErrorData::of(SOURCE, "too_many"),
         };
-        // There are so few of them that the batch gets all its answers or none, unless its ids are large.
+        // A batch gets all its answers or none, unless its ids are large.
         let has_room = self.ledger.replies_cost() <= REPLIES;
         let mut room = if has_room { REPLIES } else { 0 };
         for id in &fault.requests {
@@ -255,8 +256,8 @@ impl Relay {
         id.is_some_and(|id| self.ledger.request(id).is_some())
     }
 
-    /// Finds the request that a response answers: the one with its id, else the one whose exchange brought it, where
-    /// the id was lost on the way (null, or decoded and encoded again).
+    /// Finds the request that a response answers: the one with its id. If the id was lost on the way (null, or decoded and
+    /// encoded again), it is the request whose exchange brought the response.
     fn response(
         &mut self,
         exchange: ExchangeId,
@@ -314,13 +315,13 @@ impl Relay {
         self.answer(sent, ticket, message, now);
         match sent {
             Some(posted) if on_stream => self.let_acknowledge(posted, now),
-            // Nothing more is to come where the answer did not, unless that carries a session from now on.
+            // The own exchange of the request brings nothing more, unless it carries a session from now on.
             Some(sent) if self.sessions.stream() != Some(sent) => self.close(sent),
             Some(_) | None => {}
         }
     }
 
-    /// The request of the session on a stream that a response with a changed id answers, if only one can be meant.
+    /// The request that a response with a changed id answers, on the stream of a session, if only one can be meant.
     fn only_request_like(&self, id: &Id) -> Option<(ExchangeId, Ticket, Id)> {
         let mut alike = self.ledger.iter().filter_map(|(ticket, entry)| match entry.place {
             Place::Sent { exchange, .. } if entry.era == Era::Legacy => {
@@ -342,7 +343,7 @@ impl Relay {
         now: Instant,
     ) {
         self.answer(Some(exchange), ticket, message, now);
-        // A stream that was taken up again has no other end.
+        // A resumed stream has no other end.
         if matches!(purpose, Purpose::Resumption(_)) {
             self.close(exchange);
         }
@@ -391,7 +392,7 @@ impl Relay {
         self.deliver_answer(ticket, message);
     }
 
-    /// Brings its answer to the client, and remembers what there is to learn from it.
+    /// Delivers the answer to the client, and remembers what it says about the server.
     fn deliver_answer(&mut self, ticket: Ticket, message: Message) {
         match self.settle(ticket) {
             Settled::Wanted(entry) => {
@@ -411,10 +412,10 @@ impl Relay {
         }
     }
 
-    /// What there is to remember of a request that went well.
+    /// Remembers what a successful request says about the server and the session.
     fn taught(&mut self, request: &Message, answer: &Message) {
         match request.method() {
-            Some("tools/list") => self.tools.learn_hints(answer),
+            Some(method::TOOLS_LIST) => self.tools.learn_hints(answer),
             Some(_) => self.sessions.remember(request),
             None => {}
         }
@@ -428,12 +429,12 @@ impl Relay {
             return self.abandon_handshake();
         }
         self.stop_listening();
-        self.drop_carrier(None, now);
+        self.drop_session_stream(None, now);
         let initialize = self.ledger.get(ticket).map(|entry| entry.message.clone());
         let replaced = self.sessions.establish(answer, initialize);
         self.health.pings.begin(now);
         self.streams.sse_session.begin(now);
-        // A client that starts over leaves a session behind that nobody else will end.
+        // A client that starts over does not end its previous session.
         if let Some(facts) = replaced {
             self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
@@ -443,8 +444,8 @@ impl Relay {
     }
 }
 
-/// Where the answer to a request may come from by its id: the exchange it was sent in, or none where only the stream with
-/// its answer is not there. Nothing where it was never sent.
+/// The exchange in which a request was sent, for an answer that is found by its id. `Some(None)`: it was sent, and waits to
+/// be sent again or resumed. `None`: it was never sent.
 fn place_of_answer(entry: &Entry) -> Option<Option<ExchangeId>> {
     match entry.place {
         Place::Sent { exchange, .. } => Some(Some(exchange)),

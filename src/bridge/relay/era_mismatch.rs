@@ -11,12 +11,14 @@ use crate::bridge::event::{Notice, Refusal};
 use crate::bridge::revision;
 use crate::bridge::revision::Era;
 use crate::json;
-use crate::jsonrpc::{Id, Kind, Message};
+use crate::jsonrpc::{Kind, Message};
+use crate::mcp::{OwnId, code, meta, method};
 
 /// The codes by which a server shows that it speaks the modern era (2026-07-28, basic, error codes).
-pub(super) const HEADER_MISMATCH: i64 = -32020;
-pub(super) const MISSING_CAPABILITY: i64 = -32021;
-pub(super) const UNSUPPORTED_REVISION: i64 = -32022;
+pub(super) const MODERN_CODES: [i64; 3] =
+    [code::HEADER_MISMATCH, code::MISSING_CAPABILITY, code::UNSUPPORTED_REVISION];
+/// The codes by which a server of the legacy era refuses a message that it does not understand.
+const LEGACY_CODES: [i64; 3] = [code::SERVER_ERROR, code::SESSION_NOT_FOUND, code::INVALID_REQUEST];
 
 /// A request that its server cannot understand.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub(in crate::bridge) struct EraMismatch {
 #[derive(Debug)]
 pub(in crate::bridge) struct LastWord {
     pub(in crate::bridge) answer: Message,
-    /// What whoever reads the log is told then.
+    /// The notice for the log then.
     pub(in crate::bridge) notice: Option<Notice>,
 }
 
@@ -65,8 +67,8 @@ impl Relay {
             return None;
         }
         match (entry.era, entry.message.method()?) {
-            (Era::Legacy, "initialize") => evidence_of_handshake(&entry.message, answer, refused),
-            (Era::Modern, "server/discover") => evidence_of_probe(answer),
+            (Era::Legacy, method::INITIALIZE) => evidence_of_handshake(&entry.message, answer, refused),
+            (Era::Modern, method::DISCOVER) => evidence_of_probe(answer),
             (Era::Modern, _) if !self.tools.is_server_modern() => evidence_of_request(answer, status),
             (Era::Legacy | Era::Modern, _) => None,
         }
@@ -105,11 +107,12 @@ impl Relay {
         report: Option<ErrorReport>,
     ) {
         let Settled::Wanted(entry) = self.settle(ticket) else { return };
-        // Behind a handshake of ours nobody waits for another era.
-        let waiting = match entry.era == Era::Legacy && !entry.request_id().is_some_and(Id::is_ours) {
-            true => self.take_waiting(),
-            false => Vec::new(),
-        };
+        // No message waits for another era behind a handshake of the layers above.
+        let waiting =
+            match entry.era == Era::Legacy && !entry.request_id().is_some_and(OwnId::is_of_upper_layer) {
+                true => self.take_waiting(),
+                false => Vec::new(),
+            };
         let request = entry.message;
         let notice = report.map(|report| Notice::Failed { title: request.title().into_owned(), report });
         let answer = match request.kind() {
@@ -132,13 +135,14 @@ fn evidence_of_handshake(
     answer: Option<&Message>,
     refused: Option<&Refusal>,
 ) -> Option<Evidence> {
-    let about_meta = || answer.is_some_and(|it| memchr::memmem::find(it.text(), b"_meta").is_some());
+    let about_meta =
+        || answer.is_some_and(|it| memchr::memmem::find(it.text(), meta::META.as_bytes()).is_some());
     match (answer.and_then(error_code), refused.map(|refusal| refusal.status)) {
-        (Some(HEADER_MISMATCH | MISSING_CAPABILITY), _) => Some(Evidence::Modern),
-        (Some(UNSUPPORTED_REVISION), _) if !offers_legacy(answer?) => Some(Evidence::Modern),
-        (Some(-32602), Some(400)) if about_meta() => Some(Evidence::Modern),
+        (Some(code::HEADER_MISMATCH | code::MISSING_CAPABILITY), _) => Some(Evidence::Modern),
+        (Some(code::UNSUPPORTED_REVISION), _) if !offers_legacy(answer?) => Some(Evidence::Modern),
+        (Some(code::INVALID_PARAMS), Some(400)) if about_meta() => Some(Evidence::Modern),
         // Every server of the other era knows it.
-        (Some(-32601), _) => Some(Evidence::Nothing),
+        (Some(code::METHOD_NOT_FOUND), _) => Some(Evidence::Nothing),
         (None, None) => chose_modern(initialize, answer?).then_some(Evidence::Modern),
         (None, Some(404 | 405)) if answer.is_none() => Some(Evidence::Nothing),
         // A web page comes from something that did not get as far as to look for messages.
@@ -154,8 +158,8 @@ fn evidence_of_handshake(
 fn evidence_of_probe(answer: Option<&Message>) -> Option<Evidence> {
     let Some(answer) = answer else { return Some(Evidence::Legacy) };
     let is_modern = match error_code(answer) {
-        Some(HEADER_MISMATCH | MISSING_CAPABILITY) => true,
-        Some(UNSUPPORTED_REVISION) => offers_modern(answer.member("data")),
+        Some(code::HEADER_MISMATCH | code::MISSING_CAPABILITY) => true,
+        Some(code::UNSUPPORTED_REVISION) => offers_modern(answer.member("data")),
         Some(_) => false,
         None => discovers_modern(answer),
     };
@@ -167,10 +171,10 @@ fn evidence_of_request(answer: Option<&Message>, status: Option<u16>) -> Option<
     let is_legacy = match (answer, answer.and_then(error_code)) {
         // A server of the other era that does without sessions has answered as well as it can.
         (Some(answer), None) => answer.member("resultType").is_none(),
-        (Some(refusal), Some(UNSUPPORTED_REVISION)) => !offers_modern(refusal.member("data")),
+        (Some(refusal), Some(code::UNSUPPORTED_REVISION)) => !offers_modern(refusal.member("data")),
         (_, code) => {
             let is_legacy_status = matches!(status, Some(400 | 404 | 405 | 422));
-            is_legacy_status && code.is_none_or(|code| matches!(code, -32000 | -32001 | -32600))
+            is_legacy_status && code.is_none_or(|code| LEGACY_CODES.contains(&code))
         }
     };
     is_legacy.then_some(Evidence::Legacy)

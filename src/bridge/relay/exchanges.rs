@@ -3,6 +3,7 @@
 //! Deliberately not here: opening and closing them, which the driver does.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use super::ledger::Ticket;
 use super::limits::Limits;
@@ -74,7 +75,7 @@ pub(super) struct Exchanges {
     open: BTreeMap<ExchangeId, Exchange>,
     next: u64,
     /// How many may be under way.
-    pub(super) limits: Limits,
+    limits: Limits,
 }
 
 impl Default for Exchanges {
@@ -118,6 +119,43 @@ impl Exchanges {
     /// All that have not ended, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (ExchangeId, Exchange)> {
         self.open.iter().map(|(exchange, it)| (*exchange, *it))
+    }
+
+    /// An exchange that has not ended is given up at this time.
+    pub(super) fn set_deadline(&mut self, exchange: ExchangeId, deadline: Instant) {
+        if self.open.contains_key(&exchange) {
+            self.limits.set_deadline(exchange, deadline);
+        }
+    }
+
+    /// An exchange may take as long as it does.
+    pub(super) fn clear_deadline(&mut self, exchange: ExchangeId) {
+        self.limits.clear_deadline(exchange);
+    }
+
+    /// When the first exchange is given up.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.limits.next_deadline()
+    }
+
+    /// The exchanges that are given up now.
+    pub(super) fn late(&self, now: Instant) -> Vec<ExchangeId> {
+        self.limits.late(now)
+    }
+
+    /// The connection carries many exchanges at once (HTTP/2).
+    pub(super) fn set_multiplexed(&mut self) {
+        self.limits.set_multiplexed();
+    }
+
+    /// Returns whether one more request may go, beside so many.
+    pub(super) fn allows_request(&self, under_way: usize) -> bool {
+        self.limits.allows_request(under_way)
+    }
+
+    /// Returns whether one more message without an answer may go.
+    pub(super) fn allows_delivery(&self) -> bool {
+        self.limits.allows_delivery()
     }
 
     /// Returns whether one has this purpose.

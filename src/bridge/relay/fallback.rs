@@ -17,6 +17,7 @@ use crate::bridge::revision;
 use crate::bridge::revision::Era;
 use crate::json;
 use crate::jsonrpc::Message;
+use crate::mcp::method;
 
 /// Which transports are tried, and in which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,15 +73,15 @@ impl Fallback {
         });
     }
 
-    /// The server has taken up the handshake. Returns whether it has turned out to speak HTTP+SSE.
-    fn settle(&mut self) -> bool {
+    /// The server has accepted the handshake. Returns whether it has turned out to speak HTTP+SSE.
+    pub(super) fn settle(&mut self) -> bool {
         self.first = None;
         let before = self.settled.replace(self.way);
         self.way == Way::Stream && before != Some(Way::Stream)
     }
 
     /// Returns whether HTTP+SSE alone is tried.
-    fn is_sse_only(&self) -> bool {
+    pub(super) fn is_sse_only(&self) -> bool {
         self.transport == Transport::SseOnly
     }
 
@@ -103,8 +104,8 @@ impl Fallback {
     }
 
     /// What follows from the end of `initialize` without an answer: what is to be told, or else why the other transport
-    /// is to be tried. `opened` says that the server had taken the handshake up.
-    fn judge(
+    /// is to be tried. `opened`: the server had accepted the handshake.
+    pub(super) fn judge(
         &mut self,
         outcome: ExchangeOutcome,
         opened: bool,
@@ -151,9 +152,9 @@ fn with_stream(posted: ExchangeOutcome, streamed: &ExchangeOutcome) -> ExchangeO
 }
 
 impl Relay {
-    /// The server has taken up the handshake, in the way that it was sent.
+    /// The server has accepted the handshake by the transport that it was sent by.
     pub(super) fn settled_on_transport(&mut self) {
-        if self.sessions.transport.settle() {
+        if self.sessions.settle_transport() {
             self.act(Action::Notice(Notice::Older));
         }
     }
@@ -167,17 +168,17 @@ impl Relay {
     ) -> Option<ExchangeOutcome> {
         let is_wanted = !self.is_leaving() && self.ledger.cancellation_of(ticket).is_none();
         let entry = self.ledger.get(ticket).filter(|entry| {
-            entry.era == Era::Legacy && entry.message.method() == Some("initialize") && is_wanted
+            entry.era == Era::Legacy && entry.message.method() == Some(method::INITIALIZE) && is_wanted
         });
         let Some(entry) = entry else { return Some(outcome) };
         let any_4xx = takes_any_4xx(&entry.message);
-        match self.sessions.transport.judge(outcome, entry.attempts.opened, any_4xx, (now, &mut self.jitter))
+        match self.sessions.judge_handshake(outcome, entry.attempts.opened, any_4xx, (now, &mut self.jitter))
         {
             Ok(outcome) => Some(outcome),
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-                self.sessions.open_again(exchange, self.sessions.transport.via());
+                self.sessions.open_again(exchange);
                 None
             }
         }
@@ -193,7 +194,7 @@ impl Relay {
         let Some(initialize) = self.sessions.memory().start().cloned().filter(|_| !self.is_leaving()) else {
             return Some(outcome);
         };
-        match self.sessions.transport.judge(
+        match self.sessions.judge_handshake(
             outcome,
             opened,
             takes_any_4xx(&initialize),
@@ -203,7 +204,7 @@ impl Relay {
             Err(reason) => {
                 self.act(Action::Notice(Notice::OtherTransport(reason)));
                 let exchange = self.post_renewal(initialize, now);
-                self.sessions.renew_other_way(exchange, self.sessions.transport.via());
+                self.sessions.renew_other_way(exchange);
                 None
             }
         }
@@ -211,18 +212,18 @@ impl Relay {
 
     /// Why a message cannot be sent at all, where messages only go to the address that a stream named.
     pub(super) fn no_way_for(&self, ticket: Ticket) -> Option<ErrorReport> {
-        if !self.sessions.transport.uses_streams() {
+        if !self.sessions.uses_streams() {
             return None;
         }
         let entry = self.ledger.get(ticket)?;
         match (entry.era, entry.message.method()) {
-            (Era::Modern, _) if self.sessions.transport.is_sse_only() => Some(ErrorReport::new(
+            (Era::Modern, _) if self.sessions.is_sse_only() => Some(ErrorReport::new(
                 ErrorKind::Era,
                 "HTTP+SSE carries the legacy era of MCP (initialize, up to 2025-11-25), but this is a message of the \
                  modern one",
                 "leave --transport sse-only out",
             )),
-            (Era::Modern, _) | (Era::Legacy, Some("initialize")) => None,
+            (Era::Modern, _) | (Era::Legacy, Some(method::INITIALIZE)) => None,
             (Era::Legacy, _) if self.sessions.facts_of_handshake().via == Via::Endpoint => {
                 Some(ErrorReport::new(
                     ErrorKind::Endpoint,

@@ -11,6 +11,7 @@ use super::stream_position::StreamPosition;
 use crate::bridge::event::{Cursor, ExchangeId};
 use crate::bridge::revision::Era;
 use crate::jsonrpc::{Id, Kind, Message};
+use crate::mcp::method;
 
 /// The place of a message in the order in which the client wrote them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +74,7 @@ impl Entry {
 impl Entry {
     /// Returns whether this is a modern subscription: a request whose answer is its end.
     pub(super) fn is_subscription(&self) -> bool {
-        self.era == Era::Modern && self.message.method() == Some("subscriptions/listen")
+        self.era == Era::Modern && self.message.method() == Some(method::LISTEN)
     }
 
     /// Returns whether this is one of the requests of which only so many go at once. A subscription lasts, and is none.
@@ -113,7 +114,7 @@ pub(super) enum Place {
 pub(super) enum RetryKind {
     /// The message is sent again.
     Post,
-    /// The stream of its answer is taken up again.
+    /// The stream of its answer is resumed.
     Resume,
 }
 

@@ -4,166 +4,21 @@
 //! Deliberately not here: when that is done (`retry`), and subscriptions of the modern era (`modern`).
 #![doc = include_str!("streams.md")]
 
+mod state;
+
 use std::time::{Duration, Instant};
 
+pub(super) use state::Listening;
+
 use super::ledger::{Place, Ticket};
-use super::retry::{self, Decision, FIRST_ATTEMPTS, ListeningFacts, Subject};
-use super::stream_position::StreamPosition;
+use super::retry::{self, Decision, Subject};
 use super::{Phase, Purpose, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
-use crate::bridge::event::{Action, Ask, Cursor, ExchangeId, ExchangeOutcome, Notice, Outgoing, Refusal};
+use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Notice, Outgoing, Refusal};
 use crate::bridge::revision::Era;
 
-/// A stream that lasted this long was no failure.
-const LASTING: Duration = Duration::from_secs(5);
 /// How long a request waits for the head of its answer before the stream gives way to it.
 const WAY_PATIENCE: Duration = Duration::from_secs(2);
-/// How often it does in the life of a process; then it is no longer opened.
-const GIVES_WAY: u32 = 2;
-/// The stream for what the server has to say by itself.
-#[derive(Debug, Default)]
-pub(super) struct Listening {
-    /// Whether it is never opened, because the user does not want it.
-    is_off: bool,
-    /// How often it has given way to a request.
-    gave_way: u32,
-    place: Standing,
-    stream: StreamPosition,
-    /// Whether it was there once, in this session.
-    was_there: bool,
-    /// Since when it may be what keeps the server from answering; none once it was seen not to.
-    suspected: Option<Instant>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Standing {
-    /// Not asked for, or not offered.
-    #[default]
-    Off,
-    /// Open, or being opened.
-    On { exchange: ExchangeId, since: Option<Instant> },
-    /// To be opened again.
-    BackingOff { until: Instant },
-    /// Closed until the requests under way are answered.
-    GivingWay,
-}
-
-impl Listening {
-    /// It is not open yet; `is_off`: and never will be.
-    pub(super) fn new(is_off: bool) -> Listening {
-        Listening { is_off, ..Listening::default() }
-    }
-
-    /// Returns whether it may be opened.
-    fn may_open(&self) -> bool {
-        !self.is_off && self.gave_way < GIVES_WAY && self.place == Standing::Off
-    }
-
-    /// It is being opened in this exchange.
-    fn open(&mut self, exchange: ExchangeId, now: Instant) {
-        self.place = Standing::On { exchange, since: None };
-        self.suspected = Some(now);
-    }
-
-    /// The exchange in which it is open.
-    fn exchange(&self) -> Option<ExchangeId> {
-        match self.place {
-            Standing::On { exchange, .. } => Some(exchange),
-            Standing::Off | Standing::BackingOff { .. } | Standing::GivingWay => None,
-        }
-    }
-
-    /// It is closed until the requests under way are answered. Returns the exchange in which it was open.
-    fn give_way(&mut self) -> Option<ExchangeId> {
-        let exchange = self.exchange()?;
-        self.gave_way += 1;
-        self.place = Standing::GivingWay;
-        self.suspected = None;
-        Some(exchange)
-    }
-
-    /// It may be opened again, if it has given way or its time has come. Returns whether it may.
-    fn wake(&mut self, is_idle: bool, now: Option<Instant>) -> bool {
-        let is_due = match self.place {
-            Standing::GivingWay => is_idle,
-            Standing::BackingOff { until } => now.is_some_and(|now| until <= now),
-            Standing::Off | Standing::On { .. } => false,
-        };
-        if is_due {
-            self.place = Standing::Off;
-        }
-        is_due
-    }
-
-    /// The session is another. Returns the exchange in which it was open.
-    fn reset(&mut self) -> Option<ExchangeId> {
-        let exchange = self.exchange();
-        *self = Listening { gave_way: self.gave_way, ..Listening::new(self.is_off) };
-        exchange
-    }
-
-    /// It ended in this exchange. Returns whether it had been open for a while; none where it was another exchange.
-    fn end(&mut self, exchange: ExchangeId, now: Instant) -> Option<bool> {
-        let Standing::On { since, .. } = self.place else { return None };
-        if self.exchange() != Some(exchange) {
-            return None;
-        }
-        self.place = Standing::Off;
-        Some(since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING))
-    }
-
-    /// When it is to be opened again.
-    pub(super) fn next(&self) -> Option<Instant> {
-        match self.place {
-            Standing::BackingOff { until } => Some(until),
-            Standing::Off | Standing::On { .. } | Standing::GivingWay => None,
-        }
-    }
-
-    /// The server answers in an exchange. If that began after the stream, the stream does not hold up the rest.
-    pub(super) fn answers_beside(&mut self, exchange: ExchangeId) {
-        if matches!(self.place, Standing::On { exchange: own, .. } if own < exchange) {
-            self.suspected = None;
-        }
-    }
-
-    /// The head of its answer came.
-    pub(super) fn opened(&mut self, exchange: ExchangeId, now: Instant) {
-        if let Standing::On { exchange: own, since } = &mut self.place
-            && *own == exchange
-        {
-            *since = Some(now);
-            self.was_there = true;
-        }
-    }
-
-    /// The server has said something: the stream is worth opening again.
-    pub(super) fn heard(&mut self) {
-        self.stream.set_attempts(0);
-        self.suspected = None;
-    }
-
-    /// The stream is opened again, if that was decided.
-    fn open_again(&mut self, decision: Decision) {
-        match decision {
-            Decision::Restart { at } => {
-                self.stream.forget_last();
-                self.stream.count_attempt();
-                self.place = Standing::BackingOff { until: at };
-            }
-            Decision::Retry { at, .. } => {
-                self.stream.count_attempt();
-                self.place = Standing::BackingOff { until: at };
-            }
-            Decision::Deliver | Decision::Renew | Decision::OtherTransport | Decision::Fail(_) => {}
-        }
-    }
-
-    /// The stream can be taken up again from here.
-    pub(super) fn advance(&mut self, cursor: Cursor) {
-        self.stream.advance(cursor);
-    }
-}
 
 impl Relay {
     /// Opens the stream for what the server has to say by itself, once in a session.
@@ -173,7 +28,7 @@ impl Relay {
             && self.sessions.stream().is_none()
             && self.streams.listening.may_open()
         {
-            let after = self.streams.listening.stream.last().map(str::to_owned);
+            let after = self.streams.listening.after().map(str::to_owned);
             let facts = self.sessions.facts();
             let exchange = self.open(Purpose::Listening, Outgoing { ask: Ask::Listen { after }, facts });
             self.streams.listening.open(exchange, now);
@@ -183,8 +38,7 @@ impl Relay {
     /// When the stream gives way, unless a request is answered before: a server that serves one connection at a time
     /// answers none as long as the stream is open.
     pub(super) fn gives_way_at(&self) -> Option<Instant> {
-        let suspected = self.streams.listening.suspected?;
-        self.streams.listening.exchange()?;
+        let suspected = self.streams.listening.suspected()?;
         let waiting = self.ledger.iter().filter(|(_, entry)| {
             let is_sent = matches!(entry.place, Place::Sent { .. });
             is_sent && entry.era == Era::Legacy && entry.request_id().is_some() && !entry.attempts.opened
@@ -219,7 +73,7 @@ impl Relay {
         }
     }
 
-    /// The session is another: its stream is closed and forgotten.
+    /// The session has changed: its stream is closed, and its position is dropped.
     pub(super) fn stop_listening(&mut self) {
         if let Some(exchange) = self.streams.listening.reset() {
             self.close(exchange);
@@ -235,18 +89,12 @@ impl Relay {
         now: Instant,
     ) {
         let Some(lasted) = self.streams.listening.end(exchange, now) else { return };
-        let listening = ListeningFacts {
-            position: &self.streams.listening.stream,
-            was_there: self.streams.listening.was_there,
-            lasted,
-            names_session: epoch.is_some(),
-        };
+        let listening = self.streams.listening.facts(lasted, epoch.is_some());
         let decision = retry::decide(&outcome, Subject::Listening(listening), now, &mut self.jitter);
         if let (Decision::Renew, Some(epoch)) = (decision, epoch) {
-            // A server that forgets each session over its stream is not hammered either.
-            let attempts = self.streams.listening.stream.attempts().min(FIRST_ATTEMPTS - 1);
+            let attempts = self.streams.listening.attempts();
             self.lose_session(epoch, now);
-            return self.streams.listening.stream.set_attempts(attempts);
+            return self.streams.listening.keep_attempts(attempts);
         }
         if lasted {
             self.streams.listening.heard();
@@ -262,7 +110,7 @@ impl Relay {
         self.act(Action::Notice(Notice::NotListening(notice)));
     }
 
-    /// Lets a stream that was to bring an answer be taken up again, where it said from where. Returns whether it will be.
+    /// Plans to resume a stream that was to bring an answer, if it named an event. Returns whether it is resumed.
     pub(super) fn resume_later(&mut self, ticket: Ticket, outcome: &ExchangeOutcome, now: Instant) -> bool {
         let is_wanted = !self.is_leaving() && self.ledger.cancellation_of(ticket).is_none();
         let Some(entry) = self.ledger.get(ticket) else { return false };
@@ -276,7 +124,7 @@ impl Relay {
         true
     }
 
-    /// Takes the stream of an answer up again, in the session that it belongs to.
+    /// Resumes the stream of an answer, in the session that it belongs to.
     pub(super) fn resume(&mut self, ticket: Ticket, now: Instant) {
         let Some(entry) = self.ledger.get(ticket) else { return };
         let after = entry.stream.last().map(str::to_owned);
@@ -284,7 +132,7 @@ impl Relay {
             self.ledger.forget_stream(ticket);
             let report = ErrorReport::new(
                 ErrorKind::NoAnswer,
-                "the stream with the answer broke, and the server has forgotten the session",
+                "the stream with the answer broke, and the server no longer knows the session",
                 "look into the server's log",
             );
             return self.ended_unanswered(ticket, ExchangeOutcome::Cut(report), now);
@@ -294,7 +142,7 @@ impl Relay {
         self.ledger.set_written(ticket, exchange);
     }
 
-    /// A stream that was taken up again ended without the answer.
+    /// A resumed stream ended without the answer.
     pub(super) fn ended_resumption(&mut self, ticket: Ticket, outcome: ExchangeOutcome, now: Instant) {
         if self.resume_later(ticket, &outcome, now) {
             return;
@@ -311,7 +159,7 @@ impl Relay {
             ),
         };
         let sentence =
-            format!("the stream with the answer broke and could not be taken up again: {}", report.sentence);
+            format!("the stream with the answer broke and could not be resumed: {}", report.sentence);
         self.ended_unanswered(ticket, ExchangeOutcome::Cut(ErrorReport { sentence, ..report }), now);
     }
 }

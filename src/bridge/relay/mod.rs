@@ -54,6 +54,8 @@ pub(super) use surface::stopped;
 use tools::Tools;
 pub(super) use tools::{LONGEST_NAME, TOOLS_KNOWN};
 
+pub(super) use crate::mcp::SOURCE;
+
 /// How long a message without an answer may take to be acknowledged before it is given up.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(30);
 /// The same for a cancellation, which holds its request's exchange as well.
@@ -85,28 +87,28 @@ pub(super) struct Relay {
     outputs: VecDeque<Output>,
 }
 
-/// What speaks for or against the session: refusals that may be about it, and pings.
+/// What speaks for or against the session. Two parts of which each changes its own state alone.
 #[derive(Debug)]
 struct Health {
     doubts: Doubts,
     pings: Pings,
 }
 
-/// The streams on which the server speaks by itself.
+/// The streams on which the server speaks by itself. Two parts of which each changes its own state alone.
 #[derive(Debug)]
 struct Streams {
     listening: Listening,
     sse_session: SseSession,
 }
 
-/// What was struck out of the ledger.
+/// What was removed from the ledger.
 #[derive(Debug)]
 enum Settled {
     /// A message whose outcome the client wants to know.
     Wanted(ledger::Entry),
     /// A request that the client has cancelled.
     Cancelled(ledger::Entry),
-    /// Nothing: it was struck out before.
+    /// Nothing: it was removed before.
     Unknown,
 }
 
@@ -189,7 +191,7 @@ impl Relay {
         self.proceed(now);
     }
 
-    /// Ends the session, which is not needed, and goes on without one.
+    /// Ends the session, which is not needed. Messages are sent without one.
     fn end_unneeded_session(&mut self) {
         let facts = self.sessions.facts();
         self.stop_listening();
@@ -221,19 +223,23 @@ impl Relay {
         let gate = self.sessions.waits_until().map(|deadline| (deadline, "others stop waiting"));
         let phase = match self.phase {
             Phase::Draining { deadline } => Some((deadline, "requests may no longer finish")),
-            Phase::Leaving { deadline, .. } => Some((deadline, "the session ends untold")),
+            Phase::Leaving { deadline, .. } => {
+                Some((deadline, "the end of the session is no longer waited for"))
+            }
             Phase::Running | Phase::Gone => None,
         };
-        let delivery =
-            self.exchanges.limits.next_deadline().map(|deadline| (deadline, "a delivery is given up"));
+        let delivery = self.exchanges.next_deadline().map(|deadline| (deadline, "a delivery is given up"));
         let rest = self.ledger.next_to_wake().map(|until| (until, "a message is tried again"));
         let renewal = self.sessions.renewal_due().map(|until| (until, "the session is opened again"));
-        let carrier =
+        let session_stream =
             self.streams.sse_session.next().map(|until| (until, "the stream of the session is opened again"));
         let listening = self.streams.listening.next().map(|until| (until, "the stream is opened again"));
         let way = self.gives_way_at().map(|at| (at, "the stream gives way to a request"));
-        let ping = self.health.pings.next().map(|until| (until, "the server is asked for a sign of life"));
-        [gate, phase, delivery, rest, renewal, carrier, listening, way, ping].into_iter().flatten().min()
+        let ping = self.health.pings.next().map(|until| (until, "the server is pinged"));
+        [gate, phase, delivery, rest, renewal, session_stream, listening, way, ping]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -241,6 +247,3 @@ impl Relay {
 pub(super) fn says_session_is_lost(refusal: &Refusal, session: &SessionId) -> bool {
     session_loss::is_said(refusal, Some(session))
 }
-
-/// Marks what this program says to the client in its own name.
-pub(super) const SOURCE: &str = "mcp-tether";

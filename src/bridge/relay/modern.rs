@@ -3,12 +3,11 @@
 //!
 //! Nothing waits for a handshake and there is no session. What is left to do: mirror the body in headers, learn which
 //! parameters travel so, close the exchange of what the client cancels, and open a subscription again that broke off.
-//! Deliberately not here: bridging to the other era,
-//! and sending again (`retry`).
+//! Deliberately not here: bridging to the other era, and sending again (`retry`).
 
 use std::time::{Duration, Instant};
 
-use super::era_mismatch::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION, discovers_modern};
+use super::era_mismatch::{self, discovers_modern};
 use super::ledger::{Place, Ticket};
 use super::retry::{self, Decision, Subject};
 use super::tools::Invalid;
@@ -17,14 +16,13 @@ use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Facts, Mirr
 use crate::bridge::revision;
 use crate::json;
 use crate::jsonrpc::{Id, Kind, Message};
+use crate::mcp::{code, message, meta, method};
 
 /// How many pages of tools are asked for in our own name, and how long that may take, before a call is given up.
 const LOOKUP_PAGES: u32 = 100;
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(30);
 /// Of how many resources the client is told that they may have changed while its subscription was broken off.
 const RENEWED_URIS: usize = 1_000;
-/// The key under which a notification names its subscription.
-const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
 
 impl Relay {
     /// What the headers of a modern message say.
@@ -32,13 +30,13 @@ impl Relay {
         let (_, revision) = revision::classify(message);
         let method = message.method().unwrap_or_default();
         let name = match method {
-            "tools/call" | "prompts/get" => message.member("name"),
-            "resources/read" => message.member("uri"),
-            "tasks/get" | "tasks/update" | "tasks/cancel" => message.member("taskId"),
+            method::TOOLS_CALL | method::PROMPTS_GET => message.member("name"),
+            method::RESOURCES_READ => message.member("uri"),
+            method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL => message.member("taskId"),
             _ => None,
         };
         let parameters = match method {
-            "tools/call" => self.tools.headers(message),
+            method::TOOLS_CALL => self.tools.headers(message),
             _ => Vec::new(),
         };
         let name = name.and_then(json::string);
@@ -56,12 +54,10 @@ impl Relay {
     ) {
         match message.kind() {
             Kind::Request { .. } => self.dropped(&message, "a server of this era asks nothing"),
-            Kind::Notification { method }
-                if method.as_str() == "notifications/subscriptions/acknowledged" =>
-            {
+            Kind::Notification { method } if method.as_str() == method::ACKNOWLEDGED => {
                 self.acknowledged(ticket, message);
             }
-            Kind::Notification { method } if method.as_str() == "notifications/cancelled" => {
+            Kind::Notification { method } if method.as_str() == method::CANCELLED => {
                 self.ended_by_server(exchange, ticket, &message, now);
             }
             Kind::Notification { .. } | Kind::Response { .. } => self.said(Purpose::Answer(ticket), message),
@@ -104,11 +100,11 @@ impl Relay {
         }
         let Some(id) = self.ledger.get(ticket).and_then(|entry| entry.request_id()).cloned() else { return };
         let Some(honoured) = message.member("notifications") else { return };
-        let meta = format!(r#""_meta":{{"{SUBSCRIPTION_KEY}":{id}}}"#);
+        let meta = format!(r#""_meta":{{"{}":{id}}}"#, meta::SUBSCRIPTION_ID);
         for (filter, method) in [
-            ("toolsListChanged", "notifications/tools/list_changed"),
-            ("promptsListChanged", "notifications/prompts/list_changed"),
-            ("resourcesListChanged", "notifications/resources/list_changed"),
+            ("toolsListChanged", method::TOOLS_CHANGED),
+            ("promptsListChanged", method::PROMPTS_CHANGED),
+            ("resourcesListChanged", method::RESOURCES_CHANGED),
         ] {
             if json::member(honoured, filter) == Some("true") {
                 self.tell_client(method, &format!("{{{meta}}}"));
@@ -117,7 +113,7 @@ impl Relay {
         let uris = json::member(honoured, "resourceSubscriptions").map(json::elements).unwrap_or_default();
         // Not all that a server may name: each becomes a message.
         for uri in uris.take(RENEWED_URIS) {
-            self.tell_client("notifications/resources/updated", &format!(r#"{{{meta},"uri":{uri}}}"#));
+            self.tell_client(method::RESOURCES_UPDATED, &format!(r#"{{{meta},"uri":{uri}}}"#));
         }
     }
 
@@ -133,15 +129,15 @@ impl Relay {
         let code = error_code(&message);
         // A result without a type comes of a server of the other era that does without sessions.
         let is_modern = match code {
-            Some(code) => [HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_REVISION].contains(&code),
+            Some(code) => era_mismatch::MODERN_CODES.contains(&code),
             None => message.member("resultType").is_some() || discovers_modern(&message),
         };
         if is_modern {
             self.tools.set_server_modern();
         }
         match (entry.message.method(), code) {
-            (Some("tools/list"), None) => Some(self.learn(message)),
-            (Some("tools/call"), Some(HEADER_MISMATCH)) if !entry.relearned => {
+            (Some(method::TOOLS_LIST), None) => Some(self.learn(message)),
+            (Some(method::TOOLS_CALL), Some(code::HEADER_MISMATCH)) if !entry.relearned => {
                 self.ledger.wait_for_tool(ticket, message, LOOKUP_PAGES, now + LOOKUP_PATIENCE);
                 self.look_up_tools(ticket, None);
                 None
@@ -168,18 +164,18 @@ impl Relay {
     fn look_up_tools(&mut self, ticket: Ticket, cursor: Option<&str>) {
         let Some(until) = self.ledger.take_tool_page(ticket) else { return self.give_up_learning(ticket) };
         let Some(entry) = self.ledger.get(ticket) else { return };
-        let meta = entry.message.member("_meta").unwrap_or("{}");
+        let meta = entry.message.member(meta::META).unwrap_or("{}");
         let cursor = cursor.map(|cursor| format!(r#","cursor":{cursor}"#)).unwrap_or_default();
-        let request = self.own_request("tools/list", &format!(r#"{{"_meta":{meta}{cursor}}}"#));
+        let request = self.own_request(method::TOOLS_LIST, &format!(r#"{{"_meta":{meta}{cursor}}}"#));
         let facts = self.modern_facts(&request);
         let exchange = self.open(Purpose::Learning(ticket), Outgoing { ask: Ask::Post(request), facts });
-        self.exchanges.limits.set_deadline(exchange, until);
+        self.exchanges.set_deadline(exchange, until);
     }
 
     /// A page of the list that was asked for in our own name.
     pub(super) fn looked_up(&mut self, exchange: ExchangeId, ticket: Ticket, page: &Message, now: Instant) {
         self.exchanges.set_purpose(exchange, Purpose::Answered);
-        self.exchanges.limits.clear_deadline(exchange);
+        self.exchanges.clear_deadline(exchange);
         let place = self.ledger.get(ticket).map(|entry| &entry.place);
         if !matches!(place, Some(Place::Learning { .. })) {
             return;
@@ -201,7 +197,7 @@ impl Relay {
         }
     }
 
-    /// The list could not be had: the server's refusal is the answer after all.
+    /// The list is not available: the server's refusal is the answer after all.
     pub(super) fn give_up_learning(&mut self, ticket: Ticket) {
         let Settled::Wanted(entry) = self.settle(ticket) else { return };
         let id = entry.request_id().cloned();
@@ -215,12 +211,10 @@ impl Relay {
         let Some(entry) = self.ledger.get(ticket) else { return false };
         let is_open = entry.is_subscription() && entry.subscription.acknowledged;
         if !is_open || self.phase != Phase::Running {
-            self.jitter.draw();
             return false;
         }
         let subject = Subject::Subscription { attempts: entry.subscription.attempts };
         let Decision::Retry { at, .. } = retry::decide(outcome, subject, now, &mut self.jitter) else {
-            self.jitter.draw();
             return false;
         };
         self.ledger.resubscribe_at(ticket, at);
@@ -230,11 +224,9 @@ impl Relay {
 }
 
 /// What a subscription is answered with when it ends well.
-#[expect(clippy::expect_used, reason = "an id is JSON, and so is what stands around it")]
 fn end_of_subscription(id: &Id) -> Message {
-    let result = format!(r#"{{"resultType":"complete","_meta":{{"{SUBSCRIPTION_KEY}":{id}}}}}"#);
-    let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
-    Message::parse(text.into()).expect("made from JSON texts")
+    let key = meta::SUBSCRIPTION_ID;
+    message::result(id, &format!(r#"{{"resultType":"complete","_meta":{{"{key}":{id}}}}}"#))
 }
 
 /// The code of an error response.

@@ -1,7 +1,7 @@
 //! How things end: an exchange, a request without an answer, the process.
 //!
 //! Every request gets its one answer here, if the server gave none and trying again is no use. Deliberately not here:
-//! trying again (`resending`, `recovery`, `listening`).
+//! sending again (`repeating`, `recovery`, `listening`).
 
 use std::time::Instant;
 
@@ -9,12 +9,13 @@ use super::era_mismatch::Evidence;
 use super::ledger::Ticket;
 use super::renegotiation::Refused;
 use super::retry::{Decision, Remark};
-use super::{Exchange, Output, Phase, Purpose, Relay, SESSION_END_PATIENCE_STOPPED, SOURCE, Settled, ledger};
+use super::{Exchange, Output, Phase, Purpose, Relay, SESSION_END_PATIENCE_STOPPED, Settled, ledger};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{
     Action, Ask, ExchangeId, ExchangeOutcome, ExitReason, Notice, Outgoing, Refusal, StopReason, Written,
 };
 use crate::jsonrpc::{ErrorData, ErrorObject, Id, Kind, Message};
+use crate::mcp::{SOURCE, method};
 
 impl Relay {
     pub(super) fn ended(&mut self, exchange: ExchangeId, outcome: ExchangeOutcome, now: Instant) {
@@ -31,7 +32,7 @@ impl Relay {
         };
         match purpose {
             Purpose::Answer(ticket)
-                if self.answer_comes_on_carrier(ticket, (exchange, epoch), &outcome, now) => {}
+                if self.answer_comes_on_session_stream(ticket, (exchange, epoch), &outcome, now) => {}
             Purpose::Answer(ticket) if self.resubscribe(ticket, &outcome, now) => {}
             Purpose::Answer(ticket) => {
                 let outcome = self.taken_too_late(ticket, outcome);
@@ -50,7 +51,7 @@ impl Relay {
             Purpose::Ping => self.ended_ping(exchange, epoch, &outcome, now),
             Purpose::SessionEnd => self.ended_session_end(),
             Purpose::Cancelled => self.ended_cancelled(epoch, &outcome, now),
-            Purpose::Answered => self.ended_carrier(exchange, outcome, now),
+            Purpose::Answered => self.ended_session_stream(exchange, outcome, now),
             Purpose::Over => {}
         }
         self.after_exchange(exchange);
@@ -185,18 +186,18 @@ impl Relay {
         self.act(Action::Notice(Notice::Undelivered { title, report }));
     }
 
-    /// The server has taken a message. Once it knows that the client is ready, the stream for what it has to say by
-    /// itself is opened; nothing waits for that.
+    /// The server has accepted a message. After `notifications/initialized` the stream for its own messages is opened;
+    /// nothing waits for that.
     pub(super) fn initialized(&mut self, ticket: Ticket, now: Instant) {
         let method = self.ledger.get(ticket).and_then(|entry| entry.message.method());
-        if method == Some("notifications/initialized") {
+        if method == Some(method::INITIALIZED) {
             self.listen(now);
         }
     }
 
     /// Gives up what the server has not acknowledged in time.
     pub(super) fn give_up_deliveries(&mut self, now: Instant) {
-        for exchange in self.exchanges.limits.late(now) {
+        for exchange in self.exchanges.late(now) {
             self.act(Action::Close(exchange));
             let report = ErrorReport::new(
                 ErrorKind::NoAnswer,
@@ -207,7 +208,7 @@ impl Relay {
         }
     }
 
-    /// However an exchange came to its end: nothing waits for it any more.
+    /// An exchange has ended in any way: nothing waits for it any more.
     pub(super) fn after_exchange(&mut self, exchange: ExchangeId) {
         if self.sessions.is_opening(exchange) {
             self.sessions.abandon();
@@ -215,13 +216,13 @@ impl Relay {
         self.end_superfluous();
     }
 
-    /// Strikes a message out. Nobody waits behind it any more.
+    /// Removes a message. No other message waits for it any more.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<ledger::Entry> {
         self.sessions.stop_waiting_for(ticket);
         self.ledger.remove(ticket)
     }
 
-    /// Strikes a message out, and the cancellation that waits for it: with nothing to cancel there is nothing to send.
+    /// Removes a message and the cancellation that waits for it, which has nothing to cancel then.
     pub(super) fn settle(&mut self, ticket: Ticket) -> Settled {
         self.questions.retain(|question| question.asking != Some(ticket));
         let cancellation =
@@ -271,7 +272,7 @@ impl Relay {
         }
     }
 
-    /// Answers what is left, drops every exchange and tells the server, where there is a session.
+    /// Answers the requests that are left, closes every exchange, and ends the session if there is one.
     pub(super) fn leave(&mut self, reason: ExitReason, deadline: Instant) {
         self.outputs.push_back(Output::Leaving);
         let facts = self.sessions.facts_of_handshake();
@@ -292,7 +293,7 @@ impl Relay {
             self.close(exchange);
         }
         self.end_all_superfluous();
-        // A session that is lost is not among the facts, and needs no end.
+        // The facts name no lost session, which needs no end.
         if facts.session.is_some() {
             self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
@@ -308,7 +309,7 @@ impl Relay {
     }
 }
 
-/// What is told of a request whose exchange ended so.
+/// The error for a request whose exchange ended with this outcome.
 fn unanswered(outcome: &ExchangeOutcome) -> ErrorReport {
     match outcome {
         ExchangeOutcome::Refused(Refusal { report, .. })

@@ -8,12 +8,16 @@ use std::time::Instant;
 
 use super::ledger::{Place, RetryKind, Ticket};
 use super::session::Admission;
-use super::{CANCELLATION_PATIENCE, DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay, SOURCE};
+use super::{CANCELLATION_PATIENCE, DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay};
 use crate::bridge::event::{Action, Ask, ExchangeId, Notice, Outgoing};
 use crate::bridge::revision;
 use crate::bridge::revision::Era;
-use crate::jsonrpc;
 use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
+use crate::mcp::{OwnId, SOURCE, code, message, method};
+
+/// The advice for input that is no JSON-RPC message.
+const UNREADABLE_ADVICE: &str =
+    "report this to the client's author: each line must be one JSON-RPC 2.0 message, or a batch of them";
 
 impl Relay {
     pub(super) fn client(&mut self, line: Line, now: Instant) {
@@ -35,20 +39,19 @@ impl Relay {
 
     pub(super) fn enter(&mut self, message: Message, now: Instant) {
         if self.questions.take_orphaned(&message) {
-            return self.dropped(&message, "it belongs to a session that is no more");
+            return self.dropped(&message, "it belongs to a session that has ended");
         }
         if let Kind::Response { id: Some(id), .. } = message.kind()
             && self.questions.remove(id).is_none()
-            && id.is_ours()
+            && OwnId::is_of_upper_layer(id)
         {
-            return self
-                .dropped(&message, "what it answers was asked in the server's place, and is no longer");
+            return self.dropped(&message, "the request that it answers is no longer open");
         }
-        // A cancellation concerns its request alone, and what the client takes back it takes back at once.
+        // A cancellation concerns its request alone, and takes effect at once.
         let is_cancellation = is_cancellation(&message);
         let (era, _) = revision::classify(&message);
         let overtakes = match era {
-            // What stands alone waits for nobody.
+            // A message that stands alone waits for no other.
             Era::Modern => self.is_held(),
             Era::Legacy => matches!(message.kind(), Kind::Response { .. }) && self.lets_responses_pass(),
         };
@@ -69,8 +72,11 @@ impl Relay {
         self.act(Action::Notice(Notice::Unreadable(fault.reason.clone())));
         let error = ErrorObject {
             code: fault.code,
-            message: format!("mcp-tether: {}", fault.reason),
-            data: ErrorData::of(SOURCE, "unreadable"),
+            message: format!("{SOURCE}: {}", fault.reason),
+            data: ErrorData {
+                advice: Some(UNREADABLE_ADVICE.to_owned()),
+                ..ErrorData::of(SOURCE, "unreadable")
+            },
         };
         self.act(Action::Deliver(Message::error(fault.id.as_ref(), &error)));
         for id in &fault.requests {
@@ -78,10 +84,10 @@ impl Relay {
         }
     }
 
-    /// A method travels in a header too, and there is no encoding for one that a header cannot carry.
+    /// Refuses a method that a header cannot carry: the header repeats the method, and there is no encoding for it.
     fn refuse_method(&mut self, id: &Id) {
         let error = ErrorObject {
-            code: jsonrpc::METHOD_NOT_FOUND,
+            code: code::METHOD_NOT_FOUND,
             message: format!("{SOURCE}: the method holds characters that its header cannot carry"),
             data: ErrorData::of(SOURCE, "method"),
         };
@@ -98,7 +104,7 @@ impl Relay {
         self.sessions.lets_responses_pass()
     }
 
-    /// Lets go whatever may go.
+    /// Sends every message that may be sent.
     pub(super) fn proceed(&mut self, now: Instant) {
         while let Some(ticket) = self.ledger.first_at_gate()
             && self.has_room_for(ticket)
@@ -109,7 +115,7 @@ impl Relay {
                 Admission::Later => break,
             }
         }
-        while self.exchanges.limits.allows_request(self.ledger.requests_sent())
+        while self.exchanges.allows_request(self.ledger.requests_sent())
             && let Some(ticket) = self.ledger.first_for_slot()
         {
             match self.ledger.get(ticket).map(|entry| &entry.place) {
@@ -123,16 +129,16 @@ impl Relay {
 
     /// Returns whether a message can only be sent in a session.
     fn needs_session(&self, ticket: Ticket) -> bool {
-        self.ledger
-            .get(ticket)
-            .is_some_and(|entry| entry.era == Era::Legacy && entry.message.method() != Some("initialize"))
+        self.ledger.get(ticket).is_some_and(|entry| {
+            entry.era == Era::Legacy && entry.message.method() != Some(method::INITIALIZE)
+        })
     }
 
-    /// Returns whether a message may leave the gate. A flood of notifications waits there, and what stands behind it, for
-    /// order's sake.
+    /// Returns whether a message may leave the gate. If there are too many notifications, they wait there,
+    /// and the messages behind them too, to keep the order.
     fn has_room_for(&self, ticket: Ticket) -> bool {
         let is_request = self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some());
-        is_request || self.exchanges.limits.allows_delivery()
+        is_request || self.exchanges.allows_delivery()
     }
 
     /// Sends a message that no other has to precede any more.
@@ -146,16 +152,16 @@ impl Relay {
         let is_request = entry.request_id().is_some();
         let (is_legacy, is_subscription) = (entry.era == Era::Legacy, entry.is_subscription());
         match (entry.message.method().filter(|_| is_legacy), is_request) {
-            (Some("initialize"), true) => {
-                self.sessions.transport.begin();
+            (Some(method::INITIALIZE), true) => {
+                self.sessions.begin_handshake();
                 let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-                self.sessions.open(ticket, exchange, self.sessions.transport.via());
+                self.sessions.open(ticket, exchange);
             }
-            (Some("logging/setLevel"), true) => {
+            (Some(method::SET_LEVEL), true) => {
                 self.post(ticket, Purpose::Answer(ticket), now);
                 self.sessions.hold_for(ticket, title, now + GATE_PATIENCE);
             }
-            (Some("notifications/initialized"), false) => {
+            (Some(method::INITIALIZED), false) => {
                 self.sessions.remember_ready(message);
                 self.deliver(ticket, now);
                 self.sessions.hold_for(ticket, title, now + GATE_PATIENCE);
@@ -171,16 +177,15 @@ impl Relay {
     /// Posts a message that has no answer.
     fn deliver(&mut self, ticket: Ticket, now: Instant) {
         let exchange = self.post(ticket, Purpose::Delivery(ticket), now);
-        self.exchanges.limits.set_deadline(exchange, now + DELIVERY_PATIENCE);
+        self.exchanges.set_deadline(exchange, now + DELIVERY_PATIENCE);
     }
 
     /// Returns whether a request may go at once: there is room, and no other has waited for it.
     pub(super) fn may_post_request(&self) -> bool {
-        self.exchanges.limits.allows_request(self.ledger.requests_sent())
-            && self.ledger.first_for_slot().is_none()
+        self.exchanges.allows_request(self.ledger.requests_sent()) && self.ledger.first_for_slot().is_none()
     }
 
-    /// A cancellation goes out behind its request, and ends the interest in it.
+    /// Sends a cancellation behind its request. The answer is not wanted any more.
     pub(super) fn release_cancellation(&mut self, ticket: Ticket, now: Instant) {
         let cancelled = self.ledger.get(ticket).and_then(|entry| entry.message.request_id_param());
         let request = cancelled.and_then(|id| self.ledger.request(&id));
@@ -199,7 +204,7 @@ impl Relay {
         match &entry.place {
             // A modern server takes the end of the exchange for the cancellation, and nothing else.
             _ if entry.era == Era::Modern => self.cancel_untold(ticket, request, exchange),
-            // Its session is no more; whoever has the request does not know the cancellation's.
+            // Its session has ended. The new one does not know the request.
             Place::Sent { exchange: sent, .. } if self.is_of_lost_session(*sent) => {
                 self.cancel_untold(ticket, request, exchange);
             }
@@ -210,7 +215,7 @@ impl Relay {
             Place::Sent { written: false, .. } if self.ledger.cancellation_of(request).is_none() => {
                 self.ledger.wait_behind(ticket, request);
             }
-            // The server has never heard of the request, or has done with it, and need not hear of either.
+            // The server has not received the request, or has ended its exchange: it needs no cancellation.
             Place::AtGate
             | Place::ForSlot { kind: RetryKind::Post }
             | Place::BackingOff { kind: RetryKind::Post, .. } => self.cancel_untold(ticket, request, None),
@@ -220,7 +225,7 @@ impl Relay {
         }
     }
 
-    /// Ends the interest in a request of whose cancellation the server is not told.
+    /// Cancels a request without telling the server.
     fn cancel_untold(&mut self, ticket: Ticket, request: Ticket, exchange: Option<ExchangeId>) {
         self.settle(request);
         self.remove(ticket);
@@ -229,14 +234,14 @@ impl Relay {
         }
     }
 
-    /// Tells the server that a request is cancelled which it has.
+    /// Cancels a request that the server has, and tells the server.
     fn cancel_sent(&mut self, ticket: Ticket, request: Ticket, exchange: ExchangeId, now: Instant) {
         let cancelling = self.post(ticket, Purpose::Cancellation(ticket, exchange), now);
-        self.exchanges.limits.set_deadline(cancelling, now + CANCELLATION_PATIENCE);
+        self.exchanges.set_deadline(cancelling, now + CANCELLATION_PATIENCE);
         self.withdraw_questions(request);
         self.settle(request);
         self.exchanges.set_purpose(exchange, Purpose::Cancelled);
-        // Nobody waits for the answer of what was cancelled.
+        // The answer to a cancelled request is not waited for.
         self.after_exchange(exchange);
     }
 
@@ -253,11 +258,11 @@ impl Relay {
     fn drop_cancellation(&mut self, ticket: Ticket) {
         self.remove(ticket);
         let because = "the request it cancels is not under way";
-        let title = "notifications/cancelled".to_owned();
+        let title = method::CANCELLED.to_owned();
         self.act(Action::Notice(Notice::Dropped { title, because }));
     }
 
-    /// What the server asked the client for the sake of a request goes with it.
+    /// Withdraws the questions that the server asked the client for the sake of a request.
     fn withdraw_questions(&mut self, request: Ticket) {
         self.withdraw(|question| question.asking == Some(request), "the request it belongs to was cancelled");
     }
@@ -265,24 +270,20 @@ impl Relay {
     /// Tells the client that some of the server's questions need no answer any more.
     pub(super) fn withdraw(&mut self, which: impl Fn(&Question) -> bool, reason: &str) {
         let questions = self.questions.iter().filter(|(_, question)| which(question));
-        let mut ids: Vec<String> = questions.map(|(id, _)| id.to_string()).collect();
+        let mut ids: Vec<Id> = questions.map(|(id, _)| id.clone()).collect();
         // They have no order of their own, and every run is to be the same.
-        ids.sort();
+        ids.sort_by(|one, two| one.as_json().cmp(two.as_json()));
         for id in ids {
-            let params = format!(r#"{{"requestId":{id},"reason":"{reason}"}}"#);
-            self.tell_client("notifications/cancelled", &params);
+            self.act(Action::Deliver(message::cancelled(&id, Some(reason))));
         }
     }
 
     /// Says something to the client in the server's place.
-    #[expect(clippy::expect_used, reason = "methods are our own, and params are made from JSON texts")]
     pub(super) fn tell_client(&mut self, method: &str, params: &str) {
-        let text = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#);
-        let message = Message::parse(text.into()).expect("made from JSON texts");
-        self.act(Action::Deliver(message));
+        self.act(Action::Deliver(message::notification(method, Some(params))));
     }
 
-    #[expect(clippy::expect_used, reason = "whoever posts has the ticket from the ledger, in the same step")]
+    #[expect(clippy::expect_used, reason = "every caller has the ticket from the ledger, in the same step")]
     pub(super) fn post(&mut self, ticket: Ticket, purpose: Purpose, now: Instant) -> ExchangeId {
         let entry = self.ledger.get(ticket).expect("a message is posted from the ledger");
         let message = entry.message.clone();
@@ -291,7 +292,7 @@ impl Relay {
         );
         let mut facts = match (entry.era, message.method()) {
             (Era::Modern, _) => self.modern_facts(&message),
-            (Era::Legacy, Some("initialize")) => self.sessions.transport.facts_of_start(),
+            (Era::Legacy, Some(method::INITIALIZE)) => self.sessions.facts_of_start(),
             (Era::Legacy, None) => self.sessions.facts_of_handshake(),
             (Era::Legacy, Some(_)) if is_about_handshake => self.sessions.facts_of_handshake(),
             (Era::Legacy, Some(_)) => self.sessions.facts(),
@@ -319,5 +320,5 @@ impl Relay {
 }
 
 fn is_cancellation(message: &Message) -> bool {
-    matches!(message.kind(), Kind::Notification { method } if method.as_str() == "notifications/cancelled")
+    matches!(message.kind(), Kind::Notification { method } if method.as_str() == method::CANCELLED)
 }

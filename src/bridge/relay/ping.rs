@@ -1,81 +1,33 @@
-//! Signs of life, where the person asked for them: the server is pinged in our own name, and the answers are swallowed.
+//! Pings, if the user asks for them: the relay pings the server itself and drops the answers.
 //!
-//! Three in a row that stay out mean that the session is gone, and it is renewed. There are none in the modern era, which
+//! If three in a row have no answer, the session is taken for lost and is renewed. There are no pings in the modern era, which
 //! has neither `ping` nor sessions. Deliberately not here: dead connections, which the HTTP client notices by itself.
 
-use std::time::{Duration, Instant};
+mod state;
+
+use std::time::Instant;
+
+pub(super) use state::Pings;
 
 use super::retry::{self, Decision, Subject};
-use super::{Phase, Purpose, Relay, SOURCE};
+use super::{Phase, Purpose, Relay};
 use crate::bridge::event::{Ask, ExchangeId, ExchangeOutcome, Outgoing};
 use crate::jsonrpc::Id;
-
-/// The pings of a session.
-#[derive(Debug)]
-pub(super) struct Pings {
-    /// How often the server is pinged; none where that is not wanted.
-    interval: Option<Duration>,
-    next: Option<Instant>,
-    under_way: Option<ExchangeId>,
-    lost: u32,
-}
-
-impl Pings {
-    /// No session is open yet.
-    pub(super) fn new(interval: Option<Duration>) -> Pings {
-        Pings { interval, next: None, under_way: None, lost: 0 }
-    }
-
-    /// A session begins.
-    pub(super) fn begin(&mut self, now: Instant) {
-        *self = Pings { next: self.interval.map(|interval| now + interval), ..Pings::new(self.interval) };
-    }
-
-    /// The time has come. Returns whether a ping may be sent; nothing where it is not time yet.
-    fn take_due(&mut self, is_running: bool, now: Instant) -> Option<bool> {
-        let interval = self.interval?;
-        self.next.filter(|next| *next <= now)?;
-        self.next = is_running.then(|| now + interval);
-        Some(is_running)
-    }
-
-    /// A ping was answered.
-    fn answered(&mut self, exchange: ExchangeId) {
-        if self.under_way == Some(exchange) {
-            self.under_way = None;
-            self.lost = 0;
-        }
-    }
-
-    /// The session is no more: what becomes of its ping says nothing of the next one. Returns the ping that is under way.
-    fn forget(&mut self) -> Option<ExchangeId> {
-        self.lost = 0;
-        self.under_way.take()
-    }
-
-    /// The result of a ping.
-    fn count(&mut self, is_lost: bool) {
-        self.lost = if is_lost { self.lost + 1 } else { 0 };
-    }
-
-    /// When the next one is due.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.next
-    }
-}
+use crate::mcp::method;
 
 impl Relay {
     /// Sends what is due. One that is still out by then is lost.
     pub(super) fn ping(&mut self, now: Instant) {
         let Some(is_running) = self.health.pings.take_due(self.phase == Phase::Running, now) else { return };
-        if let Some(exchange) = self.health.pings.under_way.take() {
+        if let Some(exchange) = self.health.pings.end() {
             self.close(exchange);
             self.judge_ping(&ExchangeOutcome::Complete, None, now);
         }
         if is_running && self.sessions.is_at_rest() {
-            let request = self.own_request("ping", "{}");
+            let request = self.own_request(method::PING, "{}");
             let outgoing = Outgoing { ask: Ask::Post(request), facts: self.sessions.facts() };
-            self.health.pings.under_way = Some(self.open(Purpose::Ping, outgoing));
+            let exchange = self.open(Purpose::Ping, outgoing);
+            self.health.pings.send(exchange);
         }
     }
 
@@ -85,24 +37,12 @@ impl Relay {
         self.exchanges.set_purpose(exchange, Purpose::Answered);
     }
 
-    /// Returns whether a response on the stream of the session answers the ping that is out.
-    pub(super) fn is_pong(&self, carrier: ExchangeId, id: Option<&Id>) -> bool {
-        self.sessions.stream() == Some(carrier)
-            && self
-                .health
-                .pings
-                .under_way
-                .is_some_and(|ping| id.is_some_and(|id| id.as_json() == format!("\"{SOURCE}-{}\"", ping.0)))
+    /// The ping that a response on the stream of the session answers.
+    pub(super) fn pong(&self, stream: ExchangeId, id: Option<&Id>) -> Option<ExchangeId> {
+        self.health.pings.answered_by(id).filter(|_| self.sessions.stream() == Some(stream))
     }
 
-    /// That answer came.
-    pub(super) fn ponged_on_carrier(&mut self) {
-        if let Some(exchange) = self.health.pings.under_way {
-            self.ponged(exchange);
-        }
-    }
-
-    /// The session is no more: what becomes of its ping says nothing of the next one.
+    /// The session has ended: the outcome of its ping says nothing about the next session.
     pub(super) fn forget_pings(&mut self) {
         if let Some(exchange) = self.health.pings.forget() {
             self.close(exchange);
@@ -117,14 +57,14 @@ impl Relay {
         outcome: &ExchangeOutcome,
         now: Instant,
     ) {
-        if self.health.pings.under_way != Some(exchange) {
+        if !self.health.pings.is_under_way(exchange) {
             return;
         }
         if matches!(outcome, ExchangeOutcome::Accepted(_)) && self.sessions.stream().is_some() {
             // Its answer comes on the stream of the session.
             return;
         }
-        self.health.pings.under_way = None;
+        self.health.pings.end();
         let is_session_lost = matches!(
             outcome, ExchangeOutcome::Refused(refusal) if self.is_session_loss(epoch, refusal)
         );
@@ -134,7 +74,7 @@ impl Relay {
 
     /// Counts a ping as lost or answered. `lost`: the epoch of the session that it was refused for.
     fn judge_ping(&mut self, outcome: &ExchangeOutcome, lost: Option<u64>, now: Instant) {
-        let subject = Subject::Ping { lost: self.health.pings.lost, is_session_lost: lost.is_some() };
+        let subject = Subject::Ping { lost: self.health.pings.lost(), is_session_lost: lost.is_some() };
         match retry::decide(outcome, subject, now, &mut self.jitter) {
             Decision::Deliver => self.health.pings.count(false),
             Decision::Renew => self.lose_session(lost.unwrap_or(self.sessions.epoch()), now),

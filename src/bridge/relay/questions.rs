@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::ledger::Ticket;
 use crate::jsonrpc::{Id, Kind, Message};
+use crate::mcp::method;
 
 /// How many are kept track of.
 const AT_ONCE: usize = 10_000;
@@ -32,7 +33,7 @@ pub(super) struct Question {
 pub(super) struct Questions {
     waiting: HashMap<Id, Question>,
     size: usize,
-    /// Those of sessions that are no more, with their progress tokens: what the client answers goes nowhere.
+    /// Those of sessions that have ended, with their progress tokens: what the client answers goes nowhere.
     orphaned: HashMap<Id, Option<String>>,
 }
 
@@ -80,16 +81,16 @@ impl Questions {
         self.orphaned.extend(over.into_iter().map(|(id, question)| (id, question.progress)));
     }
 
-    /// A question with this id is asked anew: an answer to it is no longer one to a session that is no more.
+    /// A question with this id is asked anew: an answer to it no longer belongs to a session that has ended.
     pub(super) fn forget_orphan(&mut self, id: &Id) {
         self.orphaned.remove(id);
     }
 
-    /// Returns whether what the client says belongs to a session that is no more. An answer does so once.
+    /// Returns whether what the client says belongs to a session that has ended. An answer does so once.
     pub(super) fn take_orphaned(&mut self, message: &Message) -> bool {
         match message.kind() {
             Kind::Response { id: Some(id), .. } => self.orphaned.remove(id).is_some(),
-            Kind::Notification { method } if method.as_str() == "notifications/progress" => {
+            Kind::Notification { method } if method.as_str() == method::PROGRESS => {
                 let token = message.member("progressToken");
                 token.is_some_and(|token| {
                     self.orphaned.values().any(|orphaned| orphaned.as_deref() == Some(token))
@@ -120,6 +121,7 @@ fn size(id: &Id, question: &Question) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mcp::OwnId;
 
     fn question(progress: usize) -> Question {
         Question { asking: None, epoch: 1, progress: Some("p".repeat(progress)) }
@@ -128,16 +130,20 @@ mod tests {
     #[test]
     fn number_and_size_of_questions_are_bounded() {
         let mut questions = Questions::default();
-        let kept =
-            (0..2 * AT_ONCE as u64).filter(|number| questions.insert(&Id::ours('x', *number), question(9)));
+        let kept = (0..2 * AT_ONCE as u64)
+            .filter(|number| questions.insert(&OwnId::ModernClient.id(*number), question(9)));
         assert_eq!(kept.count(), AT_ONCE);
         assert_eq!(questions.take(|_| true).len(), AT_ONCE);
         let large = TOGETHER / 4;
-        let kept = (0..100).filter(|number| questions.insert(&Id::ours('x', *number), question(large)));
+        let kept =
+            (0..100).filter(|number| questions.insert(&OwnId::ModernClient.id(*number), question(large)));
         assert_eq!(kept.count(), 3);
-        assert!(questions.remove(&Id::ours('x', 0)).is_some());
-        assert!(questions.insert(&Id::ours('x', 7), question(large)), "there is room again");
-        assert!(questions.insert(&Id::ours('x', 7), question(large)), "the same again takes no more");
+        assert!(questions.remove(&OwnId::ModernClient.id(0)).is_some());
+        assert!(questions.insert(&OwnId::ModernClient.id(7), question(large)), "there is room again");
+        assert!(
+            questions.insert(&OwnId::ModernClient.id(7), question(large)),
+            "the same again takes no more"
+        );
         assert_eq!(questions.iter().count(), 3);
     }
 }

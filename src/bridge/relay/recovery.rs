@@ -1,4 +1,5 @@
-//! A session that the server has forgotten: one handshake in the client's place, and everything goes on in the new one.
+//! A session that the server no longer knows: one handshake in the client's place opens a new one, and every message
+//! continues there.
 //!
 //! However many messages are refused at once, one `initialize` is sent, while every other message of the era waits at
 //! the gate; then each waiting and each refused message goes out once with the new session (2025-11-25,
@@ -13,12 +14,13 @@ use super::modern::error_code;
 use super::retry::{self, Decision, Remark, Subject};
 use super::session_doubt::lost_each_time;
 use super::session_loss::{SessionLoss, session_loss};
-use super::{DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay, SOURCE, Settled};
+use super::{DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay, Settled};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, Ask, ExchangeId, ExchangeOutcome, Notice, Outgoing, Refusal};
 use crate::bridge::revision::Era;
 use crate::json;
 use crate::jsonrpc::{Id, Kind, Message};
+use crate::mcp::{OwnId, message, method};
 
 /// How long the server may take over the handshake.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(30);
@@ -30,7 +32,7 @@ impl Relay {
         matches!(loss, Some(SessionLoss::Said | SessionLoss::Presumed))
     }
 
-    /// A message was refused because its session is no more: it waits for the next one. Returns whether it does.
+    /// A message was refused because its session has ended: it waits for the next one. Returns whether it does.
     pub(super) fn move_to_next_session(
         &mut self,
         ticket: Ticket,
@@ -63,7 +65,7 @@ impl Relay {
         self.ledger.count_lost_session(ticket);
         let Some(entry) = self.ledger.get(ticket) else { return };
         let is_over_with_it = dies_with_its_session(&entry.message)
-            || entry.message.method() == Some("notifications/initialized")
+            || entry.message.method() == Some(method::INITIALIZED)
             || self.ledger.cancellation_of(ticket).is_some();
         match is_over_with_it {
             true => {
@@ -74,13 +76,13 @@ impl Relay {
         self.lose_session(epoch, now);
     }
 
-    /// The session of this epoch is no more. What is said of an earlier one changes nothing.
+    /// The session of this epoch has ended. A refusal that concerns an earlier one changes nothing.
     pub(super) fn lose_session(&mut self, epoch: u64, now: Instant) {
         if self.sessions.is_over(epoch) || !self.sessions.is_established() || self.is_leaving() {
             return;
         }
         self.act(Action::Notice(Notice::SessionLost));
-        self.drop_carrier(None, now);
+        self.drop_session_stream(None, now);
         self.sessions.lose();
         self.stop_listening();
         self.forget_pings();
@@ -91,8 +93,7 @@ impl Relay {
             .map(|(ticket, entry)| {
                 let for_slot = matches!(entry.place, Place::ForSlot { kind: RetryKind::Post });
                 // The next session is told that the client is ready as soon as it is open.
-                let is_told =
-                    entry.attempts.made > 0 && entry.message.method() == Some("notifications/initialized");
+                let is_told = entry.attempts.made > 0 && entry.message.method() == Some(method::INITIALIZED);
                 (ticket, for_slot, is_told || dies_with_its_session(&entry.message))
             })
             .collect();
@@ -103,7 +104,7 @@ impl Relay {
                 (false, false) => {}
             }
         }
-        // A client that is starting over does it itself.
+        // A client that starts over opens the session itself.
         if self.sessions.is_ended() && !self.streams.sse_session.is_backing_off() {
             self.renew(now);
         }
@@ -111,7 +112,7 @@ impl Relay {
 
     fn remove_stale(&mut self, ticket: Ticket) {
         if let Settled::Wanted(entry) | Settled::Cancelled(entry) = self.settle(ticket) {
-            self.dropped(&entry.message, "it belongs to a session that is no more");
+            self.dropped(&entry.message, "it belongs to a session that has ended");
         }
     }
 
@@ -126,16 +127,16 @@ impl Relay {
     pub(super) fn renew(&mut self, now: Instant) {
         let Some(initialize) = self.sessions.memory().start().cloned() else { return };
         self.streams.sse_session.connecting();
-        self.sessions.transport.begin();
+        self.sessions.begin_handshake();
         let exchange = self.post_renewal(initialize, now);
-        self.sessions.renew(exchange, self.sessions.transport.via(), now);
+        self.sessions.renew(exchange, now);
     }
 
     /// Sends `initialize` in the client's place.
     pub(super) fn post_renewal(&mut self, initialize: Message, now: Instant) -> ExchangeId {
-        let facts = self.sessions.transport.facts_of_start();
+        let facts = self.sessions.facts_of_start();
         let exchange = self.open(Purpose::Renewal, Outgoing { ask: Ask::Post(initialize), facts });
-        self.exchanges.limits.set_deadline(exchange, now + RENEWAL_PATIENCE);
+        self.exchanges.set_deadline(exchange, now + RENEWAL_PATIENCE);
         exchange
     }
 
@@ -157,9 +158,9 @@ impl Relay {
         }
     }
 
-    /// The answer to the handshake in the client's place. The client, which has one, does not see it.
+    /// Takes in the answer to the handshake in the client's place. The client does not see it.
     pub(super) fn renewed(&mut self, exchange: ExchangeId, answer: &Message, now: Instant) {
-        self.exchanges.limits.clear_deadline(exchange);
+        self.exchanges.clear_deadline(exchange);
         self.exchanges.set_purpose(exchange, Purpose::Answered);
         if error_code(answer).is_some() {
             let said = answer.member("message").and_then(json::string).unwrap_or_default();
@@ -174,7 +175,7 @@ impl Relay {
         self.streams.sse_session.begin(now);
         match self.sessions.memory().ready().cloned() {
             Some(initialized) => self.tell_first(initialized, now),
-            // Its client has not said so either, yet.
+            // The client has not sent `notifications/initialized` yet.
             None => self.finish_renewal(now),
         }
     }
@@ -184,7 +185,7 @@ impl Relay {
         let outgoing = Outgoing { ask: Ask::Post(message), facts: self.sessions.facts() };
         let exchange = self.open(Purpose::Restoration, outgoing);
         self.sessions.tell(exchange);
-        self.exchanges.limits.set_deadline(exchange, now + GATE_PATIENCE);
+        self.exchanges.set_deadline(exchange, now + GATE_PATIENCE);
     }
 
     /// What was told has arrived, or is not waited for any longer.
@@ -194,13 +195,13 @@ impl Relay {
         }
         match self.sessions.take_level().map(|level| format!(r#"{{"level":{level}}}"#)) {
             Some(params) => {
-                self.tell_first(self.own_request("logging/setLevel", &params), now);
+                self.tell_first(self.own_request(method::SET_LEVEL, &params), now);
             }
             None => self.finish_renewal(now),
         }
     }
 
-    /// Everything may go on; what can be put right meanwhile is.
+    /// Messages may be sent again. Meanwhile subscriptions and the stream for server messages are restored.
     fn finish_renewal(&mut self, now: Instant) {
         let news = self.sessions.resume();
         let subscriptions: Vec<String> = self.sessions.memory().subscriptions().map(str::to_owned).collect();
@@ -209,11 +210,11 @@ impl Relay {
         if self.sessions.memory().ready().is_some() {
             self.listen(now);
         }
-        // What has changed meanwhile was told to nobody.
+        // The client has not heard of changes meanwhile.
         for (capability, method) in [
-            ("tools", "notifications/tools/list_changed"),
-            ("prompts", "notifications/prompts/list_changed"),
-            ("resources", "notifications/resources/list_changed"),
+            ("tools", method::TOOLS_CHANGED),
+            ("prompts", method::PROMPTS_CHANGED),
+            ("resources", method::RESOURCES_CHANGED),
         ] {
             let capability =
                 self.sessions.capabilities().and_then(|capabilities| json::member(capabilities, capability));
@@ -223,30 +224,26 @@ impl Relay {
             }
         }
         for uri in subscriptions {
-            self.tell_client("notifications/resources/updated", &format!(r#"{{"uri":{uri}}}"#));
+            self.tell_client(method::RESOURCES_UPDATED, &format!(r#"{{"uri":{uri}}}"#));
         }
     }
 
     /// A request in our own name, under an id that no client has.
-    #[expect(clippy::expect_used, reason = "the message is made from JSON texts")]
     pub(super) fn own_request(&self, method: &str, params: &str) -> Message {
-        let number = self.exchanges.next_number();
-        let text =
-            format!(r#"{{"jsonrpc":"2.0","id":"{SOURCE}-{number}","method":"{method}","params":{params}}}"#);
-        Message::parse(text.into()).expect("made from JSON texts")
+        message::own_request(OwnId::Relay, self.exchanges.next_number(), method, params)
     }
 
     /// Renews the client's subscriptions, a few at once.
     fn restore(&mut self, now: Instant) {
         while let Some(uri) = self.sessions.take_unrestored() {
-            let message = self.own_request("resources/subscribe", &format!(r#"{{"uri":{uri}}}"#));
+            let message = self.own_request(method::RESOURCES_SUBSCRIBE, &format!(r#"{{"uri":{uri}}}"#));
             let outgoing = Outgoing { ask: Ask::Post(message), facts: self.sessions.facts() };
             let exchange = self.open(Purpose::Restoration, outgoing);
-            self.exchanges.limits.set_deadline(exchange, now + DELIVERY_PATIENCE);
+            self.exchanges.set_deadline(exchange, now + DELIVERY_PATIENCE);
         }
     }
 
-    /// Something that had to be told in a new session is through, or not.
+    /// A message that restores a new session was delivered, or failed.
     pub(super) fn ended_restoration(
         &mut self,
         exchange: ExchangeId,
@@ -254,7 +251,7 @@ impl Relay {
         outcome: &ExchangeOutcome,
         now: Instant,
     ) {
-        let forgotten = match outcome {
+        let is_lost = match outcome {
             ExchangeOutcome::Refused(refusal) => self.is_session_loss(epoch, refusal),
             ExchangeOutcome::Complete
             | ExchangeOutcome::Accepted(_)
@@ -262,14 +259,14 @@ impl Relay {
             | ExchangeOutcome::Lost { .. } => false,
         };
         let is_telling = self.sessions.is_telling(exchange);
-        match (is_telling, forgotten) {
-            // That the session takes no log level does not make it useless.
+        match (is_telling, is_lost) {
+            // A session that accepts no log level can still be used.
             (true, true) if self.sessions.is_unlevelled() => {
                 self.tell_again(outcome, now);
             }
             (true, _) => self.told(exchange, now),
             // If the session is lost again, the client's own messages will show it. A subscription that is always
-            // refused must not have it opened anew for ever.
+            // refused must not open new sessions without end.
             (_, _) if epoch.is_none_or(|epoch| !self.sessions.is_over(epoch)) => {
                 self.sessions.end_restoring();
                 self.restore(now);
@@ -287,7 +284,7 @@ impl Relay {
         };
         if let Decision::Retry { at, .. } = retry::decide(outcome, subject, now, &mut self.jitter) {
             self.sessions.retell_at(at);
-            let title = "notifications/initialized".to_owned();
+            let title = method::INITIALIZED.to_owned();
             return self.act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
         }
         self.fail_renewal(&lost_each_time(&refusal.report));
@@ -324,14 +321,14 @@ impl Relay {
         let waiting: Vec<Ticket> = waiting
             .filter(|(_, entry)| matches!(entry.place, Place::AtGate))
             // A client that starts over does not need the session.
-            .take_while(|(_, entry)| entry.message.method() != Some("initialize"))
+            .take_while(|(_, entry)| entry.message.method() != Some(method::INITIALIZE))
             .map(|(ticket, _)| ticket)
             .collect();
         for ticket in waiting {
             let sentence = match self.was_over_credentials() || report.cause == ErrorKind::SignIn {
                 true => report.sentence.clone(),
                 false => format!(
-                    "the server has forgotten the session, and no new one could be opened: {}",
+                    "the server no longer knows the session, and no new one could be opened: {}",
                     report.sentence
                 ),
             };
@@ -345,7 +342,7 @@ fn dies_with_its_session(message: &Message) -> bool {
     match message.kind() {
         Kind::Response { .. } => true,
         Kind::Notification { method } => {
-            matches!(method.as_str(), "notifications/cancelled" | "notifications/progress")
+            matches!(method.as_str(), method::CANCELLED | method::PROGRESS)
         }
         Kind::Request { .. } => false,
     }

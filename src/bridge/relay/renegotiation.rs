@@ -14,6 +14,7 @@ use crate::bridge::revision::Era;
 use crate::bridge::{revision, splice};
 use crate::json;
 use crate::jsonrpc::Message;
+use crate::mcp::method;
 
 /// The members of an error's data under which servers list what they speak.
 const LISTS: [&str; 3] = ["supported", "supportedVersions", "supportedProtocolVersions"];
@@ -25,7 +26,7 @@ impl Relay {
         let is_wanted = !self.is_leaving() && self.ledger.cancellation_of(ticket).is_none();
         let Some(entry) = self.ledger.get(ticket).filter(|_| is_wanted) else { return false };
         if entry.era != Era::Legacy
-            || entry.message.method() != Some("initialize")
+            || entry.message.method() != Some(method::INITIALIZE)
             || entry.renegotiated
             || !refused.is_about_message()
         {
@@ -44,7 +45,7 @@ impl Relay {
         }
         self.act(Action::Notice(Notice::Resending { title, report }));
         let exchange = self.post(ticket, Purpose::Answer(ticket), now);
-        self.sessions.open_again(exchange, self.sessions.transport.via());
+        self.sessions.open_again(exchange);
         true
     }
 }

@@ -10,7 +10,7 @@ use super::ledger::{Entry, Place, RetryKind, Ticket};
 use super::retry::{self, Decision, MessageFacts, Subject};
 use crate::bridge::event::{Action, ExchangeOutcome, Notice};
 use crate::bridge::revision::Era;
-use crate::jsonrpc::Id;
+use crate::mcp::{OwnId, method};
 
 impl Relay {
     /// Decides what becomes of a message whose exchange ended so.
@@ -27,8 +27,8 @@ impl Relay {
             attempts: &entry.attempts,
             is_repeatable: self.is_repeatable(entry),
             has_effects: !is_free_of_effects(entry) && !entry.is_subscription(),
-            is_probe: entry.message.method() == Some("server/discover")
-                && !entry.request_id().is_some_and(Id::is_ours),
+            is_probe: entry.message.method() == Some(method::DISCOVER)
+                && !entry.request_id().is_some_and(OwnId::is_of_upper_layer),
             is_wanted,
         };
         Some(retry::decide(outcome, Subject::Message(message), now, &mut self.jitter))
@@ -80,18 +80,18 @@ fn is_free_of_effects(entry: &Entry) -> bool {
         && matches!(
             entry.message.method(),
             Some(
-                "initialize"
-                    | "server/discover"
-                    | "ping"
-                    | "tools/list"
-                    | "prompts/list"
-                    | "prompts/get"
-                    | "resources/list"
-                    | "resources/templates/list"
-                    | "resources/read"
-                    | "completion/complete"
-                    | "tasks/list"
-                    | "tasks/get"
+                method::INITIALIZE
+                    | method::DISCOVER
+                    | method::PING
+                    | method::TOOLS_LIST
+                    | method::PROMPTS_LIST
+                    | method::PROMPTS_GET
+                    | method::RESOURCES_LIST
+                    | method::RESOURCE_TEMPLATES_LIST
+                    | method::RESOURCES_READ
+                    | method::COMPLETE
+                    | method::TASKS_LIST
+                    | method::TASKS_GET
             )
         )
 }

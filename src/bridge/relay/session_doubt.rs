@@ -7,8 +7,11 @@
 //! sent once more in the same session after a pause. Deliberately not here: what a refusal says (`session_loss`), and the handshake
 //! (`recovery`).
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+mod state;
+
+use std::time::Instant;
+
+pub(super) use state::Doubts;
 
 use super::ledger::Ticket;
 use super::session_loss::SessionLoss;
@@ -20,68 +23,10 @@ use crate::bridge::event::{
 use crate::bridge::revision::Era;
 use crate::jsonrpc::{Kind, Message};
 
-/// How long a renewal in vain keeps other statuses from leading to one.
-const VAIN: Duration = Duration::from_secs(60);
-/// How many methods are remembered. Clients use about twenty.
-const METHODS: usize = 64;
 /// What to do where the server loses its sessions.
 const AFFINITY: &str = "let all requests of a session reach the same server process: session affinity by the \
                         Mcp-Session-Id header, a session store that the replicas share, or a single replica; or run the \
                         server in its stateless mode";
-
-/// What was learned about refusals that do not say that they are about the session.
-#[derive(Debug, Default)]
-pub(super) struct Doubts {
-    /// When a renewal that a status alone had led to turned out to be in vain.
-    vain: Option<Instant>,
-    /// The methods over whose requests that happened.
-    refused: BTreeSet<String>,
-    /// The methods of which the server has answered a request.
-    answered: BTreeSet<String>,
-    /// Sessions that were given up over a status alone: the server may still know them.
-    given_up: Vec<GivenUp>,
-    /// Those that it knows, or may. They are ended once nothing is under way in them.
-    superfluous: Vec<GivenUp>,
-    /// Whether the last session was given up because the credentials were refused.
-    over_credentials: bool,
-}
-
-/// A session that was given up.
-#[derive(Debug)]
-struct GivenUp {
-    epoch: u64,
-    facts: Facts,
-    loss: SessionLoss,
-}
-
-impl Doubts {
-    /// Returns whether a refusal like this of a message with this method may be about the session.
-    fn may_mean_loss(&self, loss: SessionLoss, method: Option<&str>, now: Instant) -> bool {
-        let is_recent = self.vain.is_some_and(|at| now.saturating_duration_since(at) < VAIN);
-        match loss {
-            SessionLoss::Said => true,
-            SessionLoss::Unauthorized => !is_recent,
-            SessionLoss::Presumed => {
-                let is_known = |method| self.answered.contains(method) && !self.refused.contains(method);
-                !is_recent || method.is_some_and(is_known)
-            }
-        }
-    }
-
-    /// Notes that the server has answered a request with this method.
-    pub(super) fn answered(&mut self, method: &str) {
-        if self.answered.len() < METHODS && !self.answered.contains(method) {
-            self.answered.insert(method.to_owned());
-        }
-    }
-
-    /// A message that was refused in another session has its answer in this one: the other one was lost, unless new
-    /// credentials came with this one.
-    fn was_lost(&mut self) {
-        let given_up = std::mem::take(&mut self.given_up).into_iter();
-        self.superfluous.extend(given_up.filter(|session| session.loss == SessionLoss::Unauthorized));
-    }
-}
 
 impl Relay {
     /// Returns whether a refusal of the credentials may be about the session of a message: then a new session comes before
@@ -106,7 +51,7 @@ impl Relay {
         let session = self.sessions.id_of(epoch);
         let loss = session_loss::session_loss(refusal, session)?;
         let is_named = session.is_some() || self.sessions.epoch() != epoch;
-        if loss == SessionLoss::Unauthorized && (!is_named || self.sessions.transport.uses_streams()) {
+        if loss == SessionLoss::Unauthorized && (!is_named || self.sessions.uses_streams()) {
             return None;
         }
         let method = self.ledger.get(ticket)?.message.method();
@@ -148,27 +93,19 @@ impl Relay {
         if self.sessions.is_over(epoch) {
             return;
         }
-        self.health.doubts.over_credentials = loss == SessionLoss::Unauthorized;
         let facts = self.sessions.facts();
-        if loss != SessionLoss::Said && facts.session.is_some() {
-            self.health.doubts.given_up.push(GivenUp { epoch, facts, loss });
-        }
+        self.health.doubts.give_up(epoch, facts, loss);
     }
 
     /// Returns whether the session was given up because the credentials were refused.
     pub(super) fn was_over_credentials(&self) -> bool {
-        self.health.doubts.over_credentials
+        self.health.doubts.is_over_credentials()
     }
 
     /// A new session refuses a message as the one before did, by a status alone: that session was given up in vain.
     pub(super) fn renewed_in_vain(&mut self, ticket: Ticket, now: Instant) {
         let method = self.ledger.get(ticket).and_then(|entry| entry.message.method()).map(str::to_owned);
-        let doubts = &mut self.health.doubts;
-        doubts.vain = Some(now);
-        if doubts.refused.len() < METHODS {
-            doubts.refused.extend(method);
-        }
-        doubts.superfluous.append(&mut doubts.given_up);
+        self.health.doubts.renewed_in_vain(method, now);
         self.end_superfluous();
     }
 
@@ -178,42 +115,40 @@ impl Relay {
         self.end_superfluous();
     }
 
-    /// Ends the sessions that nobody needs and in which nothing is under way.
+    /// Ends the sessions that are not needed and in which no exchange is open.
     pub(super) fn end_superfluous(&mut self) {
-        if self.health.doubts.superfluous.is_empty() || self.is_leaving() {
-            return;
-        }
-        let is_used = |epoch: u64| self.exchanges.iter().any(|(_, exchange)| exchange.epoch == Some(epoch));
-        let (kept, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut self.health.doubts.superfluous)
-            .into_iter()
-            .partition(|session| is_used(session.epoch));
-        self.health.doubts.superfluous = kept;
-        for GivenUp { facts, .. } in ended {
-            self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
+        if !self.is_leaving() {
+            let is_used = |epoch| self.exchanges.iter().any(|(_, exchange)| exchange.epoch == Some(epoch));
+            let ended = self.health.doubts.take_superfluous(is_used);
+            self.end_sessions(ended);
         }
     }
 
     /// Ends all of them: the process ends.
     pub(super) fn end_all_superfluous(&mut self) {
         self.health.doubts.was_lost();
-        let left = std::mem::take(&mut self.health.doubts.superfluous);
-        for GivenUp { facts, .. } in left {
+        let ended = self.health.doubts.take_superfluous(|_| false);
+        self.end_sessions(ended);
+    }
+
+    fn end_sessions(&mut self, sessions: Vec<Facts>) {
+        for facts in sessions {
             self.open(Purpose::SessionEnd, Outgoing { ask: Ask::EndSession, facts });
         }
     }
 
-    /// The ending of a message that its session has refused, in words about that.
+    /// The outcome of a message that its session has refused, with words about the session.
     pub(super) fn explained(
         &self,
         ticket: Ticket,
         epoch: Option<u64>,
         outcome: ExchangeOutcome,
     ) -> ExchangeOutcome {
-        let outlived = self.ledger.get(ticket).map_or(0, |entry| entry.attempts.sessions_lost);
+        let sessions_lost = self.ledger.get(ticket).map_or(0, |entry| entry.attempts.sessions_lost);
         match (epoch, outcome) {
             (Some(epoch), ExchangeOutcome::Refused(refusal)) => {
                 match session_loss::session_loss(&refusal, self.sessions.id_of(epoch)) {
-                    Some(SessionLoss::Said) if outlived > 0 => {
+                    Some(SessionLoss::Said) if sessions_lost > 0 => {
                         let report = lost_each_time(&refusal.report);
                         ExchangeOutcome::Refused(Refusal {
                             answer: None,
@@ -251,9 +186,7 @@ impl Relay {
         answer: &Message,
         now: Instant,
     ) -> bool {
-        if !matches!(answer.kind(), Kind::Response { error: true, .. })
-            || self.sessions.transport.uses_streams()
-        {
+        if !matches!(answer.kind(), Kind::Response { error: true, .. }) || self.sessions.uses_streams() {
             return false;
         }
         let Some(Exchange { epoch: Some(epoch), .. }) = self.exchanges.get(exchange) else {

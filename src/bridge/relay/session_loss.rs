@@ -7,14 +7,13 @@
 
 use crate::bridge::event::{Refusal, SessionId};
 use crate::json;
-use crate::jsonrpc::{
-    INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Kind, METHOD_NOT_FOUND, Message, PARSE_ERROR,
-};
+use crate::jsonrpc::{Kind, Message};
+use crate::mcp::{code, header};
 
-/// Codes of the field for a session that the server does not know.
-const SESSION_CODES: [i64; 3] = [-32001, -32002, -32005];
+/// Codes that servers use for a session that they do not know. Some take that of an unknown resource.
+const SESSION_CODES: [i64; 3] = [code::SESSION_NOT_FOUND, code::RESOURCE_NOT_FOUND, code::SESSION_EXPIRED];
 /// Codes that servers have for anything: then only the words tell.
-const GENERAL_CODES: [i64; 3] = [INVALID_REQUEST, INVALID_PARAMS, INTERNAL_ERROR];
+const GENERAL_CODES: [i64; 3] = [code::INVALID_REQUEST, code::INVALID_PARAMS, code::INTERNAL_ERROR];
 
 /// What may stand before the message proper.
 const PREFIXES: [&str; 10] = [
@@ -31,7 +30,7 @@ const PREFIXES: [&str; 10] = [
 ];
 
 /// Names of the session as a subject…
-const SUBJECTS: [&str; 10] = [
+const SUBJECTS: [&str; 9] = [
     "session",
     "the session",
     "this session",
@@ -40,8 +39,7 @@ const SUBJECTS: [&str; 10] = [
     "session id",
     "session with id",
     "mcp session id",
-    "mcp-session-id",
-    "mcp-session-id header",
+    header::SESSION_ID,
 ];
 /// …what is said of it…
 const PREDICATES: [&str; 29] = [
@@ -142,7 +140,7 @@ pub(super) enum SessionLoss {
     Said,
     /// Only the status does, which may be about something else: 404, or 410 without a reason.
     Presumed,
-    /// The credentials were refused, and some servers answer so whoever names a session that they do not know.
+    /// The credentials were refused, as some servers do for a session that they do not know.
     Unauthorized,
 }
 
@@ -173,7 +171,7 @@ pub(super) fn is_said(refusal: &Refusal, session: Option<&SessionId>) -> bool {
     let code = answer.member("code").and_then(|code| code.parse::<i64>().ok());
     match (code, refusal.status) {
         // An unknown method or an unreadable message says nothing of the session, whatever the words.
-        (Some(METHOD_NOT_FOUND | PARSE_ERROR), _) => false,
+        (Some(code::METHOD_NOT_FOUND | code::PARSE_ERROR), _) => false,
         (Some(code), _) if GENERAL_CODES.contains(&code) => is_told_by_words(),
         (Some(code), 400 | 404 | 410 | 422) if id.is_none() || SESSION_CODES.contains(&code) => true,
         (_, _) => is_told_by_words(),
@@ -281,7 +279,8 @@ fn is_phrase(text: &str) -> bool {
         true => PLACES.iter().find_map(|place| text.strip_suffix(place)).unwrap_or(text),
         false => text,
     };
-    let is_a_subject = |words: &str| SUBJECTS.contains(&words);
+    let is_a_subject =
+        |words: &str| SUBJECTS.contains(&words) || words.strip_suffix(" header") == Some(header::SESSION_ID);
     let behind = |attribute: &&str| text.strip_prefix(*attribute).and_then(|rest| rest.strip_prefix(' '));
     let before = |predicate: &&str| text.strip_suffix(*predicate).and_then(|rest| rest.strip_suffix(' '));
     SENTENCES.contains(&text)

@@ -6,74 +6,22 @@
 //! the stream. When that ends, each such request has an unknown outcome, and the session is renewed as any other.
 //! Deliberately not here: which transport is used (`fallback`), what may be sent again (`retry`).
 
-use std::time::{Duration, Instant};
+mod state;
+
+use std::time::Instant;
+
+pub(super) use state::SseSession;
 
 use super::ledger::{Place, Ticket};
-use super::retry::{self, Jitter};
+use super::retry::{self, Decision};
 use super::{CANCELLATION_PATIENCE, Phase, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, ExchangeId, ExchangeOutcome, Notice, Written};
 use crate::bridge::revision::Era;
 
-/// A stream that lasted this long was no failure.
-const LASTING: Duration = Duration::from_secs(5);
-
-/// The life of the streams, from one to the next.
-#[derive(Debug, Default)]
-pub(super) struct SseSession {
-    /// Since when there is one.
-    since: Option<Instant>,
-    /// How often in a row one ended soon and in vain.
-    attempts: u32,
-    /// When the next one is opened, whether or not anybody has something to say.
-    until: Option<Instant>,
-}
-
-impl SseSession {
-    /// When the next one is opened.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.until
-    }
-
-    /// Returns whether the next one is not to be opened at once.
-    pub(super) fn is_backing_off(&self) -> bool {
-        self.until.is_some()
-    }
-
-    /// Returns whether the next one is to be opened now.
-    fn take_due(&mut self, now: Instant) -> bool {
-        self.until.take_if(|until| *until <= now).is_some()
-    }
-
-    /// Returns whether the last one lasted for a while.
-    fn has_lasted(&self, now: Instant) -> bool {
-        self.since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING)
-    }
-
-    /// The next one is being opened.
-    pub(super) fn connecting(&mut self) {
-        self.until = None;
-    }
-
-    /// A session is open.
-    pub(super) fn begin(&mut self, now: Instant) {
-        *self = SseSession { since: Some(now), attempts: self.attempts, until: None };
-    }
-
-    /// The server has said something, beyond the handshake.
-    pub(super) fn heard(&mut self) {
-        self.attempts = 0;
-    }
-
-    fn back_off(&mut self, now: Instant, jitter: &mut Jitter) {
-        self.until = Some(retry::reconnect_at(self.attempts, now, jitter));
-        self.attempts = self.attempts.saturating_add(1);
-    }
-}
-
 impl Relay {
     /// Returns whether the end of a POST is only its acknowledgement, because the answer comes on the stream.
-    pub(super) fn answer_comes_on_carrier(
+    pub(super) fn answer_comes_on_session_stream(
         &mut self,
         ticket: Ticket,
         (exchange, epoch): (ExchangeId, Option<u64>),
@@ -84,7 +32,7 @@ impl Relay {
             && self.sessions.stream().is_some()
             && epoch == Some(self.sessions.epoch());
         if comes {
-            // The server has it, should nobody have said so, and whoever waited for that may go on.
+            // The server has the request, whether or not that was reported. Messages that waited for that may be sent.
             self.ledger.set_written(ticket, exchange);
             self.sessions.stop_waiting_for(ticket);
             if let Some(cancellation) = self.ledger.cancellation_of(ticket) {
@@ -97,13 +45,16 @@ impl Relay {
     /// The answer came before the server has acknowledged the POST. It has a while to do so, for a connection that is
     /// not broken off can be used again.
     pub(super) fn let_acknowledge(&mut self, posted: ExchangeId, now: Instant) {
-        if self.exchanges.get(posted).is_some() {
-            self.exchanges.limits.set_deadline(posted, now + CANCELLATION_PATIENCE);
-        }
+        self.exchanges.set_deadline(posted, now + CANCELLATION_PATIENCE);
     }
 
     /// An exchange behind its answer ended. If it carried the session, that is lost.
-    pub(super) fn ended_carrier(&mut self, exchange: ExchangeId, outcome: ExchangeOutcome, now: Instant) {
+    pub(super) fn ended_session_stream(
+        &mut self,
+        exchange: ExchangeId,
+        outcome: ExchangeOutcome,
+        now: Instant,
+    ) {
         if self.sessions.stream() != Some(exchange) {
             return;
         }
@@ -123,22 +74,18 @@ impl Relay {
             self.act(Action::Notice(Notice::StreamEnded(report.sentence.clone())));
         }
         let epoch = self.sessions.epoch();
-        self.drop_carrier(Some(outcome), now);
+        self.drop_session_stream(Some(outcome.clone()), now);
         let lasted = self.streams.sse_session.has_lasted(now);
-        match lasted {
-            true => self.streams.sse_session.heard(),
-            // A server that ends each stream at once is not hammered.
-            false => self.streams.sse_session.back_off(now, &mut self.jitter),
-        }
+        self.back_off(&outcome, lasted, now);
         self.lose_session(epoch, now);
     }
 
     /// The session on the stream is over, and with it every answer that was to come: those requests are sent again
     /// where that may be, or answered.
-    pub(super) fn drop_carrier(&mut self, outcome: Option<ExchangeOutcome>, now: Instant) {
-        let Some(carrier) = self.sessions.stream() else { return };
+    pub(super) fn drop_session_stream(&mut self, outcome: Option<ExchangeOutcome>, now: Instant) {
+        let Some(stream) = self.sessions.stream() else { return };
         let epoch = Some(self.sessions.epoch());
-        self.close(carrier);
+        self.close(stream);
         let outcome = outcome.unwrap_or_else(|| ExchangeOutcome::Cut(gone()));
         let under_way: Vec<(Ticket, ExchangeId, bool)> = self
             .ledger
@@ -161,7 +108,7 @@ impl Relay {
                     self.ended_unanswered(ticket, outcome.clone(), now);
                 }
                 // Whether it still gets there is not known before its own exchange says so.
-                false => self.exchanges.limits.set_deadline(exchange, now + CANCELLATION_PATIENCE),
+                false => self.exchanges.set_deadline(exchange, now + CANCELLATION_PATIENCE),
             }
         }
     }
@@ -170,14 +117,14 @@ impl Relay {
     pub(super) fn taken_too_late(&self, ticket: Ticket, outcome: ExchangeOutcome) -> ExchangeOutcome {
         let is_legacy = self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Legacy);
         match outcome {
-            ExchangeOutcome::Accepted(_) if is_legacy && self.sessions.transport.uses_streams() => {
+            ExchangeOutcome::Accepted(_) if is_legacy && self.sessions.uses_streams() => {
                 ExchangeOutcome::Cut(gone())
             }
             outcome => outcome,
         }
     }
 
-    /// The server refused the handshake in its answer: a stream that was to carry the session is of no more use.
+    /// The server refused the handshake in its answer: the stream that was to carry the session is closed.
     pub(super) fn abandon_handshake(&mut self) {
         match self.sessions.future_stream() {
             Some(exchange) => self.close(exchange),
@@ -185,15 +132,27 @@ impl Relay {
         }
     }
 
-    /// A session that could not be renewed is tried again, for the server may have something to say although nobody
-    /// asks.
+    /// A session that could not be renewed is tried again: the server may have messages of its own for the client.
     pub(super) fn plan_reconnection(&mut self, now: Instant) {
         if self.sessions.is_ended()
             && self.phase == Phase::Running
-            && self.sessions.transport.uses_streams()
+            && self.sessions.uses_streams()
             && !self.streams.sse_session.is_backing_off()
         {
-            self.streams.sse_session.back_off(now, &mut self.jitter);
+            self.back_off(&ExchangeOutcome::Complete, false, now);
+        }
+    }
+
+    /// Decides when the next stream is opened: as soon as the session is lost, or after a while.
+    fn back_off(&mut self, outcome: &ExchangeOutcome, lasted: bool, now: Instant) {
+        let subject = self.streams.sse_session.subject(lasted);
+        match retry::decide(outcome, subject, now, &mut self.jitter) {
+            Decision::Retry { at, .. } => self.streams.sse_session.back_off(at),
+            Decision::Renew
+            | Decision::Deliver
+            | Decision::Restart { .. }
+            | Decision::OtherTransport
+            | Decision::Fail(_) => self.streams.sse_session.heard(),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::bridge::event::{Event, ExchangeId, ExitReason};
 use crate::bridge::layer::{Layer, Output};
 use crate::bridge::{Circumstances, Era};
 use crate::jsonrpc::{Id, Kind, Message};
+use crate::mcp::OwnId;
 
 impl Layer for Relay {
     type FromServer = Event;
@@ -19,7 +20,7 @@ impl Layer for Relay {
     /// error, unless it is one of ours.
     fn handle_client(&mut self, message: Message, now: Instant) {
         match message.kind() {
-            Kind::Request { id, .. } if self.is_leaving() && !id.is_ours() => {
+            Kind::Request { id, .. } if self.is_leaving() && !OwnId::is_of_upper_layer(id) => {
                 self.outputs.push_back(Output::to_client(stopped(id)));
             }
             Kind::Request { .. } | Kind::Notification { .. } | Kind::Response { .. } => {
@@ -78,7 +79,7 @@ impl Relay {
         }
     }
 
-    /// Ends the session, which is not needed, and goes on without one.
+    /// Ends the session, which is not needed. Messages are sent without one.
     pub(in crate::bridge) fn end_session(&mut self) {
         self.end_unneeded_session();
     }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::json;
 use crate::jsonrpc::Message;
+use crate::mcp::method;
 
 const ANNOTATION: &str = "x-mcp-header";
 /// About how many tools something is kept, in each place, and how many of a page are looked at.
@@ -107,7 +108,7 @@ impl Tools {
     /// Returns whether a message is a call of a tool that may be called twice.
     pub(super) fn is_repeatable(&self, call: &Message) -> bool {
         !self.repeatable.is_empty()
-            && call.method() == Some("tools/call")
+            && call.method() == Some(method::TOOLS_CALL)
             && call.member("name").and_then(json::string).is_some_and(|name| self.repeatable.contains(&name))
     }
 

@@ -1,8 +1,6 @@
-//! One sign-in from beginning to end, in the order in which it happens: who signs people in, who we are there, the page,
-//! the way back, the token.
+//! The authorization code grant (RFC 6749, section 4.1): the page, the redirect, the tokens.
 //!
-//! What is under way is noted where another process can go on with it. Deliberately not here: when a sign-in is due, and
-//! who waits for it (`super`).
+//! The sign-in under way is stored, so that another process can resume it.
 
 use std::time::Duration;
 
@@ -18,8 +16,8 @@ use crate::oauth::clock::wall_clock;
 use crate::oauth::flows::callback::{Callback, CallbackPage};
 use crate::oauth::flows::registration::{ClientIdentity, port_of};
 use crate::oauth::flows::token;
-use crate::oauth::flows::token::TokenError;
-use crate::oauth::flows::user_flow::{Resumed, Target, UserSignIn, keep, resumable};
+use crate::oauth::flows::token::GrantFailure;
+use crate::oauth::flows::user_flow::{ResumedSignIn, SignInTarget, UserSignIn, keep, resumable};
 use crate::oauth::http::OAuthHttp;
 use crate::oauth::http::error_response;
 use crate::oauth::metadata::AuthorizationServer;
@@ -30,7 +28,7 @@ use crate::oauth::state::SignInState;
 use crate::oauth::store::{FlowLock, PendingSignIn, Prompt, Tokens};
 use crate::redact;
 
-/// How long a person may take.
+/// The time that the user has to sign in.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How long a page that was opened is not opened again, in seconds.
 const STILL_OPEN: u64 = 60;
@@ -39,15 +37,17 @@ const STILL_OPEN: u64 = 60;
 pub(super) async fn resume(
     sign_in: &mut UserSignIn<'_>,
     wanted: Option<&str>,
-) -> Result<Resumed, SignInError> {
+) -> Result<ResumedSignIn, SignInError> {
     let Some((pending, page)) = resumable_page(sign_in.state, wanted, sign_in.lock).await else {
-        return Ok(Resumed::Nothing);
+        return Ok(ResumedSignIn::Nothing);
     };
-    info!("a sign-in that another process began is gone on with");
+    info!("a sign-in that another process began is resumed");
     match finish(sign_in, pending, &page).await {
-        Ok(tokens) => Ok(Resumed::Done(tokens)),
-        Err(TokenError::Otherwise(error)) => Err(error),
-        Err(error @ (TokenError::Grant(_) | TokenError::Client(_))) => Ok(Resumed::Failed(error)),
+        Ok(tokens) => Ok(ResumedSignIn::Done(tokens)),
+        Err(GrantFailure::Other(error)) => Err(error),
+        Err(error @ (GrantFailure::InvalidGrant(_) | GrantFailure::UnknownClient(_))) => {
+            Ok(ResumedSignIn::Failed(error))
+        }
     }
 }
 
@@ -57,10 +57,10 @@ pub(super) async fn resume(
 /// When there is no page. The inner result is that of asking for tokens.
 pub(super) async fn attempt(
     sign_in: &mut UserSignIn<'_>,
-    target: &Target,
+    target: &SignInTarget,
     identity: ClientIdentity,
     now: u64,
-) -> Result<Result<Tokens, TokenError>, SignInError> {
+) -> Result<Result<Tokens, GrantFailure>, SignInError> {
     let (state, settings) = (sign_in.state, &sign_in.state.settings);
     let authorization = &target.authorization;
     let ClientIdentity { client, listener: Some((callback, redirect)), .. } = identity else {
@@ -103,26 +103,26 @@ struct SignInPage {
 
 /// The sign-in that a process which is gone has begun, with the listener that its page leads back to.
 async fn resumable_page(
-    inner: &SignInState,
+    state: &SignInState,
     wanted: Option<&str>,
     lock: &FlowLock,
 ) -> Option<(PendingSignIn, SignInPage)> {
-    let pending = resumable(inner, wanted, lock).await?;
+    let pending = resumable(state, wanted, lock).await?;
     let Prompt::Page(request) = pending.prompt.clone() else { return None };
     let age = seconds(wall_clock()).checked_sub(pending.at)?;
     if age >= PATIENCE.as_secs() {
-        drop_registration(inner, &pending).await;
+        drop_registration(state, &pending).await;
         return None;
     }
-    if !redirects_to_this_host(inner, &request) {
+    if !redirects_to_this_host(state, &request) {
         return None;
     }
     let port = port_of(&request.redirect)?;
-    let callback = Callback::bind(&inner.settings, Some(port)).await.ok()?;
+    let callback = Callback::bind(&state.settings, Some(port)).await.ok()?;
     let elsewhere = if age >= STILL_OPEN {
-        show(inner, &request, &pending.authorization)
+        show(state, &request, &pending.authorization)
     } else {
-        let login = &inner.login;
+        let login = &state.login;
         warn!(
             "sign in at {} (the page may be open already; if it shows an error, get another one: {login})",
             request.url
@@ -132,17 +132,17 @@ async fn resumable_page(
     Some((pending, SignInPage { request, callback, elsewhere }))
 }
 
-/// Nobody came back from a page: perhaps because it knows us no more, which it could only tell the person. The next one is
-/// that of a new introduction.
-async fn drop_registration(inner: &SignInState, pending: &PendingSignIn) {
+/// Drops the registration after a sign-in that was not finished: the authorization server may have expired it, which only its
+/// page could say. The next attempt registers a new client.
+async fn drop_registration(state: &SignInState, pending: &PendingSignIn) {
     let is_other = |client: &OAuthClient| client.client_id != pending.client.client_id;
     // Where that cannot be noted, the next one is as good as this one.
-    let _ = inner.change(|stored| stored.registrations.retain(is_other)).await;
+    let _ = state.change(|stored| stored.registrations.retain(is_other)).await;
 }
 
-/// Tells whether it leads back to where the options say now.
-fn redirects_to_this_host(inner: &SignInState, request: &AuthorizationRequest) -> bool {
-    let settings = &inner.settings;
+/// Returns whether the redirect URI is the one that the options name now.
+fn redirects_to_this_host(state: &SignInState, request: &AuthorizationRequest) -> bool {
+    let settings = &state.settings;
     let Ok(back) = url::Url::parse(&request.redirect) else { return false };
     back.path() == settings.callback_path
         && settings.port.is_none_or(|port| back.port() == Some(port))
@@ -152,11 +152,11 @@ fn redirects_to_this_host(inner: &SignInState, request: &AuthorizationRequest) -
 /// Has the page opened, or says where it is. Returns the command by which a browser of another computer can be used, where none
 /// could be opened here.
 fn show(
-    inner: &SignInState,
+    state: &SignInState,
     request: &AuthorizationRequest,
     authorization: &AuthorizationServer,
 ) -> Option<String> {
-    let (settings, url) = (&inner.settings, &request.url);
+    let (settings, url) = (&state.settings, &request.url);
     if settings.pasted.is_some() {
         warn!("sign in at {url}");
         warn!(
@@ -168,35 +168,35 @@ fn show(
     if browser::open(url, &settings.url, &settings.browser) {
         warn!(
             "sign in at {url} (a browser should have opened; if the page shows an error, get another one: {})",
-            inner.login
+            state.login
         );
         return None;
     }
-    warn!("sign in at {url} (if the page shows an error, get another one: {})", inner.login);
-    let command = elsewhere(inner, authorization);
+    warn!("sign in at {url} (if the page shows an error, get another one: {})", state.login);
+    let command = elsewhere(state, authorization);
     warn!("no browser could be opened here; with one on another computer: {command}");
     Some(command)
 }
 
 /// The command to sign in by where no browser can come back to this computer: with a code, where the authorization server gives
 /// any.
-fn elsewhere(inner: &SignInState, authorization: &AuthorizationServer) -> String {
+fn elsewhere(state: &SignInState, authorization: &AuthorizationServer) -> String {
     let option = match authorization.device_authorization_endpoint {
         Some(_) => "--device-code",
         None => "--paste",
     };
-    inner.settings.identity.command_with("login", Some(option))
+    state.settings.identity.command_with("login", Some(option))
 }
 
 /// Waits for what comes back with the user: at the listener, with the page that waits for what becomes of it, or pasted. None where
 /// nothing can be pasted any more.
 async fn returned(
-    inner: &SignInState,
+    state: &SignInState,
     page_visit: &SignInPage,
     authorization: &AuthorizationServer,
 ) -> Option<(AuthorizationResponse, Option<CallbackPage>)> {
     let at_listener = page_visit.callback.answer(&page_visit.request, authorization);
-    let Some(pasted) = &inner.settings.pasted else {
+    let Some(pasted) = &state.settings.pasted else {
         let (returned, page) = at_listener.await;
         return Some((returned, Some(page)));
     };
@@ -206,59 +206,43 @@ async fn returned(
     }
 }
 
-/// Waits for the person, and makes tokens of what they bring back.
+/// Waits for the redirect, and exchanges its code for tokens.
 async fn finish(
     sign_in: &mut UserSignIn<'_>,
     pending: PendingSignIn,
     page_visit: &SignInPage,
-) -> Result<Tokens, TokenError> {
-    let (inner, progress) = (sign_in.state, sign_in.progress);
-    let at = place(&inner.settings.url);
+) -> Result<Tokens, GrantFailure> {
+    let (state, progress) = (sign_in.state, sign_in.progress);
+    let at = place(&state.settings.url);
     let action = UserAction { elsewhere: page_visit.elsewhere.clone(), ..pending.prompt.action() };
     let _ = progress.send(SignInProgress::Waiting(action));
-    let answer = tokio::time::timeout(PATIENCE, returned(inner, page_visit, &pending.authorization)).await;
-    // Whoever goes on when this process is gone would wait for an answer that has come.
+    let answer = tokio::time::timeout(PATIENCE, returned(state, page_visit, &pending.authorization)).await;
+    // A process that resumed it would wait for a response that has come.
     SignInState::note(sign_in.lock, None).await;
     let Ok(answer) = answer else {
-        drop_registration(inner, &pending).await;
-        let sentence = format!("nobody signed in at {at} within {} minutes", PATIENCE.as_secs() / 60);
+        drop_registration(state, &pending).await;
+        let sentence =
+            format!("the sign-in at {at} was not completed within {} minutes", PATIENCE.as_secs() / 60);
         let advice = format!(
             "try again, and sign in on the page that opens; if a browser cannot come back to this computer: {}",
-            elsewhere(inner, &pending.authorization)
+            elsewhere(state, &pending.authorization)
         );
         let failure = SignInError::failed(sentence, advice);
-        return Err(TokenError::Otherwise(failure.of_kind(FailureKind::TimedOut)));
+        return Err(GrantFailure::Other(failure.of_kind(FailureKind::TimedOut)));
     };
     let Some((returned, page)) = answer else {
-        let sentence = format!("nobody signed in at {at}: the input ended before an address was pasted");
+        let sentence =
+            format!("the sign-in at {at} was not completed: the input ended before an address was pasted");
         let advice = "try again, and paste the address that the browser ends at; the input has to stay open until then";
-        return Err(TokenError::Otherwise(SignInError::failed(sentence, advice)));
+        return Err(GrantFailure::Other(SignInError::failed(sentence, advice)));
     };
     let _ = progress.send(SignInProgress::Preparing);
     let obtained = match returned {
         AuthorizationResponse::Code(code) => {
-            exchange(inner, &sign_in.http, &pending, &page_visit.request, &code).await
+            exchange(state, &sign_in.http, &pending, &page_visit.request, &code).await
         }
-        AuthorizationResponse::Refused(error, said) => {
-            let description = said.as_deref().map(|text| format!(" ({})", foreign(text))).unwrap_or_default();
-            let sentence = format!(
-                "{} did not sign you in for {at}: {}{description}",
-                foreign(&pending.authorization.issuer),
-                foreign(&error)
-            );
-            let advice = match () {
-                () if error_response::is_about_resource(&error, said.as_deref()) => token::LEAVE_OUT_RESOURCE,
-                () if error_response::is_about_redirect(&error, said.as_deref()) => {
-                    "have this computer's address registered for the client there, or spell it is registered: \
-                     --host localhost"
-                }
-                () => "try again; if it stays like this, ask whoever runs the server",
-            };
-            let failure = SignInError::failed(sentence, advice).of_kind(FailureKind::Denied);
-            Err(match error.as_str() {
-                "invalid_client" | "unauthorized_client" => TokenError::Client(failure),
-                _ => TokenError::Otherwise(failure),
-            })
+        AuthorizationResponse::Refused(error, description) => {
+            Err(authorization_refused(&pending.authorization, &at, &error, description.as_deref()))
         }
         AuthorizationResponse::WrongIssuer(issuer) => {
             let named = issuer.map_or_else(|| "nobody".to_owned(), |issuer| foreign(&issuer));
@@ -266,39 +250,69 @@ async fn finish(
                 "the answer to the sign-in for {at} names {named} as its issuer, not {}",
                 foreign(&pending.authorization.issuer)
             );
-            let advice = "do not go on; tell whoever runs the server, for somebody may be mixing up sign-ins";
-            Err(TokenError::Otherwise(SignInError::failed(sentence, advice)))
+            let advice =
+                "do not continue; tell the server's administrator, because sign-ins may have been mixed up";
+            Err(GrantFailure::Other(SignInError::failed(sentence, advice)))
         }
     };
     if let Some(page) = page {
-        announce_result(page, &at, &obtained, inner.settings.success_url.as_ref().map(url::Url::as_str))
+        announce_result(page, &at, &obtained, state.settings.success_url.as_ref().map(url::Url::as_str))
             .await;
     }
     obtained
 }
 
+/// The error for an error response of the authorization endpoint (RFC 6749, section 4.1.2.1).
+fn authorization_refused(
+    authorization: &AuthorizationServer,
+    at: &str,
+    error: &str,
+    description: Option<&str>,
+) -> GrantFailure {
+    let words = description.map(|text| format!(" ({})", foreign(text))).unwrap_or_default();
+    let sentence =
+        format!("{} did not sign you in for {at}: {}{words}", foreign(&authorization.issuer), foreign(error));
+    let advice = match () {
+        () if error_response::is_about_resource(error, description) => token::LEAVE_OUT_RESOURCE,
+        () if error_response::is_about_redirect(error, description) => {
+            "have this computer's address registered for the client there, or spell it is registered: \
+             --host localhost"
+        }
+        () => "try again; if it stays like this, ask the server's administrator",
+    };
+    let failure = SignInError::failed(sentence, advice).of_kind(FailureKind::Denied);
+    match error {
+        "invalid_client" | "unauthorized_client" => GrantFailure::UnknownClient(failure),
+        _ => GrantFailure::Other(failure),
+    }
+}
+
 async fn announce_result(
     page: CallbackPage,
     at: &str,
-    obtained: &Result<Tokens, TokenError>,
+    obtained: &Result<Tokens, GrantFailure>,
     elsewhere: Option<&str>,
 ) {
     match obtained {
         Ok(_) => page.succeed(at, elsewhere).await,
-        Err(TokenError::Client(failure) | TokenError::Grant(failure) | TokenError::Otherwise(failure)) => {
+        Err(
+            GrantFailure::UnknownClient(failure)
+            | GrantFailure::InvalidGrant(failure)
+            | GrantFailure::Other(failure),
+        ) => {
             page.fail(&failure.to_string(), failure.advice()).await;
         }
     }
 }
 
-/// A code becomes tokens, which are kept.
+/// Exchanges a code for tokens, and stores them.
 async fn exchange(
-    inner: &SignInState,
+    state: &SignInState,
     http: &OAuthHttp<'_>,
     pending: &PendingSignIn,
     request: &AuthorizationRequest,
     code: &str,
-) -> Result<Tokens, TokenError> {
+) -> Result<Tokens, GrantFailure> {
     redact::register_token(code);
     let mut grant = vec![
         ("grant_type", "authorization_code"),
@@ -306,12 +320,12 @@ async fn exchange(
         ("redirect_uri", &request.redirect),
         ("code_verifier", &request.verifier),
     ];
-    if inner.settings.names_resource {
+    if state.settings.names_resource {
         grant.push(("resource", &pending.resource));
     }
-    inner.bind(&pending.authorization).await.map_err(TokenError::Otherwise)?;
-    let _asking = inner.asking.read().await;
+    state.bind(&pending.authorization).await.map_err(GrantFailure::Other)?;
+    let _asking = state.asking.read().await;
     let tokens =
         token::request_tokens(http, &pending.authorization, &pending.client, &grant, wall_clock()).await?;
-    Ok(keep(inner, pending, tokens).await)
+    Ok(keep(state, pending, tokens).await)
 }

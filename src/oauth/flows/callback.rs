@@ -1,9 +1,8 @@
-//! Where a person comes back to after signing in: a page on this machine, there before the browser is opened.
+//! The listener behind the redirect URI: a page on this machine, open before the browser starts.
 //!
-//! Only what carries the state of the sign-in under way does anything, and only under a name of this machine: a page of
-//! elsewhere whose name was made to lead here learns nothing. Whatever else comes is told that this is not its place, and
-//! changes nothing, however much of it there is. The page waits for what becomes of the sign-in, so that it can say so. Deliberately not
-//! here: what an answer means (`request`).
+//! A request counts if it carries the state of the sign-in under way and names this machine as its host, so that a page
+//! elsewhere whose name resolves to this machine (DNS rebinding) learns nothing. Every other request gets an error page and
+//! changes nothing. The page is answered once the sign-in has ended, to show how.
 
 use std::collections::VecDeque;
 use std::io;
@@ -30,7 +29,7 @@ const HEAD_LIMIT: usize = 16 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many are listened to at once; the next one takes the place of the one that has taken longest.
 const AT_ONCE: usize = 32;
-/// How long nobody is let in when the system can take no more.
+/// The pause after the system could accept no connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The listener, on both loopback addresses where the machine has both: a browser may take `localhost` for either. Or on the one
@@ -161,12 +160,12 @@ async fn target(stream: &mut TcpStream) -> Option<String> {
     (method == "GET" && hosts.all(is_ours)).then(|| target.to_owned())
 }
 
-/// Tells whether this is a name of this machine, with a port or without.
+/// Returns whether a `Host` header names this machine, with a port or without.
 fn is_ours(host: &str) -> bool {
     Url::parse(&format!("http://{host}/")).is_ok_and(|url| is_loopback(&url))
 }
 
-/// The page of a person who came back, which still waits for what it has to say.
+/// The browser's request, which is still to be answered.
 #[derive(Debug)]
 pub(in crate::oauth) struct CallbackPage {
     stream: TcpStream,
@@ -210,7 +209,7 @@ impl CallbackPage {
         self.write(&head, &body).await;
     }
 
-    /// Writes it all. Whether anybody still reads is their own affair.
+    /// Writes the response. A browser that is gone does not matter.
     async fn write(mut self, head: &str, body: &str) {
         let text = format!(
             "{head}cache-control: no-store\r\nreferrer-policy: no-referrer\r\nconnection: close\r\n\r\n{body}"

@@ -17,50 +17,28 @@ use crate::oauth::flows::token;
 use crate::oauth::http::OAuthHttp;
 use crate::oauth::issuer;
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::settings::Grant;
+use crate::oauth::settings::{Grant, SignInSettings};
 use crate::oauth::sign_in_error::FailureKind;
 use crate::oauth::sign_in_error::{SignInError, foreign, place};
 use crate::oauth::state::SignInState;
-use crate::oauth::store::Tokens;
+use crate::oauth::store::{StoredSignIn, Tokens};
 
-/// Comes by a token, with a scope that it needs beyond what was asked for before.
+/// Requests a token, with the scopes that are wanted beyond those requested before.
 pub(in crate::oauth) async fn sign_in(
-    inner: &SignInState,
+    state: &SignInState,
     challenge: &SignInChallenge,
     credentials: &Credentials,
     wanted: Option<&str>,
 ) -> Result<Tokens, SignInError> {
-    let settings = &inner.settings;
-    // An address of this computer is not one that somebody else has named.
+    let settings = &state.settings;
+    // The user has named the endpoint: an address of this computer is allowed.
     let server = match &settings.grant {
         Grant::Client(Some(endpoint)) if is_loopback(endpoint) => endpoint,
         Grant::Client(_) | Grant::Page | Grant::Device => &settings.url,
     };
-    let http = OAuthHttp { http: &inner.http, server, credentials };
-    let stored = inner.stored().await?;
-    let before = stored.authorization.clone();
-    let found = match (&settings.grant, before) {
-        (Grant::Client(Some(endpoint)), _) => {
-            let at = endpoint.to_string();
-            let authorization = AuthorizationServer {
-                issuer: at.clone(),
-                token_endpoint: at,
-                ..AuthorizationServer::default()
-            };
-            DiscoveredServer { authorization, resource: None, scopes: None }
-        }
-        // Ahead of the end of a token nobody has refused anything: what was found still holds.
-        (_, Some(authorization))
-            if *challenge == SignInChallenge::default()
-                && issuer::is_wanted(settings, Some(&authorization)) =>
-        {
-            DiscoveredServer { authorization, resource: stored.resource.clone(), scopes: None }
-        }
-        _ => {
-            let before = issuer::preferred(settings, &stored);
-            discovery::discover(&http, &Query::new(settings, before), challenge).await?
-        }
-    };
+    let http = OAuthHttp { http: &state.http, server, credentials };
+    let stored = state.stored().await?;
+    let found = authorization_server(&http, settings, &stored, challenge).await?;
     issuer::accept(settings, &stored, &found.authorization)?;
     let Some(client) = &settings.client else {
         return Err(SignInError::failed(
@@ -76,16 +54,16 @@ pub(in crate::oauth) async fn sign_in(
     let mut grant = vec![("grant_type", "client_credentials")];
     grant.extend(scope.as_deref().map(|scope| ("scope", scope)));
     grant.extend(resource.as_deref().filter(|_| settings.names_resource).map(|name| ("resource", name)));
-    inner.bind(&found.authorization).await?;
-    let _asking = inner.asking.read().await;
+    state.bind(&found.authorization).await?;
+    let _asking = state.asking.read().await;
     let tokens = token::request_tokens(&http, &found.authorization, client, &grant, wall_clock()).await;
     let tokens = tokens.map_err(|refused| refused.into_error().of_kind(FailureKind::Token))?;
     // It is not meant to be exchanged, also where one is given.
     let tokens = Tokens { refresh_token: None, requested: scope, ..tokens };
     tokens.register_secrets();
-    let client = OAuthClient { issuer: found.authorization.issuer.clone(), ..inner.storable(client) };
+    let client = OAuthClient { issuer: found.authorization.issuer.clone(), ..state.storable(client) };
     let issuer = foreign(&found.authorization.issuer);
-    inner
+    state
         .record(|stored| {
             stored.resource = resource;
             stored.authorization = Some(found.authorization);
@@ -96,4 +74,36 @@ pub(in crate::oauth) async fn sign_in(
         .await;
     info!("{issuer} gave a token for {}", place(&settings.url));
     Ok(tokens)
+}
+
+/// The authorization server that gives the token: the endpoint of the settings, the stored one, or a discovered one.
+async fn authorization_server(
+    http: &OAuthHttp<'_>,
+    settings: &SignInSettings,
+    stored: &StoredSignIn,
+    challenge: &SignInChallenge,
+) -> Result<DiscoveredServer, SignInError> {
+    match (&settings.grant, &stored.authorization) {
+        (Grant::Client(Some(endpoint)), _) => {
+            let at = endpoint.to_string();
+            let authorization = AuthorizationServer {
+                issuer: at.clone(),
+                token_endpoint: at,
+                ..AuthorizationServer::default()
+            };
+            Ok(DiscoveredServer { authorization, resource: None, scopes: None })
+        }
+        // Without a challenge, which is before a token expires, the stored one still holds.
+        (_, Some(authorization))
+            if *challenge == SignInChallenge::default()
+                && issuer::is_wanted(settings, Some(authorization)) =>
+        {
+            let (authorization, resource) = (authorization.clone(), stored.resource.clone());
+            Ok(DiscoveredServer { authorization, resource, scopes: None })
+        }
+        _ => {
+            let before = issuer::preferred(settings, stored);
+            discovery::discover(http, &Query::new(settings, before), challenge).await
+        }
+    }
 }

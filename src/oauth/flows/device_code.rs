@@ -17,8 +17,8 @@ use crate::oauth::clock::wall_clock;
 use crate::oauth::device_authorization::{DeviceAuthorization, INTERVALS};
 use crate::oauth::flows::registration::{ClientIdentity, DEVICE_GRANT};
 use crate::oauth::flows::token;
-use crate::oauth::flows::token::{GrantError, TokenError, prepared};
-use crate::oauth::flows::user_flow::{Resumed, Target, UserSignIn, keep, resumable};
+use crate::oauth::flows::token::{GrantFailure, TokenRequestError, prepared};
+use crate::oauth::flows::user_flow::{ResumedSignIn, SignInTarget, UserSignIn, keep, resumable};
 use crate::oauth::http::error_response::{ErrorResponse, members};
 use crate::oauth::http::{FORM, OAuthHttp};
 use crate::oauth::metadata;
@@ -33,17 +33,19 @@ use crate::redact;
 /// How much less often after each complaint.
 const SLOWER: Duration = Duration::from_secs(5);
 /// Resumes the sign-in that another process began.
-pub(super) async fn resume(sign_in: &mut UserSignIn<'_>, wanted: Option<&str>) -> Resumed {
-    let Some(pending) = resumable(sign_in.state, wanted, sign_in.lock).await else { return Resumed::Nothing };
-    let Prompt::Device(device) = pending.prompt.clone() else { return Resumed::Nothing };
+pub(super) async fn resume(sign_in: &mut UserSignIn<'_>, wanted: Option<&str>) -> ResumedSignIn {
+    let Some(pending) = resumable(sign_in.state, wanted, sign_in.lock).await else {
+        return ResumedSignIn::Nothing;
+    };
+    let Prompt::Device(device) = pending.prompt.clone() else { return ResumedSignIn::Nothing };
     if device.until <= seconds(wall_clock()) {
-        return Resumed::Nothing;
+        return ResumedSignIn::Nothing;
     }
-    info!("a sign-in that another process began is gone on with");
+    info!("a sign-in that another process began is resumed");
     tell(&device);
     let finished = finish(sign_in.state, &sign_in.http, &pending, device, sign_in.progress).await;
     SignInState::note(sign_in.lock, None).await;
-    finished.map_or_else(Resumed::Failed, Resumed::Done)
+    finished.map_or_else(ResumedSignIn::Failed, ResumedSignIn::Done)
 }
 
 /// Gives the user a code as this client, and asks for tokens until it was entered.
@@ -52,12 +54,12 @@ pub(super) async fn resume(sign_in: &mut UserSignIn<'_>, wanted: Option<&str>) -
 /// When another process has the lock. The inner result is that of asking for tokens.
 pub(super) async fn attempt(
     sign_in: &mut UserSignIn<'_>,
-    target: &Target,
+    target: &SignInTarget,
     identity: ClientIdentity,
     now: u64,
-) -> Result<Result<Tokens, TokenError>, SignInError> {
+) -> Result<Result<Tokens, GrantFailure>, SignInError> {
     let (state, client) = (sign_in.state, identity.client);
-    let Target { authorization, resource, scope } = target;
+    let SignInTarget { authorization, resource, scope } = target;
     let named = Some(resource.as_str()).filter(|_| state.settings.names_resource);
     state.bind(authorization).await?;
     let device = match begin(&sign_in.http, authorization, &client, scope.as_deref(), named).await {
@@ -81,21 +83,21 @@ async fn begin(
     client: &OAuthClient,
     scope: Option<&str>,
     resource: Option<&str>,
-) -> Result<DeviceAuthorization, TokenError> {
+) -> Result<DeviceAuthorization, GrantFailure> {
     let endpoint = authorization.device_authorization_endpoint.as_deref();
     let Some(endpoint) = endpoint.and_then(|text| Url::parse(text).ok()) else {
         let sentence = format!("the authorization server {} gives no codes", foreign(&authorization.issuer));
         let advice =
             "leave --device-code out: without a browser here, the page's address is written to stderr";
-        return Err(TokenError::Otherwise(SignInError::failed(sentence, advice)));
+        return Err(GrantFailure::Other(SignInError::failed(sentence, advice)));
     };
     let mut form = Vec::new();
     form.extend(scope.map(|scope| ("scope", scope)));
     form.extend(resource.map(|resource| ("resource", resource)));
     let (headers, body): (HeaderMap, String) = prepared(authorization, client, &form, wall_clock());
-    let answer = http.post(&endpoint, FORM, body, headers).await.map_err(TokenError::Otherwise)?;
+    let answer = http.post(&endpoint, FORM, body, headers).await.map_err(GrantFailure::Other)?;
     let failed = |sentence: String| {
-        TokenError::Otherwise(SignInError::failed(sentence, "have the authorization server's log looked at"))
+        GrantFailure::Other(SignInError::failed(sentence, "have the authorization server's log looked at"))
     };
     if !answer.is_ok() {
         return Err(match ErrorResponse::read(&answer).filter(|refusal| !refusal.error.is_empty()) {
@@ -116,8 +118,8 @@ async fn begin(
     redact::register_token(&device.device_code);
     let page = metadata::trusted(&device.page, http.server).map_err(|reason| {
         let sentence = format!("{} names a page that {reason}: {}", place(&endpoint), foreign(&device.page));
-        let advice = "do not sign in there; tell whoever runs the authorization server";
-        TokenError::Otherwise(SignInError::failed(sentence, advice))
+        let advice = "do not sign in there; tell the authorization server's administrator";
+        GrantFailure::Other(SignInError::failed(sentence, advice))
     })?;
     Ok(DeviceAuthorization { page: page.into(), ..device })
 }
@@ -126,18 +128,18 @@ fn tell(device: &DeviceAuthorization) {
     warn!("sign in at {} with the code {}", device.page, device.user_code);
 }
 
-/// Asks until the person has given the code, or cannot any more.
+/// Polls the token endpoint until the user has entered the code, or the code has expired.
 async fn finish(
-    inner: &SignInState,
+    state: &SignInState,
     http: &OAuthHttp<'_>,
     pending: &PendingSignIn,
     device: DeviceAuthorization,
     progress: &watch::Sender<SignInProgress>,
-) -> Result<Tokens, TokenError> {
-    let at = place(&inner.settings.url);
+) -> Result<Tokens, GrantFailure> {
+    let at = place(&state.settings.url);
     let _ = progress.send(SignInProgress::Waiting(device.action()));
     let mut grant = vec![("grant_type", DEVICE_GRANT), ("device_code", device.device_code.as_str())];
-    if inner.settings.names_resource {
+    if state.settings.names_resource {
         grant.push(("resource", &pending.resource));
     }
     let mut interval = Duration::from_millis(device.interval);
@@ -146,24 +148,24 @@ async fn finish(
             return Err(run_out(&at));
         }
         tokio::time::sleep(interval).await;
-        let _asking = inner.asking.read().await;
+        let _asking = state.asking.read().await;
         let prompt =
             token::send_grant(http, &pending.authorization, &pending.client, &grant, wall_clock()).await;
         let refusal = match prompt {
             Ok(tokens) => {
                 let _ = progress.send(SignInProgress::Preparing);
-                return Ok(keep(inner, pending, tokens).await);
+                return Ok(keep(state, pending, tokens).await);
             }
-            Err(GrantError::Said(refusal)) if !refusal.error.is_empty() => refusal,
-            Err(GrantError::Otherwise(failure)) if failure.is_lasting() => {
-                return Err(TokenError::Otherwise(failure));
+            Err(TokenRequestError::Refused(refusal)) if !refusal.error.is_empty() => refusal,
+            Err(TokenRequestError::Failed(failure)) if failure.is_lasting() => {
+                return Err(GrantFailure::Other(failure));
             }
             Err(no) => {
                 let failure = match no {
-                    GrantError::Said(refusal) => {
+                    TokenRequestError::Refused(refusal) => {
                         token::refused(&pending.authorization, &refusal).into_error()
                     }
-                    GrantError::Otherwise(failure) => failure,
+                    TokenRequestError::Failed(failure) => failure,
                 };
                 // It may pass; the code still holds (RFC 8628, section 3.5).
                 debug!("it cannot be asked whether somebody has signed in: {failure}");
@@ -181,7 +183,7 @@ async fn finish(
                 );
                 let advice = "try again, and agree on the page";
                 let failure = SignInError::failed(sentence, advice).of_kind(FailureKind::Denied);
-                return Err(TokenError::Otherwise(failure));
+                return Err(GrantFailure::Other(failure));
             }
             None => return Err(token::refused(&pending.authorization, &refusal)),
         }
@@ -197,10 +199,10 @@ fn next(refusal: &ErrorResponse, interval: Duration) -> Option<Duration> {
     }
 }
 
-fn run_out(at: &str) -> TokenError {
-    let sentence = format!("nobody signed in at {at} before the code ran out");
+fn run_out(at: &str) -> GrantFailure {
+    let sentence = format!("the sign-in at {at} was not completed before the code expired");
     let failure = SignInError::failed(sentence, "try again: there will be another code");
-    TokenError::Otherwise(failure.of_kind(FailureKind::TimedOut))
+    GrantFailure::Other(failure.of_kind(FailureKind::TimedOut))
 }
 
 #[cfg(test)]

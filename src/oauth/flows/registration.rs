@@ -1,7 +1,5 @@
-//! Who we are at an authorization server: named by the person, by the address of a description (CIMD), or introduced by
-//! ourselves (RFC 7591), once for each server and issuer.
-//!
-//! Deliberately not here: how it is proven (`token`).
+//! The client at an authorization server: named by the user, by the URL of a client ID metadata document, or registered
+//! (RFC 7591) once for each server and issuer.
 
 use http::header::HeaderMap;
 use url::Url;
@@ -12,8 +10,8 @@ use crate::oauth::client::OAuthClient;
 use crate::oauth::documents;
 use crate::oauth::flows::callback::Callback;
 use crate::oauth::flows::token;
-use crate::oauth::http::OAuthHttp;
 use crate::oauth::http::error_response::{ErrorResponse, is_final};
+use crate::oauth::http::{OAuthHttp, OAuthResponse};
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::settings::SignInSettings;
 use crate::oauth::sign_in_error::{SignInError, foreign, place};
@@ -23,16 +21,16 @@ use crate::redact;
 /// What the grant is called.
 pub(in crate::oauth) const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// Who we are, and the listener that people are sent back to.
+/// The client, and the listener behind its redirect URI.
 pub(in crate::oauth) struct ClientIdentity {
     pub(in crate::oauth) client: OAuthClient,
     /// The listener, and the redirect URI that leads to it; none where no redirect is used.
     pub(in crate::oauth) listener: Option<(Callback, String)>,
-    /// Whether we introduced ourselves, and could do so again.
+    /// Whether this program registered it, and can register again.
     pub(in crate::oauth) is_ours: bool,
 }
 
-/// Finds out who we are, or introduces us.
+/// Returns the client of the options or a stored registration, or registers one.
 pub(in crate::oauth) async fn resolve_client(
     http: &OAuthHttp<'_>,
     settings: &SignInSettings,
@@ -43,7 +41,7 @@ pub(in crate::oauth) async fn resolve_client(
 ) -> Result<ClientIdentity, SignInError> {
     if let Some(client) = named(settings, authorization) {
         let callback = bind(settings, settings.port).await?;
-        // As mcp-remote has it, whose users have registered that.
+        // The spelling of mcp-remote, which its users have registered.
         let redirect = redirect(settings, settings.host.as_deref().unwrap_or("localhost"), &callback);
         return Ok(ClientIdentity { client, listener: Some((callback, redirect)), is_ours: false });
     }
@@ -53,7 +51,7 @@ pub(in crate::oauth) async fn resolve_client(
         else {
             continue;
         };
-        // Taken by somebody else, it is of no use: we introduce ourselves again with another.
+        // Another program uses the port: a client with another port is registered.
         let Ok(callback) = Callback::bind(settings, Some(port)).await else { continue };
         let hosts = hosts(settings);
         if hosts.iter().any(|host| redirect(settings, host, &callback) == *stored) {
@@ -81,7 +79,7 @@ pub(in crate::oauth) async fn resolve_client(
     Err(SignInError::NotOffered)
 }
 
-/// The same where people are sent back to nowhere: who we are, and whether we introduced ourselves.
+/// The same for the device grant, which has no redirect URI.
 pub(in crate::oauth) async fn resolve_device_client(
     http: &OAuthHttp<'_>,
     settings: &SignInSettings,
@@ -102,7 +100,7 @@ pub(in crate::oauth) async fn resolve_device_client(
     client.map(|client| identity(client, true)).map_err(|(_, failure)| failure)
 }
 
-/// Who we are where the person has said so.
+/// The client that the user has named.
 pub(in crate::oauth) fn named(
     settings: &SignInSettings,
     authorization: &AuthorizationServer,
@@ -117,7 +115,7 @@ pub(in crate::oauth) fn named(
     }
 }
 
-/// Tells whether a registration is this issuer's and has not run out.
+/// Returns whether a registration is this issuer's and has not expired.
 fn holds(client: &OAuthClient, authorization: &AuthorizationServer, now: u64) -> bool {
     let expires = client.client_secret_expires_at;
     client.issuer == authorization.issuer && (client.client_secret.is_none() || expires == 0 || expires > now)
@@ -131,7 +129,7 @@ fn redirect(settings: &SignInSettings, host: &str, callback: &Callback) -> Strin
     format!("http://{host}:{}{}", callback.port(), settings.callback_path)
 }
 
-/// The port of an address that people are sent back to.
+/// The port of a redirect URI.
 pub(in crate::oauth) fn port_of(redirect: &str) -> Option<u16> {
     Url::parse(redirect).ok()?.port()
 }
@@ -148,7 +146,7 @@ async fn bind(settings: &SignInSettings, port: Option<u16>) -> Result<Callback, 
     })
 }
 
-/// Introduces us. The error tells whether it may be about where people are sent back to.
+/// Registers a client. The error says whether it may be about the redirect URI.
 async fn register(
     http: &OAuthHttp<'_>,
     settings: &SignInSettings,
@@ -163,12 +161,66 @@ async fn register(
             "the authorization server {} does not let programs register",
             foreign(&authorization.issuer)
         );
-        let advice = "have a client registered there by hand and name it with --static-oauth-client-info, or its \
+        let advice = "register a client there yourself and name it with --static-oauth-client-info, or its \
                       description with --client-metadata-url";
         return Err(fixed(SignInError::failed(sentence, advice)));
     };
-    let method = method(authorization);
-    let (redirects, method) = (redirect.map(|uri| format!("[{}]", json::quoted(uri))), json::quoted(method));
+    let metadata = client_metadata(settings, authorization, redirect, scope);
+    let answer = http.post(&endpoint, "application/json", metadata, HeaderMap::new()).await;
+    // A firewall may block the IP address of this computer in the body, and accept its name.
+    let is_firewall = |failure: &SignInError| match failure {
+        SignInError::Intercepted(report) => report.cause == ErrorKind::Firewall,
+        _ => false,
+    };
+    let answer = answer.map_err(|failure| (is_firewall(&failure), failure))?;
+    if let Some(client) = registered_client(&answer) {
+        let client = OAuthClient {
+            issuer: authorization.issuer.clone(),
+            redirect_uris: redirect.map(str::to_owned).into_iter().collect(),
+            ..client
+        };
+        client.register_secrets();
+        return Ok(client);
+    }
+    let refusal = ErrorResponse::read(&answer);
+    if authorization.is_assumed && refusal.as_ref().is_none_or(|refusal| refusal.error.is_empty()) {
+        // The registration endpoint was a guess.
+        return Err(fixed(SignInError::NotOffered));
+    }
+    // The refusal may be about the redirect URI, whatever it says; these statuses say that it is not.
+    let may_be_redirect = is_final(answer.status) && !matches!(answer.status, 401 | 404 | 405 | 410);
+    let sentence = match &refusal {
+        Some(refusal) if !refusal.error.is_empty() => {
+            format!("{} did not register this program: {}", place(&endpoint), refusal.words())
+        }
+        refusal => {
+            let words = refusal.as_ref().map(|refusal| format!(": {}", refusal.words())).unwrap_or_default();
+            let place = place(&endpoint);
+            format!("{place} answered {} instead of a registration{words}", answer.status())
+        }
+    };
+    let advice = advice(settings, answer.status, refusal.as_ref());
+    Err((may_be_redirect, SignInError::failed(sentence, advice)))
+}
+
+/// The client of a successful registration. One whose id repeats a secret is not used: the id is stored and shown.
+fn registered_client(answer: &OAuthResponse) -> Option<OAuthClient> {
+    let client = documents::read::<OAuthClient>(&answer.body).filter(|_| answer.is_ok())?;
+    let method = client.token_endpoint_auth_method.as_deref();
+    let repeats_secret =
+        redact::repeats_secret(&client.client_id) || method.is_some_and(redact::repeats_secret);
+    (!repeats_secret).then_some(client)
+}
+
+/// The metadata that are registered (RFC 7591, section 2), as JSON. Members that the user has written replace ours.
+fn client_metadata(
+    settings: &SignInSettings,
+    authorization: &AuthorizationServer,
+    redirect: Option<&str>,
+    scope: Option<&str>,
+) -> String {
+    let method = json::quoted(method(authorization));
+    let redirects = redirect.map(|uri| format!("[{}]", json::quoted(uri)));
     let scope = scope.map(json::quoted);
     let device = format!("[{},\"refresh_token\"]", json::quoted(DEVICE_GRANT));
     let mut members = vec![("client_name", "\"mcp-tether\"")];
@@ -185,51 +237,12 @@ async fn register(
     let written = settings.registration.as_deref().map(json::typed_members).unwrap_or_default();
     members.retain(|(name, _)| !written.iter().any(|(other, _)| other == name));
     members.extend(written.iter().map(|(name, value)| (name.as_str(), *value)));
-    let answer = http.post(&endpoint, "application/json", json::object(members), HeaderMap::new()).await;
-    // A firewall may refuse the address of this computer in the body, and take its name.
-    let is_firewall = |failure: &SignInError| match failure {
-        SignInError::Intercepted(report) => report.cause == ErrorKind::Firewall,
-        _ => false,
-    };
-    let answer = answer.map_err(|failure| (is_firewall(&failure), failure))?;
-    if answer.is_ok()
-        && let Some(client) = documents::read::<OAuthClient>(&answer.body)
-        // It is kept in a file, and part of an address that is shown.
-        && !redact::repeats_secret(&client.client_id)
-        && !client.token_endpoint_auth_method.as_deref().is_some_and(redact::repeats_secret)
-    {
-        let client = OAuthClient {
-            issuer: authorization.issuer.clone(),
-            redirect_uris: redirect.map(str::to_owned).into_iter().collect(),
-            ..client
-        };
-        client.register_secrets();
-        return Ok(client);
-    }
-    let refusal = ErrorResponse::read(&answer);
-    if authorization.is_assumed && refusal.as_ref().is_none_or(|refusal| refusal.error.is_empty()) {
-        // Nobody has said that there is anything to register at.
-        return Err(fixed(SignInError::NotOffered));
-    }
-    // It may be about where people are sent back to, whatever it says; these say that it is not.
-    let may_be_redirect = is_final(answer.status) && !matches!(answer.status, 401 | 404 | 405 | 410);
-    let sentence = match &refusal {
-        Some(refusal) if !refusal.error.is_empty() => {
-            format!("{} did not register this program: {}", place(&endpoint), refusal.words())
-        }
-        refusal => {
-            let words = refusal.as_ref().map(|refusal| format!(": {}", refusal.words())).unwrap_or_default();
-            let place = place(&endpoint);
-            format!("{place} answered {} instead of a registration{words}", answer.status())
-        }
-    };
-    let advice = advice(settings, answer.status, refusal.as_ref());
-    Err((may_be_redirect, SignInError::failed(sentence, advice)))
+    json::object(members)
 }
 
 /// What to do where a registration was refused.
 fn advice(settings: &SignInSettings, status: u16, refusal: Option<&ErrorResponse>) -> String {
-    const BY_HAND: &str = "have a client registered there by hand and name it with --static-oauth-client-info '{\"client_id\":\"…\"}'";
+    const BY_HAND: &str = "register a client there yourself and name it with --static-oauth-client-info '{\"client_id\":\"…\"}'";
     let is_about_redirect = refusal.is_some_and(|refusal| {
         let is_bare = refusal.error == "invalid_client_metadata" && refusal.error_description.is_none();
         is_bare || refusal.is_about_redirect()

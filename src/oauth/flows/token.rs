@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::oauth::client::OAuthClient;
-use crate::oauth::http::error_response::{ErrorResponse, is_bearer, is_final, is_intercepted, members};
+use crate::oauth::http::error_response::{ErrorResponse, is_bearer, is_final, members};
 use crate::oauth::http::{FORM, OAuthHttp};
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::object::Object;
@@ -25,33 +25,33 @@ const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 /// The advice where the authorization server does not know the server by its name.
 pub(in crate::oauth) const LEAVE_OUT_RESOURCE: &str = "leave the name of the server out, which the authorization server does not know: --disable-resource-parameter";
 
-/// Why there is no token.
+/// Why a grant gave no tokens, by what can be done about it.
 #[derive(Debug)]
-pub(in crate::oauth) enum TokenError {
-    /// The authorization server does not know the client (any more).
-    Client(SignInError),
-    /// What was presented holds no more.
-    Grant(SignInError),
-    /// It said no for another reason, or could not be asked; that may pass.
-    Otherwise(SignInError),
+pub(in crate::oauth) enum GrantFailure {
+    /// The authorization server does not know the client, or has expired its registration.
+    UnknownClient(SignInError),
+    /// The code or the refresh token is not valid (`invalid_grant`).
+    InvalidGrant(SignInError),
+    /// Another refusal, or no answer of the token endpoint; either may pass.
+    Other(SignInError),
 }
 
-impl TokenError {
+impl GrantFailure {
     pub(in crate::oauth) fn into_error(self) -> SignInError {
         match self {
-            TokenError::Client(failure) | TokenError::Grant(failure) | TokenError::Otherwise(failure) => {
-                failure
-            }
+            GrantFailure::UnknownClient(failure)
+            | GrantFailure::InvalidGrant(failure)
+            | GrantFailure::Other(failure) => failure,
         }
     }
 }
 
-/// Why the token endpoint gave none.
-pub(in crate::oauth) enum GrantError {
-    /// It said so.
-    Said(ErrorResponse),
-    /// It could not be asked, or answered something else.
-    Otherwise(SignInError),
+/// Why a request to the token endpoint brought no tokens.
+pub(in crate::oauth) enum TokenRequestError {
+    /// An error response of the endpoint.
+    Refused(ErrorResponse),
+    /// No answer, or one that is neither tokens nor an error response.
+    Failed(SignInError),
 }
 
 /// Asks the token endpoint, with what the grant consists of.
@@ -61,10 +61,10 @@ pub(in crate::oauth) async fn request_tokens(
     client: &OAuthClient,
     grant: &[(&str, &str)],
     now: SystemTime,
-) -> Result<Tokens, TokenError> {
+) -> Result<Tokens, GrantFailure> {
     send_grant(http, authorization, client, grant, now).await.map_err(|no| match no {
-        GrantError::Said(refusal) => refused(authorization, &refusal),
-        GrantError::Otherwise(failure) => TokenError::Otherwise(failure),
+        TokenRequestError::Refused(refusal) => refused(authorization, &refusal),
+        TokenRequestError::Failed(failure) => GrantFailure::Other(failure),
     })
 }
 
@@ -75,22 +75,22 @@ pub(in crate::oauth) async fn send_grant(
     client: &OAuthClient,
     grant: &[(&str, &str)],
     now: SystemTime,
-) -> Result<Tokens, GrantError> {
+) -> Result<Tokens, TokenRequestError> {
     let endpoint = Url::parse(&authorization.token_endpoint).map_err(|_| {
         let sentence = format!("{} names no usable token endpoint", foreign(&authorization.issuer));
-        GrantError::Otherwise(SignInError::failed(sentence, "have its metadata looked at"))
+        TokenRequestError::Failed(SignInError::failed(sentence, "have its metadata looked at"))
     })?;
     let (headers, body) = prepared(authorization, client, grant, now);
-    let answer = http.post(&endpoint, FORM, body, headers).await.map_err(GrantError::Otherwise)?;
+    let answer = http.post(&endpoint, FORM, body, headers).await.map_err(TokenRequestError::Failed)?;
     let failed =
-        |sentence: String, advice: &str| GrantError::Otherwise(SignInError::failed(sentence, advice));
+        |sentence: String, advice: &str| TokenRequestError::Failed(SignInError::failed(sentence, advice));
     if answer.is_ok() {
         let members = members(&answer).unwrap_or_default();
         if let Some(tokens) = granted(&members, now) {
             return Ok(tokens);
         }
         if let Some(refusal) = ErrorResponse::read(&answer) {
-            return Err(GrantError::Said(refusal));
+            return Err(TokenRequestError::Refused(refusal));
         }
         let kind = Object::parse(&members).and_then(|granted| granted.text("token_type"));
         let without = kind.filter(|kind| !is_bearer(kind)).map_or_else(
@@ -100,11 +100,9 @@ pub(in crate::oauth) async fn send_grant(
         let sentence = format!("{} answered {without}", place(&endpoint));
         return Err(failed(sentence, "have the authorization server's log looked at"));
     }
-    let is_intercepted = is_intercepted(&endpoint, &answer);
-    let refusal = ErrorResponse::read(&answer).filter(|_| !is_intercepted);
     let in_short = || ErrorResponse { status: answer.status, ..ErrorResponse::default() };
-    match refusal.or_else(|| (is_final(answer.status) && !is_intercepted).then(in_short)) {
-        Some(refusal) => Err(GrantError::Said(refusal)),
+    match ErrorResponse::read(&answer).or_else(|| is_final(answer.status).then(in_short)) {
+        Some(refusal) => Err(TokenRequestError::Refused(refusal)),
         None => {
             let sentence = format!("{} answered {} instead of a token", place(&endpoint), answer.status());
             Err(failed(sentence, "try again later, or have the authorization server's log looked at"))
@@ -113,7 +111,10 @@ pub(in crate::oauth) async fn send_grant(
 }
 
 /// What follows from a refusal of the token endpoint.
-pub(in crate::oauth) fn refused(authorization: &AuthorizationServer, refusal: &ErrorResponse) -> TokenError {
+pub(in crate::oauth) fn refused(
+    authorization: &AuthorizationServer,
+    refusal: &ErrorResponse,
+) -> GrantFailure {
     let endpoint = Url::parse(&authorization.token_endpoint).map(|url| place(&url)).unwrap_or_default();
     let sentence = match refusal.error.as_str() {
         "" => match refusal.error_description {
@@ -126,23 +127,23 @@ pub(in crate::oauth) fn refused(authorization: &AuthorizationServer, refusal: &E
     };
     let failure = |advice: &str| SignInError::failed(sentence.clone(), advice);
     match refusal.error.as_str() {
-        _ if refusal.is_about_client() => {
-            TokenError::Client(failure("check the client id and secret, or have the client registered again"))
-        }
-        "invalid_grant" => TokenError::Grant(failure(
+        _ if refusal.is_about_client() => GrantFailure::UnknownClient(failure(
+            "check the client id and secret, or have the client registered again",
+        )),
+        "invalid_grant" => GrantFailure::InvalidGrant(failure(
             "sign in again; if that is refused as well, you may have lost access to this server",
         )),
         "unsupported_grant_type" => {
-            TokenError::Otherwise(failure("have this way of signing in allowed for the client there"))
+            GrantFailure::Other(failure("have this way of signing in allowed for the client there"))
         }
-        _ if refusal.is_about_resource() => TokenError::Otherwise(failure(LEAVE_OUT_RESOURCE)),
-        _ if refusal.is_about_redirect() => TokenError::Otherwise(failure(
+        _ if refusal.is_about_resource() => GrantFailure::Other(failure(LEAVE_OUT_RESOURCE)),
+        _ if refusal.is_about_redirect() => GrantFailure::Other(failure(
             "have this computer's address registered for the client there, or spell it is registered: --host localhost",
         )),
-        "" if !refusal.is_final() => TokenError::Otherwise(failure(
-            "try again later, or have the authorization server's log looked at",
-        )),
-        _ => TokenError::Otherwise(failure("have the authorization server's log looked at")),
+        "" if !refusal.is_final() => {
+            GrantFailure::Other(failure("try again later, or have the authorization server's log looked at"))
+        }
+        _ => GrantFailure::Other(failure("have the authorization server's log looked at")),
     }
 }
 
@@ -252,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_read_in_every_form_in_which_they_come() {
+    fn reads_tokens_in_every_form() {
         let now = UNIX_EPOCH + Duration::from_secs(100);
         for (body, expected) in [
             (r#"{"access_token":"a","token_type":"bearer","expires_in":900}"#, Some((Some(1000), None))),

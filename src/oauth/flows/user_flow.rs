@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::oauth::client::OAuthClient;
-use crate::oauth::flows::token::TokenError;
+use crate::oauth::flows::token::GrantFailure;
 use crate::oauth::http::OAuthHttp;
 use crate::oauth::issuer;
 use crate::oauth::metadata::AuthorizationServer;
@@ -24,18 +24,18 @@ pub(in crate::oauth) struct UserSignIn<'a> {
 }
 
 /// The authorization server to ask, and what for.
-pub(super) struct Target {
+pub(super) struct SignInTarget {
     pub(super) authorization: AuthorizationServer,
     pub(super) resource: String,
     pub(super) scope: Option<String>,
 }
 
 /// What a sign-in that another process began came to.
-pub(super) enum Resumed {
+pub(super) enum ResumedSignIn {
     /// Tokens.
     Done(Tokens),
     /// Nothing that stands in the way of a new one.
-    Failed(TokenError),
+    Failed(GrantFailure),
     /// There is none.
     Nothing,
 }
@@ -50,7 +50,7 @@ impl UserSignIn<'_> {
 
 /// What a process that is gone has begun, if it is still what is wanted.
 pub(super) async fn resumable(
-    inner: &SignInState,
+    state: &SignInState,
     wanted: Option<&str>,
     lock: &FlowLock,
 ) -> Option<PendingSignIn> {
@@ -61,22 +61,22 @@ pub(super) async fn resumable(
     if !wanted.is_none_or(|wanted| wanted.split(' ').all(covers)) {
         return None;
     }
-    let stored = inner.stored().await.ok()?;
-    if !matches_settings(inner, &stored, &pending)
-        || issuer::accept(&inner.settings, &stored, &pending.authorization).is_err()
+    let stored = state.stored().await.ok()?;
+    if !matches_settings(state, &stored, &pending)
+        || issuer::accept(&state.settings, &stored, &pending.authorization).is_err()
     {
         return None;
     }
-    if let Some(client) = &inner.settings.client {
+    if let Some(client) = &state.settings.client {
         pending.client.client_secret.clone_from(&client.client_secret);
         pending.client.key.clone_from(&client.key);
     }
     Some(pending)
 }
 
-/// Tells whether a sign-in was begun by whom the options name now, and for what.
-fn matches_settings(inner: &SignInState, stored: &StoredSignIn, pending: &PendingSignIn) -> bool {
-    let settings = &inner.settings;
+/// Returns whether a sign-in was begun with the client, resource and scope that the options name now.
+fn matches_settings(state: &SignInState, stored: &StoredSignIn, pending: &PendingSignIn) -> bool {
+    let settings = &state.settings;
     let id = &pending.client.client_id;
     let matches_settings = match (&settings.client, &settings.client_metadata_url) {
         (Some(client), _) => client.client_id == *id,
@@ -86,12 +86,12 @@ fn matches_settings(inner: &SignInState, stored: &StoredSignIn, pending: &Pendin
     matches_settings && settings.resource.as_deref().is_none_or(|resource| resource == pending.resource)
 }
 
-/// Keeps the tokens of a person who has signed in.
-pub(super) async fn keep(inner: &SignInState, pending: &PendingSignIn, tokens: Tokens) -> Tokens {
+/// Stores the tokens of a sign-in.
+pub(super) async fn keep(state: &SignInState, pending: &PendingSignIn, tokens: Tokens) -> Tokens {
     let tokens = Tokens { requested: pending.prompt.scope().map(str::to_owned), ..tokens };
     tokens.register_secrets();
-    let client: OAuthClient = inner.storable(&pending.client);
-    inner
+    let client: OAuthClient = state.storable(&pending.client);
+    state
         .record(|stored| {
             stored.resource = Some(pending.resource.clone());
             stored.authorization = Some(pending.authorization.clone());
@@ -100,6 +100,6 @@ pub(super) async fn keep(inner: &SignInState, pending: &PendingSignIn, tokens: T
             (stored.omits_resource, stored.refused_at) = (false, None);
         })
         .await;
-    info!("signed in at {} for {}", foreign(&pending.authorization.issuer), place(&inner.settings.url));
+    info!("signed in at {} for {}", foreign(&pending.authorization.issuer), place(&state.settings.url));
     tokens
 }

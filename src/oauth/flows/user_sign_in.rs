@@ -9,11 +9,12 @@ use tracing::info;
 use crate::auth::Credentials;
 use crate::oauth::authorization_request::scope;
 use crate::oauth::challenge::SignInChallenge;
+use crate::oauth::client::OAuthClient;
 use crate::oauth::clock::{seconds, wall_clock};
 use crate::oauth::discovery::{self, Query};
 use crate::oauth::flows::registration::ClientIdentity;
-use crate::oauth::flows::token::TokenError;
-use crate::oauth::flows::user_flow::{Resumed, Target, UserSignIn};
+use crate::oauth::flows::token::GrantFailure;
+use crate::oauth::flows::user_flow::{ResumedSignIn, SignInTarget, UserSignIn};
 use crate::oauth::flows::{authorization_code, device_code, registration};
 use crate::oauth::http::OAuthHttp;
 use crate::oauth::issuer;
@@ -49,16 +50,18 @@ pub(in crate::oauth) async fn sign_in(
         UserGrant::Device => device_code::resume(&mut sign_in, wanted).await,
     };
     match resumed {
-        Resumed::Done(tokens) => return Ok(tokens),
+        ResumedSignIn::Done(tokens) => return Ok(tokens),
         // It may only be old.
-        Resumed::Failed(error) => info!("that sign-in failed, a new one begins: {}", error.into_error()),
-        Resumed::Nothing => {}
+        ResumedSignIn::Failed(error) => {
+            info!("that sign-in failed, a new one begins: {}", error.into_error())
+        }
+        ResumedSignIn::Nothing => {}
     }
     let mut stored = state.stored().await?;
     let before = issuer::preferred(settings, &stored);
     let found = discovery::discover(&sign_in.http, &Query::new(settings, before), challenge).await?;
     issuer::accept(settings, &stored, &found.authorization)?;
-    let target = Target {
+    let target = SignInTarget {
         scope: scope(settings.scope.as_deref(), wanted, found.scopes.as_deref(), &found.authorization),
         resource: settings.resource.clone().or(found.resource).unwrap_or_default(),
         authorization: found.authorization,
@@ -70,15 +73,7 @@ pub(in crate::oauth) async fn sign_in(
         let identity = identity.map_err(|error| error.of_kind(FailureKind::Registration))?;
         let (client, is_ours) = (identity.client.clone(), identity.is_ours);
         if is_ours && !stored.registrations.contains(&client) {
-            // One registration an issuer with a redirect URI, and one without.
-            let replace = |stored: &mut StoredSignIn| {
-                stored.registrations.retain(|other| {
-                    other.issuer != client.issuer
-                        || other.redirect_uris.is_empty() != client.redirect_uris.is_empty()
-                });
-                stored.registrations.push(client.clone());
-            };
-            state.change(replace).await?;
+            state.change(|stored| store_registration(stored, &client)).await?;
         }
         let attempt = match grant {
             UserGrant::Page => authorization_code::attempt(&mut sign_in, &target, identity, now).await?,
@@ -87,7 +82,7 @@ pub(in crate::oauth) async fn sign_in(
         match attempt {
             Ok(tokens) => return Ok(tokens),
             // The authorization server has expired the registration: once more with a new one.
-            Err(TokenError::Client(_)) if is_ours && !is_second => {
+            Err(GrantFailure::UnknownClient(_)) if is_ours && !is_second => {
                 is_second = true;
                 stored = state.change(|stored| stored.registrations.retain(|other| *other != client)).await?;
             }
@@ -96,10 +91,18 @@ pub(in crate::oauth) async fn sign_in(
     }
 }
 
+/// Stores a registration: one for each issuer with a redirect URI, and one without.
+fn store_registration(stored: &mut StoredSignIn, client: &OAuthClient) {
+    stored.registrations.retain(|other| {
+        other.issuer != client.issuer || other.redirect_uris.is_empty() != client.redirect_uris.is_empty()
+    });
+    stored.registrations.push(client.clone());
+}
+
 async fn resolve_client(
     grant: UserGrant,
     sign_in: &UserSignIn<'_>,
-    target: &Target,
+    target: &SignInTarget,
     stored: &StoredSignIn,
     now: u64,
 ) -> Result<ClientIdentity, SignInError> {

@@ -1,12 +1,6 @@
-//! What an endpoint of an authorization server says when it refuses, in whatever form: RFC 6749, section 5.2, RFC 7591,
-//! section 3.2.2, and those that vendors have of their own. And what follows from it.
-//!
-//! Deliberately not here: the requests (`token`, `registration`, `device`).
+//! Error responses of an authorization server's endpoints: RFC 6749, section 5.2, RFC 7591, section 3.2.2, and the forms of
+//! vendors.
 
-use url::Url;
-
-use crate::bridge::ErrorKind;
-use crate::diagnosis;
 use crate::json;
 use crate::oauth::http::OAuthResponse;
 use crate::oauth::object::Object;
@@ -17,19 +11,19 @@ const NOT_BEARER: [&str; 3] = ["dpop", "pop", "mac"];
 /// How much of an answer without known members is read as words, in bytes.
 const WORDS: usize = 1024;
 
-/// What an endpoint says when it refuses.
+/// An error response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::oauth) struct ErrorResponse {
     /// The HTTP status, which may be 200.
     pub(in crate::oauth) status: u16,
     /// The error's code; empty where there is none.
     pub(in crate::oauth) error: String,
-    /// What it says beside that.
+    /// Its description.
     pub(in crate::oauth) error_description: Option<String>,
 }
 
 impl ErrorResponse {
-    /// Reads it. None for a success that says nothing of an error, and for a refusal without a word.
+    /// Reads a response. None for a success without an error, and for a refusal without a text.
     pub(in crate::oauth) fn read(answer: &OAuthResponse) -> Option<ErrorResponse> {
         let members = members(answer);
         let status = answer.status;
@@ -78,7 +72,7 @@ impl ErrorResponse {
         }
     }
 
-    /// Returns whether it is about the client, which the authorization server does not know (any more).
+    /// Returns whether the authorization server does not know the client, or has expired its registration.
     pub(in crate::oauth) fn is_about_client(&self) -> bool {
         matches!(self.error.as_str(), "invalid_client" | "unauthorized_client")
     }
@@ -88,19 +82,18 @@ impl ErrorResponse {
         is_about_resource(&self.error, self.error_description.as_deref())
     }
 
-    /// Returns whether it is about the address that leads back to this computer.
+    /// Returns whether it is about the redirect URI.
     pub(in crate::oauth) fn is_about_redirect(&self) -> bool {
         is_about_redirect(&self.error, self.error_description.as_deref())
     }
 
-    /// Returns whether it was the endpoint's own decision, by which what was presented holds no more: not one that passes by
-    /// itself.
+    /// Returns whether the refusal is final: the code or the token is not valid, and sending it again does not help.
     pub(in crate::oauth) fn is_final(&self) -> bool {
         (200..300).contains(&self.status) || is_final(self.status)
     }
 }
 
-/// Returns whether a status is a decision: no failure of the server, and no wish to be asked later.
+/// Returns whether a status is a decision, and neither a failure of the server nor a request to retry later.
 pub(in crate::oauth) fn is_final(status: u16) -> bool {
     (400..500).contains(&status) && !matches!(status, 408 | 425 | 429)
 }
@@ -115,7 +108,7 @@ pub(in crate::oauth) fn is_about_resource(error: &str, description: Option<&str>
         })
 }
 
-/// Returns whether an error of a page or an endpoint is about the address that leads back.
+/// Returns whether an error of a page or an endpoint is about the redirect URI.
 pub(in crate::oauth) fn is_about_redirect(error: &str, description: Option<&str>) -> bool {
     let names = |text: &str| {
         let text = text.to_ascii_lowercase();
@@ -149,20 +142,9 @@ pub(in crate::oauth) fn members(answer: &OAuthResponse) -> Option<String> {
     is_form.then(|| json::object(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))))
 }
 
-/// Returns whether an answer is of Cloudflare or of Access, before the endpoint was asked.
-pub(in crate::oauth) fn is_intercepted(at: &Url, answer: &OAuthResponse) -> bool {
-    let facts = diagnosis::RefusalFacts {
-        body: &answer.body,
-        ..diagnosis::RefusalFacts::of(answer.status, &answer.headers)
-    };
-    let report = diagnosis::refused(at, &facts);
-    !matches!(report.cause, ErrorKind::Status | ErrorKind::OriginRefused | ErrorKind::Redirect)
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
-    use http::header::HeaderValue;
 
     use super::*;
 
@@ -225,24 +207,6 @@ mod tests {
             (530, false),
         ] {
             assert_eq!(ErrorResponse { status, ..ErrorResponse::default() }.is_final(), expected, "{status}");
-        }
-    }
-
-    #[test]
-    fn answers_from_before_the_endpoint_are_told_apart() {
-        let url = Url::parse("https://as.example/token").expect("a URL");
-        for (status, header, body, expected) in [
-            (403, None, "error code: 1020", true),
-            (403, Some(("cf-mitigated", "challenge")), "<html>", true),
-            (400, Some(("cf-ray", "1-A")), r#"{"error":"invalid_grant"}"#, false),
-            (401, None, r#"{"message":"Unauthorized"}"#, false),
-            (403, None, "Forbidden", false),
-        ] {
-            let mut answer = answer(status, body);
-            if let Some((name, value)) = header {
-                answer.headers.insert(name, HeaderValue::from_static(value));
-            }
-            assert_eq!(is_intercepted(&url, &answer), expected, "{status} {body}");
         }
     }
 

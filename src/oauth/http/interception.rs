@@ -1,7 +1,5 @@
-//! Answers during a sign-in that Cloudflare Access or Cloudflare's edge gave in the place of the server or the authorization
-//! server: explained as an answer to a message is, with what the sign-in asked for.
-//!
-//! Deliberately not here: what such answers look like (`diagnosis`), and sending the requests (`wire`).
+//! Responses during a sign-in that Cloudflare Access or Cloudflare's edge gave in the place of the server or the authorization
+//! server. `diagnosis` recognizes and explains them; here the explanation gets the address that the sign-in asked for.
 
 use url::Url;
 
@@ -18,7 +16,7 @@ const ACCESS_HOSTS: &str = ".cloudflareaccess.com";
 const WELL_KNOWN: &str = "/.well-known/";
 
 impl OAuthHttp<'_> {
-    /// Why an answer is not one of whoever was asked; none where it is, or may be.
+    /// The error for a response that Cloudflare's edge or Access gave; none if it is, or may be, the server's own.
     pub(in crate::oauth) fn intercepted(&self, url: &Url, answer: &OAuthResponse) -> Option<SignInError> {
         self.with_facts(url, answer, |facts| {
             if is_of_authorization_server(facts) {
@@ -30,7 +28,7 @@ impl OAuthHttp<'_> {
         })
     }
 
-    /// The same for the answer to a message at the server itself: none too where it invites to sign in.
+    /// The same for the response to a message at the server itself: none, too, where a sign-in can resolve it.
     pub(in crate::oauth) fn refused_entry(&self, answer: &OAuthResponse) -> Option<SignInError> {
         let url = self.server;
         let invites = self.with_facts(url, answer, |facts| diagnosis::sign_in(url, facts).is_some());
@@ -46,7 +44,7 @@ impl OAuthHttp<'_> {
         let location = answer.headers.get(http::header::LOCATION);
         let location = location.and_then(|value| url.join(value.to_str().ok()?).ok());
         let body = redact::foreign_lines(&answer.body);
-        // They go along to the server's own origin alone.
+        // They are sent to the server's own origin alone.
         let sent = (url.origin() == self.server.origin()).then_some(self.credentials);
         let token = sent.and_then(|sent| sent.service_token()).map(|token| Token {
             id: token.id(),
@@ -110,7 +108,7 @@ fn explained(url: &Url, report: ErrorReport) -> SignInError {
     }))
 }
 
-/// What another program wrote of an address that cannot be reached.
+/// The error for a host that cannot be reached.
 pub(in crate::oauth) fn unreachable(url: &Url, error: &crate::http::TransportError) -> SignInError {
     let report = diagnosis::transport(url, error);
     let sentence =

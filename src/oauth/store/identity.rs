@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use crate::json;
-use crate::oauth::object::Written;
+use crate::oauth::object::ObjectWriter;
 
 /// The longest literal text of a header or parameter that is printed, in characters.
 const PRINTED: usize = 24;
@@ -94,16 +94,6 @@ impl SignInIdentity {
         if let Some(profile) = &typed.profile {
             option("--profile", profile);
         }
-        // With a profile, headers that hold a secret are not part of it.
-        let counts = |header: &str| typed.profile.is_none() || may_print_header(header);
-        let mut headers = BTreeMap::new();
-        for line in typed.header_lines.iter().chain(&typed.headers).filter(|line| counts(line)) {
-            headers.extend(header(line));
-        }
-        let mut commands = BTreeMap::new();
-        if typed.profile.is_none() {
-            commands.extend(typed.headers_from.iter().filter_map(|text| header(text)));
-        }
         typed.header_files.iter().for_each(|path| option("--header-file", path));
         for text in &typed.headers {
             match may_print_header(text) {
@@ -144,7 +134,7 @@ impl SignInIdentity {
         words.extend(typed.further.iter().cloned());
         hidden.dedup();
         SignInIdentity {
-            distinction: distinction(typed, &headers, &commands),
+            distinction: distinction_of(typed),
             profile: typed.profile.clone(),
             words,
             hides_header,
@@ -193,6 +183,21 @@ impl SignInIdentity {
     }
 }
 
+/// The options by which sign-ins at one URL are told apart.
+fn distinction_of(typed: &IdentityOptions) -> String {
+    // With a profile, headers that hold a secret are not part of it.
+    let counts = |header: &str| typed.profile.is_none() || may_print_header(header);
+    let mut headers = BTreeMap::new();
+    for line in typed.header_lines.iter().chain(&typed.headers).filter(|line| counts(line)) {
+        headers.extend(header(line));
+    }
+    let mut commands = BTreeMap::new();
+    if typed.profile.is_none() {
+        commands.extend(typed.headers_from.iter().filter_map(|text| header(text)));
+    }
+    distinction(typed, &headers, &commands)
+}
+
 /// The key beside the URL: JSON, in which nothing can be taken for something else. Nothing where there is only a URL.
 fn distinction(
     typed: &IdentityOptions,
@@ -208,7 +213,7 @@ fn distinction(
     let mut parameters = typed.parameters.clone();
     parameters.sort();
     let parameters: Vec<String> = parameters.into_iter().flat_map(|(name, value)| [name, value]).collect();
-    let text = Written::default()
+    let text = ObjectWriter::default()
         .text("profile", typed.profile.as_deref())
         .raw("headers", object(headers))
         .raw("headers_from", object(commands))
@@ -334,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn order_case_and_place_of_headers_do_not_change_the_key() {
+    fn key_ignores_order_and_case_of_headers() {
         let one = typed(&["X-A: 1", "X-B:2"]);
         assert_eq!(key(&one), key(&typed(&["x-b: 2", "X-A:1 "])));
         assert_eq!(key(&one), key(&typed(&["X-A: other", "x-b: 2", "X-a: 1"])), "the last one counts");

@@ -68,8 +68,8 @@ impl Lock {
         Lock { file: None }
     }
 
-    /// Locks a file, which is created if need be. The process id is written into an empty file where `signs` says so; where
-    /// that fails, nobody can read who has the lock.
+    /// Locks a file, which is created if need be. With `signs` the process id is written into an empty file, so that others can
+    /// name the holder of the lock; a failure of that is ignored.
     ///
     /// # Errors
     /// When another process has it, or it cannot be used.
@@ -116,12 +116,12 @@ impl Lock {
             file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
         if let Err(error) = written {
             debug!(%error, "nothing can be noted under the lock");
-            // Half a text is of no use to anybody.
+            // Half a text is of no use.
             let _ = file.set_len(0);
         }
     }
 
-    /// The same lock, as long as somebody has it.
+    /// The same lock, as long as it is held.
     pub(in crate::oauth) fn weak(&self) -> Weak<File> {
         self.file.as_ref().map(Arc::downgrade).unwrap_or_default()
     }
@@ -147,7 +147,7 @@ fn is_regular(file: &File) -> bool {
     file.metadata().is_ok_and(|file| file.is_file())
 }
 
-/// The text of a file. On Windows nobody else can read a file that is locked.
+/// The text of a file. On Windows no other process can read a locked file.
 fn text(mut file: &File) -> Option<String> {
     let mut text = String::new();
     if !is_regular(file) {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_lock_file_is_an_error_and_a_missing_folder_is_none() {
+    fn unusable_lock_file_is_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x.lock");
         std::fs::create_dir(&path).expect("created");

@@ -1,9 +1,8 @@
-//! What mcp-remote 0.15 has kept of a sign-in, so that whoever comes from there need not sign in again. It is read, and
-//! never written: what becomes of it is kept in our own files.
+//! Imports the stored sign-in of mcp-remote 0.15, so that its users need not sign in again. Its files are read and never
+//! written: later tokens are stored in our own files.
 //!
-//! Its files are found by the arguments that it would have been started with. They say whose the tokens are, but not where
-//! others are had for them: that is asked of the server, and has to be the same authorization server. Deliberately not here:
-//! which arguments those are (`config`).
+//! The files are found by the arguments that mcp-remote would have been started with (`config`). They name the issuer of the
+//! tokens, but not its token endpoint: that is discovered at the server, and has to belong to the same issuer.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_whose_it_is_is_taken_and_nothing_else() {
+    fn imports_only_documents_that_name_their_owner() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x");
         let write = |end: &str, text: &str| std::fs::write(beside(&path, end), text).expect("written");

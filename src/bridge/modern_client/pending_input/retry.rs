@@ -4,8 +4,8 @@
 
 use std::time::Instant;
 
-use super::{COLLECTING, Call, ModernClient, Resumed, State, progress_token, subject};
-use crate::bridge::modern_client::questions::Reply;
+use super::{COLLECTING, Call, CallState, ModernClient, Resumed, progress_token, subject};
+use crate::bridge::modern_client::questions::QuestionReply;
 use crate::bridge::modern_client::{Asked, error, requests};
 use crate::json;
 use crate::jsonrpc::{INTERNAL_ERROR, INVALID_PARAMS, Kind, Message};
@@ -29,7 +29,8 @@ impl ModernClient {
         call.capabilities = requests::capabilities(&request).unwrap_or("{}").to_owned();
         call.level = requests::level(&request);
         call.client_token = progress_token(&request);
-        let State::InputRequired { resumed, .. } = std::mem::replace(&mut call.state, State::Waiting) else {
+        let CallState::InputRequired { resumed, .. } = std::mem::replace(&mut call.state, CallState::Waiting)
+        else {
             return;
         };
         self.want_level(call.level);
@@ -41,7 +42,7 @@ impl ModernClient {
     fn resumable(&self, request: &Message) -> Result<u64, &'static str> {
         let token = request.member("requestState").and_then(json::string);
         let mut pending = self.all_calls().filter(|(_, call)| {
-            matches!(&call.state, State::InputRequired { token: own, .. } if Some(own) == token.as_ref())
+            matches!(&call.state, CallState::InputRequired { token: own, .. } if Some(own) == token.as_ref())
         });
         let Some((number, call)) = pending.next() else {
             return Err("the input request expired; call again without requestState");
@@ -78,7 +79,7 @@ impl ModernClient {
             }
             Resumed::Waits => {
                 if !call.questions.is_empty() {
-                    call.state = State::Collecting { until: now + COLLECTING };
+                    call.state = CallState::Collecting { until: now + COLLECTING };
                 }
                 self.asked.insert(number, Asked::Call(call));
             }
@@ -93,10 +94,10 @@ impl ModernClient {
         let questions = std::mem::take(&mut call.questions);
         for question in questions {
             let reply = replies.iter().rfind(|(key, _)| *key == question.key).map(|(_, reply)| *reply);
-            match (Reply::of(reply), &question.id) {
-                (Reply::None, _) => call.questions.push(question),
-                (Reply::Given { text, .. }, Some(id)) => self.reply(&id.clone(), "result", text),
-                (Reply::Given { accepts, .. }, None) => is_declined |= !accepts,
+            match (QuestionReply::of(reply), &question.id) {
+                (QuestionReply::None, _) => call.questions.push(question),
+                (QuestionReply::Given { text, .. }, Some(id)) => self.reply(&id.clone(), "result", text),
+                (QuestionReply::Given { accepts, .. }, None) => is_declined |= !accepts,
             }
         }
         is_declined

@@ -4,14 +4,14 @@
 
 use std::time::Instant;
 
-use super::{Asked, Call, ModernClient, Question, Resumed};
+use super::{Asked, Call, CollectedQuestion, ModernClient, Resumed};
 
 /// How many questions that belong to no call wait for one.
 pub(super) const UNASSIGNED_AT_ONCE: usize = 100;
 
 impl ModernClient {
     /// Assigns a question to a call that may carry it: the latest whose client waits, else the latest.
-    pub(super) fn assign(&mut self, question: Question, until: Instant, now: Instant) {
+    pub(super) fn assign(&mut self, question: CollectedQuestion, until: Instant, now: Instant) {
         let may_carry = |(_, call): &(u64, &Call)| call.may_carry(question.asks);
         let waiting = self.calls_under_way().filter(may_carry).last();
         let found = waiting.or_else(|| self.all_calls().filter(may_carry).last());
@@ -37,7 +37,7 @@ impl ModernClient {
         let unassigned = std::mem::take(&mut self.unassigned);
         let (carried, left) = unassigned.into_iter().partition(|(question, _)| call.may_carry(question.asks));
         self.unassigned = left;
-        let carried: Vec<(Question, Instant)> = carried;
+        let carried: Vec<(CollectedQuestion, Instant)> = carried;
         if carried.is_empty() {
             return Some(call);
         }

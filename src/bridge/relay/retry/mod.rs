@@ -80,6 +80,8 @@ pub(super) enum Subject<'a> {
     Renewal { attempts: u32, since: Instant, is_wanted: bool },
     /// What a new session is told first, refused because the session is lost; `retold`: for the second time.
     Ready { retold: bool, lost_unproven: u32 },
+    /// The stream of an HTTP+SSE session, after so many in a row that ended soon; `lasted`: it did not.
+    SessionStream { attempts: u32, lasted: bool },
     /// A ping, after so many in a row without an answer.
     Ping { lost: u32, is_session_lost: bool },
     /// `initialize`, by one of the transports.
@@ -180,6 +182,11 @@ pub(super) fn decide(
         }
         Subject::Ready { retold: true, .. } => Decision::Fail(Remark::Nothing),
         Subject::Ready { retold: false, lost_unproven } => retry(now + settling(lost_unproven), now),
+        Subject::SessionStream { lasted: true, .. } => Decision::Renew,
+        // A server that ends each stream at once is not asked without a pause.
+        Subject::SessionStream { attempts, lasted: false } => {
+            retry(now + backoff::delay(attempts, jitter.draw()), now)
+        }
         Subject::Ping { is_session_lost: true, .. } => Decision::Renew,
         // The server's own error shows that it is there as well.
         Subject::Ping { .. } if proof::refusal(outcome).is_some_and(|it| it.answer.is_some()) => {
@@ -388,11 +395,6 @@ fn decide_renewal(
         true => retry(at, since),
         false => Decision::Fail(Remark::AsksToWait(wait)),
     }
-}
-
-/// When the stream that carries a session is opened again, after so many that ended soon.
-pub(super) fn reconnect_at(attempts: u32, now: Instant, jitter: &mut Jitter) -> Instant {
-    now + backoff::delay(attempts, jitter.draw())
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::Way;
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{ExchangeOutcome, Processing, Refusal, Written};
+use crate::bridge::relay::era_mismatch;
 use crate::bridge::relay::modern::error_code;
+use crate::mcp::code;
 
 /// Returns what an outcome proves about the message.
 pub(super) fn processing(outcome: &ExchangeOutcome) -> Processing {
@@ -94,9 +96,9 @@ fn is_no_streamable_endpoint(outcome: &ExchangeOutcome, any_4xx: bool) -> bool {
     let Some(refusal) = refusal(outcome) else { return false };
     // These are said by servers that have understood the request.
     let is_understood = match refusal.answer.as_ref().and_then(error_code) {
-        Some(-32020 | -32021 | -32022 | -32602) => true,
-        Some(-32601) => refusal.status == 404,
-        Some(_) | None => false,
+        Some(code::METHOD_NOT_FOUND) => refusal.status == 404,
+        Some(code) => code == code::INVALID_PARAMS || era_mismatch::MODERN_CODES.contains(&code),
+        None => false,
     };
     let is_about_transport = match refusal.status {
         400 | 404 | 405 => true,

@@ -222,6 +222,21 @@ fn renewals_are_tried_again_unless_they_would_end_the_same() {
 }
 
 #[test]
+fn session_stream_waits_longer_each_time_it_ends_soon() {
+    let now = start();
+    let stream = |attempts, lasted| Subject::SessionStream { attempts, lasted };
+    for outcome in [cut(), ExchangeOutcome::Complete, lost(ErrorKind::Answer, Written::Maybe)] {
+        for attempts in [0, 3, u32::MAX] {
+            assert_eq!(decided(&outcome, stream(attempts, true), now), (Decision::Renew, None));
+        }
+        let waits = [0, 3, u32::MAX].map(|attempts| decided(&outcome, stream(attempts, false), now).1);
+        let [Some(first), Some(fourth), Some(last)] = waits else { panic!("no wait: {waits:?}") };
+        assert!(first <= Duration::from_millis(250) && first < fourth && fourth < last, "{waits:?}");
+        assert!(last <= Duration::from_secs(30), "{last:?}");
+    }
+}
+
+#[test]
 fn third_ping_without_an_answer_loses_the_session() {
     let now = start();
     let answer = Message::parse(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}"#.into());

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::jsonrpc::Message;
+use crate::mcp::method;
 
 /// What the client has told the session.
 #[derive(Debug, Default)]
@@ -31,11 +32,11 @@ impl SessionMemory {
     /// The server has done what the client asked for: what of it must be asked for again in a new session.
     pub(in crate::bridge::relay) fn remember(&mut self, request: &Message) {
         match request.method() {
-            Some("logging/setLevel") => self.level = request.member("level").map(str::to_owned),
-            Some("resources/subscribe") => {
+            Some(method::SET_LEVEL) => self.level = request.member("level").map(str::to_owned),
+            Some(method::RESOURCES_SUBSCRIBE) => {
                 self.subscriptions.extend(request.member("uri").map(str::to_owned));
             }
-            Some("resources/unsubscribe") => {
+            Some(method::RESOURCES_UNSUBSCRIBE) => {
                 if let Some(uri) = request.member("uri") {
                     self.subscriptions.remove(uri);
                 }

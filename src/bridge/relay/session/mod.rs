@@ -156,7 +156,7 @@ pub(in crate::bridge::relay) struct Sessions {
     lost_unproven: u32,
     memory: SessionMemory,
     /// By which transport the next one is opened.
-    pub(in crate::bridge::relay) transport: Fallback,
+    transport: Fallback,
 }
 
 impl Sessions {

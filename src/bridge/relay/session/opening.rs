@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use super::memory::SessionMemory;
 use super::{Established, Gate, Handshake, Open, Opening, Previous, Renewing, Session, Sessions, Step};
-use crate::bridge::event::{ExchangeId, Facts, SessionId, Via};
+use crate::bridge::event::{ExchangeId, ExchangeOutcome, Facts, SessionId};
 use crate::bridge::relay::ledger::Ticket;
+use crate::bridge::relay::retry::Jitter;
 use crate::jsonrpc::Message;
 
 impl Sessions {
     /// The client's `initialize` is sent in this exchange, which carries the session where it goes on a stream of its own.
-    pub(in crate::bridge::relay) fn open(&mut self, ticket: Ticket, exchange: ExchangeId, via: Via) {
+    pub(in crate::bridge::relay) fn open(&mut self, ticket: Ticket, exchange: ExchangeId) {
         let before = match std::mem::take(&mut self.current) {
             Session::Opening(opening) => opening.before,
             Session::Open(open) => Some(Previous { session: open.session, is_lost: false }),
@@ -21,12 +22,13 @@ impl Sessions {
             Session::Restoring(restoring) => Some(Previous { session: restoring.session, is_lost: false }),
             Session::None { .. } => None,
         };
-        let handshake = Some(Handshake::new(exchange, via));
+        let handshake = Some(Handshake::new(exchange, self.transport.via()));
         self.current = Session::Opening(Opening { ticket, head: false, handshake, before });
     }
 
     /// The client's `initialize` is sent in another exchange.
-    pub(in crate::bridge::relay) fn open_again(&mut self, exchange: ExchangeId, via: Via) {
+    pub(in crate::bridge::relay) fn open_again(&mut self, exchange: ExchangeId) {
+        let via = self.transport.via();
         if let Session::Opening(opening) = &mut self.current {
             opening.handshake = Some(Handshake::new(exchange, via));
         }
@@ -153,7 +155,7 @@ impl Sessions {
         before.filter(|before| before.session.id.is_some()).map(|before| before.session.facts())
     }
 
-    /// The session is no more, and none is wanted in its place. What comes of it late is still known as its own.
+    /// The session has ended, and none is wanted in its place. Late messages of it are still told from those of the next.
     pub(in crate::bridge::relay) fn forget(&mut self) {
         self.current = match std::mem::take(&mut self.current) {
             Session::Opening(opening) => Session::Opening(Opening { before: None, ..opening }),
@@ -162,5 +164,46 @@ impl Sessions {
         };
         self.lost_unproven = 0;
         self.memory = SessionMemory::default();
+    }
+}
+
+/// By which transport a session is opened.
+impl Sessions {
+    /// A handshake begins.
+    pub(in crate::bridge::relay) fn begin_handshake(&mut self) {
+        self.transport.begin();
+    }
+
+    /// The headers of `initialize`.
+    pub(in crate::bridge::relay) fn facts_of_start(&self) -> Facts {
+        self.transport.facts_of_start()
+    }
+
+    /// The server has accepted the handshake. Returns whether it has turned out to speak HTTP+SSE.
+    pub(in crate::bridge::relay) fn settle_transport(&mut self) -> bool {
+        self.transport.settle()
+    }
+
+    /// What follows from the end of `initialize` without an answer; see [`Fallback::judge`].
+    ///
+    /// [`Fallback::judge`]: crate::bridge::relay::fallback::Fallback::judge
+    pub(in crate::bridge::relay) fn judge_handshake(
+        &mut self,
+        outcome: ExchangeOutcome,
+        opened: bool,
+        any_4xx: bool,
+        at: (Instant, &mut Jitter),
+    ) -> Result<ExchangeOutcome, String> {
+        self.transport.judge(outcome, opened, any_4xx, at)
+    }
+
+    /// Returns whether a stream carries the sessions of this server, as far as is known.
+    pub(in crate::bridge::relay) fn uses_streams(&self) -> bool {
+        self.transport.uses_streams()
+    }
+
+    /// Returns whether HTTP+SSE alone is tried.
+    pub(in crate::bridge::relay) fn is_sse_only(&self) -> bool {
+        self.transport.is_sse_only()
     }
 }

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::{Established, Handshake, Open, Opening, Previous, Renewing, Restoring, Session, Sessions, Step};
-use crate::bridge::event::{ExchangeId, SessionNews, Via};
+use crate::bridge::event::{ExchangeId, SessionNews};
 use crate::jsonrpc::Message;
 
 /// How many of the client's subscriptions are renewed at once.
@@ -43,7 +43,8 @@ impl Sessions {
     }
 
     /// `initialize` is sent in the client's place in this exchange, by the way that it is tried first.
-    pub(in crate::bridge::relay) fn renew(&mut self, exchange: ExchangeId, via: Via, now: Instant) {
+    pub(in crate::bridge::relay) fn renew(&mut self, exchange: ExchangeId, now: Instant) {
+        let via = self.transport.via();
         let (before, attempts, since) = match std::mem::take(&mut self.current) {
             Session::Ended(before) => (before, 1, now),
             Session::Renewing(Renewing { before, attempts, since, .. }) => (before, attempts + 1, since),
@@ -57,7 +58,8 @@ impl Sessions {
     }
 
     /// `initialize` is sent in the client's place the other way, in this exchange.
-    pub(in crate::bridge::relay) fn renew_other_way(&mut self, exchange: ExchangeId, via: Via) {
+    pub(in crate::bridge::relay) fn renew_other_way(&mut self, exchange: ExchangeId) {
+        let via = self.transport.via();
         if let Session::Renewing(renewing) = &mut self.current {
             renewing.step = Step::Opening { handshake: Some(Handshake::new(exchange, via)), head: false };
         }

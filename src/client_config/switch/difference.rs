@@ -1,0 +1,193 @@
+//! The difference between two texts of a configuration file, without the secrets in it.
+//!
+//! Deliberately not here: what a secret looks like (`sensitive`).
+
+use similar::TextDiff;
+
+use crate::client_config::Client;
+use crate::client_config::document::{self, Format};
+use crate::client_config::sensitive::{MASKED, is_secret, is_secret_name, mask, refers};
+use crate::client_config::value::{Table, Value};
+use crate::{json, redact};
+
+/// A unified difference with three lines around each change.
+pub(super) fn unified(before: &str, after: &str, format: Format, client: Client) -> String {
+    let texts = [before, after];
+    let mut secrets = Vec::new();
+    for table in texts.iter().filter_map(|text| document::read(text, format).ok()) {
+        collect(&table, "", client, &mut secrets);
+    }
+    // The longest first: one may be part of another.
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.dedup();
+    // The masked lines are displayed, and the real ones compared: a change of a secret stays visible.
+    let difference = TextDiff::from_lines(before, after);
+    let mut text = String::new();
+    for hunk in difference.unified_diff().context_radius(3).iter_hunks() {
+        text.push_str(&format!("{}\n", hunk.header()));
+        for change in hunk.iter_changes() {
+            let line = change.value().trim_end_matches(['\n', '\r']).trim_start_matches('\u{feff}');
+            text.push_str(&format!("{}{}\n", change.tag(), masked_line(line, &secrets, client)));
+        }
+    }
+    let printable =
+        |letter: char| if letter != '\n' && redact::is_unprintable(letter) { ' ' } else { letter };
+    text.chars().map(|letter| if letter == '\t' { '\t' } else { printable(letter) }).collect()
+}
+
+/// Returns whether a text of a configuration file holds a secret in clear text.
+pub(super) fn holds_secrets(text: &str, format: Format, client: Client) -> bool {
+    let mut secrets = Vec::new();
+    if let Ok(table) = document::read(text, format) {
+        collect(&table, "", client, &mut secrets);
+    }
+    !secrets.is_empty()
+}
+
+/// Every text below a table that is not to be shown.
+fn collect(table: &Table, above: &str, client: Client, found: &mut Vec<String>) {
+    for (name, value) in &table.members {
+        let judged_by = if is_secret_name(above) && !is_secret_name(name) { above } else { name.as_str() };
+        collect_value(judged_by, value, client, found);
+    }
+}
+
+fn collect_value(name: &str, value: &Value, client: Client, found: &mut Vec<String>) {
+    match value {
+        Value::Table(below) => collect(below, name, client, found),
+        Value::Text(text) => found.extend(secret_of(name, text, client)),
+        Value::Literal(written) => {
+            let is_open = written.len() < 4 || ["true", "false", "null"].contains(&written.as_str());
+            found.extend(Some(written.clone()).filter(|_| is_secret_name(name) && !is_open));
+        }
+        Value::Array(items) => {
+            let mut before = "";
+            for item in items {
+                // The value of an option, as in `--api-key VALUE`.
+                let option = Some(before).filter(|word| word.starts_with('-') && is_secret_name(word));
+                collect_value(option.unwrap_or(name), item, client, found);
+                before = item.text().unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// The part of a text that is a secret: all of it, or what stands behind the name of a header or variable.
+fn secret_of(name: &str, text: &str, client: Client) -> Option<String> {
+    if text.is_empty() {
+        return None;
+    }
+    let parts = text.split_once([':', '=']).filter(|(_, value)| !value.starts_with("//"));
+    if let Some((own, value)) = parts
+        && is_secret(own.trim(), value.trim())
+        && !refers(own, value, client)
+        && !value.trim().is_empty()
+    {
+        return Some(value.trim().to_owned());
+    }
+    (mask(name, text, client) != text).then(|| text.to_owned())
+}
+
+/// A line in which no text between quotes is, or holds, one of these secrets.
+fn masked_line(line: &str, secrets: &[String], client: Client) -> String {
+    let (mut text, mut rest, mut before) = (String::new(), line, String::new());
+    while let Some(at) = rest.find(['"', '\'']) {
+        let (start, quoted) = rest.split_at(at);
+        let quote = if quoted.starts_with('"') { '"' } else { '\'' };
+        let Some(end) = closing(quoted, quote) else { break };
+        let (literal, behind) = quoted.split_at(end);
+        let inner = literal.get(1..literal.len().saturating_sub(1)).unwrap_or_default();
+        let decoded = if quote == '"' { json::string(literal) } else { None };
+        let decoded = decoded.unwrap_or_else(|| inner.to_owned());
+        text.push_str(start);
+        let hidden = hidden_literal(&before, &decoded, secrets, client);
+        text.push_str(&hidden.map_or_else(|| literal.to_owned(), |shown| format!("{quote}{shown}{quote}")));
+        // Only the name of a member, or an option, says what comes next.
+        let is_name = behind.trim_start().starts_with([':', '=']) || decoded.starts_with('-');
+        before = if is_name { decoded } else { String::new() };
+        rest = behind;
+    }
+    text.push_str(rest);
+    // What stands in no quotes, or in ones that go over several lines.
+    for part in secrets.iter().flat_map(|secret| secret.lines()).filter(|part| part.len() > 5) {
+        text = text.replace(part, MASKED);
+    }
+    text
+}
+
+/// A text between quotes as it is shown, where it is not shown as it is.
+fn hidden_literal(before: &str, text: &str, secrets: &[String], client: Client) -> Option<String> {
+    if secrets.iter().any(|secret| secret == text) {
+        return Some(MASKED.to_owned());
+    }
+    match secrets.iter().find(|secret| secret.len() > 3 && text.contains(secret.as_str())) {
+        Some(secret) => Some(text.replace(secret.as_str(), MASKED)),
+        // In a comment, for example.
+        None => secret_of(before, text, client).map(|secret| text.replace(&secret, MASKED)),
+    }
+}
+
+/// Where a text between quotes ends, counted from its beginning.
+fn closing(text: &str, quote: char) -> Option<usize> {
+    let mut is_escaped = false;
+    for (at, letter) in text.char_indices().skip(1) {
+        match letter {
+            _ if is_escaped => is_escaped = false,
+            '\\' if quote == '"' => is_escaped = true,
+            letter if letter == quote => return at.checked_add(1),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn difference_has_no_secret_of_any_entry() {
+        let before = r#"{
+  "mcpServers": {
+    // "OLD_TOKEN": "marked-in-comment-0123456789"
+    "other": { "env": { "API_KEY": "marked1" }, "args": ["--header", "Authorization: Bearer marked2", "--api-key", "marked3"] },
+    "url": { "args": ["https://user:marked4@h/mcp?api_key=marked5"] },
+    "split": { "env": {
+      "PASSWORD":
+        "marked6" } }
+  }
+}
+"#;
+        let after =
+            before.replace("\"marked6\" } }", "\"marked6\" } },\n    \"new\": { \"command\": \"x\" }");
+        let change = unified(before, &after, Format::Json, Client::Cursor);
+        assert!(change.contains("+    \"new\": { \"command\": \"x\" }"), "{change}");
+        let open = r#"{ "args": ["--header", "X-API-Key: ${KEY}", "--env-file", "/home/me/x.env"] }"#;
+        let text = unified("", open, Format::Json, Client::Cursor);
+        assert!(text.contains(open), "{text}");
+        let all = unified("", before, Format::Json, Client::Cursor);
+        for text in [&change, &all] {
+            assert!(!text.contains("marked1") && !text.contains("marked-"), "{text}");
+            for number in 2..7 {
+                assert!(!text.contains(&format!("marked{number}")), "{number}: {text}");
+            }
+        }
+        let toml = "[mcp_servers.a]\nargs = ['--header', 'X-API-Key: marked7']\n[mcp_servers.a.env]\nTOKEN = \"\"\"\nmarked8\nmarked9\"\"\"\n";
+        let text = unified("", toml, Format::Toml, Client::Codex);
+        assert!(!text.contains("marked"), "{text}");
+        assert!(text.contains("+[mcp_servers.a]"), "{text}");
+    }
+
+    #[test]
+    fn references_are_shown_and_changed_secrets_stay_visible() {
+        let before = "{\n  \"API_KEY\": \"${API_KEY}\",\n  \"TOKEN\": \"marked1\"\n}\n";
+        let after = before.replace("marked1", "marked2");
+        let text = unified(before, &after, Format::Json, Client::ClaudeCode);
+        assert_eq!(
+            text,
+            "@@ -1,4 +1,4 @@\n {\n   \"API_KEY\": \"${API_KEY}\",\n-  \"TOKEN\": \"[masked]\"\n+  \"TOKEN\": \"[masked]\"\n }\n"
+        );
+        assert!(holds_secrets(before, Format::Json, Client::ClaudeCode));
+        assert!(!holds_secrets("{\"name\": \"v\"}", Format::Json, Client::ClaudeCode));
+    }
+}

@@ -1,0 +1,391 @@
+//! `mcp-tether migrate`: every entry with another proxy on this computer, and back again.
+//!
+//! Deliberately not here: what the new entry is (`replacement`).
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::add::{
+    add_inputs, check_nothing_else_changed, is_own, remove_env_file, remove_unused_inputs, say_written,
+};
+use super::config_file::ConfigFile;
+use super::locations::{self, Creation, Location};
+use super::replacement::{self, Replacement};
+use super::{Outcome, Session, difference, env_file, listed};
+use crate::channel;
+use crate::cli::{MigrateArgs, SecretPlace, UsageError};
+use crate::client_config::document::{Document, Format};
+use crate::client_config::launch_command::{LaunchCommand, recognize};
+use crate::client_config::migration::{Server, servers, started};
+use crate::client_config::value::Table;
+use crate::client_config::{Client, dialect, shown, unknown_client, usage};
+use crate::{config, files, redact};
+
+/// How large a backup may be, in bytes.
+const LIMIT: u64 = 64 * 1024 * 1024;
+
+/// What became of the entries.
+#[derive(Default)]
+struct Count {
+    found: usize,
+    replaced: usize,
+    failed: usize,
+}
+
+/// Runs `migrate`.
+pub(super) fn migrate(arguments: &MigrateArgs, session: &mut Session<'_>) -> Result<Outcome, UsageError> {
+    let files = config_files(arguments, session)?;
+    let can_write = arguments.yes || session.console.can_ask();
+    let mut count = Count::default();
+    let mut command = None;
+    for file in &files {
+        if let Err(error) = migrate_file(file, arguments, can_write, &mut command, &mut count, session) {
+            // Of a named file it is the answer; of many it concerns one.
+            if arguments.from.is_some() {
+                return Err(error);
+            }
+            count.failed = count.failed.saturating_add(1);
+            session.say(&format!("{error}. To do: {}\n\n", error.advice));
+        }
+    }
+    let Count { found, replaced, failed } = count;
+    if found == 0 {
+        let read = files.iter().map(|file| format!("  {}\n", shown(&file.path))).collect::<String>();
+        session.say(&format!("No entry to replace was found in {} files.\n{read}", files.len()));
+    } else if !can_write {
+        session.say(&format!("Entries that can be replaced: {found}\n"));
+        return Err(usage(
+            "there is no terminal to ask on, and nothing was changed",
+            "run the same command with --yes to replace every entry that is certain",
+        ));
+    } else {
+        session.say(&format!("Replaced: {replaced} of {found}. To go back: mcp-tether migrate --undo\n"));
+    }
+    Ok(if replaced == found && failed == 0 { Outcome::Done } else { Outcome::Left })
+}
+
+/// The files to look at: the one that is named, or those of all clients that are there.
+fn config_files(arguments: &MigrateArgs, session: &mut Session<'_>) -> Result<Vec<ConfigFile>, UsageError> {
+    if let Some(from) = &arguments.from {
+        return Ok(vec![named_file(&config::home_expanded(from), arguments.client)?]);
+    }
+    let all = Client::ALL.into_iter();
+    let own = all.flat_map(|client| locations::of_client(client, session.environment, session.system));
+    let (mut seen, mut files) = (HashSet::new(), Vec::new());
+    for location in own.chain(locations::of_project()) {
+        // The home folder may be the project.
+        let Ok(target) = std::fs::canonicalize(&location.path) else { continue };
+        if !seen.insert(target) {
+            continue;
+        }
+        if location.client == Client::Goose {
+            about_goose(&location.path, session);
+            continue;
+        }
+        match ConfigFile::read(&location) {
+            Ok(file) => files.extend(file),
+            Err(error) => session.say(&format!("{error}. To do: {}\n\n", error.advice)),
+        }
+    }
+    Ok(files)
+}
+
+/// YAML is not edited; an entry there is named.
+fn about_goose(path: &Path, session: &mut Session<'_>) {
+    let text = files::read_regular_text(path, LIMIT).unwrap_or_default();
+    if ["mcp-remote", "supergateway", "mcp-proxy"].iter().any(|name| text.contains(name)) {
+        session.say(&format!(
+            "{}: it is YAML, which is not changed here; mcp-tether config NAME URL --client goose prints an entry\n\n",
+            shown(path)
+        ));
+    }
+}
+
+fn named_file(path: &Path, client: Option<Client>) -> Result<ConfigFile, UsageError> {
+    let has_ending = |endings: &[&str]| {
+        path.extension()
+            .is_some_and(|extension| endings.iter().any(|ending| extension.eq_ignore_ascii_case(ending)))
+    };
+    if has_ending(&["yaml", "yml"]) {
+        return Err(usage(
+            format!("the file {} is YAML, which is not changed here", shown(path)),
+            "have the new entry printed: mcp-tether config NAME URL --client goose",
+        ));
+    }
+    let known = client.or_else(|| has_ending(&["toml"]).then_some(Client::Codex));
+    let location = |client| Location { client, path: path.to_owned(), creation: Creation::Never };
+    let read = |client| {
+        ConfigFile::read(&location(client))?.ok_or_else(|| {
+            usage(format!("the file {} is not there", shown(path)), "check the path of --from")
+        })
+    };
+    if let Some(client) = known {
+        return read(client);
+    }
+    let file = read(Client::ClaudeDesktop)?;
+    let whole = file.document()?.entry(&[]).unwrap_or_default();
+    let keys: Vec<&str> = servers(&whole).iter().map(|server| server.key).collect();
+    match keys.first() {
+        None => Ok(file),
+        Some(key) => match Client::of_file(&shown(path), key) {
+            Some(client) => read(client),
+            None => Err(unknown_client("the name of the file does not say which client it belongs to")),
+        },
+    }
+}
+
+/// What a server of a file starts.
+fn launch_of(server: &Server<'_>) -> LaunchCommand {
+    let (command, arguments) = started(&dialect::to_common(server.entry));
+    recognize(&command, &arguments)
+}
+
+fn migrate_file(
+    file: &ConfigFile,
+    arguments: &MigrateArgs,
+    can_write: bool,
+    command: &mut Option<String>,
+    count: &mut Count,
+    session: &mut Session<'_>,
+) -> Result<(), UsageError> {
+    let original = file.document()?;
+    let whole = original.entry(&[]).unwrap_or_default();
+    let all = servers(&whole);
+    let (mut text, mut paths, mut env_files) = (file.text.clone(), Vec::new(), Vec::new());
+    let mut names = HashSet::new();
+    for server in &all {
+        let name = server.name.replace(redact::is_unprintable, "?");
+        let heading = format!("== {name} in {}, line {}", shown(&file.path), server.entry.line);
+        if let LaunchCommand::NotReplaceable(why) = launch_of(server) {
+            session.say(&format!("{heading}: {why}\n\n"));
+        }
+        if !matches!(launch_of(server), LaunchCommand::Replaceable { .. }) {
+            continue;
+        }
+        count.found = count.found.saturating_add(1);
+        if let Err(error) = file.check_writable().and_then(|()| check_name(server, file)) {
+            session.say(&format!("{heading}: {error}. To do: {}\n\n", error.advice));
+            continue;
+        }
+        if command.is_none() {
+            *command = Some(match can_write {
+                true => session.lasting_program(arguments.yes)?,
+                false => channel::running().map_or_else(|| "mcp-tether".to_owned(), |path| shown(&path)),
+            });
+        }
+        let program = command.clone().unwrap_or_default();
+        session.say(&format!("{heading}\n\n"));
+        let Some(replacement) = with_secrets_placed(server, file.client, &program, arguments, session) else {
+            continue;
+        };
+        let mut path = server.above.clone();
+        path.push(server.name);
+        let next = match edited(&text, &path, &replacement, file) {
+            Ok(next) => next,
+            Err(error) => {
+                session.say(&format!("{error}. To do: {}\n\n", error.advice));
+                continue;
+            }
+        };
+        let changes = difference::unified(&text, &next, file.format, file.client);
+        session.say(&format!("{changes}\n{}", listed(&replacement.remarks)));
+        if accepted(&name, &replacement, arguments, can_write, session) {
+            text = next;
+            names.insert(server.name.to_owned());
+            paths.push(path);
+            env_files.extend(replacement.env_file);
+        }
+        session.say("\n");
+    }
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let after = Document::parse(&text, file.format).map_err(|error| file.uneditable(&error))?;
+    check_nothing_else_changed(&original, &after, &paths, file)?;
+    let mut written = Vec::new();
+    let result = env_files.iter().try_for_each(|(path, secrets)| {
+        env_file::write(path, secrets)?;
+        written.push(path);
+        Ok(())
+    });
+    let result = result.and_then(|()| file.write(&text, "migrate"));
+    if result.is_err() {
+        written.iter().for_each(|path| drop(std::fs::remove_file(path)));
+    }
+    let backup = result?;
+    count.replaced = count.replaced.saturating_add(paths.len());
+    say_written(session, file, backup);
+    session.say("\n");
+    Ok(())
+}
+
+/// A name that the client does not take would be refused by it later.
+fn check_name(server: &Server<'_>, file: &ConfigFile) -> Result<(), UsageError> {
+    match server.name.is_empty() {
+        true => Err(usage("the entry has no name", "give it one in the client")),
+        false => Ok(()).and_then(|()| file.document().map(drop)),
+    }
+}
+
+/// Asks where secrets in clear text are to go, and makes the replacement.
+fn with_secrets_placed(
+    server: &Server<'_>,
+    client: Client,
+    command: &str,
+    arguments: &MigrateArgs,
+    session: &mut Session<'_>,
+) -> Option<Replacement> {
+    let folder = session.env_folder();
+    let make = |place| replacement::of(server, launch_of(server), client, command, place, folder.as_deref());
+    if let Some(place) = arguments.secrets {
+        return make(place);
+    }
+    let mut kept = make(SecretPlace::Keep)?;
+    if kept.secret_count == 0 {
+        return Some(kept);
+    }
+    if !arguments.yes && session.console.can_ask() {
+        let moved = make(SecretPlace::EnvFile)?;
+        if let Some((path, secrets)) = &moved.env_file {
+            let question = format!(
+                "{} of its secrets stand in clear text. Move them into {}, which you alone can read?",
+                secrets.len(),
+                shown(path)
+            );
+            if session.console.ask(&question) {
+                return Some(moved);
+            }
+        }
+    }
+    kept.remarks.push(format!(
+        "{} of its secrets stay in clear text; --secrets env-file moves them into a file that you alone can read",
+        kept.secret_count
+    ));
+    Some(kept)
+}
+
+/// The text of a file with a replacement in it.
+fn edited(
+    text: &str,
+    path: &[&str],
+    replacement: &Replacement,
+    file: &ConfigFile,
+) -> Result<String, UsageError> {
+    let mut document = Document::parse(text, file.format).map_err(|error| file.uneditable(&error))?;
+    document.set_entry(path, &replacement.table).map_err(|error| file.uneditable(&error))?;
+    add_inputs(&mut document, &replacement.inputs, file)?;
+    Ok(document.to_string())
+}
+
+/// Tries a replacement where that was asked for, and asks the user.
+fn accepted(
+    name: &str,
+    replacement: &Replacement,
+    arguments: &MigrateArgs,
+    can_write: bool,
+    session: &mut Session<'_>,
+) -> bool {
+    let mut is_certain = replacement.is_certain;
+    if arguments.check {
+        let (words, variables) = &replacement.trial;
+        let is_well = session.console.check(words, variables);
+        session.say(if is_well { "check: all is well\n" } else { "check: it does not work\n" });
+        is_certain &= is_well;
+    }
+    match (can_write, arguments.yes) {
+        (false, _) => false,
+        (true, false) => session.console.ask(&format!("Replace {name}?")),
+        (true, true) => {
+            if !is_certain {
+                session.say(
+                    "It is left as it is, because the replacement is not certain: decide without --yes.\n",
+                );
+            }
+            is_certain
+        }
+    }
+}
+
+/// Runs `migrate --undo`: puts back each entry that a backup has and that starts mcp-tether now. Everything else in the file stays
+/// as it is today.
+pub(super) fn undo(arguments: &MigrateArgs, session: &mut Session<'_>) -> Result<Outcome, UsageError> {
+    let files = config_files(arguments, session)?;
+    let (mut count, mut is_left) = (0_usize, false);
+    for file in &files {
+        match undo_file(file, arguments, session) {
+            Ok(Some(restored)) => count = count.saturating_add(restored),
+            Ok(None) => is_left = true,
+            Err(error) if arguments.from.is_some() => return Err(error),
+            Err(error) => {
+                is_left = true;
+                session.say(&format!("{error}. To do: {}\n\n", error.advice));
+            }
+        }
+    }
+    session.say(&match count {
+        0 => "No entry was put back.\n".to_owned(),
+        count => format!("Entries put back: {count}\n"),
+    });
+    Ok(if is_left { Outcome::Left } else { Outcome::Done })
+}
+
+/// How many entries were put back; none where the user said no.
+fn undo_file(
+    file: &ConfigFile,
+    arguments: &MigrateArgs,
+    session: &mut Session<'_>,
+) -> Result<Option<usize>, UsageError> {
+    let backups = file.backups("migrate");
+    if backups.is_empty() {
+        return Ok(Some(0));
+    }
+    file.check_writable()?;
+    let (before, mut document) = (file.document()?, file.document()?);
+    let mut restored: Vec<(Vec<String>, Table)> = Vec::new();
+    let mut whole_text = None;
+    for backup in &backups {
+        let Some((text, old)) = parsed_backup(backup, file.format) else { continue };
+        let whole = old.entry(&[]).unwrap_or_default();
+        for server in servers(&whole) {
+            let path: Vec<&str> = server.above.iter().copied().chain([server.name]).collect();
+            let is_known = restored.iter().any(|(known, _)| *known == path);
+            let is_replaced = matches!(launch_of(&server), LaunchCommand::Replaceable { .. });
+            let Some(now) = document.entry(&path).filter(|now| is_replaced && !is_known && is_own(now))
+            else {
+                continue;
+            };
+            document.set_entry(&path, server.entry).map_err(|error| file.uneditable(&error))?;
+            remove_unused_inputs(&mut document, server.name, file)?;
+            restored.push((path.iter().map(|name| (*name).to_owned()).collect(), now));
+        }
+        if document.is_same_except(&old, &[]) {
+            // To the byte, comments in the entries included.
+            whole_text = Some(text);
+        }
+    }
+    if restored.is_empty() {
+        return Ok(Some(0));
+    }
+    let paths: Vec<Vec<&str>> =
+        restored.iter().map(|(path, _)| path.iter().map(String::as_str).collect()).collect();
+    check_nothing_else_changed(&before, &document, &paths, file)?;
+    let text = whole_text.unwrap_or_else(|| document.to_string());
+    session.say(&file.difference(&text));
+    if !session.confirm(arguments.yes, &format!("Write this to {}?", shown(&file.path)))? {
+        session.say("Nothing was changed.\n");
+        return Ok(None);
+    }
+    let backup = file.write(&text, "undo")?;
+    say_written(session, file, backup);
+    for (_, entry) in &restored {
+        remove_env_file(entry, &text, session);
+    }
+    backups.iter().for_each(|backup| drop(std::fs::remove_file(backup)));
+    Ok(Some(restored.len()))
+}
+
+fn parsed_backup(path: &Path, format: Format) -> Option<(String, Document)> {
+    let text = String::from_utf8(files::read_regular(path, LIMIT).ok()?).ok()?;
+    let document = Document::parse(&text, format).ok()?;
+    Some((text, document))
+}
