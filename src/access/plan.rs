@@ -77,6 +77,8 @@ pub(super) struct Wanted<'a> {
     pub(super) adopts: bool,
     /// Where the secret goes, for users.
     pub(super) sink: String,
+    /// Whether that is a file that an option names.
+    pub(super) names_file: bool,
     /// The client id in the file that the secret goes to.
     pub(super) client_id: Option<String>,
     /// The hosts in that file, and those with this one, where it is missing.
@@ -306,16 +308,18 @@ fn token_step(wanted: &Wanted<'_>, found: &Found) -> Result<TokenStep, Failure> 
     let Some(begun) = &wanted.state.token else { return Ok(TokenStep::Create) };
     let by_id = begun.id.as_ref().and_then(|id| found.tokens.iter().find(|token| token.id == *id));
     match (by_id, begun.is_saved, &wanted.state.env_file) {
-        (Some(token), true, None) => return Ok(TokenStep::Keep(token.clone())),
-        (Some(token), true, Some(path)) => {
+        (Some(token), true, None) if !wanted.names_file => return Ok(TokenStep::Keep(token.clone())),
+        (Some(token), true, path) => {
+            let path = path.as_ref().map(|path| path.display().to_string());
+            let reason = match path {
+                Some(path) if path == wanted.sink => format!("is not in {path} any more"),
+                Some(path) => format!("was saved in {path}, and the API does not show it again"),
+                None => "was not saved in a file, and the API does not show it again".to_owned(),
+            };
             return Err(Failure::new(
+                format!("the secret of the service token \"{}\" {reason}", token.name),
                 format!(
-                    "the secret of the service token \"{}\" is not in {} any more",
-                    token.name,
-                    path.display()
-                ),
-                format!(
-                    "run `mcp-tether access rotate {} --env-file PATH` for a new secret",
+                    "run `mcp-tether access rotate {}` with --env-file, --secret-to or --show-secret for a new secret",
                     wanted.target.url
                 ),
             ));

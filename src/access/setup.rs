@@ -1,5 +1,7 @@
 //! `access setup`: reads, plans, asks, applies, checks, and prints the line to paste.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::account::Account;
@@ -55,6 +57,7 @@ pub(super) async fn run(options: &mut Setup, context: &Context<'_>) -> Result<bo
         worker,
         adopts: options.adopt,
         sink: sink.shown(),
+        names_file: options.sink.env_file.is_some(),
         client_id: pair.as_ref().map(|pair| pair.client_id.clone()),
         hosts: file.as_ref().filter(|_| pair.is_some()).and_then(|file| file.missing_host(&target.host)),
         state: &state,
@@ -71,16 +74,17 @@ pub(super) async fn run(options: &mut Setup, context: &Context<'_>) -> Result<bo
                 ApplicationStep::Create | ApplicationStep::Adopt(_) => None,
             };
             let client_id = wanted.client_id.clone().unwrap_or_default();
-            tell(context, &target, &sink, &Applied { pair: None, client_id, aud }, &found.team);
+            let path = sink.env_file().filter(|_| pair.is_some());
+            tell(context, &target, path, &Applied { pair: None, client_id, aud }, &found.team);
             context.output.line("nothing to do");
         }
         return Ok(true);
     }
     let applied = apply(context, &account, &wanted, &plan, &found, &sink, &store).await?;
     context.output.set("applied", true);
-    tell(context, &target, &sink, &applied, &found.team);
+    let pair = applied.pair.clone().or(pair);
+    tell(context, &target, sink.env_file().filter(|_| pair.is_some()), &applied, &found.team);
     context.stop.set_changing(false);
-    let pair = applied.pair.or(pair);
     verify(context, &target, pair.as_ref(), plan.is_open).await
 }
 
@@ -215,8 +219,8 @@ fn check_emails(emails: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// Prints what a Worker and a client need.
-fn tell(context: &Context<'_>, target: &Target, sink: &Sink, applied: &Applied, team: &str) {
+/// Prints what a Worker and a client need. `path` is the file that holds the service token.
+fn tell(context: &Context<'_>, target: &Target, path: Option<&Path>, applied: &Applied, team: &str) {
     let output = context.output;
     let aud = applied.aud.as_deref().unwrap_or_default();
     output.set("aud", aud);
@@ -227,7 +231,7 @@ fn tell(context: &Context<'_>, target: &Target, sink: &Sink, applied: &Applied, 
     let quote = |text: &str| shell_words::quote(text).into_owned();
     let name: String =
         target.host.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
-    let command = match sink.env_file() {
+    let command = match path {
         Some(path) => {
             let path = path.display().to_string();
             output.set("env_file", path.as_str());

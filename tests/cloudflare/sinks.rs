@@ -88,7 +88,11 @@ fn command_gets_the_secret_on_stdin_alone() {
         )
     );
     assert!(!scene.env_file().exists());
-    scene.run(&["setup", "URL", "--yes"]).ended(0).says(&["nothing to do"]);
+    let ran = scene.run(&["setup", "URL", "--yes"]);
+    ran.ended(0).says(&["nothing to do"]);
+    assert!(!ran.stdout.contains("env-file"), "it names a file that is not there: {}", ran.stdout);
+    let other = scene.folder.path().join("other.env").display().to_string();
+    scene.run(&["setup", "URL", "--yes", "--env-file", &other]).ended(1).says(&["was not saved in a file"]);
     scene.run(&["status", "URL"]).ended(0);
     scene.run(&["rotate", "URL", "--yes"]).ended(1).says(&["--secret-to"]);
     let ran = scene.run(&["rotate", "URL", "--yes", "--secret-to", &command]);
@@ -204,4 +208,16 @@ fn one_token_serves_several_servers() {
     scene.run(&["rotate", "URL", "--finish", "--yes"]).ended(0);
     scene.run(&["rotate", &whole, "--finish", "--yes"]).ended(0).says(&["no grace period"]);
     scene.run(&["revoke", "URL", "--delete", "--yes"]).ended(1).says(&["used elsewhere"]);
+}
+
+#[test]
+fn setup_with_another_file_names_the_one_that_holds_the_secret() {
+    let scene = Scene::set_up();
+    let other = scene.folder.path().join("other.env").display().to_string();
+    let ran = scene.run(&["setup", "URL", "--yes", "--env-file", &other]);
+    let first = scene.env_file().display().to_string();
+    ran.ended(1).says(&[&format!("was saved in {first}"), "access rotate"]);
+    assert!(scene.api.writes().is_empty() && !Path::new(&other).exists());
+    std::fs::remove_file(&first).expect("removed");
+    scene.run(&["setup", "URL", "--yes"]).ended(1).says(&[&format!("is not in {first} any more")]);
 }

@@ -250,6 +250,7 @@ fn plan_follows_from_what_is_wanted_and_read() {
             worker: None,
             adopts: false,
             sink: "a file".to_owned(),
+            names_file: false,
             client_id: None,
             hosts: None,
             state: &state,
