@@ -227,12 +227,9 @@ fn bits(number: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::OnceLock;
-
     use ring::rand::SystemRandom;
     use ring::rsa::KeyPair;
     use ring::signature::RSA_PKCS1_SHA256;
-    use rsa::pkcs1::EncodeRsaPrivateKey;
 
     use super::*;
 
@@ -240,13 +237,13 @@ mod tests {
     const NOW: u64 = 1_790_000_000;
     const HEADER: &str = r#"{"alg":"RS256","kid":"k1","typ":"JWT"}"#;
 
-    /// Keys of 2048 and of 1024 bits, made once.
-    fn keys() -> &'static [rsa::RsaPrivateKey; 2] {
-        static KEYS: OnceLock<[rsa::RsaPrivateKey; 2]> = OnceLock::new();
-        KEYS.get_or_init(|| {
-            [2048, 1024]
-                .map(|bits| rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, bits).expect("a valid size"))
-        })
+    /// The modulus of a key of 1024 bits.
+    const SHORT_MODULUS: &str = "93yU0ROV1uam65clASHPmJQOzj9-WW93-w9UC-xkElPIcAoAdkIrsCO0I-qSaU4zTQl23snk0J2Mu8P3\
+        -lMmmavc7TfB8EhTfr3p0hKCRF2OKUqraW5jTz_x1yYUJsleNfuqObPqWEG7syOFqHKELgo_lvJPzvhoNxGLa7maUsE";
+
+    /// A key of 2048 bits.
+    fn key() -> KeyPair {
+        KeyPair::from_der(include_bytes!("../../tests/keys/rsa-2048.pkcs1.der")).expect("a key")
     }
 
     fn encoded(bytes: impl AsRef<[u8]>) -> String {
@@ -255,8 +252,7 @@ mod tests {
 
     /// A token with these texts in it, signed by the key of 2048 bits.
     fn signed(header: &str, claims: &str) -> String {
-        let der = keys()[0].to_pkcs1_der().expect("encoded");
-        let key = KeyPair::from_der(der.as_bytes()).expect("a key");
+        let key = key();
         let text = format!("{}.{}", encoded(header), encoded(claims));
         let mut signature = vec![0; key.public().modulus_len()];
         key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature).expect("signed");
@@ -283,14 +279,14 @@ mod tests {
         json::object(kept.chain(others))
     }
 
-    /// The members of the public key of a private one.
-    fn public(key: &rsa::RsaPrivateKey) -> [String; 2] {
-        use rsa::traits::PublicKeyParts;
-        [encoded(key.n().to_bytes_be()), encoded(key.e().to_bytes_be())]
+    /// Modulus and exponent of the key.
+    fn public() -> [String; 2] {
+        let public = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(key().public());
+        [encoded(public.n), encoded(public.e)]
     }
 
     fn jwk(members: &str) -> String {
-        let [n, e] = public(&keys()[0]);
+        let [n, e] = public();
         format!(
             r#"{{"keys":[{{"kid":"k0","kty":"RSA","n":"AQAB","e":"AQAB"}},{{"n":"{n}","e":"{e}",{members}}}]}}"#
         )
@@ -433,8 +429,8 @@ mod tests {
 
     #[test]
     fn rejects_keys_of_other_kinds_and_sizes() {
-        let [n, e] = public(&keys()[0]);
-        let [small, _] = public(&keys()[1]);
+        let [n, e] = public();
+        let small = SHORT_MODULUS;
         let huge = encoded([0xff; 513]);
         let padded = encoded([&[0, 0][..], &BASE64_URL_SAFE_NO_PAD.decode(&n).expect("bytes")].concat());
         let set = |n: &str, e: &str| format!(r#"{{"keys":[{{"kid":"k1","kty":"RSA","n":{n},"e":{e}}}]}}"#);
@@ -448,7 +444,7 @@ mod tests {
             (jwk(r#""kid":"k1","kty":"RSA","alg":"RS512""#), Some(MetadataError::Key)),
             (jwk(r#""kid":"k1","kty":"RSA","use":"enc""#), Some(MetadataError::Key)),
             (jwk(r#""kid":"k2","kty":"RSA""#), Some(MetadataError::UnknownKey)),
-            (set(&text(&small), &text(&e)), Some(MetadataError::Key)),
+            (set(&text(small), &text(&e)), Some(MetadataError::Key)),
             (set(&text(&huge), &text(&e)), Some(MetadataError::Key)),
             (set(&text(""), &text(&e)), Some(MetadataError::Key)),
             (set("5", &text(&e)), Some(MetadataError::Key)),

@@ -157,8 +157,6 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use ring::signature::{ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
-    use rsa::pkcs1::EncodeRsaPrivateKey;
-    use rsa::pkcs8::EncodePrivateKey;
 
     use super::*;
 
@@ -178,14 +176,14 @@ mod tests {
         // The innermost part of the one form is the other.
         let key_start =
             curve.windows(P256.len()).position(|part| part == P256).expect("it is there") + P256.len();
-        let rsa = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).expect("a key");
-        let (pkcs8, pkcs1) = (rsa.to_pkcs8_der().expect("encoded"), rsa.to_pkcs1_der().expect("encoded"));
+        let pkcs8 = include_bytes!("../../tests/keys/rsa-2048.pkcs8.der");
+        let pkcs1 = include_bytes!("../../tests/keys/rsa-2048.pkcs1.der");
         for (pem, algorithm) in [
             (pem("PRIVATE KEY", &curve), "ES256"),
             (pem("EC PRIVATE KEY", &curve[key_start + 2..]), "ES256"),
             (pem("EC PARAMETERS", &P256[14..]) + &pem("EC PRIVATE KEY", &curve[key_start + 2..]), "ES256"),
-            (pem("PRIVATE KEY", pkcs8.as_bytes()), "RS256"),
-            (pem("RSA PRIVATE KEY", pkcs1.as_bytes()), "RS256"),
+            (pem("PRIVATE KEY", pkcs8), "RS256"),
+            (pem("RSA PRIVATE KEY", pkcs1), "RS256"),
             (pem("PRIVATE KEY", &curve).replace('\n', "\\n"), "ES256"),
         ] {
             let key = PrivateKey::read(&pem, Some(algorithm), Some("k1".to_owned())).expect("a key");

@@ -4,17 +4,14 @@
 //! Deliberately not here: what is expected of the proxy (`service_token`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
-use ring::rsa::KeyPair;
+use ring::rsa::{KeyPair, PublicKeyComponents};
 use ring::signature::RSA_PKCS1_SHA256;
-use rsa::RsaPrivateKey;
-use rsa::pkcs1::EncodeRsaPrivateKey;
-use rsa::traits::PublicKeyParts;
 use serde_json::{Value, json};
 
 use crate::network::Tunnel;
@@ -86,15 +83,13 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
-fn key() -> &'static RsaPrivateKey {
-    static KEY: OnceLock<RsaPrivateKey> = OnceLock::new();
-    KEY.get_or_init(|| RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).expect("a valid size"))
+fn key() -> KeyPair {
+    KeyPair::from_der(include_bytes!("../keys/rsa-2048.pkcs1.der")).expect("a key")
 }
 
 /// A token that the key of every team has signed.
 pub(crate) fn signed(claims: &Value) -> String {
-    let der = key().to_pkcs1_der().expect("encoded");
-    let key = KeyPair::from_der(der.as_bytes()).expect("a key");
+    let key = key();
     let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let text = format!("{}.{}", part(&json!({ "alg": "RS256", "kid": "k1", "typ": "JWT" })), part(claims));
     let mut signature = vec![0; key.public().modulus_len()];
@@ -104,7 +99,8 @@ pub(crate) fn signed(claims: &Value) -> String {
 
 fn keys() -> String {
     let encoded = |bytes: Vec<u8>| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-    let (n, e) = (encoded(key().n().to_bytes_be()), encoded(key().e().to_bytes_be()));
+    let public = PublicKeyComponents::<Vec<u8>>::from(key().public());
+    let (n, e) = (encoded(public.n), encoded(public.e));
     json!({
         "keys": [{ "kid": "k1", "kty": "RSA", "alg": "RS256", "use": "sig", "n": n, "e": e }],
         "public_cert": { "kid": "k1", "cert": "" }, "public_certs": [],

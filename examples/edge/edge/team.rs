@@ -12,6 +12,8 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -79,14 +81,7 @@ impl Team {
 }
 
 /// The signing key of the stand-in, written down because making one takes seconds. It opens nothing.
-const PRIVATE_KEY: &[u8] = include_bytes!("team_key.pem");
-/// Its modulus, as a JSON Web Key has it (RFC 7518, 6.3.1.1).
-const MODULUS: &str = "yjYu0wnkCOgKnUqExQdayRMRgtk-2lyA1Zl3X4o8enUlNqYE71Q_A3Hq44P2OD7jurvzNADppTRvmNmP0_SALz84ft\
-    Dg78SLdJh_jF8Wty7lwsYtqFYW8itA_ezafPKXCnR8CzGd34Ufbcgv9ARDNA8sk1sd7ENReMSiQf_QEU57Vq_Lq4Xv0e5F94\
-    Gng3ldUdinGVlIEmATqW_5egErRf-_mEDTy8updI3_EJ_YuSl_DmB808e_RUUKxnTj5epW_VaSXPRQi9mDzX2-gNjMWvGtDL\
-    5z41nz4Tfp64DPgc7s1IFi5kqyZDxImMP5Sw8n0qXPfjeYamYikGxkWmZ2Tw";
-/// Its exponent, 65537.
-const EXPONENT: &str = "AQAB";
+const PRIVATE_KEY: &[u8] = include_bytes!("../../../tests/keys/rsa-2048.pkcs1.der");
 
 /// The signing key under an id that is new in each process, as if the team had rotated it.
 struct Key {
@@ -103,9 +98,12 @@ impl Key {
 
     fn under_new_id() -> Self {
         let id = token::hex(64);
-        let public =
-            json!({ "kid": id, "kty": "RSA", "alg": "RS256", "use": "sig", "n": MODULUS, "e": EXPONENT });
-        let private = EncodingKey::from_rsa_pem(PRIVATE_KEY).expect("the key was written down by openssl");
+        let pair = ring::rsa::KeyPair::from_der(PRIVATE_KEY).expect("openssl made the key");
+        let components = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(pair.public());
+        let encoded = |bytes: Vec<u8>| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        let (n, e) = (encoded(components.n), encoded(components.e));
+        let public = json!({ "kid": id, "kty": "RSA", "alg": "RS256", "use": "sig", "n": n, "e": e });
+        let private = EncodingKey::from_rsa_der(PRIVATE_KEY);
         Self { id, private, public }
     }
 }
