@@ -510,7 +510,7 @@ fn runtime() -> Result<Runtime, StartupError> {
 
 /// Manages Cloudflare Access through Cloudflare's API.
 fn manage_access(arguments: Vec<OsString>, environment: &Environment) -> ExitCode {
-    let console = access::Console { print: &print, tell: &tell, is_terminal: stdio::is_terminal() };
+    let console = access::AccessConsole { print: &print, tell: &tell, is_terminal: stdio::is_terminal() };
     let work = |runtime: Runtime| {
         let code = runtime.block_on(access::run(arguments, environment, &console, stdio::stop_signal));
         runtime.shutdown_background();

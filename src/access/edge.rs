@@ -19,6 +19,7 @@ use crate::check::{self, CheckResult, Findings, Style};
 use crate::cli::{self, Invocation};
 use crate::config::{Config, Environment};
 use crate::diagnosis::{self, RefusalFacts};
+use crate::mcp::{OwnId, header, message, method};
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -26,8 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const PROPAGATION: Duration = Duration::from_secs(30);
 /// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(500);
-/// A request that opens no session.
-const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
 /// What a request without credentials meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,12 +104,14 @@ impl Named {
 
 /// Sends a request without credentials. Names the team and the application, where Access does.
 async fn ask(client: &reqwest::Client, url: &Url) -> (Openness, Option<Named>) {
+    // It opens no session.
+    let ping = message::own_request(OwnId::Relay, 1, method::PING, "{}");
     let request = client
         .request(Method::POST, url.clone())
-        .header(ACCEPT, "application/json, text/event-stream")
+        .header(ACCEPT, header::JSON_OR_EVENT_STREAM)
         .header(CONTENT_TYPE, "application/json")
         .header(METADATA_REQUEST, "true")
-        .body(PING);
+        .body(ping.text().clone());
     let Ok(Ok(response)) = tokio::time::timeout(PATIENCE, request.send()).await else {
         return (Openness::Unreachable, None);
     };

@@ -37,7 +37,7 @@ use clap::error::ErrorKind;
 use arguments::{Arguments, Command};
 use command::Context;
 use failure::Failure;
-pub use output::Console;
+pub use output::AccessConsole;
 use output::Output;
 use stop::Stop;
 
@@ -48,7 +48,7 @@ use crate::config::Environment;
 pub async fn run<S: Future<Output = ()>>(
     arguments: Vec<OsString>,
     environment: &Environment,
-    console: &Console<'_>,
+    console: &AccessConsole<'_>,
     signal: impl Fn() -> S,
 ) -> u8 {
     let wants_json = arguments.iter().any(|argument| argument == "--json");

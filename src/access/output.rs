@@ -10,7 +10,7 @@ use super::failure::{Exit, Failure};
 use crate::redact;
 
 /// Where text goes: to stdout, and to stderr.
-pub struct Console<'a> {
+pub struct AccessConsole<'a> {
     /// Writes a text to stdout, as it is.
     pub print: &'a dyn Fn(&str) -> std::process::ExitCode,
     /// Writes a line to stderr.
@@ -19,21 +19,21 @@ pub struct Console<'a> {
     pub is_terminal: bool,
 }
 
-impl std::fmt::Debug for Console<'_> {
+impl std::fmt::Debug for AccessConsole<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Console").field("is_terminal", &self.is_terminal).finish_non_exhaustive()
+        f.debug_struct("AccessConsole").field("is_terminal", &self.is_terminal).finish_non_exhaustive()
     }
 }
 
 /// The output of one command.
 pub(super) struct Output<'a> {
-    pub(super) console: &'a Console<'a>,
+    pub(super) console: &'a AccessConsole<'a>,
     pub(super) is_json: bool,
     document: RefCell<Map<String, Value>>,
 }
 
 impl<'a> Output<'a> {
-    pub(super) fn new(console: &'a Console<'a>, is_json: bool) -> Output<'a> {
+    pub(super) fn new(console: &'a AccessConsole<'a>, is_json: bool) -> Output<'a> {
         Output { console, is_json, document: RefCell::default() }
     }
 

@@ -183,14 +183,14 @@ pub(super) async fn edge(
         findings.note("access", "no application of Cloudflare Access protects this URL");
         return Ok(Edge { is_protected, refuses_strangers: None });
     }
-    let named = application.as_ref().map_or_else(|| "an application".to_owned(), Application::shown);
+    let named = application.as_ref().map_or_else(|| "an application".to_owned(), NamedApplication::shown);
     let sign_in = match has_oauth {
         Some(true) => "Managed OAuth is on",
         Some(false) => "Managed OAuth is off",
         None => "Managed OAuth is not stated",
     };
     findings.ok("access", &format!("{named}, {sign_in}"));
-    if let Some(Application { tag, team }) = application {
+    if let Some(NamedApplication { tag, team }) = application {
         findings.detail("application", tag);
         findings.detail("team", team);
     }
@@ -230,25 +230,25 @@ fn whose(certificate: &Described) -> String {
 }
 
 /// The application that covers the URL, as Access names it. A hint: it is not verified.
-struct Application {
+struct NamedApplication {
     tag: String,
     team: String,
 }
 
-impl Application {
+impl NamedApplication {
     fn shown(&self) -> String {
         // Enough of the tag to tell applications apart in the dashboard.
         format!("application {}… of team {}", self.tag.get(..12).unwrap_or(&self.tag), self.team)
     }
 }
 
-fn application(token: &str) -> Option<Application> {
+fn application(token: &str) -> Option<NamedApplication> {
     let payload = jwt::payload(token)?;
     // What is shortened must hold no secret any more.
     let member =
         |name| json::member(&payload, name).and_then(json::string).map(|text| redact::foreign(&text));
     let (tag, team) = (member("aud")?, member("auth_domain").unwrap_or_default());
-    Some(Application {
+    Some(NamedApplication {
         tag: tag.chars().filter(char::is_ascii_hexdigit).take(128).collect(),
         team: team.chars().filter(char::is_ascii_graphic).take(100).collect(),
     })
