@@ -63,6 +63,7 @@ pub mod guide {
 
     pages! {
         access: "guide/access.md";
+        access_setup: "guide/access-setup.md";
         headers: "guide/headers.md";
         sign_in: "guide/sign-in.md";
         secrets: "guide/secrets.md";

@@ -3,12 +3,13 @@
 //! An error at start reaches the user: on a terminal at once, with a client on stdin as the answer to everything
 //! it asks, because clients hide stderr. Deliberately not here: how anything is done.
 
+mod console;
 mod terminal;
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::future::pending;
-use std::io::{Cursor, Write};
+use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,14 +22,14 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tracing::{debug, info, warn};
 use url::Url;
 
+use self::console::{manage_access, print, print_entry, tell};
 use crate::auth::access_proof::AccessProof;
 use crate::auth::credential_provider::{CredentialProvider, CredentialSource};
 use crate::bridge::{self, ExitReason};
 use crate::cache::{Cache, Writing};
 use crate::channel::Channel;
 use crate::check::{self, CheckResult, Findings, Style};
-use crate::cli::{self, AuthCommand, ConfigArgs, Invocation, Mode, Options, Transport};
-use crate::client_config::{self, Installation, Part};
+use crate::cli::{self, AuthCommand, Invocation, Mode, Options, Transport};
 use crate::config::{self, Config, Environment};
 use crate::files::Growing;
 use crate::http::Http;
@@ -42,7 +43,7 @@ use crate::remote::streamable::Streamable;
 use crate::remote::{HttpRemote, Remote, Unconfigured};
 use crate::startup_error::{STOPPED, StartupError, UNUSABLE, exit_code};
 use crate::stdio::{Stdin, Stdout};
-use crate::{access, early, files, log, platform, proxy, refuse, stdio};
+use crate::{early, files, log, platform, proxy, refuse, stdio};
 
 /// Runs the program with these arguments, of which the first is its name.
 pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -500,65 +501,13 @@ fn now() -> SystemTime {
 /// How many descriptors the runtime, stdin, stdout and one connection take.
 const DESCRIPTORS: usize = 10;
 
+/// The event loop of one thread.
 fn runtime() -> Result<Runtime, StartupError> {
     // The library does not return an error for each of those that it cannot have.
     if !platform::has_descriptors(DESCRIPTORS) {
         return Err(StartupError::too_few_descriptors());
     }
     Builder::new_current_thread().enable_all().build().map_err(StartupError::setup)
-}
-
-/// Manages Cloudflare Access through Cloudflare's API.
-fn manage_access(arguments: Vec<OsString>, environment: &Environment) -> ExitCode {
-    let console = access::AccessConsole { print: &print, tell: &tell, is_terminal: stdio::is_terminal() };
-    let work = |runtime: Runtime| {
-        let code = runtime.block_on(access::run(arguments, environment, &console, stdio::stop_signal));
-        runtime.shutdown_background();
-        ExitCode::from(code)
-    };
-    let refused = |report: StartupError| {
-        tell(&report.to_string());
-        ExitCode::FAILURE
-    };
-    runtime().map_or_else(refused, work)
-}
-
-/// Prints the entry of a client's configuration: what is pasted on stdout, what is said about it on stderr.
-fn print_entry(arguments: ConfigArgs, environment: &Environment) -> ExitCode {
-    match client_config::run(arguments, environment, &Installation::of(environment)) {
-        Ok(parts) => {
-            let mut code = ExitCode::SUCCESS;
-            for part in parts {
-                match part {
-                    Part::Stderr(text) => tell(&redact::foreign_lines(&text)),
-                    Part::Stdout(text) => code = print(&text),
-                }
-            }
-            code
-        }
-        Err(error) => {
-            tell(&StartupError::from(&error).to_string());
-            ExitCode::from(UNUSABLE)
-        }
-    }
-}
-
-/// Writes to stderr for a user who waits. If stderr is closed, the text is dropped.
-fn tell(text: &str) {
-    let _ = writeln!(Waiting(std::io::stderr()), "{text}");
-}
-
-/// Writes help or version to stdout, which is not a client's then.
-fn print(text: &str) -> ExitCode {
-    let mut output = Waiting(std::io::stdout());
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        // The reader closed the pipe because it has what it needs.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            tell(&format!("error: stdout cannot be written: {error}"));
-            ExitCode::FAILURE
-        }
-        Ok(()) | Err(_) => ExitCode::SUCCESS,
-    }
 }
 
 /// The message of a panic can quote data; the place is what a report needs.

@@ -10,8 +10,8 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::api::{Api, ApiError};
-use super::failure::Failure;
-use super::model::{Application, Policy, Token};
+use super::failure::AccessFailure;
+use super::model::{Application, Policy, TokenRecord};
 
 /// How many objects a page of applications or tokens holds.
 const PAGE: u32 = 1000;
@@ -44,12 +44,12 @@ impl Account<'_> {
     }
 
     /// The domain of the account's team, without a scheme.
-    pub(super) async fn team(&self) -> Result<String, Failure> {
+    pub(super) async fn team(&self) -> Result<String, AccessFailure> {
         let organization = self.api.get(&self.path("access/organizations")).await?;
         let domain =
             organization.get("auth_domain").and_then(Value::as_str).filter(|domain| !domain.is_empty());
         let domain = domain.ok_or_else(|| {
-            Failure::new(
+            AccessFailure::new(
                 "the account has no Zero Trust team",
                 "set up Zero Trust once in the dashboard (one.dash.cloudflare.com)",
             )
@@ -58,14 +58,14 @@ impl Account<'_> {
     }
 
     /// All service tokens.
-    pub(super) async fn tokens(&self) -> Result<Vec<Token>, ApiError> {
+    pub(super) async fn tokens(&self) -> Result<Vec<TokenRecord>, ApiError> {
         let all = self.api.list(&self.path("access/service_tokens"), &[], PAGE).await?;
-        Ok(all.iter().filter_map(Token::of).collect())
+        Ok(all.iter().filter_map(TokenRecord::of).collect())
     }
 
     /// One service token.
-    pub(super) async fn token(&self, id: &str) -> Result<Option<Token>, ApiError> {
-        Ok(Token::of(&self.api.get(&self.path(&format!("access/service_tokens/{id}"))).await?))
+    pub(super) async fn token(&self, id: &str) -> Result<Option<TokenRecord>, ApiError> {
+        Ok(TokenRecord::of(&self.api.get(&self.path(&format!("access/service_tokens/{id}"))).await?))
     }
 
     /// All reusable policies.
@@ -187,7 +187,7 @@ impl Account<'_> {
     }
 
     /// Changes members of a service token.
-    pub(super) async fn update_token(&self, token: &Token, members: Value) -> Result<Value, ApiError> {
+    pub(super) async fn update_token(&self, token: &TokenRecord, members: Value) -> Result<Value, ApiError> {
         let mut body = json!({ "name": token.name });
         if let (Some(body), Value::Object(members)) = (body.as_object_mut(), members) {
             body.extend(members);
@@ -204,7 +204,7 @@ impl Account<'_> {
         before: &Application,
         policies: &[Value],
         further: &[(&str, Value)],
-    ) -> Result<Value, Failure> {
+    ) -> Result<Value, AccessFailure> {
         let path = self.path(&format!("access/apps/{}", before.id));
         let mut body = writable(&before.all);
         body.insert("policies".to_owned(), Value::Array(policies.to_vec()));
@@ -251,7 +251,7 @@ impl Account<'_> {
         let mut body = writable(&before.all);
         body.insert("policies".to_owned(), Value::Array(links(&before.policies)));
         let restored = self.api.write(Method::PUT, &path, Some(&Value::Object(body))).await;
-        let failure = Failure::new(
+        let failure = AccessFailure::new(
             format!(
                 "the API changed more of the application {} than its policies: {}",
                 before.name,

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::advice::{self, Permission};
-use super::failure::Failure;
-use super::output::Output;
+use super::failure::AccessFailure;
+use super::output::AccessOutput;
 use super::stop::Stop;
 use crate::config::Environment;
 use crate::diagnosis;
@@ -45,7 +45,7 @@ const MOST_PAGES: u64 = 50;
 #[derive(Clone, Debug)]
 pub(super) enum ApiError {
     /// The API refused it: it had no effect.
-    Refused(Box<Refusal>),
+    Refused(Box<ApiRefusal>),
     /// The request did not reach the API: it had no effect.
     Unsent { call: String, reason: String, advice: Option<String> },
     /// It may have had its effect: the API failed, or its answer did not come or cannot be read.
@@ -56,7 +56,7 @@ pub(super) enum ApiError {
 
 /// What the API said against a call.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(super) struct ApiRefusal {
     pub(super) call: String,
     pub(super) path: String,
     pub(super) status: u16,
@@ -144,7 +144,7 @@ impl std::fmt::Display for ApiError {
         };
         match self {
             ApiError::Refused(refusal) => {
-                let Refusal { call, status, code, message, ray, .. } = &**refusal;
+                let ApiRefusal { call, status, code, message, ray, .. } = &**refusal;
                 write!(f, "Cloudflare's API refused {call}: ")?;
                 match code {
                     Some(code) => write!(f, "error {code} (HTTP {status})")?,
@@ -181,7 +181,7 @@ pub(super) struct Api<'a> {
     http: Http,
     base: Url,
     token: Secret,
-    output: &'a Output<'a>,
+    output: &'a AccessOutput<'a>,
     stop: &'a Stop,
     waited: Cell<Duration>,
 }
@@ -200,9 +200,9 @@ impl<'a> Api<'a> {
         base: Url,
         token: Secret,
         environment: &Environment,
-        output: &'a Output<'a>,
+        output: &'a AccessOutput<'a>,
         stop: &'a Stop,
-    ) -> Result<Api<'a>, Failure> {
+    ) -> Result<Api<'a>, AccessFailure> {
         let http = http(&base, environment)?;
         Ok(Api { http, base, token, output, stop, waited: Cell::new(Duration::ZERO) })
     }
@@ -387,7 +387,7 @@ impl<'a> Api<'a> {
 }
 
 /// The HTTP client for a host: proxies and authorities of the environment, nothing else.
-pub(super) fn http(url: &Url, environment: &Environment) -> Result<Http, Failure> {
+pub(super) fn http(url: &Url, environment: &Environment) -> Result<Http, AccessFailure> {
     let authorities = environment.get("NODE_EXTRA_CA_CERTS").filter(|path| !path.is_empty());
     let settings = Settings {
         connect_timeout: Some(CONNECT_PATIENCE),
@@ -404,7 +404,7 @@ pub(super) fn http(url: &Url, environment: &Environment) -> Result<Http, Failure
         inspect: false,
     };
     Http::new(url, settings).map_err(|error| {
-        Failure::new(
+        AccessFailure::new(
             format!("the HTTP client cannot be set up: {error}"),
             "report this, with the platform and the version (mcp-tether --version)",
         )
@@ -412,9 +412,10 @@ pub(super) fn http(url: &Url, environment: &Environment) -> Result<Http, Failure
 }
 
 /// The address of the API: Cloudflare's, or one on this computer that the environment names.
-pub(super) fn base(environment: &Environment) -> Result<(Url, bool), Failure> {
+pub(super) fn base(environment: &Environment) -> Result<(Url, bool), AccessFailure> {
     let Some(text) = environment.get(BASE_VARIABLE).map(str::trim).filter(|text| !text.is_empty()) else {
-        let base = Url::parse(BASE).map_err(|_| Failure::new("the API has no address", "report this"))?;
+        let base =
+            Url::parse(BASE).map_err(|_| AccessFailure::new("the API has no address", "report this"))?;
         return Ok((base, false));
     };
     let url = Url::parse(text).ok().filter(|url| {
@@ -427,7 +428,7 @@ pub(super) fn base(environment: &Environment) -> Result<(Url, bool), Failure> {
             && url.fragment().is_none()
     });
     let url = url.ok_or_else(|| {
-        Failure::new(
+        AccessFailure::new(
             format!("{BASE_VARIABLE} is not an address of this computer without a user name"),
             format!("unset {BASE_VARIABLE}, or set it to an address such as http://127.0.0.1:8080"),
         )
@@ -503,7 +504,7 @@ fn refusal(
         None => (None, text.contains("1010").then(|| "error code: 1010".to_owned())),
     };
     let message = message.map(|message| shown(&message)).unwrap_or_default();
-    ApiError::Refused(Box::new(Refusal { call, path: path.to_owned(), status, code, message, ray }))
+    ApiError::Refused(Box::new(ApiRefusal { call, path: path.to_owned(), status, code, message, ray }))
 }
 
 /// The code and the messages of an envelope's first error, with its chain.

@@ -9,19 +9,19 @@ use serde_json::{Map, Value, json};
 use super::account::{Account, Created, differences, links_with, secret_of};
 use super::api::ApiError;
 use super::env_file::Pair;
-use super::failure::{Exit, Failure};
-use super::model::{Application, Policy, Token, token_rule};
-use super::output::Output;
+use super::failure::{AccessFailure, Exit};
+use super::model::{Application, Policy, TokenRecord, token_rule};
+use super::output::AccessOutput;
 use super::plan::{ApplicationStep, Plan, PolicyStep, TokenStep, Wanted};
 use super::sink::OpenSink;
-use super::state::{ApplicationState, State, Store, TokenState};
+use super::state::{ApplicationState, State, StateStore, TokenState};
 use super::stop::Stop;
 
 /// What this run created, to be removed again.
 #[derive(Debug)]
 enum Done {
-    Token { id: String, name: String },
-    Enabled(Token),
+    TokenRecord { id: String, name: String },
+    Enabled(TokenRecord),
     Secret,
     Policy { path: String, name: String },
     Application { id: String, name: String },
@@ -42,11 +42,11 @@ pub(super) struct Run<'a> {
     pub(super) wanted: &'a Wanted<'a>,
     pub(super) plan: &'a Plan,
     /// The tokens and applications that were there before.
-    pub(super) tokens: &'a [Token],
+    pub(super) tokens: &'a [TokenRecord],
     pub(super) applications: &'a [Application],
     pub(super) sink: Option<OpenSink>,
-    pub(super) store: &'a Store,
-    pub(super) output: &'a Output<'a>,
+    pub(super) store: &'a StateStore,
+    pub(super) output: &'a AccessOutput<'a>,
     pub(super) stop: &'a Stop,
     pub(super) state: State,
     done: Vec<Done>,
@@ -60,11 +60,11 @@ impl<'a> Run<'a> {
         account: &'a Account<'a>,
         wanted: &'a Wanted<'a>,
         plan: &'a Plan,
-        tokens: &'a [Token],
+        tokens: &'a [TokenRecord],
         applications: &'a [Application],
         sink: Option<OpenSink>,
-        store: &'a Store,
-        output: &'a Output<'a>,
+        store: &'a StateStore,
+        output: &'a AccessOutput<'a>,
         stop: &'a Stop,
         state: State,
     ) -> Run<'a> {
@@ -73,7 +73,7 @@ impl<'a> Run<'a> {
     }
 
     /// Applies the plan, or leaves everything as it was.
-    pub(super) async fn apply(mut self) -> Result<Applied, Failure> {
+    pub(super) async fn apply(mut self) -> Result<Applied, AccessFailure> {
         match self.steps().await {
             Ok(applied) => Ok(applied),
             Err(failure) => {
@@ -83,7 +83,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn steps(&mut self) -> Result<Applied, Failure> {
+    async fn steps(&mut self) -> Result<Applied, AccessFailure> {
         let probe = self.account.path("access/apps");
         self.account.api.probe_permission(&probe).await?;
         self.check_stop()?;
@@ -143,12 +143,12 @@ impl<'a> Run<'a> {
         Ok(Applied { pair, client_id, aud })
     }
 
-    fn check_stop(&self) -> Result<(), Failure> {
-        if self.stop.is_requested() { Err(Failure::stopped()) } else { Ok(()) }
+    fn check_stop(&self) -> Result<(), AccessFailure> {
+        if self.stop.is_requested() { Err(AccessFailure::stopped()) } else { Ok(()) }
     }
 
     /// Sees to the service token: its id, its client id, and itself where its secret is new.
-    async fn token(&mut self) -> Result<(String, String, Option<Pair>), Failure> {
+    async fn token(&mut self) -> Result<(String, String, Option<Pair>), AccessFailure> {
         let name = self.wanted.name.clone();
         match &self.plan.token {
             TokenStep::Keep(token) => {
@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
                 Ok((token.id.clone(), token.client_id.clone(), None))
             }
             TokenStep::Recover(token) => {
-                self.done.push(Done::Token { id: token.id.clone(), name: token.name.clone() });
+                self.done.push(Done::TokenRecord { id: token.id.clone(), name: token.name.clone() });
                 let (client_id, secret) = self.new_secret(&token.id).await?;
                 self.save_secret(&token.id, &token.name, &client_id, &secret).await
             }
@@ -185,7 +185,7 @@ impl<'a> Run<'a> {
                 let path = self.account.path("access/service_tokens");
                 let created = self.create("service token", &name, &path, &body, &is_it).await?;
                 let id = created.value.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-                self.done.push(Done::Token { id: id.clone(), name: name.clone() });
+                self.done.push(Done::TokenRecord { id: id.clone(), name: name.clone() });
                 self.remember_token(&id, false)?;
                 let (client_id, secret) = match secret_of(&created.value, "POST …/service_tokens") {
                     Ok(found) if !created.is_found => found,
@@ -198,7 +198,7 @@ impl<'a> Run<'a> {
     }
 
     /// What is remembered of a token that is there already.
-    fn saved(&self, token: &Token) -> TokenState {
+    fn saved(&self, token: &TokenRecord) -> TokenState {
         TokenState {
             name: token.name.clone(),
             id: Some(token.id.clone()),
@@ -215,7 +215,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn remember_token(&mut self, id: &str, is_saved: bool) -> Result<(), Failure> {
+    fn remember_token(&mut self, id: &str, is_saved: bool) -> Result<(), AccessFailure> {
         if let Some(token) = &mut self.state.token {
             token.id = Some(id.to_owned());
             token.is_saved = is_saved;
@@ -229,10 +229,12 @@ impl<'a> Run<'a> {
         name: &str,
         client_id: &str,
         secret: &str,
-    ) -> Result<(String, String, Option<Pair>), Failure> {
+    ) -> Result<(String, String, Option<Pair>), AccessFailure> {
         let pair = Pair::new(client_id, secret);
-        let sink =
-            self.sink.as_ref().ok_or_else(|| Failure::new("the secret has no place to go", "report this"))?;
+        let sink = self
+            .sink
+            .as_ref()
+            .ok_or_else(|| AccessFailure::new("the secret has no place to go", "report this"))?;
         // Before it is written, so that a file that was written in part is put back.
         self.done.push(Done::Secret);
         sink.write(&pair, &self.wanted.target.host, false, self.output).await?;
@@ -251,7 +253,7 @@ impl<'a> Run<'a> {
         path: &str,
         body: &Value,
         is_it: &dyn Fn(&Value) -> bool,
-    ) -> Result<Created, Failure> {
+    ) -> Result<Created, AccessFailure> {
         match self.account.create(path, body, is_it).await {
             Ok(created) => Ok(created),
             Err(error) => {
@@ -263,7 +265,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn policy(&mut self, name: &str, decision: &str, include: Vec<Value>) -> Result<String, Failure> {
+    async fn policy(
+        &mut self,
+        name: &str,
+        decision: &str,
+        include: Vec<Value>,
+    ) -> Result<String, AccessFailure> {
         let body = json!({ "name": name, "decision": decision, "include": include });
         // The token is new, so that no older policy includes it; one for users was looked for before.
         let is_it = |value: &Value| {
@@ -279,7 +286,7 @@ impl<'a> Run<'a> {
         Ok(id)
     }
 
-    async fn application(&mut self, policies: &[&String]) -> Result<Value, Failure> {
+    async fn application(&mut self, policies: &[&String]) -> Result<Value, AccessFailure> {
         let (name, domain) = (self.wanted.name.clone(), self.wanted.target.domain());
         let links =
             policies.iter().zip(1..).map(|(id, precedence)| json!({ "id": id, "precedence": precedence }));
@@ -322,14 +329,14 @@ impl<'a> Run<'a> {
     }
 
     /// Adds a reusable policy to an application. Returns it as it is now.
-    async fn adopt(&mut self, planned: &Application, policy: &str) -> Result<Value, Failure> {
+    async fn adopt(&mut self, planned: &Application, policy: &str) -> Result<Value, AccessFailure> {
         let before = self.account.application(&planned.id, &planned.policies).await?;
         let changed = differences(&planned.all, &before.all, &[]);
         let ids = |application: &Application| {
             application.policies.iter().map(|policy| policy.id.clone()).collect::<Vec<_>>()
         };
         if !changed.is_empty() || ids(planned) != ids(&before) {
-            return Err(Failure::new(
+            return Err(AccessFailure::new(
                 format!("the application \"{}\" was changed by someone else meanwhile", planned.name),
                 "run the command again for a new plan",
             ));
@@ -344,7 +351,7 @@ impl<'a> Run<'a> {
     }
 
     /// Adds a policy to an application that has its own. Returns its id.
-    async fn own_policy(&mut self, application: &Application, rule: Value) -> Result<String, Failure> {
+    async fn own_policy(&mut self, application: &Application, rule: Value) -> Result<String, AccessFailure> {
         let name = self.wanted.name.clone();
         let body = json!({ "name": name, "decision": "non_identity", "include": [rule] });
         let is_it = |value: &Value| {
@@ -364,7 +371,7 @@ impl<'a> Run<'a> {
         let changed = differences(&application.all, &self.account.api.get(&path).await?, &[]);
         match changed.is_empty() {
             true => Ok(id),
-            false => Err(Failure::new(
+            false => Err(AccessFailure::new(
                 format!(
                     "the API changed more of the application \"{}\" than its policies: {}",
                     application.name,
@@ -376,7 +383,7 @@ impl<'a> Run<'a> {
     }
 
     /// Removes what this run created, newest first, and says so.
-    async fn roll_back(&mut self, failure: Failure) -> Failure {
+    async fn roll_back(&mut self, failure: AccessFailure) -> AccessFailure {
         if !self.done.is_empty() {
             self.output.note("removing what this run created");
         }
@@ -390,7 +397,7 @@ impl<'a> Run<'a> {
                     }
                     continue;
                 }
-                Done::Token { id, name } => {
+                Done::TokenRecord { id, name } => {
                     let path = self.account.path(&format!("access/service_tokens/{id}"));
                     let result = self.account.delete(&path).await;
                     keeps_token |= result.is_err();

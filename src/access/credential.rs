@@ -3,7 +3,7 @@
 //! Nothing is sent with a global key, with wrangler's sign-in or with cloudflared's certificate.
 
 use super::advice::Permission;
-use super::failure::Failure;
+use super::failure::AccessFailure;
 use crate::config::{self, Environment};
 use crate::redact;
 use crate::secret::Secret;
@@ -16,7 +16,10 @@ const VARIABLES: [&str; 2] = ["CLOUDFLARE_API_TOKEN", "CF_API_TOKEN"];
 const FORM: &str = "https://dash.cloudflare.com/profile/api-tokens?permissionGroupKeys=%5B%7B%22key%22%3A%22access%22%2C%22type%22%3A%22edit%22%7D%2C%7B%22key%22%3A%22access_service_token%22%2C%22type%22%3A%22edit%22%7D%2C%7B%22key%22%3A%22access_acct%22%2C%22type%22%3A%22read%22%7D%2C%7B%22key%22%3A%22zone%22%2C%22type%22%3A%22read%22%7D%5D&accountId=*&zoneId=all&name=mcp-tether";
 
 /// Finds the API token.
-pub(super) async fn api_token(command: Option<&str>, environment: &Environment) -> Result<Secret, Failure> {
+pub(super) async fn api_token(
+    command: Option<&str>,
+    environment: &Environment,
+) -> Result<Secret, AccessFailure> {
     let set = |name: &str| environment.get(name).map(str::trim).filter(|value| !value.is_empty());
     let (text, place) = match command {
         Some(command) => {
@@ -24,7 +27,7 @@ pub(super) async fn api_token(command: Option<&str>, environment: &Environment) 
             let printed = tokio::task::spawn_blocking(move || config::command_output(&command)).await;
             let printed = printed.unwrap_or_else(|_| Err("was stopped".to_owned()));
             let printed = printed.map_err(|reason| {
-                Failure::new(
+                AccessFailure::new(
                     format!("the command of --api-token-command {reason}"),
                     "run the command by hand: it must print an API token and nothing else",
                 )
@@ -42,36 +45,36 @@ pub(super) async fn api_token(command: Option<&str>, environment: &Environment) 
 }
 
 /// Refuses what is no API token.
-fn check(text: &str, place: &str) -> Result<(), Failure> {
+fn check(text: &str, place: &str) -> Result<(), AccessFailure> {
     let is_legacy_key =
         text.len() == 37 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     let instead = || format!("create an API token with these permissions:\n{}\n  {FORM}", permissions());
     if text.starts_with("cfk_") || is_legacy_key {
-        return Err(Failure::new(
+        return Err(AccessFailure::new(
             format!("{place} holds a global API key: it can change everything in every account of its user"),
             instead(),
         ));
     }
     if text.starts_with("cfoat_") {
-        return Err(Failure::new(
+        return Err(AccessFailure::new(
             format!("{place} holds wrangler's sign-in token (cfoat_): wrangler has no permission for Access"),
             instead(),
         ));
     }
     if text.contains("-----BEGIN") || text.contains("ARGO TUNNEL TOKEN") {
-        return Err(Failure::new(
+        return Err(AccessFailure::new(
             format!("{place} holds cloudflared's certificate: it is made for tunnels, not for Access"),
             instead(),
         ));
     }
     if text.starts_with("cfast_") {
-        return Err(Failure::new(
+        return Err(AccessFailure::new(
             format!("{place} holds the secret of a service token, which opens servers but not the API"),
             instead(),
         ));
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains(['"', '\'']) {
-        return Err(Failure::new(
+        return Err(AccessFailure::new(
             format!(
                 "{place} is not an API token: it contains a space, a quotation mark or another character that no token has"
             ),
@@ -82,7 +85,7 @@ fn check(text: &str, place: &str) -> Result<(), Failure> {
 }
 
 /// There is no API token.
-fn missing(environment: &Environment) -> Failure {
+fn missing(environment: &Environment) -> AccessFailure {
     let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
     let reason = match is_set("CLOUDFLARE_API_KEY") || is_set("CF_API_KEY") {
         true => {
@@ -91,7 +94,7 @@ fn missing(environment: &Environment) -> Failure {
         }
         false => "no API token is set",
     };
-    Failure::new(
+    AccessFailure::new(
         reason,
         format!(
             "create one with these permissions, then set CLOUDFLARE_API_TOKEN or pass --api-token-command:\n{}\n  {FORM}",

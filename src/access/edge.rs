@@ -13,7 +13,7 @@ use url::Url;
 
 use super::api;
 use super::env_file::{HOSTS, PAIR, Pair};
-use super::failure::Failure;
+use super::failure::AccessFailure;
 use crate::auth::cf_access::PAIRS;
 use crate::check::{self, CheckResult, Findings, Style};
 use crate::cli::{self, Invocation};
@@ -54,7 +54,7 @@ pub(super) struct Look {
 }
 
 /// Looks at the edge without credentials.
-pub(super) async fn look(url: &Url, environment: &Environment) -> Result<Look, Failure> {
+pub(super) async fn look(url: &Url, environment: &Environment) -> Result<Look, AccessFailure> {
     let http = api::http(url, environment)?;
     let (openness, named) = ask(&http.client(), url).await;
     let mut named = named.unwrap_or_default();
@@ -208,7 +208,7 @@ pub(super) async fn verify(
     pair: Option<&Pair>,
     environment: &Environment,
     is_open: bool,
-) -> Result<Checked, Failure> {
+) -> Result<Checked, AccessFailure> {
     let begun = clock();
     loop {
         let checked = verify_once(url, pair, environment, is_open).await?;
@@ -225,7 +225,7 @@ pub(super) async fn verify_once(
     pair: Option<&Pair>,
     environment: &Environment,
     is_open: bool,
-) -> Result<Checked, Failure> {
+) -> Result<Checked, AccessFailure> {
     let http = api::http(url, environment)?;
     let (openness, _) = ask(&http.client(), url).await;
     let refused = |reason: &str| Ok(Checked::Refused(reason.to_owned()));

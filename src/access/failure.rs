@@ -22,7 +22,7 @@ pub(super) enum Exit {
 
 /// An error for the user: what failed, and what to do about it.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct AccessFailure {
     pub(super) exit: Exit,
     pub(super) sentence: String,
     pub(super) advice: String,
@@ -30,24 +30,27 @@ pub(super) struct Failure {
     pub(super) api: Option<Box<ApiError>>,
 }
 
-impl Failure {
+impl AccessFailure {
     /// A refusal or a failure, with exit code 1.
-    pub(super) fn new(sentence: impl Into<String>, advice: impl Into<String>) -> Failure {
-        Failure { exit: Exit::Failed, sentence: sentence.into(), advice: advice.into(), api: None }
+    pub(super) fn new(sentence: impl Into<String>, advice: impl Into<String>) -> AccessFailure {
+        AccessFailure { exit: Exit::Failed, sentence: sentence.into(), advice: advice.into(), api: None }
     }
 
     /// An option that cannot work, with exit code 2.
-    pub(super) fn usage(sentence: impl Into<String>, advice: impl Into<String>) -> Failure {
-        Failure { exit: Exit::Usage, ..Failure::new(sentence, advice) }
+    pub(super) fn usage(sentence: impl Into<String>, advice: impl Into<String>) -> AccessFailure {
+        AccessFailure { exit: Exit::Usage, ..AccessFailure::new(sentence, advice) }
     }
 
     /// A signal stopped the command.
-    pub(super) fn stopped() -> Failure {
-        Failure { exit: Exit::Stopped, ..Failure::new("the command was stopped", "run it again to resume") }
+    pub(super) fn stopped() -> AccessFailure {
+        AccessFailure {
+            exit: Exit::Stopped,
+            ..AccessFailure::new("the command was stopped", "run it again to resume")
+        }
     }
 
     /// The same with more said about it.
-    pub(super) fn and(mut self, more: &str) -> Failure {
+    pub(super) fn and(mut self, more: &str) -> AccessFailure {
         self.sentence.push_str(more);
         self
     }
@@ -64,17 +67,17 @@ impl Failure {
     }
 }
 
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Failure {
+impl From<ApiError> for AccessFailure {
+    fn from(error: ApiError) -> AccessFailure {
         if matches!(error, ApiError::Stopped) {
-            return Failure::stopped();
+            return AccessFailure::stopped();
         }
         let (sentence, advice) = (error.to_string(), error.advice());
-        Failure { exit: Exit::Failed, sentence, advice, api: Some(Box::new(error)) }
+        AccessFailure { exit: Exit::Failed, sentence, advice, api: Some(Box::new(error)) }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for AccessFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}\n  try: {}", self.sentence, self.advice)
     }

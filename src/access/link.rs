@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::account::links_with;
 use super::arguments::Link;
 use super::command::Context;
-use super::failure::Failure;
+use super::failure::AccessFailure;
 use super::model::{Application, Policy, application_for, link_rule};
-use super::plan::{Line, Mark};
+use super::plan::{PlanLine, PlanMark};
 use super::setup::checked_name;
 use super::target::Target;
 
-pub(super) async fn run(options: &Link, context: &Context<'_>) -> Result<bool, Failure> {
+pub(super) async fn run(options: &Link, context: &Context<'_>) -> Result<bool, AccessFailure> {
     let to = context.target(Some(&options.to), false)?;
     let from = context.target(options.common.url.as_deref(), false)?;
     context.output.set("to", to.url.as_str());
@@ -28,7 +28,7 @@ pub(super) async fn run(options: &Link, context: &Context<'_>) -> Result<bool, F
     let source = found(&applications, &from)?;
     let sink = found(&applications, &to)?;
     if source.id == sink.id {
-        return Err(Failure::usage(
+        return Err(AccessFailure::usage(
             "both URLs belong to the same application",
             "pass the URL of the server that the MCP server calls",
         ));
@@ -41,7 +41,7 @@ pub(super) async fn run(options: &Link, context: &Context<'_>) -> Result<bool, F
             "policy \"{}\" of the application \"{}\" takes the tokens of \"{}\"",
             policy.name, sink.name, source.name
         );
-        super::command::show(context.output, &[Line::new(Mark::Same, line)]);
+        super::command::show(context.output, &[PlanLine::new(PlanMark::Same, line)]);
         context.output.set("applied", false);
         context.output.line("nothing to do");
         return Ok(true);
@@ -51,20 +51,20 @@ pub(super) async fn run(options: &Link, context: &Context<'_>) -> Result<bool, F
         .iter()
         .find(|policy| policy.is_exactly("non_identity", std::slice::from_ref(&rule)) && !is_legacy);
     let policy_line = match kept {
-        Some(policy) => Line::new(
-            Mark::Same,
+        Some(policy) => PlanLine::new(
+            PlanMark::Same,
             format!("policy \"{}\" (Service Auth) for tokens of \"{}\"", policy.name, source.name),
         ),
-        None => Line::new(
-            Mark::New,
+        None => PlanLine::new(
+            PlanMark::New,
             format!("policy \"{name}\" (Service Auth) for tokens of \"{}\"", source.name),
         ),
     };
     let names: Vec<String> = sink.policies.iter().map(|policy| format!("\"{}\"", policy.name)).collect();
     let lines = [
         policy_line,
-        Line::new(
-            Mark::Changed,
+        PlanLine::new(
+            PlanMark::Changed,
             format!(
                 "application \"{}\": policies [{}] -> [{}]",
                 sink.name,
@@ -74,7 +74,7 @@ pub(super) async fn run(options: &Link, context: &Context<'_>) -> Result<bool, F
         ),
     ];
     if !options.adopt {
-        return Err(Failure::new(
+        return Err(AccessFailure::new(
             format!("the application \"{}\" of {} would be changed", sink.name, to.host),
             "add --adopt to give it one policy more; nothing else of it is changed",
         ));
@@ -121,9 +121,9 @@ pub(super) async fn run(options: &Link, context: &Context<'_>) -> Result<bool, F
 }
 
 /// The application that protects a server.
-fn found<'a>(applications: &'a [Application], target: &Target) -> Result<&'a Application, Failure> {
+fn found<'a>(applications: &'a [Application], target: &Target) -> Result<&'a Application, AccessFailure> {
     application_for(applications, target).ok_or_else(|| {
-        Failure::new(
+        AccessFailure::new(
             format!("no application of this account protects {}", target.host),
             format!("run `mcp-tether access setup {}` first", target.url),
         )

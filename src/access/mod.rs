@@ -36,9 +36,9 @@ use clap::error::ErrorKind;
 
 use arguments::{Arguments, Command};
 use command::Context;
-use failure::Failure;
+use failure::AccessFailure;
 pub use output::AccessConsole;
-use output::Output;
+use output::AccessOutput;
 use stop::Stop;
 
 use crate::config::Environment;
@@ -60,19 +60,19 @@ pub async fn run<S: Future<Output = ()>>(
             return 0;
         }
         Err(error) => {
-            let output = Output::new(console, wants_json);
+            let output = AccessOutput::new(console, wants_json);
             return output.finish(Err(usage(&error)));
         }
     };
     let stop = Stop::default();
-    let output = Output::new(console, parsed.command.common().json);
+    let output = AccessOutput::new(console, parsed.command.common().json);
     let context = Context { environment, output: &output, stop: &stop };
     let work = dispatch(&mut parsed.command, &context);
-    let result = stop.run(work, signal, console.tell).await.unwrap_or_else(|| Err(Failure::stopped()));
+    let result = stop.run(work, signal, console.tell).await.unwrap_or_else(|| Err(AccessFailure::stopped()));
     output.finish(result)
 }
 
-async fn dispatch(command: &mut Command, context: &Context<'_>) -> Result<bool, Failure> {
+async fn dispatch(command: &mut Command, context: &Context<'_>) -> Result<bool, AccessFailure> {
     context.output.set("command", command.word());
     match command {
         Command::Setup(options) => setup::run(options, context).await,
@@ -109,15 +109,15 @@ impl Command {
 }
 
 /// What clap says against the arguments, without what was typed: that may be a secret.
-fn usage(error: &clap::Error) -> Failure {
+fn usage(error: &clap::Error) -> AccessFailure {
     let commands = "write setup, status, rotate, renew, revoke or link: see mcp-tether access --help";
     match error.kind() {
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            return Failure::usage("the command is missing", commands);
+            return AccessFailure::usage("the command is missing", commands);
         }
-        ErrorKind::InvalidSubcommand => return Failure::usage("there is no such command", commands),
+        ErrorKind::InvalidSubcommand => return AccessFailure::usage("there is no such command", commands),
         ErrorKind::MissingRequiredArgument => {
-            return Failure::usage(
+            return AccessFailure::usage(
                 "an option that the command needs is missing",
                 "pass --to with link, and --delete with --delete-application",
             );
@@ -129,5 +129,5 @@ fn usage(error: &clap::Error) -> Failure {
         Some(before) => format!("{before}mcp-tether access --help"),
         None => error.advice,
     };
-    Failure::usage(error.sentence, advice)
+    AccessFailure::usage(error.sentence, advice)
 }

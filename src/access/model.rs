@@ -6,7 +6,7 @@ use super::target::Target;
 
 /// A service token.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Token {
+pub(super) struct TokenRecord {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) client_id: String,
@@ -51,9 +51,9 @@ fn rules(value: &Value, name: &str) -> Vec<Value> {
     value.get(name).and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-impl Token {
+impl TokenRecord {
     /// Reads one; none without an id.
-    pub(super) fn of(value: &Value) -> Option<Token> {
+    pub(super) fn of(value: &Value) -> Option<TokenRecord> {
         let time = |name: &str| text(value, name).and_then(|time| super::time::parse(&time));
         let duration = text(value, "duration");
         // Not every answer says when it expires.
@@ -61,7 +61,7 @@ impl Token {
             let lifetime = super::time::duration(duration.as_deref()?)?;
             Some(time("created_at")?.saturating_add(i64::try_from(lifetime.as_secs()).ok()?))
         };
-        Some(Token {
+        Some(TokenRecord {
             id: text(value, "id")?,
             name: text(value, "name").unwrap_or_default(),
             client_id: text(value, "client_id").unwrap_or_default(),
@@ -273,13 +273,13 @@ mod tests {
 
     #[test]
     fn reads_answers_with_ids_alone() {
-        assert_eq!(Token::of(&json!({"id": "1"})).map(|token| token.is_enabled), Some(true));
+        assert_eq!(TokenRecord::of(&json!({"id": "1"})).map(|token| token.is_enabled), Some(true));
         assert_eq!(Policy::of(&json!("1")).map(|policy| policy.id), Some("1".to_owned()));
         assert_eq!(Application::of(&json!({"uid": "1"})).map(|found| found.id), Some("1".to_owned()));
-        assert!(Token::of(&json!({"name": "x"})).is_none());
+        assert!(TokenRecord::of(&json!({"name": "x"})).is_none());
         let value = json!({"id": "1", "created_at": "2026-01-01T00:00:00Z", "duration": "24h"});
         assert_eq!(
-            Token::of(&value).and_then(|token| token.expires),
+            TokenRecord::of(&value).and_then(|token| token.expires),
             super::super::time::parse("2026-01-02T00:00:00Z")
         );
     }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 
 use serde_json::{Map, Value};
 
-use super::failure::{Exit, Failure};
+use super::failure::{AccessFailure, Exit};
 use crate::redact;
 
 /// Where text goes: to stdout, and to stderr.
@@ -26,15 +26,15 @@ impl std::fmt::Debug for AccessConsole<'_> {
 }
 
 /// The output of one command.
-pub(super) struct Output<'a> {
+pub(super) struct AccessOutput<'a> {
     pub(super) console: &'a AccessConsole<'a>,
     pub(super) is_json: bool,
     document: RefCell<Map<String, Value>>,
 }
 
-impl<'a> Output<'a> {
-    pub(super) fn new(console: &'a AccessConsole<'a>, is_json: bool) -> Output<'a> {
-        Output { console, is_json, document: RefCell::default() }
+impl<'a> AccessOutput<'a> {
+    pub(super) fn new(console: &'a AccessConsole<'a>, is_json: bool) -> AccessOutput<'a> {
+        AccessOutput { console, is_json, document: RefCell::default() }
     }
 
     /// A line for users, on stdout.
@@ -62,13 +62,13 @@ impl<'a> Output<'a> {
     }
 
     /// Says how the command ended, and returns its exit code.
-    pub(super) fn finish(&self, result: Result<bool, Failure>) -> u8 {
+    pub(super) fn finish(&self, result: Result<bool, AccessFailure>) -> u8 {
         let code = match &result {
             Ok(true) => 0,
             Ok(false) => 1,
-            Err(Failure { exit: Exit::Failed, .. }) => 1,
-            Err(Failure { exit: Exit::Usage, .. }) => 2,
-            Err(Failure { exit: Exit::Stopped, .. }) => 130,
+            Err(AccessFailure { exit: Exit::Failed, .. }) => 1,
+            Err(AccessFailure { exit: Exit::Usage, .. }) => 2,
+            Err(AccessFailure { exit: Exit::Stopped, .. }) => 130,
         };
         if let Err(failure) = &result {
             self.note(&failure.to_string());

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::account::without_scheme;
 use super::edge::{Look, Openness};
-use super::failure::Failure;
-use super::model::{Application, Policy, Token, application_for, token_rule};
+use super::failure::AccessFailure;
+use super::model::{Application, Policy, TokenRecord, application_for, token_rule};
 use super::state::State;
 use super::target::Target;
 
 /// What a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
+pub(super) enum PlanMark {
     /// It will be created.
     New,
     /// It is there already.
@@ -26,29 +26,29 @@ pub(super) enum Mark {
     Warning,
 }
 
-impl Mark {
+impl PlanMark {
     /// The letter that the line begins with.
     pub(super) fn letter(self) -> char {
         match self {
-            Mark::New => '+',
-            Mark::Same => '=',
-            Mark::Changed => '~',
-            Mark::Removed => '-',
-            Mark::Warning => '!',
+            PlanMark::New => '+',
+            PlanMark::Same => '=',
+            PlanMark::Changed => '~',
+            PlanMark::Removed => '-',
+            PlanMark::Warning => '!',
         }
     }
 }
 
 /// A line of a plan: one object, or one warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) mark: Mark,
+pub(super) struct PlanLine {
+    pub(super) mark: PlanMark,
     pub(super) text: String,
 }
 
-impl Line {
-    pub(super) fn new(mark: Mark, text: impl Into<String>) -> Line {
-        Line { mark, text: text.into() }
+impl PlanLine {
+    pub(super) fn new(mark: PlanMark, text: impl Into<String>) -> PlanLine {
+        PlanLine { mark, text: text.into() }
     }
 
     /// The line for programs.
@@ -57,7 +57,7 @@ impl Line {
     }
 }
 
-impl std::fmt::Display for Line {
+impl std::fmt::Display for PlanLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.mark.letter(), crate::redact::foreign(&self.text))
     }
@@ -88,9 +88,9 @@ pub(super) struct Wanted<'a> {
 
 /// What was read.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundObjects {
     pub(super) team: String,
-    pub(super) tokens: Vec<Token>,
+    pub(super) tokens: Vec<TokenRecord>,
     pub(super) policies: Vec<Policy>,
     /// All applications; the one for the domain with all its policies.
     pub(super) applications: Vec<Application>,
@@ -102,14 +102,14 @@ pub(super) struct Found {
 pub(super) enum TokenStep {
     Create,
     /// An earlier run created it and was stopped before the secret was saved: it gets a new secret.
-    Recover(Token),
-    Enable(Token),
-    Keep(Token),
+    Recover(TokenRecord),
+    Enable(TokenRecord),
+    Keep(TokenRecord),
 }
 
 impl TokenStep {
     /// The token that is there.
-    fn token(&self) -> Option<&Token> {
+    fn token(&self) -> Option<&TokenRecord> {
         match self {
             TokenStep::Create => None,
             TokenStep::Recover(token) | TokenStep::Enable(token) | TokenStep::Keep(token) => Some(token),
@@ -143,7 +143,7 @@ pub(super) struct Plan {
     /// The policy for users, where users are wanted.
     pub(super) users: Option<PolicyStep>,
     pub(super) application: ApplicationStep,
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<PlanLine>,
     /// Whether a policy of the application admits everyone.
     pub(super) is_open: bool,
 }
@@ -151,7 +151,7 @@ pub(super) struct Plan {
 impl Plan {
     /// Returns whether anything is to be done.
     pub(super) fn has_changes(&self) -> bool {
-        self.lines.iter().any(|line| !matches!(line.mark, Mark::Same | Mark::Warning))
+        self.lines.iter().any(|line| !matches!(line.mark, PlanMark::Same | PlanMark::Warning))
     }
 }
 
@@ -159,35 +159,39 @@ impl Plan {
 ///
 /// # Errors
 /// When what is wanted must not be done, or cannot be.
-pub(super) fn plan(wanted: &Wanted<'_>, found: &Found) -> Result<Plan, Failure> {
+pub(super) fn plan(wanted: &Wanted<'_>, found: &FoundObjects) -> Result<Plan, AccessFailure> {
     check_team(wanted, found)?;
     let domain = wanted.target.domain();
     let mut lines = Vec::new();
     let token = token_step(wanted, found)?;
     lines.push(match &token {
-        TokenStep::Create => Line::new(
-            Mark::New,
+        TokenStep::Create => PlanLine::new(
+            PlanMark::New,
             format!(
                 "service token \"{}\", valid for {}; its secret goes to {}",
                 wanted.name, wanted.duration, wanted.sink
             ),
         ),
-        TokenStep::Recover(token) => Line::new(
-            Mark::Changed,
+        TokenStep::Recover(token) => PlanLine::new(
+            PlanMark::Changed,
             format!(
                 "service token \"{}\" of an interrupted run: secret unknown -> new secret in {}",
                 token.name, wanted.sink
             ),
         ),
-        TokenStep::Enable(token) => {
-            Line::new(Mark::Changed, format!("service token \"{}\": enabled false -> true", token.name))
-        }
+        TokenStep::Enable(token) => PlanLine::new(
+            PlanMark::Changed,
+            format!("service token \"{}\": enabled false -> true", token.name),
+        ),
         TokenStep::Keep(token) => {
-            Line::new(Mark::Same, format!("service token \"{}\" ({})", token.name, token.client_id))
+            PlanLine::new(PlanMark::Same, format!("service token \"{}\" ({})", token.name, token.client_id))
         }
     });
     if let Some((before, after)) = &wanted.hosts {
-        lines.push(Line::new(Mark::Changed, format!("{}: CF_ACCESS_HOSTS {before} -> {after}", wanted.sink)));
+        lines.push(PlanLine::new(
+            PlanMark::Changed,
+            format!("{}: CF_ACCESS_HOSTS {before} -> {after}", wanted.sink),
+        ));
     }
     let existing = found.applications.iter().find(|application| match &wanted.worker {
         Some((_, id)) => application.protects_worker(id),
@@ -215,18 +219,18 @@ pub(super) fn plan(wanted: &Wanted<'_>, found: &Found) -> Result<Plan, Failure> 
     let service_auth =
         format!("policy \"{}\" (Service Auth) that includes this service token alone", wanted.name);
     lines.push(match &policy {
-        PolicyStep::Create => Line::new(Mark::New, service_auth),
-        PolicyStep::Own => Line::new(Mark::New, format!("{service_auth}, of the application's own")),
+        PolicyStep::Create => PlanLine::new(PlanMark::New, service_auth),
+        PolicyStep::Own => PlanLine::new(PlanMark::New, format!("{service_auth}, of the application's own")),
         PolicyStep::Keep(policy) => {
-            Line::new(Mark::Same, format!("policy \"{}\" (Service Auth)", policy.name))
+            PlanLine::new(PlanMark::Same, format!("policy \"{}\" (Service Auth)", policy.name))
         }
     });
     let rules: Vec<Value> =
         wanted.emails.iter().map(|email| json!({ "email": { "email": email } })).collect();
     let users = (!rules.is_empty()).then(|| reusable(found, "allow", Some(&rules)));
     if let Some(users) = &users {
-        let mark = if matches!(users, PolicyStep::Keep(_)) { Mark::Same } else { Mark::New };
-        lines.push(Line::new(
+        let mark = if matches!(users, PolicyStep::Keep(_)) { PlanMark::Same } else { PlanMark::New };
+        lines.push(PlanLine::new(
             mark,
             format!("policy \"{} users\" (Allow) for {}", wanted.name, wanted.emails.join(", ")),
         ));
@@ -240,10 +244,10 @@ pub(super) fn plan(wanted: &Wanted<'_>, found: &Found) -> Result<Plan, Failure> 
     lines.push(match &application {
         ApplicationStep::Create => {
             let oauth = if wanted.is_managed_oauth { ", with Managed OAuth" } else { "" };
-            Line::new(Mark::New, format!("application \"{}\" for {covers}{oauth}", wanted.name))
+            PlanLine::new(PlanMark::New, format!("application \"{}\" for {covers}{oauth}", wanted.name))
         }
         ApplicationStep::Keep(application) => {
-            Line::new(Mark::Same, format!("application \"{}\" for {covers}", application.name))
+            PlanLine::new(PlanMark::Same, format!("application \"{}\" for {covers}", application.name))
         }
         ApplicationStep::Adopt(application) => {
             let names = |policies: &[Policy]| {
@@ -251,8 +255,8 @@ pub(super) fn plan(wanted: &Wanted<'_>, found: &Found) -> Result<Plan, Failure> 
             };
             let mut after = names(&application.policies);
             after.push(format!("\"{}\"", wanted.name));
-            Line::new(
-                Mark::Changed,
+            PlanLine::new(
+                PlanMark::Changed,
                 format!(
                     "application \"{}\" for {covers}: policies [{}] -> [{}]",
                     application.name,
@@ -270,7 +274,7 @@ pub(super) fn plan(wanted: &Wanted<'_>, found: &Found) -> Result<Plan, Failure> 
 
 /// Refuses to set up Access in one team for a host that another one protects. Where the account has the application that the
 /// edge names, its own team protects the host, whatever that is called.
-fn check_team(wanted: &Wanted<'_>, found: &Found) -> Result<(), Failure> {
+fn check_team(wanted: &Wanted<'_>, found: &FoundObjects) -> Result<(), AccessFailure> {
     let Some(team) = found.look.team.as_deref().map(without_scheme) else { return Ok(()) };
     // A stand-in for the edge on this computer has no name of a team.
     let is_stand_in =
@@ -281,7 +285,7 @@ fn check_team(wanted: &Wanted<'_>, found: &Found) -> Result<(), Failure> {
     });
     match is_named || team.eq_ignore_ascii_case(without_scheme(&found.team)) {
         true => Ok(()),
-        false => Err(Failure::new(
+        false => Err(AccessFailure::new(
             format!(
                 "{} is protected by the team {team}, but the account of this API token has the team {}",
                 wanted.target.host, found.team
@@ -291,11 +295,11 @@ fn check_team(wanted: &Wanted<'_>, found: &Found) -> Result<(), Failure> {
     }
 }
 
-fn token_step(wanted: &Wanted<'_>, found: &Found) -> Result<TokenStep, Failure> {
+fn token_step(wanted: &Wanted<'_>, found: &FoundObjects) -> Result<TokenStep, AccessFailure> {
     if let Some(client_id) = &wanted.client_id {
         let token = found.tokens.iter().find(|token| token.client_id == *client_id);
         let token = token.ok_or_else(|| {
-            Failure::new(
+            AccessFailure::new(
                 format!("{} holds the service token {client_id}, which this account does not have", wanted.sink),
                 "remove CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET from that file, or pass another --env-file",
             )
@@ -316,7 +320,7 @@ fn token_step(wanted: &Wanted<'_>, found: &Found) -> Result<TokenStep, Failure> 
                 Some(path) => format!("was saved in {path}, and the API does not show it again"),
                 None => "was not saved in a file, and the API does not show it again".to_owned(),
             };
-            return Err(Failure::new(
+            return Err(AccessFailure::new(
                 format!("the secret of the service token \"{}\" {reason}", token.name),
                 format!(
                     "run `mcp-tether access rotate {}` with --env-file, --secret-to or --show-secret for a new secret",
@@ -331,7 +335,7 @@ fn token_step(wanted: &Wanted<'_>, found: &Found) -> Result<TokenStep, Failure> 
         // It was deleted since.
         return Ok(TokenStep::Create);
     }
-    let made: Vec<&Token> = found
+    let made: Vec<&TokenRecord> = found
         .tokens
         .iter()
         .filter(|token| token.name == begun.name && !begun.before.contains(&token.id))
@@ -339,7 +343,7 @@ fn token_step(wanted: &Wanted<'_>, found: &Found) -> Result<TokenStep, Failure> 
     match made.as_slice() {
         [] => Ok(TokenStep::Create),
         [token] => Ok(TokenStep::Recover((*token).clone())),
-        [_, ..] => Err(Failure::new(
+        [_, ..] => Err(AccessFailure::new(
             format!(
                 "an interrupted run created one of {} service tokens named \"{}\"",
                 made.len(),
@@ -351,7 +355,7 @@ fn token_step(wanted: &Wanted<'_>, found: &Found) -> Result<TokenStep, Failure> 
 }
 
 /// A reusable policy with exactly these rules, or that there is none.
-fn reusable(found: &Found, decision: &str, include: Option<&[Value]>) -> PolicyStep {
+fn reusable(found: &FoundObjects, decision: &str, include: Option<&[Value]>) -> PolicyStep {
     let policy =
         include.and_then(|include| found.policies.iter().find(|policy| policy.is_exactly(decision, include)));
     policy.map_or(PolicyStep::Create, |policy| PolicyStep::Keep(policy.clone()))
@@ -362,7 +366,7 @@ fn application_step(
     existing: Option<&Application>,
     is_attached: bool,
     users: Option<&PolicyStep>,
-) -> Result<ApplicationStep, Failure> {
+) -> Result<ApplicationStep, AccessFailure> {
     let Some(application) = existing else { return Ok(ApplicationStep::Create) };
     let has_users = match users {
         None => true,
@@ -371,7 +375,7 @@ fn application_step(
     };
     let has_oauth = application.all.pointer("/oauth_configuration/enabled") == Some(&Value::Bool(true));
     if !has_users || wanted.is_managed_oauth && !has_oauth {
-        return Err(Failure::new(
+        return Err(AccessFailure::new(
             format!(
                 "the application \"{}\" exists already, and users are added to new applications only",
                 application.name
@@ -383,14 +387,14 @@ fn application_step(
         return Ok(ApplicationStep::Keep(application.clone()));
     }
     if !wanted.adopts {
-        return Err(Failure::new(
+        return Err(AccessFailure::new(
             format!("the application \"{}\" exists already for {}", application.name, wanted.target.domain()),
             "add --adopt to give it one policy more; nothing else of it is changed",
         ));
     }
     match application.kind.as_str() {
         "self_hosted" | "mcp_portal" | "" => Ok(ApplicationStep::Adopt(application.clone())),
-        kind => Err(Failure::new(
+        kind => Err(AccessFailure::new(
             format!(
                 "the application \"{}\" is of the type {kind}, which takes no service token",
                 application.name
@@ -401,7 +405,11 @@ fn application_step(
 }
 
 /// Refuses to change an application while a more specific one decides about the URL.
-fn check_decides(wanted: &Wanted<'_>, found: &Found, step: &ApplicationStep) -> Result<(), Failure> {
+fn check_decides(
+    wanted: &Wanted<'_>,
+    found: &FoundObjects,
+    step: &ApplicationStep,
+) -> Result<(), AccessFailure> {
     if wanted.worker.is_some() || matches!(step, ApplicationStep::Keep(_)) {
         return Ok(());
     }
@@ -410,7 +418,7 @@ fn check_decides(wanted: &Wanted<'_>, found: &Found, step: &ApplicationStep) -> 
     let how = ours.and_then(|ours| ours.covers(target));
     match application_for(&found.applications, target).filter(|decides| decides.covers(target) > how) {
         None => Ok(()),
-        Some(decides) => Err(Failure::new(
+        Some(decides) => Err(AccessFailure::new(
             format!(
                 "the application \"{}\" ({}) decides about {}, because it is more specific than {}",
                 decides.name,
@@ -425,13 +433,13 @@ fn check_decides(wanted: &Wanted<'_>, found: &Found, step: &ApplicationStep) -> 
 
 fn warnings(
     wanted: &Wanted<'_>,
-    found: &Found,
+    found: &FoundObjects,
     existing: Option<&Application>,
     step: &ApplicationStep,
-) -> Vec<Line> {
+) -> Vec<PlanLine> {
     let target = wanted.target;
     let mut lines = Vec::new();
-    let mut warn = |text: String| lines.push(Line::new(Mark::Warning, text));
+    let mut warn = |text: String| lines.push(PlanLine::new(PlanMark::Warning, text));
     let is_new = matches!(step, ApplicationStep::Create);
     if is_new && !target.is_path_only && found.look.is_website {
         warn(format!(

@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use super::account::links;
 use super::arguments::Revoke;
 use super::command::{Context, Existing, show};
-use super::failure::Failure;
-use super::model::{Policy, Token};
-use super::plan::{Line, Mark};
+use super::failure::AccessFailure;
+use super::model::{Policy, TokenRecord};
+use super::plan::{PlanLine, PlanMark};
 use super::rotate::forget_pair;
 use super::sink;
-use super::state::Store;
+use super::state::StateStore;
 
-pub(super) async fn run(options: &Revoke, context: &Context<'_>) -> Result<bool, Failure> {
+pub(super) async fn run(options: &Revoke, context: &Context<'_>) -> Result<bool, AccessFailure> {
     let target = context.existing_target(options.common.url.as_deref())?;
     let api = context.api(&options.common).await?;
     let (store, state) = context.store(&target, !options.change.dry_run)?;
@@ -28,10 +28,11 @@ pub(super) async fn run(options: &Revoke, context: &Context<'_>) -> Result<bool,
     let output = context.output;
     if !options.delete {
         let lines = [match token.is_enabled {
-            true => {
-                Line::new(Mark::Changed, format!("service token \"{}\": enabled true -> false", token.name))
-            }
-            false => Line::new(Mark::Same, format!("service token \"{}\" is disabled", token.name)),
+            true => PlanLine::new(
+                PlanMark::Changed,
+                format!("service token \"{}\": enabled true -> false", token.name),
+            ),
+            false => PlanLine::new(PlanMark::Same, format!("service token \"{}\" is disabled", token.name)),
         }];
         if !context.approve(&lines, &options.change).await? {
             return Ok(true);
@@ -127,8 +128,8 @@ async fn forget(
     options: &Revoke,
     context: &Context<'_>,
     existing: &Existing,
-    store: &Store,
-) -> Result<bool, Failure> {
+    store: &StateStore,
+) -> Result<bool, AccessFailure> {
     let is_in_file = existing.state.env_file.as_ref() == Some(&existing.path)
         && existing.file.get(super::env_file::PAIR[0]).is_some();
     let place = match is_in_file {
@@ -136,7 +137,7 @@ async fn forget(
         false => "the state file".to_owned(),
     };
     let line = format!("the service token in {place}, which does not exist any more");
-    if !context.approve(&[Line::new(Mark::Removed, line)], &options.change).await? {
+    if !context.approve(&[PlanLine::new(PlanMark::Removed, line)], &options.change).await? {
         return Ok(true);
     }
     if is_in_file {
@@ -150,7 +151,7 @@ async fn forget(
 
 /// Returns whether a policy is the one that setup made, as it made it: it includes this token and nothing else. Where nothing
 /// is remembered, it is the one of the application.
-fn is_ours(existing: &Existing, policy: &Policy, token: &Token) -> bool {
+fn is_ours(existing: &Existing, policy: &Policy, token: &TokenRecord) -> bool {
     let is_exact = policy.is_exactly("non_identity", &[super::model::token_rule(&token.id)]);
     let is_remembered = match &existing.state.policy {
         Some(id) => policy.id == *id,
@@ -160,7 +161,7 @@ fn is_ours(existing: &Existing, policy: &Policy, token: &Token) -> bool {
 }
 
 /// Refuses while something else uses the token.
-fn check_others(existing: &Existing, token: &Token, ours: &[&Policy]) -> Result<(), Failure> {
+fn check_others(existing: &Existing, token: &TokenRecord, ours: &[&Policy]) -> Result<(), AccessFailure> {
     let is_our = |policy: &Policy| ours.iter().any(|our| our.id == policy.id);
     let here = existing.application.as_ref().map(|application| application.id.as_str());
     let own = existing.application.iter().flat_map(|application| &application.policies);
@@ -187,14 +188,14 @@ fn check_others(existing: &Existing, token: &Token, ours: &[&Policy]) -> Result<
     uses.dedup();
     match uses.is_empty() {
         true => Ok(()),
-        false => Err(Failure::new(
+        false => Err(AccessFailure::new(
             format!("the service token \"{}\" is used elsewhere: {}", token.name, uses.join(", ")),
             "remove it there first, or leave out --delete to disable the token everywhere",
         )),
     }
 }
 
-fn lines(options: &Revoke, existing: &Existing, token: &Token, ours: &[&Policy]) -> Vec<Line> {
+fn lines(options: &Revoke, existing: &Existing, token: &TokenRecord, ours: &[&Policy]) -> Vec<PlanLine> {
     let mut lines = Vec::new();
     if let Some(application) = &existing.application {
         let names = |policies: &[&Policy]| {
@@ -207,12 +208,12 @@ fn lines(options: &Revoke, existing: &Existing, token: &Token, ours: &[&Policy])
             .filter(|policy| !ours.iter().any(|our| our.id == policy.id))
             .collect();
         lines.push(match (options.delete_application, ours.is_empty()) {
-            (true, _) => Line::new(
-                Mark::Removed,
+            (true, _) => PlanLine::new(
+                PlanMark::Removed,
                 format!("application \"{}\": {} becomes public", application.name, existing.target.host),
             ),
-            (false, false) => Line::new(
-                Mark::Changed,
+            (false, false) => PlanLine::new(
+                PlanMark::Changed,
                 format!(
                     "application \"{}\": policies [{}] -> [{}]",
                     application.name,
@@ -220,11 +221,11 @@ fn lines(options: &Revoke, existing: &Existing, token: &Token, ours: &[&Policy])
                     names(&rest)
                 ),
             ),
-            (false, true) => Line::new(Mark::Same, format!("application \"{}\"", application.name)),
+            (false, true) => PlanLine::new(PlanMark::Same, format!("application \"{}\"", application.name)),
         });
         if rest.is_empty() && !options.delete_application {
-            lines.push(Line::new(
-                Mark::Warning,
+            lines.push(PlanLine::new(
+                PlanMark::Warning,
                 format!(
                     "{} stays closed to everyone: the application has no policy left",
                     existing.target.host
@@ -232,16 +233,21 @@ fn lines(options: &Revoke, existing: &Existing, token: &Token, ours: &[&Policy])
             ));
         }
     }
-    lines.extend(ours.iter().map(|policy| Line::new(Mark::Removed, format!("policy \"{}\"", policy.name))));
-    lines.push(Line::new(Mark::Removed, format!("service token \"{}\" ({})", token.name, token.client_id)));
+    lines.extend(
+        ours.iter().map(|policy| PlanLine::new(PlanMark::Removed, format!("policy \"{}\"", policy.name))),
+    );
+    lines.push(PlanLine::new(
+        PlanMark::Removed,
+        format!("service token \"{}\" ({})", token.name, token.client_id),
+    ));
     lines
 }
 
 /// Has the user type the host whose server becomes public.
-async fn confirm_host(context: &Context<'_>, existing: &Existing) -> Result<(), Failure> {
+async fn confirm_host(context: &Context<'_>, existing: &Existing) -> Result<(), AccessFailure> {
     let host = &existing.target.host;
     if !context.output.console.is_terminal {
-        return Err(Failure::new(
+        return Err(AccessFailure::new(
             "--delete-application makes the server public, and stdin is not a terminal: --yes does not count here",
             "run the command in a terminal and type the host, or delete the application in the dashboard",
         ));
@@ -250,7 +256,7 @@ async fn confirm_host(context: &Context<'_>, existing: &Existing) -> Result<(), 
     match context.ask(&question).await? {
         Some(answer) if answer == *host => Ok(()),
         Some(_) | None => {
-            Err(Failure::new("nothing was deleted: the host was not typed", format!("type {host}")))
+            Err(AccessFailure::new("nothing was deleted: the host was not typed", format!("type {host}")))
         }
     }
 }

@@ -10,21 +10,21 @@ use super::arguments::{Renew, Rotate};
 use super::command::{Context, Existing, show};
 use super::edge::{self, Checked};
 use super::env_file::{self, EnvFile, HOSTS, PAIR, Pair};
-use super::failure::Failure;
-use super::model::Token;
-use super::plan::{Line, Mark};
+use super::failure::AccessFailure;
+use super::model::TokenRecord;
+use super::plan::{PlanLine, PlanMark};
 use super::sink::{self, Sink};
-use super::state::{State, Store, TokenState};
+use super::state::{State, StateStore, TokenState};
 use super::time;
 use crate::auth::cf_access::NEXT;
 
 /// The longest grace period that the dashboard offers.
 const LONGEST_GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-pub(super) async fn run(options: &Rotate, context: &Context<'_>) -> Result<bool, Failure> {
+pub(super) async fn run(options: &Rotate, context: &Context<'_>) -> Result<bool, AccessFailure> {
     let target = context.existing_target(options.common.url.as_deref())?;
     let grace = time::duration(&options.grace).filter(|grace| *grace <= LONGEST_GRACE).ok_or_else(|| {
-        Failure::usage(
+        AccessFailure::usage(
             "the value of --grace is not a length of time of up to 30 days",
             "write one such as 24h, 7d or 0",
         )
@@ -41,7 +41,7 @@ pub(super) async fn run(options: &Rotate, context: &Context<'_>) -> Result<bool,
     }
     let grace_until = store.grace_until(&token.id).filter(|until| *until > time::seconds());
     if let Some(until) = grace_until {
-        return Err(Failure::new(
+        return Err(AccessFailure::new(
             format!(
                 "the service token \"{}\" was rotated before, and the old secret is valid until {}: a second rotation would end it at once",
                 token.name,
@@ -54,7 +54,7 @@ pub(super) async fn run(options: &Rotate, context: &Context<'_>) -> Result<bool,
         Some(sink) => sink,
         None if existing.pair(token).is_some() => Sink::EnvFile(existing.path.clone()),
         None => {
-            return Err(Failure::new(
+            return Err(AccessFailure::new(
                 format!(
                     "{} does not hold the service token \"{}\", so the new secret has no place to go",
                     existing.path.display(),
@@ -73,8 +73,8 @@ pub(super) async fn run(options: &Rotate, context: &Context<'_>) -> Result<bool,
             |until| format!("stays valid until {}", time::format(until)),
         ),
     );
-    let lines = [Line::new(
-        Mark::Changed,
+    let lines = [PlanLine::new(
+        PlanMark::Changed,
         format!(
             "service token \"{}\": old secret -> new secret in {place}; the old secret {end}",
             token.name
@@ -87,7 +87,7 @@ pub(super) async fn run(options: &Rotate, context: &Context<'_>) -> Result<bool,
     let opened = sink.open(context.environment, sink.env_file() == Some(&store.default_env_file()))?;
     let rotated = account.rotate(&token.id, until).await;
     let (client_id, secret) = rotated.map_err(|error| match error.is_ambiguous() {
-        true => Failure::from(error).and(&format!(
+        true => AccessFailure::from(error).and(&format!(
             "; if it did, the new secret is lost and the old secret {end}. Rotate again before that"
         )),
         false => error.into(),
@@ -124,7 +124,7 @@ pub(super) async fn run(options: &Rotate, context: &Context<'_>) -> Result<bool,
 }
 
 /// Says what a check with the new secret found.
-fn report(checked: Checked, context: &Context<'_>) -> Result<bool, Failure> {
+fn report(checked: Checked, context: &Context<'_>) -> Result<bool, AccessFailure> {
     context.output.set("verified", matches!(checked, Checked::Well));
     match checked {
         Checked::Well => Ok(true),
@@ -134,7 +134,7 @@ fn report(checked: Checked, context: &Context<'_>) -> Result<bool, Failure> {
             ));
             Ok(true)
         }
-        Checked::Refused(reason) | Checked::Unclear(reason) => Err(Failure::new(
+        Checked::Refused(reason) | Checked::Unclear(reason) => Err(AccessFailure::new(
             format!("the new secret is saved, but the check with it failed: {reason}"),
             "wait a minute, then run `mcp-tether access status`",
         )),
@@ -142,7 +142,7 @@ fn report(checked: Checked, context: &Context<'_>) -> Result<bool, Failure> {
 }
 
 /// The state of a server whose token is known.
-fn remembered(existing: &Existing, token: &Token, account: &str) -> State {
+fn remembered(existing: &Existing, token: &TokenRecord, account: &str) -> State {
     let mut state = existing.state.clone();
     state.account = account.to_owned();
     state.token = Some(TokenState {
@@ -155,7 +155,7 @@ fn remembered(existing: &Existing, token: &Token, account: &str) -> State {
 }
 
 /// Saves a secret whose place failed at the last moment in the config directory.
-fn rescue(failure: Failure, pair: &Pair, existing: &Existing, store: &Store) -> Failure {
+fn rescue(failure: AccessFailure, pair: &Pair, existing: &Existing, store: &StateStore) -> AccessFailure {
     let path = store.rescue_file();
     let file = EnvFile::read(&path).and_then(|file| {
         let mut variables = pair.variables(PAIR);
@@ -177,30 +177,30 @@ async fn finish(
     context: &Context<'_>,
     account: &Account<'_>,
     existing: &Existing,
-    token: &Token,
-    store: &Store,
-) -> Result<bool, Failure> {
+    token: &TokenRecord,
+    store: &StateStore,
+) -> Result<bool, AccessFailure> {
     let next = existing.file.next_pair().filter(|pair| pair.client_id == token.client_id);
     let remembered_until = store.grace_until(&token.id);
     let until = remembered_until.filter(|until| *until > time::seconds());
     let mut lines = Vec::new();
     if next.is_some() {
-        lines.push(Line::new(
-            Mark::Changed,
+        lines.push(PlanLine::new(
+            PlanMark::Changed,
             format!("{}: the _NEXT pair becomes the pair", existing.path.display()),
         ));
     }
     match until {
-        Some(until) => lines.push(Line::new(
-            Mark::Changed,
+        Some(until) => lines.push(PlanLine::new(
+            PlanMark::Changed,
             format!(
                 "service token \"{}\": old secret valid until {} -> ends now",
                 token.name,
                 time::format(until)
             ),
         )),
-        None => lines.push(Line::new(
-            Mark::Same,
+        None => lines.push(PlanLine::new(
+            PlanMark::Same,
             format!("service token \"{}\": no grace period is known here", token.name),
         )),
     }
@@ -220,7 +220,7 @@ async fn finish(
         && let Checked::Refused(reason) | Checked::Unclear(reason) =
             edge::verify(&existing.target.url, Some(pair), context.environment, true).await?
     {
-        return Err(Failure::new(
+        return Err(AccessFailure::new(
             format!("the old secret was not ended, because the new one does not open the server: {reason}"),
             "run `mcp-tether access status`, then run the command again",
         ));
@@ -249,7 +249,7 @@ async fn finish(
 }
 
 /// Extends the token by a year.
-pub(super) async fn renew(options: &Renew, context: &Context<'_>) -> Result<bool, Failure> {
+pub(super) async fn renew(options: &Renew, context: &Context<'_>) -> Result<bool, AccessFailure> {
     let target = context.existing_target(options.common.url.as_deref())?;
     let api = context.api(&options.common).await?;
     let (store, state) = context.store(&target, !options.change.dry_run)?;
@@ -259,7 +259,7 @@ pub(super) async fn renew(options: &Renew, context: &Context<'_>) -> Result<bool
     if token.duration.as_deref() == Some("forever") {
         show(
             context.output,
-            &[Line::new(Mark::Same, format!("service token \"{}\" never expires", token.name))],
+            &[PlanLine::new(PlanMark::Same, format!("service token \"{}\" never expires", token.name))],
         );
         context.output.set("applied", false);
         return Ok(true);
@@ -269,13 +269,13 @@ pub(super) async fn renew(options: &Renew, context: &Context<'_>) -> Result<bool
         "service token \"{}\": expiry {before} -> one year more; the secret stays the same",
         token.name
     );
-    if !context.approve(&[Line::new(Mark::Changed, line)], &options.change).await? {
+    if !context.approve(&[PlanLine::new(PlanMark::Changed, line)], &options.change).await? {
         return Ok(true);
     }
     context.stop.set_changing(true);
     let path = account.path(&format!("access/service_tokens/{}/refresh", token.id));
     let renewed = match account.api.write(Method::POST, &path, None).await {
-        Ok(answer) => Token::of(&answer),
+        Ok(answer) => TokenRecord::of(&answer),
         // Whether it took effect shows in the expiry.
         Err(error) if error.is_ambiguous() => {
             let now = account.token(&token.id).await?;

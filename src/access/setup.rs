@@ -10,17 +10,17 @@ use super::arguments::Setup;
 use super::command::Context;
 use super::edge::{self, Checked};
 use super::env_file::{EnvFile, Pair};
-use super::failure::Failure;
-use super::plan::{ApplicationStep, Found, Plan, TokenStep, Wanted, plan};
+use super::failure::AccessFailure;
+use super::plan::{ApplicationStep, FoundObjects, Plan, TokenStep, Wanted, plan};
 use super::sink::{self, Sink};
-use super::state::{State, Store};
+use super::state::{State, StateStore};
 use super::target::Target;
 use super::time;
 
 /// The longest name that the API takes, in characters.
 const LONGEST_NAME: usize = 350;
 
-pub(super) async fn run(options: &mut Setup, context: &Context<'_>) -> Result<bool, Failure> {
+pub(super) async fn run(options: &mut Setup, context: &Context<'_>) -> Result<bool, AccessFailure> {
     take_url_from_worker(options);
     let target = context.target(options.common.url.as_deref(), options.only_path)?;
     let duration = duration(&options.duration)?;
@@ -93,10 +93,10 @@ async fn apply(
     account: &Account<'_>,
     wanted: &Wanted<'_>,
     plan: &Plan,
-    found: &Found,
+    found: &FoundObjects,
     sink: &Sink,
-    store: &Store,
-) -> Result<Applied, Failure> {
+    store: &StateStore,
+) -> Result<Applied, AccessFailure> {
     context.stop.set_changing(true);
     let is_new = matches!(plan.token, TokenStep::Create | TokenStep::Recover(_));
     let owns_folder = sink.env_file() == Some(&store.default_env_file());
@@ -130,7 +130,11 @@ async fn apply(
 }
 
 /// Reads everything the plan is made of.
-async fn read(account: &Account<'_>, wanted: &Wanted<'_>, look: edge::Look) -> Result<Found, Failure> {
+async fn read(
+    account: &Account<'_>,
+    wanted: &Wanted<'_>,
+    look: edge::Look,
+) -> Result<FoundObjects, AccessFailure> {
     let team = account.team().await?;
     let tokens = account.tokens().await?;
     let policies = account.policies().await?;
@@ -145,7 +149,7 @@ async fn read(account: &Account<'_>, wanted: &Wanted<'_>, look: edge::Look) -> R
             *application = account.application(&application.id, &policies).await?;
         }
     }
-    Ok(Found { team, tokens, policies, applications, look })
+    Ok(FoundObjects { team, tokens, policies, applications, look })
 }
 
 /// `--worker URL` means the URL, and a Worker of the host's name.
@@ -159,7 +163,11 @@ fn take_url_from_worker(options: &mut Setup) {
 }
 
 /// Finds a Worker: its name and its id.
-async fn worker(account: &Account<'_>, target: &Target, name: &str) -> Result<(String, String), Failure> {
+async fn worker(
+    account: &Account<'_>,
+    target: &Target,
+    name: &str,
+) -> Result<(String, String), AccessFailure> {
     let name = match name {
         "" => target.host.split('.').next().unwrap_or_default(),
         name => name,
@@ -170,20 +178,20 @@ async fn worker(account: &Account<'_>, target: &Target, name: &str) -> Result<(S
     let tag = script.and_then(|script| text(script, "tag"));
     match tag {
         Some(tag) => Ok((name.to_owned(), tag)),
-        None => Err(Failure::new(
+        None => Err(AccessFailure::new(
             format!("the account has no Worker named {name}"),
             "pass its name as --worker NAME; it must be deployed before it can be protected",
         )),
     }
 }
 
-fn duration(text: &str) -> Result<String, Failure> {
+fn duration(text: &str) -> Result<String, AccessFailure> {
     if text == "forever" {
         return Ok(text.to_owned());
     }
     let duration = time::duration(text).filter(|duration| !duration.is_zero());
     duration.map(time::as_api_duration).ok_or_else(|| {
-        Failure::usage(
+        AccessFailure::usage(
             "the value of --duration is not a length of time",
             "write hours as in 8760h, days as in 90d, or forever",
         )
@@ -191,28 +199,28 @@ fn duration(text: &str) -> Result<String, Failure> {
 }
 
 /// A name that the API takes.
-pub(super) fn checked_name(name: &str) -> Result<String, Failure> {
+pub(super) fn checked_name(name: &str) -> Result<String, AccessFailure> {
     let name = name.trim();
     let is_usable = !name.is_empty()
         && name.chars().count() <= LONGEST_NAME
         && !name.chars().any(crate::redact::is_unprintable);
     match is_usable {
         true => Ok(name.to_owned()),
-        false => Err(Failure::usage(
+        false => Err(AccessFailure::usage(
             "the value of --name cannot be a name",
             format!("write 1 to {LONGEST_NAME} visible characters"),
         )),
     }
 }
 
-fn check_emails(emails: &[String]) -> Result<(), Failure> {
+fn check_emails(emails: &[String]) -> Result<(), AccessFailure> {
     let is_email = |email: &String| {
         email.split_once('@').is_some_and(|(user, domain)| !user.is_empty() && domain.contains('.'))
             && !email.chars().any(|letter| letter.is_whitespace() || letter.is_control())
     };
     match emails.iter().all(is_email) {
         true => Ok(()),
-        false => Err(Failure::usage(
+        false => Err(AccessFailure::usage(
             "the value of --allow-email is not an email address",
             "write one such as ada@example.com",
         )),
@@ -260,7 +268,7 @@ async fn verify(
     target: &Target,
     pair: Option<&Pair>,
     is_open: bool,
-) -> Result<bool, Failure> {
+) -> Result<bool, AccessFailure> {
     let output = context.output;
     output.note("checking the connection; the edge may need some seconds");
     let checked = edge::verify(&target.url, pair, context.environment, is_open).await?;
@@ -286,7 +294,7 @@ async fn verify(
             output.set("server_problem", crate::redact::foreign(&reason));
             Ok(true)
         }
-        Checked::Refused(reason) | Checked::Unclear(reason) => Err(Failure::new(
+        Checked::Refused(reason) | Checked::Unclear(reason) => Err(AccessFailure::new(
             format!("everything is set up, but the check failed: {reason}"),
             format!("wait a minute, then run `mcp-tether access status {}`", target.url),
         )),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::arguments::SinkOptions;
 use super::env_file::{EnvFile, HOSTS, PAIR, Pair};
-use super::failure::Failure;
-use super::output::Output;
+use super::failure::AccessFailure;
+use super::output::AccessOutput;
 use crate::auth::cf_access::{NEXT, withhold_from};
 use crate::config::{Environment, home_expanded};
 use crate::platform;
@@ -59,7 +59,11 @@ impl Sink {
     }
 
     /// Opens it, and proves that it takes a secret, as far as that can be known without one.
-    pub(super) fn open(&self, environment: &Environment, owns_folder: bool) -> Result<OpenSink, Failure> {
+    pub(super) fn open(
+        &self,
+        environment: &Environment,
+        owns_folder: bool,
+    ) -> Result<OpenSink, AccessFailure> {
         match self {
             Sink::EnvFile(path) => {
                 let refused = |error: std::io::Error| unusable(path, &error);
@@ -73,17 +77,17 @@ impl Sink {
             Sink::Command(text) => {
                 let advice = "pass a program and its arguments, such as --secret-to \"gh secret set -f -\"";
                 let words = shell_words::split(text).map_err(|_| {
-                    Failure::usage(
+                    AccessFailure::usage(
                         "the command of --secret-to has a quotation mark that is not closed",
                         advice,
                     )
                 })?;
                 let Some(program) = words.first().filter(|program| !program.is_empty()) else {
-                    return Err(Failure::usage("the command of --secret-to is empty", advice));
+                    return Err(AccessFailure::usage("the command of --secret-to is empty", advice));
                 };
                 match is_program(program, environment) {
                     true => Ok(OpenSink { sink: self.clone(), file: None, command: Some(words) }),
-                    false => Err(Failure::new(
+                    false => Err(AccessFailure::new(
                         "the command of --secret-to cannot be started: there is no such program on the PATH",
                         advice,
                     )),
@@ -101,8 +105,8 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
 }
 
 /// A file cannot hold the secret.
-pub(super) fn unusable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(
+pub(super) fn unusable(path: &Path, error: &std::io::Error) -> AccessFailure {
+    AccessFailure::new(
         format!("{} cannot hold the service token: {error}", path.display()),
         "pass --env-file with a regular file of NAME=value lines in a folder that you may write to",
     )
@@ -139,8 +143,8 @@ impl OpenSink {
         pair: &Pair,
         host: &str,
         is_next: bool,
-        output: &Output<'_>,
-    ) -> Result<(), Failure> {
+        output: &AccessOutput<'_>,
+    ) -> Result<(), AccessFailure> {
         let mut variables = pair.variables(if is_next { NEXT } else { PAIR });
         match (&self.file, &self.command) {
             (Some(file), _) => {
@@ -153,7 +157,7 @@ impl OpenSink {
                 let (words, text) = (words.clone(), lines(&variables));
                 let done = tokio::task::spawn_blocking(move || run(&words, &text)).await;
                 done.unwrap_or_else(|_| Err("was stopped".to_owned())).map_err(|reason| {
-                    Failure::new(
+                    AccessFailure::new(
                         format!("the command of --secret-to {reason}"),
                         "run the command by hand: it must read NAME=value lines from its stdin and end with exit code 0",
                     )
@@ -171,7 +175,7 @@ impl OpenSink {
     }
 
     /// Writes the list of hosts of a token that the file holds already.
-    pub(super) fn write_hosts(&self, hosts: &str) -> Result<(), Failure> {
+    pub(super) fn write_hosts(&self, hosts: &str) -> Result<(), AccessFailure> {
         let Some(file) = &self.file else { return Ok(()) };
         let written = file.write(&[(HOSTS, Some(hosts.to_owned()))]);
         written.map_err(|error| unusable(self.sink.env_file().unwrap_or(Path::new("")), &error))

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::env_file;
-use super::failure::Failure;
+use super::failure::AccessFailure;
 use super::target::Target;
 use crate::config::{self, Environment};
 use crate::files;
@@ -62,28 +62,28 @@ pub(super) struct ApplicationState {
 
 /// The files of one server.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(super) struct StateStore {
     folder: PathBuf,
     key: String,
     /// Held as long as a command runs.
     _lock: Option<File>,
 }
 
-impl Store {
+impl StateStore {
     /// The store for a server; where `is_locked`, no other command changes it meanwhile.
     pub(super) fn open(
         target: &Target,
         environment: &Environment,
         is_locked: bool,
-    ) -> Result<Store, Failure> {
+    ) -> Result<StateStore, AccessFailure> {
         let folder = config::folder(environment).ok_or_else(|| {
-            Failure::new("there is no config directory", "set MCP_TETHER_CONFIG_DIR to a folder")
+            AccessFailure::new("there is no config directory", "set MCP_TETHER_CONFIG_DIR to a folder")
         })?;
         let folder = folder.join("mcp-tether").join("access");
         let key = target.key();
         let lock = match is_locked {
             true => Some(lock(&folder, &key).map_err(|error| match error.kind() {
-                io::ErrorKind::WouldBlock => Failure::new(
+                io::ErrorKind::WouldBlock => AccessFailure::new(
                     "another mcp-tether access command is changing the same server",
                     "wait until it has ended",
                 ),
@@ -91,7 +91,7 @@ impl Store {
             })?),
             false => None,
         };
-        Ok(Store { folder, key, _lock: lock })
+        Ok(StateStore { folder, key, _lock: lock })
     }
 
     /// Where the secret goes by default.
@@ -110,10 +110,10 @@ impl Store {
     }
 
     /// What is remembered; nothing where there is no file.
-    pub(super) fn load(&self) -> Result<State, Failure> {
+    pub(super) fn load(&self) -> Result<State, AccessFailure> {
         let path = self.path();
         let unreadable = |reason: String| {
-            Failure::new(
+            AccessFailure::new(
                 format!("the state file {} cannot be read: {reason}", path.display()),
                 "remove it: what exists at Cloudflare is found again by the service token in its file",
             )
@@ -146,7 +146,7 @@ impl Store {
     }
 
     /// Remembers that the old secret of a token is valid no more.
-    pub(super) fn end_grace(&self, token: &str) -> Result<(), Failure> {
+    pub(super) fn end_grace(&self, token: &str) -> Result<(), AccessFailure> {
         for (path, state) in self.sharing(token) {
             let text =
                 serde_json::to_string_pretty(&State { grace_until: None, ..state }).unwrap_or_default();
@@ -156,7 +156,7 @@ impl Store {
     }
 
     /// Remembers.
-    pub(super) fn save(&self, state: &State) -> Result<(), Failure> {
+    pub(super) fn save(&self, state: &State) -> Result<(), AccessFailure> {
         let text = serde_json::to_string_pretty(state).unwrap_or_default();
         platform::create_private_folder(&self.folder)
             .and_then(|()| env_file::write(&self.path(), text.as_bytes()))
@@ -164,7 +164,7 @@ impl Store {
     }
 
     /// Forgets.
-    pub(super) fn clear(&self) -> Result<(), Failure> {
+    pub(super) fn clear(&self) -> Result<(), AccessFailure> {
         match std::fs::remove_file(self.path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(&self.folder, &error)),
             Ok(()) | Err(_) => Ok(()),
@@ -184,8 +184,8 @@ fn lock(folder: &Path, key: &str) -> io::Result<File> {
     }
 }
 
-fn unwritable(folder: &Path, error: &io::Error) -> Failure {
-    Failure::new(
+fn unwritable(folder: &Path, error: &io::Error) -> AccessFailure {
+    AccessFailure::new(
         format!("the state of this server cannot be written to {}: {error}", folder.display()),
         "make the folder writable, or set MCP_TETHER_CONFIG_DIR to another one",
     )

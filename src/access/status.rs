@@ -5,12 +5,12 @@ use serde_json::json;
 use super::arguments::Status;
 use super::command::{Context, Existing, show};
 use super::edge::{self, Checked};
-use super::failure::Failure;
-use super::model::{Token, token_rule};
-use super::plan::{Line, Mark};
+use super::failure::AccessFailure;
+use super::model::{TokenRecord, token_rule};
+use super::plan::{PlanLine, PlanMark};
 use super::time;
 
-pub(super) async fn run(options: &Status, context: &Context<'_>) -> Result<bool, Failure> {
+pub(super) async fn run(options: &Status, context: &Context<'_>) -> Result<bool, AccessFailure> {
     let target = context.existing_target(options.common.url.as_deref())?;
     let api = context.api(&options.common).await?;
     let (store, state) = context.store(&target, false)?;
@@ -19,14 +19,14 @@ pub(super) async fn run(options: &Status, context: &Context<'_>) -> Result<bool,
     let existing = Existing::read(&account, target, &store, state, options.env_file.as_deref()).await?;
     let token = existing.token();
     if token.is_none() && existing.application.is_none() {
-        return Err(Failure::new(
+        return Err(AccessFailure::new(
             format!("nothing is set up for {}", existing.target.host),
             format!("run `mcp-tether access setup {}`", existing.target.url),
         ));
     }
     let output = context.output;
     let mut lines = vec![token.map_or_else(
-        || Line::new(Mark::Warning, "service token: none of this account is known for this server"),
+        || PlanLine::new(PlanMark::Warning, "service token: none of this account is known for this server"),
         |token| token_line(token, &existing),
     )];
     if let Some(token) = token {
@@ -39,15 +39,15 @@ pub(super) async fn run(options: &Status, context: &Context<'_>) -> Result<bool,
     if let Some(until) =
         token.and_then(|token| store.grace_until(&token.id)).filter(|until| *until > time::seconds())
     {
-        lines.push(Line::new(
-            Mark::Same,
+        lines.push(PlanLine::new(
+            PlanMark::Same,
             format!("grace period: the old secret is valid until {}", time::format(until)),
         ));
     }
     output.set("team_domain", format!("https://{team}"));
     lines.push(edge_line(context, &existing, token).await?);
     show(output, &lines);
-    let is_well = lines.iter().all(|line| line.mark == Mark::Same);
+    let is_well = lines.iter().all(|line| line.mark == PlanMark::Same);
     if !is_well {
         output.note("something needs attention: see the lines that begin with !");
     }
@@ -55,44 +55,47 @@ pub(super) async fn run(options: &Status, context: &Context<'_>) -> Result<bool,
 }
 
 /// The token: its expiry, and when it was last used.
-fn token_line(token: &Token, existing: &Existing) -> Line {
+fn token_line(token: &TokenRecord, existing: &Existing) -> PlanLine {
     let used = token.last_seen.as_deref().unwrap_or("never, as far as the API says");
     let name = format!("service token \"{}\" ({})", token.name, token.client_id);
-    let warn = |problem: String| Line::new(Mark::Warning, format!("{name} {problem}; last used {used}"));
+    let warn =
+        |problem: String| PlanLine::new(PlanMark::Warning, format!("{name} {problem}; last used {used}"));
     if !token.is_enabled {
         return warn("is disabled: `access setup` enables it again".to_owned());
     }
     let renew = format!("run `mcp-tether access renew {}`", existing.target.url);
     match token.expires {
         None if token.duration.as_deref() == Some("forever") => {
-            Line::new(Mark::Same, format!("{name} never expires; last used {used}"))
+            PlanLine::new(PlanMark::Same, format!("{name} never expires; last used {used}"))
         }
-        None => {
-            Line::new(Mark::Same, format!("{name}: the API does not say when it expires; last used {used}"))
-        }
+        None => PlanLine::new(
+            PlanMark::Same,
+            format!("{name}: the API does not say when it expires; last used {used}"),
+        ),
         Some(expires) => {
             let (days, at) = (time::days_until(expires), time::format(expires));
             match days {
                 ..0 => warn(format!("expired at {at}: {renew}")),
                 0..time::WARNING_DAYS => warn(format!("expires in {days} days, at {at}: {renew}")),
-                _ => {
-                    Line::new(Mark::Same, format!("{name} expires in {days} days, at {at}; last used {used}"))
-                }
+                _ => PlanLine::new(
+                    PlanMark::Same,
+                    format!("{name} expires in {days} days, at {at}; last used {used}"),
+                ),
             }
         }
     }
 }
 
 /// The application and its policies, and what of them is not as setup left it.
-fn application_lines(existing: &Existing, token: Option<&Token>) -> Vec<Line> {
+fn application_lines(existing: &Existing, token: Option<&TokenRecord>) -> Vec<PlanLine> {
     let Some(application) = &existing.application else {
-        return vec![Line::new(
-            Mark::Warning,
+        return vec![PlanLine::new(
+            PlanMark::Warning,
             format!("no application protects {}: everyone can reach the server", existing.target.host),
         )];
     };
-    let mut lines = vec![Line::new(
-        Mark::Same,
+    let mut lines = vec![PlanLine::new(
+        PlanMark::Same,
         format!(
             "application \"{}\" for {} (AUD {})",
             application.name,
@@ -100,7 +103,7 @@ fn application_lines(existing: &Existing, token: Option<&Token>) -> Vec<Line> {
             application.aud.as_deref().unwrap_or("unknown")
         ),
     )];
-    let mut warn = |text: String| lines.push(Line::new(Mark::Warning, text));
+    let mut warn = |text: String| lines.push(PlanLine::new(PlanMark::Warning, text));
     if let Some(known) = existing.state.application.as_ref().filter(|known| known.id != application.id) {
         warn(format!(
             "another application than the one that setup used ({}) decides about this URL",
@@ -128,8 +131,8 @@ fn application_lines(existing: &Existing, token: Option<&Token>) -> Vec<Line> {
     };
     match existing.policies_of(token).next() {
         Some(policy) if policy.further.is_empty() => {
-            lines.push(Line::new(
-                Mark::Same,
+            lines.push(PlanLine::new(
+                PlanMark::Same,
                 format!("policy \"{}\" (Service Auth) includes the service token", policy.name),
             ));
         }
@@ -155,35 +158,35 @@ fn application_lines(existing: &Existing, token: Option<&Token>) -> Vec<Line> {
 async fn edge_line(
     context: &Context<'_>,
     existing: &Existing,
-    token: Option<&Token>,
-) -> Result<Line, Failure> {
+    token: Option<&TokenRecord>,
+) -> Result<PlanLine, AccessFailure> {
     let pair = existing.file.pair();
     let checked = edge::verify_once(&existing.target.url, pair.as_ref(), context.environment, false).await?;
     let path = existing.path.display();
     context.output.set("edge_ok", matches!(checked, Checked::Well));
     Ok(match (checked, &pair, token) {
-        (Checked::Well, Some(_), _) => Line::new(
-            Mark::Same,
+        (Checked::Well, Some(_), _) => PlanLine::new(
+            PlanMark::Same,
             format!("edge: the service token in {path} opens the server; without it, requests are refused"),
         ),
         (Checked::Well, None, _) => {
             let known = existing.state.token.as_ref().is_some_and(|token| token.is_saved);
             match (&existing.state.env_file, known) {
                 (Some(_), true) => {
-                    Line::new(Mark::Warning, format!("edge: {path} holds no service token any more"))
+                    PlanLine::new(PlanMark::Warning, format!("edge: {path} holds no service token any more"))
                 }
-                (Some(_) | None, _) => Line::new(
-                    Mark::Same,
+                (Some(_) | None, _) => PlanLine::new(
+                    PlanMark::Same,
                     "edge: requests without a service token are refused; the token itself was not checked, because its secret is not here",
                 ),
             }
         }
-        (Checked::Server(reason), _, _) => Line::new(
-            Mark::Same,
+        (Checked::Server(reason), _, _) => PlanLine::new(
+            PlanMark::Same,
             format!("edge: Access lets the service token through, but the server has a problem: {reason}"),
         ),
         (Checked::Refused(reason) | Checked::Unclear(reason), _, _) => {
-            Line::new(Mark::Warning, format!("edge: {reason}"))
+            PlanLine::new(PlanMark::Warning, format!("edge: {reason}"))
         }
     })
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use url::{Host, Url};
 
 use super::api::Api;
-use super::failure::Failure;
+use super::failure::AccessFailure;
 use crate::config::Environment;
 use crate::http::is_loopback;
 
@@ -23,34 +23,35 @@ pub(super) struct Target {
 
 impl Target {
     /// Reads a URL. `takes_loopback` says that a server on this computer is one, for tests.
-    pub(super) fn new(text: &str, is_path_only: bool, takes_loopback: bool) -> Result<Target, Failure> {
+    pub(super) fn new(text: &str, is_path_only: bool, takes_loopback: bool) -> Result<Target, AccessFailure> {
         let example = "write a URL such as https://mcp.example.com/mcp";
-        let url = Url::parse(text).map_err(|_| Failure::usage("the URL cannot be read", example))?;
+        let url = Url::parse(text).map_err(|_| AccessFailure::usage("the URL cannot be read", example))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Failure::usage(
+            return Err(AccessFailure::usage(
                 "the URL contains a user name or a password",
                 "leave it out of the URL",
             ));
         }
         let host = url.host_str().filter(|host| !host.is_empty());
-        let host = host.ok_or_else(|| Failure::usage("the URL has no host", example))?.to_ascii_lowercase();
+        let host =
+            host.ok_or_else(|| AccessFailure::usage("the URL has no host", example))?.to_ascii_lowercase();
         match (is_loopback(&url), url.scheme()) {
             (true, "http" | "https") if takes_loopback => {}
             (true, _) => {
-                return Err(Failure::usage(
+                return Err(AccessFailure::usage(
                     "the URL leads to this computer: Cloudflare Access cannot protect it",
                     "pass the URL by which other computers reach the server",
                 ));
             }
             (false, "https") if url.port().is_none() => {}
             (false, "https") => {
-                return Err(Failure::usage("Cloudflare Access protects hosts without a port", example));
+                return Err(AccessFailure::usage("Cloudflare Access protects hosts without a port", example));
             }
-            (false, _) => return Err(Failure::usage("the URL does not begin with https://", example)),
+            (false, _) => return Err(AccessFailure::usage("the URL does not begin with https://", example)),
         }
         let path = url.path().trim_end_matches('/').to_owned();
         if is_path_only && path.is_empty() {
-            return Err(Failure::usage("--only-path needs a URL with a path", example));
+            return Err(AccessFailure::usage("--only-path needs a URL with a path", example));
         }
         Ok(Target { host: host.trim_end_matches('.').to_owned(), url, path, is_path_only })
     }
@@ -99,13 +100,13 @@ pub(super) async fn account(
     target: &Target,
     named: Option<&str>,
     environment: &Environment,
-) -> Result<String, Failure> {
+) -> Result<String, AccessFailure> {
     let named =
         named.or_else(|| environment.get("CLOUDFLARE_ACCOUNT_ID")).map(str::trim).filter(|id| !id.is_empty());
     if let Some(id) = named
         && !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     {
-        return Err(Failure::usage(
+        return Err(AccessFailure::usage(
             "the account id contains a character that no account id has",
             "copy it from the dashboard's address: 32 hexadecimal digits",
         ));
@@ -137,7 +138,7 @@ pub(super) async fn account(
         }
         let account = account_of(zone);
         return match (named, account) {
-            (Some(named), Some(account)) if named != account => Err(Failure::new(
+            (Some(named), Some(account)) if named != account => Err(AccessFailure::new(
                 format!(
                     "the zone {name} does not belong to the account {named}: it belongs to the account {account}"
                 ),
@@ -145,33 +146,33 @@ pub(super) async fn account(
             )),
             (Some(named), _) => Ok(named.to_owned()),
             (None, Some(account)) => Ok(account),
-            (None, None) => Err(Failure::new(
+            (None, None) => Err(AccessFailure::new(
                 format!("the API does not name the account of the zone {name}"),
                 "name the account with --account",
             )),
         };
     }
     if let Some((name, status)) = inactive {
-        return Err(Failure::new(
+        return Err(AccessFailure::new(
             format!("the zone {name} is not active: its status is {status}"),
             "finish the setup of the zone in the dashboard first: Access protects hosts of active zones only",
         ));
     }
-    Err(Failure::new(
+    Err(AccessFailure::new(
         format!("no zone of this API token holds {}", target.host),
         "check the host, and that the API token has the permission \"Zone Read\" for its zone: without it the list of zones is empty",
     ))
 }
 
 /// The only account that the token can see.
-async fn only_account(api: &Api<'_>) -> Result<String, Failure> {
+async fn only_account(api: &Api<'_>) -> Result<String, AccessFailure> {
     let advice = "name the account with --account or CLOUDFLARE_ACCOUNT_ID";
     let accounts = api.list("/accounts", &[], 50).await?;
     let ids: Vec<&str> = accounts.iter().filter_map(|account| account.get("id")?.as_str()).collect();
     match ids.as_slice() {
         [id] => Ok((*id).to_owned()),
-        [] => Err(Failure::new("the API token shows no account", advice)),
-        [_, ..] => Err(Failure::new("the API token is valid for several accounts", advice)),
+        [] => Err(AccessFailure::new("the API token shows no account", advice)),
+        [_, ..] => Err(AccessFailure::new("the API token is valid for several accounts", advice)),
     }
 }
 

@@ -69,7 +69,7 @@ struct Page {
 }
 
 const RUN: &[&str] =
-    &["positional", "headers", "no_access", "ignore_tools", "allow_tools", "read_only", "verbose", "silent"];
+    &["positional", "headers", "no_access", "ignore_tools", "read_only", "verbose", "silent"];
 
 const PAGES: [Page; 12] = [
     Page {

@@ -264,67 +264,9 @@ impl Document {
     pub fn set_entry(&mut self, path: &[&str], entry: &Table) -> Result<(), EditError> {
         let old = self.entry(path);
         match &mut self.tree {
-            Tree::Json(root) => {
-                // Nodes are shared: everything that can fail comes before the first change.
-                let input = json_input(&Value::Table(entry.clone()))?;
-                let mut object = root.object_value().ok_or(EditError::NoTable)?;
-                let (mut rest, mut is_there) = (path, true);
-                while let [name, below @ ..] = rest {
-                    match unique(&object, name)? {
-                        Some(property) => {
-                            let next = property.object_value();
-                            object = next.ok_or_else(|| EditError::NotTable((*name).to_owned()))?;
-                            rest = below;
-                        }
-                        None => {
-                            is_there = false;
-                            break;
-                        }
-                    }
-                }
-                if is_there {
-                    lists::unique_below(&object, entry)?;
-                }
-                if let Some(text) = one_line::set_entry(&root.to_string(), path, entry, &JSON) {
-                    let parsed = CstRootNode::parse(&text, &JSON);
-                    *root = parsed.map_err(|error| EditError::Syntax(json_error(&error)))?;
-                    return Ok(());
-                }
-                match (is_there, rest) {
-                    (false, [name, below @ ..]) => {
-                        let input = below.iter().rev().fold(input, |inner, name| {
-                            CstInputValue::Object(vec![((*name).to_owned(), inner)])
-                        });
-                        object.append(name, input);
-                    }
-                    _ => update_json(&object, old.as_ref(), entry)?,
-                }
-            }
-            Tree::Toml(document) => {
-                let mut changed = document.clone();
-                let Some((name, above)) = path.split_last() else { return Err(EditError::Value) };
-                let mut table: &mut dyn TableLike = changed.as_table_mut();
-                for name in above {
-                    if table.get(name).is_none() {
-                        let mut missing = toml_edit::Table::new();
-                        missing.set_implicit(true);
-                        table.insert(name, Item::Table(missing));
-                    }
-                    let below = table.get_mut(name).and_then(Item::as_table_like_mut);
-                    table = below.ok_or_else(|| EditError::NotTable((*name).to_owned()))?;
-                }
-                match table.get_mut(name) {
-                    Some(item) => {
-                        let table = item.as_table_like_mut();
-                        let table = table.ok_or_else(|| EditError::NotTable((*name).to_owned()))?;
-                        update_toml(table, old.as_ref(), entry)?;
-                    }
-                    None => drop(table.insert(name, toml_table_item(entry)?)),
-                }
-                *document = changed;
-            }
+            Tree::Json(root) => set_json_entry(root, path, old.as_ref(), entry),
+            Tree::Toml(document) => set_toml_entry(document, path, old.as_ref(), entry),
         }
-        Ok(())
     }
 
     /// Removes the member at a path with its comments on the same line. Returns whether it was there.
@@ -356,6 +298,82 @@ impl Document {
             }
         })
     }
+}
+
+/// Sets an entry of a JSON document.
+fn set_json_entry(
+    root: &mut CstRootNode,
+    path: &[&str],
+    old: Option<&Table>,
+    entry: &Table,
+) -> Result<(), EditError> {
+    // Nodes are shared: everything that can fail comes before the first change.
+    let input = json_input(&Value::Table(entry.clone()))?;
+    let mut object = root.object_value().ok_or(EditError::NoTable)?;
+    let (mut rest, mut is_there) = (path, true);
+    while let [name, below @ ..] = rest {
+        match unique(&object, name)? {
+            Some(property) => {
+                let next = property.object_value();
+                object = next.ok_or_else(|| EditError::NotTable((*name).to_owned()))?;
+                rest = below;
+            }
+            None => {
+                is_there = false;
+                break;
+            }
+        }
+    }
+    if is_there {
+        lists::unique_below(&object, entry)?;
+    }
+    if let Some(text) = one_line::set_entry(&root.to_string(), path, entry, &JSON) {
+        let parsed = CstRootNode::parse(&text, &JSON);
+        *root = parsed.map_err(|error| EditError::Syntax(json_error(&error)))?;
+        return Ok(());
+    }
+    match (is_there, rest) {
+        (false, [name, below @ ..]) => {
+            let input = below
+                .iter()
+                .rev()
+                .fold(input, |inner, name| CstInputValue::Object(vec![((*name).to_owned(), inner)]));
+            object.append(name, input);
+        }
+        _ => update_json(&object, old, entry)?,
+    }
+    Ok(())
+}
+
+/// Sets an entry of a TOML document. The document changes as a whole or not at all.
+fn set_toml_entry(
+    document: &mut DocumentMut,
+    path: &[&str],
+    old: Option<&Table>,
+    entry: &Table,
+) -> Result<(), EditError> {
+    let mut changed = document.clone();
+    let Some((name, above)) = path.split_last() else { return Err(EditError::Value) };
+    let mut table: &mut dyn TableLike = changed.as_table_mut();
+    for name in above {
+        if table.get(name).is_none() {
+            let mut missing = toml_edit::Table::new();
+            missing.set_implicit(true);
+            table.insert(name, Item::Table(missing));
+        }
+        let below = table.get_mut(name).and_then(Item::as_table_like_mut);
+        table = below.ok_or_else(|| EditError::NotTable((*name).to_owned()))?;
+    }
+    match table.get_mut(name) {
+        Some(item) => {
+            let table = item.as_table_like_mut();
+            let table = table.ok_or_else(|| EditError::NotTable((*name).to_owned()))?;
+            update_toml(table, old, entry)?;
+        }
+        None => drop(table.insert(name, toml_table_item(entry)?)),
+    }
+    *document = changed;
+    Ok(())
 }
 
 impl fmt::Display for Document {

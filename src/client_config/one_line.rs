@@ -26,7 +26,7 @@ pub(super) fn set_entry(text: &str, path: &[&str], entry: &Table, options: &Pars
     if written.contains(['\n', '\r']) || written.contains("/*") {
         return None;
     }
-    let style = Style::of(written);
+    let style = LineStyle::of(written);
     let [name, below @ ..] = rest else {
         return Some(spliced(text, object.range.start..object.range.end, &style.table(entry)));
     };
@@ -38,7 +38,7 @@ pub(super) fn set_entry(text: &str, path: &[&str], entry: &Table, options: &Pars
     let Some(last) = object.properties.last() else {
         // An empty object is spread over lines, unless the whole file is one line.
         let is_one_line = path.len() > rest.len() && !text.trim().contains('\n');
-        let style = Style::of(text);
+        let style = LineStyle::of(text);
         return is_one_line.then(|| {
             let (start, end) = style.braces();
             let object_text = format!("{start}{}{end}", style.member(name, &value));
@@ -63,16 +63,16 @@ fn spliced(text: &str, range: Range<usize>, new: &str) -> String {
 
 /// Where an object in one line has spaces.
 #[derive(Clone, Copy)]
-struct Style {
+struct LineStyle {
     inside_braces: bool,
     behind_colon: bool,
     behind_comma: bool,
 }
 
-impl Style {
-    fn of(written: &str) -> Style {
+impl LineStyle {
+    fn of(written: &str) -> LineStyle {
         let has_members = written.contains(':');
-        Style {
+        LineStyle {
             inside_braces: written.trim_start().starts_with("{ "),
             behind_colon: !has_members || written.contains("\": "),
             behind_comma: !written.contains(',') && written.contains("\": ") || written.contains(", "),

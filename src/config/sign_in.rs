@@ -36,7 +36,7 @@ pub(super) fn settings(
     credentials: &Credentials,
     warnings: &mut Vec<String>,
 ) -> Result<Option<SignInSettings>, Error> {
-    let written = Written::read(options, environment, warnings)?;
+    let written = SignInOptions::read(options, environment, warnings)?;
     let is_private = url.scheme() == "https" || is_loopback(url);
     check_grant(&written.grant, options.auth, is_private)?;
     let is_asked_for = options.auth == AuthMode::Oauth;
@@ -85,7 +85,7 @@ pub(super) fn settings(
 }
 
 /// The options about signing in, read and checked.
-struct Written {
+struct SignInOptions {
     client: Option<OAuthClient>,
     registration: Option<String>,
     client_metadata_url: Option<Url>,
@@ -97,12 +97,12 @@ struct Written {
     metadata: Option<MetadataSource>,
 }
 
-impl Written {
+impl SignInOptions {
     fn read(
         options: &Options,
         environment: &Environment,
         warnings: &mut Vec<String>,
-    ) -> Result<Written, Error> {
+    ) -> Result<SignInOptions, Error> {
         let client = options.static_oauth_client_info.as_deref();
         let client = client.map(|text| client_info(text, environment, warnings)).transpose()?;
         let registration = options.static_oauth_client_metadata.as_deref();
@@ -111,7 +111,7 @@ impl Written {
         let success_url = options.auth_success_url.as_deref();
         let success_url = success_url.map(|url| page(url, options.allow_http)).transpose()?;
         let parameters = options.authorize_params.iter().map(|text| parameter(text));
-        let mut written = Written {
+        let mut written = SignInOptions {
             client,
             registration,
             client_metadata_url,

@@ -54,7 +54,7 @@ pub fn sign_in(url: &Url, facts: &RefusalFacts<'_>) -> Option<SignIn> {
 
 /// The contents of a refusal by Access.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Decision {
+struct AccessDecision {
     /// The host that signs people in.
     team: Option<String>,
     /// The application's audience tag, by which it is found in the dashboard.
@@ -157,7 +157,7 @@ fn not_accepted(token: &Token<'_>) -> String {
     }
 }
 
-impl Decision {
+impl AccessDecision {
     /// Returns whether there is a policy by which people get in: without one the answer is a 403.
     fn admits_people(&self, status: u16) -> bool {
         status != 403 || self.document.is_some()
@@ -166,8 +166,8 @@ impl Decision {
 
 /// What Access said, if it was Access.
 #[inline(never)] // asked twice of a refusal
-fn decision(url: &Url, facts: &RefusalFacts<'_>) -> Option<Decision> {
-    let mut decision = Decision::default();
+fn decision(url: &Url, facts: &RefusalFacts<'_>) -> Option<AccessDecision> {
+    let mut decision = AccessDecision::default();
     let mut is_access = false;
     if let Some(target) = facts.location.filter(|target| is_sign_in(target)) {
         is_access = true;

@@ -17,7 +17,7 @@ enum Origin<'a> {
     /// escape would be many times as long as the text.
     Unescaped { text: &'a [u8], marks: Vec<Mark>, only: Option<u8> },
     /// Each run was decoded; a mark for each.
-    Runs { form: Form, marks: Vec<Mark> },
+    Runs { form: TextForm, marks: Vec<Mark> },
 }
 
 /// The bytes of a view from `at` on came from `source` on.
@@ -29,7 +29,7 @@ struct Mark {
 
 /// How bytes were written.
 #[derive(Clone, Copy)]
-enum Form {
+enum TextForm {
     /// Two hexadecimal digits each.
     Hex,
     /// The same with a separator behind them.
@@ -95,7 +95,7 @@ impl<'a> View<'a> {
 
     /// What runs of hexadecimal digits say, read from their first or second digit on.
     pub(super) fn of_hex(text: &[u8], runs: &[Range<usize>], skipped: usize) -> View<'static> {
-        View::of_runs(text, runs, skipped, Form::Hex, |run, bytes| {
+        View::of_runs(text, runs, skipped, TextForm::Hex, |run, bytes| {
             bytes.extend(run.chunks_exact(2).map(|pair| {
                 pair.iter().fold(0_u8, |byte, digit| byte << 4 | hex_digit(*digit).unwrap_or_default())
             }));
@@ -104,7 +104,7 @@ impl<'a> View<'a> {
 
     /// What runs of pairs of hexadecimal digits say, as fingerprints are written: `2b:2f`.
     pub(super) fn of_hex_pairs(text: &[u8], runs: &[Range<usize>]) -> View<'static> {
-        View::of_runs(text, runs, 0, Form::HexPair, |run, bytes| {
+        View::of_runs(text, runs, 0, TextForm::HexPair, |run, bytes| {
             bytes.extend(run.chunks(3).map(|pair| {
                 let digits = pair.iter().take(2);
                 digits.fold(0_u8, |byte, digit| byte << 4 | hex_digit(*digit).unwrap_or_default())
@@ -114,7 +114,7 @@ impl<'a> View<'a> {
 
     /// What runs of base64 letters say, read from one of their first four letters on.
     pub(super) fn of_base64(text: &[u8], runs: &[Range<usize>], skipped: usize) -> View<'static> {
-        View::of_runs(text, runs, skipped, Form::Base64, |run, bytes| {
+        View::of_runs(text, runs, skipped, TextForm::Base64, |run, bytes| {
             for group in run.chunks(4) {
                 if let [a, b, c, d] = group {
                     let [a, b, c, d] = [a, b, c, d].map(|letter| base64_bits(*letter));
@@ -134,7 +134,7 @@ impl<'a> View<'a> {
         text: &[u8],
         runs: &[Range<usize>],
         skipped: usize,
-        form: Form,
+        form: TextForm,
         decode: impl Fn(&[u8], &mut Vec<u8>),
     ) -> View<'static> {
         let (mut decoded, mut marks) = (Vec::new(), Vec::with_capacity(runs.len()));
@@ -164,9 +164,9 @@ impl<'a> View<'a> {
                 let next = marks.get(next).filter(|next| next.at - begin != next.source - source);
                 place_between(text, only, source, within, next)
             }
-            Origin::Runs { form: Form::Hex, .. } => source + within * 2..source + within * 2 + 2,
-            Origin::Runs { form: Form::HexPair, .. } => source + within * 3..source + within * 3 + 2,
-            Origin::Runs { form: Form::Base64, .. } => {
+            Origin::Runs { form: TextForm::Hex, .. } => source + within * 2..source + within * 2 + 2,
+            Origin::Runs { form: TextForm::HexPair, .. } => source + within * 3..source + within * 3 + 2,
+            Origin::Runs { form: TextForm::Base64, .. } => {
                 source + within * 8 / 6..source + (within * 8 + 7) / 6 + 1
             }
         }

@@ -1,8 +1,5 @@
-//! Reads the body of an answer: one message, or a stream of events, whichever it really is.
-//!
-//! Apart from `streamable` because servers call both by wrong names, leave out the end of either, and announce wrong
-//! lengths. Whatever holds a whole JSON-RPC message is delivered, and nothing else. Deliberately not here: the head
-//! (`head`), and the words for what cannot be read (`diagnosis`).
+//! Reads the body of a response: one message or a stream of events, whatever its headers call it. Servers name both wrongly, leave
+//! out the end of either, and announce wrong lengths. Only whole JSON-RPC messages are delivered.
 
 use std::time::Duration;
 

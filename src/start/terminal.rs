@@ -5,9 +5,9 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::ExitCode;
 
-use super::{print, tell};
+use super::console::{print, tell};
 use crate::cli::SwitchCommand;
-use crate::client_config::switch::{self, Console, Outcome};
+use crate::client_config::switch::{self, Console, SwitchOutcome};
 use crate::config::Environment;
 use crate::platform::Waiting;
 use crate::startup_error::{StartupError, UNUSABLE};
@@ -16,8 +16,8 @@ use crate::stdio;
 /// Runs a command that writes: `add`, `remove`, `migrate` or `install`.
 pub(super) fn run_switch(command: SwitchCommand, environment: &Environment) -> ExitCode {
     match switch::run(command, environment, &mut Terminal) {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Left) => ExitCode::FAILURE,
+        Ok(SwitchOutcome::Done) => ExitCode::SUCCESS,
+        Ok(SwitchOutcome::Left) => ExitCode::FAILURE,
         Err(error) => {
             tell(&StartupError::from(&error).to_string());
             ExitCode::from(UNUSABLE)

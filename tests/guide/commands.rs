@@ -149,7 +149,8 @@ fn every_proxy_command_line_can_be_started() {
     let home = tempfile::tempdir().expect("a folder");
     let config = home.path().join(".config");
     std::fs::create_dir(&config).expect("a folder");
-    for name in ["mcp-token.env", "mcp-headers.txt"] {
+    std::fs::create_dir_all(config.join("mcp-tether/access")).expect("a folder");
+    for name in ["mcp-token.env", "mcp-headers.txt", "mcp-tether/access/mcp.example.com.env"] {
         let mut file = std::fs::File::create(config.join(name)).expect("a file");
         let line = if name.ends_with(".env") { "MY_API_KEY=one" } else { "X-API-Key: one" };
         writeln!(file, "{line}").expect("written");

@@ -7,7 +7,7 @@ use crate::commands::program_words;
 use crate::page::{guide, readme};
 
 /// The commands of the program; the empty one is the proxy.
-pub(crate) const COMMANDS: [&str; 11] = [
+pub(crate) const COMMANDS: [&str; 12] = [
     "",
     "check",
     "login",
@@ -18,8 +18,12 @@ pub(crate) const COMMANDS: [&str; 11] = [
     "remove",
     "migrate",
     "install",
+    "access",
     "completions",
 ];
+
+/// The commands of `access`, each with options of its own.
+const ACCESS_COMMANDS: [&str; 6] = ["setup", "status", "rotate", "renew", "revoke", "link"];
 
 /// What the program prints for these arguments.
 pub(crate) fn printed(arguments: &[&str]) -> String {
@@ -50,7 +54,8 @@ pub(crate) fn options() -> BTreeSet<String> {
         "" => printed(&["--help"]),
         command => printed(&[command, "--help"]),
     });
-    let mut names: BTreeSet<String> = helps.flat_map(|help| listed(&help)).collect();
+    let of_access = ACCESS_COMMANDS.iter().map(|command| printed(&["access", command, "--help"]));
+    let mut names: BTreeSet<String> = helps.chain(of_access).flat_map(|help| listed(&help)).collect();
     let completions = printed(&["completions", "bash"]);
     let lists = completions.lines().filter_map(|line| line.trim().strip_prefix("opts=\""));
     names.extend(

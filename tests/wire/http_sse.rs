@@ -372,7 +372,7 @@ fn lost_session_is_renewed_without_losing_calls() {
         match is_unreadable {
             false => assert!(lines[1].contains("\"id\":3,\"result\""), "{lines:?}"),
             // The answer may have been this one's.
-            true => assert!(lines[1].contains("no JSON-RPC message"), "{lines:?}"),
+            true => assert!(lines[1].contains("is not a JSON-RPC message"), "{lines:?}"),
         }
         assert!(proxy.ask(&call(4)).contains("\"result\""));
         let titles = server.titles();

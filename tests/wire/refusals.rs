@@ -135,10 +135,10 @@ fn redirects_without_end_are_given_up() {
 fn what_lies_below_http_is_named() {
     let plain = Server::start(|_, reply| reply.status(200));
     let tls_to_plain = format!("https://{}/mcp", plain.address);
-    // A port that was free a moment ago; should somebody have taken it, the answer is an error all the same.
-    let closed =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
-    let closed = format!("http://{closed}/mcp");
+    // A port that is bound, and on which nothing listens.
+    let bound = tokio::net::TcpSocket::new_v4().expect("a socket");
+    bound.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let closed = format!("http://{}/mcp", bound.local_addr().expect("an address"));
     for (url, expected) in [
         (closed.as_str(), "\"cause\":\"connect\""),
         (tls_to_plain.as_str(), "\"cause\":\"tls\""),

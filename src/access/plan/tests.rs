@@ -6,13 +6,13 @@ fn look() -> Look {
     Look { openness: Openness::Open, team: None, aud: None, is_website: false }
 }
 
-fn token(id: &str, name: &str) -> Token {
-    Token {
+fn token(id: &str, name: &str) -> TokenRecord {
+    TokenRecord {
         id: id.to_owned(),
         name: name.to_owned(),
         client_id: format!("{id}.access"),
         is_enabled: true,
-        ..Token::default()
+        ..TokenRecord::default()
     }
 }
 
@@ -37,7 +37,7 @@ struct Case {
     name: &'static str,
     url: &'static str,
     wanted: fn(&mut Wanted<'_>),
-    found: fn(&mut Found),
+    found: fn(&mut FoundObjects),
     state: fn(&mut State),
     /// The marks of the lines, or a part of the refusal.
     expected: Result<&'static str, &'static str>,
@@ -79,7 +79,7 @@ fn plan_follows_from_what_is_wanted_and_read() {
         Case {
             name: "a token that is disabled is enabled",
             wanted: |wanted| wanted.client_id = Some("t.access".to_owned()),
-            found: |found| found.tokens.push(Token { is_enabled: false, ..token("t", "n") }),
+            found: |found| found.tokens.push(TokenRecord { is_enabled: false, ..token("t", "n") }),
             expected: Ok("~++"),
             ..CASE
         },
@@ -256,7 +256,7 @@ fn plan_follows_from_what_is_wanted_and_read() {
             state: &state,
         };
         (case.wanted)(&mut wanted);
-        let mut found = Found {
+        let mut found = FoundObjects {
             team: "team.cloudflareaccess.com".to_owned(),
             tokens: Vec::new(),
             policies: Vec::new(),

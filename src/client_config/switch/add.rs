@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use super::config_file::ConfigFile;
-use super::{Outcome, Session, env_file, listed, needs_client};
+use super::{SwitchOutcome, SwitchSession, env_file, listed, needs_client};
 use crate::cli::{self, AddArgs, RemoveArgs, UsageError};
 use crate::client_config::clients::Passing;
 use crate::client_config::document::Document;
@@ -23,7 +23,7 @@ use crate::config::Environment;
 use crate::secret::Secret;
 
 /// Runs `add`.
-pub(super) fn add(arguments: AddArgs, session: &mut Session<'_>) -> Result<Outcome, UsageError> {
+pub(super) fn add(arguments: AddArgs, session: &mut SwitchSession<'_>) -> Result<SwitchOutcome, UsageError> {
     let client = arguments.client.ok_or_else(needs_client)?;
     let location = session.location(client, arguments.file.as_deref())?;
     let words = proxy_arguments(arguments.written, cli::add_takes_value);
@@ -70,13 +70,13 @@ pub(super) fn add(arguments: AddArgs, session: &mut Session<'_>) -> Result<Outco
     let text = document.to_string();
     if text == file.text {
         session.say(&format!("{} has this entry already; nothing was changed.\n", shown(&file.path)));
-        return Ok(Outcome::Done);
+        return Ok(SwitchOutcome::Done);
     }
     session.say(&file.difference(&text));
     session.say(&format!("\n{}", listed(&all_remarks)));
     if !session.confirm(arguments.yes, &format!("Write this to {}?", shown(&file.path)))? {
         session.say("Nothing was changed.\n");
-        return Ok(Outcome::Left);
+        return Ok(SwitchOutcome::Left);
     }
     if let Some(path) = &env_path {
         env_file::write(path, &secrets)?;
@@ -88,7 +88,7 @@ pub(super) fn add(arguments: AddArgs, session: &mut Session<'_>) -> Result<Outco
     let backup = written?;
     say_written(session, &file, backup);
     session.say(&format!("See that it works: mcp-tether check {}\n", first_url(&entry.arguments)));
-    Ok(Outcome::Done)
+    Ok(SwitchOutcome::Done)
 }
 
 /// The address among arguments, without its query, or a word for it.
@@ -107,7 +107,7 @@ fn move_to_file(
     client: Client,
     entry: &mut Entry,
     typed: &[(String, Secret)],
-    session: &Session<'_>,
+    session: &SwitchSession<'_>,
 ) -> (Vec<(String, Secret)>, Option<PathBuf>) {
     let environment: &Environment = session.environment;
     let mut moved: Vec<(String, Secret)> = Vec::new();
@@ -185,7 +185,7 @@ pub(super) fn check_nothing_else_changed(
     }
 }
 
-pub(super) fn say_written(session: &mut Session<'_>, file: &ConfigFile, backup: Option<PathBuf>) {
+pub(super) fn say_written(session: &mut SwitchSession<'_>, file: &ConfigFile, backup: Option<PathBuf>) {
     let title = file.client.title();
     let kept = backup.map(|backup| format!(" The file as it was: {}.", shown(&backup))).unwrap_or_default();
     session.say(&format!("{} is written.{kept} Restart {title} to use it.\n", shown(&file.path)));
@@ -199,7 +199,10 @@ pub(super) fn is_own(entry: &Table) -> bool {
 }
 
 /// Runs `remove`.
-pub(super) fn remove(arguments: &RemoveArgs, session: &mut Session<'_>) -> Result<Outcome, UsageError> {
+pub(super) fn remove(
+    arguments: &RemoveArgs,
+    session: &mut SwitchSession<'_>,
+) -> Result<SwitchOutcome, UsageError> {
     let client = arguments.client.ok_or_else(needs_client)?;
     let location = session.location(client, arguments.file.as_deref())?;
     let none = |file: &PathBuf| {
@@ -226,12 +229,12 @@ pub(super) fn remove(arguments: &RemoveArgs, session: &mut Session<'_>) -> Resul
     session.say(&file.difference(&text));
     if !session.confirm(arguments.yes, &format!("Write this to {}?", shown(&file.path)))? {
         session.say("Nothing was changed.\n");
-        return Ok(Outcome::Left);
+        return Ok(SwitchOutcome::Left);
     }
     let backup = file.write(&text, "remove")?;
     say_written(session, &file, backup);
     remove_env_file(&entry, &text, session);
-    Ok(Outcome::Done)
+    Ok(SwitchOutcome::Done)
 }
 
 /// Removes the questions that were asked for an entry alone.
@@ -250,7 +253,7 @@ pub(super) fn remove_unused_inputs(
 }
 
 /// Removes the file with the secrets of an entry that is gone, if nothing else names it.
-pub(super) fn remove_env_file(entry: &Table, text: &str, session: &mut Session<'_>) {
+pub(super) fn remove_env_file(entry: &Table, text: &str, session: &mut SwitchSession<'_>) {
     let (_, arguments) = migration::started(&dialect::to_common(entry));
     let path = session.env_folder().and_then(|folder| env_file::named(&arguments, &folder));
     let name =

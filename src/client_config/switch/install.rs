@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Outcome, Session};
+use super::{SwitchOutcome, SwitchSession};
 use crate::channel::{self, Channel};
 use crate::cli::UsageError;
 use crate::client_config::{shown, usage};
@@ -27,16 +27,19 @@ fn destination(environment: &Environment, system: &str) -> Option<PathBuf> {
 }
 
 /// Runs `install`.
-pub(super) fn run(is_agreed: bool, session: &mut Session<'_>) -> Result<Outcome, UsageError> {
+pub(super) fn run(is_agreed: bool, session: &mut SwitchSession<'_>) -> Result<SwitchOutcome, UsageError> {
     // The command itself says that the program is to be installed.
     match install(is_agreed, session)? {
-        Some(_) => Ok(Outcome::Done),
-        None => Ok(Outcome::Left),
+        Some(_) => Ok(SwitchOutcome::Done),
+        None => Ok(SwitchOutcome::Left),
     }
 }
 
 /// Copies the program. Returns where it is then; none when the user says no.
-pub(super) fn install(is_agreed: bool, session: &mut Session<'_>) -> Result<Option<PathBuf>, UsageError> {
+pub(super) fn install(
+    is_agreed: bool,
+    session: &mut SwitchSession<'_>,
+) -> Result<Option<PathBuf>, UsageError> {
     let unknown = || usage("the folder for programs is not known", "set HOME");
     let to = destination(session.environment, session.system).ok_or_else(unknown)?;
     let from = channel::running()

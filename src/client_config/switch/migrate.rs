@@ -11,7 +11,7 @@ use super::add::{
 use super::config_file::ConfigFile;
 use super::locations::{self, Creation, Location};
 use super::replacement::{self, Replacement};
-use super::{Outcome, Session, difference, env_file, listed};
+use super::{SwitchOutcome, SwitchSession, difference, env_file, listed};
 use crate::channel;
 use crate::cli::{MigrateArgs, SecretPlace, UsageError};
 use crate::client_config::document::{Document, Format};
@@ -33,7 +33,10 @@ struct Count {
 }
 
 /// Runs `migrate`.
-pub(super) fn migrate(arguments: &MigrateArgs, session: &mut Session<'_>) -> Result<Outcome, UsageError> {
+pub(super) fn migrate(
+    arguments: &MigrateArgs,
+    session: &mut SwitchSession<'_>,
+) -> Result<SwitchOutcome, UsageError> {
     let files = config_files(arguments, session)?;
     let can_write = arguments.yes || session.console.can_ask();
     let mut count = Count::default();
@@ -61,11 +64,14 @@ pub(super) fn migrate(arguments: &MigrateArgs, session: &mut Session<'_>) -> Res
     } else {
         session.say(&format!("Replaced: {replaced} of {found}. To go back: mcp-tether migrate --undo\n"));
     }
-    Ok(if replaced == found && failed == 0 { Outcome::Done } else { Outcome::Left })
+    Ok(if replaced == found && failed == 0 { SwitchOutcome::Done } else { SwitchOutcome::Left })
 }
 
 /// The files to look at: the one that is named, or those of all clients that are there.
-fn config_files(arguments: &MigrateArgs, session: &mut Session<'_>) -> Result<Vec<ConfigFile>, UsageError> {
+fn config_files(
+    arguments: &MigrateArgs,
+    session: &mut SwitchSession<'_>,
+) -> Result<Vec<ConfigFile>, UsageError> {
     if let Some(from) = &arguments.from {
         return Ok(vec![named_file(&config::home_expanded(from), arguments.client)?]);
     }
@@ -91,7 +97,7 @@ fn config_files(arguments: &MigrateArgs, session: &mut Session<'_>) -> Result<Ve
 }
 
 /// YAML is not edited; an entry there is named.
-fn about_goose(path: &Path, session: &mut Session<'_>) {
+fn about_goose(path: &Path, session: &mut SwitchSession<'_>) {
     let text = files::read_regular_text(path, LIMIT).unwrap_or_default();
     if ["mcp-remote", "supergateway", "mcp-proxy"].iter().any(|name| text.contains(name)) {
         session.say(&format!(
@@ -146,7 +152,7 @@ fn migrate_file(
     can_write: bool,
     command: &mut Option<String>,
     count: &mut Count,
-    session: &mut Session<'_>,
+    session: &mut SwitchSession<'_>,
 ) -> Result<(), UsageError> {
     let original = file.document()?;
     let whole = original.entry(&[]).unwrap_or_default();
@@ -233,7 +239,7 @@ fn with_secrets_placed(
     client: Client,
     command: &str,
     arguments: &MigrateArgs,
-    session: &mut Session<'_>,
+    session: &mut SwitchSession<'_>,
 ) -> Option<Replacement> {
     let folder = session.env_folder();
     let make = |place| replacement::of(server, launch_of(server), client, command, place, folder.as_deref());
@@ -283,7 +289,7 @@ fn accepted(
     replacement: &Replacement,
     arguments: &MigrateArgs,
     can_write: bool,
-    session: &mut Session<'_>,
+    session: &mut SwitchSession<'_>,
 ) -> bool {
     let mut is_certain = replacement.is_certain;
     if arguments.check {
@@ -308,7 +314,10 @@ fn accepted(
 
 /// Runs `migrate --undo`: puts back each entry that a backup has and that starts mcp-tether now. Everything else in the file stays
 /// as it is today.
-pub(super) fn undo(arguments: &MigrateArgs, session: &mut Session<'_>) -> Result<Outcome, UsageError> {
+pub(super) fn undo(
+    arguments: &MigrateArgs,
+    session: &mut SwitchSession<'_>,
+) -> Result<SwitchOutcome, UsageError> {
     let files = config_files(arguments, session)?;
     let (mut count, mut is_left) = (0_usize, false);
     for file in &files {
@@ -326,14 +335,14 @@ pub(super) fn undo(arguments: &MigrateArgs, session: &mut Session<'_>) -> Result
         0 => "No entry was put back.\n".to_owned(),
         count => format!("Entries put back: {count}\n"),
     });
-    Ok(if is_left { Outcome::Left } else { Outcome::Done })
+    Ok(if is_left { SwitchOutcome::Left } else { SwitchOutcome::Done })
 }
 
 /// How many entries were put back; none where the user said no.
 fn undo_file(
     file: &ConfigFile,
     arguments: &MigrateArgs,
-    session: &mut Session<'_>,
+    session: &mut SwitchSession<'_>,
 ) -> Result<Option<usize>, UsageError> {
     let backups = file.backups("migrate");
     if backups.is_empty() {

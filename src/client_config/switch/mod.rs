@@ -34,7 +34,7 @@ pub trait Console {
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum SwitchOutcome {
     /// Everything is as it was asked for.
     Done,
     /// The user said no, or something was left as it is.
@@ -49,8 +49,8 @@ pub fn run(
     command: SwitchCommand,
     environment: &Environment,
     console: &mut dyn Console,
-) -> Result<Outcome, UsageError> {
-    let mut session = Session { environment, console, system: std::env::consts::OS };
+) -> Result<SwitchOutcome, UsageError> {
+    let mut session = SwitchSession { environment, console, system: std::env::consts::OS };
     match command {
         SwitchCommand::Add(arguments) => add::add(*arguments, &mut session),
         SwitchCommand::Remove(arguments) => add::remove(&arguments, &mut session),
@@ -61,14 +61,14 @@ pub fn run(
 }
 
 /// What every command works with.
-struct Session<'a> {
+struct SwitchSession<'a> {
     environment: &'a Environment,
     console: &'a mut dyn Console,
     /// The operating system, as `std::env::consts::OS` has it.
     system: &'static str,
 }
 
-impl Session<'_> {
+impl SwitchSession<'_> {
     fn say(&mut self, text: &str) {
         self.console.say(text);
     }
