@@ -1,7 +1,7 @@
 //! What the program logs while it runs: on stderr, and in a file if the user wants one. stdout belongs to the client.
 //!
-//! `tracing-subscriber` decides by output which events and spans are enabled; the form of a line ([`Form`]) and the way to its
-//! output ([`Queue`]) are here. Only our own events are shown, at every level: those of the HTTP and TLS libraries hold
+//! `tracing-subscriber` decides by output which events and spans are enabled; the form of a line (`Form`) and the way to its
+//! output (`Queue`) are here. Only our own events are shown, at every level: those of the HTTP and TLS libraries hold
 //! headers. Every line goes through a queue to a thread that the first line starts: a host that does not read stderr must not
 //! stop the conversation, nor must a slow disk. Lines that do not fit the queue are lost and counted. Every line is redacted
 //! once more, whatever it was made of.

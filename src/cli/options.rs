@@ -15,11 +15,15 @@ use super::values::{self, AccessMode, AuthMode, Protocol, Transport};
 /// The options as they were typed.
 #[derive(Clone, Default, Args)]
 pub struct Options {
-    /// The remote server: https://mcp.example.com/mcp
-    ///
-    /// The remote server's streamable HTTP or HTTP+SSE endpoint, such as https://mcp.example.com/mcp. A port after it is the
-    /// port of the OAuth redirect URI
-    #[arg(value_name = "URL", num_args = 0.., value_hint = ValueHint::Url)]
+    /// The remote server, and the port of the OAuth redirect URI.
+    #[arg(
+        value_name = "URL",
+        num_args = 0..,
+        value_hint = ValueHint::Url,
+        help = "The remote server: https://mcp.example.com/mcp",
+        long_help = "The remote server's streamable HTTP or HTTP+SSE endpoint, such as https://mcp.example.com/mcp. A port after \
+                     it is the port of the OAuth redirect URI"
+    )]
     pub positional: Vec<String>,
 
     /// What the program was asked to do with them.
@@ -251,10 +255,14 @@ pub struct Options {
     pub client_key: Option<PathBuf>,
 
     /// Proxy to use, in place of the environment's
-    ///
-    /// Proxy to use, http://[user:password@]host:port or socks5h://…, in place of HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
-    /// NO_PROXY. Addresses of this computer are never reached through a proxy
-    #[arg(long, value_name = "URL", help_heading = "Connection", value_hint = ValueHint::Url)]
+    #[arg(
+        long,
+        value_name = "URL",
+        help_heading = "Connection",
+        value_hint = ValueHint::Url,
+        long_help = "Proxy to use, http://[user:password@]host:port or socks5h://…, in place of HTTPS_PROXY, HTTP_PROXY, \
+                     ALL_PROXY and NO_PROXY. Addresses of this computer are never reached through a proxy"
+    )]
     pub proxy: Option<String>,
 
     /// Accepted for compatibility with mcp-remote
