@@ -94,6 +94,7 @@ fn modules_use_only_what_lies_below_them() {
                 "diagnosis",
                 "files",
                 "http",
+                "jwt",
                 "mcp",
                 "platform",
                 "redact",

@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::Method;
 use serde_json::Value;
@@ -19,6 +17,7 @@ use crate::check::{self, CheckResult, Findings, Style};
 use crate::cli::{self, Invocation};
 use crate::config::{Config, Environment};
 use crate::diagnosis::{self, RefusalFacts};
+use crate::jwt;
 use crate::mcp::{OwnId, header, message, method};
 
 /// How long one request may take.
@@ -95,8 +94,7 @@ impl Named {
     /// Reads the signed description in an answer.
     fn of(headers: &http::HeaderMap) -> Option<Named> {
         let token = headers.get("cf-access-metadata")?.to_str().ok()?;
-        let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-        let claims: Value = serde_json::from_slice(&claims).ok()?;
+        let claims: Value = serde_json::from_str(&jwt::payload(token)?).ok()?;
         let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
         Some(Named { team: Some(text("auth_domain")?), aud: text("aud") })
     }

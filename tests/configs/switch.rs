@@ -44,6 +44,17 @@ impl Home {
         Told::of(self.command(BINARY, arguments).output().expect("it starts"))
     }
 
+    /// The program that an entry names: this one, or its copy in the home folder if this one lies in a temporary folder, as in a
+    /// build below it.
+    fn program(&self) -> String {
+        let is_temporary = ["/tmp", "/var/tmp"].iter().any(|folder| Path::new(BINARY).starts_with(folder))
+            || Path::new(BINARY).starts_with(std::env::temp_dir());
+        match is_temporary {
+            true => self.path(".local/bin/mcp-tether").to_str().expect("Unicode").to_owned(),
+            false => BINARY.to_owned(),
+        }
+    }
+
     /// The names in a folder.
     fn names(&self, below: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.path(below)).expect("a folder");
@@ -126,7 +137,7 @@ fn add_keeps_everything_else_and_remove_undoes_it() {
         home.run(&["add", "my-server", URL, "--client", client, "--yes", "--read-only"]).done();
         let added = text_of(&path);
         assert!(
-            added.contains("my-server") && added.contains("--read-only") && added.contains(BINARY),
+            added.contains("my-server") && added.contains("--read-only") && added.contains(&home.program()),
             "{case}"
         );
         // A line ends with one more comma at most.
@@ -394,19 +405,20 @@ fn migrate_replaces_certain_entries_and_undo_restores_every_byte() {
         let texts: Vec<String> = files.iter().map(|(path, _)| text_of(path)).collect();
         let [cursor, codex, claude, vscode, opencode, gemini] = &texts[..] else { panic!("{texts:?}") };
         assert!(cursor.contains("// work") && cursor.contains("\"fs\": { \"command\": \"npx\""), "{cursor}");
-        assert!(cursor.contains("--no-such-option") && cursor.contains(BINARY), "{cursor}");
+        assert!(cursor.contains("--no-such-option") && cursor.contains(&home.program()), "{cursor}");
         assert!(
-            codex.contains(&format!("command = \"{BINARY}\" # old\n"))
+            codex.contains(&format!("command = \"{}\" # old\n", home.program()))
                 && codex.contains("startup_timeout_sec = 20"),
             "{codex}"
         );
         assert!(
-            claude.contains(&format!("\"command\":\"{BINARY}\"")) && claude.ends_with("\"numStartups\":7}"),
+            claude.contains(&format!("\"command\":\"{}\"", home.program()))
+                && claude.ends_with("\"numStartups\":7}"),
             "{claude}"
         );
         assert!(!claude.contains('\n'), "{claude}");
         assert_eq!(vscode.matches('\n').count(), vscode.matches("\r\n").count(), "{vscode}");
-        assert!(opencode.contains(BINARY) && opencode.contains("\"enabled\": true"), "{opencode}");
+        assert!(opencode.contains(&home.program()) && opencode.contains("\"enabled\": true"), "{opencode}");
         assert_eq!(*gemini, files[5].1);
         let secrets = |text: &str| text.matches("marked").count();
         let env_folder = home.path(".config/mcp-tether/env");
@@ -450,7 +462,7 @@ fn undo_keeps_what_was_changed_since() {
     home.run(&["migrate", "--undo", "--yes"]).done();
     let text = text_of(path);
     assert!(text.contains("model = \"y\"") && text.contains("[mcp_servers.later]"), "{text}");
-    assert!(text.contains("mcp-remote") && !text.contains(BINARY), "{text}");
+    assert!(text.contains("mcp-remote") && !text.contains(&home.program()), "{text}");
 }
 
 #[test]
@@ -491,7 +503,7 @@ fn migrate_tries_replacements_with_check() {
     );
     let text = text_of(&path);
     assert!(text.contains("\"none\":{\"command\":\"npx\""), "{text}");
-    assert!(text.contains(&format!("\"there\":{{\"command\":\"{BINARY}\"")), "{text}");
+    assert!(text.contains(&format!("\"there\":{{\"command\":\"{}\"", home.program())), "{text}");
 }
 
 #[test]
