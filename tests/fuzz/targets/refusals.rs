@@ -3,7 +3,7 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use mcp_tether::diagnosis::{self, Refused};
+use mcp_tether::diagnosis::{self, RefusalFacts};
 use url::Url;
 
 /// The headers that mean something.
@@ -33,7 +33,8 @@ fuzz_target!(|input: (u16, Vec<(u8, Vec<u8>)>, String)| {
     }
     let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
     let location = headers.get("location").and_then(|to| url.join(to.to_str().ok()?).ok());
-    let facts = Refused { body: &body, location: location.as_ref(), ..Refused::of(status, &headers) };
+    let facts =
+        RefusalFacts { body: &body, location: location.as_ref(), ..RefusalFacts::of(status, &headers) };
     drop(diagnosis::refused(&url, &facts));
     drop(diagnosis::page(&url, &facts));
     let _ = diagnosis::is_unprocessed(&facts, true);

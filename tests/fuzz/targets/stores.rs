@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
         drop(store.own());
         drop(store.pending());
         if let Ok(flow) = store.try_flow() {
-            drop(flow.failed());
+            let _ = flow.failed();
         }
     });
     if let Some(end) = std::str::from_utf8(data).ok().and_then(jwt::expiry) {
