@@ -112,7 +112,7 @@ struct Exchange {
     method: String,
     token: Option<String>,
     is_modern: bool,
-    /// It lasts: nobody waits for its end.
+    /// It lasts. No request waits for its end.
     is_listening: bool,
     is_answered: bool,
     is_opened: bool,

@@ -44,7 +44,7 @@ pub(super) async fn api_token(
     Ok(Secret::new(text))
 }
 
-/// Refuses what is no API token.
+/// Refuses text that is not an API token.
 fn check(text: &str, place: &str) -> Result<(), AccessFailure> {
     let is_legacy_key =
         text.len() == 37 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));

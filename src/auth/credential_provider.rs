@@ -556,7 +556,7 @@ mod tests {
         let asks = Arc::clone(&provider);
         asking.spawn(async move { asks.current().await });
         tokio::task::yield_now().await;
-        assert_eq!(*provider.current().await.credentials, token("old"), "nobody waits for it");
+        assert_eq!(*provider.current().await.credentials, token("old"), "no request waits for it");
         release.send(()).expect("waiting");
         let renewed = asking.join_next().await.expect("a task").expect("no panic");
         assert_eq!(*renewed.credentials, token("new"));

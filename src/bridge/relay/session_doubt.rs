@@ -1,5 +1,5 @@
 //! Refusals that may be about the session or about something else: when one of them leads to a new session, and what
-//! becomes of a session that was given up in vain.
+//! becomes of a session when giving it up did not help.
 //!
 //! A status alone (404, 401) says little. It leads to one new session; if that refuses the same message likewise, the
 //! session was not the cause, and for a while no other refusal of that kind costs a handshake. A session in which no
@@ -102,7 +102,7 @@ impl Relay {
         self.health.doubts.is_over_credentials()
     }
 
-    /// A new session refuses a message as the one before did, by a status alone: that session was given up in vain.
+    /// A new session refuses a message as the one before did, by a status alone: giving that session up did not help.
     pub(super) fn renewed_in_vain(&mut self, ticket: Ticket, now: Instant) {
         let method = self.ledger.get(ticket).and_then(|entry| entry.message.method()).map(str::to_owned);
         self.health.doubts.renewed_in_vain(method, now);

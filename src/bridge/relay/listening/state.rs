@@ -152,7 +152,7 @@ impl Listening {
         ListeningFacts { position: &self.stream, was_there, lasted, names_session }
     }
 
-    /// How often in a row it was opened in vain, for [`Listening::keep_attempts`].
+    /// How many attempts in a row to open it have failed, for [`Listening::keep_attempts`].
     pub(super) fn attempts(&self) -> u32 {
         self.stream.attempts()
     }

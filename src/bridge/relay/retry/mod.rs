@@ -70,7 +70,7 @@ pub(super) enum Subject<'a> {
         /// message was not sent once more in it yet.
         settles: Option<u32>,
     },
-    /// A subscription of the modern era that was acknowledged, opened again so often in a row in vain.
+    /// A subscription of the modern era that was acknowledged, with the number of failed attempts in a row to open it again.
     Subscription { attempts: u32 },
     /// The GET or POST whose stream was to bring an answer.
     AnswerStream { position: &'a StreamPosition, is_wanted: bool },

@@ -72,7 +72,7 @@ impl Doubts {
         self.over_credentials
     }
 
-    /// A new session refuses a message with this method as the one before did: that one was given up in vain.
+    /// A new session refuses a message with this method as the one before did: giving that one up did not help.
     pub(super) fn renewed_in_vain(&mut self, method: Option<String>, now: Instant) {
         self.vain = Some(now);
         if self.refused.len() < METHODS {
