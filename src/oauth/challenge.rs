@@ -125,8 +125,30 @@ mod tests {
                 resource_metadata: some(metadata),
                 scope: some(scope),
                 error: some(error),
+                schemes: TokenSchemes { bearer: true, dpop: false },
             });
             assert_eq!(bearer(&headers), expected, "{values:?}");
         }
+    }
+
+    #[test]
+    fn challenge_names_schemes_that_are_accepted() {
+        for (value, bearer_is, dpop_is) in [
+            ("Bearer", true, false),
+            ("DPoP", false, true),
+            (r#"dpop algs="ES256", resource_metadata="https://h/x""#, false, true),
+            (r#"DPoP algs="RS256 ES256 PS256""#, false, true),
+            (r#"DPoP algs="RS256""#, false, false),
+            (r#"Bearer error="invalid_token", DPoP algs="ES256""#, true, true),
+            (r#"DPoP algs="ES384", Bearer"#, true, false),
+        ] {
+            let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, value.parse().expect("a value"))]);
+            let schemes = bearer(&headers).expect("a challenge").schemes;
+            assert_eq!(schemes, TokenSchemes { bearer: bearer_is, dpop: dpop_is }, "{value}");
+        }
+        let both = r#"Bearer error="invalid_token", DPoP error="invalid_token", resource_metadata="https://h/x""#;
+        let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, both.parse().expect("a value"))]);
+        let found = bearer(&headers).expect("a challenge");
+        assert_eq!(found.resource_metadata.as_deref(), Some("https://h/x"));
     }
 }
