@@ -160,7 +160,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A name that shows neither the URL, which may hold a key, nor who asks.
 fn name(url: &Url, credentials: &Credentials) -> String {
     let mut headers = HeaderMap::new();
-    credentials.decorate(url, &mut headers);
+    credentials.decorate(&http::Method::POST, url, &mut headers);
     let mut parts: Vec<&[u8]> = vec![url.as_str().as_bytes()];
     for (name, value) in &headers {
         parts.extend([name.as_str().as_bytes(), value.as_bytes()]);

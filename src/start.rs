@@ -382,9 +382,10 @@ fn shown(held: &HeldTokens) -> String {
         None => "has no stated expiry".to_owned(),
     };
     let renews = if held.renews { "is renewed automatically" } else { "cannot be renewed" };
+    let bound = if held.is_dpop_bound { ", bound to a key (DPoP)" } else { "" };
     let profile = held.profile.as_ref().map(|name| format!("profile:  {name}\n")).unwrap_or_default();
     format!(
-        "{profile}issuer:   {}\nresource: {}\nscope:    {}\ntoken:    {runs_out}, {renews}\nfile:     {}",
+        "{profile}issuer:   {}\nresource: {}\nscope:    {}\ntoken:    {runs_out}, {renews}{bound}\nfile:     {}",
         redact::foreign(&held.issuer),
         redact::foreign(&held.resource),
         held.scope.as_deref().map_or_else(|| "(not stated)".to_owned(), redact::foreign),

@@ -196,7 +196,7 @@ const OAUTH_LAYERS: &[&[&str]] = &[
     &["http"],
     &["settings"],
     &["discovery", "bearer"],
-    &["state", "saving", "issuer"],
+    &["dpop", "state", "saving", "issuer"],
     &["flows"],
     &["sign_in", "commands", "shutdown", "request_credentials"],
 ];

@@ -423,7 +423,7 @@ mod tests {
             assert_eq!(used.withheld.is_some(), !is_sent, "{rule:?}");
             assert_eq!(provider.not_sent(&used), (!is_sent).then_some(NotSent::NotAsked), "{rule:?}");
             let mut headers = http::HeaderMap::new();
-            used.credentials.decorate(&url, &mut headers);
+            used.credentials.decorate(&http::Method::POST, &url, &mut headers);
             assert_eq!(headers.len(), if is_sent { 2 } else { 0 }, "{rule:?}");
             assert!(provider.prove(&used, &url).await.is_err(), "{rule:?}");
             // What is read again is no way around it.

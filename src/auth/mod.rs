@@ -11,12 +11,15 @@ pub mod access_metadata;
 pub mod access_proof;
 pub mod cf_access;
 pub mod credential_provider;
+pub mod dpop;
 mod headers;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
 use url::{Origin, Url};
 
 use cf_access::ServiceToken;
+use dpop::DpopToken;
 pub use headers::WrittenHeaders;
 
 /// One way of proving who is asking.
@@ -28,6 +31,8 @@ pub enum Scheme {
     CfAccess(ServiceToken),
     /// The access token of a sign-in, as the value of its header.
     Bearer(HeaderValue),
+    /// The same, if it is bound to a key.
+    Dpop(DpopToken),
 }
 
 /// Everything that is attached to requests, and the one origin it goes to.
@@ -43,8 +48,9 @@ impl Credentials {
         Credentials { origin: url.origin(), schemes }
     }
 
-    /// Adds the headers to a request to `url`, if that is their origin; elsewhere nothing is added.
-    pub fn decorate(&self, url: &Url, headers: &mut HeaderMap) {
+    /// Adds the headers to one request to `url`, if that is their origin; elsewhere nothing is added. A proof is made for this
+    /// request, and good for no other.
+    pub fn decorate(&self, method: &Method, url: &Url, headers: &mut HeaderMap) {
         if url.origin() != self.origin {
             return;
         }
@@ -55,8 +61,19 @@ impl Credentials {
                 Scheme::Bearer(value) => {
                     headers.insert(AUTHORIZATION, value.clone());
                 }
+                Scheme::Dpop(token) => token.add_to(method, url, headers),
             }
         }
+    }
+
+    /// Takes note of a response from `url`: it may bring a nonce for the next proofs. Returns whether the request was refused for
+    /// its proof alone, and may be accepted with another one.
+    pub fn note_response(&self, url: &Url, status: StatusCode, headers: &HeaderMap) -> bool {
+        let is_ours = url.origin() == self.origin;
+        self.schemes.iter().filter(|_| is_ours).any(|scheme| match scheme {
+            Scheme::Dpop(token) => token.note_response(status, headers),
+            Scheme::Written(_) | Scheme::CfAccess(_) | Scheme::Bearer(_) => false,
+        })
     }
 
     /// The same, and one more.
@@ -79,7 +96,7 @@ impl Credentials {
     pub fn prove_by_header(&self) -> bool {
         self.schemes.iter().any(|scheme| match scheme {
             Scheme::Written(written) => written.prove(),
-            Scheme::CfAccess(_) | Scheme::Bearer(_) => false,
+            Scheme::CfAccess(_) | Scheme::Bearer(_) | Scheme::Dpop(_) => false,
         })
     }
 
@@ -92,7 +109,7 @@ impl Credentials {
     pub fn service_token(&self) -> Option<&ServiceToken> {
         self.schemes.iter().find_map(|scheme| match scheme {
             Scheme::CfAccess(token) => Some(token),
-            Scheme::Written(_) | Scheme::Bearer(_) => None,
+            Scheme::Written(_) | Scheme::Bearer(_) | Scheme::Dpop(_) => None,
         })
     }
 
@@ -100,7 +117,7 @@ impl Credentials {
     pub fn sends_access_token(&self) -> bool {
         self.schemes.iter().any(|scheme| match scheme {
             Scheme::Written(written) => written.has(&cf_access::TOKEN),
-            Scheme::CfAccess(_) | Scheme::Bearer(_) => false,
+            Scheme::CfAccess(_) | Scheme::Bearer(_) | Scheme::Dpop(_) => false,
         })
     }
 }
@@ -126,7 +143,7 @@ mod tests {
     fn credentials_go_to_their_origin_alone() {
         let names = |url: &str| {
             let mut headers = HeaderMap::new();
-            credentials().decorate(&Url::parse(url).expect("a URL"), &mut headers);
+            credentials().decorate(&Method::POST, &Url::parse(url).expect("a URL"), &mut headers);
             headers.keys().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
         };
         let all = ["authorization", "cf-access-client-id", "cf-access-client-secret"];
@@ -147,7 +164,11 @@ mod tests {
             "got [secret] ([secret]) and [secret]"
         );
         let mut headers = HeaderMap::new();
-        credentials.decorate(&Url::parse("https://mcp.example.com").expect("a URL"), &mut headers);
+        credentials.decorate(
+            &Method::POST,
+            &Url::parse("https://mcp.example.com").expect("a URL"),
+            &mut headers,
+        );
         for printed in [format!("{credentials:?}"), format!("{headers:?}")] {
             assert!(!printed.contains("marked"), "{printed}");
         }

@@ -116,6 +116,8 @@ pub enum ErrorKind {
     Era,
     /// The user has to sign in, or could not.
     SignIn,
+    /// The server rejects the proof of the key that a token is bound to.
+    DpopProof,
     /// The answer is not one that MCP allows here.
     Answer,
     /// There is no address for messages, or one that must not be used (HTTP+SSE).
@@ -181,6 +183,7 @@ impl ErrorKind {
             ErrorKind::Era => -31012,
             ErrorKind::Proxy => -31013,
             ErrorKind::SignIn => -31014,
+            ErrorKind::DpopProof => -31015,
             ErrorKind::Internal => -31099,
         }
     }
@@ -214,6 +217,7 @@ impl ErrorKind {
             ErrorKind::Era => "era",
             ErrorKind::Proxy => "proxy",
             ErrorKind::SignIn => "sign_in",
+            ErrorKind::DpopProof => "dpop_proof",
             ErrorKind::Answer => "answer",
             ErrorKind::Endpoint => "endpoint",
             ErrorKind::Transport => "transport",

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueHint};
 
 use super::Mode;
-use super::values::{self, AccessMode, AuthMode, Protocol, Transport};
+use super::values::{self, AccessMode, AuthMode, DpopMode, Protocol, Transport};
 
 /// The options as they were typed.
 #[derive(Clone, Default, Args)]
@@ -149,6 +149,12 @@ pub struct Options {
     /// it, headers that hold a secret distinguish sign-ins
     #[arg(long, value_name = "NAME", help_heading = "Sign-in", value_parser = values::profile, value_hint = ValueHint::Other)]
     pub profile: Option<String>,
+
+    /// When to bind tokens to a key of this computer (DPoP)
+    ///
+    /// When to bind tokens to a key of this computer (DPoP, RFC 9449). A stolen token is then of no use without the key
+    #[arg(long, value_name = "WHEN", help_heading = "Sign-in", value_enum, default_value_t)]
+    pub dpop: DpopMode,
 
     /// Send the ID token in place of the access token
     ///

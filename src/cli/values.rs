@@ -46,6 +46,18 @@ pub enum AuthMode {
     None,
 }
 
+/// The values of `--dpop`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DpopMode {
+    /// If the authorization server offers it and the server names it
+    #[default]
+    Auto,
+    /// Always: a token that is not bound is refused
+    Always,
+    /// Never
+    Never,
+}
+
 /// The values of `--protocol`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Protocol {

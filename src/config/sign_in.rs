@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{Environment, Error, expand, header, home_expanded, warn_of_readers};
 use crate::auth::Credentials;
-use crate::cli::{AuthMode, Options};
+use crate::cli::{AuthMode, DpopMode, Options};
 use crate::files;
 use crate::http::is_loopback;
 use crate::json;
@@ -19,12 +19,19 @@ use crate::oauth::metadata::{AuthorizationServer, is_issuer};
 use crate::oauth::private_key::PrivateKey;
 use crate::oauth::store::identity::IdentityOptions;
 use crate::oauth::store::mcp_remote_import::{self, McpRemoteArguments};
-use crate::oauth::{Browser, Grant, MetadataSource, SignInIdentity, SignInSettings};
+use crate::oauth::{Browser, DpopUse, Grant, MetadataSource, SignInIdentity, SignInSettings};
 use crate::{platform, redact};
 
 /// What is written into the page's address by us alone.
-const RESERVED: &[&str] =
-    &["response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method"];
+const RESERVED: &[&str] = &[
+    "response_type",
+    "client_id",
+    "redirect_uri",
+    "state",
+    "code_challenge",
+    "code_challenge_method",
+    "dpop_jkt",
+];
 /// What names the client.
 const CLIENT: &str = "--static-oauth-client-info";
 
@@ -39,6 +46,11 @@ pub(super) fn settings(
     let written = SignInOptions::read(options, environment, warnings)?;
     let is_private = url.scheme() == "https" || is_loopback(url);
     check_grant(&written.grant, options.auth, is_private)?;
+    if options.dpop == DpopMode::Always && options.use_id_token {
+        let sentence =
+            "--dpop always cannot be used with --use-id-token, because no ID token is bound to a key";
+        return Err(Error::Grant { sentence: sentence.to_owned(), advice: "leave one of them out" });
+    }
     let is_asked_for = options.auth == AuthMode::Oauth;
     let is_named = is_asked_for || written.grant != Grant::Page;
     if options.auth == AuthMode::None || (!is_named && credentials.prove_by_header()) {
@@ -62,6 +74,11 @@ pub(super) fn settings(
             ),
         },
         is_asked_for,
+        dpop: match options.dpop {
+            DpopMode::Auto => DpopUse::Offered,
+            DpopMode::Always => DpopUse::Always,
+            DpopMode::Never => DpopUse::Never,
+        },
         uses_id_token: options.use_id_token,
         asks: true,
         patience: options.auth_timeout.map(Duration::from_secs),
@@ -225,6 +242,11 @@ fn typed(
     let mut further = Vec::new();
     if options.auth == AuthMode::Oauth {
         further.extend(["--auth", "oauth"].map(str::to_owned));
+    }
+    match options.dpop {
+        DpopMode::Auto => {}
+        DpopMode::Always => further.extend(["--dpop", "always"].map(str::to_owned)),
+        DpopMode::Never => further.extend(["--dpop", "never"].map(str::to_owned)),
     }
     further.extend((*grant == Grant::Device).then(|| "--device-code".to_owned()));
     if let Some(issuer) = &options.oauth_issuer {

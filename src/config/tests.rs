@@ -21,7 +21,7 @@ fn resolve(url: &str, headers: &[&str], variables: &[(&str, &str)]) -> Result<Co
 /// The headers that go out, in order.
 fn sent(config: &Config) -> Vec<(String, String)> {
     let mut headers = HeaderMap::new();
-    config.found.credentials.decorate(&config.url, &mut headers);
+    config.found.credentials.decorate(&http::Method::POST, &config.url, &mut headers);
     let text = |value: &http::HeaderValue| value.to_str().expect("ASCII").to_owned();
     headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }

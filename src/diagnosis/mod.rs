@@ -21,7 +21,7 @@ pub use body::{BodyDescription, older_transport, undecodable, undecodable_body, 
 
 use crate::bridge::{ErrorKind, ErrorReport, Processing};
 use crate::http::body::EXPANSION_LIMIT;
-use crate::http::www_authenticate::challenges;
+use crate::http::www_authenticate::{DpopError, challenges, dpop_error};
 use crate::http::{Proxy, TransportError};
 use crate::redact;
 use crate::tls;
@@ -296,6 +296,9 @@ fn plainly_refused(url: &Url, facts: &RefusalFacts<'_>) -> ErrorReport {
     };
     let body = facts.body.trim();
     let body = (!body.is_empty()).then(|| body.chars().take(BODY_EXCERPT).collect());
+    if let Some(error) = dpop_error(facts.headers).filter(|_| status == 401) {
+        return ErrorReport { body, ..proof_rejected(&place, error).with_status(status) };
+    }
     if matches!(status, 401 | 403) && (facts.token.is_some() || facts.sends_access_token) {
         let (sentence, advice) = refused_by_the_server(&place, &said, facts);
         return ErrorReport {
@@ -319,6 +322,23 @@ fn plainly_refused(url: &Url, facts: &RefusalFacts<'_>) -> ErrorReport {
         _ => "look into the server's log",
     };
     ErrorReport { body, ..ErrorReport::new(ErrorKind::Status, sentence, advice).with_status(status) }
+}
+
+/// A server that rejects the proof of the key that a token is bound to.
+fn proof_rejected(place: &str, error: DpopError) -> ErrorReport {
+    let (sentence, advice) = match error {
+        DpopError::UseNonce => (
+            format!(
+                "{place} requires another nonce in each DPoP proof, also where the proof holds the one that it named"
+            ),
+            "try again; if it stays like this, look into the server's log, or sign in without DPoP: --dpop never",
+        ),
+        DpopError::InvalidProof => (
+            format!("{place} rejected the DPoP proof of the token's key (invalid_dpop_proof)"),
+            "check this computer's clock, and that the URL is the one by which the server knows itself; or sign in without DPoP: --dpop never",
+        ),
+    };
+    ErrorReport::new(ErrorKind::DpopProof, sentence, advice)
 }
 
 /// Sentence and remedy for a refusal by the server although a credential of Access was sent.

@@ -28,6 +28,33 @@ impl Challenge {
     }
 }
 
+/// Why a server rejects a proof (RFC 9449, 12.2). The token and the request are not to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DpopError {
+    /// The proof has to hold a nonce of the server.
+    UseNonce,
+    /// The proof is invalid.
+    InvalidProof,
+}
+
+impl DpopError {
+    /// The error with this code, if it is one of these.
+    pub fn from_code(code: &str) -> Option<DpopError> {
+        match code {
+            "use_dpop_nonce" => Some(DpopError::UseNonce),
+            "invalid_dpop_proof" => Some(DpopError::InvalidProof),
+            _ => None,
+        }
+    }
+}
+
+/// The reason for which a resource server rejects a proof, if its challenge names one.
+pub fn dpop_error(headers: &HeaderMap) -> Option<DpopError> {
+    let challenges = challenges(headers);
+    let mut dpop = challenges.iter().filter(|challenge| challenge.is_scheme("DPoP"));
+    dpop.find_map(|challenge| DpopError::from_code(challenge.parameter("error")?))
+}
+
 /// All challenges of a response, in their order.
 pub fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
     let mut found = Vec::new();

@@ -37,6 +37,8 @@ pub struct AuthorizationOptions<'a> {
     pub scope: Option<&'a str>,
     /// The redirect URI.
     pub redirect: &'a str,
+    /// The hash of the key that the code is bound to (RFC 9449, 10).
+    pub dpop_jkt: Option<&'a str>,
     /// What else is to stand in the address.
     pub parameters: &'a [(String, String)],
 }
@@ -65,7 +67,9 @@ impl AuthorizationRequest {
             query.append_pair("state", &state);
             query.append_pair("code_challenge", &pkce::code_challenge(&verifier));
             query.append_pair("code_challenge_method", "S256");
-            for (name, value) in [("scope", wanted.scope), ("resource", wanted.resource)] {
+            for (name, value) in
+                [("scope", wanted.scope), ("resource", wanted.resource), ("dpop_jkt", wanted.dpop_jkt)]
+            {
                 if let Some(value) = value
                     && !wanted.parameters.iter().any(|(other, _)| other == name)
                 {
@@ -180,6 +184,7 @@ mod tests {
             resource: Some("https://h/mcp"),
             scope: Some("a b"),
             redirect: "http://127.0.0.1:1/oauth/callback",
+            dpop_jkt: Some("a-hash"),
             parameters: &[("audience".to_owned(), "x&y".to_owned())],
         };
         AuthorizationRequest::new(&authorization(None), &wanted).expect("a request")
@@ -201,6 +206,7 @@ mod tests {
             ("code_challenge_method", "S256"),
             ("scope", "a b"),
             ("resource", "https://h/mcp"),
+            ("dpop_jkt", "a-hash"),
             ("audience", "x&y"),
         ];
         assert_eq!(pairs, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));

@@ -2,10 +2,12 @@
 //!
 //! Deliberately not here: where it comes from (`super`), and what is kept of it (`store`).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::HeaderValue;
 
+use crate::auth::Scheme;
+use crate::auth::dpop::{DpopProver, DpopServer, DpopToken};
 use crate::jwt;
 use crate::oauth::clock::seconds;
 use crate::oauth::clock::wall_clock;
@@ -19,7 +21,8 @@ const MARGIN: u64 = 60;
 #[derive(Debug)]
 pub struct Bearer {
     pub(super) tokens: Tokens,
-    pub(super) header: HeaderValue,
+    /// How it is attached.
+    pub(super) scheme: Scheme,
     /// When what is sent of it runs out, in seconds since 1970, where that is known.
     pub(super) expires: Option<u64>,
     /// Whether the token can be replaced without the user.
@@ -40,18 +43,35 @@ pub(super) enum TokenOrigin {
 }
 
 impl Bearer {
-    /// None where it cannot stand in a header.
-    pub(super) fn new(tokens: Tokens, settings: &SignInSettings, origin: TokenOrigin) -> Option<Bearer> {
+    /// None where it cannot stand in a header, or is bound to a key that is not there. `server` has what the resource server said
+    /// about proofs.
+    pub(super) fn new(
+        tokens: Tokens,
+        settings: &SignInSettings,
+        origin: TokenOrigin,
+        server: &Arc<DpopServer>,
+    ) -> Option<Bearer> {
         let id_token = tokens.id_token.as_deref().filter(|_| settings.uses_id_token);
         let expires = match id_token.and_then(jwt::expiry) {
             Some(end) => Some(seconds(end)),
             None => tokens.expires,
         };
         let sent = Some(id_token.unwrap_or(&tokens.access_token)).filter(|sent| !sent.is_empty())?;
-        let mut header = HeaderValue::try_from(format!("Bearer {sent}")).ok()?;
-        header.set_sensitive(true);
+        let scheme = if tokens.is_dpop_bound && id_token.is_none() {
+            let prover = DpopProver::new(tokens.dpop_key.as_ref()?, server);
+            Scheme::Dpop(DpopToken::new(sent, prover)?)
+        } else {
+            let mut header = HeaderValue::try_from(format!("Bearer {sent}")).ok()?;
+            header.set_sensitive(true);
+            Scheme::Bearer(header)
+        };
         let renews = tokens.refresh_token.is_some() || !settings.grant.asks_user();
-        Some(Bearer { tokens, header, expires, renews, origin: Mutex::new(origin) })
+        Some(Bearer { tokens, scheme, expires, renews, origin: Mutex::new(origin) })
+    }
+
+    /// Returns whether it is sent with proofs of a key.
+    pub fn is_dpop_bound(&self) -> bool {
+        matches!(self.scheme, Scheme::Dpop(_))
     }
 
     /// When it is to be exchanged for another, in seconds since 1970.

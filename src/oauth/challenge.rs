@@ -1,14 +1,24 @@
-//! What a refusal asks for: the Bearer challenge among those of `WWW-Authenticate` (RFC 6750, section 3; RFC 9728, section
-//! 5.1). Pure.
+//! What a refusal asks for: the challenge for a token among those of `WWW-Authenticate` (RFC 6750, section 3; RFC 9449, section
+//! 7.1; RFC 9728, section 5.1). Pure.
 //!
 //! Which program refused is decided in `diagnosis`.
 
 use http::HeaderMap;
 use url::Url;
 
+use crate::auth::dpop;
 use crate::http::www_authenticate::{Challenge, challenges};
 
-/// A Bearer challenge.
+/// The schemes by which a server accepts a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenSchemes {
+    /// `Bearer`.
+    pub bearer: bool,
+    /// `DPoP`, with proofs of the algorithm that we use.
+    pub dpop: bool,
+}
+
+/// A challenge for a token, by the scheme Bearer or DPoP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BearerChallenge {
     /// The address of the server's metadata (RFC 9728), which names its authorization servers.
@@ -17,6 +27,8 @@ pub struct BearerChallenge {
     pub scope: Option<String>,
     /// What is wrong with the token that was sent.
     pub error: Option<String>,
+    /// The schemes of all such challenges.
+    pub schemes: TokenSchemes,
 }
 
 impl BearerChallenge {
@@ -35,10 +47,29 @@ pub struct SignInChallenge {
     pub document: Option<Url>,
 }
 
-/// Returns the Bearer challenge of an answer; of several, the first that names the server's metadata.
+impl SignInChallenge {
+    /// Returns whether the server accepts bound tokens, by its challenge.
+    pub(super) fn names_dpop(&self) -> bool {
+        self.bearer_challenge.as_ref().is_some_and(|challenge| challenge.schemes.dpop)
+    }
+}
+
+/// Returns whether a DPoP challenge names the algorithm of our proofs, or none (RFC 9449, 7.1).
+fn is_ours(challenge: &Challenge) -> bool {
+    let algorithms = challenge.parameter("algs");
+    algorithms.is_none_or(|algorithms| algorithms.split(' ').any(|algorithm| algorithm == dpop::ALGORITHM))
+}
+
+/// Returns the challenge for a token of an answer; of several, the first that names the server's metadata.
 pub fn bearer(headers: &HeaderMap) -> Option<BearerChallenge> {
     let found = challenges(headers);
-    let mut bearers = found.iter().filter(|challenge| challenge.is_scheme("Bearer"));
+    let mut schemes = TokenSchemes::default();
+    for challenge in &found {
+        schemes.bearer |= challenge.is_scheme("Bearer");
+        schemes.dpop |= challenge.is_scheme("DPoP") && is_ours(challenge);
+    }
+    let is_for_token = |challenge: &&Challenge| challenge.is_scheme("Bearer") || challenge.is_scheme("DPoP");
+    let mut bearers = found.iter().filter(is_for_token);
     let names_metadata = |challenge: &&Challenge| challenge.parameter("resource_metadata").is_some();
     let challenge = bearers.clone().find(names_metadata).or_else(|| bearers.next())?;
     let text = |name: &str| challenge.parameter(name).map(str::to_owned);
@@ -46,6 +77,7 @@ pub fn bearer(headers: &HeaderMap) -> Option<BearerChallenge> {
         resource_metadata: text("resource_metadata"),
         scope: text("scope"),
         error: text("error"),
+        schemes,
     })
 }
 
@@ -93,8 +125,30 @@ mod tests {
                 resource_metadata: some(metadata),
                 scope: some(scope),
                 error: some(error),
+                schemes: TokenSchemes { bearer: true, dpop: false },
             });
             assert_eq!(bearer(&headers), expected, "{values:?}");
         }
+    }
+
+    #[test]
+    fn challenge_names_schemes_that_are_accepted() {
+        for (value, bearer_is, dpop_is) in [
+            ("Bearer", true, false),
+            ("DPoP", false, true),
+            (r#"dpop algs="ES256", resource_metadata="https://h/x""#, false, true),
+            (r#"DPoP algs="RS256 ES256 PS256""#, false, true),
+            (r#"DPoP algs="RS256""#, false, false),
+            (r#"Bearer error="invalid_token", DPoP algs="ES256""#, true, true),
+            (r#"DPoP algs="ES384", Bearer"#, true, false),
+        ] {
+            let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, value.parse().expect("a value"))]);
+            let schemes = bearer(&headers).expect("a challenge").schemes;
+            assert_eq!(schemes, TokenSchemes { bearer: bearer_is, dpop: dpop_is }, "{value}");
+        }
+        let both = r#"Bearer error="invalid_token", DPoP error="invalid_token", resource_metadata="https://h/x""#;
+        let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, both.parse().expect("a value"))]);
+        let found = bearer(&headers).expect("a challenge");
+        assert_eq!(found.resource_metadata.as_deref(), Some("https://h/x"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use http::header::{ACCEPT, HeaderMap, HeaderValue};
 use url::Url;
 
@@ -42,6 +43,8 @@ pub struct HeldTokens {
     pub expires_in: Option<u64>,
     /// Whether it is exchanged for another by itself.
     pub renews: bool,
+    /// Whether the token is bound to a key (DPoP).
+    pub is_dpop_bound: bool,
     /// Where it is kept.
     pub path: String,
 }
@@ -83,7 +86,13 @@ impl OAuth {
         let store = state.store.clone();
         if let Ok(flow) = off_loop(move || store.try_flow()).await {
             SignInState::note(&flow, None).await;
-            state.change(|stored| stored.registrations.clear()).await?;
+            // What a server once refused it may accept now.
+            state
+                .change(|stored| {
+                    stored.registrations.clear();
+                    stored.refuses_dpop = false;
+                })
+                .await?;
         }
         // Whatever is held is as good as refused, also where it cannot be sent.
         let refused = state.stored().await?.access_token();
@@ -185,7 +194,8 @@ impl OAuth {
     pub fn held(&self) -> Option<HeldTokens> {
         let stored = self.state.store.read().ok()?;
         let (tokens, now) = (stored.tokens?, seconds(wall_clock()));
-        let bearer = Bearer::new(tokens.clone(), &self.state.settings, TokenOrigin::Over)?;
+        let (settings, server) = (&self.state.settings, &self.state.dpop.resource);
+        let bearer = Bearer::new(tokens.clone(), settings, TokenOrigin::Over, server)?;
         Some(HeldTokens {
             profile: self.state.settings.identity.profile().map(str::to_owned),
             issuer: stored.authorization.map(|authorization| authorization.issuer).unwrap_or_default(),
@@ -193,6 +203,7 @@ impl OAuth {
             scope: tokens.scope.or(tokens.requested),
             expires_in: bearer.expires.map(|expires| expires.saturating_sub(now)),
             renews: bearer.renews,
+            is_dpop_bound: bearer.is_dpop_bound(),
             path: self.state.store.place().map(|path| path.display().to_string()).unwrap_or_default(),
         })
     }
@@ -203,5 +214,10 @@ async fn ping(http: &OAuthHttp<'_>) -> Result<OAuthResponse, SignInError> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static(header::JSON_OR_EVENT_STREAM));
     let ping = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{}"}}"#, method::PING);
-    http.post_any(http.server, header::JSON, ping, headers).await
+    let answer = http.post_any(http.server, header::JSON, ping.clone(), headers.clone()).await?;
+    let status = StatusCode::from_u16(answer.status).unwrap_or_default();
+    match http.credentials.note_response(http.server, status, &answer.headers) {
+        true => http.post_any(http.server, header::JSON, ping, headers).await,
+        false => Ok(answer),
+    }
 }

@@ -27,6 +27,8 @@ pub(super) struct DiscoveredServer {
     pub(super) resource: Option<String>,
     /// What tokens can allow, as the server says.
     pub(super) scopes: Option<Vec<String>>,
+    /// Whether both servers offer tokens that are bound to a key.
+    pub(super) offers_dpop: bool,
 }
 
 /// For which server it is found out, and what the options say of it.
@@ -74,13 +76,13 @@ pub(super) async fn discover(
         // It says at most what it is called, and what tokens can allow.
         let described = resource(http, server, challenge).await.ok();
         let document = described.and_then(|described| described.document).unwrap_or_default();
-        return Ok(found(authorization, document, server));
+        return Ok(found(authorization, document, server, challenge));
     }
     let document = match resource(http, server, challenge).await? {
         ResourceDescription { document: Some(document), .. } => document,
         ResourceDescription { document: None, misled } => {
             let authorization = undescribed(http, query, misled).await?;
-            return Ok(found(authorization, ProtectedResource::default(), server));
+            return Ok(found(authorization, ProtectedResource::default(), server, challenge));
         }
     };
     let issuers = &document.authorization_servers;
@@ -97,15 +99,29 @@ pub(super) async fn discover(
         });
     };
     let authorization = authorization(http, query, issuer).await?;
-    Ok(found(authorization, document, server))
+    Ok(found(authorization, document, server, challenge))
 }
 
-fn found(authorization: AuthorizationServer, document: ProtectedResource, server: &Url) -> DiscoveredServer {
+fn found(
+    authorization: AuthorizationServer,
+    document: ProtectedResource,
+    server: &Url,
+    challenge: &SignInChallenge,
+) -> DiscoveredServer {
+    let names_dpop = document.names_dpop() || challenge.names_dpop();
+    let offers_dpop = names_dpop && authorization.offers_dpop();
+    if document.dpop_bound_access_tokens_required == Some(true) && !offers_dpop {
+        info!(
+            "{} requires bound tokens, which {} does not offer (DPoP)",
+            place(server),
+            foreign(&authorization.issuer)
+        );
+    }
     let resource = document.resource.unwrap_or_else(|| metadata::canonical(server));
     let scopes = document.scopes_supported;
     let scopes =
         scopes.map(|scopes| scopes.into_iter().filter(|word| !redact::repeats_secret(word)).collect());
-    DiscoveredServer { authorization, resource: Some(resource), scopes }
+    DiscoveredServer { authorization, resource: Some(resource), scopes, offers_dpop }
 }
 
 /// The issuers that a server names now; none where it does not say.
@@ -377,6 +393,7 @@ fn usable(found: AuthorizationServer, query: &Query<'_>) -> Result<Authorization
         &found.scopes_supported,
         &found.code_challenge_methods_supported,
         &found.token_endpoint_auth_methods_supported,
+        &found.dpop_signing_alg_values_supported,
     ];
     let texts = lists.into_iter().flatten().flatten().map(String::as_str);
     let texts = texts.chain(endpoints.into_iter().filter_map(|(_, endpoint)| endpoint.map(String::as_str)));

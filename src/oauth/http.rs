@@ -143,12 +143,12 @@ impl OAuthHttp<'_> {
     ) -> Result<OAuthResponse, SignInError> {
         let url = &self.without_foreign_name(url);
         let mut headers = HeaderMap::new();
-        self.credentials.decorate(url, &mut headers);
+        let method = if body.is_some() { http::Method::POST } else { http::Method::GET };
+        self.credentials.decorate(&method, url, &mut headers);
         if !own.contains_key(ACCEPT) {
             headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         }
         headers.extend(own);
-        let method = if body.is_some() { http::Method::POST } else { http::Method::GET };
         // A form spends a code or a token, and is sent once.
         let mut may_repeat = headers.get(CONTENT_TYPE).is_none_or(|value| value != FORM);
         let answer = async {

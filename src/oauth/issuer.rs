@@ -105,6 +105,7 @@ impl SignInState {
     /// The tokens that are kept, if they are of the issuer and for the scope that the user wants now.
     pub(super) fn wanted_tokens(&self, stored: &StoredSignIn) -> Option<Tokens> {
         let tokens = stored.tokens.clone().filter(|tokens| self.is_enough(tokens));
+        let tokens = tokens.filter(|tokens| self.accepts_binding(tokens));
         tokens.filter(|_| is_wanted(&self.settings, stored.authorization.as_ref()))
     }
 

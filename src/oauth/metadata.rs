@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+use crate::auth::dpop;
 use crate::http::is_loopback;
 use crate::oauth::documents;
 use crate::oauth::local_network::may_be_plain;
@@ -27,6 +28,25 @@ pub struct ProtectedResource {
     /// What tokens can allow.
     #[serde(default, deserialize_with = "documents::lenient_texts")]
     pub scopes_supported: Option<Vec<String>>,
+    /// The algorithms of proofs that it accepts (RFC 9449, 5.1 and 12.4).
+    #[serde(default, deserialize_with = "documents::lenient_texts")]
+    pub dpop_signing_alg_values_supported: Option<Vec<String>>,
+    /// Whether it accepts bound tokens alone.
+    #[serde(default, deserialize_with = "documents::lenient")]
+    pub dpop_bound_access_tokens_required: Option<bool>,
+}
+
+impl ProtectedResource {
+    /// Returns whether it accepts tokens that are bound to a key of ours.
+    pub(super) fn names_dpop(&self) -> bool {
+        self.dpop_bound_access_tokens_required == Some(true)
+            || is_our_algorithm(self.dpop_signing_alg_values_supported.as_deref())
+    }
+}
+
+/// Returns whether the algorithm of our proofs is among these.
+fn is_our_algorithm(algorithms: Option<&[String]>) -> bool {
+    algorithms.is_some_and(|algorithms| algorithms.iter().any(|algorithm| algorithm == dpop::ALGORITHM))
 }
 
 /// What an authorization server says of itself, as far as it is needed.
@@ -70,6 +90,9 @@ pub struct AuthorizationServer {
     /// Whether the answer of a sign-in says whose it is (RFC 9207).
     #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub authorization_response_iss_parameter_supported: Option<bool>,
+    /// The algorithms of proofs that it accepts (RFC 9449, 5.1).
+    #[serde(default, deserialize_with = "documents::lenient_texts", skip_serializing_if = "Option::is_none")]
+    pub dpop_signing_alg_values_supported: Option<Vec<String>>,
 }
 
 impl AuthorizationServer {
@@ -111,6 +134,11 @@ impl AuthorizationServer {
             registration_endpoint: Some(at("/register")),
             ..AuthorizationServer::default()
         }
+    }
+
+    /// Returns whether it binds tokens to a key of ours.
+    pub(super) fn offers_dpop(&self) -> bool {
+        is_our_algorithm(self.dpop_signing_alg_values_supported.as_deref())
     }
 
     /// Returns whether a scope is offered.

@@ -41,6 +41,17 @@ impl Grant {
     }
 }
 
+/// When tokens are bound to a key (RFC 9449).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DpopUse {
+    /// If both servers offer it.
+    Offered,
+    /// Always: a token that is not bound is refused.
+    Always,
+    /// Never.
+    Never,
+}
+
 /// The metadata of an authorization server that the user names in place of what a server leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MetadataSource {
@@ -71,6 +82,8 @@ pub struct SignInSettings {
     pub is_asked_for: bool,
     /// How a token is come by.
     pub grant: Grant,
+    /// When tokens are bound to a key.
+    pub dpop: DpopUse,
     /// Whether it is the ID token that goes along, in place of the access token.
     pub uses_id_token: bool,
     /// Whether the user is asked to sign in; else only stored tokens are used.

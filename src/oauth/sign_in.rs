@@ -11,12 +11,13 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use crate::auth::{Credentials, Scheme};
+use crate::auth::Credentials;
 use crate::http::Http;
 use crate::oauth::authorization_request::union;
 use crate::oauth::bearer::{Bearer, TokenOrigin};
 use crate::oauth::challenge::SignInChallenge;
 use crate::oauth::clock::{monotonic_clock, seconds, wall_clock};
+use crate::oauth::dpop::DpopServers;
 use crate::oauth::flows::user_sign_in::{self, UserGrant};
 use crate::oauth::flows::{client_credentials, token};
 use crate::oauth::http::Boxed;
@@ -51,7 +52,8 @@ impl OAuth {
         let (held, renewing) = (Mutex::default(), tokio::sync::Mutex::new(()));
         let asking = tokio::sync::RwLock::new(());
         let login = settings.identity.command("login");
-        let state = Arc::new(SignInState { settings, login, http, store, held, renewing, asking });
+        let dpop = DpopServers::default();
+        let state = Arc::new(SignInState { settings, login, http, store, held, dpop, renewing, asking });
         state.begin();
         OAuth { state, flows: Arc::default() }
     }
@@ -100,7 +102,7 @@ impl OAuth {
                 Arc::clone(joined)
             }
             _ => {
-                let joined = Arc::new(credentials.with(Scheme::Bearer(bearer.header.clone())));
+                let joined = Arc::new(credentials.with(bearer.scheme.clone()));
                 held.joined = Some((Arc::clone(credentials), Arc::clone(&bearer), Arc::clone(&joined)));
                 joined
             }
@@ -185,6 +187,11 @@ impl OAuth {
             (None, Some(bearer)) => match bearer.origin() {
                 TokenOrigin::SignedIn if asking == Interaction::Nobody => {
                     return Err(SignInError::NotOffered);
+                }
+                TokenOrigin::SignedIn | TokenOrigin::Renewed
+                    if bearer.is_dpop_bound() && state.knows_bearer_only(challenge) =>
+                {
+                    state.note_bearer_only().await?;
                 }
                 TokenOrigin::SignedIn => return Err(state.new_token_rejected(bearer)),
                 TokenOrigin::Renewed => {}
@@ -282,7 +289,10 @@ impl SignInState {
             false => "that was given for it a moment ago",
         };
         let sentence = format!("{place} does not accept the token {how}");
-        let advice = "look into the server's log; perhaps it expects a token for another resource";
+        let advice = match bearer.is_dpop_bound() {
+            true => "look into the server's log; if it accepts no token that is bound to a key: --dpop never",
+            false => "look into the server's log; perhaps it expects a token for another resource",
+        };
         let failure = SignInError::failed(sentence, advice);
         self.held().failed = Some((monotonic_clock(), failure.clone()));
         // Later it is a token like any other.
@@ -382,7 +392,7 @@ impl SignInState {
         if refused.contains(&Some(tokens.access_token.as_str())) {
             return None;
         }
-        let bearer = Bearer::new(tokens.clone(), &self.settings, TokenOrigin::Over)?;
+        let bearer = Bearer::new(tokens.clone(), &self.settings, TokenOrigin::Over, &self.dpop.resource)?;
         let has_run_out = bearer.expires.is_some_and(|expires| expires <= seconds(wall_clock()));
         match (has_run_out, tokens.refresh_token.is_some()) {
             (false, _) => Some((tokens, TokenOrigin::SignedIn)),

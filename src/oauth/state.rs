@@ -14,6 +14,7 @@ use crate::http::Http;
 use crate::oauth::bearer::{Bearer, TokenOrigin};
 use crate::oauth::client::OAuthClient;
 use crate::oauth::clock::monotonic_clock;
+use crate::oauth::dpop::DpopServers;
 use crate::oauth::progress::SignInProgress;
 use crate::oauth::saving::Unsaved;
 use crate::oauth::settings::SignInSettings;
@@ -34,6 +35,8 @@ pub(super) struct SignInState {
     pub(super) http: Arc<Http>,
     pub(super) store: Store,
     pub(super) held: Mutex<LiveState>,
+    /// What the servers have said about proofs.
+    pub(super) dpop: DpopServers,
     /// One at a time exchanges tokens.
     pub(super) renewing: tokio::sync::Mutex<()>,
     /// Read while tokens are on their way.
@@ -129,7 +132,7 @@ impl SignInState {
                  --static-oauth-client-metadata '{{\"scope\":\"openid …\"}}', and sign in again"
             );
         }
-        Bearer::new(tokens, &self.settings, origin).map(Arc::new)
+        Bearer::new(tokens, &self.settings, origin, &self.dpop.resource).map(Arc::new)
     }
 
     /// A client as it is stored: without a secret that the user wrote.

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 use url::Url;
 
+use crate::auth::dpop::DpopKey;
 use crate::oauth::authorization_request::AuthorizationRequest;
 use crate::oauth::client::OAuthClient;
 use crate::oauth::device_authorization::DeviceAuthorization;
@@ -66,6 +67,16 @@ pub struct Tokens {
     /// What was asked for.
     #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub requested: Option<String>,
+    /// The key of the sign-in, if it has one. The refresh token may be bound to it also where the access token is not.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
+    pub dpop_key: Option<DpopKey>,
+    /// Whether the access token is bound to that key, and sent with proofs of it (RFC 9449, 7.1).
+    #[serde(
+        default,
+        deserialize_with = "documents::lenient_or_default",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub is_dpop_bound: bool,
 }
 
 /// All that is kept of one server.
@@ -108,6 +119,13 @@ pub struct StoredSignIn {
         skip_serializing_if = "std::ops::Not::not"
     )]
     pub omits_resource: bool,
+    /// Whether the server has refused a bound token, and knows others alone.
+    #[serde(
+        default,
+        deserialize_with = "documents::lenient_or_default",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub refuses_dpop: bool,
     /// When the exchange of these tokens was refused, in seconds since 1970. They are kept until a sign-in has brought others.
     #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub refused_at: Option<u64>,
@@ -153,6 +171,8 @@ pub struct PendingSignIn {
     pub resource: String,
     /// Who we are there.
     pub client: OAuthClient,
+    /// The key that its tokens are bound to, if it has one.
+    pub dpop_key: Option<DpopKey>,
 }
 
 /// The files of one server, or none where the system names no folder for configuration.
@@ -418,6 +438,7 @@ impl Tokens {
             .into_iter()
             .flatten()
             .for_each(|token| redact::register_token(token));
+        self.dpop_key.iter().for_each(DpopKey::register_secret);
     }
 }
 
@@ -504,6 +525,7 @@ mod tests {
             authorization: AuthorizationServer::default(),
             resource: "x".to_owned(),
             client: OAuthClient::default(),
+            dpop_key: DpopKey::generate(),
         };
         lock.note(Some(&pending));
         assert!(store.pending() == Some(pending.clone()));

@@ -1,7 +1,7 @@
 //! Which names are those of secrets: one list for all who ask.
 
 /// What the names of headers with secrets hold.
-const PARTS: [&str; 17] = [
+const PARTS: [&str; 18] = [
     "assertion",
     "auth",
     "bearer",
@@ -9,6 +9,7 @@ const PARTS: [&str; 17] = [
     "cookie",
     "credential",
     "csrf",
+    "dpop",
     "jwt",
     "key",
     "otp",
@@ -42,6 +43,7 @@ mod tests {
             ("CF-Access-Client-Secret", true),
             ("x-csrf", true),
             ("set-cookie", true),
+            ("DPoP", true),
             ("www-authenticate", false),
             ("content-type", false),
             ("cf-ray", false),

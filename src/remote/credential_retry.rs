@@ -13,6 +13,7 @@ use super::streamable::HttpExchange;
 use crate::auth::credential_provider::RejectedBy;
 use crate::bridge::{Ask, ErrorKind, ErrorReport, ExchangeOutcome, Refusal};
 use crate::diagnosis::{self, RefusalFacts, SignIn};
+use crate::http::www_authenticate::dpop_error;
 use crate::jsonrpc::{Kind, Message};
 use crate::mcp::method;
 use crate::oauth::challenge::{self, BearerChallenge};
@@ -248,6 +249,10 @@ impl HttpExchange<'_> {
         if matches!(self.outgoing.ask, Ask::EndSession) {
             return None;
         }
+        let is_dpop_bound = self.credentials.bearer.as_ref().is_some_and(|bearer| bearer.is_dpop_bound());
+        if is_dpop_bound && dpop_error(facts.headers).is_some() {
+            return None;
+        }
         let bearer_challenge = challenge::bearer(facts.headers);
         if facts.status == 403 && bearer_challenge.as_ref().is_some_and(BearerChallenge::wants_more) {
             return self
@@ -289,6 +294,8 @@ pub(super) fn is_json_rpc_answer(message: &Message) -> bool {
 pub(super) fn rejected_by(outcome: &ExchangeOutcome) -> Option<RejectedBy> {
     match outcome {
         ExchangeOutcome::Refused(refusal) if refusal.report.cause.is_of_access() => Some(RejectedBy::Access),
+        // The token is not to blame.
+        ExchangeOutcome::Refused(refusal) if refusal.report.cause == ErrorKind::DpopProof => None,
         ExchangeOutcome::Refused(refusal) => (refusal.status == 401).then_some(RejectedBy::Server),
         // The sign-in page, where a redirect to it was followed on the way.
         ExchangeOutcome::Lost { report, .. } => report.cause.is_of_access().then_some(RejectedBy::Access),

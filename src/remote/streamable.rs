@@ -303,12 +303,12 @@ impl HttpExchange<'_> {
             turn.wait().await;
         }
         let mut headers = headers(&self.outgoing.ask, &self.outgoing.facts);
-        self.credentials.credentials.decorate(url, &mut headers);
         let (method, text) = match &self.outgoing.ask {
             Ask::Post(message) => (Method::POST, Some(message.text().clone())),
             Ask::Listen { .. } => (Method::GET, None),
             Ask::EndSession => (Method::DELETE, None),
         };
+        self.credentials.credentials.decorate(&method, url, &mut headers);
         if let Some(witness) = self.events.witness() {
             let has_cookies = self.context.http.has_cookies_for(url);
             witness.asked(&method, url, &headers, has_cookies);
@@ -464,11 +464,18 @@ impl SendRequest for HttpExchange<'_> {
     type Response = reqwest::Response;
     type Error = ExchangeOutcome;
 
-    fn send_request(
-        &self,
-        url: &Url,
-    ) -> impl Future<Output = Result<reqwest::Response, ExchangeOutcome>> + Send {
-        self.send(url)
+    /// Sends the request, once more where its proof has to hold a nonce that the server has only now named.
+    async fn send_request(&self, url: &Url) -> Result<reqwest::Response, ExchangeOutcome> {
+        let credentials = &self.credentials.credentials;
+        let response = self.send(url).await?;
+        if !credentials.note_response(url, response.status(), response.headers()) {
+            return Ok(response);
+        }
+        // The server has not processed the request. Its connection can be used again.
+        read_bounded(response, LINGER).await;
+        let response = self.send(url).await?;
+        credentials.note_response(url, response.status(), response.headers());
+        Ok(response)
     }
 }
 

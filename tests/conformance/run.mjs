@@ -50,7 +50,7 @@ const AUTH = [
     'iss-normalized',
     'metadata-issuer-mismatch',
   ],
-  [[EXTENSION], 'client-credentials-basic', 'client-credentials-jwt'],
+  [[EXTENSION], 'client-credentials-basic', 'client-credentials-jwt', 'dpop', 'dpop-nonce'],
 ];
 
 /** Those of auth/* that are always run. */
@@ -64,6 +64,8 @@ const SHORT = [
   'auth/iss-wrong-issuer, 2026-07-28',
   'auth/client-credentials-basic, an extension',
   'auth/client-credentials-jwt, an extension',
+  'auth/dpop, an extension',
+  'auth/dpop-nonce, an extension',
 ];
 
 const SCENARIOS = [

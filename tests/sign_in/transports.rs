@@ -66,7 +66,7 @@ fn legacy_server(request: &Request, reply: &mut Reply) {
 }
 
 /// A server of 2024-11-05, whose answers come on one stream.
-fn old_server() -> impl Fn(&Request, &mut Reply) + Send + Sync {
+pub(super) fn old_server() -> impl Fn(&Request, &mut Reply) + Send + Sync {
     let streams = Arc::<Mutex<Vec<Sender<String>>>>::default();
     move |request, reply| match (request.method.as_str(), request.path.as_str()) {
         ("GET", "/mcp") => {

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::PATIENCE;
+use super::dpop::{DpopMemory, DpopRules, Proof, Refused};
 use super::server::{Reply, Request, Server};
 
 /// What answers a request in place of everything else; it returns whether it has.
@@ -68,6 +69,8 @@ pub(crate) struct Set {
     pub(crate) pending: Vec<&'static str>,
     /// The ID token that comes with others; the server takes it in place of the access token.
     pub(crate) id_token: Option<String>,
+    /// What both servers ask of proofs of a key; without it they know nothing of them.
+    pub(crate) dpop: Option<DpopRules>,
     /// What answers in place of all of this.
     pub(crate) instead: Option<Instead>,
 }
@@ -92,6 +95,7 @@ impl Default for Set {
             device: r#""device_code":"marked-device","user_code":"AB-CD","verification_uri":"BASE/activate","expires_in":600,"interval":0.1"#.to_owned(),
             pending: vec!["authorization_pending"],
             id_token: None,
+            dpop: None,
             instead: None,
         }
     }
@@ -107,6 +111,8 @@ struct Given {
     asked: Option<(String, String)>,
     /// How often somebody has asked with a device code.
     polls: usize,
+    /// What is known of keys.
+    dpop: DpopMemory,
 }
 
 /// Both servers.
@@ -184,6 +190,16 @@ impl Authority {
         }
     }
 
+    /// Every valid proof that came, in order.
+    pub(crate) fn proofs(&self) -> Vec<Proof> {
+        self.given.lock().expect("no panic").dpop.proofs.clone()
+    }
+
+    /// What was wrong with other proofs.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        self.given.lock().expect("no panic").dpop.faults.clone()
+    }
+
     /// How many requests there were to a path.
     pub(crate) fn count(&self, path: &str) -> usize {
         self.server.requests().iter().filter(|request| request.path.split('?').next() == Some(path)).count()
@@ -249,10 +265,13 @@ fn answer(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<G
         ("GET", "/authorize") => {
             let redirect = value(query, "redirect_uri").expect("a way back");
             let back = filled(&set.back).replace("STATE", &value(query, "state").expect("a state"));
-            given.lock().expect("no panic").asked = Some((
+            let mut given = given.lock().expect("no panic");
+            given.dpop.code_key = value(query, "dpop_jkt");
+            given.asked = Some((
                 value(query, "code_challenge").expect("a challenge"),
                 value(query, "scope").unwrap_or_default(),
             ));
+            drop(given);
             reply.answer(302, &[("location", &format!("{redirect}?{back}"))], "");
         }
         ("POST", "/device") => {
@@ -263,8 +282,14 @@ fn answer(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<G
         ("POST", "/token") => token(request, reply, switch, given),
         ("POST", "/revoke") => reply.status(200),
         (_, "/mcp" | "/messages") => {
-            let held = given.lock().expect("no panic");
-            let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+            let mut held = given.lock().expect("no panic");
+            let token = match presented(request, set, &mut held.dpop) {
+                Ok(token) => token,
+                Err(refused) => {
+                    drop(held);
+                    return refused.at_server(set.dpop.as_ref().map_or(0, |rules| rules.ahead), reply);
+                }
+            };
             let is_given = |access: &String| match &set.id_token {
                 Some(id_token) => !access.is_empty() && token == Some(id_token),
                 None => token == Some(access),
@@ -289,11 +314,49 @@ fn answer(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<G
     }
 }
 
+/// The access token of a request, if it may be presented as it is. A bound one without a proof is none.
+fn presented<'a>(
+    request: &'a Request,
+    set: &Set,
+    memory: &mut DpopMemory,
+) -> Result<Option<&'a str>, Refused> {
+    let Some((scheme, token)) = request.header("authorization").and_then(|value| value.split_once(' '))
+    else {
+        return Ok(None);
+    };
+    match (scheme, &set.dpop) {
+        ("DPoP", Some(rules)) if !rules.knows_bearer_only => {
+            let key = memory.verify(request, Some(token), rules)?;
+            let is_right = memory.is_bound_to(token, Some(&key));
+            if is_right { Ok(Some(token)) } else { Err(Refused::wrong_key()) }
+        }
+        ("Bearer", _) => Ok(Some(token).filter(|token| memory.is_bound_to(token, None))),
+        _ => Ok(None),
+    }
+}
+
 fn token(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<Given>) {
     let set = &switch.now();
     let json = [("content-type", "application/json")];
     let form = |name: &str| value(&request.body, name);
     let mut given = given.lock().expect("no panic");
+    let proven = match &set.dpop {
+        Some(rules) if request.header("dpop").is_some() => match given.dpop.verify(request, None, rules) {
+            Ok(key) => Some(key),
+            Err(refused) => return refused.at_token_endpoint(rules.ahead, reply),
+        },
+        _ => None,
+    };
+    let old = form("refresh_token").or_else(|| form("code").and(given.dpop.code_key.clone()));
+    let is_code = form("code").is_some();
+    let is_bound = match &old {
+        Some(key) if is_code => proven.as_ref() == Some(key),
+        Some(refresh) => given.dpop.is_bound_to(refresh, proven.as_deref()),
+        None => true,
+    };
+    if !is_bound {
+        return reply.answer(400, &json, r#"{"error":"invalid_grant","error_description":"another key"}"#);
+    }
     let scope = match form("grant_type").as_deref() {
         Some("authorization_code") => {
             let (challenge, scope) = given.asked.clone().expect("somebody signed in");
@@ -337,8 +400,18 @@ fn token(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<Gi
         (format!("marked-access-{}", given.count), format!("marked-refresh-{}", given.count));
     let granted = set.granted.filter(|_| form("code").is_some());
     let granted = granted.map(|text| text.replace("ACCESS", &access).replace("REFRESH", &refresh));
+    let is_bearer = set.dpop.as_ref().is_none_or(|rules| rules.gives_bearer);
+    let token_type = match &proven {
+        Some(key) => {
+            // A refresh token is bound in either case (RFC 9449, 5).
+            let bound: &[&str] = if is_bearer { &[&refresh] } else { &[&access, &refresh] };
+            given.dpop.bind(bound, key);
+            if is_bearer { "Bearer" } else { "DPoP" }
+        }
+        None => "Bearer",
+    };
     let usual = format!(
-        r#"{{"access_token":"{access}","token_type":"Bearer","expires_in":{},"refresh_token":"{refresh}"{}}}"#,
+        r#"{{"access_token":"{access}","token_type":"{token_type}","expires_in":{},"refresh_token":"{refresh}"{}}}"#,
         set.expires_in,
         set.id_token.as_deref().map(|token| format!(r#","id_token":"{token}""#)).unwrap_or_default()
     );

@@ -2,6 +2,7 @@
 //! runs it.
 
 pub(crate) mod authority;
+pub(crate) mod dpop;
 pub(crate) mod proxy;
 pub(crate) mod server;
 

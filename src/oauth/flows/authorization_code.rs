@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::auth::dpop::DpopKey;
 use crate::oauth::authorization_request::{
     AuthorizationOptions, AuthorizationRequest, AuthorizationResponse,
 };
@@ -73,6 +74,7 @@ pub(super) async fn attempt(
             resource: settings.names_resource.then_some(target.resource.as_str()),
             scope: target.scope.as_deref(),
             redirect: &redirect,
+            dpop_jkt: target.dpop_key.as_ref().map(DpopKey::thumbprint),
             parameters: &settings.parameters,
         },
     );
@@ -87,6 +89,7 @@ pub(super) async fn attempt(
         authorization: authorization.clone(),
         resource: target.resource.clone(),
         client,
+        dpop_key: target.dpop_key.clone(),
     };
     sign_in.note(&pending).await;
     let elsewhere = show(state, &request, authorization);
@@ -325,7 +328,9 @@ async fn exchange(
     }
     state.bind(&pending.authorization).await.map_err(GrantFailure::Other)?;
     let _asking = state.asking.read().await;
+    let (authorization, client) = (&pending.authorization, &pending.client);
+    let binding = state.key_binding(pending.dpop_key.as_ref());
     let tokens =
-        token::request_tokens(http, &pending.authorization, &pending.client, &grant, wall_clock()).await?;
+        token::request_tokens(http, authorization, client, &grant, wall_clock(), binding.as_ref()).await?;
     Ok(keep(state, pending, tokens).await)
 }

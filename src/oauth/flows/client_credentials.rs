@@ -50,13 +50,16 @@ pub(in crate::oauth) async fn sign_in(
     // There is no staying signed in: what is offered for that is not asked for.
     let nothing = AuthorizationServer::default();
     let scope = scope(settings.scope.as_deref(), wanted.or(requested), found.scopes.as_deref(), &nothing);
+    let binding = state.key_binding(state.new_dpop_key(&found, &stored).as_ref());
     let resource = settings.resource.clone().or(found.resource);
     let mut grant = vec![("grant_type", "client_credentials")];
     grant.extend(scope.as_deref().map(|scope| ("scope", scope)));
     grant.extend(resource.as_deref().filter(|_| settings.names_resource).map(|name| ("resource", name)));
     state.bind(&found.authorization).await?;
     let _asking = state.asking.read().await;
-    let tokens = token::request_tokens(&http, &found.authorization, client, &grant, wall_clock()).await;
+    let authorization = &found.authorization;
+    let tokens =
+        token::request_tokens(&http, authorization, client, &grant, wall_clock(), binding.as_ref()).await;
     let tokens = tokens.map_err(|refused| refused.into_error().of_kind(FailureKind::Token))?;
     // It is not meant to be exchanged, also where one is given.
     let tokens = Tokens { refresh_token: None, requested: scope, ..tokens };
@@ -91,7 +94,7 @@ async fn authorization_server(
                 token_endpoint: at,
                 ..AuthorizationServer::default()
             };
-            Ok(DiscoveredServer { authorization, resource: None, scopes: None })
+            Ok(DiscoveredServer { authorization, resource: None, scopes: None, offers_dpop: false })
         }
         // Without a challenge, which is before a token expires, the stored one still holds.
         (_, Some(authorization))
@@ -99,7 +102,8 @@ async fn authorization_server(
                 && issuer::is_wanted(settings, Some(authorization)) =>
         {
             let (authorization, resource) = (authorization.clone(), stored.resource.clone());
-            Ok(DiscoveredServer { authorization, resource, scopes: None })
+            let offers_dpop = stored.tokens.as_ref().is_some_and(|tokens| tokens.is_dpop_bound);
+            Ok(DiscoveredServer { authorization, resource, scopes: None, offers_dpop })
         }
         _ => {
             let before = issuer::preferred(settings, stored);

@@ -59,7 +59,7 @@ pub(super) async fn attempt(
     now: u64,
 ) -> Result<Result<Tokens, GrantFailure>, SignInError> {
     let (state, client) = (sign_in.state, identity.client);
-    let SignInTarget { authorization, resource, scope } = target;
+    let SignInTarget { authorization, resource, scope, dpop_key } = target;
     let named = Some(resource.as_str()).filter(|_| state.settings.names_resource);
     state.bind(authorization).await?;
     let device = match begin(&sign_in.http, authorization, &client, scope.as_deref(), named).await {
@@ -67,8 +67,8 @@ pub(super) async fn attempt(
         Err(error) => return Ok(Err(error)),
     };
     let prompt = Prompt::Device(device.clone());
-    let (authorization, resource) = (authorization.clone(), resource.clone());
-    let pending = PendingSignIn { at: now, prompt, authorization, resource, client };
+    let (authorization, resource, dpop_key) = (authorization.clone(), resource.clone(), dpop_key.clone());
+    let pending = PendingSignIn { at: now, prompt, authorization, resource, client, dpop_key };
     sign_in.note(&pending).await;
     tell(&device);
     let finished = finish(state, &sign_in.http, &pending, device, sign_in.progress).await;
@@ -142,6 +142,7 @@ async fn finish(
     if state.settings.names_resource {
         grant.push(("resource", &pending.resource));
     }
+    let binding = state.key_binding(pending.dpop_key.as_ref());
     let mut interval = Duration::from_millis(device.interval);
     loop {
         if seconds(wall_clock()) >= device.until {
@@ -149,8 +150,9 @@ async fn finish(
         }
         tokio::time::sleep(interval).await;
         let _asking = state.asking.read().await;
+        let (authorization, client) = (&pending.authorization, &pending.client);
         let prompt =
-            token::send_grant(http, &pending.authorization, &pending.client, &grant, wall_clock()).await;
+            token::send_grant(http, authorization, client, &grant, wall_clock(), binding.as_ref()).await;
         let refusal = match prompt {
             Ok(tokens) => {
                 let _ = progress.send(SignInProgress::Preparing);

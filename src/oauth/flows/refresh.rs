@@ -190,13 +190,15 @@ impl SignInState {
     ) -> Result<Refresh, SignInError> {
         let mut names_resource = self.settings.names_resource && !stored.omits_resource;
         let mut is_second = false;
+        let binding = self.key_binding(tokens.dpop_key.as_ref());
         loop {
             let mut grant = vec![("grant_type", "refresh_token")];
             grant.extend(tokens.refresh_token.as_deref().map(|token| ("refresh_token", token)));
             grant
                 .extend(stored.resource.as_deref().filter(|_| names_resource).map(|name| ("resource", name)));
             grant.extend(tokens.scope.as_deref().map(|scope| ("scope", scope)));
-            match token::send_grant(http, authorization, client, &grant, wall_clock()).await {
+            let binding = binding.as_ref();
+            match token::send_grant(http, authorization, client, &grant, wall_clock(), binding).await {
                 Ok(new) => {
                     let tokens = Tokens {
                         refresh_token: new.refresh_token.clone().or_else(|| tokens.refresh_token.clone()),
@@ -220,7 +222,9 @@ impl SignInState {
                     is_second = true;
                     tokio::time::sleep(CLIENT_PAUSE).await;
                 }
-                Err(TokenRequestError::Refused(refusal)) if refusal.is_final() => {
+                Err(TokenRequestError::Refused(refusal))
+                    if refusal.is_final() && !refusal.is_about_proof() =>
+                {
                     return Ok(Refresh::Rejected(refusal));
                 }
                 Err(TokenRequestError::Refused(refusal)) => {

@@ -10,6 +10,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::oauth::client::OAuthClient;
+use crate::oauth::dpop::KeyBinding;
 use crate::oauth::http::error_response::{ErrorResponse, is_bearer, is_final, members};
 use crate::oauth::http::{FORM, OAuthHttp};
 use crate::oauth::metadata::AuthorizationServer;
@@ -61,8 +62,9 @@ pub(in crate::oauth) async fn request_tokens(
     client: &OAuthClient,
     grant: &[(&str, &str)],
     now: SystemTime,
+    binding: Option<&KeyBinding>,
 ) -> Result<Tokens, GrantFailure> {
-    send_grant(http, authorization, client, grant, now).await.map_err(|no| match no {
+    send_grant(http, authorization, client, grant, now, binding).await.map_err(|no| match no {
         TokenRequestError::Refused(refusal) => refused(authorization, &refusal),
         TokenRequestError::Failed(failure) => GrantFailure::Other(failure),
     })
@@ -75,19 +77,34 @@ pub(in crate::oauth) async fn send_grant(
     client: &OAuthClient,
     grant: &[(&str, &str)],
     now: SystemTime,
+    binding: Option<&KeyBinding>,
 ) -> Result<Tokens, TokenRequestError> {
     let endpoint = Url::parse(&authorization.token_endpoint).map_err(|_| {
         let sentence = format!("{} names no usable token endpoint", foreign(&authorization.issuer));
         TokenRequestError::Failed(SignInError::failed(sentence, "have its metadata looked at"))
     })?;
-    let (headers, body) = prepared(authorization, client, grant, now);
-    let answer = http.post(&endpoint, FORM, body, headers).await.map_err(TokenRequestError::Failed)?;
+    let send = async || {
+        let (mut headers, body) = prepared(authorization, client, grant, now);
+        binding.into_iter().for_each(|binding| binding.add_proof(&endpoint, &mut headers));
+        let answer = http.post(&endpoint, FORM, body, headers).await.map_err(TokenRequestError::Failed)?;
+        let may_repeat = binding.is_some_and(|binding| binding.note_answer(&answer));
+        Ok((answer, may_repeat))
+    };
+    let (mut answer, may_repeat) = send().await?;
+    // The endpoint has spent nothing. A second such answer is an error.
+    if may_repeat {
+        (answer, _) = send().await?;
+    }
     let failed =
         |sentence: String, advice: &str| TokenRequestError::Failed(SignInError::failed(sentence, advice));
     if answer.is_ok() {
         let members = members(&answer).unwrap_or_default();
-        if let Some(tokens) = granted(&members, now) {
-            return Ok(tokens);
+        match (granted(&members, now, binding.is_some()), binding) {
+            (Some(tokens), None) => return Ok(tokens),
+            (Some(tokens), Some(binding)) => {
+                return binding.bind(tokens, &place(&endpoint)).map_err(TokenRequestError::Failed);
+            }
+            (None, _) => {}
         }
         if let Some(refusal) = ErrorResponse::read(&answer) {
             return Err(TokenRequestError::Refused(refusal));
@@ -132,6 +149,13 @@ pub(in crate::oauth) fn refused(
         )),
         "invalid_grant" => GrantFailure::InvalidGrant(failure(
             "sign in again; if that is refused as well, you may have lost access to this server",
+        )),
+        "use_dpop_nonce" => GrantFailure::Other(failure(
+            "try again; if it stays like this, have the authorization server's log looked at, or leave DPoP out: --dpop never",
+        )),
+        "invalid_dpop_proof" => GrantFailure::Other(failure(
+            "check this computer's clock; if it is right, have the authorization server's log looked at, or leave DPoP out: \
+             --dpop never",
         )),
         "unsupported_grant_type" => {
             GrantFailure::Other(failure("have this way of signing in allowed for the client there"))
@@ -219,10 +243,14 @@ fn method<'a>(authorization: &AuthorizationServer, client: &'a OAuthClient) -> M
     }
 }
 
-fn granted(body: &str, now: SystemTime) -> Option<Tokens> {
+/// The tokens of an answer; bound ones only if the request proved a key.
+fn granted(body: &str, now: SystemTime, proves_key: bool) -> Option<Tokens> {
     let granted = Object::parse(body)?;
     let access_token = granted.text("access_token")?;
-    let is_bearer = granted.text("token_type").is_none_or(|kind| is_bearer(&kind));
+    let token_type = granted.text("token_type");
+    let is_dpop_bound =
+        proves_key && token_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("DPoP"));
+    let is_usable = is_dpop_bound || token_type.is_none_or(|kind| is_bearer(&kind));
     let is_sendable = HeaderValue::try_from(&access_token).is_ok() && !access_token.is_empty();
     let expires = granted
         .number("expires_in")
@@ -232,7 +260,7 @@ fn granted(body: &str, now: SystemTime) -> Option<Tokens> {
         .and_then(|left| now.checked_add(left))
         .and_then(|end| end.duration_since(UNIX_EPOCH).ok())
         .map(|end| end.as_secs());
-    (is_bearer && is_sendable).then_some(Tokens {
+    (is_usable && is_sendable).then_some(Tokens {
         access_token,
         id_token: granted.text("id_token").filter(|token| HeaderValue::try_from(token).is_ok()),
         refresh_token: granted.text("refresh_token").filter(|token| !token.is_empty()),
@@ -240,6 +268,8 @@ fn granted(body: &str, now: SystemTime) -> Option<Tokens> {
         expires,
         scope: granted.text("scope").filter(|scope| !scope.is_empty()).map(|scope| without_secrets(&scope)),
         requested: None,
+        dpop_key: None,
+        is_dpop_bound,
     })
 }
 
@@ -279,7 +309,7 @@ mod tests {
             (r#"{"error":"x"}"#, None),
             ("<html>", None),
         ] {
-            let found = granted(body, now);
+            let found = granted(body, now, false);
             let found = found.as_ref().map(|tokens| (tokens.expires, tokens.refresh_token.as_deref()));
             assert_eq!(found, expected, "{body}");
         }

@@ -5,6 +5,7 @@
 use tokio::sync::watch;
 use tracing::info;
 
+use crate::auth::dpop::DpopKey;
 use crate::oauth::client::OAuthClient;
 use crate::oauth::flows::token::GrantFailure;
 use crate::oauth::http::OAuthHttp;
@@ -28,6 +29,8 @@ pub(super) struct SignInTarget {
     pub(super) authorization: AuthorizationServer,
     pub(super) resource: String,
     pub(super) scope: Option<String>,
+    /// The key that the tokens are to be bound to, if they are.
+    pub(super) dpop_key: Option<DpopKey>,
 }
 
 /// What a sign-in that another process began came to.
@@ -63,6 +66,7 @@ pub(super) async fn resumable(
     }
     let stored = state.stored().await.ok()?;
     if !matches_settings(state, &stored, &pending)
+        || !state.may_resume_binding(&stored, &pending)
         || issuer::accept(&state.settings, &stored, &pending.authorization).is_err()
     {
         return None;

@@ -62,6 +62,7 @@ pub(in crate::oauth) async fn sign_in(
     let found = discovery::discover(&sign_in.http, &Query::new(settings, before), challenge).await?;
     issuer::accept(settings, &stored, &found.authorization)?;
     let target = SignInTarget {
+        dpop_key: state.new_dpop_key(&found, &stored),
         scope: scope(settings.scope.as_deref(), wanted, found.scopes.as_deref(), &found.authorization),
         resource: settings.resource.clone().or(found.resource).unwrap_or_default(),
         authorization: found.authorization,

@@ -1,6 +1,7 @@
 //! Error responses of an authorization server's endpoints: RFC 6749, section 5.2, RFC 7591, section 3.2.2, and the forms of
 //! vendors.
 
+use crate::http::www_authenticate::DpopError;
 use crate::json;
 use crate::oauth::http::OAuthResponse;
 use crate::oauth::object::Object;
@@ -80,6 +81,11 @@ impl ErrorResponse {
     /// Returns whether it is about the name of the server (RFC 8707).
     pub(in crate::oauth) fn is_about_resource(&self) -> bool {
         is_about_resource(&self.error, self.error_description.as_deref())
+    }
+
+    /// Returns whether it is about the proof of a key (RFC 9449, 5 and 8), which says nothing about the grant.
+    pub(in crate::oauth) fn is_about_proof(&self) -> bool {
+        DpopError::from_code(&self.error).is_some()
     }
 
     /// Returns whether it is about the redirect URI.

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::dpop::DpopKey;
 use crate::oauth::authorization_request::AuthorizationRequest;
 use crate::oauth::client::OAuthClient;
 use crate::oauth::device_authorization::DeviceAuthorization;
@@ -43,6 +44,8 @@ pub(super) struct FlowDocument {
         skip_serializing_if = "Option::is_none"
     )]
     client: Option<OAuthClient>,
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
+    dpop_key: Option<DpopKey>,
     #[serde(
         default,
         deserialize_with = "documents::lenient_object",
@@ -75,7 +78,7 @@ impl FlowDocument {
 
 impl PendingSignIn {
     pub(super) fn read(text: &str) -> Option<PendingSignIn> {
-        let FlowDocument { at, request, device, authorization, resource, client, .. } =
+        let FlowDocument { at, request, device, authorization, resource, client, dpop_key, .. } =
             documents::read(text)?;
         let pending = PendingSignIn {
             at: at?,
@@ -83,6 +86,7 @@ impl PendingSignIn {
             authorization: authorization?,
             resource: resource?,
             client: client?,
+            dpop_key,
         };
         match &pending.prompt {
             Prompt::Page(request) => redact::register_token(&request.verifier),
@@ -104,6 +108,7 @@ impl PendingSignIn {
             authorization: Some(self.authorization.clone()),
             resource: Some(self.resource.clone()),
             client: Some(self.client.clone()),
+            dpop_key: self.dpop_key.clone(),
             ..FlowDocument::default()
         }
     }

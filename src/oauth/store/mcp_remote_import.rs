@@ -109,6 +109,8 @@ pub(in crate::oauth) fn read(path: &Path) -> Option<StoredSignIn> {
         expires: found.expires_at.filter(|end| *end > 0.0).map(|end| (end / 1000.0) as u64),
         scope: found.scope,
         requested: found.requested_scope,
+        dpop_key: None,
+        is_dpop_bound: false,
     };
     tokens.register_secrets();
     client.iter().for_each(OAuthClient::register_secrets);
@@ -120,6 +122,7 @@ pub(in crate::oauth) fn read(path: &Path) -> Option<StoredSignIn> {
         tokens: Some(tokens),
         client_issuer: None,
         omits_resource: false,
+        refuses_dpop: false,
         refused_at: None,
     })
 }
