@@ -194,6 +194,7 @@ const OAUTH_LAYERS: &[&[&str]] = &[
     &["paste"],
     &["store"],
     &["http"],
+    &["workload_identity"],
     &["settings"],
     &["discovery", "bearer"],
     &["state", "saving", "issuer"],

@@ -117,9 +117,36 @@ pub struct Options {
     #[arg(long, help_heading = "Sign-in")]
     pub client_credentials: bool,
 
-    /// Token endpoint for --client-credentials
+    /// Sign in with the token that the platform gives to this job
     ///
-    /// Token endpoint for --client-credentials, in place of the one that the server's metadata names
+    /// Sign in with the token that the platform gives to this job, without a secret: github (GitHub Actions), gitlab (the
+    /// variable MCP_ID_TOKEN), env:NAME, file:PATH (Kubernetes), or command:COMMAND. With --client-credentials it takes the
+    /// place of the client's secret
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        help_heading = "Sign-in",
+        conflicts_with = "device_code",
+        value_hint = ValueHint::Other
+    )]
+    pub workload_identity: Option<String>,
+
+    /// Audience of the platform's token [default: the authorization server's issuer]
+    ///
+    /// Audience of the platform's token, in place of the authorization server's issuer. Any other than that requires
+    /// --oauth-issuer, --oauth-metadata or --token-endpoint
+    #[arg(
+        long,
+        value_name = "AUDIENCE",
+        help_heading = "Sign-in",
+        requires = "workload_identity",
+        value_hint = ValueHint::Other
+    )]
+    pub workload_audience: Option<String>,
+
+    /// Token endpoint for --client-credentials or --workload-identity
+    ///
+    /// Token endpoint for --client-credentials or --workload-identity, in place of the one that the server's metadata names
     #[arg(long, value_name = "URL", help_heading = "Sign-in", value_hint = ValueHint::Url)]
     pub token_endpoint: Option<String>,
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Environment, Error, expand, header, home_expanded, warn_of_readers};
+use super::{Environment, Error, expand, federation, header, home_expanded, warn_of_readers};
 use crate::auth::Credentials;
 use crate::cli::{AuthMode, Options};
 use crate::files;
@@ -48,11 +48,14 @@ pub(super) fn settings(
     let import = import_folder(options, environment, written.grant.asks_user() && is_private);
     let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
     let resource = options.resource.as_deref().map(str::trim);
+    let workload = federation::workload(options, environment)?;
     let scope_of_page = written.parameters.iter().find(|(name, _)| name == "scope").map(|(_, scope)| scope);
     Ok(Some(SignInSettings {
         url: url.clone(),
         identity: SignInIdentity::of(&typed(options, url, &written.grant, written.client.as_ref(), &lines)),
-        folder: super::folder(environment),
+        // The platform gives another token at any time: nothing is kept.
+        folder: super::folder(environment).filter(|_| workload.is_none()),
+        workload,
         mcp_remote_import: import.map(|folder| mcp_remote_import::path(&folder, &arguments(options, &lines))),
         browser: Browser {
             named: environment.get("BROWSER").filter(|named| !named.is_empty()).map(str::to_owned),
@@ -236,6 +239,9 @@ fn typed(
     if let Some(metadata) = &options.oauth_metadata {
         further.extend(["--oauth-metadata".to_owned(), metadata.clone()]);
     }
+    if let Some(audience) = &options.workload_audience {
+        further.extend(["--workload-audience".to_owned(), audience.clone()]);
+    }
     for path in &options.env_files {
         further.extend(["--env-file".to_owned(), path.display().to_string()]);
     }
@@ -259,6 +265,7 @@ fn typed(
         }),
         client_metadata_url: trimmed(&options.client_metadata_url),
         client_credentials: options.client_credentials,
+        workload: options.workload_identity.clone(),
         token_endpoint: trimmed(&options.token_endpoint),
         further,
     }
@@ -305,12 +312,7 @@ fn metadata(written: &str, warnings: &mut Vec<String>) -> Result<MetadataSource,
         let metadata = AuthorizationServer::published(text).ok_or(Error::SignIn { option, problem })?;
         return Ok(MetadataSource::Written(Box::new(metadata)));
     }
-    let url = Url::parse(written).ok().filter(|url| {
-        (url.scheme() == "https" || url.scheme() == "http" && is_loopback(url))
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.fragment().is_none()
-    });
+    let url = Url::parse(written).ok().filter(is_endpoint);
     let problem = "is neither @FILE nor an https URL (or http on this computer) without a user name and a #";
     url.map(MetadataSource::At).ok_or(Error::SignIn { option, problem })
 }
@@ -321,41 +323,33 @@ fn named(grant: &Grant) -> &'static str {
         Grant::Page => "--auth",
         Grant::Device => "--device-code",
         Grant::Client(_) => "--client-credentials",
+        Grant::Workload(_) => "--workload-identity",
     }
 }
 
 /// How a token is come by, and whether there is what that takes.
 fn grant(options: &Options, client: Option<&OAuthClient>) -> Result<Grant, Error> {
-    let refused = |sentence: &str, advice| Err(Error::Grant { sentence: sentence.to_owned(), advice });
-    let endpoint = match (&options.token_endpoint, options.client_credentials) {
-        (Some(_), false) => {
-            return refused(
-                "--token-endpoint requires --client-credentials",
-                "add --client-credentials, or leave --token-endpoint out: the server publishes its token endpoint",
-            );
-        }
-        (Some(text), true) => {
-            let url = Url::parse(text.trim()).ok();
-            let url = url.filter(|url| {
-                (url.scheme() == "https" || url.scheme() == "http" && is_loopback(url))
-                    && url.username().is_empty()
-                    && url.password().is_none()
-                    && url.fragment().is_none()
-            });
-            let problem = "is not an https URL (or http on this computer) without a user name and a #";
-            Some(url.ok_or(Error::SignIn { option: "--token-endpoint", problem })?)
-        }
-        (None, _) => None,
-    };
-    if !options.client_credentials {
-        return Ok(if options.device_code { Grant::Device } else { Grant::Page });
+    let endpoint = token_endpoint(options)?;
+    match (options.client_credentials, &options.workload_identity) {
+        (true, _) => {}
+        (false, Some(_)) => return Ok(Grant::Workload(endpoint)),
+        (false, None) if options.device_code => return Ok(Grant::Device),
+        (false, None) => return Ok(Grant::Page),
     }
+    let refused = |sentence: &str, advice| Err(Error::Grant { sentence: sentence.to_owned(), advice });
     match client {
         None => refused(
             "--client-credentials requires --static-oauth-client-info",
             "add --static-oauth-client-info '{\"client_id\": \"…\", \"client_secret\": \"${SECRET}\"}', or a private_key in place of the secret",
         ),
-        Some(client) if client.client_secret.is_none() && client.key.is_none() => refused(
+        Some(client) if options.workload_identity.is_some() => match proves_itself(client) {
+            false => Ok(Grant::Client(endpoint)),
+            true => refused(
+                "--workload-identity cannot be used with the client_secret or private_key of --client-credentials",
+                "leave the secret or key out of --static-oauth-client-info: the platform's token takes its place",
+            ),
+        },
+        Some(client) if !proves_itself(client) => refused(
             "--client-credentials requires a client_secret or a private_key in --static-oauth-client-info",
             "add one of them: \"client_secret\": \"${SECRET}\", or \"private_key\": \"@key.pem\"",
         ),
@@ -377,6 +371,33 @@ fn grant(options: &Options, client: Option<&OAuthClient>) -> Result<Grant, Error
             }
         }
     }
+}
+
+/// Returns whether a client of the options has what proves it.
+fn proves_itself(client: &OAuthClient) -> bool {
+    client.client_secret.is_some() || client.key.is_some()
+}
+
+/// The token endpoint that the user names, for a grant that asks no user.
+fn token_endpoint(options: &Options) -> Result<Option<Url>, Error> {
+    let Some(text) = &options.token_endpoint else { return Ok(None) };
+    if !options.client_credentials && options.workload_identity.is_none() {
+        return Err(Error::Grant {
+            sentence: "--token-endpoint requires --client-credentials or --workload-identity".to_owned(),
+            advice: "add one of them, or leave --token-endpoint out: the server publishes its token endpoint",
+        });
+    }
+    let url = Url::parse(text.trim()).ok().filter(is_endpoint);
+    let problem = "is not an https URL (or http on this computer) without a user name and a #";
+    url.map(Some).ok_or(Error::SignIn { option: "--token-endpoint", problem })
+}
+
+/// Returns whether a URL of the options can receive what is secret.
+pub(super) fn is_endpoint(url: &Url) -> bool {
+    (url.scheme() == "https" || url.scheme() == "http" && is_loopback(url))
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.fragment().is_none()
 }
 
 /// What stands in an option, or in the file that it names with `@`.

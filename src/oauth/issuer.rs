@@ -32,6 +32,7 @@ pub(super) fn is_wanted(settings: &SignInSettings, authorization: Option<&Author
 /// Returns whether the options say which authorization server it is, whatever the server names.
 pub(super) fn is_settled(settings: &SignInSettings, authorization: &AuthorizationServer) -> bool {
     settings.metadata.is_some()
+        || settings.grant.endpoint().is_some()
         || settings.issuer.as_deref().is_some_and(|wanted| authorization.is_named(wanted))
 }
 
@@ -45,7 +46,7 @@ pub(super) fn accept(
     authorization: &AuthorizationServer,
 ) -> Result<(), SignInError> {
     // Its token endpoint is named by the user.
-    if matches!(settings.grant, Grant::Client(Some(_))) {
+    if settings.grant.endpoint().is_some() {
         return Ok(());
     }
     let (issuer, at) = (&authorization.issuer, place(&settings.url));
@@ -66,7 +67,7 @@ pub(super) fn accept(
     match bound(settings, stored) {
         Some(before) if !authorization.is_named(before) => {
             let endpoint = match settings.grant {
-                Grant::Client(_) => ", or its token endpoint with --token-endpoint URL",
+                Grant::Client(_) | Grant::Workload(_) => ", or its token endpoint with --token-endpoint URL",
                 Grant::Page | Grant::Device => "",
             };
             Err(SignInError::failed(

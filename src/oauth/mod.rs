@@ -30,6 +30,7 @@ mod sign_in;
 mod sign_in_error;
 mod state;
 pub mod store;
+mod workload_identity;
 
 pub use self::bearer::Bearer;
 pub use self::browser::Browser;
@@ -42,3 +43,4 @@ pub use self::shutdown::SignInShutdown;
 pub use self::sign_in::OAuth;
 pub use self::sign_in_error::{SignInError, UserAction};
 pub use self::store::identity::SignInIdentity;
+pub use self::workload_identity::{TokenCommand, TokenSource, WorkloadIdentity};

@@ -315,7 +315,7 @@ impl SignInState {
         let signed_in = match self.settings.grant {
             Grant::Page => ask_user(UserGrant::Page, &mut flow).await,
             Grant::Device => ask_user(UserGrant::Device, &mut flow).await,
-            Grant::Client(_) => {
+            Grant::Client(_) | Grant::Workload(_) => {
                 Box::pin(client_credentials::sign_in(self, challenge, credentials, wanted)).await
             }
         };

@@ -27,6 +27,7 @@ mod oracles;
 mod refresh;
 mod transports;
 mod without_redirect;
+mod workload_identity;
 
 use std::path::Path;
 

@@ -61,6 +61,8 @@ pub struct IdentityOptions {
     pub client_metadata_url: Option<String>,
     /// Whether the client itself signs in, and its token endpoint.
     pub client_credentials: bool,
+    /// Where the platform's token comes from, as it is typed. Nothing is kept then, so it makes no other identity.
+    pub workload: Option<String>,
     /// The token endpoint.
     pub token_endpoint: Option<String>,
     /// Further options that a command needs, which say nothing of who it is.
@@ -131,6 +133,12 @@ impl SignInIdentity {
             }
         }
         words.extend(typed.client_credentials.then(|| "--client-credentials".to_owned()));
+        match &typed.workload {
+            // A command may hold a secret.
+            Some(source) if source.starts_with("command:") => hidden.push("--workload-identity"),
+            Some(source) => words.extend(["--workload-identity".to_owned(), source.clone()]),
+            None => {}
+        }
         words.extend(typed.further.iter().cloned());
         hidden.dedup();
         SignInIdentity {
