@@ -199,7 +199,7 @@ const OAUTH_LAYERS: &[&[&str]] = &[
     &["discovery", "bearer"],
     &["state", "saving", "issuer"],
     &["flows"],
-    &["sign_in", "commands", "shutdown", "request_credentials"],
+    &["sign_in", "enterprise", "commands", "shutdown", "request_credentials"],
 ];
 
 #[test]
@@ -232,6 +232,7 @@ const FLOWS: &[&str] = &[
     "authorization_code",
     "device_code",
     "client_credentials",
+    "identity_assertion",
     "refresh",
     "user_sign_in",
 ];

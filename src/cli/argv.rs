@@ -20,7 +20,7 @@ pub fn repaired(arguments: Vec<OsString>) -> Vec<OsString> {
         let follows = |option: &str| repaired.last().is_some_and(|last| last == option);
         let whole = match argument.to_str() {
             // What stands between quotes there is the command's own.
-            Some(_) if follows("--access-token-command") => argument,
+            Some(_) if follows("--access-token-command") || follows("--workload-identity") => argument,
             Some(text) if follows("--header") => header(text.to_owned(), &mut rest).into(),
             Some(text) => match text.strip_prefix("--header=") {
                 Some(value) => format!("--header={}", header(value.to_owned(), &mut rest)).into(),

@@ -144,6 +144,33 @@ pub struct Options {
     )]
     pub workload_audience: Option<String>,
 
+    /// Identity provider of your company, which signs you in for all servers
+    ///
+    /// Identity provider of your company, by its issuer. You sign in there once, and it vouches for you at the authorization
+    /// server of each server (enterprise-managed authorization)
+    #[arg(
+        long,
+        value_name = "URL",
+        help_heading = "Sign-in",
+        requires = "enterprise_client_info",
+        conflicts_with_all = ["client_credentials", "workload_identity", "use_id_token"],
+        value_hint = ValueHint::Url
+    )]
+    pub enterprise_idp: Option<String>,
+
+    /// Client at --enterprise-idp: JSON, or @FILE
+    ///
+    /// Client at --enterprise-idp, as --static-oauth-client-info names the one at the server's authorization server: JSON, or
+    /// @FILE, with client_id and, if it has one, client_secret or private_key. ${VAR} is filled in
+    #[arg(
+        long,
+        value_name = "JSON",
+        help_heading = "Sign-in",
+        requires = "enterprise_idp",
+        value_hint = ValueHint::Other
+    )]
+    pub enterprise_client_info: Option<String>,
+
     /// Token endpoint for --client-credentials or --workload-identity
     ///
     /// Token endpoint for --client-credentials or --workload-identity, in place of the one that the server's metadata names

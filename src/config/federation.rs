@@ -1,4 +1,4 @@
-//! Sign-ins that begin elsewhere: the workload identity that a platform gives.
+//! Sign-ins that begin elsewhere: the workload identity that a platform gives, and the company's identity provider.
 //!
 //! Deliberately not here: the sign-in (`oauth`), and its other options (`sign_in`).
 
@@ -6,15 +6,21 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::sign_in::is_endpoint;
+use super::sign_in::{client_info, is_endpoint};
 use super::{Environment, Error, command, home_expanded};
 use crate::cli::Options;
-use crate::oauth::{TokenSource, WorkloadIdentity};
+use crate::oauth::client::OAuthClient;
+use crate::oauth::metadata::is_issuer;
+use crate::oauth::{Grant, MetadataSource, SignInSettings, TokenSource, WorkloadIdentity};
 use crate::redact;
 use crate::secret::Secret;
 
-/// The option.
+/// The option that names where the platform's token comes from.
 const WORKLOAD: &str = "--workload-identity";
+/// The option that names the identity provider.
+const PROVIDER: &str = "--enterprise-idp";
+/// The option that names the client there.
+pub(super) const CLIENT: &str = "--enterprise-client-info";
 /// Where a job of GitHub Actions gets its token, and what it proves itself by there.
 const GITHUB: [&str; 2] = ["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"];
 /// The variable in which a job of GitLab has its token, by the name that the guide gives it in `id_tokens`.
@@ -82,4 +88,61 @@ fn github(environment: &Environment) -> Result<TokenSource, Error> {
         });
     };
     Ok(TokenSource::GitHub { url, bearer: Secret::new(bearer) })
+}
+
+/// The company's identity provider, and the client there.
+pub(super) struct IdentityProvider {
+    url: Url,
+    /// As it is typed.
+    pub(super) issuer: String,
+    pub(super) client: OAuthClient,
+}
+
+/// The identity provider that the options name.
+pub(super) fn enterprise(
+    options: &Options,
+    environment: &Environment,
+    warnings: &mut Vec<String>,
+) -> Result<Option<IdentityProvider>, Error> {
+    let (Some(issuer), Some(client)) = (&options.enterprise_idp, &options.enterprise_client_info) else {
+        return Ok(None);
+    };
+    let issuer = issuer.trim().to_owned();
+    let url = Url::parse(&issuer).ok().filter(|_| is_issuer(&issuer, false));
+    let problem = "is not an https URL (or http on this computer) without a user name, a ? and a #";
+    let url = url.ok_or(Error::SignIn { option: PROVIDER, problem })?;
+    let client = client_info(CLIENT, client, environment, warnings)?;
+    if options.static_oauth_client_info.is_none() && options.client_metadata_url.is_none() {
+        return Err(Error::Grant {
+            sentence: format!("{PROVIDER} requires a client at the server's authorization server"),
+            advice: "name it with --static-oauth-client-info, or its metadata document with --client-metadata-url",
+        });
+    }
+    Ok(Some(IdentityProvider { url, issuer, client }))
+}
+
+impl IdentityProvider {
+    /// How to sign in there for a server with these settings.
+    pub(super) fn settings(self, server: &SignInSettings, with_code: bool) -> SignInSettings {
+        let parameters = server.parameters.iter();
+        let parameters = parameters.filter(|(name, _)| !matches!(name.as_str(), "scope" | "resource"));
+        SignInSettings {
+            url: self.url,
+            identity: server.identity.at_provider(&self.client.client_id),
+            issuer: Some(self.issuer.clone()),
+            metadata: Some(MetadataSource::OfIssuer(self.issuer)),
+            grant: if with_code { Grant::Device } else { Grant::Page },
+            mcp_remote_import: None,
+            // It is what the identity provider vouches by.
+            uses_id_token: true,
+            scope: None,
+            resource: None,
+            names_resource: false,
+            parameters: parameters.cloned().collect(),
+            client: Some(self.client),
+            client_metadata_url: None,
+            registration: None,
+            ..server.clone()
+        }
+    }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Environment, Error, expand, federation, header, home_expanded, warn_of_readers};
+use super::federation::{self, IdentityProvider};
+use super::{Environment, Error, expand, header, home_expanded, warn_of_readers};
 use crate::auth::Credentials;
 use crate::cli::{AuthMode, Options};
 use crate::files;
@@ -19,7 +20,7 @@ use crate::oauth::metadata::{AuthorizationServer, is_issuer};
 use crate::oauth::private_key::PrivateKey;
 use crate::oauth::store::identity::IdentityOptions;
 use crate::oauth::store::mcp_remote_import::{self, McpRemoteArguments};
-use crate::oauth::{Browser, Grant, MetadataSource, SignInIdentity, SignInSettings};
+use crate::oauth::{Browser, Grant, MetadataSource, SignInIdentity, SignInSettings, WorkloadIdentity};
 use crate::{platform, redact};
 
 /// What is written into the page's address by us alone.
@@ -45,25 +46,18 @@ pub(super) fn settings(
         return Ok(None);
     }
     let lines = header_lines(options);
-    let import = import_folder(options, environment, written.grant.asks_user() && is_private);
-    let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
+    let may_import = matches!(written.grant, Grant::Page | Grant::Device) && is_private;
+    let import = import_folder(options, environment, may_import);
     let resource = options.resource.as_deref().map(str::trim);
-    let workload = federation::workload(options, environment)?;
     let scope_of_page = written.parameters.iter().find(|(name, _)| name == "scope").map(|(_, scope)| scope);
-    Ok(Some(SignInSettings {
+    let settings = SignInSettings {
         url: url.clone(),
-        identity: SignInIdentity::of(&typed(options, url, &written.grant, written.client.as_ref(), &lines)),
+        identity: SignInIdentity::of(&typed(options, url, &written, &lines)),
         // The platform gives another token at any time: nothing is kept.
-        folder: super::folder(environment).filter(|_| workload.is_none()),
-        workload,
+        folder: super::folder(environment).filter(|_| written.workload.is_none()),
+        enterprise: None,
         mcp_remote_import: import.map(|folder| mcp_remote_import::path(&folder, &arguments(options, &lines))),
-        browser: Browser {
-            named: environment.get("BROWSER").filter(|named| !named.is_empty()).map(str::to_owned),
-            desktop: platform::desktop(
-                is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"),
-                is_set("WSL_DISTRO_NAME"),
-            ),
-        },
+        browser: browser(environment),
         is_asked_for,
         uses_id_token: options.use_id_token,
         asks: true,
@@ -75,6 +69,7 @@ pub(super) fn settings(
         port: options.positional.get(1).and_then(|port| port.parse().ok()),
         callback_bind: options.callback_bind,
         pasted: None,
+        workload: written.workload,
         issuer: written.issuer,
         metadata: written.metadata,
         grant: written.grant,
@@ -84,7 +79,19 @@ pub(super) fn settings(
         client: written.client,
         client_metadata_url: written.client_metadata_url,
         registration: written.registration,
-    }))
+    };
+    let enterprise = written.enterprise;
+    let enterprise = enterprise.map(|provider| Box::new(provider.settings(&settings, options.device_code)));
+    Ok(Some(SignInSettings { enterprise, ..settings }))
+}
+
+/// The browser of the environment.
+fn browser(environment: &Environment) -> Browser {
+    let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
+    Browser {
+        named: environment.get("BROWSER").filter(|named| !named.is_empty()).map(str::to_owned),
+        desktop: platform::desktop(is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"), is_set("WSL_DISTRO_NAME")),
+    }
 }
 
 /// The options about signing in, read and checked.
@@ -98,6 +105,8 @@ struct SignInOptions {
     grant: Grant,
     issuer: Option<String>,
     metadata: Option<MetadataSource>,
+    workload: Option<Arc<WorkloadIdentity>>,
+    enterprise: Option<IdentityProvider>,
 }
 
 impl SignInOptions {
@@ -107,7 +116,7 @@ impl SignInOptions {
         warnings: &mut Vec<String>,
     ) -> Result<SignInOptions, Error> {
         let client = options.static_oauth_client_info.as_deref();
-        let client = client.map(|text| client_info(text, environment, warnings)).transpose()?;
+        let client = client.map(|text| client_info(CLIENT, text, environment, warnings)).transpose()?;
         let registration = options.static_oauth_client_metadata.as_deref();
         let registration = registration.map(|text| registration_request(text, warnings)).transpose()?;
         let client_metadata_url = options.client_metadata_url.as_deref().map(described).transpose()?;
@@ -124,6 +133,8 @@ impl SignInOptions {
             grant: Grant::Page,
             issuer: None,
             metadata: None,
+            workload: federation::workload(options, environment)?,
+            enterprise: federation::enterprise(options, environment, warnings)?,
         };
         let method = written.registered("token_endpoint_auth_method");
         if let Some(client) = &mut written.client
@@ -177,7 +188,8 @@ fn check_grant(grant: &Grant, mode: AuthMode, is_private: bool) -> Result<(), Er
         return Ok(());
     }
     // Over http a user signs in, in the local network alone; a client that sends its own secret does not.
-    let (other, advice) = match (is_private || grant.asks_user(), mode) {
+    let may_be_plain = grant.asks_user() && *grant != Grant::Enterprise;
+    let (other, advice) = match (is_private || may_be_plain, mode) {
         (false, _) => ("a URL that is not encrypted (http)", "use https://"),
         (true, AuthMode::None) => ("--auth none", "leave one of them out"),
         (true, _) => return Ok(()),
@@ -213,13 +225,7 @@ fn header_lines(options: &Options) -> Vec<String> {
 }
 
 /// What is typed that makes two entries two identities. Headers that the protocol sets itself are not sent, and say nothing.
-fn typed(
-    options: &Options,
-    url: &Url,
-    grant: &Grant,
-    client: Option<&OAuthClient>,
-    lines: &[String],
-) -> IdentityOptions {
+fn typed(options: &Options, url: &Url, written: &SignInOptions, lines: &[String]) -> IdentityOptions {
     let is_sent = |text: &&String| {
         let name = text.split_once(':').and_then(|(name, _)| name.trim().parse().ok());
         name.is_some_and(|name| !header::is_of_the_protocol(&name))
@@ -229,7 +235,7 @@ fn typed(
     if options.auth == AuthMode::Oauth {
         further.extend(["--auth", "oauth"].map(str::to_owned));
     }
-    further.extend((*grant == Grant::Device).then(|| "--device-code".to_owned()));
+    further.extend(options.device_code.then(|| "--device-code".to_owned()));
     if let Some(issuer) = &options.oauth_issuer {
         further.extend(["--oauth-issuer".to_owned(), issuer.clone()]);
     }
@@ -260,8 +266,12 @@ fn typed(
             .filter_map(|text| text.split_once('='))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
-        client: client.map(|client| {
+        client: written.client.as_ref().map(|client| {
             (client.client_id.clone(), options.static_oauth_client_info.clone().unwrap_or_default())
+        }),
+        enterprise: written.enterprise.as_ref().map(|provider| {
+            let text = options.enterprise_client_info.clone().unwrap_or_default();
+            (provider.issuer.clone(), provider.client.client_id.clone(), text)
         }),
         client_metadata_url: trimmed(&options.client_metadata_url),
         client_credentials: options.client_credentials,
@@ -324,6 +334,7 @@ fn named(grant: &Grant) -> &'static str {
         Grant::Device => "--device-code",
         Grant::Client(_) => "--client-credentials",
         Grant::Workload(_) => "--workload-identity",
+        Grant::Enterprise => "--enterprise-idp",
     }
 }
 
@@ -333,6 +344,7 @@ fn grant(options: &Options, client: Option<&OAuthClient>) -> Result<Grant, Error
     match (options.client_credentials, &options.workload_identity) {
         (true, _) => {}
         (false, Some(_)) => return Ok(Grant::Workload(endpoint)),
+        (false, None) if options.enterprise_idp.is_some() => return Ok(Grant::Enterprise),
         (false, None) if options.device_code => return Ok(Grant::Device),
         (false, None) => return Ok(Grant::Page),
     }
@@ -405,7 +417,7 @@ fn text(option: &'static str, text: &str, warnings: &mut Vec<String>) -> Result<
     match text.strip_prefix('@') {
         Some(path) => {
             let path = home_expanded(path.as_ref());
-            if option == CLIENT {
+            if option == CLIENT || option == federation::CLIENT {
                 warn_of_readers(&path, warnings);
             }
             files::read_text(&path, files::SETTINGS_LIMIT).map_err(|reason| Error::Grant {
@@ -417,12 +429,13 @@ fn text(option: &'static str, text: &str, warnings: &mut Vec<String>) -> Result<
     }
 }
 
-fn client_info(
+/// The client of an option.
+pub(super) fn client_info(
+    option: &'static str,
     written: &str,
     environment: &Environment,
     warnings: &mut Vec<String>,
 ) -> Result<OAuthClient, Error> {
-    let option = CLIENT;
     let text = text(option, written, warnings)?;
     // What is filled in stands in the strings of the object, unless it is the object.
     let is_object = text.trim_start().starts_with('{');

@@ -9,7 +9,7 @@ use http::header::HeaderValue;
 use crate::jwt;
 use crate::oauth::clock::seconds;
 use crate::oauth::clock::wall_clock;
-use crate::oauth::settings::SignInSettings;
+use crate::oauth::settings::{Grant, SignInSettings};
 use crate::oauth::store::Tokens;
 
 /// How long before a token runs out it is exchanged for another, in seconds; half its life where that is shorter.
@@ -50,7 +50,9 @@ impl Bearer {
         let sent = Some(id_token.unwrap_or(&tokens.access_token)).filter(|sent| !sent.is_empty())?;
         let mut header = HeaderValue::try_from(format!("Bearer {sent}")).ok()?;
         header.set_sensitive(true);
-        let renews = tokens.refresh_token.is_some() || !settings.grant.asks_user();
+        let renews = tokens.refresh_token.is_some()
+            || !settings.grant.asks_user()
+            || settings.grant == Grant::Enterprise;
         Some(Bearer { tokens, header, expires, renews, origin: Mutex::new(origin) })
     }
 

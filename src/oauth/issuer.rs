@@ -23,7 +23,7 @@ pub(super) fn preferred<'a>(settings: &'a SignInSettings, stored: &'a StoredSign
 pub(super) fn is_wanted(settings: &SignInSettings, authorization: Option<&AuthorizationServer>) -> bool {
     let written = match &settings.metadata {
         Some(MetadataSource::Written(written)) => Some(written.issuer.as_str()),
-        Some(MetadataSource::At(_)) | None => None,
+        Some(MetadataSource::At(_) | MetadataSource::OfIssuer(_)) | None => None,
     };
     let mut wanted = settings.issuer.as_deref().into_iter().chain(written);
     wanted.all(|wanted| authorization.is_none_or(|authorization| authorization.is_named(wanted)))
@@ -68,7 +68,7 @@ pub(super) fn accept(
         Some(before) if !authorization.is_named(before) => {
             let endpoint = match settings.grant {
                 Grant::Client(_) | Grant::Workload(_) => ", or its token endpoint with --token-endpoint URL",
-                Grant::Page | Grant::Device => "",
+                Grant::Page | Grant::Device | Grant::Enterprise => "",
             };
             Err(SignInError::failed(
                 format!(

@@ -12,6 +12,7 @@ mod commands;
 pub mod device_authorization;
 mod discovery;
 mod documents;
+mod enterprise;
 mod flows;
 mod http;
 mod issuer;

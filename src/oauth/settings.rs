@@ -37,6 +37,8 @@ pub enum Grant {
     /// The JWT bearer grant (RFC 7523, section 2.1) with the token of the platform, at this token endpoint or at the discovered
     /// one.
     Workload(Option<Url>),
+    /// An assertion of the company's identity provider, where the user signs in for all servers.
+    Enterprise,
 }
 
 impl Grant {
@@ -49,7 +51,7 @@ impl Grant {
     pub(super) fn endpoint(&self) -> Option<&Url> {
         match self {
             Grant::Client(endpoint) | Grant::Workload(endpoint) => endpoint.as_ref(),
-            Grant::Page | Grant::Device => None,
+            Grant::Page | Grant::Device | Grant::Enterprise => None,
         }
     }
 }
@@ -61,6 +63,8 @@ pub enum MetadataSource {
     At(Url),
     /// The document itself, from a file.
     Written(Box<AuthorizationServer>),
+    /// The document that this issuer publishes, at its well-known addresses.
+    OfIssuer(String),
 }
 
 /// How to sign in at a server.
@@ -115,6 +119,9 @@ pub struct SignInSettings {
     /// What proves this workload, where the platform does: as the grant, or in place of the client's secret. Nothing is kept
     /// then.
     pub workload: Option<Arc<WorkloadIdentity>>,
+    /// How the user signs in at the company's identity provider, where that vouches for the user at the server's authorization
+    /// server.
+    pub enterprise: Option<Box<SignInSettings>>,
     /// Where we are described.
     pub client_metadata_url: Option<Url>,
     /// What stands in a registration in place of what we write, a JSON object.

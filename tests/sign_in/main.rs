@@ -14,6 +14,7 @@ mod client_credentials;
 mod commands;
 mod concurrent_processes;
 mod device_code;
+mod enterprise;
 mod hostile_servers;
 mod identity;
 mod interception;

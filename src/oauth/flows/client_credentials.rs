@@ -129,7 +129,7 @@ fn failed(settings: &SignInSettings, refused: GrantFailure) -> SignInError {
 }
 
 /// The authorization server that gives the token: the endpoint of the settings, the stored one, or a discovered one.
-async fn authorization_server(
+pub(in crate::oauth) async fn authorization_server(
     http: &OAuthHttp<'_>,
     settings: &SignInSettings,
     stored: &StoredSignIn,

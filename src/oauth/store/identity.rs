@@ -63,6 +63,8 @@ pub struct IdentityOptions {
     pub client_credentials: bool,
     /// Where the platform's token comes from, as it is typed. Nothing is kept then, so it makes no other identity.
     pub workload: Option<String>,
+    /// The company's identity provider, the id of the client there, and the option that names it as it is typed.
+    pub enterprise: Option<(String, String, String)>,
     /// The token endpoint.
     pub token_endpoint: Option<String>,
     /// Further options that a command needs, which say nothing of who it is.
@@ -116,10 +118,17 @@ impl SignInIdentity {
                 false => hidden.push("--authorize-param"),
             }
         }
-        if let Some((_, text)) = &typed.client {
-            match may_print_client(text) {
-                true => option("--static-oauth-client-info", text),
-                false => hidden.push("--static-oauth-client-info"),
+        if let Some((provider, ..)) = &typed.enterprise {
+            option("--enterprise-idp", provider);
+        }
+        for (name, text) in [
+            ("--static-oauth-client-info", typed.client.as_ref().map(|(_, text)| text)),
+            ("--enterprise-client-info", typed.enterprise.as_ref().map(|(.., text)| text)),
+        ] {
+            match text {
+                Some(text) if may_print_client(text) => option(name, text),
+                Some(_) => hidden.push(name),
+                None => {}
             }
         }
         for (name, url) in [
@@ -148,6 +157,15 @@ impl SignInIdentity {
             hides_header,
             hidden,
         }
+    }
+
+    /// The identity of the same user's sign-in at the company's identity provider, as this client there: one for all servers.
+    #[must_use]
+    pub fn at_provider(&self, client: &str) -> SignInIdentity {
+        let distinction = ObjectWriter::default()
+            .text("enterprise_client", Some(client))
+            .text("profile", self.profile.as_deref());
+        SignInIdentity { distinction: distinction.finish(), ..self.clone() }
     }
 
     /// The name that tells several sign-ins apart, where there is one.
@@ -230,6 +248,8 @@ fn distinction(
         .text("client", typed.client.as_ref().map(|(id, _)| id.as_str()))
         .text("client_metadata_url", typed.client_metadata_url.as_deref())
         .flag("client_credentials", typed.client_credentials.then_some(true))
+        .text("enterprise_idp", typed.enterprise.as_ref().map(|(provider, ..)| provider.as_str()))
+        .text("enterprise_client", typed.enterprise.as_ref().map(|(_, id, _)| id.as_str()))
         .text("token_endpoint", typed.token_endpoint.as_deref())
         .finish();
     if text == "{}" { String::new() } else { text }
