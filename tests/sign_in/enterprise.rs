@@ -3,12 +3,11 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
+use super::concurrent_processes::one_page;
 use super::support::authority::{Authority, Instead, Set, value, visit};
 use super::support::proxy::{Proxy, Stdin};
 use super::support::server::Request;
@@ -248,36 +247,57 @@ fn expired_id_token_is_refreshed_without_user() {
     );
 }
 
+/// A provider that does not accept these ID tokens.
+fn refusing(refused: &'static [u64]) -> Authority {
+    provider(move |request| {
+        let issuer = format!("http://{}", request.header("host").expect("a host"));
+        let subject = value(&request.body, "subject_token");
+        let is_refused = |expiry: &u64| subject == Some(id_token(&issuer, "desk", *expiry));
+        match refused.iter().any(is_refused) {
+            true => (400, r#"{"error":"invalid_grant","error_description":"session ended"}"#.to_owned()),
+            false => {
+                let audience = value(&request.body, "audience").expect("an audience");
+                exchanged(&assertion(&issuer, &audience, ""))
+            }
+        }
+    })
+}
+
 #[test]
 fn ended_sign_in_at_provider_leads_to_one_new_one() {
-    let count = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&count);
-    let provider = provider(move |request| {
-        if counted.fetch_add(1, Ordering::SeqCst) != 1 {
-            return (400, r#"{"error":"invalid_grant","error_description":"session ended"}"#.to_owned());
-        }
-        let issuer = format!("http://{}", request.header("host").expect("a host"));
-        exchanged(&assertion(&issuer, &value(&request.body, "audience").expect("an audience"), ""))
-    });
-    let (home, server) = (Home::new(), Authority::start(Set::default()));
+    const ENDED: u64 = LATER + 1;
+    let (home, provider) = (Home::new(), refusing(&[ENDED]));
+    let server = Authority::start(Set::default());
+    signed_in(&home, &server, &provider).finish();
+    // What is stored has ended by now.
+    let path = file_of(&home, &provider);
+    let text = std::fs::read_to_string(&path).expect("text");
+    let (held, ended) =
+        (id_token(&base(&provider), "desk", LATER), id_token(&base(&provider), "desk", ENDED));
+    std::fs::write(&path, text.replace(&held, &ended)).expect("written");
+    server.forget(false);
     let mut proxy = start(&home, &server, &provider, &[]);
     proxy.send(&call(1));
-    // A sign-in that is refused at once is not repeated.
     visit(&page(&proxy, 1));
     let line = proxy.line();
-    assert!(line.contains("gave no token: invalid_grant (session ended)"), "{line}");
-    assert_eq!((provider.count("/authorize"), server.count("/token")), (1, 0));
+    assert!(line.contains("\"result\""), "{line}");
+    assert_eq!((provider.count("/authorize"), server.count("/token")), (2, 2));
     proxy.finish();
-    // Now it is known to work once, and then it ends.
+}
+
+#[test]
+fn new_sign_in_that_provider_refuses_is_not_repeated() {
+    let (home, provider) = (Home::new(), refusing(&[LATER]));
+    let server = Authority::start(Set::default());
     let mut proxy = start(&home, &server, &provider, &[]);
-    assert!(proxy.ask(&call(1)).contains("\"result\""));
-    server.forget(false);
-    count.store(0, Ordering::SeqCst);
-    proxy.send(&call(2));
+    proxy.send(&call(1));
     visit(&page(&proxy, 1));
-    let line = proxy.line();
-    assert!(line.contains("\"result\"") || line.contains("session ended"), "{line}");
-    assert_eq!(provider.count("/authorize"), 2);
+    for id in 2..4 {
+        let line = proxy.line();
+        assert!(line.contains("gave no token: invalid_grant (session ended)"), "{line}");
+        proxy.send(&call(id));
+    }
+    assert_eq!((provider.count("/authorize"), server.count("/token")), (1, 0));
     proxy.finish();
 }
 
@@ -412,12 +432,7 @@ fn processes_of_several_servers_sign_in_once() {
     let mut proxies: Vec<Proxy> =
         servers.iter().chain(&servers).map(|server| start(&home, server, &provider, &[])).collect();
     proxies.iter_mut().for_each(|proxy| proxy.send(&call(1)));
-    let addresses: Vec<String> = proxies
-        .iter()
-        .map(|proxy| proxy.told_after("sign in", 1).trim_start_matches("at ").to_owned())
-        .collect();
-    drop(addresses);
-    visit(&page(&proxies[0], 1));
+    visit(&one_page(&proxies));
     for mut proxy in proxies {
         let line = proxy.line();
         assert!(line.contains("\"result\""), "{line}");
