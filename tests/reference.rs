@@ -83,7 +83,7 @@ const COMPARISONS: [Comparison; 8] = [
         folder: "conformance",
         script: "run.mjs",
         wants_python: false,
-        expected: "48 scenarios passed, 0 failed",
+        expected: "52 scenarios passed, 0 failed",
     },
 ];
 

@@ -171,6 +171,20 @@ pub struct Options {
     )]
     pub enterprise_client_info: Option<String>,
 
+    /// Where the ID token of --enterprise-idp comes from
+    ///
+    /// Where the ID token of --enterprise-idp comes from, if another program of your company obtains it, so that no page opens:
+    /// env:NAME, file:PATH or command:COMMAND
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        help_heading = "Sign-in",
+        requires = "enterprise_idp",
+        conflicts_with = "device_code",
+        value_hint = ValueHint::Other
+    )]
+    pub enterprise_id_token: Option<String>,
+
     /// Token endpoint for --client-credentials or --workload-identity
     ///
     /// Token endpoint for --client-credentials or --workload-identity, in place of the one that the server's metadata names

@@ -334,7 +334,7 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
                     },
                     // Something else may be called so.
                     ("--pin", _) if !launch_command::is_fingerprint(&value) => hidden(),
-                    ("--access-token-command" | "--workload-identity", _) => {
+                    ("--access-token-command" | "--workload-identity" | "--enterprise-id-token", _) => {
                         secret_commands::without_secrets(&value, MASKED, client).unwrap_or(value)
                     }
                     ("--authorize-param", Some((parameter, text))) if value.contains('=') => {

@@ -125,7 +125,9 @@ impl Rewriter<'_> {
                 self.url(&format!("the value of {name}"), value)
             }
             "--header-from" | "--access-token-command" => self.command(&name, value),
-            "--workload-identity" if value.starts_with("command:") => self.command(&name, value),
+            "--workload-identity" | "--enterprise-id-token" if value.starts_with("command:") => {
+                self.command(&name, value)
+            }
             "--proxy" if value.contains(['@', '?']) => {
                 self.proxy(&value);
                 return None;
@@ -302,7 +304,7 @@ impl Rewriter<'_> {
         let text = placeholder(&variable_name([self.context.server, "SECRET"]));
         let (header, command) = match written.split_once(':') {
             Some((header, command)) if option == "--header-from" => (Some(header), command.trim_start()),
-            Some((source, command)) if option == "--workload-identity" => (Some(source), command),
+            Some((source, command)) if option != "--access-token-command" => (Some(source), command),
             _ => (None, written.as_str()),
         };
         let Some(hidden) = secret_commands::without_secrets(command, &text, self.context.client) else {
@@ -313,8 +315,8 @@ impl Rewriter<'_> {
              find it elsewhere"
         ));
         match header {
-            Some(source) if option == "--workload-identity" => format!("{source}:{hidden}"),
-            Some(header) => format!("{header}: {hidden}"),
+            Some(header) if option == "--header-from" => format!("{header}: {hidden}"),
+            Some(source) => format!("{source}:{hidden}"),
             None => hidden,
         }
     }

@@ -19,6 +19,8 @@ use crate::secret::Secret;
 const WORKLOAD: &str = "--workload-identity";
 /// The option that names the identity provider.
 const PROVIDER: &str = "--enterprise-idp";
+/// The option that names where its ID token comes from.
+const ID_TOKEN: &str = "--enterprise-id-token";
 /// The option that names the client there.
 pub(super) const CLIENT: &str = "--enterprise-client-info";
 /// Where a job of GitHub Actions gets its token, and what it proves itself by there.
@@ -32,20 +34,13 @@ pub(super) fn workload(
     environment: &Environment,
 ) -> Result<Option<Arc<WorkloadIdentity>>, Error> {
     let Some(written) = &options.workload_identity else { return Ok(None) };
-    let source = match written.split_once(':') {
-        None if written == "github" => github(environment)?,
-        None if written == "gitlab" => variable(environment, GITLAB)?,
-        Some(("env", name)) if is_variable(name) => variable(environment, name)?,
-        Some(("file", path)) if !path.is_empty() => TokenSource::File(home_expanded(path.as_ref())),
-        Some(("command", command)) if !command.trim().is_empty() => {
-            let command = command.to_owned();
-            TokenSource::Command(Arc::new(move || command::output(&command, false)))
-        }
-        _ => {
-            let problem = "is none of github, gitlab, env:NAME, file:PATH and command:COMMAND";
-            return Err(Error::SignIn { option: WORKLOAD, problem });
-        }
+    let source = match written.as_str() {
+        "github" => Some(github(environment)?),
+        "gitlab" => Some(variable(WORKLOAD, environment, GITLAB)?),
+        written => source(WORKLOAD, written, environment)?,
     };
+    let problem = "is none of github, gitlab, env:NAME, file:PATH and command:COMMAND";
+    let source = source.ok_or(Error::SignIn { option: WORKLOAD, problem })?;
     let audience = options.workload_audience.as_deref().map(str::trim);
     if audience.is_some_and(str::is_empty) {
         return Err(Error::SignIn { option: "--workload-audience", problem: "is empty" });
@@ -53,17 +48,34 @@ pub(super) fn workload(
     Ok(Some(Arc::new(WorkloadIdentity { source, audience: audience.map(str::to_owned) })))
 }
 
+/// Where a token comes from, as an option names it: a variable, a file or a command.
+fn source(
+    option: &'static str,
+    written: &str,
+    environment: &Environment,
+) -> Result<Option<TokenSource>, Error> {
+    Ok(match written.split_once(':') {
+        Some(("env", name)) if is_variable(name) => Some(variable(option, environment, name)?),
+        Some(("file", path)) if !path.is_empty() => Some(TokenSource::File(home_expanded(path.as_ref()))),
+        Some(("command", command)) if !command.trim().is_empty() => {
+            let command = command.to_owned();
+            Some(TokenSource::Command(option, Arc::new(move || command::output(&command, false))))
+        }
+        _ => None,
+    })
+}
+
 /// Returns whether a text can be the name of a variable; a token cannot.
 fn is_variable(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-fn variable(environment: &Environment, name: &str) -> Result<TokenSource, Error> {
+fn variable(option: &str, environment: &Environment, name: &str) -> Result<TokenSource, Error> {
     let value = environment.get(name).map(str::trim).filter(|value| !value.is_empty());
     let Some(value) = value else {
         return Err(Error::Grant {
-            sentence: format!("{name} is not set, which {WORKLOAD} reads the platform's token from"),
-            advice: "set it; in GitLab, name it under id_tokens of the job, with the audience (aud)",
+            sentence: format!("{name} is not set, which {option} reads the token from"),
+            advice: "set it in the environment; in GitLab, name it under id_tokens of the job, with the audience (aud)",
         });
     };
     redact::register_token(value);
@@ -96,6 +108,7 @@ pub(super) struct IdentityProvider {
     /// As it is typed.
     pub(super) issuer: String,
     pub(super) client: OAuthClient,
+    id_token: Option<TokenSource>,
 }
 
 /// The identity provider that the options name.
@@ -112,13 +125,21 @@ pub(super) fn enterprise(
     let problem = "is not an https URL (or http on this computer) without a user name, a ? and a #";
     let url = url.ok_or(Error::SignIn { option: PROVIDER, problem })?;
     let client = client_info(CLIENT, client, environment, warnings)?;
+    let id_token = match &options.enterprise_id_token {
+        Some(written) => {
+            let problem = "is none of env:NAME, file:PATH and command:COMMAND";
+            let source = source(ID_TOKEN, written, environment)?;
+            Some(source.ok_or(Error::SignIn { option: ID_TOKEN, problem })?)
+        }
+        None => None,
+    };
     if options.static_oauth_client_info.is_none() && options.client_metadata_url.is_none() {
         return Err(Error::Grant {
             sentence: format!("{PROVIDER} requires a client at the server's authorization server"),
             advice: "name it with --static-oauth-client-info, or its metadata document with --client-metadata-url",
         });
     }
-    Ok(Some(IdentityProvider { url, issuer, client }))
+    Ok(Some(IdentityProvider { url, issuer, client, id_token }))
 }
 
 impl IdentityProvider {
@@ -140,6 +161,7 @@ impl IdentityProvider {
             names_resource: false,
             parameters: parameters.cloned().collect(),
             client: Some(self.client),
+            id_token: self.id_token,
             client_metadata_url: None,
             registration: None,
             ..server.clone()

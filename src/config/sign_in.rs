@@ -56,6 +56,7 @@ pub(super) fn settings(
         // The platform gives another token at any time: nothing is kept.
         folder: super::folder(environment).filter(|_| written.workload.is_none()),
         enterprise: None,
+        id_token: None,
         mcp_remote_import: import.map(|folder| mcp_remote_import::path(&folder, &arguments(options, &lines))),
         browser: browser(environment),
         is_asked_for,
@@ -275,7 +276,13 @@ fn typed(options: &Options, url: &Url, written: &SignInOptions, lines: &[String]
         }),
         client_metadata_url: trimmed(&options.client_metadata_url),
         client_credentials: options.client_credentials,
-        workload: options.workload_identity.clone(),
+        token_sources: [
+            ("--workload-identity", &options.workload_identity),
+            ("--enterprise-id-token", &options.enterprise_id_token),
+        ]
+        .into_iter()
+        .filter_map(|(name, source)| Some((name, source.clone()?)))
+        .collect(),
         token_endpoint: trimmed(&options.token_endpoint),
         further,
     }

@@ -15,13 +15,17 @@ use crate::jwt;
 use crate::oauth::bearer::{Bearer, TokenOrigin};
 use crate::oauth::challenge::SignInChallenge;
 use crate::oauth::clock::{seconds, wall_clock};
+use crate::oauth::discovery::{self, Query};
 use crate::oauth::flows::identity_assertion::{self, AssertionTarget};
 use crate::oauth::flows::token::GrantFailure;
+use crate::oauth::http::OAuthHttp;
+use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::progress::{SignInProgress, defect};
 use crate::oauth::settings::SignInSettings;
 use crate::oauth::sign_in::OAuth;
 use crate::oauth::sign_in_error::{FailureKind, SignInError, foreign};
 use crate::oauth::state::SignInState;
+use crate::oauth::workload_identity::TokenSource;
 use crate::secret::Secret;
 
 /// The scope of a sign-in that brings an ID token.
@@ -34,8 +38,10 @@ struct Identity {
     id_token: Secret,
     /// The access token that came with it, which tells one sign-in from the next.
     access_token: String,
-    /// Whether the user has just signed in.
+    /// Whether there is no other at the moment: the user has just signed in, or another program gives it.
     is_new: bool,
+    /// The metadata of the identity provider.
+    provider: AuthorizationServer,
 }
 
 /// The sign-in at the identity provider of these settings.
@@ -127,7 +133,8 @@ async fn exchanged(
     target: &AssertionTarget,
     identity: &Identity,
 ) -> Result<Secret, GrantFailure> {
-    identity_assertion::exchange(&provider.state, credentials, target, identity.id_token.reveal()).await
+    let id_token = identity.id_token.reveal();
+    identity_assertion::exchange(&provider.state, &identity.provider, credentials, target, id_token).await
 }
 
 impl OAuth {
@@ -143,6 +150,9 @@ impl OAuth {
         progress: Option<&watch::Sender<SignInProgress>>,
     ) -> Result<Option<Identity>, SignInError> {
         let state = &self.state;
+        if let Some(source) = &state.settings.id_token {
+            return self.given(source, credentials).await.map(Some);
+        }
         let usable = |bearer: &Arc<Bearer>| refused != Some(bearer.tokens.access_token.as_str());
         let mut bearer = state.bearer().filter(usable);
         if bearer.as_ref().and_then(|bearer| id_token(bearer)).is_none() {
@@ -180,7 +190,41 @@ impl OAuth {
         })
     }
 
-    /// The ID token of a sign-in, if it still holds and is meant for this client (OpenID Connect Core, section 3.1.3.7).
+    /// The ID token that another program of the company gives.
+    async fn given(
+        &self,
+        source: &TokenSource,
+        credentials: &Arc<Credentials>,
+    ) -> Result<Identity, SignInError> {
+        let (state, settings) = (&self.state, &self.state.settings);
+        let http = OAuthHttp { http: &state.http, server: &settings.url, credentials };
+        let known = state.held().found.clone();
+        let found = match known {
+            Some(found) => found,
+            None => {
+                let query = Query::new(settings, None);
+                Box::pin(discovery::discover(&http, &query, &SignInChallenge::default())).await?
+            }
+        };
+        let provider = found.authorization.clone();
+        state.held().found = Some(found);
+        let client = settings.client.as_ref().map_or("", |client| client.client_id.as_str());
+        let (token, claims) = source.token(&http, client).await?;
+        match mistaken(&claims, &provider, client) {
+            Some(problem) => Err(SignInError::failed(
+                format!("the ID token of --enterprise-id-token is {problem}"),
+                "have it issued by the identity provider of --enterprise-idp, for the client of --enterprise-client-info",
+            )),
+            None => Ok(Identity {
+                id_token: Secret::new(token),
+                access_token: String::new(),
+                is_new: true,
+                provider,
+            }),
+        }
+    }
+
+    /// The ID token of a sign-in, if it still holds and is meant for this client.
     async fn checked(
         &self,
         bearer: Option<&Arc<Bearer>>,
@@ -190,28 +234,37 @@ impl OAuth {
             return Ok(None);
         };
         let stored = self.state.stored().await?;
-        let (Some(authorization), Some(client)) = (&stored.authorization, &self.state.settings.client) else {
+        let (Some(provider), Some(client)) = (stored.authorization, &self.state.settings.client) else {
             return Ok(None);
         };
         let claims = jwt::payload(token).unwrap_or_default();
-        let issuer = jwt::names(&claims, "iss").concat();
-        let problem = match () {
-            () if !authorization.is_named(&issuer) => format!("of another issuer, {}", foreign(&issuer)),
-            () if !jwt::names(&claims, "aud").contains(&client.client_id) => "for another client".to_owned(),
-            () => {
+        match mistaken(&claims, &provider, &client.client_id) {
+            None => {
                 let (id_token, access_token) = (Secret::new(token), bearer.tokens.access_token.clone());
-                return Ok(Some(Identity { id_token, access_token, is_new }));
+                Ok(Some(Identity { id_token, access_token, is_new, provider }))
             }
-        };
-        if !is_new {
             // Another sign-in may bring the right one.
-            return Ok(None);
+            Some(_) if !is_new => Ok(None),
+            Some(problem) => Err(SignInError::failed(
+                format!(
+                    "the identity provider {} gave an ID token that is {problem}",
+                    foreign(&provider.issuer)
+                ),
+                "do not continue; tell the identity provider's administrator, because sign-ins may have been mixed up",
+            )),
         }
-        let provider = foreign(&authorization.issuer);
-        Err(SignInError::failed(
-            format!("the identity provider {provider} gave an ID token {problem}"),
-            "do not continue; tell the identity provider's administrator, because sign-ins may have been mixed up",
-        ))
+    }
+}
+
+/// What an ID token is that this identity provider has not issued to this client (OpenID Connect Core, section 3.1.3.7).
+fn mistaken(claims: &str, provider: &AuthorizationServer, client: &str) -> Option<String> {
+    let issuer = jwt::names(claims, "iss").concat();
+    match () {
+        () if !provider.is_named(&issuer) => Some(format!("of another issuer, {}", foreign(&issuer))),
+        () if !jwt::names(claims, "aud").iter().any(|audience| audience == client) => {
+            Some("for another client".to_owned())
+        }
+        () => None,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::oauth::client::OAuthClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::paste::Pasted;
 use crate::oauth::store::identity::SignInIdentity;
-use crate::oauth::workload_identity::WorkloadIdentity;
+use crate::oauth::workload_identity::{TokenSource, WorkloadIdentity};
 
 /// Who may be asked for a token that is to be accepted where another was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +122,8 @@ pub struct SignInSettings {
     /// How the user signs in at the company's identity provider, where that vouches for the user at the server's authorization
     /// server.
     pub enterprise: Option<Box<SignInSettings>>,
+    /// Where the ID token of the identity provider comes from, if the user does not sign in here.
+    pub id_token: Option<TokenSource>,
     /// Where we are described.
     pub client_metadata_url: Option<Url>,
     /// What stands in a registration in place of what we write, a JSON object.

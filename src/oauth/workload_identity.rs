@@ -1,7 +1,8 @@
 //! Workload identity federation: the token that the platform gives to a workload (a CI job, a pod) proves to an authorization
 //! server who it is, in place of a secret (RFC 7523).
 //!
-//! The token is fetched anew for each use, kept nowhere, and sent only to the authorization server that its audience names.
+//! The token is fetched anew for each use, kept nowhere, and sent only to the authorization server that its audience names. An
+//! ID token that the company's own program holds is fetched in the same way.
 //! Deliberately not here: what it is exchanged with (`flows/client_credentials`).
 
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ const LIMIT: usize = 64 * 1024;
 /// A command that prints the token; the error says why it did not.
 pub type TokenCommand = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
-/// Where the platform's token comes from.
+/// Where a token comes from that another program obtained.
 #[derive(Clone)]
 pub enum TokenSource {
     /// GitHub Actions: an address that gives a token for any audience to a caller with this bearer token.
@@ -41,24 +42,24 @@ pub enum TokenSource {
     File(PathBuf),
     /// An environment variable, by its name, with its value.
     Variable(String, Secret),
-    /// A command. It runs again each time.
-    Command(TokenCommand),
+    /// A command, by the option that names it. It runs again each time.
+    Command(&'static str, TokenCommand),
+}
+
+/// Without the secrets in it.
+impl std::fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("TokenSource").field(&self.subject()).finish()
+    }
 }
 
 /// The workload identity of this process.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct WorkloadIdentity {
     /// Where its token comes from.
     pub source: TokenSource,
     /// The audience of the token, in place of the authorization server's issuer.
     pub audience: Option<String>,
-}
-
-/// Without the secrets in it.
-impl std::fmt::Debug for WorkloadIdentity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WorkloadIdentity").field("audience", &self.audience).finish_non_exhaustive()
-    }
 }
 
 impl WorkloadIdentity {
@@ -80,60 +81,13 @@ impl WorkloadIdentity {
             Some(written) => written.as_str(),
             None => authorization.audience(),
         };
-        let token = self.fetch(http, audience).await?;
-        redact::register_token(&token);
-        // A server may name the signature alone.
-        token.rsplit('.').next().into_iter().for_each(redact::register_token);
-        self.check(&token, authorization)?;
+        let (token, claims) = self.source.token(http, audience).await?;
+        self.check_audience(&claims, authorization)?;
         Ok(token)
     }
 
-    async fn fetch(&self, http: &OAuthHttp<'_>, audience: &str) -> Result<String, SignInError> {
-        let text = match &self.source {
-            TokenSource::GitHub { url, bearer } => github(http, url, bearer, audience).await?,
-            TokenSource::File(path) => {
-                let path = path.clone();
-                let read = off_loop(move || files::read_text(&path, LIMIT as u64)).await;
-                read.map_err(|error| {
-                    self.failed(
-                        format!("cannot be read: {error}"),
-                        "check the path, and that this user may read the file",
-                    )
-                })?
-            }
-            TokenSource::Variable(_, value) => value.reveal().to_owned(),
-            TokenSource::Command(command) => {
-                let command = Arc::clone(command);
-                off_loop(move || command()).await.map_err(|reason| {
-                    platform_error(
-                        format!("the command of --workload-identity {reason}"),
-                        "run it in a terminal: it must print the token and nothing else",
-                    )
-                })?
-            }
-        };
-        Ok(text.trim().to_owned())
-    }
-
-    /// Checks what can be checked without the platform's keys, before the token is sent.
-    fn check(&self, token: &str, authorization: &AuthorizationServer) -> Result<(), SignInError> {
-        let claims = match token {
-            "" => return Err(self.failed("is empty", "see whether the platform gives this job a token")),
-            token if token.len() > LIMIT || token.split('.').count() != 3 => None,
-            token => jwt::payload(token).filter(|claims| Object::parse(claims).is_some()),
-        };
-        let Some(claims) = claims else {
-            return Err(self.failed(
-                "is no JSON Web Token",
-                "see what it holds: the platform's token has three parts with dots between them",
-            ));
-        };
-        if jwt::expiry(token).is_some_and(|end| end <= wall_clock()) {
-            return Err(
-                self.failed("has expired", "have the platform issue another, or check this computer's clock")
-            );
-        }
-        let audiences = jwt::names(&claims, "aud");
+    fn check_audience(&self, claims: &str, authorization: &AuthorizationServer) -> Result<(), SignInError> {
+        let audiences = jwt::names(claims, "aud");
         let is_right = match &self.audience {
             Some(written) => audiences.contains(written),
             None => audiences.iter().any(|audience| names(authorization, audience)),
@@ -155,18 +109,87 @@ impl WorkloadIdentity {
              with --workload-audience and --oauth-issuer",
             foreign(wanted)
         );
-        Err(self.failed(sentence, advice))
+        Err(self.source.failed(sentence, advice))
+    }
+}
+
+impl TokenSource {
+    /// Fetches a token that holds, for this audience where the source can choose one. Returns it with its claims.
+    ///
+    /// # Errors
+    /// When there is none, or it is of no use.
+    pub(super) async fn token(
+        &self,
+        http: &OAuthHttp<'_>,
+        audience: &str,
+    ) -> Result<(String, String), SignInError> {
+        let token = self.fetch(http, audience).await?;
+        redact::register_token(&token);
+        // A server may name the signature alone.
+        token.rsplit('.').next().into_iter().for_each(redact::register_token);
+        let claims = self.claims(&token)?;
+        Ok((token, claims))
+    }
+
+    async fn fetch(&self, http: &OAuthHttp<'_>, audience: &str) -> Result<String, SignInError> {
+        let text = match self {
+            TokenSource::GitHub { url, bearer } => github(http, url, bearer, audience).await?,
+            TokenSource::File(path) => {
+                let path = path.clone();
+                let read = off_loop(move || files::read_text(&path, LIMIT as u64)).await;
+                read.map_err(|error| {
+                    self.failed(
+                        format!("cannot be read: {error}"),
+                        "check the path, and that this user may read the file",
+                    )
+                })?
+            }
+            TokenSource::Variable(_, value) => value.reveal().to_owned(),
+            TokenSource::Command(option, command) => {
+                let command = Arc::clone(command);
+                off_loop(move || command()).await.map_err(|reason| {
+                    platform_error(
+                        format!("the command of {option} {reason}"),
+                        "run it in a terminal: it must print the token and nothing else",
+                    )
+                })?
+            }
+        };
+        Ok(text.trim().to_owned())
+    }
+
+    /// The claims of a token that holds. Its signature is for the recipient to check.
+    fn claims(&self, token: &str) -> Result<String, SignInError> {
+        let claims = match token {
+            "" => return Err(self.failed("is empty", "see whether the platform gives this job a token")),
+            token if token.len() > LIMIT || token.split('.').count() != 3 => None,
+            token => jwt::payload(token).filter(|claims| Object::parse(claims).is_some()),
+        };
+        let Some(claims) = claims else {
+            return Err(self.failed(
+                "is no JSON Web Token",
+                "see what it holds: a JSON Web Token has three parts with dots between them",
+            ));
+        };
+        match jwt::expiry(token).is_some_and(|end| end <= wall_clock()) {
+            true => Err(self.failed("has expired", "obtain another, or check this computer's clock")),
+            false => Ok(claims),
+        }
     }
 
     /// The error of a token that is of no use.
     fn failed(&self, problem: impl AsRef<str>, advice: impl Into<String>) -> SignInError {
-        let source = match &self.source {
+        platform_error(format!("{} {}", self.subject(), problem.as_ref()), advice)
+    }
+
+    /// What a sentence about the token begins with.
+    fn subject(&self) -> String {
+        match self {
             TokenSource::GitHub { .. } => "the token of GitHub Actions".to_owned(),
             TokenSource::File(path) => format!("the token in {}", foreign(&path.display().to_string())),
             TokenSource::Variable(name, _) => format!("the token in {name}"),
-            TokenSource::Command(_) => "the token of the command of --workload-identity".to_owned(),
-        };
-        platform_error(format!("{source} {}", problem.as_ref()), advice)
+            TokenSource::Command(option, _) => format!("the token of the command of {option}"),
+        }
     }
 }
 
@@ -257,8 +280,6 @@ mod tests {
             (None, "{}", "names no audience"),
             (Some("api://x"), r#"{"aud":"api://x"}"#, ""),
             (Some("api://x"), r#"{"aud":"https://as.example"}"#, "is for the audience https://as.example"),
-            (None, r#"{"aud":"https://as.example","exp":1}"#, "has expired"),
-            (None, "[]", "is no JSON Web Token"),
         ] {
             let source = TokenSource::Variable("T".to_owned(), Secret::new(""));
             let identity = WorkloadIdentity { source, audience: audience.map(str::to_owned) };
@@ -273,14 +294,14 @@ mod tests {
 
     #[test]
     fn text_that_is_no_token_is_not_sent() {
-        let source = TokenSource::Command(Arc::new(|| Ok(String::new())));
-        let identity = WorkloadIdentity { source, audience: None };
-        for text in ["", "opaque", "a.b", "a.b.c.d", "e30.!.x", &"x".repeat(LIMIT + 1)] {
-            let error = identity.check(text, &AuthorizationServer::default()).expect_err("no token");
-            assert!(
-                error.to_string().starts_with("the token of the command of --workload-identity is "),
-                "{error}"
-            );
+        let source = TokenSource::Command("--workload-identity", Arc::new(|| Ok(String::new())));
+        let expired = token(r#"{"exp":1}"#);
+        let list = token("[]");
+        for text in ["", "opaque", "a.b", "a.b.c.d", "e30.!.x", &"x".repeat(LIMIT + 1), &expired, &list] {
+            let error = source.claims(text).expect_err("no token").to_string();
+            assert!(error.starts_with("the token of the command of --workload-identity "), "{error}");
+            assert_eq!(error.contains("has expired"), text == expired, "{error}");
         }
+        assert_eq!(source.claims(&token("{}")).ok().as_deref(), Some("{}"));
     }
 }

@@ -50,7 +50,13 @@ const AUTH = [
     'iss-normalized',
     'metadata-issuer-mismatch',
   ],
-  [[EXTENSION], 'client-credentials-basic', 'client-credentials-jwt'],
+  [
+    [EXTENSION],
+    'client-credentials-basic',
+    'client-credentials-jwt',
+    'wif-jwt-bearer',
+    'enterprise-managed-authorization',
+  ],
 ];
 
 /** Those of auth/* that are always run. */
@@ -64,6 +70,8 @@ const SHORT = [
   'auth/iss-wrong-issuer, 2026-07-28',
   'auth/client-credentials-basic, an extension',
   'auth/client-credentials-jwt, an extension',
+  'auth/wif-jwt-bearer, an extension',
+  'auth/enterprise-managed-authorization, an extension',
 ];
 
 const SCENARIOS = [
@@ -97,6 +105,8 @@ const SAID = ['request-metadata', 'http-standard-headers'];
 const OPTIONS = {
   'auth/client-credentials-basic': '--client-credentials',
   'auth/client-credentials-jwt': '--client-credentials',
+  'auth/wif-jwt-bearer': '--workload-identity=env:PLATFORM_TOKEN',
+  'auth/enterprise-managed-authorization': '--enterprise-id-token=env:COMPANY_TOKEN',
   'auth/basic-cimd': '--client-metadata-url=https://conformance-test.local/client-metadata.json',
 };
 

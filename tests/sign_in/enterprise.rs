@@ -378,11 +378,11 @@ fn identity_provider_cannot_be_mixed_up() {
         (
             Box::new(|set: &mut Set| set.id_token = Some(id_token("https://evil.example", "desk", LATER)))
                 as Box<dyn Fn(&mut Set)>,
-            "gave an ID token of another issuer, https://evil.example",
+            "gave an ID token that is of another issuer, https://evil.example",
         ),
         (
             Box::new(|set: &mut Set| set.id_token = Some(id_token(&issuer, "another", LATER))),
-            "gave an ID token for another client",
+            "gave an ID token that is for another client",
         ),
         (Box::new(|set: &mut Set| set.id_token = None), "gave no ID token that still holds"),
         (
@@ -453,6 +453,51 @@ fn code_on_any_computer_signs_in_at_provider() {
 }
 
 #[test]
+fn id_token_of_another_program_takes_the_place_of_the_page() {
+    let provider = refusing(&[LATER + 1]);
+    let issuer = base(&provider);
+    let right = id_token(&issuer, "desk", LATER);
+    let home = Home::new();
+    let file = home.path().join("token");
+    std::fs::write(&file, &right).expect("written");
+    for source in [
+        "env:GIVEN".to_owned(),
+        format!("file:{}", file.display()),
+        format!("command:cat '{}'", file.display()),
+    ] {
+        let (home, server) = (Home::new(), Authority::start(Set::default()));
+        let arguments = arguments(&issuer, &["--enterprise-id-token", &source, "-vvv"]);
+        let mut proxy = home.start_at(&server.server.url, &arguments, &[("GIVEN", &right)]);
+        assert!(proxy.ask(&call(1)).contains("\"result\""));
+        server.forget(false);
+        assert!(proxy.ask(&call(2)).contains("\"result\""));
+        let told = proxy.finish().stderr;
+        assert!(!told.contains("marked"), "{told}");
+        let last = exchanges(&provider).pop().expect("an exchange");
+        assert_eq!(value(&last.body, "subject_token").as_deref(), Some(right.as_str()));
+        let kept = home.kept();
+        assert!(!kept.contains(&right) && kept.contains("marked-access-2"), "{kept}");
+    }
+    let before = exchanges(&provider).len();
+    for (given, expected) in [
+        (id_token("https://evil.example", "desk", LATER), "is of another issuer, https://evil.example"),
+        (id_token(&issuer, "another", LATER), "is for another client"),
+        (id_token(&issuer, "desk", 1000), "the token in GIVEN has expired"),
+        ("marked".to_owned(), "the token in GIVEN is no JSON Web Token"),
+        (id_token(&issuer, "desk", LATER + 1), "gave no token: invalid_grant (session ended)"),
+    ] {
+        let (home, server) = (Home::new(), Authority::start(Set::default()));
+        let arguments = arguments(&issuer, &["--enterprise-id-token", "env:GIVEN"]);
+        let mut proxy = home.start_at(&server.server.url, &arguments, &[("GIVEN", &given)]);
+        let line = proxy.ask(&call(1));
+        assert!(line.contains(expected) && !line.contains("marked"), "{line}");
+        assert_eq!(server.count("/token"), 0);
+        proxy.finish();
+    }
+    assert_eq!((exchanges(&provider).len() - before, provider.count("/authorize")), (1, 0));
+}
+
+#[test]
 fn tokens_shows_both_sign_ins_and_logout_ends_both() {
     let (home, provider) = (Home::new(), honest());
     let server = Authority::start(Set::default());
@@ -515,6 +560,8 @@ fn options_that_do_not_go_together_are_errors_with_remedy() {
         (with(&["--client-credentials"]), "cannot be used with", ""),
         (with(&["--workload-identity", "gitlab"]), "cannot be used with", ""),
         (with(&["--use-id-token"]), "cannot be used with", ""),
+        (with(&["--enterprise-id-token", "github"]), "--enterprise-id-token is none of", "--help"),
+        (with(&["--enterprise-id-token", "env:NAME"]), "NAME is not set", "set it"),
         (with(&["--auth", "none"]), "--enterprise-idp cannot be used with --auth none", "leave"),
         (
             with(&["--allow-http"]),

@@ -77,24 +77,19 @@ pub(in crate::oauth) async fn target(
     Ok(AssertionTarget { found, client, scope, resource: resource.filter(|_| settings.names_resource) })
 }
 
-/// Exchanges an ID token at the identity provider for an assertion.
+/// Exchanges an ID token at the identity provider, whose metadata this is, for an assertion.
 ///
 /// # Errors
 /// `InvalidGrant` where the identity provider does not accept the ID token any more.
 pub(in crate::oauth) async fn exchange(
     provider: &SignInState,
+    authorization: &AuthorizationServer,
     credentials: &Credentials,
     target: &AssertionTarget,
     id_token: &str,
 ) -> Result<Secret, GrantFailure> {
     let settings = &provider.settings;
-    let stored = provider.stored().await.map_err(GrantFailure::Other)?;
-    let (Some(authorization), Some(client)) = (&stored.authorization, &settings.client) else {
-        return Err(GrantFailure::InvalidGrant(SignInError::failed(
-            "nobody is signed in at the identity provider any more",
-            "try again, and sign in",
-        )));
-    };
+    let client = settings.client.clone().unwrap_or_default();
     let http = OAuthHttp { http: &provider.http, server: &settings.url, credentials };
     let mut grant = vec![
         ("grant_type", TOKEN_EXCHANGE_GRANT),
@@ -105,7 +100,7 @@ pub(in crate::oauth) async fn exchange(
     ];
     grant.extend(target.resource.as_deref().map(|name| ("resource", name)));
     grant.extend(target.scope.as_deref().map(|scope| ("scope", scope)));
-    let answer = token::send_grant(&http, authorization, client, &grant, wall_clock()).await;
+    let answer = token::send_grant(&http, authorization, &client, &grant, wall_clock()).await;
     let assertion = answer.map_err(|error| match error {
         TokenRequestError::Failed(failure) => GrantFailure::Other(failure),
         TokenRequestError::Refused(refusal) => not_exchanged(authorization, &refusal),

@@ -61,8 +61,8 @@ pub struct IdentityOptions {
     pub client_metadata_url: Option<String>,
     /// Whether the client itself signs in, and its token endpoint.
     pub client_credentials: bool,
-    /// Where the platform's token comes from, as it is typed. Nothing is kept then, so it makes no other identity.
-    pub workload: Option<String>,
+    /// The options that say where a token of another program comes from, as they are typed. They say nothing of who it is.
+    pub token_sources: Vec<(&'static str, String)>,
     /// The company's identity provider, the id of the client there, and the option that names it as it is typed.
     pub enterprise: Option<(String, String, String)>,
     /// The token endpoint.
@@ -142,11 +142,12 @@ impl SignInIdentity {
             }
         }
         words.extend(typed.client_credentials.then(|| "--client-credentials".to_owned()));
-        match &typed.workload {
-            // A command may hold a secret.
-            Some(source) if source.starts_with("command:") => hidden.push("--workload-identity"),
-            Some(source) => words.extend(["--workload-identity".to_owned(), source.clone()]),
-            None => {}
+        for (name, source) in &typed.token_sources {
+            match source.starts_with("command:") {
+                // It may hold a secret.
+                true => hidden.push(name),
+                false => words.extend([(*name).to_owned(), source.clone()]),
+            }
         }
         words.extend(typed.further.iter().cloned());
         hidden.dedup();
