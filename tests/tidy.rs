@@ -150,9 +150,19 @@ fn modules_use_only_what_lies_below_them() {
                 "redact", "secret", "tls",
             ],
             "auth" => &["diagnosis", "files", "http", "json", "mcp", "platform", "redact", "secret"],
-            "oauth" => {
-                &["auth", "bridge", "diagnosis", "files", "http", "json", "jwt", "mcp", "platform", "redact"]
-            }
+            "oauth" => &[
+                "auth",
+                "bridge",
+                "diagnosis",
+                "files",
+                "http",
+                "json",
+                "jwt",
+                "mcp",
+                "platform",
+                "redact",
+                "secret",
+            ],
             "stdio" => &["jsonrpc", "platform"],
             "bridge" => &["json", "jsonrpc", "mcp"],
             "proxy" => &["bridge", "record", "remote", "stdio", "traffic", "config", "startup_error", "log"],

@@ -276,13 +276,8 @@ fn typed(options: &Options, url: &Url, written: &SignInOptions, lines: &[String]
         }),
         client_metadata_url: trimmed(&options.client_metadata_url),
         client_credentials: options.client_credentials,
-        token_sources: [
-            ("--workload-identity", &options.workload_identity),
-            ("--enterprise-id-token", &options.enterprise_id_token),
-        ]
-        .into_iter()
-        .filter_map(|(name, source)| Some((name, source.clone()?)))
-        .collect(),
+        workload: options.workload_identity.clone(),
+        id_token: options.enterprise_id_token.clone(),
         token_endpoint: trimmed(&options.token_endpoint),
         further,
     }

@@ -34,7 +34,7 @@ const OPENID: &str = "openid";
 const MARGIN: u64 = 10;
 
 /// An ID token of the identity provider.
-struct Identity {
+struct UserIdentity {
     id_token: Secret,
     /// The access token that came with it, which tells one sign-in from the next.
     access_token: String,
@@ -131,7 +131,7 @@ async fn exchanged(
     provider: &OAuth,
     credentials: &Credentials,
     target: &AssertionTarget,
-    identity: &Identity,
+    identity: &UserIdentity,
 ) -> Result<Secret, GrantFailure> {
     let id_token = identity.id_token.reveal();
     identity_assertion::exchange(&provider.state, &identity.provider, credentials, target, id_token).await
@@ -148,7 +148,7 @@ impl OAuth {
         credentials: &Arc<Credentials>,
         refused: Option<&str>,
         progress: Option<&watch::Sender<SignInProgress>>,
-    ) -> Result<Option<Identity>, SignInError> {
+    ) -> Result<Option<UserIdentity>, SignInError> {
         let state = &self.state;
         if let Some(source) = &state.settings.id_token {
             return self.given(source, credentials).await.map(Some);
@@ -195,7 +195,7 @@ impl OAuth {
         &self,
         source: &TokenSource,
         credentials: &Arc<Credentials>,
-    ) -> Result<Identity, SignInError> {
+    ) -> Result<UserIdentity, SignInError> {
         let (state, settings) = (&self.state, &self.state.settings);
         let http = OAuthHttp { http: &state.http, server: &settings.url, credentials };
         let known = state.held().found.clone();
@@ -215,7 +215,7 @@ impl OAuth {
                 format!("the ID token of --enterprise-id-token is {problem}"),
                 "have it issued by the identity provider of --enterprise-idp, for the client of --enterprise-client-info",
             )),
-            None => Ok(Identity {
+            None => Ok(UserIdentity {
                 id_token: Secret::new(token),
                 access_token: String::new(),
                 is_new: true,
@@ -229,7 +229,7 @@ impl OAuth {
         &self,
         bearer: Option<&Arc<Bearer>>,
         is_new: bool,
-    ) -> Result<Option<Identity>, SignInError> {
+    ) -> Result<Option<UserIdentity>, SignInError> {
         let Some((bearer, token)) = bearer.and_then(|bearer| Some((bearer, id_token(bearer)?))) else {
             return Ok(None);
         };
@@ -241,7 +241,7 @@ impl OAuth {
         match mistaken(&claims, &provider, &client.client_id) {
             None => {
                 let (id_token, access_token) = (Secret::new(token), bearer.tokens.access_token.clone());
-                Ok(Some(Identity { id_token, access_token, is_new, provider }))
+                Ok(Some(UserIdentity { id_token, access_token, is_new, provider }))
             }
             // Another sign-in may bring the right one.
             Some(_) if !is_new => Ok(None),

@@ -61,8 +61,10 @@ pub struct IdentityOptions {
     pub client_metadata_url: Option<String>,
     /// Whether the client itself signs in, and its token endpoint.
     pub client_credentials: bool,
-    /// The options that say where a token of another program comes from, as they are typed. They say nothing of who it is.
-    pub token_sources: Vec<(&'static str, String)>,
+    /// Where the platform's token comes from, as it is typed. It says nothing of who it is.
+    pub workload: Option<String>,
+    /// The same of the identity provider's ID token.
+    pub id_token: Option<String>,
     /// The company's identity provider, the id of the client there, and the option that names it as it is typed.
     pub enterprise: Option<(String, String, String)>,
     /// The token endpoint.
@@ -118,37 +120,14 @@ impl SignInIdentity {
                 false => hidden.push("--authorize-param"),
             }
         }
-        if let Some((provider, ..)) = &typed.enterprise {
-            option("--enterprise-idp", provider);
-        }
-        for (name, text) in [
-            ("--static-oauth-client-info", typed.client.as_ref().map(|(_, text)| text)),
-            ("--enterprise-client-info", typed.enterprise.as_ref().map(|(.., text)| text)),
-        ] {
+        for (name, text, may_print) in values(typed) {
             match text {
-                Some(text) if may_print_client(text) => option(name, text),
-                Some(_) => hidden.push(name),
-                None => {}
-            }
-        }
-        for (name, url) in [
-            ("--client-metadata-url", &typed.client_metadata_url),
-            ("--token-endpoint", &typed.token_endpoint),
-        ] {
-            match url {
-                Some(url) if may_print_url(url) => option(name, url),
+                Some(text) if may_print(text) => option(name, text),
                 Some(_) => hidden.push(name),
                 None => {}
             }
         }
         words.extend(typed.client_credentials.then(|| "--client-credentials".to_owned()));
-        for (name, source) in &typed.token_sources {
-            match source.starts_with("command:") {
-                // It may hold a secret.
-                true => hidden.push(name),
-                false => words.extend([(*name).to_owned(), source.clone()]),
-            }
-        }
         words.extend(typed.further.iter().cloned());
         hidden.dedup();
         SignInIdentity {
@@ -208,6 +187,28 @@ impl SignInIdentity {
         }
         line
     }
+}
+
+/// Options with one value each, and what says that the value holds no secret.
+type Values<'a> = [(&'static str, Option<&'a str>, fn(&str) -> bool); 7];
+
+fn values(typed: &IdentityOptions) -> Values<'_> {
+    // A command may hold a secret.
+    let may_print_source = |source: &str| !source.starts_with("command:");
+    let provider = typed.enterprise.as_ref();
+    [
+        (
+            "--static-oauth-client-info",
+            typed.client.as_ref().map(|(_, text)| text.as_str()),
+            may_print_client,
+        ),
+        ("--client-metadata-url", typed.client_metadata_url.as_deref(), may_print_url),
+        ("--token-endpoint", typed.token_endpoint.as_deref(), may_print_url),
+        ("--workload-identity", typed.workload.as_deref(), may_print_source),
+        ("--enterprise-idp", provider.map(|(issuer, ..)| issuer.as_str()), may_print_url),
+        ("--enterprise-client-info", provider.map(|(.., text)| text.as_str()), may_print_client),
+        ("--enterprise-id-token", typed.id_token.as_deref(), may_print_source),
+    ]
 }
 
 /// The options by which sign-ins at one URL are told apart.
