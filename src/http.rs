@@ -133,6 +133,11 @@ impl Http {
         self.recipe.cookies.as_ref().is_some_and(|cookies| cookies.cookies(url).is_some())
     }
 
+    /// Returns whether `url` is at the origin of the server that this client is for.
+    pub fn is_for(&self, url: &Url) -> bool {
+        self.recipe.url.origin() == url.origin()
+    }
+
     /// A client for requests to another host than the server's, which gets no cookies and no certificate of ours. With
     /// `addresses`, its name stands for them and for nothing else.
     ///

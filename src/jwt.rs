@@ -15,6 +15,22 @@ pub fn payload(token: &str) -> Option<String> {
     String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
+/// The header of a JSON Web Token, as its text.
+pub fn header(token: &str) -> Option<String> {
+    let header = token.split('.').next()?.trim_end_matches('=');
+    String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(header).ok()?).ok()
+}
+
+/// A claim of a JSON Web Token that is one string or a list of them, such as `aud` (RFC 7519, section 4.1.3). Empty where it is
+/// neither.
+pub fn names(payload: &str, claim: &str) -> Vec<String> {
+    let Some(value) = json::member(payload, claim) else { return Vec::new() };
+    match value.starts_with('[') {
+        true => json::elements(value).filter_map(json::string).collect(),
+        false => json::string(value).into_iter().collect(),
+    }
+}
+
 /// When a JSON Web Token runs out (RFC 7519, section 4.1.4); none where it does not say so.
 pub fn expiry(token: &str) -> Option<SystemTime> {
     let payload = payload(token)?;
@@ -26,6 +42,23 @@ pub fn expiry(token: &str) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_header_and_claims_with_one_name_or_several() {
+        let token = format!("{}.e30.x", BASE64_URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT"}"#));
+        assert_eq!(header(&token).as_deref(), Some(r#"{"typ":"JWT"}"#));
+        assert_eq!(header("!.e30.x"), None);
+        for (payload, expected) in [
+            (r#"{"aud":"a"}"#, &["a"][..]),
+            (r#"{"aud":["a","b"]}"#, &["a", "b"]),
+            (r#"{"aud":["a",5]}"#, &["a"]),
+            (r#"{"aud":5}"#, &[]),
+            ("{}", &[]),
+            ("aud", &[]),
+        ] {
+            assert_eq!(names(payload, "aud"), expected, "{payload}");
+        }
+    }
 
     #[test]
     fn reads_expiry_of_token() {

@@ -349,7 +349,13 @@ fn run_auth_command(
                 let was_there = oauth.log_out(&provider.current().await.credentials).await?;
                 Ok(was_there.then(|| "you are signed out".to_owned()))
             }
-            AuthCommand::Tokens => Ok(oauth.held().as_ref().map(shown)),
+            AuthCommand::Tokens => {
+                let provider = oauth.held_at_provider();
+                let provider = provider.map(|held| format!("identity provider\n{}", shown(&held)));
+                let texts: Vec<String> =
+                    oauth.held().as_ref().map(shown).into_iter().chain(provider).collect();
+                Ok((!texts.is_empty()).then(|| texts.join("\n\n")))
+            }
         }
     };
     let done: Option<Result<Option<String>, SignInError>> = runtime.block_on(async {

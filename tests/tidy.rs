@@ -150,9 +150,19 @@ fn modules_use_only_what_lies_below_them() {
                 "redact", "secret", "tls",
             ],
             "auth" => &["diagnosis", "files", "http", "json", "mcp", "platform", "redact", "secret"],
-            "oauth" => {
-                &["auth", "bridge", "diagnosis", "files", "http", "json", "jwt", "mcp", "platform", "redact"]
-            }
+            "oauth" => &[
+                "auth",
+                "bridge",
+                "diagnosis",
+                "files",
+                "http",
+                "json",
+                "jwt",
+                "mcp",
+                "platform",
+                "redact",
+                "secret",
+            ],
             "stdio" => &["jsonrpc", "platform"],
             "bridge" => &["json", "jsonrpc", "mcp"],
             "proxy" => &["bridge", "record", "remote", "stdio", "traffic", "config", "startup_error", "log"],
@@ -194,11 +204,12 @@ const OAUTH_LAYERS: &[&[&str]] = &[
     &["paste"],
     &["store"],
     &["http"],
+    &["workload_identity"],
     &["settings"],
     &["discovery", "bearer"],
     &["dpop", "state", "saving", "issuer"],
     &["flows"],
-    &["sign_in", "commands", "shutdown", "request_credentials"],
+    &["sign_in", "enterprise", "commands", "shutdown", "request_credentials"],
 ];
 
 #[test]
@@ -231,6 +242,7 @@ const FLOWS: &[&str] = &[
     "authorization_code",
     "device_code",
     "client_credentials",
+    "identity_assertion",
     "refresh",
     "user_sign_in",
 ];

@@ -12,6 +12,9 @@ use super::{is_subcommand, takes_value};
 /// A scheme alone is the beginning of a value.
 const SCHEMES: [&str; 3] = ["bearer", "basic", "token"];
 
+/// The options whose value can be a command.
+const COMMANDS: [&str; 3] = ["--access-token-command", "--workload-identity", "--enterprise-id-token"];
+
 /// Puts headers that were cut together again and takes off quotes that belong to a shell.
 pub fn repaired(arguments: Vec<OsString>) -> Vec<OsString> {
     let mut repaired: Vec<OsString> = Vec::with_capacity(arguments.len());
@@ -20,7 +23,7 @@ pub fn repaired(arguments: Vec<OsString>) -> Vec<OsString> {
         let follows = |option: &str| repaired.last().is_some_and(|last| last == option);
         let whole = match argument.to_str() {
             // What stands between quotes there is the command's own.
-            Some(_) if follows("--access-token-command") => argument,
+            Some(_) if COMMANDS.iter().any(|option| follows(option)) => argument,
             Some(text) if follows("--header") => header(text.to_owned(), &mut rest).into(),
             Some(text) => match text.strip_prefix("--header=") {
                 Some(value) => format!("--header={}", header(value.to_owned(), &mut rest)).into(),

@@ -117,9 +117,77 @@ pub struct Options {
     #[arg(long, help_heading = "Sign-in")]
     pub client_credentials: bool,
 
-    /// Token endpoint for --client-credentials
+    /// Sign in with the token that the platform gives to this job
     ///
-    /// Token endpoint for --client-credentials, in place of the one that the server's metadata names
+    /// Sign in with the token that the platform gives to this job, without a secret: github (GitHub Actions), gitlab (the
+    /// variable MCP_ID_TOKEN), env:NAME, file:PATH (Kubernetes), or command:COMMAND. With --client-credentials it takes the
+    /// place of the client's secret
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        help_heading = "Sign-in",
+        conflicts_with = "device_code",
+        value_hint = ValueHint::Other
+    )]
+    pub workload_identity: Option<String>,
+
+    /// Audience of the platform's token [default: the authorization server's issuer]
+    ///
+    /// Audience of the platform's token, in place of the authorization server's issuer. Any other than that requires
+    /// --oauth-issuer, --oauth-metadata or --token-endpoint
+    #[arg(
+        long,
+        value_name = "AUDIENCE",
+        help_heading = "Sign-in",
+        requires = "workload_identity",
+        value_hint = ValueHint::Other
+    )]
+    pub workload_audience: Option<String>,
+
+    /// Identity provider of your company, which signs you in for all servers
+    ///
+    /// Identity provider of your company, by its issuer. You sign in there once, and it vouches for you at the authorization
+    /// server of each server (enterprise-managed authorization)
+    #[arg(
+        long,
+        value_name = "URL",
+        help_heading = "Sign-in",
+        requires = "enterprise_client_info",
+        conflicts_with_all = ["client_credentials", "workload_identity", "use_id_token"],
+        value_hint = ValueHint::Url
+    )]
+    pub enterprise_idp: Option<String>,
+
+    /// Client at --enterprise-idp: JSON, or @FILE
+    ///
+    /// Client at --enterprise-idp, as --static-oauth-client-info names the one at the server's authorization server: JSON, or
+    /// @FILE, with client_id and, if it has one, client_secret or private_key. ${VAR} is filled in
+    #[arg(
+        long,
+        value_name = "JSON",
+        help_heading = "Sign-in",
+        requires = "enterprise_idp",
+        value_hint = ValueHint::Other
+    )]
+    pub enterprise_client_info: Option<String>,
+
+    /// Where the ID token of --enterprise-idp comes from
+    ///
+    /// Where the ID token of --enterprise-idp comes from, if another program of your company obtains it, so that no page opens:
+    /// env:NAME, file:PATH or command:COMMAND
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        help_heading = "Sign-in",
+        requires = "enterprise_idp",
+        conflicts_with = "device_code",
+        value_hint = ValueHint::Other
+    )]
+    pub enterprise_id_token: Option<String>,
+
+    /// Token endpoint for --client-credentials or --workload-identity
+    ///
+    /// Token endpoint for --client-credentials or --workload-identity, in place of the one that the server's metadata names
     #[arg(long, value_name = "URL", help_heading = "Sign-in", value_hint = ValueHint::Url)]
     pub token_endpoint: Option<String>,
 

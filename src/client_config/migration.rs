@@ -311,7 +311,12 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
                 let value = match (name.as_str(), value.split_once([':', '='])) {
                     // Its meaning is unknown.
                     _ if cli::takes_value(&name).is_none() => hidden(),
-                    ("--static-oauth-client-info" | "--static-oauth-client-metadata", _) => mask_json(value),
+                    (
+                        "--static-oauth-client-info"
+                        | "--static-oauth-client-metadata"
+                        | "--enterprise-client-info",
+                        _,
+                    ) => mask_json(value),
                     ("--header" | "--header-from", _) => match value.split_once(':') {
                         Some((header, text)) => {
                             let shown = sensitive::mask(header.trim(), text.trim(), client);
@@ -329,7 +334,7 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
                     },
                     // Something else may be called so.
                     ("--pin", _) if !launch_command::is_fingerprint(&value) => hidden(),
-                    ("--access-token-command", _) => {
+                    ("--access-token-command" | "--workload-identity" | "--enterprise-id-token", _) => {
                         secret_commands::without_secrets(&value, MASKED, client).unwrap_or(value)
                     }
                     ("--authorize-param", Some((parameter, text))) if value.contains('=') => {

@@ -110,7 +110,8 @@ impl Rewriter<'_> {
         };
         let value = match name.as_str() {
             "--header" => self.header(value),
-            "--static-oauth-client-info" => self.client_info(value),
+            "--static-oauth-client-info" => self.client_info(&name, "", value),
+            "--enterprise-client-info" => self.client_info(&name, "ENTERPRISE_", value),
             "--static-oauth-client-metadata" => self.client_metadata(value),
             "--authorize-param" => self.parameter(value),
             "--token-endpoint"
@@ -118,11 +119,15 @@ impl Rewriter<'_> {
             | "--resource"
             | "--auth-success-url"
             | "--oauth-issuer"
+            | "--enterprise-idp"
                 if value.contains("://") =>
             {
                 self.url(&format!("the value of {name}"), value)
             }
             "--header-from" | "--access-token-command" => self.command(&name, value),
+            "--workload-identity" | "--enterprise-id-token" if value.starts_with("command:") => {
+                self.command(&name, value)
+            }
             "--proxy" if value.contains(['@', '?']) => {
                 self.proxy(&value);
                 return None;
@@ -210,34 +215,33 @@ impl Rewriter<'_> {
     }
 
     /// The secrets of a client that is registered, in JSON: the proxy fills variables in there.
-    fn client_info(&mut self, value: String) -> String {
-        const OPTION: &str = "--static-oauth-client-info";
+    fn client_info(&mut self, option: &str, prefix: &str, value: String) -> String {
         for (variable, has_default) in expand::variables(&value) {
             self.refer(&variable, !has_default);
         }
         if value.starts_with('@') || is_whole_reference(&value) {
             return value;
         }
-        let called = variable_name([self.context.server, "CLIENT_INFO"]);
+        let called = variable_name([self.context.server, &format!("{prefix}CLIENT_INFO")]);
         let members = json::typed_members(&value);
         if members.is_empty() {
             // Its meaning is unknown; a variable may hold the whole.
             let variable =
-                self.hide(&format!("the value of {OPTION}, which is no JSON object,"), &called, &value);
+                self.hide(&format!("the value of {option}, which is no JSON object,"), &called, &value);
             return format!("${{{variable}}}");
         }
         let mut is_changed = false;
         let replaced = sensitive::replace_secrets(&value, &mut |name, text| {
             is_changed = true;
             let secret = json::string(text).unwrap_or_else(|| text.to_owned());
-            let called = variable_name([self.context.server, name]);
-            let variable = self.hide(&format!("the {name} of {OPTION}"), &called, &secret);
+            let called = variable_name([self.context.server, &format!("{prefix}{name}")]);
+            let variable = self.hide(&format!("the {name} of {option}"), &called, &secret);
             json::quoted(&format!("${{{variable}}}"))
         });
         match replaced {
             Some(replaced) if is_changed => replaced,
             Some(_) => value,
-            None => format!("${{{}}}", self.hide(&format!("the value of {OPTION}"), &called, &value)),
+            None => format!("${{{}}}", self.hide(&format!("the value of {option}"), &called, &value)),
         }
     }
 
@@ -300,6 +304,7 @@ impl Rewriter<'_> {
         let text = placeholder(&variable_name([self.context.server, "SECRET"]));
         let (header, command) = match written.split_once(':') {
             Some((header, command)) if option == "--header-from" => (Some(header), command.trim_start()),
+            Some((source, command)) if option != "--access-token-command" => (Some(source), command),
             _ => (None, written.as_str()),
         };
         let Some(hidden) = secret_commands::without_secrets(command, &text, self.context.client) else {
@@ -309,7 +314,11 @@ impl Rewriter<'_> {
             "a part of {option} looks like a secret and is not printed: put it in the place of {text}, or better have the command \
              find it elsewhere"
         ));
-        header.map_or_else(|| hidden.clone(), |header| format!("{header}: {hidden}"))
+        match header {
+            Some(header) if option == "--header-from" => format!("{header}: {hidden}"),
+            Some(source) => format!("{source}:{hidden}"),
+            None => hidden,
+        }
     }
 
     /// A proxy with a password: the HTTP library knows a variable for it.
@@ -566,6 +575,12 @@ mod tests {
                 "cloudflared access token --app=https://h-0123456789abcdef/".to_owned(),
                 "",
             ),
+            (
+                "--workload-identity",
+                format!("command:vault read '{secret}' -x"),
+                "command:vault read your-my-api-secret -x",
+            ),
+            ("--workload-identity", "file:/var/run/secrets/0123456789abcdef".to_owned(), ""),
         ] {
             let found = rewritten(Client::Codex, &[option, &written]);
             assert_eq!(found.arguments[1], if expected.is_empty() { &written } else { expected });
@@ -596,6 +611,14 @@ mod tests {
             let found = rewritten(Client::Codex, &["--static-oauth-client-info", info]);
             assert_eq!(found.arguments[1], expected);
         }
+        let found = rewritten(
+            Client::Codex,
+            &["--enterprise-client-info", r#"{"client_id":"x","client_secret":"marked"}"#],
+        );
+        assert_eq!(
+            found.arguments[1],
+            r#"{"client_id":"x","client_secret":"${MY_API_ENTERPRISE_CLIENT_SECRET}"}"#
+        );
         let proxy = rewritten(Client::Codex, &["--proxy", "http://u:marked@p:1", "--ipv4"]);
         assert_eq!(
             (proxy.arguments.as_slice(), names(&proxy)),

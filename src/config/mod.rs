@@ -11,6 +11,7 @@ mod command;
 pub mod dotenv;
 mod error;
 pub mod expand;
+mod federation;
 mod header;
 mod placeholder;
 mod sign_in;

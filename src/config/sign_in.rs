@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::federation::{self, IdentityProvider};
 use super::{Environment, Error, expand, header, home_expanded, warn_of_readers};
 use crate::auth::Credentials;
 use crate::cli::{AuthMode, DpopMode, Options};
@@ -19,7 +20,9 @@ use crate::oauth::metadata::{AuthorizationServer, is_issuer};
 use crate::oauth::private_key::PrivateKey;
 use crate::oauth::store::identity::IdentityOptions;
 use crate::oauth::store::mcp_remote_import::{self, McpRemoteArguments};
-use crate::oauth::{Browser, DpopUse, Grant, MetadataSource, SignInIdentity, SignInSettings};
+use crate::oauth::{
+    Browser, DpopUse, Grant, MetadataSource, SignInIdentity, SignInSettings, WorkloadIdentity,
+};
 use crate::{platform, redact};
 
 /// What is written into the page's address by us alone.
@@ -57,22 +60,19 @@ pub(super) fn settings(
         return Ok(None);
     }
     let lines = header_lines(options);
-    let import = import_folder(options, environment, written.grant.asks_user() && is_private);
-    let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
+    let may_import = matches!(written.grant, Grant::Page | Grant::Device) && is_private;
+    let import = import_folder(options, environment, may_import);
     let resource = options.resource.as_deref().map(str::trim);
     let scope_of_page = written.parameters.iter().find(|(name, _)| name == "scope").map(|(_, scope)| scope);
-    Ok(Some(SignInSettings {
+    let settings = SignInSettings {
         url: url.clone(),
-        identity: SignInIdentity::of(&typed(options, url, &written.grant, written.client.as_ref(), &lines)),
-        folder: super::folder(environment),
+        identity: SignInIdentity::of(&typed(options, url, &written, &lines)),
+        // The platform gives another token at any time: nothing is kept.
+        folder: super::folder(environment).filter(|_| written.workload.is_none()),
+        enterprise: None,
+        id_token: None,
         mcp_remote_import: import.map(|folder| mcp_remote_import::path(&folder, &arguments(options, &lines))),
-        browser: Browser {
-            named: environment.get("BROWSER").filter(|named| !named.is_empty()).map(str::to_owned),
-            desktop: platform::desktop(
-                is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"),
-                is_set("WSL_DISTRO_NAME"),
-            ),
-        },
+        browser: browser(environment),
         is_asked_for,
         dpop: match options.dpop {
             DpopMode::Auto => DpopUse::Offered,
@@ -89,6 +89,7 @@ pub(super) fn settings(
         port: options.positional.get(1).and_then(|port| port.parse().ok()),
         callback_bind: options.callback_bind,
         pasted: None,
+        workload: written.workload,
         issuer: written.issuer,
         metadata: written.metadata,
         grant: written.grant,
@@ -98,7 +99,19 @@ pub(super) fn settings(
         client: written.client,
         client_metadata_url: written.client_metadata_url,
         registration: written.registration,
-    }))
+    };
+    let enterprise = written.enterprise;
+    let enterprise = enterprise.map(|provider| Box::new(provider.settings(&settings, options.device_code)));
+    Ok(Some(SignInSettings { enterprise, ..settings }))
+}
+
+/// The browser of the environment.
+fn browser(environment: &Environment) -> Browser {
+    let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
+    Browser {
+        named: environment.get("BROWSER").filter(|named| !named.is_empty()).map(str::to_owned),
+        desktop: platform::desktop(is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"), is_set("WSL_DISTRO_NAME")),
+    }
 }
 
 /// The options about signing in, read and checked.
@@ -112,6 +125,8 @@ struct SignInOptions {
     grant: Grant,
     issuer: Option<String>,
     metadata: Option<MetadataSource>,
+    workload: Option<Arc<WorkloadIdentity>>,
+    enterprise: Option<IdentityProvider>,
 }
 
 impl SignInOptions {
@@ -121,7 +136,7 @@ impl SignInOptions {
         warnings: &mut Vec<String>,
     ) -> Result<SignInOptions, Error> {
         let client = options.static_oauth_client_info.as_deref();
-        let client = client.map(|text| client_info(text, environment, warnings)).transpose()?;
+        let client = client.map(|text| client_info(CLIENT, text, environment, warnings)).transpose()?;
         let registration = options.static_oauth_client_metadata.as_deref();
         let registration = registration.map(|text| registration_request(text, warnings)).transpose()?;
         let client_metadata_url = options.client_metadata_url.as_deref().map(described).transpose()?;
@@ -138,6 +153,8 @@ impl SignInOptions {
             grant: Grant::Page,
             issuer: None,
             metadata: None,
+            workload: federation::workload(options, environment)?,
+            enterprise: federation::enterprise(options, environment, warnings)?,
         };
         let method = written.registered("token_endpoint_auth_method");
         if let Some(client) = &mut written.client
@@ -191,7 +208,8 @@ fn check_grant(grant: &Grant, mode: AuthMode, is_private: bool) -> Result<(), Er
         return Ok(());
     }
     // Over http a user signs in, in the local network alone; a client that sends its own secret does not.
-    let (other, advice) = match (is_private || grant.asks_user(), mode) {
+    let may_be_plain = grant.asks_user() && *grant != Grant::Enterprise;
+    let (other, advice) = match (is_private || may_be_plain, mode) {
         (false, _) => ("a URL that is not encrypted (http)", "use https://"),
         (true, AuthMode::None) => ("--auth none", "leave one of them out"),
         (true, _) => return Ok(()),
@@ -227,13 +245,7 @@ fn header_lines(options: &Options) -> Vec<String> {
 }
 
 /// What is typed that makes two entries two identities. Headers that the protocol sets itself are not sent, and say nothing.
-fn typed(
-    options: &Options,
-    url: &Url,
-    grant: &Grant,
-    client: Option<&OAuthClient>,
-    lines: &[String],
-) -> IdentityOptions {
+fn typed(options: &Options, url: &Url, written: &SignInOptions, lines: &[String]) -> IdentityOptions {
     let is_sent = |text: &&String| {
         let name = text.split_once(':').and_then(|(name, _)| name.trim().parse().ok());
         name.is_some_and(|name| !header::is_of_the_protocol(&name))
@@ -248,7 +260,7 @@ fn typed(
         DpopMode::Always => further.extend(["--dpop", "always"].map(str::to_owned)),
         DpopMode::Never => further.extend(["--dpop", "never"].map(str::to_owned)),
     }
-    further.extend((*grant == Grant::Device).then(|| "--device-code".to_owned()));
+    further.extend(options.device_code.then(|| "--device-code".to_owned()));
     if let Some(issuer) = &options.oauth_issuer {
         further.extend(["--oauth-issuer".to_owned(), issuer.clone()]);
     }
@@ -257,6 +269,9 @@ fn typed(
     }
     if let Some(metadata) = &options.oauth_metadata {
         further.extend(["--oauth-metadata".to_owned(), metadata.clone()]);
+    }
+    if let Some(audience) = &options.workload_audience {
+        further.extend(["--workload-audience".to_owned(), audience.clone()]);
     }
     for path in &options.env_files {
         further.extend(["--env-file".to_owned(), path.display().to_string()]);
@@ -276,11 +291,17 @@ fn typed(
             .filter_map(|text| text.split_once('='))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
-        client: client.map(|client| {
+        client: written.client.as_ref().map(|client| {
             (client.client_id.clone(), options.static_oauth_client_info.clone().unwrap_or_default())
+        }),
+        enterprise: written.enterprise.as_ref().map(|provider| {
+            let text = options.enterprise_client_info.clone().unwrap_or_default();
+            (provider.issuer.clone(), provider.client.client_id.clone(), text)
         }),
         client_metadata_url: trimmed(&options.client_metadata_url),
         client_credentials: options.client_credentials,
+        workload: options.workload_identity.clone(),
+        id_token: options.enterprise_id_token.clone(),
         token_endpoint: trimmed(&options.token_endpoint),
         further,
     }
@@ -327,12 +348,7 @@ fn metadata(written: &str, warnings: &mut Vec<String>) -> Result<MetadataSource,
         let metadata = AuthorizationServer::published(text).ok_or(Error::SignIn { option, problem })?;
         return Ok(MetadataSource::Written(Box::new(metadata)));
     }
-    let url = Url::parse(written).ok().filter(|url| {
-        (url.scheme() == "https" || url.scheme() == "http" && is_loopback(url))
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.fragment().is_none()
-    });
+    let url = Url::parse(written).ok().filter(is_endpoint);
     let problem = "is neither @FILE nor an https URL (or http on this computer) without a user name and a #";
     url.map(MetadataSource::At).ok_or(Error::SignIn { option, problem })
 }
@@ -343,41 +359,35 @@ fn named(grant: &Grant) -> &'static str {
         Grant::Page => "--auth",
         Grant::Device => "--device-code",
         Grant::Client(_) => "--client-credentials",
+        Grant::Workload(_) => "--workload-identity",
+        Grant::Enterprise => "--enterprise-idp",
     }
 }
 
 /// How a token is come by, and whether there is what that takes.
 fn grant(options: &Options, client: Option<&OAuthClient>) -> Result<Grant, Error> {
-    let refused = |sentence: &str, advice| Err(Error::Grant { sentence: sentence.to_owned(), advice });
-    let endpoint = match (&options.token_endpoint, options.client_credentials) {
-        (Some(_), false) => {
-            return refused(
-                "--token-endpoint requires --client-credentials",
-                "add --client-credentials, or leave --token-endpoint out: the server publishes its token endpoint",
-            );
-        }
-        (Some(text), true) => {
-            let url = Url::parse(text.trim()).ok();
-            let url = url.filter(|url| {
-                (url.scheme() == "https" || url.scheme() == "http" && is_loopback(url))
-                    && url.username().is_empty()
-                    && url.password().is_none()
-                    && url.fragment().is_none()
-            });
-            let problem = "is not an https URL (or http on this computer) without a user name and a #";
-            Some(url.ok_or(Error::SignIn { option: "--token-endpoint", problem })?)
-        }
-        (None, _) => None,
-    };
-    if !options.client_credentials {
-        return Ok(if options.device_code { Grant::Device } else { Grant::Page });
+    let endpoint = token_endpoint(options)?;
+    match (options.client_credentials, &options.workload_identity) {
+        (true, _) => {}
+        (false, Some(_)) => return Ok(Grant::Workload(endpoint)),
+        (false, None) if options.enterprise_idp.is_some() => return Ok(Grant::Enterprise),
+        (false, None) if options.device_code => return Ok(Grant::Device),
+        (false, None) => return Ok(Grant::Page),
     }
+    let refused = |sentence: &str, advice| Err(Error::Grant { sentence: sentence.to_owned(), advice });
     match client {
         None => refused(
             "--client-credentials requires --static-oauth-client-info",
             "add --static-oauth-client-info '{\"client_id\": \"…\", \"client_secret\": \"${SECRET}\"}', or a private_key in place of the secret",
         ),
-        Some(client) if client.client_secret.is_none() && client.key.is_none() => refused(
+        Some(client) if options.workload_identity.is_some() => match proves_itself(client) {
+            false => Ok(Grant::Client(endpoint)),
+            true => refused(
+                "--workload-identity cannot be used with the client_secret or private_key of --client-credentials",
+                "leave the secret or key out of --static-oauth-client-info: the platform's token takes its place",
+            ),
+        },
+        Some(client) if !proves_itself(client) => refused(
             "--client-credentials requires a client_secret or a private_key in --static-oauth-client-info",
             "add one of them: \"client_secret\": \"${SECRET}\", or \"private_key\": \"@key.pem\"",
         ),
@@ -401,12 +411,39 @@ fn grant(options: &Options, client: Option<&OAuthClient>) -> Result<Grant, Error
     }
 }
 
+/// Returns whether a client of the options has what proves it.
+fn proves_itself(client: &OAuthClient) -> bool {
+    client.client_secret.is_some() || client.key.is_some()
+}
+
+/// The token endpoint that the user names, for a grant that asks no user.
+fn token_endpoint(options: &Options) -> Result<Option<Url>, Error> {
+    let Some(text) = &options.token_endpoint else { return Ok(None) };
+    if !options.client_credentials && options.workload_identity.is_none() {
+        return Err(Error::Grant {
+            sentence: "--token-endpoint requires --client-credentials or --workload-identity".to_owned(),
+            advice: "add one of them, or leave --token-endpoint out: the server publishes its token endpoint",
+        });
+    }
+    let url = Url::parse(text.trim()).ok().filter(is_endpoint);
+    let problem = "is not an https URL (or http on this computer) without a user name and a #";
+    url.map(Some).ok_or(Error::SignIn { option: "--token-endpoint", problem })
+}
+
+/// Returns whether a URL of the options can receive what is secret.
+pub(super) fn is_endpoint(url: &Url) -> bool {
+    (url.scheme() == "https" || url.scheme() == "http" && is_loopback(url))
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.fragment().is_none()
+}
+
 /// What stands in an option, or in the file that it names with `@`.
 fn text(option: &'static str, text: &str, warnings: &mut Vec<String>) -> Result<String, Error> {
     match text.strip_prefix('@') {
         Some(path) => {
             let path = home_expanded(path.as_ref());
-            if option == CLIENT {
+            if option == CLIENT || option == federation::CLIENT {
                 warn_of_readers(&path, warnings);
             }
             files::read_text(&path, files::SETTINGS_LIMIT).map_err(|reason| Error::Grant {
@@ -418,12 +455,13 @@ fn text(option: &'static str, text: &str, warnings: &mut Vec<String>) -> Result<
     }
 }
 
-fn client_info(
+/// The client of an option.
+pub(super) fn client_info(
+    option: &'static str,
     written: &str,
     environment: &Environment,
     warnings: &mut Vec<String>,
 ) -> Result<OAuthClient, Error> {
-    let option = CLIENT;
     let text = text(option, written, warnings)?;
     // What is filled in stands in the strings of the object, unless it is the object.
     let is_object = text.trim_start().starts_with('{');

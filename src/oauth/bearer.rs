@@ -11,7 +11,7 @@ use crate::auth::dpop::{DpopProver, DpopServer, DpopToken};
 use crate::jwt;
 use crate::oauth::clock::seconds;
 use crate::oauth::clock::wall_clock;
-use crate::oauth::settings::SignInSettings;
+use crate::oauth::settings::{Grant, SignInSettings};
 use crate::oauth::store::Tokens;
 
 /// How long before a token runs out it is exchanged for another, in seconds; half its life where that is shorter.
@@ -65,7 +65,9 @@ impl Bearer {
             header.set_sensitive(true);
             Scheme::Bearer(header)
         };
-        let renews = tokens.refresh_token.is_some() || !settings.grant.asks_user();
+        let renews = tokens.refresh_token.is_some()
+            || !settings.grant.asks_user()
+            || settings.grant == Grant::Enterprise;
         Some(Bearer { tokens, scheme, expires, renews, origin: Mutex::new(origin) })
     }
 

@@ -10,6 +10,7 @@ use crate::oauth::documents;
 use crate::oauth::object::Object;
 use crate::oauth::private_key::PrivateKey;
 use crate::redact;
+use crate::secret::Secret;
 
 /// Who we are at an authorization server.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub struct OAuthClient {
     /// What proves it in place of that. It is not kept.
     #[serde(skip)]
     pub key: Option<Arc<PrivateKey>>,
+    /// A token of the platform that proves it in place of both (RFC 7523, section 2.2). It is not kept.
+    #[serde(skip)]
+    pub assertion: Option<Secret>,
     /// How it is proven.
     #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_method: Option<String>,

@@ -151,11 +151,20 @@ impl OAuth {
         Ok(())
     }
 
-    /// Revokes the tokens, where that is possible, and removes them. Returns whether there were any.
+    /// Revokes the tokens, where that is possible, and removes them, those of the company's identity provider included. Returns
+    /// whether there were any.
     ///
     /// # Errors
     /// When they cannot be removed.
     pub async fn log_out(&self, credentials: &Credentials) -> Result<bool, SignInError> {
+        let was_there = self.forget(credentials).await?;
+        match &self.provider {
+            Some(provider) => Ok(provider.forget(credentials).await? || was_there),
+            None => Ok(was_there),
+        }
+    }
+
+    async fn forget(&self, credentials: &Credentials) -> Result<bool, SignInError> {
         let state = &self.state;
         // While another process refreshes them, it is not known which ones to revoke.
         let place = place(&state.settings.url);
@@ -188,6 +197,11 @@ impl OAuth {
             let sentence = format!("{} cannot be removed: {error}", path.display());
             SignInError::failed(sentence, "remove it yourself")
         })
+    }
+
+    /// What is held of the sign-in at the company's identity provider, where there is one.
+    pub fn held_at_provider(&self) -> Option<HeldTokens> {
+        self.provider.as_ref()?.held()
     }
 
     /// What is held.

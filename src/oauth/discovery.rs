@@ -72,9 +72,14 @@ pub(super) async fn discover(
 ) -> Result<DiscoveredServer, SignInError> {
     let server = query.server;
     if let Some(source) = query.metadata {
-        let authorization = usable(named(http, source).await?, query)?;
+        let authorization = usable(named(http, query, source).await?, query)?;
         // It says at most what it is called, and what tokens can allow.
-        let described = resource(http, server, challenge).await.ok();
+        let described = match source {
+            MetadataSource::OfIssuer(_) => None,
+            MetadataSource::At(_) | MetadataSource::Written(_) => {
+                resource(http, server, challenge).await.ok()
+            }
+        };
         let document = described.and_then(|described| described.document).unwrap_or_default();
         return Ok(found(authorization, document, server, challenge));
     }
@@ -200,9 +205,14 @@ async fn resource(
 }
 
 /// The metadata that the user names.
-async fn named(http: &OAuthHttp<'_>, source: &MetadataSource) -> Result<AuthorizationServer, SignInError> {
+async fn named(
+    http: &OAuthHttp<'_>,
+    query: &Query<'_>,
+    source: &MetadataSource,
+) -> Result<AuthorizationServer, SignInError> {
     let at = match source {
         MetadataSource::Written(written) => return Ok((**written).clone()),
+        MetadataSource::OfIssuer(issuer) => return authorization(http, query, issuer).await,
         MetadataSource::At(at) => at,
     };
     // The user has named it: an address of this computer is allowed.
@@ -264,6 +274,9 @@ async fn authorization(
     }
     Err(other.or(failed).unwrap_or_else(|| {
         let sentence = format!("the authorization server {} does not describe itself", foreign(issuer));
+        if let Some(MetadataSource::OfIssuer(_)) = query.metadata {
+            return SignInError::failed(sentence, "check --enterprise-idp: it is the issuer of the identity provider");
+        }
         let advice = "have its metadata (/.well-known/oauth-authorization-server) looked at, or name it yourself: \
                       --oauth-metadata URL, or @FILE";
         SignInError::failed(sentence, advice)
@@ -362,6 +375,9 @@ async fn accepted(
 
 /// The option by which the user accepts an authorization server as it was found at `at`.
 fn accepting(found: &AuthorizationServer, query: &Query<'_>, at: &Url) -> String {
+    if let Some(MetadataSource::OfIssuer(_)) = query.metadata {
+        return format!("--enterprise-idp {}", shell_words::quote(&foreign(&found.issuer)));
+    }
     match metadata::is_issuer(&found.issuer, false) && metadata::keeps_to_issuer(found, query.server) {
         true => format!("--oauth-issuer {}", shell_words::quote(&foreign(&found.issuer))),
         false => format!("--oauth-metadata {}", shell_words::quote(&foreign(at.as_str()))),

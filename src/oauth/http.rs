@@ -126,6 +126,11 @@ impl OAuthHttp<'_> {
         self.send(url, Some(body), headers).await
     }
 
+    /// Sends a GET request with further headers. Follows no redirect.
+    pub(super) async fn get(&self, url: &Url, headers: HeaderMap) -> Result<OAuthResponse, SignInError> {
+        self.send(url, None, headers).await
+    }
+
     fn send<'a>(
         &'a self,
         url: &'a Url,
@@ -234,7 +239,7 @@ impl OAuthHttp<'_> {
         if is_plain(url) {
             self.check_network(url).await?;
         }
-        if url.origin() == self.server.origin() {
+        if url.origin() == self.server.origin() && self.http.is_for(url) {
             return Ok(self.http.client());
         }
         let name = match url.host() {

@@ -23,7 +23,7 @@ pub(super) fn preferred<'a>(settings: &'a SignInSettings, stored: &'a StoredSign
 pub(super) fn is_wanted(settings: &SignInSettings, authorization: Option<&AuthorizationServer>) -> bool {
     let written = match &settings.metadata {
         Some(MetadataSource::Written(written)) => Some(written.issuer.as_str()),
-        Some(MetadataSource::At(_)) | None => None,
+        Some(MetadataSource::At(_) | MetadataSource::OfIssuer(_)) | None => None,
     };
     let mut wanted = settings.issuer.as_deref().into_iter().chain(written);
     wanted.all(|wanted| authorization.is_none_or(|authorization| authorization.is_named(wanted)))
@@ -32,6 +32,7 @@ pub(super) fn is_wanted(settings: &SignInSettings, authorization: Option<&Author
 /// Returns whether the options say which authorization server it is, whatever the server names.
 pub(super) fn is_settled(settings: &SignInSettings, authorization: &AuthorizationServer) -> bool {
     settings.metadata.is_some()
+        || settings.grant.endpoint().is_some()
         || settings.issuer.as_deref().is_some_and(|wanted| authorization.is_named(wanted))
 }
 
@@ -45,7 +46,7 @@ pub(super) fn accept(
     authorization: &AuthorizationServer,
 ) -> Result<(), SignInError> {
     // Its token endpoint is named by the user.
-    if matches!(settings.grant, Grant::Client(Some(_))) {
+    if settings.grant.endpoint().is_some() {
         return Ok(());
     }
     let (issuer, at) = (&authorization.issuer, place(&settings.url));
@@ -66,8 +67,8 @@ pub(super) fn accept(
     match bound(settings, stored) {
         Some(before) if !authorization.is_named(before) => {
             let endpoint = match settings.grant {
-                Grant::Client(_) => ", or its token endpoint with --token-endpoint URL",
-                Grant::Page | Grant::Device => "",
+                Grant::Client(_) | Grant::Workload(_) => ", or its token endpoint with --token-endpoint URL",
+                Grant::Page | Grant::Device | Grant::Enterprise => "",
             };
             Err(SignInError::failed(
                 format!(

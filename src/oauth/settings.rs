@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -13,6 +14,7 @@ use crate::oauth::client::OAuthClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::paste::Pasted;
 use crate::oauth::store::identity::SignInIdentity;
+use crate::oauth::workload_identity::{TokenSource, WorkloadIdentity};
 
 /// Who may be asked for a token that is to be accepted where another was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +34,25 @@ pub enum Grant {
     Device,
     /// The client credentials grant (RFC 6749, section 4.4), at this token endpoint or at the discovered one.
     Client(Option<Url>),
+    /// The JWT bearer grant (RFC 7523, section 2.1) with the token of the platform, at this token endpoint or at the discovered
+    /// one.
+    Workload(Option<Url>),
+    /// An assertion of the company's identity provider, where the user signs in for all servers.
+    Enterprise,
 }
 
 impl Grant {
     /// Returns whether the user takes part.
     pub fn asks_user(&self) -> bool {
-        !matches!(self, Grant::Client(_))
+        !matches!(self, Grant::Client(_) | Grant::Workload(_))
+    }
+
+    /// The token endpoint that the user names.
+    pub(super) fn endpoint(&self) -> Option<&Url> {
+        match self {
+            Grant::Client(endpoint) | Grant::Workload(endpoint) => endpoint.as_ref(),
+            Grant::Page | Grant::Device | Grant::Enterprise => None,
+        }
     }
 }
 
@@ -59,6 +74,8 @@ pub enum MetadataSource {
     At(Url),
     /// The document itself, from a file.
     Written(Box<AuthorizationServer>),
+    /// The document that this issuer publishes, at its well-known addresses.
+    OfIssuer(String),
 }
 
 /// How to sign in at a server.
@@ -112,6 +129,14 @@ pub struct SignInSettings {
     pub success_url: Option<Url>,
     /// The client that was registered by hand.
     pub client: Option<OAuthClient>,
+    /// What proves this workload, where the platform does: as the grant, or in place of the client's secret. Nothing is kept
+    /// then.
+    pub workload: Option<Arc<WorkloadIdentity>>,
+    /// How the user signs in at the company's identity provider, where that vouches for the user at the server's authorization
+    /// server.
+    pub enterprise: Option<Box<SignInSettings>>,
+    /// Where the ID token of the identity provider comes from, if the user does not sign in here.
+    pub id_token: Option<TokenSource>,
     /// Where we are described.
     pub client_metadata_url: Option<Url>,
     /// What stands in a registration in place of what we write, a JSON object.

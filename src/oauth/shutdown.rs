@@ -19,16 +19,29 @@ pub struct SignInShutdown {
     state: Arc<SignInState>,
     /// Without an owner they would end.
     _flows: Arc<Mutex<JoinSet<()>>>,
+    /// The same of the sign-in at the company's identity provider.
+    provider: Option<Box<SignInShutdown>>,
 }
 
 impl SignInShutdown {
-    pub(super) fn new(state: &Arc<SignInState>, flows: &Arc<Mutex<JoinSet<()>>>) -> SignInShutdown {
-        SignInShutdown { state: Arc::clone(state), _flows: Arc::clone(flows) }
+    pub(super) fn new(
+        state: &Arc<SignInState>,
+        flows: &Arc<Mutex<JoinSet<()>>>,
+        provider: Option<SignInShutdown>,
+    ) -> SignInShutdown {
+        SignInShutdown {
+            state: Arc::clone(state),
+            _flows: Arc::clone(flows),
+            provider: provider.map(Box::new),
+        }
     }
 
     /// Waits until tokens that are on their way are kept, if there are any, for two seconds, and saves what could not be saved
     /// before.
     pub async fn finish(self) {
+        if let Some(provider) = self.provider {
+            Box::pin(provider.finish()).await;
+        }
         let state = &self.state;
         let _ = tokio::time::timeout(PATIENCE, async {
             drop(state.asking.write().await);

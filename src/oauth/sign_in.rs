@@ -18,6 +18,7 @@ use crate::oauth::bearer::{Bearer, TokenOrigin};
 use crate::oauth::challenge::SignInChallenge;
 use crate::oauth::clock::{monotonic_clock, seconds, wall_clock};
 use crate::oauth::dpop::DpopServers;
+use crate::oauth::enterprise;
 use crate::oauth::flows::user_sign_in::{self, UserGrant};
 use crate::oauth::flows::{client_credentials, token};
 use crate::oauth::http::Boxed;
@@ -36,6 +37,8 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct OAuth {
     pub(super) state: Arc<SignInState>,
     pub(super) flows: Arc<Mutex<JoinSet<()>>>,
+    /// The sign-in at the company's identity provider, where that vouches for the user.
+    pub(super) provider: Option<Arc<OAuth>>,
 }
 
 impl std::fmt::Debug for OAuth {
@@ -53,14 +56,16 @@ impl OAuth {
         let asking = tokio::sync::RwLock::new(());
         let login = settings.identity.command("login");
         let dpop = DpopServers::default();
+        let provider = enterprise::provider(&settings, &http);
         let state = Arc::new(SignInState { settings, login, http, store, held, dpop, renewing, asking });
         state.begin();
-        OAuth { state, flows: Arc::default() }
+        OAuth { state, flows: Arc::default(), provider }
     }
 
     /// What the program waits for before it ends.
     pub fn shutdown(&self) -> SignInShutdown {
-        SignInShutdown::new(&self.state, &self.flows)
+        let provider = self.provider.as_deref().map(OAuth::shutdown);
+        SignInShutdown::new(&self.state, &self.flows, provider)
     }
 
     /// The settings of the sign-in.
@@ -238,10 +243,18 @@ impl OAuth {
         drop(held);
         let (state, challenge, credentials) =
             (Arc::clone(&self.state), challenge.clone(), Arc::clone(credentials));
-        let refused = refused.map(str::to_owned);
+        let (refused, provider) = (refused.map(str::to_owned), self.provider.clone());
         self.spawn(Box::pin(async move {
-            let signed_in =
-                state.sign_in(&challenge, &credentials, refused.as_deref(), wanted.as_deref(), &sender).await;
+            let (refused, wanted) = (refused.as_deref(), wanted.as_deref());
+            let signed_in = match &provider {
+                Some(provider) => {
+                    let tokens = (refused, wanted);
+                    let sign_in =
+                        enterprise::sign_in(&state, provider, &challenge, &credentials, tokens, &sender);
+                    Box::pin(sign_in).await
+                }
+                None => state.sign_in(&challenge, &credentials, refused, wanted, &sender).await,
+            };
             if let Err(failure) = &signed_in {
                 match failure {
                     SignInError::NotOffered => debug!("{failure}"),
@@ -266,8 +279,15 @@ impl OAuth {
         let (state, used, credentials) = (Arc::clone(&self.state), Arc::clone(used), Arc::clone(credentials));
         let challenge = challenge.cloned();
         let (sender, renewed) = oneshot::channel();
+        let provider = self.provider.clone();
         self.spawn(Box::pin(async move {
-            let _ = sender.send(state.refresh_token_once(&used, &credentials, challenge.as_ref()).await);
+            let challenge = challenge.as_ref();
+            let _ = sender.send(match &provider {
+                Some(provider) => {
+                    Box::pin(enterprise::renew(&state, provider, &used, &credentials, challenge)).await
+                }
+                None => state.refresh_token_once(&used, &credentials, challenge).await,
+            });
         }));
         renewed.await.unwrap_or_else(|_| Err(defect()))
     }
@@ -325,7 +345,9 @@ impl SignInState {
         let signed_in = match self.settings.grant {
             Grant::Page => ask_user(UserGrant::Page, &mut flow).await,
             Grant::Device => ask_user(UserGrant::Device, &mut flow).await,
-            Grant::Client(_) => {
+            // An identity provider takes its place (`enterprise`).
+            Grant::Enterprise => Err(defect()),
+            Grant::Client(_) | Grant::Workload(_) => {
                 Box::pin(client_credentials::sign_in(self, challenge, credentials, wanted)).await
             }
         };
@@ -383,7 +405,7 @@ impl SignInState {
     }
 
     /// A token in our own file that is not the rejected one and may be accepted: it has not expired, or can be refreshed.
-    async fn brought(&self, refused: Option<&str>) -> Option<(Tokens, TokenOrigin)> {
+    pub(super) async fn brought(&self, refused: Option<&str>) -> Option<(Tokens, TokenOrigin)> {
         let store = self.store.clone();
         let stored = off_loop(move || store.own()).await?;
         let rejected = self.held().rejected.clone();

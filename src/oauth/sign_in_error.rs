@@ -101,6 +101,16 @@ impl SignInError {
         }
     }
 
+    /// The same failure with other advice.
+    pub(super) fn advising(self, advice: impl Into<String>) -> SignInError {
+        match self {
+            SignInError::Failed { sentence, kind, .. } => {
+                SignInError::Failed { sentence, advice: advice.into(), kind }
+            }
+            other => other,
+        }
+    }
+
     /// What other processes hear of it; none where it is no failure.
     pub(super) fn kind(&self) -> Option<FailureKind> {
         match self {
@@ -172,6 +182,8 @@ pub enum FailureKind {
     Token,
     /// A lock could not be had.
     Locked,
+    /// The platform gave no token for this workload, or one that is of no use.
+    Platform,
     /// Anything else.
     #[default]
     Other,
@@ -194,7 +206,7 @@ impl FailureKind {
 
     /// Returns whether it is reported although the server did not ask for a sign-in, because the user has to act.
     pub fn is_always_told(self) -> bool {
-        matches!(self, FailureKind::Locked | FailureKind::Issuer)
+        matches!(self, FailureKind::Locked | FailureKind::Issuer | FailureKind::Platform)
     }
 
     /// The kind that a word stands for; a word of a later version is some other failure.
@@ -211,7 +223,7 @@ impl FailureKind {
                 format!("the authorization server of {place} did not register this program")
             }
             FailureKind::Token => format!("the authorization server of {place} gave no token"),
-            FailureKind::Issuer | FailureKind::Locked | FailureKind::Other => {
+            FailureKind::Issuer | FailureKind::Locked | FailureKind::Platform | FailureKind::Other => {
                 format!("the sign-in at {place} failed")
             }
         };

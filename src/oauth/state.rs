@@ -14,6 +14,7 @@ use crate::http::Http;
 use crate::oauth::bearer::{Bearer, TokenOrigin};
 use crate::oauth::client::OAuthClient;
 use crate::oauth::clock::monotonic_clock;
+use crate::oauth::discovery::DiscoveredServer;
 use crate::oauth::dpop::DpopServers;
 use crate::oauth::progress::SignInProgress;
 use crate::oauth::saving::Unsaved;
@@ -57,6 +58,8 @@ pub(super) struct LiveState {
     /// The credentials with the token added, and what they were made of.
     pub(super) joined: Option<(Arc<Credentials>, Arc<Bearer>, Arc<Credentials>)>,
     pub(super) flow: Option<watch::Receiver<SignInProgress>>,
+    /// The authorization server that gave the last token, where nothing is stored.
+    pub(super) found: Option<DiscoveredServer>,
     /// Whether it was said that there is no ID token.
     pub(super) lacks_id_token: bool,
     /// The access token whose exchange was refused: a new sign-in takes its place. It stays in the file until then.

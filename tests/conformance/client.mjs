@@ -26,10 +26,15 @@ if (context.client_id) {
   const info = { client_id, client_secret, private_key, token_endpoint_auth_signing_alg };
   options.push('--static-oauth-client-info', JSON.stringify(info));
 }
+if (context.idp_issuer) {
+  options.push('--enterprise-idp', context.idp_issuer);
+  options.push('--enterprise-client-info', JSON.stringify({ client_id: context.idp_client_id }));
+}
 // A stdio client passes little of its environment on.
 const { PATH, HOME, XDG_CONFIG_HOME, BROWSER } = process.env;
+const given = { PLATFORM_TOKEN: context.valid_jwt, COMPANY_TOKEN: context.idp_id_token };
 const env = Object.fromEntries(
-  Object.entries({ PATH, HOME, XDG_CONFIG_HOME, BROWSER }).filter(([, value]) => value),
+  Object.entries({ PATH, HOME, XDG_CONFIG_HOME, BROWSER, ...given }).filter(([, value]) => value),
 );
 const args = ['--no-cache', ...options, url];
 await client.connect(new StdioClientTransport({ command: process.env.MCP_TETHER, args, env }));

@@ -50,7 +50,15 @@ const AUTH = [
     'iss-normalized',
     'metadata-issuer-mismatch',
   ],
-  [[EXTENSION], 'client-credentials-basic', 'client-credentials-jwt', 'dpop', 'dpop-nonce'],
+  [
+    [EXTENSION],
+    'client-credentials-basic',
+    'client-credentials-jwt',
+    'dpop',
+    'dpop-nonce',
+    'wif-jwt-bearer',
+    'enterprise-managed-authorization',
+  ],
 ];
 
 /** Those of auth/* that are always run. */
@@ -66,6 +74,8 @@ const SHORT = [
   'auth/client-credentials-jwt, an extension',
   'auth/dpop, an extension',
   'auth/dpop-nonce, an extension',
+  'auth/wif-jwt-bearer, an extension',
+  'auth/enterprise-managed-authorization, an extension',
 ];
 
 const SCENARIOS = [
@@ -99,6 +109,8 @@ const SAID = ['request-metadata', 'http-standard-headers'];
 const OPTIONS = {
   'auth/client-credentials-basic': '--client-credentials',
   'auth/client-credentials-jwt': '--client-credentials',
+  'auth/wif-jwt-bearer': '--workload-identity=env:PLATFORM_TOKEN',
+  'auth/enterprise-managed-authorization': '--enterprise-id-token=env:COMPANY_TOKEN',
   'auth/basic-cimd': '--client-metadata-url=https://conformance-test.local/client-metadata.json',
 };
 

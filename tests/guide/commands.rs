@@ -94,6 +94,9 @@ fn run(words: &[String], home: &std::path::Path) -> Output {
     for name in ["MY_API_KEY", "API_TOKEN", "CLIENT_SECRET", "TOKEN", "KEY", "SECRET"] {
         command.env(name, "a-value-for-tests");
     }
+    // A job of GitHub Actions.
+    command.env("ACTIONS_ID_TOKEN_REQUEST_URL", "https://actions.example/token");
+    command.env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "a-value-for-tests");
     command.env("CF_ACCESS_CLIENT_ID", "0123456789abcdef0123456789abcdef.access");
     command
         .env("CF_ACCESS_CLIENT_SECRET", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");

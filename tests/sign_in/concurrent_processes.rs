@@ -11,7 +11,7 @@ use super::{Home, call};
 pub(crate) const MODERN: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"}}}}"#;
 
 /// The page that one of them shows, whichever it is.
-fn one_page(proxies: &[Proxy]) -> String {
+pub(crate) fn one_page(proxies: &[Proxy]) -> String {
     loop {
         if let Some(address) = proxies.iter().find_map(|proxy| proxy.told_so_far("sign in at ")) {
             return address;

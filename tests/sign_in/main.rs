@@ -15,6 +15,7 @@ mod commands;
 mod concurrent_processes;
 mod device_code;
 mod dpop;
+mod enterprise;
 mod hostile_servers;
 mod identity;
 mod interception;
@@ -28,6 +29,7 @@ mod oracles;
 mod refresh;
 mod transports;
 mod without_redirect;
+mod workload_identity;
 
 use std::path::Path;
 

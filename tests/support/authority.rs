@@ -384,7 +384,9 @@ fn token(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<Gi
             // Each is good once.
             given.tokens.remove(index).1
         }
-        Some("client_credentials") => form("scope").unwrap_or_default(),
+        Some("client_credentials" | "urn:ietf:params:oauth:grant-type:jwt-bearer") => {
+            form("scope").unwrap_or_default()
+        }
         Some("urn:ietf:params:oauth:grant-type:device_code") => {
             assert_eq!(form("device_code").as_deref(), Some("marked-device"));
             given.polls += 1;

@@ -19,7 +19,7 @@ use crate::config::{self, Environment};
 use crate::secret::Secret;
 
 /// The options whose value may move into a variable, because mcp-tether fills it in.
-const FILLED_IN: [&str; 2] = ["--header", "--static-oauth-client-info"];
+const FILLED_IN: [&str; 3] = ["--header", "--static-oauth-client-info", "--enterprise-client-info"];
 
 /// The new entry of a server.
 pub(super) struct Replacement {

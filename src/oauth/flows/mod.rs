@@ -6,6 +6,7 @@ mod authorization_code;
 mod callback;
 pub(in crate::oauth) mod client_credentials;
 pub(in crate::oauth) mod device_code;
+pub(in crate::oauth) mod identity_assertion;
 pub(in crate::oauth) mod refresh;
 pub(in crate::oauth) mod registration;
 pub(in crate::oauth) mod token;

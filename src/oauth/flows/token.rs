@@ -19,9 +19,13 @@ use crate::oauth::private_key::PrivateKey;
 use crate::oauth::sign_in_error::{SignInError, foreign, place};
 use crate::oauth::store::Tokens;
 use crate::redact;
+use crate::secret::Secret;
 
 /// What a signed proof is called (RFC 7523, section 2.2).
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The JWT bearer grant (RFC 7523, section 2.1).
+pub(in crate::oauth) const JWT_BEARER_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// The advice where the authorization server does not know the server by its name.
 pub(in crate::oauth) const LEAVE_OUT_RESOURCE: &str = "leave the name of the server out, which the authorization server does not know: --disable-resource-parameter";
@@ -182,6 +186,11 @@ pub(in crate::oauth) fn prepared(
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(grant);
     match (method(authorization, client), &client.client_secret) {
+        (Method::Assertion(assertion), _) => {
+            form.append_pair("client_id", &client.client_id)
+                .append_pair("client_assertion_type", ASSERTION)
+                .append_pair("client_assertion", assertion.reveal());
+        }
         (Method::Key(key), _) => {
             let assertion =
                 key.assertion(&client.client_id, authorization.audience(), now).unwrap_or_default();
@@ -205,6 +214,8 @@ pub(in crate::oauth) fn prepared(
         (Method::Post, Some(secret)) => {
             form.append_pair("client_id", &client.client_id).append_pair("client_secret", secret);
         }
+        // A workload need not be a client (RFC 7523, section 3.1).
+        (Method::Basic | Method::Post | Method::None, _) if client.client_id.is_empty() => {}
         (Method::Basic | Method::Post | Method::None, _) => {
             form.append_pair("client_id", &client.client_id);
         }
@@ -217,11 +228,16 @@ enum Method<'a> {
     Basic,
     Post,
     Key(&'a PrivateKey),
+    /// By a token that the platform signed.
+    Assertion(&'a Secret),
     None,
 }
 
 /// What was registered counts; else what the authorization server offers, the usual one first.
 fn method<'a>(authorization: &AuthorizationServer, client: &'a OAuthClient) -> Method<'a> {
+    if let Some(assertion) = &client.assertion {
+        return Method::Assertion(assertion);
+    }
     let named = |name: &str| match (name, client.key.as_deref(), &client.client_secret) {
         ("client_secret_basic", _, Some(_)) => Some(Method::Basic),
         ("client_secret_post", _, Some(_)) => Some(Method::Post),

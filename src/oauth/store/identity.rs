@@ -61,6 +61,12 @@ pub struct IdentityOptions {
     pub client_metadata_url: Option<String>,
     /// Whether the client itself signs in, and its token endpoint.
     pub client_credentials: bool,
+    /// Where the platform's token comes from, as it is typed. It says nothing of who it is.
+    pub workload: Option<String>,
+    /// The same of the identity provider's ID token.
+    pub id_token: Option<String>,
+    /// The company's identity provider, the id of the client there, and the option that names it as it is typed.
+    pub enterprise: Option<(String, String, String)>,
     /// The token endpoint.
     pub token_endpoint: Option<String>,
     /// Further options that a command needs, which say nothing of who it is.
@@ -114,18 +120,9 @@ impl SignInIdentity {
                 false => hidden.push("--authorize-param"),
             }
         }
-        if let Some((_, text)) = &typed.client {
-            match may_print_client(text) {
-                true => option("--static-oauth-client-info", text),
-                false => hidden.push("--static-oauth-client-info"),
-            }
-        }
-        for (name, url) in [
-            ("--client-metadata-url", &typed.client_metadata_url),
-            ("--token-endpoint", &typed.token_endpoint),
-        ] {
-            match url {
-                Some(url) if may_print_url(url) => option(name, url),
+        for (name, text, may_print) in values(typed) {
+            match text {
+                Some(text) if may_print(text) => option(name, text),
                 Some(_) => hidden.push(name),
                 None => {}
             }
@@ -140,6 +137,15 @@ impl SignInIdentity {
             hides_header,
             hidden,
         }
+    }
+
+    /// The identity of the same user's sign-in at the company's identity provider, as this client there: one for all servers.
+    #[must_use]
+    pub fn at_provider(&self, client: &str) -> SignInIdentity {
+        let distinction = ObjectWriter::default()
+            .text("enterprise_client", Some(client))
+            .text("profile", self.profile.as_deref());
+        SignInIdentity { distinction: distinction.finish(), ..self.clone() }
     }
 
     /// The name that tells several sign-ins apart, where there is one.
@@ -183,6 +189,28 @@ impl SignInIdentity {
     }
 }
 
+/// Options with one value each, and what says that the value holds no secret.
+type Values<'a> = [(&'static str, Option<&'a str>, fn(&str) -> bool); 7];
+
+fn values(typed: &IdentityOptions) -> Values<'_> {
+    // A command may hold a secret.
+    let may_print_source = |source: &str| !source.starts_with("command:");
+    let provider = typed.enterprise.as_ref();
+    [
+        (
+            "--static-oauth-client-info",
+            typed.client.as_ref().map(|(_, text)| text.as_str()),
+            may_print_client,
+        ),
+        ("--client-metadata-url", typed.client_metadata_url.as_deref(), may_print_url),
+        ("--token-endpoint", typed.token_endpoint.as_deref(), may_print_url),
+        ("--workload-identity", typed.workload.as_deref(), may_print_source),
+        ("--enterprise-idp", provider.map(|(issuer, ..)| issuer.as_str()), may_print_url),
+        ("--enterprise-client-info", provider.map(|(.., text)| text.as_str()), may_print_client),
+        ("--enterprise-id-token", typed.id_token.as_deref(), may_print_source),
+    ]
+}
+
 /// The options by which sign-ins at one URL are told apart.
 fn distinction_of(typed: &IdentityOptions) -> String {
     // With a profile, headers that hold a secret are not part of it.
@@ -222,6 +250,8 @@ fn distinction(
         .text("client", typed.client.as_ref().map(|(id, _)| id.as_str()))
         .text("client_metadata_url", typed.client_metadata_url.as_deref())
         .flag("client_credentials", typed.client_credentials.then_some(true))
+        .text("enterprise_idp", typed.enterprise.as_ref().map(|(provider, ..)| provider.as_str()))
+        .text("enterprise_client", typed.enterprise.as_ref().map(|(_, id, _)| id.as_str()))
         .text("token_endpoint", typed.token_endpoint.as_deref())
         .finish();
     if text == "{}" { String::new() } else { text }
