@@ -146,7 +146,8 @@ mod tests {
             let schemes = bearer(&headers).expect("a challenge").schemes;
             assert_eq!(schemes, TokenSchemes { bearer: bearer_is, dpop: dpop_is }, "{value}");
         }
-        let both = r#"Bearer error="invalid_token", DPoP error="invalid_token", resource_metadata="https://h/x""#;
+        let both =
+            r#"Bearer error="invalid_token", DPoP error="invalid_token", resource_metadata="https://h/x""#;
         let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, both.parse().expect("a value"))]);
         let found = bearer(&headers).expect("a challenge");
         assert_eq!(found.resource_metadata.as_deref(), Some("https://h/x"));
