@@ -39,6 +39,7 @@ Register-ArgumentCompleter -Native -CommandName 'mcp-tether' -ScriptBlock {
             [CompletionResult]::new('--oauth-issuer', '--oauth-issuer', [CompletionResultType]::ParameterName, 'The only authorization server to accept, by its issuer')
             [CompletionResult]::new('--oauth-metadata', '--oauth-metadata', [CompletionResultType]::ParameterName, 'Metadata of the authorization server: a URL, or @FILE')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Name of this sign-in, to keep several for one server')
+            [CompletionResult]::new('--dpop', '--dpop', [CompletionResultType]::ParameterName, 'When to bind tokens to a key of this computer (DPoP)')
             [CompletionResult]::new('--static-oauth-client-info', '--static-oauth-client-info', [CompletionResultType]::ParameterName, 'Registered client: JSON, or @FILE')
             [CompletionResult]::new('--static-oauth-client-metadata', '--static-oauth-client-metadata', [CompletionResultType]::ParameterName, 'Client metadata for the registration: JSON, or @FILE')
             [CompletionResult]::new('--client-metadata-url', '--client-metadata-url', [CompletionResultType]::ParameterName, 'URL of the client''s metadata document, which becomes the client id')

@@ -1,6 +1,7 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_mcp_tether_global_optspecs
     string join \n header= header-file= env-file= header-from= access-token-command= access-header= access= no-access auth= auth-timeout= device-code client-credentials workload-identity= workload-audience= enterprise-idp= enterprise-client-info= enterprise-id-token= token-endpoint= oauth-issuer= oauth-metadata= profile= use-id-token static-oauth-client-info= static-oauth-client-metadata= client-metadata-url= resource= disable-resource-parameter authorize-param= host= callback-path= callback-bind= auth-success-url= allow-http ca-cert= pin= client-cert= client-key= proxy= enable-proxy ipv4 ipv6 transport= connect-timeout= headers-timeout= body-timeout= keep-alive ping-interval= no-listen protocol= no-cache disable-cookies ignore-tool= allow-tool= read-only v/verbose silent log-file= debug record= h/help V/version
+    string join \n header= header-file= env-file= header-from= access-token-command= access-header= access= no-access auth= auth-timeout= device-code client-credentials token-endpoint= oauth-issuer= oauth-metadata= profile= dpop= use-id-token static-oauth-client-info= static-oauth-client-metadata= client-metadata-url= resource= disable-resource-parameter authorize-param= host= callback-path= callback-bind= auth-success-url= allow-http ca-cert= pin= client-cert= client-key= proxy= enable-proxy ipv4 ipv6 transport= connect-timeout= headers-timeout= body-timeout= keep-alive ping-interval= no-listen protocol= no-cache disable-cookies ignore-tool= allow-tool= read-only v/verbose silent log-file= debug record= h/help V/version
 end
 
 function __fish_mcp_tether_needs_command
@@ -46,6 +47,9 @@ complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l token-endpoint -d
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l oauth-issuer -d 'The only authorization server to accept, by its issuer' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l oauth-metadata -d 'Metadata of the authorization server: a URL, or @FILE' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l profile -d 'Name of this sign-in, to keep several for one server' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l dpop -d 'When to bind tokens to a key of this computer (DPoP)' -r -f -a "auto\t'If the authorization server offers it and the server names it'
+always\t'Always: a token that is not bound is refused'
+never\t'Never'"
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l static-oauth-client-info -d 'Registered client: JSON, or @FILE' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l static-oauth-client-metadata -d 'Client metadata for the registration: JSON, or @FILE' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l client-metadata-url -d 'URL of the client\'s metadata document, which becomes the client id' -r -f

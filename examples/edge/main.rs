@@ -8,6 +8,7 @@
 //! cargo run --example edge -- --mode strict --policy service-auth-other
 //! cargo run --example edge -- --managed-oauth                # people sign in at Access, which hides why it refuses
 //! cargo run --example edge -- --own-oauth                    # they sign in at the server, a service token goes along
+//! cargo run --example edge -- --own-oauth --dpop             # and their tokens are bound to a key
 //! cargo run --example edge -- --trouble 1033 --form text     # the tunnel is down
 //! cargo run --example edge -- --api                          # an open server, and the API to protect it by
 //! cargo run --example edge -- --answers plain                # a server with a key and a rate limit of its own
@@ -60,6 +61,9 @@ struct Options {
     /// The server signs people in by itself, behind Access (as with Access for SaaS)
     #[arg(long)]
     own_oauth: bool,
+    /// The server binds its tokens to a key of the client (DPoP); with --own-oauth
+    #[arg(long, requires = "own_oauth")]
+    dpop: bool,
     /// How long people's tokens hold, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     token_seconds: u64,
@@ -101,6 +105,7 @@ impl Options {
     fn apply(&self, settings: &mut Settings) {
         settings.managed_oauth = self.managed_oauth;
         settings.signs_in = self.own_oauth;
+        settings.binds_tokens = self.dpop;
         settings.token_seconds = self.token_seconds;
         settings.service_auth_401 = self.service_auth_401;
         settings.token_header = self.token_header.clone();

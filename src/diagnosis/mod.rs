@@ -297,7 +297,7 @@ fn plainly_refused(url: &Url, facts: &RefusalFacts<'_>) -> ErrorReport {
     let body = facts.body.trim();
     let body = (!body.is_empty()).then(|| body.chars().take(BODY_EXCERPT).collect());
     if let Some(error) = dpop_error(facts.headers).filter(|_| status == 401) {
-        return ErrorReport { body, ..proof_rejected(&place, error).with_status(status) };
+        return ErrorReport { body, ..proof_rejected(&place, error, facts).with_status(status) };
     }
     if matches!(status, 401 | 403) && (facts.token.is_some() || facts.sends_access_token) {
         let (sentence, advice) = refused_by_the_server(&place, &said, facts);
@@ -325,16 +325,17 @@ fn plainly_refused(url: &Url, facts: &RefusalFacts<'_>) -> ErrorReport {
 }
 
 /// A server that rejects the proof of the key that a token is bound to.
-fn proof_rejected(place: &str, error: DpopError) -> ErrorReport {
+fn proof_rejected(place: &str, error: DpopError, facts: &RefusalFacts<'_>) -> ErrorReport {
     let (sentence, advice) = match error {
         DpopError::UseNonce => (
-            format!(
-                "{place} requires another nonce in each DPoP proof, also where the proof holds the one that it named"
-            ),
+            match facts.header("dpop-nonce") {
+                Some(_) => format!("{place} does not accept the DPoP nonce that it named (use_dpop_nonce)"),
+                None => format!("{place} requires a DPoP nonce, but names none (use_dpop_nonce)"),
+            },
             "try again; if it stays like this, look into the server's log, or sign in without DPoP: --dpop never",
         ),
         DpopError::InvalidProof => (
-            format!("{place} rejected the DPoP proof of the token's key (invalid_dpop_proof)"),
+            format!("{place} does not accept the DPoP proof (invalid_dpop_proof)"),
             "check this computer's clock, and that the URL is the one by which the server knows itself; or sign in without DPoP: --dpop never",
         ),
     };

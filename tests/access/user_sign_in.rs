@@ -1,7 +1,12 @@
 //! People before the edge: Managed OAuth, where Access signs them in, and a server behind Access that does so itself
 //! (Access for SaaS), with a service token going along to it and to nobody else.
 //!
+//! A token of that server that is bound to a key is of no use to a thief.
+//!
 //! Not on Windows, where a test cannot say where configuration is kept.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use crate::edge::{Access, Answers, Config, Edge, Mode, Policy, Seen};
 use crate::secrets;
@@ -221,5 +226,63 @@ fn signs_in_behind_access_with_service_token() {
         all.push(edge.token().secret.clone());
         assert!(secrets::found(&ended.stderr, &all).is_empty(), "{}", ended.stderr);
         assert!(secrets::found(&heard(&edge.team_requests()), &all).is_empty(), "nobody else hears of it");
+    }
+}
+
+/// Sends a call with these headers; returns the head of the answer.
+fn asked_by_thief(edge: &Edge, headers: &[(&str, &str)]) -> String {
+    let address = edge.mcp_url().replace("http://", "").replace("/mcp", "");
+    let mut stream = TcpStream::connect(&address).expect("it listens");
+    let (body, accept) = (whoami(1), "application/json, text/event-stream");
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    write!(
+        stream,
+        "POST /mcp HTTP/1.1\r\nhost: {address}\r\naccept: {accept}\r\ncontent-type: application/json\r\n{headers}\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer.split("\r\n\r\n").next().expect("a head").to_ascii_lowercase()
+}
+
+#[test]
+fn stolen_token_of_server_is_refused_without_its_key() {
+    let edge = start(Mode::Legacy, &[Policy::Allow, Policy::ServiceAuth]);
+    let home = tempfile::tempdir().expect("a folder");
+    edge.change(|settings| (settings.signs_in, settings.binds_tokens) = (true, true));
+    let session = edge.sign_in("ada@example.com", 3600).expect("there is Access");
+    let mut proxy = proxy(&edge, &home, &[], true);
+    proxy.send(INITIALIZE);
+    let address = page(&proxy, 1);
+    assert!(value(&address, "dpop_jkt").is_some(), "{address}");
+    assert!(visit_as(&format!("cf-access-token: {session}"), &address).contains("You are signed in"));
+    assert!(proxy.line().contains("\"result\""));
+    proxy.send(INITIALIZED);
+    assert!(proxy.ask(&whoami(2)).contains(&edge.token().id));
+    edge.expire_people();
+    assert!(proxy.ask(&whoami(3)).contains(&edge.token().id), "the refresh proves the key as well");
+    proxy.finish();
+
+    // Everything that went along with the last call, to the letter.
+    let requests = at(&edge.requests(), "/mcp");
+    let last = requests.iter().rfind(|seen| header(seen, "dpop").is_some()).expect("a proof");
+    let of_last = |name| header(last, name).expect("a header");
+    let (token, proof) = (of_last("authorization"), of_last("dpop"));
+    assert!(token.starts_with("DPoP saas:"), "{token}");
+    let service = edge.token();
+    let through = [("cf-access-client-id", &*service.id), ("cf-access-client-secret", &*service.secret)];
+    let as_bearer = token.replace("DPoP ", "Bearer ");
+    for (what, stolen) in [
+        ("the token alone", vec![("authorization", token)]),
+        ("as a bearer token", vec![("authorization", as_bearer.as_str())]),
+        ("with the proof that was used", vec![("authorization", token), ("dpop", proof)]),
+    ] {
+        let head = asked_by_thief(&edge, &[&through[..], &stolen].concat());
+        assert!(
+            head.starts_with("http/1.1 401") && head.contains("www-authenticate: dpop algs"),
+            "{what}: {head}"
+        );
     }
 }

@@ -23,7 +23,7 @@ use serde_json::Value;
 /// The headers that go out.
 fn sent(config: &Config) -> Vec<(String, String)> {
     let mut headers = HeaderMap::new();
-    config.found.credentials.decorate(&config.url, &mut headers);
+    config.found.credentials.decorate(&http::Method::POST, &config.url, &mut headers);
     let text = |value: &http::HeaderValue| value.to_str().expect("ASCII").to_owned();
     headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }

@@ -32,7 +32,10 @@ const SIGN_IN: (&str, &str) = (
     "www-authenticate",
     r#"Bearer resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp""#,
 );
-/// The same, through Cloudflare.
+/// Challenges that reject the proof of a token's key.
+const PROOF: (&str, &str) = ("www-authenticate", r#"DPoP error="invalid_dpop_proof""#);
+const NONCE: (&str, &str) = ("www-authenticate", r#"DPoP error="use_dpop_nonce""#);
+/// The sign-in of a server, through Cloudflare.
 const SIGN_IN_BEHIND: [(&str, &str); 2] = [("cf-ray", "8f00aa11bb22cc33-FRA"), SIGN_IN];
 
 /// The causes whose sentences arise in the middle of a conversation.
@@ -142,6 +145,8 @@ fn answers() -> Vec<Answer> {
         (401, &[SIGN_IN], none(), false),
         (401, &SIGN_IN_BEHIND, none(), true),
         (401, &[], none(), false),
+        (401, &[PROOF], none(), false),
+        (401, &[NONCE], none(), false),
         (404, &[], none(), false),
         (500, &[], "boom".to_owned(), false),
     ]

@@ -12,8 +12,9 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
+use super::proof::{self, Proved, hash};
 use super::support::authority::{Authority, Instead, Set, value, visit};
-use super::support::dpop::{DpopRules, Proof, hash};
+use super::support::dpop::{DpopRules, Proof};
 use super::support::proxy::{Proxy, Stdin};
 use super::support::server::{Reply, Request};
 use super::support::{INITIALIZE, INITIALIZED};
@@ -25,6 +26,23 @@ const CLIENT: [&str; 3] = [
     "--static-oauth-client-info",
     r#"{"client_id":"a","client_secret":"marked-secret"}"#,
 ];
+
+/// Servers that verify proofs and are never wrong.
+fn usual() -> DpopRules {
+    DpopRules {
+        verify: |proof, method, url, token, now| {
+            let claims = proof::verify(proof, Proved { method, url, token, now })?;
+            Ok((claims.thumbprint, claims.id, claims.nonce))
+        },
+        authorization_nonce: None,
+        resource_nonce: None,
+        never_satisfied: None,
+        rejects: None,
+        gives_bearer: false,
+        knows_bearer_only: false,
+        ahead: 0,
+    }
+}
 
 /// Servers that both know of proofs: the one that gives tokens offers them, the other requires them.
 fn set(rules: DpopRules) -> Set {
@@ -71,7 +89,7 @@ fn one_key(proofs: &[Proof]) -> String {
 
 #[test]
 fn each_request_has_a_new_proof_of_one_key() {
-    let (home, authority) = (Home::new(), Authority::start(set(DpopRules::default())));
+    let (home, authority) = (Home::new(), Authority::start(set(usual())));
     let record = home.path().join("record");
     let mut proxy = signed_in(&home, &authority, &["-vvv", "--record", record.to_str().expect("UTF-8")]);
     for id in 2..200 {
@@ -151,7 +169,7 @@ fn public(point: &[u8]) -> Value {
 
 #[test]
 fn stolen_token_is_refused_without_its_key() {
-    let (home, authority) = (Home::new(), Authority::start(set(DpopRules::default())));
+    let (home, authority) = (Home::new(), Authority::start(set(usual())));
     signed_in(&home, &authority, &[]).finish();
     let last = authority.last("/mcp");
     let (token, used) = (last.header("authorization").expect("a token"), last.header("dpop").expect("one"));
@@ -209,7 +227,7 @@ fn nonces_of_both_servers_are_kept_apart() {
     let rules = |authorization: &str, resource: &str| DpopRules {
         authorization_nonce: Some(authorization.to_owned()),
         resource_nonce: Some(resource.to_owned()),
-        ..DpopRules::default()
+        ..usual()
     };
     let (home, authority) = (Home::new(), Authority::start(set(rules("as-1", "rs-1"))));
     let mut proxy = signed_in(&home, &authority, &[]);
@@ -257,7 +275,7 @@ fn nonces_of_both_servers_are_kept_apart() {
 
 #[test]
 fn endless_demands_for_nonces_end_in_an_error() {
-    let endless = |at| set(DpopRules { never_satisfied: Some(at), ..DpopRules::default() });
+    let endless = |at| set(DpopRules { never_satisfied: Some(at), ..usual() });
     let (home, authority) = (Home::new(), Authority::start(endless("/token")));
     let mut proxy = home.start(&authority, &[]);
     proxy.send(&call(1));
@@ -272,13 +290,17 @@ fn endless_demands_for_nonces_end_in_an_error() {
     proxy.send(&call(1));
     visit(&page(&proxy, 1));
     let line = proxy.line();
-    assert!(line.contains("\"cause\":\"dpop_proof\"") && line.contains("requires another nonce"), "{line}");
+    assert!(
+        line.contains("\"cause\":\"dpop_proof\"")
+            && line.contains("does not accept the DPoP nonce that it named"),
+        "{line}"
+    );
     assert!(line.contains("--dpop never"), "{line}");
     assert_eq!((authority.count("/mcp"), authority.count("/token")), (3, 1));
     // The token is not to blame: nobody signs in again, and it is used as soon as it is accepted.
     assert!(proxy.ask(&call(2)).contains("\"cause\":\"dpop_proof\""));
     assert_eq!((authority.count("/mcp"), authority.count("/token")), (5, 1));
-    authority.change(|set| set.dpop = Some(DpopRules::default()));
+    authority.change(|set| set.dpop = Some(usual()));
     assert!(proxy.ask(&call(3)).contains("\"result\""));
     proxy.finish();
     assert_eq!((authority.faults().len(), authority.count("/authorize")), (0, 1));
@@ -286,7 +308,7 @@ fn endless_demands_for_nonces_end_in_an_error() {
 
 #[test]
 fn rejected_proof_is_reported_and_ends_no_sign_in() {
-    let (home, authority) = (Home::new(), Authority::start(set(DpopRules::default())));
+    let (home, authority) = (Home::new(), Authority::start(set(usual())));
     let mut proxy = signed_in(&home, &authority, &[]);
     authority.change(|set| set.dpop.as_mut().expect("rules").rejects = Some("/mcp"));
     let line = proxy.ask(&call(2));
@@ -308,8 +330,7 @@ fn rejected_proof_is_reported_and_ends_no_sign_in() {
 #[test]
 fn clock_of_server_is_taken_into_account() {
     for ahead in [7200, -7200] {
-        let (home, authority) =
-            (Home::new(), Authority::start(set(DpopRules { ahead, ..DpopRules::default() })));
+        let (home, authority) = (Home::new(), Authority::start(set(DpopRules { ahead, ..usual() })));
         let mut proxy = signed_in(&home, &authority, &[]);
         assert!(proxy.ask(&call(2)).contains("\"result\""));
         proxy.finish();
@@ -321,7 +342,7 @@ fn clock_of_server_is_taken_into_account() {
 
 #[test]
 fn keys_are_used_as_offered_and_as_the_option_says() {
-    let plain = || set(DpopRules::default());
+    let plain = || set(usual());
     let change = |change: &dyn Fn(&mut Set)| {
         let mut set = plain();
         change(&mut set);
@@ -362,12 +383,7 @@ fn keys_are_used_as_offered_and_as_the_option_says() {
             false,
         ),
         ("both, and never", plain(), &["--dpop", "never"], false),
-        (
-            "nobody, and always",
-            Set { dpop: Some(DpopRules::default()), ..Set::default() },
-            &["--dpop", "always"],
-            true,
-        ),
+        ("nobody, and always", Set { dpop: Some(usual()), ..Set::default() }, &["--dpop", "always"], true),
     ];
     for (what, set, arguments, expected) in cases {
         let (home, authority) = (Home::new(), Authority::start(set));
@@ -382,7 +398,7 @@ fn keys_are_used_as_offered_and_as_the_option_says() {
 
 #[test]
 fn unbound_token_is_used_unless_bound_ones_are_required() {
-    let rules = || DpopRules { gives_bearer: true, ..DpopRules::default() };
+    let rules = || DpopRules { gives_bearer: true, ..usual() };
     let (home, authority) = (Home::new(), Authority::start(set(rules())));
     let mut proxy = signed_in(&home, &authority, &[]);
     assert_eq!(authority.last("/mcp").header("authorization"), Some("Bearer marked-access-1"));
@@ -412,7 +428,7 @@ fn unbound_token_is_used_unless_bound_ones_are_required() {
 
 #[test]
 fn server_that_knows_bearer_only_leads_to_one_sign_in_without() {
-    let rules = || DpopRules { knows_bearer_only: true, ..DpopRules::default() };
+    let rules = || DpopRules { knows_bearer_only: true, ..usual() };
     let bearer_only = || Set { challenge: Set::default().challenge, ..set(rules()) };
     let (home, authority) = (Home::new(), Authority::start(bearer_only()));
     let mut proxy = home.start(&authority, &[]);
@@ -460,7 +476,7 @@ fn other_grants_bind_their_tokens_too() {
         set(DpopRules {
             authorization_nonce: Some("as".to_owned()),
             resource_nonce: Some("rs".to_owned()),
-            ..DpopRules::default()
+            ..usual()
         })
     };
     let (home, authority) = (Home::new(), Authority::start(nonces()));
@@ -488,7 +504,7 @@ fn other_grants_bind_their_tokens_too() {
 
 #[test]
 fn sign_in_of_a_process_that_is_gone_keeps_its_key() {
-    let (home, authority) = (Home::new(), Authority::start(set(DpopRules::default())));
+    let (home, authority) = (Home::new(), Authority::start(set(usual())));
     let mut proxy = home.start(&authority, &[]);
     proxy.send(&call(1));
     let address = page(&proxy, 1);
@@ -541,7 +557,7 @@ fn legacy_server(request: &Request, reply: &mut Reply) {
 
 #[test]
 fn every_kind_of_request_is_proved() {
-    let rules = DpopRules { resource_nonce: Some("rs".to_owned()), ..DpopRules::default() };
+    let rules = DpopRules { resource_nonce: Some("rs".to_owned()), ..usual() };
     let (home, authority) = (Home::new(), Authority::before(set(rules), legacy_server));
     let mut proxy = home.start(&authority, &[]);
     proxy.send(INITIALIZE);
@@ -562,7 +578,7 @@ fn every_kind_of_request_is_proved() {
 #[test]
 fn messages_of_http_sse_are_proved() {
     let server = super::transports::old_server();
-    let rules = DpopRules { resource_nonce: Some("rs".to_owned()), ..DpopRules::default() };
+    let rules = DpopRules { resource_nonce: Some("rs".to_owned()), ..usual() };
     let (home, authority) = (Home::new(), Authority::before(set(rules), server));
     let mut proxy = home.start(&authority, &["--transport", "sse-only"]);
     proxy.send(INITIALIZE);
@@ -590,8 +606,7 @@ fn each_hop_of_a_redirect_has_its_own_proof() {
         }
         is_moved
     });
-    let (home, authority) =
-        (Home::new(), Authority::start(Set { instead: moved, ..set(DpopRules::default()) }));
+    let (home, authority) = (Home::new(), Authority::start(Set { instead: moved, ..set(usual()) }));
     let proxy = signed_in(&home, &authority, &[]);
     proxy.finish();
     assert_eq!(authority.faults(), [""; 0]);
@@ -609,8 +624,7 @@ fn each_hop_of_a_redirect_has_its_own_proof() {
         }
         is_moved
     });
-    let (home, authority) =
-        (Home::new(), Authority::start(Set { instead: elsewhere, ..set(DpopRules::default()) }));
+    let (home, authority) = (Home::new(), Authority::start(Set { instead: elsewhere, ..set(usual()) }));
     let mut proxy = home.start(&authority, &[]);
     proxy.send(&call(1));
     visit(&page(&proxy, 1));
@@ -621,7 +635,7 @@ fn each_hop_of_a_redirect_has_its_own_proof() {
 
 #[test]
 fn login_proves_its_token_with_a_nonce() {
-    let rules = DpopRules { resource_nonce: Some("rs".to_owned()), ..DpopRules::default() };
+    let rules = DpopRules { resource_nonce: Some("rs".to_owned()), ..usual() };
     let (home, authority) = (Home::new(), Authority::start(set(rules)));
     let arguments = ["login", authority.server.url.as_str()];
     let proxy = Proxy::start_with(Stdin::Pipes, &arguments, &home.environment(&[]));

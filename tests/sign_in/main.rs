@@ -4,6 +4,8 @@
 //! Not on Windows, where a test cannot say where configuration is kept.
 #![cfg(unix)]
 
+#[path = "../../examples/edge/edge/dpop.rs"]
+mod proof;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each crate of tests uses a part of it")]
 mod support;

@@ -5,7 +5,7 @@
 //! challenge that begins with a letter or a digit, redirect addresses that are allowed by spelling. The person is whoever
 //! comes, and agrees. Deliberately not here: who may use a token (`access`, `origin`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::extract::{Request, State};
@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use super::access::visible;
+use super::dpop::{self, Proved};
 use super::settings::Switches;
 use super::token;
 
@@ -78,6 +79,10 @@ struct Given {
     tokens: HashMap<String, u64>,
     /// The client of each.
     refresh_tokens: HashMap<String, String>,
+    /// The key of each token that is bound to one, of both kinds.
+    keys: HashMap<String, String>,
+    /// The ids of proofs that were used.
+    proofs: HashSet<String>,
 }
 
 /// A code, and what it is bound to.
@@ -119,10 +124,35 @@ impl Authorization {
         (jsonwebtoken::get_current_timestamp() < until).then(|| "ada@example.com".to_owned())
     }
 
+    /// The same for a request to `url`, which proves the key if the token is bound to one.
+    pub(super) fn proven_person(&self, method: &str, url: &str, headers: &HeaderMap) -> Option<String> {
+        let token = self.token(headers)?;
+        let is_bound = headers.get(AUTHORIZATION)?.as_bytes().starts_with(b"DPoP ");
+        let proven = if is_bound { self.prove(method, url, headers, Some(token)) } else { None };
+        let key = self.given().keys.get(token).cloned();
+        if key == proven { self.person(headers) } else { None }
+    }
+
+    /// The key that a request proves, with a proof that was not used before.
+    fn prove(&self, method: &str, url: &str, headers: &HeaderMap, token: Option<&str>) -> Option<String> {
+        let mut proofs = headers.get_all("dpop").iter();
+        let (proof, None) = (proofs.next()?.to_str().ok()?, proofs.next()) else { return None };
+        let now = i64::try_from(jsonwebtoken::get_current_timestamp()).ok()?;
+        let claims = dpop::verify(proof, Proved { method, url, token, now }).ok()?;
+        let is_new = claims.nonce.is_none() && self.given().proofs.insert(claims.id);
+        is_new.then_some(claims.thumbprint)
+    }
+
+    /// Whether it binds tokens to keys.
+    pub(super) fn binds(&self) -> bool {
+        self.0.of == Of::Server && self.0.switches.lock().binds_tokens
+    }
+
     /// A token that looks like one of ours.
     pub(super) fn token<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
-        let token = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
-        token.starts_with(self.0.of.prefix()).then_some(token)
+        let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+        let is_ours = ["Bearer", "DPoP"].contains(&scheme) && token.starts_with(self.0.of.prefix());
+        is_ours.then_some(token)
     }
 
     /// No token holds any more; what they are exchanged with does.
@@ -145,7 +175,7 @@ impl Authorization {
         self.0.switches.lock().resource(&self.0.application)
     }
 
-    fn tokens(&self, client: &str, keeps: bool) -> Value {
+    fn tokens(&self, client: &str, keeps: bool, key: Option<String>) -> Value {
         let seconds = self.0.switches.lock().token_seconds;
         let prefix = self.0.of.prefix();
         let (access, refresh) =
@@ -155,6 +185,10 @@ impl Authorization {
             "resource": self.resource(),
         });
         let mut given = self.given();
+        if let Some(key) = key {
+            answer["token_type"] = "DPoP".into();
+            given.keys.extend([&access, &refresh].map(|token| (token.clone(), key.clone())));
+        }
         given.tokens.insert(access, jsonwebtoken::get_current_timestamp() + seconds);
         if !keeps {
             answer["refresh_token"] = refresh.as_str().into();
@@ -176,14 +210,18 @@ async fn only_where_it_is(State(at): State<Authorization>, request: Request, nex
 
 async fn metadata(State(at): State<Authorization>) -> Json<Value> {
     let [authorize, token, register] = at.0.of.paths().map(|path| format!("{}{path}", at.0.issuer));
-    Json(json!({
+    let mut document = json!({
         "issuer": at.0.issuer, "authorization_endpoint": authorize, "token_endpoint": token,
         "registration_endpoint": register, "response_types_supported": ["code"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": at.0.of == Of::Server,
-    }))
+    });
+    if at.binds() {
+        document["dpop_signing_alg_values_supported"] = json!(["ES256"]);
+    }
+    Json(document)
 }
 
 fn refusal(error: &str, description: &str) -> Response {
@@ -244,13 +282,20 @@ async fn ask(State(at): State<Authorization>, uri: Uri) -> Response {
 }
 
 /// A code, or what keeps one signed in, becomes a token.
-async fn exchange(State(at): State<Authorization>, body: String) -> Response {
+async fn exchange(State(at): State<Authorization>, headers: HeaderMap, body: String) -> Response {
     let form: Form = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
     let value = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     let client = value("client_id");
     if value("resource") != at.resource() {
         return refusal("invalid_target", "the resource is another");
     }
+    let key = match at.binds() && headers.contains_key("dpop") {
+        false => None,
+        true => match at.prove("POST", &format!("{}/token", at.0.issuer), &headers, None) {
+            None => return refusal("invalid_dpop_proof", "the proof is of no use"),
+            key => key,
+        },
+    };
     match value("grant_type") {
         "authorization_code" => {
             let code = at.given().codes.remove(value("code"));
@@ -260,20 +305,22 @@ async fn exchange(State(at): State<Authorization>, body: String) -> Response {
                 code.client == client && code.redirect == value("redirect_uri") && code.challenge == proven
             };
             match code.as_ref().is_some_and(is_right) {
-                true => Json(at.tokens(client, false)).into_response(),
+                true => Json(at.tokens(client, false, key)).into_response(),
                 false => refusal("invalid_grant", "the code is of no use"),
             }
         }
         "refresh_token" => {
             let token = value("refresh_token");
-            let is_known = at.given().refresh_tokens.get(token).is_some_and(|known| known == client);
+            let is_bound = at.given().keys.get(token).is_none_or(|own| Some(own) == key.as_ref());
+            let is_known =
+                at.given().refresh_tokens.get(token).is_some_and(|known| known == client) && is_bound;
             // Access's goes on; the server's is good once.
             let keeps = at.0.of == Of::Access;
             if is_known && !keeps {
                 at.given().refresh_tokens.remove(token);
             }
             match is_known {
-                true => Json(at.tokens(client, keeps)).into_response(),
+                true => Json(at.tokens(client, keeps, key)).into_response(),
                 false => refusal("invalid_grant", "Grant not found"),
             }
         }

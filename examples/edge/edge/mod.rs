@@ -11,6 +11,7 @@
 mod access;
 mod answers;
 mod authorization;
+mod dpop;
 mod manager;
 mod origin;
 mod seen;

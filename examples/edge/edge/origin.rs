@@ -106,11 +106,17 @@ struct Door {
 
 async fn check_token(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let settings = door.switches.now();
-    if !settings.signs_in || door.authorization.person(request.headers()).is_some() {
+    let address = format!("http://{}", host(request.headers()));
+    let person = {
+        let url = format!("{address}{}", request.uri().path());
+        door.authorization.proven_person(request.method().as_str(), &url, request.headers())
+    };
+    if !settings.signs_in || person.is_some() {
         return next.run(request).await;
     }
-    let document = format!("http://{}{DOCUMENT}", host(request.headers()));
-    let challenge = format!("Bearer realm=\"OAuth\", resource_metadata=\"{document}\"");
+    let document = format!("{address}{DOCUMENT}");
+    let scheme = if door.authorization.binds() { "DPoP algs=\"ES256\"," } else { "Bearer" };
+    let challenge = format!("{scheme} realm=\"OAuth\", resource_metadata=\"{document}\"");
     (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, visible(&challenge))], "no token").into_response()
 }
 

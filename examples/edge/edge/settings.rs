@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) token_seconds: u64,
     /// Whether the server signs people in by itself, behind Access or not.
     pub(crate) signs_in: bool,
+    /// Whether the server binds the tokens that it gives to a key of the client (RFC 9449).
+    pub(crate) binds_tokens: bool,
     /// `service_auth_401_redirect`: 401 instead of 403 where there is no policy but Service Auth.
     pub(crate) service_auth_401: bool,
     /// `read_service_tokens_from_header`: the header that may hold both halves of a token.
@@ -67,6 +69,7 @@ impl Settings {
             is_published_as_origin: false,
             token_seconds: 900,
             signs_in: false,
+            binds_tokens: false,
             service_auth_401: false,
             token_header: None,
             allowed_origin: None,

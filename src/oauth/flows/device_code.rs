@@ -163,12 +163,7 @@ async fn finish(
                 return Err(GrantFailure::Other(failure));
             }
             Err(no) => {
-                let failure = match no {
-                    TokenRequestError::Refused(refusal) => {
-                        token::refused(&pending.authorization, &refusal).into_error()
-                    }
-                    TokenRequestError::Failed(failure) => failure,
-                };
+                let failure = no.into_error(&pending.authorization);
                 // It may pass; the code still holds (RFC 8628, section 3.5).
                 debug!("it cannot be asked whether somebody has signed in: {failure}");
                 interval = interval.saturating_mul(2).min(INTERVALS[1]);

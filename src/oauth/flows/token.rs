@@ -59,6 +59,16 @@ pub(in crate::oauth) enum TokenRequestError {
     Failed(SignInError),
 }
 
+impl TokenRequestError {
+    /// The same in words.
+    pub(in crate::oauth) fn into_error(self, authorization: &AuthorizationServer) -> SignInError {
+        match self {
+            TokenRequestError::Refused(refusal) => refused(authorization, &refusal).into_error(),
+            TokenRequestError::Failed(failure) => failure,
+        }
+    }
+}
+
 /// Asks the token endpoint, with what the grant consists of.
 pub(in crate::oauth) async fn request_tokens(
     http: &OAuthHttp<'_>,
