@@ -335,7 +335,15 @@ fn run_auth_command(
         settings.pasted = Some(Pasted::read(Waiting(std::io::stdin())));
     }
     let http = Arc::new(Http::new(&config.url, config.connection).map_err(StartupError::setup)?);
-    let login = settings.identity.command("login");
+    let nothing = match settings.workload {
+        Some(_) => {
+            "no sign-in is stored: with --workload-identity each process obtains its own token".to_owned()
+        }
+        None => format!(
+            "no sign-in is stored for this server and these options; sign in: {}",
+            settings.identity.command("login")
+        ),
+    };
     let proof = AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof());
     let provider = CredentialProvider::fixed(config.found.credentials).with_proof(proof);
     let runtime = runtime()?;
@@ -370,7 +378,7 @@ fn run_auth_command(
         None => ExitCode::from(STOPPED),
         Some(Ok(Some(text))) => print(&format!("{text}\n")),
         Some(Ok(None)) => {
-            tell(&format!("no sign-in is stored for this server and these options; sign in: {login}"));
+            tell(&nothing);
             ExitCode::FAILURE
         }
         Some(Err(trouble)) => {

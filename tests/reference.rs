@@ -2,8 +2,8 @@
 //! directly and through the real binary, with the same transcript and the same requests on the server's side
 //! (`tests/reference/`); the same with the clients and the server of the SDKs for 2026-07-28 (`tests/sdks/`);
 //! clients of both generations against servers of either era and of both (`tests/eras/`);
-//! the conformance suite's scenarios for clients (`tests/conformance/`); and an authorization server of other authors, which
-//! binds tokens to a key (`tests/oidc/`).
+//! the conformance suite's scenarios for clients (`tests/conformance/`); and an authorization server of other authors,
+//! which binds tokens to a key, and trusts workloads and a company (`tests/oidc/`).
 //!
 //! They install packages, so they are ignored unless `--include-ignored` or `--ignored` asks for them. Then a test that cannot
 //! run, without Node or Python or with packages that cannot be installed, is left out and says why; in CI (`CI=true`) it
@@ -29,7 +29,7 @@ struct Comparison {
     expected: &'static str,
 }
 
-const COMPARISONS: [Comparison; 9] = [
+const COMPARISONS: [Comparison; 10] = [
     Comparison {
         name: "the_same_conversation_with_and_without_the_proxy",
         folder: "reference",
@@ -92,6 +92,13 @@ const COMPARISONS: [Comparison; 9] = [
         script: "run.mjs",
         wants_python: false,
         expected: "3 grants at oidc-provider, every proof accepted",
+    },
+    Comparison {
+        name: "oidc_provider_trusts_workloads_and_a_company",
+        folder: "oidc",
+        script: "federation.mjs",
+        wants_python: false,
+        expected: "4 conversations without a secret, 1 refusal",
     },
 ];
 

@@ -94,6 +94,21 @@ fn exchanges_token_of_github_and_stores_nothing() {
     assert_eq!(authority.last("/mcp").header("authorization"), Some("Bearer marked-access-1"));
     is_free_of_secrets(&line, &proxy.finish());
     assert_eq!(files(home.path()), [""; 0]);
+    let held = token(&base(&authority), LATER, "1");
+    for (command, code, expected) in [
+        ("tokens", 1, "with --workload-identity each process obtains its own token"),
+        ("login", 0, "you are signed in"),
+        ("logout", 1, "with --workload-identity each process obtains its own token"),
+    ] {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
+        program.args([command, &authority.server.url, "--workload-identity", "gitlab"]).env_clear();
+        program.envs(home.environment(&[("MCP_ID_TOKEN", &held)]));
+        let output = program.output().expect("it starts");
+        let told = format!("{output:?}");
+        assert!(told.contains(expected) && !told.contains("marked"), "{told}");
+        assert_eq!(output.status.code(), Some(code), "{told}");
+    }
+    assert_eq!(files(home.path()), [""; 0]);
 }
 
 #[test]
