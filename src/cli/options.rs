@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueHint};
 
 use super::Mode;
-use super::values::{self, AccessMode, AuthMode, Protocol, Transport};
+use super::values::{self, AccessMode, AuthMode, Protocol, TokenStorePlace, Transport};
 
 /// The options as they were typed.
 #[derive(Clone, Default, Args)]
@@ -149,6 +149,20 @@ pub struct Options {
     /// it, headers that hold a secret distinguish sign-ins
     #[arg(long, value_name = "NAME", help_heading = "Sign-in", value_parser = values::profile, value_hint = ValueHint::Other)]
     pub profile: Option<String>,
+
+    /// Where to store tokens: file, keychain, or command:COMMAND
+    ///
+    /// Where to store tokens and client secrets: file, keychain (the operating system's), or command:COMMAND, a program that is
+    /// started with get, store or erase
+    #[arg(
+        long,
+        value_name = "WHERE",
+        help_heading = "Sign-in",
+        default_value = "file",
+        value_parser = values::token_store,
+        value_hint = ValueHint::Other
+    )]
+    pub token_store: TokenStorePlace,
 
     /// Send the ID token in place of the access token
     ///

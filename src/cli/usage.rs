@@ -48,6 +48,7 @@ pub fn usage_error(error: &clap::Error) -> UsageError {
                     None => format!("write one of {values}"),
                 },
                 ("--callback-bind", _) => "write an address of this computer, such as 0.0.0.0".to_owned(),
+                ("--token-store", _) => "write file, keychain, or command: and a command".to_owned(),
                 ("--profile", _) => "write a short plain name, such as work".to_owned(),
                 ("--env", _) => {
                     "write the name alone: its value is looked up when the server starts".to_owned()

@@ -14,6 +14,7 @@ pub mod expand;
 mod header;
 mod placeholder;
 mod sign_in;
+mod token_store;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Environment, Error, expand, header, home_expanded, warn_of_readers};
+use super::{Environment, Error, expand, header, home_expanded, token_store, warn_of_readers};
 use crate::auth::Credentials;
-use crate::cli::{AuthMode, Options};
+use crate::cli::{AuthMode, Options, TokenStorePlace};
 use crate::files;
 use crate::http::is_loopback;
 use crate::json;
@@ -53,6 +53,7 @@ pub(super) fn settings(
         url: url.clone(),
         identity: SignInIdentity::of(&typed(options, url, &written.grant, written.client.as_ref(), &lines)),
         folder: super::folder(environment),
+        token_store: token_store::token_store(options)?,
         mcp_remote_import: import.map(|folder| mcp_remote_import::path(&folder, &arguments(options, &lines))),
         browser: Browser {
             named: environment.get("BROWSER").filter(|named| !named.is_empty()).map(str::to_owned),
@@ -260,6 +261,11 @@ fn typed(
         client_metadata_url: trimmed(&options.client_metadata_url),
         client_credentials: options.client_credentials,
         token_endpoint: trimmed(&options.token_endpoint),
+        token_store: match &options.token_store {
+            TokenStorePlace::File => None,
+            TokenStorePlace::Keychain => Some("keychain".to_owned()),
+            TokenStorePlace::Command(command) => Some(format!("command:{command}")),
+        },
         further,
     }
 }

@@ -174,11 +174,11 @@ impl OAuth {
         }
         state.held().unsaved = None;
         let store = state.store.clone();
-        off_loop(move || store.forget()).await.map_err(|error| {
-            let path = state.store.path("json").unwrap_or_default();
-            let sentence = format!("{} cannot be removed: {error}", path.display());
-            SignInError::failed(sentence, "remove it yourself")
-        })
+        let remedy = match state.store.token_store().is_file() {
+            true => "remove it yourself",
+            false => "run that command by hand to see why, then try again",
+        };
+        off_loop(move || store.forget()).await.map_err(|sentence| SignInError::failed(sentence, remedy))
     }
 
     /// What is held.
@@ -193,7 +193,7 @@ impl OAuth {
             scope: tokens.scope.or(tokens.requested),
             expires_in: bearer.expires.map(|expires| expires.saturating_sub(now)),
             renews: bearer.renews,
-            path: self.state.store.place().map(|path| path.display().to_string()).unwrap_or_default(),
+            path: self.state.store.place(),
         })
     }
 }

@@ -63,6 +63,8 @@ pub struct IdentityOptions {
     pub client_credentials: bool,
     /// The token endpoint.
     pub token_endpoint: Option<String>,
+    /// Where it is stored, unless in a file, which says nothing of who it is.
+    pub token_store: Option<String>,
     /// Further options that a command needs, which say nothing of who it is.
     pub further: Vec<String>,
 }
@@ -120,12 +122,14 @@ impl SignInIdentity {
                 false => hidden.push("--static-oauth-client-info"),
             }
         }
-        for (name, url) in [
-            ("--client-metadata-url", &typed.client_metadata_url),
-            ("--token-endpoint", &typed.token_endpoint),
-        ] {
-            match url {
-                Some(url) if may_print_url(url) => option(name, url),
+        let may_print_each: [(&'static str, &Option<String>, fn(&str) -> bool); 3] = [
+            ("--client-metadata-url", &typed.client_metadata_url, may_print_url),
+            ("--token-endpoint", &typed.token_endpoint, may_print_url),
+            ("--token-store", &typed.token_store, may_print_command),
+        ];
+        for (name, value, may_print) in may_print_each {
+            match value {
+                Some(value) if may_print(value) => option(name, value),
                 Some(_) => hidden.push(name),
                 None => {}
             }
@@ -254,17 +258,23 @@ fn may_print(name: &str, value: &str) -> bool {
         return true;
     }
     let name = name.to_ascii_lowercase();
-    let has = |word: &str, class: fn(&char) -> bool| word.chars().any(|letter| class(&letter));
-    let is_random = |word: &&str| {
-        word.chars().count() >= RANDOM
-            && has(word, char::is_ascii_digit)
-            && has(word, char::is_ascii_alphabetic)
-    };
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./@, ".contains(letter);
     !SECRET_NAMES.iter().any(|part| name.contains(part))
         && literal.chars().count() <= PRINTED
         && literal.chars().all(is_plain)
-        && !words.iter().any(is_random)
+        && !words.iter().any(|word| is_random(word))
+}
+
+/// Returns whether the value of `--token-store` holds no literal secret: paths and plain words.
+fn may_print_command(text: &str) -> bool {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./: ".contains(letter);
+    text.chars().all(is_plain) && !text.split([' ', '/', ':', '.']).any(is_random)
+}
+
+/// Returns whether a word mixes letters with digits as random ones do.
+fn is_random(word: &str) -> bool {
+    let has = |class: fn(&char) -> bool| word.chars().any(|letter| class(&letter));
+    word.chars().count() >= RANDOM && has(char::is_ascii_digit) && has(char::is_ascii_alphabetic)
 }
 
 /// What stands in a value beside `${VAR}`, the `default` of `${VAR:-default}` included.
