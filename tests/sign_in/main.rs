@@ -25,6 +25,7 @@ mod mcp_remote_import;
 mod options;
 mod oracles;
 mod refresh;
+mod token_store;
 mod transports;
 mod without_redirect;
 
