@@ -196,7 +196,7 @@ const OAUTH_LAYERS: &[&[&str]] = &[
     &["http"],
     &["settings"],
     &["discovery", "bearer"],
-    &["state", "saving", "issuer"],
+    &["state", "saving", "issuer", "step_up"],
     &["flows"],
     &["sign_in", "commands", "shutdown", "request_credentials"],
 ];

@@ -13,7 +13,6 @@ use tracing::{debug, warn};
 
 use crate::auth::{Credentials, Scheme};
 use crate::http::Http;
-use crate::oauth::authorization_request::union;
 use crate::oauth::bearer::{Bearer, TokenOrigin};
 use crate::oauth::challenge::SignInChallenge;
 use crate::oauth::clock::{monotonic_clock, seconds, wall_clock};
@@ -186,15 +185,7 @@ impl OAuth {
         let mut wanted = bearer_challenge
             .and_then(|bearer_challenge| bearer_challenge.scope.as_deref().map(token::without_secrets));
         match (more, refused) {
-            (Some(_), Some(bearer)) => {
-                let before = bearer.tokens.requested.as_deref();
-                let all = union(before, wanted.as_deref());
-                if all.is_none() || all == union(before, None) {
-                    // These scopes were requested already, and not granted.
-                    return Err(SignInError::NotOffered);
-                }
-                wanted = all;
-            }
+            (Some(_), Some(bearer)) => wanted = Some(state.step_up(bearer, wanted.as_deref())?),
             (None, Some(bearer)) => match bearer.origin() {
                 TokenOrigin::SignedIn if asking == Interaction::Nobody => {
                     return Err(SignInError::NotOffered);
@@ -253,7 +244,11 @@ impl OAuth {
                     SignInError::NotOffered => debug!("{failure}"),
                     _ => warn!(advice = failure.advice(), "{failure}"),
                 }
-                state.held().failed = Some((monotonic_clock(), failure.clone()));
+                let failed = Some((monotonic_clock(), failure.clone()));
+                {
+                    let mut held = state.held();
+                    (held.failed, held.missing_scopes) = (failed, None);
+                }
                 state.restore_rejected().await;
             }
             let _ = sender.send(SignInProgress::Done(signed_in));

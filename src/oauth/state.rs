@@ -58,6 +58,8 @@ pub(super) struct LiveState {
     pub(super) flow: Option<watch::Receiver<SignInProgress>>,
     /// Whether it was said that there is no ID token.
     pub(super) lacks_id_token: bool,
+    /// The scopes that calls were refused for want of, and that no token was requested with since.
+    pub(super) missing_scopes: Option<String>,
     /// The access token whose exchange was refused: a new sign-in takes its place. It stays in the file until then.
     pub(super) rejected: Option<String>,
     /// What failed last.
@@ -136,6 +138,7 @@ impl SignInState {
 
     /// Uses another token from now on.
     pub(super) fn adopt(&self, tokens: Tokens, origin: TokenOrigin) {
+        self.scopes_requested(&tokens);
         let mut held = self.held();
         held.bearer = self.bearer_for(tokens, origin, &mut held.lacks_id_token);
         (held.failed, held.pause, held.rejected) = (None, None, None);

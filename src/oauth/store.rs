@@ -18,6 +18,7 @@
 
 mod flow_document;
 pub mod identity;
+pub mod listing;
 pub mod lock;
 pub mod mcp_remote_import;
 pub mod token_store;
@@ -346,6 +347,10 @@ impl Store {
             flow.note(None);
         }
         files::sweep_temporary(&path);
+        // What rests elsewhere is not ours to remove.
+        if self.token_store.is_file() && read_regular(&path).is_ok_and(|text| text.is_some_and(is_stub)) {
+            return Ok(false);
+        }
         let own = self.own();
         let client_issuer = own.as_ref().and_then(|stored| stored.client_issuer.clone());
         if client_issuer.is_some() || self.mcp_remote_import().is_some() {
@@ -469,6 +474,10 @@ fn base_name(server: &Url, distinction: &str) -> String {
     let hash: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let host: String = server.host_str().unwrap_or_default().chars().take(80).collect();
     format!("{}-{hash}", host.replace(['[', ']', ':'], "_"))
+}
+
+fn is_stub(text: String) -> bool {
+    Stub::read(&text).is_some()
 }
 
 /// Returns whether a text is a document with tokens.

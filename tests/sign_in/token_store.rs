@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use super::support::authority::{Authority, Set, visit};
-use super::support::proxy::{Proxy, Stdin};
+use super::support::proxy::Proxy;
 use super::{Home, call, page};
 
 /// Keeps each document in a file of a folder. `hold-get` and so on are pipes at which it waits, `fail` makes it fail.
@@ -32,13 +32,13 @@ esac
 "#;
 
 /// A command that keeps sign-ins, and the home of the processes that use it.
-struct Vault {
-    home: Home,
+pub(crate) struct Vault {
+    pub(crate) home: Home,
     folder: tempfile::TempDir,
 }
 
 impl Vault {
-    fn new() -> Vault {
+    pub(crate) fn new() -> Vault {
         let vault = Vault { home: Home::new(), folder: tempfile::tempdir().expect("a folder") };
         std::fs::write(vault.path("script"), SCRIPT).expect("written");
         vault
@@ -57,17 +57,11 @@ impl Vault {
     }
 
     fn start(&self, authority: &Authority) -> Proxy {
-        self.start_as(authority, &[])
-    }
-
-    fn start_as(&self, authority: &Authority, arguments: &[&str]) -> Proxy {
-        let option = self.option();
         let path = std::env::var("PATH").expect("a PATH");
-        let arguments = [arguments, &[&authority.server.url, &option]].concat();
-        Proxy::start_with(Stdin::Pipes, &arguments, &self.home.environment(&[("PATH", &path)]))
+        self.home.start_at(&authority.server.url, &[&self.option()], &[("PATH", &path)])
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let option = self.option();
         let path = std::env::var("PATH").expect("a PATH");
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
@@ -76,7 +70,7 @@ impl Vault {
     }
 
     /// Signs in, and leaves the proxy running.
-    fn signed_in(&self, authority: &Authority) -> Proxy {
+    pub(crate) fn signed_in(&self, authority: &Authority) -> Proxy {
         let mut proxy = self.start(authority);
         proxy.send(&call(1));
         assert!(visit(&page(&proxy, 1)).contains("You are signed in"));
@@ -85,7 +79,7 @@ impl Vault {
     }
 
     /// What the command keeps, whole.
-    fn kept(&self) -> String {
+    pub(crate) fn kept(&self) -> String {
         let entries = std::fs::read_dir(self.folder.path()).expect("a folder").flatten();
         let is_secret = |path: &PathBuf| path.extension().is_some_and(|end| end == "secret");
         let files = entries.map(|entry| entry.path()).filter(is_secret);
@@ -299,7 +293,8 @@ fn failing_command_is_named_and_loses_nothing() {
     }
     std::fs::remove_file(vault.path("fail")).expect("it is there");
     assert!(proxy.ask(&call(5)).contains("\"result\""));
-    assert!(!proxy.finish().stderr.contains("sign in at"));
+    proxy.finish();
+    assert_eq!(authority.count("/authorize"), 1);
     assert!(vault.kept().contains("marked-refresh-2"));
 }
 
