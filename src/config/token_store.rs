@@ -16,9 +16,13 @@ pub(super) fn token_store(options: &Options) -> Result<TokenStore, Error> {
         matches!(options.mode, Mode::Auth(command) if command != AuthCommand::Login { paste: true });
     match &options.token_store {
         TokenStorePlace::File => Ok(TokenStore::File),
+        #[cfg(feature = "keychain")]
+        TokenStorePlace::Keychain => Ok(TokenStore::Keychain),
+        #[cfg(not(feature = "keychain"))]
         TokenStorePlace::Keychain => Err(Error::Grant {
-            sentence: "--token-store keychain cannot be used: this build has no keychain".to_owned(),
-            advice: "use --token-store command: with secret-tool, as the guide shows (secrets.md)",
+            sentence: "--token-store keychain cannot be used: this build has no keychain support".to_owned(),
+            advice: "build with cargo install mcp-tether --features keychain, or use --token-store command: with secret-tool \
+                     as the guide shows (secrets.md)",
         }),
         TokenStorePlace::Command(text) => {
             let text = text.clone();

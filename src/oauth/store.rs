@@ -17,7 +17,10 @@
 //! Where sign-ins rest elsewhere ([`token_store`]), the locks are still files, and the first file holds a stub.
 
 mod flow_document;
+mod flow_lock;
 pub mod identity;
+#[cfg(any(test, feature = "keychain"))]
+mod keychain;
 pub mod listing;
 pub mod lock;
 pub mod mcp_remote_import;
@@ -37,9 +40,8 @@ use crate::oauth::client::OAuthClient;
 use crate::oauth::device_authorization::DeviceAuthorization;
 use crate::oauth::documents;
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::sign_in_error::FailureKind;
 use crate::oauth::sign_in_error::UserAction;
-use crate::oauth::store::flow_document::{FailedDocument, FlowDocument};
+pub use crate::oauth::store::flow_lock::{FailedSignIn, FlowLock};
 use crate::oauth::store::lock::{Lock, LockError};
 use crate::oauth::store::token_store::{StoreKey, Stub, TokenStore};
 use crate::redact;
@@ -409,57 +411,13 @@ impl Store {
     /// When it has, or the lock cannot be used.
     pub fn try_flow(&self) -> Result<FlowLock, LockError> {
         let lock = self.path("flow").map_or_else(|| Ok(Lock::alone()), |path| Lock::try_on(&path, false));
-        lock.map(FlowLock)
+        lock.map(FlowLock::new)
     }
 
     /// The sign-in that was begun in another process, if there is one.
     pub fn pending(&self) -> Option<PendingSignIn> {
         PendingSignIn::read(&read_regular(&self.path("flow")?).ok()??)
     }
-}
-
-/// The lock of a sign-in under way, and what the file under it says.
-#[derive(Debug)]
-pub struct FlowLock(Lock);
-
-impl FlowLock {
-    /// The same lock, for a thread that reads or writes under it.
-    pub fn shared(&self) -> FlowLock {
-        FlowLock(self.0.shared())
-    }
-
-    /// What it says of a sign-in.
-    pub fn pending(&self) -> Option<PendingSignIn> {
-        PendingSignIn::read(&self.0.text()?)
-    }
-
-    /// What it says of one that failed.
-    pub fn failed(&self) -> Option<FailedSignIn> {
-        let text = self.0.text()?;
-        let failed = documents::read::<FlowDocument>(&text)?.in_vain?;
-        Some(FailedSignIn { at: failed.at, kind: FailureKind::of_word(&failed.kind) })
-    }
-
-    /// Stores a sign-in under way, or removes it. A process that cannot read it begins another.
-    pub fn note(&self, pending: Option<&PendingSignIn>) {
-        self.0.write(&pending.map(PendingSignIn::document).unwrap_or_default().write());
-    }
-
-    /// Says there that one failed, if others are to hear of it.
-    pub fn note_failed(&self, failed: &FailedSignIn) {
-        let Some(word) = failed.kind.word() else { return self.note(None) };
-        let in_vain = FailedDocument { at: failed.at, kind: word.to_owned() };
-        self.0.write(&FlowDocument::failed(in_vain).write());
-    }
-}
-
-/// A sign-in that failed, for those who waited for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FailedSignIn {
-    /// When, in seconds since 1970.
-    pub at: u64,
-    /// In which way.
-    pub kind: FailureKind,
 }
 
 /// The name of the files of a sign-in.
@@ -564,6 +522,7 @@ impl std::fmt::Debug for Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::sign_in_error::FailureKind;
 
     fn store(folder: &Path) -> Store {
         Store::of(
@@ -669,9 +628,9 @@ mod tests {
         flow.note_failed(&failed);
         assert_eq!(flow.failed(), Some(failed));
         // As an earlier version has written it.
-        flow.0.write(r#"{"in_vain":{"at":7,"sentence":"marked","advice":"marked"}}"#);
+        flow.lock().write(r#"{"in_vain":{"at":7,"sentence":"marked","advice":"marked"}}"#);
         assert_eq!(flow.failed(), None);
-        flow.0.write(r#"{"in_vain":{"at":18446744073709551615,"kind":"marked"}}"#);
+        flow.lock().write(r#"{"in_vain":{"at":18446744073709551615,"kind":"marked"}}"#);
         assert_eq!(flow.failed(), Some(FailedSignIn { at: u64::MAX, kind: FailureKind::Other }));
     }
 

@@ -28,6 +28,7 @@ mod profiles;
 mod refresh;
 mod step_up;
 mod token_store;
+mod token_store_scripts;
 mod transports;
 mod without_redirect;
 

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::oauth::documents;
 use crate::oauth::pkce;
+#[cfg(feature = "keychain")]
+use crate::oauth::store::keychain::{self, SystemKeychain};
 
 /// How long another process may take to exchange tokens.
 const LOCK_PATIENCE: Duration = Duration::from_secs(15);
@@ -32,6 +34,9 @@ pub enum TokenStore {
     /// In a file each.
     #[default]
     File,
+    /// In the keychain of the operating system.
+    #[cfg(feature = "keychain")]
+    Keychain,
     /// In what a command keeps.
     Command(StoreCommand),
 }
@@ -118,6 +123,8 @@ impl TokenStore {
     pub(super) fn word(&self) -> Option<&'static str> {
         match self {
             TokenStore::File => None,
+            #[cfg(feature = "keychain")]
+            TokenStore::Keychain => Some("keychain"),
             TokenStore::Command(_) => Some("command"),
         }
     }
@@ -144,6 +151,8 @@ impl TokenStore {
     pub(super) fn get(&self, key: &StoreKey) -> io::Result<Option<String>> {
         match self {
             TokenStore::File => Ok(None),
+            #[cfg(feature = "keychain")]
+            TokenStore::Keychain => keychain::get(&SystemKeychain, &key.key),
             TokenStore::Command(command) => {
                 let printed = command.run(StoreAction::Get, key, None)?;
                 let secret = printed.lines().find_map(|line| line.strip_prefix("secret="));
@@ -166,6 +175,8 @@ impl TokenStore {
     pub(super) fn put(&self, key: &StoreKey, document: &str) -> io::Result<()> {
         match self {
             TokenStore::File => Ok(()),
+            #[cfg(feature = "keychain")]
+            TokenStore::Keychain => keychain::put(&SystemKeychain, &key.key, document),
             TokenStore::Command(command) => command.run(StoreAction::Store, key, Some(document)).map(drop),
         }
     }
@@ -177,6 +188,8 @@ impl TokenStore {
     pub(super) fn erase(&self, key: &StoreKey) -> io::Result<()> {
         match self {
             TokenStore::File => Ok(()),
+            #[cfg(feature = "keychain")]
+            TokenStore::Keychain => keychain::erase(&SystemKeychain, &key.key),
             TokenStore::Command(command) => command.run(StoreAction::Erase, key, None).map(drop),
         }
     }
