@@ -13,7 +13,13 @@ done
 export LC_ALL=C
 lookup() { secret-tool lookup service mcp-tether key "$1"; }
 put() { secret-tool store --label="mcp-tether $host" service mcp-tether key "$1"; }
-remove() { secret-tool clear service mcp-tether key "$1" || [ -z "$(lookup "$1")" ]; }
+remove() {
+  if ! secret-tool clear service mcp-tether key "$1"; then
+    # It also fails where there is no such item. Then a look-up fails without an error text.
+    if text=$(lookup "$1" 2>&1); then return 1; fi
+    [ -z "$text" ]
+  fi
+}
 # secret-tool cuts what is longer than 8 KiB. The item of a longer document lists its parts, which are stored first.
 remove_parts() {
   case $1 in

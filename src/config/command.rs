@@ -99,7 +99,7 @@ pub fn output_of(command: &str) -> Result<String, String> {
 }
 
 fn output_within(command: &str, patience: Duration, is_first: bool) -> Result<String, String> {
-    let run = Run { arguments: &[], input: None, limit: LIMIT, patience, is_first };
+    let run = CommandRun { arguments: &[], input: None, limit: LIMIT, patience, is_first };
     match run.of(command)? {
         text if text.trim().is_empty() => Err("printed nothing".to_owned()),
         text => Ok(text.trim().to_owned()),
@@ -117,13 +117,18 @@ pub(super) fn exchange(
     input: String,
     is_first: bool,
 ) -> Result<String, String> {
-    let run =
-        Run { arguments: &[argument], input: Some(input), limit: STORE_LIMIT, patience: PATIENCE, is_first };
+    let run = CommandRun {
+        arguments: &[argument],
+        input: Some(input),
+        limit: STORE_LIMIT,
+        patience: PATIENCE,
+        is_first,
+    };
     run.of(command)
 }
 
 /// How a command is run.
-struct Run<'a> {
+struct CommandRun<'a> {
     /// What is added to its own arguments.
     arguments: &'a [&'a str],
     /// What it reads from stdin.
@@ -134,7 +139,7 @@ struct Run<'a> {
     is_first: bool,
 }
 
-impl Run<'_> {
+impl CommandRun<'_> {
     /// Runs the command to its end and returns what it printed.
     fn of(self, command: &str) -> Result<String, String> {
         let (patience, limit) = (self.patience, self.limit);

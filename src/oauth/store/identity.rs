@@ -3,7 +3,8 @@
 //!
 //! Headers count as they are typed, with nothing filled in, as in mcp-remote's key; their names have no case, and their
 //! order does not count. A profile stands in the key beside everything else, and takes the place of headers that hold a
-//! secret, which no command line can show. Nothing that is typed is written down: the key is a hash (`store`).
+//! secret, which no command line can show. Of what is typed, only the name of the profile is written down: the key is a hash
+//! (`store`).
 //! Deliberately not here: where the options come from (`config::sign_in`).
 
 use std::collections::BTreeMap;
