@@ -24,7 +24,7 @@ pub use switch::{
     AddArgs, InstallArgs, MigrateArgs, RemoveArgs, SecretPlace, SwitchCommand, add_takes_value,
 };
 pub use usage::{UsageError, usage_error};
-pub use values::{AccessMode, AuthMode, DpopMode, Protocol, Shell, Transport};
+pub use values::{AccessMode, AuthMode, DpopMode, Protocol, Shell, TokenStorePlace, Transport};
 
 /// What the program does with its options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,12 @@ pub enum AuthCommand {
         paste: bool,
     },
     /// Signs out.
-    Logout,
+    Logout {
+        /// Signs out of all sign-ins at the server, or at every server.
+        all: bool,
+        /// Whether the user need not be asked.
+        is_agreed: bool,
+    },
     /// Prints what is stored.
     Tokens,
 }
@@ -76,6 +81,20 @@ struct LoginArgs {
     /// load
     #[arg(long, conflicts_with_all = ["device_code", "client_credentials"])]
     paste: bool,
+}
+
+#[derive(Args)]
+struct LogoutArgs {
+    #[command(flatten)]
+    options: Options,
+
+    /// Sign out of all profiles of the server; without a URL, of every server
+    #[arg(long, conflicts_with = "profile")]
+    all: bool,
+
+    /// Do not ask
+    #[arg(long, requires = "all")]
+    yes: bool,
 }
 
 /// The arguments of `config`.
@@ -203,7 +222,10 @@ fn read(matches: &ArgMatches, written: Vec<OsString>) -> Result<Invocation, clap
             let LoginArgs { options, paste } = LoginArgs::from_arg_matches(matches)?;
             (options, Mode::Auth(AuthCommand::Login { paste }))
         }
-        Some(("logout", matches)) => (Options::from_arg_matches(matches)?, Mode::Auth(AuthCommand::Logout)),
+        Some(("logout", matches)) => {
+            let LogoutArgs { options, all, yes } = LogoutArgs::from_arg_matches(matches)?;
+            (options, Mode::Auth(AuthCommand::Logout { all, is_agreed: yes }))
+        }
         Some(("tokens", matches)) => (Options::from_arg_matches(matches)?, Mode::Auth(AuthCommand::Tokens)),
         Some(("config", matches)) => {
             let mut config = ConfigArgs::from_arg_matches(matches)?;
@@ -260,7 +282,7 @@ pub fn command() -> Command {
         subcommand("run").defer(|command| help::described(Options::augment_args(command), "run")),
         subcommand("check").defer(|command| help::described(CheckArgs::augment_args(command), "check")),
         subcommand("login").defer(|command| help::described(LoginArgs::augment_args(command), "login")),
-        subcommand("logout").defer(|command| help::described(Options::augment_args(command), "logout")),
+        subcommand("logout").defer(|command| help::described(LogoutArgs::augment_args(command), "logout")),
         subcommand("tokens").defer(|command| help::described(Options::augment_args(command), "tokens")),
         subcommand("config").defer(|command| help::described(ConfigArgs::augment_args(command), "config")),
         // `access` reads its own arguments; this is for help and completions.

@@ -138,6 +138,10 @@ pub fn browsers(desktop: Desktop) -> &'static [&'static [&'static str]] {
     }
 }
 
+/// How long one item of the keychain can be, in bytes.
+#[cfg(feature = "keychain")]
+pub const KEYCHAIN_ITEM: usize = if cfg!(windows) { 2400 } else { 1024 * 1024 };
+
 /// What the system says of the end of a FIFO or a socket that nobody is at (`ENXIO`); no code of an error elsewhere.
 pub const NO_SUCH_DEVICE: i32 = if cfg!(windows) { -1 } else { 6 };
 

@@ -3,6 +3,7 @@
 //! An error at start reaches the user: on a terminal at once, with a client on stdin as the answer to everything
 //! it asks, because clients hide stderr. Deliberately not here: how anything is done.
 
+mod auth_commands;
 mod console;
 mod terminal;
 
@@ -22,6 +23,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tracing::{debug, info, warn};
 use url::Url;
 
+use self::auth_commands::run_auth_command;
 use self::console::{manage_access, print, print_entry, tell};
 use crate::auth::access_proof::AccessProof;
 use crate::auth::credential_provider::{CredentialProvider, CredentialSource};
@@ -29,16 +31,15 @@ use crate::bridge::{self, ExitReason};
 use crate::cache::{Cache, Writing};
 use crate::channel::Channel;
 use crate::check::{self, CheckResult, Findings, Style};
-use crate::cli::{self, AuthCommand, Invocation, Mode, Options, Transport};
+use crate::cli::{self, Invocation, Mode, Options, Transport};
 use crate::config::{self, Config, Environment};
 use crate::files::Growing;
 use crate::http::Http;
-use crate::oauth::{HeldTokens, OAuth, Pasted, RequestCredentials, SignInError, SignInShutdown};
+use crate::oauth::{OAuth, RequestCredentials, SignInShutdown};
 use crate::orphan::WatchedInput;
 use crate::platform::Waiting;
 use crate::proxy::Keeping;
 use crate::record::Recorder;
-use crate::redact;
 use crate::remote::streamable::Streamable;
 use crate::remote::{HttpRemote, Remote, Unconfigured};
 use crate::startup_error::{STOPPED, StartupError, UNUSABLE, exit_code};
@@ -318,93 +319,6 @@ fn resolved(options: &Options, environment: &Environment) -> Option<Result<Confi
         true => unless_stopped(resolve),
         false => Some(resolve()),
     }
-}
-
-/// Runs `login`, `logout` or `tokens`.
-fn run_auth_command(
-    command: AuthCommand,
-    options: &Options,
-    environment: &Environment,
-) -> Result<ExitCode, StartupError> {
-    let Some(config) = resolved(options, environment) else { return Ok(ExitCode::from(STOPPED)) };
-    let config = config?;
-    let Some(mut settings) = config.sign_in else {
-        return Err(StartupError::nowhere_to_sign_in());
-    };
-    if command == (AuthCommand::Login { paste: true }) {
-        settings.pasted = Some(Pasted::read(Waiting(std::io::stdin())));
-    }
-    let http = Arc::new(Http::new(&config.url, config.connection).map_err(StartupError::setup)?);
-    let nothing = match settings.workload {
-        Some(_) => {
-            "no sign-in is stored: with --workload-identity each process obtains its own token".to_owned()
-        }
-        None => format!(
-            "no sign-in is stored for this server and these options; sign in: {}",
-            settings.identity.command("login")
-        ),
-    };
-    let proof = AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof());
-    let provider = CredentialProvider::fixed(config.found.credentials).with_proof(proof);
-    let runtime = runtime()?;
-    let work = async {
-        let oauth = OAuth::new(settings, http);
-        match command {
-            AuthCommand::Login { .. } => {
-                oauth.log_in(&provider).await.map(|()| Some("you are signed in".to_owned()))
-            }
-            AuthCommand::Logout => {
-                let was_there = oauth.log_out(&provider.current().await.credentials).await?;
-                Ok(was_there.then(|| "you are signed out".to_owned()))
-            }
-            AuthCommand::Tokens => {
-                let provider = oauth.held_at_provider();
-                let provider = provider.map(|held| format!("identity provider\n{}", shown(&held)));
-                let texts: Vec<String> =
-                    oauth.held().as_ref().map(shown).into_iter().chain(provider).collect();
-                Ok((!texts.is_empty()).then(|| texts.join("\n\n")))
-            }
-        }
-    };
-    let done: Option<Result<Option<String>, SignInError>> = runtime.block_on(async {
-        tokio::select! {
-            done = work => Some(done),
-            // Once a signal was watched, as while commands run, it does not end the process by itself any more.
-            () = stdio::stop_signal() => None,
-        }
-    });
-    runtime.shutdown_background();
-    Ok(match done {
-        None => ExitCode::from(STOPPED),
-        Some(Ok(Some(text))) => print(&format!("{text}\n")),
-        Some(Ok(None)) => {
-            tell(&nothing);
-            ExitCode::FAILURE
-        }
-        Some(Err(trouble)) => {
-            tell(&redact::foreign_lines(&format!("error: {trouble}\n  try: {}", trouble.advice())));
-            ExitCode::FAILURE
-        }
-    })
-}
-
-/// Describes the stored sign-in without secrets.
-fn shown(held: &HeldTokens) -> String {
-    let runs_out = match held.expires_in {
-        Some(0) => "has run out".to_owned(),
-        Some(seconds) => format!("expires in {seconds} seconds"),
-        None => "has no stated expiry".to_owned(),
-    };
-    let renews = if held.renews { "is renewed automatically" } else { "cannot be renewed" };
-    let bound = if held.is_dpop_bound { ", bound to a key (DPoP)" } else { "" };
-    let profile = held.profile.as_ref().map(|name| format!("profile:  {name}\n")).unwrap_or_default();
-    format!(
-        "{profile}issuer:   {}\nresource: {}\nscope:    {}\ntoken:    {runs_out}, {renews}{bound}\nfile:     {}",
-        redact::foreign(&held.issuer),
-        redact::foreign(&held.resource),
-        held.scope.as_deref().map_or_else(|| "(not stated)".to_owned(), redact::foreign),
-        held.path
-    )
 }
 
 /// Runs the proxy until the client leaves. If it cannot start it reports why: on a terminal at once, to a client in answer to

@@ -84,7 +84,7 @@ const COMPARISONS: [Comparison; 10] = [
         folder: "conformance",
         script: "run.mjs",
         wants_python: false,
-        expected: "56 scenarios passed, 0 failed",
+        expected: "64 scenarios passed, 0 failed",
     },
     Comparison {
         name: "bound_tokens_are_accepted_where_oidc_provider_gives_them",

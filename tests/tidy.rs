@@ -207,7 +207,7 @@ const OAUTH_LAYERS: &[&[&str]] = &[
     &["workload_identity"],
     &["settings"],
     &["discovery", "bearer"],
-    &["dpop", "state", "saving", "issuer"],
+    &["dpop", "state", "saving", "issuer", "step_up"],
     &["flows"],
     &["sign_in", "enterprise", "commands", "shutdown", "request_credentials"],
 ];

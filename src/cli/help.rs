@@ -103,13 +103,13 @@ const PAGES: [Page; 12] = [
     Page {
         name: "logout",
         about: "Sign out, and delete the stored tokens",
-        usage: "mcp-tether logout [OPTIONS] <URL>",
-        short: &["positional", "profile", "resource", "headers"],
+        usage: "mcp-tether logout [OPTIONS] <URL>\n       mcp-tether logout --all [--yes]",
+        short: &["positional", "all", "yes", "profile", "resource", "headers"],
         hidden: &["Tools"],
     },
     Page {
         name: "tokens",
-        about: "Show the stored sign-in, without secrets",
+        about: "Show the stored sign-ins, without secrets",
         usage: "mcp-tether tokens [OPTIONS] <URL>",
         short: &["positional", "profile", "resource", "headers"],
         hidden: &["Tools", "Connection"],

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueHint};
 
 use super::Mode;
-use super::values::{self, AccessMode, AuthMode, DpopMode, Protocol, Transport};
+use super::values::{self, AccessMode, AuthMode, DpopMode, Protocol, TokenStorePlace, Transport};
 
 /// The options as they were typed.
 #[derive(Clone, Default, Args)]
@@ -223,6 +223,20 @@ pub struct Options {
     /// When to bind tokens to a key of this computer (DPoP, RFC 9449). A stolen token is then of no use without the key
     #[arg(long, value_name = "WHEN", help_heading = "Sign-in", value_enum, default_value_t)]
     pub dpop: DpopMode,
+
+    /// Where to store tokens: file, keychain, or command:COMMAND
+    ///
+    /// Where to store tokens and client secrets: file, keychain (the operating system's), or command:COMMAND, a program that is
+    /// started with get, store or erase
+    #[arg(
+        long,
+        value_name = "WHERE",
+        help_heading = "Sign-in",
+        default_value = "file",
+        value_parser = values::token_store,
+        value_hint = ValueHint::Other
+    )]
+    pub token_store: TokenStorePlace,
 
     /// Send the ID token in place of the access token
     ///

@@ -57,7 +57,11 @@ fn each_subcommand_sets_its_mode() {
         ("check https://h --json", Mode::Check { json: true }),
         ("-v check https://h", Mode::Check { json: false }),
         ("login --paste https://h 9696", Mode::Auth(AuthCommand::Login { paste: true })),
-        ("--profile login logout https://h", Mode::Auth(AuthCommand::Logout)),
+        (
+            "--profile login logout https://h",
+            Mode::Auth(AuthCommand::Logout { all: false, is_agreed: false }),
+        ),
+        ("logout --all --yes", Mode::Auth(AuthCommand::Logout { all: true, is_agreed: true })),
         ("tokens https://h --read-only", Mode::Auth(AuthCommand::Tokens)),
     ] {
         let arguments = std::iter::once("mcp-tether").chain(line.split(' ')).map(OsString::from);

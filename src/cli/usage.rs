@@ -5,7 +5,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Command};
 
-use super::{CheckArgs, ConfigArgs, LoginArgs};
+use super::{CheckArgs, ConfigArgs, LoginArgs, LogoutArgs};
 
 /// Arguments that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +48,7 @@ pub fn usage_error(error: &clap::Error) -> UsageError {
                     None => format!("write one of {values}"),
                 },
                 ("--callback-bind", _) => "write an address of this computer, such as 0.0.0.0".to_owned(),
+                ("--token-store", _) => "write file, keychain, or command: and a command".to_owned(),
                 ("--profile", _) => "write a short plain name, such as work".to_owned(),
                 ("--env", _) => {
                     "write the name alone: its value is looked up when the server starts".to_owned()
@@ -83,9 +84,10 @@ fn owner(option: &str) -> Option<String> {
     }
     // The whole command line takes too long to build for an error that a client waits for.
     type WithOptions = fn(Command) -> Command;
-    let owners: [(&str, WithOptions); 3] = [
+    let owners: [(&str, WithOptions); 4] = [
         ("check", CheckArgs::augment_args),
         ("login", LoginArgs::augment_args),
+        ("logout", LogoutArgs::augment_args),
         ("config", ConfigArgs::augment_args),
     ];
     let has_option = |command: &Command| {

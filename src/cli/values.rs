@@ -70,6 +70,30 @@ pub enum Protocol {
     Modern,
 }
 
+/// The values of `--token-store`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum TokenStorePlace {
+    /// A file each.
+    #[default]
+    File,
+    /// The keychain of the operating system.
+    Keychain,
+    /// What this command keeps.
+    Command(String),
+}
+
+/// Reads `file`, `keychain` or `command:COMMAND`.
+pub(super) fn token_store(text: &str) -> Result<TokenStorePlace, String> {
+    match (text, text.strip_prefix("command:")) {
+        ("file", _) => Ok(TokenStorePlace::File),
+        ("keychain", _) => Ok(TokenStorePlace::Keychain),
+        (_, Some(command)) if !command.trim().is_empty() => {
+            Ok(TokenStorePlace::Command(command.trim().to_owned()))
+        }
+        _ => Err(String::new()),
+    }
+}
+
 /// The shells that have completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Shell {

@@ -1,4 +1,4 @@
-//! A secret that a command prints: started without a shell, for a bounded time, and asked again when it must.
+//! A command that prints a secret or stores one: started without a shell, for a bounded time.
 //!
 //! It runs in a process group of its own, and whatever is left of that ends with it: when it has printed its value, when
 //! its time is up, and when the proxy ends. It gets the environment without Access's service token. What it writes to
@@ -6,8 +6,9 @@
 //! managers ask for a password there. On Windows only the command itself is ended; what it started may stay.
 //! Deliberately not here: when it is run (`auth::credential_provider`).
 
-use std::io::{ErrorKind, IsTerminal};
+use std::io::{ErrorKind, IsTerminal, PipeReader, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,10 @@ const GRACE: Duration = Duration::from_millis(300);
 const LAST_WAIT: Duration = Duration::from_secs(1);
 /// How much it may print, in bytes.
 const LIMIT: usize = 64 * 1024;
+/// The same for a command that stores sign-ins: as much as is read of a file.
+const STORE_LIMIT: usize = 1024 * 1024;
+/// How long the input of a command may take to fit into the pipe before the command starts to read it.
+const INPUT_WAIT: Duration = Duration::from_millis(100);
 
 /// The commands of this process.
 static COMMANDS: Commands =
@@ -94,49 +99,116 @@ pub fn output_of(command: &str) -> Result<String, String> {
 }
 
 fn output_within(command: &str, patience: Duration, is_first: bool) -> Result<String, String> {
-    let words =
-        shell_words::split(command).map_err(|_| "has a quotation mark that is not closed".to_owned())?;
-    let Some((program, arguments)) = words.split_first() else { return Err("is empty".to_owned()) };
-    let Some(counted) = Counted::new() else { return Err("was stopped".to_owned()) };
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    withhold_from(&mut command);
-    platform::apart(&mut command);
-    let mut child = command.spawn().map_err(|error| match error.kind() {
+    let run = CommandRun { arguments: &[], input: None, limit: LIMIT, patience, is_first };
+    match run.of(command)? {
+        text if text.trim().is_empty() => Err("printed nothing".to_owned()),
+        text => Ok(text.trim().to_owned()),
+    }
+}
+
+/// Runs a command with one more argument and a text on its stdin, and returns what it prints, which may be nothing.
+/// `is_first` as for [`output_of`].
+///
+/// # Errors
+/// Why it failed, in words that hold nothing of what was typed, written or printed.
+pub(super) fn exchange(
+    command: &str,
+    argument: &str,
+    input: String,
+    is_first: bool,
+) -> Result<String, String> {
+    let run = CommandRun {
+        arguments: &[argument],
+        input: Some(input),
+        limit: STORE_LIMIT,
+        patience: PATIENCE,
+        is_first,
+    };
+    run.of(command)
+}
+
+/// How a command is run.
+struct CommandRun<'a> {
+    /// What is added to its own arguments.
+    arguments: &'a [&'a str],
+    /// What it reads from stdin.
+    input: Option<String>,
+    /// How much it may print, in bytes.
+    limit: usize,
+    patience: Duration,
+    is_first: bool,
+}
+
+impl CommandRun<'_> {
+    /// Runs the command to its end and returns what it printed.
+    fn of(self, command: &str) -> Result<String, String> {
+        let (patience, limit) = (self.patience, self.limit);
+        let words =
+            shell_words::split(command).map_err(|_| "has a quotation mark that is not closed".to_owned())?;
+        let Some((program, arguments)) = words.split_first() else { return Err("is empty".to_owned()) };
+        let Some(counted) = Counted::new() else { return Err("was stopped".to_owned()) };
+        let stdin = match self.input {
+            Some(text) => Stdio::from(filled_pipe(text).map_err(|error| cannot_start(error.kind()))?),
+            None => Stdio::null(),
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).args(self.arguments);
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        withhold_from(&mut command);
+        platform::apart(&mut command);
+        let mut child = command.spawn().map_err(|error| cannot_start(error.kind()))?;
+        // Its end of the pipe, so that a command that does not read ends what is written to it.
+        drop(command);
+        let terminal = match self.is_first || !std::io::stdin().is_terminal() {
+            true => platform::lend_terminal(&child),
+            false => None,
+        };
+        let printed = child.stdout.take().map(CommandOutput::new);
+        let outcome = watch(&mut child, printed, patience, limit);
+        platform::end_group(&mut child);
+        let status = reap(child, LAST_WAIT);
+        drop((terminal, counted));
+        let printed = match outcome {
+            Outcome::Ended(printed) => printed,
+            Outcome::TimeOut => return Err(format!("did not end within {} seconds", patience.as_secs())),
+            Outcome::TooMuch => {
+                return Err(format!("printed more than {} KiB, which is no secret", limit / 1024));
+            }
+            Outcome::Stopped => return Err("was stopped".to_owned()),
+        };
+        let Some(status) = status else {
+            return Err(format!("did not end within {} seconds", patience.as_secs()));
+        };
+        let status: ExitStatus = status.map_err(|error| format!("was lost ({})", error.kind()))?;
+        if !status.success() {
+            return Err(format!("failed ({status})"));
+        }
+        String::from_utf8(printed).map_err(|_| "printed something that is no text".to_owned())
+    }
+}
+
+fn cannot_start(kind: ErrorKind) -> String {
+    match kind {
         ErrorKind::NotFound => {
             "cannot be started: there is no such program on this program's PATH".to_owned()
         }
         kind => format!("cannot be started ({kind})"),
+    }
+}
+
+/// A pipe that holds a text before the command starts, if the text fits: then a command reads all of it even if this process
+/// is killed meanwhile. Of a longer text, a thread writes the rest.
+fn filled_pipe(text: String) -> std::io::Result<PipeReader> {
+    let (reader, mut writer) = std::io::pipe()?;
+    let (is_written, written) = mpsc::channel();
+    std::thread::Builder::new().name("input".to_owned()).spawn(move || {
+        // A command need not read what it does not use.
+        let _ = writer.write_all(text.as_bytes());
+        drop(writer);
+        let _ = is_written.send(());
     })?;
-    let terminal = match is_first || !std::io::stdin().is_terminal() {
-        true => platform::lend_terminal(&child),
-        false => None,
-    };
-    let printed = child.stdout.take().map(CommandOutput::new);
-    let outcome = watch(&mut child, printed, patience);
-    platform::end_group(&mut child);
-    let status = reap(child, LAST_WAIT);
-    drop((terminal, counted));
-    let printed = match outcome {
-        Outcome::Ended(printed) => printed,
-        Outcome::TimeOut => return Err(format!("did not end within {} seconds", patience.as_secs())),
-        Outcome::TooMuch => {
-            return Err(format!("printed more than {} KiB, which is no secret", LIMIT / 1024));
-        }
-        Outcome::Stopped => return Err("was stopped".to_owned()),
-    };
-    let Some(status) = status else {
-        return Err(format!("did not end within {} seconds", patience.as_secs()));
-    };
-    let status: ExitStatus = status.map_err(|error| format!("was lost ({})", error.kind()))?;
-    if !status.success() {
-        return Err(format!("failed ({status})"));
-    }
-    match String::from_utf8(printed) {
-        Err(_) => Err("printed something that is no text".to_owned()),
-        Ok(text) if text.trim().is_empty() => Err("printed nothing".to_owned()),
-        Ok(text) => Ok(text.trim().to_owned()),
-    }
+    let _ = written.recv_timeout(INPUT_WAIT);
+    Ok(reader)
 }
 
 /// The exit status of a command that has ended or was killed. None where it lives on: a program of another user cannot be
@@ -167,7 +239,7 @@ enum Outcome {
 }
 
 /// Reads what a command prints until it ends or has to. One that has not ended by itself was asked to.
-fn watch(child: &mut Child, mut output: Option<CommandOutput>, patience: Duration) -> Outcome {
+fn watch(child: &mut Child, mut output: Option<CommandOutput>, patience: Duration, limit: usize) -> Outcome {
     let mut end = clock() + patience;
     let (mut printed, mut has_ended) = (Vec::new(), false);
     let interrupted = loop {
@@ -197,7 +269,7 @@ fn watch(child: &mut Child, mut output: Option<CommandOutput>, patience: Duratio
             // One that closed its stdout is still to say whether all went well.
             None => std::thread::sleep(LOOK),
         }
-        if printed.len() > LIMIT {
+        if printed.len() > limit {
             break Outcome::TooMuch;
         }
     };

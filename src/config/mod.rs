@@ -15,6 +15,7 @@ mod federation;
 mod header;
 mod placeholder;
 mod sign_in;
+mod token_store;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

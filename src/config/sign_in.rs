@@ -9,9 +9,9 @@ use std::time::Duration;
 use url::Url;
 
 use super::federation::{self, IdentityProvider};
-use super::{Environment, Error, expand, header, home_expanded, warn_of_readers};
+use super::{Environment, Error, expand, header, home_expanded, token_store, warn_of_readers};
 use crate::auth::Credentials;
-use crate::cli::{AuthMode, DpopMode, Options};
+use crate::cli::{AuthMode, DpopMode, Options, TokenStorePlace};
 use crate::files;
 use crate::http::is_loopback;
 use crate::json;
@@ -69,6 +69,7 @@ pub(super) fn settings(
         identity: SignInIdentity::of(&typed(options, url, &written, &lines)),
         // The platform gives another token at any time: nothing is kept.
         folder: super::folder(environment).filter(|_| written.workload.is_none()),
+        token_store: token_store::token_store(options)?,
         enterprise: None,
         id_token: None,
         mcp_remote_import: import.map(|folder| mcp_remote_import::path(&folder, &arguments(options, &lines))),
@@ -303,6 +304,11 @@ fn typed(options: &Options, url: &Url, written: &SignInOptions, lines: &[String]
         workload: options.workload_identity.clone(),
         id_token: options.enterprise_id_token.clone(),
         token_endpoint: trimmed(&options.token_endpoint),
+        token_store: match &options.token_store {
+            TokenStorePlace::File => None,
+            TokenStorePlace::Keychain => Some("keychain".to_owned()),
+            TokenStorePlace::Command(command) => Some(format!("command:{command}")),
+        },
         further,
     }
 }

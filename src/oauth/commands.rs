@@ -13,6 +13,7 @@ use crate::oauth::bearer::Bearer;
 use crate::oauth::bearer::TokenOrigin;
 use crate::oauth::challenge::SignInChallenge;
 use crate::oauth::challenge::bearer;
+use crate::oauth::client::OAuthClient;
 use crate::oauth::clock::seconds;
 use crate::oauth::clock::wall_clock;
 use crate::oauth::discovery;
@@ -22,10 +23,12 @@ use crate::oauth::http::{FORM, OAuthHttp, OAuthResponse};
 use crate::oauth::issuer;
 use crate::oauth::progress::done;
 use crate::oauth::saving::Saved;
+use crate::oauth::settings::SignInSettings;
 use crate::oauth::sign_in::OAuth;
 use crate::oauth::sign_in_error::SignInError;
 use crate::oauth::sign_in_error::place;
 use crate::oauth::state::SignInState;
+use crate::oauth::store::listing::{StoredEntry, stored_sign_ins};
 use crate::oauth::store::off_loop;
 
 /// What is held for a server, without secrets.
@@ -45,8 +48,19 @@ pub struct HeldTokens {
     pub renews: bool,
     /// Whether the token is bound to a key (DPoP).
     pub is_dpop_bound: bool,
-    /// Where it is kept.
-    pub path: String,
+    /// Where it is kept: a file, or a store and the key there.
+    pub place: String,
+    /// Whether that is a file.
+    pub is_in_file: bool,
+}
+
+/// A stored sign-in at a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListedSignIn {
+    /// One of the files or of the token store of the options.
+    Held(HeldTokens),
+    /// One of another token store.
+    Elsewhere(StoredEntry),
 }
 
 impl OAuth {
@@ -178,7 +192,8 @@ impl OAuth {
             && let Some(endpoint) =
                 authorization.revocation_endpoint.as_deref().and_then(|text| Url::parse(text).ok())
         {
-            let client = state.settings.client.as_ref().unwrap_or(client);
+            let is_same = |written: &&OAuthClient| written.client_id == client.client_id;
+            let client = state.settings.client.as_ref().filter(is_same).unwrap_or(client);
             // The one that keeps one signed in ends the other with it (RFC 7009, section 2.1).
             let token = tokens.refresh_token.as_deref().unwrap_or(&tokens.access_token);
             let (headers, body) = prepared(authorization, client, &[("token", token)], wall_clock());
@@ -192,34 +207,101 @@ impl OAuth {
         }
         state.held().unsaved = None;
         let store = state.store.clone();
-        off_loop(move || store.forget()).await.map_err(|error| {
-            let path = state.store.path("json").unwrap_or_default();
-            let sentence = format!("{} cannot be removed: {error}", path.display());
-            SignInError::failed(sentence, "remove it yourself")
-        })
+        let remedy = match state.store.token_store().is_file() {
+            true => "remove it yourself",
+            false => "run that command by hand to see why, then try again",
+        };
+        off_loop(move || store.forget()).await.map_err(|sentence| SignInError::failed(sentence, remedy))
+    }
+
+    /// What is held for these options; where they name only the URL, all sign-ins there.
+    ///
+    /// # Errors
+    /// When a file or the token store cannot be read.
+    pub async fn list(&self) -> Result<Vec<ListedSignIn>, SignInError> {
+        let settings = &self.state.settings;
+        let own = self.held(settings.identity.profile()).await?;
+        let mut listed: Vec<ListedSignIn> = own.map(ListedSignIn::Held).into_iter().collect();
+        if !settings.identity.distinction().is_empty() {
+            return Ok(listed);
+        }
+        let own = self.state.store.path("json");
+        for entry in OAuth::entries(settings).await {
+            match entry.store(&settings.token_store) {
+                None => listed.push(ListedSignIn::Elsewhere(entry)),
+                Some(store) if store.path("json") == own => {}
+                Some(store) => {
+                    let other = OAuth::with_store(settings.clone(), Arc::clone(&self.state.http), store);
+                    listed.extend(other.held(entry.profile.as_deref()).await?.map(ListedSignIn::Held));
+                }
+            }
+        }
+        Ok(listed)
     }
 
     /// What is held of the sign-in at the company's identity provider, where there is one.
-    pub fn held_at_provider(&self) -> Option<HeldTokens> {
-        self.provider.as_ref()?.held()
+    ///
+    /// # Errors
+    /// When its file or the token store cannot be read.
+    pub async fn held_at_provider(&self) -> Result<Option<HeldTokens>, SignInError> {
+        match &self.provider {
+            Some(provider) => provider.held(self.state.settings.identity.profile()).await,
+            None => Ok(None),
+        }
     }
 
-    /// What is held.
-    pub fn held(&self) -> Option<HeldTokens> {
-        let stored = self.state.store.read().ok()?;
-        let (tokens, now) = (stored.tokens?, seconds(wall_clock()));
+    /// The stored sign-ins at the server of `settings`, whatever their other options.
+    async fn entries(settings: &SignInSettings) -> Vec<StoredEntry> {
+        let Some(folder) = settings.folder.clone() else { return Vec::new() };
+        let url = settings.url.clone();
+        off_loop(move || stored_sign_ins(&folder, Some(&url))).await
+    }
+
+    /// Signs out of all sign-ins at the server, whatever their other options. Returns how many there were, and those that rest
+    /// in another token store, which stay.
+    ///
+    /// # Errors
+    /// When one of them cannot be removed; those before it are.
+    pub async fn log_out_everywhere(
+        &self,
+        credentials: &Credentials,
+    ) -> Result<(usize, Vec<StoredEntry>), SignInError> {
+        // That of these options may be an import of mcp-remote, which has no file of ours.
+        let mut count = usize::from(self.log_out(credentials).await?);
+        let mut elsewhere = Vec::new();
+        for entry in OAuth::entries(&self.state.settings).await {
+            match self.of_entry(&entry) {
+                Some(other) => count += usize::from(other.log_out(credentials).await?),
+                None => elsewhere.push(entry),
+            }
+        }
+        Ok((count, elsewhere))
+    }
+
+    /// The same server with the sign-in of a listed entry; none where that rests in another token store.
+    pub fn of_entry(&self, entry: &StoredEntry) -> Option<OAuth> {
+        let settings = &self.state.settings;
+        let store = entry.store(&settings.token_store)?;
+        Some(OAuth::with_store(settings.clone(), Arc::clone(&self.state.http), store))
+    }
+
+    async fn held(&self, profile: Option<&str>) -> Result<Option<HeldTokens>, SignInError> {
+        let stored = self.state.stored().await?;
+        let Some(tokens) = stored.tokens else { return Ok(None) };
+        let now = seconds(wall_clock());
         let (settings, server) = (&self.state.settings, &self.state.dpop.resource);
-        let bearer = Bearer::new(tokens.clone(), settings, TokenOrigin::Over, server)?;
-        Some(HeldTokens {
-            profile: self.state.settings.identity.profile().map(str::to_owned),
+        let bearer = Bearer::new(tokens.clone(), settings, TokenOrigin::Over, server);
+        Ok(bearer.map(|bearer| HeldTokens {
+            profile: profile.map(str::to_owned),
             issuer: stored.authorization.map(|authorization| authorization.issuer).unwrap_or_default(),
             resource: stored.resource.unwrap_or_default(),
             scope: tokens.scope.or(tokens.requested),
             expires_in: bearer.expires.map(|expires| expires.saturating_sub(now)),
             renews: bearer.renews,
             is_dpop_bound: bearer.is_dpop_bound(),
-            path: self.state.store.place().map(|path| path.display().to_string()).unwrap_or_default(),
-        })
+            place: self.state.store.place(),
+            is_in_file: self.state.store.token_store().is_file(),
+        }))
     }
 }
 

@@ -31,13 +31,14 @@ mod shutdown;
 mod sign_in;
 mod sign_in_error;
 mod state;
+mod step_up;
 pub mod store;
 mod workload_identity;
 
 pub use self::bearer::Bearer;
 pub use self::browser::Browser;
 pub use self::challenge::SignInChallenge;
-pub use self::commands::HeldTokens;
+pub use self::commands::{HeldTokens, ListedSignIn};
 pub use self::paste::Pasted;
 pub use self::request_credentials::{RequestCredentials, RequestSnapshot};
 pub use self::settings::{DpopUse, Grant, Interaction, MetadataSource, SignInSettings};

@@ -4,18 +4,16 @@
 //! What cannot be saved is not lost as long as the process lives: it is saved with the next use, or at the end, unless another
 //! process has brought other tokens by then. Deliberately not here: files and locks (`store`, `lock`).
 
-use std::time::Duration;
+use std::time::Instant;
 
 use tracing::{info, warn};
 
+use crate::oauth::clock::monotonic_clock;
 use crate::oauth::sign_in_error::SignInError;
 use crate::oauth::sign_in_error::place;
 use crate::oauth::state::SignInState;
 use crate::oauth::store::lock::{Lock, LockError};
 use crate::oauth::store::{StoredSignIn, off_loop};
-
-/// How long another process may take to exchange tokens.
-const LOCK_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What could not be saved. As long as it is not, other processes must not exchange what is in the file: the lock is held.
 pub(super) struct Unsaved {
@@ -25,6 +23,8 @@ pub(super) struct Unsaved {
     /// Why.
     pub(super) reason: String,
     lock: Option<Lock>,
+    /// When it is tried again.
+    retry: Instant,
 }
 
 /// What became of saving it once more.
@@ -55,7 +55,7 @@ impl SignInState {
         let locked = match off_loop(move || store.try_lock()).await {
             Err(held @ LockError::Held { .. }) => {
                 self.held().waits_for = Some(held.to_string());
-                let locked = self.store.lock(LOCK_PATIENCE).await;
+                let locked = self.store.lock(self.store.token_store().lock_patience()).await;
                 self.held().waits_for = None;
                 locked
             }
@@ -92,12 +92,12 @@ impl SignInState {
             (Ok(read), _) => read,
             (Err(_), Some(unsaved)) => return Ok((unsaved.stored.clone(), unsaved.before.clone())),
             (Err(error), None) => {
-                let path = self.store.path("json").unwrap_or_default();
-                let sentence = format!("the sign-in kept in {} cannot be read: {error}", path.display());
-                return Err(SignInError::failed(
-                    sentence,
-                    "try again; if it stays like this, look at that file",
-                ));
+                let sentence = format!("the sign-in kept in {} cannot be read: {error}", self.store.place());
+                let advice = match self.store.token_store().is_file() {
+                    true => "try again; if it stays like this, look at that file",
+                    false => "run that command by hand to see why, then try again",
+                };
+                return Err(SignInError::failed(sentence, advice));
             }
         };
         let before = read.access_token();
@@ -130,7 +130,8 @@ impl SignInState {
         let was_said = {
             let mut held = self.held();
             let lock = Lock::again(&held.lock);
-            held.unsaved.replace(Unsaved { stored, before, reason: reason.clone(), lock })
+            let retry = monotonic_clock() + self.store.token_store().save_pause();
+            held.unsaved.replace(Unsaved { stored, before, reason: reason.clone(), lock, retry })
         };
         if was_said.is_none_or(|unsaved| unsaved.reason != reason) {
             warn!(
@@ -169,6 +170,14 @@ impl SignInState {
     /// Returns whether there is something that could not be saved.
     pub(super) fn is_unsaved(&self) -> bool {
         self.held().unsaved.is_some()
+    }
+
+    /// Saves what could not be saved before, if that was not tried a moment ago and no other process has the lock.
+    pub(super) async fn save_if_due(&self) {
+        let is_due = |unsaved: &Unsaved| unsaved.retry <= monotonic_clock();
+        if self.held().unsaved.as_ref().is_some_and(is_due) {
+            self.save().await;
+        }
     }
 
     /// Saves what could not be saved before, if no other process has the lock.

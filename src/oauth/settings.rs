@@ -14,6 +14,7 @@ use crate::oauth::client::OAuthClient;
 use crate::oauth::metadata::AuthorizationServer;
 use crate::oauth::paste::Pasted;
 use crate::oauth::store::identity::SignInIdentity;
+use crate::oauth::store::token_store::TokenStore;
 use crate::oauth::workload_identity::{TokenSource, WorkloadIdentity};
 
 /// Who may be asked for a token that is to be accepted where another was refused.
@@ -91,6 +92,8 @@ pub struct SignInSettings {
     pub metadata: Option<MetadataSource>,
     /// Where sign-ins are kept.
     pub folder: Option<PathBuf>,
+    /// Where the tokens and client secrets of stored sign-ins rest.
+    pub token_store: TokenStore,
     /// Where mcp-remote would have kept them: the path that its files have in common.
     pub mcp_remote_import: Option<PathBuf>,
     /// What opens a page.

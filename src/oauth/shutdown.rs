@@ -9,8 +9,6 @@ use tracing::warn;
 use crate::oauth::saving::Saved;
 use crate::oauth::state::SignInState;
 
-/// How long the end waits.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a lock that another process holds is tried meanwhile.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -36,14 +34,14 @@ impl SignInShutdown {
         }
     }
 
-    /// Waits until tokens that are on their way are kept, if there are any, for two seconds, and saves what could not be saved
-    /// before.
+    /// Waits until tokens that are on their way are kept, if there are any, for as long as the token store may take, and saves
+    /// what could not be saved before.
     pub async fn finish(self) {
         if let Some(provider) = self.provider {
             Box::pin(provider.finish()).await;
         }
         let state = &self.state;
-        let _ = tokio::time::timeout(PATIENCE, async {
+        let _ = tokio::time::timeout(state.store.token_store().end_patience(), async {
             drop(state.asking.write().await);
             while state.save().await == Saved::Later {
                 tokio::time::sleep(RETRY).await;

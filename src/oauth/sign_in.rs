@@ -13,7 +13,6 @@ use tracing::{debug, warn};
 
 use crate::auth::Credentials;
 use crate::http::Http;
-use crate::oauth::authorization_request::union;
 use crate::oauth::bearer::{Bearer, TokenOrigin};
 use crate::oauth::challenge::SignInChallenge;
 use crate::oauth::clock::{monotonic_clock, seconds, wall_clock};
@@ -51,15 +50,27 @@ impl OAuth {
     /// Signs in as `settings` say, over `http`. What is kept is read at once, before anything waits for it.
     pub fn new(settings: SignInSettings, http: Arc<Http>) -> OAuth {
         let store = Store::of(settings.folder.clone(), &settings.url, settings.identity.distinction())
-            .with_mcp_remote_import(settings.mcp_remote_import.clone());
-        let (held, renewing) = (Mutex::default(), tokio::sync::Mutex::new(()));
-        let asking = tokio::sync::RwLock::new(());
-        let login = settings.identity.command("login");
-        let dpop = DpopServers::default();
+            .with_mcp_remote_import(settings.mcp_remote_import.clone())
+            .with_token_store(settings.token_store.clone(), settings.identity.profile());
         let provider = enterprise::provider(&settings, &http);
-        let state = Arc::new(SignInState { settings, login, http, store, held, dpop, renewing, asking });
+        OAuth { provider, ..OAuth::with_store(settings, http, store) }
+    }
+
+    /// The same for the sign-in of `store`, without the identity provider.
+    pub(super) fn with_store(settings: SignInSettings, http: Arc<Http>, store: Store) -> OAuth {
+        let state = Arc::new(SignInState {
+            login: settings.identity.command("login"),
+            settings,
+            http,
+            store,
+            held: Mutex::default(),
+            dpop: DpopServers::default(),
+            renewing: tokio::sync::Mutex::new(()),
+            asking: tokio::sync::RwLock::new(()),
+            loaded: tokio::sync::OnceCell::new(),
+        });
         state.begin();
-        OAuth { state, flows: Arc::default(), provider }
+        OAuth { state, flows: Arc::default(), provider: None }
     }
 
     /// What the program waits for before it ends.
@@ -81,7 +92,8 @@ impl OAuth {
     /// Adds the token to what else proves who asks. One that is about to run out is exchanged first; meanwhile other
     /// requests use it.
     pub async fn join(&self, credentials: &Arc<Credentials>) -> (Arc<Credentials>, Option<Arc<Bearer>>) {
-        self.state.save().await;
+        self.state.load().await;
+        self.state.save_if_due().await;
         let Some(bearer) = self.state.bearer() else { return (Arc::clone(credentials), None) };
         let now = seconds(wall_clock());
         if bearer.renewal().is_some_and(|renewal| renewal <= now) && !self.state.is_paused() {
@@ -180,15 +192,7 @@ impl OAuth {
         let mut wanted = bearer_challenge
             .and_then(|bearer_challenge| bearer_challenge.scope.as_deref().map(token::without_secrets));
         match (more, refused) {
-            (Some(_), Some(bearer)) => {
-                let before = bearer.tokens.requested.as_deref();
-                let all = union(before, wanted.as_deref());
-                if all.is_none() || all == union(before, None) {
-                    // These scopes were requested already, and not granted.
-                    return Err(SignInError::NotOffered);
-                }
-                wanted = all;
-            }
+            (Some(_), Some(bearer)) => wanted = Some(state.step_up(bearer, wanted.as_deref())?),
             (None, Some(bearer)) => match bearer.origin() {
                 TokenOrigin::SignedIn if asking == Interaction::Nobody => {
                     return Err(SignInError::NotOffered);
@@ -260,7 +264,11 @@ impl OAuth {
                     SignInError::NotOffered => debug!("{failure}"),
                     _ => warn!(advice = failure.advice(), "{failure}"),
                 }
-                state.held().failed = Some((monotonic_clock(), failure.clone()));
+                let failed = Some((monotonic_clock(), failure.clone()));
+                {
+                    let mut held = state.held();
+                    (held.failed, held.missing_scopes) = (failed, None);
+                }
                 state.restore_rejected().await;
             }
             let _ = sender.send(SignInProgress::Done(signed_in));
@@ -370,11 +378,16 @@ impl SignInState {
         refused: Option<&str>,
         progress: &watch::Sender<SignInProgress>,
     ) -> Result<Option<FlowLock>, SignInError> {
-        let mut shown = None;
+        let (mut shown, mut seen) = (None, None);
         loop {
             let store = self.store.clone();
-            let flow = off_loop(move || store.try_flow()).await;
-            if let Some((tokens, origin)) = self.brought(refused).await {
+            let (flow, revision) = off_loop(move || (store.try_flow(), store.revision())).await;
+            // To read what rests outside of files takes its time, and is worth it when something was written or the process
+            // that would have written is gone.
+            let is_news =
+                self.store.token_store().is_file() || flow.is_ok() || seen != Some(revision.clone());
+            seen = Some(revision);
+            if is_news && let Some((tokens, origin)) = self.brought(refused).await {
                 debug!("another process has brought a token");
                 self.adopt(tokens, origin);
                 return Ok(None);

@@ -20,7 +20,7 @@ use crate::oauth::progress::SignInProgress;
 use crate::oauth::saving::Unsaved;
 use crate::oauth::settings::SignInSettings;
 use crate::oauth::sign_in_error::SignInError;
-use crate::oauth::store::{FlowLock, PendingSignIn, Store, Tokens, off_loop};
+use crate::oauth::store::{FlowLock, PendingSignIn, Store, StoredSignIn, Tokens, off_loop};
 
 /// How long after a failure the user is not asked to sign in again.
 pub(super) const PAUSE: Duration = Duration::from_secs(30);
@@ -42,6 +42,8 @@ pub(super) struct SignInState {
     pub(super) renewing: tokio::sync::Mutex<()>,
     /// Read while tokens are on their way.
     pub(super) asking: tokio::sync::RwLock<()>,
+    /// Set once the stored sign-in was read for the first time.
+    pub(super) loaded: tokio::sync::OnceCell<()>,
 }
 
 #[derive(Default)]
@@ -62,6 +64,8 @@ pub(super) struct LiveState {
     pub(super) found: Option<DiscoveredServer>,
     /// Whether it was said that there is no ID token.
     pub(super) lacks_id_token: bool,
+    /// The scopes that calls were refused for want of, and that no token was requested with since.
+    pub(super) missing_scopes: Option<String>,
     /// The access token whose exchange was refused: a new sign-in takes its place. It stays in the file until then.
     pub(super) rejected: Option<String>,
     /// What failed last.
@@ -92,9 +96,32 @@ impl SignInState {
         self.held().pause.is_some_and(|pause| monotonic_clock() < pause)
     }
 
-    /// Uses the token that is kept.
+    /// Uses the token that is kept, if it rests in a file.
     pub(super) fn begin(&self) {
-        let stored = match self.store.read() {
+        if self.store.token_store().is_file() {
+            self.use_stored(self.store.read());
+        }
+    }
+
+    /// Uses the token that is kept elsewhere, which takes its time, before the first request. Tokens that are in a file still
+    /// move where they are to rest.
+    pub(super) async fn load(&self) {
+        if self.store.token_store().is_file() {
+            return;
+        }
+        let load = async || {
+            let store = self.store.clone();
+            let (read, is_to_move) = off_loop(move || (store.read(), store.is_to_move())).await;
+            if is_to_move && let Err(failure) = self.change(|_| {}).await {
+                warn!("the stored sign-in stays in a file: {failure}");
+            }
+            self.use_stored(read);
+        };
+        self.loaded.get_or_init(load).await;
+    }
+
+    fn use_stored(&self, read: std::io::Result<StoredSignIn>) {
+        let stored = match read {
             Ok(stored) => stored,
             Err(error) => {
                 warn!("the kept sign-in cannot be read: {error}");
@@ -117,6 +144,7 @@ impl SignInState {
 
     /// Uses another token from now on.
     pub(super) fn adopt(&self, tokens: Tokens, origin: TokenOrigin) {
+        self.scopes_requested(&tokens);
         let mut held = self.held();
         held.bearer = self.bearer_for(tokens, origin, &mut held.lacks_id_token);
         (held.failed, held.pause, held.rejected) = (None, None, None);

@@ -13,11 +13,18 @@
 //! The hash is of the URL, which may hold a key, and of what else makes it another identity (`identity`). A file of an
 //! earlier version is taken over by an entry that is only a URL, because its name said nothing of headers. Only regular files
 //! are read, up to a size limit.
+//!
+//! Where sign-ins rest elsewhere ([`token_store`]), the locks are still files, and the first file holds a stub.
 
 mod flow_document;
+mod flow_lock;
 pub mod identity;
+#[cfg(any(test, feature = "keychain"))]
+mod keychain;
+pub mod listing;
 pub mod lock;
 pub mod mcp_remote_import;
+pub mod token_store;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,10 +41,10 @@ use crate::oauth::client::OAuthClient;
 use crate::oauth::device_authorization::DeviceAuthorization;
 use crate::oauth::documents;
 use crate::oauth::metadata::AuthorizationServer;
-use crate::oauth::sign_in_error::FailureKind;
 use crate::oauth::sign_in_error::UserAction;
-use crate::oauth::store::flow_document::{FailedDocument, FlowDocument};
+pub use crate::oauth::store::flow_lock::{FailedSignIn, FlowLock};
 use crate::oauth::store::lock::{Lock, LockError};
+use crate::oauth::store::token_store::{StoreKey, Stub, TokenStore};
 use crate::redact;
 use crate::{files, platform};
 
@@ -181,23 +188,47 @@ pub struct Store {
     base: Option<PathBuf>,
     /// Where mcp-remote has its files of the same sign-in.
     mcp_remote_import: Option<PathBuf>,
+    /// Where the document rests.
+    token_store: TokenStore,
+    /// What it is called there.
+    key: StoreKey,
+    /// The name of the files of a sign-in there whose entry is only a URL.
+    server: String,
+}
+
+/// What a document says of whose sign-in it is, beside it in the same object.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct SignInLabel {
+    /// The name of the files of a sign-in at this URL whose entry is only the URL.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
+    /// The profile.
+    #[serde(default, deserialize_with = "documents::lenient", skip_serializing_if = "Option::is_none")]
+    profile: Option<String>,
+}
+
+/// A document or a stub, with its label.
+#[derive(Serialize)]
+struct Labeled<'a, T: Serialize> {
+    #[serde(flatten)]
+    document: &'a T,
+    #[serde(flatten)]
+    label: SignInLabel,
 }
 
 impl Store {
     /// The files for a server in the configuration folder; `distinction` tells several sign-ins there apart.
     pub fn of(folder: Option<PathBuf>, server: &Url, distinction: &str) -> Store {
-        let mut server = server.clone();
-        server.set_fragment(None);
-        let named = match distinction {
-            "" => server.as_str().to_owned(),
-            distinction => format!("{server}\n\n{distinction}"),
-        };
-        let hash = digest(&SHA256, named.as_bytes());
-        let hash: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let host: String = server.host_str().unwrap_or_default().chars().take(80).collect();
-        let name = format!("{}-{hash}", host.replace(['[', ']', ':'], "_"));
-        let base = folder.map(|folder| folder.join("mcp-tether").join("oauth").join(name));
-        Store { base, mcp_remote_import: None }
+        let name = base_name(server, distinction);
+        let host = server.host_str().unwrap_or_default().to_owned();
+        let base = folder.map(|folder| folder.join("mcp-tether").join("oauth").join(&name));
+        Store {
+            base,
+            mcp_remote_import: None,
+            token_store: TokenStore::File,
+            key: StoreKey { key: name, host, profile: None },
+            server: base_name(server, ""),
+        }
     }
 
     /// The same, with what mcp-remote has kept as long as there is nothing of ours.
@@ -206,12 +237,26 @@ impl Store {
         Store { mcp_remote_import, ..self }
     }
 
-    /// The file that holds the tokens now.
-    pub(super) fn place(&self) -> Option<PathBuf> {
-        let own = self.path("json")?;
-        match &self.mcp_remote_import {
-            Some(path) if !own.exists() => Some(mcp_remote_import::tokens_path(path)),
-            _ => Some(own),
+    /// The same, with the document in `token_store`, labeled with its profile.
+    #[must_use]
+    pub fn with_token_store(self, token_store: TokenStore, profile: Option<&str>) -> Store {
+        let key = StoreKey { profile: profile.map(str::to_owned), ..self.key };
+        Store { token_store, key, ..self }
+    }
+
+    /// Where the document rests.
+    pub(super) fn token_store(&self) -> &TokenStore {
+        &self.token_store
+    }
+
+    /// Names the place of the document for the user: a file, or a store with the key there.
+    pub(super) fn place(&self) -> String {
+        match (self.token_store.word(), &self.mcp_remote_import, self.path("json")) {
+            (Some(word), ..) => format!("{} in the token store ({word})", self.key.key),
+            (None, Some(import), Some(own)) if !own.exists() => {
+                mcp_remote_import::tokens_path(import).display().to_string()
+            }
+            (None, _, own) => own.unwrap_or_default().display().to_string(),
         }
     }
 
@@ -227,78 +272,128 @@ impl Store {
         Some(path.into())
     }
 
-    /// What is kept in our own file, without a word where there is nothing.
+    /// What is kept in our own file or store, without a word where there is nothing.
     pub fn own(&self) -> Option<StoredSignIn> {
-        let text = read_regular(&self.path("json")?).ok()??;
-        let stored = documents::read::<StoredSignIn>(&text)?;
+        let stored = documents::read::<StoredSignIn>(&self.document().ok()??)?;
         stored.register_secrets();
         Some(stored)
+    }
+
+    /// The text of the document; none where there is none.
+    fn document(&self) -> io::Result<Option<String>> {
+        let Some(path) = self.path("json") else { return Ok(None) };
+        let text = read_regular(&path);
+        if self.token_store.is_file() {
+            return text;
+        }
+        // Tokens in a file are newer than those elsewhere, which leave a stub: they move with the next write.
+        match text.ok().flatten().filter(|text| Stub::read(text).is_none()) {
+            Some(text) if holds_tokens(&text) => Ok(Some(text)),
+            text => Ok(self.token_store.get(&self.key)?.or(text)),
+        }
+    }
+
+    /// Returns whether the document is in a file although it is to rest elsewhere.
+    pub(super) fn is_to_move(&self) -> bool {
+        let text = self.path("json").filter(|_| !self.token_store.is_file());
+        text.and_then(|path| read_regular(&path).ok()?).is_some_and(|text| holds_tokens(&text))
+    }
+
+    /// What changes with each write of a document outside of files; none for files, and where nothing was written.
+    pub(super) fn revision(&self) -> Option<String> {
+        let path = self.path("json").filter(|_| !self.token_store.is_file())?;
+        Stub::read(&read_regular(&path).ok()??)?.revision
     }
 
     /// What is kept. What can never be read is as good as nothing, and is told.
     ///
     /// # Errors
-    /// When the system refuses for now.
+    /// When the system or the token store refuses for now.
     pub fn read(&self) -> io::Result<StoredSignIn> {
         let Some(path) = self.path("json") else { return Ok(StoredSignIn::default()) };
-        let text = match read_regular(&path) {
+        let text = match self.document() {
             Ok(Some(text)) => text,
             Ok(None) => return Ok(self.mcp_remote_import().unwrap_or_default()),
-            Err(error) if is_for_good(&error) => {
+            Err(error) if self.token_store.is_file() && is_for_good(&error) => {
                 warn!("the sign-in kept in {} cannot be read: {error}", path.display());
                 return Ok(StoredSignIn::default());
             }
             Err(error) => return Err(error),
         };
-        if platform::others_can_read(&path) {
+        if self.token_store.is_file() && platform::others_can_read(&path) {
             warn!("{0} holds tokens, and others on this computer can read it: chmod 600 {0}", path.display());
         }
         let stored: StoredSignIn = documents::read(&text).unwrap_or_else(|| {
-            warn!("{} holds nothing that can be understood; you have to sign in again", path.display());
+            warn!("{} holds nothing that can be understood; you have to sign in again", self.place());
             StoredSignIn::default()
         });
         stored.register_secrets();
         Ok(stored)
     }
 
-    /// Keeps something in place of what was kept.
+    /// Keeps something in place of what was kept. The caller holds the lock.
     ///
     /// # Errors
-    /// When the system refuses, in words for a user.
+    /// When the system or the token store refuses, in words for a user.
     pub fn write(&self, stored: &StoredSignIn) -> Result<(), String> {
         let Some(path) = self.path("json") else {
             return Err("this system has no folder for configuration".to_owned());
         };
-        replace(&path, documents::write(stored).as_bytes())
+        let document = self.labeled(stored);
+        let text = match Stub::new(&self.token_store) {
+            None => document,
+            Some(stub) => {
+                let put = self.token_store.put(&self.key, &document);
+                put.map_err(|error| format!("the sign-in cannot be stored: {error}"))?;
+                self.labeled(&stub)
+            }
+        };
+        replace(&path, text.as_bytes())
             .map_err(|error| format!("{} cannot be written: {error}", path.display()))
+    }
+
+    /// The text of a document or stub, with its label.
+    fn labeled<T: Serialize>(&self, document: &T) -> String {
+        let label = SignInLabel { server: Some(self.server.clone()), profile: self.key.profile.clone() };
+        documents::write(&Labeled { document, label })
     }
 
     /// Removes everything but the issuer to which the client of the options is bound. Returns whether there was anything. The
     /// caller holds the lock.
     ///
     /// # Errors
-    /// When the system refuses.
-    pub fn forget(&self) -> io::Result<bool> {
+    /// When the system or the token store refuses, in words for a user.
+    pub fn forget(&self) -> Result<bool, String> {
         let Some(path) = self.path("json") else { return Ok(false) };
         if let Ok(flow) = self.try_flow() {
             flow.note(None);
         }
         files::sweep_temporary(&path);
+        // What rests elsewhere is not ours to remove.
+        if self.token_store.is_file() && read_regular(&path).is_ok_and(|text| text.is_some_and(is_stub)) {
+            return Ok(false);
+        }
         let own = self.own();
         let client_issuer = own.as_ref().and_then(|stored| stored.client_issuer.clone());
         if client_issuer.is_some() || self.mcp_remote_import().is_some() {
-            // What mcp-remote has kept would be used again: that nothing is held stands in our own file.
+            // What mcp-remote has kept would be used again: that nothing is held stands in our own document.
             let was_there = match own {
                 Some(own) => own.tokens.is_some(),
-                None => self.read()?.tokens.is_some(),
+                None => self.mcp_remote_import().is_some_and(|stored| stored.tokens.is_some()),
             };
-            let nothing = StoredSignIn { client_issuer, ..StoredSignIn::default() };
-            return replace(&path, documents::write(&nothing).as_bytes()).map(|()| was_there);
+            return self
+                .write(&StoredSignIn { client_issuer, ..StoredSignIn::default() })
+                .map(|()| was_there);
         }
-        match std::fs::remove_file(path) {
+        let erased = match self.token_store.is_file() {
+            true => Ok(()),
+            false => self.token_store.erase(&self.key),
+        };
+        erased.map_err(|error| format!("the sign-in cannot be removed: {error}"))?;
+        match std::fs::remove_file(&path) {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(own.is_some()),
+            Err(error) => Err(format!("{} cannot be removed: {error}", path.display())),
         }
     }
 
@@ -336,7 +431,7 @@ impl Store {
     /// When it has, or the lock cannot be used.
     pub fn try_flow(&self) -> Result<FlowLock, LockError> {
         let lock = self.path("flow").map_or_else(|| Ok(Lock::alone()), |path| Lock::try_on(&path, false));
-        lock.map(FlowLock)
+        lock.map(FlowLock::new)
     }
 
     /// The sign-in that was begun in another process, if there is one.
@@ -345,48 +440,27 @@ impl Store {
     }
 }
 
-/// The lock of a sign-in under way, and what the file under it says.
-#[derive(Debug)]
-pub struct FlowLock(Lock);
-
-impl FlowLock {
-    /// The same lock, for a thread that reads or writes under it.
-    pub fn shared(&self) -> FlowLock {
-        FlowLock(self.0.shared())
-    }
-
-    /// What it says of a sign-in.
-    pub fn pending(&self) -> Option<PendingSignIn> {
-        PendingSignIn::read(&self.0.text()?)
-    }
-
-    /// What it says of one that failed.
-    pub fn failed(&self) -> Option<FailedSignIn> {
-        let text = self.0.text()?;
-        let failed = documents::read::<FlowDocument>(&text)?.in_vain?;
-        Some(FailedSignIn { at: failed.at, kind: FailureKind::of_word(&failed.kind) })
-    }
-
-    /// Stores a sign-in under way, or removes it. A process that cannot read it begins another.
-    pub fn note(&self, pending: Option<&PendingSignIn>) {
-        self.0.write(&pending.map(PendingSignIn::document).unwrap_or_default().write());
-    }
-
-    /// Says there that one failed, if others are to hear of it.
-    pub fn note_failed(&self, failed: &FailedSignIn) {
-        let Some(word) = failed.kind.word() else { return self.note(None) };
-        let in_vain = FailedDocument { at: failed.at, kind: word.to_owned() };
-        self.0.write(&FlowDocument::failed(in_vain).write());
-    }
+/// The name of the files of a sign-in.
+fn base_name(server: &Url, distinction: &str) -> String {
+    let mut server = server.clone();
+    server.set_fragment(None);
+    let named = match distinction {
+        "" => server.as_str().to_owned(),
+        distinction => format!("{server}\n\n{distinction}"),
+    };
+    let hash = digest(&SHA256, named.as_bytes());
+    let hash: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let host: String = server.host_str().unwrap_or_default().chars().take(80).collect();
+    format!("{}-{hash}", host.replace(['[', ']', ':'], "_"))
 }
 
-/// A sign-in that failed, for those who waited for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FailedSignIn {
-    /// When, in seconds since 1970.
-    pub at: u64,
-    /// In which way.
-    pub kind: FailureKind,
+fn is_stub(text: String) -> bool {
+    Stub::read(&text).is_some()
+}
+
+/// Returns whether a text is a document with tokens.
+fn holds_tokens(text: &str) -> bool {
+    documents::read::<StoredSignIn>(text).is_some_and(|stored| stored.tokens.is_some())
 }
 
 /// Does what may wait for a disk, in a thread of its own.
@@ -469,6 +543,7 @@ impl std::fmt::Debug for Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::sign_in_error::FailureKind;
 
     fn store(folder: &Path) -> Store {
         Store::of(
@@ -575,9 +650,9 @@ mod tests {
         flow.note_failed(&failed);
         assert_eq!(flow.failed(), Some(failed));
         // As an earlier version has written it.
-        flow.0.write(r#"{"in_vain":{"at":7,"sentence":"marked","advice":"marked"}}"#);
+        flow.lock().write(r#"{"in_vain":{"at":7,"sentence":"marked","advice":"marked"}}"#);
         assert_eq!(flow.failed(), None);
-        flow.0.write(r#"{"in_vain":{"at":18446744073709551615,"kind":"marked"}}"#);
+        flow.lock().write(r#"{"in_vain":{"at":18446744073709551615,"kind":"marked"}}"#);
         assert_eq!(flow.failed(), Some(FailedSignIn { at: u64::MAX, kind: FailureKind::Other }));
     }
 

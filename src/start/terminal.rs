@@ -26,7 +26,7 @@ pub(super) fn run_switch(command: SwitchCommand, environment: &Environment) -> E
 }
 
 /// The terminal of a command that asks.
-struct Terminal;
+pub(super) struct Terminal;
 
 impl Console for Terminal {
     fn say(&mut self, text: &str) {

@@ -1,5 +1,6 @@
 // A local client, as the suite starts it: the official client, of either era, with mcp-tether as its stdio
 // server. It does what a thorough client does: lists everything and uses everything it listed.
+import { createHash } from 'node:crypto';
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 
@@ -49,7 +50,34 @@ await attempt('resources', async () => {
 for (const call of context.toolCalls ?? tools.map((tool) => ({ name: tool.name, arguments: argumentsFor(tool) }))) {
   await attempt(`tools/call ${call.name}`, () => client.callTool(call));
 }
+if (client.getServerCapabilities()?.extensions?.['io.modelcontextprotocol/skills']) await useSkills();
 await client.close();
+
+/**
+ * Lists the skills, and loads the one that the scenario is about, as a host does that verifies what it reads (SEP-2640). It
+ * goes on to the file that gives a careless host away unless the text differs from its entry in exactly what the scenario
+ * has changed: so it also notices where mcp-tether changes anything.
+ */
+async function useSkills() {
+  const untyped = { '~standard': { version: 1, vendor: 'none', validate: (value) => ({ value }) } };
+  const { skills } = await client.request({ method: 'skills/list', params: {} }, untyped);
+  const changed = process.env.SKILL_LOADED;
+  if (!changed) return;
+  for (const skill of skills) {
+    const [file, other] = skill.resources;
+    const { text } = (await client.readResource({ uri: file.uri })).contents[0];
+    const named = Object.entries(skill.frontmatter).every(([name, value]) => text.includes(`\n${name}: ${value}\n`));
+    const differs = {
+      size: Buffer.byteLength(text) !== file.size,
+      digest: `sha256:${createHash('sha256').update(text, 'utf8').digest('hex')}` !== file.digest,
+      frontmatter: !named,
+    };
+    // Another size is another digest.
+    const expected = { size: ['size', 'digest'], digest: ['digest'], frontmatter: ['frontmatter'] }[changed];
+    const found = Object.keys(differs).filter((part) => differs[part]);
+    if (found.join() !== expected.join()) await client.readResource({ uri: other.uri });
+  }
+}
 
 /** Arguments that fit a tool's schema; one tool of the suite wants another's schema back as the client saw it. */
 function argumentsFor(tool) {

@@ -3,8 +3,8 @@
 //
 //   node run.mjs --command PATH [--all] [--only SCENARIO] [--client legacy|modern]
 //
-// Without --all it leaves most of auth/* out. With it, it also fails where the suite has a scenario of auth/* for one of the
-// revisions that is neither run here nor one of those for grants and bindings that mcp-tether does not have.
+// Without --all it leaves most of auth/* out. With it, it also fails where the suite has a scenario for clients that is neither
+// run here nor one of those for grants and bindings that mcp-tether does not have.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -94,6 +94,10 @@ const SCENARIOS = [
   ['elicitation-sep1034-client-defaults', '2025-11-25'],
   ['sse-retry', '2025-11-25'],
   ['json-schema-2020-12-preservation', '2025-11-25'],
+  ['sep-2640-client-no-prefetch', EXTENSION],
+  ['sep-2640-client-verify-digest', EXTENSION],
+  ['sep-2640-client-verify-size', EXTENSION],
+  ['sep-2640-client-verify-frontmatter', EXTENSION],
   ...AUTH.flatMap(([revisions, ...names]) =>
     revisions.flatMap((revision) => names.map((name) => [`auth/${name}`, revision])),
   ),
@@ -153,12 +157,15 @@ for (const [scenario, revision] of chosen) {
 console.log(`${passes} scenarios passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
 
-/** Scenarios of auth/* that the suite has for a revision, extensions apart, and that are not in the list above. */
+/** Client scenarios of the suite that are not in the list above. */
 function forgotten() {
   const { stdout } = spawnSync(process.execPath, ['--import', preload, suite, 'list'], { encoding: 'utf8' });
-  const listed = [...stdout.matchAll(/^\s*- (auth\/\S+) \[([\d,-]+)\]$/gm)];
-  if (listed.length === 0) return ['what there is in auth/* cannot be told: something'];
-  const named = listed.flatMap(([, name, revisions]) => revisions.split(',').map((revision) => `${name}, ${revision}`));
+  const ofClients = stdout.split('Client scenarios')[1]?.split('\n\n')[0] ?? '';
+  const listed = [...ofClients.matchAll(/^\s*- (\S+) \[(extension|[\d,-]+)\]$/gm)];
+  if (listed.length === 0) return ['a list of client scenarios that could be read'];
+  const named = listed.flatMap(([, name, revisions]) =>
+    revisions.split(',').map((revision) => `${name}, ${revision === 'extension' ? EXTENSION : revision}`),
+  );
   const known = new Set(SCENARIOS.map(([name, revision]) => `${name}, ${revision}`));
   return named.filter((name) => !known.has(name));
 }
@@ -178,6 +185,7 @@ function run(scenario, revision, era) {
       MCP_TETHER: command,
       MCP_TETHER_OPTIONS: options,
       CLIENT_ERA: era,
+      SKILL_LOADED: scenario.match(/^sep-2640-client-verify-(.*)$/)?.[1] ?? '',
       XDG_CONFIG_HOME: own,
       BROWSER: browser,
     },

@@ -10,6 +10,7 @@ fn pages() -> Vec<Page> {
     let others = [
         "tests/README.md",
         "examples/configs/README.md",
+        "examples/token-stores/README.md",
         "tests/clients/README.md",
         "tests/conformance/README.md",
     ];

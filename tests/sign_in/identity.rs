@@ -56,9 +56,9 @@ fn entries_with_different_options_share_no_sign_in() {
         &["--header-file", &file],
         &["--header", "X-Account: ${HOME}"],
         &["--header", "X-Account: ${XDG_CONFIG_HOME}"],
-        &["--profile", "alice"],
-        &["--profile", "bob"],
-        &["--profile", "bob", "--header", "X-Account: alice"],
+        &["--profile", "work"],
+        &["--profile", "home"],
+        &["--profile", "home", "--header", "X-Account: alice"],
         &["--authorize-param", "login_hint=alice"],
         &["--static-oauth-client-info", &one],
         &["--static-oauth-client-info", &two],
@@ -76,7 +76,9 @@ fn entries_with_different_options_share_no_sign_in() {
     ] {
         assert_eq!(start_again(&home, &authority, same), tokens[1], "{same:?}");
     }
-    assert!(!home.kept().contains("alice\""), "what is typed is only hashed");
+    let kept = home.kept();
+    assert!(!kept.contains("alice") && !kept.contains("carol"), "what is typed is only hashed");
+    assert_eq!(kept.matches(r#""profile":"#).count(), 3, "but for the name of a profile");
 }
 
 #[test]

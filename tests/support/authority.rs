@@ -54,7 +54,7 @@ pub(crate) struct Set {
     pub(crate) loopback_is_allowed: bool,
     /// Whether the tokens it gives are accepted by the server.
     pub(crate) accepts: bool,
-    /// The scope that the server wants a token to have for `tools/call`.
+    /// The scope that the server wants a token to have for `tools/call`; `NAME` for the one that the tool is named after.
     pub(crate) wants: Option<&'static str>,
     /// A path whose requests wait before anything is done, until this is something else; with `, done` behind it they wait
     /// before they are answered, with `, lost` they are never handled.
@@ -295,7 +295,12 @@ fn answer(request: &Request, reply: &mut Reply, switch: &Switch, given: &Mutex<G
                 None => token == Some(access),
             };
             let found = held.tokens.iter().find(|(access, ..)| set.accepts && is_given(access));
-            match (found, set.wants) {
+            let tool = || {
+                let call: serde_json::Value = serde_json::from_str(&request.body).unwrap_or_default();
+                call["params"]["name"].as_str().unwrap_or_default().to_owned()
+            };
+            let wants = set.wants.map(|wants| if wants == "NAME" { tool() } else { wants.to_owned() });
+            match (found, &wants) {
                 (None, _) if set.challenge.is_empty() => reply.status(401),
                 (None, _) => reply.answer(401, &[("www-authenticate", &filled(&set.challenge))], ""),
                 (Some((_, scope, _)), Some(wants))

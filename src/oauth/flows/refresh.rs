@@ -101,11 +101,22 @@ impl SignInState {
                 debug!("the tokens were refreshed");
                 Ok(true)
             }
+            Refresh::Rejected(_) if self.has_arrived_late(used, began_at).await => Ok(true),
             Refresh::Rejected(rejection) => {
                 self.end_sign_in(stored, before, &rejection, used, challenge.is_none()).await;
                 Ok(false)
             }
         }
+    }
+
+    /// Uses tokens that were stored outside of files while others were refreshed in vain: by the command of a process that was
+    /// killed, whose lock is free already, or on another computer. Returns whether there are any.
+    async fn has_arrived_late(&self, used: &Arc<Bearer>, began_at: u64) -> bool {
+        if self.store.token_store().is_file() {
+            return false;
+        }
+        let Ok(stored) = self.stored().await else { return false };
+        self.settled_by_another_process(&stored, used, began_at) == Some(true)
     }
 
     /// What another process did with the tokens since `began_at`: whether it obtained others. None where it did nothing.

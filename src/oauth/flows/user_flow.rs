@@ -44,9 +44,11 @@ pub(super) enum ResumedSignIn {
 }
 
 impl UserSignIn<'_> {
-    /// Notes what is under way, without secrets of the options, for a process that resumes it.
+    /// Notes what is under way, for a process that resumes it: without secrets of the options, and without any that rest
+    /// outside of files.
     pub(super) async fn note(&self, pending: &PendingSignIn) {
-        let client = self.state.storable(&pending.client);
+        let mut client = self.state.storable(&pending.client);
+        client.client_secret = client.client_secret.filter(|_| self.state.store.token_store().is_file());
         SignInState::note(self.lock, Some(PendingSignIn { client, ..pending.clone() })).await;
     }
 }
@@ -71,9 +73,14 @@ pub(super) async fn resumable(
     {
         return None;
     }
+    let is_same = |client: &&OAuthClient| client.client_id == pending.client.client_id;
     if let Some(client) = &state.settings.client {
         pending.client.client_secret.clone_from(&client.client_secret);
         pending.client.key.clone_from(&client.key);
+    } else if let Some(client) = stored.registrations.iter().find(is_same)
+        && pending.client.client_secret.is_none()
+    {
+        pending.client.client_secret.clone_from(&client.client_secret);
     }
     Some(pending)
 }

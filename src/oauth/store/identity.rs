@@ -3,7 +3,8 @@
 //!
 //! Headers count as they are typed, with nothing filled in, as in mcp-remote's key; their names have no case, and their
 //! order does not count. A profile stands in the key beside everything else, and takes the place of headers that hold a
-//! secret, which no command line can show. Nothing that is typed is written down: the key is a hash (`store`).
+//! secret, which no command line can show. Of what is typed, only the name of the profile is written down: the key is a hash
+//! (`store`).
 //! Deliberately not here: where the options come from (`config::sign_in`).
 
 use std::collections::BTreeMap;
@@ -69,6 +70,8 @@ pub struct IdentityOptions {
     pub enterprise: Option<(String, String, String)>,
     /// The token endpoint.
     pub token_endpoint: Option<String>,
+    /// Where it is stored, unless in a file, which says nothing of who it is.
+    pub token_store: Option<String>,
     /// Further options that a command needs, which say nothing of who it is.
     pub further: Vec<String>,
 }
@@ -190,7 +193,7 @@ impl SignInIdentity {
 }
 
 /// Options with one value each, and what says that the value holds no secret.
-type Values<'a> = [(&'static str, Option<&'a str>, fn(&str) -> bool); 7];
+type Values<'a> = [(&'static str, Option<&'a str>, fn(&str) -> bool); 8];
 
 fn values(typed: &IdentityOptions) -> Values<'_> {
     // A command may hold a secret.
@@ -204,6 +207,7 @@ fn values(typed: &IdentityOptions) -> Values<'_> {
         ),
         ("--client-metadata-url", typed.client_metadata_url.as_deref(), may_print_url),
         ("--token-endpoint", typed.token_endpoint.as_deref(), may_print_url),
+        ("--token-store", typed.token_store.as_deref(), may_print_command),
         ("--workload-identity", typed.workload.as_deref(), may_print_source),
         ("--enterprise-idp", provider.map(|(issuer, ..)| issuer.as_str()), may_print_url),
         ("--enterprise-client-info", provider.map(|(.., text)| text.as_str()), may_print_client),
@@ -284,17 +288,23 @@ fn may_print(name: &str, value: &str) -> bool {
         return true;
     }
     let name = name.to_ascii_lowercase();
-    let has = |word: &str, class: fn(&char) -> bool| word.chars().any(|letter| class(&letter));
-    let is_random = |word: &&str| {
-        word.chars().count() >= RANDOM
-            && has(word, char::is_ascii_digit)
-            && has(word, char::is_ascii_alphabetic)
-    };
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./@, ".contains(letter);
     !SECRET_NAMES.iter().any(|part| name.contains(part))
         && literal.chars().count() <= PRINTED
         && literal.chars().all(is_plain)
-        && !words.iter().any(is_random)
+        && !words.iter().any(|word| is_random(word))
+}
+
+/// Returns whether the value of `--token-store` holds no literal secret: paths and plain words.
+fn may_print_command(text: &str) -> bool {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./: ".contains(letter);
+    text.chars().all(is_plain) && !text.split([' ', '/', ':', '.']).any(is_random)
+}
+
+/// Returns whether a word mixes letters with digits as random ones do.
+fn is_random(word: &str) -> bool {
+    let has = |class: fn(&char) -> bool| word.chars().any(|letter| class(&letter));
+    word.chars().count() >= RANDOM && has(char::is_ascii_digit) && has(char::is_ascii_alphabetic)
 }
 
 /// What stands in a value beside `${VAR}`, the `default` of `${VAR:-default}` included.
