@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_mcp_tether_global_optspecs
-    string join \n header= header-file= env-file= header-from= access-token-command= access-header= access= no-access auth= auth-timeout= device-code client-credentials token-endpoint= oauth-issuer= oauth-metadata= profile= token-store= use-id-token static-oauth-client-info= static-oauth-client-metadata= client-metadata-url= resource= disable-resource-parameter authorize-param= host= callback-path= callback-bind= auth-success-url= allow-http ca-cert= pin= client-cert= client-key= proxy= enable-proxy ipv4 ipv6 transport= connect-timeout= headers-timeout= body-timeout= keep-alive ping-interval= no-listen protocol= no-cache disable-cookies ignore-tool= allow-tool= read-only v/verbose silent log-file= debug record= h/help V/version
+    string join \n header= header-file= env-file= header-from= access-token-command= access-header= access= no-access auth= auth-timeout= device-code client-credentials workload-identity= workload-audience= enterprise-idp= enterprise-client-info= enterprise-id-token= token-endpoint= oauth-issuer= oauth-metadata= profile= dpop= token-store= use-id-token static-oauth-client-info= static-oauth-client-metadata= client-metadata-url= resource= disable-resource-parameter authorize-param= host= callback-path= callback-bind= auth-success-url= allow-http ca-cert= pin= client-cert= client-key= proxy= enable-proxy ipv4 ipv6 transport= connect-timeout= headers-timeout= body-timeout= keep-alive ping-interval= no-listen protocol= no-cache disable-cookies ignore-tool= allow-tool= read-only v/verbose silent log-file= debug record= h/help V/version
 end
 
 function __fish_mcp_tether_needs_command
@@ -37,10 +37,18 @@ complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l auth -d 'Sign-in 
 oauth\t'When the server asks for it, in place of such a header and of a service token that Access refuses'
 none\t'Never'"
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l auth-timeout -d 'How long a request waits for the sign-in, in seconds' -r
-complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l token-endpoint -d 'Token endpoint for --client-credentials' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l workload-identity -d 'Sign in with the token that the platform gives to this job' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l workload-audience -d 'Audience of the platform\'s token [default: the authorization server\'s issuer]' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l enterprise-idp -d 'Identity provider of your company, which signs you in for all servers' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l enterprise-client-info -d 'Client at --enterprise-idp: JSON, or @FILE' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l enterprise-id-token -d 'Where the ID token of --enterprise-idp comes from' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l token-endpoint -d 'Token endpoint for --client-credentials or --workload-identity' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l oauth-issuer -d 'The only authorization server to accept, by its issuer' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l oauth-metadata -d 'Metadata of the authorization server: a URL, or @FILE' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l profile -d 'Name of this sign-in, to keep several for one server' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l dpop -d 'When to bind tokens to a key of this computer (DPoP)' -r -f -a "auto\t'If the authorization server offers it and the server names it'
+always\t'Always: a token that is not bound is refused'
+never\t'Never'"
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l token-store -d 'Where to store tokens: file, keychain, or command:COMMAND' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l static-oauth-client-info -d 'Registered client: JSON, or @FILE' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l static-oauth-client-metadata -d 'Client metadata for the registration: JSON, or @FILE' -r -f
