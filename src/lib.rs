@@ -66,6 +66,7 @@ pub mod guide {
         access_setup: "guide/access-setup.md";
         headers: "guide/headers.md";
         sign_in: "guide/sign-in.md";
+        authorization_servers: "guide/authorization-servers.md";
         secrets: "guide/secrets.md";
         tools: "guide/tools.md";
         networks: "guide/networks.md";
