@@ -49,11 +49,7 @@ pub(super) fn settings(
     let written = SignInOptions::read(options, environment, warnings)?;
     let is_private = url.scheme() == "https" || is_loopback(url);
     check_grant(&written.grant, options.auth, is_private)?;
-    if options.dpop == DpopMode::Always && options.use_id_token {
-        let sentence =
-            "--dpop always cannot be used with --use-id-token, because no ID token is bound to a key";
-        return Err(Error::Grant { sentence: sentence.to_owned(), advice: "leave one of them out" });
-    }
+    let dpop = dpop_use(options)?;
     let is_asked_for = options.auth == AuthMode::Oauth;
     let is_named = is_asked_for || written.grant != Grant::Page;
     if options.auth == AuthMode::None || (!is_named && credentials.prove_by_header()) {
@@ -75,11 +71,7 @@ pub(super) fn settings(
         mcp_remote_import: import.map(|folder| mcp_remote_import::path(&folder, &arguments(options, &lines))),
         browser: browser(environment),
         is_asked_for,
-        dpop: match options.dpop {
-            DpopMode::Auto => DpopUse::Offered,
-            DpopMode::Always => DpopUse::Always,
-            DpopMode::Never => DpopUse::Never,
-        },
+        dpop,
         uses_id_token: options.use_id_token,
         asks: true,
         patience: options.auth_timeout.map(Duration::from_secs),
@@ -104,6 +96,21 @@ pub(super) fn settings(
     let enterprise = written.enterprise;
     let enterprise = enterprise.map(|provider| Box::new(provider.settings(&settings, options.device_code)));
     Ok(Some(SignInSettings { enterprise, ..settings }))
+}
+
+/// When tokens are bound to a key, and that the options agree about it.
+fn dpop_use(options: &Options) -> Result<DpopUse, Error> {
+    match options.dpop {
+        DpopMode::Always if options.use_id_token => Err(Error::Grant {
+            sentence:
+                "--dpop always cannot be used with --use-id-token, because no ID token is bound to a key"
+                    .to_owned(),
+            advice: "leave one of them out",
+        }),
+        DpopMode::Auto => Ok(DpopUse::Offered),
+        DpopMode::Always => Ok(DpopUse::Always),
+        DpopMode::Never => Ok(DpopUse::Never),
+    }
 }
 
 /// The browser of the environment.
