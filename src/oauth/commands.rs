@@ -98,7 +98,9 @@ impl OAuth {
             SignInChallenge { bearer_challenge: Some(bearer_challenge.unwrap_or_default()), document: None };
         // The user wants to try again, perhaps because the authorization server has expired the client registration.
         let store = state.store.clone();
-        if let Ok(flow) = off_loop(move || store.try_flow()).await {
+        if state.settings.stores_tokens()
+            && let Ok(flow) = off_loop(move || store.try_flow()).await
+        {
             SignInState::note(&flow, None).await;
             // What a server once refused it may accept now.
             state

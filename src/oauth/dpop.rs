@@ -116,6 +116,10 @@ impl SignInState {
     /// When that cannot be stored.
     pub(super) async fn note_bearer_only(&self) -> Result<(), SignInError> {
         info!("the server accepts no token that is bound to a key; the next sign-in is without (DPoP)");
+        if !self.settings.stores_tokens() {
+            self.held().refuses_dpop = true;
+            return Ok(());
+        }
         self.change(|stored| stored.refuses_dpop = true).await.map(drop)
     }
 }

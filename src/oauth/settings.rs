@@ -145,3 +145,11 @@ pub struct SignInSettings {
     /// What stands in a registration in place of what we write, a JSON object.
     pub registration: Option<String>,
 }
+
+impl SignInSettings {
+    /// Returns whether tokens are stored, for other processes and the next start. Those of a workload are not: its platform
+    /// gives another token at any time.
+    pub fn stores_tokens(&self) -> bool {
+        self.workload.is_none()
+    }
+}

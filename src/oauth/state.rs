@@ -62,6 +62,8 @@ pub(super) struct LiveState {
     pub(super) flow: Option<watch::Receiver<SignInProgress>>,
     /// The authorization server that gave the last token, where nothing is stored.
     pub(super) found: Option<DiscoveredServer>,
+    /// Whether the server accepts no token that is bound to a key, where nothing is stored.
+    pub(super) refuses_dpop: bool,
     /// Whether it was said that there is no ID token.
     pub(super) lacks_id_token: bool,
     /// The scopes that calls were refused for want of, and that no token was requested with since.

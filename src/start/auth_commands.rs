@@ -16,7 +16,7 @@ use crate::client_config::switch::Console;
 use crate::config::{self, Config, Environment};
 use crate::http::Http;
 use crate::oauth::store::listing::{StoredEntry, stored_sign_ins};
-use crate::oauth::{HeldTokens, ListedSignIn, OAuth, Pasted, SignInError};
+use crate::oauth::{HeldTokens, ListedSignIn, OAuth, Pasted, SignInError, SignInSettings};
 use crate::platform::Waiting;
 use crate::redact;
 use crate::startup_error::{STOPPED, StartupError, UNUSABLE};
@@ -35,16 +35,13 @@ pub(super) fn run_auth_command(
     }
     let Some(config) = resolved(options, environment) else { return Ok(ExitCode::from(STOPPED)) };
     let config = config?;
-    let is_workload = config.sign_in.as_ref().is_some_and(|settings| settings.workload.is_some());
+    let stores_tokens = config.sign_in.as_ref().is_none_or(SignInSettings::stores_tokens);
+    if !stores_tokens && !matches!(command, AuthCommand::Login { .. }) {
+        tell("no sign-in is stored: with --workload-identity each process obtains its own token");
+        return Ok(ExitCode::FAILURE);
+    }
     let (oauth, provider) = sign_in_of(config, command)?;
-    let nothing = match is_workload {
-        true => {
-            "no sign-in is stored: with --workload-identity each process obtains its own token".to_owned()
-        }
-        false => {
-            format!("no sign-in is stored for this server and these options; sign in: {}", oauth.login())
-        }
-    };
+    let login = oauth.login().to_owned();
     let work = async {
         match command {
             AuthCommand::Login { .. } => {
@@ -72,7 +69,7 @@ pub(super) fn run_auth_command(
         None => ExitCode::from(STOPPED),
         Some(Ok(Some(text))) => print(&format!("{text}\n")),
         Some(Ok(None)) => {
-            tell(&nothing);
+            tell(&format!("no sign-in is stored for this server and these options; sign in: {login}"));
             ExitCode::FAILURE
         }
         Some(Err(trouble)) => {

@@ -66,7 +66,7 @@ pub(in crate::oauth) async fn sign_in(
     let tokens = Tokens { refresh_token: None, requested: scope, ..tokens };
     tokens.register_secrets();
     info!("{} gave a token for {}", foreign(&found.authorization.issuer), place(&settings.url));
-    if settings.workload.is_some() {
+    if !settings.stores_tokens() {
         state.held().found = Some(found);
         return Ok(tokens);
     }
@@ -85,7 +85,7 @@ pub(in crate::oauth) async fn sign_in(
 
 /// What is known of an earlier token: what is stored, or what this process remembers where nothing is.
 async fn known(state: &SignInState) -> Result<StoredSignIn, SignInError> {
-    if state.settings.workload.is_none() {
+    if state.settings.stores_tokens() {
         return state.stored().await;
     }
     let held = state.held();
@@ -93,6 +93,7 @@ async fn known(state: &SignInState) -> Result<StoredSignIn, SignInError> {
     Ok(StoredSignIn {
         resource: found.as_ref().and_then(|found| found.resource.clone()),
         authorization: found.map(|found| found.authorization),
+        refuses_dpop: held.refuses_dpop,
         tokens: held.bearer.as_ref().map(|bearer| bearer.tokens.clone()),
         ..StoredSignIn::default()
     })
