@@ -28,7 +28,7 @@ const CLIENT: [&str; 3] = [
 ];
 
 /// Servers that verify proofs and are never wrong.
-fn usual() -> DpopRules {
+pub(super) fn usual() -> DpopRules {
     DpopRules {
         verify: |proof, method, url, token, now| {
             let claims = proof::verify(proof, Proved { method, url, token, now })?;
@@ -45,7 +45,7 @@ fn usual() -> DpopRules {
 }
 
 /// Servers that both know of proofs: the one that gives tokens offers them, the other requires them.
-fn set(rules: DpopRules) -> Set {
+pub(super) fn set(rules: DpopRules) -> Set {
     let mut set = Set { dpop: Some(rules), ..Set::default() };
     set.metadata.push_str(OFFERED);
     set.resource.push_str(r#","dpop_bound_access_tokens_required":true"#);
@@ -80,7 +80,7 @@ fn stored(home: &Home) -> Value {
 }
 
 /// The one key of all proofs, each of which was used once.
-fn one_key(proofs: &[Proof]) -> String {
+pub(super) fn one_key(proofs: &[Proof]) -> String {
     let ids: HashSet<&str> = proofs.iter().map(|proof| proof.id.as_str()).collect();
     let keys: HashSet<&str> = proofs.iter().map(|proof| proof.thumbprint.as_str()).collect();
     assert_eq!((ids.len(), keys.len()), (proofs.len(), 1), "{proofs:?}");

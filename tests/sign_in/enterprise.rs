@@ -67,7 +67,7 @@ fn provider(exchange: impl Fn(&Request) -> (u16, String) + Send + Sync + 'static
 }
 
 /// One that does as it is asked.
-fn honest() -> Authority {
+pub(super) fn honest() -> Authority {
     provider(|request| {
         let issuer = format!("http://{}", request.header("host").expect("a host"));
         let audience = value(&request.body, "audience").expect("an audience");
@@ -89,7 +89,7 @@ fn arguments<'a>(issuer: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&usual[..], more].concat()
 }
 
-fn start(home: &Home, server: &Authority, provider: &Authority, more: &[&str]) -> Proxy {
+pub(super) fn start(home: &Home, server: &Authority, provider: &Authority, more: &[&str]) -> Proxy {
     home.start(server, &arguments(&base(provider), more))
 }
 

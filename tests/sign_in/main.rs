@@ -11,6 +11,7 @@ mod proof;
 mod support;
 
 mod authorization_code;
+mod bound_federation;
 mod callback;
 mod client_credentials;
 mod commands;

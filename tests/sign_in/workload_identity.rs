@@ -17,7 +17,7 @@ const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const LATER: &str = "4102444800";
 
 /// A token of the platform, for an audience.
-fn token(audience: &str, expiry: &str, id: &str) -> String {
+pub(super) fn token(audience: &str, expiry: &str, id: &str) -> String {
     let claims = format!(
         r#"{{"iss":"https://platform.example","sub":"job","aud":"{audience}","exp":{expiry},"jti":"{id}"}}"#
     );
