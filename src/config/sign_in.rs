@@ -46,11 +46,6 @@ pub(super) fn settings(
     let written = SignInOptions::read(options, environment, warnings)?;
     let is_private = url.scheme() == "https" || is_loopback(url);
     check_grant(&written.grant, options.auth, is_private)?;
-    if options.dpop == DpopMode::Always && options.use_id_token {
-        let sentence =
-            "--dpop always cannot be used with --use-id-token, because no ID token is bound to a key";
-        return Err(Error::Grant { sentence: sentence.to_owned(), advice: "leave one of them out" });
-    }
     let is_asked_for = options.auth == AuthMode::Oauth;
     let is_named = is_asked_for || written.grant != Grant::Page;
     if options.auth == AuthMode::None || (!is_named && credentials.prove_by_header()) {
@@ -74,11 +69,7 @@ pub(super) fn settings(
             ),
         },
         is_asked_for,
-        dpop: match options.dpop {
-            DpopMode::Auto => DpopUse::Offered,
-            DpopMode::Always => DpopUse::Always,
-            DpopMode::Never => DpopUse::Never,
-        },
+        dpop: written.dpop,
         uses_id_token: options.use_id_token,
         asks: true,
         patience: options.auth_timeout.map(Duration::from_secs),
@@ -112,6 +103,7 @@ struct SignInOptions {
     grant: Grant,
     issuer: Option<String>,
     metadata: Option<MetadataSource>,
+    dpop: DpopUse,
 }
 
 impl SignInOptions {
@@ -138,6 +130,7 @@ impl SignInOptions {
             grant: Grant::Page,
             issuer: None,
             metadata: None,
+            dpop: dpop(options)?,
         };
         let method = written.registered("token_endpoint_auth_method");
         if let Some(client) = &mut written.client
@@ -157,6 +150,20 @@ impl SignInOptions {
     /// A text of the registration request that the user wrote.
     fn registered(&self, name: &str) -> Option<String> {
         json::member(self.registration.as_deref()?, name).and_then(json::string)
+    }
+}
+
+/// When tokens are bound to a key.
+fn dpop(options: &Options) -> Result<DpopUse, Error> {
+    match options.dpop {
+        DpopMode::Always if options.use_id_token => {
+            let sentence =
+                "--dpop always cannot be used with --use-id-token, because no ID token is bound to a key";
+            Err(Error::Grant { sentence: sentence.to_owned(), advice: "leave one of them out" })
+        }
+        DpopMode::Always => Ok(DpopUse::Always),
+        DpopMode::Auto => Ok(DpopUse::Offered),
+        DpopMode::Never => Ok(DpopUse::Never),
     }
 }
 
