@@ -50,7 +50,6 @@ pub(super) fn settings(
     let written = SignInOptions::read(options, environment, warnings)?;
     let is_private = url.scheme() == "https" || is_loopback(url);
     check_grant(&written.grant, options.auth, is_private)?;
-    let dpop = dpop_use(options)?;
     let is_asked_for = options.auth == AuthMode::Oauth;
     let is_named = is_asked_for || written.grant != Grant::Page;
     if options.auth == AuthMode::None || (!is_named && credentials.prove_by_header()) {
@@ -72,7 +71,7 @@ pub(super) fn settings(
         mcp_remote_import: import.map(|folder| mcp_remote_import::path(&folder, &arguments(options, &lines))),
         browser: browser(environment),
         is_asked_for,
-        dpop,
+        dpop: written.dpop,
         uses_id_token: options.use_id_token,
         asks: true,
         patience: options.auth_timeout.map(Duration::from_secs),
@@ -99,21 +98,6 @@ pub(super) fn settings(
     Ok(Some(SignInSettings { enterprise, ..settings }))
 }
 
-/// When tokens are bound to a key, and that the options agree about it.
-fn dpop_use(options: &Options) -> Result<DpopUse, Error> {
-    match options.dpop {
-        DpopMode::Always if options.use_id_token => Err(Error::Grant {
-            sentence:
-                "--dpop always cannot be used with --use-id-token, because no ID token is bound to a key"
-                    .to_owned(),
-            advice: "leave one of them out",
-        }),
-        DpopMode::Auto => Ok(DpopUse::Offered),
-        DpopMode::Always => Ok(DpopUse::Always),
-        DpopMode::Never => Ok(DpopUse::Never),
-    }
-}
-
 /// The browser of the environment.
 fn browser(environment: &Environment) -> Browser {
     let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
@@ -136,6 +120,7 @@ struct SignInOptions {
     metadata: Option<MetadataSource>,
     workload: Option<Arc<WorkloadIdentity>>,
     enterprise: Option<IdentityProvider>,
+    dpop: DpopUse,
 }
 
 impl SignInOptions {
@@ -164,6 +149,7 @@ impl SignInOptions {
             metadata: None,
             workload: federation::workload(options, environment)?,
             enterprise: federation::enterprise(options, environment, warnings)?,
+            dpop: dpop(options)?,
         };
         let method = written.registered("token_endpoint_auth_method");
         if let Some(client) = &mut written.client
@@ -183,6 +169,20 @@ impl SignInOptions {
     /// A text of the registration request that the user wrote.
     fn registered(&self, name: &str) -> Option<String> {
         json::member(self.registration.as_deref()?, name).and_then(json::string)
+    }
+}
+
+/// When tokens are bound to a key.
+fn dpop(options: &Options) -> Result<DpopUse, Error> {
+    match options.dpop {
+        DpopMode::Always if options.use_id_token => {
+            let sentence =
+                "--dpop always cannot be used with --use-id-token, because no ID token is bound to a key";
+            Err(Error::Grant { sentence: sentence.to_owned(), advice: "leave one of them out" })
+        }
+        DpopMode::Always => Ok(DpopUse::Always),
+        DpopMode::Auto => Ok(DpopUse::Offered),
+        DpopMode::Never => Ok(DpopUse::Never),
     }
 }
 

@@ -448,6 +448,13 @@ fn server_that_knows_bearer_only_leads_to_one_sign_in_without() {
     assert!(proxy.line().contains("\"result\""));
     proxy.finish();
     assert_eq!((authority.count("/authorize"), places(&authority).len()), (3, 1));
+    // Until the user signs in by hand, perhaps because the server has changed.
+    authority.change(|set| set.dpop.as_mut().expect("rules").knows_bearer_only = false);
+    let arguments = ["login", authority.server.url.as_str()];
+    let proxy = Proxy::start_with(Stdin::Pipes, &arguments, &home.environment(&[]));
+    visit(&page(&proxy, 1));
+    assert_eq!(proxy.wait_unread(), Some(0));
+    assert_eq!(authority.last("/mcp").header("authorization"), Some("DPoP marked-access-4"));
 
     // One that accepts neither is not asked for ever.
     let (home, authority) = (Home::new(), Authority::start(Set { accepts: false, ..bearer_only() }));
@@ -532,6 +539,31 @@ fn sign_in_of_a_process_that_is_gone_keeps_its_key() {
     assert!(proxy.line().contains("\"result\""));
     assert_eq!(authority.last("/mcp").header("authorization"), Some("Bearer marked-access-2"));
     proxy.finish();
+}
+
+#[test]
+fn processes_share_one_sign_in_and_its_key() {
+    let rules = DpopRules { resource_nonce: Some("rs".to_owned()), ..usual() };
+    let (home, authority) = (Home::new(), Authority::start(set(rules)));
+    let first = signed_in(&home, &authority, &[]);
+    let mut proxies: Vec<Proxy> = (0..4).map(|_| home.start(&authority, &[])).chain([first]).collect();
+    for _ in 0..2 {
+        for proxy in &mut proxies {
+            proxy.send(&call(7));
+        }
+        for proxy in &mut proxies {
+            assert!(proxy.line().contains("\"result\""));
+        }
+        authority.forget(false);
+    }
+    for proxy in proxies {
+        proxy.finish();
+    }
+    one_key(&authority.proofs());
+    assert_eq!(
+        (authority.faults().len(), authority.count("/authorize"), authority.count("/token")),
+        (0, 1, 2)
+    );
 }
 
 /// A server with a session, and a stream that stays open.
