@@ -81,7 +81,9 @@ impl OAuth {
             SignInChallenge { bearer_challenge: Some(bearer_challenge.unwrap_or_default()), document: None };
         // The user wants to try again, perhaps because the authorization server has expired the client registration.
         let store = state.store.clone();
-        if let Ok(flow) = off_loop(move || store.try_flow()).await {
+        if state.settings.workload.is_none()
+            && let Ok(flow) = off_loop(move || store.try_flow()).await
+        {
             SignInState::note(&flow, None).await;
             state.change(|stored| stored.registrations.clear()).await?;
         }
