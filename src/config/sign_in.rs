@@ -315,7 +315,7 @@ fn grant(options: &Options, client: Option<&OAuthClient>) -> Result<Grant, Error
     let endpoint = token_endpoint(options)?;
     match (options.client_credentials, &options.workload_identity) {
         (true, _) => {}
-        (false, Some(_)) => return Ok(Grant::Workload(endpoint)),
+        (false, Some(_)) => return workload_grant(options, client, endpoint),
         (false, None) if options.enterprise_idp.is_some() => return Ok(Grant::Enterprise),
         (false, None) if options.device_code => return Ok(Grant::Device),
         (false, None) => return Ok(Grant::Page),
@@ -354,6 +354,23 @@ fn grant(options: &Options, client: Option<&OAuthClient>) -> Result<Grant, Error
                 _ => Ok(Grant::Client(endpoint)),
             }
         }
+    }
+}
+
+/// The grant of a workload. Nothing is stored that would bind a secret to the issuer where it was first used.
+fn workload_grant(
+    options: &Options,
+    client: Option<&OAuthClient>,
+    endpoint: Option<Url>,
+) -> Result<Grant, Error> {
+    let is_named = endpoint.is_some() || options.oauth_issuer.is_some() || options.oauth_metadata.is_some();
+    match client.is_some_and(proves_itself) && !is_named {
+        true => Err(Error::Grant {
+            sentence: "--workload-identity with a client_secret or private_key requires --oauth-issuer"
+                .to_owned(),
+            advice: "name the authorization server that the secret may be sent to: --oauth-issuer URL",
+        }),
+        false => Ok(Grant::Workload(endpoint)),
     }
 }
 

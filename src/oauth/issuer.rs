@@ -122,7 +122,8 @@ impl SignInState {
     /// When it is bound to another issuer, or the stored sign-in cannot be read.
     pub(super) async fn bind(&self, authorization: &AuthorizationServer) -> Result<(), SignInError> {
         let settings = &self.settings;
-        if !proves_itself(settings) {
+        // With a workload identity nothing is stored, and the user names the issuer for a secret.
+        if !proves_itself(settings) || settings.workload.is_some() {
             return Ok(());
         }
         let is_bound = |stored: &StoredSignIn| {

@@ -371,6 +371,62 @@ fn assertion_for_anything_else_is_not_sent_on() {
 }
 
 #[test]
+fn refusals_that_repeat_tokens_are_told_without_them() {
+    // The identity provider repeats the ID token, the authorization server the assertion.
+    let repeating = provider(|request| {
+        let subject = value(&request.body, "subject_token").expect("a token");
+        (400, format!(r#"{{"error":"access_denied","error_description":"{subject}"}}"#))
+    });
+    let strict = Authority::start(Set::default());
+    strict.change(|set| {
+        set.instead = Instead::new(|request, reply| {
+            let Some(assertion) = value(&request.body, "assertion") else { return false };
+            let body = format!(r#"{{"error":"invalid_grant","error_description":"{assertion}"}}"#);
+            reply.answer(400, &[("content-type", "application/json")], &body);
+            true
+        });
+    });
+    let (usual, honest) = (Authority::start(Set::default()), honest());
+    for (server, provider, expected, remedy) in [
+        (&usual, &repeating, "access_denied ([secret])", "ask the identity provider's administrator"),
+        (&strict, &honest, "invalid_grant ([secret])", "trust the identity provider"),
+    ] {
+        let home = Home::new();
+        let mut proxy = start(&home, server, provider, &["-vvv"]);
+        proxy.send(&call(1));
+        visit(&page(&proxy, 1));
+        let line = proxy.line();
+        assert!(line.contains(expected) && line.contains(remedy), "{line}");
+        let told = proxy.finish().stderr;
+        assert!(!told.contains("marked") && !line.contains("marked"), "{told}");
+    }
+}
+
+#[test]
+fn assertion_and_client_secret_go_to_no_other_authorization_server() {
+    let (home, provider) = (Home::new(), honest());
+    let (server, other) = (Authority::start(Set::default()), Authority::start(Set::default()));
+    signed_in(&home, &server, &provider).finish();
+    let foreign = base(&other);
+    server.change(|set| {
+        set.resource = format!(r#""resource":"BASE/mcp","authorization_servers":["{foreign}"]"#)
+    });
+    server.forget(false);
+    let mut proxy = start(&home, &server, &provider, &[]);
+    let line = proxy.ask(&call(1));
+    assert!(line.contains("another authorization server") && line.contains("--oauth-issuer"), "{line}");
+    assert_eq!((exchanges(&provider).len(), other.count("/token"), provider.count("/authorize")), (1, 0, 1));
+    proxy.finish();
+    // The user may accept it.
+    let issuer = base(&provider);
+    let mut proxy = home.start(&server, &arguments(&issuer, &["--oauth-issuer", &foreign]));
+    let line = proxy.ask(&call(1));
+    assert!(line.contains("\"result\"") || line.contains("does not accept the token"), "{line}");
+    assert_eq!((exchanges(&provider).len(), other.count("/token")), (2, 1));
+    proxy.finish();
+}
+
+#[test]
 fn identity_provider_cannot_be_mixed_up() {
     let honest = honest();
     let issuer = base(&honest);

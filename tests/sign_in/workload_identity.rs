@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::support::authority::{Authority, Set, value};
+use super::support::authority::{Authority, Instead, Set, value};
 use super::support::proxy::{Ended, Proxy, Stdin};
 use super::support::server::{Reply, Request, Server};
 use super::{Home, call};
@@ -291,6 +291,25 @@ fn platform_token_is_not_sent_to_another_issuer() {
 }
 
 #[test]
+fn client_of_workload_proves_itself_at_named_issuer() {
+    let (home, authority, github) = (Home::new(), Authority::start(Set::default()), github());
+    let issuer = base(&authority);
+    let client = r#"{"client_id":"ci","client_secret":"marked-secret"}"#;
+    let arguments = ["--static-oauth-client-info", client, "--oauth-issuer", &issuer];
+    let mut proxy = start_at_github(&home, &authority, &github, &arguments);
+    let line = proxy.ask(&call(1));
+    assert!(line.contains("\"result\""), "{line}");
+    let request = authority.last("/token");
+    assert_eq!(value(&request.body, "grant_type").as_deref(), Some(GRANT));
+    let basic = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode("ci:marked-secret"));
+    assert_eq!(request.header("authorization"), Some(basic.as_str()));
+    let ended = proxy.finish();
+    is_free_of_secrets(&line, &ended);
+    assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
+    assert_eq!(files(home.path()), [""; 0]);
+}
+
+#[test]
 fn platform_token_proves_client_of_client_credentials() {
     let (home, authority, github) = (Home::new(), Authority::start(Set::default()), github());
     let arguments = ["--client-credentials", "--static-oauth-client-info", r#"{"client_id":"ci"}"#, "-vvv"];
@@ -362,6 +381,25 @@ fn client_hears_refusals_of_keycloak() {
 }
 
 #[test]
+fn refusal_that_repeats_platform_token_is_told_without_it() {
+    let (home, authority, github) = (Home::new(), Authority::start(Set::default()), github());
+    authority.change(|set| {
+        set.instead = Instead::new(|request, reply| {
+            let Some(assertion) = value(&request.body, "assertion") else { return false };
+            let signature = assertion.rsplit('.').next().expect("a part").to_owned();
+            let body =
+                format!(r#"{{"error":"invalid_grant","error_description":"{assertion}, {signature}"}}"#);
+            reply.answer(400, &[("content-type", "application/json")], &body);
+            true
+        });
+    });
+    let mut proxy = start_at_github(&home, &authority, &github, &["-vvv"]);
+    let line = proxy.ask(&call(1));
+    assert!(line.contains("gave no token: invalid_grant ([secret], [secret])"), "{line}");
+    is_free_of_secrets(&line, &proxy.finish());
+}
+
+#[test]
 fn options_that_name_no_platform_are_errors_with_remedy() {
     let workload = "--workload-identity";
     let machine = ["--client-credentials", "--static-oauth-client-info"];
@@ -393,6 +431,7 @@ fn options_that_name_no_platform_are_errors_with_remedy() {
             "leave the secret",
         ),
         (vec![workload, "file:x", machine[0]], &[], "requires --static-oauth-client-info", "add"),
+        (vec![workload, "file:x", machine[1], secret], &[], "requires --oauth-issuer", "name"),
     ] {
         let home = Home::new();
         let is_plain = arguments.contains(&"--allow-http");
