@@ -122,7 +122,7 @@ impl Rewriter<'_> {
             {
                 self.url(&format!("the value of {name}"), value)
             }
-            "--header-from" | "--access-token-command" => self.command(&name, value),
+            "--header-from" | "--access-token-command" | "--token-store" => self.command(&name, value),
             "--proxy" if value.contains(['@', '?']) => {
                 self.proxy(&value);
                 return None;
@@ -299,7 +299,9 @@ impl Rewriter<'_> {
     fn command(&mut self, option: &str, written: String) -> String {
         let text = placeholder(&variable_name([self.context.server, "SECRET"]));
         let (header, command) = match written.split_once(':') {
-            Some((header, command)) if option == "--header-from" => (Some(header), command.trim_start()),
+            Some((header, command)) if ["--header-from", "--token-store"].contains(&option) => {
+                (Some(header), command.trim_start())
+            }
             _ => (None, written.as_str()),
         };
         let Some(hidden) = secret_commands::without_secrets(command, &text, self.context.client) else {
@@ -566,6 +568,12 @@ mod tests {
                 "cloudflared access token --app=https://h-0123456789abcdef/".to_owned(),
                 "",
             ),
+            (
+                "--token-store",
+                format!("command:/bin/vault.sh '{secret}'"),
+                "command: /bin/vault.sh your-my-api-secret",
+            ),
+            ("--token-store", "command:/bin/pass.sh".to_owned(), ""),
         ] {
             let found = rewritten(Client::Codex, &[option, &written]);
             assert_eq!(found.arguments[1], if expected.is_empty() { &written } else { expected });

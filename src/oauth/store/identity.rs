@@ -37,6 +37,9 @@ const SECRET_NAMES: &[&str] = &[
 /// Words before a secret that are none.
 const SCHEMES: &[&str] = &["bearer", "basic", "token", "apikey", "api-key", "key", "jwt", "digest"];
 
+/// An option, its value, and whether the value may be printed.
+type CheckedOption<'a> = (&'static str, &'a Option<String>, fn(&str) -> bool);
+
 /// What is typed that makes two entries two identities.
 #[derive(Clone, Debug, Default)]
 pub struct IdentityOptions {
@@ -123,12 +126,12 @@ impl SignInIdentity {
                 false => hidden.push("--static-oauth-client-info"),
             }
         }
-        let may_print_each: [(&'static str, &Option<String>, fn(&str) -> bool); 3] = [
+        let checked: [CheckedOption<'_>; 3] = [
             ("--client-metadata-url", &typed.client_metadata_url, may_print_url),
             ("--token-endpoint", &typed.token_endpoint, may_print_url),
             ("--token-store", &typed.token_store, may_print_command),
         ];
-        for (name, value, may_print) in may_print_each {
+        for (name, value, may_print) in checked {
             match value {
                 Some(value) if may_print(value) => option(name, value),
                 Some(_) => hidden.push(name),
