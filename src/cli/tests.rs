@@ -61,7 +61,7 @@ fn each_subcommand_sets_its_mode() {
             "--profile login logout https://h",
             Mode::Auth(AuthCommand::Logout { all: false, is_agreed: false }),
         ),
-        ("logout --all --yes", Mode::Auth(AuthCommand::Logout { all: true, is_agreed: true })),
+        ("logout --all --yes https://h", Mode::Auth(AuthCommand::Logout { all: true, is_agreed: true })),
         ("tokens https://h --read-only", Mode::Auth(AuthCommand::Tokens)),
     ] {
         let arguments = std::iter::once("mcp-tether").chain(line.split(' ')).map(OsString::from);

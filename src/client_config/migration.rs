@@ -337,6 +337,10 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
                     ("--access-token-command" | "--workload-identity" | "--enterprise-id-token", _) => {
                         secret_commands::without_secrets(&value, MASKED, client).unwrap_or(value)
                     }
+                    ("--token-store", Some(("command", text))) => {
+                        let hidden = secret_commands::without_secrets(text, MASKED, client);
+                        hidden.map_or_else(|| value.clone(), |hidden| format!("command:{hidden}"))
+                    }
                     ("--authorize-param", Some((parameter, text))) if value.contains('=') => {
                         format!("{parameter}={}", sensitive::mask(parameter, text, client))
                     }

@@ -124,7 +124,7 @@ impl Rewriter<'_> {
             {
                 self.url(&format!("the value of {name}"), value)
             }
-            "--header-from" | "--access-token-command" => self.command(&name, value),
+            "--header-from" | "--access-token-command" | "--token-store" => self.command(&name, value),
             "--workload-identity" | "--enterprise-id-token" if value.starts_with("command:") => {
                 self.command(&name, value)
             }
@@ -581,6 +581,12 @@ mod tests {
                 "command:vault read your-my-api-secret -x",
             ),
             ("--workload-identity", "file:/var/run/secrets/0123456789abcdef".to_owned(), ""),
+            (
+                "--token-store",
+                format!("command:/bin/vault.sh '{secret}'"),
+                "command:/bin/vault.sh your-my-api-secret",
+            ),
+            ("--token-store", "command:/bin/pass.sh".to_owned(), ""),
         ] {
             let found = rewritten(Client::Codex, &[option, &written]);
             assert_eq!(found.arguments[1], if expected.is_empty() { &written } else { expected });

@@ -209,10 +209,7 @@ impl OAuth {
         }
         state.held().unsaved = None;
         let store = state.store.clone();
-        let remedy = match state.store.token_store().is_file() {
-            true => "remove it yourself",
-            false => "run that command by hand to see why, then try again",
-        };
+        let remedy = state.store.token_store().remedy();
         off_loop(move || store.forget()).await.map_err(|sentence| SignInError::failed(sentence, remedy))
     }
 

@@ -93,10 +93,7 @@ impl SignInState {
             (Err(_), Some(unsaved)) => return Ok((unsaved.stored.clone(), unsaved.before.clone())),
             (Err(error), None) => {
                 let sentence = format!("the sign-in kept in {} cannot be read: {error}", self.store.place());
-                let advice = match self.store.token_store().is_file() {
-                    true => "try again; if it stays like this, look at that file",
-                    false => "run that command by hand to see why, then try again",
-                };
+                let advice = self.store.token_store().remedy();
                 return Err(SignInError::failed(sentence, advice));
             }
         };

@@ -9,6 +9,9 @@ use super::support::authority::{Authority, Set, visit};
 use super::support::proxy::Proxy;
 use super::{Home, call, page};
 
+/// Where the programs of the script are.
+pub(crate) const PATH: &str = "/usr/bin:/bin";
+
 /// Keeps each document in a file of a folder. `hold-get` and so on are pipes at which it waits, `fail` makes it fail.
 const SCRIPT: &str = r#"
 set -eu
@@ -57,16 +60,19 @@ impl Vault {
     }
 
     fn start(&self, authority: &Authority) -> Proxy {
-        let path = std::env::var("PATH").expect("a PATH");
-        self.home.start_at(&authority.server.url, &[&self.option()], &[("PATH", &path)])
+        self.start_as(authority, &[])
+    }
+
+    fn start_as(&self, authority: &Authority, arguments: &[&str]) -> Proxy {
+        let option = self.option();
+        self.home.start_at(&authority.server.url, &[arguments, &[&option]].concat(), &[("PATH", PATH)])
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let option = self.option();
-        let path = std::env::var("PATH").expect("a PATH");
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
         command.args(arguments).arg(option).env_clear();
-        command.envs(self.home.environment(&[("PATH", &path)])).output().expect("it starts")
+        command.envs(self.home.environment(&[("PATH", PATH)])).output().expect("it starts")
     }
 
     /// Signs in, and leaves the proxy running.
@@ -218,6 +224,29 @@ fn twenty_processes_share_sign_in_and_refresh_of_command() {
         assert!(!proxy.finish().stderr.contains("marked"));
     }
     assert_eq!((authority.count("/authorize"), authority.count("/token")), (1, 2));
+}
+
+#[test]
+fn waiting_process_runs_no_command_before_something_is_stored() {
+    let (vault, authority) = (Vault::new(), Authority::start(Set::default()));
+    let mut first = vault.start(&authority);
+    first.send(&call(1));
+    let address = page(&first, 1);
+    let mut second = vault.start_as(&authority, &["--auth-timeout", "1"]);
+    assert!(second.ask(&call(2)).contains("requires a sign-in"));
+    let before = vault.count("get");
+    // It looks for the other's tokens five times a second.
+    assert!(second.ask(&call(3)).contains("requires a sign-in"));
+    assert_eq!(vault.count("get"), before);
+    assert!(visit(&address).contains("You are signed in"));
+    assert!(first.line().contains("\"result\""));
+    let mut id = 4;
+    while !second.ask(&call(id)).contains("\"result\"") {
+        id += 1;
+    }
+    assert!(!second.finish().stderr.contains("sign in at "));
+    first.finish();
+    assert_eq!(authority.count("/authorize"), 1);
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use super::token_store::PATH;
+
 /// The beginning of each program.
 const BEGIN: &str =
     "#!/bin/sh\nset -eu\n[ ! -e \"$FOLDER/locked\" ] || { echo 'it is locked' >&2; exit 1; }\n";
@@ -68,10 +70,9 @@ impl Script {
     }
 
     fn run(&self, action: &str, secret: Option<&str>) -> Output {
-        let path = std::env::var("PATH").expect("a PATH");
         let mut command = Command::new("/bin/sh");
         command.arg(&self.path).arg(action).env_clear().env("FOLDER", self.folder.path());
-        command.env("PATH", format!("{}:{path}", self.folder.path().display()));
+        command.env("PATH", format!("{}:{PATH}", self.folder.path().display()));
         command.env("PASSWORD_STORE_DIR", self.folder.path().join("passwords"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");

@@ -247,10 +247,15 @@ mod tests {
             token_endpoint: format!("{issuer}/token"),
             ..AuthorizationServer::default()
         };
-        let found = DiscoveredServer { authorization: named("https://as"), resource: None, scopes: None };
+        let found = DiscoveredServer {
+            authorization: named("https://as"),
+            resource: None,
+            scopes: None,
+            offers_dpop: false,
+        };
         let client = OAuthClient { client_id: "c".to_owned(), ..OAuthClient::default() };
         let resource = Some("https://h/mcp".to_owned());
-        let target = AssertionTarget { found, client, scope: None, resource };
+        let target = AssertionTarget { found, client, scope: None, resource, dpop_key: None };
         let jag = r#"{"alg":"ES256","typ":"oauth-id-jag+jwt"}"#;
         for (header, claims, expected) in [
             (jag, r#"{"iss":"https://idp","aud":"https://as"}"#, ""),

@@ -142,6 +142,7 @@ fn failed(error: keyring::Error) -> io::Error {
     io::Error::other(match error {
         keyring::Error::NoStorageAccess(reason) => format!("the keychain is locked or not here ({reason})"),
         keyring::Error::PlatformFailure(reason) => format!("the keychain failed ({reason})"),
+        keyring::Error::NoDefaultStore => "this system has no keychain that is running".to_owned(),
         keyring::Error::TooLong(..) => "the keychain takes no text of this length".to_owned(),
         _ => "the keychain failed".to_owned(),
     })

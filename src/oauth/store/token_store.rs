@@ -119,6 +119,16 @@ impl TokenStore {
         matches!(self, TokenStore::File)
     }
 
+    /// What the user can do where it fails to read or remove a sign-in.
+    pub(in crate::oauth) fn remedy(&self) -> &'static str {
+        match self {
+            TokenStore::File => "try again; if it stays like this, look at that file",
+            #[cfg(feature = "keychain")]
+            TokenStore::Keychain => "unlock the keychain, or start its service, then try again",
+            TokenStore::Command(_) => "run that command by hand to see why, then try again",
+        }
+    }
+
     /// The word for it in a [`Stub`] and in what is printed; none for files.
     pub(super) fn word(&self) -> Option<&'static str> {
         match self {
