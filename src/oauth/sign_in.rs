@@ -197,9 +197,7 @@ impl OAuth {
                 TokenOrigin::SignedIn if asking == Interaction::Nobody => {
                     return Err(SignInError::NotOffered);
                 }
-                TokenOrigin::SignedIn | TokenOrigin::Renewed
-                    if bearer.is_dpop_bound() && state.knows_bearer_only(challenge) =>
-                {
+                TokenOrigin::SignedIn if bearer.is_dpop_bound() && state.knows_bearer_only(challenge) => {
                     state.note_bearer_only().await?;
                 }
                 TokenOrigin::SignedIn => return Err(state.new_token_rejected(bearer)),
