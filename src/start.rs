@@ -33,7 +33,9 @@ use crate::cli::{self, AuthCommand, Invocation, Mode, Options, Transport};
 use crate::config::{self, Config, Environment};
 use crate::files::Growing;
 use crate::http::Http;
-use crate::oauth::{HeldTokens, OAuth, Pasted, RequestCredentials, SignInError, SignInShutdown};
+use crate::oauth::{
+    HeldTokens, OAuth, Pasted, RequestCredentials, SignInError, SignInSettings, SignInShutdown,
+};
 use crate::orphan::WatchedInput;
 use crate::platform::Waiting;
 use crate::proxy::Keeping;
@@ -335,15 +337,7 @@ fn run_auth_command(
         settings.pasted = Some(Pasted::read(Waiting(std::io::stdin())));
     }
     let http = Arc::new(Http::new(&config.url, config.connection).map_err(StartupError::setup)?);
-    let nothing = match settings.workload {
-        Some(_) => {
-            "no sign-in is stored: with --workload-identity each process obtains its own token".to_owned()
-        }
-        None => format!(
-            "no sign-in is stored for this server and these options; sign in: {}",
-            settings.identity.command("login")
-        ),
-    };
+    let nothing = nothing_stored(&settings);
     let proof = AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof());
     let provider = CredentialProvider::fixed(config.found.credentials).with_proof(proof);
     let runtime = runtime()?;
@@ -357,13 +351,7 @@ fn run_auth_command(
                 let was_there = oauth.log_out(&provider.current().await.credentials).await?;
                 Ok(was_there.then(|| "you are signed out".to_owned()))
             }
-            AuthCommand::Tokens => {
-                let provider = oauth.held_at_provider();
-                let provider = provider.map(|held| format!("identity provider\n{}", shown(&held)));
-                let texts: Vec<String> =
-                    oauth.held().as_ref().map(shown).into_iter().chain(provider).collect();
-                Ok((!texts.is_empty()).then(|| texts.join("\n\n")))
-            }
+            AuthCommand::Tokens => Ok(stored_sign_ins(&oauth)),
         }
     };
     let done: Option<Result<Option<String>, SignInError>> = runtime.block_on(async {
@@ -386,6 +374,27 @@ fn run_auth_command(
             ExitCode::FAILURE
         }
     })
+}
+
+/// The sentence of `tokens` and `logout` where nothing is stored.
+fn nothing_stored(settings: &SignInSettings) -> String {
+    match settings.workload {
+        Some(_) => {
+            "no sign-in is stored: with --workload-identity each process obtains its own token".to_owned()
+        }
+        None => format!(
+            "no sign-in is stored for this server and these options; sign in: {}",
+            settings.identity.command("login")
+        ),
+    }
+}
+
+/// Describes the stored sign-ins: that at the server, and that at the company's identity provider.
+fn stored_sign_ins(oauth: &OAuth) -> Option<String> {
+    let provider = oauth.held_at_provider();
+    let provider = provider.map(|held| format!("identity provider\n{}", shown(&held)));
+    let texts: Vec<String> = oauth.held().as_ref().map(shown).into_iter().chain(provider).collect();
+    (!texts.is_empty()).then(|| texts.join("\n\n"))
 }
 
 /// Describes the stored sign-in without secrets.
