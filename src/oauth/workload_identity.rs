@@ -194,10 +194,17 @@ impl TokenSource {
 }
 
 /// Returns whether an audience is this authorization server: its issuer, as most expect it, or its token endpoint, as some do
-/// (RFC 7523, section 3).
+/// (RFC 7523, section 3). An endpoint elsewhere is not: it may be that of another authorization server.
 fn names(authorization: &AuthorizationServer, audience: &str) -> bool {
+    let origin = |text: &str| Url::parse(text).map(|url| url.origin()).ok();
+    let is_own_endpoint = || {
+        let endpoint = origin(&authorization.token_endpoint);
+        audience == authorization.token_endpoint
+            && endpoint.is_some()
+            && endpoint == origin(&authorization.issuer)
+    };
     [authorization.audience(), &authorization.issuer].iter().any(|name| is_same_issuer(name, audience))
-        || audience == authorization.token_endpoint
+        || is_own_endpoint()
 }
 
 fn unsettled(audience: &str, authorization: &AuthorizationServer) -> SignInError {
@@ -287,6 +294,24 @@ mod tests {
             let told = checked.err().map(|error| error.to_string()).unwrap_or_default();
             assert_eq!(told.is_empty(), expected.is_empty(), "{claims}: {told}");
             assert!(told.contains(expected), "{claims}: {told}");
+        }
+    }
+
+    #[test]
+    fn endpoint_of_another_authorization_server_is_no_audience() {
+        for (issuer, expected) in [
+            ("https://as.example", true),
+            ("https://as.example/tenant", true),
+            ("https://evil.example", false),
+            ("https://as.example:444", false),
+            ("", false),
+        ] {
+            let authorization = AuthorizationServer {
+                issuer: issuer.to_owned(),
+                token_endpoint: "https://as.example/token".to_owned(),
+                ..AuthorizationServer::default()
+            };
+            assert_eq!(names(&authorization, "https://as.example/token"), expected, "{issuer}");
         }
     }
 

@@ -86,7 +86,7 @@ async function keyPair() {
   };
 }
 
-/** GitHub Actions: a token for any audience, to whoever has the job's own token. */
+/** GitHub Actions: a token for any audience, for a caller with the job's own token. */
 async function startPlatform() {
   const keys = await keyPair();
   const { base } = await listen(async (request, response) => {
@@ -159,7 +159,7 @@ async function startCompany() {
   return base;
 }
 
-/** Whoever comes is the same user, and grants what is asked for. */
+/** Every visitor is the same user, who grants what is asked for. */
 async function agree(provider, request, response) {
   const { prompt, params, session } = await provider.interactionDetails(request, response);
   if (prompt.name === 'login') {

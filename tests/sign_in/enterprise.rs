@@ -247,6 +247,29 @@ fn expired_id_token_is_refreshed_without_user() {
     );
 }
 
+#[test]
+fn rejected_refresh_at_provider_leads_to_one_page() {
+    let (home, provider) = (Home::new(), honest());
+    let server = Authority::start(Set::default());
+    signed_in(&home, &server, &provider).finish();
+    let path = file_of(&home, &provider);
+    let text = std::fs::read_to_string(&path).expect("text");
+    let (held, expired) =
+        (id_token(&base(&provider), "desk", LATER), id_token(&base(&provider), "desk", 1000));
+    std::fs::write(&path, text.replace(&held, &expired)).expect("written");
+    provider.change(|set| set.refresh = Some((400, r#"{"error":"invalid_grant"}"#)));
+    server.forget(false);
+    let mut proxies: Vec<Proxy> = (0..3).map(|_| start(&home, &server, &provider, &[])).collect();
+    proxies.iter_mut().for_each(|proxy| proxy.send(&call(1)));
+    visit(&one_page(&proxies));
+    for mut proxy in proxies {
+        let line = proxy.line();
+        assert!(line.contains("\"result\""), "{line}");
+        proxy.finish();
+    }
+    assert_eq!(provider.count("/authorize"), 2);
+}
+
 /// A provider that does not accept these ID tokens.
 fn refusing(refused: &'static [u64]) -> Authority {
     provider(move |request| {
