@@ -316,6 +316,34 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
+    fn exchange_gives_input_and_returns_what_is_printed() {
+        let long = "0123456789".repeat(30_000);
+        for (command, action, input, expected) in [
+            ("cat", "-", "a=b\n\n", Ok("a=b\n\n")),
+            ("cat", "-", long.as_str(), Ok(long.as_str())),
+            ("sh -c 'echo $0'", "get", "unread", Ok("get\n")),
+            ("true", "store", long.as_str(), Ok("")),
+            ("false", "erase", "", Err("failed (exit status: 1)")),
+            ("head -c 1048577", "/dev/zero", "", Err("printed more than 1024 KiB, which is no secret")),
+            ("", "get", "", Err("is empty")),
+        ] {
+            let expected = expected.map(str::to_owned).map_err(str::to_owned);
+            assert!(exchange(command, action, input.to_owned(), true) == expected, "{command}");
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn input_that_fits_is_in_the_pipe_before_the_command_starts() {
+        use std::io::Read;
+        let mut pipe = filled_pipe("secret={}\n\n".to_owned()).expect("a pipe");
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).expect("it has an end");
+        assert_eq!(text, "secret={}\n\n");
+    }
+
+    #[test]
+    #[cfg(unix)]
     fn command_is_ended_after_its_time() {
         for (command, expected) in [
             ("sleep 600", Err("did not end within 1 seconds")),

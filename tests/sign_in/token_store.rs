@@ -295,6 +295,32 @@ fn killed_process_loses_no_refreshed_token() {
 }
 
 #[test]
+fn killed_process_loses_no_token_of_sign_in() {
+    for step in ["store", "stored"] {
+        let (vault, authority) = (Vault::new(), Authority::start(Set::default()));
+        let mut proxy = vault.start(&authority);
+        proxy.send(&call(1));
+        let address = page(&proxy, 1);
+        let before = vault.count("store");
+        vault.hold(step);
+        let visitor = std::thread::spawn(move || visit(&address));
+        while vault.count("store") == before {
+            std::thread::yield_now();
+        }
+        proxy.kill();
+        vault.release(step);
+        while !vault.kept().contains("marked-refresh-1") {
+            std::thread::yield_now();
+        }
+        visitor.join().expect("a page or none");
+        let mut proxy = vault.start(&authority);
+        assert!(proxy.ask(&call(2)).contains("\"result\""), "{step}");
+        assert!(!proxy.finish().stderr.contains("sign in at"), "{step}");
+        assert_eq!((authority.count("/authorize"), authority.count("/token")), (1, 1), "{step}");
+    }
+}
+
+#[test]
 fn failing_command_is_named_and_loses_nothing() {
     let (vault, authority) = (Vault::new(), Authority::start(Set::default()));
     let mut proxy = vault.signed_in(&authority);
