@@ -148,7 +148,7 @@ impl Traffic {
     /// Tells of what is still under way when the process ends.
     pub fn left(&mut self, now: Instant) {
         let mut left: Vec<ExchangeId> = self.open.keys().copied().collect();
-        left.sort();
+        left.sort_unstable();
         for exchange in left {
             self.over(exchange, "left", None, now);
         }
