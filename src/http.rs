@@ -7,7 +7,7 @@ pub mod www_authenticate;
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,7 +21,7 @@ use proxies::Route;
 pub use proxies::{Proxy, proxy_of};
 
 use crate::cookies::Cookies;
-use crate::tls::{self, LateRoots, Trust};
+use crate::tls::{self, Fingerprint, LateRoots, Trust};
 
 /// The interval of health checks on a silent connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -95,11 +95,12 @@ pub struct Http {
     pub patience: Patience,
     cookies: Option<Arc<Cookies>>,
     roots: Arc<LateRoots>,
+    pins: Vec<Fingerprint>,
     current: Mutex<(reqwest::Client, Clocks)>,
-    /// For other ports of the server's host, to which no certificate of ours is shown.
-    beside: rustls::ClientConfig,
+    /// For other ports of the server's host, to which no certificate of ours is shown. Made when it is needed, like the next.
+    beside: OnceLock<rustls::ClientConfig>,
     /// For other hosts, to which none is shown either.
-    elsewhere: rustls::ClientConfig,
+    elsewhere: OnceLock<rustls::ClientConfig>,
 }
 
 impl Http {
@@ -115,13 +116,12 @@ impl Http {
         if url.scheme() == "https" {
             roots.begin_loading();
         }
-        let elsewhere = tls::config(Arc::clone(&roots), &[], None);
-        let beside = tls::config(Arc::clone(&roots), &pins, None);
         let tls = tls::config(Arc::clone(&roots), &pins, identity);
         let cookies = cookies.then(Arc::<Cookies>::default);
         let recipe = ClientRecipe { url: url.clone(), connect_timeout, tls, proxy, family, inspect };
         let current = Mutex::new((recipe.builder()?.build()?, Clocks::now()));
-        Ok(Http { recipe, patience, cookies, roots, current, beside, elsewhere })
+        let (beside, elsewhere) = (OnceLock::new(), OnceLock::new());
+        Ok(Http { recipe, patience, cookies, roots, pins, current, beside, elsewhere })
     }
 
     /// The certificates that the server showed last, its own first, where they are kept.
@@ -144,10 +144,14 @@ impl Http {
         url: &Url,
         addresses: Option<&[SocketAddr]>,
     ) -> Result<HttpClient, reqwest::Error> {
-        let is_beside = url.host() == self.recipe.url.host();
+        let tls = |pins: &[Fingerprint]| tls::config(Arc::clone(&self.roots), pins, None);
+        let tls = match url.host() == self.recipe.url.host() {
+            true => self.beside.get_or_init(|| tls(&self.pins)),
+            false => self.elsewhere.get_or_init(|| tls(&[])),
+        };
         let recipe = ClientRecipe {
             url: url.clone(),
-            tls: if is_beside { &self.beside } else { &self.elsewhere }.clone(),
+            tls: tls.clone(),
             proxy: self.recipe.proxy.clone(),
             ..self.recipe
         };

@@ -317,7 +317,7 @@ impl Witness {
         enabled!(Level::INFO).then(Witness::default)
     }
 
-    /// Sees a request. `has_cookies` says whether the HTTP library adds some.
+    /// Sees a request. `has_cookies` says whether cookies are added to it.
     pub fn asked(&self, method: &http::Method, url: &Url, headers: &HeaderMap, has_cookies: bool) {
         if !enabled!(Level::DEBUG) {
             return;
