@@ -197,8 +197,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         arguments.push("--help".into());
     }
     let written: Vec<OsString> = arguments.iter().skip(2).cloned().collect();
-    let invocation = command().try_get_matches_from(arguments).and_then(|matches| read(&matches, written));
-    match invocation {
+    let parsed = parser().try_get_matches_from(&arguments);
+    let parsed = match parsed {
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => command().try_get_matches_from(arguments),
+        parsed => parsed,
+    };
+    match parsed.and_then(|matches| read(matches, written)) {
         Ok(Invocation::Options(options)) => checked(options),
         Ok(other) => Ok(other),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
@@ -211,35 +215,40 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     }
 }
 
-fn read(matches: &ArgMatches, written: Vec<OsString>) -> Result<Invocation, clap::Error> {
-    let (mut options, mode) = match matches.subcommand() {
-        None => (Options::from_arg_matches(matches)?, Mode::Run),
-        Some(("check", matches)) => {
-            let CheckArgs { options, json } = CheckArgs::from_arg_matches(matches)?;
+fn read(mut matches: ArgMatches, written: Vec<OsString>) -> Result<Invocation, clap::Error> {
+    // Values are taken out of the matches: a copy of them would cost a start more than reading them.
+    let (name, mut matches) = match matches.remove_subcommand() {
+        Some((name, matches)) => (name, matches),
+        None => (String::new(), matches),
+    };
+    let matches = &mut matches;
+    let (mut options, mode) = match name.as_str() {
+        "check" => {
+            let CheckArgs { options, json } = CheckArgs::from_arg_matches_mut(matches)?;
             (options, Mode::Check { json })
         }
-        Some(("login", matches)) => {
-            let LoginArgs { options, paste } = LoginArgs::from_arg_matches(matches)?;
+        "login" => {
+            let LoginArgs { options, paste } = LoginArgs::from_arg_matches_mut(matches)?;
             (options, Mode::Auth(AuthCommand::Login { paste }))
         }
-        Some(("logout", matches)) => {
-            let LogoutArgs { options, all, yes } = LogoutArgs::from_arg_matches(matches)?;
+        "logout" => {
+            let LogoutArgs { options, all, yes } = LogoutArgs::from_arg_matches_mut(matches)?;
             (options, Mode::Auth(AuthCommand::Logout { all, is_agreed: yes }))
         }
-        Some(("tokens", matches)) => (Options::from_arg_matches(matches)?, Mode::Auth(AuthCommand::Tokens)),
-        Some(("config", matches)) => {
-            let mut config = ConfigArgs::from_arg_matches(matches)?;
+        "tokens" => (Options::from_arg_matches_mut(matches)?, Mode::Auth(AuthCommand::Tokens)),
+        "config" => {
+            let mut config = ConfigArgs::from_arg_matches_mut(matches)?;
             let written = written.into_iter().map(OsString::into_string).collect::<Result<_, _>>();
             config.written = written.map_err(|_| clap::Error::new(ErrorKind::InvalidUtf8))?;
             return Ok(Invocation::Config(Box::new(config)));
         }
-        Some(("completions", matches)) => {
-            let CompletionsArgs { shell } = CompletionsArgs::from_arg_matches(matches)?;
+        "completions" => {
+            let CompletionsArgs { shell } = CompletionsArgs::from_arg_matches_mut(matches)?;
             return Ok(Invocation::Print(help::completions(shell).to_owned()));
         }
-        Some((name, matches)) => match switch::read(name, matches, written)? {
+        name => match switch::read(name, matches, written)? {
             Some(command) => return Ok(Invocation::Switch(Box::new(command))),
-            None => (Options::from_arg_matches(matches)?, Mode::Run),
+            None => (Options::from_arg_matches_mut(matches)?, Mode::Run),
         },
     };
     options.mode = mode;
@@ -273,13 +282,25 @@ fn checked(options: Box<Options>) -> Result<Invocation, UsageError> {
     Ok(Invocation::Options(options))
 }
 
-/// The whole command line. Subcommands get their options when they are used, so that a start does not pay for them.
+/// The whole command line, with its help.
 pub fn command() -> Command {
+    let run = |command| help::described(Options::augment_args(command), "run");
+    help::described(tree(run), "")
+}
+
+/// The command line without the help of `run`, which takes longer to write than the arguments take to read.
+fn parser() -> Command {
+    tree(Options::augment_args)
+}
+
+/// The command line without the help of the whole. `run` adds the options of that subcommand. Subcommands get their options when
+/// they are used, so that a start does not pay for them.
+fn tree(run: fn(Command) -> Command) -> Command {
     let root = Command::new("mcp-tether").version(env!("CARGO_PKG_VERSION")).propagate_version(true);
     let root = root.args_override_self(true).args_conflicts_with_subcommands(true).max_term_width(120);
     let subcommand = |name| Command::new(name).about(help::about(name)).display_name("mcp-tether");
-    let described = help::described(Options::augment_args(root), "").subcommands([
-        subcommand("run").defer(|command| help::described(Options::augment_args(command), "run")),
+    let root = Options::augment_args(root).subcommands([
+        subcommand("run").defer(run),
         subcommand("check").defer(|command| help::described(CheckArgs::augment_args(command), "check")),
         subcommand("login").defer(|command| help::described(LoginArgs::augment_args(command), "login")),
         subcommand("logout").defer(|command| help::described(LogoutArgs::augment_args(command), "logout")),
@@ -288,7 +309,7 @@ pub fn command() -> Command {
         // `access` reads its own arguments; this is for help and completions.
         subcommand("access").arg(Arg::new("arguments").num_args(..).hide(true)),
     ]);
-    described.subcommands(switch::commands()).subcommand(
+    root.subcommands(switch::commands()).subcommand(
         CompletionsArgs::augment_args(Command::new("completions"))
             .about("Print completions for a shell")
             .display_name("mcp-tether"),

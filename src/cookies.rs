@@ -9,7 +9,6 @@ use std::sync::{Mutex, PoisonError};
 
 use cookie_store::StoreAction;
 use http::HeaderValue;
-use reqwest::cookie::CookieStore;
 use url::Url;
 
 use crate::redact;
@@ -77,15 +76,20 @@ impl Kept {
     }
 }
 
-impl CookieStore for Cookies {
-    fn set_cookies(&self, headers: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
+impl Cookies {
+    /// Keeps the cookies of these `Set-Cookie` values, which a response from `url` has.
+    pub(crate) fn set_cookies<'a>(&self, headers: impl Iterator<Item = &'a HeaderValue>, url: &Url) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let registered = headers.inspect(|header| redact::register_issued(&cookie(header).1));
         registered.filter(|header| !is_of_access(header)).for_each(|header| kept.set(header, url));
     }
 
-    fn cookies(&self, url: &Url) -> Option<HeaderValue> {
+    /// The `Cookie` header of a request to `url`; none where there are no cookies for it.
+    pub(crate) fn cookies(&self, url: &Url) -> Option<HeaderValue> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.order.is_empty() {
+            return None;
+        }
         let pairs = kept.store.get_request_values(url).map(|(name, value)| format!("{name}={value}"));
         let pairs: Vec<String> = pairs.collect();
         let mut value = HeaderValue::from_maybe_shared(bytes::Bytes::from(pairs.join("; "))).ok()?;
@@ -116,7 +120,7 @@ mod tests {
 
     fn set(cookies: &Cookies, url: &Url, text: &str) {
         let header = HeaderValue::from_str(text).expect("a value");
-        cookies.set_cookies(&mut std::iter::once(&header), url);
+        cookies.set_cookies(std::iter::once(&header), url);
     }
 
     #[test]
@@ -167,7 +171,7 @@ mod tests {
         assert!(cookies.cookies(&here).is_some_and(|sent| sent.as_bytes().starts_with("lb=ü".as_bytes())));
         assert_eq!(redact::redact("it sent über-0123456789abcdef"), "it sent [secret]");
         let odd = HeaderValue::from_bytes(b"lb=\xff-abcdef0123456789; Path=/").expect("a value");
-        cookies.set_cookies(&mut std::iter::once(&odd), &here);
+        cookies.set_cookies(std::iter::once(&odd), &here);
         assert_eq!(redact::redact("\u{fffd}-abcdef0123456789"), "[secret]");
     }
 
@@ -188,7 +192,7 @@ mod tests {
         ]
         .map(HeaderValue::from_static)
         .into();
-        cookies.set_cookies(&mut set.iter(), &here);
+        cookies.set_cookies(set.iter(), &here);
         let sent = |at: &str| {
             let value = cookies.cookies(&url(at)).map(|value| value.to_str().expect("ASCII").to_owned());
             let mut sent: Vec<String> = value

@@ -7,12 +7,12 @@ pub mod www_authenticate;
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::header::{ACCEPT_ENCODING, HeaderMap};
-use reqwest::cookie::CookieStore;
+use http::Method;
+use http::header::{ACCEPT_ENCODING, COOKIE, HeaderMap, SET_COOKIE};
 use reqwest::redirect::Policy;
 use tracing::debug;
 use url::{Host, Url};
@@ -21,7 +21,7 @@ use proxies::Route;
 pub use proxies::{Proxy, proxy_of};
 
 use crate::cookies::Cookies;
-use crate::tls::{self, LateRoots, Trust};
+use crate::tls::{self, Fingerprint, LateRoots, Trust};
 
 /// The interval of health checks on a silent connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -93,12 +93,14 @@ pub struct Http {
     recipe: ClientRecipe,
     /// How long the server may take to answer.
     pub patience: Patience,
+    cookies: Option<Arc<Cookies>>,
     roots: Arc<LateRoots>,
+    pins: Vec<Fingerprint>,
     current: Mutex<(reqwest::Client, Clocks)>,
-    /// For other ports of the server's host, to which no certificate of ours is shown.
-    beside: rustls::ClientConfig,
+    /// For other ports of the server's host, to which no certificate of ours is shown. Made when it is needed, like the next.
+    beside: OnceLock<rustls::ClientConfig>,
     /// For other hosts, to which none is shown either.
-    elsewhere: rustls::ClientConfig,
+    elsewhere: OnceLock<rustls::ClientConfig>,
 }
 
 impl Http {
@@ -114,13 +116,12 @@ impl Http {
         if url.scheme() == "https" {
             roots.begin_loading();
         }
-        let elsewhere = tls::config(Arc::clone(&roots), &[], None);
-        let beside = tls::config(Arc::clone(&roots), &pins, None);
         let tls = tls::config(Arc::clone(&roots), &pins, identity);
         let cookies = cookies.then(Arc::<Cookies>::default);
-        let recipe = ClientRecipe { url: url.clone(), connect_timeout, tls, proxy, family, cookies, inspect };
+        let recipe = ClientRecipe { url: url.clone(), connect_timeout, tls, proxy, family, inspect };
         let current = Mutex::new((recipe.builder()?.build()?, Clocks::now()));
-        Ok(Http { recipe, patience, roots, current, beside, elsewhere })
+        let (beside, elsewhere) = (OnceLock::new(), OnceLock::new());
+        Ok(Http { recipe, patience, cookies, roots, pins, current, beside, elsewhere })
     }
 
     /// The certificates that the server showed last, its own first, where they are kept.
@@ -130,7 +131,7 @@ impl Http {
 
     /// Returns whether cookies go along with a request to `url`.
     pub fn has_cookies_for(&self, url: &Url) -> bool {
-        self.recipe.cookies.as_ref().is_some_and(|cookies| cookies.cookies(url).is_some())
+        self.cookies.as_ref().is_some_and(|cookies| cookies.cookies(url).is_some())
     }
 
     /// Returns whether `url` is at the origin of the server that this client is for.
@@ -147,20 +148,23 @@ impl Http {
         &self,
         url: &Url,
         addresses: Option<&[SocketAddr]>,
-    ) -> Result<reqwest::Client, reqwest::Error> {
-        let is_beside = url.host() == self.recipe.url.host();
+    ) -> Result<HttpClient, reqwest::Error> {
+        let tls = |pins: &[Fingerprint]| tls::config(Arc::clone(&self.roots), pins, None);
+        let tls = match url.host() == self.recipe.url.host() {
+            true => self.beside.get_or_init(|| tls(&self.pins)),
+            false => self.elsewhere.get_or_init(|| tls(&[])),
+        };
         let recipe = ClientRecipe {
             url: url.clone(),
-            tls: if is_beside { &self.beside } else { &self.elsewhere }.clone(),
+            tls: tls.clone(),
             proxy: self.recipe.proxy.clone(),
-            cookies: None,
             ..self.recipe
         };
         let mut builder = recipe.builder()?;
         if let (Some(host), Some(addresses)) = (url.host_str(), addresses) {
             builder = builder.resolve_to_addrs(host, addresses);
         }
-        builder.build()
+        Ok(HttpClient { library: builder.build()?, cookies: None })
     }
 
     /// Returns whether requests to `url` go through a proxy.
@@ -169,7 +173,7 @@ impl Http {
     }
 
     /// The client for the next exchange.
-    pub fn client(&self) -> reqwest::Client {
+    pub fn client(&self) -> HttpClient {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Clocks::now();
         if now.slept_since(&current.1) {
@@ -179,7 +183,50 @@ impl Http {
             }
         }
         current.1 = now;
-        current.0.clone()
+        HttpClient { library: current.0.clone(), cookies: self.cookies.clone() }
+    }
+}
+
+/// A client of the HTTP library, and the cookies that go along with its requests. They are added here, where the URL is at hand: the
+/// library's own layer parses it again in each request.
+#[derive(Clone, Debug)]
+pub struct HttpClient {
+    library: reqwest::Client,
+    cookies: Option<Arc<Cookies>>,
+}
+
+impl HttpClient {
+    /// Begins a request, which [`HttpClient::send`] sends.
+    pub fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
+        self.library.request(method, url)
+    }
+
+    /// Sends a request with the cookies for its URL, unless it has its own, and keeps those of the response.
+    ///
+    /// # Errors
+    /// When the request cannot be built, or no response comes.
+    pub fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> impl Future<Output = Result<reqwest::Response, reqwest::Error>> + use<> {
+        let cookies = self.cookies.clone();
+        let (library, request) = request.build_split();
+        let sent = request.map(|mut request| {
+            let has_own = request.headers().contains_key(COOKIE);
+            let value =
+                cookies.as_ref().filter(|_| !has_own).and_then(|cookies| cookies.cookies(request.url()));
+            if let Some(value) = value {
+                request.headers_mut().insert(COOKIE, value);
+            }
+            library.execute(request)
+        });
+        async move {
+            let response = sent?.await?;
+            if let Some(cookies) = cookies.filter(|_| response.headers().contains_key(SET_COOKIE)) {
+                cookies.set_cookies(response.headers().get_all(SET_COOKIE).iter(), response.url());
+            }
+            Ok(response)
+        }
     }
 }
 
@@ -191,7 +238,6 @@ struct ClientRecipe {
     tls: rustls::ClientConfig,
     proxy: Option<Url>,
     family: Family,
-    cookies: Option<Arc<Cookies>>,
     inspect: bool,
 }
 
@@ -211,9 +257,6 @@ impl ClientRecipe {
             .tls_backend_preconfigured(self.tls.clone());
         if let Some(limit) = self.connect_timeout {
             builder = builder.connect_timeout(limit);
-        }
-        if let Some(cookies) = &self.cookies {
-            builder = builder.cookie_provider(Arc::clone(cookies));
         }
         builder = match proxies::route(&self.url, self.proxy.as_ref(), &proxies::exceptions()) {
             Route::Direct => builder.no_proxy(),
@@ -435,8 +478,11 @@ mod tests {
         let http = Http::new(&url, settings).expect("a client");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let connection = || {
-            let request = http.client().get(url.clone());
-            runtime.block_on(async { request.send().await.expect("an answer").text().await.expect("a body") })
+            let client = http.client();
+            let request = client.request(Method::GET, url.clone());
+            runtime.block_on(async {
+                client.send(request).await.expect("an answer").text().await.expect("a body")
+            })
         };
         assert_eq!((connection(), connection()), ("0".to_owned(), "0".to_owned()), "one is used again");
         http.current.lock().expect("no panic").1.wall -= Duration::from_secs(3600);
@@ -467,7 +513,6 @@ mod tests {
             tls: tls::config(Arc::new(LateRoots::new(Vec::new(), None)), &[], None),
             proxy: None,
             family: Family::Any,
-            cookies: None,
             inspect: false,
         };
         let addresses =

@@ -18,8 +18,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::set_global_default;
-use tracing::{Event, Subscriber, warn};
+use tracing::{Event, Metadata, Subscriber, warn};
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer, debug_fn};
@@ -58,10 +59,53 @@ pub fn start(options: &Options, file: Option<Growing>) {
     };
     let stamp = if verbosity > 0 { Stamp::Elapsed(monotonic_clock()) } else { Stamp::None };
     SILENT.store(options.silent, Ordering::Relaxed);
-    let subscriber = Registry::default().with(layer(&STDERR, stamp, stderr));
-    if set_global_default(subscriber.with(layer(&FILE, Stamp::Date, in_file))).is_ok() {
+    let is_set = match stderr <= LevelFilter::WARN && in_file == LevelFilter::OFF {
+        true => set_global_default(Warnings(stderr)),
+        false => {
+            let subscriber = Registry::default().with(layer(&STDERR, stamp, stderr));
+            set_global_default(subscriber.with(layer(&FILE, Stamp::Date, in_file)))
+        }
+    };
+    if is_set.is_ok() {
         *FILE.target.lock().unwrap_or_else(PoisonError::into_inner) = file;
     }
+}
+
+/// The subscriber of a run that logs nothing but warnings, up to this level. No span is as severe, so it needs no registry of
+/// spans, which would take 32 KB and a thirtieth of the start.
+struct Warnings(LevelFilter);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let target = metadata.target().strip_prefix(env!("CARGO_CRATE_NAME"));
+        metadata.level() <= &self.0 && target.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.0)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut words = String::new();
+        let visited =
+            debug_fn(write_field as WriteField).delimited(" ").format_fields(Writer::new(&mut words), event);
+        let mut line = String::new();
+        if visited.and_then(|()| write_line(&mut line, &Stamp::None, event, words, "")).is_ok() {
+            STDERR.push(line.into_bytes());
+        }
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
 
 /// One output: our own events and spans up to a level, formatted and handed to a queue.
@@ -140,20 +184,31 @@ where
                 write!(spans, " {fields}")?;
             }
         }
-        let words = match event.metadata().target() == LINES {
-            true => {
-                words.insert_str(words.find('\n').unwrap_or(words.len()), &spans);
-                shortened(harmless(&redact::redact(&words)))
-            }
-            false => shown(&words) + &shown(&spans),
-        };
-        match &self.0 {
-            Stamp::None => {}
-            Stamp::Elapsed(since) => write!(writer, "{:>8.3} ", since.elapsed().as_secs_f64())?,
-            Stamp::Date => write!(writer, "{} {:>7} ", Date(wall_clock()), std::process::id())?,
-        }
-        writeln!(writer, "{:>5} {words}", event.metadata().level())
+        write_line(&mut writer, &self.0, event, words, &spans)
     }
+}
+
+/// Writes the line of an event, from its own words and those of its spans.
+fn write_line(
+    writer: &mut dyn fmt::Write,
+    stamp: &Stamp,
+    event: &Event<'_>,
+    mut words: String,
+    spans: &str,
+) -> fmt::Result {
+    let words = match event.metadata().target() == LINES {
+        true => {
+            words.insert_str(words.find('\n').unwrap_or(words.len()), spans);
+            shortened(harmless(&redact::redact(&words)))
+        }
+        false => shown(&words) + &shown(spans),
+    };
+    match stamp {
+        Stamp::None => {}
+        Stamp::Elapsed(since) => write!(writer, "{:>8.3} ", since.elapsed().as_secs_f64())?,
+        Stamp::Date => write!(writer, "{} {:>7} ", Date(wall_clock()), std::process::id())?,
+    }
+    writeln!(writer, "{:>5} {words}", event.metadata().level())
 }
 
 /// Writes one field of an event or a span. A message goes without its name.

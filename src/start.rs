@@ -59,6 +59,8 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     code
 }
 
+// Each step and each command below keeps a stack frame of its own (`inline(never)`). Inlined into this function, the frames of all
+// would lie beneath the proxy as long as it runs.
 fn run(arguments: Vec<OsString>, parent: Option<u32>) -> ExitCode {
     let environment = Environment::of_process();
     if arguments.get(1).is_some_and(|word| word == "access") {
@@ -81,6 +83,7 @@ fn run(arguments: Vec<OsString>, parent: Option<u32>) -> ExitCode {
     }
 }
 
+#[inline(never)]
 fn run_mode(options: Box<Options>, environment: Environment, client: Side) -> ExitCode {
     match options.mode {
         Mode::Check { json } => run_check(&options, json, &environment),
@@ -124,6 +127,7 @@ enum SetUp {
 }
 
 /// Does something that may take as long as a command does, unless a signal comes. None if one does.
+#[inline(never)]
 fn unless_stopped<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let Ok(runtime) = runtime() else { return Some(work()) };
     let result = runtime.block_on(async {
@@ -151,6 +155,7 @@ struct Ready {
     farewell: Option<SignInShutdown>,
 }
 
+#[inline(never)]
 fn set_up(options: &Options, environment: &Environment) -> Result<Ready, StartupError> {
     begin_logging(options, environment)?;
     let config = Config::resolve(options, environment).map_err(|error| StartupError::from(&error))?;
@@ -251,6 +256,7 @@ fn debug_log(options: &Options, environment: &Environment) -> Option<PathBuf> {
 }
 
 /// Runs `check`: diagnoses the connection step by step.
+#[inline(never)]
 fn run_check(options: &Options, json: bool, environment: &Environment) -> ExitCode {
     let is_set = |name| environment.get(name).is_some_and(|value| !value.is_empty());
     // A terminal without means is written to like a file (https://no-color.org for the other variable).
@@ -323,6 +329,7 @@ fn resolved(options: &Options, environment: &Environment) -> Option<Result<Confi
 
 /// Runs the proxy until the client leaves. If it cannot start it reports why: on a terminal at once, to a client in answer to
 /// each request.
+#[inline(never)]
 fn serve(set_up: SetUp, client: Side) -> ExitCode {
     if let SetUp::Done(Err(report)) = &set_up {
         log::tell(&report.to_string());
@@ -340,7 +347,7 @@ fn serve(set_up: SetUp, client: Side) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(conversation(set_up, client));
+    let code = runtime.block_on(Box::pin(conversation(set_up, client)));
     // A thread may still be in a read or a name lookup whose result is not needed.
     runtime.shutdown_background();
     code

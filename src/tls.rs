@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
@@ -90,6 +90,9 @@ pub fn read_identity<'path>(chain: &'path Path, key: &'path Path) -> Result<Iden
     Ok(Identity { chain: certificates, key: private })
 }
 
+/// How many TLS sessions are kept to be resumed. The library keeps eight for each host; its default of 256 takes 14 KB for each client.
+const SESSIONS: usize = 32;
+
 /// The TLS settings of the client.
 #[expect(
     clippy::expect_used,
@@ -117,6 +120,7 @@ pub(crate) fn config(
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
     config
 }
 
@@ -126,10 +130,41 @@ pub(crate) struct LateRoots {
     provider: Arc<CryptoProvider>,
     authorities: Vec<CertificateDer<'static>>,
     late_authorities: Option<PathBuf>,
+    system: SystemRoots,
     algorithms: WebPkiSupportedAlgorithms,
+    /// Trusts the system's bundle, where there is one.
+    bundled: OnceLock<Option<Loaded>>,
+    /// Trusts all that the system has.
     loaded: OnceLock<Result<Loaded, String>>,
     /// The chain that a server showed last, if it is inspected.
     shown: Option<Mutex<Vec<CertificateDer<'static>>>>,
+}
+
+/// Where the operating system has its authorities.
+#[derive(Debug)]
+struct SystemRoots {
+    /// The file that has them all on most systems. Those have each authority in a file of its own as well, and reading these takes
+    /// another 2 ms and 0.2 MB, so they are read when the bundle does not suffice. None where the environment names other places.
+    bundle: Option<PathBuf>,
+    /// Loads everything.
+    all: fn() -> Vec<CertificateDer<'static>>,
+}
+
+impl SystemRoots {
+    fn new() -> SystemRoots {
+        SystemRoots { bundle: bundle(), all: || rustls_native_certs::load_native_certs().certs }
+    }
+}
+
+#[cfg(all(unix, not(target_os = "macos")))]
+fn bundle() -> Option<PathBuf> {
+    let is_named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());
+    openssl_probe::probe().cert_file.filter(|_| !is_named)
+}
+
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+fn bundle() -> Option<PathBuf> {
+    None
 }
 
 /// What is trusted, loaded.
@@ -152,6 +187,8 @@ impl LateRoots {
             provider: Arc::new(provider),
             authorities,
             late_authorities,
+            system: SystemRoots::new(),
+            bundled: OnceLock::new(),
             loaded: OnceLock::new(),
             shown: None,
         }
@@ -172,39 +209,55 @@ impl LateRoots {
     /// Begins to load on a thread of its own.
     pub(crate) fn begin_loading(self: &Arc<Self>) {
         let roots = Arc::clone(self);
-        std::thread::spawn(move || drop(roots.loaded()));
+        std::thread::spawn(move || {
+            if roots.bundled().is_none() {
+                drop(roots.loaded());
+            }
+        });
+    }
+
+    fn bundled(&self) -> Option<&Loaded> {
+        let loaded = self.bundled.get_or_init(|| {
+            let bundle =
+                rustls_native_certs::load_certs_from_paths(self.system.bundle.as_deref(), None).certs;
+            if bundle.is_empty() { None } else { self.trust(bundle).ok() }
+        });
+        loaded.as_ref()
     }
 
     fn loaded(&self) -> Result<&Loaded, Error> {
-        let loaded = self.loaded.get_or_init(|| {
-            let mut roots = RootCertStore::empty();
-            let mut named = HashSet::new();
-            let mut add = |certificates: Vec<CertificateDer<'static>>| {
-                named.extend(certificates.iter().map(Fingerprint::of));
-                roots.add_parsable_certificates(certificates);
-                roots.is_empty()
-            };
-            // A slim container has none; then those that come along have to do.
-            let has_none = add(rustls_native_certs::load_native_certs().certs);
-            add(self.authorities.clone());
-            if let Some(path) = &self.late_authorities {
-                match read_certificates(path) {
-                    Ok(certificates) => drop(add(certificates)),
-                    Err(reason) => warn!(path = %path.display(), reason, "a file of authorities is left out"),
-                }
-            }
-            if has_none {
-                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-            }
-            let standard =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
-                    .build()
-                    .map_err(|error| error.to_string())?;
-            Ok(Loaded { standard, named })
-        });
+        let loaded = self.loaded.get_or_init(|| self.trust((self.system.all)()));
         loaded.as_ref().map_err(|reason| {
             Error::General(format!("the operating system has no usable root certificates ({reason})"))
         })
+    }
+
+    /// Trusts these authorities of the operating system, and those that the user named.
+    fn trust(&self, system: Vec<CertificateDer<'static>>) -> Result<Loaded, String> {
+        let mut roots = RootCertStore::empty();
+        let mut named = HashSet::new();
+        let mut add = |certificates: Vec<CertificateDer<'static>>| {
+            named.extend(certificates.iter().map(Fingerprint::of));
+            roots.add_parsable_certificates(certificates);
+            roots.is_empty()
+        };
+        // A slim container has none; then those that come along have to do.
+        let has_none = add(system);
+        add(self.authorities.clone());
+        if let Some(path) = &self.late_authorities {
+            match read_certificates(path) {
+                Ok(certificates) => drop(add(certificates)),
+                Err(reason) => warn!(path = %path.display(), reason, "a file of authorities is left out"),
+            }
+        }
+        if has_none {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        let standard =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
+                .build()
+                .map_err(|error| error.to_string())?;
+        Ok(Loaded { standard, named })
     }
 
     /// Keeps the chain that a server shows, if it is inspected.
@@ -226,14 +279,18 @@ impl ServerCertVerifier for LateRoots {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         self.remember(end_entity, intermediates);
-        let loaded = self.loaded()?;
-        let judged =
-            loaded.standard.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match judged {
-            Err(_) if loaded.named.contains(&Fingerprint::of(end_entity)) => {
-                named::verify_alone(end_entity, server_name, now, &self.algorithms)
+        let judge = |loaded: &Loaded| {
+            let standard = &loaded.standard;
+            match standard.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+                Err(_) if loaded.named.contains(&Fingerprint::of(end_entity)) => {
+                    named::verify_alone(end_entity, server_name, now, &self.algorithms)
+                }
+                judged => judged.map_err(|error| named::with_fingerprint(error, end_entity)),
             }
-            judged => judged.map_err(|error| named::with_fingerprint(error, end_entity)),
+        };
+        match self.bundled().map(judge) {
+            Some(Ok(verified)) => Ok(verified),
+            Some(Err(_)) | None => judge(self.loaded()?),
         }
     }
 
@@ -412,7 +469,41 @@ fn in_words(variant: &impl std::fmt::Debug) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
     use super::*;
+
+    /// An authority, and the certificate of a server that it issued.
+    fn authority() -> (CertificateDer<'static>, CertificateDer<'static>) {
+        let key = || KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, key()).expect("an authority");
+        let server = CertificateParams::new(["mcp.example.com".to_owned()]).expect("a name");
+        let server = server.signed_by(&key(), &issuer).expect("a certificate");
+        (issuer.der().clone(), server.into())
+    }
+
+    static IN_ITS_OWN_FILE: OnceLock<CertificateDer<'static>> = OnceLock::new();
+
+    #[test]
+    fn authorities_outside_the_bundle_are_read_when_needed() {
+        let ((bundled, one), (other, two)) = (authority(), authority());
+        IN_ITS_OWN_FILE.set(other).expect("one test alone uses it");
+        let folder = tempfile::tempdir().expect("a folder");
+        let bundle = folder.path().join("bundle.pem");
+        let text = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &bundled);
+        let text = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+        std::fs::write(&bundle, text).expect("a file");
+        let all = || IN_ITS_OWN_FILE.get().cloned().into_iter().collect();
+        let system = SystemRoots { bundle: Some(bundle), all };
+        let roots = LateRoots { system, ..LateRoots::new(Vec::new(), None) };
+        let name = ServerName::try_from("mcp.example.com").expect("a name");
+        let is_trusted = |server| roots.verify_server_cert(server, &[], &name, &[], UnixTime::now()).is_ok();
+        assert!(is_trusted(&one) && roots.loaded.get().is_none(), "the bundle suffices");
+        assert!(is_trusted(&two), "the bundle does not suffice");
+        assert!(!is_trusted(&authority().1), "no authority is known");
+    }
 
     #[test]
     fn errors_hold_no_names_of_variants() {

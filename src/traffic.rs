@@ -148,7 +148,7 @@ impl Traffic {
     /// Tells of what is still under way when the process ends.
     pub fn left(&mut self, now: Instant) {
         let mut left: Vec<ExchangeId> = self.open.keys().copied().collect();
-        left.sort();
+        left.sort_unstable();
         for exchange in left {
             self.over(exchange, "left", None, now);
         }
@@ -317,7 +317,7 @@ impl Witness {
         enabled!(Level::INFO).then(Witness::default)
     }
 
-    /// Sees a request. `has_cookies` says whether the HTTP library adds some.
+    /// Sees a request. `has_cookies` says whether cookies are added to it.
     pub fn asked(&self, method: &http::Method, url: &Url, headers: &HeaderMap, has_cookies: bool) {
         if !enabled!(Level::DEBUG) {
             return;

@@ -336,9 +336,8 @@ impl<'a> Api<'a> {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let mut request = self
-            .http
-            .client()
+        let client = self.http.client();
+        let mut request = client
             .request(method.clone(), url)
             .header(ACCEPT, "application/json")
             .header(ACCEPT_ENCODING, "identity")
@@ -350,7 +349,7 @@ impl<'a> Api<'a> {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
         let answered = async {
-            let response = request.send().await?;
+            let response = client.send(request).await?;
             let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.trim().to_owned());
             let (ray, wait) = (header("cf-ray"), header("retry-after"));
             let status = response.status().as_u16();

@@ -17,6 +17,7 @@ use crate::check::{self, CheckResult, Findings, Style};
 use crate::cli::{self, Invocation};
 use crate::config::{Config, Environment};
 use crate::diagnosis::{self, RefusalFacts};
+use crate::http::HttpClient;
 use crate::jwt;
 use crate::mcp::{OwnId, header, message, method};
 
@@ -60,8 +61,9 @@ pub(super) async fn look(url: &Url, environment: &Environment) -> Result<Look, A
     if openness == Openness::Unreachable {
         return Ok(Look { openness, team: None, aud: None, is_website: false });
     }
-    let request = http.client().head(url.clone()).header(METADATA_REQUEST, "true");
-    if let Ok(Ok(response)) = tokio::time::timeout(PATIENCE, request.send()).await
+    let client = http.client();
+    let request = client.request(Method::HEAD, url.clone()).header(METADATA_REQUEST, "true");
+    if let Ok(Ok(response)) = tokio::time::timeout(PATIENCE, client.send(request)).await
         && let Some(metadata) = Named::of(response.headers())
     {
         named = metadata;
@@ -69,8 +71,8 @@ pub(super) async fn look(url: &Url, environment: &Environment) -> Result<Look, A
     let mut root = url.clone();
     root.set_path("/");
     root.set_query(None);
-    let request = http.client().get(root).header(ACCEPT, "text/html");
-    let is_website = match tokio::time::timeout(PATIENCE, request.send()).await {
+    let request = client.request(Method::GET, root).header(ACCEPT, "text/html");
+    let is_website = match tokio::time::timeout(PATIENCE, client.send(request)).await {
         Ok(Ok(response)) => {
             let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
             response.status().is_success() && media_type.is_some_and(|value| value.starts_with("text/html"))
@@ -101,7 +103,7 @@ impl Named {
 }
 
 /// Sends a request without credentials. Names the team and the application, where Access does.
-async fn ask(client: &reqwest::Client, url: &Url) -> (Openness, Option<Named>) {
+async fn ask(client: &HttpClient, url: &Url) -> (Openness, Option<Named>) {
     // It opens no session.
     let ping = message::own_request(OwnId::Relay, 1, method::PING, "{}");
     let request = client
@@ -110,7 +112,7 @@ async fn ask(client: &reqwest::Client, url: &Url) -> (Openness, Option<Named>) {
         .header(CONTENT_TYPE, "application/json")
         .header(METADATA_REQUEST, "true")
         .body(ping.text().clone());
-    let Ok(Ok(response)) = tokio::time::timeout(PATIENCE, request.send()).await else {
+    let Ok(Ok(response)) = tokio::time::timeout(PATIENCE, client.send(request)).await else {
         return (Openness::Unreachable, None);
     };
     let status = response.status().as_u16();

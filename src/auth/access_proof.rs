@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use http::Method;
 use http::header::ACCEPT;
 use tracing::{info, warn};
 use url::Url;
@@ -287,10 +288,11 @@ impl AccessProof {
 
     /// What the host says of its application.
     async fn metadata(&self, url: &Url) -> Result<String, NotProved> {
-        let request = self.http.client().head(url.clone()).header(METADATA_REQUEST, "true");
+        let client = self.http.client();
+        let request = client.request(Method::HEAD, url.clone()).header(METADATA_REQUEST, "true");
         // As MCP asks: Access answers browsers otherwise.
         let request = request.header(ACCEPT, header::JSON_OR_EVENT_STREAM).timeout(TIMEOUT);
-        let answer = request.send().await.map_err(|error| NotProved::Unreachable(reason(&error)))?;
+        let answer = client.send(request).await.map_err(|error| NotProved::Unreachable(reason(&error)))?;
         let mut values = answer.headers().get_all(METADATA).iter();
         let value = values.next().and_then(|value| value.to_str().ok()).ok_or(NotProved::NoApplication)?;
         match values.next() {
@@ -307,8 +309,8 @@ impl AccessProof {
         let url = Url::parse(&url).map_err(|_| failed("their address is not a URL"))?;
         let client = self.http.client_for(&url, None).map_err(|_| failed("no HTTP client can be made"))?;
         let fetched = async {
-            let request = client.get(url).header(ACCEPT, "application/json");
-            let mut answer = request.send().await.map_err(|error| failed(reason(&error)))?;
+            let request = client.request(Method::GET, url).header(ACCEPT, "application/json");
+            let mut answer = client.send(request).await.map_err(|error| failed(reason(&error)))?;
             if answer.status() != http::StatusCode::OK {
                 return Err(failed(&format!("{} was answered", answer.status().as_u16())));
             }

@@ -49,10 +49,11 @@ impl FoundCredentials {
 
     /// Both, the one with the service token of `current` first: the switch from one token to the other is kept.
     fn in_order(&self, current: &Credentials) -> Vec<&Credentials> {
-        let mut both: Vec<&Credentials> =
-            [Some(&self.credentials), self.next.as_ref()].into_iter().flatten().collect();
-        both.sort_by_key(|credentials| credentials.service_token() != current.service_token());
-        both
+        let both = [Some(&self.credentials), self.next.as_ref()].into_iter().flatten();
+        let (mut ordered, others): (Vec<_>, Vec<_>) =
+            both.partition(|credentials| credentials.service_token() == current.service_token());
+        ordered.extend(others);
+        ordered
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::Method;
 use http::header::ACCEPT;
 use url::Url;
 
@@ -144,10 +145,11 @@ pub(super) async fn edge(
     let step = if url.scheme() == "https" { "tls" } else { "http" };
     findings.begin(step);
     let begun = clock();
-    let head = http.client().head(url.clone()).header(ASKS_FOR_METADATA, "true");
+    let client = http.client();
+    let head = client.request(Method::HEAD, url.clone()).header(ASKS_FOR_METADATA, "true");
     // As the conversation asks, for Access answers a browser otherwise.
     let head = head.header(ACCEPT, mcp::header::JSON_OR_EVENT_STREAM).timeout(timeout + STEP_TIMEOUT);
-    let head = match head.send().await.map_err(|error| transport_error(&error)) {
+    let head = match client.send(head).await.map_err(|error| transport_error(&error)) {
         Ok(head) => Some(head),
         // A server need not know what to do with HEAD.
         Err(TransportError::Connection(_)) => None,
@@ -271,7 +273,9 @@ async fn managed_oauth(url: &Url, document: Option<Url>, http: &Http) -> Option<
         address
     });
     let read = async {
-        let answer = http.client().get(address).timeout(STEP_TIMEOUT).send().await.ok()?;
+        let client = http.client();
+        let request = client.request(Method::GET, address).timeout(STEP_TIMEOUT);
+        let answer = client.send(request).await.ok()?;
         let is_success = answer.status().is_success();
         let (mut answer, mut body) = (Body::new(answer), Vec::new());
         while is_success && let Some(chunk) = answer.chunk().await.ok()? {

@@ -148,19 +148,19 @@ pub(super) fn commands() -> [Command; 4] {
 /// Reads the arguments of one of these subcommands; none for another one.
 pub(super) fn read(
     name: &str,
-    matches: &ArgMatches,
+    matches: &mut ArgMatches,
     written: Vec<OsString>,
 ) -> Result<Option<SwitchCommand>, clap::Error> {
     Ok(Some(match name {
         "add" => {
-            let mut add = AddArgs::from_arg_matches(matches)?;
+            let mut add = AddArgs::from_arg_matches_mut(matches)?;
             let written = written.into_iter().map(OsString::into_string).collect::<Result<_, _>>();
             add.written = written.map_err(|_| clap::Error::new(ErrorKind::InvalidUtf8))?;
             SwitchCommand::Add(Box::new(add))
         }
-        "remove" => SwitchCommand::Remove(RemoveArgs::from_arg_matches(matches)?),
-        "migrate" => SwitchCommand::Migrate(MigrateArgs::from_arg_matches(matches)?),
-        "install" => SwitchCommand::Install(InstallArgs::from_arg_matches(matches)?),
+        "remove" => SwitchCommand::Remove(RemoveArgs::from_arg_matches_mut(matches)?),
+        "migrate" => SwitchCommand::Migrate(MigrateArgs::from_arg_matches_mut(matches)?),
+        "install" => SwitchCommand::Install(InstallArgs::from_arg_matches_mut(matches)?),
         _ => return Ok(None),
     }))
 }

@@ -135,7 +135,10 @@ fn find<'map, Value>(variables: &'map BTreeMap<String, Value>, name: &str) -> Op
 
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Environment {
-        Environment { own: variables.into_iter().collect(), filled_in: BTreeMap::new() }
+        // Collecting would sort first, by code that nothing else needs.
+        let mut own = BTreeMap::new();
+        own.extend(variables);
+        Environment { own, filled_in: BTreeMap::new() }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::oauth::client::OAuthClient;
 use crate::oauth::metadata::{AuthorizationServer, is_issuer};
 use crate::oauth::private_key::PrivateKey;
 use crate::oauth::store::mcp_remote_import::{self, McpRemoteArguments};
+use crate::oauth::store::token_store::TokenStore;
 use crate::oauth::{
     Browser, DpopUse, Grant, MetadataSource, SignInIdentity, SignInSettings, WorkloadIdentity,
 };
@@ -65,7 +66,10 @@ pub(super) fn settings(
         identity: SignInIdentity::of(&identity::typed(options, url, &written, &lines)),
         // The platform gives another token at any time: nothing is kept.
         folder: super::folder(environment).filter(|_| written.workload.is_none()),
-        token_store: token_store::token_store(options)?,
+        token_store: match &written.workload {
+            None => token_store::token_store(options)?,
+            Some(_) => TokenStore::File,
+        },
         enterprise: None,
         id_token: None,
         mcp_remote_import: import.map(|folder| mcp_remote_import::path(&folder, &arguments(options, &lines))),

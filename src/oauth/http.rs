@@ -16,7 +16,9 @@ use url::{Host, Url};
 use crate::auth::Credentials;
 use crate::http::body::Body;
 use crate::http::redirect::{Followed, RedirectPolicy, ResponseHead, SendRequest, follow};
-use crate::http::{Http, TransportError, is_loopback, notice_closed_connections, transport_error};
+use crate::http::{
+    Http, HttpClient, TransportError, is_loopback, notice_closed_connections, transport_error,
+};
 use crate::oauth::http::interception::unreachable;
 use crate::oauth::local_network;
 use crate::oauth::local_network::{Locality, is_plain, locality};
@@ -165,7 +167,7 @@ impl OAuthHttp<'_> {
                 if let Some(body) = &body {
                     request = request.body(body.clone());
                 }
-                match request.send().await.map_err(|error| transport_error(&error)) {
+                match client.send(request).await.map_err(|error| transport_error(&error)) {
                     Ok(response) => break response,
                     Err(TransportError::Connection(_)) if may_repeat => may_repeat = false,
                     Err(error) => return Err(unreachable(url, &error)),
@@ -235,7 +237,7 @@ impl OAuthHttp<'_> {
 
     /// The client for a request. A name is resolved here, and only these addresses are connected to: a name of a public server
     /// could resolve to this computer's own network later.
-    async fn client(&self, url: &Url) -> Result<reqwest::Client, SignInError> {
+    async fn client(&self, url: &Url) -> Result<HttpClient, SignInError> {
         if is_plain(url) {
             self.check_network(url).await?;
         }

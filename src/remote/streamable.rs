@@ -316,9 +316,10 @@ impl HttpExchange<'_> {
         let written = Arc::new(AtomicBool::new(false));
         let (announce, announced) = oneshot::channel();
         let body = RequestBody { text, written: Arc::clone(&written), announce: Some(announce), turn };
-        let request = self.context.http.client().request(method, url.clone()).headers(headers);
+        let client = self.context.http.client();
+        let request = client.request(method, url.clone()).headers(headers);
         let request = request.body(reqwest::Body::wrap(body));
-        let mut answer = std::pin::pin!(request.send());
+        let mut answer = std::pin::pin!(client.send(request));
         let patience = self.context.patience().head;
         let result = tokio::select! {
             biased;

@@ -23,6 +23,7 @@ use crate::startup_error::{STOPPED, StartupError, UNUSABLE};
 use crate::stdio;
 
 /// Runs `login`, `logout` or `tokens`.
+#[inline(never)]
 pub(super) fn run_auth_command(
     command: AuthCommand,
     options: &Options,

@@ -17,6 +17,7 @@ use crate::startup_error::{StartupError, UNUSABLE};
 use crate::{access, redact, stdio};
 
 /// Manages Cloudflare Access through Cloudflare's API.
+#[inline(never)]
 pub(super) fn manage_access(arguments: Vec<OsString>, environment: &Environment) -> ExitCode {
     let console = access::AccessConsole { print: &print, tell: &tell, is_terminal: stdio::is_terminal() };
     let work = |runtime: Runtime| {
@@ -32,6 +33,7 @@ pub(super) fn manage_access(arguments: Vec<OsString>, environment: &Environment)
 }
 
 /// Prints the entry of a client's configuration: what is pasted on stdout, what is said about it on stderr.
+#[inline(never)]
 pub(super) fn print_entry(arguments: ConfigArgs, environment: &Environment) -> ExitCode {
     match client_config::run(arguments, environment, &Installation::of(environment)) {
         Ok(parts) => {

@@ -14,6 +14,7 @@ use crate::startup_error::{StartupError, UNUSABLE};
 use crate::stdio;
 
 /// Runs a command that writes: `add`, `remove`, `migrate` or `install`.
+#[inline(never)]
 pub(super) fn run_switch(command: SwitchCommand, environment: &Environment) -> ExitCode {
     match switch::run(command, environment, &mut Terminal) {
         Ok(SwitchOutcome::Done) => ExitCode::SUCCESS,

@@ -112,6 +112,18 @@ fn exchanges_token_of_github_and_stores_nothing() {
 }
 
 #[test]
+fn workload_runs_no_token_store_command() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    let held = token(&base(&authority), LATER, "1");
+    let arguments = ["--workload-identity", "gitlab", "--token-store", "command:false"];
+    let mut proxy = home.start_at(&authority.server.url, &arguments, &[("MCP_ID_TOKEN", &held)]);
+    let line = proxy.ask(&call(1));
+    let ended = proxy.finish();
+    assert!(line.contains("\"result\"") && ended.stderr.is_empty(), "{line} {}", ended.stderr);
+    assert_eq!(files(home.path()), [""; 0]);
+}
+
+#[test]
 fn asks_platform_again_before_token_expires_and_when_it_is_refused() {
     let (home, github) = (Home::new(), github());
     // Half of its life is over at once.

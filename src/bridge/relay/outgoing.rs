@@ -272,7 +272,7 @@ impl Relay {
         let questions = self.questions.iter().filter(|(_, question)| which(question));
         let mut ids: Vec<Id> = questions.map(|(id, _)| id.clone()).collect();
         // They have no order of their own, and every run is to be the same.
-        ids.sort_by(|one, two| one.as_json().cmp(two.as_json()));
+        ids.sort_unstable_by(|one, two| one.as_json().cmp(two.as_json()));
         for id in ids {
             self.act(Action::Deliver(message::cancelled(&id, Some(reason))));
         }

@@ -18,7 +18,7 @@ pub(super) fn unified(before: &str, after: &str, format: Format, client: Client)
         collect(&table, "", client, &mut secrets);
     }
     // The longest first: one may be part of another.
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets.dedup();
     // The masked lines are displayed, and the real ones compared: a change of a secret stays visible.
     let difference = TextDiff::from_lines(before, after);

@@ -243,7 +243,7 @@ fn distinction(
         (!map.is_empty()).then(|| json::object(members))
     };
     let mut parameters = typed.parameters.clone();
-    parameters.sort();
+    parameters.sort_unstable();
     let parameters: Vec<String> = parameters.into_iter().flat_map(|(name, value)| [name, value]).collect();
     let text = ObjectWriter::default()
         .text("profile", typed.profile.as_deref())
