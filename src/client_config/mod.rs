@@ -143,7 +143,7 @@ fn names() -> String {
 }
 
 fn unknown_client(sentence: &str) -> UsageError {
-    usage(sentence, format!("--client with one of {}", names()))
+    usage(sentence, format!("add --client with one of {}", names()))
 }
 
 /// Reads arguments as the proxy would when it is started with them.
@@ -214,38 +214,11 @@ fn prepare(
     installation: &Installation,
 ) -> Result<PreparedEntry, UsageError> {
     let mut rest = proxy_arguments;
-    let first = rest.iter().position(|word| matches!(word, Arg::Positional(_)));
-    let name = match first.map(|at| rest.remove(at)) {
-        Some(Arg::Positional(name)) if !name.contains("://") && !name.trim().is_empty() => name,
-        Some(_) | None => {
-            return Err(usage(
-                "the name of the server is missing",
-                format!(
-                    "write it before the URL: mcp-tether {subcommand} my-server https://mcp.example.com/mcp --client …"
-                ),
-            ));
-        }
-    };
-    if let Some(why) = client.refuses_name(&name) {
-        return Err(usage(format!("{} {why}", client.title()), "choose another NAME, such as my-server"));
-    }
+    let name = take_name(&mut rest, client, subcommand)?;
     let mut typed = Vec::new();
     rest.iter().for_each(|word| word.write(&mut typed));
     let options = parse_options(&typed)?;
-    if options.mode != Mode::Run {
-        return Err(usage(
-            "an entry cannot start check, login, logout or tokens",
-            "write NAME and URL alone",
-        ));
-    }
-    let url = config::server_url(&options).map_err(|error| usage(error.to_string(), error.advice()))?;
-    for header in &options.headers {
-        let is_name = |name: &str| name.trim().parse::<http::HeaderName>().is_ok();
-        if !header.split_once(':').is_some_and(|(name, _)| is_name(name)) {
-            let error = config::Error::HeaderForm { place: "a --header".to_owned() };
-            return Err(usage(error.to_string(), error.advice()));
-        }
-    }
+    let url = check_options(&options)?;
     let context = EntryContext { client, server: &name, environment, given: &[] };
     let mut rewritten = secrets::rewrite_args(rest, &context);
     let access = match options.no_access {
@@ -253,20 +226,12 @@ fn prepare(
         false => config::access_variables(&url, environment),
     };
     let named: Vec<String> = access.iter().map(|name| (*name).to_owned()).chain(variables).collect();
-    // The list of the hosts that a service token is for: the one of this entry.
+    // CF_ACCESS_HOSTS of the entry names the host of its URL.
     if config::is_access_pair_among(&named) && !options.no_access {
         let (name, hosts) = (config::ACCESS_HOSTS.to_owned(), config::access_hosts_value(&url));
         rewritten.variables.push(Variable { name, text: Some(hosts), is_needed: true });
     }
-    for variable in named {
-        if !rewritten.variables.iter().any(|known| known.name == variable) {
-            // What is no secret may be written down where nothing is passed on.
-            let is_literal = [Client::ClaudeDesktop, Client::LmStudio].contains(&client)
-                && !sensitive::is_secret_name(&variable);
-            let text = environment.get(&variable).filter(|_| is_literal).map(str::to_owned);
-            rewritten.variables.push(Variable { name: variable, text, is_needed: true });
-        }
-    }
+    pass_on(named, client, environment, &mut rewritten.variables);
     let (command, about_command) = installation.command(client);
     let RewrittenArgs { arguments: mut entry_arguments, variables, hidden, typed, mut remarks } = rewritten;
     remarks.extend(about_command);
@@ -277,13 +242,67 @@ fn prepare(
     let entry = Entry { name, command, arguments: entry_arguments, variables };
     if access.is_empty() && !options.no_access && entry.variables.is_empty() {
         remarks.push(
-            "a server behind Cloudflare Access: set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET first, or add \
+            "for a server behind Cloudflare Access, set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET first, or add \
              --env CF_ACCESS_CLIENT_ID --env CF_ACCESS_CLIENT_SECRET"
                 .to_owned(),
         );
     }
     remarks.extend(about_surroundings(client, environment, &options));
     Ok(PreparedEntry { entry, hidden, typed, remarks })
+}
+
+/// Takes the name of the server from the arguments.
+fn take_name(arguments: &mut Vec<Arg>, client: Client, subcommand: &str) -> Result<String, UsageError> {
+    let first = arguments.iter().position(|word| matches!(word, Arg::Positional(_)));
+    let name = match first.map(|at| arguments.remove(at)) {
+        Some(Arg::Positional(name)) if !name.contains("://") && !name.trim().is_empty() => name,
+        Some(_) | None => {
+            return Err(usage(
+                "the name of the server is missing",
+                format!(
+                    "write it before the URL: mcp-tether {subcommand} my-server https://mcp.example.com/mcp --client …"
+                ),
+            ));
+        }
+    };
+    match client.refuses_name(&name) {
+        Some(why) => {
+            Err(usage(format!("{} {why}", client.title()), "choose another NAME, such as my-server"))
+        }
+        None => Ok(name),
+    }
+}
+
+/// Checks the options of an entry. Returns the URL of the server.
+fn check_options(options: &Options) -> Result<url::Url, UsageError> {
+    if options.mode != Mode::Run {
+        return Err(usage(
+            "an entry cannot start check, login, logout or tokens",
+            "write NAME and URL alone",
+        ));
+    }
+    let url = config::server_url(options).map_err(|error| usage(error.to_string(), error.advice()))?;
+    for header in &options.headers {
+        let is_name = |name: &str| name.trim().parse::<http::HeaderName>().is_ok();
+        if !header.split_once(':').is_some_and(|(name, _)| is_name(name)) {
+            let error = config::Error::HeaderForm { place: "a --header".to_owned() };
+            return Err(usage(error.to_string(), error.advice()));
+        }
+    }
+    Ok(url)
+}
+
+/// Adds the named variables to those that the entry passes on.
+fn pass_on(named: Vec<String>, client: Client, environment: &Environment, variables: &mut Vec<Variable>) {
+    for variable in named {
+        if !variables.iter().any(|known| known.name == variable) {
+            // A client that passes nothing on needs the value, which is written down only if it is no secret.
+            let is_literal = [Client::ClaudeDesktop, Client::LmStudio].contains(&client)
+                && !sensitive::is_secret_name(&variable);
+            let text = environment.get(&variable).filter(|_| is_literal).map(str::to_owned);
+            variables.push(Variable { name: variable, text, is_needed: true });
+        }
+    }
 }
 
 /// Returns what the user has to do about the variables of an entry.

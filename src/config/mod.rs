@@ -30,7 +30,7 @@ pub use error::{Error, Problem};
 
 pub use crate::auth::access_proof::hosts_value as access_hosts_value;
 
-use crate::auth::cf_access::{ServiceToken, TOKEN};
+use crate::auth::cf_access::{PairRule, ServiceToken, TOKEN};
 use crate::auth::credential_provider::FoundCredentials;
 use crate::auth::{Credentials, Scheme, WrittenHeaders};
 use crate::bridge::{Era, Pattern, ToolRules};
@@ -295,7 +295,52 @@ fn credentials(
     remarks: &mut Vec<String>,
 ) -> Result<FoundCredentials, Error> {
     let is_private = url.scheme() == "https" || is_loopback(url);
-    let (mut headers, mut described) = (Vec::new(), Vec::new());
+    let mut headers = written_headers(options, environment, is_first, warnings)?;
+    header::leave_out_protocol_headers(&mut headers, warnings);
+    if !is_private && !headers.is_empty() {
+        warnings
+            .push("the URL is not encrypted (http): others on the network can read the headers".to_owned());
+    }
+    let expires = headers
+        .iter()
+        .filter(|header| header.can_change(!options.env_files.is_empty()))
+        .filter_map(|header| expiry(header.token()))
+        .min();
+
+    let mut described = Vec::new();
+    let rule = token_rule(options, environment, url, warnings, remarks);
+    let single = options.access_header.as_deref().map(access_header).transpose()?;
+    let (pair, single) = match access::in_one_header(&mut headers, warnings, &mut described)? {
+        Some((name, token)) => (Some(token), Some(name)),
+        None => {
+            let allowed = rule.filter(|_| !options.no_access).map(|rule| (environment, rule));
+            (access::find(&mut headers, allowed, is_private, warnings, &mut described)?, single)
+        }
+    };
+    if pair.is_none() && options.access_header.is_some() && is_private && rule.is_some() {
+        return Err(Error::AccessHeaderAlone);
+    }
+    let next = match rule.filter(|_| is_private && !options.no_access) {
+        Some(rule) => access::next(environment, rule, pair.is_some(), warnings, &mut described)?,
+        None => None,
+    };
+    let is_left_out = pair.is_some() || options.no_access || !is_private;
+    let unlisted = if is_left_out { None } else { access::unlisted(url, environment) };
+    let taken = single.as_ref().filter(|_| pair.is_some());
+    let written = sendable_headers(&headers, taken, &mut described)?;
+    let with = |pair: Option<ServiceToken>| with_token(url, &written, pair, single.as_ref());
+    let next = next.map(|next| with(Some(next)));
+    Ok(FoundCredentials { next, credentials: with(pair), expires, described, unlisted })
+}
+
+/// The headers of files, options and commands, in the order in which the later one counts.
+fn written_headers(
+    options: &Options,
+    environment: &Environment,
+    is_first: bool,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<header::Header>, Error> {
+    let mut headers = Vec::new();
     for path in &options.header_files {
         let path = home_expanded(path);
         warn_of_readers(&path, warnings);
@@ -311,18 +356,17 @@ fn credentials(
         let place = "--access-token-command".to_owned();
         headers.push(header::printed(TOKEN, "Cf-Access-Token", command, place, is_first)?);
     }
-    header::leave_out_protocol_headers(&mut headers, warnings);
-    if !is_private && !headers.is_empty() {
-        warnings
-            .push("the URL is not encrypted (http): others on the network can read the headers".to_owned());
-    }
-    // Those that can be another one tomorrow.
-    let expires = headers
-        .iter()
-        .filter(|header| header.can_change(!options.env_files.is_empty()))
-        .filter_map(|header| expiry(header.token()))
-        .min();
+    Ok(headers)
+}
 
+/// The rule by which this host may get the service token of the environment; none where no rule admits it.
+fn token_rule(
+    options: &Options,
+    environment: &Environment,
+    url: &Url,
+    warnings: &mut Vec<String>,
+    remarks: &mut Vec<String>,
+) -> Option<PairRule> {
     let is_always = options.access == AccessMode::Always;
     let rule = access::rule(url, environment, is_always);
     match rule {
@@ -335,50 +379,44 @@ fn credentials(
         }
         Some(_) => {}
     }
-    let rule = rule.filter(|_| !options.no_access);
-    let single = options.access_header.as_deref().map(access_header).transpose()?;
-    let (pair, single) = match access::in_one_header(&mut headers, warnings, &mut described)? {
-        Some((name, token)) => (Some(token), Some(name)),
-        None => {
-            let environment = rule.map(|rule| (environment, rule));
-            (access::find(&mut headers, environment, is_private, warnings, &mut described)?, single)
-        }
-    };
-    match (&pair, &options.access_header) {
-        (None, Some(_)) if is_private && access::rule(url, environment, is_always).is_some() => {
-            return Err(Error::AccessHeaderAlone);
-        }
-        _ => {}
-    }
-    let next = match rule.filter(|_| is_private) {
-        Some(rule) => access::next(environment, rule, pair.is_some(), warnings, &mut described)?,
-        None => None,
-    };
-    let is_left_out = pair.is_some() || options.no_access || !is_private;
-    let unlisted = if is_left_out { None } else { access::unlisted(url, environment) };
+    rule
+}
+
+/// The written headers as they are sent. `taken` is the header of the service token, which may have no other value.
+fn sendable_headers(
+    headers: &[header::Header],
+    taken: Option<&HeaderName>,
+    described: &mut Vec<String>,
+) -> Result<WrittenHeaders, Error> {
     let mut written = WrittenHeaders::default();
-    for header in &headers {
-        if pair.is_some() && single.as_ref() == Some(&header.name) {
+    for header in headers {
+        if taken == Some(&header.name) {
             return Err(Error::AccessHeaderTaken { name: header.name.to_string() });
         }
         described.push(header.described());
         let sendable = written.set(header.name.clone(), &header.value);
         sendable.map_err(|_| header.refused(Problem::Control(0)))?;
     }
-    let with = |pair: Option<ServiceToken>| {
-        let mut schemes = Vec::new();
-        if !written.is_empty() {
-            schemes.push(Scheme::Written(written.clone()));
-        }
-        let pair = pair.map(|pair| match &single {
-            Some(name) => pair.in_one_header(name.clone()),
-            None => pair,
-        });
-        schemes.extend(pair.map(Scheme::CfAccess));
-        Credentials::new(url, schemes)
-    };
-    let next = next.map(|next| with(Some(next)));
-    Ok(FoundCredentials { next, credentials: with(pair), expires, described, unlisted })
+    Ok(written)
+}
+
+/// The written headers together with a service token, in the header `single` or in the two usual ones.
+fn with_token(
+    url: &Url,
+    written: &WrittenHeaders,
+    pair: Option<ServiceToken>,
+    single: Option<&HeaderName>,
+) -> Credentials {
+    let mut schemes = Vec::new();
+    if !written.is_empty() {
+        schemes.push(Scheme::Written(written.clone()));
+    }
+    let pair = pair.map(|pair| match single {
+        Some(name) => pair.in_one_header(name.clone()),
+        None => pair,
+    });
+    schemes.extend(pair.map(Scheme::CfAccess));
+    Credentials::new(url, schemes)
 }
 
 /// The one header that a service token is to travel in.

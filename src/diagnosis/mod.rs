@@ -93,23 +93,7 @@ fn tls(url: &Url, failure: &tls::Failure) -> ErrorReport {
     let place = place(url);
     let (sentence, advice) = match failure {
         tls::Failure::UnknownAuthority { fingerprint, is_self_signed } => {
-            let issuer = match is_self_signed {
-                true => "by itself (it is self-signed), which is",
-                false => "by",
-            };
-            let sentence = format!(
-                "the certificate of {place} was issued {issuer} an authority that this computer does not know; its SHA-256 fingerprint is {fingerprint}"
-            );
-            let file = match is_self_signed {
-                true => "name the file with this certificate: --ca-cert PATH",
-                false => {
-                    "where a company inspects traffic or the server has an authority of its own, name its certificate: --ca-cert PATH"
-                }
-            };
-            let advice = format!(
-                "check the URL; {file}; or, if the server's administrator confirms the fingerprint, accept this one certificate: --pin {fingerprint}"
-            );
-            return ErrorReport::new(ErrorKind::Tls, sentence, advice);
+            return unknown_authority(&place, fingerprint, *is_self_signed);
         }
         tls::Failure::NotPinned(fingerprint) => {
             let sentence = format!(
@@ -153,6 +137,26 @@ fn tls(url: &Url, failure: &tls::Failure) -> ErrorReport {
             "check that the URL's port speaks TLS",
         ),
     };
+    ErrorReport::new(ErrorKind::Tls, sentence, advice)
+}
+
+/// A certificate whose issuer is not trusted.
+fn unknown_authority(place: &str, fingerprint: &tls::Fingerprint, is_self_signed: bool) -> ErrorReport {
+    let (issuer, file) = match is_self_signed {
+        true => {
+            ("by itself (it is self-signed), which is", "name the file with this certificate: --ca-cert PATH")
+        }
+        false => (
+            "by",
+            "where a company inspects traffic or the server has an authority of its own, name its certificate: --ca-cert PATH",
+        ),
+    };
+    let sentence = format!(
+        "the certificate of {place} was issued {issuer} an authority that this computer does not know; its SHA-256 fingerprint is {fingerprint}"
+    );
+    let advice = format!(
+        "check the URL; {file}; or, if the server's administrator confirms the fingerprint, accept this one certificate: --pin {fingerprint}"
+    );
     ErrorReport::new(ErrorKind::Tls, sentence, advice)
 }
 

@@ -3,7 +3,7 @@
 //! Deliberately not here: what the new entry is (`replacement`).
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::add::{
     add_inputs, check_nothing_else_changed, is_own, remove_env_file, remove_unused_inputs, say_written,
@@ -19,6 +19,7 @@ use crate::client_config::launch_command::{LaunchCommand, recognize};
 use crate::client_config::migration::{Server, servers, started};
 use crate::client_config::value::Table;
 use crate::client_config::{Client, dialect, shown, unknown_client, usage};
+use crate::secret::Secret;
 use crate::{config, files, redact};
 
 /// How large a backup may be, in bytes.
@@ -146,6 +147,15 @@ fn launch_of(server: &Server<'_>) -> LaunchCommand {
     recognize(&command, &arguments)
 }
 
+/// The changes of one file that were agreed to.
+struct Edits<'file> {
+    text: String,
+    /// The paths of the replaced entries.
+    paths: Vec<Vec<&'file str>>,
+    /// The files for the secrets of these entries.
+    env_files: Vec<(PathBuf, Vec<(String, Secret)>)>,
+}
+
 fn migrate_file(
     file: &ConfigFile,
     arguments: &MigrateArgs,
@@ -156,10 +166,8 @@ fn migrate_file(
 ) -> Result<(), UsageError> {
     let original = file.document()?;
     let whole = original.entry(&[]).unwrap_or_default();
-    let all = servers(&whole);
-    let (mut text, mut paths, mut env_files) = (file.text.clone(), Vec::new(), Vec::new());
-    let mut names = HashSet::new();
-    for server in &all {
+    let mut edits = Edits { text: file.text.clone(), paths: Vec::new(), env_files: Vec::new() };
+    for server in &servers(&whole) {
         let name = server.name.replace(redact::is_unprintable, "?");
         let heading = format!("== {name} in {}, line {}", shown(&file.path), server.entry.line);
         if let LaunchCommand::NotReplaceable(why) = launch_of(server) {
@@ -173,59 +181,75 @@ fn migrate_file(
             session.say(&format!("{heading}: {error}. To do: {}\n\n", error.advice));
             continue;
         }
-        if command.is_none() {
-            *command = Some(match can_write {
-                true => session.lasting_program(arguments.yes)?,
-                false => channel::running().map_or_else(|| "mcp-tether".to_owned(), |path| shown(&path)),
-            });
-        }
-        let program = command.clone().unwrap_or_default();
+        let program = match command {
+            Some(program) => program.clone(),
+            None if can_write => session.lasting_program(arguments.yes)?,
+            None => channel::running().map_or_else(|| "mcp-tether".to_owned(), |path| shown(&path)),
+        };
+        *command = Some(program.clone());
         session.say(&format!("{heading}\n\n"));
-        let Some(replacement) = with_secrets_placed(server, file.client, &program, arguments, session) else {
-            continue;
-        };
-        let mut path = server.above.clone();
-        path.push(server.name);
-        let next = match edited(&text, &path, &replacement, file) {
-            Ok(next) => next,
-            Err(error) => {
-                session.say(&format!("{error}. To do: {}\n\n", error.advice));
-                continue;
-            }
-        };
-        let changes = difference::unified(&text, &next, file.format, file.client);
-        session.say(&format!("{changes}\n{}", listed(&replacement.remarks)));
-        if accepted(&name, &replacement, arguments, can_write, session) {
-            text = next;
-            names.insert(server.name.to_owned());
-            paths.push(path);
-            env_files.extend(replacement.env_file);
+        let replacement = with_secrets_placed(server, file.client, &program, arguments, session);
+        if let Some(replacement) = replacement {
+            replace_entry(file, server, replacement, arguments, can_write, &mut edits, session);
         }
-        session.say("\n");
     }
-    if paths.is_empty() {
+    if edits.paths.is_empty() {
         return Ok(());
     }
-    let after = Document::parse(&text, file.format).map_err(|error| file.uneditable(&error))?;
-    check_nothing_else_changed(&original, &after, &paths, file)?;
-    let mut written = Vec::new();
-    let result = env_files.iter().try_for_each(|(path, secrets)| {
-        env_file::write(path, secrets)?;
-        written.push(path);
-        Ok(())
-    });
-    let result = result.and_then(|()| file.write(&text, "migrate"));
-    if result.is_err() {
-        written.iter().for_each(|path| drop(std::fs::remove_file(path)));
-    }
-    let backup = result?;
-    count.replaced = count.replaced.saturating_add(paths.len());
+    let after = Document::parse(&edits.text, file.format).map_err(|error| file.uneditable(&error))?;
+    check_nothing_else_changed(&original, &after, &edits.paths, file)?;
+    let backup = write_edits(file, &edits)?;
+    count.replaced = count.replaced.saturating_add(edits.paths.len());
     say_written(session, file, backup);
     session.say("\n");
     Ok(())
 }
 
-/// A name that the client does not take would be refused by it later.
+/// Shows the change of one entry, and adds it to the edits if it is agreed to.
+fn replace_entry<'file>(
+    file: &ConfigFile,
+    server: &Server<'file>,
+    replacement: Replacement,
+    arguments: &MigrateArgs,
+    can_write: bool,
+    edits: &mut Edits<'file>,
+    session: &mut SwitchSession<'_>,
+) {
+    let path: Vec<&str> = server.above.iter().copied().chain([server.name]).collect();
+    let text = match edited(&edits.text, &path, &replacement, file) {
+        Ok(text) => text,
+        Err(error) => {
+            session.say(&format!("{error}. To do: {}\n\n", error.advice));
+            return;
+        }
+    };
+    let changes = difference::unified(&edits.text, &text, file.format, file.client);
+    session.say(&format!("{changes}\n{}", listed(&replacement.remarks)));
+    let name = server.name.replace(redact::is_unprintable, "?");
+    if accepted(&name, &replacement, arguments, can_write, session) {
+        edits.text = text;
+        edits.paths.push(path);
+        edits.env_files.extend(replacement.env_file);
+    }
+    session.say("\n");
+}
+
+/// Writes the files with secrets, and then the file of the client. Removes the former if the latter fails. Returns the backup.
+fn write_edits(file: &ConfigFile, edits: &Edits<'_>) -> Result<Option<PathBuf>, UsageError> {
+    let mut written = Vec::new();
+    let result = edits.env_files.iter().try_for_each(|(path, secrets)| {
+        env_file::write(path, secrets)?;
+        written.push(path);
+        Ok(())
+    });
+    let result = result.and_then(|()| file.write(&edits.text, "migrate"));
+    if result.is_err() {
+        written.iter().for_each(|path| drop(std::fs::remove_file(path)));
+    }
+    result
+}
+
+/// Checks that the entry has a name.
 fn check_name(server: &Server<'_>, file: &ConfigFile) -> Result<(), UsageError> {
     match server.name.is_empty() {
         true => Err(usage("the entry has no name", "give it one in the client")),
