@@ -165,7 +165,9 @@ async fn connect(
     findings: &mut Findings<impl Write>,
 ) -> Result<(), StepFailure> {
     match crate::http::proxy_of(url, proxy_named) {
-        Some(proxy) => probes::proxy(&proxy, timeout, findings).await.map_err(|report| ("proxy", report)),
+        Some(proxy) => {
+            probes::proxy(url, &proxy, timeout, findings).await.map_err(|report| ("proxy", report))
+        }
         None => {
             let addresses = probes::resolve(url, family, findings).await;
             let addresses = addresses.map_err(|report| ("name", report))?;

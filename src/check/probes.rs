@@ -16,7 +16,7 @@ use crate::diagnosis::{self, RefusalFacts};
 use crate::http::body::Body;
 use crate::http::redirect;
 use crate::http::www_authenticate::{Challenge, challenges};
-use crate::http::{Family, Http, Proxy, TransportError, transport_error};
+use crate::http::{Family, Http, Proxy, TransportError};
 use crate::json;
 use crate::jwt;
 use crate::mcp;
@@ -49,27 +49,31 @@ pub(super) struct Edge {
 
 /// Connects to the proxy.
 pub(super) async fn proxy(
+    url: &Url,
     proxy: &Proxy,
     timeout: Duration,
     findings: &mut Findings<impl Write>,
 ) -> Result<(), ErrorReport> {
     findings.begin("proxy");
-    let failed = |problem| diagnosis::proxy(proxy, problem);
     let begun = clock();
     let host = proxy.host.trim_start_matches('[').trim_end_matches(']');
     let Ok(found) = tokio::net::lookup_host((host, proxy.port)).await else {
-        return Err(failed("could not be resolved"));
+        return Err(diagnosis::transport(url, &TransportError::ProxyDns(proxy.clone())));
     };
+    let mut last = TransportError::ProxyConnect(proxy.clone());
     for address in found {
-        if let Ok(Ok(_)) = tokio::time::timeout(timeout, tokio::net::TcpStream::connect(address)).await {
-            let took = format_duration(clock().saturating_duration_since(begun));
-            let does = if proxy.resolves_names() { "resolves the name and connects" } else { "connects" };
-            let text = format!("through {proxy} ({took}), which {does}");
-            findings.ok("proxy", &text);
-            return Ok(());
+        match tokio::time::timeout(timeout, tokio::net::TcpStream::connect(address)).await {
+            Ok(Ok(_)) => {
+                let took = format_duration(clock().saturating_duration_since(begun));
+                let does = if proxy.resolves_names() { "resolves the name and connects" } else { "connects" };
+                findings.ok("proxy", &format!("through {proxy} ({took}), which {does}"));
+                return Ok(());
+            }
+            Ok(Err(_)) => last = TransportError::ProxyConnect(proxy.clone()),
+            Err(_) => last = TransportError::ProxyTimeout(proxy.clone()),
         }
     }
-    Err(failed("cannot be reached"))
+    Err(diagnosis::transport(url, &last))
 }
 
 /// Resolves the host name to the addresses that the options allow.
@@ -147,7 +151,7 @@ pub(super) async fn edge(
     let head = http.client().head(url.clone()).header(ASKS_FOR_METADATA, "true");
     // The same header as in the conversation, because Access answers a browser in another way.
     let head = head.header(ACCEPT, mcp::header::JSON_OR_EVENT_STREAM).timeout(timeout + STEP_TIMEOUT);
-    let head = match head.send().await.map_err(|error| transport_error(&error)) {
+    let head = match head.send().await.map_err(|error| http.transport_error(url, &error)) {
         Ok(head) => Some(head),
         // A server may not support HEAD.
         Err(TransportError::Connection(_)) => None,

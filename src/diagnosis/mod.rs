@@ -20,9 +20,9 @@ pub use access::{SignIn, Token, sign_in};
 pub use body::{BodyDescription, older_transport, undecodable, undecodable_body, unreadable};
 
 use crate::bridge::{ErrorKind, ErrorReport, Processing};
+use crate::http::TransportError;
 use crate::http::body::EXPANSION_LIMIT;
 use crate::http::www_authenticate::challenges;
-use crate::http::{Proxy, TransportError};
 use crate::redact;
 use crate::tls;
 
@@ -30,6 +30,9 @@ use crate::tls;
 const EXCERPT: usize = 200;
 /// The longest excerpt beside the sentence, in characters.
 const BODY_EXCERPT: usize = 1024;
+
+/// The remedy for a proxy that cannot be reached.
+const CHECK_PROXY: &str = "check --proxy, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, and that the proxy is running; name hosts that need no proxy in NO_PROXY";
 
 /// A failure below HTTP, on the way to `url`.
 pub fn transport(url: &Url, error: &TransportError) -> ErrorReport {
@@ -55,19 +58,24 @@ pub fn transport(url: &Url, error: &TransportError) -> ErrorReport {
             format!("the connection to {place} failed: {reason}"),
             "check host and port of the URL, and the network",
         ),
-        TransportError::Socks(reason) => {
-            let (sentence, advice) = match reason.as_str() {
-                "failed to create underlying connection" => (
-                    format!("the SOCKS proxy for {place} cannot be reached"),
-                    "check --proxy and ALL_PROXY, and that the proxy is running; name hosts that need no proxy in NO_PROXY",
-                ),
-                reason => (
-                    format!("the SOCKS proxy did not connect to {place}: {reason}"),
-                    "check the host name and port of the URL; if the proxy requires credentials, write them into its URL: socks5h://user:password@host:port",
-                ),
-            };
-            return ErrorReport::new(ErrorKind::Proxy, sentence, advice);
+        TransportError::ProxyDns(proxy) => (
+            ErrorKind::ProxyConnect,
+            format!("the host name of the proxy {proxy} could not be resolved"),
+            CHECK_PROXY,
+        ),
+        TransportError::ProxyConnect(proxy) => {
+            (ErrorKind::ProxyConnect, format!("the proxy {proxy} cannot be reached"), CHECK_PROXY)
         }
+        TransportError::ProxyTimeout(proxy) => (
+            ErrorKind::ProxyConnect,
+            format!("the connection to {place} through the proxy {proxy} timed out"),
+            "check the proxy and the network, or allow more time with --connect-timeout",
+        ),
+        TransportError::Socks(reason) => (
+            ErrorKind::Proxy,
+            format!("the SOCKS proxy did not connect to {place}: {reason}"),
+            "check the host name and port of the URL; if the proxy requires credentials, write them into its URL: socks5h://user:password@host:port",
+        ),
         TransportError::Proxy { wants_credentials: true } => (
             ErrorKind::Proxy,
             format!("the proxy for {place} requires credentials (407)"),
@@ -403,12 +411,6 @@ pub fn timed_out(url: &Url, option: &str, limit: Duration) -> ErrorReport {
     };
     let sentence = format!("{} {what} {} s ({option})", place(url), limit.as_secs_f64());
     ErrorReport::new(ErrorKind::Timeout, sentence, format!("increase {option}, or leave it out"))
-}
-
-/// A proxy that cannot be used: `problem` says why, as a verb.
-pub fn proxy(proxy: &Proxy, problem: &str) -> ErrorReport {
-    let advice = "check --proxy, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, and that the proxy is running; name hosts that need no proxy in NO_PROXY";
-    ErrorReport::new(ErrorKind::Proxy, format!("the proxy {proxy} {problem}"), advice)
 }
 
 /// A host without an address of the family that an option restricts connections to.

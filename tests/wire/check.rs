@@ -340,14 +340,19 @@ fn proxy_is_its_own_step() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let dead = free.local_addr().expect("an address").to_string();
     drop(free);
-    for (address, step, expected) in [
-        (strict.address.as_str(), "tls", "requires credentials (407)"),
-        (&dead, "proxy", "cannot be reached"),
-        ("proxy.invalid:3128", "proxy", "the proxy proxy.invalid:3128 could not be resolved"),
+    for (address, step, cause, expected) in [
+        (strict.address.as_str(), "tls", "proxy", "requires credentials (407)"),
+        (&dead, "proxy", "proxy_connect", "cannot be reached"),
+        (
+            "proxy.invalid:3128",
+            "proxy",
+            "proxy_connect",
+            "the host name of the proxy proxy.invalid:3128 could not be resolved",
+        ),
     ] {
         let (code, told) = told(&[network::URL, "--proxy", &format!("http://{address}")], &[]);
         let failed = finding(&told, step);
-        assert_eq!((code, &failed["cause"]), (Some(1), &Value::from("proxy")), "{told}");
+        assert_eq!((code, &failed["cause"]), (Some(1), &Value::from(cause)), "{told}");
         assert!(failed["text"].as_str().is_some_and(|text| text.contains(expected)), "{told}");
     }
 }

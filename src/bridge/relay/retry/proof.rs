@@ -29,7 +29,10 @@ pub(super) fn processing(outcome: &ExchangeOutcome) -> Processing {
 pub(super) fn is_network_failure(outcome: &ExchangeOutcome) -> bool {
     match outcome {
         ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } => {
-            matches!(report.cause, ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection)
+            matches!(
+                report.cause,
+                ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection | ErrorKind::ProxyConnect
+            )
         }
         ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) | ExchangeOutcome::Refused(_) => false,
     }
