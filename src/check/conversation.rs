@@ -66,6 +66,10 @@ pub(super) struct Conversation {
     /// Whether the next ones are in use.
     switched: Cell<bool>,
     credentials: Credentials,
+    /// The credentials that take over.
+    next_credentials: Option<Credentials>,
+    /// Whether a stored sign-in is used.
+    uses_sign_in: bool,
     /// Which service tokens that need a proof may be sent, and whether the first one could before the first request.
     proof: Option<Arc<AccessProof>>,
     was_known: bool,
@@ -111,7 +115,9 @@ impl Conversation {
         let was_known = proof.as_ref().zip(token).is_some_and(|(proof, token)| proof.allows(token));
         Conversation {
             remote: with(found.credentials.clone()),
-            next: found.next.map(with),
+            next_credentials: found.next.clone(),
+            next: found.next.map(&with),
+            uses_sign_in: sign_in.is_some(),
             was_known,
             url: url.clone(),
             switched: Cell::new(false),
@@ -219,13 +225,17 @@ impl Conversation {
         (step, report)
     }
 
-    /// The service token that goes along.
+    /// The service token that is sent.
     fn sent_token(&self) -> Option<&ServiceToken> {
         let is_sent = |token: &&ServiceToken| self.proof.as_ref().is_none_or(|proof| proof.allows(token));
-        self.credentials.service_token().filter(is_sent)
+        let credentials = match self.switched.get() {
+            true => self.next_credentials.as_ref().unwrap_or(&self.credentials),
+            false => &self.credentials,
+        };
+        credentials.service_token().filter(is_sent)
     }
 
-    /// What it means that the server was reached.
+    /// Reports how Access decided, once the server was reached.
     fn report_access(&self, findings: &mut Findings<impl Write>) {
         let token = self.sent_token();
         if !self.edge.is_protected {
@@ -249,6 +259,9 @@ impl Conversation {
             (None, true) => {
                 findings.ok("token", "Cloudflare Access accepts the Access token");
                 findings.ok("policy", "a policy allows the owner of the token");
+            }
+            (None, false) if self.uses_sign_in => {
+                findings.ok("token", "Cloudflare Access accepts the stored sign-in")
             }
             (None, false) => findings.ok("token", "Cloudflare Access lets these headers through"),
         }

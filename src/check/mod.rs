@@ -127,7 +127,7 @@ async fn steps(
 
 /// Reports the credentials, their sources and the rule of the service token.
 fn report_configuration(config: &Config, findings: &mut Findings<impl Write>) {
-    let Config { url, found, warnings, remarks, .. } = config;
+    let Config { url, found, sign_in, warnings, remarks, .. } = config;
     warnings.iter().for_each(|warning| findings.warn("configuration", warning));
     remarks.iter().for_each(|remark| findings.note("configuration", remark));
     match found.described.as_slice() {
@@ -137,6 +137,8 @@ fn report_configuration(config: &Config, findings: &mut Findings<impl Write>) {
                 "none for this host: the environment holds a service token, and no header is set",
             );
         }
+        [] if sign_in.is_some() => findings
+            .note("credentials", "no service token and no header; a stored sign-in is used, if there is one"),
         [] => {
             findings.note("credentials", "none: the environment holds no service token, and no header is set")
         }

@@ -97,6 +97,9 @@ pub(super) fn explain(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport
             ErrorKind::AccessCredentials,
             format!("{place} is protected by Cloudflare Access{application}, and this request carried no service token ({status_and_error})"),
             match decision.admits_people(status) {
+                _ if decision.is_oauth && facts.login.is_some() => {
+                    format!("sign in: {}; or {set}", facts.login.unwrap_or_default())
+                }
                 true => format!("{set}, or use your own account with --access-token-command 'cloudflared access token --app={}'", super::origin_and_path(url)),
                 false => set.to_owned(),
             },

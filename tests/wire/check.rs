@@ -15,6 +15,7 @@ use crate::support::server::{Reply, Request, Server};
 use crate::tls::secure;
 
 const ID: &str = "0123456789abcdef0123456789abcdef.access";
+const NEXT_ID: &str = "fedcba9876543210fedcba9876543210.access";
 const TAG: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const INFO: &str = r#""serverInfo":{"name":"s","version":"1"}"#;
 
@@ -570,7 +571,7 @@ fn both_tokens_are_tried_and_told_apart() {
         let environment = [
             ("CF_ACCESS_CLIENT_ID", ID),
             ("CF_ACCESS_CLIENT_SECRET", first),
-            ("CF_ACCESS_CLIENT_ID_NEXT", ID),
+            ("CF_ACCESS_CLIENT_ID_NEXT", NEXT_ID),
             ("CF_ACCESS_CLIENT_SECRET_NEXT", next),
         ];
         let (found, told) = told(&[&server.url], &environment);
@@ -579,7 +580,8 @@ fn both_tokens_are_tried_and_told_apart() {
             assert_eq!(finding(&told, step)["state"], state, "{first} {next} {step}: {told}");
         }
         let is_second = first == "marked-dead" && code == 0;
-        assert_eq!(text(&told, "token").contains("the next service token"), is_second, "{told}");
+        let next = format!("Cloudflare Access accepts the next service token {NEXT_ID}");
+        assert_eq!(text(&told, "token") == next, is_second, "{told}");
     }
 }
 
