@@ -42,7 +42,7 @@ pub enum Part {
     Stdout(String),
 }
 
-/// What an entry with npx has against it.
+/// The disadvantage of an entry with npx.
 const ABOUT_NPX: &str = "the entry runs through npx, which prints and logs its arguments: put secrets into \"env\", or run \
                          mcp-tether install and print the entry with that program, which starts 200 times faster";
 
@@ -76,20 +76,19 @@ impl Installation {
         Channel::of(&running, "", Nearby::default()) == Channel::Npx
     }
 
-    /// What an entry of this client starts, and what there is to say about it.
+    /// The command of an entry of this client, and a remark about it.
     fn command(&self, client: Client) -> (String, Option<String>) {
         if self.runs_through_npx() {
             return ("npx".to_owned(), Some(ABOUT_NPX.to_owned()));
         }
         let written = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let whole = written(&self.found).or_else(|| written(&self.running));
-        // It is started by the system and not by a shell, with a short PATH.
+        // The system starts it, not a shell, with a short PATH.
         let has_no_path = client == Client::ClaudeDesktop && self.system == "macos";
         match (whole, &self.found) {
             (Some(whole), _) if has_no_path => (whole, None),
             (Some(whole), None) => {
-                let remark =
-                    "mcp-tether is not on the PATH here, so that the entry has its full path".to_owned();
+                let remark = "mcp-tether is not on your PATH, so the entry names its full path".to_owned();
                 (whole, Some(remark))
             }
             (Some(_) | None, _) => ("mcp-tether".to_owned(), None),
@@ -153,7 +152,7 @@ fn parse_options(arguments: &[String]) -> Result<Box<Options>, UsageError> {
         Ok(Invocation::Options(options)) => Ok(options),
         Ok(Invocation::Print(_) | Invocation::Version(_) | Invocation::Config(_) | Invocation::Switch(_)) => {
             Err(usage(
-                "the options print something instead of starting the proxy",
+                "the options print a text instead of starting the proxy",
                 "leave --version and --help out",
             ))
         }
@@ -177,7 +176,8 @@ fn entry(
     remarks.splice(..0, about_variables(client, &entry, &hidden));
     if client == Client::ClaudeCode && installation.system == "windows" && !arguments.json {
         remarks.push(
-            "the command is one for PowerShell; elsewhere, or with a \" in it, take the JSON".to_owned(),
+            "the command is for PowerShell; in another shell, or if it contains a \", use the JSON"
+                .to_owned(),
         );
     }
     let document = entry::render_document(client, &entry.name, &entry.table(client), entry.inputs(client));
@@ -194,10 +194,10 @@ fn entry(
     Ok(parts)
 }
 
-/// An entry, and what there is to say about it.
+/// An entry, with its secrets and remarks.
 struct PreparedEntry {
     entry: Entry,
-    /// What was a secret, and the variable that takes its place.
+    /// The place of each secret, and the variable that takes its place.
     hidden: Vec<(String, String)>,
     /// The secrets that were typed: the variable that takes the place of each, and its value.
     typed: Vec<(String, Secret)>,
@@ -305,13 +305,13 @@ fn pass_on(named: Vec<String>, client: Client, environment: &Environment, variab
     }
 }
 
-/// Returns what the user has to do about the variables of an entry.
+/// Returns the remarks that tell the user how to set the variables of an entry.
 fn about_variables(client: Client, entry: &Entry, hidden: &[(String, String)]) -> Vec<String> {
     let title = client.title();
     let mut remarks: Vec<String> = hidden
         .iter()
         .map(|(what, variable)| {
-            format!("{what} is a secret and not printed: the entry refers to {variable}, which is to hold it")
+            format!("{what} is a secret and is not printed: put it into the variable {variable}, which the entry names")
         })
         .collect();
     let (mut set, mut asked, mut by_hand, mut inherited) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -324,31 +324,31 @@ fn about_variables(client: Client, entry: &Entry, hidden: &[(String, String)]) -
             Passing::Literal => by_hand.push(name),
         }
     }
-    // Those that are part of a longer text.
+    // Variables inside a longer text.
     let texts = entry.variables.iter().filter_map(|variable| variable.text.as_deref());
     let within =
         texts.flat_map(|text| text.split("${env:").skip(1)).filter_map(|part| part.split('}').next());
     set.splice(..0, within);
     let list = |names: &[&str]| names.join(", ");
     if !set.is_empty() {
-        remarks.push(format!("set {} in the environment that {title} starts in", list(&set)));
+        remarks.push(format!("set {} in the environment of {title}", list(&set)));
     }
     if !asked.is_empty() {
         remarks.push(format!(
-            "{title} asks for {} when it starts the server, and keeps the answers",
+            "{title} asks for {} when it starts the server, and stores the answers",
             list(&asked)
         ));
     }
     if !inherited.is_empty() {
         remarks.push(format!(
-            "{title} fills nothing in, and passes its own environment on: set {} there, or write the values into \"env\"",
+            "{title} passes its environment on: set {} there, or write the values into \"env\"",
             list(&inherited)
         ));
     }
     if !by_hand.is_empty() {
         let placeholders: Vec<String> = by_hand.iter().map(|name| entry::placeholder(name)).collect();
         remarks.push(format!(
-            "{title} passes nothing on and fills nothing in: put the value of {} in the place of {}, and keep the file to yourself",
+            "{title} passes no variable on: put the value of {} in the place of {}. The file then holds a secret",
             list(&by_hand),
             placeholders.join(", ")
         ));
@@ -356,14 +356,14 @@ fn about_variables(client: Client, entry: &Entry, hidden: &[(String, String)]) -
     let fills_arguments = [Client::ClaudeCode, Client::Gemini].contains(&client);
     if fills_arguments && entry.arguments.iter().any(|argument| argument.contains("${")) {
         remarks.push(format!(
-            "{title} fills arguments in itself, so that the value stands in this computer's list of processes: \
-             --header-file PATH, with the same line in a file, keeps it out of there"
+            "{title} expands variables in arguments, so the value appears in the list of processes: \
+             to avoid that, write the line into a file and name it with --header-file PATH"
         ));
     }
     remarks
 }
 
-/// What is set here and would not be there.
+/// Remarks about variables of the shell that the client may not pass on.
 fn about_surroundings(client: Client, environment: &Environment, options: &Options) -> Vec<String> {
     if client.passes_everything() {
         return Vec::new();
@@ -372,11 +372,11 @@ fn about_surroundings(client: Client, environment: &Environment, options: &Optio
     let mut remarks = Vec::new();
     let proxies = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
     if let Some(name) = proxies.iter().find(|name| is_set(name)).filter(|_| options.proxy.is_none()) {
-        remarks.push(format!("{name} is set here, and {} may not pass it on: add --proxy URL or --env {name} if the server needs it", client.title()));
+        remarks.push(format!("{name} is set in your shell, and {} may not pass it on: add --proxy URL or --env {name} if the server needs it", client.title()));
     }
     let authorities = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"];
     if let Some(name) = authorities.iter().find(|name| is_set(name)) {
-        remarks.push(format!("{name} is set here, and {} may not pass it on: add --ca-cert PATH or --env {name} if the server needs it", client.title()));
+        remarks.push(format!("{name} is set in your shell, and {} may not pass it on: add --ca-cert PATH or --env {name} if the server needs it", client.title()));
     }
     remarks
 }

@@ -132,7 +132,7 @@ impl Rewriter<'_> {
                 let is_whole = value.starts_with(['/', '~', '\\']) || value.get(1..2) == Some(":");
                 if !is_whole {
                     self.rewritten.remarks.push(format!(
-                        "the path of {name} begins where the client happens to be: write it in full"
+                        "the path of {name} is relative to the folder in which the client starts: write the full path"
                     ));
                 }
                 value
@@ -156,7 +156,7 @@ impl Rewriter<'_> {
             let expanded = expand::expand(value, |_| Some("x".to_owned()));
             if let (Err(expand::Error::NoName(_)), false) = (expanded, fills_others) {
                 self.rewritten.remarks.push(format!(
-                    "the header {name} holds a form of variable that neither {} nor mcp-tether fills in: write ${{NAME}}",
+                    "the header {name} holds a variable in a form that neither {} nor mcp-tether expands: write ${{NAME}}",
                     client.title()
                 ));
             }
@@ -306,8 +306,8 @@ impl Rewriter<'_> {
             return written;
         };
         self.rewritten.remarks.push(format!(
-            "a part of {option} looks like a secret and is not printed: put it in the place of {text}, or better have the command \
-             find it elsewhere"
+            "a part of {option} looks like a secret and is not printed: put it in the place of {text}, or let the command \
+             read it from a safe place"
         ));
         header.map_or_else(|| hidden.clone(), |header| format!("{header}: {hidden}"))
     }
@@ -347,7 +347,7 @@ impl Rewriter<'_> {
         }
         if url.path().split('/').any(looks_random) {
             self.rewritten.remarks.push(format!(
-                "a part of {what}'s path looks like a secret: it stands in the entry, for nothing is filled in there"
+                "a part of the path of {what} looks like a secret: it is part of the entry, because a path cannot hold a variable"
             ));
         }
         let Some((start, query)) = text.split_once('?') else { return text };
@@ -388,7 +388,7 @@ impl Rewriter<'_> {
         };
         if secret.contains("${") {
             self.rewritten.remarks.push(format!(
-                "{what} has text beside a reference: set {variable} to the whole, for nothing is filled in within it"
+                "{what} has text beside a reference: set {variable} to the whole text, which is not expanded again"
             ));
         }
         self.rewritten.typed.push((variable.clone(), Secret::new(secret)));

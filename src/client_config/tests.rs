@@ -112,7 +112,7 @@ fn entry_names_program_as_client_finds_it() {
         let line = lines.find(|line| line.contains("command") || line.contains("cmd: ")).unwrap_or_default();
         let start = line.find([':', '=']).map_or(0, |at| at + 1);
         let command = line[start..].split('"').nth(1).unwrap_or_default().to_owned();
-        (command, told.contains("not on the PATH"))
+        (command, told.contains("not on your PATH"))
     };
     for client in Client::ALL.map(Client::name) {
         assert_eq!(command(client, &installation("linux")), ("mcp-tether".to_owned(), false), "{client}");

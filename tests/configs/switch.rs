@@ -497,7 +497,7 @@ fn migrate_tries_replacements_with_check() {
     let told = home.run(&["migrate", "--yes", "--check"]);
     assert_eq!(told.code, Some(1), "{}", told.error);
     assert!(
-        told.out.contains("check: all is well") && told.out.contains("check: it does not work"),
+        told.out.contains("check: every step worked") && told.out.contains("check: a step failed"),
         "{}",
         told.out
     );
