@@ -339,7 +339,7 @@ impl ToolFilter {
     fn handle_page(&mut self, page: &Message) {
         let Some(lookup) = self.lookup.take() else { return };
         if let Kind::Response { error: true, .. } = page.kind() {
-            return self.give_up(Some(page), "the server's list of tools could not be had");
+            return self.give_up(Some(page), "the server's list of tools is not available");
         }
         if !lookup.is_outdated {
             self.learn(page);

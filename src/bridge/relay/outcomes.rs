@@ -201,7 +201,7 @@ impl Relay {
             self.act(Action::Close(exchange));
             let report = ErrorReport::new(
                 ErrorKind::NoAnswer,
-                "the server did not acknowledge it in time",
+                "the server did not acknowledge the message in time",
                 "look into the server's log",
             );
             self.ended(exchange, ExchangeOutcome::Lost { written: Written::Maybe, report }, now);
@@ -284,7 +284,7 @@ impl Relay {
             let report = ErrorReport::new(
                 ErrorKind::Stopped,
                 "stopped before the server answered",
-                "the request may have run; look before repeating it",
+                "check what the request did before you repeat it: it may have run",
             );
             self.fail(ticket, report);
         }

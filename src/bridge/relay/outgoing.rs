@@ -15,9 +15,12 @@ use crate::bridge::revision::Era;
 use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
 use crate::mcp::{OwnId, SOURCE, code, message, method};
 
-/// The advice for input that is no JSON-RPC message.
+/// The advice for input that is not a JSON-RPC message.
 const UNREADABLE_ADVICE: &str =
     "report this to the client's author: each line must be one JSON-RPC 2.0 message, or a batch of them";
+/// The advice for a method that a header cannot carry.
+const METHOD_ADVICE: &str =
+    "report this to the client's author: the name of a method must consist of visible ASCII characters";
 
 impl Relay {
     pub(super) fn client(&mut self, line: Line, now: Instant) {
@@ -88,8 +91,8 @@ impl Relay {
     fn refuse_method(&mut self, id: &Id) {
         let error = ErrorObject {
             code: code::METHOD_NOT_FOUND,
-            message: format!("{SOURCE}: the method holds characters that its header cannot carry"),
-            data: ErrorData::of(SOURCE, "method"),
+            message: format!("{SOURCE}: the method holds characters that the header Mcp-Method cannot carry"),
+            data: ErrorData { advice: Some(METHOD_ADVICE.to_owned()), ..ErrorData::of(SOURCE, "method") },
         };
         self.act(Action::Deliver(Message::error(Some(id), &error)));
     }

@@ -163,7 +163,7 @@ impl Relay {
                     // The path is right: it has opened a session.
                     Some(SessionLoss::Presumed) => {
                         let advice = format!(
-                            "look whether the server knows this method; if it refuses others like this, {AFFINITY}"
+                            "check whether the server supports this method; if it refuses others like this, {AFFINITY}"
                         );
                         let report = ErrorReport { advice: Some(advice), ..refusal.report.clone() };
                         ExchangeOutcome::Refused(Refusal { report, ..refusal })
