@@ -65,7 +65,7 @@ struct AccessDecision {
     is_oauth: bool,
     /// Where Access describes how to sign in.
     document: Option<Url>,
-    /// What Access calls the reason.
+    /// The reason that Access states.
     error: Option<String>,
 }
 
@@ -74,8 +74,7 @@ pub(super) fn explain(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport
     let decision = decision(url, facts)?;
     let status = facts.status;
     let place = place(url);
-    // Enough of the tag to tell applications apart in the dashboard.
-    // One that repeats a secret would show a part of it.
+    // Enough of the tag to distinguish applications in the dashboard. A tag that repeats a secret is not shown.
     let tag = decision.application.as_ref().filter(|tag| !redact::repeats_secret(tag));
     let tag = tag.map(|tag| tag.chars().take(12).chain(['…']).collect::<String>());
     let application = match (&decision.team, &tag) {
@@ -91,12 +90,12 @@ pub(super) fn explain(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport
         (None, _) if facts.sends_access_token => (
             ErrorKind::AccessToken,
             format!("Cloudflare Access in front of {place}{application} rejected the Access token that was sent ({status_and_error})"),
-            "get a new one: it has expired, or is for another application".to_owned(),
+            "get a new token: this one has expired, or is for another application".to_owned(),
         ),
         (None, _) => (
             ErrorKind::AccessCredentials,
             format!("{place} is protected by Cloudflare Access{application}, and this request carried no service token ({status_and_error})"),
-            match decision.admits_people(status) {
+            match decision.admits_users(status) {
                 _ if decision.is_oauth && facts.login.is_some() => {
                     format!("sign in: {}; or {set}", facts.login.unwrap_or_default())
                 }
@@ -136,7 +135,7 @@ fn refused_token(
         token.id, token.secret
     );
     let advice = format!(
-        "{}; a token is valid for a year by default, Refresh keeps its secret, Rotate makes a new one",
+        "{}; Refresh extends an expired token and keeps its secret, Rotate makes a new secret",
         not_accepted(token)
     );
     (ErrorKind::AccessToken, sentence, advice)
@@ -147,13 +146,13 @@ fn not_accepted(token: &Token<'_>) -> String {
     let reasons = match token.oddity {
         Some(oddity) => format!("copy the secret again, because it {oddity}; or {check}"),
         None => format!(
-            "{check}: it is mistyped, expired, rotated, disabled, deleted or of another account, though its form is right"
+            "{check}: it may be mistyped, expired, rotated, disabled, deleted or of another account"
         ),
     };
     match token.header {
         Some(header) => {
             format!(
-                "{reasons}; or have the application read tokens from the header {header}, in which it was sent"
+                "{reasons}; or let the application read tokens from the header {header}, in which the token was sent"
             )
         }
         None => reasons,
@@ -161,13 +160,13 @@ fn not_accepted(token: &Token<'_>) -> String {
 }
 
 impl AccessDecision {
-    /// Returns whether there is a policy by which people get in: without one the answer is a 403.
-    fn admits_people(&self, status: u16) -> bool {
+    /// Returns whether a policy admits users: without one the answer is a 403.
+    fn admits_users(&self, status: u16) -> bool {
         status != 403 || self.document.is_some()
     }
 }
 
-/// What Access said, if it was Access.
+/// The decision of Access, if the answer is one.
 #[inline(never)] // asked twice of a refusal
 fn decision(url: &Url, facts: &RefusalFacts<'_>) -> Option<AccessDecision> {
     let mut decision = AccessDecision::default();
@@ -229,7 +228,7 @@ fn is_sign_in(target: &Url) -> bool {
         || target.path().starts_with(PAGES)
 }
 
-/// What the unsigned middle of the redirect's `meta` says of the token.
+/// Returns whether the token is valid, by the unsigned middle part of the redirect's `meta`.
 fn token_status(meta: &str) -> Option<bool> {
     let payload = jwt::payload(meta)?;
     let member = |name| json::member(&payload, name);
@@ -243,7 +242,7 @@ fn token_status(meta: &str) -> Option<bool> {
     }
 }
 
-/// Tags are hexadecimal; anything else is nothing to repeat.
+/// Returns whether a text is an audience tag, which is hexadecimal. Other foreign text is not repeated.
 fn is_tag(text: &str) -> bool {
     (8..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

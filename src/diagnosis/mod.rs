@@ -318,7 +318,7 @@ fn plainly_refused(url: &Url, facts: &RefusalFacts<'_>) -> ErrorReport {
     let sentence = format!("{place} answered {status} {}{said}", reason(status)).trim_end().to_owned();
     let advice = match status {
         401 if names_metadata(facts) => &*facts.sign_in_advice(),
-        401 => "check the credentials: the server rejects those that were sent, or requires some",
+        401 => "set the --header that the server requires, or check the value of the one that is set",
         403 => "check that the credentials are allowed to do this",
         404 | 405 => "check the path of the URL (often /mcp)",
         407 => "write the credentials into the proxy's URL: http://user:password@host:port",
