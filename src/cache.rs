@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_era_is_remembered_for_its_time() {
+    fn era_expires_after_its_lifetime() {
         let directory = tempfile::tempdir().expect("a directory");
         let cache = cache(directory.path(), "one");
         assert_eq!(cache.recall(later(0)), Known::default());
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_has_a_file_of_their_own_that_shows_nothing() {
+    fn cache_file_is_per_credential_and_reveals_nothing() {
         let directory = tempfile::tempdir().expect("a directory");
         let (one, two) = (cache(directory.path(), "marked-one"), cache(directory.path(), "marked-two"));
         one.keep(&Known { era: Some(Era::Modern), ..Known::default() }, later(0));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_nobody_writes_again_go() {
+    fn removes_unused_cache_files() {
         let directory = tempfile::tempdir().expect("a directory");
         let (old, new) = (cache(directory.path(), "old"), cache(directory.path(), "new"));
         let known = Known { era: Some(Era::Modern), ..Known::default() };
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_cache_is_no_error() {
+    fn unusable_cache_is_ignored() {
         let directory = tempfile::tempdir().expect("a directory");
         let cache = cache(directory.path(), "one");
         let path = cache.path.clone().expect("a path");
@@ -275,7 +275,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn fifo_in_place_of_the_file_is_replaced() {
+    fn replaces_fifo_at_cache_path() {
         let directory = tempfile::tempdir().expect("a directory");
         let cache = cache(directory.path(), "one");
         let path = cache.path.clone().expect("a path");

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn signal_and_end_of_input_do_not_wait_for_work() {
+    async fn signal_and_end_of_input_interrupt_work() {
         let (_client, ours) = tokio::io::duplex(4);
         assert_eq!(listen(ours, ready(()), pending::<()>()).await.0, EarlyOutcome::Stopped);
         for (asked, seconds) in [(&b""[..], 0), (b" \n", 0), (b"{}\n", 3)] {

@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn after_sleep_connections_are_made_anew() {
+    fn replaces_connections_after_sleep() {
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let url: Url =
             format!("http://{}/", server.local_addr().expect("an address")).parse().expect("a URL");

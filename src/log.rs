@@ -354,7 +354,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_writes_a_line_of_ours_or_commands_a_terminal() {
+    fn foreign_text_forges_no_line_or_terminal_command() {
         let text = format!("a\n{INDENT}b: c\n   0.001  INFO forged\r\u{1b}[2Jd");
         assert_eq!(harmless(&text), format!("a\n{INDENT}b: c    0.001  INFO forged  [2Jd"));
     }

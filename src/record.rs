@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_ends_at_its_bound_with_a_whole_turn() {
+    fn recording_ends_at_limit_after_whole_turn() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let (mut recorder, _) = recorder(file.path());
         recorder.room = 100;
@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn time_goes_by_in_whole_milliseconds_and_never_back() {
+    fn recorded_time_is_monotonic_in_milliseconds() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let (mut recorder, begun) = recorder(file.path());
         let after = |microseconds| begun + Duration::from_micros(microseconds);
@@ -489,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn session_named_like_a_word_of_the_protocol_renames_nothing() {
+    fn session_id_like_protocol_word_renames_nothing() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let (mut recorder, _) = recorder(file.path());
         let session = SessionHeader::Id(SessionId::new("jsonrpc").expect("visible"));
@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_has_a_name_of_its_own_wherever_its_id_stands() {
+    fn session_id_is_renamed_everywhere() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let (mut recorder, _) = recorder(file.path());
         let session = |id: &str| SessionId::new(id).expect("visible");
@@ -527,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_beyond_the_bound_have_one_name() {
+    fn sessions_beyond_limit_share_one_name() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let (mut recorder, _) = recorder(file.path());
         let session = |number: usize| SessionId::new(&format!("marked-{number:08}")).expect("visible");

@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_shown_without_its_query() {
+    fn url_is_logged_without_query() {
         let shown = |url: &str| without_query(&url.parse().expect("a URL"));
         assert_eq!(shown("https://h.example/mcp?key=marked#marked"), "https://h.example/mcp?…");
         assert_eq!(shown("https://h.example/mcp"), "https://h.example/mcp");

@@ -73,7 +73,7 @@ fn forbid(source: &Source, words: &[&str], because: &str) {
 }
 
 #[test]
-fn modules_use_only_what_lies_below_them() {
+fn modules_use_only_lower_modules() {
     let allowed = |module: &str| -> &[&str] {
         match module {
             "main" | "lib" => &["start"],
@@ -254,7 +254,7 @@ fn flows_use_only_flows_listed_before_them() {
 }
 
 #[test]
-fn the_bridge_performs_no_io_and_reads_no_clock() {
+fn bridge_performs_no_io_and_reads_no_clock() {
     for source in sources().iter().filter(|source| source.path.starts_with("bridge/")) {
         forbid(
             source,
@@ -293,7 +293,7 @@ fn only_two_files_write_to_stdout() {
 }
 
 #[test]
-fn no_revision_is_compared_where_its_features_should_be_asked_for() {
+fn revisions_are_compared_in_one_file() {
     for source in sources().iter().filter(|source| source.path != "mcp/revision.rs") {
         for year in 2024..2030 {
             forbid(source, &[&format!("\"{year}-")], "revisions are compared in mcp/revision.rs alone");
@@ -394,7 +394,7 @@ fn platform_code_stays_in_its_place() {
 }
 
 #[test]
-fn every_file_says_what_it_is_and_stays_readable() {
+fn files_begin_with_purpose_and_stay_short() {
     for source in sources() {
         if source.path != "lib.rs" {
             assert!(source.text.starts_with("//! "), "src/{} does not begin with what it is", source.path);
@@ -427,7 +427,7 @@ fn collect_pages(folder: &Path, pages: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn pages_of_rooms_are_short_and_their_links_lead_somewhere() {
+fn room_pages_are_short_with_valid_links() {
     for page in pages() {
         let text = std::fs::read_to_string(&page).expect("readable");
         let lines = text.lines().count();
@@ -506,7 +506,7 @@ const OLD_PHRASES: [(&str, &str); 6] = [
 ];
 
 #[test]
-fn old_phrases_stay_away() {
+fn old_phrases_do_not_return() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     collect(&root, &mut files);

@@ -480,7 +480,7 @@ impl Walk {
 }
 
 #[test]
-fn streams_that_are_taken_up_again_wait_for_a_slot_as_well() {
+fn resumed_streams_wait_for_slot() {
     #[expect(clippy::disallowed_methods, reason = "any moment will do to count from")]
     let mut now = Instant::now();
     let mut bridge = Bridge::new(Config::default());

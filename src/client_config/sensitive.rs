@@ -467,7 +467,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_secrets_are_told_from_others() {
+    fn recognizes_names_of_secrets() {
         for name in [
             "DB_PASS",
             "dbpass",
@@ -543,7 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_hold_secrets_are_told_by_their_form() {
+    fn recognizes_secret_values_by_form() {
         for value in [
             "postgres://u:marked@h/db",
             "postgres://u:ma/rk#e?d@h:5432/db",

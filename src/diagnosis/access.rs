@@ -145,9 +145,9 @@ fn not_accepted(token: &Token<'_>) -> String {
     let check = "check the token under Zero Trust > Access controls > Service credentials";
     let reasons = match token.oddity {
         Some(oddity) => format!("copy the secret again, because it {oddity}; or {check}"),
-        None => format!(
-            "{check}: it may be mistyped, expired, rotated, disabled, deleted or of another account"
-        ),
+        None => {
+            format!("{check}: it may be mistyped, expired, rotated, disabled, deleted or of another account")
+        }
     };
     match token.header {
         Some(header) => {
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn an_access_token_that_is_no_service_token_is_named_as_one() {
+    fn names_rejected_access_token() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let headers = HeaderMap::new();
         let target = Url::parse(&sign_in_page("{}")).expect("a URL");
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn what_to_do_names_the_ways_that_there_are() {
+    fn remedy_names_available_credentials() {
         let url = Url::parse("https://mcp.example.com/mcp?key=marked").expect("a URL");
         let advice = |status: u16, header: Option<(&'static str, String)>, token: Option<Token<'_>>| {
             let headers: HeaderMap = header
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_came_without_a_credential_is_invited_to_sign_in_by_access() {
+    fn access_offers_sign_in_only_without_credential() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let document = Some(SignIn::Access(Url::parse(METADATA_HERE).expect("a URL")));
         let own = format!(r#"Cloudflare-Access resource_metadata="{METADATA_HERE}""#);

@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_for_browsers_is_named() {
+    fn names_browser_challenge() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let headers: HeaderMap =
             [(http::HeaderName::from_static("cf-mitigated"), "challenge".parse().expect("a value"))]
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_cloudflare_without_a_code_is_its_own_all_the_same() {
+    fn recognizes_cloudflare_page_without_code() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let headers = HeaderMap::new();
         let page = "<center><h1>403 Forbidden</h1></center><hr><center>cloudflare</center>";
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn block_page_without_a_code_is_the_firewalls() {
+    fn block_page_without_code_is_firewall() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let whole = r#"<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head><body>
             <div id="cf-wrapper"><div id="cf-error-details" class="cf-error-details-wrapper"><h1>Sorry, you have been blocked</h1>
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn status_530_without_a_code_is_cloudflares_behind_its_edge() {
+    fn status_530_without_code_needs_cloudflare_header() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let through: HeaderMap =
             [(http::header::HeaderName::from_static("cf-ray"), "8f00".parse().expect("a value"))]
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_itself_is_its_own() {
+    fn servers_own_refusal_is_not_explained() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let headers = HeaderMap::new();
         for (status, body) in [

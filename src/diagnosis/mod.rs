@@ -535,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_prove_what_status_and_cause_say() {
+    fn processing_follows_status_and_cause() {
         for (status, cause, is_unprocessed, expected) in [
             (429, ErrorKind::RateLimit, true, Processing::NotProcessed),
             (530, ErrorKind::Tunnel, true, Processing::NotProcessed),

@@ -331,7 +331,7 @@ fn check_names_socks_proxy_that_is_used() {
 }
 
 #[test]
-fn no_proxy_is_read_as_curl_and_node_read_it() {
+fn no_proxy_follows_curl_and_node() {
     // At once, because a name that cannot be resolved is tried more than once.
     std::thread::scope(|scope| {
         for (name, exceptions, goes_through) in [

@@ -168,7 +168,7 @@ fn checks_modern_server_in_its_own_era() {
 }
 
 #[test]
-fn a_server_of_both_eras_is_known_as_one() {
+fn recognizes_server_of_both_eras() {
     let server = Server::start(|request, reply| match request.title() {
         "initialize" => initialized(request, reply, "{}"),
         "server/discover" => {
@@ -185,7 +185,7 @@ fn a_server_of_both_eras_is_known_as_one() {
 }
 
 #[test]
-fn no_session_is_left_behind_where_something_fails() {
+fn failure_ends_session() {
     type Handler = fn(&Request, &mut Reply);
     let list: Handler = |request, reply| match request.title() {
         "initialize" => initialized(request, reply, r#"{"tools":{}}"#),
@@ -238,7 +238,7 @@ fn no_session_is_left_behind_where_something_fails() {
 
 #[test]
 #[cfg(unix)]
-fn no_session_is_left_behind_by_ctrl_c() {
+fn ctrl_c_ends_session() {
     // What hangs when the signal comes; `head`: the server names the session only after that.
     for hangs in ["tools/list", "body", "head"] {
         let (killed, is_killed) = channel::<()>();
@@ -308,7 +308,7 @@ fn certificate_that_expires_soon_is_a_warning() {
 }
 
 #[test]
-fn a_handshake_that_fails_tells_whose_certificate_was_shown() {
+fn failed_handshake_reports_shown_certificate() {
     let server = secure(false, |_| ());
     let (code, told) = told(&[&server.url], &[]);
     assert_eq!(code, Some(1));
@@ -488,7 +488,7 @@ fn recognizes_access_by_probes_and_refusal() {
 }
 
 #[test]
-fn the_document_is_where_the_challenge_says() {
+fn reads_document_named_by_challenge() {
     let server = Server::start(|request, reply| {
         match (request.title(), request.path.as_str()) {
         ("HEAD", _) => reply.answer(
@@ -544,7 +544,7 @@ fn distinguishes_invalid_token_from_missing_policy() {
 }
 
 #[test]
-fn the_servers_own_refusal_behind_access_is_the_servers() {
+fn refusal_behind_access_is_the_servers() {
     let server =
         Server::start(|request, reply| match (request.header("cf-access-client-secret"), request.title()) {
             (None, _) => reply.answer(403, &[("cf-access-aud", TAG)], ""),
@@ -560,7 +560,7 @@ fn the_servers_own_refusal_behind_access_is_the_servers() {
 }
 
 #[test]
-fn both_tokens_are_tried_and_told_apart() {
+fn reports_which_of_two_tokens_works() {
     for (first, next, expected, code) in [
         ("marked-one", "marked-two", [("token", "ok"), ("next token", "ok")], 0),
         ("marked-one", "marked-dead", [("token", "ok"), ("next token", "warning")], 0),
@@ -611,7 +611,7 @@ fn credentials_are_named_by_source_and_never_shown() {
 }
 
 #[test]
-fn a_secret_that_the_server_repeats_is_not_told() {
+fn repeated_secret_is_redacted() {
     let server = Server::start(|request, reply| match request.title() {
         "HEAD" | "GET" | "DELETE" => reply.status(405),
         "initialize" => {

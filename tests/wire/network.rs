@@ -86,7 +86,7 @@ fn asked(arguments: &[&str], environment: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_proxy_is_used_by_option_and_by_environment() {
+fn uses_proxy_of_option_and_environment() {
     let server = elsewhere();
     let authority = server.file("ca.pem");
     let tunnel = Tunnel::start(&server.address, None, 200);
@@ -189,7 +189,7 @@ fn unreachable_proxy_has_the_sentence_of_check() {
 }
 
 #[test]
-fn this_machine_is_never_reached_through_a_proxy() {
+fn loopback_is_never_proxied() {
     let server = Server::start(|request, reply| reply.result(request, "{}"));
     let tunnel = Tunnel::start(&server.address, None, 200);
     let proxy = format!("http://{}", tunnel.address);
@@ -201,7 +201,7 @@ fn this_machine_is_never_reached_through_a_proxy() {
 }
 
 #[test]
-fn only_the_addresses_asked_for_are_used() {
+fn uses_only_requested_address_family() {
     let server = Server::start(|request, reply| reply.result(request, "{}"));
     let url = server.url.replace("127.0.0.1", "localhost");
     assert!(asked(&[&url, "--ipv4"], &[]).contains("\"result\""));
@@ -211,7 +211,7 @@ fn only_the_addresses_asked_for_are_used() {
 }
 
 #[test]
-fn a_url_is_kept_as_it_was_given() {
+fn url_is_sent_unchanged() {
     let server = Server::start(|request, reply| reply.result(request, "{}"));
     for path in ["/", "/mcp/", "/mcp?codemode=search_and_execute&x=%20y", "/a//b/%7Ec;d=1"] {
         let url = format!("http://{}{path}", server.address);

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn phrases_about_the_mcp_session_count_and_near_misses_do_not() {
+    fn recognizes_phrases_about_mcp_session_and_no_others() {
         for (phrase, near_miss) in [
             ("Session not found", "Training session not found"),
             ("session_not_found", "training_session_not_found"),
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_codes_count_where_they_are_those_of_json_rpc() {
+    fn session_loss_reads_json_rpc_ids_and_codes_only() {
         let with = |head: &str, code: &str| format!(r#"{{{head}"error":{{"code":{code},"message":"no"}}}}"#);
         for (status, head, code, expected) in [
             (400, r#""jsonrpc":"2.0","id":null,"#, "-32000", true),
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_alone_are_told_from_words() {
+    fn distinguishes_statuses_from_phrases() {
         for (status, body, expected) in [
             (401, "", Some(SessionLoss::Unauthorized)),
             (401, r#"{"error":"invalid_token"}"#, Some(SessionLoss::Unauthorized)),
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn words_beside_an_error_or_inside_a_validators_detail_mean_nothing() {
+    fn ignores_phrases_beside_error_and_in_validation_details() {
         for body in [
             r#"{"error":"chat session 17 is archived; the message was stored"}"#,
             "the training session is full, you are on the waiting list now",

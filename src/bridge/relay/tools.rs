@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_with_invalid_annotations_are_left_out_and_the_rest_stays_as_it_was() {
+    fn leaves_out_tools_with_invalid_annotations_only() {
         let bad = |property: &str| format!(r#"{{"type":"object","properties":{{"p":{property}}}}}"#);
         let schemas: Vec<String> = [
             r#"{"type":"string","x-mcp-header":""}"#,

@@ -201,7 +201,7 @@ fn listening_ends_only_where_the_server_offers_none() {
 }
 
 #[test]
-fn renewals_are_tried_again_unless_they_would_end_the_same() {
+fn session_renewal_retries_only_transient_failures() {
     let now = start();
     for (outcome, attempts, is_tried) in [
         (cut(), 1, true),
