@@ -24,7 +24,7 @@ pub use switch::{
     AddArgs, InstallArgs, MigrateArgs, RemoveArgs, SecretPlace, SwitchCommand, add_takes_value,
 };
 pub use usage::{UsageError, usage_error};
-pub use values::{AccessMode, AuthMode, Protocol, Shell, Transport};
+pub use values::{AccessMode, AuthMode, Protocol, Shell, TransportOption};
 
 /// What the program does with its options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use tracing::warn;
 
 use crate::bridge::{
     Action, Config, Cursor, Era, ErrorKind, ErrorReport, Event, ExchangeOutcome, Known, Notice, Opening,
-    Processing, Refusal, SessionHeader, SessionId, StopReason, Transport, Written,
+    Processing, Refusal, SessionHeader, SessionId, StopReason, TransportOrder, Written,
 };
 use crate::json;
 use crate::jsonrpc::{Fault, Id, Line, Message};
@@ -84,7 +84,7 @@ impl Recorder {
             let names = json::quoted_all(&config.known.falls_back);
             recorder.line(format_args!("> remembered {era} {names}"));
         }
-        if config.transport != Transport::default() {
+        if config.transport != TransportOrder::default() {
             recorder.line(format_args!("> transport {}", config.transport));
         }
         let tools = &config.tools;

@@ -29,7 +29,7 @@ use crate::bridge::{self, ExitReason};
 use crate::cache::{Cache, Writing};
 use crate::channel::Channel;
 use crate::check::{self, CheckResult, Findings, Style};
-use crate::cli::{self, AuthCommand, Invocation, Mode, Options, Transport};
+use crate::cli::{self, AuthCommand, Invocation, Mode, Options, TransportOption};
 use crate::config::{self, Config, Environment};
 use crate::files::Growing;
 use crate::http::Http;
@@ -188,10 +188,10 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
         era: config.era,
         known: cache.recall(now()),
         transport: match config.transport {
-            Transport::HttpFirst => bridge::Transport::HttpFirst,
-            Transport::SseFirst => bridge::Transport::SseFirst,
-            Transport::HttpOnly => bridge::Transport::HttpOnly,
-            Transport::SseOnly => bridge::Transport::SseOnly,
+            TransportOption::HttpFirst => bridge::TransportOrder::HttpFirst,
+            TransportOption::SseFirst => bridge::TransportOrder::SseFirst,
+            TransportOption::HttpOnly => bridge::TransportOrder::HttpOnly,
+            TransportOption::SseOnly => bridge::TransportOrder::SseOnly,
         },
         tools: config.tools,
     };

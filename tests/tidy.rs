@@ -456,9 +456,6 @@ fn paths_named_in_the_map_of_rooms_exist() {
     }
 }
 
-/// Names that stand for two types still. A name leaves the list when it stands for one; none comes in.
-const SHARED_NAMES: [&str; 4] = ["Entry", "Opening", "Place", "Transport"];
-
 #[test]
 fn types_share_no_name() {
     // Each module may have its own, and names it with the module.
@@ -483,16 +480,7 @@ fn types_share_no_name() {
         .filter(|(name, files)| files.len() > 1 && !of_modules.contains(&name.as_str()))
         .map(|(name, _)| name)
         .collect();
-    for name in &shared {
-        assert!(
-            SHARED_NAMES.contains(&name.as_str()),
-            "{name} is the name of several types: {:?}",
-            types[*name]
-        );
-    }
-    for name in SHARED_NAMES {
-        assert!(shared.iter().any(|it| *it == name), "{name} is one type now: take it off the list");
-    }
+    assert!(shared.is_empty(), "{shared:?} are names of several types: {types:?}");
 }
 
 /// Phrases that have a better one, and which.

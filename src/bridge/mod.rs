@@ -43,7 +43,7 @@ pub use event::{
 };
 use layer::{Layer, Output};
 use relay::Relay;
-pub use relay::Transport;
+pub use relay::TransportOrder;
 pub use revision::{Era, LEGACY_REVISION, MODERN_REVISION};
 use tool_filter::ToolFilter;
 pub use tool_filter::{Pattern, ToolRules};
@@ -65,7 +65,7 @@ pub struct Config {
     /// What was found out before.
     pub known: Known,
     /// Which of the two transports of the legacy era is tried, and in which order.
-    pub transport: Transport,
+    pub transport: TransportOrder,
     /// Which tools the client gets to see and to call.
     pub tools: ToolRules,
     /// Whether the stream for what the server has to say by itself is left out.

@@ -34,7 +34,7 @@ use crate::auth::cf_access::{PairRule, ServiceToken, TOKEN};
 use crate::auth::credential_provider::FoundCredentials;
 use crate::auth::{Credentials, Scheme, WrittenHeaders};
 use crate::bridge::{Era, Pattern, ToolRules};
-use crate::cli::{AccessMode, Mode, Options, Protocol, Transport};
+use crate::cli::{AccessMode, Mode, Options, Protocol, TransportOption};
 use crate::files;
 use crate::http::{Family, Patience, Settings, is_loopback};
 use crate::jwt::expiry;
@@ -155,7 +155,7 @@ pub struct Config {
     /// The era that the server speaks, where an option says so.
     pub era: Option<Era>,
     /// Which transports are tried, and in which order.
-    pub transport: Transport,
+    pub transport: TransportOption,
     /// Which tools the client gets to see and to call.
     pub tools: ToolRules,
     /// The folder in which `mcp-tether/` lies with what is kept for later starts, where the system names one.
@@ -347,7 +347,7 @@ fn written_headers(
         headers.extend(header::read_file(&path, environment)?);
     }
     for argument in &options.headers {
-        headers.push(header::parse(argument, header::Place::Option, environment)?);
+        headers.push(header::parse(argument, header::HeaderSource::Option, environment)?);
     }
     for argument in &options.headers_from {
         headers.push(header::from_command(argument, is_first)?);

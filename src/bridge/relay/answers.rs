@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::ledger::{Entry, Place, Ticket};
+use super::ledger::{LedgerEntry, MessageState, Ticket};
 use super::modern::error_code;
 use super::renegotiation::Refused;
 use super::{Output, Purpose, Question, REPLIES, Relay, Settled};
@@ -279,7 +279,7 @@ impl Relay {
         }
         if let Some(ticket) = id.and_then(|id| self.ledger.request(id))
             && let Some(entry) = self.ledger.get(ticket)
-            && let Some(answered) = place_of_answer(entry)
+            && let Some(answered) = exchange_of_answer(entry)
         {
             return self.answer_elsewhere(exchange, answered, ticket, message, now);
         }
@@ -323,8 +323,8 @@ impl Relay {
 
     /// The request that a response with a changed id answers, on the stream of a session, if only one can be meant.
     fn only_request_like(&self, id: &Id) -> Option<(ExchangeId, Ticket, Id)> {
-        let mut alike = self.ledger.iter().filter_map(|(ticket, entry)| match entry.place {
-            Place::Sent { exchange, .. } if entry.era == Era::Legacy => {
+        let mut alike = self.ledger.iter().filter_map(|(ticket, entry)| match entry.state {
+            MessageState::Sent { exchange, .. } if entry.era == Era::Legacy => {
                 let own = entry.request_id().filter(|own| own.is_same_value(id))?;
                 Some((exchange, ticket, own.clone()))
             }
@@ -446,12 +446,12 @@ impl Relay {
 
 /// The exchange in which a request was sent, for an answer that is found by its id. `Some(None)`: it was sent, and waits to
 /// be sent again or resumed. `None`: it was never sent.
-fn place_of_answer(entry: &Entry) -> Option<Option<ExchangeId>> {
-    match entry.place {
-        Place::Sent { exchange, .. } => Some(Some(exchange)),
-        Place::BackingOff { .. } | Place::ForSlot { .. } | Place::AtGate => {
+fn exchange_of_answer(entry: &LedgerEntry) -> Option<Option<ExchangeId>> {
+    match entry.state {
+        MessageState::Sent { exchange, .. } => Some(Some(exchange)),
+        MessageState::BackingOff { .. } | MessageState::ForSlot { .. } | MessageState::AtGate => {
             (entry.attempts.made > 0).then_some(None)
         }
-        Place::Behind(_) | Place::Learning { .. } => None,
+        MessageState::Behind(_) | MessageState::Learning { .. } => None,
     }
 }

@@ -3,7 +3,7 @@
 //! Evidence is only what a server of the other era says, never a refusal for want of credentials, a server in trouble or a
 //! broken connection (2026-07-28, basic/versioning, backward compatibility). Deliberately not here: what to do about it.
 
-use super::ledger::{Place, RetryKind, Ticket};
+use super::ledger::{MessageState, RetryKind, Ticket};
 use super::modern::error_code;
 use super::{Output, Relay, Settled};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
@@ -77,16 +77,16 @@ impl Relay {
     /// Takes everything of the legacy era out of the ledger that was not sent, in the client's order.
     fn take_waiting(&mut self) -> Vec<Message> {
         let waiting = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
-        let waiting = waiting.filter(|(_, entry)| match entry.place {
-            Place::AtGate
-            | Place::ForSlot { kind: RetryKind::Post }
-            | Place::BackingOff { kind: RetryKind::Post, .. } => true,
+        let waiting = waiting.filter(|(_, entry)| match entry.state {
+            MessageState::AtGate
+            | MessageState::ForSlot { kind: RetryKind::Post }
+            | MessageState::BackingOff { kind: RetryKind::Post, .. } => true,
             // The server is at work on what waits for the rest of its answer.
-            Place::ForSlot { kind: RetryKind::Resume }
-            | Place::BackingOff { kind: RetryKind::Resume, .. }
-            | Place::Behind(_)
-            | Place::Learning { .. }
-            | Place::Sent { .. } => false,
+            MessageState::ForSlot { kind: RetryKind::Resume }
+            | MessageState::BackingOff { kind: RetryKind::Resume, .. }
+            | MessageState::Behind(_)
+            | MessageState::Learning { .. }
+            | MessageState::Sent { .. } => false,
         });
         let tickets: Vec<Ticket> = waiting.map(|(ticket, _)| ticket).collect();
         let mut messages = Vec::new();

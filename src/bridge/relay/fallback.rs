@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use super::ledger::Ticket;
-use super::retry::{self, Decision, Jitter, Subject, Way};
+use super::retry::{self, Decision, Jitter, Subject, Transport};
 use super::{Purpose, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, ExchangeOutcome, Facts, Notice, Refusal, Via};
@@ -21,7 +21,7 @@ use crate::mcp::method;
 
 /// Which transports are tried, and in which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Transport {
+pub enum TransportOrder {
     /// Streamable HTTP, then HTTP+SSE.
     #[default]
     HttpFirst,
@@ -33,13 +33,13 @@ pub enum Transport {
     SseOnly,
 }
 
-impl std::fmt::Display for Transport {
+impl std::fmt::Display for TransportOrder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Transport::HttpFirst => "http-first",
-            Transport::SseFirst => "sse-first",
-            Transport::HttpOnly => "http-only",
-            Transport::SseOnly => "sse-only",
+            TransportOrder::HttpFirst => "http-first",
+            TransportOrder::SseFirst => "sse-first",
+            TransportOrder::HttpOnly => "http-only",
+            TransportOrder::SseOnly => "sse-only",
         })
     }
 }
@@ -47,19 +47,20 @@ impl std::fmt::Display for Transport {
 /// What is known of the server's transport.
 #[derive(Debug)]
 pub(super) struct Fallback {
-    transport: Transport,
+    order: TransportOrder,
     /// The one that worked last.
-    settled: Option<Way>,
+    settled: Option<Transport>,
     /// The one that the handshake under way is sent by.
-    way: Way,
+    transport: Transport,
     /// How the first of the two refused this handshake.
     first: Option<ExchangeOutcome>,
 }
 
 impl Fallback {
     /// Nothing is known yet.
-    pub(super) fn new(transport: Transport) -> Fallback {
-        let mut fallback = Fallback { transport, settled: None, way: Way::Endpoint, first: None };
+    pub(super) fn new(order: TransportOrder) -> Fallback {
+        let mut fallback =
+            Fallback { order, settled: None, transport: Transport::StreamableHttp, first: None };
         fallback.begin();
         fallback
     }
@@ -67,29 +68,29 @@ impl Fallback {
     /// A handshake begins.
     pub(super) fn begin(&mut self) {
         self.first = None;
-        self.way = self.settled.unwrap_or(match self.transport {
-            Transport::HttpFirst | Transport::HttpOnly => Way::Endpoint,
-            Transport::SseFirst | Transport::SseOnly => Way::Stream,
+        self.transport = self.settled.unwrap_or(match self.order {
+            TransportOrder::HttpFirst | TransportOrder::HttpOnly => Transport::StreamableHttp,
+            TransportOrder::SseFirst | TransportOrder::SseOnly => Transport::HttpSse,
         });
     }
 
     /// The server has accepted the handshake. Returns whether it has turned out to speak HTTP+SSE.
     pub(super) fn settle(&mut self) -> bool {
         self.first = None;
-        let before = self.settled.replace(self.way);
-        self.way == Way::Stream && before != Some(Way::Stream)
+        let before = self.settled.replace(self.transport);
+        self.transport == Transport::HttpSse && before != Some(Transport::HttpSse)
     }
 
     /// Returns whether HTTP+SSE alone is tried.
     pub(super) fn is_sse_only(&self) -> bool {
-        self.transport == Transport::SseOnly
+        self.order == TransportOrder::SseOnly
     }
 
     /// The way of `initialize`.
     pub(super) fn via(&self) -> Via {
-        match self.way {
-            Way::Endpoint => Via::Endpoint,
-            Way::Stream => Via::NewStream,
+        match self.transport {
+            Transport::StreamableHttp => Via::Endpoint,
+            Transport::HttpSse => Via::NewStream,
         }
     }
 
@@ -100,7 +101,7 @@ impl Fallback {
 
     /// Returns whether sessions of this server are carried by a stream, as far as is known.
     pub(super) fn uses_streams(&self) -> bool {
-        self.settled == Some(Way::Stream) || self.transport == Transport::SseOnly
+        self.settled == Some(Transport::HttpSse) || self.order == TransportOrder::SseOnly
     }
 
     /// What follows from the end of `initialize` without an answer: what is to be told, or else why the other transport
@@ -112,24 +113,24 @@ impl Fallback {
         any_4xx: bool,
         (now, jitter): (Instant, &mut Jitter),
     ) -> Result<ExchangeOutcome, String> {
-        let may_try_other = matches!(self.transport, Transport::HttpFirst | Transport::SseFirst);
+        let may_try_other = matches!(self.order, TransportOrder::HttpFirst | TransportOrder::SseFirst);
         if opened || !may_try_other {
             return Ok(outcome);
         }
-        let subject = Subject::Handshake { way: self.way, any_4xx };
+        let subject = Subject::Handshake { transport: self.transport, any_4xx };
         let speaks_against = retry::decide(&outcome, subject, now, jitter) == Decision::OtherTransport;
-        match (self.first.take(), self.way) {
+        match (self.first.take(), self.transport) {
             (None, _) if speaks_against => {
-                self.way = match self.way {
-                    Way::Endpoint => Way::Stream,
-                    Way::Stream => Way::Endpoint,
+                self.transport = match self.transport {
+                    Transport::StreamableHttp => Transport::HttpSse,
+                    Transport::HttpSse => Transport::StreamableHttp,
                 };
                 let reason = outcome.to_string();
                 self.first = Some(outcome);
                 Err(reason)
             }
             // What the POST was told says more than that there is nothing to GET either.
-            (Some(posted), Way::Stream) if speaks_against => Ok(with_stream(posted, &outcome)),
+            (Some(posted), Transport::HttpSse) if speaks_against => Ok(with_stream(posted, &outcome)),
             (_, _) => Ok(outcome),
         }
     }

@@ -17,12 +17,12 @@ use crate::mcp::method;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket(u64);
 
-/// A message and where it is.
+/// A message and its state.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct LedgerEntry {
     pub(super) message: Message,
     pub(super) era: Era,
-    pub(super) place: Place,
+    pub(super) state: MessageState,
     /// Whether it was sent a second time with headers learned anew.
     pub(super) relearned: bool,
     /// Whether it is an `initialize` that was sent a second time with a revision that the server named.
@@ -61,7 +61,7 @@ pub(super) struct Subscription {
     pub(super) attempts: u32,
 }
 
-impl Entry {
+impl LedgerEntry {
     /// The id, if this is a request: something that must be answered.
     pub(super) fn request_id(&self) -> Option<&Id> {
         match self.message.kind() {
@@ -71,7 +71,7 @@ impl Entry {
     }
 }
 
-impl Entry {
+impl LedgerEntry {
     /// Returns whether this is a modern subscription: a request whose answer is its end.
     pub(super) fn is_subscription(&self) -> bool {
         self.era == Era::Modern && self.message.method() == Some(method::LISTEN)
@@ -83,9 +83,9 @@ impl Entry {
     }
 }
 
-/// Where a message is.
+/// The state of a message.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum MessageState {
     /// Behind a message whose answer must come first.
     AtGate,
     /// A request that waits until fewer are under way.
@@ -109,6 +109,20 @@ pub(super) enum Place {
     },
 }
 
+impl MessageState {
+    /// The exchange that the message is in.
+    pub(super) fn exchange(&self) -> Option<ExchangeId> {
+        match self {
+            MessageState::Sent { exchange, .. } => Some(*exchange),
+            MessageState::AtGate
+            | MessageState::ForSlot { .. }
+            | MessageState::Behind(_)
+            | MessageState::Learning { .. }
+            | MessageState::BackingOff { .. } => None,
+        }
+    }
+}
+
 /// What follows a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RetryKind {
@@ -121,7 +135,7 @@ pub(super) enum RetryKind {
 /// The ledger.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    entries: BTreeMap<Ticket, Entry>,
+    entries: BTreeMap<Ticket, LedgerEntry>,
     /// The request of each id. Of two with the same id, which no client should have, the later one.
     requests: HashMap<Id, Ticket>,
     next: u64,
@@ -144,10 +158,10 @@ impl Ledger {
         self.waiting_cost += message.cost();
         self.at_gate.insert(ticket);
         self.replies_cost += reply_cost(&message);
-        let entry = Entry {
+        let entry = LedgerEntry {
             message,
             era,
-            place: Place::AtGate,
+            state: MessageState::AtGate,
             relearned: false,
             renegotiated: false,
             subscription: Subscription::default(),
@@ -162,7 +176,7 @@ impl Ledger {
     }
 
     /// The message at a place, if it is still in the ledger.
-    pub(super) fn get(&self, ticket: Ticket) -> Option<&Entry> {
+    pub(super) fn get(&self, ticket: Ticket) -> Option<&LedgerEntry> {
         self.entries.get(&ticket)
     }
 
@@ -191,22 +205,22 @@ impl Ledger {
 
     /// A message waits until everything before it has an answer.
     pub(super) fn wait_at_gate(&mut self, ticket: Ticket) {
-        self.put(ticket, Place::AtGate);
+        self.put(ticket, MessageState::AtGate);
     }
 
     /// A request waits until fewer are under way; then it is sent, or the stream of its answer resumed.
     pub(super) fn wait_for_slot(&mut self, ticket: Ticket, kind: RetryKind) {
-        self.put(ticket, Place::ForSlot { kind });
+        self.put(ticket, MessageState::ForSlot { kind });
     }
 
     /// A cancellation waits until its request was sent.
     pub(super) fn wait_behind(&mut self, cancellation: Ticket, request: Ticket) {
-        self.put(cancellation, Place::Behind(request));
+        self.put(cancellation, MessageState::Behind(request));
     }
 
     /// A message is sent in an exchange, whose headers name the session of this epoch. Nothing is known of an answer yet.
     pub(super) fn send(&mut self, ticket: Ticket, exchange: ExchangeId, epoch: Option<u64>, now: Instant) {
-        self.put(ticket, Place::Sent { exchange, written: false });
+        self.put(ticket, MessageState::Sent { exchange, written: false });
         self.change(ticket, |entry| {
             let Attempts { made, since, sessions_lost, settled, .. } = entry.attempts;
             let since = since.or(Some(now));
@@ -217,7 +231,7 @@ impl Ledger {
 
     /// The server has, or may have, the whole message, whose answer comes in this exchange.
     pub(super) fn set_written(&mut self, ticket: Ticket, exchange: ExchangeId) {
-        self.put(ticket, Place::Sent { exchange, written: true });
+        self.put(ticket, MessageState::Sent { exchange, written: true });
     }
 
     /// The head of the answer came.
@@ -228,25 +242,25 @@ impl Ledger {
     /// A message is sent again at `until`. Its attempts count from `since`.
     pub(super) fn retry_at(&mut self, ticket: Ticket, until: Instant, since: Instant) {
         self.change(ticket, |entry| entry.attempts.since = Some(since));
-        self.put(ticket, Place::BackingOff { until, kind: RetryKind::Post });
+        self.put(ticket, MessageState::BackingOff { until, kind: RetryKind::Post });
     }
 
     /// A message is sent again at `until`, in the session of this epoch, which has not taken a message yet.
     pub(super) fn retry_in_new_session_at(&mut self, ticket: Ticket, until: Instant, epoch: u64) {
         self.change(ticket, |entry| entry.attempts.settled = Some(epoch));
-        self.put(ticket, Place::BackingOff { until, kind: RetryKind::Post });
+        self.put(ticket, MessageState::BackingOff { until, kind: RetryKind::Post });
     }
 
     /// A subscription is opened again at `until`.
     pub(super) fn resubscribe_at(&mut self, ticket: Ticket, until: Instant) {
         self.change(ticket, |entry| entry.subscription.attempts += 1);
-        self.put(ticket, Place::BackingOff { until, kind: RetryKind::Post });
+        self.put(ticket, MessageState::BackingOff { until, kind: RetryKind::Post });
     }
 
     /// The stream of an answer is resumed at `until`.
     pub(super) fn resume_at(&mut self, ticket: Ticket, until: Instant) {
         self.change(ticket, |entry| entry.stream.count_attempt());
-        self.put(ticket, Place::BackingOff { until, kind: RetryKind::Resume });
+        self.put(ticket, MessageState::BackingOff { until, kind: RetryKind::Resume });
     }
 
     /// A lost session has refused a message.
@@ -295,7 +309,7 @@ impl Ledger {
 
     /// A call that the server refused for its headers waits until its tool is looked up.
     pub(super) fn wait_for_tool(&mut self, ticket: Ticket, refusal: Message, pages: u32, until: Instant) {
-        self.put(ticket, Place::Learning { refusal, pages, until });
+        self.put(ticket, MessageState::Learning { refusal, pages, until });
     }
 
     /// One more page of tools is asked for, for a call that waits for its tool. Returns until when that may take; none
@@ -303,7 +317,7 @@ impl Ledger {
     pub(super) fn take_tool_page(&mut self, ticket: Ticket) -> Option<Instant> {
         let mut deadline = None;
         self.change(ticket, |entry| {
-            if let Place::Learning { pages, until, .. } = &mut entry.place
+            if let MessageState::Learning { pages, until, .. } = &mut entry.state
                 && let Some(left) = pages.checked_sub(1)
             {
                 *pages = left;
@@ -319,33 +333,33 @@ impl Ledger {
     }
 
     /// Changes something about a message that does not concern its place.
-    fn change(&mut self, ticket: Ticket, change: impl FnOnce(&mut Entry)) {
+    fn change(&mut self, ticket: Ticket, change: impl FnOnce(&mut LedgerEntry)) {
         if let Some(entry) = self.entries.get_mut(&ticket) {
             change(entry);
         }
     }
 
-    /// Moves a message to another place.
-    fn put(&mut self, ticket: Ticket, place: Place) {
+    /// Moves a message to another state.
+    fn put(&mut self, ticket: Ticket, state: MessageState) {
         let Some(mut entry) = self.take_out(ticket) else { return };
-        entry.place = place;
-        match &entry.place {
-            Place::AtGate => drop(self.at_gate.insert(ticket)),
-            Place::ForSlot { .. } => drop(self.for_slot.insert(ticket)),
-            Place::Behind(request) => drop(self.cancellations.insert(*request, ticket)),
-            Place::BackingOff { until, .. } => drop(self.resting.insert((*until, ticket))),
-            Place::Learning { .. } => {}
-            Place::Sent { .. } if entry.holds_slot() => self.requests_sent += 1,
-            Place::Sent { .. } => {}
+        entry.state = state;
+        match &entry.state {
+            MessageState::AtGate => drop(self.at_gate.insert(ticket)),
+            MessageState::ForSlot { .. } => drop(self.for_slot.insert(ticket)),
+            MessageState::Behind(request) => drop(self.cancellations.insert(*request, ticket)),
+            MessageState::BackingOff { until, .. } => drop(self.resting.insert((*until, ticket))),
+            MessageState::Learning { .. } => {}
+            MessageState::Sent { .. } if entry.holds_slot() => self.requests_sent += 1,
+            MessageState::Sent { .. } => {}
         }
-        if !matches!(entry.place, Place::Sent { .. }) {
+        if !matches!(entry.state, MessageState::Sent { .. }) {
             self.waiting_cost += entry.message.cost();
         }
         self.entries.insert(ticket, entry);
     }
 
     /// Removes a message that was answered, delivered, or is no longer wanted.
-    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Entry> {
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<LedgerEntry> {
         let entry = self.take_out(ticket)?;
         self.replies_cost -= reply_cost(&entry.message);
         if let Some(id) = entry.request_id()
@@ -367,7 +381,7 @@ impl Ledger {
     }
 
     /// Everything in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Ticket, &Entry)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Ticket, &LedgerEntry)> {
         self.entries.iter().map(|(ticket, entry)| (*ticket, entry))
     }
 
@@ -386,18 +400,18 @@ impl Ledger {
         self.replies_cost
     }
 
-    fn take_out(&mut self, ticket: Ticket) -> Option<Entry> {
+    fn take_out(&mut self, ticket: Ticket) -> Option<LedgerEntry> {
         let entry = self.entries.remove(&ticket)?;
-        match entry.place {
-            Place::AtGate => drop(self.at_gate.remove(&ticket)),
-            Place::ForSlot { .. } => drop(self.for_slot.remove(&ticket)),
-            Place::Behind(request) => drop(self.cancellations.remove(&request)),
-            Place::BackingOff { until, .. } => drop(self.resting.remove(&(until, ticket))),
-            Place::Learning { .. } => {}
-            Place::Sent { .. } if entry.holds_slot() => self.requests_sent -= 1,
-            Place::Sent { .. } => {}
+        match entry.state {
+            MessageState::AtGate => drop(self.at_gate.remove(&ticket)),
+            MessageState::ForSlot { .. } => drop(self.for_slot.remove(&ticket)),
+            MessageState::Behind(request) => drop(self.cancellations.remove(&request)),
+            MessageState::BackingOff { until, .. } => drop(self.resting.remove(&(until, ticket))),
+            MessageState::Learning { .. } => {}
+            MessageState::Sent { .. } if entry.holds_slot() => self.requests_sent -= 1,
+            MessageState::Sent { .. } => {}
         }
-        if !matches!(entry.place, Place::Sent { .. }) {
+        if !matches!(entry.state, MessageState::Sent { .. }) {
             self.waiting_cost -= entry.message.cost();
         }
         Some(entry)

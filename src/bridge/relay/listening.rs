@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 pub(super) use state::Listening;
 
-use super::ledger::{Place, Ticket};
+use super::ledger::{MessageState, Ticket};
 use super::retry::{self, Decision, Subject};
 use super::{Phase, Purpose, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
@@ -40,7 +40,7 @@ impl Relay {
     pub(super) fn gives_way_at(&self) -> Option<Instant> {
         let suspected = self.streams.listening.suspected()?;
         let waiting = self.ledger.iter().filter(|(_, entry)| {
-            let is_sent = matches!(entry.place, Place::Sent { .. });
+            let is_sent = matches!(entry.state, MessageState::Sent { .. });
             is_sent && entry.era == Era::Legacy && entry.request_id().is_some() && !entry.attempts.opened
         });
         let since =

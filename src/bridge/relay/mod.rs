@@ -39,7 +39,7 @@ use super::event::{Action, Ask, Event, ExitReason, Notice, Outgoing, Refusal, Se
 use super::layer::Output;
 pub(super) use era_mismatch::{EraMismatch, Evidence, LastWord};
 use exchanges::{Exchange, Exchanges, Purpose};
-pub use fallback::Transport;
+pub use fallback::TransportOrder;
 use ledger::Ledger;
 use listening::Listening;
 pub(super) use modern::error_code;
@@ -105,9 +105,9 @@ struct Streams {
 #[derive(Debug)]
 enum Settled {
     /// A message whose outcome the client wants to know.
-    Wanted(ledger::Entry),
+    Wanted(ledger::LedgerEntry),
     /// A request that the client has cancelled.
-    Cancelled(ledger::Entry),
+    Cancelled(ledger::LedgerEntry),
     /// Nothing: it was removed before.
     Unknown,
 }

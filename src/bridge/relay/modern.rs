@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::era_mismatch::{self, discovers_modern};
-use super::ledger::{Place, Ticket};
+use super::ledger::{MessageState, Ticket};
 use super::retry::{self, Decision, Subject};
 use super::tools::Invalid;
 use super::{Phase, Purpose, Relay, Settled};
@@ -176,8 +176,8 @@ impl Relay {
     pub(super) fn looked_up(&mut self, exchange: ExchangeId, ticket: Ticket, page: &Message, now: Instant) {
         self.exchanges.set_purpose(exchange, Purpose::Answered);
         self.exchanges.clear_deadline(exchange);
-        let place = self.ledger.get(ticket).map(|entry| &entry.place);
-        if !matches!(place, Some(Place::Learning { .. })) {
+        let state = self.ledger.get(ticket).map(|entry| &entry.state);
+        if !matches!(state, Some(MessageState::Learning { .. })) {
             return;
         }
         if error_code(page).is_some() {
@@ -201,7 +201,7 @@ impl Relay {
     pub(super) fn give_up_learning(&mut self, ticket: Ticket) {
         let Settled::Wanted(entry) = self.settle(ticket) else { return };
         let id = entry.request_id().cloned();
-        if let (Place::Learning { refusal, .. }, Some(id)) = (entry.place, id) {
+        if let (MessageState::Learning { refusal, .. }, Some(id)) = (entry.state, id) {
             self.deliver_as(&id, refusal);
         }
     }

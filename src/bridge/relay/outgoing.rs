@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use super::ledger::{Place, RetryKind, Ticket};
+use super::ledger::{MessageState, RetryKind, Ticket};
 use super::session::Admission;
 use super::{CANCELLATION_PATIENCE, DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay};
 use crate::bridge::event::{Action, Ask, ExchangeId, Notice, Outgoing};
@@ -121,8 +121,8 @@ impl Relay {
         while self.exchanges.allows_request(self.ledger.requests_sent())
             && let Some(ticket) = self.ledger.first_for_slot()
         {
-            match self.ledger.get(ticket).map(|entry| &entry.place) {
-                Some(Place::ForSlot { kind: RetryKind::Resume }) => self.resume(ticket, now),
+            match self.ledger.get(ticket).map(|entry| &entry.state) {
+                Some(MessageState::ForSlot { kind: RetryKind::Resume }) => self.resume(ticket, now),
                 _ => drop(self.post(ticket, Purpose::Answer(ticket), now)),
             }
         }
@@ -196,35 +196,34 @@ impl Relay {
         else {
             return self.drop_cancellation(ticket);
         };
-        let exchange = match entry.place {
-            Place::Sent { exchange, .. } => Some(exchange),
-            Place::AtGate
-            | Place::ForSlot { .. }
-            | Place::Behind(_)
-            | Place::Learning { .. }
-            | Place::BackingOff { .. } => None,
-        };
-        match &entry.place {
+        let exchange = entry.state.exchange();
+        match &entry.state {
             // A modern server takes the end of the exchange for the cancellation, and nothing else.
             _ if entry.era == Era::Modern => self.cancel_untold(ticket, request, exchange),
             // Its session has ended. The new one does not know the request.
-            Place::Sent { exchange: sent, .. } if self.is_of_lost_session(*sent) => {
+            MessageState::Sent { exchange: sent, .. } if self.is_of_lost_session(*sent) => {
                 self.cancel_untold(ticket, request, exchange);
             }
-            Place::Sent { written: true, exchange } => {
+            MessageState::Sent { written: true, exchange } => {
                 let exchange = *exchange;
                 self.cancel_sent(ticket, request, exchange, now);
             }
-            Place::Sent { written: false, .. } if self.ledger.cancellation_of(request).is_none() => {
+            MessageState::Sent { written: false, .. } if self.ledger.cancellation_of(request).is_none() => {
                 self.ledger.wait_behind(ticket, request);
             }
             // The server has not received the request, or has ended its exchange: it needs no cancellation.
-            Place::AtGate
-            | Place::ForSlot { kind: RetryKind::Post }
-            | Place::BackingOff { kind: RetryKind::Post, .. } => self.cancel_untold(ticket, request, None),
-            Place::ForSlot { kind: RetryKind::Resume }
-            | Place::BackingOff { kind: RetryKind::Resume, .. } => self.cancel_resuming(ticket, request),
-            Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. } => self.drop_cancellation(ticket),
+            MessageState::AtGate
+            | MessageState::ForSlot { kind: RetryKind::Post }
+            | MessageState::BackingOff { kind: RetryKind::Post, .. } => {
+                self.cancel_untold(ticket, request, None)
+            }
+            MessageState::ForSlot { kind: RetryKind::Resume }
+            | MessageState::BackingOff { kind: RetryKind::Resume, .. } => {
+                self.cancel_resuming(ticket, request)
+            }
+            MessageState::Sent { .. } | MessageState::Behind(_) | MessageState::Learning { .. } => {
+                self.drop_cancellation(ticket)
+            }
         }
     }
 

@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::ledger::{Place, RetryKind, Ticket};
+use super::ledger::{MessageState, RetryKind, Ticket};
 use super::modern::error_code;
 use super::retry::{self, Decision, Remark, Subject};
 use super::session_doubt::lost_each_time;
@@ -89,9 +89,9 @@ impl Relay {
         self.forget_questions(epoch);
         let waiting = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
         let waiting: Vec<(Ticket, bool, bool)> = waiting
-            .filter(|(_, entry)| !matches!(entry.place, Place::Sent { .. } | Place::Behind(_)))
+            .filter(|(_, entry)| !matches!(entry.state, MessageState::Sent { .. } | MessageState::Behind(_)))
             .map(|(ticket, entry)| {
-                let for_slot = matches!(entry.place, Place::ForSlot { kind: RetryKind::Post });
+                let for_slot = matches!(entry.state, MessageState::ForSlot { kind: RetryKind::Post });
                 // The next session is told that the client is ready as soon as it is open.
                 let is_told = entry.attempts.made > 0 && entry.message.method() == Some(method::INITIALIZED);
                 (ticket, for_slot, is_told || dies_with_its_session(&entry.message))
@@ -319,7 +319,7 @@ impl Relay {
         self.act(Action::Notice(Notice::SessionNotRenewed(report.clone())));
         let waiting = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
         let waiting: Vec<Ticket> = waiting
-            .filter(|(_, entry)| matches!(entry.place, Place::AtGate))
+            .filter(|(_, entry)| matches!(entry.state, MessageState::AtGate))
             // A client that starts over does not need the session.
             .take_while(|(_, entry)| entry.message.method() != Some(method::INITIALIZE))
             .map(|(ticket, _)| ticket)

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::Relay;
-use super::ledger::{Entry, Place, RetryKind, Ticket};
+use super::ledger::{LedgerEntry, MessageState, RetryKind, Ticket};
 use super::retry::{self, Decision, MessageFacts, Subject};
 use crate::bridge::event::{Action, ExchangeOutcome, Notice};
 use crate::bridge::revision::Era;
@@ -51,7 +51,7 @@ impl Relay {
     }
 
     /// Returns whether a message may be sent again although the server may have processed it.
-    fn is_repeatable(&self, entry: &Entry) -> bool {
+    fn is_repeatable(&self, entry: &LedgerEntry) -> bool {
         // In the modern era a stream that broke is the client's to ask for anew (2026-07-28, changelog).
         let is_the_clients = entry.era == Era::Modern && entry.attempts.opened;
         !is_the_clients && (is_free_of_effects(entry) || self.tools.is_repeatable(&entry.message))
@@ -61,7 +61,7 @@ impl Relay {
     pub(super) fn wake(&mut self, now: Instant) {
         for ticket in self.ledger.rested(now) {
             let Some(entry) = self.ledger.get(ticket) else { continue };
-            let Place::BackingOff { kind, .. } = entry.place else { continue };
+            let MessageState::BackingOff { kind, .. } = entry.state else { continue };
             let is_waited_for = self.sessions.is_waiting_for(ticket);
             match kind {
                 RetryKind::Resume if self.may_post_request() => self.resume(ticket, now),
@@ -75,7 +75,7 @@ impl Relay {
 }
 
 /// Returns whether a request only asks for something.
-fn is_free_of_effects(entry: &Entry) -> bool {
+fn is_free_of_effects(entry: &LedgerEntry) -> bool {
     entry.request_id().is_some()
         && matches!(
             entry.message.method(),

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 pub(super) use state::SseSession;
 
-use super::ledger::{Place, Ticket};
+use super::ledger::{MessageState, Ticket};
 use super::retry::{self, Decision};
 use super::{CANCELLATION_PATIENCE, Phase, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
@@ -92,13 +92,13 @@ impl Relay {
             .iter()
             .filter(|(_, entry)| entry.era == Era::Legacy && entry.attempts.epoch == epoch)
             .filter(|(_, entry)| entry.request_id().is_some())
-            .filter_map(|(ticket, entry)| match entry.place {
-                Place::Sent { exchange, written } => Some((ticket, exchange, written)),
-                Place::AtGate
-                | Place::ForSlot { .. }
-                | Place::Behind(_)
-                | Place::Learning { .. }
-                | Place::BackingOff { .. } => None,
+            .filter_map(|(ticket, entry)| match entry.state {
+                MessageState::Sent { exchange, written } => Some((ticket, exchange, written)),
+                MessageState::AtGate
+                | MessageState::ForSlot { .. }
+                | MessageState::Behind(_)
+                | MessageState::Learning { .. }
+                | MessageState::BackingOff { .. } => None,
             })
             .collect();
         for (ticket, exchange, written) in under_way {

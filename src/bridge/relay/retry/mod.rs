@@ -49,11 +49,11 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60 * 60);
 
 /// One of the two transports of the legacy era.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Transport {
     /// Streamable HTTP: the endpoint answers.
-    Endpoint,
+    StreamableHttp,
     /// HTTP+SSE: a stream names where to POST.
-    Stream,
+    HttpSse,
 }
 
 /// What was sent, and how often.
@@ -85,7 +85,7 @@ pub(super) enum Subject<'a> {
     /// A ping, after so many in a row without an answer.
     Ping { lost: u32, is_session_lost: bool },
     /// `initialize`, by one of the transports.
-    Handshake { way: Way, any_4xx: bool },
+    Handshake { transport: Transport, any_4xx: bool },
 }
 
 /// What counts of a message of the client.
@@ -194,7 +194,8 @@ pub(super) fn decide(
         }
         Subject::Ping { lost, .. } if lost + 1 >= PINGS_LOST => Decision::Renew,
         Subject::Ping { .. } => Decision::Fail(Remark::Nothing),
-        Subject::Handshake { way, any_4xx } => match proof::speaks_against(way, outcome, any_4xx) {
+        Subject::Handshake { transport, any_4xx } => match proof::speaks_against(transport, outcome, any_4xx)
+        {
             true => Decision::OtherTransport,
             false => Decision::Fail(Remark::Nothing),
         },

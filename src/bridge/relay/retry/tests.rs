@@ -259,20 +259,20 @@ fn third_ping_without_an_answer_loses_the_session() {
 #[test]
 fn other_transport_is_tried_where_the_first_is_unknown() {
     let now = start();
-    for (way, outcome, any_4xx, is_tried) in [
-        (Way::Endpoint, refused(405, Processing::Final, None), false, true),
-        (Way::Endpoint, refused(401, Processing::Final, None), true, false),
-        (Way::Endpoint, refused(410, Processing::Final, None), false, false),
-        (Way::Endpoint, refused(410, Processing::Final, None), true, true),
-        (Way::Endpoint, refused(502, Processing::Unknown, None), true, false),
-        (Way::Endpoint, lost(ErrorKind::Transport, Written::Maybe), false, true),
-        (Way::Endpoint, lost(ErrorKind::Connect, Written::No), false, false),
-        (Way::Stream, refused(404, Processing::Final, None), false, true),
-        (Way::Stream, refused(501, Processing::Final, None), false, true),
-        (Way::Stream, lost(ErrorKind::NoAnswer, Written::Maybe), false, true),
-        (Way::Stream, lost(ErrorKind::Connect, Written::No), false, false),
+    for (transport, outcome, any_4xx, is_tried) in [
+        (Transport::StreamableHttp, refused(405, Processing::Final, None), false, true),
+        (Transport::StreamableHttp, refused(401, Processing::Final, None), true, false),
+        (Transport::StreamableHttp, refused(410, Processing::Final, None), false, false),
+        (Transport::StreamableHttp, refused(410, Processing::Final, None), true, true),
+        (Transport::StreamableHttp, refused(502, Processing::Unknown, None), true, false),
+        (Transport::StreamableHttp, lost(ErrorKind::Transport, Written::Maybe), false, true),
+        (Transport::StreamableHttp, lost(ErrorKind::Connect, Written::No), false, false),
+        (Transport::HttpSse, refused(404, Processing::Final, None), false, true),
+        (Transport::HttpSse, refused(501, Processing::Final, None), false, true),
+        (Transport::HttpSse, lost(ErrorKind::NoAnswer, Written::Maybe), false, true),
+        (Transport::HttpSse, lost(ErrorKind::Connect, Written::No), false, false),
     ] {
-        let (decision, _) = decided(&outcome, Subject::Handshake { way, any_4xx }, now);
-        assert_eq!(decision == Decision::OtherTransport, is_tried, "{way:?} {outcome} {any_4xx}");
+        let (decision, _) = decided(&outcome, Subject::Handshake { transport, any_4xx }, now);
+        assert_eq!(decision == Decision::OtherTransport, is_tried, "{transport:?} {outcome} {any_4xx}");
     }
 }

@@ -11,7 +11,7 @@ mod renewal;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::fallback::{Fallback, Transport};
+use super::fallback::{Fallback, TransportOrder};
 use super::ledger::Ticket;
 use crate::bridge::event::{ExchangeId, Facts, SessionId, SessionNews, Via};
 use crate::bridge::revision;
@@ -25,7 +25,7 @@ enum Session {
     /// There is none: it was never opened, or ended because it is not needed.
     None { gate: Option<Gate> },
     /// The client's `initialize` has no answer yet, and everything else waits for it.
-    Opening(Opening),
+    Opening(SessionOpening),
     /// Messages go out in it.
     Open(Open),
     /// It is lost. The next message that needs a session begins to renew it.
@@ -44,7 +44,7 @@ impl Default for Session {
 
 /// The client opens a session.
 #[derive(Debug)]
-struct Opening {
+struct SessionOpening {
     /// Its `initialize`.
     ticket: Ticket,
     /// Whether the head of the answer came: the server may ask something before it answers.
@@ -161,7 +161,7 @@ pub(in crate::bridge::relay) struct Sessions {
 
 impl Sessions {
     /// There is no session yet.
-    pub(in crate::bridge::relay) fn new(transport: Transport) -> Sessions {
+    pub(in crate::bridge::relay) fn new(transport: TransportOrder) -> Sessions {
         Sessions {
             current: Session::default(),
             epoch: 0,

@@ -4,7 +4,9 @@
 
 use std::time::Instant;
 
-use super::{Established, Handshake, Open, Opening, Previous, Renewing, Restoring, Session, Sessions, Step};
+use super::{
+    Established, Handshake, Open, Previous, Renewing, Restoring, Session, SessionOpening, Sessions, Step,
+};
 use crate::bridge::event::{ExchangeId, SessionNews};
 use crate::jsonrpc::Message;
 
@@ -16,10 +18,10 @@ impl Sessions {
     pub(in crate::bridge::relay) fn lose(&mut self) -> bool {
         let is_proven = self.is_proven(self.epoch);
         let was_usable = match std::mem::take(&mut self.current) {
-            Session::Opening(Opening { ticket, head, handshake, before: Some(before) }) => {
+            Session::Opening(SessionOpening { ticket, head, handshake, before: Some(before) }) => {
                 let was_usable = !before.is_lost;
                 let before = Some(Previous { is_lost: true, ..before });
-                self.current = Session::Opening(Opening { ticket, head, handshake, before });
+                self.current = Session::Opening(SessionOpening { ticket, head, handshake, before });
                 was_usable
             }
             Session::Open(Open { session, .. }) | Session::Restoring(Restoring { session, .. }) => {
