@@ -1,4 +1,4 @@
-//! What is remembered of a server from one start to the next: the era it speaks, and which clients know a way of their own.
+//! The cache of a server's era, and of the clients that fall back by themselves, from one start to the next.
 //!
 //! One small file for each URL and credential in the user's cache directory, under a name that shows neither. Losing it
 //! costs one round trip, so nothing here is ever an error. That a server is legacy is believed for a day, because it may be
@@ -38,7 +38,7 @@ pub struct Cache {
     path: Option<PathBuf>,
 }
 
-/// What stands in the file.
+/// The content of the file.
 #[derive(Serialize, Deserialize)]
 struct CacheEntry {
     era: Option<String>,
@@ -61,7 +61,7 @@ impl Cache {
         Cache { path }
     }
 
-    /// What is known from before.
+    /// The entry of earlier starts.
     pub fn recall(&self, now: SystemTime) -> Known {
         let text = self.path.as_ref().and_then(|path| files::read_regular(path, FILE_LIMIT).ok());
         let entry: Option<CacheEntry> = text.and_then(|text| serde_json::from_slice(&text).ok());

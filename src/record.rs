@@ -30,7 +30,7 @@ pub const LIMIT: usize = 64 * 1024 * 1024;
 const SHORTEST: usize = 6;
 /// How many sessions have names of their own; each text is looked through for the id of each.
 const SESSIONS: usize = 128;
-/// What a session is called that was not used for so long that it has no name any more.
+/// The name of a session whose own name was dropped because it was not used for long.
 const OTHER: &str = "other-session";
 
 /// Writes down what happens.
@@ -39,7 +39,7 @@ pub struct Recorder {
     /// None once it is full, or the system took no more.
     file: Option<File>,
     room: usize,
-    /// What happened last, and what was done about it so far.
+    /// The last event, and the actions after it so far.
     turn: String,
     begun: Instant,
     /// How many milliseconds have gone by since then.
@@ -202,7 +202,7 @@ impl Recorder {
     fn close(&mut self, because: &str) {
         if let Some(mut file) = self.file.take() {
             warn!("the conversation is no longer recorded: {because}");
-            // What stands there can be replayed, with or without the last word.
+            // The recording can be replayed with or without the last turn.
             let _ = writeln!(file, "# The rest is not recorded: {because}.");
         }
         self.turn = String::new();
@@ -350,7 +350,7 @@ impl Recorder {
         let mut text = Cow::from(text);
         for (number, session) in &self.sessions {
             let id = session.reveal();
-            // What words about a failure show of it.
+            // The words of a report that a transcript needs.
             let shown = session.to_string();
             if id.len() >= SHORTEST && !redact::is_word(id) && text.contains(id) {
                 text = text.replace(id, name(*number).reveal()).into();
@@ -366,7 +366,7 @@ impl Recorder {
     }
 }
 
-/// What a session is called: `a-session`, `b-session`, …
+/// The name of a session: `a-session`, `b-session`, …
 fn name(number: usize) -> SessionId {
     let letter = u32::try_from(number).ok().and_then(|number| char::from_digit(number.checked_add(10)?, 36));
     session_id(&letter.map_or_else(|| format!("{number}-session"), |letter| format!("{letter}-session")))

@@ -1,4 +1,4 @@
-//! What passes, a line each, for somebody who reads along: messages, exchanges, heads, bodies.
+//! Log lines about traffic: one for each message, exchange, head and body.
 //!
 //! Info has a line per message of either side and one per exchange, when it is over; debug adds what the server sends, and
 //! the headers of both sides; trace adds bodies. Every value that may be a secret is masked: of the headers of ours, those
@@ -247,7 +247,7 @@ fn columns(direction: &str, name: &str, id: &str, exchange: &str, bytes: usize) 
     format!("{direction:<9} {name:<NAME_WIDTH$} {id:>5} {exchange:>5} {:>8}", size(bytes))
 }
 
-/// What a message is, and its id.
+/// The kind of a message, and its id.
 fn named(message: &Message) -> (String, String) {
     match message.kind() {
         Kind::Request { id, method } => (shown(method.as_str()), shown(id.as_json())),
@@ -292,7 +292,7 @@ fn size(bytes: usize) -> String {
     }
 }
 
-/// What the heads of answers said that the line of the exchange repeats.
+/// The facts of the heads of answers that the line of the exchange repeats.
 #[derive(Debug, Default)]
 struct Head {
     status: Option<u16>,

@@ -1,7 +1,7 @@
 //! The conversation of a check: one exchange at a time, and every session that a server opens is known from the head of
 //! its answer on, so that it can be ended whatever happens.
 //!
-//! Deliberately not here: what comes before it (`probes`), and the order of a real conversation (the bridge).
+//! Deliberately not here: the steps before it (`probes`), and the order of a real conversation (the bridge).
 
 use std::cell::{Cell, RefCell};
 use std::io::Write;
@@ -33,17 +33,17 @@ use crate::oauth::{self, OAuth, RequestCredentials};
 use crate::remote::streamable::Streamable;
 use crate::remote::{EventSender, Remote};
 
-/// How long a step may take.
+/// The longest wait in a step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a question may take that the check can do without.
+/// The longest wait in an optional step.
 const OPTIONAL_STEP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the end of a session may take.
+/// The longest wait for the end of a session.
 const SESSION_END_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long an exchange may go on behind its answer, so that its connection can be used again.
+/// The longest time of an exchange after its answer, so that its connection can be reused.
 const LINGER: Duration = Duration::from_millis(100);
-/// How many pages of a list are counted.
+/// The number of pages of a list that are counted.
 const PAGES: usize = 50;
-/// How often the way there and back is measured.
+/// The number of round trips that are measured.
 const ROUNDS: u32 = 3;
 
 /// The capabilities of a server, with the parts that clients use.
@@ -82,7 +82,7 @@ pub(super) struct Conversation {
     requests: Requests,
 }
 
-/// What an exchange brought.
+/// The result of an exchange.
 struct Reply {
     session: Option<SessionId>,
     answer: Option<Message>,
@@ -157,7 +157,7 @@ impl Conversation {
         }
     }
 
-    /// Speaks to the server: handshake, lists, times.
+    /// Runs the steps: handshake, lists, round trips.
     pub(super) async fn run(&self, findings: &mut Findings<impl Write>) -> Result<(), StepFailure> {
         findings.begin("handshake");
         let opened = self.initialize().await;
@@ -205,7 +205,7 @@ impl Conversation {
         .await
     }
 
-    /// Which step a refused handshake belongs to; what came before it is told.
+    /// The step of a refused handshake. The steps before it are reported.
     fn handshake_failure(&self, report: ErrorReport, findings: &mut Findings<impl Write>) -> StepFailure {
         let step = match report.cause {
             ErrorKind::AccessPolicy => {
@@ -325,7 +325,7 @@ impl Conversation {
         self.count_lists(&facts, capabilities, findings).await
     }
 
-    /// The opening of the later era; none where the server does not speak it.
+    /// Sends `server/discover`; none if the server does not speak the modern era.
     async fn discover(&self, session: Option<SessionId>, timeout: Duration) -> Option<Reply> {
         let facts = Facts { session, ..modern_facts(method::DISCOVER) };
         let found = self
@@ -338,7 +338,7 @@ impl Conversation {
         (error_of(answer).is_none() && speaks_it).then_some(found)
     }
 
-    /// Whether the token that is to take over would be accepted.
+    /// Checks whether the `_NEXT` token would be accepted.
     async fn check_next_token(&self, facts: &Facts, findings: &mut Findings<impl Write>) {
         let (Some(next), false) = (&self.next, self.switched.get()) else { return };
         findings.begin("next token");
@@ -366,7 +366,7 @@ impl Conversation {
         })
     }
 
-    /// Counts what the server offers, and measures the way there and back.
+    /// Counts the lists of the server, and measures the round trip.
     async fn count_lists(
         &self,
         facts: &Facts,

@@ -1,4 +1,4 @@
-//! What an entry looks like in each client's own form.
+//! An entry, in the form of each client.
 //!
 //! Deliberately not here: where the arguments come from, and what is said about them.
 
@@ -8,7 +8,7 @@ use super::secrets::Variable;
 use super::sensitive::is_secret_name;
 use super::value::{Table, Value};
 
-/// What starts a server.
+/// The command that starts a server, with arguments and variables.
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) command: String,
@@ -82,7 +82,7 @@ impl Entry {
         match (client.passing(&variable.name, is_secret_name(&variable.name)), variable.is_needed) {
             (passing, true) => Some(passing),
             (Passing::Named, false) => Some(Passing::Named),
-            // What is not set is empty there, and empty counts as not set.
+            // An unset variable is empty there, and an empty one counts as unset.
             (passing, false) if [Client::Cursor, Client::OpenCode].contains(&client) => Some(passing),
             (Passing::Reference(_) | Passing::Inherited | Passing::Literal, false) => None,
         }

@@ -46,7 +46,7 @@ pub enum Part {
 const ABOUT_NPX: &str = "the entry runs through npx, which prints and logs its arguments: put secrets into \"env\", or run \
                          mcp-tether install and print the entry with that program, which starts 200 times faster";
 
-/// Where this program is installed, for entries that name it.
+/// The paths of this program, for entries that name it.
 #[derive(Clone, Debug)]
 pub struct Installation {
     /// The operating system, as `std::env::consts::OS` has it.

@@ -61,7 +61,7 @@ fn spliced(text: &str, range: Range<usize>, new: &str) -> String {
     format!("{}{new}{}", before.unwrap_or_default(), behind.unwrap_or_default())
 }
 
-/// Where an object in one line has spaces.
+/// The spaces of an object in one line.
 #[derive(Clone, Copy)]
 struct LineStyle {
     inside_braces: bool,

@@ -29,14 +29,14 @@ pub(super) struct Variable {
 pub(super) struct RewrittenArgs {
     pub(super) arguments: Vec<String>,
     pub(super) variables: Vec<Variable>,
-    /// What was a secret and is a variable now.
+    /// Secrets that became variables.
     pub(super) hidden: Vec<(String, String)>,
     /// The values of those variables.
     pub(super) typed: Vec<(String, Secret)>,
     pub(super) remarks: Vec<String>,
 }
 
-/// What arguments are rewritten for.
+/// The entry that the arguments are rewritten for.
 pub(super) struct EntryContext<'a> {
     pub(super) client: Client,
     /// The server's name.
@@ -101,7 +101,7 @@ struct Rewriter<'a> {
 }
 
 impl Rewriter<'_> {
-    /// What takes the place of a word; none where it is left out.
+    /// The replacement of a word; none if it is left out.
     fn word(&mut self, word: Arg) -> Option<Arg> {
         let (name, value, is_joined) = match word {
             Arg::Positional(text) => return Some(Arg::Positional(self.url("the URL", text))),
@@ -162,7 +162,7 @@ impl Rewriter<'_> {
             }
             written.clone()
         } else if is_secret(name, value) && !value.is_empty() {
-            // What stands before the secret proper is part of the text.
+            // The text before the secret stays.
             let (scheme, secret) = match value.split_once(' ') {
                 Some((scheme, secret)) if is_scheme(scheme) => (format!("{scheme} "), secret.trim_start()),
                 _ => (String::new(), value),
@@ -279,8 +279,8 @@ impl Rewriter<'_> {
         format!("{name}={filled}")
     }
 
-    /// What takes the place of a secret where only the client may fill something in: its reference to a variable, or a
-    /// text that is to be replaced by hand.
+    /// The replacement of a secret that only the client can expand: its reference to a variable, or a placeholder for the
+    /// user.
     fn fill(&mut self, what: &str, called: &str, secret: &str) -> String {
         let client = self.context.client;
         if client.fills_arguments() {
@@ -335,7 +335,7 @@ impl Rewriter<'_> {
                 None => sensitive::mask_urls(&text, client),
             };
         };
-        // What stands behind a # is not sent.
+        // The fragment is not sent.
         let mut text = text.split('#').next().unwrap_or_default().to_owned();
         url.set_fragment(None);
         if !url.username().is_empty() || url.password().is_some() {

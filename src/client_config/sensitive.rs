@@ -5,7 +5,7 @@
 use super::clients::Client;
 use crate::json;
 
-/// What is shown in the place of a secret.
+/// The text that replaces a secret.
 pub(super) const MASKED: &str = "[masked]";
 
 /// How deep JSON may be nested before the whole of it counts as a secret.
@@ -202,7 +202,7 @@ fn has_login(word: &str) -> bool {
 fn has_secret_pair(text: &str) -> bool {
     text.split([';', '&', ',', ' ', '\n', '\t']).any(|pair| {
         let Some((name, value)) = pair.split_once('=') else { return false };
-        // What stands before it is the address of a query.
+        // The part before it is the address of a query.
         let name = name.rsplit(['?', '"', '\'']).next().unwrap_or(name);
         !value.trim().is_empty()
             && !value.starts_with(['$', '@'])
@@ -443,7 +443,7 @@ fn path_looks_random(word: &str) -> bool {
     rest.split('?').next().unwrap_or_default().split(['/', '#']).skip(1).any(looks_random)
 }
 
-/// What is beside addresses.
+/// The text outside URLs.
 fn without_urls(text: &str) -> String {
     let words = text.split_whitespace().filter(|word| !word.contains("://"));
     words.collect::<Vec<_>>().join(" ")

@@ -179,7 +179,7 @@ fn entry_limits_service_token_to_its_host() {
 struct Fixture {
     file: &'static str,
     text: &'static str,
-    /// What has to stand in it, in this order.
+    /// The expected parts, in this order.
     expected: &'static [&'static str],
 }
 

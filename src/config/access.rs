@@ -16,7 +16,7 @@ use crate::secret::Secret;
 /// The variable that limits the token to some hosts.
 pub const HOSTS: &str = "CF_ACCESS_HOSTS";
 
-/// What the written halves are called in an error.
+/// The names of the written halves in an error.
 const ID_HEADER: &str = "the header CF-Access-Client-Id";
 /// See [`ID_HEADER`].
 const SECRET_HEADER: &str = "the header CF-Access-Client-Secret";

@@ -24,7 +24,7 @@ pub(super) struct Header {
     place: HeaderSource,
 }
 
-/// Where a header was written.
+/// The source of a header.
 #[derive(Clone)]
 pub(super) enum HeaderSource {
     /// In a `--header`.
@@ -66,7 +66,7 @@ impl Header {
         }
     }
 
-    /// What follows the scheme in a value such as `Bearer …`, else the whole value.
+    /// The value after a scheme such as `Bearer …`, or the whole value.
     pub(super) fn token(&self) -> &str {
         self.value.reveal().rsplit(' ').next().unwrap_or_default()
     }
@@ -263,7 +263,7 @@ fn has_pasted_name(value: &str) -> bool {
 }
 
 fn is_placeholder(value: &str) -> bool {
-    // What follows a scheme such as "Bearer" is the value proper.
+    // The value proper follows a scheme such as "Bearer".
     let value = placeholder::behind_scheme(value).to_ascii_lowercase();
     let begins = |start: &str| value.starts_with(start);
     let starts =

@@ -1,4 +1,4 @@
-//! From what was typed and what the environment holds to a configuration that can work.
+//! Resolves options, files and environment to a valid configuration.
 //!
 //! Everything that can be wrong with a credential is found here, before anything is sent, and no error quotes a value.
 //! The environment comes in as a value, so that tests need none of their own. Deliberately not here: how credentials
@@ -43,12 +43,12 @@ use crate::platform;
 use crate::redact;
 use crate::tls::{self, Fingerprint, Trust};
 
-/// The variable in which Node finds further authorities.
+/// The variable that names further authorities for Node.
 const NODE_AUTHORITIES: &str = "NODE_EXTRA_CA_CERTS";
-/// Where the operating system's authorities are, in the place of where it has them.
+/// The variable that replaces the file of the operating system's authorities.
 const SYSTEM_AUTHORITIES: &str = "SSL_CERT_FILE";
 
-/// As long as anything is waited for that needs an end, where the user sets no limit.
+/// The limit of a wait that needs one, if the user sets none.
 pub const UNBOUNDED: Duration = Duration::from_secs(86_400);
 
 /// How often the server is pinged, unless an option says how often.
@@ -137,40 +137,40 @@ impl FromIterator<(String, String)> for Environment {
     }
 }
 
-/// What the proxy needs to know.
+/// The configuration of the proxy.
 #[derive(Debug)]
 pub struct Config {
     /// The server's endpoint.
     pub url: Url,
-    /// What proves to it who is asking.
+    /// The credentials.
     pub found: FoundCredentials,
-    /// How to sign in there.
+    /// The settings of the sign-in.
     pub sign_in: Option<oauth::SignInSettings>,
-    /// How connections to it are made.
+    /// The settings of connections.
     pub connection: Settings,
-    /// How often the server is pinged.
+    /// The interval of pings.
     pub ping: Option<Duration>,
-    /// Whether the stream for what the server has to say by itself is left out.
+    /// Whether the stream for the server's own messages is left out.
     pub no_listen: bool,
-    /// The era that the server speaks, where an option says so.
+    /// The era of the server, if an option names it.
     pub era: Option<Era>,
-    /// Which transports are tried, and in which order.
+    /// The transports to try, in this order.
     pub transport: TransportOption,
-    /// Which tools the client gets to see and to call.
+    /// The rules for the tools that the client may see and call.
     pub tools: ToolRules,
     /// The folder in which `mcp-tether/` lies with what is kept for later starts, where the system names one.
     pub folder: Option<PathBuf>,
-    /// What works but is not as it should be, each a sentence for the log.
+    /// Warnings, each a sentence for the log.
     pub warnings: Vec<String>,
-    /// What is as asked for, but may surprise, each a sentence for the log.
+    /// Effects that may surprise, each a sentence for the log.
     pub remarks: Vec<String>,
 }
 
 impl Config {
-    /// Puts the configuration together: options over header files over the environment.
+    /// Resolves the configuration: options override header files, and those the environment.
     ///
     /// # Errors
-    /// The first thing that cannot work; see [`Error`].
+    /// The first fault; see [`Error`].
     pub fn resolve(options: &Options, environment: &Environment) -> Result<Config, Error> {
         let mut warnings = Vec::new();
         let url = server_url(options)?;
@@ -225,7 +225,7 @@ impl Config {
     }
 }
 
-/// Registers what is secret in URLs, those of proxies included.
+/// Registers the secrets in URLs, including those of proxies.
 fn register_secrets(options: &Options, environment: &Environment, url: &Url) {
     redact::register_url(url);
     let variables = PROXIES.iter().flat_map(|name| {
@@ -261,7 +261,7 @@ pub fn server_url(options: &Options) -> Result<Url, Error> {
     }
 }
 
-/// Returns whether credentials come from where they can change while the process lives.
+/// Returns whether credentials have a source that can change while the process lives.
 pub fn can_change(options: &Options) -> bool {
     !options.header_files.is_empty()
         || !options.env_files.is_empty()
@@ -269,18 +269,18 @@ pub fn can_change(options: &Options) -> bool {
         || options.access_token_command.is_some()
 }
 
-/// Returns whether commands have to be run for the credentials, which takes its time.
+/// Returns whether commands supply credentials, which takes time.
 pub fn runs_commands(options: &Options) -> bool {
     !options.headers_from.is_empty() || options.access_token_command.is_some()
 }
 
-/// Puts the credentials together anew, from files and commands as they are now.
+/// Reads the credentials again from their files and commands.
 ///
 /// # Errors
 /// See [`Error`].
 pub fn credentials_again(options: &Options, environment: &Environment) -> Result<FoundCredentials, Error> {
     let url = endpoint(&options.positional)?;
-    // What there is to say about them was said at the start.
+    // The warnings were reported at the start.
     let filled = environment.filled_up(&options.env_files, &mut Vec::new())?;
     credentials(options, &filled, &url, false, &mut Vec::new(), &mut Vec::new())
 }

@@ -22,10 +22,10 @@ use crate::oauth::store::mcp_remote_import::{self, McpRemoteArguments};
 use crate::oauth::{Browser, Grant, MetadataSource, SignInIdentity, SignInSettings};
 use crate::{platform, redact};
 
-/// What is written into the page's address by us alone.
+/// Parameters of the authorization request that options cannot set.
 const RESERVED: &[&str] =
     &["response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method"];
-/// What names the client.
+/// The options that name the client.
 const CLIENT: &str = "--static-oauth-client-info";
 
 /// Returns how to sign in at `url`; none if the user excludes it, or a header already authenticates the client.
@@ -209,7 +209,7 @@ fn header_lines(options: &Options) -> Vec<String> {
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
 }
 
-/// What is typed that makes two entries two identities. Headers that the protocol sets itself are not sent, and say nothing.
+/// The typed options that distinguish identities. Headers that the protocol sets are not sent, and do not count.
 fn typed(
     options: &Options,
     url: &Url,
@@ -264,7 +264,7 @@ fn typed(
     }
 }
 
-/// What mcp-remote would have been started with.
+/// The arguments as mcp-remote would have read them.
 fn arguments<'a>(options: &'a Options, lines: &'a [String]) -> McpRemoteArguments<'a> {
     let written = lines.iter().chain(&options.headers);
     McpRemoteArguments {
@@ -379,7 +379,7 @@ fn grant(options: &Options, client: Option<&OAuthClient>) -> Result<Grant, Error
     }
 }
 
-/// What stands in an option, or in the file that it names with `@`.
+/// The value of an option, or of the file that it names with `@`.
 fn text(option: &'static str, text: &str, warnings: &mut Vec<String>) -> Result<String, Error> {
     match text.strip_prefix('@') {
         Some(path) => {
@@ -403,7 +403,7 @@ fn client_info(
 ) -> Result<OAuthClient, Error> {
     let option = CLIENT;
     let text = text(option, written, warnings)?;
-    // What is filled in stands in the strings of the object, unless it is the object.
+    // Variables are expanded in the strings of the object, unless one is the whole object.
     let is_object = text.trim_start().starts_with('{');
     let lookup = |name: &str| {
         let value = environment.get(name)?;

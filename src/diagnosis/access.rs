@@ -25,7 +25,7 @@ pub struct Token<'a> {
     pub id: &'a str,
     /// Enough of the secret to recognise it by, and its length.
     pub secret: &'a str,
-    /// What is odd about its form, in words.
+    /// The fault of its form, as a verb.
     pub oddity: Option<&'a str>,
     /// The one header that carried both halves, where it was not the usual pair.
     pub header: Option<&'a str>,
@@ -63,7 +63,7 @@ struct AccessDecision {
     token_is_valid: Option<bool>,
     /// Whether this is the challenge of Managed OAuth.
     is_oauth: bool,
-    /// Where Access describes how to sign in.
+    /// The document in which Access describes the sign-in.
     document: Option<Url>,
     /// The reason that Access states.
     error: Option<String>,

@@ -44,7 +44,7 @@ impl std::fmt::Display for TransportOrder {
     }
 }
 
-/// What is known of the server's transport.
+/// The transport of the server, as far as it is known.
 #[derive(Debug)]
 pub(super) struct Fallback {
     order: TransportOrder,
@@ -94,7 +94,7 @@ impl Fallback {
         }
     }
 
-    /// What the headers of `initialize` say: nothing, whichever way it goes.
+    /// The facts for the headers of `initialize`, which are the same for both transports.
     pub(super) fn facts_of_start(&self) -> Facts {
         Facts { via: self.via(), ..Facts::default() }
     }
@@ -104,8 +104,8 @@ impl Fallback {
         self.settled == Some(Transport::HttpSse) || self.order == TransportOrder::SseOnly
     }
 
-    /// What follows from the end of `initialize` without an answer: what is to be told, or else why the other transport
-    /// is to be tried. `opened`: the server had accepted the handshake.
+    /// Judges the end of `initialize` without an answer. Returns the outcome to report, or the reason to try the other
+    /// transport. `opened`: the server had accepted the handshake.
     pub(super) fn judge(
         &mut self,
         outcome: ExchangeOutcome,
@@ -129,15 +129,15 @@ impl Fallback {
                 self.first = Some(outcome);
                 Err(reason)
             }
-            // What the POST was told says more than that there is nothing to GET either.
+            // The refusal of the POST says more than the failure of the GET.
             (Some(posted), Transport::HttpSse) if speaks_against => Ok(with_stream(posted, &outcome)),
             (_, _) => Ok(outcome),
         }
     }
 }
 
-/// What is told where neither transport worked: how the POST was refused, and of a stream that began or was awaited all the
-/// same, that it named no address.
+/// The outcome to report if neither transport worked: the refusal of the POST, and of a stream that began or was awaited,
+/// that it named no endpoint.
 fn with_stream(posted: ExchangeOutcome, streamed: &ExchangeOutcome) -> ExchangeOutcome {
     match (posted, streamed) {
         (ExchangeOutcome::Refused(refusal), ExchangeOutcome::Lost { report, .. })

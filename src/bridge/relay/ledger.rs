@@ -1,7 +1,7 @@
-//! Every message that is not done with: who asked, and where it is.
+//! Every unfinished message, with its request and its state.
 //!
-//! One ledger for what waits and what was sent, because recovery moves messages between the two and whatever stands in
-//! two places gets lost or doubled. Nothing else stores a message. Deliberately not here: when a message may go (the
+//! One ledger holds waiting and sent messages, because recovery moves messages between the two, and a message in two
+//! stores could be lost or sent twice. Nothing else stores a message. Deliberately not here: when a message may go (the
 //! bridge) and what becomes of it (likewise).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,7 +27,7 @@ pub(super) struct LedgerEntry {
     pub(super) relearned: bool,
     /// Whether it is an `initialize` that was sent a second time with a revision that the server named.
     pub(super) renegotiated: bool,
-    /// What is known of the stream, if this is a `subscriptions/listen`.
+    /// The state of the stream, if this is a `subscriptions/listen`.
     pub(super) subscription: Subscription,
     /// How often it was tried, and since when.
     pub(super) attempts: Attempts,
@@ -99,7 +99,7 @@ pub(super) enum MessageState {
         pages: u32,
         until: Instant,
     },
-    /// What is tried again after a while.
+    /// Waits until it is sent again.
     BackingOff { until: Instant, kind: RetryKind },
     /// In an exchange.
     Sent {
@@ -123,7 +123,7 @@ impl MessageState {
     }
 }
 
-/// What follows a wait.
+/// The step after a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RetryKind {
     /// The message is sent again.
@@ -146,7 +146,7 @@ pub(super) struct Ledger {
     resting: BTreeSet<(Instant, Ticket)>,
     requests_sent: usize,
     waiting_cost: usize,
-    /// What the responses among all messages cost.
+    /// The cost of the responses among all messages.
     replies_cost: usize,
 }
 
@@ -180,7 +180,7 @@ impl Ledger {
         self.entries.get(&ticket)
     }
 
-    /// What has rested long enough, in order.
+    /// The messages whose wait is over, in order.
     pub(super) fn rested(&self, now: Instant) -> Vec<Ticket> {
         let due = self.resting.iter().take_while(|(until, _)| *until <= now);
         let mut due: Vec<Ticket> = due.map(|(_, ticket)| *ticket).collect();
@@ -390,12 +390,12 @@ impl Ledger {
         self.requests_sent
     }
 
-    /// What waits to be sent costs, in bytes of memory.
+    /// The cost of the messages that wait to be sent, in bytes of memory.
     pub(super) fn waiting_cost(&self) -> usize {
         self.waiting_cost
     }
 
-    /// What the responses cost that are not done with, in bytes of memory.
+    /// The cost of the unfinished responses, in bytes of memory.
     pub(super) fn replies_cost(&self) -> usize {
         self.replies_cost
     }
@@ -418,7 +418,7 @@ impl Ledger {
     }
 }
 
-/// What a message costs, if it is a response.
+/// The cost of a message, if it is a response.
 fn reply_cost(message: &Message) -> usize {
     match message.kind() {
         Kind::Response { .. } => message.cost(),

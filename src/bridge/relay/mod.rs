@@ -87,7 +87,7 @@ pub(super) struct Relay {
     outputs: VecDeque<Output>,
 }
 
-/// What speaks for or against the session. Two parts of which each changes its own state alone.
+/// The health of the session, in two parts that change only their own state.
 #[derive(Debug)]
 struct Health {
     doubts: Doubts,
@@ -101,7 +101,7 @@ struct Streams {
     sse_session: SseSession,
 }
 
-/// What was removed from the ledger.
+/// An entry that was removed from the ledger.
 #[derive(Debug)]
 enum Settled {
     /// A message whose outcome the client wants to know.
@@ -112,7 +112,7 @@ enum Settled {
     Unknown,
 }
 
-/// Where in its life the process is.
+/// The phase of the process.
 #[derive(Debug, PartialEq, Eq)]
 enum Phase {
     Running,
@@ -196,7 +196,7 @@ impl Relay {
         let facts = self.sessions.facts();
         self.stop_listening();
         self.sessions.forget();
-        // What the server has to say behind its answers, or to ours, is of that session too.
+        // Messages of the server after its answers belong to that session too.
         for (exchange, purpose) in self.exchanges.iter().map(|(at, it)| (at, it.purpose)).collect::<Vec<_>>()
         {
             match purpose {

@@ -25,7 +25,7 @@ const LOOKUP_PATIENCE: Duration = Duration::from_secs(30);
 const RENEWED_URIS: usize = 1_000;
 
 impl Relay {
-    /// What the headers of a modern message say.
+    /// The facts for the headers of a modern message.
     pub(super) fn modern_facts(&self, message: &Message) -> Facts {
         let (_, revision) = revision::classify(message);
         let method = message.method().unwrap_or_default();
@@ -44,7 +44,7 @@ impl Relay {
         Facts { revision, mirror: Some(mirror), ..Facts::default() }
     }
 
-    /// What a modern server says besides the answer. It must not ask anything, and only tell what belongs to the request.
+    /// Handles a message of a modern server that is not the answer. Only notifications of the request are allowed.
     pub(super) fn modern_server(
         &mut self,
         exchange: ExchangeId,
@@ -223,7 +223,7 @@ impl Relay {
     }
 }
 
-/// What a subscription is answered with when it ends well.
+/// The answer to a subscription that ends without an error.
 fn end_of_subscription(id: &Id) -> Message {
     let key = meta::SUBSCRIPTION_ID;
     message::result(id, &format!(r#"{{"resultType":"complete","_meta":{{"{key}":{id}}}}}"#))

@@ -137,7 +137,7 @@ impl Relay {
         Some(outcome)
     }
 
-    /// What a refusal shows of the server's era.
+    /// The evidence of a refusal about the server's era.
     fn evidence_in(&self, ticket: Ticket, outcome: &ExchangeOutcome) -> Option<Evidence> {
         match outcome {
             ExchangeOutcome::Refused(refusal) => {

@@ -74,7 +74,7 @@ impl Questions {
         let size = |(id, progress): (&Id, &Option<String>)| {
             id.size() + progress.as_ref().map_or(0, String::len) + size_of::<Id>()
         };
-        // What is added is bounded itself.
+        // The ids are bounded too.
         if self.orphaned.iter().map(size).sum::<usize>() > ORPHANED {
             self.orphaned.clear();
         }

@@ -188,7 +188,7 @@ impl Relay {
         self.exchanges.set_deadline(exchange, now + GATE_PATIENCE);
     }
 
-    /// What was told has arrived, or is not waited for any longer.
+    /// The restoring message has arrived, or its wait is over.
     pub(super) fn told(&mut self, exchange: ExchangeId, now: Instant) {
         if !self.sessions.is_telling(exchange) {
             return;

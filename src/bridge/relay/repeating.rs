@@ -20,7 +20,7 @@ impl Relay {
         outcome: &ExchangeOutcome,
         now: Instant,
     ) -> Option<Decision> {
-        // What the client has taken back is not sent again.
+        // A cancelled message is not sent again.
         let is_wanted = self.ledger.cancellation_of(ticket).is_none() && !self.is_leaving();
         let entry = self.ledger.get(ticket)?;
         let message = MessageFacts {

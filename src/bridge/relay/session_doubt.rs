@@ -23,7 +23,7 @@ use crate::bridge::event::{
 use crate::bridge::revision::Era;
 use crate::jsonrpc::{Kind, Message};
 
-/// What to do where the server loses its sessions.
+/// The remedy for a server that loses its sessions.
 const AFFINITY: &str = "let all requests of a session reach the same server process: session affinity by the \
                         Mcp-Session-Id header, a session store that the replicas share, or a single replica; or run the \
                         server in its stateless mode";

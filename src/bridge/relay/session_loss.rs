@@ -1,4 +1,4 @@
-//! What a refusal says of the session: whether the server no longer knows it.
+//! Recognizes refusals by which a server says that it no longer knows the session.
 //!
 //! Pure functions over a closed set of rules, apart from the recovery that follows: a refusal that is taken for a lost
 //! session has its call sent again, so a rule that is too generous has a call executed twice. What a server says of any
@@ -15,7 +15,7 @@ const SESSION_CODES: [i64; 3] = [code::SESSION_NOT_FOUND, code::RESOURCE_NOT_FOU
 /// Codes that servers have for anything: then only the words tell.
 const GENERAL_CODES: [i64; 3] = [code::INVALID_REQUEST, code::INVALID_PARAMS, code::INTERNAL_ERROR];
 
-/// What may stand before the message proper.
+/// Prefixes before the message proper.
 const PREFIXES: [&str; 10] = [
     "unauthorized:",
     "bad request:",
@@ -98,7 +98,7 @@ const SENTENCES: [&str; 10] = [
     "unexpected message, expected an initialized session",
     "no transport found for sessionid",
 ];
-/// What a server asks for, by itself or behind one of those.
+/// Requests of a server that count alone or behind one of those.
 const ADVICE: [&str; 11] = [
     "re-initialize",
     "please re-initialize",
@@ -112,7 +112,7 @@ const ADVICE: [&str; 11] = [
     "please re-initialize the connection",
     "please reinitialize the connection",
 ];
-/// What it asks for only behind one of those: by itself it may be about anything.
+/// Requests that count only behind one of those: alone they may be about anything.
 const FOLLOWING_ADVICE: [&str; 6] = [
     "please start a new session",
     "please initialize a new session",
@@ -121,7 +121,7 @@ const FOLLOWING_ADVICE: [&str; 6] = [
     "please reconnect",
     "reconnect",
 ];
-/// Where a server looks for a session that is shared by several of its processes.
+/// Names of the store in which several processes of a server share sessions.
 const PLACES: [&str; 8] = [
     " on this api instance",
     " on this server instance",
@@ -198,7 +198,7 @@ fn is_of_gateway(answer: &Message) -> bool {
         && json::member(text, "jsonrpc").is_none()
 }
 
-/// What an error says: its message, or itself where it is a text.
+/// The text of an error: its message, or the error itself if it is a text.
 pub(super) fn message_of(answer: &Message) -> Option<String> {
     bare_error(answer).or_else(|| answer.member("message").and_then(json::string))
 }
@@ -274,7 +274,7 @@ fn is_about_the_session(message: &str, session: Option<&SessionId>) -> bool {
 }
 
 fn is_phrase(text: &str) -> bool {
-    // Where the session is looked for says nothing but for a session that is named as MCP's.
+    // The store counts only for a session that is named as one of MCP.
     let text = match text.starts_with("mcp") {
         true => PLACES.iter().find_map(|place| text.strip_suffix(place)).unwrap_or(text),
         false => text,

@@ -1,4 +1,4 @@
-//! What the rest of the bridge sees of the relay: a [`Layer`] whose server's side are the events of exchanges.
+//! The relay as a [`Layer`] of the bridge: the events of exchanges are its server's side.
 //!
 //! Contract: one call that takes something in, then [`Layer::poll_output`] until `None`, then wait for the next event or
 //! [`Layer::poll_timeout`].

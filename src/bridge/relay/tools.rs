@@ -1,4 +1,4 @@
-//! What `tools/list` taught: which parameters of which tool travel as headers too, and which tools may be called twice.
+//! Facts from `tools/list`: the parameters of each tool that are also sent as headers, and the tools that may be called twice.
 //!
 //! `x-mcp-header` in a tool's input schema asks for it (2026-07-28, basic/transports/streamable-http, custom headers); a
 //! tool whose annotations are invalid must not be offered to the client. Deliberately not here: how a value is encoded
@@ -35,7 +35,7 @@ pub(super) struct Tools {
 /// One parameter that travels as a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Annotation {
-    /// What stands behind `Mcp-Param-`.
+    /// The part of the header name after `Mcp-Param-`.
     header: String,
     /// The names of the properties that lead to it.
     path: Vec<String>,

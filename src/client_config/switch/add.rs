@@ -27,7 +27,7 @@ pub(super) fn add(arguments: AddArgs, session: &mut SwitchSession<'_>) -> Result
     let client = arguments.client.ok_or_else(needs_client)?;
     let location = session.location(client, arguments.file.as_deref())?;
     let words = proxy_arguments(arguments.written, cli::add_takes_value);
-    // What cannot be an entry is refused before anything is installed.
+    // Invalid arguments are refused before anything is installed.
     let placeholder = Installation { system: session.system, found: None, running: None };
     let checked = prepare(
         client,

@@ -18,7 +18,7 @@ use crate::{files, platform};
 /// How large a file may be, in bytes.
 const LIMIT: u64 = 64 * 1024 * 1024;
 
-/// What a backup's name has behind that of the file, in front of what was done.
+/// The part of a backup's name between the name of the file and the command.
 const BACKUP: &str = ".before-mcp-tether-";
 
 /// A file that was read.
@@ -30,7 +30,7 @@ pub(super) struct ConfigFile {
     /// The file that a symbolic link leads to.
     target: PathBuf,
     pub(super) format: Format,
-    /// What is there; none where nothing is.
+    /// The content; none if there is no file.
     bytes: Option<Vec<u8>>,
     pub(super) text: String,
     creation: Creation,

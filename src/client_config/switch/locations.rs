@@ -8,7 +8,7 @@ use crate::client_config::Client;
 use crate::client_config::document::Format;
 use crate::config::Environment;
 
-/// What `add` may create if it is missing.
+/// The parts that `add` may create.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Creation {
     /// The file and its folder: the client reads the file even if it did not create the folder.
@@ -68,7 +68,7 @@ pub(super) fn of_client(client: Client, environment: &Environment, system: &str)
     paths(client, &folders, environment, system).into_iter().map(location).collect()
 }
 
-/// What `add` may create for a client.
+/// The parts that `add` may create for a client.
 fn creation(client: Client) -> Creation {
     match client {
         Client::Codex | Client::Gemini | Client::OpenCode | Client::Copilot => Creation::WithFolder,

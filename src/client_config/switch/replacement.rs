@@ -1,4 +1,4 @@
-//! What takes the place of one entry with another proxy, as it is written into the file.
+//! The replacement of one entry with another proxy, as it is written into the file.
 //!
 //! Unlike what `config --from` prints, it keeps every value that works now. Deliberately not here: how such an entry is recognized
 //! (`launch_command`), and asking (`migrate`).
@@ -27,7 +27,7 @@ pub(super) struct Replacement {
     pub(super) table: Table,
     /// The questions that the client is to ask.
     pub(super) inputs: Vec<Value>,
-    /// What changes in meaning, and what is lost.
+    /// Remarks about other meanings and losses.
     pub(super) remarks: Vec<String>,
     /// The file that takes the secrets, and what it holds.
     pub(super) env_file: Option<(PathBuf, Vec<(String, Secret)>)>,
@@ -144,12 +144,12 @@ fn read_repaired(arguments: &[String]) -> Vec<Arg> {
     args::read(repaired.into_iter().map(|word| word.to_string_lossy().into_owned()).collect(), |_| None)
 }
 
-/// An entry whose secrets are where they are to be.
+/// The arguments of an entry after its secrets were moved.
 struct Moved {
     arguments: Vec<String>,
-    /// What a file is to hold.
+    /// The secrets for a file.
     secrets: Vec<(String, Secret)>,
-    /// What the client asks for.
+    /// The variables that the client asks for.
     asked: Vec<Variable>,
     /// How many there were.
     count: usize,

@@ -146,7 +146,7 @@ impl Listening {
         self.suspected.filter(|_| self.exchange().is_some())
     }
 
-    /// What counts when it ended.
+    /// The facts for the decision after its end.
     pub(super) fn facts(&self, lasted: bool, names_session: bool) -> ListeningFacts<'_> {
         let was_there = self.was_there;
         ListeningFacts { position: &self.stream, was_there, lasted, names_session }

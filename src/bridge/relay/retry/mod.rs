@@ -56,7 +56,7 @@ pub(super) enum Transport {
     HttpSse,
 }
 
-/// What was sent, and how often.
+/// The subject of a decision, with its attempts.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Subject<'a> {
     /// A message of the client.
@@ -78,7 +78,7 @@ pub(super) enum Subject<'a> {
     Listening(ListeningFacts<'a>),
     /// `initialize` in the client's place.
     Renewal { attempts: u32, since: Instant, is_wanted: bool },
-    /// What a new session is told first, refused because the session is lost; `retold`: for the second time.
+    /// The first message in a new session, refused because the session is lost; `retold`: for the second time.
     Ready { retold: bool, lost_unproven: u32 },
     /// The stream of an HTTP+SSE session, after so many in a row that ended soon; `lasted`: it did not.
     SessionStream { attempts: u32, lasted: bool },
@@ -88,7 +88,7 @@ pub(super) enum Subject<'a> {
     Handshake { transport: Transport, any_4xx: bool },
 }
 
-/// What counts of a message of the client.
+/// The facts of a message of the client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MessageFacts<'a> {
     pub(super) attempts: &'a Attempts,
@@ -102,7 +102,7 @@ pub(super) struct MessageFacts<'a> {
     pub(super) is_wanted: bool,
 }
 
-/// What counts of the stream for the server's own messages.
+/// The facts of the stream for the server's own messages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListeningFacts<'a> {
     pub(super) position: &'a StreamPosition,
@@ -113,7 +113,7 @@ pub(super) struct ListeningFacts<'a> {
     pub(super) names_session: bool,
 }
 
-/// What is done.
+/// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// The outcome is the answer, or a good one: nothing is to be done about it.
@@ -130,7 +130,7 @@ pub(super) enum Decision {
     Fail(Remark),
 }
 
-/// What is told beside a failure.
+/// A remark beside a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remark {
     Nothing,
@@ -242,7 +242,7 @@ fn decide_message(
     }
 }
 
-/// What is told of a request that is not sent again.
+/// The remark about a request that is not sent again.
 fn remark(outcome: &ExchangeOutcome, message: MessageFacts<'_>) -> Remark {
     let is_repeated = message.attempts.made > 1;
     match (proof::processing(outcome), proof::wait(outcome)) {

@@ -1,4 +1,4 @@
-//! What the outcome of an exchange proves about its message.
+//! Derives from the outcome of an exchange whether its message was processed.
 //!
 //! The transport says what a refusal proves ([`Processing`]); what a broken connection proves depends on how much of the
 //! request was written. Deliberately not here: what follows from it.

@@ -32,7 +32,7 @@ fn refused(status: u16, processing: Processing, seconds: Option<u64>) -> Exchang
     })
 }
 
-/// What is decided at the moment 0, and after how long.
+/// The decision at the moment 0, and its delay.
 fn decided(outcome: &ExchangeOutcome, subject: Subject<'_>, now: Instant) -> (Decision, Option<Duration>) {
     let decision = decide(outcome, subject, now, &mut Jitter::new(7));
     let wait = match decision {

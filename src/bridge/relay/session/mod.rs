@@ -103,7 +103,7 @@ enum Step {
 struct Restoring {
     session: Established,
     news: SessionNews,
-    /// What has to be told before everything else.
+    /// The exchange of the message that must arrive first.
     told: Option<ExchangeId>,
     /// When it is told once more that the client is ready, and whether it was.
     retell: Option<Instant>,
@@ -118,7 +118,7 @@ struct Established {
     id: Option<SessionId>,
     /// The revision the server chose, as it wrote it: also one that is unknown here goes into the header.
     revision: Option<String>,
-    /// What the server can do, as it wrote it.
+    /// The capabilities of the server, as it wrote them.
     capabilities: Option<String>,
     /// The exchange whose stream carries it, over HTTP+SSE.
     stream: Option<ExchangeId>,
@@ -172,7 +172,7 @@ impl Sessions {
     }
 }
 
-/// What may go out, and with which headers.
+/// Whether a message may be sent, and with which headers.
 impl Sessions {
     /// Returns whether a message of the legacy era may go out, which is an `initialize` or not.
     pub(in crate::bridge::relay) fn admission(&self, is_initialize: bool) -> Admission {
@@ -202,7 +202,7 @@ impl Sessions {
         }
     }
 
-    /// What the headers of a message say that has to do with a handshake under way: its session, where it has named
+    /// The facts for the headers of a message that belongs to a handshake under way: its session, if the server has named
     /// one.
     pub(in crate::bridge::relay) fn facts_of_handshake(&self) -> Facts {
         match self.handshake() {
@@ -214,7 +214,7 @@ impl Sessions {
         }
     }
 
-    /// What the headers of every other message say.
+    /// The facts for the headers of every other message.
     pub(in crate::bridge::relay) fn facts(&self) -> Facts {
         self.usable().map(Established::facts).unwrap_or_default()
     }
@@ -283,7 +283,7 @@ impl Sessions {
     }
 }
 
-/// What is known of the session.
+/// The state of the session.
 impl Sessions {
     /// The id of the session of this epoch, if it is the latest, over or not.
     pub(in crate::bridge::relay) fn id_of(&self, epoch: u64) -> Option<&SessionId> {
@@ -345,7 +345,7 @@ impl Sessions {
         self.latest()?.revision.as_deref()
     }
 
-    /// What the server can do, as JSON text.
+    /// The capabilities of the server, as JSON text.
     pub(in crate::bridge::relay) fn capabilities(&self) -> Option<&str> {
         self.latest()?.capabilities.as_deref()
     }
@@ -370,7 +370,7 @@ impl Sessions {
         self.memory.remember(request);
     }
 
-    /// What the client has told the session.
+    /// The state that the client has set in the session.
     pub(in crate::bridge::relay) fn memory(&self) -> &SessionMemory {
         &self.memory
     }

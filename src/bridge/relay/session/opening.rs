@@ -186,7 +186,7 @@ impl Sessions {
         self.transport.settle()
     }
 
-    /// What follows from the end of `initialize` without an answer; see [`Fallback::judge`].
+    /// Decides after the end of `initialize` without an answer; see [`Fallback::judge`].
     ///
     /// [`Fallback::judge`]: crate::bridge::relay::fallback::Fallback::judge
     pub(in crate::bridge::relay) fn judge_handshake(

@@ -157,7 +157,7 @@ impl Sessions {
         matches!(self.current, Session::Restoring(Restoring { retold: true, .. }))
     }
 
-    /// What the new session is to be told again now.
+    /// The next message that restores the state in the new session.
     pub(in crate::bridge::relay) fn take_retell(&mut self, now: Instant) -> Option<Message> {
         let Session::Restoring(restoring) = &mut self.current else { return None };
         restoring.retell.take_if(|at| *at <= now)?;

@@ -1,4 +1,4 @@
-//! What was learned about refusals that may be about the session, and the sessions that were given up over them.
+//! Refusals that may be about the session, and the sessions that were abandoned because of them.
 //!
 //! Deliberately not here: ending a session.
 
@@ -13,7 +13,7 @@ const VAIN: Duration = Duration::from_secs(60);
 /// How many methods are remembered. Clients use about twenty.
 const METHODS: usize = 64;
 
-/// What was learned about refusals that do not say that they are about the session.
+/// The observed refusals that do not name the session.
 #[derive(Debug, Default)]
 pub(in crate::bridge::relay) struct Doubts {
     /// When a renewal that a status alone had led to turned out to be in vain.

@@ -56,7 +56,7 @@ impl SseSession {
         self.attempts = 0;
     }
 
-    /// What counts when one ended, or could not be opened.
+    /// The facts for the decision after a stream ended or could not be opened.
     pub(super) fn subject(&self, lasted: bool) -> Subject<'static> {
         Subject::SessionStream { attempts: self.attempts, lasted }
     }
