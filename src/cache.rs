@@ -23,7 +23,7 @@ use crate::files;
 
 /// How long a server is believed to be legacy.
 const LEGACY_LASTS: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a file lies that nobody has written again: tokens that rotate leave one behind each.
+/// The lifetime of a file that is not written again: each rotated token leaves one.
 const FILES_LAST: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// How large a file may be, in bytes.
 const FILE_LIMIT: u64 = 64 * 1024;
@@ -97,7 +97,7 @@ impl Cache {
         self.clear_up(now);
     }
 
-    /// Removes what nobody has written for long.
+    /// Removes files that were not written for long.
     fn clear_up(&self, now: SystemTime) {
         let files = self.path.as_ref().and_then(|path| std::fs::read_dir(path.parent()?).ok());
         for file in files.into_iter().flatten().flatten() {
@@ -116,7 +116,7 @@ pub struct Writing {
     cache: Arc<Cache>,
     /// How many were to be kept so far.
     count: Arc<AtomicU64>,
-    /// The number of the one that is written. Whoever writes has it, so that none overwrites a later one.
+    /// The number of the latest write. The writer holds the lock, so that no write overwrites a later one.
     written: Arc<Mutex<u64>>,
     threads: Arc<Mutex<JoinSet<()>>>,
 }

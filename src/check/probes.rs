@@ -1,4 +1,4 @@
-//! The steps below MCP: the name, the connection, the certificate, and whether Access stands before the server.
+//! The steps below MCP: the name, the connection, the certificate, and whether Access protects the server.
 //!
 //! These requests carry no credential. Deliberately not here: the conversation itself.
 

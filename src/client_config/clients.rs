@@ -5,21 +5,21 @@
 
 pub use crate::cli::Client;
 
-/// How an entry has its client pass a variable on that stands in the client's own environment.
+/// How a client passes a variable of its own environment on to the server of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Passing {
     /// The value in `env` is this text, which the client fills in.
     Reference(String),
-    /// The name stands in a list.
+    /// By its name, in a list.
     Named,
     /// The client passes its whole environment on, and cannot be told more.
     Inherited,
-    /// It does not pass it on: the value itself has to stand in `env`.
+    /// Not at all: `env` has to hold the value.
     Literal,
 }
 
 impl Client {
-    /// The member that its servers stand in.
+    /// The name of the table with its servers.
     pub(super) fn key(self) -> &'static str {
         match self {
             Client::VsCode => "servers",

@@ -217,7 +217,7 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
                 }
             }
             Arg::Option { name, .. } if cli::takes_value(name).is_none() => {
-                // The value of a short one may stand in one word with it.
+                // The value of a short option may be joined to it.
                 let short = name.get(..2).filter(|_| !name.starts_with("--"));
                 let name = short.unwrap_or(name);
                 remarks.push(format!(

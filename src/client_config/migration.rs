@@ -351,7 +351,7 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
                 let value = mask_value(&name, value, client);
                 Arg::Option { name, value: Some(value), is_joined }
             }
-            // The value of a short option may stand in one word with it.
+            // The value of a short option may be joined to it.
             Arg::Option { name, value: None, is_joined } => {
                 let is_short = !name.starts_with("--") && cli::takes_value(&name).is_none();
                 let start = name.get(..2).filter(|_| is_short && name.len() > 2);

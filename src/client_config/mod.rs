@@ -1,7 +1,7 @@
 //! `mcp-tether config`: the entry of a client's configuration, printed; and what takes the place of those with mcp-remote.
 //!
 //! Nothing is written, nothing is started, and nothing leaves this computer. What is pasted stands on stdout, everything about it on
-//! stderr. No secret is printed: where one was typed, or stands in a file, the entry refers to a variable in its place.
+//! stderr. No secret is printed: for one that was typed or that a file holds, the entry refers to a variable.
 //! Deliberately not here: what the options mean (`config`), and how anything is printed (`start`).
 
 mod args;

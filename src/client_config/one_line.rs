@@ -1,4 +1,4 @@
-//! Edits of JSON objects that stand in one line, which stay in one line.
+//! Edits of JSON objects in one line, which stay in one line.
 //!
 //! Deliberately not here: objects that are spread over lines (`document`).
 

@@ -35,7 +35,7 @@ const LONG: [&str; 18] = [
     "-pubout",
 ];
 
-/// How deep scripts may stand in arguments before the whole counts as a secret.
+/// The greatest depth of scripts inside arguments. A deeper one counts as a secret as a whole.
 const DEPTH: usize = 4;
 
 /// A command with `text` in the place of each secret, quoted for a shell; none where it holds no secret.

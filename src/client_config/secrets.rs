@@ -91,7 +91,7 @@ pub(super) fn rewrite_args(words: Vec<Arg>, context: &EntryContext<'_>) -> Rewri
 
 struct Rewriter<'a> {
     context: &'a EntryContext<'a>,
-    /// Whether variables may stand in a file.
+    /// Whether a file may hold variables.
     has_file: bool,
     /// The variables that the entry has, or that its arguments name: they hold something else.
     named: Vec<String>,
@@ -198,7 +198,7 @@ impl Rewriter<'_> {
         for (variable, _) in &variables {
             let given = self.context.given.contains(variable);
             let Some(reference) = self.context.client.reference(variable, true).filter(|_| !given) else {
-                // Its value stands in the entry, where nothing can be put before it.
+                // The entry holds its value, and no text can be put before it.
                 return format!("{name}:{value}");
             };
             text = text.replace(&format!("${{{variable}}}"), &reference);

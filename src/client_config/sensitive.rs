@@ -11,7 +11,7 @@ pub(super) const MASKED: &str = "[masked]";
 /// How deep JSON may be nested before the whole of it counts as a secret.
 const DEPTH: usize = 16;
 
-/// Parts of names of secrets, wherever they stand in a name.
+/// Parts of names of secrets, at any position.
 const PARTS: [&str; 19] = [
     "auth",
     "key",
@@ -322,7 +322,7 @@ pub(super) fn is_scheme(word: &str) -> bool {
 }
 
 /// Returns whether a text is references to variables and nothing beside them that may be a secret: `Bearer ${TOKEN}`.
-/// `is_secret_place` where a default would be the secret itself, and so would whatever else stands there.
+/// `is_secret_place`: a default, or any other text there, would be the secret itself.
 fn is_reference(text: &str, is_secret_place: bool) -> bool {
     let Some((first, rest)) = text.split_once("${") else { return false };
     if text.starts_with(['{', '[']) && json_holds_secret(text) {
@@ -415,7 +415,7 @@ pub(super) fn mask(name: &str, value: &str, client: Client) -> String {
     }
 }
 
-/// A text in which no address holds a user, the values of a query, or what stands behind a `#`.
+/// A text whose URLs have no user, no values in the query and no fragment.
 pub(super) fn mask_urls(text: &str, client: Client) -> String {
     text.split_inclusive(char::is_whitespace)
         .map(|word| {

@@ -131,14 +131,14 @@ fn header_name(written: &str) -> Option<HeaderName> {
 
 /// Finds what the client was to fill in and left as it was. What a variable supplies is none of the text.
 fn check_as_typed(value: &str, is_credential: bool, environment: &Environment) -> Result<(), Problem> {
-    // A default stands in the text itself.
+    // The text itself holds the default.
     let without_values = expand(value, |variable| {
         environment.get(variable).filter(|supplied| !supplied.is_empty()).map(|_| "filled".to_owned())
     });
     let typed = without_values.as_deref().unwrap_or(value);
     let found = placeholder::find(typed, is_credential);
     match (found, &without_values) {
-        // A variable that is not set is told as such.
+        // An unset variable has an error of its own.
         (Some(found), Err(_)) if is_expanded(found) => Ok(()),
         (Some(found), _) => Err(Problem::unfilled(found)),
         (None, _) => Ok(()),

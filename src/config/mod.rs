@@ -97,7 +97,7 @@ impl Environment {
         self.own.iter().find(|(_, held)| *held == value).map(|(name, _)| name.as_str())
     }
 
-    /// Names a variable, and the file that it stands in, where it does.
+    /// The name of a variable, with the file that holds it, if one does.
     fn place(&self, name: &str) -> String {
         match (find(&self.own, name), find(&self.filled_in, name)) {
             (None, Some((_, path))) => format!("{name} ({})", path.display()),

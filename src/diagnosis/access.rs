@@ -34,7 +34,7 @@ pub struct Token<'a> {
 /// The server that offers a sign-in in a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignIn {
-    /// Cloudflare Access, as the document at this address describes; whether Managed OAuth is among its ways stands there.
+    /// Cloudflare Access, as the document at this address describes. The document says whether Managed OAuth is on.
     Access(Url),
     /// The server itself, by its own challenge.
     Server,
@@ -55,7 +55,7 @@ pub fn sign_in(url: &Url, facts: &RefusalFacts<'_>) -> Option<SignIn> {
 /// The contents of a refusal by Access.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct AccessDecision {
-    /// The host that signs people in.
+    /// The host that signs users in.
     team: Option<String>,
     /// The application's audience tag, by which it is found in the dashboard.
     application: Option<String>,

@@ -23,7 +23,7 @@ pub(super) struct LedgerEntry {
     pub(super) message: Message,
     pub(super) era: Era,
     pub(super) state: MessageState,
-    /// Whether it was sent a second time with headers learned anew.
+    /// Whether it was sent a second time with relearned headers.
     pub(super) relearned: bool,
     /// Whether it is an `initialize` that was sent a second time with a revision that the server named.
     pub(super) renegotiated: bool,
@@ -57,7 +57,7 @@ pub(super) struct Attempts {
 pub(super) struct Subscription {
     /// Whether the client has seen the acknowledgement.
     pub(super) acknowledged: bool,
-    /// How often in a row it was opened again in vain.
+    /// The number of failed attempts in a row to open it again.
     pub(super) attempts: u32,
 }
 

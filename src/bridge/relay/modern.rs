@@ -21,7 +21,7 @@ use crate::mcp::{code, message, meta, method};
 /// How many pages of tools are asked for in our own name, and how long that may take, before a call is given up.
 const LOOKUP_PAGES: u32 = 100;
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(30);
-/// Of how many resources the client is told that they may have changed while its subscription was broken off.
+/// The most resources that are reported as possibly changed after a broken subscription.
 const RENEWED_URIS: usize = 1_000;
 
 impl Relay {

@@ -81,7 +81,7 @@ impl Questions {
         self.orphaned.extend(over.into_iter().map(|(id, question)| (id, question.progress)));
     }
 
-    /// A question with this id is asked anew: an answer to it no longer belongs to a session that has ended.
+    /// A question with this id is asked again: its answer no longer belongs to an ended session.
     pub(super) fn forget_orphan(&mut self, id: &Id) {
         self.orphaned.remove(id);
     }

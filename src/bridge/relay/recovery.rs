@@ -1,4 +1,4 @@
-//! A session that the server no longer knows: one handshake in the client's place opens a new one, and every message
+//! Recovery of a session that the server no longer knows: one handshake in the client's place opens a new one, and every message
 //! continues there.
 //!
 //! However many messages are refused at once, one `initialize` is sent, while every other message of the era waits at
@@ -92,7 +92,7 @@ impl Relay {
             .filter(|(_, entry)| !matches!(entry.state, MessageState::Sent { .. } | MessageState::Behind(_)))
             .map(|(ticket, entry)| {
                 let for_slot = matches!(entry.state, MessageState::ForSlot { kind: RetryKind::Post });
-                // The next session is told that the client is ready as soon as it is open.
+                // The next session gets `notifications/initialized` as soon as it is open.
                 let is_told = entry.attempts.made > 0 && entry.message.method() == Some(method::INITIALIZED);
                 (ticket, for_slot, is_told || dies_with_its_session(&entry.message))
             })
@@ -116,7 +116,7 @@ impl Relay {
         }
     }
 
-    /// The server's questions die with their session: the client is told, and what it still answers goes nowhere.
+    /// The questions of a session end with it: the client gets a cancellation, and later answers are dropped.
     fn forget_questions(&mut self, epoch: u64) {
         let is_over = |question: &Question| question.epoch <= epoch;
         self.withdraw(is_over, "the session it belongs to has ended");
@@ -275,7 +275,7 @@ impl Relay {
         }
     }
 
-    /// A new session refused what it was told first: perhaps not all of the server knows it yet.
+    /// A new session refused its first message: perhaps not every replica of the server knows it yet.
     fn tell_again(&mut self, outcome: &ExchangeOutcome, now: Instant) {
         let ExchangeOutcome::Refused(refusal) = outcome else { return };
         let subject = Subject::Ready {
@@ -312,7 +312,7 @@ impl Relay {
         }
     }
 
-    /// There is no new session: everything that waits for it is told, and the next message tries again.
+    /// There is no new session: every message that waits for it is answered with an error, and the next message tries again.
     pub(super) fn fail_renewal(&mut self, report: &ErrorReport) {
         self.abandon_handshake();
         self.sessions.fail_renewal();

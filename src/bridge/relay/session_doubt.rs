@@ -178,7 +178,7 @@ impl Relay {
     }
 
     /// An error about the session that came with a success: its request waits for the next session. Returns whether that,
-    /// or the error that is told in its place, is its end here.
+    /// or the error in its place, ends it here.
     pub(super) fn move_answer_to_next_session(
         &mut self,
         exchange: ExchangeId,

@@ -1,6 +1,6 @@
 //! Recognizes refusals by which a server says that it no longer knows the session.
 //!
-//! Pure functions over a closed set of rules, apart from the recovery that follows: a refusal that is taken for a lost
+//! Pure functions over a closed set of rules, separate from the recovery: a refusal that is taken for a lost
 //! session has its call sent again, so a rule that is too generous has a call executed twice. What a server says of any
 //! other session (of a chat, of a training) is its answer. Deliberately not here: the recovery (`recovery`), and what
 //! becomes of a refusal that only may be about the session (`session_doubt`).

@@ -13,13 +13,13 @@ use crate::jsonrpc::Message;
 use crate::mcp::method;
 
 const ANNOTATION: &str = "x-mcp-header";
-/// About how many tools something is kept, in each place, and how many of a page are looked at.
+/// The most tools with stored facts, in each map, and the most tools of a page that are read.
 pub(crate) const TOOLS_KNOWN: usize = 10_000;
 /// The longest name of a tool about which something is kept, in bytes.
 pub(crate) const LONGEST_NAME: usize = 1024;
 /// The largest schema that is searched for annotations, in bytes. Taken apart it is thirty times as large.
 const LARGEST_SCHEMA: usize = 1024 * 1024;
-/// Of how many invalid tools of a page is told.
+/// The most invalid tools of a page that are reported.
 const TOLD: usize = 20;
 
 /// The annotated parameters of every tool that has any.
@@ -212,7 +212,7 @@ fn collect_below(
     Ok(())
 }
 
-/// The header that an annotation names, if it may: the value it stands beside must be found for certain, and be primitive.
+/// The header that an annotation names, if it is allowed: the value must be primitive, and on a path that always exists.
 fn header_of<'a>(
     annotation: &'a Value,
     members: &Map<String, Value>,

@@ -3,7 +3,7 @@
 //! Deliberately not here: what the entry holds (`client_config`), and how its file is written (`config_file`).
 //!
 //! The file of Claude Code is edited like the others, and not by `claude mcp add-json`: the change can be shown first, a backup
-//! stands beside it, and the command need not be installed.
+//! is written beside it, and the command need not be installed.
 
 use std::path::PathBuf;
 

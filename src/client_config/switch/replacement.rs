@@ -23,7 +23,7 @@ const FILLED_IN: [&str; 2] = ["--header", "--static-oauth-client-info"];
 
 /// The new entry of a server.
 pub(super) struct Replacement {
-    /// As it stands in the file of its client.
+    /// In the form of the file of its client.
     pub(super) table: Table,
     /// The questions that the client is to ask.
     pub(super) inputs: Vec<Value>,
@@ -35,7 +35,7 @@ pub(super) struct Replacement {
     pub(super) is_certain: bool,
     /// The arguments and variables to try it with.
     pub(super) trial: (Vec<String>, Vec<(String, String)>),
-    /// How many secrets stand in the entry in clear text.
+    /// The number of secrets in clear text.
     pub(super) secret_count: usize,
 }
 

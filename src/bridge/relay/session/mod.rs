@@ -32,7 +32,7 @@ enum Session {
     Ended(Established),
     /// A new one is opened in the client's place, and everything else waits for it.
     Renewing(Renewing),
-    /// A new one is open and is told what everything else waits for.
+    /// A new one is open and gets the restoring messages, for which everything else waits.
     Restoring(Restoring),
 }
 
@@ -98,17 +98,17 @@ enum Step {
     Opening { handshake: Option<Handshake>, head: bool },
 }
 
-/// A new session that is told what the one before knew.
+/// A new session that gets the state of the one before.
 #[derive(Debug)]
 struct Restoring {
     session: Established,
     news: SessionNews,
     /// The exchange of the message that must arrive first.
     told: Option<ExchangeId>,
-    /// When it is told once more that the client is ready, and whether it was.
+    /// When `notifications/initialized` is sent once more, and whether it was.
     retell: Option<Instant>,
     retold: bool,
-    /// Whether the log level was told.
+    /// Whether the log level was sent.
     levelled: bool,
 }
 

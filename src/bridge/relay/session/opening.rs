@@ -140,7 +140,7 @@ impl Sessions {
     }
 
     /// The client's handshake succeeded: a new epoch begins. Returns what a session that it replaces had in its headers, for
-    /// the server is to be told of its end.
+    /// the server gets a DELETE for it.
     pub(in crate::bridge::relay) fn establish(
         &mut self,
         answer: &Message,

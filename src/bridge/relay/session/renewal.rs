@@ -100,7 +100,7 @@ impl Sessions {
         matches!(self.current, Session::Renewing(Renewing { step: Step::BackingOff(until), .. }) if until <= now)
     }
 
-    /// The handshake in the client's place succeeded: a new epoch begins, and the session is told what the one before knew.
+    /// The handshake in the client's place succeeded: a new epoch begins, and the session gets the state of the one before.
     pub(in crate::bridge::relay) fn restore(&mut self, answer: &Message) {
         let Session::Renewing(Renewing { before, step, .. }) = &mut self.current else { return };
         let Step::Opening { handshake, .. } = step else { return };
@@ -118,24 +118,24 @@ impl Sessions {
         });
     }
 
-    /// Everything else waits until the server has what it is told in this exchange.
+    /// Everything else waits until the server has the message of this exchange.
     pub(in crate::bridge::relay) fn tell(&mut self, exchange: ExchangeId) {
         if let Session::Restoring(restoring) = &mut self.current {
             restoring.told = Some(exchange);
         }
     }
 
-    /// Returns whether everything else waits for what the server is told in this exchange.
+    /// Returns whether everything else waits for the message of this exchange.
     pub(in crate::bridge::relay) fn is_telling(&self, exchange: ExchangeId) -> bool {
         matches!(&self.current, Session::Restoring(restoring) if restoring.told == Some(exchange))
     }
 
-    /// Returns whether the new session was told that the client is ready, and not the log level yet.
+    /// Returns whether the new session has got `notifications/initialized`, and not the log level yet.
     pub(in crate::bridge::relay) fn is_unlevelled(&self) -> bool {
         matches!(self.current, Session::Restoring(Restoring { levelled: false, .. }))
     }
 
-    /// The log level is told. Returns it, where there is one that was not told yet.
+    /// The log level is being sent. Returns it, if there is one that was not sent yet.
     pub(in crate::bridge::relay) fn take_level(&mut self) -> Option<&str> {
         let Session::Restoring(restoring) = &mut self.current else { return None };
         let level = self.memory.level().filter(|_| !restoring.levelled);
@@ -143,7 +143,7 @@ impl Sessions {
         level
     }
 
-    /// The new session is told once more, at this time, that the client is ready. That happens
+    /// The new session gets `notifications/initialized` once more, at this time. That happens
     /// once.
     pub(in crate::bridge::relay) fn retell_at(&mut self, at: Instant) {
         if let Session::Restoring(restoring) = &mut self.current {
@@ -152,7 +152,7 @@ impl Sessions {
         }
     }
 
-    /// Returns whether the new session was told once more that the client is ready.
+    /// Returns whether the new session got `notifications/initialized` once more.
     pub(in crate::bridge::relay) fn is_retold(&self) -> bool {
         matches!(self.current, Session::Restoring(Restoring { retold: true, .. }))
     }

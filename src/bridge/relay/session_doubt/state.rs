@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::bridge::event::Facts;
 use crate::bridge::relay::session_loss::SessionLoss;
 
-/// How long a renewal in vain keeps other statuses from leading to one.
+/// How long a failed renewal keeps other statuses from causing one.
 const VAIN: Duration = Duration::from_secs(60);
 /// How many methods are remembered. Clients use about twenty.
 const METHODS: usize = 64;
@@ -16,7 +16,7 @@ const METHODS: usize = 64;
 /// The observed refusals that do not name the session.
 #[derive(Debug, Default)]
 pub(in crate::bridge::relay) struct Doubts {
-    /// When a renewal that a status alone had led to turned out to be in vain.
+    /// When a renewal that a status alone had caused failed to help.
     vain: Option<Instant>,
     /// The methods over whose requests that happened.
     refused: BTreeSet<String>,

@@ -14,7 +14,7 @@ const LASTING: Duration = Duration::from_secs(5);
 pub(in crate::bridge::relay) struct SseSession {
     /// Since when there is one.
     since: Option<Instant>,
-    /// How often in a row one ended soon and in vain.
+    /// The number of streams in a row that ended soon and without a message.
     attempts: u32,
     /// When the next one is opened, even if no message waits for it.
     until: Option<Instant>,
