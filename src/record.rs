@@ -103,9 +103,9 @@ impl Recorder {
         recorder
     }
 
-    /// The time as the bridge is to have it when something happens: the next whole millisecond, so that whatever is due
-    /// is so then. Returns whether it is another than before; then the bridge has to do what is due first.
-    pub fn pass(&mut self, now: Instant) -> (Instant, bool) {
+    /// Advances the time of the bridge to the next whole millisecond, and returns it with whether it has changed. If it has,
+    /// due work precedes the event.
+    pub fn advance_clock(&mut self, now: Instant) -> (Instant, bool) {
         let before = self.at;
         let is_later = self.milliseconds(now) > before;
         let now = if is_later { self.wake(now) } else { self.begun + Duration::from_millis(before) };
@@ -125,8 +125,8 @@ impl Recorder {
         elapsed.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(u64::MAX)
     }
 
-    /// Writes down what happened.
-    pub fn happened(&mut self, event: &Event) {
+    /// Records an event.
+    pub fn record_event(&mut self, event: &Event) {
         if self.file.is_none() {
             return;
         }
@@ -149,8 +149,8 @@ impl Recorder {
         }
     }
 
-    /// Writes down what the bridge did about it.
-    pub fn did(&mut self, action: &Action) {
+    /// Records an action of the bridge.
+    pub fn record_action(&mut self, action: &Action) {
         if self.file.is_none() {
             return;
         }
@@ -165,7 +165,7 @@ impl Recorder {
             return self.line(format_args!("{line}"));
         }
         let text = match action {
-            Action::Deliver(message) => format!("reply {}", flat(message)),
+            Action::Deliver(message) => format!("reply {}", in_one_line(message)),
             Action::Open(exchange, outgoing) => {
                 let mut outgoing = outgoing.clone();
                 outgoing.facts.session = outgoing.facts.session.map(|session| self.renamed(&session));
@@ -316,7 +316,7 @@ impl Recorder {
     }
 
     fn message(&self, message: &Message) -> String {
-        self.masked(&flat(message)).into_owned()
+        self.masked(&in_one_line(message)).into_owned()
     }
 
     fn quoted(&self, text: &str) -> String {
@@ -377,8 +377,8 @@ fn session_id(name: &str) -> SessionId {
     SessionId::new(name).expect("visible ASCII")
 }
 
-/// A message in one line: outside of its strings, where none can be, an end of a line is a space.
-fn flat(message: &Message) -> Cow<'_, str> {
+/// A message in one line: a line break, which can only be outside of strings, becomes a space.
+fn in_one_line(message: &Message) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(message.text());
     match text.contains(['\n', '\r']) {
         true => text.replace(['\n', '\r'], " ").into(),
@@ -462,8 +462,8 @@ mod tests {
         recorder.room = 100;
         let small = r#"{"method":"small"}"#;
         for text in [small, &format!(r#"{{"method":"{}"}}"#, "x".repeat(60)), small] {
-            recorder.happened(&client(text));
-            recorder.did(&Action::Close(ExchangeId(1)));
+            recorder.record_event(&client(text));
+            recorder.record_action(&Action::Close(ExchangeId(1)));
             recorder.finish_turn();
         }
         let expected = [
@@ -479,9 +479,9 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let (mut recorder, begun) = recorder(file.path());
         let after = |microseconds| begun + Duration::from_micros(microseconds);
-        assert_eq!(recorder.pass(after(0)), (begun, false));
-        assert_eq!(recorder.pass(after(1)), (after(1000), true));
-        assert_eq!(recorder.pass(after(900)), (after(1000), false));
+        assert_eq!(recorder.advance_clock(after(0)), (begun, false));
+        assert_eq!(recorder.advance_clock(after(1)), (after(1000), true));
+        assert_eq!(recorder.advance_clock(after(900)), (after(1000), false));
         assert_eq!(recorder.wake(after(950)), after(1000));
         assert_eq!(recorder.wake(after(2001)), after(3000));
         recorder.finish_turn();
@@ -494,8 +494,8 @@ mod tests {
         let (mut recorder, _) = recorder(file.path());
         let session = SessionHeader::Id(SessionId::new("jsonrpc").expect("visible"));
         let opening = Opening { status: 200, session, multiplexed: false };
-        recorder.happened(&Event::Opened(ExchangeId(1), opening));
-        recorder.happened(&client(r#"{"jsonrpc":"2.0","method":"x"}"#));
+        recorder.record_event(&Event::Opened(ExchangeId(1), opening));
+        recorder.record_event(&client(r#"{"jsonrpc":"2.0","method":"x"}"#));
         recorder.finish_turn();
         assert!(lines(file.path()).iter().any(|line| line.contains(r#"{"jsonrpc":"2.0","method":"x"}"#)));
     }
@@ -509,12 +509,12 @@ mod tests {
             let session = SessionHeader::Id(session(id));
             Event::Opened(ExchangeId(1), Opening { status: 200, session, multiplexed: true })
         };
-        recorder.happened(&opened("marked-0123456789"));
-        recorder.happened(&opened("x"));
-        recorder.happened(&opened("marked-0123456789"));
-        recorder.happened(&client(r#"{"method":"x","params":"marked-0123456789"}"#));
+        recorder.record_event(&opened("marked-0123456789"));
+        recorder.record_event(&opened("x"));
+        recorder.record_event(&opened("marked-0123456789"));
+        recorder.record_event(&client(r#"{"method":"x","params":"marked-0123456789"}"#));
         let facts = Facts { session: Some(session("x")), ..Facts::default() };
-        recorder.did(&Action::Open(ExchangeId(2), Outgoing { ask: Ask::EndSession, facts }));
+        recorder.record_action(&Action::Open(ExchangeId(2), Outgoing { ask: Ask::EndSession, facts }));
         recorder.finish_turn();
         let expected = [
             "> opened #1 200 session=a-session h2",

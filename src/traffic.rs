@@ -70,8 +70,8 @@ impl Traffic {
         Traffic { witness, open: HashMap::new(), session: (0, Span::none()), arrived: None }
     }
 
-    /// Tells of what happened.
-    pub fn happened(&mut self, event: &Event, now: Instant) {
+    /// Logs an event.
+    pub fn log_event(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Client(Line::One(message)) => from_client(message),
             Event::Client(Line::Batch(elements)) => elements.iter().flatten().for_each(from_client),
@@ -142,15 +142,15 @@ impl Traffic {
 
     /// Tells of an exchange that is given up.
     pub fn closed(&mut self, exchange: ExchangeId, now: Instant) {
-        self.over(exchange, "closed", None, now);
+        self.log_end(exchange, "closed", None, now);
     }
 
-    /// Tells of what is still under way when the process ends.
-    pub fn left(&mut self, now: Instant) {
+    /// Logs the exchanges that are still open when the process ends.
+    pub fn log_open_exchanges(&mut self, now: Instant) {
         let mut left: Vec<ExchangeId> = self.open.keys().copied().collect();
         left.sort();
         for exchange in left {
-            self.over(exchange, "left", None, now);
+            self.log_end(exchange, "left", None, now);
         }
     }
 
@@ -170,7 +170,7 @@ impl Traffic {
             ExchangeOutcome::Refused(refusal) => ("refused", Some(&refusal.report)),
             ExchangeOutcome::Lost { report, .. } => ("lost", Some(report)),
         };
-        self.over(exchange, word, report, now);
+        self.log_end(exchange, word, report, now);
         match outcome {
             ExchangeOutcome::Refused(refusal) if refusal.answer.is_some() => {
                 refusal.answer.iter().for_each(|answer| body(answer.text()));
@@ -187,7 +187,7 @@ impl Traffic {
         }
     }
 
-    fn over(&mut self, exchange: ExchangeId, word: &str, report: Option<&ErrorReport>, now: Instant) {
+    fn log_end(&mut self, exchange: ExchangeId, word: &str, report: Option<&ErrorReport>, now: Instant) {
         let head = self.witness.taken(exchange);
         let Some(open) = self.open.remove(&exchange) else { return };
         if !enabled!(Level::INFO) {

@@ -210,7 +210,7 @@ impl Bridge {
             } else if let Some(output) = self.translation.poll_output() {
                 match output {
                     Output::ToServer(message) => self.relay.handle_client(message, now),
-                    Output::Refusal(message) => self.relay.say_refusal(message, now),
+                    Output::Refusal(message) => self.relay.send_refusal(message, now),
                     Output::EndSession => self.relay.end_session(),
                     output => self.leave_translation(output, now),
                 }

@@ -236,8 +236,8 @@ impl Relay {
         }
     }
 
-    /// Answers what cannot be sent, or tells of it.
-    pub(super) fn turn_away(&mut self, ticket: Ticket, report: ErrorReport) {
+    /// Answers a message that cannot be sent, or logs it.
+    pub(super) fn reject(&mut self, ticket: Ticket, report: ErrorReport) {
         if self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some()) {
             return self.fail(ticket, report);
         }

@@ -181,7 +181,7 @@ impl Ledger {
     }
 
     /// The messages whose wait is over, in order.
-    pub(super) fn rested(&self, now: Instant) -> Vec<Ticket> {
+    pub(super) fn due_for_retry(&self, now: Instant) -> Vec<Ticket> {
         let due = self.resting.iter().take_while(|(until, _)| *until <= now);
         let mut due: Vec<Ticket> = due.map(|(_, ticket)| *ticket).collect();
         due.sort_unstable();

@@ -37,7 +37,7 @@ impl Relay {
 
     /// When the stream gives way, unless a request is answered before: a server that serves one connection at a time
     /// answers none as long as the stream is open.
-    pub(super) fn gives_way_at(&self) -> Option<Instant> {
+    pub(super) fn give_way_at(&self) -> Option<Instant> {
         let suspected = self.streams.listening.suspected()?;
         let waiting = self.ledger.iter().filter(|(_, entry)| {
             let is_sent = matches!(entry.state, MessageState::Sent { .. });
@@ -50,7 +50,7 @@ impl Relay {
 
     /// Closes the stream where it may be what a request waits for.
     pub(super) fn give_way(&mut self, now: Instant) {
-        if self.gives_way_at().is_some_and(|at| at <= now)
+        if self.give_way_at().is_some_and(|at| at <= now)
             && let Some(exchange) = self.streams.listening.give_way()
         {
             self.close(exchange);
@@ -97,7 +97,7 @@ impl Relay {
             return self.streams.listening.keep_attempts(attempts);
         }
         if lasted {
-            self.streams.listening.heard();
+            self.streams.listening.note_message();
         }
         self.streams.listening.open_again(decision);
         let notice = match outcome {

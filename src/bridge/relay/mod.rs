@@ -234,7 +234,7 @@ impl Relay {
         let session_stream =
             self.streams.sse_session.next().map(|until| (until, "the stream of the session is opened again"));
         let listening = self.streams.listening.next().map(|until| (until, "the stream is opened again"));
-        let way = self.gives_way_at().map(|at| (at, "the stream gives way to a request"));
+        let way = self.give_way_at().map(|at| (at, "the stream gives way to a request"));
         let ping = self.health.pings.next().map(|until| (until, "the server is pinged"));
         [gate, phase, delivery, rest, renewal, session_stream, listening, way, ping]
             .into_iter()
@@ -245,5 +245,5 @@ impl Relay {
 
 /// Returns whether the words or codes of a refusal say that the server does not know the session that was named.
 pub(super) fn says_session_is_lost(refusal: &Refusal, session: &SessionId) -> bool {
-    session_loss::is_said(refusal, Some(session))
+    session_loss::is_loss_in_refusal(refusal, Some(session))
 }

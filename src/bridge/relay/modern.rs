@@ -60,7 +60,9 @@ impl Relay {
             Kind::Notification { method } if method.as_str() == method::CANCELLED => {
                 self.ended_by_server(exchange, ticket, &message, now);
             }
-            Kind::Notification { .. } | Kind::Response { .. } => self.said(Purpose::Answer(ticket), message),
+            Kind::Notification { .. } | Kind::Response { .. } => {
+                self.pass_on(Purpose::Answer(ticket), message)
+            }
         }
     }
 
@@ -96,7 +98,7 @@ impl Relay {
     fn acknowledged(&mut self, ticket: Ticket, message: Message) {
         self.tools.set_server_modern();
         if self.ledger.acknowledge_subscription(ticket) {
-            return self.said(Purpose::Answer(ticket), message);
+            return self.pass_on(Purpose::Answer(ticket), message);
         }
         let Some(id) = self.ledger.get(ticket).and_then(|entry| entry.request_id()).cloned() else { return };
         let Some(honoured) = message.member("notifications") else { return };
@@ -107,13 +109,13 @@ impl Relay {
             ("resourcesListChanged", method::RESOURCES_CHANGED),
         ] {
             if json::member(honoured, filter) == Some("true") {
-                self.tell_client(method, &format!("{{{meta}}}"));
+                self.notify_client(method, &format!("{{{meta}}}"));
             }
         }
         let uris = json::member(honoured, "resourceSubscriptions").map(json::elements).unwrap_or_default();
         // Not all that a server may name: each becomes a message.
         for uri in uris.take(RENEWED_URIS) {
-            self.tell_client(method::RESOURCES_UPDATED, &format!(r#"{{{meta},"uri":{uri}}}"#));
+            self.notify_client(method::RESOURCES_UPDATED, &format!(r#"{{{meta},"uri":{uri}}}"#));
         }
     }
 

@@ -35,7 +35,7 @@ impl Relay {
                 if self.answer_comes_on_session_stream(ticket, (exchange, epoch), &outcome, now) => {}
             Purpose::Answer(ticket) if self.resubscribe(ticket, &outcome, now) => {}
             Purpose::Answer(ticket) => {
-                let outcome = self.taken_too_late(ticket, outcome);
+                let outcome = self.outcome_without_stream(ticket, outcome);
                 self.ended_unanswered(ticket, outcome, now);
             }
             Purpose::Resumption(ticket) => self.ended_resumption(ticket, outcome, now),
@@ -255,7 +255,7 @@ impl Relay {
         self.act(Action::Notice(Notice::Dropped { title, because }));
     }
 
-    pub(super) fn nothing_can_finish(&self) -> bool {
+    pub(super) fn has_nothing_to_drain(&self) -> bool {
         self.ledger.iter().all(|(ticket, entry)| {
             let waits_for_the_client =
                 self.questions.iter().any(|(_, question)| question.asking == Some(ticket));

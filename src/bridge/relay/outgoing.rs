@@ -147,7 +147,7 @@ impl Relay {
     /// Sends a message that no other has to precede any more.
     pub(super) fn release(&mut self, ticket: Ticket, now: Instant) {
         if let Some(report) = self.no_way_for(ticket) {
-            return self.turn_away(ticket, report);
+            return self.reject(ticket, report);
         }
         let Some(entry) = self.ledger.get(ticket) else { return };
         let message = entry.message.clone();
@@ -199,10 +199,10 @@ impl Relay {
         let exchange = entry.state.exchange();
         match &entry.state {
             // A modern server takes the end of the exchange for the cancellation, and nothing else.
-            _ if entry.era == Era::Modern => self.cancel_untold(ticket, request, exchange),
+            _ if entry.era == Era::Modern => self.cancel_locally(ticket, request, exchange),
             // Its session has ended. The new one does not know the request.
             MessageState::Sent { exchange: sent, .. } if self.is_of_lost_session(*sent) => {
-                self.cancel_untold(ticket, request, exchange);
+                self.cancel_locally(ticket, request, exchange);
             }
             MessageState::Sent { written: true, exchange } => {
                 let exchange = *exchange;
@@ -215,7 +215,7 @@ impl Relay {
             MessageState::AtGate
             | MessageState::ForSlot { kind: RetryKind::Post }
             | MessageState::BackingOff { kind: RetryKind::Post, .. } => {
-                self.cancel_untold(ticket, request, None)
+                self.cancel_locally(ticket, request, None)
             }
             MessageState::ForSlot { kind: RetryKind::Resume }
             | MessageState::BackingOff { kind: RetryKind::Resume, .. } => {
@@ -228,7 +228,7 @@ impl Relay {
     }
 
     /// Cancels a request without telling the server.
-    fn cancel_untold(&mut self, ticket: Ticket, request: Ticket, exchange: Option<ExchangeId>) {
+    fn cancel_locally(&mut self, ticket: Ticket, request: Ticket, exchange: Option<ExchangeId>) {
         self.settle(request);
         self.remove(ticket);
         if let Some(exchange) = exchange {
@@ -281,7 +281,7 @@ impl Relay {
     }
 
     /// Says something to the client in the server's place.
-    pub(super) fn tell_client(&mut self, method: &str, params: &str) {
+    pub(super) fn notify_client(&mut self, method: &str, params: &str) {
         self.act(Action::Deliver(message::notification(method, Some(params))));
     }
 

@@ -59,7 +59,7 @@ impl Relay {
 
     /// Opens or sends what has waited long enough.
     pub(super) fn wake(&mut self, now: Instant) {
-        for ticket in self.ledger.rested(now) {
+        for ticket in self.ledger.due_for_retry(now) {
             let Some(entry) = self.ledger.get(ticket) else { continue };
             let MessageState::BackingOff { kind, .. } = entry.state else { continue };
             let is_waited_for = self.sessions.is_waiting_for(ticket);

@@ -40,8 +40,8 @@ impl Relay {
             && !self.is_leaving()
     }
 
-    /// How a refusal of a message speaks against its session, as far as it is to be believed.
-    pub(super) fn believed_loss(
+    /// Judges whether a refusal of a message shows that its session is lost.
+    pub(super) fn judge_loss(
         &self,
         ticket: Ticket,
         epoch: u64,
@@ -102,10 +102,10 @@ impl Relay {
         self.health.doubts.is_over_credentials()
     }
 
-    /// A new session refuses a message as the one before did, by a status alone: giving that session up did not help.
-    pub(super) fn renewed_in_vain(&mut self, ticket: Ticket, now: Instant) {
+    /// A new session refused a message like the one before, by a status alone: the renewal did not help.
+    pub(super) fn renewal_did_not_help(&mut self, ticket: Ticket, now: Instant) {
         let method = self.ledger.get(ticket).and_then(|entry| entry.message.method()).map(str::to_owned);
-        self.health.doubts.renewed_in_vain(method, now);
+        self.health.doubts.renewal_did_not_help(method, now);
         self.end_superfluous();
     }
 
@@ -192,7 +192,7 @@ impl Relay {
         let Some(Exchange { epoch: Some(epoch), .. }) = self.exchanges.get(exchange) else {
             return false;
         };
-        if !session_loss::is_said_in_answer(answer, self.sessions.id_of(epoch)) {
+        if !session_loss::is_loss_in_answer(answer, self.sessions.id_of(epoch)) {
             return false;
         }
         let refusal = refusal_in(answer);

@@ -146,7 +146,7 @@ pub(super) enum SessionLoss {
 
 /// Returns how a refusal of a message that named `session` speaks against that session; none where it does not.
 pub(super) fn session_loss(refusal: &Refusal, session: Option<&SessionId>) -> Option<SessionLoss> {
-    match is_said(refusal, session) {
+    match is_loss_in_refusal(refusal, session) {
         true => Some(SessionLoss::Said),
         false if refusal.refuses_credentials() => Some(SessionLoss::Unauthorized),
         false => match (refusal.status, &refusal.answer) {
@@ -159,9 +159,9 @@ pub(super) fn session_loss(refusal: &Refusal, session: Option<&SessionId>) -> Op
 
 /// Returns whether a refusal of a message that named `session` says by words or codes that the server does not know the
 /// session.
-pub(super) fn is_said(refusal: &Refusal, session: Option<&SessionId>) -> bool {
+pub(super) fn is_loss_in_refusal(refusal: &Refusal, session: Option<&SessionId>) -> bool {
     let words = |text: &str| is_about_the_session(text, session);
-    let Some(answer) = &refusal.answer else { return is_said_plainly(refusal, words) };
+    let Some(answer) = &refusal.answer else { return is_loss_in_plain_body(refusal, words) };
     let Kind::Response { id, error: true } = answer.kind() else { return false };
     let message = message_of(answer);
     let is_told_by_words = || message.as_deref().is_some_and(words);
@@ -181,11 +181,11 @@ pub(super) fn is_said(refusal: &Refusal, session: Option<&SessionId>) -> bool {
 /// Returns whether an answer that came with a success is an error about the session. A tool that ran has its own errors in
 /// that place, so it takes both, a code that servers have for it and the words; or the bare words, which are no answer of
 /// the protocol.
-pub(super) fn is_said_in_answer(answer: &Message, session: Option<&SessionId>) -> bool {
+pub(super) fn is_loss_in_answer(answer: &Message, session: Option<&SessionId>) -> bool {
     let Kind::Response { error: true, .. } = answer.kind() else { return false };
     let code = answer.member("code").map(|code| code.parse::<i64>().ok());
     let is_of_the_field = match code {
-        None => is_of_gateway(answer) || bare_error(answer).is_some(),
+        None => is_of_gateway(answer) || text_of_bare_error(answer).is_some(),
         Some(code) => code.is_some_and(|code| SESSION_CODES.contains(&code) || GENERAL_CODES.contains(&code)),
     };
     is_of_the_field && message_of(answer).is_some_and(|text| is_about_the_session(&text, session))
@@ -200,16 +200,16 @@ fn is_of_gateway(answer: &Message) -> bool {
 
 /// The text of an error: its message, or the error itself if it is a text.
 pub(super) fn message_of(answer: &Message) -> Option<String> {
-    bare_error(answer).or_else(|| answer.member("message").and_then(json::string))
+    text_of_bare_error(answer).or_else(|| answer.member("message").and_then(json::string))
 }
 
-/// The text of an error that is no object, as the protocol has it.
-fn bare_error(answer: &Message) -> Option<String> {
+/// The text of an error that is not an object, unlike JSON-RPC's.
+fn text_of_bare_error(answer: &Message) -> Option<String> {
     answer.body().filter(|body| body.starts_with('"')).and_then(json::string)
 }
 
-/// The same of a body that is no message of the protocol.
-fn is_said_plainly(refusal: &Refusal, words: impl Fn(&str) -> bool) -> bool {
+/// The same for a body that is not a JSON-RPC message.
+fn is_loss_in_plain_body(refusal: &Refusal, words: impl Fn(&str) -> bool) -> bool {
     let body = refusal.report.body.as_deref().unwrap_or_default();
     words(body) || is_wrapped(body, words)
 }
@@ -425,8 +425,8 @@ mod tests {
     #[test]
     fn session_errors_with_success_need_code_and_words() {
         let session = SessionId::new("5f0c-1d").expect("visible");
-        let is_said = |text: String| {
-            is_said_in_answer(&Message::parse(text.into()).expect("a message"), Some(&session))
+        let is_loss_in_refusal = |text: String| {
+            is_loss_in_answer(&Message::parse(text.into()).expect("a message"), Some(&session))
         };
         for (code, counts) in [
             ("-32001", true),
@@ -447,9 +447,9 @@ mod tests {
                         r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":"{message}"}}}}"#
                     )
                 };
-                assert_eq!(is_said(with("Session not found")), counts, "{code} {id}");
+                assert_eq!(is_loss_in_refusal(with("Session not found")), counts, "{code} {id}");
                 for other in ["trading session closed", "Request timed out", "Resource not found", ""] {
-                    assert!(!is_said(with(other)), "{code} {other}");
+                    assert!(!is_loss_in_refusal(with(other)), "{code} {other}");
                 }
             }
         }
@@ -461,7 +461,7 @@ mod tests {
             (r#"{"id":7,"error":"trading session not found"}"#, false),
             (r#"{"id":7,"result":{"error":"Session not found"}}"#, false),
         ] {
-            assert_eq!(is_said(bare.to_owned()), expected, "{bare}");
+            assert_eq!(is_loss_in_refusal(bare.to_owned()), expected, "{bare}");
         }
     }
 

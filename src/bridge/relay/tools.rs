@@ -20,7 +20,7 @@ pub(crate) const LONGEST_NAME: usize = 1024;
 /// The largest schema that is searched for annotations, in bytes. Taken apart it is thirty times as large.
 const LARGEST_SCHEMA: usize = 1024 * 1024;
 /// The most invalid tools of a page that are reported.
-const TOLD: usize = 20;
+const INVALID_TOOLS_REPORTED: usize = 20;
 
 /// The annotated parameters of every tool that has any.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ impl Tools {
         let kept = json::array(tools.by_ref().take(TOOLS_KNOWN).filter(|tool| match self.learn_tool(tool) {
             Ok(()) => true,
             Err(reason) => {
-                if invalid.len() < TOLD {
+                if invalid.len() < INVALID_TOOLS_REPORTED {
                     invalid.push(reason);
                 }
                 false

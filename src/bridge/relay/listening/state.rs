@@ -130,8 +130,8 @@ impl Listening {
         }
     }
 
-    /// The server has said something: the stream is worth opening again.
-    pub(in crate::bridge::relay) fn heard(&mut self) {
+    /// Notes a message: the stream is worth opening again.
+    pub(in crate::bridge::relay) fn note_message(&mut self) {
         self.stream.set_attempts(0);
         self.suspected = None;
     }

@@ -41,7 +41,7 @@ const RESUMPTIONS: u32 = 8;
 pub(super) const FIRST_ATTEMPTS: u32 = 6;
 /// How long the first attempt to resume an answer's stream waits, where the server does not say: servers do not keep
 /// events for long, and a gateway that cuts streams is there again at once.
-const SOON: Duration = Duration::from_millis(20);
+const FIRST_RESUMPTION: Duration = Duration::from_millis(20);
 /// The shortest wait before a stream is opened again, whatever the server wishes, for it may end every stream at once.
 const SHORTEST_RETRY: Duration = Duration::from_millis(100);
 /// The longest.
@@ -322,7 +322,7 @@ fn decide_answer_stream(
     }
     let wait = proof::wait(outcome);
     match position.retry().or(wait) {
-        None if position.attempts() == 0 => retry(now + SOON, now),
+        None if position.attempts() == 0 => retry(now + FIRST_RESUMPTION, now),
         None | Some(_) => retry(now + stream_delay(position.retry(), position.attempts(), wait, seed), now),
     }
 }

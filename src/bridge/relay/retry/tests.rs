@@ -151,12 +151,12 @@ fn answer_streams_are_resumed_behind_their_last_event() {
     let conflict = refused(409, Processing::Final, None);
     let missing = refused(404, Processing::Final, None);
     for (outcome, position, is_wanted, expected) in [
-        (cut(), &known, true, Some(SOON)),
+        (cut(), &known, true, Some(FIRST_RESUMPTION)),
         (cut(), &asked, true, Some(Duration::from_secs(3))),
         (cut(), &unknown, true, None),
         (cut(), &known, false, None),
         (cut(), &tired, true, None),
-        (conflict, &known, true, Some(SOON)),
+        (conflict, &known, true, Some(FIRST_RESUMPTION)),
         (missing, &known, true, None),
         (ExchangeOutcome::Accepted(202), &known, true, None),
     ] {

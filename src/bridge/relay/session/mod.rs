@@ -331,7 +331,7 @@ impl Sessions {
     }
 
     /// Returns whether nothing waits, and no session is lost.
-    pub(in crate::bridge::relay) fn is_at_rest(&self) -> bool {
+    pub(in crate::bridge::relay) fn can_send_now(&self) -> bool {
         self.admission(false) == Admission::Now
     }
 

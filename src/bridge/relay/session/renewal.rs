@@ -126,12 +126,12 @@ impl Sessions {
     }
 
     /// Returns whether everything else waits for the message of this exchange.
-    pub(in crate::bridge::relay) fn is_telling(&self, exchange: ExchangeId) -> bool {
+    pub(in crate::bridge::relay) fn is_sending_first(&self, exchange: ExchangeId) -> bool {
         matches!(&self.current, Session::Restoring(restoring) if restoring.told == Some(exchange))
     }
 
     /// Returns whether the new session has got `notifications/initialized`, and not the log level yet.
-    pub(in crate::bridge::relay) fn is_unlevelled(&self) -> bool {
+    pub(in crate::bridge::relay) fn needs_log_level(&self) -> bool {
         matches!(self.current, Session::Restoring(Restoring { levelled: false, .. }))
     }
 
@@ -145,7 +145,7 @@ impl Sessions {
 
     /// The new session gets `notifications/initialized` once more, at this time. That happens
     /// once.
-    pub(in crate::bridge::relay) fn retell_at(&mut self, at: Instant) {
+    pub(in crate::bridge::relay) fn resend_initialized_at(&mut self, at: Instant) {
         if let Session::Restoring(restoring) = &mut self.current {
             restoring.retold = true;
             restoring.retell = Some(at);
@@ -153,12 +153,12 @@ impl Sessions {
     }
 
     /// Returns whether the new session got `notifications/initialized` once more.
-    pub(in crate::bridge::relay) fn is_retold(&self) -> bool {
+    pub(in crate::bridge::relay) fn has_resent_initialized(&self) -> bool {
         matches!(self.current, Session::Restoring(Restoring { retold: true, .. }))
     }
 
     /// The next message that restores the state in the new session.
-    pub(in crate::bridge::relay) fn take_retell(&mut self, now: Instant) -> Option<Message> {
+    pub(in crate::bridge::relay) fn take_initialized(&mut self, now: Instant) -> Option<Message> {
         let Session::Restoring(restoring) = &mut self.current else { return None };
         restoring.retell.take_if(|at| *at <= now)?;
         self.memory.ready().cloned()

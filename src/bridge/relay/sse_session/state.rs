@@ -51,8 +51,8 @@ impl SseSession {
         *self = SseSession { since: Some(now), attempts: self.attempts, until: None };
     }
 
-    /// The server has said something, beyond the handshake.
-    pub(in crate::bridge::relay) fn heard(&mut self) {
+    /// Notes a message after the handshake.
+    pub(in crate::bridge::relay) fn note_message(&mut self) {
         self.attempts = 0;
     }
 
