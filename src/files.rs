@@ -1,7 +1,7 @@
-//! Files: read within bounds of size and time, and written for their owner alone, bounded in size.
+//! Reads files with limits of size and time, and writes files that only their owner can read.
 //!
 //! Whatever a path names, reading it ends within a second: a FIFO, a device or a directory in its place is an error that
-//! says so. Deliberately not here: what is written into files (`log`, `record`), and what those that are read mean.
+//! says so. Deliberately not here: the content of files (`log`, `record`, `config`).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};

@@ -1,4 +1,4 @@
-//! The one HTTP client. It leaves redirects to `redirect`, notices dead peers, and classifies errors.
+//! The HTTP client: connections, proxies, health checks and classified errors. `redirect` follows redirects.
 
 pub mod body;
 mod proxies;

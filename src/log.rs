@@ -1,4 +1,4 @@
-//! What the program logs while it runs: on stderr, and in a file if the user wants one. stdout belongs to the client.
+//! The log of the program: on stderr, and in a file if the user names one. stdout belongs to the client.
 //!
 //! `tracing-subscriber` decides by output which events and spans are enabled; the form of a line (`Form`) and the way to its
 //! output (`Queue`) are here. Only our own events are shown, at every level: those of the HTTP and TLS libraries hold

@@ -1,4 +1,4 @@
-//! The driver: one loop between the client's lines, the exchanges and the bridge. No MCP words.
+//! The driver: one event loop that connects the client's lines, the exchanges and the bridge. It contains no MCP logic.
 //!
 //! It feeds events to the bridge and carries out its actions. Exchanges are tasks that it owns: dropping one cancels it,
 //! and a defect in one ends that one alone. Bounds: neither exchanges nor the client are heard while 8 MiB wait for

@@ -1,5 +1,5 @@
-//! The conversation as a transcript, in the form of `tests/transcripts`: what happened and what the bridge did about it,
-//! so that it can be attached to a report and replayed.
+//! Records the conversation as a transcript in the form of `tests/transcripts`: the events and the actions of the bridge.
+//! A recording can be attached to a bug report and replayed.
 //!
 //! The bridge knows no credential; what a server echoed of one is masked, and each session has a name of its own in place
 //! of its id. Time goes by in whole milliseconds, also for the bridge, so that it does the same in a replay.

@@ -1,7 +1,7 @@
-//! From arguments to exit code: what `main` does, as a function, so that examples can start themselves as the proxy.
+//! The program from arguments to exit code, as a function, so that examples can start themselves as the proxy.
 //!
 //! An error at start reaches the user: on a terminal at once, with a client on stdin as the answer to everything
-//! it asks, because clients hide stderr. Deliberately not here: how anything is done.
+//! it asks, because clients hide stderr. Deliberately not here: the work itself.
 
 mod console;
 mod terminal;

@@ -1,7 +1,7 @@
-//! The middle: everything MCP, as a state machine without IO.
+//! The MCP logic, as a state machine without IO: order, sessions, streams, and translation between the eras.
 //!
 //! Contract: one [`Bridge::handle`] or [`Bridge::handle_timeout`], then [`Bridge::poll_action`] until `None`, then wait
-//! for the next event or [`Bridge::poll_timeout`]. The bridge decides what an outcome means; the transport only reports.
+//! for the next event or [`Bridge::poll_timeout`]. The bridge judges an outcome; the transport only reports it.
 //! It performs no IO, reads no clock and knows no credential, so that every order of events can be tried in a test.
 //!
 //! The bridge is a stack of layers with one contract (`layer::Layer`):
@@ -51,7 +51,7 @@ use translation::Translation;
 
 use crate::jsonrpc::{Id, Line, Message};
 
-/// What a bridge is told at its beginning.
+/// The configuration of a bridge.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// The random seed. No two processes should have the same, so that they do not return to a server at the same moment.
@@ -72,7 +72,7 @@ pub struct Config {
     pub no_listening: bool,
 }
 
-/// What is worth remembering of a server.
+/// The facts about a server that are stored for the next start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     /// The only era it speaks, as far as that matters: none where the client's own did.
@@ -81,7 +81,7 @@ pub struct Known {
     pub falls_back: BTreeSet<String>,
 }
 
-/// What an exchange belongs to, for the log.
+/// The request, session and attempt of an exchange, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Circumstances {
     /// The era of its message: `legacy` or `modern`.

@@ -31,7 +31,7 @@ use sign_in_documents::SignInDocuments;
 /// How long a session that is about to be named is waited for when the check is stopped, so that it can be ended.
 const SESSION_NAME_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckResult {
     /// Every step worked; there may be warnings.

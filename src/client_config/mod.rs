@@ -1,7 +1,6 @@
-//! `mcp-tether config`: the entry of a client's configuration, printed; and what takes the place of those with mcp-remote.
+//! The entries of MCP clients: `config` prints one, `add`, `remove` and `migrate` change files, `install` copies the program.
 //!
-//! Nothing is written, nothing is started, and nothing leaves this computer. What is pasted stands on stdout, everything about it on
-//! stderr. No secret is printed: for one that was typed or that a file holds, the entry refers to a variable.
+//! `config` writes no file, starts no program and opens no connection. The entry goes to stdout, the remarks to stderr. No secret is printed: for one that was typed or that a file holds, the entry refers to a variable.
 //! Deliberately not here: what the options mean (`config`), and how anything is printed (`start`).
 
 mod args;

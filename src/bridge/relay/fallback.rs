@@ -19,7 +19,7 @@ use crate::json;
 use crate::jsonrpc::Message;
 use crate::mcp::method;
 
-/// Which transports are tried, and in which order.
+/// The transports to try, in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TransportOrder {
     /// Streamable HTTP, then HTTP+SSE.
