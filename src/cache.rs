@@ -1,4 +1,4 @@
-//! What is remembered of a server from one start to the next: the era it speaks, and which clients know a way of their own.
+//! The cache of a server's era, and of the clients that fall back by themselves, from one start to the next.
 //!
 //! One small file for each URL and credential in the user's cache directory, under a name that shows neither. Losing it
 //! costs one round trip, so nothing here is ever an error. That a server is legacy is believed for a day, because it may be
@@ -23,7 +23,7 @@ use crate::files;
 
 /// How long a server is believed to be legacy.
 const LEGACY_LASTS: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a file lies that nobody has written again: tokens that rotate leave one behind each.
+/// The lifetime of a file that is not written again: each rotated token leaves one.
 const FILES_LAST: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// How large a file may be, in bytes.
 const FILE_LIMIT: u64 = 64 * 1024;
@@ -38,7 +38,7 @@ pub struct Cache {
     path: Option<PathBuf>,
 }
 
-/// What stands in the file.
+/// The content of the file.
 #[derive(Serialize, Deserialize)]
 struct CacheEntry {
     era: Option<String>,
@@ -61,7 +61,7 @@ impl Cache {
         Cache { path }
     }
 
-    /// What is known from before.
+    /// The entry of earlier starts.
     pub fn recall(&self, now: SystemTime) -> Known {
         let text = self.path.as_ref().and_then(|path| files::read_regular(path, FILE_LIMIT).ok());
         let entry: Option<CacheEntry> = text.and_then(|text| serde_json::from_slice(&text).ok());
@@ -97,7 +97,7 @@ impl Cache {
         self.clear_up(now);
     }
 
-    /// Removes what nobody has written for long.
+    /// Removes files that were not written for long.
     fn clear_up(&self, now: SystemTime) {
         let files = self.path.as_ref().and_then(|path| std::fs::read_dir(path.parent()?).ok());
         for file in files.into_iter().flatten().flatten() {
@@ -116,7 +116,7 @@ pub struct Writing {
     cache: Arc<Cache>,
     /// How many were to be kept so far.
     count: Arc<AtomicU64>,
-    /// The number of the one that is written. Whoever writes has it, so that none overwrites a later one.
+    /// The number of the latest write. The writer holds the lock, so that no write overwrites a later one.
     written: Arc<Mutex<u64>>,
     threads: Arc<Mutex<JoinSet<()>>>,
 }
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_era_is_remembered_for_its_time() {
+    fn era_expires_after_its_lifetime() {
         let directory = tempfile::tempdir().expect("a directory");
         let cache = cache(directory.path(), "one");
         assert_eq!(cache.recall(later(0)), Known::default());
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_has_a_file_of_their_own_that_shows_nothing() {
+    fn cache_file_is_per_credential_and_reveals_nothing() {
         let directory = tempfile::tempdir().expect("a directory");
         let (one, two) = (cache(directory.path(), "marked-one"), cache(directory.path(), "marked-two"));
         one.keep(&Known { era: Some(Era::Modern), ..Known::default() }, later(0));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_nobody_writes_again_go() {
+    fn removes_unused_cache_files() {
         let directory = tempfile::tempdir().expect("a directory");
         let (old, new) = (cache(directory.path(), "old"), cache(directory.path(), "new"));
         let known = Known { era: Some(Era::Modern), ..Known::default() };
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_cache_is_no_error() {
+    fn unusable_cache_is_ignored() {
         let directory = tempfile::tempdir().expect("a directory");
         let cache = cache(directory.path(), "one");
         let path = cache.path.clone().expect("a path");
@@ -275,7 +275,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn fifo_in_place_of_the_file_is_replaced() {
+    fn replaces_fifo_at_cache_path() {
         let directory = tempfile::tempdir().expect("a directory");
         let cache = cache(directory.path(), "one");
         let path = cache.path.clone().expect("a path");

@@ -24,7 +24,7 @@ pub use switch::{
     AddArgs, InstallArgs, MigrateArgs, RemoveArgs, SecretPlace, SwitchCommand, add_takes_value,
 };
 pub use usage::{UsageError, usage_error};
-pub use values::{AccessMode, AuthMode, DpopMode, Protocol, Shell, TokenStorePlace, Transport};
+pub use values::{AccessMode, AuthMode, DpopMode, Protocol, Shell, TokenStorePlace, TransportOption};
 
 /// What the program does with its options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Reads from the client while the configuration is resolved, because commands that print secrets take time.
 //!
-//! What the client writes meanwhile is kept for the driver. A signal, or the end of the client's side, does not have to wait
-//! for a command. Deliberately not here: what is resolved (`start`), and how a command is ended (`config`).
+//! The input is kept for the driver. A signal, or the end of the input, interrupts the wait for a command. Deliberately not
+//! here: the configuration itself (`start`), and how a command is stopped (`config`).
 
 use std::future::Future;
 use std::pin::pin;
@@ -11,12 +11,12 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, sleep_until};
 
-/// How much is read ahead, in bytes; beyond that the client has to wait.
+/// The most that is read ahead, in bytes. Beyond that the client has to wait.
 const BOUND: usize = 1024 * 1024;
-/// How long a client that sent a request and closed its side still gets to wait for the answer.
+/// The longest wait for the work after the client has sent a request and closed its side.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How the wait ended.
+/// The end of the wait.
 #[derive(Debug, PartialEq, Eq)]
 pub enum EarlyOutcome<T> {
     /// The work is done.
@@ -27,7 +27,7 @@ pub enum EarlyOutcome<T> {
     Left,
 }
 
-/// Waits for `work`, and returns what was read from the client meanwhile.
+/// Waits for `work`. Returns the outcome and the input that was read meanwhile.
 pub async fn listen<T>(
     mut input: impl AsyncRead + Unpin,
     stop: impl Future<Output = ()>,
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn signal_and_end_of_input_do_not_wait_for_work() {
+    async fn signal_and_end_of_input_interrupt_work() {
         let (_client, ours) = tokio::io::duplex(4);
         assert_eq!(listen(ours, ready(()), pending::<()>()).await.0, EarlyOutcome::Stopped);
         for (asked, seconds) in [(&b""[..], 0), (b" \n", 0), (b"{}\n", 3)] {

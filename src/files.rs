@@ -1,7 +1,7 @@
-//! Files: read within bounds of size and time, and written for their owner alone, bounded in size.
+//! Reads files with limits of size and time, and writes files that only their owner can read.
 //!
 //! Whatever a path names, reading it ends within a second: a FIFO, a device or a directory in its place is an error that
-//! says so. Deliberately not here: what is written into files (`log`, `record`), and what those that are read mean.
+//! says so. Deliberately not here: the content of files (`log`, `record`, `config`).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_file_is_set_aside_once_by_whoever_comes_first() {
+    fn full_file_is_rotated_by_one_process() {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, aside) = (folder.path().join("log"), folder.path().join("log.1"));
         let mut one = Growing::open(&path, 10).expect("a file");
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_is_kept_and_what_is_no_file_is_refused() {
+    fn keeps_backup_and_rejects_non_files() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("record");
         std::fs::write(&path, "before").expect("written");
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_up_to_the_limit_and_says_what_is_no_file() {
+    fn reads_up_to_limit_and_rejects_non_files() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("file");
         std::fs::write(&path, "12345678").expect("written");

@@ -1,4 +1,4 @@
-//! The one HTTP client. It leaves redirects to `redirect`, notices dead peers, and classifies errors.
+//! The HTTP client: connections, proxies, health checks and classified errors. `redirect` follows redirects.
 
 pub mod body;
 mod proxies;
@@ -172,6 +172,15 @@ impl Http {
         proxy_of(url, self.recipe.proxy.as_ref()).is_some()
     }
 
+    /// Sorts an error of a request to `url`. Unlike [`transport_error`], it names the proxy where one cannot be reached.
+    pub fn transport_error(&self, url: &Url, error: &reqwest::Error) -> TransportError {
+        let sorted = transport_error(error);
+        match proxy_of(url, self.recipe.proxy.as_ref()) {
+            Some(proxy) => sorted.through(proxy),
+            None => sorted,
+        }
+    }
+
     /// The client for the next exchange.
     pub fn client(&self) -> HttpClient {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
@@ -338,17 +347,45 @@ pub enum TransportError {
     ConnectTimeout,
     /// No connection could be made for another reason.
     Connect(String),
-    /// A SOCKS proxy cannot be reached, or did not let us through: the reason in the library's words.
+    /// A SOCKS proxy cannot be reached, or refused to connect: the reason in the library's words.
     Socks(String),
-    /// A proxy did not let us through; it wants to know who we are, or not.
+    /// A proxy refused to connect.
     Proxy {
         /// Whether it asks for credentials.
         wants_credentials: bool,
     },
+    /// The host name of the proxy could not be resolved.
+    ProxyDns(Proxy),
+    /// No connection to the proxy could be made.
+    ProxyConnect(Proxy),
+    /// No connection through the proxy could be made in time.
+    ProxyTimeout(Proxy),
     /// The TLS handshake failed.
     Tls(tls::Failure),
     /// A connection that was there broke.
     Connection(String),
+}
+
+/// The words of the HTTP library for a SOCKS proxy that cannot be reached.
+const SOCKS_UNREACHABLE: &str = "failed to create underlying connection";
+
+impl TransportError {
+    /// The same error of a request that goes through a proxy: a connection that was not made is one to the proxy.
+    fn through(self, proxy: Proxy) -> TransportError {
+        match self {
+            TransportError::Dns if proxy.resolves_names() => TransportError::ProxyDns(proxy),
+            TransportError::ConnectionRefused => TransportError::ProxyConnect(proxy),
+            TransportError::ConnectTimeout => TransportError::ProxyTimeout(proxy),
+            // The proxy was reached where the tunnel through it failed.
+            TransportError::Connect(reason) if !reason.starts_with("tunnel error") => {
+                TransportError::ProxyConnect(proxy)
+            }
+            TransportError::Socks(reason) if reason == SOCKS_UNREACHABLE => {
+                TransportError::ProxyConnect(proxy)
+            }
+            other => other,
+        }
+    }
 }
 
 /// Sorts an error of the HTTP library. Its text may hold the URL, so it is not used as a whole.
@@ -452,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn after_sleep_connections_are_made_anew() {
+    fn replaces_connections_after_sleep() {
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let url: Url =
             format!("http://{}/", server.local_addr().expect("an address")).parse().expect("a URL");

@@ -1,4 +1,4 @@
-//! What the program logs while it runs: on stderr, and in a file if the user wants one. stdout belongs to the client.
+//! The log of the program: on stderr, and in a file if the user names one. stdout belongs to the client.
 //!
 //! `tracing-subscriber` decides by output which events and spans are enabled; the form of a line (`Form`) and the way to its
 //! output (`Queue`) are here. Only our own events are shown, at every level: those of the HTTP and TLS libraries hold
@@ -409,7 +409,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_writes_a_line_of_ours_or_commands_a_terminal() {
+    fn foreign_text_forges_no_line_or_terminal_command() {
         let text = format!("a\n{INDENT}b: c\n   0.001  INFO forged\r\u{1b}[2Jd");
         assert_eq!(harmless(&text), format!("a\n{INDENT}b: c    0.001  INFO forged  [2Jd"));
     }

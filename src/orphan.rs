@@ -1,8 +1,8 @@
-//! The client's input, which ends also when the client is gone and something else still holds the pipe open.
+//! Client input that also ends when the client has exited and another process still holds the pipe open.
 //!
 //! A client that is killed may leave a process behind that has inherited the other end of our stdin: then the end of input
 //! never comes. So an input that has been silent for half a minute ends when the process that started us is no longer our
-//! parent. Deliberately not here: where the input comes from (`stdio`), and what its end means (`bridge`).
+//! parent. Deliberately not here: the source of the input (`stdio`), and the meaning of its end (`bridge`).
 
 use std::io;
 use std::pin::Pin;

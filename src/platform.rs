@@ -1,6 +1,6 @@
-//! What systems differ in, beside stdin and stdout (`stdio`).
+//! Code that depends on the operating system, except stdin and stdout (`stdio`).
 //!
-//! Deliberately not here: anything that is the same everywhere.
+//! Deliberately not here: code that is the same on every system.
 
 use std::io;
 use std::process::Child;

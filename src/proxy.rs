@@ -1,4 +1,4 @@
-//! The driver: one loop between the client's lines, the exchanges and the bridge. No MCP words.
+//! The driver: one event loop that connects the client's lines, the exchanges and the bridge. It contains no MCP logic.
 //!
 //! It feeds events to the bridge and carries out its actions. Exchanges are tasks that it owns: dropping one cancels it,
 //! and a defect in one ends that one alone. Bounds: neither exchanges nor the client are heard while 8 MiB wait for
@@ -75,7 +75,7 @@ pub async fn run_keeping<R: Remote>(
         driver.act();
         if let Some(reason) = driver.ended {
             if let Some(traffic) = &mut driver.traffic {
-                traffic.left(now());
+                traffic.log_open_exchanges(now());
             }
             driver.say_last_words(reason, output_open).await;
             return reason;
@@ -159,10 +159,10 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
     fn feed(&mut self, event: Event) {
         let now = self.pass();
         if let Some(traffic) = &mut self.traffic {
-            traffic.happened(&event, now);
+            traffic.log_event(&event, now);
         }
         if let Some(recorder) = &mut self.recorder {
-            recorder.happened(&event);
+            recorder.record_event(&event);
         }
         self.bridge.handle(event, now);
     }
@@ -179,7 +179,7 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
     /// The time as the bridge is to have it. In a recording time goes by in steps, at each of which what is due is done.
     fn pass(&mut self) -> std::time::Instant {
         let Some(recorder) = &mut self.recorder else { return now() };
-        let (now, is_later) = recorder.pass(now());
+        let (now, is_later) = recorder.advance_clock(now());
         if is_later {
             self.bridge.handle_timeout(now);
             self.act();
@@ -191,7 +191,7 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
     fn act(&mut self) {
         while let Some(action) = self.bridge.poll_action() {
             if let Some(recorder) = &mut self.recorder {
-                recorder.did(&action);
+                recorder.record_action(&action);
             }
             match action {
                 Action::Open(exchange, outgoing) => self.open(exchange, outgoing),

@@ -1,5 +1,5 @@
-//! The conversation as a transcript, in the form of `tests/transcripts`: what happened and what the bridge did about it,
-//! so that it can be attached to a report and replayed.
+//! Records the conversation as a transcript in the form of `tests/transcripts`: the events and the actions of the bridge.
+//! A recording can be attached to a bug report and replayed.
 //!
 //! The bridge knows no credential; what a server echoed of one is masked, and each session has a name of its own in place
 //! of its id. Time goes by in whole milliseconds, also for the bridge, so that it does the same in a replay.
@@ -18,7 +18,7 @@ use tracing::warn;
 
 use crate::bridge::{
     Action, Config, Cursor, Era, ErrorKind, ErrorReport, Event, ExchangeOutcome, Known, Notice, Opening,
-    Processing, Refusal, SessionHeader, SessionId, StopReason, Transport, Written,
+    Processing, Refusal, SessionHeader, SessionId, StopReason, TransportOrder, Written,
 };
 use crate::json;
 use crate::jsonrpc::{Fault, Id, Line, Message};
@@ -30,7 +30,7 @@ pub const LIMIT: usize = 64 * 1024 * 1024;
 const SHORTEST: usize = 6;
 /// How many sessions have names of their own; each text is looked through for the id of each.
 const SESSIONS: usize = 128;
-/// What a session is called that was not used for so long that it has no name any more.
+/// The name of a session whose own name was dropped because it was not used for long.
 const OTHER: &str = "other-session";
 
 /// Writes down what happens.
@@ -39,7 +39,7 @@ pub struct Recorder {
     /// None once it is full, or the system took no more.
     file: Option<File>,
     room: usize,
-    /// What happened last, and what was done about it so far.
+    /// The last event, and the actions after it so far.
     turn: String,
     begun: Instant,
     /// How many milliseconds have gone by since then.
@@ -84,7 +84,7 @@ impl Recorder {
             let names = json::quoted_all(&config.known.falls_back);
             recorder.line(format_args!("> remembered {era} {names}"));
         }
-        if config.transport != Transport::default() {
+        if config.transport != TransportOrder::default() {
             recorder.line(format_args!("> transport {}", config.transport));
         }
         let tools = &config.tools;
@@ -103,9 +103,9 @@ impl Recorder {
         recorder
     }
 
-    /// The time as the bridge is to have it when something happens: the next whole millisecond, so that whatever is due
-    /// is so then. Returns whether it is another than before; then the bridge has to do what is due first.
-    pub fn pass(&mut self, now: Instant) -> (Instant, bool) {
+    /// Advances the time of the bridge to the next whole millisecond, and returns it with whether it has changed. If it has,
+    /// due work precedes the event.
+    pub fn advance_clock(&mut self, now: Instant) -> (Instant, bool) {
         let before = self.at;
         let is_later = self.milliseconds(now) > before;
         let now = if is_later { self.wake(now) } else { self.begun + Duration::from_millis(before) };
@@ -125,8 +125,8 @@ impl Recorder {
         elapsed.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(u64::MAX)
     }
 
-    /// Writes down what happened.
-    pub fn happened(&mut self, event: &Event) {
+    /// Records an event.
+    pub fn record_event(&mut self, event: &Event) {
         if self.file.is_none() {
             return;
         }
@@ -149,8 +149,8 @@ impl Recorder {
         }
     }
 
-    /// Writes down what the bridge did about it.
-    pub fn did(&mut self, action: &Action) {
+    /// Records an action of the bridge.
+    pub fn record_action(&mut self, action: &Action) {
         if self.file.is_none() {
             return;
         }
@@ -165,7 +165,7 @@ impl Recorder {
             return self.line(format_args!("{line}"));
         }
         let text = match action {
-            Action::Deliver(message) => format!("reply {}", flat(message)),
+            Action::Deliver(message) => format!("reply {}", in_one_line(message)),
             Action::Open(exchange, outgoing) => {
                 let mut outgoing = outgoing.clone();
                 outgoing.facts.session = outgoing.facts.session.map(|session| self.renamed(&session));
@@ -202,7 +202,7 @@ impl Recorder {
     fn close(&mut self, because: &str) {
         if let Some(mut file) = self.file.take() {
             warn!("the conversation is no longer recorded: {because}");
-            // What stands there can be replayed, with or without the last word.
+            // The recording can be replayed with or without the last turn.
             let _ = writeln!(file, "# The rest is not recorded: {because}.");
         }
         self.turn = String::new();
@@ -316,7 +316,7 @@ impl Recorder {
     }
 
     fn message(&self, message: &Message) -> String {
-        self.masked(&flat(message)).into_owned()
+        self.masked(&in_one_line(message)).into_owned()
     }
 
     fn quoted(&self, text: &str) -> String {
@@ -350,7 +350,7 @@ impl Recorder {
         let mut text = Cow::from(text);
         for (number, session) in &self.sessions {
             let id = session.reveal();
-            // What words about a failure show of it.
+            // The words of a report that a transcript needs.
             let shown = session.to_string();
             if id.len() >= SHORTEST && !redact::is_word(id) && text.contains(id) {
                 text = text.replace(id, name(*number).reveal()).into();
@@ -366,7 +366,7 @@ impl Recorder {
     }
 }
 
-/// What a session is called: `a-session`, `b-session`, …
+/// The name of a session: `a-session`, `b-session`, …
 fn name(number: usize) -> SessionId {
     let letter = u32::try_from(number).ok().and_then(|number| char::from_digit(number.checked_add(10)?, 36));
     session_id(&letter.map_or_else(|| format!("{number}-session"), |letter| format!("{letter}-session")))
@@ -377,8 +377,8 @@ fn session_id(name: &str) -> SessionId {
     SessionId::new(name).expect("visible ASCII")
 }
 
-/// A message in one line: outside of its strings, where none can be, an end of a line is a space.
-fn flat(message: &Message) -> Cow<'_, str> {
+/// A message in one line: a line break, which can only be outside of strings, becomes a space.
+fn in_one_line(message: &Message) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(message.text());
     match text.contains(['\n', '\r']) {
         true => text.replace(['\n', '\r'], " ").into(),
@@ -456,14 +456,14 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_ends_at_its_bound_with_a_whole_turn() {
+    fn recording_ends_at_limit_after_whole_turn() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let (mut recorder, _) = recorder(file.path());
         recorder.room = 100;
         let small = r#"{"method":"small"}"#;
         for text in [small, &format!(r#"{{"method":"{}"}}"#, "x".repeat(60)), small] {
-            recorder.happened(&client(text));
-            recorder.did(&Action::Close(ExchangeId(1)));
+            recorder.record_event(&client(text));
+            recorder.record_action(&Action::Close(ExchangeId(1)));
             recorder.finish_turn();
         }
         let expected = [
@@ -475,13 +475,13 @@ mod tests {
     }
 
     #[test]
-    fn time_goes_by_in_whole_milliseconds_and_never_back() {
+    fn recorded_time_is_monotonic_in_milliseconds() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let (mut recorder, begun) = recorder(file.path());
         let after = |microseconds| begun + Duration::from_micros(microseconds);
-        assert_eq!(recorder.pass(after(0)), (begun, false));
-        assert_eq!(recorder.pass(after(1)), (after(1000), true));
-        assert_eq!(recorder.pass(after(900)), (after(1000), false));
+        assert_eq!(recorder.advance_clock(after(0)), (begun, false));
+        assert_eq!(recorder.advance_clock(after(1)), (after(1000), true));
+        assert_eq!(recorder.advance_clock(after(900)), (after(1000), false));
         assert_eq!(recorder.wake(after(950)), after(1000));
         assert_eq!(recorder.wake(after(2001)), after(3000));
         recorder.finish_turn();
@@ -489,19 +489,19 @@ mod tests {
     }
 
     #[test]
-    fn session_named_like_a_word_of_the_protocol_renames_nothing() {
+    fn session_id_like_protocol_word_renames_nothing() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let (mut recorder, _) = recorder(file.path());
         let session = SessionHeader::Id(SessionId::new("jsonrpc").expect("visible"));
         let opening = Opening { status: 200, session, multiplexed: false };
-        recorder.happened(&Event::Opened(ExchangeId(1), opening));
-        recorder.happened(&client(r#"{"jsonrpc":"2.0","method":"x"}"#));
+        recorder.record_event(&Event::Opened(ExchangeId(1), opening));
+        recorder.record_event(&client(r#"{"jsonrpc":"2.0","method":"x"}"#));
         recorder.finish_turn();
         assert!(lines(file.path()).iter().any(|line| line.contains(r#"{"jsonrpc":"2.0","method":"x"}"#)));
     }
 
     #[test]
-    fn a_session_has_a_name_of_its_own_wherever_its_id_stands() {
+    fn session_id_is_renamed_everywhere() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let (mut recorder, _) = recorder(file.path());
         let session = |id: &str| SessionId::new(id).expect("visible");
@@ -509,12 +509,12 @@ mod tests {
             let session = SessionHeader::Id(session(id));
             Event::Opened(ExchangeId(1), Opening { status: 200, session, multiplexed: true })
         };
-        recorder.happened(&opened("marked-0123456789"));
-        recorder.happened(&opened("x"));
-        recorder.happened(&opened("marked-0123456789"));
-        recorder.happened(&client(r#"{"method":"x","params":"marked-0123456789"}"#));
+        recorder.record_event(&opened("marked-0123456789"));
+        recorder.record_event(&opened("x"));
+        recorder.record_event(&opened("marked-0123456789"));
+        recorder.record_event(&client(r#"{"method":"x","params":"marked-0123456789"}"#));
         let facts = Facts { session: Some(session("x")), ..Facts::default() };
-        recorder.did(&Action::Open(ExchangeId(2), Outgoing { ask: Ask::EndSession, facts }));
+        recorder.record_action(&Action::Open(ExchangeId(2), Outgoing { ask: Ask::EndSession, facts }));
         recorder.finish_turn();
         let expected = [
             "> opened #1 200 session=a-session h2",
@@ -527,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_beyond_the_bound_have_one_name() {
+    fn sessions_beyond_limit_share_one_name() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let (mut recorder, _) = recorder(file.path());
         let session = |number: usize| SessionId::new(&format!("marked-{number:08}")).expect("visible");

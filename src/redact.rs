@@ -1,4 +1,4 @@
-//! The one redactor: every secret of this process, and texts without them.
+//! Redaction: registers every secret of this process, and removes them from texts.
 //!
 //! Secrets are registered where they enter, because any error may repeat them. Text of another program is redacted where it
 //! enters as well ([`foreign`]), so that errors, logs, recordings, pages and files hold only what may be shown; the log redacts

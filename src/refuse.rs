@@ -1,6 +1,6 @@
-//! One error for everything that the client asks, without an event loop: for a system that does not give us one.
+//! Answers every request with one error, without an event loop, if the system allows no event loop.
 //!
-//! The bridge says what a client gets; nothing is opened but stdin and stdout. Deliberately not here: the same with an event
+//! The bridge makes the answers; only stdin and stdout are used. Deliberately not here: the same with an event
 //! loop, where a configuration cannot work (`remote::Unconfigured`).
 
 use std::io::{self, BufRead, Read, Write};

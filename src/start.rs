@@ -1,7 +1,7 @@
-//! From arguments to exit code: what `main` does, as a function, so that examples can start themselves as the proxy.
+//! The program from arguments to exit code, as a function, so that examples can start themselves as the proxy.
 //!
 //! An error at start reaches the user: on a terminal at once, with a client on stdin as the answer to everything
-//! it asks, because clients hide stderr. Deliberately not here: how anything is done.
+//! it asks, because clients hide stderr. Deliberately not here: the work itself.
 
 mod auth_commands;
 mod console;
@@ -31,7 +31,7 @@ use crate::bridge::{self, ExitReason};
 use crate::cache::{Cache, Writing};
 use crate::channel::Channel;
 use crate::check::{self, CheckResult, Findings, Style};
-use crate::cli::{self, Invocation, Mode, Options, Transport};
+use crate::cli::{self, Invocation, Mode, Options, TransportOption};
 use crate::config::{self, Config, Environment};
 use crate::files::Growing;
 use crate::http::Http;
@@ -194,10 +194,10 @@ fn set_up(options: &Options, environment: &Environment) -> Result<Ready, Startup
         era: config.era,
         known: cache.recall(now()),
         transport: match config.transport {
-            Transport::HttpFirst => bridge::Transport::HttpFirst,
-            Transport::SseFirst => bridge::Transport::SseFirst,
-            Transport::HttpOnly => bridge::Transport::HttpOnly,
-            Transport::SseOnly => bridge::Transport::SseOnly,
+            TransportOption::HttpFirst => bridge::TransportOrder::HttpFirst,
+            TransportOption::SseFirst => bridge::TransportOrder::SseFirst,
+            TransportOption::HttpOnly => bridge::TransportOrder::HttpOnly,
+            TransportOption::SseOnly => bridge::TransportOrder::SseOnly,
         },
         tools: config.tools,
     };

@@ -1,4 +1,4 @@
-//! Whom we trust and who we are, below HTTP: roots, client certificates, and what a failed handshake means.
+//! TLS: trusted roots, pins, client certificates, and the classification of failed handshakes.
 //!
 //! Loading the operating system's roots takes longer than everything else at start, so a thread begins it while the
 //! name is looked up, and only for https. Deliberately not here: HTTP, and the words for a failure (`diagnosis`).

@@ -1,4 +1,4 @@
-//! What passes, a line each, for somebody who reads along: messages, exchanges, heads, bodies.
+//! Log lines about traffic: one for each message, exchange, head and body.
 //!
 //! Info has a line per message of either side and one per exchange, when it is over; debug adds what the server sends, and
 //! the headers of both sides; trace adds bodies. Every value that may be a secret is masked: of the headers of ours, those
@@ -70,8 +70,8 @@ impl Traffic {
         Traffic { witness, open: HashMap::new(), session: (0, Span::none()), arrived: None }
     }
 
-    /// Tells of what happened.
-    pub fn happened(&mut self, event: &Event, now: Instant) {
+    /// Logs an event.
+    pub fn log_event(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Client(Line::One(message)) => from_client(message),
             Event::Client(Line::Batch(elements)) => elements.iter().flatten().for_each(from_client),
@@ -142,15 +142,15 @@ impl Traffic {
 
     /// Tells of an exchange that is given up.
     pub fn closed(&mut self, exchange: ExchangeId, now: Instant) {
-        self.over(exchange, "closed", None, now);
+        self.log_end(exchange, "closed", None, now);
     }
 
-    /// Tells of what is still under way when the process ends.
-    pub fn left(&mut self, now: Instant) {
+    /// Logs the exchanges that are still open when the process ends.
+    pub fn log_open_exchanges(&mut self, now: Instant) {
         let mut left: Vec<ExchangeId> = self.open.keys().copied().collect();
         left.sort_unstable();
         for exchange in left {
-            self.over(exchange, "left", None, now);
+            self.log_end(exchange, "left", None, now);
         }
     }
 
@@ -170,7 +170,7 @@ impl Traffic {
             ExchangeOutcome::Refused(refusal) => ("refused", Some(&refusal.report)),
             ExchangeOutcome::Lost { report, .. } => ("lost", Some(report)),
         };
-        self.over(exchange, word, report, now);
+        self.log_end(exchange, word, report, now);
         match outcome {
             ExchangeOutcome::Refused(refusal) if refusal.answer.is_some() => {
                 refusal.answer.iter().for_each(|answer| body(answer.text()));
@@ -187,7 +187,7 @@ impl Traffic {
         }
     }
 
-    fn over(&mut self, exchange: ExchangeId, word: &str, report: Option<&ErrorReport>, now: Instant) {
+    fn log_end(&mut self, exchange: ExchangeId, word: &str, report: Option<&ErrorReport>, now: Instant) {
         let head = self.witness.taken(exchange);
         let Some(open) = self.open.remove(&exchange) else { return };
         if !enabled!(Level::INFO) {
@@ -247,7 +247,7 @@ fn columns(direction: &str, name: &str, id: &str, exchange: &str, bytes: usize) 
     format!("{direction:<9} {name:<NAME_WIDTH$} {id:>5} {exchange:>5} {:>8}", size(bytes))
 }
 
-/// What a message is, and its id.
+/// The kind of a message, and its id.
 fn named(message: &Message) -> (String, String) {
     match message.kind() {
         Kind::Request { id, method } => (shown(method.as_str()), shown(id.as_json())),
@@ -292,7 +292,7 @@ fn size(bytes: usize) -> String {
     }
 }
 
-/// What the heads of answers said that the line of the exchange repeats.
+/// The facts of the heads of answers that the line of the exchange repeats.
 #[derive(Debug, Default)]
 struct Head {
     status: Option<u16>,
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_shown_without_its_query() {
+    fn url_is_logged_without_query() {
         let shown = |url: &str| without_query(&url.parse().expect("a URL"));
         assert_eq!(shown("https://h.example/mcp?key=marked#marked"), "https://h.example/mcp?…");
         assert_eq!(shown("https://h.example/mcp"), "https://h.example/mcp");

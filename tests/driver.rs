@@ -120,7 +120,7 @@ fn answering(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_input_waits_for_answers_that_come_in_time() {
+async fn end_of_input_waits_for_timely_answers() {
     let mut session = Session::start(answering(Duration::from_secs(4)));
     session.write(r#"{"id":1,"method":"a"}"#).await;
     session.write(r#"{"id":2,"method":"b"}"#).await;
@@ -132,7 +132,7 @@ async fn the_end_of_the_input_waits_for_answers_that_come_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_input_does_not_wait_for_ever() {
+async fn end_of_input_waits_limited_time() {
     let mut session = Session::start(answering(Duration::from_secs(3_600)));
     let start = tokio::time::Instant::now();
     session.write(r#"{"id":1,"method":"a"}"#).await;
@@ -144,7 +144,7 @@ async fn the_end_of_the_input_does_not_wait_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_signal_answers_what_is_open_and_ends_the_session_in_no_time() {
+async fn signal_answers_open_requests_and_ends_session_at_once() {
     let mut session = Session::start(|exchange, outgoing, events| {
         Box::pin(async move {
             if outgoing.to_string() == "request 1 initialize" {
@@ -171,7 +171,7 @@ async fn a_signal_answers_what_is_open_and_ends_the_session_in_no_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_is_gone_ends_the_proxy() {
+async fn client_that_left_ends_proxy() {
     let Session { mut input, output, mut proxy, asked, stop } = Session::start(answering(Duration::ZERO));
     input.write_all(b"{\"id\":1,\"method\":\"a\"}\n").await.expect("read");
     // Both halves of the pipe are gone: writing to it fails.
@@ -185,7 +185,7 @@ async fn a_client_that_is_gone_ends_the_proxy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_slow_call_holds_up_no_other_and_two_hundred_at_once_are_answered() {
+async fn slow_call_blocks_none_of_two_hundred() {
     let mut session = Session::start(|exchange, outgoing, events| {
         Box::pin(async move {
             let id = id(&outgoing).expect("a request");
@@ -212,7 +212,7 @@ async fn one_slow_call_holds_up_no_other_and_two_hundred_at_once_are_answered() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_beyond_the_bound_wait_while_everything_else_passes() {
+async fn requests_beyond_limit_wait_and_others_pass() {
     let (release, released) = tokio::sync::watch::channel(false);
     let mut session = Session::start(move |exchange, outgoing, events| {
         let mut released = released.clone();
@@ -241,7 +241,7 @@ async fn requests_beyond_the_bound_wait_while_everything_else_passes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_read_holds_back_the_server_and_loses_nothing() {
+async fn client_that_does_not_read_applies_backpressure() {
     const MESSAGES: usize = 3_000;
     let (sent, mut told) = mpsc::unbounded_channel();
     let text = "x".repeat(10_000);
@@ -279,7 +279,7 @@ async fn a_client_that_does_not_read_holds_back_the_server_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_defect_in_one_exchange_is_an_error_for_its_request_alone() {
+async fn panic_in_exchange_fails_its_request_only() {
     // What the runtime prints about the panic is not this test's business.
     std::panic::set_hook(Box::new(|_| ()));
     let mut session = Session::start(|exchange, outgoing, events| {
@@ -297,7 +297,7 @@ async fn a_defect_in_one_exchange_is_an_error_for_its_request_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_an_exchange_ends_its_task() {
+async fn closing_exchange_ends_its_task() {
     let (dropped, mut told) = mpsc::unbounded_channel();
     let mut session = Session::start(move |exchange, outgoing, events| {
         let guard = Guard(dropped.clone());
@@ -329,7 +329,7 @@ impl Drop for Guard {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_answered_with_its_reason() {
+async fn failure_is_answered_with_reason() {
     let mut session = Session::start(|exchange, _, events| {
         Box::pin(async move {
             let report =
@@ -345,7 +345,7 @@ async fn a_failure_is_answered_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_slowly_after_its_last_word_gets_everything() {
+async fn slow_reader_gets_all_after_closing_input() {
     const SIZE: usize = 100_000;
     let mut session = Session::with_buffer(1024, |exchange, outgoing, events| {
         Box::pin(async move {
@@ -369,7 +369,7 @@ async fn a_client_that_reads_slowly_after_its_last_word_gets_everything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_stands_still_after_its_last_word_is_not_waited_for() {
+async fn stalled_reader_after_closing_input_is_abandoned() {
     let mut session = Session::with_buffer(1024, |exchange, outgoing, events| {
         Box::pin(async move {
             let id = id(&outgoing).expect("a request");
@@ -383,7 +383,7 @@ async fn a_client_that_stands_still_after_its_last_word_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_written_after_the_last_line() {
+async fn nothing_is_written_after_last_line() {
     let mut session = Session::start(answering(Duration::ZERO));
     session.write(r#"{"id":1,"method":"a"}"#).await;
     session.input.shutdown().await.expect("closed");

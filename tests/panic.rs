@@ -8,14 +8,14 @@ use std::process::{Command, Stdio};
 const CHILD: &str = "PANIC_TEST_CHILD";
 
 #[test]
-fn a_panic_tells_its_place_and_nothing_else() {
+fn panic_reports_only_its_location() {
     if std::env::var_os(CHILD).is_some() {
         // `start` installs the hook before anything else; the version needs no client.
         mcp_tether::start::start(["mcp-tether", "--version"].map(OsString::from));
         panic!("quoting the marked-secret");
     }
     let child = Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "a_panic_tells_its_place_and_nothing_else", "--nocapture"])
+        .args(["--exact", "panic_reports_only_its_location", "--nocapture"])
         .env(CHILD, "1")
         .output()
         .expect("it starts");

@@ -17,7 +17,7 @@ use dice::Dice;
 use mcp_tether::bridge::{
     Action, Ask, Bridge, Config, Cursor, Era, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome,
     Opening, Outgoing, Pattern, Processing, Refusal, SessionHeader, SessionId, StopReason, ToolRules,
-    Transport, Via, Written,
+    TransportOrder, Via, Written,
 };
 use mcp_tether::diagnosis;
 use mcp_tether::jsonrpc::{Kind, Line, Message};
@@ -107,10 +107,10 @@ impl Walk {
                 seed,
                 ping: seed.is_multiple_of(3).then_some(Duration::from_secs(4)),
                 transport: [
-                    Transport::HttpFirst,
-                    Transport::SseFirst,
-                    Transport::HttpOnly,
-                    Transport::SseOnly,
+                    TransportOrder::HttpFirst,
+                    TransportOrder::SseFirst,
+                    TransportOrder::HttpOnly,
+                    TransportOrder::SseOnly,
                 ][(seed / 3 % 4) as usize],
                 // To pass the filter changes nothing else.
                 tools: ToolRules {
@@ -480,7 +480,7 @@ impl Walk {
 }
 
 #[test]
-fn streams_that_are_taken_up_again_wait_for_a_slot_as_well() {
+fn resumed_streams_wait_for_slot() {
     #[expect(clippy::disallowed_methods, reason = "any moment will do to count from")]
     let mut now = Instant::now();
     let mut bridge = Bridge::new(Config::default());

@@ -58,7 +58,7 @@ const CAPABILITIES: &str =
 const FEW_CAPABILITIES: &str = r#"{"tools":{},"resources":{"subscribe":true}}"#;
 
 #[test]
-fn no_pair_of_eras_breaks_what_either_may_rely_on() {
+fn legacy_client_guarantees_hold_with_any_server() {
     let seeds = walking::seeds(600);
     let alone = seeds.end - seeds.start == 1;
     let mut seen = Seen::default();

@@ -40,7 +40,7 @@ const INITIALIZED: &str = r#"{"protocolVersion":"2025-11-25","capabilities":{"to
 const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
 
 #[test]
-fn no_server_breaks_what_a_modern_client_may_rely_on() {
+fn modern_client_guarantees_hold_with_any_server() {
     let seeds = walking::seeds(400);
     let alone = seeds.end - seeds.start == 1;
     let mut seen = Seen::default();

@@ -1,22 +1,22 @@
 //! The edge as a program: a loopback stand-in for Cloudflare, Access included, in front of an MCP server.
 //!
-//! For people without a Cloudflare account. It prints a URL and a service token to try `mcp-tether` with, then one line
-//! for each request, secrets masked; what is typed meanwhile changes it:
+//! No Cloudflare account is needed. It prints a URL and a service token for `mcp-tether`, then one line for each request,
+//! with secrets masked. Commands on stdin change its behavior:
 //!
 //! ```sh
 //! cargo run --example edge                                   # Access in legacy mode: everything works
 //! cargo run --example edge -- --mode strict --policy service-auth-other
-//! cargo run --example edge -- --managed-oauth                # people sign in at Access, which hides why it refuses
-//! cargo run --example edge -- --own-oauth                    # they sign in at the server, a service token goes along
-//! cargo run --example edge -- --own-oauth --dpop             # and their tokens are bound to a key
+//! cargo run --example edge -- --managed-oauth                # users sign in at Access, which hides why it refuses
+//! cargo run --example edge -- --own-oauth                    # users sign in at the server, behind a service token
+//! cargo run --example edge -- --own-oauth --dpop             # and binds their tokens to a key
 //! cargo run --example edge -- --trouble 1033 --form text     # the tunnel is down
-//! cargo run --example edge -- --api                          # an open server, and the API to protect it by
+//! cargo run --example edge -- --api                          # an open server, and the API that protects it
 //! cargo run --example edge -- --answers plain                # a server with a key and a rate limit of its own
 //! ```
 //!
-//! Everything it does is in `edge/`, which the demo and the tests include as a module; here is only what a person types
-//! and sees. Deliberately not here: TLS, and identity providers: whoever comes to sign in is let in. Nothing leaves the loopback interface.
-#![expect(clippy::print_stdout, reason = "this program's output is for a person at a terminal")]
+//! Its behavior is in `edge/`, which the demo and the tests include as a module; this file holds the command line and the
+//! output. Deliberately not here: TLS, and identity providers: every sign-in succeeds. Nothing leaves the loopback interface.
+#![expect(clippy::print_stdout, reason = "this program's output is for a user at a terminal")]
 
 #[expect(dead_code, unused_imports, reason = "a part of it is used here")]
 mod cloudflare;
@@ -31,72 +31,72 @@ use edge::{
 };
 use tokio::sync::mpsc;
 
-/// What can be typed while it runs.
-const COMMANDS: &str = "  good            all is well again\n  \
-    rotate          another secret for the token, both accepted\n  \
-    end-grace       the old secret no longer is\n  \
-    dead            no token is accepted\n  \
-    expire          the tokens of people run out\n  \
-    end-grants      people have to sign in again\n  \
-    sign-in EMAIL   prints what `cloudflared access token` would\n  \
-    CODE            1015, 1020, 1033, 522, …: trouble; also challenge, https, sign-in-page, empty-portal";
+/// The commands on stdin.
+const COMMANDS: &str = "  good            accept the token again, and end the trouble\n  \
+    rotate          issue a new secret; the old one stays valid\n  \
+    end-grace       reject the old secret\n  \
+    dead            reject every service token\n  \
+    expire          let the access tokens of users expire\n  \
+    end-grants      require users to sign in again\n  \
+    sign-in EMAIL   print the output of `cloudflared access token`\n  \
+    CODE            answer with 1015, 1020, 1033, 522, … or challenge, https, sign-in-page, empty-portal";
 
 /// A loopback stand-in for Cloudflare Access in front of an MCP server. Runs until Ctrl-C.
 #[derive(Parser)]
 #[command(name = "edge")]
 struct Options {
-    /// The port to listen on; a free one when left out
+    /// Port to listen on; 0 for a free one
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// How service tokens are treated: `legacy`, or `strict` as in accounts with strict service token authentication
+    /// Handling of service tokens: `legacy`, or `strict` as in accounts with strict service token authentication
     #[arg(long, default_value = "legacy")]
     mode: Mode,
-    /// The application's policies, any of `allow`, `service-auth`, `service-auth-other` (includes only other tokens)
+    /// Policies of the application, any of `allow`, `service-auth`, `service-auth-other` (includes only other tokens)
     /// and `bypass`
     #[arg(long, value_delimiter = ',', default_value = "allow,service-auth")]
     policy: Vec<Policy>,
-    /// Managed OAuth: what comes without a credential is told how to sign a person in
+    /// Turn Managed OAuth on: a request without a credential gets a challenge
     #[arg(long)]
     managed_oauth: bool,
-    /// The server signs people in by itself, behind Access (as with Access for SaaS)
+    /// Let the server behind Access sign users in by itself (as with Access for SaaS)
     #[arg(long)]
     own_oauth: bool,
-    /// The server binds its tokens to a key of the client (DPoP); with --own-oauth
+    /// Let the server bind its tokens to a key of the client (DPoP); with --own-oauth
     #[arg(long, requires = "own_oauth")]
     dpop: bool,
-    /// How long people's tokens hold, in seconds
+    /// Lifetime of a user's token, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     token_seconds: u64,
-    /// 401 instead of 403 where there is no policy but Service Auth (`service_auth_401_redirect`)
+    /// Answer 401 instead of 403 if every policy is Service Auth (`service_auth_401_redirect`)
     #[arg(long)]
     service_auth_401: bool,
-    /// The header that may hold both halves of a token (`read_service_tokens_from_header`)
+    /// Header that may hold both halves of a token (`read_service_tokens_from_header`)
     #[arg(long, value_name = "NAME")]
     token_header: Option<String>,
-    /// The form of refusals: `accept` (as the request accepts), `json`, `html`, `text`, `bare` or `silent`
+    /// Form of refusals: `accept` (as the request accepts), `json`, `html`, `text`, `bare` or `silent`
     #[arg(long, default_value = "accept")]
     form: Form,
-    /// What Cloudflare answers itself: a code such as 1015, 1020, 1033 or 522, or `challenge`, `https`,
+    /// Answer of Cloudflare in place of the server: a code such as 1015, 1020, 1033 or 522, or `challenge`, `https`,
     /// `sign-in-page`, `empty-portal`
     #[arg(long)]
     trouble: Option<Trouble>,
-    /// Seconds for the `Retry-After` of the trouble
+    /// Seconds in the `Retry-After` of that answer
     #[arg(long, value_name = "SECONDS")]
     retry_after: Option<u64>,
-    /// Whom the server believes: `assertion`, `people`, `other-application` (has the wrong AUD tag), `anybody`
+    /// Identities that the server accepts: `assertion`, `people`, `other-application` (has the wrong AUD tag), `anybody`
     #[arg(long, default_value = "assertion")]
     believes: Believes,
     /// Start a stand-in for Cloudflare's API as well: the server is open until `mcp-tether access setup` protects it
     #[arg(long, conflicts_with_all = ["plain", "mode", "policy"])]
     api: bool,
-    /// The MCP server alone, without Cloudflare in front
+    /// Start the MCP server alone, without Cloudflare in front
     #[arg(long, conflicts_with_all = ["trouble", "managed_oauth", "mode", "policy"])]
     plain: bool,
-    /// How the server answers: `stream` for event streams and sessions, `json` for plain JSON without sessions, `plain`
-    /// for a server in the manner of a token manager, with an X-API-Key and a rate limit of its own
+    /// Form of answers: `stream` for event streams and sessions, `json` for plain JSON without sessions, `plain` for a
+    /// server like a token manager, with an X-API-Key and a rate limit of its own
     #[arg(long, default_value = "stream")]
     answers: Answers,
-    /// How many requests the `plain` server answers before it wants a pause of ten seconds
+    /// Requests that the `plain` server answers before it asks for a pause of ten seconds
     #[arg(long, value_name = "REQUESTS")]
     limit: Option<u32>,
 }
@@ -152,7 +152,7 @@ fn introduce(edge: &Edge, answers: Answers) {
     if matches!(answers, Answers::Plain) {
         println!("--header 'X-API-Key: {}'", edge.key());
     }
-    println!("\nTyped here, it changes:\n{COMMANDS}\n\nRequests, until Ctrl-C:");
+    println!("\nCommands on stdin:\n{COMMANDS}\n\nRequests, until Ctrl-C:");
 }
 
 fn introduce_api(edge: &Edge, api: &Cloudflare) {

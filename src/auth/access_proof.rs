@@ -338,6 +338,9 @@ fn reason(error: &reqwest::Error) -> &'static str {
         TransportError::ConnectionRefused => "nothing accepts connections there",
         TransportError::ConnectTimeout => "no connection could be made in time",
         TransportError::Proxy { .. } | TransportError::Socks(_) => "the proxy on the way refused",
+        TransportError::ProxyDns(_) | TransportError::ProxyConnect(_) | TransportError::ProxyTimeout(_) => {
+            "the proxy on the way cannot be reached"
+        }
         TransportError::Tls(_) => "no secure connection could be made",
         TransportError::Connect(_) => "no connection could be made",
         TransportError::Connection(_) => "the connection broke before the answer",

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::relay::{Evidence, Transport};
+use super::relay::{Evidence, TransportOrder};
 use super::revision::Era;
 use super::{Config, Known};
 use crate::json;
@@ -75,7 +75,7 @@ impl Detection {
     pub(super) fn new(config: &Config) -> Detection {
         let memory = config.known.clone();
         // The older transport carries nothing of the modern era.
-        let named = config.era.or((config.transport == Transport::SseOnly).then_some(Era::Legacy));
+        let named = config.era.or((config.transport == TransportOrder::SseOnly).then_some(Era::Legacy));
         let known = named.or(memory.era);
         Detection {
             named,

@@ -70,8 +70,10 @@ pub enum ErrorKind {
     Dns,
     /// No connection could be made.
     Connect,
-    /// A proxy refused or cannot be reached.
+    /// A proxy refused to connect.
     Proxy,
+    /// A proxy cannot be reached.
+    ProxyConnect,
     /// The TLS handshake failed.
     Tls,
     /// The connection broke.
@@ -181,7 +183,7 @@ impl ErrorKind {
             ErrorKind::TooLarge => -31010,
             ErrorKind::Stopped => -31011,
             ErrorKind::Era => -31012,
-            ErrorKind::Proxy => -31013,
+            ErrorKind::Proxy | ErrorKind::ProxyConnect => -31013,
             ErrorKind::SignIn => -31014,
             ErrorKind::DpopProof => -31015,
             ErrorKind::Internal => -31099,
@@ -216,6 +218,7 @@ impl ErrorKind {
             ErrorKind::Edge => "edge",
             ErrorKind::Era => "era",
             ErrorKind::Proxy => "proxy",
+            ErrorKind::ProxyConnect => "proxy_connect",
             ErrorKind::SignIn => "sign_in",
             ErrorKind::DpopProof => "dpop_proof",
             ErrorKind::Answer => "answer",

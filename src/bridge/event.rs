@@ -58,7 +58,7 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// Something that happened.
+/// An input of the bridge.
 #[derive(Debug)]
 pub enum Event {
     /// The client wrote a line.
@@ -91,7 +91,7 @@ pub struct Cursor {
     pub retry: Option<Duration>,
 }
 
-/// Why the process is to end at once.
+/// The reason to end the process at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
     /// The user or the client sent a signal.
@@ -111,7 +111,7 @@ pub struct Opening {
     pub multiplexed: bool,
 }
 
-/// What a head says about the session.
+/// The session header of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionHeader {
     /// Nothing.
@@ -122,7 +122,7 @@ pub enum SessionHeader {
     Unusable,
 }
 
-/// How an exchange ended.
+/// The outcome of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExchangeOutcome {
     /// The answer was read to its end.
@@ -142,7 +142,7 @@ pub enum ExchangeOutcome {
     },
 }
 
-/// Whether a request reached the connection, on which depends whether it may be sent again.
+/// Whether a request reached the connection. It decides whether the request may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
     /// Certainly not.
@@ -151,7 +151,7 @@ pub enum Written {
     Maybe,
 }
 
-/// What is known of whether a message was processed, on which depends whether it may be sent again.
+/// Whether a message was processed, as far as it is known. It decides whether the message may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Processing {
     /// It certainly was not: it may be sent again, whatever it is.
@@ -202,7 +202,7 @@ impl PartialEq for Refusal {
 
 impl Eq for Refusal {}
 
-/// Something to do.
+/// An output of the bridge.
 #[derive(Debug)]
 pub enum Action {
     /// Start an exchange.
@@ -228,7 +228,7 @@ pub struct Outgoing {
     pub facts: Facts,
 }
 
-/// What an exchange asks of the server.
+/// The method and the content of an exchange: POST, GET or DELETE.
 #[derive(Clone, Debug)]
 pub enum Ask {
     /// POST one message.
@@ -242,7 +242,7 @@ pub enum Ask {
     EndSession,
 }
 
-/// What the headers of a request are made of.
+/// The facts for the headers of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// `Mcp-Session-Id`.
@@ -258,7 +258,7 @@ pub struct Facts {
     pub session_in_doubt: bool,
 }
 
-/// The way that a message takes to the server, and its answer back.
+/// The endpoint that a message goes to, and the stream that its answer comes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Via {
     /// The server's one endpoint, which answers in the same exchange (streamable HTTP).
@@ -271,7 +271,7 @@ pub enum Via {
     Stream(ExchangeId),
 }
 
-/// What the headers of a modern message repeat of its body (2026-07-28, streamable HTTP, request headers).
+/// The parts of a modern message that its headers repeat (2026-07-28, streamable HTTP, request headers).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
     /// `Mcp-Method`.
@@ -282,7 +282,7 @@ pub struct Mirror {
     pub parameters: Vec<(String, String)>,
 }
 
-/// Why the process ends, from which follows the exit code.
+/// The reason for which the process ends. It decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitReason {
     /// The client closed its side and everything was brought to an end.
@@ -291,7 +291,7 @@ pub enum ExitReason {
     Stopped(StopReason),
 }
 
-/// Worth a line in the log.
+/// A notice for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// The handshake is done.
@@ -375,7 +375,7 @@ pub enum Notice {
     Overtaken(String),
 }
 
-/// How a renewed session differs from the one before.
+/// The difference between a renewed session and the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionNews {
     /// Not at all.

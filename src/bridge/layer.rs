@@ -72,7 +72,7 @@ pub(super) enum Output {
     ToolsChanged,
     /// The process ends: nothing more is sent to the server.
     Leaving,
-    /// Something to do that concerns no other layer. Never [`Action::Deliver`].
+    /// An action that concerns no other layer. Never [`Action::Deliver`].
     Do(Action),
 }
 

@@ -1,7 +1,7 @@
-//! The middle: everything MCP, as a state machine without IO.
+//! The MCP logic, as a state machine without IO: order, sessions, streams, and translation between the eras.
 //!
 //! Contract: one [`Bridge::handle`] or [`Bridge::handle_timeout`], then [`Bridge::poll_action`] until `None`, then wait
-//! for the next event or [`Bridge::poll_timeout`]. The bridge decides what an outcome means; the transport only reports.
+//! for the next event or [`Bridge::poll_timeout`]. The bridge judges an outcome; the transport only reports it.
 //! It performs no IO, reads no clock and knows no credential, so that every order of events can be tried in a test.
 //!
 //! The bridge is a stack of layers with one contract (`layer::Layer`):
@@ -43,7 +43,7 @@ pub use event::{
 };
 use layer::{Layer, Output};
 use relay::Relay;
-pub use relay::Transport;
+pub use relay::TransportOrder;
 pub use revision::{Era, LEGACY_REVISION, MODERN_REVISION};
 use tool_filter::ToolFilter;
 pub use tool_filter::{Pattern, ToolRules};
@@ -51,7 +51,7 @@ use translation::Translation;
 
 use crate::jsonrpc::{Id, Line, Message};
 
-/// What a bridge is told at its beginning.
+/// The configuration of a bridge.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// The random seed. No two processes should have the same, so that they do not return to a server at the same moment.
@@ -65,14 +65,14 @@ pub struct Config {
     /// What was found out before.
     pub known: Known,
     /// Which of the two transports of the legacy era is tried, and in which order.
-    pub transport: Transport,
+    pub transport: TransportOrder,
     /// Which tools the client gets to see and to call.
     pub tools: ToolRules,
     /// Whether the stream for what the server has to say by itself is left out.
     pub no_listening: bool,
 }
 
-/// What is worth remembering of a server.
+/// The facts about a server that are stored for the next start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     /// The only era it speaks, as far as that matters: none where the client's own did.
@@ -81,7 +81,7 @@ pub struct Known {
     pub falls_back: BTreeSet<String>,
 }
 
-/// What an exchange belongs to, for the log.
+/// The request, session and attempt of an exchange, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Circumstances {
     /// The era of its message: `legacy` or `modern`.
@@ -210,7 +210,7 @@ impl Bridge {
             } else if let Some(output) = self.translation.poll_output() {
                 match output {
                     Output::ToServer(message) => self.relay.handle_client(message, now),
-                    Output::Refusal(message) => self.relay.say_refusal(message, now),
+                    Output::Refusal(message) => self.relay.send_refusal(message, now),
                     Output::EndSession => self.relay.end_session(),
                     output => self.leave_translation(output, now),
                 }

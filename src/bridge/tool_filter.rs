@@ -25,7 +25,7 @@ use crate::mcp::{OwnId, message, method};
 const LOOKUP_PAGES: u32 = 100;
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Which tools are offered: those that an allowing pattern fits, if there are any, and no ignoring one.
+/// The rules for tools: a tool must match an allowing pattern, if there is one, and no ignoring one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolRules {
     /// Patterns of which one has to fit, where there are any.
@@ -52,7 +52,7 @@ impl ToolRules {
     }
 }
 
-/// A name in which `*` stands for anything, and case for nothing.
+/// A pattern of a tool name: `*` matches any text, and letter case is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     written: String,
@@ -339,7 +339,7 @@ impl ToolFilter {
     fn handle_page(&mut self, page: &Message) {
         let Some(lookup) = self.lookup.take() else { return };
         if let Kind::Response { error: true, .. } = page.kind() {
-            return self.give_up(Some(page), "the server's list of tools could not be had");
+            return self.give_up(Some(page), "the server's list of tools is not available");
         }
         if !lookup.is_outdated {
             self.learn(page);

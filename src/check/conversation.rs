@@ -1,7 +1,7 @@
 //! The conversation of a check: one exchange at a time, and every session that a server opens is known from the head of
 //! its answer on, so that it can be ended whatever happens.
 //!
-//! Deliberately not here: what comes before it (`probes`), and the order of a real conversation (the bridge).
+//! Deliberately not here: the steps before it (`probes`), and the order of a real conversation (the bridge).
 
 use std::cell::{Cell, RefCell};
 use std::io::Write;
@@ -33,17 +33,17 @@ use crate::oauth::{self, OAuth, RequestCredentials};
 use crate::remote::streamable::Streamable;
 use crate::remote::{EventSender, Remote};
 
-/// How long a step may take.
+/// The longest wait in a step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a question may take that the check can do without.
+/// The longest wait in an optional step.
 const OPTIONAL_STEP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the end of a session may take.
+/// The longest wait for the end of a session.
 const SESSION_END_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long an exchange may go on behind its answer, so that its connection can be used again.
+/// The longest time of an exchange after its answer, so that its connection can be reused.
 const LINGER: Duration = Duration::from_millis(100);
-/// How many pages of a list are counted.
+/// The number of pages of a list that are counted.
 const PAGES: usize = 50;
-/// How often the way there and back is measured.
+/// The number of round trips that are measured.
 const ROUNDS: u32 = 3;
 
 /// The capabilities of a server, with the parts that clients use.
@@ -66,6 +66,10 @@ pub(super) struct Conversation {
     /// Whether the next ones are in use.
     switched: Cell<bool>,
     credentials: Credentials,
+    /// The credentials that take over.
+    next_credentials: Option<Credentials>,
+    /// Whether a stored sign-in is used.
+    uses_sign_in: bool,
     /// Which service tokens that need a proof may be sent, and whether the first one could before the first request.
     proof: Option<Arc<AccessProof>>,
     was_known: bool,
@@ -78,7 +82,7 @@ pub(super) struct Conversation {
     requests: Requests,
 }
 
-/// What an exchange brought.
+/// The result of an exchange.
 struct Reply {
     session: Option<SessionId>,
     answer: Option<Message>,
@@ -111,7 +115,9 @@ impl Conversation {
         let was_known = proof.as_ref().zip(token).is_some_and(|(proof, token)| proof.allows(token));
         Conversation {
             remote: with(found.credentials.clone()),
-            next: found.next.map(with),
+            next_credentials: found.next.clone(),
+            next: found.next.map(&with),
+            uses_sign_in: sign_in.is_some(),
             was_known,
             url: url.clone(),
             switched: Cell::new(false),
@@ -151,7 +157,7 @@ impl Conversation {
         }
     }
 
-    /// Speaks to the server: handshake, lists, times.
+    /// Runs the steps: handshake, lists, round trips.
     pub(super) async fn run(&self, findings: &mut Findings<impl Write>) -> Result<(), StepFailure> {
         findings.begin("handshake");
         let opened = self.initialize().await;
@@ -199,7 +205,7 @@ impl Conversation {
         .await
     }
 
-    /// Which step a refused handshake belongs to; what came before it is told.
+    /// The step of a refused handshake. The steps before it are reported.
     fn handshake_failure(&self, report: ErrorReport, findings: &mut Findings<impl Write>) -> StepFailure {
         let step = match report.cause {
             ErrorKind::AccessPolicy => {
@@ -219,13 +225,17 @@ impl Conversation {
         (step, report)
     }
 
-    /// The service token that goes along.
+    /// The service token that is sent.
     fn sent_token(&self) -> Option<&ServiceToken> {
         let is_sent = |token: &&ServiceToken| self.proof.as_ref().is_none_or(|proof| proof.allows(token));
-        self.credentials.service_token().filter(is_sent)
+        let credentials = match self.switched.get() {
+            true => self.next_credentials.as_ref().unwrap_or(&self.credentials),
+            false => &self.credentials,
+        };
+        credentials.service_token().filter(is_sent)
     }
 
-    /// What it means that the server was reached.
+    /// Reports how Access decided, once the server was reached.
     fn report_access(&self, findings: &mut Findings<impl Write>) {
         let token = self.sent_token();
         if !self.edge.is_protected {
@@ -249,6 +259,9 @@ impl Conversation {
             (None, true) => {
                 findings.ok("token", "Cloudflare Access accepts the Access token");
                 findings.ok("policy", "a policy allows the owner of the token");
+            }
+            (None, false) if self.uses_sign_in => {
+                findings.ok("token", "Cloudflare Access accepts the stored sign-in")
             }
             (None, false) => findings.ok("token", "Cloudflare Access lets these headers through"),
         }
@@ -312,7 +325,7 @@ impl Conversation {
         self.count_lists(&facts, capabilities, findings).await
     }
 
-    /// The opening of the later era; none where the server does not speak it.
+    /// Sends `server/discover`; none if the server does not speak the modern era.
     async fn discover(&self, session: Option<SessionId>, timeout: Duration) -> Option<Reply> {
         let facts = Facts { session, ..modern_facts(method::DISCOVER) };
         let found = self
@@ -325,7 +338,7 @@ impl Conversation {
         (error_of(answer).is_none() && speaks_it).then_some(found)
     }
 
-    /// Whether the token that is to take over would be accepted.
+    /// Checks whether the `_NEXT` token would be accepted.
     async fn check_next_token(&self, facts: &Facts, findings: &mut Findings<impl Write>) {
         let (Some(next), false) = (&self.next, self.switched.get()) else { return };
         findings.begin("next token");
@@ -353,7 +366,7 @@ impl Conversation {
         })
     }
 
-    /// Counts what the server offers, and measures the way there and back.
+    /// Counts the lists of the server, and measures the round trip.
     async fn count_lists(
         &self,
         facts: &Facts,

@@ -23,7 +23,7 @@ pub use findings::{Findings, Style};
 use crate::auth::access_proof::AccessProof;
 use crate::bridge::{ErrorKind, ErrorReport};
 use crate::config::Config;
-use crate::http::Http;
+use crate::http::{Family, Http};
 use crate::startup_error::StartupError;
 use conversation::Conversation;
 use sign_in_documents::SignInDocuments;
@@ -31,7 +31,7 @@ use sign_in_documents::SignInDocuments;
 /// How long a session that is about to be named is waited for when the check is stopped, so that it can be ended.
 const SESSION_NAME_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckResult {
     /// Every step worked; there may be warnings.
@@ -96,45 +96,10 @@ async fn steps(
     server: &OnceCell<Conversation>,
     findings: &mut Findings<impl Write>,
 ) -> Result<(), StepFailure> {
-    let Config { url, found, sign_in, connection, warnings, remarks, folder, .. } = config;
-    warnings.iter().for_each(|warning| findings.warn("configuration", warning));
-    remarks.iter().for_each(|remark| findings.note("configuration", remark));
-    match found.described.as_slice() {
-        [] if found.unlisted.is_some() => {
-            findings.note(
-                "credentials",
-                "none for this host: the environment holds a service token, and no header is set",
-            );
-        }
-        [] => {
-            findings.note("credentials", "none: the environment holds no service token, and no header is set")
-        }
-        described => described.iter().for_each(|line| findings.ok("credentials", line)),
-    }
-    for credentials in [Some(&found.credentials), found.next.as_ref()].into_iter().flatten() {
-        if let Some((token, oddity)) =
-            credentials.service_token().and_then(|token| Some((token, token.oddity()?)))
-        {
-            findings.warn("credentials", &format!("the secret of {} {oddity}", token.id()));
-        }
-    }
-    found.credentials.service_token().into_iter().for_each(|token| token_rule::report(token, findings));
-    found.unlisted.iter().for_each(|hosts| token_rule::report_unlisted(hosts, &url, findings));
-    if let Some(expires) = found.expires {
-        report_expiry(expires, findings);
-    }
-    let (timeout, family) =
-        (connection.connect_timeout.unwrap_or(crate::config::UNBOUNDED), connection.family);
-    match crate::http::proxy_of(&url, proxy_named.as_ref()) {
-        Some(proxy) => probes::proxy(&proxy, timeout, findings).await.map_err(|report| ("proxy", report))?,
-        None => {
-            let addresses =
-                probes::resolve(&url, family, findings).await.map_err(|report| ("name", report))?;
-            probes::connect(&url, &addresses, timeout, findings)
-                .await
-                .map_err(|report| ("connection", report))?;
-        }
-    }
+    report_configuration(&config, findings);
+    let Config { url, found, sign_in, connection, folder, .. } = config;
+    let timeout = connection.connect_timeout.unwrap_or(crate::config::UNBOUNDED);
+    connect(&url, proxy_named.as_ref(), timeout, connection.family, findings).await?;
     let http = Arc::new(
         Http::new(&url, connection).map_err(|error| ("setup", StartupError::setup(error).for_client()))?,
     );
@@ -157,6 +122,60 @@ async fn steps(
             }
         }
         _ => looked,
+    }
+}
+
+/// Reports the credentials, their sources and the rule of the service token.
+fn report_configuration(config: &Config, findings: &mut Findings<impl Write>) {
+    let Config { url, found, sign_in, warnings, remarks, .. } = config;
+    warnings.iter().for_each(|warning| findings.warn("configuration", warning));
+    remarks.iter().for_each(|remark| findings.note("configuration", remark));
+    match found.described.as_slice() {
+        [] if found.unlisted.is_some() => {
+            findings.note(
+                "credentials",
+                "none for this host: the environment holds a service token, and no header is set",
+            );
+        }
+        [] if sign_in.is_some() => findings
+            .note("credentials", "no service token and no header; a stored sign-in is used, if there is one"),
+        [] => {
+            findings.note("credentials", "none: the environment holds no service token, and no header is set")
+        }
+        described => described.iter().for_each(|line| findings.ok("credentials", line)),
+    }
+    for credentials in [Some(&found.credentials), found.next.as_ref()].into_iter().flatten() {
+        if let Some((token, oddity)) =
+            credentials.service_token().and_then(|token| Some((token, token.oddity()?)))
+        {
+            findings.warn("credentials", &format!("the secret of {} {oddity}", token.id()));
+        }
+    }
+    found.credentials.service_token().into_iter().for_each(|token| token_rule::report(token, findings));
+    found.unlisted.iter().for_each(|hosts| token_rule::report_unlisted(hosts, url, findings));
+    if let Some(expires) = found.expires {
+        report_expiry(expires, findings);
+    }
+}
+
+/// The steps below TLS: the proxy, or the addresses of the host and a connection.
+async fn connect(
+    url: &url::Url,
+    proxy_named: Option<&url::Url>,
+    timeout: Duration,
+    family: Family,
+    findings: &mut Findings<impl Write>,
+) -> Result<(), StepFailure> {
+    match crate::http::proxy_of(url, proxy_named) {
+        Some(proxy) => {
+            probes::proxy(url, &proxy, timeout, findings).await.map_err(|report| ("proxy", report))
+        }
+        None => {
+            let addresses = probes::resolve(url, family, findings).await;
+            let addresses = addresses.map_err(|report| ("name", report))?;
+            let connected = probes::connect(url, &addresses, timeout, findings).await;
+            connected.map_err(|report| ("connection", report))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! The steps below MCP: the name, the connection, the certificate, and whether Access stands before the server.
+//! The steps below MCP: the name, the connection, the certificate, and whether Access protects the server.
 //!
-//! No credential goes along: what is asked for here is for everybody. Deliberately not here: the conversation itself.
+//! These requests carry no credential. Deliberately not here: the conversation itself.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use crate::diagnosis::{self, RefusalFacts};
 use crate::http::body::Body;
 use crate::http::redirect;
 use crate::http::www_authenticate::{Challenge, challenges};
-use crate::http::{Family, Http, Proxy, TransportError, transport_error};
+use crate::http::{Family, Http, Proxy, TransportError};
 use crate::json;
 use crate::jwt;
 use crate::mcp;
@@ -27,53 +27,57 @@ use crate::tls::Described;
 /// Asks Access whether an application of it covers the URL (cloudflared does the same).
 const ASKS_FOR_METADATA: &str = "cf-access-metadata-request";
 const METADATA: &str = "cf-access-metadata";
-/// Where Access says how one may sign in.
+/// The document in which Access describes how to sign in.
 const PROTECTED_RESOURCE: &str = "/.well-known/cloudflare-access-protected-resource";
-/// How long an answer may take that only tells more.
+/// The longest wait for an answer that only adds details.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an address may take when there are others.
+/// The longest wait for an address if there are others.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
-/// How much of a document is read, in bytes.
+/// The largest document, in bytes.
 const LIMIT: usize = 64 * 1024;
-/// A certificate that holds for less is worth a warning, in days.
+/// A certificate that is valid for fewer days causes a warning.
 const SOON: i64 = 14;
 const DAY: i64 = 86_400;
 
-/// What stands before the server.
+/// Cloudflare Access before the server, as a request without credentials shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Edge {
     /// Whether an application of Access covers the URL.
     pub(super) is_protected: bool,
-    /// Whether a request without credentials was refused by it; nothing where that was not seen.
+    /// Whether Access refused a request without credentials; none if that is unknown.
     pub(super) refuses_strangers: Option<bool>,
 }
 
-/// The way through a proxy: it must be there.
+/// Connects to the proxy.
 pub(super) async fn proxy(
+    url: &Url,
     proxy: &Proxy,
     timeout: Duration,
     findings: &mut Findings<impl Write>,
 ) -> Result<(), ErrorReport> {
     findings.begin("proxy");
-    let failed = |problem| diagnosis::proxy(proxy, problem);
     let begun = clock();
     let host = proxy.host.trim_start_matches('[').trim_end_matches(']');
     let Ok(found) = tokio::net::lookup_host((host, proxy.port)).await else {
-        return Err(failed("could not be resolved"));
+        return Err(diagnosis::transport(url, &TransportError::ProxyDns(proxy.clone())));
     };
+    let mut last = TransportError::ProxyConnect(proxy.clone());
     for address in found {
-        if let Ok(Ok(_)) = tokio::time::timeout(timeout, tokio::net::TcpStream::connect(address)).await {
-            let took = format_duration(clock().saturating_duration_since(begun));
-            let does = if proxy.resolves_names() { "resolves the name and connects" } else { "connects" };
-            let text = format!("through {proxy} ({took}), which {does}");
-            findings.ok("proxy", &text);
-            return Ok(());
+        match tokio::time::timeout(timeout, tokio::net::TcpStream::connect(address)).await {
+            Ok(Ok(_)) => {
+                let took = format_duration(clock().saturating_duration_since(begun));
+                let does = if proxy.resolves_names() { "resolves the name and connects" } else { "connects" };
+                findings.ok("proxy", &format!("through {proxy} ({took}), which {does}"));
+                return Ok(());
+            }
+            Ok(Err(_)) => last = TransportError::ProxyConnect(proxy.clone()),
+            Err(_) => last = TransportError::ProxyTimeout(proxy.clone()),
         }
     }
-    Err(failed("cannot be reached"))
+    Err(diagnosis::transport(url, &last))
 }
 
-/// The addresses of the host that may be used.
+/// Resolves the host name to the addresses that the options allow.
 pub(super) async fn resolve(
     url: &Url,
     family: Family,
@@ -103,7 +107,7 @@ pub(super) async fn resolve(
     }
 }
 
-/// Connects to one address after the other, until one accepts.
+/// Connects to one address after another until one accepts.
 pub(super) async fn connect(
     url: &Url,
     addresses: &[SocketAddr],
@@ -135,7 +139,7 @@ pub(super) async fn connect(
     Err(diagnosis::transport(url, &last))
 }
 
-/// The certificate, and what Access says of itself to everybody.
+/// Checks the certificate, and whether Access protects the URL.
 pub(super) async fn edge(
     url: &Url,
     http: &Http,
@@ -147,11 +151,11 @@ pub(super) async fn edge(
     let begun = clock();
     let client = http.client();
     let head = client.request(Method::HEAD, url.clone()).header(ASKS_FOR_METADATA, "true");
-    // As the conversation asks, for Access answers a browser otherwise.
+    // The same header as in the conversation, because Access answers a browser in another way.
     let head = head.header(ACCEPT, mcp::header::JSON_OR_EVENT_STREAM).timeout(timeout + STEP_TIMEOUT);
-    let head = match client.send(head).await.map_err(|error| transport_error(&error)) {
+    let head = match client.send(head).await.map_err(|error| http.transport_error(url, &error)) {
         Ok(head) => Some(head),
-        // A server need not know what to do with HEAD.
+        // A server may not support HEAD.
         Err(TransportError::Connection(_)) => None,
         Err(error) => {
             if let [own, ..] = &http.certificates()[..] {
@@ -165,13 +169,25 @@ pub(super) async fn edge(
         head.as_ref().map_or_else(|| "no answer to HEAD".to_owned(), |head| format!("{:?}", head.version()));
     match &http.certificates()[..] {
         [] => findings.ok(step, &format!("{version} ({took})")),
-        chain => certified(chain, &version, &took, findings),
+        chain => report_certificate(chain, &version, &took, findings),
     }
     findings.begin("access");
-    let Some(head) = head else {
-        findings.note("access", "the server gave no answer by which to recognize Cloudflare Access");
-        return Ok(Edge::default());
-    };
+    match head {
+        Some(head) => Ok(report_access(url, &head, http, findings).await),
+        None => {
+            findings.note("access", "the server gave no answer by which to recognize Cloudflare Access");
+            Ok(Edge::default())
+        }
+    }
+}
+
+/// Reports whether an application of Access covers the URL, by the answer to a request without credentials.
+async fn report_access(
+    url: &Url,
+    head: &reqwest::Response,
+    http: &Http,
+    findings: &mut Findings<impl Write>,
+) -> Edge {
     let header = |name: &str| head.headers().get(name).and_then(|value| value.to_str().ok());
     let status = head.status().as_u16();
     let location = redirect::target(url, head.headers());
@@ -183,7 +199,7 @@ pub(super) async fn edge(
     let is_protected = refused || application.is_some() || has_oauth.is_some();
     if !is_protected {
         findings.note("access", "no application of Cloudflare Access protects this URL");
-        return Ok(Edge { is_protected, refuses_strangers: None });
+        return Edge { is_protected, refuses_strangers: None };
     }
     let named = application.as_ref().map_or_else(|| "an application".to_owned(), NamedApplication::shown);
     let sign_in = match has_oauth {
@@ -199,12 +215,13 @@ pub(super) async fn edge(
     if let Some(has_oauth) = has_oauth {
         findings.detail("managed_oauth", has_oauth);
     }
-    Ok(Edge { is_protected, refuses_strangers: Some(refused) })
+    Edge { is_protected, refuses_strangers: Some(refused) }
 }
 
-fn certified(chain: &[Described], version: &str, took: &str, findings: &mut Findings<impl Write>) {
+/// Reports the certificate, with a warning if it or one above it expires soon.
+fn report_certificate(chain: &[Described], version: &str, took: &str, findings: &mut Findings<impl Write>) {
     let own = chain.first().cloned().unwrap_or_default();
-    // A certificate is worth as much as those above it.
+    // A certificate is valid no longer than those above it.
     let ends = chain.iter().filter_map(|certificate| certificate.expires).min();
     let left = ends.map(|ends| i64::try_from(ends).unwrap_or(i64::MAX).saturating_sub(now()) / DAY);
     let holds = left.map(|left| format!(", valid for {left} more days")).unwrap_or_default();
@@ -223,6 +240,7 @@ fn certified(chain: &[Described], version: &str, took: &str, findings: &mut Find
     findings.detail("issuer", own.issuer);
 }
 
+/// The subject and issuer of a certificate, as the end of a sentence.
 fn whose(certificate: &Described) -> String {
     let part = |word: &str, name: &str| match name.is_empty() {
         true => String::new(),
@@ -231,7 +249,7 @@ fn whose(certificate: &Described) -> String {
     format!("{}{}", part("of", &certificate.subject), part("issued by", &certificate.issuer))
 }
 
-/// The application that covers the URL, as Access names it. A hint: it is not verified.
+/// The application that covers the URL, as an unverified token of Access names it.
 struct NamedApplication {
     tag: String,
     team: String,
@@ -239,14 +257,14 @@ struct NamedApplication {
 
 impl NamedApplication {
     fn shown(&self) -> String {
-        // Enough of the tag to tell applications apart in the dashboard.
+        // Enough of the tag to distinguish applications in the dashboard.
         format!("application {}… of team {}", self.tag.get(..12).unwrap_or(&self.tag), self.team)
     }
 }
 
 fn application(token: &str) -> Option<NamedApplication> {
     let payload = jwt::payload(token)?;
-    // What is shortened must hold no secret any more.
+    // Redacted before it is shortened: half of a secret would not be recognized.
     let member =
         |name| json::member(&payload, name).and_then(json::string).map(|text| redact::foreign(&text));
     let (tag, team) = (member("aud")?, member("auth_domain").unwrap_or_default());
@@ -259,12 +277,12 @@ fn application(token: &str) -> Option<NamedApplication> {
 /// The document that a challenge names, if it is Access's on this origin.
 fn named_document(url: &Url, challenge: &Challenge) -> Option<Url> {
     let mut named = url.join(challenge.parameter("resource_metadata")?).ok()?;
-    // Where there is no host, neither can be set, and neither is sent.
+    // Fails only for a URL without a host, which is not requested.
     let _ = (named.set_username(""), named.set_password(None));
     (named.origin() == url.origin() && named.path().starts_with(PROTECTED_RESOURCE)).then_some(named)
 }
 
-/// Whether people can sign in to what is behind the URL without a browser at the edge; nothing where Access does not tell.
+/// Returns whether Managed OAuth is on; none if Access does not state it.
 async fn managed_oauth(url: &Url, document: Option<Url>, http: &Http) -> Option<bool> {
     let address = document.unwrap_or_else(|| {
         let mut address = url.clone();

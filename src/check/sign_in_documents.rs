@@ -1,7 +1,7 @@
-//! What stands in the way of the documents that say how to sign in, where the server wants that. Nobody signs in, and nothing is
-//! registered.
+//! Requests the documents of a sign-in, to find out whether Cloudflare or Access blocks them. No user signs in, and no client
+//! is registered.
 //!
-//! Deliberately not here: what such an answer means (`diagnosis`).
+//! Deliberately not here: the explanation of such an answer (`diagnosis`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::oauth::{OAuth, SignInError, SignInSettings};
 /// How long it may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What it takes to look for the documents.
+/// The parameters of the search for the documents.
 pub(super) struct SignInDocuments {
     pub(super) settings: SignInSettings,
     pub(super) http: Arc<Http>,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueHint};
 
 use super::Mode;
-use super::values::{self, AccessMode, AuthMode, DpopMode, Protocol, TokenStorePlace, Transport};
+use super::values::{self, AccessMode, AuthMode, DpopMode, Protocol, TokenStorePlace, TransportOption};
 
 /// The options as they were typed.
 #[derive(Clone, Default, Args)]
@@ -371,7 +371,7 @@ pub struct Options {
     ///
     /// Transports to try for a client of up to 2025-11-25, and their order
     #[arg(long, value_name = "ORDER", help_heading = "Connection", value_enum, default_value_t)]
-    pub transport: Transport,
+    pub transport: TransportOption,
 
     /// Time to connect, in seconds; 0 for no limit
     ///

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 /// The values of `--transport`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Transport {
+pub enum TransportOption {
     /// Streamable HTTP, then HTTP+SSE (2024-11-05)
     #[default]
     HttpFirst,

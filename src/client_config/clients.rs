@@ -1,25 +1,25 @@
-//! The rules of each client: the member that holds its servers, what it fills in and passes on, the names that it takes.
+//! The rules of each client: the table of its servers, the variables that it expands and passes on, and the names that it accepts.
 //!
-//! What stands here was measured on the clients or is their documentation; `examples/configs/README.md` has the sources of
-//! doubt. Deliberately not here: how clients are called and where their files are (`cli::clients`), and how an entry is printed (`entry`).
+//! The rules were measured on the clients or come from their documentation; `examples/configs/README.md` names the uncertain
+//! ones. Deliberately not here: the names and files of clients (`cli::clients`), and how an entry is printed (`entry`).
 
 pub use crate::cli::Client;
 
-/// How an entry has its client pass a variable on that stands in the client's own environment.
+/// How a client passes a variable of its own environment on to the server of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Passing {
     /// The value in `env` is this text, which the client fills in.
     Reference(String),
-    /// The name stands in a list.
+    /// By its name, in a list.
     Named,
     /// The client passes its whole environment on, and cannot be told more.
     Inherited,
-    /// It does not pass it on: the value itself has to stand in `env`.
+    /// Not at all: `env` has to hold the value.
     Literal,
 }
 
 impl Client {
-    /// The member that its servers stand in.
+    /// The name of the table with its servers.
     pub(super) fn key(self) -> &'static str {
         match self {
             Client::VsCode => "servers",
@@ -48,7 +48,7 @@ impl Client {
         }
     }
 
-    /// What this client fills in with a variable's value, in `env`, and most in `args`. None where it fills in nothing.
+    /// The reference that this client replaces with a variable's value, in `env` and mostly in `args`. None if it replaces none.
     pub(super) fn reference(self, variable: &str, is_secret: bool) -> Option<String> {
         match self {
             Client::ClaudeCode => Some(format!("${{{variable}}}")),
@@ -118,7 +118,7 @@ impl Client {
         )
     }
 
-    /// Whose file this is, by its path and the member that the servers stand in.
+    /// The client of a file, by the path and the name of the table with the servers.
     pub(super) fn of_file(path: &str, key: &str) -> Option<Client> {
         let path = path.replace('\\', "/").to_ascii_lowercase();
         let file = path.rsplit('/').next().unwrap_or_default();
@@ -141,7 +141,7 @@ impl Client {
     }
 }
 
-/// What VS Code calls the question for a variable.
+/// The id of VS Code's question for a variable.
 pub(super) fn input_id(variable: &str) -> String {
     variable.to_ascii_lowercase().replace('_', "-")
 }

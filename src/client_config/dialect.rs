@@ -54,7 +54,7 @@ pub(super) fn render_document(client: Client, name: &str, table: &Table) -> Opti
     }
 }
 
-/// An entry in the usual shape as it stands in a file of this client.
+/// An entry in the common form, as a file of this client holds it.
 pub(super) fn of_client(client: Client, table: &Table) -> Table {
     if client == Client::OpenCode { of_opencode(table) } else { table.clone() }
 }

@@ -18,7 +18,7 @@ use super::value::{Table, Value};
 /// How deep tables may lie in each other.
 const DEPTH: usize = 64;
 
-/// What JSON may hold beyond RFC 8259: comments, and a comma after the last element.
+/// Extensions of JSON beyond RFC 8259: comments, and a comma after the last element.
 const JSON: ParseOptions = ParseOptions {
     allow_comments: true,
     allow_trailing_commas: true,
@@ -32,7 +32,7 @@ const JSON: ParseOptions = ParseOptions {
     allow_extended_string_escapes: false,
 };
 
-/// What a file is written in.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// JSON with comments and trailing commas.
@@ -48,7 +48,7 @@ pub struct SyntaxError {
     pub line: usize,
     /// Counted from 1, in characters.
     pub column: usize,
-    /// What is wrong, without quoting the file.
+    /// The fault, without text of the file.
     pub what: String,
 }
 

@@ -1,4 +1,4 @@
-//! What an entry looks like in each client's own form.
+//! An entry, in the form of each client.
 //!
 //! Deliberately not here: where the arguments come from, and what is said about them.
 
@@ -8,7 +8,7 @@ use super::secrets::Variable;
 use super::sensitive::is_secret_name;
 use super::value::{Table, Value};
 
-/// What starts a server.
+/// The command that starts a server, with arguments and variables.
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) command: String,
@@ -82,7 +82,7 @@ impl Entry {
         match (client.passing(&variable.name, is_secret_name(&variable.name)), variable.is_needed) {
             (passing, true) => Some(passing),
             (Passing::Named, false) => Some(Passing::Named),
-            // What is not set is empty there, and empty counts as not set.
+            // An unset variable is empty there, and an empty one counts as unset.
             (passing, false) if [Client::Cursor, Client::OpenCode].contains(&client) => Some(passing),
             (Passing::Reference(_) | Passing::Inherited | Passing::Literal, false) => None,
         }
@@ -114,8 +114,7 @@ impl Entry {
 
     /// The command for a terminal that has Claude Code write the entry.
     pub(super) fn command_line(&self, is_windows: bool) -> String {
-        let quoted =
-            |word: &str| if is_windows { powershell(word) } else { shell_words::quote(word).into_owned() };
+        let quoted = |word: &str| quoted(word, is_windows);
         let mut line = format!("claude mcp add {}", quoted(&self.name));
         for variable in &self.variables {
             if let Some(Passing::Reference(text)) = self.passing(Client::ClaudeCode, variable) {
@@ -133,7 +132,12 @@ impl Entry {
     }
 }
 
-/// A word as PowerShell leaves it alone. It parts what begins with a dash at a point or colon.
+/// A word of a command line, quoted for PowerShell or a POSIX shell.
+pub(super) fn quoted(word: &str, is_windows: bool) -> String {
+    if is_windows { powershell(word) } else { shell_words::quote(word).into_owned() }
+}
+
+/// A word quoted for PowerShell, which splits a word that begins with a dash at a point or colon.
 fn powershell(word: &str) -> String {
     let others = if word.starts_with('-') { "-" } else { "-_./:=\\" };
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || others.contains(letter);
@@ -142,7 +146,7 @@ fn powershell(word: &str) -> String {
     }
     let mut quoted = String::from("'");
     for letter in word.chars() {
-        // It takes these for the same.
+        // PowerShell accepts each of these as a quotation mark.
         let is_quote = ['\'', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}'].contains(&letter);
         quoted.extend(std::iter::repeat_n(letter, 1 + usize::from(is_quote)));
     }

@@ -1,4 +1,4 @@
-//! How entries start mcp-remote: through npx and similar runners, a shell, node or directly; and what its options mean here.
+//! How entries start mcp-remote: through npx and similar runners, a shell, node or directly; and what its options mean in mcp-tether.
 //!
 //! Deliberately not here: reading the file (`document`), and hiding secrets (`secrets`).
 
@@ -6,104 +6,115 @@ use super::args::{self, Arg};
 use super::other_proxies;
 use crate::cli;
 
-/// What a command line starts.
+/// The program that a command line starts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LaunchCommand {
-    /// mcp-remote, so many words behind the beginning, with these arguments.
+    /// mcp-remote, or another proxy.
     Replaceable {
-        /// What stands before the arguments.
+        /// The words before the arguments.
         launcher: Vec<String>,
         /// The arguments.
         arguments: Vec<String>,
-        /// Variables that the command line sets.
+        /// The variables that the command line sets.
         variables: Vec<(String, String)>,
-        /// What is lost or changed.
+        /// One sentence for each loss or change.
         remarks: Vec<String>,
     },
-    /// mcp-remote, in a way that is not replaced, and why.
+    /// mcp-remote, in a form that is not replaced, with the reason.
     NotReplaceable(&'static str),
-    /// Something else.
+    /// Another program.
     Unrelated,
 }
 
-/// What runs packages.
+/// Programs that run packages.
 const RUNNERS: [&str; 17] = [
     "npx", "bunx", "pnpx", "npm", "pnpm", "yarn", "bun", "node", "nodejs", "deno", "volta", "mise", "asdf",
     "fnm", "nvm", "corepack", "sudo",
 ];
 
-/// The options that are here and mean something else.
+/// Options with another meaning in mcp-tether.
 const DIFFERENT: [(&str, &str); 5] = [
     ("--enable-proxy", "it is not needed: HTTPS_PROXY, HTTP_PROXY and NO_PROXY always count"),
-    ("--auth-timeout", "here it is how long a request waits for you to sign in; the sign-in itself goes on"),
+    ("--auth-timeout", "it limits how long a request waits for you to sign in; the sign-in itself continues"),
     (
         "--protocol",
-        "here legacy or modern says what the server speaks; without it the server is asked, and both eras are bridged",
+        "legacy or modern names the era of the server; without it mcp-tether finds out, and translates between the eras",
     ),
     ("--debug", "the log is mcp-tether/HOST_debug.log in the same folder, and holds no token"),
-    ("--silent", "here a log file goes on"),
+    ("--silent", "a log file is still written"),
 ];
 
-/// Variables that mean something to mcp-remote, or to Value, and what becomes of them.
+/// Variables that mcp-remote or Node reads, and their effect in mcp-tether.
 const ENVIRONMENT: [(&str, &str); 4] = [
     ("NODE_TLS_REJECT_UNAUTHORIZED", "has no effect on mcp-tether: name the authority with --ca-cert"),
     ("NODE_OPTIONS", "has no effect on mcp-tether"),
-    ("HTTPS_PROXY", "counts here without --enable-proxy"),
-    ("HTTP_PROXY", "counts here without --enable-proxy"),
+    ("HTTPS_PROXY", "is used without --enable-proxy"),
+    ("HTTP_PROXY", "is used without --enable-proxy"),
 ];
 
-/// What a command line starts.
+/// Recognizes the program that a command line starts.
 pub(super) fn recognize(command: &str, arguments: &[String]) -> LaunchCommand {
-    let mut words: Vec<String> =
-        std::iter::once(command.to_owned()).chain(arguments.iter().cloned()).collect();
-    if let [line] = words.as_slice()
-        && line.contains(' ')
-        && line.contains("mcp-remote")
-    {
-        // A whole command line, as some clients ask for it.
-        words = match line.contains('\\') {
-            true => windows_words(line),
-            false => shell_words::split(line).unwrap_or_default(),
+    let unwrapped = match unwrap_shells(command_words(command, arguments)) {
+        Ok(unwrapped) => unwrapped,
+        Err(launch) => return launch,
+    };
+    let first = program(unwrapped.words.first().map_or("", String::as_str));
+    if ["docker", "podman", "nerdctl", "wsl"].contains(&first.as_str()) {
+        let has_mcp_remote = unwrapped.words.iter().any(|word| word.contains("mcp-remote"));
+        return match has_mcp_remote {
+            true => LaunchCommand::NotReplaceable("mcp-remote runs in a container there: it is left alone"),
+            false => LaunchCommand::Unrelated,
         };
     }
-    let mut launcher = Vec::new();
-    let mut variables = Vec::new();
-    let mut remarks = Vec::new();
+    match other_proxies::recognize(&unwrapped.words) {
+        Some(launch) => launch,
+        None => recognize_package(&first, unwrapped),
+    }
+}
+
+/// The words of a command line. Some clients ask for a whole line as the command.
+fn command_words(command: &str, arguments: &[String]) -> Vec<String> {
+    if arguments.is_empty() && command.contains(' ') && command.contains("mcp-remote") {
+        return match command.contains('\\') {
+            true => windows_words(command),
+            false => shell_words::split(command).unwrap_or_default(),
+        };
+    }
+    std::iter::once(command.to_owned()).chain(arguments.iter().cloned()).collect()
+}
+
+/// A command line without the shells that start it.
+#[derive(Default)]
+struct Unwrapped {
+    /// The words of the shells.
+    launcher: Vec<String>,
+    /// The variables that the command line sets.
+    variables: Vec<(String, String)>,
+    /// The words of the program.
+    words: Vec<String>,
+}
+
+/// Removes `cmd /c`, `sh -c` and `env NAME=value` from the beginning of a command line.
+///
+/// # Errors
+/// A command line that is decided without a look at the program.
+fn unwrap_shells(words: Vec<String>) -> Result<Unwrapped, LaunchCommand> {
+    let mut unwrapped = Unwrapped { words, ..Unwrapped::default() };
     // A shell may start a shell.
     for _ in 0..4 {
+        let Unwrapped { launcher, variables, words } = &mut unwrapped;
         match program(words.first().map_or("", String::as_str)).as_str() {
             "cmd" => {
                 let switches = words.iter().skip(1).take_while(|word| word.starts_with('/')).count() + 1;
                 launcher.extend(words.drain(..switches.min(words.len())));
                 if let [line] = words.as_slice() {
-                    words = windows_words(line);
+                    *words = windows_words(line);
                 }
             }
             "sh" | "bash" | "zsh" | "dash" | "fish" => {
-                let Some(at) = words.iter().position(|word| word.starts_with('-') && word.ends_with('c'))
-                else {
-                    return LaunchCommand::Unrelated;
-                };
-                let Some(script) = words.get(at + 1).cloned() else { return LaunchCommand::Unrelated };
-                if !script.contains("mcp-remote") {
-                    return LaunchCommand::Unrelated;
-                }
-                let script = script.trim().trim_start_matches("exec ");
-                if script.contains([';', '|', '<', '>', '`', '\n'])
-                    || script.contains("$(")
-                    || script.contains("&&")
-                {
-                    return LaunchCommand::NotReplaceable(
-                        "a shell script starts mcp-remote there: replace it yourself",
-                    );
-                }
-                let Ok(split) = shell_words::split(&with_braces(script)) else {
-                    return LaunchCommand::NotReplaceable(
-                        "a shell script starts mcp-remote there, and its quotes are not balanced",
-                    );
-                };
-                launcher.extend(words.drain(..=at));
-                words = split;
+                let (option, script) = split_script(words)?;
+                launcher.extend(words.drain(..=option));
+                *words = script;
             }
             "env" => {
                 let is_assignment = |word: &&String| word.contains('=') && !word.starts_with('-');
@@ -117,50 +128,74 @@ pub(super) fn recognize(command: &str, arguments: &[String]) -> LaunchCommand {
             _ => break,
         }
     }
-    let first = program(words.first().map_or("", String::as_str));
-    if ["docker", "podman", "nerdctl", "wsl"].contains(&first.as_str()) {
-        let is_there = words.iter().any(|word| word.contains("mcp-remote"));
-        return match is_there {
-            true => LaunchCommand::NotReplaceable("mcp-remote runs in a container there: it is left alone"),
-            false => LaunchCommand::Unrelated,
-        };
+    Ok(unwrapped)
+}
+
+/// The position of a shell's `-c`, and the words of the script behind it.
+fn split_script(words: &[String]) -> Result<(usize, Vec<String>), LaunchCommand> {
+    let option = words.iter().position(|word| word.starts_with('-') && word.ends_with('c'));
+    let Some((option, script)) = option.and_then(|at| Some((at, words.get(at + 1)?))) else {
+        return Err(LaunchCommand::Unrelated);
+    };
+    if !script.contains("mcp-remote") {
+        return Err(LaunchCommand::Unrelated);
     }
-    if let Some(launch) = other_proxies::recognize(&words) {
-        return launch;
+    let script = script.trim().trim_start_matches("exec ");
+    if script.contains([';', '|', '<', '>', '`', '\n']) || script.contains("$(") || script.contains("&&") {
+        return Err(LaunchCommand::NotReplaceable(
+            "a shell script starts mcp-remote there: replace it yourself",
+        ));
     }
-    let runs = RUNNERS.contains(&first.as_str());
-    // `--package NAME` says what to install, and the program follows.
+    match shell_words::split(&with_braces(script)) {
+        Ok(script) => Ok((option, script)),
+        Err(_) => Err(LaunchCommand::NotReplaceable(
+            "a shell script starts mcp-remote there, and its quotes are not balanced",
+        )),
+    }
+}
+
+/// Recognizes the package, started by the program `first` or directly.
+fn recognize_package(first: &str, unwrapped: Unwrapped) -> LaunchCommand {
+    let Unwrapped { mut launcher, variables, mut words } = unwrapped;
+    let is_runner = RUNNERS.contains(&first);
+    // `--package NAME` names the package to install, and the program follows.
     let befores = std::iter::once("").chain(words.iter().map(String::as_str));
     let is_program =
         |(word, before): (&String, &str)| is_package(word) && !["-p", "--package"].contains(&before);
-    let Some(at) = words.iter().zip(befores).position(is_program).filter(|at| *at == 0 || runs) else {
-        let is_its_client = runs && words.iter().any(|word| program(word).starts_with("mcp-remote-client"));
-        return match is_its_client {
-            true => LaunchCommand::NotReplaceable(
-                "mcp-remote-client only tries a server out: that is mcp-tether check URL",
-            ),
-            false if is_within(&words) => LaunchCommand::NotReplaceable(
-                "something else starts mcp-remote there: put mcp-tether in the place of npx, mcp-remote and what is between them",
-            ),
-            false => LaunchCommand::Unrelated,
-        };
+    let Some(at) = words.iter().zip(befores).position(is_program).filter(|at| *at == 0 || is_runner) else {
+        return without_package(is_runner, &words);
     };
     let mut arguments = words.split_off(at + 1);
     if arguments.first().is_some_and(|word| word == "--") {
         arguments.remove(0);
     }
-    let runtime = ["node", "nodejs", "deno", "bun"].contains(&first.as_str());
+    let is_runtime = ["node", "nodejs", "deno", "bun"].contains(&first);
     let lost = words.iter().skip(1).map(String::as_str).filter(|word| word.starts_with("--"));
     // The value of one may be a secret.
     let lost: Vec<&str> = lost.map(|word| word.split('=').next().unwrap_or_default()).collect();
-    if runtime && !lost.is_empty() {
-        remarks.push(format!("{first}'s own options are left out: {}", lost.join(" ")));
-    }
+    let remarks = match is_runtime && !lost.is_empty() {
+        true => vec![format!("the options of {first} are left out: {}", lost.join(" "))],
+        false => Vec::new(),
+    };
     launcher.append(&mut words);
     LaunchCommand::Replaceable { launcher, arguments, variables, remarks }
 }
 
-/// The arguments as mcp-tether takes them, with what is lost or means something else.
+/// The same for words without the package as a program.
+fn without_package(is_runner: bool, words: &[String]) -> LaunchCommand {
+    let is_client = |word: &String| program(word).starts_with("mcp-remote-client");
+    match is_runner && words.iter().any(is_client) {
+        true => {
+            LaunchCommand::NotReplaceable("mcp-remote-client only tests a server: run mcp-tether check URL")
+        }
+        false if is_within(words) => LaunchCommand::NotReplaceable(
+            "another program starts mcp-remote there: replace npx, mcp-remote and the words between them by mcp-tether",
+        ),
+        false => LaunchCommand::Unrelated,
+    }
+}
+
+/// The arguments as mcp-tether takes them. `remarks` gets each loss and each other meaning.
 pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> Vec<Arg> {
     let arguments = cli::repaired(arguments.into_iter().map(Into::into).collect());
     let arguments = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
@@ -178,11 +213,11 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
                 is_before += usize::from(is_kept || is_before > 0);
                 match is_kept {
                     true => kept.push(word),
-                    false => remarks.push("an argument that is neither an option nor the URL is left out, as mcp-remote ignores it".to_owned()),
+                    false => remarks.push("an argument that is neither an option nor the URL is left out; mcp-remote ignores it".to_owned()),
                 }
             }
             Arg::Option { name, .. } if cli::takes_value(name).is_none() => {
-                // The value of a short one may stand in one word with it.
+                // The value of a short option may be joined to it.
                 let short = name.get(..2).filter(|_| !name.starts_with("--"));
                 let name = short.unwrap_or(name);
                 remarks.push(format!(
@@ -202,11 +237,11 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
                     .push("--pin is left out: its value is not the fingerprint of a certificate".to_owned());
             }
             Arg::Option { name, value: Some(value), .. } if name == "--protocol" && value == "auto" => {
-                remarks.push("--protocol auto is left out: it is the default here".to_owned());
+                remarks.push("--protocol auto is left out: it is the default".to_owned());
             }
             Arg::Option { name, value: Some(value), .. } if name == "--header" && !is_header(value) => {
                 remarks.push(
-                    "a --header that is not \"Name: value\" is left out, as mcp-remote ignores it".to_owned(),
+                    "a --header that is not \"Name: value\" is left out; mcp-remote ignores it".to_owned(),
                 );
             }
             Arg::Option { name, .. } => {
@@ -219,10 +254,10 @@ pub(super) fn translated(arguments: Vec<String>, remarks: &mut Vec<String>) -> V
     kept
 }
 
-/// What there is to say about a variable of the entry.
+/// The remark about a variable of the entry, if it has another effect.
 pub(super) fn about(variable: &str) -> Option<String> {
     let known = ENVIRONMENT.iter().find(|(name, _)| name.eq_ignore_ascii_case(variable));
-    known.map(|(name, what)| format!("{name} {what}"))
+    known.map(|(name, effect)| format!("{name} {effect}"))
 }
 
 /// Returns whether a text has the shape of a SHA-256 fingerprint.
@@ -235,7 +270,7 @@ fn is_header(text: &str) -> bool {
     text.split_once(':').is_some_and(|(name, _)| name.trim().parse::<http::HeaderName>().is_ok())
 }
 
-/// The name of a program, without its folder and what Windows puts behind it.
+/// The name of a program, without its folder and the extension of Windows.
 pub(super) fn program(word: &str) -> String {
     let name = word.rsplit(['/', '\\']).next().unwrap_or_default().to_ascii_lowercase();
     let ends = [".cmd", ".exe", ".ps1", ".bat"];
@@ -262,14 +297,14 @@ fn is_package(word: &str) -> bool {
     }
 }
 
-/// Returns whether something that runs packages runs it somewhere in these words.
+/// Returns whether a runner runs the package somewhere in these words.
 fn is_within(words: &[String]) -> bool {
     let mut parts = words.iter().flat_map(|word| word.split_whitespace());
     parts.any(|part| RUNNERS.contains(&program(part).as_str()))
         && parts.any(|part| is_package(part) && !part.contains("://"))
 }
 
-/// `$NAME` of a shell as `${NAME}`, except where nothing is filled in.
+/// Writes `$NAME` of a shell as `${NAME}`, except between single quotes.
 fn with_braces(script: &str) -> String {
     let (mut text, mut is_single) = (String::new(), false);
     let mut letters = script.chars().peekable();
@@ -288,7 +323,7 @@ fn with_braces(script: &str) -> String {
     text
 }
 
-/// Words of a command line as Windows has them: spaces part them, except between double quotes.
+/// Splits a command line as Windows does: at spaces, except between double quotes.
 fn windows_words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     for (index, part) in line.split('"').enumerate() {

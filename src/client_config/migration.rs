@@ -1,6 +1,6 @@
-//! `config --from FILE`: each entry that starts mcp-remote, compare the one that takes its place.
+//! `config --from FILE`: compares each entry that starts mcp-remote with its replacement.
 //!
-//! Deliberately not here: how a start of mcp-remote is recognised (`launch_command`).
+//! Deliberately not here: how a start of mcp-remote is recognized (`launch_command`).
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -20,16 +20,16 @@ use crate::cli::{self, UsageError};
 use crate::config::{self, Environment};
 use crate::{files, json, redact};
 
-/// The members that servers stand in.
+/// The names of the tables that hold servers.
 const KEYS: [&str; 4] = ["mcpServers", "servers", "context_servers", "mcp_servers"];
 
-/// How deep they may lie: Claude Code has them below the path of a project.
+/// The greatest depth of such a table: Claude Code has one below the path of a project.
 const DEPTH: usize = 4;
 
-/// How large a file may be, in bytes.
+/// The largest file, in bytes.
 pub(super) const LIMIT: u64 = 64 * 1024 * 1024;
 
-/// Reads the file and compares.
+/// Reads the file, and compares each entry that can be replaced with its replacement.
 pub(super) fn all(
     path: &Path,
     client: Option<Client>,
@@ -37,41 +37,7 @@ pub(super) fn all(
     installation: &Installation,
 ) -> Result<Vec<Part>, UsageError> {
     let path = config::home_expanded(path);
-    let cannot = |what: String, advice: &str| usage(format!("the file {} {what}", shown(&path)), advice);
-    let bytes = files::read(&path, LIMIT).map_err(|error| match error.kind() {
-        ErrorKind::FileTooLarge => {
-            let what = format!("is larger than {} MiB", LIMIT / 1024 / 1024);
-            cannot(what, "check that it is the configuration of a client")
-        }
-        _ => {
-            let advice = "check the path of --from, and that this user may read the file";
-            cannot(format!("cannot be read: {error}"), advice)
-        }
-    })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to() + 1;
-        cannot(format!("is not UTF-8 at its byte {at}"), "save it as UTF-8: the client reads nothing else")
-    })?;
-    if path
-        .extension()
-        .is_some_and(|extension| ["yaml", "yml"].iter().any(|yaml| extension.eq_ignore_ascii_case(yaml)))
-    {
-        return Err(cannot(
-            "is YAML, which is not read here".to_owned(),
-            "print the new entry: mcp-tether config NAME URL --client goose",
-        ));
-    }
-    let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
-        || client == Some(Client::Codex);
-    let format = if is_toml { Format::Toml } else { Format::Json };
-    let file = document::read(&text, format).map_err(|error| {
-        let place = format!("{}, line {}, column {}", shown(&path), error.line, error.column);
-        let kind = if is_toml { "TOML" } else { "JSON" };
-        usage(
-            format!("{place}: {}", error.what),
-            format!("mend the {kind} there; the client cannot read it either"),
-        )
-    })?;
+    let file = read_file(&path, client)?;
     let found = servers(&file);
     let (mut report, mut count) = (String::new(), 0);
     for Server { key, name, entry, .. } in &found {
@@ -85,7 +51,7 @@ pub(super) fn all(
             remote @ LaunchCommand::Replaceable { .. } => {
                 let client = client.or_else(|| Client::of_file(&shown(&path), key));
                 let client = client.ok_or_else(|| {
-                    unknown_client("it cannot be seen from the name of the file whose it is")
+                    unknown_client("the client cannot be recognized by the name of the file")
                 })?;
                 report.push_str(&compare(client, name, entry, remote, environment, installation));
                 count += 1;
@@ -95,22 +61,61 @@ pub(super) fn all(
     let file = shown(&path);
     report.push_str(&match (count, found.len()) {
         (0, 0) => format!("{file} has no servers\n"),
-        (0, servers) => format!(
-            "{file}: none of its {servers} servers is started by mcp-remote in a way that can be replaced\n"
-        ),
+        (0, servers) => format!("{file}: none of its {servers} servers can be replaced\n"),
         (count, _) => format!("{count} to replace in {file}; nothing was written\n"),
     });
-    // What stands in the file is foreign text; in strings of JSON and TOML it is escaped already.
+    // The file holds foreign text. In strings of JSON and TOML, control characters are escaped already.
     let printable =
         |letter: char| if letter != '\n' && redact::is_unprintable(letter) { ' ' } else { letter };
     Ok(vec![Part::Stdout(report.chars().map(printable).collect())])
+}
+
+/// Reads a configuration file of a client.
+fn read_file(path: &Path, client: Option<Client>) -> Result<Table, UsageError> {
+    let refused =
+        |problem: String, advice: &str| usage(format!("the file {} {problem}", shown(path)), advice);
+    let bytes = files::read(path, LIMIT).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => {
+            let problem = format!("is larger than {} MiB", LIMIT / 1024 / 1024);
+            refused(problem, "check that it is the configuration of a client")
+        }
+        _ => {
+            let advice = "check the path of --from, and that this user may read the file";
+            refused(format!("cannot be read: {error}"), advice)
+        }
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let position = error.utf8_error().valid_up_to() + 1;
+        refused(
+            format!("is not UTF-8 at byte {position}"),
+            "save it as UTF-8: the client reads no other encoding",
+        )
+    })?;
+    let has_extension =
+        |extension: &str| path.extension().is_some_and(|it| it.eq_ignore_ascii_case(extension));
+    if has_extension("yaml") || has_extension("yml") {
+        return Err(refused(
+            "is YAML, which --from does not read".to_owned(),
+            "print the new entry: mcp-tether config NAME URL --client goose",
+        ));
+    }
+    let is_toml = has_extension("toml") || client == Some(Client::Codex);
+    let format = if is_toml { Format::Toml } else { Format::Json };
+    document::read(&text, format).map_err(|error| {
+        let place = format!("{}, line {}, column {}", shown(path), error.line, error.column);
+        let kind = if is_toml { "TOML" } else { "JSON" };
+        usage(
+            format!("{place}: {}", error.what),
+            format!("correct the {kind} there; the client cannot read it either"),
+        )
+    })
 }
 
 /// A server of a file.
 pub(super) struct Server<'file> {
     /// The names of the tables above it.
     pub(super) above: Vec<&'file str>,
-    /// The member that it stands in, the last of them.
+    /// The last of these names.
     pub(super) key: &'file str,
     pub(super) name: &'file str,
     pub(super) entry: &'file Table,
@@ -143,7 +148,7 @@ fn has_command_list(entry: &Table) -> bool {
     matches!(entry.get("command"), Some(Value::Array(_)))
 }
 
-/// What an entry starts. Zed had command and arguments in a table of their own.
+/// The command and the arguments of an entry. Zed had both in a table.
 pub(super) fn started(entry: &Table) -> (String, Vec<String>) {
     let text = |node: Option<&Value>| node.and_then(Value::text).unwrap_or_default().to_owned();
     let word = |node: &Value| match node {
@@ -160,7 +165,7 @@ pub(super) fn started(entry: &Table) -> (String, Vec<String>) {
     }
 }
 
-/// One entry and its replacement.
+/// One entry and its replacement, as text.
 fn compare(
     client: Client,
     name: &str,
@@ -172,6 +177,51 @@ fn compare(
     let LaunchCommand::Replaceable { launcher, arguments, variables, mut remarks } = launch else {
         return String::new();
     };
+    let mut new = without_command_table(entry);
+    let mut others = Vec::new();
+    mask_others("", &mut new, client, &mut others);
+    for name in others {
+        remarks.push(format!("the value of {name} is not printed: keep it as it is in the file"));
+    }
+    let mut own = new.get("env").and_then(Value::table).cloned().unwrap_or_default();
+    for (name, value) in variables {
+        own.set(&name, Value::Text(value));
+    }
+    let old = masked_entry(&new, &launcher, &arguments, &own, client);
+
+    let mut given: Vec<String> = own.members.iter().map(|(name, _)| name.clone()).collect();
+    given.extend(new.get("env_vars").and_then(Value::texts).unwrap_or_default());
+    let words = launch_command::translated(arguments, &mut remarks);
+    let context = EntryContext { client, server: name, environment, given: &given };
+    let mut rewritten = secrets::rewrite_args(words, &context);
+    remarks.append(&mut rewritten.remarks);
+    let kept = kept_variables(own, client, &mut rewritten, &mut remarks);
+    match kept.is_empty() {
+        true => new.remove("env"),
+        false => new.set("env", Value::Table(Table { line: 0, members: kept })),
+    }
+    if let Err(error) = check_starts(&rewritten.arguments, client) {
+        remarks.push(format!("mcp-tether does not start with this: {}; {}", error.sentence, error.advice));
+    }
+    let (command, about_command) = installation.command(client);
+    remarks.extend(about_command);
+    let RewrittenArgs { arguments, variables, hidden, .. } = rewritten;
+    let replacement = Entry { name: name.to_owned(), command, arguments, variables };
+    replacement.fill(client, &mut new);
+    remarks.splice(..0, super::about_variables(client, &replacement, &hidden));
+    let remarks: String = remarks.iter().map(|remark| format!("- {remark}\n")).collect();
+    format!(
+        "== {}, line {}\n\n{}\nis replaced by\n\n{}\n{remarks}{}",
+        heading(name),
+        entry.line,
+        entry::render_document(client, name, &old, Vec::new()),
+        entry::render_document(client, name, &new, replacement.inputs(client)),
+        if remarks.is_empty() { "" } else { "\n" },
+    )
+}
+
+/// An entry whose command is a text, where Zed had a table.
+fn without_command_table(entry: &Table) -> Table {
     let mut new = entry.clone();
     if let Some(Value::Table(command)) = entry.get("command") {
         if let Some(variables) = command.get("env") {
@@ -179,42 +229,45 @@ fn compare(
         }
         new.set("command", Value::Text(String::new()));
     }
-    let mut others = Vec::new();
-    mask_others("", &mut new, client, &mut others);
-    for name in others {
-        remarks.push(format!("the value of {name} is not printed: keep it as it stands in the file"));
-    }
-    let mut own = new.get("env").and_then(Value::table).cloned().unwrap_or_default();
-    for (name, value) in variables {
-        own.set(&name, Value::Text(value));
-    }
-    let mut now = new.clone();
+    new
+}
+
+/// The entry of today with its secrets masked. `own` are its variables.
+fn masked_entry(
+    entry: &Table,
+    launcher: &[String],
+    arguments: &[String],
+    own: &Table,
+    client: Client,
+) -> Table {
     let mut masked = own.clone();
     for (name, value) in &mut masked.members {
         *value = match &*value {
             Value::Text(text) => Value::Text(sensitive::mask(name, text, client)),
-            // What is no text refers to nothing.
+            // Only a text can hold a reference.
             _ if is_secret_name(name) => Value::Text(MASKED.to_owned()),
             _ => continue,
         };
     }
-    now.set("command", Value::Text(launcher.first().cloned().unwrap_or_default()));
-    let shown_arguments: Vec<String> =
-        mask_launcher(&launcher, client).skip(1).chain(mask(&arguments, client)).collect();
-    now.set("args", Value::from_iter(&shown_arguments));
+    let mut shown = entry.clone();
+    shown.set("command", Value::Text(launcher.first().cloned().unwrap_or_default()));
+    let arguments: Vec<String> =
+        mask_launcher(launcher, client).skip(1).chain(mask(arguments, client)).collect();
+    shown.set("args", Value::from_iter(&arguments));
     if !masked.members.is_empty() {
-        now.set("env", Value::Table(masked));
+        shown.set("env", Value::Table(masked));
     }
+    shown
+}
 
-    let given: Vec<String> = own.members.iter().map(|(name, _)| name.clone()).collect();
-    let mut given_or_named = given.clone();
-    given_or_named.extend(new.get("env_vars").and_then(Value::texts).unwrap_or_default());
-    let words = launch_command::translated(arguments, &mut remarks);
-    let context = EntryContext { client, server: name, environment, given: &given_or_named };
-    let RewrittenArgs { arguments, mut variables, mut hidden, remarks: more, .. } =
-        secrets::rewrite_args(words, &context);
-    remarks.extend(more);
-    // What stood there in the open is passed on from the environment, where the client can.
+/// The variables of the entry that stay as they are. A secret in clear text becomes a variable of the environment where the
+/// client can pass one on.
+fn kept_variables(
+    own: Table,
+    client: Client,
+    rewritten: &mut RewrittenArgs,
+    remarks: &mut Vec<String>,
+) -> Vec<(String, Value)> {
     let mut kept = Vec::new();
     for (name, value) in own.members {
         let text = value.text().unwrap_or_default();
@@ -225,12 +278,12 @@ fn compare(
         }
         match client.passing(&name, true) {
             Passing::Reference(_) | Passing::Named => {
-                hidden.push((format!("the value of {name} in \"env\""), name.clone()));
-                variables.push(Variable { name, text: None, is_needed: true });
+                rewritten.hidden.push((format!("the value of {name} in \"env\""), name.clone()));
+                rewritten.variables.push(Variable { name, text: None, is_needed: true });
             }
             Passing::Literal | Passing::Inherited => {
                 remarks.push(format!(
-                    "the value of {name} is not printed: keep \"env\" as it stands in the file, or put the value in the place of {}",
+                    "the value of {name} is not printed: keep \"env\" as it is in the file, or put the value in the place of {}",
                     placeholder(&name)
                 ));
                 let text = Value::Text(placeholder(&name));
@@ -238,38 +291,25 @@ fn compare(
             }
         }
     }
-    match kept.is_empty() {
-        true => new.remove("env"),
-        false => new.set("env", Value::Table(Table { line: 0, members: kept })),
-    }
-    if let Err(error) = parse_options(&arguments).and_then(|options| {
-        let filled = options.positional.iter().any(|text| refers("", text, client));
-        let url = config::server_url(&options);
-        // The client may fill in what the proxy does not.
-        match (url, filled && client.reference("X", false).is_some()) {
-            (Ok(_), _) | (Err(_), true) => Ok(()),
-            (Err(error), false) => Err(usage(error.to_string(), error.advice())),
-        }
-    }) {
-        remarks.push(format!("mcp-tether will not start with this: {}; {}", error.sentence, error.advice));
-    }
-    let (command, about_command) = installation.command(client);
-    remarks.extend(about_command);
-    let entry_line = entry.line;
-    let entry = Entry { name: name.to_owned(), command, arguments, variables };
-    entry.fill(client, &mut new);
-    remarks.splice(..0, super::about_variables(client, &entry, &hidden));
-    let remarks: String = remarks.iter().map(|remark| format!("- {remark}\n")).collect();
-    format!(
-        "== {}, line {entry_line}\n\n{}\nis replaced by\n\n{}\n{remarks}{}",
-        heading(name),
-        entry::render_document(client, name, &now, Vec::new()),
-        entry::render_document(client, name, &new, entry.inputs(client)),
-        if remarks.is_empty() { "" } else { "\n" },
-    )
+    kept
 }
 
-/// A name that stays in its line.
+/// Checks that mcp-tether starts with these arguments.
+///
+/// # Errors
+/// The error with which it would not start.
+pub(super) fn check_starts(arguments: &[String], client: Client) -> Result<(), UsageError> {
+    let options = parse_options(arguments)?;
+    let has_reference = options.positional.iter().any(|text| refers("", text, client));
+    match config::server_url(&options) {
+        Ok(_) => Ok(()),
+        // The client expands references that the proxy does not.
+        Err(_) if has_reference && client.reference("X", false).is_some() => Ok(()),
+        Err(error) => Err(usage(error.to_string(), error.advice())),
+    }
+}
+
+/// A name without line breaks and control characters.
 fn heading(name: &str) -> String {
     name.replace(redact::is_unprintable, "?")
 }
@@ -292,7 +332,7 @@ fn mask_launcher(launcher: &[String], client: Client) -> impl Iterator<Item = St
 fn mask(arguments: &[String], client: Client) -> Vec<String> {
     let hidden = || MASKED.to_owned();
     let mut masked = Vec::new();
-    // How many words that are no options came before, and whether the one before may want a value.
+    // The number of positional words so far, and whether the word before may take a value.
     let (mut count, mut before) = (0_usize, false);
     for word in args::read(arguments.to_vec(), |_| None) {
         let was_before = std::mem::replace(&mut before, wants_secret(&word));
@@ -308,50 +348,10 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
                 })
             }
             Arg::Option { name, value: Some(value), is_joined } => {
-                let value = match (name.as_str(), value.split_once([':', '='])) {
-                    // Its meaning is unknown.
-                    _ if cli::takes_value(&name).is_none() => hidden(),
-                    (
-                        "--static-oauth-client-info"
-                        | "--static-oauth-client-metadata"
-                        | "--enterprise-client-info",
-                        _,
-                    ) => mask_json(value),
-                    ("--header" | "--header-from", _) => match value.split_once(':') {
-                        Some((header, text)) => {
-                            let shown = sensitive::mask(header.trim(), text.trim(), client);
-                            let hidden = match name.as_str() {
-                                "--header-from" => secret_commands::without_secrets(text, MASKED, client),
-                                _ => None,
-                            };
-                            match hidden {
-                                _ if shown != text.trim() => format!("{header}: {shown}"),
-                                Some(hidden) => format!("{header}: {hidden}"),
-                                None => value,
-                            }
-                        }
-                        None => hidden(),
-                    },
-                    // Something else may be called so.
-                    ("--pin", _) if !launch_command::is_fingerprint(&value) => hidden(),
-                    ("--access-token-command" | "--workload-identity" | "--enterprise-id-token", _) => {
-                        secret_commands::without_secrets(&value, MASKED, client).unwrap_or(value)
-                    }
-                    ("--token-store", Some(("command", text))) => {
-                        let hidden = secret_commands::without_secrets(text, MASKED, client);
-                        hidden.map_or_else(|| value.clone(), |hidden| format!("command:{hidden}"))
-                    }
-                    ("--authorize-param", Some((parameter, text))) if value.contains('=') => {
-                        format!("{parameter}={}", sensitive::mask(parameter, text, client))
-                    }
-                    ("--authorize-param", _) => hidden(),
-                    _ if value.contains("://") => sensitive::mask_urls(&value, client),
-                    ("--proxy", _) => sensitive::mask("", &value, client),
-                    _ => value,
-                };
+                let value = mask_value(&name, value, client);
                 Arg::Option { name, value: Some(value), is_joined }
             }
-            // The value of a short option may stand in one word with it.
+            // The value of a short option may be joined to it.
             Arg::Option { name, value: None, is_joined } => {
                 let is_short = !name.starts_with("--") && cli::takes_value(&name).is_none();
                 let start = name.get(..2).filter(|_| is_short && name.len() > 2);
@@ -364,12 +364,57 @@ fn mask(arguments: &[String], client: Client) -> Vec<String> {
     masked
 }
 
+/// The value of an option of mcp-remote as it may be shown.
+fn mask_value(option: &str, value: String, client: Client) -> String {
+    match (option, value.split_once([':', '='])) {
+        // The meaning of an unknown option is unknown.
+        _ if cli::takes_value(option).is_none() => MASKED.to_owned(),
+        ("--static-oauth-client-info" | "--static-oauth-client-metadata" | "--enterprise-client-info", _) => {
+            mask_json(value)
+        }
+        ("--header" | "--header-from", _) => mask_header(option, value, client),
+        // Another program may have an option of this name.
+        ("--pin", _) if !launch_command::is_fingerprint(&value) => MASKED.to_owned(),
+        ("--token-store", Some(("command", text))) => {
+            let hidden = secret_commands::without_secrets(text, MASKED, client);
+            hidden.map_or_else(|| value.clone(), |hidden| format!("command:{hidden}"))
+        }
+        ("--access-token-command" | "--workload-identity" | "--enterprise-id-token", _) => {
+            secret_commands::without_secrets(&value, MASKED, client).unwrap_or(value)
+        }
+        ("--authorize-param", Some((parameter, text))) if value.contains('=') => {
+            format!("{parameter}={}", sensitive::mask(parameter, text, client))
+        }
+        ("--authorize-param", _) => MASKED.to_owned(),
+        _ if value.contains("://") => sensitive::mask_urls(&value, client),
+        ("--proxy", _) => sensitive::mask("", &value, client),
+        _ => value,
+    }
+}
+
+/// A header, or a command that prints one, as it may be shown.
+fn mask_header(option: &str, value: String, client: Client) -> String {
+    let Some((header, text)) = value.split_once(':') else { return MASKED.to_owned() };
+    let shown = sensitive::mask(header.trim(), text.trim(), client);
+    if shown != text.trim() {
+        return format!("{header}: {shown}");
+    }
+    let command = match option {
+        "--header-from" => secret_commands::without_secrets(text, MASKED, client),
+        _ => None,
+    };
+    match command {
+        Some(command) => format!("{header}: {command}"),
+        None => value,
+    }
+}
+
 /// Returns whether the word behind this one may be its value and a secret.
 fn wants_secret(word: &Arg) -> bool {
     matches!(word, Arg::Option { name, value: None, .. } if is_secret_name(name) && cli::takes_value(name).is_none())
 }
 
-/// What describes a client, as it may be shown: as it is, or not at all.
+/// The description of an OAuth client as it may be shown: as it is, or not at all.
 fn mask_json(value: String) -> String {
     if value.starts_with('@') || secrets::is_whole_reference(&value) {
         return value;
@@ -385,8 +430,8 @@ fn mask_json(value: String) -> String {
     }
 }
 
-/// Hides what else looks like a secret in an entry; tells where something did. `above` is the name of the table: what stands
-/// below the name of a secret is one. It is empty for the entry itself.
+/// Hides whatever else looks like a secret in an entry, and adds the names to `found`. `above` is the name of the table, empty
+/// for the entry itself: a value below the name of a secret is a secret.
 fn mask_others(above: &str, table: &mut Table, client: Client, found: &mut Vec<String>) {
     for (name, node) in &mut table.members {
         // Variables and arguments of the entry itself are masked one by one.
@@ -401,7 +446,7 @@ fn mask_others(above: &str, table: &mut Table, client: Client, found: &mut Vec<S
                 *text = sensitive::mask(judged_by, text, client);
                 found.push(name.clone());
             }
-            // A number; what is only true or false tells nothing.
+            // A number. true, false and null hold nothing.
             Value::Literal(written)
                 if is_secret_name(judged_by) && !["true", "false", "null"].contains(&written.as_str()) =>
             {

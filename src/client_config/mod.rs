@@ -1,7 +1,6 @@
-//! `mcp-tether config`: the entry of a client's configuration, printed; and what takes the place of those with mcp-remote.
+//! The entries of MCP clients: `config` prints one, `add`, `remove` and `migrate` change files, `install` copies the program.
 //!
-//! Nothing is written, nothing is started, and nothing leaves this computer. What is pasted stands on stdout, everything about it on
-//! stderr. No secret is printed: where one was typed, or stands in a file, the entry refers to a variable in its place.
+//! `config` writes no file, starts no program and opens no connection. The entry goes to stdout, the remarks to stderr. No secret is printed: for one that was typed or that a file holds, the entry refers to a variable.
 //! Deliberately not here: what the options mean (`config`), and how anything is printed (`start`).
 
 mod args;
@@ -42,11 +41,11 @@ pub enum Part {
     Stdout(String),
 }
 
-/// What an entry with npx has against it.
+/// The disadvantage of an entry with npx.
 const ABOUT_NPX: &str = "the entry runs through npx, which prints and logs its arguments: put secrets into \"env\", or run \
                          mcp-tether install and print the entry with that program, which starts 200 times faster";
 
-/// Where this program is installed, for entries that name it.
+/// The paths of this program, for entries that name it.
 #[derive(Clone, Debug)]
 pub struct Installation {
     /// The operating system, as `std::env::consts::OS` has it.
@@ -76,20 +75,19 @@ impl Installation {
         Channel::of(&running, "", Nearby::default()) == Channel::Npx
     }
 
-    /// What an entry of this client starts, and what there is to say about it.
+    /// The command of an entry of this client, and a remark about it.
     fn command(&self, client: Client) -> (String, Option<String>) {
         if self.runs_through_npx() {
             return ("npx".to_owned(), Some(ABOUT_NPX.to_owned()));
         }
         let written = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let whole = written(&self.found).or_else(|| written(&self.running));
-        // It is started by the system and not by a shell, with a short PATH.
+        // The system starts it, not a shell, with a short PATH.
         let has_no_path = client == Client::ClaudeDesktop && self.system == "macos";
         match (whole, &self.found) {
             (Some(whole), _) if has_no_path => (whole, None),
             (Some(whole), None) => {
-                let remark =
-                    "mcp-tether is not on the PATH here, so that the entry has its full path".to_owned();
+                let remark = "mcp-tether is not on your PATH, so the entry names its full path".to_owned();
                 (whole, Some(remark))
             }
             (Some(_) | None, _) => ("mcp-tether".to_owned(), None),
@@ -143,7 +141,7 @@ fn names() -> String {
 }
 
 fn unknown_client(sentence: &str) -> UsageError {
-    usage(sentence, format!("--client with one of {}", names()))
+    usage(sentence, format!("add --client with one of {}", names()))
 }
 
 /// Reads arguments as the proxy would when it is started with them.
@@ -153,7 +151,7 @@ fn parse_options(arguments: &[String]) -> Result<Box<Options>, UsageError> {
         Ok(Invocation::Options(options)) => Ok(options),
         Ok(Invocation::Print(_) | Invocation::Version(_) | Invocation::Config(_) | Invocation::Switch(_)) => {
             Err(usage(
-                "the options print something instead of starting the proxy",
+                "the options print a text instead of starting the proxy",
                 "leave --version and --help out",
             ))
         }
@@ -177,7 +175,8 @@ fn entry(
     remarks.splice(..0, about_variables(client, &entry, &hidden));
     if client == Client::ClaudeCode && installation.system == "windows" && !arguments.json {
         remarks.push(
-            "the command is one for PowerShell; elsewhere, or with a \" in it, take the JSON".to_owned(),
+            "the command is for PowerShell; in another shell, or if it contains a \", use the JSON"
+                .to_owned(),
         );
     }
     let document = entry::render_document(client, &entry.name, &entry.table(client), entry.inputs(client));
@@ -194,10 +193,10 @@ fn entry(
     Ok(parts)
 }
 
-/// An entry, and what there is to say about it.
+/// An entry, with its secrets and remarks.
 struct PreparedEntry {
     entry: Entry,
-    /// What was a secret, and the variable that takes its place.
+    /// The place of each secret, and the variable that takes its place.
     hidden: Vec<(String, String)>,
     /// The secrets that were typed: the variable that takes the place of each, and its value.
     typed: Vec<(String, Secret)>,
@@ -214,38 +213,11 @@ fn prepare(
     installation: &Installation,
 ) -> Result<PreparedEntry, UsageError> {
     let mut rest = proxy_arguments;
-    let first = rest.iter().position(|word| matches!(word, Arg::Positional(_)));
-    let name = match first.map(|at| rest.remove(at)) {
-        Some(Arg::Positional(name)) if !name.contains("://") && !name.trim().is_empty() => name,
-        Some(_) | None => {
-            return Err(usage(
-                "the name of the server is missing",
-                format!(
-                    "write it before the URL: mcp-tether {subcommand} my-server https://mcp.example.com/mcp --client …"
-                ),
-            ));
-        }
-    };
-    if let Some(why) = client.refuses_name(&name) {
-        return Err(usage(format!("{} {why}", client.title()), "choose another NAME, such as my-server"));
-    }
+    let name = take_name(&mut rest, client, subcommand)?;
     let mut typed = Vec::new();
     rest.iter().for_each(|word| word.write(&mut typed));
     let options = parse_options(&typed)?;
-    if options.mode != Mode::Run {
-        return Err(usage(
-            "an entry cannot start check, login, logout or tokens",
-            "write NAME and URL alone",
-        ));
-    }
-    let url = config::server_url(&options).map_err(|error| usage(error.to_string(), error.advice()))?;
-    for header in &options.headers {
-        let is_name = |name: &str| name.trim().parse::<http::HeaderName>().is_ok();
-        if !header.split_once(':').is_some_and(|(name, _)| is_name(name)) {
-            let error = config::Error::HeaderForm { place: "a --header".to_owned() };
-            return Err(usage(error.to_string(), error.advice()));
-        }
-    }
+    let url = check_options(&options)?;
     let context = EntryContext { client, server: &name, environment, given: &[] };
     let mut rewritten = secrets::rewrite_args(rest, &context);
     let access = match options.no_access {
@@ -253,20 +225,12 @@ fn prepare(
         false => config::access_variables(&url, environment),
     };
     let named: Vec<String> = access.iter().map(|name| (*name).to_owned()).chain(variables).collect();
-    // The list of the hosts that a service token is for: the one of this entry.
+    // CF_ACCESS_HOSTS of the entry names the host of its URL.
     if config::is_access_pair_among(&named) && !options.no_access {
         let (name, hosts) = (config::ACCESS_HOSTS.to_owned(), config::access_hosts_value(&url));
         rewritten.variables.push(Variable { name, text: Some(hosts), is_needed: true });
     }
-    for variable in named {
-        if !rewritten.variables.iter().any(|known| known.name == variable) {
-            // What is no secret may be written down where nothing is passed on.
-            let is_literal = [Client::ClaudeDesktop, Client::LmStudio].contains(&client)
-                && !sensitive::is_secret_name(&variable);
-            let text = environment.get(&variable).filter(|_| is_literal).map(str::to_owned);
-            rewritten.variables.push(Variable { name: variable, text, is_needed: true });
-        }
-    }
+    pass_on(named, client, environment, &mut rewritten.variables);
     let (command, about_command) = installation.command(client);
     let RewrittenArgs { arguments: mut entry_arguments, variables, hidden, typed, mut remarks } = rewritten;
     remarks.extend(about_command);
@@ -277,7 +241,7 @@ fn prepare(
     let entry = Entry { name, command, arguments: entry_arguments, variables };
     if access.is_empty() && !options.no_access && entry.variables.is_empty() {
         remarks.push(
-            "a server behind Cloudflare Access: set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET first, or add \
+            "for a server behind Cloudflare Access, set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET first, or add \
              --env CF_ACCESS_CLIENT_ID --env CF_ACCESS_CLIENT_SECRET"
                 .to_owned(),
         );
@@ -286,13 +250,67 @@ fn prepare(
     Ok(PreparedEntry { entry, hidden, typed, remarks })
 }
 
-/// Returns what the user has to do about the variables of an entry.
+/// Takes the name of the server from the arguments.
+fn take_name(arguments: &mut Vec<Arg>, client: Client, subcommand: &str) -> Result<String, UsageError> {
+    let first = arguments.iter().position(|word| matches!(word, Arg::Positional(_)));
+    let name = match first.map(|at| arguments.remove(at)) {
+        Some(Arg::Positional(name)) if !name.contains("://") && !name.trim().is_empty() => name,
+        Some(_) | None => {
+            return Err(usage(
+                "the name of the server is missing",
+                format!(
+                    "write it before the URL: mcp-tether {subcommand} my-server https://mcp.example.com/mcp --client …"
+                ),
+            ));
+        }
+    };
+    match client.refuses_name(&name) {
+        Some(why) => {
+            Err(usage(format!("{} {why}", client.title()), "choose another NAME, such as my-server"))
+        }
+        None => Ok(name),
+    }
+}
+
+/// Checks the options of an entry. Returns the URL of the server.
+fn check_options(options: &Options) -> Result<url::Url, UsageError> {
+    if options.mode != Mode::Run {
+        return Err(usage(
+            "an entry cannot start check, login, logout or tokens",
+            "write NAME and URL alone",
+        ));
+    }
+    let url = config::server_url(options).map_err(|error| usage(error.to_string(), error.advice()))?;
+    for header in &options.headers {
+        let is_name = |name: &str| name.trim().parse::<http::HeaderName>().is_ok();
+        if !header.split_once(':').is_some_and(|(name, _)| is_name(name)) {
+            let error = config::Error::HeaderForm { place: "a --header".to_owned() };
+            return Err(usage(error.to_string(), error.advice()));
+        }
+    }
+    Ok(url)
+}
+
+/// Adds the named variables to those that the entry passes on.
+fn pass_on(named: Vec<String>, client: Client, environment: &Environment, variables: &mut Vec<Variable>) {
+    for variable in named {
+        if !variables.iter().any(|known| known.name == variable) {
+            // A client that passes nothing on needs the value, which is written down only if it is no secret.
+            let is_literal = [Client::ClaudeDesktop, Client::LmStudio].contains(&client)
+                && !sensitive::is_secret_name(&variable);
+            let text = environment.get(&variable).filter(|_| is_literal).map(str::to_owned);
+            variables.push(Variable { name: variable, text, is_needed: true });
+        }
+    }
+}
+
+/// Returns the remarks that tell the user how to set the variables of an entry.
 fn about_variables(client: Client, entry: &Entry, hidden: &[(String, String)]) -> Vec<String> {
     let title = client.title();
     let mut remarks: Vec<String> = hidden
         .iter()
         .map(|(what, variable)| {
-            format!("{what} is a secret and not printed: the entry refers to {variable}, which is to hold it")
+            format!("{what} is a secret and is not printed: put it into the variable {variable}, which the entry names")
         })
         .collect();
     let (mut set, mut asked, mut by_hand, mut inherited) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -305,31 +323,31 @@ fn about_variables(client: Client, entry: &Entry, hidden: &[(String, String)]) -
             Passing::Literal => by_hand.push(name),
         }
     }
-    // Those that are part of a longer text.
+    // Variables inside a longer text.
     let texts = entry.variables.iter().filter_map(|variable| variable.text.as_deref());
     let within =
         texts.flat_map(|text| text.split("${env:").skip(1)).filter_map(|part| part.split('}').next());
     set.splice(..0, within);
     let list = |names: &[&str]| names.join(", ");
     if !set.is_empty() {
-        remarks.push(format!("set {} in the environment that {title} starts in", list(&set)));
+        remarks.push(format!("set {} in the environment of {title}", list(&set)));
     }
     if !asked.is_empty() {
         remarks.push(format!(
-            "{title} asks for {} when it starts the server, and keeps the answers",
+            "{title} asks for {} when it starts the server, and stores the answers",
             list(&asked)
         ));
     }
     if !inherited.is_empty() {
         remarks.push(format!(
-            "{title} fills nothing in, and passes its own environment on: set {} there, or write the values into \"env\"",
+            "{title} passes its environment on: set {} there, or write the values into \"env\"",
             list(&inherited)
         ));
     }
     if !by_hand.is_empty() {
         let placeholders: Vec<String> = by_hand.iter().map(|name| entry::placeholder(name)).collect();
         remarks.push(format!(
-            "{title} passes nothing on and fills nothing in: put the value of {} in the place of {}, and keep the file to yourself",
+            "{title} passes no variable on: put the value of {} in the place of {}. The file then holds a secret",
             list(&by_hand),
             placeholders.join(", ")
         ));
@@ -337,14 +355,14 @@ fn about_variables(client: Client, entry: &Entry, hidden: &[(String, String)]) -
     let fills_arguments = [Client::ClaudeCode, Client::Gemini].contains(&client);
     if fills_arguments && entry.arguments.iter().any(|argument| argument.contains("${")) {
         remarks.push(format!(
-            "{title} fills arguments in itself, so that the value stands in this computer's list of processes: \
-             --header-file PATH, with the same line in a file, keeps it out of there"
+            "{title} expands variables in arguments, so the value appears in the list of processes: \
+             to avoid that, write the line into a file and name it with --header-file PATH"
         ));
     }
     remarks
 }
 
-/// What is set here and would not be there.
+/// Remarks about variables of the shell that the client may not pass on.
 fn about_surroundings(client: Client, environment: &Environment, options: &Options) -> Vec<String> {
     if client.passes_everything() {
         return Vec::new();
@@ -353,11 +371,11 @@ fn about_surroundings(client: Client, environment: &Environment, options: &Optio
     let mut remarks = Vec::new();
     let proxies = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
     if let Some(name) = proxies.iter().find(|name| is_set(name)).filter(|_| options.proxy.is_none()) {
-        remarks.push(format!("{name} is set here, and {} may not pass it on: add --proxy URL or --env {name} if the server needs it", client.title()));
+        remarks.push(format!("{name} is set in your shell, and {} may not pass it on: add --proxy URL or --env {name} if the server needs it", client.title()));
     }
     let authorities = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"];
     if let Some(name) = authorities.iter().find(|name| is_set(name)) {
-        remarks.push(format!("{name} is set here, and {} may not pass it on: add --ca-cert PATH or --env {name} if the server needs it", client.title()));
+        remarks.push(format!("{name} is set in your shell, and {} may not pass it on: add --ca-cert PATH or --env {name} if the server needs it", client.title()));
     }
     remarks
 }

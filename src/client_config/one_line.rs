@@ -1,4 +1,4 @@
-//! Edits of JSON objects that stand in one line, which stay in one line.
+//! Edits of JSON objects in one line, which stay in one line.
 //!
 //! Deliberately not here: objects that are spread over lines (`document`).
 
@@ -61,7 +61,7 @@ fn spliced(text: &str, range: Range<usize>, new: &str) -> String {
     format!("{}{new}{}", before.unwrap_or_default(), behind.unwrap_or_default())
 }
 
-/// Where an object in one line has spaces.
+/// The spaces of an object in one line.
 #[derive(Clone, Copy)]
 struct LineStyle {
     inside_braces: bool,

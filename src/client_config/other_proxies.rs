@@ -1,19 +1,19 @@
-//! Other programs that stand between a client and a remote server: supergateway, mcp-proxy and `cloudflared access`.
+//! Other proxies between a client and a remote server: supergateway, mcp-proxy and `cloudflared access`.
 //!
 //! Deliberately not here: mcp-remote, and the shells and package runners around it (`launch_command`).
 
 use super::launch_command::{LaunchCommand, program};
 
-/// What runs packages of npm or Python.
+/// Programs that run packages of npm or Python.
 const RUNNERS: [&str; 12] =
     ["npx", "bunx", "pnpx", "npm", "pnpm", "yarn", "bun", "uvx", "uv", "pipx", "cmd", "node"];
 
-/// What a command line starts, if it is one of these programs.
+/// Recognizes the program that a command line starts, if it is one of these.
 pub(super) fn recognize(words: &[String]) -> Option<LaunchCommand> {
     let first = program(words.first()?);
     if first == "cloudflared" && words.get(1).is_some_and(|word| word == "access") {
         return Some(LaunchCommand::NotReplaceable(
-            "cloudflared access stands before the server there: mcp-tether URL --access-token-command \"cloudflared access token --app=URL\" needs no tunnel",
+            "cloudflared access forwards the connection there: use mcp-tether URL --access-token-command \"cloudflared access token --app=URL\" instead",
         ));
     }
     let package = |word: &String| {
@@ -33,16 +33,14 @@ pub(super) fn recognize(words: &[String]) -> Option<LaunchCommand> {
         _ => of_mcp_proxy(rest),
     };
     if !arguments.iter().any(|argument| argument.contains("://")) {
-        return Some(LaunchCommand::NotReplaceable(
-            "a local server is made a remote one there: it is left alone",
-        ));
+        return Some(LaunchCommand::NotReplaceable("it serves a local server over HTTP: it is left alone"));
     }
-    remarks.push(format!("the arguments of {name} are shown as those of mcp-tether"));
+    remarks.push(format!("the arguments of {name} are translated"));
     Some(LaunchCommand::Replaceable { launcher, arguments, variables: Vec::new(), remarks })
 }
 
-/// Options with their values, where `--name=value` is written so too.
-fn parted(words: Vec<String>) -> Vec<String> {
+/// Splits `--name=value` into two words.
+fn split_options(words: Vec<String>) -> Vec<String> {
     let parts = words.into_iter().flat_map(|word| match word.split_once('=') {
         Some((name, value)) if name.starts_with("--") => vec![name.to_owned(), value.to_owned()],
         Some(_) | None => vec![word],
@@ -57,7 +55,7 @@ fn left_out(option: &str, remarks: &mut Vec<String>) {
 
 fn of_supergateway(words: Vec<String>) -> (Vec<String>, Vec<String>) {
     let (mut arguments, mut remarks) = (Vec::new(), Vec::new());
-    let mut rest = parted(words).into_iter().peekable();
+    let mut rest = split_options(words).into_iter().peekable();
     while let Some(word) = rest.next() {
         let mut value = || rest.next_if(|next| !next.starts_with("--")).unwrap_or_default();
         match word.as_str() {
@@ -79,7 +77,7 @@ fn of_supergateway(words: Vec<String>) -> (Vec<String>, Vec<String>) {
 
 fn of_mcp_proxy(words: Vec<String>) -> (Vec<String>, Vec<String>) {
     let (mut arguments, mut remarks) = (Vec::new(), Vec::new());
-    let mut rest = parted(words).into_iter();
+    let mut rest = split_options(words).into_iter();
     while let Some(word) = rest.next() {
         match word.as_str() {
             "-H" | "--headers" => {
@@ -97,7 +95,7 @@ fn of_mcp_proxy(words: Vec<String>) -> (Vec<String>, Vec<String>) {
             }
             option if option.starts_with('-') => left_out(option, &mut remarks),
             _ if word.starts_with("https://") || word.starts_with("http://") => arguments.push(word),
-            // A program that it would start: the other direction.
+            // A program to start: mcp-proxy as a server.
             _ => return (Vec::new(), remarks),
         }
     }

@@ -35,7 +35,7 @@ const LONG: [&str; 18] = [
     "-pubout",
 ];
 
-/// How deep scripts may stand in arguments before the whole counts as a secret.
+/// The greatest depth of scripts inside arguments. A deeper one counts as a secret as a whole.
 const DEPTH: usize = 4;
 
 /// A command with `text` in the place of each secret, quoted for a shell; none where it holds no secret.
@@ -44,7 +44,7 @@ pub(super) fn without_secrets(command: &str, text: &str, client: Client) -> Opti
 }
 
 fn hide(command: &str, text: &str, client: Client, depth: usize) -> Option<String> {
-    // What cannot be split cannot run, and what it holds cannot be judged.
+    // A command that cannot be split cannot run, and its content cannot be judged.
     let (Some(depth), Ok(words)) = (depth.checked_sub(1), shell_words::split(command)) else {
         return Some(text.to_owned());
     };
@@ -65,7 +65,7 @@ fn hide(command: &str, text: &str, client: Client, depth: usize) -> Option<Strin
     })
 }
 
-/// What takes the place of a word that holds a secret.
+/// The replacement of a word that holds a secret.
 fn hide_word(program: &str, before: &str, word: &str, text: &str, client: Client) -> Option<String> {
     if let Some((name, value)) = word.split_once('=').filter(|(name, _)| !name.contains("://")) {
         let is_named = is_secret_name(name) || name == "-p";

@@ -29,14 +29,14 @@ pub(super) struct Variable {
 pub(super) struct RewrittenArgs {
     pub(super) arguments: Vec<String>,
     pub(super) variables: Vec<Variable>,
-    /// What was a secret and is a variable now.
+    /// Secrets that became variables.
     pub(super) hidden: Vec<(String, String)>,
     /// The values of those variables.
     pub(super) typed: Vec<(String, Secret)>,
     pub(super) remarks: Vec<String>,
 }
 
-/// What arguments are rewritten for.
+/// The entry that the arguments are rewritten for.
 pub(super) struct EntryContext<'a> {
     pub(super) client: Client,
     /// The server's name.
@@ -91,7 +91,7 @@ pub(super) fn rewrite_args(words: Vec<Arg>, context: &EntryContext<'_>) -> Rewri
 
 struct Rewriter<'a> {
     context: &'a EntryContext<'a>,
-    /// Whether variables may stand in a file.
+    /// Whether a file may hold variables.
     has_file: bool,
     /// The variables that the entry has, or that its arguments name: they hold something else.
     named: Vec<String>,
@@ -101,7 +101,7 @@ struct Rewriter<'a> {
 }
 
 impl Rewriter<'_> {
-    /// What takes the place of a word; none where it is left out.
+    /// The replacement of a word; none if it is left out.
     fn word(&mut self, word: Arg) -> Option<Arg> {
         let (name, value, is_joined) = match word {
             Arg::Positional(text) => return Some(Arg::Positional(self.url("the URL", text))),
@@ -137,7 +137,7 @@ impl Rewriter<'_> {
                 let is_whole = value.starts_with(['/', '~', '\\']) || value.get(1..2) == Some(":");
                 if !is_whole {
                     self.rewritten.remarks.push(format!(
-                        "the path of {name} begins where the client happens to be: write it in full"
+                        "the path of {name} is relative to the folder in which the client starts: write the full path"
                     ));
                 }
                 value
@@ -161,13 +161,13 @@ impl Rewriter<'_> {
             let expanded = expand::expand(value, |_| Some("x".to_owned()));
             if let (Err(expand::Error::NoName(_)), false) = (expanded, fills_others) {
                 self.rewritten.remarks.push(format!(
-                    "the header {name} holds a form of variable that neither {} nor mcp-tether fills in: write ${{NAME}}",
+                    "the header {name} holds a variable in a form that neither {} nor mcp-tether expands: write ${{NAME}}",
                     client.title()
                 ));
             }
             written.clone()
         } else if is_secret(name, value) && !value.is_empty() {
-            // What stands before the secret proper is part of the text.
+            // The text before the secret stays.
             let (scheme, secret) = match value.split_once(' ') {
                 Some((scheme, secret)) if is_scheme(scheme) => (format!("{scheme} "), secret.trim_start()),
                 _ => (String::new(), value),
@@ -203,7 +203,7 @@ impl Rewriter<'_> {
         for (variable, _) in &variables {
             let given = self.context.given.contains(variable);
             let Some(reference) = self.context.client.reference(variable, true).filter(|_| !given) else {
-                // Its value stands in the entry, where nothing can be put before it.
+                // The entry holds its value, and no text can be put before it.
                 return format!("{name}:{value}");
             };
             text = text.replace(&format!("${{{variable}}}"), &reference);
@@ -283,8 +283,8 @@ impl Rewriter<'_> {
         format!("{name}={filled}")
     }
 
-    /// What takes the place of a secret where only the client may fill something in: its reference to a variable, or a
-    /// text that is to be replaced by hand.
+    /// The replacement of a secret that only the client can expand: its reference to a variable, or a placeholder for the
+    /// user.
     fn fill(&mut self, what: &str, called: &str, secret: &str) -> String {
         let client = self.context.client;
         if client.fills_arguments() {
@@ -311,8 +311,8 @@ impl Rewriter<'_> {
             return written;
         };
         self.rewritten.remarks.push(format!(
-            "a part of {option} looks like a secret and is not printed: put it in the place of {text}, or better have the command \
-             find it elsewhere"
+            "a part of {option} looks like a secret and is not printed: put it in the place of {text}, or let the command \
+             read it from a safe place"
         ));
         match header {
             Some(header) if option == "--header-from" => format!("{header}: {hidden}"),
@@ -344,7 +344,7 @@ impl Rewriter<'_> {
                 None => sensitive::mask_urls(&text, client),
             };
         };
-        // What stands behind a # is not sent.
+        // The fragment is not sent.
         let mut text = text.split('#').next().unwrap_or_default().to_owned();
         url.set_fragment(None);
         if !url.username().is_empty() || url.password().is_some() {
@@ -356,7 +356,7 @@ impl Rewriter<'_> {
         }
         if url.path().split('/').any(looks_random) {
             self.rewritten.remarks.push(format!(
-                "a part of {what}'s path looks like a secret: it stands in the entry, for nothing is filled in there"
+                "a part of the path of {what} looks like a secret: it is part of the entry, because a path cannot hold a variable"
             ));
         }
         let Some((start, query)) = text.split_once('?') else { return text };
@@ -397,7 +397,7 @@ impl Rewriter<'_> {
         };
         if secret.contains("${") {
             self.rewritten.remarks.push(format!(
-                "{what} has text beside a reference: set {variable} to the whole, for nothing is filled in within it"
+                "{what} has text beside a reference: set {variable} to the whole text, which is not expanded again"
             ));
         }
         self.rewritten.typed.push((variable.clone(), Secret::new(secret)));

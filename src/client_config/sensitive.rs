@@ -5,13 +5,13 @@
 use super::clients::Client;
 use crate::json;
 
-/// What is shown in the place of a secret.
+/// The text that replaces a secret.
 pub(super) const MASKED: &str = "[masked]";
 
 /// How deep JSON may be nested before the whole of it counts as a secret.
 const DEPTH: usize = 16;
 
-/// Parts of names of secrets, wherever they stand in a name.
+/// Parts of names of secrets, at any position.
 const PARTS: [&str; 19] = [
     "auth",
     "key",
@@ -202,7 +202,7 @@ fn has_login(word: &str) -> bool {
 fn has_secret_pair(text: &str) -> bool {
     text.split([';', '&', ',', ' ', '\n', '\t']).any(|pair| {
         let Some((name, value)) = pair.split_once('=') else { return false };
-        // What stands before it is the address of a query.
+        // The part before it is the address of a query.
         let name = name.rsplit(['?', '"', '\'']).next().unwrap_or(name);
         !value.trim().is_empty()
             && !value.starts_with(['$', '@'])
@@ -322,7 +322,7 @@ pub(super) fn is_scheme(word: &str) -> bool {
 }
 
 /// Returns whether a text is references to variables and nothing beside them that may be a secret: `Bearer ${TOKEN}`.
-/// `is_secret_place` where a default would be the secret itself, and so would whatever else stands there.
+/// `is_secret_place`: a default, or any other text there, would be the secret itself.
 fn is_reference(text: &str, is_secret_place: bool) -> bool {
     let Some((first, rest)) = text.split_once("${") else { return false };
     if text.starts_with(['{', '[']) && json_holds_secret(text) {
@@ -415,7 +415,7 @@ pub(super) fn mask(name: &str, value: &str, client: Client) -> String {
     }
 }
 
-/// A text in which no address holds a user, the values of a query, or what stands behind a `#`.
+/// A text whose URLs have no user, no values in the query and no fragment.
 pub(super) fn mask_urls(text: &str, client: Client) -> String {
     text.split_inclusive(char::is_whitespace)
         .map(|word| {
@@ -443,7 +443,7 @@ fn path_looks_random(word: &str) -> bool {
     rest.split('?').next().unwrap_or_default().split(['/', '#']).skip(1).any(looks_random)
 }
 
-/// What is beside addresses.
+/// The text outside URLs.
 fn without_urls(text: &str) -> String {
     let words = text.split_whitespace().filter(|word| !word.contains("://"));
     words.collect::<Vec<_>>().join(" ")
@@ -467,7 +467,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_secrets_are_told_from_others() {
+    fn recognizes_names_of_secrets() {
         for name in [
             "DB_PASS",
             "dbpass",
@@ -543,7 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_hold_secrets_are_told_by_their_form() {
+    fn recognizes_secret_values_by_form() {
         for value in [
             "postgres://u:marked@h/db",
             "postgres://u:ma/rk#e?d@h:5432/db",

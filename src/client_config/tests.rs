@@ -54,7 +54,7 @@ fn invalid_arguments_are_refused_with_remedy() {
     for (arguments, expected) in [
         (
             &["s", URL][..],
-            "--client is missing: each client has its own form; --client with one of claude-code, ",
+            "--client is missing: each client has its own form; add --client with one of claude-code, ",
         ),
         (&["s", URL, "--client", "marked"], "the value of --client is not valid; write one of claude-code, "),
         (&["s", URL, "--client"], "the option --client requires a value"),
@@ -112,7 +112,7 @@ fn entry_names_program_as_client_finds_it() {
         let line = lines.find(|line| line.contains("command") || line.contains("cmd: ")).unwrap_or_default();
         let start = line.find([':', '=']).map_or(0, |at| at + 1);
         let command = line[start..].split('"').nth(1).unwrap_or_default().to_owned();
-        (command, told.contains("not on the PATH"))
+        (command, told.contains("not on your PATH"))
     };
     for client in Client::ALL.map(Client::name) {
         assert_eq!(command(client, &installation("linux")), ("mcp-tether".to_owned(), false), "{client}");
@@ -179,7 +179,7 @@ fn entry_limits_service_token_to_its_host() {
 struct Fixture {
     file: &'static str,
     text: &'static str,
-    /// What has to stand in it, in this order.
+    /// The expected parts, in this order.
     expected: &'static [&'static str],
 }
 
@@ -236,11 +236,11 @@ const FIXTURES: [Fixture; 13] = [
         expected: &[
             "Authorization: Bearer ${A_TOKEN}\", \"https://h/mcp\", \"9696\"]",
             "https://h:bad/mcp?[masked]",
-            "mcp-tether will not start with this",
+            "mcp-tether does not start with this",
             "\"args\": [\"[masked]\"]",
             "the URL of the server is missing",
             "\"args\": [\"https://h/mcp\"]",
-            "== f, line 7: something else starts mcp-remote there",
+            "== f, line 7: another program starts mcp-remote there",
         ],
     },
     Fixture {
@@ -258,7 +258,7 @@ const FIXTURES: [Fixture; 13] = [
             "[\"https://h.example/mcp\", \"--header\", \"Authorization:${AUTH}\"]",
             "\"AUTH\": \"your-auth\"",
             "\"LANG\": \"C\"",
-            "keep \"env\" as it stands",
+            "keep \"env\" as it is",
             "1 to replace",
         ],
     },
@@ -396,7 +396,7 @@ fn unreadable_file_is_refused_with_place() {
         (folder.path().join("nowhere").to_str().expect("Unicode").to_owned(), "cannot be read: "),
         (
             file("notes.json", r#"{"mcpServers": {"a": {"command": "mcp-remote", "args": ["https://h"]}}}"#),
-            "it cannot be seen from the name of the file whose it is; --client with one of",
+            "the client cannot be recognized by the name of the file; add --client with one of",
         ),
     ] {
         let told = refused(&["--from", &path]);
@@ -404,9 +404,7 @@ fn unreadable_file_is_refused_with_place() {
     }
     let odd = folder.path().join("odd.json");
     std::fs::write(&odd, b"\xff\xfe{\0}\0").expect("a file");
-    assert!(
-        refused(&["--from", odd.to_str().expect("Unicode")]).contains("is not UTF-8 at its byte 1; save")
-    );
+    assert!(refused(&["--from", odd.to_str().expect("Unicode")]).contains("is not UTF-8 at byte 1; save"));
     let huge = std::fs::File::create(&odd).and_then(|file| file.set_len(migration::LIMIT + 1));
     huge.expect("a file with a hole");
     assert!(refused(&["--from", odd.to_str().expect("Unicode")]).contains("is larger than 64 MiB"));

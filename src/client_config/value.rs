@@ -84,7 +84,7 @@ impl Table {
         self.members.retain(|(key, _)| key != name);
     }
 
-    /// The table as JSON, indented; short lists stand in a line.
+    /// The table as JSON, indented; a short list takes one line.
     pub fn to_json(&self) -> String {
         let mut text = String::new();
         write_json(&Value::Table(self.clone()), 0, &mut text);

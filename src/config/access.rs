@@ -16,7 +16,7 @@ use crate::secret::Secret;
 /// The variable that limits the token to some hosts.
 pub const HOSTS: &str = "CF_ACCESS_HOSTS";
 
-/// What the written halves are called in an error.
+/// The names of the written halves in an error.
 const ID_HEADER: &str = "the header CF-Access-Client-Id";
 /// See [`ID_HEADER`].
 const SECRET_HEADER: &str = "the header CF-Access-Client-Secret";
@@ -68,7 +68,7 @@ fn is_meant_for(url: &Url, environment: &Environment) -> bool {
     let host = url.host_str().unwrap_or_default();
     let Some(hosts) = set(environment, HOSTS) else { return true };
     hosts.split(',').map(|entry| entry.trim().to_ascii_lowercase()).any(|entry| {
-        // People write what they have at hand: a URL, or a host with its port.
+        // A URL, or a host with a port, is accepted as well.
         let entry = entry.split_once("://").map_or(entry.as_str(), |(_, rest)| rest);
         let entry = entry.split('/').next().unwrap_or_default();
         let (entry, port) = match entry.rsplit_once(':').map(|(name, port)| (name, port.parse::<u16>())) {
@@ -127,7 +127,7 @@ pub(super) fn find(
     token(id, secret, warnings, described).map(|token| Some(token.by(by)))
 }
 
-/// Takes a token that was written out in one header from the headers. It is put together anew, because Access reads no
+/// Takes a token that was written out in one header from the headers. It is built again, because Access reads no
 /// other spelling of the names than its own.
 pub(super) fn in_one_header(
     headers: &mut Vec<Header>,

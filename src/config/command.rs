@@ -223,7 +223,7 @@ fn reap(mut child: Child, patience: Duration) -> Option<std::io::Result<ExitStat
             Ok(None) => std::thread::sleep(LOOK),
         }
     }
-    // Where there is no thread, it stays a zombie until this process ends.
+    // Without a thread it stays a zombie until this process ends.
     let waits = std::thread::Builder::new().name("reaper".to_owned());
     let _ = waits.spawn(move || child.wait());
     None
@@ -244,7 +244,7 @@ fn watch(child: &mut Child, mut output: Option<CommandOutput>, patience: Duratio
     let (mut printed, mut has_ended) = (Vec::new(), false);
     let interrupted = loop {
         if !has_ended {
-            // Where the system does not say, nothing is left to wait for.
+            // If the system reports an error, there is nothing to wait for.
             has_ended = platform::has_ended(child).unwrap_or(true);
             if has_ended {
                 end = end.min(clock() + REST);

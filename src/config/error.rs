@@ -8,10 +8,10 @@ pub enum Error {
     /// No argument is left that could be the URL.
     #[error("the URL of the server is missing")]
     NoUrl,
-    /// The one argument is no URL.
+    /// The only argument is not a URL.
     #[error("the server's URL does not begin with https:// or http://")]
     NotUrl,
-    /// More than one argument is no option.
+    /// More than one argument is neither an option nor a value.
     #[error("{0} arguments are neither options nor their values, but only the URL should be")]
     TooManyArguments(usize),
     /// The port of the OAuth redirect URI is out of range.
@@ -22,7 +22,7 @@ pub enum Error {
     SignIn {
         /// The option.
         option: &'static str,
-        /// What is wrong with it.
+        /// The fault, as a verb.
         problem: &'static str,
     },
     /// A pattern that fits no tool.
@@ -31,12 +31,12 @@ pub enum Error {
         /// The option.
         option: &'static str,
     },
-    /// What is written about signing in does not go together, or cannot be used.
+    /// Options of the sign-in contradict each other, or cannot be used.
     #[error("{sentence}")]
     Grant {
-        /// What is wrong.
+        /// The fault, as a sentence.
         sentence: String,
-        /// What to do about it.
+        /// The remedy.
         advice: &'static str,
     },
     /// The URL holds a `${…}`.
@@ -54,7 +54,7 @@ pub enum Error {
     /// http to another machine.
     #[error("the URL is not encrypted (http), and {host} is not this computer")]
     InsecureUrl {
-        /// Where it leads.
+        /// Its host.
         host: String,
     },
     /// A header file cannot be read.
@@ -76,18 +76,18 @@ pub enum Error {
     /// A command has no value.
     #[error("the command of {place} {reason}")]
     Command {
-        /// What it is for.
+        /// The option, and the header.
         place: String,
         /// Why.
         reason: String,
     },
-    /// A name that is to be a header's is none.
+    /// The name of a header is not one.
     #[error("the value of --access-header is not the name of a header that a token can travel in")]
     AccessHeader,
     /// There is no token for that header.
     #[error("--access-header names a header for the service token, but there is no service token")]
     AccessHeaderAlone,
-    /// Something else stands in that header.
+    /// That header has another value as well.
     #[error("the header {name} is to carry the service token, but has another value as well")]
     AccessHeaderTaken {
         /// The header.
@@ -98,19 +98,19 @@ pub enum Error {
     SingleHeader {
         /// The header, and where it stands.
         what: String,
-        /// What is wrong with it.
+        /// The fault, as a verb.
         reason: &'static str,
     },
-    /// The proxy's URL is none.
+    /// The URL of the proxy is not one.
     #[error("the value of --proxy is not the URL of a proxy")]
     Proxy,
-    /// A pin is no fingerprint.
+    /// A pin is not a fingerprint.
     #[error("the value of --pin is not the SHA-256 fingerprint of a certificate")]
     Pin,
     /// A certificate or key cannot be read.
     #[error("the file {path} of {option} cannot be used: {reason}")]
     Certificate {
-        /// What it was named by.
+        /// The option.
         option: &'static str,
         /// The file.
         path: String,
@@ -120,13 +120,13 @@ pub enum Error {
     /// A header has no colon.
     #[error("{place} is not of the form \"Name: value\"")]
     HeaderForm {
-        /// Where it stands.
+        /// The option, or the file and line.
         place: String,
     },
-    /// A header's name is none.
+    /// The name of a header is not one.
     #[error("the name of {place} holds characters that no header name may have")]
     HeaderName {
-        /// Where it stands.
+        /// The option, or the file and line.
         place: String,
     },
     /// A value cannot be sent as it is.
@@ -134,7 +134,7 @@ pub enum Error {
     Value {
         /// The header or variable, and where it stands.
         what: String,
-        /// What is wrong with it.
+        /// The fault, as a verb.
         problem: Problem,
     },
     /// One half of the service token is missing.
@@ -142,43 +142,43 @@ pub enum Error {
     HalfPair {
         /// The half that was found.
         present: String,
-        /// What the other half would be called.
+        /// The name of the other half.
         missing: String,
     },
-    /// One value was put into both places.
+    /// Id and secret have the same value.
     #[error("{id} and {secret} hold the same value")]
     Same {
-        /// Where the id was found.
+        /// The source of the id.
         id: String,
-        /// Where the secret was found.
+        /// The source of the secret.
         secret: String,
     },
-    /// The halves of the service token stand in each other's place.
+    /// Id and secret are swapped.
     #[error("client id and client secret look swapped: {secret} holds an id (it has \".access\" in it)")]
     Swapped {
-        /// Where the id was found.
+        /// The source of the secret, which holds an id.
         secret: String,
     },
 }
 
-/// What is wrong with a value.
+/// A fault of a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// It cannot be expanded.
     #[error("cannot be expanded: {0}")]
     Expansion(expand::Error),
-    /// Nothing is left of it.
+    /// It is empty.
     #[error("is empty")]
     Empty,
-    /// A placeholder is left in it, as it was written.
+    /// It holds a placeholder, as it was written.
     #[error("still holds the placeholder {0}: the client did not expand it")]
     Unfilled(String),
-    /// A variable that it is filled in from holds nothing but a placeholder.
+    /// A variable in it holds only a placeholder.
     #[error(
         "cannot be expanded: the environment variable {0} holds the placeholder {1}, which the client did not expand"
     )]
     UnfilledVariable(String, String),
-    /// It stands between quotes.
+    /// It begins with a quotation mark.
     #[error("begins with a quotation mark")]
     Quoted,
     /// A control character, at a position counted from 1 (0: unknown).
@@ -190,10 +190,10 @@ pub enum Problem {
     /// A space, at a position counted from 1.
     #[error("holds a space at position {0}")]
     Space(usize),
-    /// The header's name was pasted along.
+    /// It begins with the name of the header.
     #[error("begins with the name of a header")]
     NamePasted,
-    /// It is the text of an instruction.
+    /// It is the placeholder of an instruction.
     #[error("is a placeholder, not a value")]
     Placeholder,
 }
@@ -204,7 +204,7 @@ impl Error {
         Error::Certificate { option, path: path.display().to_string(), reason }
     }
 
-    /// What to do about it, imperative.
+    /// The remedy, which begins with a verb.
     pub fn advice(&self) -> String {
         match self {
             Error::NoUrl => "add it: mcp-tether https://mcp.example.com/mcp".to_owned(),
@@ -242,7 +242,7 @@ impl Error {
 }
 
 impl Problem {
-    /// A placeholder that was found; what a command in it says is not told.
+    /// A placeholder that was found. A command in it is not shown.
     pub(super) fn unfilled(found: &str) -> Problem {
         Problem::Unfilled(if found.starts_with("$(") { "$(…)".to_owned() } else { found.to_owned() })
     }

@@ -12,7 +12,7 @@ pub enum Error {
     /// A `${` that has no `}`.
     #[error("a \"${{\" is not closed by a \"}}\"")]
     Unclosed,
-    /// What stands between the braces is no name of a variable.
+    /// The text between the braces is not the name of a variable.
     #[error("\"${{{0}}}\" is not the name of an environment variable")]
     NoName(String),
 }
@@ -56,7 +56,7 @@ pub fn variables(text: &str) -> Vec<(String, bool)> {
     named.filter(|(name, _)| is_name(name)).collect()
 }
 
-/// What can be told of something that is no name: its beginning, as long as that could be one. The rest may be a value.
+/// The part of an invalid name that may be shown: its beginning, as far as it could be a name. The rest may be a value.
 fn beginning(name: &str) -> String {
     let is_other = |letter: char| !(letter.is_ascii_alphanumeric() || letter == '_' || letter == '.');
     match name.split_once(is_other) {

@@ -21,12 +21,12 @@ pub(super) struct Header {
     pub(super) value: Secret,
     /// The name as it was written.
     written: String,
-    place: Place,
+    place: HeaderSource,
 }
 
-/// Where a header was written.
+/// The source of a header.
 #[derive(Clone)]
-pub(super) enum Place {
+pub(super) enum HeaderSource {
     /// In a `--header`.
     Option,
     /// In a line of a file, counted from 1.
@@ -35,16 +35,18 @@ pub(super) enum Place {
     Command,
 }
 
-impl Place {
+impl HeaderSource {
     /// Names the header, or the place where its name should be.
     fn describe(&self, name: Option<&str>) -> String {
         match (self, name) {
-            (Place::Option, Some(name)) => format!("the header {name}"),
-            (Place::Option, None) => "a --header".to_owned(),
-            (Place::Command, Some(name)) => format!("the header {name}, which a command prints,"),
-            (Place::Command, None) => "a --header-from".to_owned(),
-            (Place::File(path, line), Some(name)) => format!("the header {name} ({path}, line {line})"),
-            (Place::File(path, line), None) => format!("line {line} of {path}"),
+            (HeaderSource::Option, Some(name)) => format!("the header {name}"),
+            (HeaderSource::Option, None) => "a --header".to_owned(),
+            (HeaderSource::Command, Some(name)) => format!("the header {name}, which a command prints,"),
+            (HeaderSource::Command, None) => "a --header-from".to_owned(),
+            (HeaderSource::File(path, line), Some(name)) => {
+                format!("the header {name} ({path}, line {line})")
+            }
+            (HeaderSource::File(path, line), None) => format!("line {line} of {path}"),
         }
     }
 }
@@ -59,12 +61,12 @@ impl Header {
     /// Returns whether the value may be another one when it is asked for again.
     pub(super) fn can_change(&self, variables_can: bool) -> bool {
         match self.place {
-            Place::Option => variables_can,
-            Place::File(..) | Place::Command => true,
+            HeaderSource::Option => variables_can,
+            HeaderSource::File(..) | HeaderSource::Command => true,
         }
     }
 
-    /// What follows the scheme in a value such as `Bearer …`, else the whole value.
+    /// The value after a scheme such as `Bearer …`, or the whole value.
     pub(super) fn token(&self) -> &str {
         self.value.reveal().rsplit(' ').next().unwrap_or_default()
     }
@@ -77,9 +79,9 @@ impl Header {
     /// Names the header and says where it comes from, without its value.
     pub(super) fn described(&self) -> String {
         let place = match &self.place {
-            Place::Option => "--header".to_owned(),
-            Place::File(path, line) => format!("{path}, line {line}"),
-            Place::Command => "a command".to_owned(),
+            HeaderSource::Option => "--header".to_owned(),
+            HeaderSource::File(path, line) => format!("{path}, line {line}"),
+            HeaderSource::Command => "a command".to_owned(),
         };
         let length = self.value.reveal().chars().count();
         format!("header {} ({length} characters) from {place}", self.written)
@@ -92,7 +94,7 @@ impl Header {
 }
 
 /// Reads one header.
-pub(super) fn parse(text: &str, place: Place, environment: &Environment) -> Result<Header, Error> {
+pub(super) fn parse(text: &str, place: HeaderSource, environment: &Environment) -> Result<Header, Error> {
     let Some((name, value)) = text.split_once(':') else {
         return Err(Error::HeaderForm { place: place.describe(None) });
     };
@@ -102,7 +104,7 @@ pub(super) fn parse(text: &str, place: Place, environment: &Environment) -> Resu
     };
     let refused = |problem| Error::Value { what: place.describe(Some(written)), problem };
     let is_credential = is_credential(&name);
-    if let Place::Option = place {
+    if let HeaderSource::Option = place {
         check_as_typed(value, is_credential, environment).map_err(refused)?;
     }
     let unfilled = RefCell::new(None);
@@ -129,14 +131,14 @@ fn header_name(written: &str) -> Option<HeaderName> {
 
 /// Finds what the client was to fill in and left as it was. What a variable supplies is none of the text.
 fn check_as_typed(value: &str, is_credential: bool, environment: &Environment) -> Result<(), Problem> {
-    // A default stands in the text itself.
+    // The text itself holds the default.
     let without_values = expand(value, |variable| {
         environment.get(variable).filter(|supplied| !supplied.is_empty()).map(|_| "filled".to_owned())
     });
     let typed = without_values.as_deref().unwrap_or(value);
     let found = placeholder::find(typed, is_credential);
     match (found, &without_values) {
-        // A variable that is not set is told as such.
+        // An unset variable has an error of its own.
         (Some(found), Err(_)) if is_expanded(found) => Ok(()),
         (Some(found), _) => Err(Problem::unfilled(found)),
         (None, _) => Ok(()),
@@ -150,7 +152,7 @@ fn is_expanded(text: &str) -> bool {
 
 /// Runs the command of a `--header-from "Name: COMMAND"`.
 pub(super) fn from_command(text: &str, is_first: bool) -> Result<Header, Error> {
-    let place = Place::Command;
+    let place = HeaderSource::Command;
     let Some((name, command)) = text.split_once(':') else {
         return Err(Error::HeaderForm { place: place.describe(None) });
     };
@@ -170,9 +172,9 @@ pub(super) fn printed(
     is_first: bool,
 ) -> Result<Header, Error> {
     let value = command::output(command, is_first).map_err(|reason| Error::Command { place, reason })?;
-    let what = Place::Command.describe(Some(written));
+    let what = HeaderSource::Command.describe(Some(written));
     let value = check(&value, is_credential(&name)).map_err(|problem| Error::Value { what, problem })?;
-    Ok(Header { value: Secret::new(value), written: written.to_owned(), name, place: Place::Command })
+    Ok(Header { value: Secret::new(value), written: written.to_owned(), name, place: HeaderSource::Command })
 }
 
 /// Reads a header file.
@@ -183,7 +185,9 @@ pub(super) fn read_file(path: &Path, environment: &Environment) -> Result<Vec<He
     lines
         .map(|(index, line)| (index + 1, line.trim()))
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-        .map(|(number, line)| parse(line, Place::File(path.display().to_string(), number), environment))
+        .map(|(number, line)| {
+            parse(line, HeaderSource::File(path.display().to_string(), number), environment)
+        })
         .collect()
 }
 
@@ -259,7 +263,7 @@ fn has_pasted_name(value: &str) -> bool {
 }
 
 fn is_placeholder(value: &str) -> bool {
-    // What follows a scheme such as "Bearer" is the value proper.
+    // The value proper follows a scheme such as "Bearer".
     let value = placeholder::behind_scheme(value).to_ascii_lowercase();
     let begins = |start: &str| value.starts_with(start);
     let starts =

@@ -1,4 +1,4 @@
-//! From what was typed and what the environment holds to a configuration that can work.
+//! Resolves options, files and environment to a valid configuration.
 //!
 //! Everything that can be wrong with a credential is found here, before anything is sent, and no error quotes a value.
 //! The environment comes in as a value, so that tests need none of their own. Deliberately not here: how credentials
@@ -32,11 +32,11 @@ pub use error::{Error, Problem};
 
 pub use crate::auth::access_proof::hosts_value as access_hosts_value;
 
-use crate::auth::cf_access::{ServiceToken, TOKEN};
+use crate::auth::cf_access::{PairRule, ServiceToken, TOKEN};
 use crate::auth::credential_provider::FoundCredentials;
 use crate::auth::{Credentials, Scheme, WrittenHeaders};
 use crate::bridge::{Era, Pattern, ToolRules};
-use crate::cli::{AccessMode, Mode, Options, Protocol, Transport};
+use crate::cli::{AccessMode, Mode, Options, Protocol, TransportOption};
 use crate::files;
 use crate::http::{Family, Patience, Settings, is_loopback};
 use crate::jwt::expiry;
@@ -45,12 +45,12 @@ use crate::platform;
 use crate::redact;
 use crate::tls::{self, Fingerprint, Trust};
 
-/// The variable in which Node finds further authorities.
+/// The variable that names further authorities for Node.
 const NODE_AUTHORITIES: &str = "NODE_EXTRA_CA_CERTS";
-/// Where the operating system's authorities are, in the place of where it has them.
+/// The variable that replaces the file of the operating system's authorities.
 const SYSTEM_AUTHORITIES: &str = "SSL_CERT_FILE";
 
-/// As long as anything is waited for that needs an end, where the user sets no limit.
+/// The limit of a wait that needs one, if the user sets none.
 pub const UNBOUNDED: Duration = Duration::from_secs(86_400);
 
 /// How often the server is pinged, unless an option says how often.
@@ -99,7 +99,7 @@ impl Environment {
         self.own.iter().find(|(_, held)| *held == value).map(|(name, _)| name.as_str())
     }
 
-    /// Names a variable, and the file that it stands in, where it does.
+    /// The name of a variable, with the file that holds it, if one does.
     fn place(&self, name: &str) -> String {
         match (find(&self.own, name), find(&self.filled_in, name)) {
             (None, Some((_, path))) => format!("{name} ({})", path.display()),
@@ -142,40 +142,40 @@ impl FromIterator<(String, String)> for Environment {
     }
 }
 
-/// What the proxy needs to know.
+/// The configuration of the proxy.
 #[derive(Debug)]
 pub struct Config {
     /// The server's endpoint.
     pub url: Url,
-    /// What proves to it who is asking.
+    /// The credentials.
     pub found: FoundCredentials,
-    /// How to sign in there.
+    /// The settings of the sign-in.
     pub sign_in: Option<oauth::SignInSettings>,
-    /// How connections to it are made.
+    /// The settings of connections.
     pub connection: Settings,
-    /// How often the server is pinged.
+    /// The interval of pings.
     pub ping: Option<Duration>,
-    /// Whether the stream for what the server has to say by itself is left out.
+    /// Whether the stream for the server's own messages is left out.
     pub no_listen: bool,
-    /// The era that the server speaks, where an option says so.
+    /// The era of the server, if an option names it.
     pub era: Option<Era>,
-    /// Which transports are tried, and in which order.
-    pub transport: Transport,
-    /// Which tools the client gets to see and to call.
+    /// The transports to try, in this order.
+    pub transport: TransportOption,
+    /// The rules for the tools that the client may see and call.
     pub tools: ToolRules,
     /// The folder in which `mcp-tether/` lies with what is kept for later starts, where the system names one.
     pub folder: Option<PathBuf>,
-    /// What works but is not as it should be, each a sentence for the log.
+    /// Warnings, each a sentence for the log.
     pub warnings: Vec<String>,
-    /// What is as asked for, but may surprise, each a sentence for the log.
+    /// Effects that may surprise, each a sentence for the log.
     pub remarks: Vec<String>,
 }
 
 impl Config {
-    /// Puts the configuration together: options over header files over the environment.
+    /// Resolves the configuration: options override header files, and those the environment.
     ///
     /// # Errors
-    /// The first thing that cannot work; see [`Error`].
+    /// The first fault; see [`Error`].
     pub fn resolve(options: &Options, environment: &Environment) -> Result<Config, Error> {
         let mut warnings = Vec::new();
         let url = server_url(options)?;
@@ -230,7 +230,7 @@ impl Config {
     }
 }
 
-/// Registers what is secret in URLs, those of proxies included.
+/// Registers the secrets in URLs, including those of proxies.
 fn register_secrets(options: &Options, environment: &Environment, url: &Url) {
     redact::register_url(url);
     let variables = PROXIES.iter().flat_map(|name| {
@@ -266,7 +266,7 @@ pub fn server_url(options: &Options) -> Result<Url, Error> {
     }
 }
 
-/// Returns whether credentials come from where they can change while the process lives.
+/// Returns whether credentials have a source that can change while the process lives.
 pub fn can_change(options: &Options) -> bool {
     !options.header_files.is_empty()
         || !options.env_files.is_empty()
@@ -274,18 +274,18 @@ pub fn can_change(options: &Options) -> bool {
         || options.access_token_command.is_some()
 }
 
-/// Returns whether commands have to be run for the credentials, which takes its time.
+/// Returns whether commands supply credentials, which takes time.
 pub fn runs_commands(options: &Options) -> bool {
     !options.headers_from.is_empty() || options.access_token_command.is_some()
 }
 
-/// Puts the credentials together anew, from files and commands as they are now.
+/// Reads the credentials again from their files and commands.
 ///
 /// # Errors
 /// See [`Error`].
 pub fn credentials_again(options: &Options, environment: &Environment) -> Result<FoundCredentials, Error> {
     let url = endpoint(&options.positional)?;
-    // What there is to say about them was said at the start.
+    // The warnings were reported at the start.
     let filled = environment.filled_up(&options.env_files, &mut Vec::new())?;
     credentials(options, &filled, &url, false, &mut Vec::new(), &mut Vec::new())
 }
@@ -300,14 +300,59 @@ fn credentials(
     remarks: &mut Vec<String>,
 ) -> Result<FoundCredentials, Error> {
     let is_private = url.scheme() == "https" || is_loopback(url);
-    let (mut headers, mut described) = (Vec::new(), Vec::new());
+    let mut headers = written_headers(options, environment, is_first, warnings)?;
+    header::leave_out_protocol_headers(&mut headers, warnings);
+    if !is_private && !headers.is_empty() {
+        warnings
+            .push("the URL is not encrypted (http): others on the network can read the headers".to_owned());
+    }
+    let expires = headers
+        .iter()
+        .filter(|header| header.can_change(!options.env_files.is_empty()))
+        .filter_map(|header| expiry(header.token()))
+        .min();
+
+    let mut described = Vec::new();
+    let rule = token_rule(options, environment, url, warnings, remarks);
+    let single = options.access_header.as_deref().map(access_header).transpose()?;
+    let (pair, single) = match access::in_one_header(&mut headers, warnings, &mut described)? {
+        Some((name, token)) => (Some(token), Some(name)),
+        None => {
+            let allowed = rule.filter(|_| !options.no_access).map(|rule| (environment, rule));
+            (access::find(&mut headers, allowed, is_private, warnings, &mut described)?, single)
+        }
+    };
+    if pair.is_none() && options.access_header.is_some() && is_private && rule.is_some() {
+        return Err(Error::AccessHeaderAlone);
+    }
+    let next = match rule.filter(|_| is_private && !options.no_access) {
+        Some(rule) => access::next(environment, rule, pair.is_some(), warnings, &mut described)?,
+        None => None,
+    };
+    let is_left_out = pair.is_some() || options.no_access || !is_private;
+    let unlisted = if is_left_out { None } else { access::unlisted(url, environment) };
+    let taken = single.as_ref().filter(|_| pair.is_some());
+    let written = sendable_headers(&headers, taken, &mut described)?;
+    let with = |pair: Option<ServiceToken>| with_token(url, &written, pair, single.as_ref());
+    let next = next.map(|next| with(Some(next)));
+    Ok(FoundCredentials { next, credentials: with(pair), expires, described, unlisted })
+}
+
+/// The headers of files, options and commands, in the order in which the later one counts.
+fn written_headers(
+    options: &Options,
+    environment: &Environment,
+    is_first: bool,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<header::Header>, Error> {
+    let mut headers = Vec::new();
     for path in &options.header_files {
         let path = home_expanded(path);
         warn_of_readers(&path, warnings);
         headers.extend(header::read_file(&path, environment)?);
     }
     for argument in &options.headers {
-        headers.push(header::parse(argument, header::Place::Option, environment)?);
+        headers.push(header::parse(argument, header::HeaderSource::Option, environment)?);
     }
     for argument in &options.headers_from {
         headers.push(header::from_command(argument, is_first)?);
@@ -316,18 +361,17 @@ fn credentials(
         let place = "--access-token-command".to_owned();
         headers.push(header::printed(TOKEN, "Cf-Access-Token", command, place, is_first)?);
     }
-    header::leave_out_protocol_headers(&mut headers, warnings);
-    if !is_private && !headers.is_empty() {
-        warnings
-            .push("the URL is not encrypted (http): others on the network can read the headers".to_owned());
-    }
-    // Those that can be another one tomorrow.
-    let expires = headers
-        .iter()
-        .filter(|header| header.can_change(!options.env_files.is_empty()))
-        .filter_map(|header| expiry(header.token()))
-        .min();
+    Ok(headers)
+}
 
+/// The rule by which this host may get the service token of the environment; none where no rule admits it.
+fn token_rule(
+    options: &Options,
+    environment: &Environment,
+    url: &Url,
+    warnings: &mut Vec<String>,
+    remarks: &mut Vec<String>,
+) -> Option<PairRule> {
     let is_always = options.access == AccessMode::Always;
     let rule = access::rule(url, environment, is_always);
     match rule {
@@ -340,50 +384,44 @@ fn credentials(
         }
         Some(_) => {}
     }
-    let rule = rule.filter(|_| !options.no_access);
-    let single = options.access_header.as_deref().map(access_header).transpose()?;
-    let (pair, single) = match access::in_one_header(&mut headers, warnings, &mut described)? {
-        Some((name, token)) => (Some(token), Some(name)),
-        None => {
-            let environment = rule.map(|rule| (environment, rule));
-            (access::find(&mut headers, environment, is_private, warnings, &mut described)?, single)
-        }
-    };
-    match (&pair, &options.access_header) {
-        (None, Some(_)) if is_private && access::rule(url, environment, is_always).is_some() => {
-            return Err(Error::AccessHeaderAlone);
-        }
-        _ => {}
-    }
-    let next = match rule.filter(|_| is_private) {
-        Some(rule) => access::next(environment, rule, pair.is_some(), warnings, &mut described)?,
-        None => None,
-    };
-    let is_left_out = pair.is_some() || options.no_access || !is_private;
-    let unlisted = if is_left_out { None } else { access::unlisted(url, environment) };
+    rule
+}
+
+/// The written headers as they are sent. `taken` is the header of the service token, which may have no other value.
+fn sendable_headers(
+    headers: &[header::Header],
+    taken: Option<&HeaderName>,
+    described: &mut Vec<String>,
+) -> Result<WrittenHeaders, Error> {
     let mut written = WrittenHeaders::default();
-    for header in &headers {
-        if pair.is_some() && single.as_ref() == Some(&header.name) {
+    for header in headers {
+        if taken == Some(&header.name) {
             return Err(Error::AccessHeaderTaken { name: header.name.to_string() });
         }
         described.push(header.described());
         let sendable = written.set(header.name.clone(), &header.value);
         sendable.map_err(|_| header.refused(Problem::Control(0)))?;
     }
-    let with = |pair: Option<ServiceToken>| {
-        let mut schemes = Vec::new();
-        if !written.is_empty() {
-            schemes.push(Scheme::Written(written.clone()));
-        }
-        let pair = pair.map(|pair| match &single {
-            Some(name) => pair.in_one_header(name.clone()),
-            None => pair,
-        });
-        schemes.extend(pair.map(Scheme::CfAccess));
-        Credentials::new(url, schemes)
-    };
-    let next = next.map(|next| with(Some(next)));
-    Ok(FoundCredentials { next, credentials: with(pair), expires, described, unlisted })
+    Ok(written)
+}
+
+/// The written headers together with a service token, in the header `single` or in the two usual ones.
+fn with_token(
+    url: &Url,
+    written: &WrittenHeaders,
+    pair: Option<ServiceToken>,
+    single: Option<&HeaderName>,
+) -> Credentials {
+    let mut schemes = Vec::new();
+    if !written.is_empty() {
+        schemes.push(Scheme::Written(written.clone()));
+    }
+    let pair = pair.map(|pair| match single {
+        Some(name) => pair.in_one_header(name.clone()),
+        None => pair,
+    });
+    schemes.extend(pair.map(Scheme::CfAccess));
+    Credentials::new(url, schemes)
 }
 
 /// The one header that a service token is to travel in.

@@ -18,7 +18,7 @@ const SOURCES: [&str; 11] = [
     "process",
     "command",
 ];
-/// What programs write for a value that is not there, or that they hide.
+/// Texts that programs write for a missing or hidden value.
 const ABSENT: [&str; 6] = ["undefined", "null", "[redacted]", "<redacted>", "[object object]", "nan"];
 /// Schemes in front of a credential (RFC 9110, 11.1, and what servers use like one).
 const SCHEMES: [&str; 7] = ["bearer", "basic", "token", "digest", "apikey", "api-key", "key"];
@@ -51,12 +51,12 @@ pub(super) fn whole(value: &str, is_credential: bool) -> Option<&str> {
             || placeholder_at(text, false) == Some(text.len())
             || is_credential && is_name_in_braces(text)
     };
-    // What a header of its own says with `null` is its own affair: `Origin: null`.
+    // Other headers may have the value `null`: `Origin: null`.
     let is_null = !is_credential && part.len() == value.len() && value == "null";
     [value, part].into_iter().find(|text| !is_null && is_whole(text))
 }
 
-/// What follows a scheme such as `Bearer`, or the whole value.
+/// The value after a scheme such as `Bearer`, or the whole value.
 pub(super) fn behind_scheme(value: &str) -> &str {
     match value.split_once([' ', '\t']) {
         Some((scheme, rest)) if SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()) => rest.trim(),

@@ -27,7 +27,7 @@ use crate::oauth::{
 };
 use crate::{platform, redact};
 
-/// What is written into the page's address by us alone.
+/// Parameters of the authorization request that options cannot set.
 const RESERVED: &[&str] = &[
     "response_type",
     "client_id",
@@ -37,7 +37,7 @@ const RESERVED: &[&str] = &[
     "code_challenge_method",
     "dpop_jkt",
 ];
-/// What names the client.
+/// The options that name the client.
 const CLIENT: &str = "--static-oauth-client-info";
 
 /// Returns how to sign in at `url`; none if the user excludes it, or a header already authenticates the client.
@@ -257,7 +257,7 @@ fn header_lines(options: &Options) -> Vec<String> {
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
 }
 
-/// What mcp-remote would have been started with.
+/// The arguments as mcp-remote would have read them.
 fn arguments<'a>(options: &'a Options, lines: &'a [String]) -> McpRemoteArguments<'a> {
     let written = lines.iter().chain(&options.headers);
     McpRemoteArguments {
@@ -405,7 +405,7 @@ pub(super) fn is_endpoint(url: &Url) -> bool {
         && url.fragment().is_none()
 }
 
-/// What stands in an option, or in the file that it names with `@`.
+/// The value of an option, or of the file that it names with `@`.
 fn text(option: &'static str, text: &str, warnings: &mut Vec<String>) -> Result<String, Error> {
     match text.strip_prefix('@') {
         Some(path) => {
@@ -430,7 +430,7 @@ pub(super) fn client_info(
     warnings: &mut Vec<String>,
 ) -> Result<OAuthClient, Error> {
     let text = text(option, written, warnings)?;
-    // What is filled in stands in the strings of the object, unless it is the object.
+    // Variables are expanded in the strings of the object, unless one is the whole object.
     let is_object = text.trim_start().starts_with('{');
     let lookup = |name: &str| {
         let value = environment.get(name)?;

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration is found, named, and never quoted.
+//! Faults of a configuration are found and named, and no value is quoted.
 
 use http::HeaderMap;
 

@@ -25,7 +25,7 @@ pub struct Token<'a> {
     pub id: &'a str,
     /// Enough of the secret to recognise it by, and its length.
     pub secret: &'a str,
-    /// What is odd about its form, in words.
+    /// The fault of its form, as a verb.
     pub oddity: Option<&'a str>,
     /// The one header that carried both halves, where it was not the usual pair.
     pub header: Option<&'a str>,
@@ -34,7 +34,7 @@ pub struct Token<'a> {
 /// The server that offers a sign-in in a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignIn {
-    /// Cloudflare Access, as the document at this address describes; whether Managed OAuth is among its ways stands there.
+    /// Cloudflare Access, as the document at this address describes. The document says whether Managed OAuth is on.
     Access(Url),
     /// The server itself, by its own challenge.
     Server,
@@ -55,7 +55,7 @@ pub fn sign_in(url: &Url, facts: &RefusalFacts<'_>) -> Option<SignIn> {
 /// The contents of a refusal by Access.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct AccessDecision {
-    /// The host that signs people in.
+    /// The host that signs users in.
     team: Option<String>,
     /// The application's audience tag, by which it is found in the dashboard.
     application: Option<String>,
@@ -63,9 +63,9 @@ struct AccessDecision {
     token_is_valid: Option<bool>,
     /// Whether this is the challenge of Managed OAuth.
     is_oauth: bool,
-    /// Where Access describes how to sign in.
+    /// The document in which Access describes the sign-in.
     document: Option<Url>,
-    /// What Access calls the reason.
+    /// The reason that Access states.
     error: Option<String>,
 }
 
@@ -74,8 +74,7 @@ pub(super) fn explain(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport
     let decision = decision(url, facts)?;
     let status = facts.status;
     let place = place(url);
-    // Enough of the tag to tell applications apart in the dashboard.
-    // One that repeats a secret would show a part of it.
+    // Enough of the tag to distinguish applications in the dashboard. A tag that repeats a secret is not shown.
     let tag = decision.application.as_ref().filter(|tag| !redact::repeats_secret(tag));
     let tag = tag.map(|tag| tag.chars().take(12).chain(['…']).collect::<String>());
     let application = match (&decision.team, &tag) {
@@ -91,12 +90,15 @@ pub(super) fn explain(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport
         (None, _) if facts.sends_access_token => (
             ErrorKind::AccessToken,
             format!("Cloudflare Access in front of {place}{application} rejected the Access token that was sent ({status_and_error})"),
-            "get a new one: it has expired, or is for another application".to_owned(),
+            "get a new token: this one has expired, or is for another application".to_owned(),
         ),
         (None, _) => (
             ErrorKind::AccessCredentials,
             format!("{place} is protected by Cloudflare Access{application}, and this request carried no service token ({status_and_error})"),
-            match decision.admits_people(status) {
+            match decision.admits_users(status) {
+                _ if decision.is_oauth && facts.login.is_some() => {
+                    format!("sign in: {}; or {set}", facts.login.unwrap_or_default())
+                }
                 true => format!("{set}, or use your own account with --access-token-command 'cloudflared access token --app={}'", super::origin_and_path(url)),
                 false => set.to_owned(),
             },
@@ -133,7 +135,7 @@ fn refused_token(
         token.id, token.secret
     );
     let advice = format!(
-        "{}; a token is valid for a year by default, Refresh keeps its secret, Rotate makes a new one",
+        "{}; Refresh extends an expired token and keeps its secret, Rotate makes a new secret",
         not_accepted(token)
     );
     (ErrorKind::AccessToken, sentence, advice)
@@ -143,14 +145,14 @@ fn not_accepted(token: &Token<'_>) -> String {
     let check = "check the token under Zero Trust > Access controls > Service credentials";
     let reasons = match token.oddity {
         Some(oddity) => format!("copy the secret again, because it {oddity}; or {check}"),
-        None => format!(
-            "{check}: it is mistyped, expired, rotated, disabled, deleted or of another account, though its form is right"
-        ),
+        None => {
+            format!("{check}: it may be mistyped, expired, rotated, disabled, deleted or of another account")
+        }
     };
     match token.header {
         Some(header) => {
             format!(
-                "{reasons}; or have the application read tokens from the header {header}, in which it was sent"
+                "{reasons}; or let the application read tokens from the header {header}, in which the token was sent"
             )
         }
         None => reasons,
@@ -158,13 +160,13 @@ fn not_accepted(token: &Token<'_>) -> String {
 }
 
 impl AccessDecision {
-    /// Returns whether there is a policy by which people get in: without one the answer is a 403.
-    fn admits_people(&self, status: u16) -> bool {
+    /// Returns whether a policy admits users: without one the answer is a 403.
+    fn admits_users(&self, status: u16) -> bool {
         status != 403 || self.document.is_some()
     }
 }
 
-/// What Access said, if it was Access.
+/// The decision of Access, if the answer is one.
 #[inline(never)] // asked twice of a refusal
 fn decision(url: &Url, facts: &RefusalFacts<'_>) -> Option<AccessDecision> {
     let mut decision = AccessDecision::default();
@@ -226,7 +228,7 @@ fn is_sign_in(target: &Url) -> bool {
         || target.path().starts_with(PAGES)
 }
 
-/// What the unsigned middle of the redirect's `meta` says of the token.
+/// Returns whether the token is valid, by the unsigned middle part of the redirect's `meta`.
 fn token_status(meta: &str) -> Option<bool> {
     let payload = jwt::payload(meta)?;
     let member = |name| json::member(&payload, name);
@@ -240,7 +242,7 @@ fn token_status(meta: &str) -> Option<bool> {
     }
 }
 
-/// Tags are hexadecimal; anything else is nothing to repeat.
+/// Returns whether a text is an audience tag, which is hexadecimal. Other foreign text is not repeated.
 fn is_tag(text: &str) -> bool {
     (8..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -362,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn an_access_token_that_is_no_service_token_is_named_as_one() {
+    fn names_rejected_access_token() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let headers = HeaderMap::new();
         let target = Url::parse(&sign_in_page("{}")).expect("a URL");
@@ -381,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn what_to_do_names_the_ways_that_there_are() {
+    fn remedy_names_available_credentials() {
         let url = Url::parse("https://mcp.example.com/mcp?key=marked").expect("a URL");
         let advice = |status: u16, header: Option<(&'static str, String)>, token: Option<Token<'_>>| {
             let headers: HeaderMap = header
@@ -408,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_came_without_a_credential_is_invited_to_sign_in_by_access() {
+    fn access_offers_sign_in_only_without_credential() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let document = Some(SignIn::Access(Url::parse(METADATA_HERE).expect("a URL")));
         let own = format!(r#"Cloudflare-Access resource_metadata="{METADATA_HERE}""#);

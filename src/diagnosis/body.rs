@@ -7,7 +7,7 @@ use url::Url;
 use super::{place, unusable};
 use crate::bridge::{ErrorKind, ErrorReport};
 
-/// What the head says of the body behind it.
+/// The description of a body by the head of the response.
 #[derive(Clone, Debug, Default)]
 pub struct BodyDescription {
     /// The HTTP status.

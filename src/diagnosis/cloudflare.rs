@@ -8,102 +8,130 @@ use super::{RefusalFacts, place, title};
 use crate::bridge::{ErrorKind, ErrorReport};
 use crate::json;
 
+/// The beginning of a remedy that needs the ray of the request.
+const FIND_RAY: &str = "ask the zone's administrator to look the ray up under Security > Events";
+
 /// The explanation of an answer that Cloudflare's edge gave; none where it was the server's own.
 pub(super) fn explain(url: &Url, facts: &RefusalFacts<'_>) -> Option<ErrorReport> {
     let place = place(url);
     let status = facts.status;
     if facts.header("cf-mitigated").is_some_and(|value| value.eq_ignore_ascii_case("challenge")) {
-        let sentence = format!(
-            "Cloudflare requires a browser challenge for {place}, which a program cannot pass (cf-mitigated: challenge)"
-        );
-        let advice = format!(
-            "have Bot Fight Mode or the managed challenge skip {place}{}: Security > WAF > Custom rules",
-            url.path()
-        );
-        return Some(ErrorReport::new(ErrorKind::Challenge, sentence, advice).with_status(status));
+        return Some(challenge(url).with_status(status));
     }
     let Some(code) = code(facts) else {
         return block_page(url, facts).or_else(|| unstyled(&place, facts));
     };
-    let skip = "ask the zone's administrator to look the ray up under Security > Events";
-    let (cause, sentence, advice) = match (code, status) {
-        (1020, _) => (
+    let report = refused_by_edge(code, url).or_else(|| failed_behind_edge(code, &place));
+    let report = report.unwrap_or_else(|| {
+        ErrorReport::new(
+            ErrorKind::Edge,
+            format!("Cloudflare refused the request to {place} ({code})"),
+            format!("look the code up at developers.cloudflare.com/support, or {FIND_RAY}"),
+        )
+    });
+    Some(report.with_status(status))
+}
+
+/// A challenge that only a browser can pass.
+fn challenge(url: &Url) -> ErrorReport {
+    let place = place(url);
+    let sentence = format!(
+        "Cloudflare requires a browser challenge for {place}, which a program cannot pass (cf-mitigated: challenge)"
+    );
+    let advice = format!(
+        "have Bot Fight Mode or the managed challenge skip {place}{}: Security > WAF > Custom rules",
+        url.path()
+    );
+    ErrorReport::new(ErrorKind::Challenge, sentence, advice)
+}
+
+/// The codes of a refusal: a rule, a limit or the host name stopped the request at the edge.
+fn refused_by_edge(code: u16, url: &Url) -> Option<ErrorReport> {
+    let place = place(url);
+    let (cause, sentence, advice) = match code {
+        1020 => (
             ErrorKind::Firewall,
             format!("a firewall rule of Cloudflare blocked the request to {place} (1020)"),
-            format!("{skip} and to add a Skip rule for {place}{}", url.path()),
+            format!("{FIND_RAY} and to add a Skip rule for {place}{}", url.path()),
         ),
-        (1010, _) => (
+        1010 => (
             ErrorKind::BrowserCheck,
-            format!("Cloudflare's Browser Integrity Check refused this program's User-Agent for {place} (1010)"),
+            format!(
+                "Cloudflare's Browser Integrity Check refused this program's User-Agent for {place} (1010)"
+            ),
             format!("have the check turned off for {place}, or write another --header \"User-Agent: …\""),
         ),
-        (1005..=1009 | 1012 | 1106, _) => (
+        1005..=1009 | 1012 | 1106 => (
             ErrorKind::Firewall,
             format!("Cloudflare blocks this computer's network or country for {place} ({code})"),
-            format!("{skip} and to allow this address, or use another network"),
+            format!("{FIND_RAY} and to allow this address, or use another network"),
         ),
-        (1003, _) => (
+        1003 => (
             ErrorKind::OriginDns,
             format!("Cloudflare has no site of the name {place} (1003)"),
             "write the host name into the URL, not an address".to_owned(),
         ),
-        (1015, _) => (
+        1015 => (
             ErrorKind::RateLimit,
             format!("Cloudflare's rate limit for {place} is exceeded (1015)"),
             "wait a while, or have the rule's limit raised".to_owned(),
         ),
-        (1033, _) => (
+        _ => return None,
+    };
+    Some(ErrorReport::new(cause, sentence, advice))
+}
+
+/// The codes of a failure behind the edge: DNS, a tunnel, a Worker or the server itself.
+fn failed_behind_edge(code: u16, place: &str) -> Option<ErrorReport> {
+    let (cause, sentence, advice) = match code {
+        1033 => (
             ErrorKind::Tunnel,
             format!("the Cloudflare Tunnel behind {place} has no running connector (1033)"),
             "start cloudflared at the server".to_owned(),
         ),
-        (1000..=1004 | 1014 | 1016 | 1018, _) => (
+        1000..=1004 | 1014 | 1016 | 1018 => (
             ErrorKind::OriginDns,
             format!("Cloudflare does not find the server behind {place} ({code})"),
             "check the DNS record of the host: it names no server, or one that Cloudflare may not use".to_owned(),
         ),
-        (1027, _) => (
+        1027 => (
             ErrorKind::Worker,
             format!("the Worker behind {place} has exceeded its daily limit of requests (1027)"),
             "wait until midnight UTC, or have the plan's limit raised".to_owned(),
         ),
-        (1101, _) => (
+        1101 => (
             ErrorKind::Worker,
             format!("the Worker behind {place} failed (1101)"),
             "look into the Worker's log (wrangler tail)".to_owned(),
         ),
-        (1102, _) => (
+        1102 => (
             ErrorKind::Worker,
             format!("the Worker behind {place} exceeded its limit of time or memory (1102)"),
             "look into the Worker's log; the call may have run in part".to_owned(),
         ),
-        (524, _) => (
+        524 => (
             ErrorKind::OriginTimeout,
             format!("the server behind {place} did not answer within Cloudflare's limit of 100 to 120 seconds (524)"),
             "have the tool report progress or answer sooner; the call may still be running".to_owned(),
         ),
-        (525 | 526, _) => (
+        525 | 526 => (
             ErrorKind::Origin,
             format!("Cloudflare does not accept the certificate of the server behind {place} ({code})"),
             "renew the certificate of the server itself".to_owned(),
         ),
-        (522, _) => (
+        522 => (
             ErrorKind::Origin,
             format!("Cloudflare cannot reach the server behind {place} (522)"),
             "check that the server runs; for an MCP portal, the host must be a proxied CNAME of gateway.agents.cloudflare.com".to_owned(),
         ),
-        (502 | 504 | 520 | 521 | 523, _) => (
+        502 | 504 | 520 | 521 | 523 => (
             ErrorKind::Origin,
             format!("Cloudflare got no usable answer from the server behind {place} ({code})"),
             "check that the server runs, and look into its log".to_owned(),
         ),
-        _ => (
-            ErrorKind::Edge,
-            format!("Cloudflare refused the request to {place} ({code})"),
-            format!("look the code up at developers.cloudflare.com/support, or {skip}"),
-        ),
+        _ => return None,
     };
-    Some(ErrorReport::new(cause, sentence, advice).with_status(status))
+    Some(ErrorReport::new(cause, sentence, advice))
 }
 
 /// A page without a code: that of the firewall, or an older one that wants the user to prove to be no program. Managed rules and
@@ -277,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_for_browsers_is_named() {
+    fn names_browser_challenge() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let headers: HeaderMap =
             [(http::HeaderName::from_static("cf-mitigated"), "challenge".parse().expect("a value"))]
@@ -289,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_cloudflare_without_a_code_is_its_own_all_the_same() {
+    fn recognizes_cloudflare_page_without_code() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let headers = HeaderMap::new();
         let page = "<center><h1>403 Forbidden</h1></center><hr><center>cloudflare</center>";
@@ -309,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn block_page_without_a_code_is_the_firewalls() {
+    fn block_page_without_code_is_firewall() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let whole = r#"<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head><body>
             <div id="cf-wrapper"><div id="cf-error-details" class="cf-error-details-wrapper"><h1>Sorry, you have been blocked</h1>
@@ -346,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn status_530_without_a_code_is_cloudflares_behind_its_edge() {
+    fn status_530_without_code_needs_cloudflare_header() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let through: HeaderMap =
             [(http::header::HeaderName::from_static("cf-ray"), "8f00".parse().expect("a value"))]
@@ -359,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_itself_is_its_own() {
+    fn servers_own_refusal_is_not_explained() {
         let url = Url::parse("https://mcp.example.com/mcp").expect("a URL");
         let headers = HeaderMap::new();
         for (status, body) in [

@@ -20,9 +20,9 @@ pub use access::{SignIn, Token, sign_in};
 pub use body::{BodyDescription, older_transport, undecodable, undecodable_body, unreadable};
 
 use crate::bridge::{ErrorKind, ErrorReport, Processing};
+use crate::http::TransportError;
 use crate::http::body::EXPANSION_LIMIT;
 use crate::http::www_authenticate::{DpopError, challenges, dpop_error};
-use crate::http::{Proxy, TransportError};
 use crate::redact;
 use crate::tls;
 
@@ -30,6 +30,9 @@ use crate::tls;
 const EXCERPT: usize = 200;
 /// The longest excerpt beside the sentence, in characters.
 const BODY_EXCERPT: usize = 1024;
+
+/// The remedy for a proxy that cannot be reached.
+const CHECK_PROXY: &str = "check --proxy, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, and that the proxy is running; name hosts that need no proxy in NO_PROXY";
 
 /// A failure below HTTP, on the way to `url`.
 pub fn transport(url: &Url, error: &TransportError) -> ErrorReport {
@@ -55,19 +58,24 @@ pub fn transport(url: &Url, error: &TransportError) -> ErrorReport {
             format!("the connection to {place} failed: {reason}"),
             "check host and port of the URL, and the network",
         ),
-        TransportError::Socks(reason) => {
-            let (sentence, advice) = match reason.as_str() {
-                "failed to create underlying connection" => (
-                    format!("the SOCKS proxy for {place} cannot be reached"),
-                    "check --proxy and ALL_PROXY, and that the proxy is running; name hosts that need no proxy in NO_PROXY",
-                ),
-                reason => (
-                    format!("the SOCKS proxy did not connect to {place}: {reason}"),
-                    "check the host name and port of the URL; if the proxy requires credentials, write them into its URL: socks5h://user:password@host:port",
-                ),
-            };
-            return ErrorReport::new(ErrorKind::Proxy, sentence, advice);
+        TransportError::ProxyDns(proxy) => (
+            ErrorKind::ProxyConnect,
+            format!("the host name of the proxy {proxy} could not be resolved"),
+            CHECK_PROXY,
+        ),
+        TransportError::ProxyConnect(proxy) => {
+            (ErrorKind::ProxyConnect, format!("the proxy {proxy} cannot be reached"), CHECK_PROXY)
         }
+        TransportError::ProxyTimeout(proxy) => (
+            ErrorKind::ProxyConnect,
+            format!("the connection to {place} through the proxy {proxy} timed out"),
+            "check the proxy and the network, or allow more time with --connect-timeout",
+        ),
+        TransportError::Socks(reason) => (
+            ErrorKind::Proxy,
+            format!("the SOCKS proxy did not connect to {place}: {reason}"),
+            "check the host name and port of the URL; if the proxy requires credentials, write them into its URL: socks5h://user:password@host:port",
+        ),
         TransportError::Proxy { wants_credentials: true } => (
             ErrorKind::Proxy,
             format!("the proxy for {place} requires credentials (407)"),
@@ -93,23 +101,7 @@ fn tls(url: &Url, failure: &tls::Failure) -> ErrorReport {
     let place = place(url);
     let (sentence, advice) = match failure {
         tls::Failure::UnknownAuthority { fingerprint, is_self_signed } => {
-            let issuer = match is_self_signed {
-                true => "by itself (it is self-signed), which is",
-                false => "by",
-            };
-            let sentence = format!(
-                "the certificate of {place} was issued {issuer} an authority that this computer does not know; its SHA-256 fingerprint is {fingerprint}"
-            );
-            let file = match is_self_signed {
-                true => "name the file with this certificate: --ca-cert PATH",
-                false => {
-                    "where a company inspects traffic or the server has an authority of its own, name its certificate: --ca-cert PATH"
-                }
-            };
-            let advice = format!(
-                "check the URL; {file}; or, if the server's administrator confirms the fingerprint, accept this one certificate: --pin {fingerprint}"
-            );
-            return ErrorReport::new(ErrorKind::Tls, sentence, advice);
+            return unknown_authority(&place, fingerprint, *is_self_signed);
         }
         tls::Failure::NotPinned(fingerprint) => {
             let sentence = format!(
@@ -153,6 +145,26 @@ fn tls(url: &Url, failure: &tls::Failure) -> ErrorReport {
             "check that the URL's port speaks TLS",
         ),
     };
+    ErrorReport::new(ErrorKind::Tls, sentence, advice)
+}
+
+/// A certificate whose issuer is not trusted.
+fn unknown_authority(place: &str, fingerprint: &tls::Fingerprint, is_self_signed: bool) -> ErrorReport {
+    let (issuer, file) = match is_self_signed {
+        true => {
+            ("by itself (it is self-signed), which is", "name the file with this certificate: --ca-cert PATH")
+        }
+        false => (
+            "by",
+            "where a company inspects traffic or the server has an authority of its own, name its certificate: --ca-cert PATH",
+        ),
+    };
+    let sentence = format!(
+        "the certificate of {place} was issued {issuer} an authority that this computer does not know; its SHA-256 fingerprint is {fingerprint}"
+    );
+    let advice = format!(
+        "check the URL; {file}; or, if the server's administrator confirms the fingerprint, accept this one certificate: --pin {fingerprint}"
+    );
     ErrorReport::new(ErrorKind::Tls, sentence, advice)
 }
 
@@ -309,7 +321,7 @@ fn plainly_refused(url: &Url, facts: &RefusalFacts<'_>) -> ErrorReport {
     let sentence = format!("{place} answered {status} {}{said}", reason(status)).trim_end().to_owned();
     let advice = match status {
         401 if names_metadata(facts) => &*facts.sign_in_advice(),
-        401 => "check the credentials: the server rejects those that were sent, or requires some",
+        401 => "set the --header that the server requires, or check the value of the one that is set",
         403 => "check that the credentials are allowed to do this",
         404 | 405 => "check the path of the URL (often /mcp)",
         407 => "write the credentials into the proxy's URL: http://user:password@host:port",
@@ -420,12 +432,6 @@ pub fn timed_out(url: &Url, option: &str, limit: Duration) -> ErrorReport {
     };
     let sentence = format!("{} {what} {} s ({option})", place(url), limit.as_secs_f64());
     ErrorReport::new(ErrorKind::Timeout, sentence, format!("increase {option}, or leave it out"))
-}
-
-/// A proxy that cannot be used: `problem` says why, as a verb.
-pub fn proxy(proxy: &Proxy, problem: &str) -> ErrorReport {
-    let advice = "check --proxy, HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, and that the proxy is running; name hosts that need no proxy in NO_PROXY";
-    ErrorReport::new(ErrorKind::Proxy, format!("the proxy {proxy} {problem}"), advice)
 }
 
 /// A host without an address of the family that an option restricts connections to.
@@ -550,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_prove_what_status_and_cause_say() {
+    fn processing_follows_status_and_cause() {
         for (status, cause, is_unprocessed, expected) in [
             (429, ErrorKind::RateLimit, true, Processing::NotProcessed),
             (530, ErrorKind::Tunnel, true, Processing::NotProcessed),

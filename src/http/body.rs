@@ -540,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn encodings_are_told_by_name_and_number() {
+    fn recognizes_encodings_by_name_and_magic_number() {
         let encoded = |values: &[&str]| {
             let headers = values.iter().map(|value| (CONTENT_ENCODING, value.parse().expect("a value")));
             ContentEncoding::of(&headers.collect())

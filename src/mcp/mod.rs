@@ -1,7 +1,7 @@
-//! What the Model Context Protocol fixes: revisions, method names, keys, codes, headers, and the messages of our own making.
+//! The constants and own messages of the Model Context Protocol: revisions, method names, keys, codes and headers.
 //!
 //! A name of the protocol is written here and nowhere else, so that a new revision is a row of [`revision`] and the code
-//! that its features need. Nothing here decides anything: what a name means is the affair of the module that uses it.
+//! that its features need. The module that uses a name decides its meaning.
 
 pub mod code;
 pub mod header;

@@ -1,7 +1,7 @@
-//! The other end: exchanges with the remote server.
+//! Exchanges with the remote server over HTTP.
 //!
 //! [`Remote`] is a trait because the in-memory double of the tests is its second implementation, and a configuration
-//! that cannot work its third. Deliberately not here: what an outcome means (the bridge).
+//! that cannot work its third. Deliberately not here: the judgment of an outcome (the bridge).
 //!
 #![doc = include_str!("README.md")]
 

@@ -31,7 +31,7 @@ use crate::bridge::{
 use crate::diagnosis::{self, RefusalFacts, Token};
 use crate::http::body::{Body, unknown_encoding};
 use crate::http::redirect::{self, Followed, RedirectPolicy, SendRequest};
-use crate::http::{Http, Patience, is_unprocessed, notice_closed_connections, transport_error, within};
+use crate::http::{Http, Patience, is_unprocessed, notice_closed_connections, within};
 use crate::json::replace_line_breaks;
 use crate::jsonrpc::{Kind, Line, Message};
 use crate::mcp::{header, method};
@@ -341,7 +341,7 @@ impl HttpExchange<'_> {
             witness.answered(self.id, response.version(), status, url, response.headers());
         }
         result.map_err(|error| {
-            let report = diagnosis::transport(url, &transport_error(&error));
+            let report = diagnosis::transport(url, &self.context.http.transport_error(url, &error));
             // A request without a body is written with its head, which the connection does not report.
             let is_written = written.load(Ordering::Relaxed) || !matches!(self.outgoing.ask, Ask::Post(_));
             let is_unprocessed = is_unprocessed(&error);

@@ -44,7 +44,7 @@ fn calls(edge: &Edge) -> Vec<Seen> {
 }
 
 #[test]
-fn service_tokens_are_told_from_people_whatever_the_mode() {
+fn distinguishes_service_tokens_from_users_in_each_mode() {
     for mode in [Mode::Legacy, Mode::Strict] {
         for (policies, allowed_origin) in [
             (vec![Policy::ServiceAuth], None),
@@ -105,7 +105,7 @@ fn retries_request_that_cloudflare_did_not_forward() {
 }
 
 #[test]
-fn what_the_server_says_itself_passes() {
+fn servers_own_error_passes_unchanged() {
     let edge = start(both());
     let mut proxy = connect(&edge, &[]);
     edge.change(|settings| settings.trouble = Some(Trouble::EmptyPortal));
@@ -116,7 +116,7 @@ fn what_the_server_says_itself_passes() {
 }
 
 #[test]
-fn a_wrong_path_is_told_as_one() {
+fn names_wrong_path_as_cause() {
     let edge = start(both());
     let token = edge.token();
     let pair = [("CF_ACCESS_CLIENT_ID", token.id.as_str()), ("CF_ACCESS_CLIENT_SECRET", &token.secret)];

@@ -86,7 +86,7 @@ const A1: &[Row] = &[
 ];
 
 #[test]
-fn every_decision_of_access_is_told_and_survived() {
+fn every_decision_of_access_is_explained_and_survived() {
     run(A1);
 }
 
@@ -144,6 +144,6 @@ const A2: &[Row] = &[
 ];
 
 #[test]
-fn every_answer_of_cloudflare_is_told_and_survived() {
+fn every_answer_of_cloudflare_is_explained_and_survived() {
     run(A2);
 }

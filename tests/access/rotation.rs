@@ -53,7 +53,7 @@ fn file_written_during_grace_period_suffices() {
 }
 
 #[test]
-fn a_next_token_in_the_environment_takes_over() {
+fn next_token_in_environment_takes_over() {
     let edge = Edge::start(Config::default()).expect("a free port");
     let rotated = edge.rotate();
     let token = edge.token();
@@ -78,7 +78,7 @@ fn a_next_token_in_the_environment_takes_over() {
 }
 
 #[test]
-fn two_dead_tokens_are_tried_once_each_and_told() {
+fn two_rejected_tokens_are_tried_once_and_explained() {
     let edge = Edge::start(Config::default()).expect("a free port");
     let rotated = edge.rotate();
     edge.change(|settings| settings.tokens.clear());

@@ -31,7 +31,7 @@ fn forms(secret: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_secret_is_found_in_every_form() {
+fn finds_secret_in_every_form() {
     let secret = "cfast_marked/SECRET+0123456789".to_owned();
     let of = |text: &str| !found(text, std::slice::from_ref(&secret)).is_empty();
     let in_url: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();

@@ -44,7 +44,7 @@ fn json(answer: &str) -> Value {
 }
 
 #[test]
-fn it_works_without_sessions_and_streams() {
+fn works_without_sessions_and_streams() {
     let edge = start();
     let mut proxy = proxy(&edge, edge.key());
     let answer = json(&proxy.ask(INITIALIZE));

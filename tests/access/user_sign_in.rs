@@ -129,6 +129,35 @@ fn managed_oauth_works_until_grant_ends() {
 }
 
 #[test]
+fn check_names_login_command_until_user_signs_in() {
+    let (edge, home) = (start(Mode::Legacy, &[Policy::Allow]), tempfile::tempdir().expect("a folder"));
+    edge.change(|settings| settings.managed_oauth = true);
+    let check = || {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_mcp-tether"))
+            .args(["check", &edge.mcp_url()])
+            .env_clear()
+            .env("HOME", home.path())
+            .env("XDG_CONFIG_HOME", home.path())
+            .output()
+            .expect("it starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, before) = check();
+    assert_eq!(code, Some(1), "{before}");
+    let remedy = format!("try     sign in: mcp-tether login {}; or set CF_ACCESS_CLIENT_ID", edge.mcp_url());
+    assert!(before.contains(&remedy), "{before}");
+    let login = proxy(&edge, &home, &["login"], false);
+    assert!(visit(&page(&login, 1)).contains("You are signed in"));
+    assert_eq!(login.wait_unread(), Some(0));
+    let (code, after) = check();
+    assert_eq!(code, Some(0), "{after}");
+    assert!(
+        after.contains("token         ok      Cloudflare Access accepts the stored sign-in\n"),
+        "{after}"
+    );
+}
+
+#[test]
 fn access_token_is_refreshed_before_expiry() {
     let (edge, home) = (start(Mode::Strict, &[Policy::Allow]), tempfile::tempdir().expect("a folder"));
     // In place of fifteen minutes.

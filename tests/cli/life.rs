@@ -137,7 +137,7 @@ fn large_answers_after_the_last_word_arrive_whole() {
 }
 
 #[test]
-fn nothing_on_stdin_is_no_reason_to_stay() {
+fn null_stdin_ends_process() {
     for stdin in Stdin::ALL {
         let ended = Proxy::start_with(*stdin, &["http://127.0.0.1:9/mcp"], &[]).finish();
         assert_eq!((ended.code, ended.lines.len(), ended.stderr.as_str()), (Some(0), 0, ""), "{stdin:?}");

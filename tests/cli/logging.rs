@@ -49,7 +49,7 @@ fn holds(text: &str, parts: [&str; 5]) -> [bool; 5] {
 }
 
 #[test]
-fn each_level_tells_more() {
+fn each_log_level_adds_details() {
     // A message, an exchange, a header of ours, one of the server's, a body.
     let parts = [
         "client -> tools/list",
@@ -376,7 +376,7 @@ fn log_file_continues_when_stderr_is_unread() {
 }
 
 #[test]
-fn check_can_be_read_along_as_well() {
+fn check_is_recorded_in_log_file() {
     let server = Server::legacy(|request, reply| reply.result(request, "{}"));
     let folder = folder();
     let log = path(&folder, "log");

@@ -322,7 +322,7 @@ fn on_terminal(mut command: Command, answer: impl Fn(&str) -> &'static str) -> T
 
 #[test]
 #[cfg(target_os = "linux")]
-fn terminal_is_asked_and_file_that_changes_meanwhile_is_kept() {
+fn asks_on_terminal_and_keeps_file_changed_meanwhile() {
     let home = Home::new();
     let path = home.write(".cursor/mcp.json", "{\n}\n");
     let add = || home.command(BINARY, &["add", "my-server", URL, "--client", "cursor"]);
@@ -452,7 +452,7 @@ fn migrate_replaces_certain_entries_and_undo_restores_every_byte() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn undo_keeps_what_was_changed_since() {
+fn undo_keeps_later_changes() {
     let (home, files) = home_with_other_proxies(URL);
     home.run(&["migrate", "--yes", "--from", ".codex/config.toml"]).done();
     let path = &files[1].0;
@@ -497,7 +497,7 @@ fn migrate_tries_replacements_with_check() {
     let told = home.run(&["migrate", "--yes", "--check"]);
     assert_eq!(told.code, Some(1), "{}", told.error);
     assert!(
-        told.out.contains("check: all is well") && told.out.contains("check: it does not work"),
+        told.out.contains("check: every step worked") && told.out.contains("check: a step failed"),
         "{}",
         told.out
     );
@@ -546,5 +546,5 @@ fn install_copies_program_and_add_uses_lasting_path() {
     std::fs::remove_file(&installed).expect("removed");
     symlink(BINARY, &installed).expect("a link");
     let told = run(&["install", "--yes"]);
-    assert!(told.error.contains("another installer has put there"), "{}", told.error);
+    assert!(told.error.contains("symbolic link of another installer"), "{}", told.error);
 }

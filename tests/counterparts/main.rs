@@ -73,7 +73,7 @@ fn text(result: &CallToolResult) -> String {
 }
 
 #[tokio::test]
-async fn an_rmcp_client_and_server_do_everything_through_the_proxy() {
+async fn rmcp_client_and_server_work_through_proxy() {
     for answers in [Answers::Stream, Answers::Json] {
         let edge = Edge::start(Config { access: None, answers, port: 0 }).expect("a free port");
         let client = connect(&edge.mcp_url(), &[]).await.expect("connected");
@@ -130,7 +130,7 @@ async fn questions_progress_and_cancellation_pass_while_a_call_runs() {
 }
 
 #[tokio::test]
-async fn the_modern_era_passes_untouched_between_rmcp_client_and_server() {
+async fn modern_era_passes_unchanged_between_rmcp_peers() {
     for answers in [Answers::Stream, Answers::Json] {
         let access = Access { mode: Mode::Legacy, policies: vec![Policy::ServiceAuth] };
         let edge = Edge::start(Config { access: Some(access), answers, port: 0 }).expect("a free port");
@@ -170,7 +170,7 @@ async fn the_modern_era_passes_untouched_between_rmcp_client_and_server() {
 }
 
 #[tokio::test]
-async fn a_server_that_restarts_in_mid_conversation_is_not_noticed() {
+async fn server_restart_loses_no_call() {
     for answers in [Answers::Stream, Answers::Json] {
         // Somebody else may take the port while nobody listens.
         while !restarted(answers).await {}
@@ -268,7 +268,7 @@ async fn a_service_token_opens_the_way_through_access() {
 }
 
 #[tokio::test]
-async fn every_refusal_of_access_is_told_and_its_sign_in_page_never_called() {
+async fn refusals_of_access_are_explained_without_opening_page() {
     let none = |_: &ServiceToken| None;
     let right = |token: &ServiceToken| Some(token.secret.clone());
     let wrong = |token: &ServiceToken| Some(token.secret.replacen("cfast_", "cfast_X", 1));
@@ -306,7 +306,7 @@ async fn check(url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> (
 }
 
 #[tokio::test]
-async fn a_check_looks_at_the_whole_way_and_leaves_nothing_behind() {
+async fn check_passes_every_step_and_ends_its_session() {
     for answers in [Answers::Stream, Answers::Json] {
         let edge = Edge::start(Config { answers, ..Config::default() }).expect("a free port");
         let (code, told) = check(&edge.mcp_url(), &[], &with_token(&edge)).await;
@@ -335,7 +335,7 @@ async fn a_check_looks_at_the_whole_way_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_check_stops_at_the_first_failure_with_its_advice() {
+async fn check_stops_at_first_failure_with_remedy() {
     let edge = Edge::start(Config::default()).expect("a free port");
     let url = edge.mcp_url();
     let wrong = format!("cfast_{}", "x".repeat(48));

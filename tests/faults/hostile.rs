@@ -72,7 +72,7 @@ fn array_of_anything_costs_no_more_than_its_text() {
 }
 
 #[test]
-fn array_in_an_event_costs_no_more_than_its_text() {
+fn array_in_event_costs_only_its_size() {
     let text = array("0");
     let line = explode("event", 30 + ITSELF, move |_, reply| {
         reply.open_stream();
@@ -97,7 +97,7 @@ fn compressed_array_is_decoded_no_further_than_allowed() {
 }
 
 #[test]
-fn list_of_tools_that_are_none_costs_no_more_than_its_text() {
+fn invalid_tool_list_costs_only_its_size() {
     for (options, member) in
         [(&[][..], "readOnlyHint"), (&["--read-only"], "x"), (&["--ignore-tool", "a*"], "x")]
     {
@@ -112,7 +112,7 @@ fn list_of_tools_that_are_none_costs_no_more_than_its_text() {
 }
 
 #[test]
-fn batch_of_the_client_has_one_error_and_the_next_line_counts() {
+fn oversized_client_batch_gets_one_error() {
     let server = Server::start(|request, reply| reply.result(request, "{}"));
     for element in ["0", r#"{},"",null,[]"#] {
         let mut proxy = Proxy::start(&[&server.url]);
@@ -138,7 +138,7 @@ fn wait_until_held_back(moves: &Receiver<()>, what: &str) {
 
 #[test]
 #[cfg(unix)]
-fn client_that_floods_and_does_not_read_is_held_back() {
+fn flooding_client_that_does_not_read_is_throttled() {
     let server = Server::start(|request, reply| reply.result(request, "{}"));
     for line in ["x\n", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n", "[0,0,0,0,0,0,0,0,0,0,0,0]\n"]
     {
@@ -167,7 +167,7 @@ fn client_that_floods_and_does_not_read_is_held_back() {
 }
 
 #[test]
-fn server_that_floods_a_client_that_does_not_read_is_held_back() {
+fn flooding_server_is_throttled_by_unread_client() {
     for size in [100, 100_000, 5_000_000] {
         let (wrote, moves) = channel();
         let wrote = Mutex::new(wrote);
@@ -195,7 +195,7 @@ fn server_that_floods_a_client_that_does_not_read_is_held_back() {
 }
 
 #[test]
-fn questions_that_nobody_answers_cost_their_ids() {
+fn unanswered_server_requests_cost_only_their_ids() {
     let question = |number: usize| {
         let text = "x".repeat(1_000_000);
         format!(
@@ -222,7 +222,7 @@ fn questions_that_nobody_answers_cost_their_ids() {
 }
 
 #[test]
-fn name_of_any_length_makes_no_line_longer_than_four_kilobytes() {
+fn log_line_stays_below_four_kilobytes() {
     let server = Server::start(|request, reply| {
         let name = "n".repeat(2_000_000);
         let schema = r#"{"type":"object","properties":{"p":{"type":"string","x-mcp-header":"a b"}}}"#;

@@ -42,7 +42,7 @@ fn nothing_is_lost_or_done_twice_without_a_session() {
 }
 
 #[test]
-fn what_was_recorded_of_all_that_failed_is_replayed_as_it_was() {
+fn recordings_of_faults_replay_identically() {
     for era in [Era::Legacy, Era::Modern] {
         let folder = tempfile::tempdir().expect("a folder");
         let record = folder.path().join("record");

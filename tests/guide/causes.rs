@@ -81,6 +81,10 @@ fn address() -> Url {
     Url::parse("https://mcp.example.com/mcp").expect("a URL")
 }
 
+fn proxy() -> Proxy {
+    Proxy { scheme: "http".to_owned(), host: "proxy.example.com".to_owned(), port: 3128 }
+}
+
 /// Failures below HTTP.
 fn transport_rows() -> Vec<Row> {
     let fingerprint = || Fingerprint::parse(TAG).expect("a fingerprint");
@@ -91,7 +95,10 @@ fn transport_rows() -> Vec<Row> {
         TransportError::ConnectTimeout,
         TransportError::Proxy { wants_credentials: true },
         TransportError::Proxy { wants_credentials: false },
-        TransportError::Socks("failed to create underlying connection".to_owned()),
+        TransportError::Socks("connection refused".to_owned()),
+        TransportError::ProxyConnect(proxy()),
+        TransportError::ProxyDns(proxy()),
+        TransportError::ProxyTimeout(proxy()),
         TransportError::Tls(unknown(false)),
         TransportError::Tls(unknown(true)),
         TransportError::Tls(Failure::NotPinned(fingerprint())),
@@ -183,7 +190,6 @@ fn answer_rows() -> Vec<Row> {
     let url = address();
     let page: HeaderMap =
         [(http::header::CONTENT_TYPE, "text/html".parse().expect("a value"))].into_iter().collect();
-    let proxy = Proxy { scheme: "http".to_owned(), host: "proxy.example.com".to_owned(), port: 3128 };
     let reports = [
         diagnosis::page(&url, &RefusalFacts { body: "<html>", ..RefusalFacts::of(200, &page) }),
         diagnosis::older_transport(&url, 200),
@@ -193,8 +199,6 @@ fn answer_rows() -> Vec<Row> {
         diagnosis::expanded(&url, 200),
         diagnosis::redirect_loop(&url, 307),
         diagnosis::no_address(&url, "--ipv6"),
-        diagnosis::proxy(&proxy, "cannot be reached"),
-        diagnosis::proxy(&proxy, "could not be resolved"),
         diagnosis::unanswered(&url, Duration::from_secs(60)),
     ];
     reports.iter().map(Row::of).collect()

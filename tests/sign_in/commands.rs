@@ -74,7 +74,9 @@ fn check_uses_what_is_held_and_asks_nobody() {
     assert!(proxy.line().contains("\"result\""));
     proxy.finish();
     authority.forget(false);
-    run(&home, &["check", url]);
+    let after = run(&home, &["check", url]);
+    let credentials = "no service token and no header; a stored sign-in is used, if there is one";
+    assert!(String::from_utf8_lossy(&after.stdout).contains(credentials), "{after:?}");
     assert_eq!(authority.last("/mcp").header("authorization"), Some("Bearer marked-access-2"));
     assert_eq!(authority.count("/authorize"), 1);
 }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use mcp_tether::bridge::{
     Action, Ask, Bridge, Config, Cursor, Era, ErrorKind, ErrorReport, Event, ExchangeId, ExchangeOutcome,
-    Known, Opening, Outgoing, Pattern, Refusal, SessionHeader, SessionId, StopReason, Transport, Written,
+    Known, Opening, Outgoing, Pattern, Refusal, SessionHeader, SessionId, StopReason, TransportOrder,
+    Written,
 };
 use mcp_tether::diagnosis;
 use mcp_tether::json;
@@ -109,8 +110,8 @@ fn bad(number: usize, line: &str) -> String {
     format!("line {} is no happening: {line}", number + 1)
 }
 
-fn transport(order: &str) -> Option<Transport> {
-    [Transport::HttpFirst, Transport::SseFirst, Transport::HttpOnly, Transport::SseOnly]
+fn transport(order: &str) -> Option<TransportOrder> {
+    [TransportOrder::HttpFirst, TransportOrder::SseFirst, TransportOrder::HttpOnly, TransportOrder::SseOnly]
         .into_iter()
         .find(|transport| transport.to_string() == order)
 }

@@ -79,7 +79,7 @@ fn check(rows: Vec<(&'static str, Answer, Outcome)>, id: &str) {
 }
 
 #[test]
-fn ids_that_mean_the_same_are_those_of_the_call() {
+fn equivalent_ids_match_the_call() {
     let under = |id: &'static str, outcome| {
         let answer = move |request: &Request, reply: &mut Reply, right: &str| {
             reply.json(&right.replace(&format!("\"id\":{}", request.id()), &format!("\"id\":{id}")));
@@ -110,7 +110,7 @@ fn ids_that_mean_the_same_are_those_of_the_call() {
 }
 
 #[test]
-fn answers_under_another_content_type_are_recognized_by_first_bytes() {
+fn recognizes_answers_by_first_bytes() {
     let json_as = |media_type: &'static str| {
         row(
             media_type,
@@ -246,7 +246,7 @@ fn encoded(encoding: &str, text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn encodings_that_were_not_asked_for_are_decoded_or_named() {
+fn decodes_or_names_unrequested_encodings() {
     let mut rows = Vec::new();
     for encoding in ["gzip", "x-gzip", "deflate", "bare deflate", "br", "zstd"] {
         let head = format!("content-encoding: {}\r\n", encoding.trim_start_matches("bare "));
@@ -387,7 +387,7 @@ fn redirects_that_change_the_path_alone_are_followed() {
 }
 
 #[test]
-fn heartbeats_that_are_no_messages_warn_once_a_stream() {
+fn non_message_heartbeats_warn_once_per_stream() {
     for event in ["", "event: ping\n", "event: message\n"] {
         let listening = Server::start(move |request, reply| match request.title() {
             "GET" => {
@@ -417,7 +417,7 @@ fn heartbeats_that_are_no_messages_warn_once_a_stream() {
 }
 
 #[test]
-fn initialize_without_answer_for_five_seconds_is_told() {
+fn reports_initialize_unanswered_for_five_seconds() {
     let server = Server::start(|request, reply| match request.title() {
         "initialize" => reply.hang(),
         _ => reply.status(405),

@@ -187,7 +187,7 @@ const LOST: &[(Answer, Answer)] = &[
 ];
 
 #[test]
-fn lost_sessions_are_renewed_in_every_dress() {
+fn renews_lost_sessions_in_every_form() {
     for (lost, near_miss) in LOST.iter().copied() {
         let state = Shared::default();
         let shared = Arc::clone(&state);
@@ -250,7 +250,7 @@ fn unknown_methods_cost_one_handshake_together() {
 }
 
 #[test]
-fn session_known_late_is_used_after_a_pause() {
+fn session_known_late_is_retried_after_delay() {
     let state = Shared::default();
     let shared = Arc::clone(&state);
     let refused = Mutex::new(0);
@@ -271,7 +271,7 @@ fn session_known_late_is_used_after_a_pause() {
 }
 
 #[test]
-fn sessions_lost_at_once_are_told_with_advice() {
+fn sessions_lost_at_once_are_reported_with_remedy() {
     let server = Server::start(move |request, reply| match request.title() {
         "initialize" => open(request, reply, &Shared::default()),
         "notifications/initialized" => reply.status(202),
@@ -317,7 +317,7 @@ fn signed_in(set: Set, runs: &Shared) -> (Authority, tempfile::TempDir, Proxy) {
 }
 
 #[test]
-fn token_refused_for_a_lost_session_opens_no_page() {
+fn token_rejected_with_lost_session_opens_no_page() {
     const NO_REFRESH: &str = r#"{"access_token":"ACCESS","token_type":"Bearer","expires_in":3600}"#;
     for granted in [None, Some(NO_REFRESH)] {
         let state = Shared::default();

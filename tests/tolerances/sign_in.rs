@@ -314,7 +314,7 @@ fn named_issuer_accepts_no_addresses_of_another() {
 }
 
 #[test]
-fn metadata_of_a_file_takes_the_place_of_what_is_published() {
+fn metadata_file_replaces_published_metadata() {
     let other = unpublished();
     let at = format!("http://{}", other.server.address);
     let server = Authority::start(naming("https://other.example"));
@@ -358,7 +358,7 @@ fn refused(status: u16, body: &'static str) -> Option<Instead> {
 }
 
 #[test]
-fn refused_renewal_leads_to_one_new_page() {
+fn refused_refresh_opens_one_page() {
     for (status, body) in [
         (400, r#"{"error":"invalid_request","error_description":"refresh_token is invalid"}"#),
         (400, r#"{"error":"invalid_refresh_token"}"#),
@@ -390,7 +390,7 @@ fn refused_renewal_leads_to_one_new_page() {
 }
 
 #[test]
-fn renewal_that_fails_opens_no_page_and_is_repeated() {
+fn failed_refresh_opens_no_page_and_is_repeated() {
     for (status, body) in [
         (408, ""),
         (425, ""),
@@ -415,7 +415,7 @@ fn renewal_that_fails_opens_no_page_and_is_repeated() {
 }
 
 #[test]
-fn client_that_is_unknown_once_costs_no_page() {
+fn client_unknown_once_opens_no_page() {
     let (home, count) = (Home::new(), Arc::new(AtomicUsize::new(0)));
     let once = Instead::new(move |request: &Request, reply: &mut Reply| {
         let is_first = path(request) == "/token" && count.fetch_add(1, Ordering::SeqCst) == 0;
@@ -431,7 +431,7 @@ fn client_that_is_unknown_once_costs_no_page() {
 }
 
 #[test]
-fn refused_renewal_is_tried_again_by_the_next_start() {
+fn refused_refresh_is_retried_by_next_start() {
     let home = Home::new();
     let (authority, mut proxy) = expired(&home, refused(400, r#"{"error":"invalid_request"}"#));
     proxy.send(&call(2));
@@ -451,7 +451,7 @@ fn refused_renewal_is_tried_again_by_the_next_start() {
 }
 
 #[test]
-fn renewal_without_resource_follows_one_refused_for_it() {
+fn refresh_falls_back_to_no_resource() {
     let home = Home::new();
     let targeted = Instead::new(|request, reply| {
         let is_targeted = path(request) == "/token" && value(&request.body, "resource").is_some();
@@ -475,7 +475,7 @@ fn renewal_without_resource_follows_one_refused_for_it() {
 }
 
 #[test]
-fn registration_by_localhost_follows_one_refused_for_127_0_0_1() {
+fn registration_falls_back_to_localhost() {
     for (status, body) in [
         (403, r#"{"message":"Forbidden"}"#),
         (403, "<html>"),
@@ -503,7 +503,7 @@ fn registration_by_localhost_follows_one_refused_for_127_0_0_1() {
 }
 
 #[test]
-fn option_without_resource_heals_where_it_is_refused() {
+fn option_without_resource_fixes_refusal() {
     let authority = Authority::start(Set {
         instead: Instead::new(|request, reply| {
             let form = request.path.split_once('?').map_or(request.body.as_str(), |(_, query)| query);
@@ -521,7 +521,7 @@ fn option_without_resource_heals_where_it_is_refused() {
 }
 
 #[test]
-fn page_that_leads_nowhere_has_a_command_beside_it() {
+fn unusable_page_is_reported_with_command() {
     let authority = Authority::start(Set::default());
     let home = Home::new();
     let mut proxy = home.start(&authority, &["--auth-timeout", "1"]);

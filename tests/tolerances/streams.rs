@@ -203,7 +203,7 @@ fn response_that_fits_two_open_requests_answers_neither() {
 }
 
 #[test]
-fn stream_that_names_no_address_is_told_in_default_order() {
+fn reports_stream_without_endpoint() {
     type Answer = fn(&mut Reply);
     let rows: [(&str, Answer, &str); 3] = [
         (
@@ -231,7 +231,7 @@ fn stream_that_names_no_address_is_told_in_default_order() {
 }
 
 #[test]
-fn address_that_lacks_a_prefix_is_named_with_its_404() {
+fn names_address_without_prefix_after_404() {
     for (address, shown) in [
         ("/messages?sid=SID", ": /messages)"),
         ("/sse/0123456789abcdef-marked/m?sid=SID", ": /sse/[session]/m)"),
@@ -253,7 +253,7 @@ fn address_that_lacks_a_prefix_is_named_with_its_404() {
 }
 
 #[test]
-fn session_lost_with_404_400_or_503_is_renewed_on_the_stream() {
+fn sse_session_lost_with_status_is_renewed() {
     for (status, body, is_renewed) in [
         (404, "Could not find session", true),
         (400, r#"{"error":"Invalid session ID"}"#, true),

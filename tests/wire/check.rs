@@ -15,6 +15,7 @@ use crate::support::server::{Reply, Request, Server};
 use crate::tls::secure;
 
 const ID: &str = "0123456789abcdef0123456789abcdef.access";
+const NEXT_ID: &str = "fedcba9876543210fedcba9876543210.access";
 const TAG: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const INFO: &str = r#""serverInfo":{"name":"s","version":"1"}"#;
 
@@ -167,7 +168,7 @@ fn checks_modern_server_in_its_own_era() {
 }
 
 #[test]
-fn a_server_of_both_eras_is_known_as_one() {
+fn recognizes_server_of_both_eras() {
     let server = Server::start(|request, reply| match request.title() {
         "initialize" => initialized(request, reply, "{}"),
         "server/discover" => {
@@ -184,7 +185,7 @@ fn a_server_of_both_eras_is_known_as_one() {
 }
 
 #[test]
-fn no_session_is_left_behind_where_something_fails() {
+fn failure_ends_session() {
     type Handler = fn(&Request, &mut Reply);
     let list: Handler = |request, reply| match request.title() {
         "initialize" => initialized(request, reply, r#"{"tools":{}}"#),
@@ -237,7 +238,7 @@ fn no_session_is_left_behind_where_something_fails() {
 
 #[test]
 #[cfg(unix)]
-fn no_session_is_left_behind_by_ctrl_c() {
+fn ctrl_c_ends_session() {
     // What hangs when the signal comes; `head`: the server names the session only after that.
     for hangs in ["tools/list", "body", "head"] {
         let (killed, is_killed) = channel::<()>();
@@ -307,7 +308,7 @@ fn certificate_that_expires_soon_is_a_warning() {
 }
 
 #[test]
-fn a_handshake_that_fails_tells_whose_certificate_was_shown() {
+fn failed_handshake_reports_shown_certificate() {
     let server = secure(false, |_| ());
     let (code, told) = told(&[&server.url], &[]);
     assert_eq!(code, Some(1));
@@ -340,14 +341,19 @@ fn proxy_is_its_own_step() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let dead = free.local_addr().expect("an address").to_string();
     drop(free);
-    for (address, step, expected) in [
-        (strict.address.as_str(), "tls", "requires credentials (407)"),
-        (&dead, "proxy", "cannot be reached"),
-        ("proxy.invalid:3128", "proxy", "the proxy proxy.invalid:3128 could not be resolved"),
+    for (address, step, cause, expected) in [
+        (strict.address.as_str(), "tls", "proxy", "requires credentials (407)"),
+        (&dead, "proxy", "proxy_connect", "cannot be reached"),
+        (
+            "proxy.invalid:3128",
+            "proxy",
+            "proxy_connect",
+            "the host name of the proxy proxy.invalid:3128 could not be resolved",
+        ),
     ] {
         let (code, told) = told(&[network::URL, "--proxy", &format!("http://{address}")], &[]);
         let failed = finding(&told, step);
-        assert_eq!((code, &failed["cause"]), (Some(1), &Value::from("proxy")), "{told}");
+        assert_eq!((code, &failed["cause"]), (Some(1), &Value::from(cause)), "{told}");
         assert!(failed["text"].as_str().is_some_and(|text| text.contains(expected)), "{told}");
     }
 }
@@ -482,7 +488,7 @@ fn recognizes_access_by_probes_and_refusal() {
 }
 
 #[test]
-fn the_document_is_where_the_challenge_says() {
+fn reads_document_named_by_challenge() {
     let server = Server::start(|request, reply| {
         match (request.title(), request.path.as_str()) {
         ("HEAD", _) => reply.answer(
@@ -538,7 +544,7 @@ fn distinguishes_invalid_token_from_missing_policy() {
 }
 
 #[test]
-fn the_servers_own_refusal_behind_access_is_the_servers() {
+fn refusal_behind_access_is_the_servers() {
     let server =
         Server::start(|request, reply| match (request.header("cf-access-client-secret"), request.title()) {
             (None, _) => reply.answer(403, &[("cf-access-aud", TAG)], ""),
@@ -554,7 +560,7 @@ fn the_servers_own_refusal_behind_access_is_the_servers() {
 }
 
 #[test]
-fn both_tokens_are_tried_and_told_apart() {
+fn reports_which_of_two_tokens_works() {
     for (first, next, expected, code) in [
         ("marked-one", "marked-two", [("token", "ok"), ("next token", "ok")], 0),
         ("marked-one", "marked-dead", [("token", "ok"), ("next token", "warning")], 0),
@@ -565,7 +571,7 @@ fn both_tokens_are_tried_and_told_apart() {
         let environment = [
             ("CF_ACCESS_CLIENT_ID", ID),
             ("CF_ACCESS_CLIENT_SECRET", first),
-            ("CF_ACCESS_CLIENT_ID_NEXT", ID),
+            ("CF_ACCESS_CLIENT_ID_NEXT", NEXT_ID),
             ("CF_ACCESS_CLIENT_SECRET_NEXT", next),
         ];
         let (found, told) = told(&[&server.url], &environment);
@@ -574,7 +580,8 @@ fn both_tokens_are_tried_and_told_apart() {
             assert_eq!(finding(&told, step)["state"], state, "{first} {next} {step}: {told}");
         }
         let is_second = first == "marked-dead" && code == 0;
-        assert_eq!(text(&told, "token").contains("the next service token"), is_second, "{told}");
+        let next = format!("Cloudflare Access accepts the next service token {NEXT_ID}");
+        assert_eq!(text(&told, "token") == next, is_second, "{told}");
     }
 }
 
@@ -604,7 +611,7 @@ fn credentials_are_named_by_source_and_never_shown() {
 }
 
 #[test]
-fn a_secret_that_the_server_repeats_is_not_told() {
+fn repeated_secret_is_redacted() {
     let server = Server::start(|request, reply| match request.title() {
         "HEAD" | "GET" | "DELETE" => reply.status(405),
         "initialize" => {

@@ -113,7 +113,7 @@ fn listening_stream_opens_once_after_handshake() {
 }
 
 #[test]
-fn an_answer_counts_once_wherever_it_comes() {
+fn answer_counts_once_on_any_stream() {
     let (listening, stream) = channel::<()>();
     let (listening, stream) = (Mutex::new(listening), Mutex::new(stream));
     let server = Server::start(move |request, reply| match request.title() {
@@ -158,7 +158,7 @@ fn an_answer_counts_once_wherever_it_comes() {
 }
 
 #[test]
-fn a_number_and_a_string_are_two_ids() {
+fn number_and_string_ids_are_distinct() {
     let (seven, both) = channel::<()>();
     let (seven, both) = (Mutex::new(seven), Mutex::new(both));
     let server = Server::start(move |request, reply| {

@@ -55,7 +55,7 @@ fn asked(server: &Server, cache: &std::path::Path, arguments: &[&str]) -> Vec<St
 }
 
 #[test]
-fn what_a_server_speaks_is_asked_once() {
+fn era_of_server_is_detected_once() {
     let cache = tempfile::tempdir().expect("a directory");
     let server = Server::start(modern);
     let found_out = ["initialize", "server/discover"];
@@ -123,7 +123,7 @@ fn detects_changed_era_of_server() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_used_is_no_error() {
+fn unusable_cache_starts_normally() {
     let cache = tempfile::tempdir().expect("a directory");
     std::fs::write(cache.path().join("mcp-tether"), "not a folder").expect("a file");
     let server = Server::start(modern);

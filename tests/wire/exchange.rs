@@ -114,7 +114,7 @@ async fn closed_idle_connection_is_noticed_before_the_next_request() {
 }
 
 #[tokio::test]
-async fn an_answer_is_told_from_the_request_on() {
+async fn answer_is_bound_to_its_request() {
     let server = server(|request, reply| reply.result(request, "{}"));
     let (lines, outcome) = events(&server.url, post(r#"{"id":1,"method":"a"}"#)).await;
     assert_eq!(lines, ["sent #1", "opened #1 200", "server #1 result 1"]);
@@ -122,7 +122,7 @@ async fn an_answer_is_told_from_the_request_on() {
 }
 
 #[tokio::test]
-async fn a_notification_is_accepted() {
+async fn notification_is_accepted() {
     let server = server(|_, reply| reply.status(202));
     let (lines, outcome) = events(&server.url, post(r#"{"method":"a"}"#)).await;
     assert_eq!(lines, ["sent #1", "opened #1 202"]);
@@ -130,7 +130,7 @@ async fn a_notification_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_never_made_wrote_nothing() {
+async fn failed_connection_sent_nothing() {
     let closed =
         std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
     let (lines, outcome) = events(&format!("http://{closed}/"), post(r#"{"id":1,"method":"a"}"#)).await;
@@ -139,7 +139,7 @@ async fn a_connection_that_was_never_made_wrote_nothing() {
 }
 
 #[tokio::test]
-async fn a_connection_that_broke_may_have_written_everything() {
+async fn broken_connection_may_have_sent_everything() {
     let server = server(|_, reply| reply.close());
     let (lines, outcome) = events(&server.url, post(r#"{"id":1,"method":"a"}"#)).await;
     assert_eq!(lines, ["sent #1"]);
@@ -163,7 +163,7 @@ async fn ended_stream_is_complete_and_broken_one_cut() {
 }
 
 #[tokio::test]
-async fn a_page_is_no_stream() {
+async fn page_is_not_a_stream() {
     for body in
         ["", r#"{"status":"ok"}"#, r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"POST"},"id":null}"#]
     {
@@ -175,7 +175,7 @@ async fn a_page_is_no_stream() {
 }
 
 #[tokio::test]
-async fn a_stream_lingers_for_its_own_answer_only() {
+async fn stream_waits_for_its_own_answer_only() {
     let server = server(|_, reply| {
         reply.open_stream();
         reply.event(r#"{"id":"another","result":{}}"#);

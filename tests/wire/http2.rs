@@ -143,7 +143,7 @@ fn serve(mut stream: TcpStream, calls: &Mutex<Calls>) -> Option<()> {
 }
 
 #[test]
-fn streams_that_were_not_processed_are_sent_again() {
+fn unprocessed_streams_are_sent_again() {
     for (fate, is_repeated) in [
         (Fate::Refused, true),
         (Fate::GoneBefore, true),

@@ -163,7 +163,7 @@ fn messages_go_to_endpoint_of_stream_with_headers() {
 }
 
 #[test]
-fn an_old_revision_is_named_in_no_header() {
+fn old_revision_sends_no_version_header() {
     let (server, _) = old(|request, reply, streams| {
         reply.status(200);
         streams.result(request, "{}");
@@ -174,7 +174,7 @@ fn an_old_revision_is_named_in_no_header() {
 }
 
 #[test]
-fn an_address_elsewhere_is_refused_and_both_are_named() {
+fn rejects_endpoint_of_other_origin() {
     for (address, named) in [
         ("http://other.example.com/messages?session=marked", "http://other.example.com"),
         ("https://HOST/messages", "https://127.0.0.1:"),
@@ -303,7 +303,7 @@ fn rejected_credentials_and_server_errors_keep_transport() {
 }
 
 #[test]
-fn everything_passes_in_both_directions() {
+fn messages_pass_in_both_directions() {
     let (server, streams) = old(|request, reply, streams| {
         // The answer first, then the acknowledgement.
         match request.title() {
@@ -492,7 +492,7 @@ fn rejected_credentials_are_read_again_for_stream_and_posts() {
 }
 
 #[test]
-fn no_log_shows_the_session_in_the_address() {
+fn no_log_shows_session_in_endpoint() {
     let (server, _) = old(|request, reply, streams| {
         reply.answer(202, &[("x-echo", "marked-session")], "marked-session");
         streams.result(request, "{}");

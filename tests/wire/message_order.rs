@@ -42,7 +42,7 @@ fn handshake_written_at_once_is_sent_in_steps() {
 }
 
 #[test]
-fn one_slow_call_holds_up_no_other() {
+fn slow_call_blocks_no_other() {
     let (release, released) = channel::<()>();
     let released = Mutex::new(released);
     let server = Server::start(move |request, reply| {

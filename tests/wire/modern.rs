@@ -78,7 +78,7 @@ fn modern_messages_are_mirrored_in_headers() {
 }
 
 #[test]
-fn parameters_travel_as_their_tool_wants_it() {
+fn sends_parameters_as_annotated() {
     let server = Server::start(|request, reply| match request.title() {
         "tools/list" => tools(request, reply, ""),
         _ => reply.result(request, COMPLETE),
@@ -141,7 +141,7 @@ fn header_mismatch_lists_tools_and_retries_call() {
 }
 
 #[test]
-fn a_list_of_tools_without_end_is_given_up() {
+fn endless_tool_list_is_abandoned() {
     let server = Server::start(|request, reply| match request.title() {
         "tools/list" => reply.result(request, r#"{"tools":[],"nextCursor":"more"}"#),
         "tools/call" => reply.answer(400, &[("content-type", "application/json")], MISMATCH),
@@ -173,7 +173,7 @@ fn modern_call_with_broken_stream_is_one_error() {
 }
 
 #[test]
-fn a_cancellation_ends_the_connection_and_is_not_sent() {
+fn cancellation_closes_connection_unsent() {
     let (tell, told) = channel::<()>();
     let tell = Mutex::new(tell);
     let server = Server::start(move |request, reply| match request.title() {

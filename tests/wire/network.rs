@@ -86,7 +86,7 @@ fn asked(arguments: &[&str], environment: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_proxy_is_used_by_option_and_by_environment() {
+fn uses_proxy_of_option_and_environment() {
     let server = elsewhere();
     let authority = server.file("ca.pem");
     let tunnel = Tunnel::start(&server.address, None, 200);
@@ -151,7 +151,45 @@ fn http_proxy_errors_are_named_as_the_proxys() {
 }
 
 #[test]
-fn this_machine_is_never_reached_through_a_proxy() {
+fn unreachable_proxy_has_the_sentence_of_check() {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let dead = free.local_addr().expect("an address").to_string();
+    drop(free);
+    let unreachable = format!("the proxy {dead} cannot be reached");
+    let cases = [
+        (URL, format!("http://user:markedpassword@{dead}"), unreachable.clone()),
+        ("http://mcp.example.test/mcp", format!("http://{dead}"), unreachable),
+        (URL, format!("socks5h://{dead}"), format!("the proxy socks5h://{dead} cannot be reached")),
+        (
+            URL,
+            "http://proxy.invalid:3128".to_owned(),
+            "the host name of the proxy proxy.invalid:3128 could not be resolved".to_owned(),
+        ),
+    ];
+    let case = |(url, proxy, expected): &(&str, String, String)| {
+        let arguments = [url, "--allow-http", "--proxy", proxy];
+        let line = asked(&arguments, &[]);
+        assert!(line.contains(&format!("mcp-tether: {expected} (4 attempts)\"")), "{url} {proxy}: {line}");
+        assert!(line.contains("\"cause\":\"proxy_connect\"") && !line.contains("marked"), "{line}");
+        let check = std::process::Command::new(env!("CARGO_BIN_EXE_mcp-tether"))
+            .arg("check")
+            .args(arguments)
+            .env_clear()
+            .output()
+            .expect("it starts");
+        let check = String::from_utf8_lossy(&check.stdout);
+        assert!(check.contains(&format!("FAILED  {expected}\n")), "{url} {proxy}: {check}");
+    };
+    // Each waits for the attempts of the proxy.
+    std::thread::scope(|scope| {
+        for it in &cases {
+            scope.spawn(move || case(it));
+        }
+    });
+}
+
+#[test]
+fn loopback_is_never_proxied() {
     let server = Server::start(|request, reply| reply.result(request, "{}"));
     let tunnel = Tunnel::start(&server.address, None, 200);
     let proxy = format!("http://{}", tunnel.address);
@@ -163,7 +201,7 @@ fn this_machine_is_never_reached_through_a_proxy() {
 }
 
 #[test]
-fn only_the_addresses_asked_for_are_used() {
+fn uses_only_requested_address_family() {
     let server = Server::start(|request, reply| reply.result(request, "{}"));
     let url = server.url.replace("127.0.0.1", "localhost");
     assert!(asked(&[&url, "--ipv4"], &[]).contains("\"result\""));
@@ -173,7 +211,7 @@ fn only_the_addresses_asked_for_are_used() {
 }
 
 #[test]
-fn a_url_is_kept_as_it_was_given() {
+fn url_is_sent_unchanged() {
     let server = Server::start(|request, reply| reply.result(request, "{}"));
     for path in ["/", "/mcp/", "/mcp?codemode=search_and_execute&x=%20y", "/a//b/%7Ec;d=1"] {
         let url = format!("http://{}{path}", server.address);

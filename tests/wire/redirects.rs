@@ -114,7 +114,7 @@ fn same_origin_redirect_allows_no_later_cross_origin_one() {
 }
 
 #[test]
-fn a_redirect_that_leads_nowhere_is_one_error() {
+fn dangling_redirect_is_one_error() {
     for target in
         [None, Some("http://"), Some("http://[::bad/"), Some("mailto:x@example.com"), Some("\u{fffd}")]
     {

@@ -105,7 +105,7 @@ fn follows_only_same_origin_redirects_that_keep_the_message() {
 }
 
 #[test]
-fn nothing_ever_reaches_another_origin() {
+fn no_request_reaches_other_origin() {
     let other = Server::start(|_, reply| reply.status(200));
     let target = format!("{}/stolen?token=markedquery", other.url);
     let server = Server::start(move |request, reply| {
@@ -132,7 +132,7 @@ fn redirects_without_end_are_given_up() {
 }
 
 #[test]
-fn what_lies_below_http_is_named() {
+fn names_failures_below_http() {
     let plain = Server::start(|_, reply| reply.status(200));
     let tls_to_plain = format!("https://{}/mcp", plain.address);
     // A port that is bound, and on which nothing listens.

@@ -56,7 +56,7 @@ fn only_message_events_pass_in_order() {
 }
 
 #[test]
-fn a_stream_cut_anywhere_gives_exactly_one_answer() {
+fn stream_cut_anywhere_gives_one_answer() {
     let stream = "data: {\"method\":\"n\"}\n\ndata: {\"id\":7,\"result\":{}}\n\n";
     // Whole is the answer with its last brace, whatever becomes of the line ends behind it.
     let whole = stream.trim_end().len();
@@ -174,7 +174,7 @@ fn unusable_response_is_an_error_with_status() {
 }
 
 #[test]
-fn stray_bodies_behind_a_notification_are_nobodys() {
+fn drops_bodies_after_notification() {
     let server = Server::start(|request, reply| match request.title() {
         "n200" => reply.json("{\"id\":1,\"result\":{}}"),
         "n202" => reply.answer(202, &[("content-type", "application/json")], "{}"),

@@ -63,7 +63,7 @@ fn file_is_read_again_when_its_credentials_are_rejected() {
 }
 
 #[test]
-fn the_next_token_takes_over_and_stays() {
+fn next_token_takes_over_and_stays() {
     let (server, time) = guarded(["marked-one", "marked-two"]);
     let environment = [
         ("CF_ACCESS_CLIENT_ID", ID),
@@ -85,7 +85,7 @@ fn the_next_token_takes_over_and_stays() {
 }
 
 #[test]
-fn two_dead_tokens_are_tried_once_each_and_told() {
+fn two_rejected_tokens_are_tried_once_and_explained() {
     let (server, _) = guarded(["neither", "neither"]);
     let environment = [
         ("CF_ACCESS_CLIENT_ID", ID),
@@ -139,7 +139,7 @@ fn commands_bring_headers_and_are_asked_again() {
 }
 
 #[test]
-fn a_token_can_travel_in_one_header() {
+fn sends_token_in_single_header() {
     let server = Server::start(|request, reply| {
         let seen = (request.header("authorization"), request.header("cf-access-client-id"));
         match seen {
@@ -444,7 +444,7 @@ fn command_is_run_once_for_all_rejected_requests() {
 }
 
 #[test]
-fn the_other_forms_of_access_come_from_every_source() {
+fn access_credentials_come_from_every_source() {
     let server = Server::start(|request, reply| {
         let value = |name| request.header(name).unwrap_or("-").to_owned();
         let seen = format!(

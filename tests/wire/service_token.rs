@@ -483,7 +483,7 @@ fn check_explains_token_that_hosts_keep_back() {
 }
 
 #[test]
-fn check_tells_rule_and_proves_as_proxy_does() {
+fn check_reports_rule_and_proof_like_proxy() {
     let internet = Internet::with(Site::protected(Refusal::Redirect));
     let rule = |text: &str| text.lines().find(|line| line.starts_with("rule ")).map(str::to_owned);
     for (arguments, environment, expected) in [
@@ -571,7 +571,7 @@ fn answer_of_server_behind_access_remembers_host() {
 
 #[test]
 #[cfg(unix)]
-fn file_that_cannot_be_written_stops_nothing() {
+fn unwritable_proof_file_stops_nothing() {
     let internet = Internet::with(Site::protected(Refusal::Redirect));
     std::fs::create_dir_all(internet.file()).expect("a folder in its place");
     let mut proxy = internet.start(&[]);

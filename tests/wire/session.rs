@@ -46,7 +46,7 @@ fn every_request_has_the_headers_of_its_kind() {
 }
 
 #[test]
-fn a_server_without_sessions_hears_of_none() {
+fn server_without_sessions_gets_no_session_id() {
     for name in [None, Some("")] {
         let server = Server::start(move |request, reply| match request.title() {
             "GET" => reply.status(405),
@@ -71,7 +71,7 @@ fn a_server_without_sessions_hears_of_none() {
 }
 
 #[test]
-fn a_session_id_beyond_visible_ascii_is_refused() {
+fn rejects_session_id_outside_visible_ascii() {
     let ids: [&[u8]; 5] = [b"a b", b"a\tb", b"s-\xc3\xa9", b"\xff", "s-日本".as_bytes()];
     for id in ids {
         let server = Script::default()

@@ -154,7 +154,7 @@ fn asked(server: &Secure, arguments: &[&str], environment: &[(&str, &str)]) -> S
 }
 
 #[test]
-fn an_authority_is_trusted_once_it_is_named() {
+fn trusts_named_authority() {
     let server = secure(false, |_| ());
     let line = asked(&server, &[], &[]);
     assert!(
@@ -175,7 +175,7 @@ fn an_authority_is_trusted_once_it_is_named() {
 }
 
 #[test]
-fn a_system_without_roots_uses_those_that_come_along() {
+fn uses_bundled_roots_without_system_roots() {
     let server = secure(false, |_| ());
     let (authority, missing) = (server.file("ca.pem"), server.file("missing.pem"));
     let none = [("SSL_CERT_FILE", missing.as_str()), ("SSL_CERT_DIR", missing.as_str())];
@@ -185,7 +185,7 @@ fn a_system_without_roots_uses_those_that_come_along() {
 }
 
 #[test]
-fn what_is_wrong_with_a_certificate_is_said() {
+fn names_certificate_fault() {
     let day = Duration::from_secs(86_400);
     #[expect(clippy::disallowed_methods, reason = "validity is counted from the day of the test")]
     let now = SystemTime::now();
@@ -222,7 +222,7 @@ fn what_is_wrong_with_a_certificate_is_said() {
 }
 
 #[test]
-fn a_server_without_a_version_in_common_is_named() {
+fn names_server_without_common_revision() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("https://localhost:{}/mcp", listener.local_addr().expect("an address").port());
     std::thread::spawn(move || {
@@ -240,7 +240,7 @@ fn a_server_without_a_version_in_common_is_named() {
 }
 
 #[test]
-fn a_server_that_wants_a_certificate_gets_one() {
+fn sends_client_certificate_on_request() {
     let server = secure(true, |_| ());
     let (authority, certificate, key) =
         (server.file("ca.pem"), server.file("client.pem"), server.file("client.key"));

@@ -62,7 +62,7 @@ async fn cut_stream_delivers_its_whole_events() {
 }
 
 #[tokio::test]
-async fn a_stream_says_the_same_wherever_its_pieces_end() {
+async fn stream_is_independent_of_chunk_borders() {
     let server = server(|request, reply| {
         let (first, second) = STREAM.as_bytes().split_at(place(request));
         reply.raw(HEAD);

@@ -92,7 +92,7 @@ fn unreadable_response_is_one_error() {
 }
 
 #[test]
-fn what_is_merely_unusual_is_an_answer() {
+fn delivers_unusual_answers() {
     let server = Server::start(|request, reply| {
         let result = format!(r#"{{"id":{},"result":{{}}}}"#, request.id());
         let length = result.len();
@@ -135,7 +135,7 @@ fn what_is_merely_unusual_is_an_answer() {
 }
 
 #[test]
-fn notifications_answered_by_streams_without_end_hold_nothing_up() {
+fn endless_notification_streams_block_nothing() {
     let server = Server::start(|request, reply| match request.title() {
         "ping" => reply.result(request, "{}"),
         _ => {
@@ -155,7 +155,7 @@ fn notifications_answered_by_streams_without_end_hold_nothing_up() {
 }
 
 #[test]
-fn two_calls_with_one_id_get_an_answer_each() {
+fn calls_with_one_id_get_separate_answers() {
     let server = Server::start(|request, reply| {
         let title = request.title().to_owned();
         reply.result(request, &format!("\"{title}\""));
@@ -170,7 +170,7 @@ fn two_calls_with_one_id_get_an_answer_each() {
 }
 
 #[test]
-fn a_handshake_that_fails_leaves_room_for_the_next() {
+fn failed_handshake_frees_its_slot() {
     let server = Script::default()
         // Sent once more without a word.
         .expect("initialize", |_, reply| reply.close())

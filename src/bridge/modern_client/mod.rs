@@ -312,7 +312,7 @@ impl Layer for ModernClient {
         let report = ErrorReport::new(
             ErrorKind::Stopped,
             "stopped before the server answered",
-            "the request may have run; look before repeating it",
+            "check what the request did before you repeat it: it may have run",
         );
         let error = error_object(&report);
         let held = self.held.take();

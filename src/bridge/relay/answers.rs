@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::ledger::{Entry, Place, Ticket};
+use super::ledger::{LedgerEntry, MessageState, Ticket};
 use super::modern::error_code;
 use super::renegotiation::Refused;
 use super::{Output, Purpose, Question, REPLIES, Relay, Settled};
@@ -43,7 +43,7 @@ impl Relay {
             Some(Purpose::Delivery(ticket)) => self.delivered(exchange, ticket, now),
             Some(Purpose::Listening) => self.streams.listening.opened(exchange, now),
             Some(Purpose::Renewal) => self.sessions.renewal_head_came(),
-            Some(Purpose::Restoration) => self.told(exchange, now),
+            Some(Purpose::Restoration) => self.first_message_sent(exchange, now),
             Some(
                 Purpose::Cancellation(..)
                 | Purpose::Resumption(_)
@@ -120,14 +120,14 @@ impl Relay {
                 self.renewed(exchange, &message, now);
             }
             (Kind::Response { id, .. }, Purpose::Ping) if !self.is_asked_by_client(id.as_ref()) => {
-                self.ponged(exchange);
+                self.ping_answered(exchange);
             }
             // The answer is ours; what it says changes nothing.
             (Kind::Response { id, .. }, Purpose::Restoration) if !self.is_asked_by_client(id.as_ref()) => {}
             (Kind::Response { id, .. }, _) => {
                 let id = id.clone();
                 match self.pong(exchange, id.as_ref()).filter(|_| purpose == Purpose::Answered) {
-                    Some(ping) => self.ponged(ping),
+                    Some(ping) => self.ping_answered(ping),
                     None => self.response(exchange, purpose, id.as_ref(), message, now),
                 }
             }
@@ -154,9 +154,9 @@ impl Relay {
             Purpose::Answer(ticket) | Purpose::Resumption(ticket) => Some(ticket),
             _ => None,
         };
-        self.heard(purpose);
-        match self.asks(exchange, &id, asking, &message) {
-            true => self.said(purpose, message),
+        self.note_message(purpose);
+        match self.track_question(exchange, &id, asking, &message) {
+            true => self.pass_on(purpose, message),
             false => self.refuse_question(&id, now),
         }
     }
@@ -168,12 +168,12 @@ impl Relay {
         {
             self.questions.remove(&id);
         }
-        self.heard(purpose);
-        self.said(purpose, message);
+        self.note_message(purpose);
+        self.pass_on(purpose, message);
     }
 
-    /// Passes on what the server says besides answers, with the request in whose exchange it does.
-    pub(super) fn said(&mut self, purpose: Purpose, message: Message) {
+    /// Passes on a message of the server that is not an answer, with the request of its exchange.
+    pub(super) fn pass_on(&mut self, purpose: Purpose, message: Message) {
         let within = match purpose {
             Purpose::Answer(ticket) | Purpose::Resumption(ticket) => {
                 self.ledger.get(ticket).and_then(|entry| entry.request_id()).cloned()
@@ -189,18 +189,24 @@ impl Relay {
         epoch.is_some_and(|epoch| self.sessions.is_over(epoch))
     }
 
-    /// The server said something on a stream, which is therefore worth resuming.
-    fn heard(&mut self, purpose: Purpose) {
+    /// Notes a message on a stream: the stream is worth resuming.
+    fn note_message(&mut self, purpose: Purpose) {
         match purpose {
-            Purpose::Answered => self.streams.sse_session.heard(),
-            Purpose::Listening => self.streams.listening.heard(),
+            Purpose::Answered => self.streams.sse_session.note_message(),
+            Purpose::Listening => self.streams.listening.note_message(),
             Purpose::Resumption(ticket) => self.ledger.reset_stream_attempts(ticket),
             _ => {}
         }
     }
 
     /// The server asks the client something. Returns whether there is room to keep track of it.
-    fn asks(&mut self, exchange: ExchangeId, id: &Id, asking: Option<Ticket>, question: &Message) -> bool {
+    fn track_question(
+        &mut self,
+        exchange: ExchangeId,
+        id: &Id,
+        asking: Option<Ticket>,
+        question: &Message,
+    ) -> bool {
         let meta = question.member(meta::META);
         let progress = meta.and_then(|meta| json::member(meta, "progressToken")).map(str::to_owned);
         let epoch = self.sessions.epoch() + u64::from(self.sessions.is_opening(exchange));
@@ -214,7 +220,7 @@ impl Relay {
             message: format!("{SOURCE}: too many requests of the server wait for the client's answer"),
             data: ErrorData::of(SOURCE, "too_many"),
         };
-        self.say_refusal(Message::error(Some(id), &error), now);
+        self.send_refusal(Message::error(Some(id), &error), now);
     }
 
     /// Answers the requests of a batch that is too long in the client's place. Those whose exchange or session is over need
@@ -247,7 +253,7 @@ impl Relay {
             };
             room = left;
             self.questions.forget_orphan(id);
-            self.say(refusal, now);
+            self.send_message(refusal, now);
         }
     }
 
@@ -279,7 +285,7 @@ impl Relay {
         }
         if let Some(ticket) = id.and_then(|id| self.ledger.request(id))
             && let Some(entry) = self.ledger.get(ticket)
-            && let Some(answered) = place_of_answer(entry)
+            && let Some(answered) = exchange_of_answer(entry)
         {
             return self.answer_elsewhere(exchange, answered, ticket, message, now);
         }
@@ -292,9 +298,9 @@ impl Relay {
         if self.sessions.stream() == Some(exchange)
             && let Some((posted, ticket, own_id)) = id.and_then(|id| self.only_request_like(id))
         {
-            self.streams.sse_session.heard();
+            self.streams.sse_session.note_message();
             self.answer(Some(posted), ticket, message.with_id(&own_id), now);
-            return self.let_acknowledge(posted, now);
+            return self.await_acknowledgement(posted, now);
         }
         self.dropped(&message, "no request with this id is unanswered");
     }
@@ -310,11 +316,11 @@ impl Relay {
     ) {
         let on_stream = self.sessions.stream() == Some(exchange);
         if let (Some(_), true) = (sent, on_stream) {
-            self.streams.sse_session.heard();
+            self.streams.sse_session.note_message();
         }
         self.answer(sent, ticket, message, now);
         match sent {
-            Some(posted) if on_stream => self.let_acknowledge(posted, now),
+            Some(posted) if on_stream => self.await_acknowledgement(posted, now),
             // The own exchange of the request brings nothing more, unless it carries a session from now on.
             Some(sent) if self.sessions.stream() != Some(sent) => self.close(sent),
             Some(_) | None => {}
@@ -323,8 +329,8 @@ impl Relay {
 
     /// The request that a response with a changed id answers, on the stream of a session, if only one can be meant.
     fn only_request_like(&self, id: &Id) -> Option<(ExchangeId, Ticket, Id)> {
-        let mut alike = self.ledger.iter().filter_map(|(ticket, entry)| match entry.place {
-            Place::Sent { exchange, .. } if entry.era == Era::Legacy => {
+        let mut alike = self.ledger.iter().filter_map(|(ticket, entry)| match entry.state {
+            MessageState::Sent { exchange, .. } if entry.era == Era::Legacy => {
                 let own = entry.request_id().filter(|own| own.is_same_value(id))?;
                 Some((exchange, ticket, own.clone()))
             }
@@ -403,7 +409,7 @@ impl Relay {
                     self.answered_at_last();
                 }
                 if error_code(&message).is_none() {
-                    self.taught(&entry.message, &message);
+                    self.learn_from_answer(&entry.message, &message);
                 }
                 self.act(Action::Deliver(message));
             }
@@ -412,8 +418,8 @@ impl Relay {
         }
     }
 
-    /// Remembers what a successful request says about the server and the session.
-    fn taught(&mut self, request: &Message, answer: &Message) {
+    /// Stores the facts that a successful request shows about server and session.
+    fn learn_from_answer(&mut self, request: &Message, answer: &Message) {
         match request.method() {
             Some(method::TOOLS_LIST) => self.tools.learn_hints(answer),
             Some(_) => self.sessions.remember(request),
@@ -446,12 +452,12 @@ impl Relay {
 
 /// The exchange in which a request was sent, for an answer that is found by its id. `Some(None)`: it was sent, and waits to
 /// be sent again or resumed. `None`: it was never sent.
-fn place_of_answer(entry: &Entry) -> Option<Option<ExchangeId>> {
-    match entry.place {
-        Place::Sent { exchange, .. } => Some(Some(exchange)),
-        Place::BackingOff { .. } | Place::ForSlot { .. } | Place::AtGate => {
+fn exchange_of_answer(entry: &LedgerEntry) -> Option<Option<ExchangeId>> {
+    match entry.state {
+        MessageState::Sent { exchange, .. } => Some(Some(exchange)),
+        MessageState::BackingOff { .. } | MessageState::ForSlot { .. } | MessageState::AtGate => {
             (entry.attempts.made > 0).then_some(None)
         }
-        Place::Behind(_) | Place::Learning { .. } => None,
+        MessageState::Behind(_) | MessageState::Learning { .. } => None,
     }
 }

@@ -1,9 +1,9 @@
-//! Where client and server do not share an era: what shows it, and how the messages are given back.
+//! Client and server that share no era: the evidence, and how the messages are returned.
 //!
 //! Evidence is only what a server of the other era says, never a refusal for want of credentials, a server in trouble or a
 //! broken connection (2026-07-28, basic/versioning, backward compatibility). Deliberately not here: what to do about it.
 
-use super::ledger::{Place, RetryKind, Ticket};
+use super::ledger::{MessageState, RetryKind, Ticket};
 use super::modern::error_code;
 use super::{Output, Relay, Settled};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
@@ -25,13 +25,13 @@ const LEGACY_CODES: [i64; 3] = [code::SERVER_ERROR, code::SESSION_NOT_FOUND, cod
 pub(in crate::bridge) struct EraMismatch {
     pub(in crate::bridge) request: Message,
     pub(in crate::bridge) evidence: Evidence,
-    /// What the client is told if nothing can be done about it.
+    /// The client's answer if no layer can translate.
     pub(in crate::bridge) last_word: LastWord,
-    /// What waited behind it, in the client's order.
+    /// The messages that waited behind it, in the client's order.
     pub(in crate::bridge) waiting: Vec<Message>,
 }
 
-/// What a request is answered with if it cannot be translated.
+/// The answer to a request that cannot be translated.
 #[derive(Debug)]
 pub(in crate::bridge) struct LastWord {
     pub(in crate::bridge) answer: Message,
@@ -39,7 +39,7 @@ pub(in crate::bridge) struct LastWord {
     pub(in crate::bridge) notice: Option<Notice>,
 }
 
-/// What a refusal says about the server.
+/// The evidence of a refusal about the server's era.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::bridge) enum Evidence {
     /// It knows the modern era, and not the other.
@@ -51,7 +51,7 @@ pub(in crate::bridge) enum Evidence {
 }
 
 impl Relay {
-    /// What an answer or a refusal says about the server's era, if it shows that it is not the request's.
+    /// The evidence of an answer or a refusal that the server's era is not that of the request.
     pub(super) fn evidence(
         &self,
         ticket: Ticket,
@@ -60,7 +60,7 @@ impl Relay {
     ) -> Option<Evidence> {
         let entry = self.ledger.get(ticket)?;
         let status = refused.map(|refusal| refusal.status);
-        // What stands in front of a server says nothing about it.
+        // A gateway before the server shows nothing of its era.
         let is_the_servers =
             answer.is_some() || refused.is_some_and(|refusal| refusal.report.cause == ErrorKind::Status);
         if !is_the_servers || status.is_some_and(|status| !may_be_evidence(status)) {
@@ -77,16 +77,16 @@ impl Relay {
     /// Takes everything of the legacy era out of the ledger that was not sent, in the client's order.
     fn take_waiting(&mut self) -> Vec<Message> {
         let waiting = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
-        let waiting = waiting.filter(|(_, entry)| match entry.place {
-            Place::AtGate
-            | Place::ForSlot { kind: RetryKind::Post }
-            | Place::BackingOff { kind: RetryKind::Post, .. } => true,
+        let waiting = waiting.filter(|(_, entry)| match entry.state {
+            MessageState::AtGate
+            | MessageState::ForSlot { kind: RetryKind::Post }
+            | MessageState::BackingOff { kind: RetryKind::Post, .. } => true,
             // The server is at work on what waits for the rest of its answer.
-            Place::ForSlot { kind: RetryKind::Resume }
-            | Place::BackingOff { kind: RetryKind::Resume, .. }
-            | Place::Behind(_)
-            | Place::Learning { .. }
-            | Place::Sent { .. } => false,
+            MessageState::ForSlot { kind: RetryKind::Resume }
+            | MessageState::BackingOff { kind: RetryKind::Resume, .. }
+            | MessageState::Behind(_)
+            | MessageState::Learning { .. }
+            | MessageState::Sent { .. } => false,
         });
         let tickets: Vec<Ticket> = waiting.map(|(ticket, _)| ticket).collect();
         let mut messages = Vec::new();
@@ -129,7 +129,7 @@ impl Relay {
     }
 }
 
-/// What the end of a client's `initialize` shows.
+/// The evidence of the end of a client's `initialize`.
 fn evidence_of_handshake(
     initialize: &Message,
     answer: Option<&Message>,
@@ -154,7 +154,7 @@ fn evidence_of_handshake(
     }
 }
 
-/// What the end of a client's `server/discover` shows.
+/// The evidence of the end of a client's `server/discover`.
 fn evidence_of_probe(answer: Option<&Message>) -> Option<Evidence> {
     let Some(answer) = answer else { return Some(Evidence::Legacy) };
     let is_modern = match error_code(answer) {
@@ -166,7 +166,7 @@ fn evidence_of_probe(answer: Option<&Message>) -> Option<Evidence> {
     (!is_modern).then_some(Evidence::Legacy)
 }
 
-/// What the end of any other modern request shows, of a server that has not shown its era.
+/// The evidence of the end of any other modern request, while the server's era is unknown.
 fn evidence_of_request(answer: Option<&Message>, status: Option<u16>) -> Option<Evidence> {
     let is_legacy = match (answer, answer.and_then(error_code)) {
         // A server of the other era that does without sessions has answered as well as it can.

@@ -17,7 +17,7 @@ pub(super) struct Exchange {
     pub(super) epoch: Option<u64>,
 }
 
-/// What an exchange is for.
+/// The purpose of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// To have a request answered.
@@ -98,7 +98,7 @@ impl Exchanges {
         self.next
     }
 
-    /// What is known of an exchange that has not ended.
+    /// An exchange that has not ended.
     pub(super) fn get(&self, exchange: ExchangeId) -> Option<Exchange> {
         self.open.get(&exchange).copied()
     }

@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use super::ledger::Ticket;
-use super::retry::{self, Decision, Jitter, Subject, Way};
+use super::retry::{self, Decision, Jitter, Subject, Transport};
 use super::{Purpose, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{Action, ExchangeOutcome, Facts, Notice, Refusal, Via};
@@ -19,9 +19,9 @@ use crate::json;
 use crate::jsonrpc::Message;
 use crate::mcp::method;
 
-/// Which transports are tried, and in which order.
+/// The transports to try, in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Transport {
+pub enum TransportOrder {
     /// Streamable HTTP, then HTTP+SSE.
     #[default]
     HttpFirst,
@@ -33,33 +33,34 @@ pub enum Transport {
     SseOnly,
 }
 
-impl std::fmt::Display for Transport {
+impl std::fmt::Display for TransportOrder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Transport::HttpFirst => "http-first",
-            Transport::SseFirst => "sse-first",
-            Transport::HttpOnly => "http-only",
-            Transport::SseOnly => "sse-only",
+            TransportOrder::HttpFirst => "http-first",
+            TransportOrder::SseFirst => "sse-first",
+            TransportOrder::HttpOnly => "http-only",
+            TransportOrder::SseOnly => "sse-only",
         })
     }
 }
 
-/// What is known of the server's transport.
+/// The transport of the server, as far as it is known.
 #[derive(Debug)]
 pub(super) struct Fallback {
-    transport: Transport,
+    order: TransportOrder,
     /// The one that worked last.
-    settled: Option<Way>,
+    settled: Option<Transport>,
     /// The one that the handshake under way is sent by.
-    way: Way,
+    transport: Transport,
     /// How the first of the two refused this handshake.
     first: Option<ExchangeOutcome>,
 }
 
 impl Fallback {
     /// Nothing is known yet.
-    pub(super) fn new(transport: Transport) -> Fallback {
-        let mut fallback = Fallback { transport, settled: None, way: Way::Endpoint, first: None };
+    pub(super) fn new(order: TransportOrder) -> Fallback {
+        let mut fallback =
+            Fallback { order, settled: None, transport: Transport::StreamableHttp, first: None };
         fallback.begin();
         fallback
     }
@@ -67,44 +68,44 @@ impl Fallback {
     /// A handshake begins.
     pub(super) fn begin(&mut self) {
         self.first = None;
-        self.way = self.settled.unwrap_or(match self.transport {
-            Transport::HttpFirst | Transport::HttpOnly => Way::Endpoint,
-            Transport::SseFirst | Transport::SseOnly => Way::Stream,
+        self.transport = self.settled.unwrap_or(match self.order {
+            TransportOrder::HttpFirst | TransportOrder::HttpOnly => Transport::StreamableHttp,
+            TransportOrder::SseFirst | TransportOrder::SseOnly => Transport::HttpSse,
         });
     }
 
     /// The server has accepted the handshake. Returns whether it has turned out to speak HTTP+SSE.
     pub(super) fn settle(&mut self) -> bool {
         self.first = None;
-        let before = self.settled.replace(self.way);
-        self.way == Way::Stream && before != Some(Way::Stream)
+        let before = self.settled.replace(self.transport);
+        self.transport == Transport::HttpSse && before != Some(Transport::HttpSse)
     }
 
     /// Returns whether HTTP+SSE alone is tried.
     pub(super) fn is_sse_only(&self) -> bool {
-        self.transport == Transport::SseOnly
+        self.order == TransportOrder::SseOnly
     }
 
     /// The way of `initialize`.
     pub(super) fn via(&self) -> Via {
-        match self.way {
-            Way::Endpoint => Via::Endpoint,
-            Way::Stream => Via::NewStream,
+        match self.transport {
+            Transport::StreamableHttp => Via::Endpoint,
+            Transport::HttpSse => Via::NewStream,
         }
     }
 
-    /// What the headers of `initialize` say: nothing, whichever way it goes.
+    /// The facts for the headers of `initialize`, which are the same for both transports.
     pub(super) fn facts_of_start(&self) -> Facts {
         Facts { via: self.via(), ..Facts::default() }
     }
 
     /// Returns whether sessions of this server are carried by a stream, as far as is known.
     pub(super) fn uses_streams(&self) -> bool {
-        self.settled == Some(Way::Stream) || self.transport == Transport::SseOnly
+        self.settled == Some(Transport::HttpSse) || self.order == TransportOrder::SseOnly
     }
 
-    /// What follows from the end of `initialize` without an answer: what is to be told, or else why the other transport
-    /// is to be tried. `opened`: the server had accepted the handshake.
+    /// Judges the end of `initialize` without an answer. Returns the outcome to report, or the reason to try the other
+    /// transport. `opened`: the server had accepted the handshake.
     pub(super) fn judge(
         &mut self,
         outcome: ExchangeOutcome,
@@ -112,31 +113,31 @@ impl Fallback {
         any_4xx: bool,
         (now, jitter): (Instant, &mut Jitter),
     ) -> Result<ExchangeOutcome, String> {
-        let may_try_other = matches!(self.transport, Transport::HttpFirst | Transport::SseFirst);
+        let may_try_other = matches!(self.order, TransportOrder::HttpFirst | TransportOrder::SseFirst);
         if opened || !may_try_other {
             return Ok(outcome);
         }
-        let subject = Subject::Handshake { way: self.way, any_4xx };
+        let subject = Subject::Handshake { transport: self.transport, any_4xx };
         let speaks_against = retry::decide(&outcome, subject, now, jitter) == Decision::OtherTransport;
-        match (self.first.take(), self.way) {
+        match (self.first.take(), self.transport) {
             (None, _) if speaks_against => {
-                self.way = match self.way {
-                    Way::Endpoint => Way::Stream,
-                    Way::Stream => Way::Endpoint,
+                self.transport = match self.transport {
+                    Transport::StreamableHttp => Transport::HttpSse,
+                    Transport::HttpSse => Transport::StreamableHttp,
                 };
                 let reason = outcome.to_string();
                 self.first = Some(outcome);
                 Err(reason)
             }
-            // What the POST was told says more than that there is nothing to GET either.
-            (Some(posted), Way::Stream) if speaks_against => Ok(with_stream(posted, &outcome)),
+            // The refusal of the POST says more than the failure of the GET.
+            (Some(posted), Transport::HttpSse) if speaks_against => Ok(with_stream(posted, &outcome)),
             (_, _) => Ok(outcome),
         }
     }
 }
 
-/// What is told where neither transport worked: how the POST was refused, and of a stream that began or was awaited all the
-/// same, that it named no address.
+/// The outcome to report if neither transport worked: the refusal of the POST, and of a stream that began or was awaited,
+/// that it named no endpoint.
 fn with_stream(posted: ExchangeOutcome, streamed: &ExchangeOutcome) -> ExchangeOutcome {
     match (posted, streamed) {
         (ExchangeOutcome::Refused(refusal), ExchangeOutcome::Lost { report, .. })
@@ -235,8 +236,8 @@ impl Relay {
         }
     }
 
-    /// Answers what cannot be sent, or tells of it.
-    pub(super) fn turn_away(&mut self, ticket: Ticket, report: ErrorReport) {
+    /// Answers a message that cannot be sent, or logs it.
+    pub(super) fn reject(&mut self, ticket: Ticket, report: ErrorReport) {
         if self.ledger.get(ticket).is_some_and(|entry| entry.request_id().is_some()) {
             return self.fail(ticket, report);
         }

@@ -1,7 +1,7 @@
-//! Every message that is not done with: who asked, and where it is.
+//! Every unfinished message, with its request and its state.
 //!
-//! One ledger for what waits and what was sent, because recovery moves messages between the two and whatever stands in
-//! two places gets lost or doubled. Nothing else stores a message. Deliberately not here: when a message may go (the
+//! One ledger holds waiting and sent messages, because recovery moves messages between the two, and a message in two
+//! stores could be lost or sent twice. Nothing else stores a message. Deliberately not here: when a message may go (the
 //! bridge) and what becomes of it (likewise).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,17 +17,17 @@ use crate::mcp::method;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket(u64);
 
-/// A message and where it is.
+/// A message and its state.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct LedgerEntry {
     pub(super) message: Message,
     pub(super) era: Era,
-    pub(super) place: Place,
-    /// Whether it was sent a second time with headers learned anew.
+    pub(super) state: MessageState,
+    /// Whether it was sent a second time with relearned headers.
     pub(super) relearned: bool,
     /// Whether it is an `initialize` that was sent a second time with a revision that the server named.
     pub(super) renegotiated: bool,
-    /// What is known of the stream, if this is a `subscriptions/listen`.
+    /// The state of the stream, if this is a `subscriptions/listen`.
     pub(super) subscription: Subscription,
     /// How often it was tried, and since when.
     pub(super) attempts: Attempts,
@@ -57,11 +57,11 @@ pub(super) struct Attempts {
 pub(super) struct Subscription {
     /// Whether the client has seen the acknowledgement.
     pub(super) acknowledged: bool,
-    /// How often in a row it was opened again in vain.
+    /// The number of failed attempts in a row to open it again.
     pub(super) attempts: u32,
 }
 
-impl Entry {
+impl LedgerEntry {
     /// The id, if this is a request: something that must be answered.
     pub(super) fn request_id(&self) -> Option<&Id> {
         match self.message.kind() {
@@ -71,7 +71,7 @@ impl Entry {
     }
 }
 
-impl Entry {
+impl LedgerEntry {
     /// Returns whether this is a modern subscription: a request whose answer is its end.
     pub(super) fn is_subscription(&self) -> bool {
         self.era == Era::Modern && self.message.method() == Some(method::LISTEN)
@@ -83,9 +83,9 @@ impl Entry {
     }
 }
 
-/// Where a message is.
+/// The state of a message.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum MessageState {
     /// Behind a message whose answer must come first.
     AtGate,
     /// A request that waits until fewer are under way.
@@ -99,7 +99,7 @@ pub(super) enum Place {
         pages: u32,
         until: Instant,
     },
-    /// What is tried again after a while.
+    /// Waits until it is sent again.
     BackingOff { until: Instant, kind: RetryKind },
     /// In an exchange.
     Sent {
@@ -109,7 +109,21 @@ pub(super) enum Place {
     },
 }
 
-/// What follows a wait.
+impl MessageState {
+    /// The exchange that the message is in.
+    pub(super) fn exchange(&self) -> Option<ExchangeId> {
+        match self {
+            MessageState::Sent { exchange, .. } => Some(*exchange),
+            MessageState::AtGate
+            | MessageState::ForSlot { .. }
+            | MessageState::Behind(_)
+            | MessageState::Learning { .. }
+            | MessageState::BackingOff { .. } => None,
+        }
+    }
+}
+
+/// The step after a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RetryKind {
     /// The message is sent again.
@@ -121,7 +135,7 @@ pub(super) enum RetryKind {
 /// The ledger.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    entries: BTreeMap<Ticket, Entry>,
+    entries: BTreeMap<Ticket, LedgerEntry>,
     /// The request of each id. Of two with the same id, which no client should have, the later one.
     requests: HashMap<Id, Ticket>,
     next: u64,
@@ -132,7 +146,7 @@ pub(super) struct Ledger {
     resting: BTreeSet<(Instant, Ticket)>,
     requests_sent: usize,
     waiting_cost: usize,
-    /// What the responses among all messages cost.
+    /// The cost of the responses among all messages.
     replies_cost: usize,
 }
 
@@ -144,10 +158,10 @@ impl Ledger {
         self.waiting_cost += message.cost();
         self.at_gate.insert(ticket);
         self.replies_cost += reply_cost(&message);
-        let entry = Entry {
+        let entry = LedgerEntry {
             message,
             era,
-            place: Place::AtGate,
+            state: MessageState::AtGate,
             relearned: false,
             renegotiated: false,
             subscription: Subscription::default(),
@@ -162,12 +176,12 @@ impl Ledger {
     }
 
     /// The message at a place, if it is still in the ledger.
-    pub(super) fn get(&self, ticket: Ticket) -> Option<&Entry> {
+    pub(super) fn get(&self, ticket: Ticket) -> Option<&LedgerEntry> {
         self.entries.get(&ticket)
     }
 
-    /// What has rested long enough, in order.
-    pub(super) fn rested(&self, now: Instant) -> Vec<Ticket> {
+    /// The messages whose wait is over, in order.
+    pub(super) fn due_for_retry(&self, now: Instant) -> Vec<Ticket> {
         let due = self.resting.iter().take_while(|(until, _)| *until <= now);
         let mut due: Vec<Ticket> = due.map(|(_, ticket)| *ticket).collect();
         due.sort_unstable();
@@ -191,22 +205,22 @@ impl Ledger {
 
     /// A message waits until everything before it has an answer.
     pub(super) fn wait_at_gate(&mut self, ticket: Ticket) {
-        self.put(ticket, Place::AtGate);
+        self.put(ticket, MessageState::AtGate);
     }
 
     /// A request waits until fewer are under way; then it is sent, or the stream of its answer resumed.
     pub(super) fn wait_for_slot(&mut self, ticket: Ticket, kind: RetryKind) {
-        self.put(ticket, Place::ForSlot { kind });
+        self.put(ticket, MessageState::ForSlot { kind });
     }
 
     /// A cancellation waits until its request was sent.
     pub(super) fn wait_behind(&mut self, cancellation: Ticket, request: Ticket) {
-        self.put(cancellation, Place::Behind(request));
+        self.put(cancellation, MessageState::Behind(request));
     }
 
     /// A message is sent in an exchange, whose headers name the session of this epoch. Nothing is known of an answer yet.
     pub(super) fn send(&mut self, ticket: Ticket, exchange: ExchangeId, epoch: Option<u64>, now: Instant) {
-        self.put(ticket, Place::Sent { exchange, written: false });
+        self.put(ticket, MessageState::Sent { exchange, written: false });
         self.change(ticket, |entry| {
             let Attempts { made, since, sessions_lost, settled, .. } = entry.attempts;
             let since = since.or(Some(now));
@@ -217,7 +231,7 @@ impl Ledger {
 
     /// The server has, or may have, the whole message, whose answer comes in this exchange.
     pub(super) fn set_written(&mut self, ticket: Ticket, exchange: ExchangeId) {
-        self.put(ticket, Place::Sent { exchange, written: true });
+        self.put(ticket, MessageState::Sent { exchange, written: true });
     }
 
     /// The head of the answer came.
@@ -228,25 +242,25 @@ impl Ledger {
     /// A message is sent again at `until`. Its attempts count from `since`.
     pub(super) fn retry_at(&mut self, ticket: Ticket, until: Instant, since: Instant) {
         self.change(ticket, |entry| entry.attempts.since = Some(since));
-        self.put(ticket, Place::BackingOff { until, kind: RetryKind::Post });
+        self.put(ticket, MessageState::BackingOff { until, kind: RetryKind::Post });
     }
 
     /// A message is sent again at `until`, in the session of this epoch, which has not taken a message yet.
     pub(super) fn retry_in_new_session_at(&mut self, ticket: Ticket, until: Instant, epoch: u64) {
         self.change(ticket, |entry| entry.attempts.settled = Some(epoch));
-        self.put(ticket, Place::BackingOff { until, kind: RetryKind::Post });
+        self.put(ticket, MessageState::BackingOff { until, kind: RetryKind::Post });
     }
 
     /// A subscription is opened again at `until`.
     pub(super) fn resubscribe_at(&mut self, ticket: Ticket, until: Instant) {
         self.change(ticket, |entry| entry.subscription.attempts += 1);
-        self.put(ticket, Place::BackingOff { until, kind: RetryKind::Post });
+        self.put(ticket, MessageState::BackingOff { until, kind: RetryKind::Post });
     }
 
     /// The stream of an answer is resumed at `until`.
     pub(super) fn resume_at(&mut self, ticket: Ticket, until: Instant) {
         self.change(ticket, |entry| entry.stream.count_attempt());
-        self.put(ticket, Place::BackingOff { until, kind: RetryKind::Resume });
+        self.put(ticket, MessageState::BackingOff { until, kind: RetryKind::Resume });
     }
 
     /// A lost session has refused a message.
@@ -295,7 +309,7 @@ impl Ledger {
 
     /// A call that the server refused for its headers waits until its tool is looked up.
     pub(super) fn wait_for_tool(&mut self, ticket: Ticket, refusal: Message, pages: u32, until: Instant) {
-        self.put(ticket, Place::Learning { refusal, pages, until });
+        self.put(ticket, MessageState::Learning { refusal, pages, until });
     }
 
     /// One more page of tools is asked for, for a call that waits for its tool. Returns until when that may take; none
@@ -303,7 +317,7 @@ impl Ledger {
     pub(super) fn take_tool_page(&mut self, ticket: Ticket) -> Option<Instant> {
         let mut deadline = None;
         self.change(ticket, |entry| {
-            if let Place::Learning { pages, until, .. } = &mut entry.place
+            if let MessageState::Learning { pages, until, .. } = &mut entry.state
                 && let Some(left) = pages.checked_sub(1)
             {
                 *pages = left;
@@ -319,33 +333,33 @@ impl Ledger {
     }
 
     /// Changes something about a message that does not concern its place.
-    fn change(&mut self, ticket: Ticket, change: impl FnOnce(&mut Entry)) {
+    fn change(&mut self, ticket: Ticket, change: impl FnOnce(&mut LedgerEntry)) {
         if let Some(entry) = self.entries.get_mut(&ticket) {
             change(entry);
         }
     }
 
-    /// Moves a message to another place.
-    fn put(&mut self, ticket: Ticket, place: Place) {
+    /// Moves a message to another state.
+    fn put(&mut self, ticket: Ticket, state: MessageState) {
         let Some(mut entry) = self.take_out(ticket) else { return };
-        entry.place = place;
-        match &entry.place {
-            Place::AtGate => drop(self.at_gate.insert(ticket)),
-            Place::ForSlot { .. } => drop(self.for_slot.insert(ticket)),
-            Place::Behind(request) => drop(self.cancellations.insert(*request, ticket)),
-            Place::BackingOff { until, .. } => drop(self.resting.insert((*until, ticket))),
-            Place::Learning { .. } => {}
-            Place::Sent { .. } if entry.holds_slot() => self.requests_sent += 1,
-            Place::Sent { .. } => {}
+        entry.state = state;
+        match &entry.state {
+            MessageState::AtGate => drop(self.at_gate.insert(ticket)),
+            MessageState::ForSlot { .. } => drop(self.for_slot.insert(ticket)),
+            MessageState::Behind(request) => drop(self.cancellations.insert(*request, ticket)),
+            MessageState::BackingOff { until, .. } => drop(self.resting.insert((*until, ticket))),
+            MessageState::Learning { .. } => {}
+            MessageState::Sent { .. } if entry.holds_slot() => self.requests_sent += 1,
+            MessageState::Sent { .. } => {}
         }
-        if !matches!(entry.place, Place::Sent { .. }) {
+        if !matches!(entry.state, MessageState::Sent { .. }) {
             self.waiting_cost += entry.message.cost();
         }
         self.entries.insert(ticket, entry);
     }
 
     /// Removes a message that was answered, delivered, or is no longer wanted.
-    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Entry> {
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<LedgerEntry> {
         let entry = self.take_out(ticket)?;
         self.replies_cost -= reply_cost(&entry.message);
         if let Some(id) = entry.request_id()
@@ -367,7 +381,7 @@ impl Ledger {
     }
 
     /// Everything in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Ticket, &Entry)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Ticket, &LedgerEntry)> {
         self.entries.iter().map(|(ticket, entry)| (*ticket, entry))
     }
 
@@ -376,35 +390,35 @@ impl Ledger {
         self.requests_sent
     }
 
-    /// What waits to be sent costs, in bytes of memory.
+    /// The cost of the messages that wait to be sent, in bytes of memory.
     pub(super) fn waiting_cost(&self) -> usize {
         self.waiting_cost
     }
 
-    /// What the responses cost that are not done with, in bytes of memory.
+    /// The cost of the unfinished responses, in bytes of memory.
     pub(super) fn replies_cost(&self) -> usize {
         self.replies_cost
     }
 
-    fn take_out(&mut self, ticket: Ticket) -> Option<Entry> {
+    fn take_out(&mut self, ticket: Ticket) -> Option<LedgerEntry> {
         let entry = self.entries.remove(&ticket)?;
-        match entry.place {
-            Place::AtGate => drop(self.at_gate.remove(&ticket)),
-            Place::ForSlot { .. } => drop(self.for_slot.remove(&ticket)),
-            Place::Behind(request) => drop(self.cancellations.remove(&request)),
-            Place::BackingOff { until, .. } => drop(self.resting.remove(&(until, ticket))),
-            Place::Learning { .. } => {}
-            Place::Sent { .. } if entry.holds_slot() => self.requests_sent -= 1,
-            Place::Sent { .. } => {}
+        match entry.state {
+            MessageState::AtGate => drop(self.at_gate.remove(&ticket)),
+            MessageState::ForSlot { .. } => drop(self.for_slot.remove(&ticket)),
+            MessageState::Behind(request) => drop(self.cancellations.remove(&request)),
+            MessageState::BackingOff { until, .. } => drop(self.resting.remove(&(until, ticket))),
+            MessageState::Learning { .. } => {}
+            MessageState::Sent { .. } if entry.holds_slot() => self.requests_sent -= 1,
+            MessageState::Sent { .. } => {}
         }
-        if !matches!(entry.place, Place::Sent { .. }) {
+        if !matches!(entry.state, MessageState::Sent { .. }) {
             self.waiting_cost -= entry.message.cost();
         }
         Some(entry)
     }
 }
 
-/// What a message costs, if it is a response.
+/// The cost of a message, if it is a response.
 fn reply_cost(message: &Message) -> usize {
     match message.kind() {
         Kind::Response { .. } => message.cost(),

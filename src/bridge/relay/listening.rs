@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 pub(super) use state::Listening;
 
-use super::ledger::{Place, Ticket};
+use super::ledger::{MessageState, Ticket};
 use super::retry::{self, Decision, Subject};
 use super::{Phase, Purpose, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
@@ -37,10 +37,10 @@ impl Relay {
 
     /// When the stream gives way, unless a request is answered before: a server that serves one connection at a time
     /// answers none as long as the stream is open.
-    pub(super) fn gives_way_at(&self) -> Option<Instant> {
+    pub(super) fn give_way_at(&self) -> Option<Instant> {
         let suspected = self.streams.listening.suspected()?;
         let waiting = self.ledger.iter().filter(|(_, entry)| {
-            let is_sent = matches!(entry.place, Place::Sent { .. });
+            let is_sent = matches!(entry.state, MessageState::Sent { .. });
             is_sent && entry.era == Era::Legacy && entry.request_id().is_some() && !entry.attempts.opened
         });
         let since =
@@ -50,7 +50,7 @@ impl Relay {
 
     /// Closes the stream where it may be what a request waits for.
     pub(super) fn give_way(&mut self, now: Instant) {
-        if self.gives_way_at().is_some_and(|at| at <= now)
+        if self.give_way_at().is_some_and(|at| at <= now)
             && let Some(exchange) = self.streams.listening.give_way()
         {
             self.close(exchange);
@@ -97,7 +97,7 @@ impl Relay {
             return self.streams.listening.keep_attempts(attempts);
         }
         if lasted {
-            self.streams.listening.heard();
+            self.streams.listening.note_message();
         }
         self.streams.listening.open_again(decision);
         let notice = match outcome {

@@ -39,7 +39,7 @@ use super::event::{Action, Ask, Event, ExitReason, Notice, Outgoing, Refusal, Se
 use super::layer::Output;
 pub(super) use era_mismatch::{EraMismatch, Evidence, LastWord};
 use exchanges::{Exchange, Exchanges, Purpose};
-pub use fallback::Transport;
+pub use fallback::TransportOrder;
 use ledger::Ledger;
 use listening::Listening;
 pub(super) use modern::error_code;
@@ -87,7 +87,7 @@ pub(super) struct Relay {
     outputs: VecDeque<Output>,
 }
 
-/// What speaks for or against the session. Two parts of which each changes its own state alone.
+/// The health of the session, in two parts that change only their own state.
 #[derive(Debug)]
 struct Health {
     doubts: Doubts,
@@ -101,18 +101,18 @@ struct Streams {
     sse_session: SseSession,
 }
 
-/// What was removed from the ledger.
+/// An entry that was removed from the ledger.
 #[derive(Debug)]
 enum Settled {
     /// A message whose outcome the client wants to know.
-    Wanted(ledger::Entry),
+    Wanted(ledger::LedgerEntry),
     /// A request that the client has cancelled.
-    Cancelled(ledger::Entry),
+    Cancelled(ledger::LedgerEntry),
     /// Nothing: it was removed before.
     Unknown,
 }
 
-/// Where in its life the process is.
+/// The phase of the process.
 #[derive(Debug, PartialEq, Eq)]
 enum Phase {
     Running,
@@ -196,7 +196,7 @@ impl Relay {
         let facts = self.sessions.facts();
         self.stop_listening();
         self.sessions.forget();
-        // What the server has to say behind its answers, or to ours, is of that session too.
+        // Messages of the server after its answers belong to that session too.
         for (exchange, purpose) in self.exchanges.iter().map(|(at, it)| (at, it.purpose)).collect::<Vec<_>>()
         {
             match purpose {
@@ -234,7 +234,7 @@ impl Relay {
         let session_stream =
             self.streams.sse_session.next().map(|until| (until, "the stream of the session is opened again"));
         let listening = self.streams.listening.next().map(|until| (until, "the stream is opened again"));
-        let way = self.gives_way_at().map(|at| (at, "the stream gives way to a request"));
+        let way = self.give_way_at().map(|at| (at, "the stream gives way to a request"));
         let ping = self.health.pings.next().map(|until| (until, "the server is pinged"));
         [gate, phase, delivery, rest, renewal, session_stream, listening, way, ping]
             .into_iter()
@@ -245,5 +245,5 @@ impl Relay {
 
 /// Returns whether the words or codes of a refusal say that the server does not know the session that was named.
 pub(super) fn says_session_is_lost(refusal: &Refusal, session: &SessionId) -> bool {
-    session_loss::is_said(refusal, Some(session))
+    session_loss::is_loss_in_refusal(refusal, Some(session))
 }

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::era_mismatch::{self, discovers_modern};
-use super::ledger::{Place, Ticket};
+use super::ledger::{MessageState, Ticket};
 use super::retry::{self, Decision, Subject};
 use super::tools::Invalid;
 use super::{Phase, Purpose, Relay, Settled};
@@ -21,11 +21,11 @@ use crate::mcp::{code, message, meta, method};
 /// How many pages of tools are asked for in our own name, and how long that may take, before a call is given up.
 const LOOKUP_PAGES: u32 = 100;
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(30);
-/// Of how many resources the client is told that they may have changed while its subscription was broken off.
+/// The most resources that are reported as possibly changed after a broken subscription.
 const RENEWED_URIS: usize = 1_000;
 
 impl Relay {
-    /// What the headers of a modern message say.
+    /// The facts for the headers of a modern message.
     pub(super) fn modern_facts(&self, message: &Message) -> Facts {
         let (_, revision) = revision::classify(message);
         let method = message.method().unwrap_or_default();
@@ -44,7 +44,7 @@ impl Relay {
         Facts { revision, mirror: Some(mirror), ..Facts::default() }
     }
 
-    /// What a modern server says besides the answer. It must not ask anything, and only tell what belongs to the request.
+    /// Handles a message of a modern server that is not the answer. Only notifications of the request are allowed.
     pub(super) fn modern_server(
         &mut self,
         exchange: ExchangeId,
@@ -60,7 +60,9 @@ impl Relay {
             Kind::Notification { method } if method.as_str() == method::CANCELLED => {
                 self.ended_by_server(exchange, ticket, &message, now);
             }
-            Kind::Notification { .. } | Kind::Response { .. } => self.said(Purpose::Answer(ticket), message),
+            Kind::Notification { .. } | Kind::Response { .. } => {
+                self.pass_on(Purpose::Answer(ticket), message)
+            }
         }
     }
 
@@ -96,7 +98,7 @@ impl Relay {
     fn acknowledged(&mut self, ticket: Ticket, message: Message) {
         self.tools.set_server_modern();
         if self.ledger.acknowledge_subscription(ticket) {
-            return self.said(Purpose::Answer(ticket), message);
+            return self.pass_on(Purpose::Answer(ticket), message);
         }
         let Some(id) = self.ledger.get(ticket).and_then(|entry| entry.request_id()).cloned() else { return };
         let Some(honoured) = message.member("notifications") else { return };
@@ -107,13 +109,13 @@ impl Relay {
             ("resourcesListChanged", method::RESOURCES_CHANGED),
         ] {
             if json::member(honoured, filter) == Some("true") {
-                self.tell_client(method, &format!("{{{meta}}}"));
+                self.notify_client(method, &format!("{{{meta}}}"));
             }
         }
         let uris = json::member(honoured, "resourceSubscriptions").map(json::elements).unwrap_or_default();
         // Not all that a server may name: each becomes a message.
         for uri in uris.take(RENEWED_URIS) {
-            self.tell_client(method::RESOURCES_UPDATED, &format!(r#"{{{meta},"uri":{uri}}}"#));
+            self.notify_client(method::RESOURCES_UPDATED, &format!(r#"{{{meta},"uri":{uri}}}"#));
         }
     }
 
@@ -176,8 +178,8 @@ impl Relay {
     pub(super) fn looked_up(&mut self, exchange: ExchangeId, ticket: Ticket, page: &Message, now: Instant) {
         self.exchanges.set_purpose(exchange, Purpose::Answered);
         self.exchanges.clear_deadline(exchange);
-        let place = self.ledger.get(ticket).map(|entry| &entry.place);
-        if !matches!(place, Some(Place::Learning { .. })) {
+        let state = self.ledger.get(ticket).map(|entry| &entry.state);
+        if !matches!(state, Some(MessageState::Learning { .. })) {
             return;
         }
         if error_code(page).is_some() {
@@ -201,7 +203,7 @@ impl Relay {
     pub(super) fn give_up_learning(&mut self, ticket: Ticket) {
         let Settled::Wanted(entry) = self.settle(ticket) else { return };
         let id = entry.request_id().cloned();
-        if let (Place::Learning { refusal, .. }, Some(id)) = (entry.place, id) {
+        if let (MessageState::Learning { refusal, .. }, Some(id)) = (entry.state, id) {
             self.deliver_as(&id, refusal);
         }
     }
@@ -223,7 +225,7 @@ impl Relay {
     }
 }
 
-/// What a subscription is answered with when it ends well.
+/// The answer to a subscription that ends without an error.
 fn end_of_subscription(id: &Id) -> Message {
     let key = meta::SUBSCRIPTION_ID;
     message::result(id, &format!(r#"{{"resultType":"complete","_meta":{{"{key}":{id}}}}}"#))

@@ -35,7 +35,7 @@ impl Relay {
                 if self.answer_comes_on_session_stream(ticket, (exchange, epoch), &outcome, now) => {}
             Purpose::Answer(ticket) if self.resubscribe(ticket, &outcome, now) => {}
             Purpose::Answer(ticket) => {
-                let outcome = self.taken_too_late(ticket, outcome);
+                let outcome = self.outcome_without_stream(ticket, outcome);
                 self.ended_unanswered(ticket, outcome, now);
             }
             Purpose::Resumption(ticket) => self.ended_resumption(ticket, outcome, now),
@@ -137,7 +137,7 @@ impl Relay {
         Some(outcome)
     }
 
-    /// What a refusal shows of the server's era.
+    /// The evidence of a refusal about the server's era.
     fn evidence_in(&self, ticket: Ticket, outcome: &ExchangeOutcome) -> Option<Evidence> {
         match outcome {
             ExchangeOutcome::Refused(refusal) => {
@@ -201,7 +201,7 @@ impl Relay {
             self.act(Action::Close(exchange));
             let report = ErrorReport::new(
                 ErrorKind::NoAnswer,
-                "the server did not acknowledge it in time",
+                "the server did not acknowledge the message in time",
                 "look into the server's log",
             );
             self.ended(exchange, ExchangeOutcome::Lost { written: Written::Maybe, report }, now);
@@ -217,7 +217,7 @@ impl Relay {
     }
 
     /// Removes a message. No other message waits for it any more.
-    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<ledger::Entry> {
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<ledger::LedgerEntry> {
         self.sessions.stop_waiting_for(ticket);
         self.ledger.remove(ticket)
     }
@@ -255,7 +255,7 @@ impl Relay {
         self.act(Action::Notice(Notice::Dropped { title, because }));
     }
 
-    pub(super) fn nothing_can_finish(&self) -> bool {
+    pub(super) fn has_nothing_to_drain(&self) -> bool {
         self.ledger.iter().all(|(ticket, entry)| {
             let waits_for_the_client =
                 self.questions.iter().any(|(_, question)| question.asking == Some(ticket));
@@ -284,7 +284,7 @@ impl Relay {
             let report = ErrorReport::new(
                 ErrorKind::Stopped,
                 "stopped before the server answered",
-                "the request may have run; look before repeating it",
+                "check what the request did before you repeat it: it may have run",
             );
             self.fail(ticket, report);
         }

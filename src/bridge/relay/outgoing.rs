@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use super::ledger::{Place, RetryKind, Ticket};
+use super::ledger::{MessageState, RetryKind, Ticket};
 use super::session::Admission;
 use super::{CANCELLATION_PATIENCE, DELIVERY_PATIENCE, GATE_PATIENCE, Purpose, Question, Relay};
 use crate::bridge::event::{Action, Ask, ExchangeId, Notice, Outgoing};
@@ -15,9 +15,12 @@ use crate::bridge::revision::Era;
 use crate::jsonrpc::{ErrorData, ErrorObject, Fault, Id, Kind, Line, Message};
 use crate::mcp::{OwnId, SOURCE, code, message, method};
 
-/// The advice for input that is no JSON-RPC message.
+/// The advice for input that is not a JSON-RPC message.
 const UNREADABLE_ADVICE: &str =
     "report this to the client's author: each line must be one JSON-RPC 2.0 message, or a batch of them";
+/// The advice for a method that a header cannot carry.
+const METHOD_ADVICE: &str =
+    "report this to the client's author: the name of a method must consist of visible ASCII characters";
 
 impl Relay {
     pub(super) fn client(&mut self, line: Line, now: Instant) {
@@ -88,8 +91,8 @@ impl Relay {
     fn refuse_method(&mut self, id: &Id) {
         let error = ErrorObject {
             code: code::METHOD_NOT_FOUND,
-            message: format!("{SOURCE}: the method holds characters that its header cannot carry"),
-            data: ErrorData::of(SOURCE, "method"),
+            message: format!("{SOURCE}: the method holds characters that the header Mcp-Method cannot carry"),
+            data: ErrorData { advice: Some(METHOD_ADVICE.to_owned()), ..ErrorData::of(SOURCE, "method") },
         };
         self.act(Action::Deliver(Message::error(Some(id), &error)));
     }
@@ -118,8 +121,8 @@ impl Relay {
         while self.exchanges.allows_request(self.ledger.requests_sent())
             && let Some(ticket) = self.ledger.first_for_slot()
         {
-            match self.ledger.get(ticket).map(|entry| &entry.place) {
-                Some(Place::ForSlot { kind: RetryKind::Resume }) => self.resume(ticket, now),
+            match self.ledger.get(ticket).map(|entry| &entry.state) {
+                Some(MessageState::ForSlot { kind: RetryKind::Resume }) => self.resume(ticket, now),
                 _ => drop(self.post(ticket, Purpose::Answer(ticket), now)),
             }
         }
@@ -144,7 +147,7 @@ impl Relay {
     /// Sends a message that no other has to precede any more.
     pub(super) fn release(&mut self, ticket: Ticket, now: Instant) {
         if let Some(report) = self.no_way_for(ticket) {
-            return self.turn_away(ticket, report);
+            return self.reject(ticket, report);
         }
         let Some(entry) = self.ledger.get(ticket) else { return };
         let message = entry.message.clone();
@@ -193,40 +196,39 @@ impl Relay {
         else {
             return self.drop_cancellation(ticket);
         };
-        let exchange = match entry.place {
-            Place::Sent { exchange, .. } => Some(exchange),
-            Place::AtGate
-            | Place::ForSlot { .. }
-            | Place::Behind(_)
-            | Place::Learning { .. }
-            | Place::BackingOff { .. } => None,
-        };
-        match &entry.place {
+        let exchange = entry.state.exchange();
+        match &entry.state {
             // A modern server takes the end of the exchange for the cancellation, and nothing else.
-            _ if entry.era == Era::Modern => self.cancel_untold(ticket, request, exchange),
+            _ if entry.era == Era::Modern => self.cancel_locally(ticket, request, exchange),
             // Its session has ended. The new one does not know the request.
-            Place::Sent { exchange: sent, .. } if self.is_of_lost_session(*sent) => {
-                self.cancel_untold(ticket, request, exchange);
+            MessageState::Sent { exchange: sent, .. } if self.is_of_lost_session(*sent) => {
+                self.cancel_locally(ticket, request, exchange);
             }
-            Place::Sent { written: true, exchange } => {
+            MessageState::Sent { written: true, exchange } => {
                 let exchange = *exchange;
                 self.cancel_sent(ticket, request, exchange, now);
             }
-            Place::Sent { written: false, .. } if self.ledger.cancellation_of(request).is_none() => {
+            MessageState::Sent { written: false, .. } if self.ledger.cancellation_of(request).is_none() => {
                 self.ledger.wait_behind(ticket, request);
             }
             // The server has not received the request, or has ended its exchange: it needs no cancellation.
-            Place::AtGate
-            | Place::ForSlot { kind: RetryKind::Post }
-            | Place::BackingOff { kind: RetryKind::Post, .. } => self.cancel_untold(ticket, request, None),
-            Place::ForSlot { kind: RetryKind::Resume }
-            | Place::BackingOff { kind: RetryKind::Resume, .. } => self.cancel_resuming(ticket, request),
-            Place::Sent { .. } | Place::Behind(_) | Place::Learning { .. } => self.drop_cancellation(ticket),
+            MessageState::AtGate
+            | MessageState::ForSlot { kind: RetryKind::Post }
+            | MessageState::BackingOff { kind: RetryKind::Post, .. } => {
+                self.cancel_locally(ticket, request, None)
+            }
+            MessageState::ForSlot { kind: RetryKind::Resume }
+            | MessageState::BackingOff { kind: RetryKind::Resume, .. } => {
+                self.cancel_resuming(ticket, request)
+            }
+            MessageState::Sent { .. } | MessageState::Behind(_) | MessageState::Learning { .. } => {
+                self.drop_cancellation(ticket)
+            }
         }
     }
 
     /// Cancels a request without telling the server.
-    fn cancel_untold(&mut self, ticket: Ticket, request: Ticket, exchange: Option<ExchangeId>) {
+    fn cancel_locally(&mut self, ticket: Ticket, request: Ticket, exchange: Option<ExchangeId>) {
         self.settle(request);
         self.remove(ticket);
         if let Some(exchange) = exchange {
@@ -279,7 +281,7 @@ impl Relay {
     }
 
     /// Says something to the client in the server's place.
-    pub(super) fn tell_client(&mut self, method: &str, params: &str) {
+    pub(super) fn notify_client(&mut self, method: &str, params: &str) {
         self.act(Action::Deliver(message::notification(method, Some(params))));
     }
 

@@ -23,7 +23,7 @@ impl Relay {
             self.close(exchange);
             self.judge_ping(&ExchangeOutcome::Complete, None, now);
         }
-        if is_running && self.sessions.is_at_rest() {
+        if is_running && self.sessions.can_send_now() {
             let request = self.own_request(method::PING, "{}");
             let outgoing = Outgoing { ask: Ask::Post(request), facts: self.sessions.facts() };
             let exchange = self.open(Purpose::Ping, outgoing);
@@ -31,8 +31,8 @@ impl Relay {
         }
     }
 
-    /// The server has answered; whatever it said, it is there.
-    pub(super) fn ponged(&mut self, exchange: ExchangeId) {
+    /// The server has answered the ping. Any answer shows that it is there.
+    pub(super) fn ping_answered(&mut self, exchange: ExchangeId) {
         self.health.pings.answered(exchange);
         self.exchanges.set_purpose(exchange, Purpose::Answered);
     }

@@ -12,10 +12,10 @@ use crate::mcp::method;
 /// How many are kept track of.
 const AT_ONCE: usize = 10_000;
 /// How large their ids and tokens may be together, in bytes.
-const TOGETHER: usize = 1024 * 1024;
+const QUESTIONS_SIZE: usize = 1024 * 1024;
 
 /// How large the ids and tokens of forgotten questions may be together, in bytes.
-const ORPHANED: usize = 1024 * 1024;
+const ORPHANS_SIZE: usize = 1024 * 1024;
 
 /// A request of the server.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Questions {
         self.orphaned.remove(id);
         self.remove(id);
         let size = size(id, &question);
-        let has_room = self.waiting.len() < AT_ONCE && self.size.saturating_add(size) <= TOGETHER;
+        let has_room = self.waiting.len() < AT_ONCE && self.size.saturating_add(size) <= QUESTIONS_SIZE;
         if has_room {
             self.size += size;
             self.waiting.insert(id.detached(), question);
@@ -74,14 +74,14 @@ impl Questions {
         let size = |(id, progress): (&Id, &Option<String>)| {
             id.size() + progress.as_ref().map_or(0, String::len) + size_of::<Id>()
         };
-        // What is added is bounded itself.
-        if self.orphaned.iter().map(size).sum::<usize>() > ORPHANED {
+        // The ids are bounded too.
+        if self.orphaned.iter().map(size).sum::<usize>() > ORPHANS_SIZE {
             self.orphaned.clear();
         }
         self.orphaned.extend(over.into_iter().map(|(id, question)| (id, question.progress)));
     }
 
-    /// A question with this id is asked anew: an answer to it no longer belongs to a session that has ended.
+    /// A question with this id is asked again: its answer no longer belongs to an ended session.
     pub(super) fn forget_orphan(&mut self, id: &Id) {
         self.orphaned.remove(id);
     }
@@ -134,7 +134,7 @@ mod tests {
             .filter(|number| questions.insert(&OwnId::ModernClient.id(*number), question(9)));
         assert_eq!(kept.count(), AT_ONCE);
         assert_eq!(questions.take(|_| true).len(), AT_ONCE);
-        let large = TOGETHER / 4;
+        let large = QUESTIONS_SIZE / 4;
         let kept =
             (0..100).filter(|number| questions.insert(&OwnId::ModernClient.id(*number), question(large)));
         assert_eq!(kept.count(), 3);

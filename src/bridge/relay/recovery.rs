@@ -1,4 +1,4 @@
-//! A session that the server no longer knows: one handshake in the client's place opens a new one, and every message
+//! Recovery of a session that the server no longer knows: one handshake in the client's place opens a new one, and every message
 //! continues there.
 //!
 //! However many messages are refused at once, one `initialize` is sent, while every other message of the era waits at
@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::ledger::{Place, RetryKind, Ticket};
+use super::ledger::{MessageState, RetryKind, Ticket};
 use super::modern::error_code;
 use super::retry::{self, Decision, Remark, Subject};
 use super::session_doubt::lost_each_time;
@@ -42,7 +42,7 @@ impl Relay {
     ) -> bool {
         let ExchangeOutcome::Refused(refusal) = outcome else { return false };
         let Some(epoch) = epoch.filter(|_| !self.is_leaving()) else { return false };
-        let Some(loss) = self.believed_loss(ticket, epoch, refusal, now) else { return false };
+        let Some(loss) = self.judge_loss(ticket, epoch, refusal, now) else { return false };
         let Some(entry) = self.ledger.get(ticket) else { return false };
         let settles = self.settles(ticket, epoch).then(|| self.sessions.lost_unproven());
         let subject = Subject::InSession { loss, sessions_lost: entry.attempts.sessions_lost, settles };
@@ -51,7 +51,7 @@ impl Relay {
             Decision::Renew => self.wait_for_next_session(ticket, epoch, loss, now),
             Decision::Fail(remark) => {
                 if remark == Remark::RenewedInVain {
-                    self.renewed_in_vain(ticket, now);
+                    self.renewal_did_not_help(ticket, now);
                 }
                 return false;
             }
@@ -89,10 +89,10 @@ impl Relay {
         self.forget_questions(epoch);
         let waiting = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
         let waiting: Vec<(Ticket, bool, bool)> = waiting
-            .filter(|(_, entry)| !matches!(entry.place, Place::Sent { .. } | Place::Behind(_)))
+            .filter(|(_, entry)| !matches!(entry.state, MessageState::Sent { .. } | MessageState::Behind(_)))
             .map(|(ticket, entry)| {
-                let for_slot = matches!(entry.place, Place::ForSlot { kind: RetryKind::Post });
-                // The next session is told that the client is ready as soon as it is open.
+                let for_slot = matches!(entry.state, MessageState::ForSlot { kind: RetryKind::Post });
+                // The next session gets `notifications/initialized` as soon as it is open.
                 let is_told = entry.attempts.made > 0 && entry.message.method() == Some(method::INITIALIZED);
                 (ticket, for_slot, is_told || dies_with_its_session(&entry.message))
             })
@@ -116,7 +116,7 @@ impl Relay {
         }
     }
 
-    /// The server's questions die with their session: the client is told, and what it still answers goes nowhere.
+    /// The questions of a session end with it: the client gets a cancellation, and later answers are dropped.
     fn forget_questions(&mut self, epoch: u64) {
         let is_over = |question: &Question| question.epoch <= epoch;
         self.withdraw(is_over, "the session it belongs to has ended");
@@ -145,8 +145,8 @@ impl Relay {
         if self.sessions.is_renewal_due(now) {
             self.renew(now);
         }
-        if let Some(ready) = self.sessions.take_retell(now) {
-            self.tell_first(ready, now);
+        if let Some(ready) = self.sessions.take_initialized(now) {
+            self.send_first(ready, now);
         }
     }
 
@@ -174,28 +174,28 @@ impl Relay {
         self.sessions.restore(answer);
         self.streams.sse_session.begin(now);
         match self.sessions.memory().ready().cloned() {
-            Some(initialized) => self.tell_first(initialized, now),
+            Some(initialized) => self.send_first(initialized, now),
             // The client has not sent `notifications/initialized` yet.
             None => self.finish_renewal(now),
         }
     }
 
-    /// Sends what everything else waits for, until the head of its answer.
-    fn tell_first(&mut self, message: Message, now: Instant) {
+    /// Sends a message that everything else waits for, until the head of its answer.
+    fn send_first(&mut self, message: Message, now: Instant) {
         let outgoing = Outgoing { ask: Ask::Post(message), facts: self.sessions.facts() };
         let exchange = self.open(Purpose::Restoration, outgoing);
         self.sessions.tell(exchange);
         self.exchanges.set_deadline(exchange, now + GATE_PATIENCE);
     }
 
-    /// What was told has arrived, or is not waited for any longer.
-    pub(super) fn told(&mut self, exchange: ExchangeId, now: Instant) {
-        if !self.sessions.is_telling(exchange) {
+    /// The restoring message has arrived, or its wait is over.
+    pub(super) fn first_message_sent(&mut self, exchange: ExchangeId, now: Instant) {
+        if !self.sessions.is_sending_first(exchange) {
             return;
         }
         match self.sessions.take_level().map(|level| format!(r#"{{"level":{level}}}"#)) {
             Some(params) => {
-                self.tell_first(self.own_request(method::SET_LEVEL, &params), now);
+                self.send_first(self.own_request(method::SET_LEVEL, &params), now);
             }
             None => self.finish_renewal(now),
         }
@@ -220,11 +220,11 @@ impl Relay {
                 self.sessions.capabilities().and_then(|capabilities| json::member(capabilities, capability));
             let tells = capability.and_then(|capability| json::member(capability, "listChanged"));
             if tells == Some("true") {
-                self.tell_client(method, "{}");
+                self.notify_client(method, "{}");
             }
         }
         for uri in subscriptions {
-            self.tell_client(method::RESOURCES_UPDATED, &format!(r#"{{"uri":{uri}}}"#));
+            self.notify_client(method::RESOURCES_UPDATED, &format!(r#"{{"uri":{uri}}}"#));
         }
     }
 
@@ -258,13 +258,13 @@ impl Relay {
             | ExchangeOutcome::Cut(_)
             | ExchangeOutcome::Lost { .. } => false,
         };
-        let is_telling = self.sessions.is_telling(exchange);
-        match (is_telling, is_lost) {
+        let is_sending_first = self.sessions.is_sending_first(exchange);
+        match (is_sending_first, is_lost) {
             // A session that accepts no log level can still be used.
-            (true, true) if self.sessions.is_unlevelled() => {
-                self.tell_again(outcome, now);
+            (true, true) if self.sessions.needs_log_level() => {
+                self.resend_first(outcome, now);
             }
-            (true, _) => self.told(exchange, now),
+            (true, _) => self.first_message_sent(exchange, now),
             // If the session is lost again, the client's own messages will show it. A subscription that is always
             // refused must not open new sessions without end.
             (_, _) if epoch.is_none_or(|epoch| !self.sessions.is_over(epoch)) => {
@@ -275,15 +275,15 @@ impl Relay {
         }
     }
 
-    /// A new session refused what it was told first: perhaps not all of the server knows it yet.
-    fn tell_again(&mut self, outcome: &ExchangeOutcome, now: Instant) {
+    /// A new session refused its first message: perhaps not every replica of the server knows it yet.
+    fn resend_first(&mut self, outcome: &ExchangeOutcome, now: Instant) {
         let ExchangeOutcome::Refused(refusal) = outcome else { return };
         let subject = Subject::Ready {
-            retold: self.sessions.is_retold(),
+            retold: self.sessions.has_resent_initialized(),
             lost_unproven: self.sessions.lost_unproven(),
         };
         if let Decision::Retry { at, .. } = retry::decide(outcome, subject, now, &mut self.jitter) {
-            self.sessions.retell_at(at);
+            self.sessions.resend_initialized_at(at);
             let title = method::INITIALIZED.to_owned();
             return self.act(Action::Notice(Notice::Resending { title, report: refusal.report.clone() }));
         }
@@ -312,14 +312,14 @@ impl Relay {
         }
     }
 
-    /// There is no new session: everything that waits for it is told, and the next message tries again.
+    /// There is no new session: every message that waits for it is answered with an error, and the next message tries again.
     pub(super) fn fail_renewal(&mut self, report: &ErrorReport) {
         self.abandon_handshake();
         self.sessions.fail_renewal();
         self.act(Action::Notice(Notice::SessionNotRenewed(report.clone())));
         let waiting = self.ledger.iter().filter(|(_, entry)| entry.era == Era::Legacy);
         let waiting: Vec<Ticket> = waiting
-            .filter(|(_, entry)| matches!(entry.place, Place::AtGate))
+            .filter(|(_, entry)| matches!(entry.state, MessageState::AtGate))
             // A client that starts over does not need the session.
             .take_while(|(_, entry)| entry.message.method() != Some(method::INITIALIZE))
             .map(|(ticket, _)| ticket)

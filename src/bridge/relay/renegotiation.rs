@@ -36,7 +36,7 @@ impl Relay {
         let own = json::string(asked).unwrap_or_default();
         let Some(named) = refused.newest_named(&own) else { return false };
         let message = splice::replace(&entry.message, asked, &json::quoted(named));
-        let words = format!("the server does not take the revision {own}");
+        let words = format!("the server does not accept the revision {own}");
         let report = ErrorReport::new(ErrorKind::Answer, words, "look into the server's log");
         let title = message.title().into_owned();
         self.ledger.renegotiate(ticket, message);

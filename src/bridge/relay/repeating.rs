@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::Relay;
-use super::ledger::{Entry, Place, RetryKind, Ticket};
+use super::ledger::{LedgerEntry, MessageState, RetryKind, Ticket};
 use super::retry::{self, Decision, MessageFacts, Subject};
 use crate::bridge::event::{Action, ExchangeOutcome, Notice};
 use crate::bridge::revision::Era;
@@ -20,7 +20,7 @@ impl Relay {
         outcome: &ExchangeOutcome,
         now: Instant,
     ) -> Option<Decision> {
-        // What the client has taken back is not sent again.
+        // A cancelled message is not sent again.
         let is_wanted = self.ledger.cancellation_of(ticket).is_none() && !self.is_leaving();
         let entry = self.ledger.get(ticket)?;
         let message = MessageFacts {
@@ -51,7 +51,7 @@ impl Relay {
     }
 
     /// Returns whether a message may be sent again although the server may have processed it.
-    fn is_repeatable(&self, entry: &Entry) -> bool {
+    fn is_repeatable(&self, entry: &LedgerEntry) -> bool {
         // In the modern era a stream that broke is the client's to ask for anew (2026-07-28, changelog).
         let is_the_clients = entry.era == Era::Modern && entry.attempts.opened;
         !is_the_clients && (is_free_of_effects(entry) || self.tools.is_repeatable(&entry.message))
@@ -59,9 +59,9 @@ impl Relay {
 
     /// Opens or sends what has waited long enough.
     pub(super) fn wake(&mut self, now: Instant) {
-        for ticket in self.ledger.rested(now) {
+        for ticket in self.ledger.due_for_retry(now) {
             let Some(entry) = self.ledger.get(ticket) else { continue };
-            let Place::BackingOff { kind, .. } = entry.place else { continue };
+            let MessageState::BackingOff { kind, .. } = entry.state else { continue };
             let is_waited_for = self.sessions.is_waiting_for(ticket);
             match kind {
                 RetryKind::Resume if self.may_post_request() => self.resume(ticket, now),
@@ -75,7 +75,7 @@ impl Relay {
 }
 
 /// Returns whether a request only asks for something.
-fn is_free_of_effects(entry: &Entry) -> bool {
+fn is_free_of_effects(entry: &LedgerEntry) -> bool {
     entry.request_id().is_some()
         && matches!(
             entry.message.method(),

@@ -23,7 +23,7 @@ use crate::bridge::event::{
 use crate::bridge::revision::Era;
 use crate::jsonrpc::{Kind, Message};
 
-/// What to do where the server loses its sessions.
+/// The remedy for a server that loses its sessions.
 const AFFINITY: &str = "let all requests of a session reach the same server process: session affinity by the \
                         Mcp-Session-Id header, a session store that the replicas share, or a single replica; or run the \
                         server in its stateless mode";
@@ -40,8 +40,8 @@ impl Relay {
             && !self.is_leaving()
     }
 
-    /// How a refusal of a message speaks against its session, as far as it is to be believed.
-    pub(super) fn believed_loss(
+    /// Judges whether a refusal of a message shows that its session is lost.
+    pub(super) fn judge_loss(
         &self,
         ticket: Ticket,
         epoch: u64,
@@ -102,10 +102,10 @@ impl Relay {
         self.health.doubts.is_over_credentials()
     }
 
-    /// A new session refuses a message as the one before did, by a status alone: giving that session up did not help.
-    pub(super) fn renewed_in_vain(&mut self, ticket: Ticket, now: Instant) {
+    /// A new session refused a message like the one before, by a status alone: the renewal did not help.
+    pub(super) fn renewal_did_not_help(&mut self, ticket: Ticket, now: Instant) {
         let method = self.ledger.get(ticket).and_then(|entry| entry.message.method()).map(str::to_owned);
-        self.health.doubts.renewed_in_vain(method, now);
+        self.health.doubts.renewal_did_not_help(method, now);
         self.end_superfluous();
     }
 
@@ -163,7 +163,7 @@ impl Relay {
                     // The path is right: it has opened a session.
                     Some(SessionLoss::Presumed) => {
                         let advice = format!(
-                            "look whether the server knows this method; if it refuses others like this, {AFFINITY}"
+                            "check whether the server supports this method; if it refuses others like this, {AFFINITY}"
                         );
                         let report = ErrorReport { advice: Some(advice), ..refusal.report.clone() };
                         ExchangeOutcome::Refused(Refusal { report, ..refusal })
@@ -178,7 +178,7 @@ impl Relay {
     }
 
     /// An error about the session that came with a success: its request waits for the next session. Returns whether that,
-    /// or the error that is told in its place, is its end here.
+    /// or the error in its place, ends it here.
     pub(super) fn move_answer_to_next_session(
         &mut self,
         exchange: ExchangeId,
@@ -192,7 +192,7 @@ impl Relay {
         let Some(Exchange { epoch: Some(epoch), .. }) = self.exchanges.get(exchange) else {
             return false;
         };
-        if !session_loss::is_said_in_answer(answer, self.sessions.id_of(epoch)) {
+        if !session_loss::is_loss_in_answer(answer, self.sessions.id_of(epoch)) {
             return false;
         }
         let refusal = refusal_in(answer);

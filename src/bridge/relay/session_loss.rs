@@ -1,6 +1,6 @@
-//! What a refusal says of the session: whether the server no longer knows it.
+//! Recognizes refusals by which a server says that it no longer knows the session.
 //!
-//! Pure functions over a closed set of rules, apart from the recovery that follows: a refusal that is taken for a lost
+//! Pure functions over a closed set of rules, separate from the recovery: a refusal that is taken for a lost
 //! session has its call sent again, so a rule that is too generous has a call executed twice. What a server says of any
 //! other session (of a chat, of a training) is its answer. Deliberately not here: the recovery (`recovery`), and what
 //! becomes of a refusal that only may be about the session (`session_doubt`).
@@ -15,7 +15,7 @@ const SESSION_CODES: [i64; 3] = [code::SESSION_NOT_FOUND, code::RESOURCE_NOT_FOU
 /// Codes that servers have for anything: then only the words tell.
 const GENERAL_CODES: [i64; 3] = [code::INVALID_REQUEST, code::INVALID_PARAMS, code::INTERNAL_ERROR];
 
-/// What may stand before the message proper.
+/// Prefixes before the message proper.
 const PREFIXES: [&str; 10] = [
     "unauthorized:",
     "bad request:",
@@ -98,7 +98,7 @@ const SENTENCES: [&str; 10] = [
     "unexpected message, expected an initialized session",
     "no transport found for sessionid",
 ];
-/// What a server asks for, by itself or behind one of those.
+/// Requests of a server that count alone or behind one of those.
 const ADVICE: [&str; 11] = [
     "re-initialize",
     "please re-initialize",
@@ -112,7 +112,7 @@ const ADVICE: [&str; 11] = [
     "please re-initialize the connection",
     "please reinitialize the connection",
 ];
-/// What it asks for only behind one of those: by itself it may be about anything.
+/// Requests that count only behind one of those: alone they may be about anything.
 const FOLLOWING_ADVICE: [&str; 6] = [
     "please start a new session",
     "please initialize a new session",
@@ -121,7 +121,7 @@ const FOLLOWING_ADVICE: [&str; 6] = [
     "please reconnect",
     "reconnect",
 ];
-/// Where a server looks for a session that is shared by several of its processes.
+/// Names of the store in which several processes of a server share sessions.
 const PLACES: [&str; 8] = [
     " on this api instance",
     " on this server instance",
@@ -146,7 +146,7 @@ pub(super) enum SessionLoss {
 
 /// Returns how a refusal of a message that named `session` speaks against that session; none where it does not.
 pub(super) fn session_loss(refusal: &Refusal, session: Option<&SessionId>) -> Option<SessionLoss> {
-    match is_said(refusal, session) {
+    match is_loss_in_refusal(refusal, session) {
         true => Some(SessionLoss::Said),
         false if refusal.refuses_credentials() => Some(SessionLoss::Unauthorized),
         false => match (refusal.status, &refusal.answer) {
@@ -159,9 +159,9 @@ pub(super) fn session_loss(refusal: &Refusal, session: Option<&SessionId>) -> Op
 
 /// Returns whether a refusal of a message that named `session` says by words or codes that the server does not know the
 /// session.
-pub(super) fn is_said(refusal: &Refusal, session: Option<&SessionId>) -> bool {
+pub(super) fn is_loss_in_refusal(refusal: &Refusal, session: Option<&SessionId>) -> bool {
     let words = |text: &str| is_about_the_session(text, session);
-    let Some(answer) = &refusal.answer else { return is_said_plainly(refusal, words) };
+    let Some(answer) = &refusal.answer else { return is_loss_in_plain_body(refusal, words) };
     let Kind::Response { id, error: true } = answer.kind() else { return false };
     let message = message_of(answer);
     let is_told_by_words = || message.as_deref().is_some_and(words);
@@ -181,11 +181,11 @@ pub(super) fn is_said(refusal: &Refusal, session: Option<&SessionId>) -> bool {
 /// Returns whether an answer that came with a success is an error about the session. A tool that ran has its own errors in
 /// that place, so it takes both, a code that servers have for it and the words; or the bare words, which are no answer of
 /// the protocol.
-pub(super) fn is_said_in_answer(answer: &Message, session: Option<&SessionId>) -> bool {
+pub(super) fn is_loss_in_answer(answer: &Message, session: Option<&SessionId>) -> bool {
     let Kind::Response { error: true, .. } = answer.kind() else { return false };
     let code = answer.member("code").map(|code| code.parse::<i64>().ok());
     let is_of_the_field = match code {
-        None => is_of_gateway(answer) || bare_error(answer).is_some(),
+        None => is_of_gateway(answer) || text_of_bare_error(answer).is_some(),
         Some(code) => code.is_some_and(|code| SESSION_CODES.contains(&code) || GENERAL_CODES.contains(&code)),
     };
     is_of_the_field && message_of(answer).is_some_and(|text| is_about_the_session(&text, session))
@@ -198,18 +198,18 @@ fn is_of_gateway(answer: &Message) -> bool {
         && json::member(text, "jsonrpc").is_none()
 }
 
-/// What an error says: its message, or itself where it is a text.
+/// The text of an error: its message, or the error itself if it is a text.
 pub(super) fn message_of(answer: &Message) -> Option<String> {
-    bare_error(answer).or_else(|| answer.member("message").and_then(json::string))
+    text_of_bare_error(answer).or_else(|| answer.member("message").and_then(json::string))
 }
 
-/// The text of an error that is no object, as the protocol has it.
-fn bare_error(answer: &Message) -> Option<String> {
+/// The text of an error that is not an object, unlike JSON-RPC's.
+fn text_of_bare_error(answer: &Message) -> Option<String> {
     answer.body().filter(|body| body.starts_with('"')).and_then(json::string)
 }
 
-/// The same of a body that is no message of the protocol.
-fn is_said_plainly(refusal: &Refusal, words: impl Fn(&str) -> bool) -> bool {
+/// The same for a body that is not a JSON-RPC message.
+fn is_loss_in_plain_body(refusal: &Refusal, words: impl Fn(&str) -> bool) -> bool {
     let body = refusal.report.body.as_deref().unwrap_or_default();
     words(body) || is_wrapped(body, words)
 }
@@ -274,7 +274,7 @@ fn is_about_the_session(message: &str, session: Option<&SessionId>) -> bool {
 }
 
 fn is_phrase(text: &str) -> bool {
-    // Where the session is looked for says nothing but for a session that is named as MCP's.
+    // The store counts only for a session that is named as one of MCP.
     let text = match text.starts_with("mcp") {
         true => PLACES.iter().find_map(|place| text.strip_suffix(place)).unwrap_or(text),
         false => text,
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn phrases_about_the_mcp_session_count_and_near_misses_do_not() {
+    fn recognizes_phrases_about_mcp_session_and_no_others() {
         for (phrase, near_miss) in [
             ("Session not found", "Training session not found"),
             ("session_not_found", "training_session_not_found"),
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_codes_count_where_they_are_those_of_json_rpc() {
+    fn session_loss_reads_json_rpc_ids_and_codes_only() {
         let with = |head: &str, code: &str| format!(r#"{{{head}"error":{{"code":{code},"message":"no"}}}}"#);
         for (status, head, code, expected) in [
             (400, r#""jsonrpc":"2.0","id":null,"#, "-32000", true),
@@ -425,8 +425,8 @@ mod tests {
     #[test]
     fn session_errors_with_success_need_code_and_words() {
         let session = SessionId::new("5f0c-1d").expect("visible");
-        let is_said = |text: String| {
-            is_said_in_answer(&Message::parse(text.into()).expect("a message"), Some(&session))
+        let is_loss_in_refusal = |text: String| {
+            is_loss_in_answer(&Message::parse(text.into()).expect("a message"), Some(&session))
         };
         for (code, counts) in [
             ("-32001", true),
@@ -447,9 +447,9 @@ mod tests {
                         r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":"{message}"}}}}"#
                     )
                 };
-                assert_eq!(is_said(with("Session not found")), counts, "{code} {id}");
+                assert_eq!(is_loss_in_refusal(with("Session not found")), counts, "{code} {id}");
                 for other in ["trading session closed", "Request timed out", "Resource not found", ""] {
-                    assert!(!is_said(with(other)), "{code} {other}");
+                    assert!(!is_loss_in_refusal(with(other)), "{code} {other}");
                 }
             }
         }
@@ -461,12 +461,12 @@ mod tests {
             (r#"{"id":7,"error":"trading session not found"}"#, false),
             (r#"{"id":7,"result":{"error":"Session not found"}}"#, false),
         ] {
-            assert_eq!(is_said(bare.to_owned()), expected, "{bare}");
+            assert_eq!(is_loss_in_refusal(bare.to_owned()), expected, "{bare}");
         }
     }
 
     #[test]
-    fn statuses_alone_are_told_from_words() {
+    fn distinguishes_statuses_from_phrases() {
         for (status, body, expected) in [
             (401, "", Some(SessionLoss::Unauthorized)),
             (401, r#"{"error":"invalid_token"}"#, Some(SessionLoss::Unauthorized)),
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn words_beside_an_error_or_inside_a_validators_detail_mean_nothing() {
+    fn ignores_phrases_beside_error_and_in_validation_details() {
         for body in [
             r#"{"error":"chat session 17 is archived; the message was stored"}"#,
             "the training session is full, you are on the waiting list now",

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 pub(super) use state::SseSession;
 
-use super::ledger::{Place, Ticket};
+use super::ledger::{MessageState, Ticket};
 use super::retry::{self, Decision};
 use super::{CANCELLATION_PATIENCE, Phase, Relay};
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
@@ -44,7 +44,7 @@ impl Relay {
 
     /// The answer came before the server has acknowledged the POST. It has a while to do so, for a connection that is
     /// not broken off can be used again.
-    pub(super) fn let_acknowledge(&mut self, posted: ExchangeId, now: Instant) {
+    pub(super) fn await_acknowledgement(&mut self, posted: ExchangeId, now: Instant) {
         self.exchanges.set_deadline(posted, now + CANCELLATION_PATIENCE);
     }
 
@@ -86,19 +86,19 @@ impl Relay {
         let Some(stream) = self.sessions.stream() else { return };
         let epoch = Some(self.sessions.epoch());
         self.close(stream);
-        let outcome = outcome.unwrap_or_else(|| ExchangeOutcome::Cut(gone()));
+        let outcome = outcome.unwrap_or_else(|| ExchangeOutcome::Cut(stream_ended()));
         let under_way: Vec<(Ticket, ExchangeId, bool)> = self
             .ledger
             .iter()
             .filter(|(_, entry)| entry.era == Era::Legacy && entry.attempts.epoch == epoch)
             .filter(|(_, entry)| entry.request_id().is_some())
-            .filter_map(|(ticket, entry)| match entry.place {
-                Place::Sent { exchange, written } => Some((ticket, exchange, written)),
-                Place::AtGate
-                | Place::ForSlot { .. }
-                | Place::Behind(_)
-                | Place::Learning { .. }
-                | Place::BackingOff { .. } => None,
+            .filter_map(|(ticket, entry)| match entry.state {
+                MessageState::Sent { exchange, written } => Some((ticket, exchange, written)),
+                MessageState::AtGate
+                | MessageState::ForSlot { .. }
+                | MessageState::Behind(_)
+                | MessageState::Learning { .. }
+                | MessageState::BackingOff { .. } => None,
             })
             .collect();
         for (ticket, exchange, written) in under_way {
@@ -113,12 +113,12 @@ impl Relay {
         }
     }
 
-    /// How the POST of a request ended, where there is no stream any more on which its answer could come.
-    pub(super) fn taken_too_late(&self, ticket: Ticket, outcome: ExchangeOutcome) -> ExchangeOutcome {
+    /// The outcome of a POST whose answer has no stream any more.
+    pub(super) fn outcome_without_stream(&self, ticket: Ticket, outcome: ExchangeOutcome) -> ExchangeOutcome {
         let is_legacy = self.ledger.get(ticket).is_some_and(|entry| entry.era == Era::Legacy);
         match outcome {
             ExchangeOutcome::Accepted(_) if is_legacy && self.sessions.uses_streams() => {
-                ExchangeOutcome::Cut(gone())
+                ExchangeOutcome::Cut(stream_ended())
             }
             outcome => outcome,
         }
@@ -152,7 +152,7 @@ impl Relay {
             | Decision::Deliver
             | Decision::Restart { .. }
             | Decision::OtherTransport
-            | Decision::Fail(_) => self.streams.sse_session.heard(),
+            | Decision::Fail(_) => self.streams.sse_session.note_message(),
         }
     }
 
@@ -165,7 +165,7 @@ impl Relay {
     }
 }
 
-fn gone() -> ErrorReport {
+fn stream_ended() -> ErrorReport {
     ErrorReport::new(
         ErrorKind::NoAnswer,
         "the session ended before the server answered",

@@ -1,4 +1,4 @@
-//! What the rest of the bridge sees of the relay: a [`Layer`] whose server's side are the events of exchanges.
+//! The relay as a [`Layer`] of the bridge: the events of exchanges are its server's side.
 //!
 //! Contract: one call that takes something in, then [`Layer::poll_output`] until `None`, then wait for the next event or
 //! [`Layer::poll_timeout`].
@@ -24,7 +24,7 @@ impl Layer for Relay {
                 self.outputs.push_back(Output::to_client(stopped(id)));
             }
             Kind::Request { .. } | Kind::Notification { .. } | Kind::Response { .. } => {
-                self.say(message, now)
+                self.send_message(message, now)
             }
         }
     }
@@ -53,7 +53,7 @@ impl Layer for Relay {
     }
 
     fn is_idle(&self) -> bool {
-        self.nothing_can_finish()
+        self.has_nothing_to_drain()
     }
 
     fn waiting_cost(&self) -> usize {
@@ -64,15 +64,15 @@ impl Layer for Relay {
 impl Relay {
     /// Answers a request of the server with an error in the client's place, unless too many answers wait already. What the
     /// client itself answers is never dropped for that.
-    pub(in crate::bridge) fn say_refusal(&mut self, refusal: Message, now: Instant) {
+    pub(in crate::bridge) fn send_refusal(&mut self, refusal: Message, now: Instant) {
         if self.ledger.replies_cost() > REPLIES {
             return self.dropped(&refusal, "too many answers wait for the server already");
         }
-        self.say(refusal, now);
+        self.send_message(refusal, now);
     }
 
-    /// Takes in a message in the client's place. It is dropped once the relay has begun to leave.
-    pub(super) fn say(&mut self, message: Message, now: Instant) {
+    /// Sends a message in the client's place. It is dropped once the relay has begun to leave.
+    pub(super) fn send_message(&mut self, message: Message, now: Instant) {
         if !self.is_leaving() {
             self.enter(message, now);
             self.proceed(now);

@@ -1,4 +1,4 @@
-//! What `tools/list` taught: which parameters of which tool travel as headers too, and which tools may be called twice.
+//! Facts from `tools/list`: the parameters of each tool that are also sent as headers, and the tools that may be called twice.
 //!
 //! `x-mcp-header` in a tool's input schema asks for it (2026-07-28, basic/transports/streamable-http, custom headers); a
 //! tool whose annotations are invalid must not be offered to the client. Deliberately not here: how a value is encoded
@@ -13,14 +13,14 @@ use crate::jsonrpc::Message;
 use crate::mcp::method;
 
 const ANNOTATION: &str = "x-mcp-header";
-/// About how many tools something is kept, in each place, and how many of a page are looked at.
+/// The most tools with stored facts, in each map, and the most tools of a page that are read.
 pub(crate) const TOOLS_KNOWN: usize = 10_000;
 /// The longest name of a tool about which something is kept, in bytes.
 pub(crate) const LONGEST_NAME: usize = 1024;
 /// The largest schema that is searched for annotations, in bytes. Taken apart it is thirty times as large.
 const LARGEST_SCHEMA: usize = 1024 * 1024;
-/// Of how many invalid tools of a page is told.
-const TOLD: usize = 20;
+/// The most invalid tools of a page that are reported.
+const INVALID_TOOLS_REPORTED: usize = 20;
 
 /// The annotated parameters of every tool that has any.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ pub(super) struct Tools {
 /// One parameter that travels as a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Annotation {
-    /// What stands behind `Mcp-Param-`.
+    /// The part of the header name after `Mcp-Param-`.
     header: String,
     /// The names of the properties that lead to it.
     path: Vec<String>,
@@ -73,7 +73,7 @@ impl Tools {
         let kept = json::array(tools.by_ref().take(TOOLS_KNOWN).filter(|tool| match self.learn_tool(tool) {
             Ok(()) => true,
             Err(reason) => {
-                if invalid.len() < TOLD {
+                if invalid.len() < INVALID_TOOLS_REPORTED {
                     invalid.push(reason);
                 }
                 false
@@ -212,7 +212,7 @@ fn collect_below(
     Ok(())
 }
 
-/// The header that an annotation names, if it may: the value it stands beside must be found for certain, and be primitive.
+/// The header that an annotation names, if it is allowed: the value must be primitive, and on a path that always exists.
 fn header_of<'a>(
     annotation: &'a Value,
     members: &Map<String, Value>,
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_with_invalid_annotations_are_left_out_and_the_rest_stays_as_it_was() {
+    fn leaves_out_tools_with_invalid_annotations_only() {
         let bad = |property: &str| format!(r#"{{"type":"object","properties":{{"p":{property}}}}}"#);
         let schemas: Vec<String> = [
             r#"{"type":"string","x-mcp-header":""}"#,

@@ -3,7 +3,7 @@
 //! Deliberately not here: what the entry holds (`client_config`), and how its file is written (`config_file`).
 //!
 //! The file of Claude Code is edited like the others, and not by `claude mcp add-json`: the change can be shown first, a backup
-//! stands beside it, and the command need not be installed.
+//! is written beside it, and the command need not be installed.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use super::{SwitchOutcome, SwitchSession, env_file, listed, needs_client};
 use crate::cli::{self, AddArgs, RemoveArgs, UsageError};
 use crate::client_config::clients::Passing;
 use crate::client_config::document::Document;
-use crate::client_config::entry::Entry;
+use crate::client_config::entry::{Entry, quoted};
 use crate::client_config::launch_command::program;
 use crate::client_config::value::{Table, Value};
 use crate::client_config::{
@@ -27,7 +27,7 @@ pub(super) fn add(arguments: AddArgs, session: &mut SwitchSession<'_>) -> Result
     let client = arguments.client.ok_or_else(needs_client)?;
     let location = session.location(client, arguments.file.as_deref())?;
     let words = proxy_arguments(arguments.written, cli::add_takes_value);
-    // What cannot be an entry is refused before anything is installed.
+    // Invalid arguments are refused before anything is installed.
     let placeholder = Installation { system: session.system, found: None, running: None };
     let checked = prepare(
         client,
@@ -56,7 +56,7 @@ pub(super) fn add(arguments: AddArgs, session: &mut SwitchSession<'_>) -> Result
     all_remarks.extend(remarks);
     if let Some(path) = &env_path {
         all_remarks.push(format!(
-            "of {}, the value is written into {}, which you alone can read",
+            "the value of {} is written into {}, which only you can read",
             secrets.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
             shown(path)
         ));
@@ -87,22 +87,26 @@ pub(super) fn add(arguments: AddArgs, session: &mut SwitchSession<'_>) -> Result
     }
     let backup = written?;
     say_written(session, &file, backup);
-    session.say(&format!("See that it works: mcp-tether check {}\n", first_url(&entry.arguments)));
+    session.say(&format!("Test it: {}\n", check_command(&entry.arguments, session.system == "windows")));
     Ok(SwitchOutcome::Done)
 }
 
-/// The address among arguments, without its query, or a word for it.
-fn first_url(arguments: &[String]) -> String {
-    let url = arguments.iter().find(|argument| argument.contains("://"));
-    url.and_then(|url| url.split('?').next()).unwrap_or("URL").to_owned()
+/// The command that tests an entry. The URL has no query, which may hold a secret.
+fn check_command(arguments: &[String], is_windows: bool) -> String {
+    let url = arguments.iter().position(|argument| argument.contains("://"));
+    let words = arguments.iter().enumerate().map(|(at, word)| match url == Some(at) {
+        true => quoted(word.split('?').next().unwrap_or_default(), is_windows),
+        false => quoted(word, is_windows),
+    });
+    format!("mcp-tether check {}", words.collect::<Vec<_>>().join(" "))
 }
 
-/// What is still to be done about secrets, without those that a file holds now.
+/// The hidden secrets that no file holds.
 fn remaining(hidden: Vec<(String, String)>, moved: &[(String, Secret)]) -> Vec<(String, String)> {
     hidden.into_iter().filter(|(_, variable)| !moved.iter().any(|(name, _)| name == variable)).collect()
 }
 
-/// Takes the variables out of an entry that a file can hold, because their values are known and the client does not pass them on.
+/// Moves those variables of an entry into a file whose values are known and which the client does not pass on.
 fn move_to_file(
     client: Client,
     entry: &mut Entry,
@@ -111,7 +115,7 @@ fn move_to_file(
 ) -> (Vec<(String, Secret)>, Option<PathBuf>) {
     let environment: &Environment = session.environment;
     let mut moved: Vec<(String, Secret)> = Vec::new();
-    // What the client fills in elsewhere than in headers stays with it.
+    // A variable that the client expands outside headers stays with the client.
     let is_filled = |name: &str| {
         let texts = entry.variables.iter().filter_map(|variable| variable.text.as_deref());
         let urls = entry.arguments.iter().map(String::as_str).filter(|argument| argument.contains("://"));
@@ -180,14 +184,14 @@ pub(super) fn check_nothing_else_changed(
                 "the file {} has an unusual form, and the change would touch more than the entry",
                 shown(&file.path)
             ),
-            "have the entry printed by mcp-tether config, and paste it",
+            "print the entry with mcp-tether config, and paste it",
         )),
     }
 }
 
 pub(super) fn say_written(session: &mut SwitchSession<'_>, file: &ConfigFile, backup: Option<PathBuf>) {
     let title = file.client.title();
-    let kept = backup.map(|backup| format!(" The file as it was: {}.", shown(&backup))).unwrap_or_default();
+    let kept = backup.map(|backup| format!(" Backup: {}.", shown(&backup))).unwrap_or_default();
     session.say(&format!("{} is written.{kept} Restart {title} to use it.\n", shown(&file.path)));
 }
 
@@ -262,6 +266,6 @@ pub(super) fn remove_env_file(entry: &Table, text: &str, session: &mut SwitchSes
         && !text.contains(&name)
         && std::fs::remove_file(&path).is_ok()
     {
-        session.say(&format!("{}, which held its secrets, is removed.\n", shown(&path)));
+        session.say(&format!("{} is removed; it held the secrets of the entry.\n", shown(&path)));
     }
 }

@@ -18,7 +18,7 @@ use crate::{files, platform};
 /// How large a file may be, in bytes.
 const LIMIT: u64 = 64 * 1024 * 1024;
 
-/// What a backup's name has behind that of the file, in front of what was done.
+/// The part of a backup's name between the name of the file and the command.
 const BACKUP: &str = ".before-mcp-tether-";
 
 /// A file that was read.
@@ -30,7 +30,7 @@ pub(super) struct ConfigFile {
     /// The file that a symbolic link leads to.
     target: PathBuf,
     pub(super) format: Format,
-    /// What is there; none where nothing is.
+    /// The content; none if there is no file.
     bytes: Option<Vec<u8>>,
     pub(super) text: String,
     creation: Creation,
@@ -52,15 +52,16 @@ impl ConfigFile {
                 return Err(refused(
                     path,
                     "is a symbolic link to nothing",
-                    "make the file that it names, or remove the link",
+                    "create the file that it names, or remove the link",
                 ));
             }
             Err(error) => return Err(unreadable(path, &error.to_string())),
         };
         let bytes =
             files::read_regular(&target, LIMIT).map_err(|error| unreadable(path, &error.to_string()))?;
-        let text = String::from_utf8(bytes.clone())
-            .map_err(|_| refused(path, "is not UTF-8", "save it as UTF-8: the client reads nothing else"))?;
+        let text = String::from_utf8(bytes.clone()).map_err(|_| {
+            refused(path, "is not UTF-8", "save it as UTF-8: the client reads no other encoding")
+        })?;
         Ok(Some(ConfigFile {
             client: location.client,
             path: path.clone(),
@@ -86,10 +87,14 @@ impl ConfigFile {
         match location.creation {
             Creation::InFolder if !has_folder => Err(refused(
                 path,
-                &format!("is not there, and neither is its folder: {title} does not seem to be installed"),
+                &format!(
+                    "does not exist, and neither does its folder: {title} does not seem to be installed"
+                ),
                 &format!("start {title} once, or name another file with --file"),
             )),
-            Creation::Never => Err(refused(path, "is not there", "check its path, or make an empty file")),
+            Creation::Never => {
+                Err(refused(path, "does not exist", "check its path, or create an empty file"))
+            }
             Creation::WithFolder | Creation::InFolder => Ok(ConfigFile {
                 client: location.client,
                 path: path.clone(),
@@ -105,7 +110,7 @@ impl ConfigFile {
     /// Parses the text. An empty file is one without entries.
     ///
     /// # Errors
-    /// [`UsageError`] with the place of what cannot be read.
+    /// [`UsageError`] with the place of the fault.
     pub(super) fn document(&self) -> Result<Document, UsageError> {
         let is_empty = self.text.trim_start_matches('\u{feff}').trim().is_empty();
         let begun = match self.format {
@@ -123,7 +128,7 @@ impl ConfigFile {
     pub(super) fn uneditable(&self, error: &EditError) -> UsageError {
         let kind = if self.format == Format::Toml { "TOML" } else { "JSON" };
         let advice = match error {
-            EditError::Syntax(_) => format!("mend the {kind} there: the client cannot read it either"),
+            EditError::Syntax(_) => format!("correct the {kind} there; the client cannot read it either"),
             EditError::NotKept => {
                 "save it with one kind of line endings, or change it in an editor".to_owned()
             }
@@ -135,7 +140,7 @@ impl ConfigFile {
         usage(format!("the file {} cannot be changed: {error}", shown(&self.path)), advice)
     }
 
-    /// What a new text changes, without secrets.
+    /// The difference to a new text, without secrets.
     pub(super) fn difference(&self, text: &str) -> String {
         let name = shown(&self.path);
         let changes = difference::unified(&self.text, text, self.format, self.client);
@@ -145,7 +150,7 @@ impl ConfigFile {
         }
     }
 
-    /// Returns an error where the file cannot be written, before anything is asked.
+    /// Returns an error if the file cannot be written, before the user is asked.
     pub(super) fn check_writable(&self) -> Result<(), UsageError> {
         if self.bytes.is_none() {
             return Ok(());
@@ -158,7 +163,7 @@ impl ConfigFile {
         }
     }
 
-    /// Writes a new text, if the file is still what was read. Returns where the old one is kept.
+    /// Writes a new text, if the file has not changed since it was read. Returns the path of the backup.
     ///
     /// # Errors
     /// [`UsageError`]; the file is unchanged then.
@@ -186,7 +191,7 @@ impl ConfigFile {
         written.map(|()| backup)
     }
 
-    /// Keeps the old text beside the file. With secrets it is for the owner alone, else it has the rights of the file.
+    /// Writes the backup beside the file. Only the owner can read one with secrets; otherwise it has the rights of the file.
     fn back_up(&self, bytes: &[u8], done: &str) -> std::io::Result<PathBuf> {
         let mut number = 1_u32;
         loop {
@@ -228,7 +233,7 @@ impl ConfigFile {
                 true => std::fs::rename(&own, &self.target).map_err(cannot),
                 false => Err(refused(
                     &self.path,
-                    "was changed by another program in the meantime, and is left as it is now",
+                    "was changed by another program in the meantime, and was not written",
                     "close the client and run the same command again",
                 )),
             }

@@ -10,6 +10,9 @@ use crate::client_config::sensitive::{MASKED, is_secret, is_secret_name, mask, r
 use crate::client_config::value::{Table, Value};
 use crate::{json, redact};
 
+/// Options of mcp-remote and mcp-tether that are named like a secret and hold none.
+const OPEN_OPTIONS: [&str; 3] = ["--auth", "--auth-timeout", "--token-endpoint"];
+
 /// A unified difference with three lines around each change.
 pub(super) fn unified(before: &str, after: &str, format: Format, client: Client) -> String {
     let texts = [before, after];
@@ -44,7 +47,7 @@ pub(super) fn holds_secrets(text: &str, format: Format, client: Client) -> bool 
     !secrets.is_empty()
 }
 
-/// Every text below a table that is not to be shown.
+/// Collects every secret below a table.
 fn collect(table: &Table, above: &str, client: Client, found: &mut Vec<String>) {
     for (name, value) in &table.members {
         let judged_by = if is_secret_name(above) && !is_secret_name(name) { above } else { name.as_str() };
@@ -64,7 +67,10 @@ fn collect_value(name: &str, value: &Value, client: Client, found: &mut Vec<Stri
             let mut before = "";
             for item in items {
                 // The value of an option, as in `--api-key VALUE`.
-                let option = Some(before).filter(|word| word.starts_with('-') && is_secret_name(word));
+                let is_secret_option = |word: &&str| {
+                    word.starts_with('-') && is_secret_name(word) && !OPEN_OPTIONS.contains(word)
+                };
+                let option = Some(before).filter(is_secret_option);
                 collect_value(option.unwrap_or(name), item, client, found);
                 before = item.text().unwrap_or_default();
             }
@@ -72,7 +78,7 @@ fn collect_value(name: &str, value: &Value, client: Client, found: &mut Vec<Stri
     }
 }
 
-/// The part of a text that is a secret: all of it, or what stands behind the name of a header or variable.
+/// The secret part of a text: all of it, or the value behind the name of a header or variable.
 fn secret_of(name: &str, text: &str, client: Client) -> Option<String> {
     if text.is_empty() {
         return None;
@@ -102,20 +108,20 @@ fn masked_line(line: &str, secrets: &[String], client: Client) -> String {
         text.push_str(start);
         let hidden = hidden_literal(&before, &decoded, secrets, client);
         text.push_str(&hidden.map_or_else(|| literal.to_owned(), |shown| format!("{quote}{shown}{quote}")));
-        // Only the name of a member, or an option, says what comes next.
+        // Only the name of a member, or an option, describes the next text.
         let is_name = behind.trim_start().starts_with([':', '=']) || decoded.starts_with('-');
-        before = if is_name { decoded } else { String::new() };
+        before = if is_name && !OPEN_OPTIONS.contains(&decoded.as_str()) { decoded } else { String::new() };
         rest = behind;
     }
     text.push_str(rest);
-    // What stands in no quotes, or in ones that go over several lines.
+    // Texts without quotes, or with quotes over several lines.
     for part in secrets.iter().flat_map(|secret| secret.lines()).filter(|part| part.len() > 5) {
         text = text.replace(part, MASKED);
     }
     text
 }
 
-/// A text between quotes as it is shown, where it is not shown as it is.
+/// The masked form of a text between quotes; none where the text may be shown.
 fn hidden_literal(before: &str, text: &str, secrets: &[String], client: Client) -> Option<String> {
     if secrets.iter().any(|secret| secret == text) {
         return Some(MASKED.to_owned());
@@ -127,7 +133,7 @@ fn hidden_literal(before: &str, text: &str, secrets: &[String], client: Client) 
     }
 }
 
-/// Where a text between quotes ends, counted from its beginning.
+/// The position of the closing quote, counted from the beginning of the text.
 fn closing(text: &str, quote: char) -> Option<usize> {
     let mut is_escaped = false;
     for (at, letter) in text.char_indices().skip(1) {
@@ -162,7 +168,7 @@ mod tests {
             before.replace("\"marked6\" } }", "\"marked6\" } },\n    \"new\": { \"command\": \"x\" }");
         let change = unified(before, &after, Format::Json, Client::Cursor);
         assert!(change.contains("+    \"new\": { \"command\": \"x\" }"), "{change}");
-        let open = r#"{ "args": ["--header", "X-API-Key: ${KEY}", "--env-file", "/home/me/x.env"] }"#;
+        let open = r#"{ "args": ["--header", "X-API-Key: ${KEY}", "--auth-timeout", "60", "--env-file", "/home/me/x.env"] }"#;
         let text = unified("", open, Format::Json, Client::Cursor);
         assert!(text.contains(open), "{text}");
         let all = unified("", before, Format::Json, Client::Cursor);

@@ -24,7 +24,7 @@ pub(super) fn folder(environment: &Environment, system: &str) -> Option<PathBuf>
     Some(settings.join("mcp-tether").join("env"))
 }
 
-/// A path in the folder that no file has yet.
+/// An unused path in the folder.
 pub(super) fn free_path(folder: &Path, name: &str, client: Client) -> PathBuf {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
     let plain: String =
@@ -52,14 +52,14 @@ pub(super) fn write(path: &Path, variables: &[(String, Secret)]) -> Result<(), U
     });
     written.map_err(|error| {
         let what = match error.kind() {
-            ErrorKind::AlreadyExists => "is there already".to_owned(),
+            ErrorKind::AlreadyExists => "exists already".to_owned(),
             _ => format!("cannot be written: {error}"),
         };
         usage(format!("the file {} {what}", shown(path)), "check the rights of its folder")
     })
 }
 
-/// A value so that the reader of these files gives it back.
+/// A value, quoted for the reader of these files (`config::dotenv`).
 fn quoted(value: &str) -> String {
     if !value.contains('\'') {
         return format!("'{value}'");

@@ -13,7 +13,7 @@ use crate::client_config::{shown, usage};
 use crate::config::Environment;
 use crate::platform;
 
-/// Where the program goes.
+/// The path of the installed program.
 fn destination(environment: &Environment, system: &str) -> Option<PathBuf> {
     let set = |name| environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     match system {
@@ -28,14 +28,13 @@ fn destination(environment: &Environment, system: &str) -> Option<PathBuf> {
 
 /// Runs `install`.
 pub(super) fn run(is_agreed: bool, session: &mut SwitchSession<'_>) -> Result<SwitchOutcome, UsageError> {
-    // The command itself says that the program is to be installed.
     match install(is_agreed, session)? {
         Some(_) => Ok(SwitchOutcome::Done),
         None => Ok(SwitchOutcome::Left),
     }
 }
 
-/// Copies the program. Returns where it is then; none when the user says no.
+/// Copies the program. Returns the path of the copy; none if the user says no.
 pub(super) fn install(
     is_agreed: bool,
     session: &mut SwitchSession<'_>,
@@ -55,12 +54,15 @@ pub(super) fn install(
         Err(error) => return Err(cannot(error)),
         Ok(found) if found.is_symlink() => {
             return Err(usage(
-                format!("{} is a symbolic link, which another installer has put there", shown(&to)),
-                "use the program that it leads to, or remove the link first",
+                format!("{} is a symbolic link of another installer", shown(&to)),
+                "use the program that it names, or remove the link first",
             ));
         }
         Ok(found) if !found.is_file() => {
-            return Err(usage(format!("{} is not a file", shown(&to)), "move it away first"));
+            return Err(usage(
+                format!("{} is not a file", shown(&to)),
+                "move it away, and run the command again",
+            ));
         }
         Ok(_) if is_same(&from, &to).map_err(cannot)? => {
             session.say(&format!("mcp-tether {} is at {} already.\n", env!("CARGO_PKG_VERSION"), shown(&to)));
@@ -81,7 +83,7 @@ pub(super) fn install(
     Ok(Some(to))
 }
 
-/// Whether the folder is on the PATH, and what an update is.
+/// Says whether the folder is on the PATH, and how to update.
 fn about(program: &Path, environment: &Environment) -> String {
     let path = environment.get("PATH").unwrap_or_default();
     let folder = program.parent().unwrap_or(program);
@@ -89,7 +91,7 @@ fn about(program: &Path, environment: &Environment) -> String {
     let sentence = match is_there {
         true => "is on PATH.",
         false => {
-            "is not on PATH: write the whole path into the configuration of a client, or add the folder to PATH."
+            "is not on PATH: write the full path into the configuration of a client, or add the folder to PATH."
         }
     };
     format!(

@@ -1,6 +1,6 @@
-//! Where each client keeps its configuration on this computer, and whether a missing file may be made.
+//! The configuration files of each client on this computer, and whether a missing one may be created.
 //!
-//! The same files in the words of a help text: `cli::clients`. Deliberately not here: what stands in them.
+//! The help text names the same files (`cli::clients`). Deliberately not here: their content.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,10 @@ use crate::client_config::Client;
 use crate::client_config::document::Format;
 use crate::config::Environment;
 
-/// What may be made where nothing is.
+/// The parts that `add` may create.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Creation {
-    /// The file and its folder: the client reads them from there even if it never made them.
+    /// The file and its folder: the client reads the file even if it did not create the folder.
     WithFolder,
     /// The file alone: without the folder the client is not installed.
     InFolder,
@@ -37,7 +37,7 @@ impl Location {
 /// The folders that the files are in.
 struct Folders {
     home: PathBuf,
-    /// `~/.config`, or what stands for it.
+    /// `~/.config`, or `XDG_CONFIG_HOME`.
     settings: PathBuf,
     /// The folder of applications: `%APPDATA%`, `~/Library/Application Support` or the settings.
     applications: PathBuf,
@@ -64,68 +64,63 @@ impl Folders {
 /// The files of a client for this user, the one to write first. Empty where there is no home folder.
 pub(super) fn of_client(client: Client, environment: &Environment, system: &str) -> Vec<Location> {
     let Some(folders) = Folders::of(environment, system) else { return Vec::new() };
-    let Folders { home, settings, applications } = &folders;
+    let location = |path| Location { client, path, creation: creation(client) };
+    paths(client, &folders, environment, system).into_iter().map(location).collect()
+}
+
+/// The parts that `add` may create for a client.
+fn creation(client: Client) -> Creation {
+    match client {
+        Client::Codex | Client::Gemini | Client::OpenCode | Client::Copilot => Creation::WithFolder,
+        Client::Goose => Creation::Never,
+        Client::ClaudeCode
+        | Client::ClaudeDesktop
+        | Client::Cursor
+        | Client::VsCode
+        | Client::Windsurf
+        | Client::Zed
+        | Client::LmStudio
+        | Client::Cline => Creation::InFolder,
+    }
+}
+
+fn paths(client: Client, folders: &Folders, environment: &Environment, system: &str) -> Vec<PathBuf> {
+    let Folders { home, settings, applications } = folders;
     let below =
         |folder: &Path, parts: &[&str]| parts.iter().fold(folder.to_owned(), |path, part| path.join(part));
     let named = |name| environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let (creation, paths) = match client {
-        Client::ClaudeCode => {
-            let folder = named("CLAUDE_CONFIG_DIR").unwrap_or_else(|| home.clone());
-            (Creation::InFolder, vec![folder.join(".claude.json")])
-        }
-        Client::ClaudeDesktop => {
-            (Creation::InFolder, vec![below(applications, &["Claude", "claude_desktop_config.json"])])
-        }
-        Client::Cursor => (Creation::InFolder, vec![below(home, &[".cursor", "mcp.json"])]),
-        Client::VsCode => (Creation::InFolder, vec![below(applications, &["Code", "User", "mcp.json"])]),
-        Client::Windsurf => {
-            (Creation::InFolder, vec![below(home, &[".codeium", "windsurf", "mcp_config.json"])])
-        }
-        Client::Codex => {
-            let folder = named("CODEX_HOME").unwrap_or_else(|| home.join(".codex"));
-            (Creation::WithFolder, vec![folder.join("config.toml")])
-        }
-        Client::Gemini => (Creation::WithFolder, vec![below(home, &[".gemini", "settings.json"])]),
-        Client::Zed => {
-            let folder = match system {
-                "windows" => applications.join("Zed"),
-                "macos" => below(home, &[".config", "zed"]),
-                _ => settings.join("zed"),
-            };
-            (Creation::InFolder, vec![folder.join("settings.json")])
-        }
+    let path = match client {
+        Client::ClaudeCode => named("CLAUDE_CONFIG_DIR").unwrap_or_else(|| home.clone()).join(".claude.json"),
+        Client::ClaudeDesktop => below(applications, &["Claude", "claude_desktop_config.json"]),
+        Client::Cursor => below(home, &[".cursor", "mcp.json"]),
+        Client::VsCode => below(applications, &["Code", "User", "mcp.json"]),
+        Client::Windsurf => below(home, &[".codeium", "windsurf", "mcp_config.json"]),
+        Client::Codex => named("CODEX_HOME").unwrap_or_else(|| home.join(".codex")).join("config.toml"),
+        Client::Gemini => below(home, &[".gemini", "settings.json"]),
+        Client::Zed => match system {
+            "windows" => below(applications, &["Zed", "settings.json"]),
+            "macos" => below(home, &[".config", "zed", "settings.json"]),
+            _ => below(settings, &["zed", "settings.json"]),
+        },
         Client::OpenCode => {
-            let folder = settings.join("opencode");
-            (Creation::WithFolder, vec![folder.join("opencode.json"), folder.join("opencode.jsonc")])
+            return ["opencode.json", "opencode.jsonc"]
+                .map(|name| below(settings, &["opencode", name]))
+                .to_vec();
         }
-        Client::LmStudio => (Creation::InFolder, vec![below(home, &[".lmstudio", "mcp.json"])]),
-        Client::Goose => {
-            let path = match system {
-                "windows" => below(applications, &["Block", "goose", "config", "config.yaml"]),
-                _ => below(settings, &["goose", "config.yaml"]),
-            };
-            (Creation::Never, vec![path])
+        Client::LmStudio => below(home, &[".lmstudio", "mcp.json"]),
+        Client::Goose => match system {
+            "windows" => below(applications, &["Block", "goose", "config", "config.yaml"]),
+            _ => below(settings, &["goose", "config.yaml"]),
+        },
+        Client::Cline => {
+            let own = below(home, &[".cline", "data", "settings"]);
+            let extension = ["Code", "User", "globalStorage", "saoudrizwan.claude-dev", "settings"];
+            let extension = below(applications, &extension);
+            return [own, extension].map(|folder| folder.join("cline_mcp_settings.json")).to_vec();
         }
-        Client::Cline => (
-            Creation::InFolder,
-            vec![
-                below(home, &[".cline", "data", "settings", "cline_mcp_settings.json"]),
-                below(
-                    applications,
-                    &[
-                        "Code",
-                        "User",
-                        "globalStorage",
-                        "saoudrizwan.claude-dev",
-                        "settings",
-                        "cline_mcp_settings.json",
-                    ],
-                ),
-            ],
-        ),
-        Client::Copilot => (Creation::WithFolder, vec![below(home, &[".copilot", "mcp-config.json"])]),
+        Client::Copilot => below(home, &[".copilot", "mcp-config.json"]),
     };
-    paths.into_iter().map(|path| Location { client, path, creation }).collect()
+    vec![path]
 }
 
 /// The files of clients in the current folder, where it is a project.

@@ -1,9 +1,9 @@
-//! `mcp-tether migrate`: every entry with another proxy on this computer, and back again.
+//! `mcp-tether migrate`: replaces the entries of other proxies in all files of this computer, and undoes it.
 //!
-//! Deliberately not here: what the new entry is (`replacement`).
+//! Deliberately not here: how a new entry is made (`replacement`).
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::add::{
     add_inputs, check_nothing_else_changed, is_own, remove_env_file, remove_unused_inputs, say_written,
@@ -19,12 +19,13 @@ use crate::client_config::launch_command::{LaunchCommand, recognize};
 use crate::client_config::migration::{Server, servers, started};
 use crate::client_config::value::Table;
 use crate::client_config::{Client, dialect, shown, unknown_client, usage};
+use crate::secret::Secret;
 use crate::{config, files, redact};
 
-/// How large a backup may be, in bytes.
+/// The largest file, in bytes.
 const LIMIT: u64 = 64 * 1024 * 1024;
 
-/// What became of the entries.
+/// The numbers of entries.
 #[derive(Default)]
 struct Count {
     found: usize,
@@ -43,12 +44,12 @@ pub(super) fn migrate(
     let mut command = None;
     for file in &files {
         if let Err(error) = migrate_file(file, arguments, can_write, &mut command, &mut count, session) {
-            // Of a named file it is the answer; of many it concerns one.
+            // With --from there is no other file.
             if arguments.from.is_some() {
                 return Err(error);
             }
             count.failed = count.failed.saturating_add(1);
-            session.say(&format!("{error}. To do: {}\n\n", error.advice));
+            session.say_error("error", &error);
         }
     }
     let Count { found, replaced, failed } = count;
@@ -62,12 +63,12 @@ pub(super) fn migrate(
             "run the same command with --yes to replace every entry that is certain",
         ));
     } else {
-        session.say(&format!("Replaced: {replaced} of {found}. To go back: mcp-tether migrate --undo\n"));
+        session.say(&format!("Replaced: {replaced} of {found}. To undo: mcp-tether migrate --undo\n"));
     }
     Ok(if replaced == found && failed == 0 { SwitchOutcome::Done } else { SwitchOutcome::Left })
 }
 
-/// The files to look at: the one that is named, or those of all clients that are there.
+/// The files to read: the one of `--from`, or those of all clients that exist.
 fn config_files(
     arguments: &MigrateArgs,
     session: &mut SwitchSession<'_>,
@@ -90,18 +91,18 @@ fn config_files(
         }
         match ConfigFile::read(&location) {
             Ok(file) => files.extend(file),
-            Err(error) => session.say(&format!("{error}. To do: {}\n\n", error.advice)),
+            Err(error) => session.say_error("error", &error),
         }
     }
     Ok(files)
 }
 
-/// YAML is not edited; an entry there is named.
+/// Reports a file of Goose that holds another proxy: YAML is not edited.
 fn about_goose(path: &Path, session: &mut SwitchSession<'_>) {
     let text = files::read_regular_text(path, LIMIT).unwrap_or_default();
     if ["mcp-remote", "supergateway", "mcp-proxy"].iter().any(|name| text.contains(name)) {
         session.say(&format!(
-            "{}: it is YAML, which is not changed here; mcp-tether config NAME URL --client goose prints an entry\n\n",
+            "{} is YAML, which mcp-tether does not change: print the entry with mcp-tether config NAME URL --client goose\n\n",
             shown(path)
         ));
     }
@@ -114,15 +115,15 @@ fn named_file(path: &Path, client: Option<Client>) -> Result<ConfigFile, UsageEr
     };
     if has_ending(&["yaml", "yml"]) {
         return Err(usage(
-            format!("the file {} is YAML, which is not changed here", shown(path)),
-            "have the new entry printed: mcp-tether config NAME URL --client goose",
+            format!("the file {} is YAML, which mcp-tether does not change", shown(path)),
+            "print the new entry: mcp-tether config NAME URL --client goose",
         ));
     }
     let known = client.or_else(|| has_ending(&["toml"]).then_some(Client::Codex));
     let location = |client| Location { client, path: path.to_owned(), creation: Creation::Never };
     let read = |client| {
         ConfigFile::read(&location(client))?.ok_or_else(|| {
-            usage(format!("the file {} is not there", shown(path)), "check the path of --from")
+            usage(format!("the file {} does not exist", shown(path)), "check the path of --from")
         })
     };
     if let Some(client) = known {
@@ -135,15 +136,24 @@ fn named_file(path: &Path, client: Option<Client>) -> Result<ConfigFile, UsageEr
         None => Ok(file),
         Some(key) => match Client::of_file(&shown(path), key) {
             Some(client) => read(client),
-            None => Err(unknown_client("the name of the file does not say which client it belongs to")),
+            None => Err(unknown_client("the client cannot be recognized by the name of the file")),
         },
     }
 }
 
-/// What a server of a file starts.
+/// Recognizes the program that an entry starts.
 fn launch_of(server: &Server<'_>) -> LaunchCommand {
     let (command, arguments) = started(&dialect::to_common(server.entry));
     recognize(&command, &arguments)
+}
+
+/// The changes of one file that were agreed to.
+struct Edits<'file> {
+    text: String,
+    /// The paths of the replaced entries.
+    paths: Vec<Vec<&'file str>>,
+    /// The files for the secrets of these entries.
+    env_files: Vec<(PathBuf, Vec<(String, Secret)>)>,
 }
 
 fn migrate_file(
@@ -156,10 +166,8 @@ fn migrate_file(
 ) -> Result<(), UsageError> {
     let original = file.document()?;
     let whole = original.entry(&[]).unwrap_or_default();
-    let all = servers(&whole);
-    let (mut text, mut paths, mut env_files) = (file.text.clone(), Vec::new(), Vec::new());
-    let mut names = HashSet::new();
-    for server in &all {
+    let mut edits = Edits { text: file.text.clone(), paths: Vec::new(), env_files: Vec::new() };
+    for server in &servers(&whole) {
         let name = server.name.replace(redact::is_unprintable, "?");
         let heading = format!("== {name} in {}, line {}", shown(&file.path), server.entry.line);
         if let LaunchCommand::NotReplaceable(why) = launch_of(server) {
@@ -170,62 +178,78 @@ fn migrate_file(
         }
         count.found = count.found.saturating_add(1);
         if let Err(error) = file.check_writable().and_then(|()| check_name(server, file)) {
-            session.say(&format!("{heading}: {error}. To do: {}\n\n", error.advice));
+            session.say_error(&heading, &error);
             continue;
         }
-        if command.is_none() {
-            *command = Some(match can_write {
-                true => session.lasting_program(arguments.yes)?,
-                false => channel::running().map_or_else(|| "mcp-tether".to_owned(), |path| shown(&path)),
-            });
-        }
-        let program = command.clone().unwrap_or_default();
+        let program = match command {
+            Some(program) => program.clone(),
+            None if can_write => session.lasting_program(arguments.yes)?,
+            None => channel::running().map_or_else(|| "mcp-tether".to_owned(), |path| shown(&path)),
+        };
+        *command = Some(program.clone());
         session.say(&format!("{heading}\n\n"));
-        let Some(replacement) = with_secrets_placed(server, file.client, &program, arguments, session) else {
-            continue;
-        };
-        let mut path = server.above.clone();
-        path.push(server.name);
-        let next = match edited(&text, &path, &replacement, file) {
-            Ok(next) => next,
-            Err(error) => {
-                session.say(&format!("{error}. To do: {}\n\n", error.advice));
-                continue;
-            }
-        };
-        let changes = difference::unified(&text, &next, file.format, file.client);
-        session.say(&format!("{changes}\n{}", listed(&replacement.remarks)));
-        if accepted(&name, &replacement, arguments, can_write, session) {
-            text = next;
-            names.insert(server.name.to_owned());
-            paths.push(path);
-            env_files.extend(replacement.env_file);
+        let replacement = with_secrets_placed(server, file.client, &program, arguments, session);
+        if let Some(replacement) = replacement {
+            replace_entry(file, server, replacement, arguments, can_write, &mut edits, session);
         }
-        session.say("\n");
     }
-    if paths.is_empty() {
+    if edits.paths.is_empty() {
         return Ok(());
     }
-    let after = Document::parse(&text, file.format).map_err(|error| file.uneditable(&error))?;
-    check_nothing_else_changed(&original, &after, &paths, file)?;
-    let mut written = Vec::new();
-    let result = env_files.iter().try_for_each(|(path, secrets)| {
-        env_file::write(path, secrets)?;
-        written.push(path);
-        Ok(())
-    });
-    let result = result.and_then(|()| file.write(&text, "migrate"));
-    if result.is_err() {
-        written.iter().for_each(|path| drop(std::fs::remove_file(path)));
-    }
-    let backup = result?;
-    count.replaced = count.replaced.saturating_add(paths.len());
+    let after = Document::parse(&edits.text, file.format).map_err(|error| file.uneditable(&error))?;
+    check_nothing_else_changed(&original, &after, &edits.paths, file)?;
+    let backup = write_edits(file, &edits)?;
+    count.replaced = count.replaced.saturating_add(edits.paths.len());
     say_written(session, file, backup);
     session.say("\n");
     Ok(())
 }
 
-/// A name that the client does not take would be refused by it later.
+/// Shows the change of one entry, and adds it to the edits if it is agreed to.
+fn replace_entry<'file>(
+    file: &ConfigFile,
+    server: &Server<'file>,
+    replacement: Replacement,
+    arguments: &MigrateArgs,
+    can_write: bool,
+    edits: &mut Edits<'file>,
+    session: &mut SwitchSession<'_>,
+) {
+    let path: Vec<&str> = server.above.iter().copied().chain([server.name]).collect();
+    let text = match edited(&edits.text, &path, &replacement, file) {
+        Ok(text) => text,
+        Err(error) => {
+            session.say_error("error", &error);
+            return;
+        }
+    };
+    let changes = difference::unified(&edits.text, &text, file.format, file.client);
+    session.say(&format!("{changes}\n{}", listed(&replacement.remarks)));
+    let name = server.name.replace(redact::is_unprintable, "?");
+    if accepted(&name, &replacement, arguments, can_write, session) {
+        edits.text = text;
+        edits.paths.push(path);
+        edits.env_files.extend(replacement.env_file);
+    }
+    session.say("\n");
+}
+
+/// Writes the files with secrets, and then the file of the client. Removes the former if the latter fails. Returns the backup.
+fn write_edits(file: &ConfigFile, edits: &Edits<'_>) -> Result<Option<PathBuf>, UsageError> {
+    let mut written = Vec::new();
+    let result = edits.env_files.iter().try_for_each(|(path, secrets)| {
+        env_file::write(path, secrets)?;
+        written.push(path);
+        Ok(())
+    });
+    let result = result.and_then(|()| file.write(&edits.text, "migrate"));
+    if result.is_err() {
+        written.iter().for_each(|path| drop(std::fs::remove_file(path)));
+    }
+    result
+}
+
+/// Checks that the entry has a name.
 fn check_name(server: &Server<'_>, file: &ConfigFile) -> Result<(), UsageError> {
     match server.name.is_empty() {
         true => Err(usage("the entry has no name", "give it one in the client")),
@@ -233,7 +257,7 @@ fn check_name(server: &Server<'_>, file: &ConfigFile) -> Result<(), UsageError> 
     }
 }
 
-/// Asks where secrets in clear text are to go, and makes the replacement.
+/// Makes the replacement. Asks where secrets in clear text go, unless an option says so.
 fn with_secrets_placed(
     server: &Server<'_>,
     client: Client,
@@ -254,7 +278,7 @@ fn with_secrets_placed(
         let moved = make(SecretPlace::EnvFile)?;
         if let Some((path, secrets)) = &moved.env_file {
             let question = format!(
-                "{} of its secrets stand in clear text. Move them into {}, which you alone can read?",
+                "The entry holds secrets in clear text ({}). Move them into {}, which only you can read?",
                 secrets.len(),
                 shown(path)
             );
@@ -264,13 +288,13 @@ fn with_secrets_placed(
         }
     }
     kept.remarks.push(format!(
-        "{} of its secrets stay in clear text; --secrets env-file moves them into a file that you alone can read",
+        "the entry still holds secrets in clear text ({}); --secrets env-file moves them into a file that only you can read",
         kept.secret_count
     ));
     Some(kept)
 }
 
-/// The text of a file with a replacement in it.
+/// The text of a file with the replacement.
 fn edited(
     text: &str,
     path: &[&str],
@@ -283,7 +307,7 @@ fn edited(
     Ok(document.to_string())
 }
 
-/// Tries a replacement where that was asked for, and asks the user.
+/// Tests a replacement with `check` if `--check` is given, and asks the user.
 fn accepted(
     name: &str,
     replacement: &Replacement,
@@ -295,7 +319,7 @@ fn accepted(
     if arguments.check {
         let (words, variables) = &replacement.trial;
         let is_well = session.console.check(words, variables);
-        session.say(if is_well { "check: all is well\n" } else { "check: it does not work\n" });
+        session.say(if is_well { "check: every step worked\n" } else { "check: a step failed\n" });
         is_certain &= is_well;
     }
     match (can_write, arguments.yes) {
@@ -304,7 +328,7 @@ fn accepted(
         (true, true) => {
             if !is_certain {
                 session.say(
-                    "It is left as it is, because the replacement is not certain: decide without --yes.\n",
+                    "Not replaced: the replacement is not certain. Run migrate without --yes to decide.\n",
                 );
             }
             is_certain
@@ -327,7 +351,7 @@ pub(super) fn undo(
             Err(error) if arguments.from.is_some() => return Err(error),
             Err(error) => {
                 is_left = true;
-                session.say(&format!("{error}. To do: {}\n\n", error.advice));
+                session.say_error("error", &error);
             }
         }
     }
@@ -338,7 +362,7 @@ pub(super) fn undo(
     Ok(if is_left { SwitchOutcome::Left } else { SwitchOutcome::Done })
 }
 
-/// How many entries were put back; none where the user said no.
+/// The number of entries that were put back; none if the user said no.
 fn undo_file(
     file: &ConfigFile,
     arguments: &MigrateArgs,

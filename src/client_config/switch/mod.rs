@@ -20,7 +20,7 @@ use crate::cli::{SwitchCommand, UsageError};
 use crate::config::{self, Environment};
 use locations::{Creation, Location};
 
-/// The terminal, and what is started on it.
+/// The terminal, and the program `check`, which is started on it.
 pub trait Console {
     /// Prints a text for the user.
     fn say(&mut self, text: &str);
@@ -35,16 +35,16 @@ pub trait Console {
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SwitchOutcome {
-    /// Everything is as it was asked for.
+    /// The command did everything.
     Done,
-    /// The user said no, or something was left as it is.
+    /// The user said no, or an entry was not changed.
     Left,
 }
 
 /// Runs one of the commands.
 ///
 /// # Errors
-/// [`UsageError`] for everything that is refused. No file has changed then, unless an earlier line said so.
+/// [`UsageError`] for every refusal. No file has changed then, unless an earlier line reports it.
 pub fn run(
     command: SwitchCommand,
     environment: &Environment,
@@ -60,7 +60,7 @@ pub fn run(
     }
 }
 
-/// What every command works with.
+/// The state that every command shares.
 struct SwitchSession<'a> {
     environment: &'a Environment,
     console: &'a mut dyn Console,
@@ -73,6 +73,11 @@ impl SwitchSession<'_> {
         self.console.say(text);
     }
 
+    /// Reports an error about one file or entry, after which the command continues.
+    fn say_error(&mut self, heading: &str, error: &UsageError) {
+        self.say(&format!("{heading}: {error}\n  try: {}\n\n", error.advice));
+    }
+
     /// Asks, unless the answer is on the command line.
     fn confirm(&mut self, is_agreed: bool, question: &str) -> Result<bool, UsageError> {
         match (is_agreed, self.console.can_ask()) {
@@ -80,12 +85,12 @@ impl SwitchSession<'_> {
             (false, true) => Ok(self.console.ask(question)),
             (false, false) => Err(usage(
                 "there is no terminal to ask on, and nothing was changed",
-                "run the same command with --yes to have it done without a question",
+                "run the same command with --yes to write without a question",
             )),
         }
     }
 
-    /// The program as an entry names it: by a path that is still there tomorrow. Offers to install it where it has none.
+    /// The program as an entry names it, by a lasting path. Offers to install a temporary copy first.
     fn lasting_program(&mut self, is_agreed: bool) -> Result<String, UsageError> {
         let unknown = || usage("the path of this program is unknown", "start it by its full path");
         let running = channel::running().ok_or_else(unknown)?;
@@ -98,12 +103,12 @@ impl SwitchSession<'_> {
             return match install::install(is_agreed, self)? {
                 Some(program) => Ok(shown(&program)),
                 None => Err(usage(
-                    "the entry would name a program that may be gone",
+                    "the entry would name a program that may be removed",
                     "run mcp-tether install first",
                 )),
             };
         }
-        // pnpm has the version in the path; what stands on the PATH stays.
+        // The path of a pnpm package has the version in it; the link on the PATH stays.
         let name = format!("mcp-tether{}", std::env::consts::EXE_SUFFIX);
         let path = self.environment.get("PATH").unwrap_or_default();
         let mut found = std::env::split_paths(path).map(|folder| folder.join(&name));
@@ -119,7 +124,7 @@ impl SwitchSession<'_> {
         if client == Client::Goose {
             return Err(usage(
                 "the configuration of Goose is YAML, which mcp-tether does not change",
-                "have the entry printed: mcp-tether config NAME URL --client goose",
+                "print the entry: mcp-tether config NAME URL --client goose",
             ));
         }
         if let Some(file) = file {
@@ -146,5 +151,5 @@ fn listed(remarks: &[String]) -> String {
 
 /// The error for a missing `--client`.
 fn needs_client() -> UsageError {
-    super::unknown_client("--client is missing: it says whose configuration is changed")
+    super::unknown_client("--client is missing: it names the client whose configuration is changed")
 }

@@ -1,4 +1,4 @@
-//! What takes the place of one entry with another proxy, as it is written into the file.
+//! The replacement of one entry with another proxy, as it is written into the file.
 //!
 //! Unlike what `config --from` prints, it keeps every value that works now. Deliberately not here: how such an entry is recognized
 //! (`launch_command`), and asking (`migrate`).
@@ -10,12 +10,12 @@ use crate::cli::{self, SecretPlace};
 use crate::client_config::args::{self, Arg};
 use crate::client_config::entry::Entry;
 use crate::client_config::launch_command::{self, LaunchCommand, program};
-use crate::client_config::migration::Server;
+use crate::client_config::migration::{Server, check_starts};
 use crate::client_config::secrets::{EntryContext, Variable, rewrite_args};
 use crate::client_config::sensitive::{is_secret, refers};
 use crate::client_config::value::{Table, Value};
-use crate::client_config::{Client, dialect, parse_options};
-use crate::config::{self, Environment};
+use crate::client_config::{Client, dialect};
+use crate::config::Environment;
 use crate::secret::Secret;
 
 /// The options whose value may move into a variable, because mcp-tether fills it in.
@@ -23,11 +23,11 @@ const FILLED_IN: [&str; 3] = ["--header", "--static-oauth-client-info", "--enter
 
 /// The new entry of a server.
 pub(super) struct Replacement {
-    /// As it stands in the file of its client.
+    /// In the form of the file of its client.
     pub(super) table: Table,
     /// The questions that the client is to ask.
     pub(super) inputs: Vec<Value>,
-    /// What changes in meaning, and what is lost.
+    /// Remarks about other meanings and losses.
     pub(super) remarks: Vec<String>,
     /// The file that takes the secrets, and what it holds.
     pub(super) env_file: Option<(PathBuf, Vec<(String, Secret)>)>,
@@ -35,7 +35,7 @@ pub(super) struct Replacement {
     pub(super) is_certain: bool,
     /// The arguments and variables to try it with.
     pub(super) trial: (Vec<String>, Vec<(String, String)>),
-    /// How many secrets stand in the entry in clear text.
+    /// The number of secrets in clear text.
     pub(super) secret_count: usize,
 }
 
@@ -56,40 +56,16 @@ pub(super) fn of(
         SecretPlace::EnvFile if env_folder.is_none() => SecretPlace::Keep,
         place => place,
     };
-    let is_other = launcher.iter().any(|word| {
-        let name = program(word);
-        name.starts_with("supergateway") || name.starts_with("mcp-proxy")
-    });
-    // The arguments of the others are translated already, and one remark says so.
-    let is_whole = !is_other || remarks.len() <= 1;
-    let given = read_repaired(&arguments).len();
-    let words = launch_command::translated(arguments, &mut remarks);
-    let is_whole = is_whole && words.len() == given;
-
-    let mut table = dialect::to_common(server.entry);
-    if let Some(Value::Table(command)) = table.get("command").cloned() {
-        if let Some(variables) = command.get("env") {
-            table.set("env", variables.clone());
-        }
-        table.remove("args");
-    }
+    let (words, is_whole) = translated_words(&launcher, arguments, &mut remarks);
+    let mut table = without_command_table(server.entry);
     let mut own = table.get("env").and_then(Value::table).cloned().unwrap_or_default();
     variables.into_iter().for_each(|(name, value)| own.set(&name, Value::Text(value)));
     for (name, _) in &own.members {
         remarks.extend(launch_command::about(name));
     }
-    let text = |node: &Value| node.text().map(str::to_owned);
-    let trial_variables = own
-        .members
-        .iter()
-        .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
-        .filter(|(_, value)| !value.contains("${") && !value.contains("{env:"));
-    let mut trial = (Vec::new(), trial_variables.collect::<Vec<_>>());
-    words.iter().for_each(|word| word.write(&mut trial.0));
-
-    let Moved { arguments, secrets, asked, count } =
+    let trial = trial_of(&words, &own);
+    let Moved { mut arguments, secrets, asked, count } =
         move_secrets(server.name, words, &mut own, client, place);
-    let mut arguments = arguments;
     let env_file = match (env_folder, secrets.is_empty()) {
         (Some(folder), false) => {
             let path = env_file::free_path(folder, server.name, client);
@@ -102,17 +78,9 @@ pub(super) fn of(
         true => table.remove("env"),
         false => table.set("env", Value::Table(own)),
     }
-    let starts = parse_options(&arguments).and_then(|options| {
-        let is_filled = options.positional.iter().any(|text| refers("", text, client));
-        match config::server_url(&options) {
-            Err(error) if !(is_filled && client.reference("X", false).is_some()) => {
-                Err(crate::client_config::usage(error.to_string(), error.advice()))
-            }
-            Ok(_) | Err(_) => Ok(()),
-        }
-    });
+    let starts = check_starts(&arguments, client);
     if let Err(error) = &starts {
-        remarks.push(format!("mcp-tether will not start with this: {}; {}", error.sentence, error.advice));
+        remarks.push(format!("mcp-tether does not start with this: {}; {}", error.sentence, error.advice));
     }
     let entry =
         Entry { name: server.name.to_owned(), command: command.to_owned(), arguments, variables: asked };
@@ -128,17 +96,60 @@ pub(super) fn of(
     })
 }
 
+/// The arguments as mcp-tether takes them, and whether each one is kept.
+fn translated_words(
+    launcher: &[String],
+    arguments: Vec<String>,
+    remarks: &mut Vec<String>,
+) -> (Vec<Arg>, bool) {
+    let is_other = launcher.iter().any(|word| {
+        let name = program(word);
+        name.starts_with("supergateway") || name.starts_with("mcp-proxy")
+    });
+    // The arguments of other proxies are translated already, and one remark says so.
+    let is_whole = !is_other || remarks.len() <= 1;
+    let given = read_repaired(&arguments).len();
+    let words = launch_command::translated(arguments, remarks);
+    let is_whole = is_whole && words.len() == given;
+    (words, is_whole)
+}
+
+/// The entry in its common form, whose command is a text, where Zed had a table.
+fn without_command_table(entry: &Table) -> Table {
+    let mut table = dialect::to_common(entry);
+    if let Some(Value::Table(command)) = table.get("command").cloned() {
+        if let Some(variables) = command.get("env") {
+            table.set("env", variables.clone());
+        }
+        table.remove("args");
+    }
+    table
+}
+
+/// The arguments and variables for `check`. A reference that the client expands is left out.
+fn trial_of(words: &[Arg], own: &Table) -> (Vec<String>, Vec<(String, String)>) {
+    let variables = own
+        .members
+        .iter()
+        .filter_map(|(name, value)| Some((name.clone(), value.text()?.to_owned())))
+        .filter(|(_, value)| !value.contains("${") && !value.contains("{env:"))
+        .collect();
+    let mut arguments = Vec::new();
+    words.iter().for_each(|word| word.write(&mut arguments));
+    (arguments, variables)
+}
+
 fn read_repaired(arguments: &[String]) -> Vec<Arg> {
     let repaired = cli::repaired(arguments.iter().map(Into::into).collect());
     args::read(repaired.into_iter().map(|word| word.to_string_lossy().into_owned()).collect(), |_| None)
 }
 
-/// An entry whose secrets are where they are to be.
+/// The arguments of an entry after its secrets were moved.
 struct Moved {
     arguments: Vec<String>,
-    /// What a file is to hold.
+    /// The secrets for a file.
     secrets: Vec<(String, Secret)>,
-    /// What the client asks for.
+    /// The variables that the client asks for.
     asked: Vec<Variable>,
     /// How many there were.
     count: usize,

@@ -20,7 +20,7 @@ pub(in crate::bridge::relay) struct Listening {
     is_off: bool,
     /// How often it has given way to a request.
     gave_way: u32,
-    place: Standing,
+    state: ListeningState,
     stream: StreamPosition,
     /// Whether it was there once, in this session.
     was_there: bool,
@@ -29,7 +29,7 @@ pub(in crate::bridge::relay) struct Listening {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Standing {
+enum ListeningState {
     /// Not asked for, or not offered.
     #[default]
     Off,
@@ -49,20 +49,20 @@ impl Listening {
 
     /// Returns whether it may be opened.
     pub(super) fn may_open(&self) -> bool {
-        !self.is_off && self.gave_way < GIVES_WAY && self.place == Standing::Off
+        !self.is_off && self.gave_way < GIVES_WAY && self.state == ListeningState::Off
     }
 
     /// It is being opened in this exchange.
     pub(super) fn open(&mut self, exchange: ExchangeId, now: Instant) {
-        self.place = Standing::On { exchange, since: None };
+        self.state = ListeningState::On { exchange, since: None };
         self.suspected = Some(now);
     }
 
     /// The exchange in which it is open.
     pub(super) fn exchange(&self) -> Option<ExchangeId> {
-        match self.place {
-            Standing::On { exchange, .. } => Some(exchange),
-            Standing::Off | Standing::BackingOff { .. } | Standing::GivingWay => None,
+        match self.state {
+            ListeningState::On { exchange, .. } => Some(exchange),
+            ListeningState::Off | ListeningState::BackingOff { .. } | ListeningState::GivingWay => None,
         }
     }
 
@@ -70,20 +70,20 @@ impl Listening {
     pub(super) fn give_way(&mut self) -> Option<ExchangeId> {
         let exchange = self.exchange()?;
         self.gave_way += 1;
-        self.place = Standing::GivingWay;
+        self.state = ListeningState::GivingWay;
         self.suspected = None;
         Some(exchange)
     }
 
     /// It may be opened again, if it has given way or its time has come. Returns whether it may.
     pub(super) fn wake(&mut self, is_idle: bool, now: Option<Instant>) -> bool {
-        let is_due = match self.place {
-            Standing::GivingWay => is_idle,
-            Standing::BackingOff { until } => now.is_some_and(|now| until <= now),
-            Standing::Off | Standing::On { .. } => false,
+        let is_due = match self.state {
+            ListeningState::GivingWay => is_idle,
+            ListeningState::BackingOff { until } => now.is_some_and(|now| until <= now),
+            ListeningState::Off | ListeningState::On { .. } => false,
         };
         if is_due {
-            self.place = Standing::Off;
+            self.state = ListeningState::Off;
         }
         is_due
     }
@@ -97,32 +97,32 @@ impl Listening {
 
     /// It ended in this exchange. Returns whether it had been open for a while; none where it was another exchange.
     pub(super) fn end(&mut self, exchange: ExchangeId, now: Instant) -> Option<bool> {
-        let Standing::On { since, .. } = self.place else { return None };
+        let ListeningState::On { since, .. } = self.state else { return None };
         if self.exchange() != Some(exchange) {
             return None;
         }
-        self.place = Standing::Off;
+        self.state = ListeningState::Off;
         Some(since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING))
     }
 
     /// When it is to be opened again.
     pub(in crate::bridge::relay) fn next(&self) -> Option<Instant> {
-        match self.place {
-            Standing::BackingOff { until } => Some(until),
-            Standing::Off | Standing::On { .. } | Standing::GivingWay => None,
+        match self.state {
+            ListeningState::BackingOff { until } => Some(until),
+            ListeningState::Off | ListeningState::On { .. } | ListeningState::GivingWay => None,
         }
     }
 
     /// The server answers in an exchange. If that began after the stream, the stream does not hold up the rest.
     pub(in crate::bridge::relay) fn answers_beside(&mut self, exchange: ExchangeId) {
-        if matches!(self.place, Standing::On { exchange: own, .. } if own < exchange) {
+        if matches!(self.state, ListeningState::On { exchange: own, .. } if own < exchange) {
             self.suspected = None;
         }
     }
 
     /// The head of its answer came.
     pub(in crate::bridge::relay) fn opened(&mut self, exchange: ExchangeId, now: Instant) {
-        if let Standing::On { exchange: own, since } = &mut self.place
+        if let ListeningState::On { exchange: own, since } = &mut self.state
             && *own == exchange
         {
             *since = Some(now);
@@ -130,8 +130,8 @@ impl Listening {
         }
     }
 
-    /// The server has said something: the stream is worth opening again.
-    pub(in crate::bridge::relay) fn heard(&mut self) {
+    /// Notes a message: the stream is worth opening again.
+    pub(in crate::bridge::relay) fn note_message(&mut self) {
         self.stream.set_attempts(0);
         self.suspected = None;
     }
@@ -146,7 +146,7 @@ impl Listening {
         self.suspected.filter(|_| self.exchange().is_some())
     }
 
-    /// What counts when it ended.
+    /// The facts for the decision after its end.
     pub(super) fn facts(&self, lasted: bool, names_session: bool) -> ListeningFacts<'_> {
         let was_there = self.was_there;
         ListeningFacts { position: &self.stream, was_there, lasted, names_session }
@@ -169,11 +169,11 @@ impl Listening {
             Decision::Restart { at } => {
                 self.stream.forget_last();
                 self.stream.count_attempt();
-                self.place = Standing::BackingOff { until: at };
+                self.state = ListeningState::BackingOff { until: at };
             }
             Decision::Retry { at, .. } => {
                 self.stream.count_attempt();
-                self.place = Standing::BackingOff { until: at };
+                self.state = ListeningState::BackingOff { until: at };
             }
             Decision::Deliver | Decision::Renew | Decision::OtherTransport | Decision::Fail(_) => {}
         }

@@ -41,7 +41,7 @@ const RESUMPTIONS: u32 = 8;
 pub(super) const FIRST_ATTEMPTS: u32 = 6;
 /// How long the first attempt to resume an answer's stream waits, where the server does not say: servers do not keep
 /// events for long, and a gateway that cuts streams is there again at once.
-const SOON: Duration = Duration::from_millis(20);
+const FIRST_RESUMPTION: Duration = Duration::from_millis(20);
 /// The shortest wait before a stream is opened again, whatever the server wishes, for it may end every stream at once.
 const SHORTEST_RETRY: Duration = Duration::from_millis(100);
 /// The longest.
@@ -49,14 +49,14 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60 * 60);
 
 /// One of the two transports of the legacy era.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Transport {
     /// Streamable HTTP: the endpoint answers.
-    Endpoint,
+    StreamableHttp,
     /// HTTP+SSE: a stream names where to POST.
-    Stream,
+    HttpSse,
 }
 
-/// What was sent, and how often.
+/// The subject of a decision, with its attempts.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Subject<'a> {
     /// A message of the client.
@@ -78,17 +78,17 @@ pub(super) enum Subject<'a> {
     Listening(ListeningFacts<'a>),
     /// `initialize` in the client's place.
     Renewal { attempts: u32, since: Instant, is_wanted: bool },
-    /// What a new session is told first, refused because the session is lost; `retold`: for the second time.
+    /// The first message in a new session, refused because the session is lost; `retold`: for the second time.
     Ready { retold: bool, lost_unproven: u32 },
     /// The stream of an HTTP+SSE session, after so many in a row that ended soon; `lasted`: it did not.
     SessionStream { attempts: u32, lasted: bool },
     /// A ping, after so many in a row without an answer.
     Ping { lost: u32, is_session_lost: bool },
     /// `initialize`, by one of the transports.
-    Handshake { way: Way, any_4xx: bool },
+    Handshake { transport: Transport, any_4xx: bool },
 }
 
-/// What counts of a message of the client.
+/// The facts of a message of the client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MessageFacts<'a> {
     pub(super) attempts: &'a Attempts,
@@ -102,7 +102,7 @@ pub(super) struct MessageFacts<'a> {
     pub(super) is_wanted: bool,
 }
 
-/// What counts of the stream for the server's own messages.
+/// The facts of the stream for the server's own messages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListeningFacts<'a> {
     pub(super) position: &'a StreamPosition,
@@ -113,7 +113,7 @@ pub(super) struct ListeningFacts<'a> {
     pub(super) names_session: bool,
 }
 
-/// What is done.
+/// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// The outcome is the answer, or a good one: nothing is to be done about it.
@@ -130,7 +130,7 @@ pub(super) enum Decision {
     Fail(Remark),
 }
 
-/// What is told beside a failure.
+/// A remark beside a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remark {
     Nothing,
@@ -194,7 +194,8 @@ pub(super) fn decide(
         }
         Subject::Ping { lost, .. } if lost + 1 >= PINGS_LOST => Decision::Renew,
         Subject::Ping { .. } => Decision::Fail(Remark::Nothing),
-        Subject::Handshake { way, any_4xx } => match proof::speaks_against(way, outcome, any_4xx) {
+        Subject::Handshake { transport, any_4xx } => match proof::speaks_against(transport, outcome, any_4xx)
+        {
             true => Decision::OtherTransport,
             false => Decision::Fail(Remark::Nothing),
         },
@@ -241,7 +242,7 @@ fn decide_message(
     }
 }
 
-/// What is told of a request that is not sent again.
+/// The remark about a request that is not sent again.
 fn remark(outcome: &ExchangeOutcome, message: MessageFacts<'_>) -> Remark {
     let is_repeated = message.attempts.made > 1;
     match (proof::processing(outcome), proof::wait(outcome)) {
@@ -321,7 +322,7 @@ fn decide_answer_stream(
     }
     let wait = proof::wait(outcome);
     match position.retry().or(wait) {
-        None if position.attempts() == 0 => retry(now + SOON, now),
+        None if position.attempts() == 0 => retry(now + FIRST_RESUMPTION, now),
         None | Some(_) => retry(now + stream_delay(position.retry(), position.attempts(), wait, seed), now),
     }
 }

@@ -1,11 +1,11 @@
-//! What the outcome of an exchange proves about its message.
+//! Derives from the outcome of an exchange whether its message was processed.
 //!
 //! The transport says what a refusal proves ([`Processing`]); what a broken connection proves depends on how much of the
 //! request was written. Deliberately not here: what follows from it.
 
 use std::time::Duration;
 
-use super::Way;
+use super::Transport;
 use crate::bridge::error_report::{ErrorKind, ErrorReport};
 use crate::bridge::event::{ExchangeOutcome, Processing, Refusal, Written};
 use crate::bridge::relay::era_mismatch;
@@ -29,7 +29,10 @@ pub(super) fn processing(outcome: &ExchangeOutcome) -> Processing {
 pub(super) fn is_network_failure(outcome: &ExchangeOutcome) -> bool {
     match outcome {
         ExchangeOutcome::Cut(report) | ExchangeOutcome::Lost { report, .. } => {
-            matches!(report.cause, ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection)
+            matches!(
+                report.cause,
+                ErrorKind::Dns | ErrorKind::Connect | ErrorKind::Connection | ErrorKind::ProxyConnect
+            )
         }
         ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_) | ExchangeOutcome::Refused(_) => false,
     }
@@ -81,10 +84,10 @@ pub(super) fn may_have_run(outcome: &ExchangeOutcome) -> bool {
 
 /// Returns whether the end of `initialize` says that the server does not speak the transport by which it was sent.
 /// `any_4xx`: the client's revision has any such status speak against streamable HTTP.
-pub(super) fn speaks_against(way: Way, outcome: &ExchangeOutcome, any_4xx: bool) -> bool {
-    match way {
-        Way::Endpoint => is_no_streamable_endpoint(outcome, any_4xx),
-        Way::Stream => names_no_endpoint(outcome),
+pub(super) fn speaks_against(transport: Transport, outcome: &ExchangeOutcome, any_4xx: bool) -> bool {
+    match transport {
+        Transport::StreamableHttp => is_no_streamable_endpoint(outcome, any_4xx),
+        Transport::HttpSse => names_no_endpoint(outcome),
     }
 }
 

@@ -32,7 +32,7 @@ fn refused(status: u16, processing: Processing, seconds: Option<u64>) -> Exchang
     })
 }
 
-/// What is decided at the moment 0, and after how long.
+/// The decision at the moment 0, and its delay.
 fn decided(outcome: &ExchangeOutcome, subject: Subject<'_>, now: Instant) -> (Decision, Option<Duration>) {
     let decision = decide(outcome, subject, now, &mut Jitter::new(7));
     let wait = match decision {
@@ -151,12 +151,12 @@ fn answer_streams_are_resumed_behind_their_last_event() {
     let conflict = refused(409, Processing::Final, None);
     let missing = refused(404, Processing::Final, None);
     for (outcome, position, is_wanted, expected) in [
-        (cut(), &known, true, Some(SOON)),
+        (cut(), &known, true, Some(FIRST_RESUMPTION)),
         (cut(), &asked, true, Some(Duration::from_secs(3))),
         (cut(), &unknown, true, None),
         (cut(), &known, false, None),
         (cut(), &tired, true, None),
-        (conflict, &known, true, Some(SOON)),
+        (conflict, &known, true, Some(FIRST_RESUMPTION)),
         (missing, &known, true, None),
         (ExchangeOutcome::Accepted(202), &known, true, None),
     ] {
@@ -201,7 +201,7 @@ fn listening_ends_only_where_the_server_offers_none() {
 }
 
 #[test]
-fn renewals_are_tried_again_unless_they_would_end_the_same() {
+fn session_renewal_retries_only_transient_failures() {
     let now = start();
     for (outcome, attempts, is_tried) in [
         (cut(), 1, true),
@@ -259,20 +259,20 @@ fn third_ping_without_an_answer_loses_the_session() {
 #[test]
 fn other_transport_is_tried_where_the_first_is_unknown() {
     let now = start();
-    for (way, outcome, any_4xx, is_tried) in [
-        (Way::Endpoint, refused(405, Processing::Final, None), false, true),
-        (Way::Endpoint, refused(401, Processing::Final, None), true, false),
-        (Way::Endpoint, refused(410, Processing::Final, None), false, false),
-        (Way::Endpoint, refused(410, Processing::Final, None), true, true),
-        (Way::Endpoint, refused(502, Processing::Unknown, None), true, false),
-        (Way::Endpoint, lost(ErrorKind::Transport, Written::Maybe), false, true),
-        (Way::Endpoint, lost(ErrorKind::Connect, Written::No), false, false),
-        (Way::Stream, refused(404, Processing::Final, None), false, true),
-        (Way::Stream, refused(501, Processing::Final, None), false, true),
-        (Way::Stream, lost(ErrorKind::NoAnswer, Written::Maybe), false, true),
-        (Way::Stream, lost(ErrorKind::Connect, Written::No), false, false),
+    for (transport, outcome, any_4xx, is_tried) in [
+        (Transport::StreamableHttp, refused(405, Processing::Final, None), false, true),
+        (Transport::StreamableHttp, refused(401, Processing::Final, None), true, false),
+        (Transport::StreamableHttp, refused(410, Processing::Final, None), false, false),
+        (Transport::StreamableHttp, refused(410, Processing::Final, None), true, true),
+        (Transport::StreamableHttp, refused(502, Processing::Unknown, None), true, false),
+        (Transport::StreamableHttp, lost(ErrorKind::Transport, Written::Maybe), false, true),
+        (Transport::StreamableHttp, lost(ErrorKind::Connect, Written::No), false, false),
+        (Transport::HttpSse, refused(404, Processing::Final, None), false, true),
+        (Transport::HttpSse, refused(501, Processing::Final, None), false, true),
+        (Transport::HttpSse, lost(ErrorKind::NoAnswer, Written::Maybe), false, true),
+        (Transport::HttpSse, lost(ErrorKind::Connect, Written::No), false, false),
     ] {
-        let (decision, _) = decided(&outcome, Subject::Handshake { way, any_4xx }, now);
-        assert_eq!(decision == Decision::OtherTransport, is_tried, "{way:?} {outcome} {any_4xx}");
+        let (decision, _) = decided(&outcome, Subject::Handshake { transport, any_4xx }, now);
+        assert_eq!(decision == Decision::OtherTransport, is_tried, "{transport:?} {outcome} {any_4xx}");
     }
 }

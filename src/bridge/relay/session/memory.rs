@@ -1,4 +1,4 @@
-//! What the client has told the session, for the next one: a new session is told the same.
+//! The state that the client has set in the session. A new session gets the same.
 //!
 //! Deliberately not here: sending anything, and the state of the session (`session`).
 
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::jsonrpc::Message;
 use crate::mcp::method;
 
-/// What the client has told the session.
+/// The state that the client has set in the session.
 #[derive(Debug, Default)]
 pub(in crate::bridge::relay) struct SessionMemory {
     initialize: Option<Message>,

@@ -11,7 +11,7 @@ mod renewal;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::fallback::{Fallback, Transport};
+use super::fallback::{Fallback, TransportOrder};
 use super::ledger::Ticket;
 use crate::bridge::event::{ExchangeId, Facts, SessionId, SessionNews, Via};
 use crate::bridge::revision;
@@ -25,14 +25,14 @@ enum Session {
     /// There is none: it was never opened, or ended because it is not needed.
     None { gate: Option<Gate> },
     /// The client's `initialize` has no answer yet, and everything else waits for it.
-    Opening(Opening),
+    Opening(SessionOpening),
     /// Messages go out in it.
     Open(Open),
     /// It is lost. The next message that needs a session begins to renew it.
     Ended(Established),
     /// A new one is opened in the client's place, and everything else waits for it.
     Renewing(Renewing),
-    /// A new one is open and is told what everything else waits for.
+    /// A new one is open and gets the restoring messages, for which everything else waits.
     Restoring(Restoring),
 }
 
@@ -44,7 +44,7 @@ impl Default for Session {
 
 /// The client opens a session.
 #[derive(Debug)]
-struct Opening {
+struct SessionOpening {
     /// Its `initialize`.
     ticket: Ticket,
     /// Whether the head of the answer came: the server may ask something before it answers.
@@ -98,17 +98,17 @@ enum Step {
     Opening { handshake: Option<Handshake>, head: bool },
 }
 
-/// A new session that is told what the one before knew.
+/// A new session that gets the state of the one before.
 #[derive(Debug)]
 struct Restoring {
     session: Established,
     news: SessionNews,
-    /// What has to be told before everything else.
+    /// The exchange of the message that must arrive first.
     told: Option<ExchangeId>,
-    /// When it is told once more that the client is ready, and whether it was.
+    /// When `notifications/initialized` is sent once more, and whether it was.
     retell: Option<Instant>,
     retold: bool,
-    /// Whether the log level was told.
+    /// Whether the log level was sent.
     levelled: bool,
 }
 
@@ -118,7 +118,7 @@ struct Established {
     id: Option<SessionId>,
     /// The revision the server chose, as it wrote it: also one that is unknown here goes into the header.
     revision: Option<String>,
-    /// What the server can do, as it wrote it.
+    /// The capabilities of the server, as it wrote them.
     capabilities: Option<String>,
     /// The exchange whose stream carries it, over HTTP+SSE.
     stream: Option<ExchangeId>,
@@ -161,7 +161,7 @@ pub(in crate::bridge::relay) struct Sessions {
 
 impl Sessions {
     /// There is no session yet.
-    pub(in crate::bridge::relay) fn new(transport: Transport) -> Sessions {
+    pub(in crate::bridge::relay) fn new(transport: TransportOrder) -> Sessions {
         Sessions {
             current: Session::default(),
             epoch: 0,
@@ -172,7 +172,7 @@ impl Sessions {
     }
 }
 
-/// What may go out, and with which headers.
+/// Whether a message may be sent, and with which headers.
 impl Sessions {
     /// Returns whether a message of the legacy era may go out, which is an `initialize` or not.
     pub(in crate::bridge::relay) fn admission(&self, is_initialize: bool) -> Admission {
@@ -202,7 +202,7 @@ impl Sessions {
         }
     }
 
-    /// What the headers of a message say that has to do with a handshake under way: its session, where it has named
+    /// The facts for the headers of a message that belongs to a handshake under way: its session, if the server has named
     /// one.
     pub(in crate::bridge::relay) fn facts_of_handshake(&self) -> Facts {
         match self.handshake() {
@@ -214,7 +214,7 @@ impl Sessions {
         }
     }
 
-    /// What the headers of every other message say.
+    /// The facts for the headers of every other message.
     pub(in crate::bridge::relay) fn facts(&self) -> Facts {
         self.usable().map(Established::facts).unwrap_or_default()
     }
@@ -283,7 +283,7 @@ impl Sessions {
     }
 }
 
-/// What is known of the session.
+/// The state of the session.
 impl Sessions {
     /// The id of the session of this epoch, if it is the latest, over or not.
     pub(in crate::bridge::relay) fn id_of(&self, epoch: u64) -> Option<&SessionId> {
@@ -331,7 +331,7 @@ impl Sessions {
     }
 
     /// Returns whether nothing waits, and no session is lost.
-    pub(in crate::bridge::relay) fn is_at_rest(&self) -> bool {
+    pub(in crate::bridge::relay) fn can_send_now(&self) -> bool {
         self.admission(false) == Admission::Now
     }
 
@@ -345,7 +345,7 @@ impl Sessions {
         self.latest()?.revision.as_deref()
     }
 
-    /// What the server can do, as JSON text.
+    /// The capabilities of the server, as JSON text.
     pub(in crate::bridge::relay) fn capabilities(&self) -> Option<&str> {
         self.latest()?.capabilities.as_deref()
     }
@@ -370,7 +370,7 @@ impl Sessions {
         self.memory.remember(request);
     }
 
-    /// What the client has told the session.
+    /// The state that the client has set in the session.
     pub(in crate::bridge::relay) fn memory(&self) -> &SessionMemory {
         &self.memory
     }

@@ -5,7 +5,9 @@
 use std::time::Instant;
 
 use super::memory::SessionMemory;
-use super::{Established, Gate, Handshake, Open, Opening, Previous, Renewing, Session, Sessions, Step};
+use super::{
+    Established, Gate, Handshake, Open, Previous, Renewing, Session, SessionOpening, Sessions, Step,
+};
 use crate::bridge::event::{ExchangeId, ExchangeOutcome, Facts, SessionId};
 use crate::bridge::relay::ledger::Ticket;
 use crate::bridge::relay::retry::Jitter;
@@ -23,7 +25,7 @@ impl Sessions {
             Session::None { .. } => None,
         };
         let handshake = Some(Handshake::new(exchange, self.transport.via()));
-        self.current = Session::Opening(Opening { ticket, head: false, handshake, before });
+        self.current = Session::Opening(SessionOpening { ticket, head: false, handshake, before });
     }
 
     /// The client's `initialize` is sent in another exchange.
@@ -138,7 +140,7 @@ impl Sessions {
     }
 
     /// The client's handshake succeeded: a new epoch begins. Returns what a session that it replaces had in its headers, for
-    /// the server is to be told of its end.
+    /// the server gets a DELETE for it.
     pub(in crate::bridge::relay) fn establish(
         &mut self,
         answer: &Message,
@@ -158,7 +160,7 @@ impl Sessions {
     /// The session has ended, and none is wanted in its place. Late messages of it are still told from those of the next.
     pub(in crate::bridge::relay) fn forget(&mut self) {
         self.current = match std::mem::take(&mut self.current) {
-            Session::Opening(opening) => Session::Opening(Opening { before: None, ..opening }),
+            Session::Opening(opening) => Session::Opening(SessionOpening { before: None, ..opening }),
             Session::None { gate } | Session::Open(Open { gate, .. }) => Session::None { gate },
             Session::Ended(_) | Session::Renewing(_) | Session::Restoring(_) => Session::None { gate: None },
         };
@@ -184,7 +186,7 @@ impl Sessions {
         self.transport.settle()
     }
 
-    /// What follows from the end of `initialize` without an answer; see [`Fallback::judge`].
+    /// Decides after the end of `initialize` without an answer; see [`Fallback::judge`].
     ///
     /// [`Fallback::judge`]: crate::bridge::relay::fallback::Fallback::judge
     pub(in crate::bridge::relay) fn judge_handshake(

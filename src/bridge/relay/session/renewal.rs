@@ -4,7 +4,9 @@
 
 use std::time::Instant;
 
-use super::{Established, Handshake, Open, Opening, Previous, Renewing, Restoring, Session, Sessions, Step};
+use super::{
+    Established, Handshake, Open, Previous, Renewing, Restoring, Session, SessionOpening, Sessions, Step,
+};
 use crate::bridge::event::{ExchangeId, SessionNews};
 use crate::jsonrpc::Message;
 
@@ -16,10 +18,10 @@ impl Sessions {
     pub(in crate::bridge::relay) fn lose(&mut self) -> bool {
         let is_proven = self.is_proven(self.epoch);
         let was_usable = match std::mem::take(&mut self.current) {
-            Session::Opening(Opening { ticket, head, handshake, before: Some(before) }) => {
+            Session::Opening(SessionOpening { ticket, head, handshake, before: Some(before) }) => {
                 let was_usable = !before.is_lost;
                 let before = Some(Previous { is_lost: true, ..before });
-                self.current = Session::Opening(Opening { ticket, head, handshake, before });
+                self.current = Session::Opening(SessionOpening { ticket, head, handshake, before });
                 was_usable
             }
             Session::Open(Open { session, .. }) | Session::Restoring(Restoring { session, .. }) => {
@@ -98,7 +100,7 @@ impl Sessions {
         matches!(self.current, Session::Renewing(Renewing { step: Step::BackingOff(until), .. }) if until <= now)
     }
 
-    /// The handshake in the client's place succeeded: a new epoch begins, and the session is told what the one before knew.
+    /// The handshake in the client's place succeeded: a new epoch begins, and the session gets the state of the one before.
     pub(in crate::bridge::relay) fn restore(&mut self, answer: &Message) {
         let Session::Renewing(Renewing { before, step, .. }) = &mut self.current else { return };
         let Step::Opening { handshake, .. } = step else { return };
@@ -116,24 +118,24 @@ impl Sessions {
         });
     }
 
-    /// Everything else waits until the server has what it is told in this exchange.
+    /// Everything else waits until the server has the message of this exchange.
     pub(in crate::bridge::relay) fn tell(&mut self, exchange: ExchangeId) {
         if let Session::Restoring(restoring) = &mut self.current {
             restoring.told = Some(exchange);
         }
     }
 
-    /// Returns whether everything else waits for what the server is told in this exchange.
-    pub(in crate::bridge::relay) fn is_telling(&self, exchange: ExchangeId) -> bool {
+    /// Returns whether everything else waits for the message of this exchange.
+    pub(in crate::bridge::relay) fn is_sending_first(&self, exchange: ExchangeId) -> bool {
         matches!(&self.current, Session::Restoring(restoring) if restoring.told == Some(exchange))
     }
 
-    /// Returns whether the new session was told that the client is ready, and not the log level yet.
-    pub(in crate::bridge::relay) fn is_unlevelled(&self) -> bool {
+    /// Returns whether the new session has got `notifications/initialized`, and not the log level yet.
+    pub(in crate::bridge::relay) fn needs_log_level(&self) -> bool {
         matches!(self.current, Session::Restoring(Restoring { levelled: false, .. }))
     }
 
-    /// The log level is told. Returns it, where there is one that was not told yet.
+    /// The log level is being sent. Returns it, if there is one that was not sent yet.
     pub(in crate::bridge::relay) fn take_level(&mut self) -> Option<&str> {
         let Session::Restoring(restoring) = &mut self.current else { return None };
         let level = self.memory.level().filter(|_| !restoring.levelled);
@@ -141,22 +143,22 @@ impl Sessions {
         level
     }
 
-    /// The new session is told once more, at this time, that the client is ready. That happens
+    /// The new session gets `notifications/initialized` once more, at this time. That happens
     /// once.
-    pub(in crate::bridge::relay) fn retell_at(&mut self, at: Instant) {
+    pub(in crate::bridge::relay) fn resend_initialized_at(&mut self, at: Instant) {
         if let Session::Restoring(restoring) = &mut self.current {
             restoring.retold = true;
             restoring.retell = Some(at);
         }
     }
 
-    /// Returns whether the new session was told once more that the client is ready.
-    pub(in crate::bridge::relay) fn is_retold(&self) -> bool {
+    /// Returns whether the new session got `notifications/initialized` once more.
+    pub(in crate::bridge::relay) fn has_resent_initialized(&self) -> bool {
         matches!(self.current, Session::Restoring(Restoring { retold: true, .. }))
     }
 
-    /// What the new session is to be told again now.
-    pub(in crate::bridge::relay) fn take_retell(&mut self, now: Instant) -> Option<Message> {
+    /// The next message that restores the state in the new session.
+    pub(in crate::bridge::relay) fn take_initialized(&mut self, now: Instant) -> Option<Message> {
         let Session::Restoring(restoring) = &mut self.current else { return None };
         restoring.retell.take_if(|at| *at <= now)?;
         self.memory.ready().cloned()

@@ -1,4 +1,4 @@
-//! What was learned about refusals that may be about the session, and the sessions that were given up over them.
+//! Refusals that may be about the session, and the sessions that were abandoned because of them.
 //!
 //! Deliberately not here: ending a session.
 
@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use crate::bridge::event::Facts;
 use crate::bridge::relay::session_loss::SessionLoss;
 
-/// How long a renewal in vain keeps other statuses from leading to one.
-const VAIN: Duration = Duration::from_secs(60);
+/// How long a failed renewal keeps other statuses from causing one.
+const FAILED_RENEWAL_LASTS: Duration = Duration::from_secs(60);
 /// How many methods are remembered. Clients use about twenty.
 const METHODS: usize = 64;
 
-/// What was learned about refusals that do not say that they are about the session.
+/// The observed refusals that do not name the session.
 #[derive(Debug, Default)]
 pub(in crate::bridge::relay) struct Doubts {
-    /// When a renewal that a status alone had led to turned out to be in vain.
+    /// When a renewal that a status alone had caused failed to help.
     vain: Option<Instant>,
     /// The methods over whose requests that happened.
     refused: BTreeSet<String>,
@@ -41,7 +41,7 @@ struct GivenUp {
 impl Doubts {
     /// Returns whether a refusal like this of a message with this method may be about the session.
     pub(super) fn may_mean_loss(&self, loss: SessionLoss, method: Option<&str>, now: Instant) -> bool {
-        let is_recent = self.vain.is_some_and(|at| now.saturating_duration_since(at) < VAIN);
+        let is_recent = self.vain.is_some_and(|at| now.saturating_duration_since(at) < FAILED_RENEWAL_LASTS);
         match loss {
             SessionLoss::Said => true,
             SessionLoss::Unauthorized => !is_recent,
@@ -73,7 +73,7 @@ impl Doubts {
     }
 
     /// A new session refuses a message with this method as the one before did: giving that one up did not help.
-    pub(super) fn renewed_in_vain(&mut self, method: Option<String>, now: Instant) {
+    pub(super) fn renewal_did_not_help(&mut self, method: Option<String>, now: Instant) {
         self.vain = Some(now);
         if self.refused.len() < METHODS {
             self.refused.extend(method);

@@ -14,7 +14,7 @@ const LASTING: Duration = Duration::from_secs(5);
 pub(in crate::bridge::relay) struct SseSession {
     /// Since when there is one.
     since: Option<Instant>,
-    /// How often in a row one ended soon and in vain.
+    /// The number of streams in a row that ended soon and without a message.
     attempts: u32,
     /// When the next one is opened, even if no message waits for it.
     until: Option<Instant>,
@@ -51,12 +51,12 @@ impl SseSession {
         *self = SseSession { since: Some(now), attempts: self.attempts, until: None };
     }
 
-    /// The server has said something, beyond the handshake.
-    pub(in crate::bridge::relay) fn heard(&mut self) {
+    /// Notes a message after the handshake.
+    pub(in crate::bridge::relay) fn note_message(&mut self) {
         self.attempts = 0;
     }
 
-    /// What counts when one ended, or could not be opened.
+    /// The facts for the decision after a stream ended or could not be opened.
     pub(super) fn subject(&self, lasted: bool) -> Subject<'static> {
         Subject::SessionStream { attempts: self.attempts, lasted }
     }
