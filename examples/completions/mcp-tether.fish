@@ -46,8 +46,8 @@ complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l token-endpoint -d
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l oauth-issuer -d 'The only authorization server to accept, by its issuer' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l oauth-metadata -d 'Metadata of the authorization server: a URL, or @FILE' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l profile -d 'Name of this sign-in, to keep several for one server' -r -f
-complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l dpop -d 'When to bind tokens to a key of this computer (DPoP)' -r -f -a "auto\t'If the authorization server offers it and the server names it'
-always\t'Always: a token that is not bound is refused'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l dpop -d 'When to bind tokens to a key of this computer (DPoP)' -r -f -a "auto\t'If both servers offer it'
+always\t'With every sign-in; a token that is not bound is refused'
 never\t'Never'"
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l token-store -d 'Where to store tokens: file, keychain, or command:COMMAND' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l static-oauth-client-info -d 'Registered client: JSON, or @FILE' -r -f

@@ -49,10 +49,10 @@ pub enum AuthMode {
 /// The values of `--dpop`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum DpopMode {
-    /// If the authorization server offers it and the server names it
+    /// If both servers offer it
     #[default]
     Auto,
-    /// Always: a token that is not bound is refused
+    /// With every sign-in; a token that is not bound is refused
     Always,
     /// Never
     Never,
