@@ -111,7 +111,7 @@ fn output_within(command: &str, patience: Duration, is_first: bool) -> Result<St
 ///
 /// # Errors
 /// Why it failed, in words that hold nothing of what was typed, written or printed.
-pub(super) fn exchange(
+pub(super) fn run_with_input(
     command: &str,
     argument: &str,
     input: String,
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn exchange_gives_input_and_returns_what_is_printed() {
+    fn command_reads_its_input_and_may_print_nothing() {
         let long = "0123456789".repeat(30_000);
         for (command, action, input, expected) in [
             ("cat", "-", "a=b\n\n", Ok("a=b\n\n")),
@@ -328,7 +328,7 @@ mod tests {
             ("", "get", "", Err("is empty")),
         ] {
             let expected = expected.map(str::to_owned).map_err(str::to_owned);
-            assert!(exchange(command, action, input.to_owned(), true) == expected, "{command}");
+            assert!(run_with_input(command, action, input.to_owned(), true) == expected, "{command}");
         }
     }
 

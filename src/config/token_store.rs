@@ -27,7 +27,7 @@ pub(super) fn token_store(options: &Options) -> Result<TokenStore, Error> {
         TokenStorePlace::Command(text) => {
             let text = text.clone();
             Ok(TokenStore::Command(StoreCommand::new(move |action, input| {
-                command::exchange(&text, action.word(), input, is_first)
+                command::run_with_input(&text, action.word(), input, is_first)
             })))
         }
     }

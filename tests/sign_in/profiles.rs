@@ -108,3 +108,43 @@ fn sign_in_of_other_token_store_is_reported_and_stays() {
     assert_eq!((output.status.code(), vault.kept().as_str()), (Some(0), ""), "{output:?}");
     assert_eq!(revoked(&authority), ["marked-refresh-1"]);
 }
+
+/// Runs a command on a terminal at which this is typed. Returns its exit code and what it printed.
+#[cfg(target_os = "linux")]
+fn run_on_terminal(home: &Home, arguments: &[&str], typed: &str) -> (Option<i32>, String) {
+    use std::io::Write;
+    use std::os::unix::ffi::OsStrExt;
+    use std::process::Stdio;
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+    grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("a terminal");
+    let name = ptsname(&ours, Vec::new()).expect("a name");
+    let mut options = std::fs::OpenOptions::new();
+    let terminal = options.read(true).write(true).open(std::ffi::OsStr::from_bytes(name.as_bytes()));
+    let mut ours = std::fs::File::from(ours);
+    // The terminal holds it until it is read.
+    ours.write_all(typed.as_bytes()).expect("typed");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
+    command.args(arguments).env_clear().envs(home.environment(&[]));
+    command.stdin(terminal.expect("a terminal")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = command.spawn().expect("it starts").wait_with_output().expect("it ends");
+    let told = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    (output.status.code(), told.concat())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn logout_all_without_url_asks_at_terminal() {
+    let (home, authority) = (Home::new(), Authority::start(Set::default()));
+    log_in(&home, &authority, &["--profile", "work"]);
+    let kept = home.kept();
+    let (code, told) = run_on_terminal(&home, &["logout", "--all"], "n\n");
+    assert!(code == Some(1) && told.contains("Sign out of 1 sign-in?"), "{told}");
+    assert!(told.contains(&format!("{}, profile work", authority.server.url)), "{told}");
+    assert_eq!((home.kept(), authority.count("/revoke")), (kept, 0));
+    let (code, told) = run_on_terminal(&home, &["logout", "--all"], "y\n");
+    assert!(code == Some(0) && told.contains("signed out: "), "{told}");
+    assert_eq!((home.kept().as_str(), authority.count("/revoke")), ("", 1));
+}
