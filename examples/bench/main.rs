@@ -14,6 +14,7 @@ mod contender;
 mod direct;
 mod instances;
 mod messages;
+mod payloads;
 mod picture;
 mod process;
 mod program;
@@ -140,7 +141,7 @@ impl Bench {
         if cfg!(debug_assertions) {
             board.notes.push("the floor and the server are debug builds: use --release".to_owned());
         }
-        let surroundings = Surroundings { roots, folder: folder.path().to_owned() };
+        let surroundings = Surroundings { roots, has_one_root: false, folder: folder.path().to_owned() };
         Ok(Bench { options, contenders, surroundings, server, board, _folder: folder })
     }
 
