@@ -99,6 +99,12 @@ impl Deref for MessageBuffer {
     }
 }
 
+impl AsRef<[u8]> for MessageBuffer {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 impl PartialEq for MessageBuffer {
     fn eq(&self, other: &MessageBuffer) -> bool {
         **self == **other

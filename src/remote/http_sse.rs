@@ -499,6 +499,7 @@ impl Drop for AddressEntry<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     fn remote(gap: Option<Duration>) -> HttpSse {
         let url = Url::parse("https://mcp.example.com/sse").expect("a URL");

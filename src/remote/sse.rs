@@ -302,7 +302,7 @@ mod tests {
             let mut events = Vec::new();
             parser.push(b"\n\ndata: next\n\n", |event| events.push(event)).expect("small");
             assert_eq!(events.len(), 1, "{stream:?}");
-            assert_eq!((events[0].data.as_slice(), events[0].id.as_deref()), (&b"next"[..], None));
+            assert_eq!((events[0].data.as_ref(), events[0].id.as_deref()), (&b"next"[..], None));
         }
     }
 
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf8_lose_nothing_that_follows() {
         let events = read(b"data: \xff\xfe\n\ndata: b\n\n", &[3]);
-        assert_eq!((events[0].data.as_slice(), events[1].data.as_slice()), (&b"\xff\xfe"[..], &b"b"[..]));
+        assert_eq!((events[0].data.as_ref(), events[1].data.as_ref()), (&b"\xff\xfe"[..], &b"b"[..]));
     }
 
     #[test]
