@@ -11,8 +11,6 @@ use crate::payloads::Payload;
 
 const GROUP: &str = "Large messages, the floor included a pass through a pipe";
 const MEGABYTE: usize = 1_000_000;
-/// The sizes, in megabytes.
-const SIZES: [usize; 3] = [1, 10, 50];
 /// The size whose work and peak are told, in megabytes.
 const TYPICAL: usize = 10;
 /// How many messages of each size and kind.
@@ -44,7 +42,7 @@ impl Way {
 pub(crate) fn measure(bench: &mut Bench) {
     for way in [Way::Json, Way::OneEvent, Way::ManyLines, Way::Request] {
         for payload in Payload::ALL {
-            for megabytes in SIZES {
+            for megabytes in bench.options.sizes.clone() {
                 one(bench, way, payload, megabytes);
             }
         }

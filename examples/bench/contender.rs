@@ -100,12 +100,10 @@ impl Contender {
         command.env_clear();
         command.envs(kept.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         let roots = &surroundings.roots;
-        match (surroundings.has_one_root, &roots.folder) {
-            (true, _) => drop(command.env("SSL_CERT_FILE", &roots.authority)),
-            (false, None) => drop(command.env("SSL_CERT_FILE", &roots.file)),
-            (false, Some(folder)) => {
-                drop(command.env("SSL_CERT_FILE", &roots.file).env("SSL_CERT_DIR", folder));
-            }
+        let file = if surroundings.has_one_root { &roots.authority } else { &roots.file };
+        command.env("SSL_CERT_FILE", file);
+        if let Some(folder) = roots.folder.as_ref().filter(|_| !surroundings.has_one_root) {
+            command.env("SSL_CERT_DIR", folder);
         }
         if let Kind::Other(_) = self.kind {
             // Node has its own roots; this one is added. And mcp-remote writes files.

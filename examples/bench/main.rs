@@ -64,6 +64,9 @@ struct Options {
     /// How many calls are made with many at once
     #[arg(long, default_value_t = 20_000)]
     load: usize,
+    /// The sizes of large messages, in megabytes
+    #[arg(long, value_name = "MB,…", value_delimiter = ',', default_values_t = [1, 10, 50])]
+    sizes: Vec<usize>,
     /// Only measures of these kinds
     #[arg(long, value_name = "KIND,…", value_delimiter = ',', value_parser = KINDS)]
     only: Vec<String>,

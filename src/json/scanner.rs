@@ -156,7 +156,8 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
         false
     }
 
-    /// Scans from a place to the end of the text.
+    /// Scans from a place to the end of the text. Never inlined: it needs all registers.
+    #[inline(never)]
     fn scan(&mut self, text: &[u8], mut place: Place) -> Place {
         loop {
             if matches!(place.state, State::FirstName | State::Name | State::InName)
@@ -219,8 +220,9 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
         match scanned {
             Scanned::Whole(end) => {
                 (place.at, place.state) = (end, State::Colon);
-                if place.is_outermost() {
-                    self.end_name(text, place);
+                if place.is_outermost() && !self.end_name(text, end) {
+                    place.state = State::Stopped;
+                    return Flow::Pause;
                 }
                 Flow::Continue
             }
@@ -278,7 +280,7 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
     #[inline(always)]
     fn scan_end(&mut self, text: &[u8], place: &mut Place) -> Flow {
         if place.is_outermost() {
-            self.end_member(text, place);
+            self.end_member(text, place.at);
         }
         match solid(text, &mut place.at) {
             Some(b',') => place.state = if place.is_object { State::Name } else { State::Value },
@@ -314,29 +316,27 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
         }
     }
 
-    /// Sees whether a name of the outermost object is one of those that are looked for.
+    /// Sees whether a name of the outermost object is one of those that are looked for. Returns whether it can tell.
     #[cold]
-    fn end_name(&mut self, text: &[u8], place: &mut Place) {
+    fn end_name(&mut self, text: &[u8], end: usize) -> bool {
         if !self.outer.is_empty() {
-            return;
+            return true;
         }
-        let name = text.get(self.name..place.at - 1).unwrap_or_default();
-        if name.contains(&b'\\') {
-            place.state = State::Stopped;
-        }
+        let name = text.get(self.name..end - 1).unwrap_or_default();
         let found = self.names.iter().position(|wanted| wanted.as_bytes() == name);
-        self.member = found.map(|found| (found, place.at));
+        self.member = found.map(|found| (found, end));
+        !name.contains(&b'\\')
     }
 
-    /// Notes where the value of a member of the outermost object stands.
+    /// Notes where the value of a member of the outermost object stands, which ends here.
     #[cold]
-    fn end_member(&mut self, text: &[u8], place: &Place) {
+    fn end_member(&mut self, text: &[u8], end: usize) {
         if self.outer.is_empty()
-            && let Some((found, end)) = self.member.take()
+            && let Some((found, name_end)) = self.member.take()
             && let Some(member) = self.members.get_mut(found)
         {
-            let colon = blanks(text, end);
-            *member = Some(blanks(text, colon + 1)..place.at);
+            let colon = blanks(text, name_end);
+            *member = Some(blanks(text, colon + 1)..end);
         }
     }
 }
