@@ -2,10 +2,15 @@
 //!
 //! What is found is a part of the text as it was written.
 
+mod scanner;
+mod strings;
+
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+pub use scanner::{ObjectScanner, ScannedObject};
 
 /// Replaces raw line ends by spaces. They cannot stand inside a JSON string, so the message keeps its meaning.
 /// Other bytes are left alone.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use allocation_counter::AllocationInfo;
 use bytes::Bytes;
 use mcp_tether::bridge::{Config, Event, ExchangeId, ExchangeOutcome, Opening, Outgoing, SessionHeader};
-use mcp_tether::jsonrpc::{Line, Message};
+use mcp_tether::jsonrpc::{Line, Message, MessageBuffer};
 use mcp_tether::proxy;
 use mcp_tether::remote::{EventSender, Remote};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -150,6 +150,32 @@ fn a_large_request_is_gathered_and_never_copied() {
     let one = allocated(MEGABYTE, 1000);
     // The line's buffer doubles until it holds all of it: twice the size in the end, and as much on the way there.
     assert!(one.bytes_total <= 9 * MEGABYTE as u64 / 2, "{one:?}");
+}
+
+#[test]
+fn a_larger_request_allocates_no_more() {
+    let one = allocated(10 * MEGABYTE, 1000);
+    // Up to a megabyte the buffer doubles. A larger line has pages of its own, which do not come from the allocator.
+    let bound = if cfg!(all(unix, target_pointer_width = "64")) { 3 } else { 45 };
+    assert!(one.bytes_total <= bound * MEGABYTE as u64, "{one:?}");
+}
+
+#[test]
+fn text_that_arrives_in_parts_is_scanned_where_it_lies() {
+    let part = format!(r#"{{"text":"{}"}},"#, r#"line\n\"é\""#.repeat(2000));
+    let one = allocation_counter::measure(|| {
+        let mut buffer = MessageBuffer::default();
+        buffer.push(br#"{"jsonrpc":"2.0","id":1,"result":["#);
+        for _ in 0..20 * MEGABYTE / part.len() {
+            buffer.push(part.as_bytes());
+            buffer.scan();
+        }
+        buffer.push(b"{}]}");
+        let (text, line) = buffer.finish();
+        assert!(matches!(line, Some(Line::One(message)) if message.text() == &text));
+    });
+    let bound = if cfg!(all(unix, target_pointer_width = "64")) { 3 } else { 64 };
+    assert!(one.bytes_total <= bound * MEGABYTE as u64, "{one:?}");
 }
 
 #[test]

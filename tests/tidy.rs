@@ -82,7 +82,8 @@ fn modules_use_only_lower_modules() {
             "tls" => &["files"],
             "cookies" => &["redact"],
             "http" => &["cookies", "tls"],
-            "jsonrpc" | "jwt" => &["json"],
+            "jsonrpc" => &["json", "platform"],
+            "jwt" => &["json"],
             "mcp" => &["json", "jsonrpc"],
             "refuse" => &["bridge", "jsonrpc"],
             // Used by `start` alone, so that the proxy loads nothing of it.

@@ -70,6 +70,7 @@ fn root(name: &str) -> CertificateParams {
 }
 
 /// The files that make a program trust the authority beside the system's roots.
+#[derive(Clone)]
 pub(crate) struct Roots {
     /// The authority alone.
     pub(crate) authority: PathBuf,

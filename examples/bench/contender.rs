@@ -44,8 +44,11 @@ impl FromStr for Contender {
 }
 
 /// What stands in the way of comparing programs of different makes: their environment.
+#[derive(Clone)]
 pub(crate) struct Surroundings {
     pub(crate) roots: Roots,
+    /// Whether programs are given one file with one certificate, instead of all roots of the system.
+    pub(crate) has_one_root: bool,
     /// A folder for whatever they write.
     pub(crate) folder: PathBuf,
 }
@@ -97,8 +100,9 @@ impl Contender {
         command.env_clear();
         command.envs(kept.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         let roots = &surroundings.roots;
-        command.env("SSL_CERT_FILE", &roots.file);
-        if let Some(folder) = &roots.folder {
+        let file = if surroundings.has_one_root { &roots.authority } else { &roots.file };
+        command.env("SSL_CERT_FILE", file);
+        if let Some(folder) = roots.folder.as_ref().filter(|_| !surroundings.has_one_root) {
             command.env("SSL_CERT_DIR", folder);
         }
         if let Kind::Other(_) = self.kind {
@@ -162,6 +166,12 @@ impl Peer {
             return self.program.times();
         }
         self.program.calls(calls, &Call::new(said, wanted), wanted)
+    }
+
+    /// Makes a call that is given as its line, and compares the answer. The floor does the same: it sends the line and writes the
+    /// answer. Tells how long it took, in seconds.
+    pub(crate) fn exchange(&mut self, line: &str, expected: &str) -> Outcome<f64> {
+        self.program.exchange(line, expected)
     }
 
     /// Makes small calls, several at once; tells how long all took, in seconds.

@@ -14,6 +14,7 @@ mod contender;
 mod direct;
 mod instances;
 mod messages;
+mod payloads;
 mod picture;
 mod process;
 mod program;
@@ -63,6 +64,9 @@ struct Options {
     /// How many calls are made with many at once
     #[arg(long, default_value_t = 20_000)]
     load: usize,
+    /// The sizes of large messages, in megabytes
+    #[arg(long, value_name = "MB,…", value_delimiter = ',', default_values_t = [1, 10, 50])]
+    sizes: Vec<usize>,
     /// Only measures of these kinds
     #[arg(long, value_name = "KIND,…", value_delimiter = ',', value_parser = KINDS)]
     only: Vec<String>,
@@ -140,7 +144,7 @@ impl Bench {
         if cfg!(debug_assertions) {
             board.notes.push("the floor and the server are debug builds: use --release".to_owned());
         }
-        let surroundings = Surroundings { roots, folder: folder.path().to_owned() };
+        let surroundings = Surroundings { roots, has_one_root: false, folder: folder.path().to_owned() };
         Ok(Bench { options, contenders, surroundings, server, board, _folder: folder })
     }
 

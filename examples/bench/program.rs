@@ -91,6 +91,26 @@ impl Program {
         Ok(times)
     }
 
+    /// Makes a call with a line that is ready, and compares its answer byte by byte. Tells how long it took, in seconds.
+    pub(crate) fn exchange(&mut self, line: &str, expected: &str) -> Outcome<f64> {
+        let start = now();
+        let written = self.stdin().write_all(line.as_bytes());
+        written.map_err(|error| format!("it does not read: {error}"))?;
+        let mut expected = expected.as_bytes();
+        loop {
+            let part = self.part()?;
+            let text = part.strip_suffix(b"\n").unwrap_or(part);
+            expected = expected.strip_prefix(text).ok_or("it answered something else")?;
+            if text.len() < part.len() {
+                break;
+            }
+        }
+        match expected.is_empty() {
+            true => Ok(start.elapsed().as_secs_f64()),
+            false => Err("it answered less".to_owned()),
+        }
+    }
+
     /// Makes calls, several at once, and tells how long all took, in seconds.
     pub(crate) fn load(&mut self, calls: usize, at_once: usize, call: &Call, wanted: usize) -> Outcome<f64> {
         let mut lines: Vec<String> = (1..=calls).rev().map(|id| call.line(id) + "\n").collect();

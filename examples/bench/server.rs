@@ -1,14 +1,14 @@
 //! The loopback server, in a process of its own so that its work is nobody's: an MCP server in as few steps as HTTP/1.1
 //! allows.
 //!
-//! `/json` answers with JSON, `/sse` with one event. It looks for the few members it needs instead of parsing, sends
+//! `/json` answers with JSON, `/sse` with one event, of one `data` line or of many. It looks for the few members it needs instead of parsing, sends
 //! prepared texts, and throws large requests away as they come, so that it is never what is measured. Deliberately not
 //! here: correctness beyond what the bench asks.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde_json::Value;
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::authority::Authority;
-use crate::messages::{LARGEST, SESSION, text};
+use crate::messages::{Large, SESSION, SMALL, text};
 use crate::program::Outcome;
 
 /// How much of either end of a request is kept: its id is in one of them.
@@ -85,7 +85,7 @@ async fn listen() -> std::io::Result<()> {
     let authority = Authority::new();
     let pem = authority.pem().to_owned();
     let acceptor = TlsAcceptor::from(Arc::new(authority.server_config()));
-    let texts = Bytes::from(text(LARGEST));
+    let texts = Texts::default();
     let introduction = serde_json::json!({
         "http": plain.local_addr()?.port(), "https": secure.local_addr()?.port(), "authority": pem,
     });
@@ -115,6 +115,22 @@ fn quick(stream: TcpStream) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// The large result that was asked for last: the next request asks for the same.
+#[derive(Clone, Default)]
+struct Texts(Arc<Mutex<(String, Bytes)>>);
+
+impl Texts {
+    /// The result for this order; nothing if there is no such.
+    fn result(&self, order: &str) -> Bytes {
+        let mut kept = self.0.lock().expect("no panic");
+        if kept.0 != order {
+            let result = Large::ordered(order).map(|large| large.result("\ndata: "));
+            *kept = (order.to_owned(), result.unwrap_or_default().into());
+        }
+        kept.1.clone()
+    }
+}
+
 /// What a request asks for.
 struct Request {
     method: String,
@@ -123,7 +139,7 @@ struct Request {
     body: BytesMut,
 }
 
-async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, texts: &Bytes) -> std::io::Result<()> {
+async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, texts: &Texts) -> std::io::Result<()> {
     let mut buffer = BytesMut::with_capacity(READ_SIZE);
     while let Some(request) = read(&mut stream, &mut buffer).await? {
         answer(&mut stream, &request, texts).await?;
@@ -203,7 +219,7 @@ impl Request {
 async fn answer(
     stream: &mut (impl AsyncWrite + Unpin),
     request: &Request,
-    texts: &Bytes,
+    texts: &Texts,
 ) -> std::io::Result<()> {
     let id = request.value(r#""id":"#).filter(|_| request.method == "POST");
     let Some(id) = id else {
@@ -223,10 +239,13 @@ async fn answer(
             r#"{{"jsonrpc":"2.0","id":{id},"result":{{"protocolVersion":{revision},"capabilities":{{"tools":{{}}}},"serverInfo":{{"name":"bench","version":"1"}}}}}}"#
         );
         (result, Bytes::new(), "")
+    } else if let Some(order) = request.value(r#""large":"#) {
+        (format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"#), texts.result(order), "}")
     } else {
         let wanted = request.value(r#""wanted":"#).and_then(|wanted| wanted.parse().ok()).unwrap_or(0);
+        let wanted = usize::min(wanted, SMALL);
         let before = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":""#);
-        (before, texts.slice(..wanted), r#""}]}}"#)
+        (before, Bytes::from(text(wanted)), r#""}]}}"#)
     };
     let length = before.len() + said.len() + after.len();
     let mut bytes = Vec::with_capacity(512 + length.min(READ_SIZE));

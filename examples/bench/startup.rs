@@ -10,13 +10,15 @@ const GROUP: &str = "Start and end";
 /// Measures starts over http and https, the end, and the size of the program.
 pub(crate) fn measure(bench: &mut Bench) {
     let mut end = bench.row(GROUP, "end of the input to exit", Unit::Time);
-    for scheme in ["http", "https"] {
+    for (scheme, told) in [("http", "http"), ("https", "https"), ("https", "https, one root")] {
         let url = bench.server.url(scheme, "json");
-        let mut hello = bench.row(GROUP, format!("start to initialize answered, {scheme}"), Unit::Time);
-        let mut first = bench.row(GROUP, format!("start to the first tool result, {scheme}"), Unit::Time);
+        let mut hello = bench.row(GROUP, format!("start to initialize answered, {told}"), Unit::Time);
+        let mut first = bench.row(GROUP, format!("start to the first tool result, {told}"), Unit::Time);
+        let mut surroundings = bench.surroundings.clone();
+        surroundings.has_one_root = told != scheme;
         for _ in 0..bench.options.rounds {
-            bench.each(&format!("start over {scheme}"), |bench, at| {
-                let mut peer = bench.contenders[at].start(&url, &bench.surroundings)?;
+            bench.each(&format!("start over {told}"), |bench, at| {
+                let mut peer = bench.contenders[at].start(&url, &surroundings)?;
                 peer.greet()?;
                 hello.samples[at].push(peer.greeted()?);
                 first.samples[at].push(peer.first_result()?);

@@ -46,7 +46,11 @@ impl Line {
         if text.first() != Some(&b'[') {
             return Message::parse(text).map_or_else(Line::Invalid, Line::One);
         }
-        let elements = check_utf8(&text).and_then(|checked| {
+        Line::parse_batch(&text)
+    }
+
+    fn parse_batch(text: &Bytes) -> Line {
+        let elements = check_utf8(text).and_then(|checked| {
             let mut elements = BatchElements::default();
             let mut deserializer = serde_json::Deserializer::from_str(checked);
             let read = deserializer.deserialize_seq(&mut elements).and_then(|()| deserializer.end());

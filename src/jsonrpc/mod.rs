@@ -5,19 +5,25 @@
 //! duplicate keys and unknown members leave as they came. There is deliberately no document tree here, and no MCP:
 //! what a method means is the bridge's affair.
 
+mod buffer;
+mod envelope;
 mod error;
 mod id;
 mod leading_zeros;
 mod line;
+mod storage;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use envelope::{Envelope, EnvelopeScanner, Key, NAMES};
+
+pub use buffer::{MessageBuffer, MessageScanner};
 pub use error::{
     ErrorData, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR,
 };
@@ -106,10 +112,20 @@ impl Message {
     /// # Errors
     /// A [`Fault`] when the text is not UTF-8, not JSON, or JSON but not a JSON-RPC message.
     pub fn parse(text: Bytes) -> Result<Message, Fault> {
-        let checked = check_utf8(&text)?;
-        let envelope: Envelope<'_> =
-            serde_json::from_str(checked).map_err(|error| Fault::from_json(checked, &error))?;
-        envelope.into_message(&text)
+        let mut scanner = EnvelopeScanner::new(NAMES);
+        scanner.push(&text);
+        match scanner.finish(&text) {
+            Some(scanned) if scanned.place == (0..text.len()) => {
+                Envelope::from(scanned.members).into_message(&text)
+            }
+            Some(_) | None => Message::parse_slowly(&text),
+        }
+    }
+
+    /// The same for a text that the scanner does not accept.
+    fn parse_slowly(text: &Bytes) -> Result<Message, Fault> {
+        let checked = check_utf8(text)?;
+        Envelope::parse(checked).map_err(|error| Fault::from_json(checked, &error))?.into_message(text)
     }
 
     /// The text as it came.
@@ -151,7 +167,7 @@ impl Message {
     /// The JSON text of params, result or error.
     pub fn body(&self) -> Option<&str> {
         let range = self.body.clone()?;
-        std::str::from_utf8(self.text.get(range)?).ok()
+        simdutf8::basic::from_utf8(self.text.get(range)?).ok()
     }
 
     /// One member of params, result or error, as JSON text.
@@ -283,7 +299,7 @@ fn printable(name: &str) -> Cow<'_, str> {
 }
 
 fn check_utf8(text: &[u8]) -> Result<&str, Fault> {
-    std::str::from_utf8(text).map_err(|error| Fault {
+    simdutf8::compat::from_utf8(text).map_err(|error| Fault {
         code: PARSE_ERROR,
         reason: format!("byte {} of the message is not UTF-8", error.valid_up_to() + 1),
         id: recover_id(
@@ -350,128 +366,6 @@ impl<'de> Visitor<'de> for &mut PartialEnvelope {
             }
         }
         Ok(())
-    }
-}
-
-/// The keys of an envelope that matter here.
-enum Key {
-    Id,
-    Method,
-    Params,
-    Result,
-    Error,
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
-        struct Name;
-        impl Visitor<'_> for Name {
-            type Value = Key;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
-                Ok(match key {
-                    "id" => Key::Id,
-                    "method" => Key::Method,
-                    "params" => Key::Params,
-                    "result" => Key::Result,
-                    "error" => Key::Error,
-                    _ => Key::Other,
-                })
-            }
-        }
-        deserializer.deserialize_str(Name)
-    }
-}
-
-/// The members of an envelope, each as its text.
-#[derive(Default)]
-struct Envelope<'text> {
-    id: Option<&'text RawValue>,
-    method: Option<&'text RawValue>,
-    params: Option<&'text RawValue>,
-    result: Option<&'text RawValue>,
-    error: Option<&'text RawValue>,
-}
-
-impl<'de: 'text, 'text> Deserialize<'de> for Envelope<'text> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EnvelopeVisitor;
-        impl<'de> Visitor<'de> for EnvelopeVisitor {
-            type Value = Envelope<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON-RPC object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
-                let mut envelope = Envelope::default();
-                // A key that occurs twice is no error: the last one counts, and all are forwarded.
-                while let Some(key) = map.next_key()? {
-                    match key {
-                        Key::Id => envelope.id = Some(map.next_value()?),
-                        Key::Method => envelope.method = Some(map.next_value()?),
-                        Key::Params => envelope.params = Some(map.next_value()?),
-                        Key::Result => envelope.result = Some(map.next_value()?),
-                        Key::Error => envelope.error = Some(map.next_value()?),
-                        Key::Other => drop(map.next_value::<IgnoredAny>()?),
-                    }
-                }
-                Ok(envelope)
-            }
-        }
-        deserializer.deserialize_map(EnvelopeVisitor)
-    }
-}
-
-impl Envelope<'_> {
-    fn into_message(self, text: &Bytes) -> Result<Message, Fault> {
-        let range = |raw: &RawValue| {
-            let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
-            start..start + raw.get().len()
-        };
-        let id = match self.id.map(|raw| (raw.get(), raw.get().as_bytes().first())) {
-            None | Some(("null", _)) => None,
-            Some((token, Some(b'"' | b'-' | b'0'..=b'9'))) => Some(Id(text.slice_ref(token.as_bytes()))),
-            Some(_) => return Err(Fault::invalid("the id is neither a string nor a number")),
-        };
-        let answer = self.result.or(self.error);
-        let (kind, body) = match (self.method, id) {
-            (Some(_), None) if self.id.is_some() => {
-                return Err(Fault::invalid("the id of a request must not be null"));
-            }
-            (Some(method), id) => {
-                let Some(method) = text_of(method, text) else {
-                    return Err(Fault { id, ..Fault::invalid("the method is not a string") });
-                };
-                match id {
-                    Some(id) => (Kind::Request { id, method }, self.params),
-                    None => (Kind::Notification { method }, self.params),
-                }
-            }
-            // Not JSON-RPC: gateways and OAuth (RFC 6750) write errors like this, without an id.
-            (None, None) if self.result.is_none() && is_no_object(self.error) => {
-                return Err(Fault::invalid("the error is no object"));
-            }
-            (None, id) if answer.is_some() => (Kind::Response { id, error: self.result.is_none() }, answer),
-            // Its id is not repeated: it may be an answer that lost its result, not a request.
-            (None, _) => return Err(Fault::invalid("the message has no method, result or error")),
-        };
-        Ok(Message { kind, id: self.id.map(range), body: body.map(range), text: text.clone() })
-    }
-}
-
-/// Returns whether there is something else than an object.
-fn is_no_object(raw: Option<&RawValue>) -> bool {
-    raw.is_some_and(|raw| !raw.get().starts_with('{'))
-}
-
-fn text_of(raw: &RawValue, text: &Bytes) -> Option<Text> {
-    let token = raw.get();
-    let unquoted = token.strip_prefix('"')?.strip_suffix('"')?;
-    match unquoted.contains('\\') {
-        false => Some(Text(text.slice_ref(unquoted.as_bytes()))),
-        true => Some(Text(json::string(token)?.into())),
     }
 }
 

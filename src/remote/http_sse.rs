@@ -11,7 +11,6 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::warn;
 use url::Url;
@@ -251,9 +250,8 @@ impl HttpSse {
         if !event.is_message() {
             return Ok(false);
         }
-        let data = Bytes::from(event.data);
-        match parse_line(data.clone()).await {
-            Line::Invalid(fault) => {
+        match parse_line(event.data).await {
+            (data, Line::Invalid(fault)) => {
                 stream.non_messages.log(&fault);
                 match is_broken_answer(&data, &fault) {
                     false => Ok(false),
@@ -264,7 +262,7 @@ impl HttpSse {
                     }
                 }
             }
-            line => {
+            (_, line) => {
                 self.note_received(exchange.id, &line);
                 Ok(exchange.deliver(line).await)
             }
@@ -501,6 +499,7 @@ impl Drop for AddressEntry<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     fn remote(gap: Option<Duration>) -> HttpSse {
         let url = Url::parse("https://mcp.example.com/sse").expect("a URL");

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::jsonrpc::{Fault, Line, PARSE_ERROR};
+use crate::jsonrpc::{Fault, Line, MessageBuffer, PARSE_ERROR};
 
 /// How much of the end of a text shows whether it may be whole, in bytes.
 const TAIL: usize = 1024;
@@ -12,13 +12,21 @@ const TAIL: usize = 1024;
 /// Up to this size a message is parsed in the event loop, in bytes: a few milliseconds.
 const PARSED_IN_PLACE: usize = 1024 * 1024;
 
-/// Parses a message, beside the event loop where that takes long.
-pub(super) async fn parse_line(text: Bytes) -> Line {
-    if text.len() <= PARSED_IN_PLACE {
-        return Line::parse_tolerantly(text);
-    }
-    let parsed = tokio::task::spawn_blocking(|| Line::parse_tolerantly(text)).await;
-    parsed.unwrap_or_else(|error| Line::Invalid(Fault::invalid(format!("it could not be parsed: {error}"))))
+/// The text of a message that has arrived as a whole, and what it holds. A text that the scanner does not accept is parsed
+/// beside the event loop where that takes long.
+pub(super) async fn parse_line(buffer: MessageBuffer) -> (Bytes, Line) {
+    let (text, line) = buffer.finish();
+    let line = match line {
+        Some(line) => line,
+        None if text.len() <= PARSED_IN_PLACE => Line::parse_tolerantly(text.clone()),
+        None => {
+            let copy = text.clone();
+            let parsed = tokio::task::spawn_blocking(|| Line::parse_tolerantly(copy)).await;
+            let failed = |error| Line::Invalid(Fault::invalid(format!("it could not be parsed: {error}")));
+            parsed.unwrap_or_else(failed)
+        }
+    };
+    (text, line)
 }
 
 /// Returns whether an unreadable event was the answer. Any other may be a health check of the server, and is passed over.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -18,11 +18,8 @@ use crate::bridge::{Ask, Cursor, ErrorReport, Event, ExchangeOutcome, Opening};
 use crate::diagnosis::{self, BodyDescription};
 use crate::http::body::{Body, BodyError, is_encoded, unknown_encoding};
 use crate::http::{within, yield_to_connection};
-use crate::json::replace_line_breaks;
-use crate::jsonrpc::{Fault, Line, MESSAGE_LIMIT};
+use crate::jsonrpc::{Fault, Line, MESSAGE_LIMIT, MessageBuffer};
 
-/// How much room is made for a body before any of it came, in bytes.
-const RESERVED: usize = 1024 * 1024;
 /// How long a server must be silent before an answer that is whole is taken although its end has not come.
 pub(super) const SILENCE: Duration = Duration::from_secs(1);
 /// How much white space may stand before what shows the form of a body, in bytes.
@@ -246,9 +243,8 @@ impl HttpExchange<'_> {
         mut reading: ResponseBody,
     ) -> Result<ExchangeOutcome, ExchangeOutcome> {
         let status = reading.description.status;
-        // What the server announces is believed up to a point, and as a whole once that much has come.
-        let announced: usize = reading.announced.unwrap_or(0).min(MESSAGE_LIMIT);
-        let mut body = BytesMut::with_capacity(announced.min(RESERVED));
+        let mut body = MessageBuffer::default();
+        body.reserve(reading.announced.unwrap_or(0));
         loop {
             let reports_silence = self.awaits_answer() && ends_like_json(&body);
             match reading.next(reports_silence).await {
@@ -256,13 +252,8 @@ impl HttpExchange<'_> {
                     return Err(lost(diagnosis::too_large(url, status, MESSAGE_LIMIT)));
                 }
                 BodyEvent::Part(part) => {
-                    let from = body.len();
-                    if from.saturating_add(part.len()) > body.capacity() {
-                        body.reserve(announced.saturating_sub(from));
-                    }
-                    body.extend_from_slice(&part);
-                    // Now, while it is at hand: a large body has left the caches when it is complete.
-                    replace_line_breaks(body.get_mut(from..).unwrap_or_default());
+                    body.push_without_line_breaks(&part);
+                    body.scan();
                 }
                 BodyEvent::End => break,
                 BodyEvent::Silent => return Err(lost(silence_report(url, status, reading.patience))),
@@ -295,7 +286,7 @@ impl HttpExchange<'_> {
                 }
             }
         }
-        self.deliver_json(url, &reading.description, body.freeze()).await
+        self.deliver_json(url, &reading.description, body).await
     }
 
     /// Passes on the messages of a body that has ended.
@@ -303,13 +294,13 @@ impl HttpExchange<'_> {
         &self,
         url: &Url,
         description: &BodyDescription,
-        body: Bytes,
+        body: MessageBuffer,
     ) -> Result<ExchangeOutcome, ExchangeOutcome> {
         let status = description.status;
         if body.trim_ascii().is_empty() {
             return Err(lost(diagnosis::unusable(url, status, "the body is empty")));
         }
-        let line = parse_line(body.clone()).await;
+        let (body, line) = parse_line(body).await;
         if let Line::Invalid(fault) = &line {
             self.session_error(url, status, &body).map_or(Ok(()), Err)?;
             self.events.send_invalid(self.id, fault).await;
@@ -321,11 +312,11 @@ impl HttpExchange<'_> {
     }
 
     /// The messages of a text, if the text is whole and they answer the request.
-    async fn whole_answer(&self, text: &[u8]) -> Option<Line> {
+    async fn whole_answer(&self, text: &MessageBuffer) -> Option<Line> {
         if !ends_like_json(text) {
             return None;
         }
-        let line = parse_line(Bytes::copy_from_slice(text)).await;
+        let (_, line) = parse_line(text.clone()).await;
         let is_answer = match &line {
             Line::One(message) => self.is_answered_by(message),
             Line::Batch(elements) => elements.iter().flatten().any(|message| self.is_answered_by(message)),
@@ -438,9 +429,8 @@ impl HttpExchange<'_> {
         let cursor = self.cursor(&mut event);
         let mut is_answer = false;
         if event.is_message() {
-            let data = Bytes::from(event.data);
-            match parse_line(data.clone()).await {
-                Line::Invalid(fault) => {
+            match parse_line(event.data).await {
+                (data, Line::Invalid(fault)) => {
                     self.session_error(url, status, &data).map_or(Ok(()), Err)?;
                     non_messages.log(&fault);
                     self.events.send_invalid(self.id, &fault).await;
@@ -449,10 +439,10 @@ impl HttpExchange<'_> {
                         return Err(lost(diagnosis::unusable(url, status, &problem)));
                     }
                 }
-                line => is_answer = self.deliver(line).await,
+                (_, line) => is_answer = self.deliver(line).await,
             }
         } else if event.event == "error" {
-            self.session_error(url, status, event.data.as_ref()).map_or(Ok(()), Err)?;
+            self.session_error(url, status, &event.data).map_or(Ok(()), Err)?;
         }
         // Only now: what has not been passed on must come again.
         self.advance(cursor).await;
@@ -467,7 +457,7 @@ impl HttpExchange<'_> {
         }
         let is_whole = event.is_message()
             && ends_like_json(&event.data)
-            && !matches!(parse_line(Bytes::copy_from_slice(&event.data)).await, Line::Invalid(_));
+            && !matches!(parse_line(event.data.clone()).await, (_, Line::Invalid(_)));
         is_whole.then_some(event)
     }
 

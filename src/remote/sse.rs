@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::jsonrpc::MESSAGE_LIMIT;
+use crate::jsonrpc::{MESSAGE_LIMIT, MessageBuffer};
 
 /// Longest value of `id`, `event` and `retry` that is kept, in bytes. A longer one is left out, as if not sent: an id is
 /// sent back as a header, of which servers take 8 KiB.
@@ -21,7 +21,7 @@ pub struct SseEvent {
     /// The type; empty means `message`.
     pub event: String,
     /// The data, its lines joined by spaces (a line end cannot stand inside JSON). Empty when there was none.
-    pub data: Vec<u8>,
+    pub data: MessageBuffer,
     /// The event id, to resume after. An empty one takes the last id back.
     pub id: Option<String>,
     /// The time to wait before reconnecting.
@@ -109,7 +109,10 @@ impl Parser {
             }
             let end = memchr::memchr2(b'\n', b'\r', chunk);
             let line = end.and_then(|end| chunk.split_at_checked(end));
-            let Some((line, [end, rest @ ..])) = line else { return self.take(chunk) };
+            let Some((line, [end, rest @ ..])) = line else {
+                self.take(chunk)?;
+                break;
+            };
             self.take(line)?;
             self.after_cr = *end == b'\r';
             chunk = rest;
@@ -117,6 +120,7 @@ impl Parser {
                 sink(event);
             }
         }
+        self.event.data.scan();
         Ok(())
     }
 
@@ -198,7 +202,7 @@ impl Parser {
         if self.event.data.len() + part.len() > MESSAGE_LIMIT {
             return Err(TooLarge);
         }
-        self.event.data.extend_from_slice(part);
+        self.event.data.push(part);
         Ok(())
     }
 
@@ -260,7 +264,7 @@ mod tests {
     fn data(stream: &str) -> Vec<String> {
         let whole = read(stream.as_bytes(), &[usize::MAX / 2]);
         assert_eq!(whole, read(stream.as_bytes(), &[1]), "the result depends on where the chunks end");
-        whole.into_iter().map(|event| String::from_utf8(event.data).expect("UTF-8")).collect()
+        whole.into_iter().map(|event| String::from_utf8(event.data.to_vec()).expect("UTF-8")).collect()
     }
 
     #[test]
@@ -298,7 +302,7 @@ mod tests {
             let mut events = Vec::new();
             parser.push(b"\n\ndata: next\n\n", |event| events.push(event)).expect("small");
             assert_eq!(events.len(), 1, "{stream:?}");
-            assert_eq!((events[0].data.as_slice(), events[0].id.as_deref()), (&b"next"[..], None));
+            assert_eq!((events[0].data.as_ref(), events[0].id.as_deref()), (&b"next"[..], None));
         }
     }
 
@@ -325,7 +329,7 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf8_lose_nothing_that_follows() {
         let events = read(b"data: \xff\xfe\n\ndata: b\n\n", &[3]);
-        assert_eq!((events[0].data.as_slice(), events[1].data.as_slice()), (&b"\xff\xfe"[..], &b"b"[..]));
+        assert_eq!((events[0].data.as_ref(), events[1].data.as_ref()), (&b"\xff\xfe"[..], &b"b"[..]));
     }
 
     #[test]
@@ -345,7 +349,7 @@ mod tests {
             let mut parser = Parser::default();
             parser.push(&line.repeat(101), |_| ()).expect("small");
             assert_eq!(parser.event.data.len(), 100);
-            parser.event.data.resize(MESSAGE_LIMIT - 10, b' ');
+            parser.event.data.push(&vec![b' '; MESSAGE_LIMIT - 110]);
             parser.push(&line.repeat(10), |_| ()).expect("within the limit");
             assert_eq!(parser.push(line, |_| ()), Err(TooLarge));
         }
@@ -404,7 +408,7 @@ mod tests {
                 .filter(|event| !event.data.is_empty())
                 .map(|event| {
                     let name = if event.event.is_empty() { "message".to_owned() } else { event.event };
-                    (name, String::from_utf8(event.data).expect("UTF-8"))
+                    (name, String::from_utf8(event.data.to_vec()).expect("UTF-8"))
                 })
                 .collect();
             prop_assert_eq!(ours, oracle(&stream, size));

@@ -170,8 +170,11 @@ mod tests {
     use super::*;
 
     fn address(data: &str) -> Result<String, String> {
-        let event =
-            sse::SseEvent { event: ENDPOINT.to_owned(), data: data.into(), ..sse::SseEvent::default() };
+        let event = sse::SseEvent {
+            event: ENDPOINT.to_owned(),
+            data: data.as_bytes().into(),
+            ..sse::SseEvent::default()
+        };
         let url = Url::parse("https://mcp.example.com/deep/sse?key=1").expect("a URL");
         address_in(&event, &url).map(String::from).map_err(|report| report.sentence)
     }
@@ -222,7 +225,7 @@ mod tests {
         assert!(address(&kept).is_ok());
         let text = format!("{} {}", "a1".repeat(LONGEST_ADDRESS / 2), "b2".repeat(1000));
         assert!(redact::redact(&text).ends_with("a1 [secret]"), "what is not used is not registered");
-        let event = sse::SseEvent { data: b"/m\xff".to_vec(), ..sse::SseEvent::default() };
+        let event = sse::SseEvent { data: b"/m\xff".as_slice().into(), ..sse::SseEvent::default() };
         let url = Url::parse("https://mcp.example.com/sse").expect("a URL");
         assert!(address_in(&event, &url).is_err(), "no UTF-8");
     }

@@ -2,16 +2,17 @@
 //!
 //! Apart from the descriptors because any reader will do.
 
+use std::ops::Range;
+
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::task::JoinHandle;
 
-use super::COPIED_UP_TO;
-use crate::jsonrpc::{Fault, Line, MESSAGE_LIMIT};
+use crate::jsonrpc::{Fault, Line, MESSAGE_LIMIT, MessageBuffer};
 
 /// How much is read from the client at once.
 pub(super) const READ_SIZE: usize = 64 * 1024;
-/// Up to this size a line is parsed in the event loop, in bytes: a few milliseconds.
+/// Up to this size a line that the scanner does not accept is parsed in the event loop, in bytes: a few milliseconds.
 const PARSED_IN_PLACE: usize = 1024 * 1024;
 /// How much of the end of a line beyond the limit is kept, to find the id of its request.
 const TAIL_KEPT: usize = 1024;
@@ -19,28 +20,33 @@ const TAIL_KEPT: usize = 1024;
 /// The client's messages, line by line.
 pub struct LineReader<R> {
     input: R,
-    /// Where reads go first, so that no read has to clear a large buffer.
+    /// Where reads go, so that no read has to clear a large buffer.
     scratch: Box<[u8]>,
-    /// What was read and is not a whole line yet.
-    buffer: BytesMut,
-    /// How many bytes of the buffer are known to hold no line end.
-    searched: usize,
-    /// A line that grew beyond the limit, of which only the two ends are kept.
-    overlong: Option<Overlong>,
-    /// A large line that is being parsed beside the event loop; nothing behind it is read meanwhile.
+    /// The part of `scratch` that was read and belongs to no line yet.
+    unread: Range<usize>,
+    current: CurrentLine,
+    /// A large line that the scanner did not accept, while it is parsed beside the event loop. Nothing behind it is read meanwhile.
     parsing: Option<JoinHandle<Line>>,
     ended: bool,
+}
+
+/// A line of which a part was read.
+#[derive(Default)]
+struct CurrentLine {
+    text: MessageBuffer,
+    /// Set once the line has grown beyond the limit. Only its two ends are kept.
+    overlong: Option<Overlong>,
 }
 
 /// A line that is there as a whole.
 enum Buffered {
     Line(Line),
-    /// One that takes long to parse.
+    /// One that the scanner does not accept and that takes long to parse.
     Large(Bytes),
 }
 
 struct Overlong {
-    head: BytesMut,
+    head: Bytes,
     tail: BytesMut,
 }
 
@@ -50,9 +56,8 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         LineReader {
             input,
             scratch: vec![0; READ_SIZE].into(),
-            buffer: BytesMut::new(),
-            searched: 0,
-            overlong: None,
+            unread: 0..0,
+            current: CurrentLine::default(),
             parsing: None,
             ended: false,
         }
@@ -75,81 +80,66 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
                     self.parsing = Some(tokio::task::spawn_blocking(|| Line::parse(text)));
                     continue;
                 }
+                None if self.ended => return None,
                 None => {}
             }
-            if self.ended {
-                return None;
-            }
             match self.input.read(&mut self.scratch).await {
-                Ok(read) if read > 0 => {
-                    self.buffer.extend_from_slice(self.scratch.get(..read).unwrap_or_default())
-                }
-                Ok(_) | Err(_) => {
-                    self.ended = true;
-                    // The last line counts also without its end.
-                    if !self.buffer.is_empty() || self.overlong.is_some() {
-                        self.buffer.extend_from_slice(b"\n");
-                    }
-                }
+                Ok(read) if read > 0 => self.unread = 0..read,
+                Ok(_) | Err(_) => self.ended = true,
             }
         }
     }
 
-    /// The next line that is in the buffer as a whole.
+    /// The next line that has been read as a whole. The last line counts also without its end.
     fn buffered(&mut self) -> Option<Buffered> {
-        loop {
-            let Some(end) = memchr::memchr(b'\n', self.buffer.get(self.searched..).unwrap_or_default())
-            else {
-                self.searched = self.buffer.len();
-                self.bound();
-                return None;
-            };
-            let line = self.take(self.searched + end);
-            self.searched = 0;
-            if let Some(mut overlong) = self.overlong.take() {
-                overlong.keep_tail(&line);
-                let fault = Fault::too_long(&overlong.head, &overlong.tail);
-                return Some(Buffered::Line(Line::Invalid(fault)));
-            }
-            if !is_blank(&line) {
-                return Some(match line.len() <= PARSED_IN_PLACE {
-                    true => Buffered::Line(Line::parse(line)),
-                    false => Buffered::Large(line),
-                });
+        while !self.unread.is_empty() {
+            let unread = self.scratch.get(self.unread.clone()).unwrap_or_default();
+            let end = memchr::memchr(b'\n', unread);
+            let part = unread.get(..end.unwrap_or(unread.len())).unwrap_or_default();
+            self.unread.start += part.len() + usize::from(end.is_some());
+            self.current.push(part);
+            if end.is_some() {
+                match self.current.end() {
+                    None => {}
+                    line => return line,
+                }
             }
         }
+        self.ended.then(|| self.current.end())?
     }
+}
 
-    /// Takes a line of `length` and its end out of the buffer.
-    fn take(&mut self, length: usize) -> Bytes {
-        // A buffer may be twice as large as its line, which costs where many lines wait.
-        let is_wasteful = length <= PARSED_IN_PLACE && self.buffer.capacity() > length + length / 4;
-        if length <= COPIED_UP_TO || is_wasteful {
-            let line = Bytes::copy_from_slice(self.buffer.get(..length).unwrap_or_default());
-            self.buffer.advance(length + 1);
-            return line;
-        }
-        let mut line = self.buffer.split_to(length + 1);
-        line.truncate(length);
-        // What follows gets a buffer of its own, and the large one goes with its line.
-        self.buffer = BytesMut::from(&*self.buffer);
-        line.freeze()
-    }
-
-    /// Keeps a line without an end from growing for ever.
-    fn bound(&mut self) {
+impl CurrentLine {
+    /// Adds a part of the line.
+    fn push(&mut self, part: &[u8]) {
         if let Some(overlong) = &mut self.overlong {
-            overlong.keep_tail(&self.buffer);
-        } else if self.buffer.len() > MESSAGE_LIMIT {
-            let head = self.buffer.iter().take(READ_SIZE).copied().collect();
-            let mut overlong = Overlong { head, tail: BytesMut::new() };
-            overlong.keep_tail(&self.buffer);
-            self.overlong = Some(overlong);
-        } else {
-            return;
+            return overlong.keep_tail(part);
         }
-        self.buffer = BytesMut::new();
-        self.searched = 0;
+        if self.text.len().saturating_add(part.len()) <= MESSAGE_LIMIT {
+            self.text.push(part);
+            return self.text.scan();
+        }
+        let text = std::mem::take(&mut self.text);
+        let head = Bytes::copy_from_slice(text.get(..READ_SIZE).unwrap_or(&text));
+        let mut overlong = Overlong { head, tail: BytesMut::new() };
+        overlong.keep_tail(&text);
+        overlong.keep_tail(part);
+        self.overlong = Some(overlong);
+    }
+
+    /// Ends the line and begins another one. None if it is blank.
+    fn end(&mut self) -> Option<Buffered> {
+        let CurrentLine { text, overlong } = std::mem::take(self);
+        if let Some(overlong) = overlong {
+            let fault = Fault::too_long(&overlong.head, &overlong.tail);
+            return Some(Buffered::Line(Line::Invalid(fault)));
+        }
+        match text.finish() {
+            (_, Some(line)) => Some(Buffered::Line(line)),
+            (text, None) if is_blank(&text) => None,
+            (text, None) if text.len() <= PARSED_IN_PLACE => Some(Buffered::Line(Line::parse(text))),
+            (text, None) => Some(Buffered::Large(text)),
+        }
     }
 }
 

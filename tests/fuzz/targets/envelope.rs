@@ -1,13 +1,32 @@
-//! A line of either side as a message or a batch: whatever stands in it, it is read or refused.
+//! A line of either side as a message or a batch, whole and in parts: whatever stands in it, it is read or refused, and the scanner
+//! accepts nothing that is not JSON.
 #![no_main]
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use mcp_tether::jsonrpc::{Line, Message};
+use mcp_tether::jsonrpc::{Line, Message, MessageBuffer};
+
+/// What the scanner finds in a text that arrives in parts of this size.
+fn scanned(text: &[u8], size: usize) -> Option<Line> {
+    let mut buffer = MessageBuffer::default();
+    for part in text.chunks(size.max(1)) {
+        buffer.push(part);
+        buffer.scan();
+    }
+    buffer.finish().1
+}
 
 fuzz_target!(|data: &[u8]| {
-    drop(Line::parse(Bytes::copy_from_slice(data)));
-    let Ok(message) = Message::parse(Bytes::copy_from_slice(data)) else { return };
+    let Some((size, text)) = data.split_first() else { return };
+    let line = Line::parse(Bytes::copy_from_slice(text));
+    let (whole, parts) = (scanned(text, text.len()), scanned(text, usize::from(*size)));
+    assert_eq!(format!("{whole:?}"), format!("{parts:?}"));
+    if let Some(scanned) = whole {
+        let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).trim_ascii();
+        assert!(serde_json::from_slice::<&serde_json::value::RawValue>(text).is_ok());
+        assert_eq!(format!("{scanned:?}"), format!("{line:?}"));
+    }
+    let Ok(message) = Message::parse(Bytes::copy_from_slice(text)) else { return };
     let _ =
         (message.kind(), message.title(), message.body(), message.member("a"), message.request_id_param());
     if let Some(part) = message.member("params") {

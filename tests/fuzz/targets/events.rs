@@ -8,7 +8,7 @@ use mcp_tether::remote::sse::Parser;
 fn events(stream: &[u8], size: usize) -> Vec<(String, Vec<u8>, Option<String>)> {
     let (mut parser, mut events) = (Parser::default(), Vec::new());
     for chunk in stream.chunks(size.max(1)) {
-        let read = parser.push(chunk, |event| events.push((event.event, event.data, event.id)));
+        let read = parser.push(chunk, |event| events.push((event.event, event.data.to_vec(), event.id)));
         if read.is_err() {
             break;
         }

@@ -1,0 +1,448 @@
+//! One pass over a JSON object while its bytes arrive: whether it is valid JSON in valid UTF-8, and where the members are that
+//! the caller has named.
+//!
+//! Strings are skipped 64 bytes at a time, in loops that the compiler vectorizes. Nothing is decoded, and only one bit is kept for
+//! each open bracket. The scanner accepts nothing that `serde_json` rejects. It gives up on texts that are rare (an array, a
+//! name with an escape), so that a text it does not accept is for `serde_json` to judge.
+
+use std::ops::Range;
+
+use super::strings::{Scanned, long_string, short_string};
+
+/// Eight spaces.
+const SPACES: [u8; 8] = [b' '; 8];
+/// The longest number that may be read again when more of it arrives, in bytes.
+const LONGEST_NUMBER: usize = 1024;
+/// The set of open brackets where none is open: one bit that marks the end.
+const NOTHING_OPEN: u64 = 1;
+/// The highest bit, which is set once a word of open brackets is full.
+const FULL: u64 = 1 << 63;
+/// A byte order mark.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Scans the text of one object as it grows.
+#[derive(Clone, Debug)]
+pub struct ObjectScanner<'name, const N: usize> {
+    names: [&'name str; N],
+    members: [Option<Range<usize>>; N],
+    place: Place,
+    /// Full words of open brackets, the outermost first.
+    outer: Vec<u64>,
+    /// How much of the text is valid UTF-8, in bytes.
+    checked: usize,
+    /// Where the object begins.
+    start: usize,
+    /// Where the last name of the outermost object begins, behind its quote.
+    name: usize,
+    /// Which of the named members the value belongs to that comes next, and where its name ends.
+    member: Option<(usize, usize)>,
+}
+
+/// An object that is whole, and its members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScannedObject<const N: usize> {
+    /// Where the object stands in the text, without the white space and the byte order mark around it.
+    pub place: Range<usize>,
+    /// Where the value of each named member stands: the last one where a name occurs more than once.
+    pub members: [Option<Range<usize>>; N],
+}
+
+/// Where the scanner stands.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Everything before is scanned.
+    at: usize,
+    state: State,
+    /// Whether the innermost bracket is that of an object.
+    is_object: bool,
+    /// A bit for each bracket around the innermost one, set for an object, behind [`NOTHING_OPEN`]. The word holds up to 63.
+    open: u64,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The name of a member, or the end of the object.
+    FirstName,
+    Name,
+    /// The rest of a name.
+    InName,
+    Colon,
+    /// An element, or the end of the array.
+    FirstValue,
+    Value,
+    /// The rest of a string.
+    InString,
+    /// A comma or a closing bracket.
+    End,
+    /// White space before the object.
+    Before,
+    /// White space behind the object.
+    Behind,
+    /// Nothing: the text is not JSON, or not for this scanner.
+    Stopped,
+}
+
+/// Whether the scanner goes on with the text that is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Continue,
+    Pause,
+}
+
+impl<'name, const N: usize> ObjectScanner<'name, N> {
+    /// Scans for the members with these names.
+    pub fn new(names: [&'name str; N]) -> ObjectScanner<'name, N> {
+        ObjectScanner {
+            names,
+            members: std::array::from_fn(|_| None),
+            place: Place { at: 0, state: State::Before, is_object: false, open: NOTHING_OPEN },
+            outer: Vec::new(),
+            checked: 0,
+            start: 0,
+            name: 0,
+            member: None,
+        }
+    }
+
+    /// Scans what has been added to the text since the last call. `text` is the whole text so far.
+    pub fn push(&mut self, text: &[u8]) {
+        if self.place.state == State::Stopped {
+            return;
+        }
+        match simdutf8::compat::from_utf8(text.get(self.checked..).unwrap_or_default()) {
+            Ok(_) => self.checked = text.len(),
+            Err(error) if error.error_len().is_none() => self.checked += error.valid_up_to(),
+            Err(_) => return self.stop(),
+        }
+        if self.place.state == State::Before && !self.begin(text) {
+            return;
+        }
+        self.place = self.scan(text, self.place);
+    }
+
+    /// The object, if the text is nothing else. `None` does not mean that the text is not JSON.
+    pub fn finish(self, text: &[u8]) -> Option<ScannedObject<N>> {
+        let end = text.len() - text.iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let is_whole = self.place.state == State::Behind && self.checked == text.len();
+        is_whole.then_some(ScannedObject { place: self.start..end, members: self.members })
+    }
+
+    fn stop(&mut self) {
+        self.place.state = State::Stopped;
+    }
+
+    /// Looks for the bracket of the object. Returns whether it was found.
+    fn begin(&mut self, text: &[u8]) -> bool {
+        if self.place.at == 0 {
+            if text.len() < MARK.len() && MARK.starts_with(text) {
+                return false;
+            }
+            self.place.at = if text.starts_with(MARK) { MARK.len() } else { 0 };
+        }
+        let rest = text.get(self.place.at..).unwrap_or_default();
+        self.start = text.len() - rest.trim_ascii_start().len();
+        match text.get(self.start) {
+            None => self.place.at = self.start,
+            Some(b'{') => {
+                self.place =
+                    Place { at: self.start + 1, state: State::FirstName, is_object: true, ..self.place };
+                // The bit of the object's own surroundings.
+                self.place.open = NOTHING_OPEN << 1;
+                return true;
+            }
+            Some(_) => self.stop(),
+        }
+        false
+    }
+
+    /// Scans from a place to the end of the text. Never inlined: it needs all registers.
+    #[inline(never)]
+    fn scan(&mut self, text: &[u8], mut place: Place) -> Place {
+        loop {
+            if matches!(place.state, State::FirstName | State::Name | State::InName)
+                && self.scan_name(text, &mut place) == Flow::Pause
+            {
+                return place;
+            }
+            if place.state == State::Colon {
+                match solid(text, &mut place.at) {
+                    Some(b':') => (place.at, place.state) = (place.at + 1, State::Value),
+                    Some(_) => place.state = State::Stopped,
+                    None => return place,
+                }
+            }
+            while matches!(place.state, State::FirstValue | State::Value) {
+                if self.scan_value(text, &mut place) == Flow::Pause {
+                    return place;
+                }
+            }
+            if place.state == State::InString {
+                match long_string(text, place.at) {
+                    Scanned::Whole(end) => (place.at, place.state) = (end, State::End),
+                    Scanned::Part(end) => return Place { at: end, ..place },
+                    Scanned::Invalid => place.state = State::Stopped,
+                }
+            }
+            while place.state == State::End {
+                if self.scan_end(text, &mut place) == Flow::Pause {
+                    return place;
+                }
+            }
+            match place.state {
+                State::Behind => return scan_behind(text, place),
+                State::Stopped => return place,
+                _ => {}
+            }
+        }
+    }
+
+    /// Scans a name, or the end of an empty object.
+    #[inline(always)]
+    fn scan_name(&mut self, text: &[u8], place: &mut Place) -> Flow {
+        let scanned = match place.state {
+            State::InName => long_string(text, place.at),
+            _ => match solid(text, &mut place.at) {
+                Some(b'"') => {
+                    if place.is_outermost() {
+                        self.name = place.at + 1;
+                    }
+                    short_string(text, place.at + 1)
+                }
+                Some(b'}') if place.state == State::FirstName => {
+                    place.state = State::End;
+                    return Flow::Continue;
+                }
+                Some(_) => Scanned::Invalid,
+                None => return Flow::Pause,
+            },
+        };
+        match scanned {
+            Scanned::Whole(end) => {
+                (place.at, place.state) = (end, State::Colon);
+                if place.is_outermost() && !self.end_name(text, end) {
+                    place.state = State::Stopped;
+                    return Flow::Pause;
+                }
+                Flow::Continue
+            }
+            Scanned::Part(end) => {
+                (place.at, place.state) = (end, State::InName);
+                Flow::Pause
+            }
+            Scanned::Invalid => {
+                place.state = State::Stopped;
+                Flow::Pause
+            }
+        }
+    }
+
+    /// Scans a value, or the bracket that begins it.
+    #[inline(always)]
+    fn scan_value(&mut self, text: &[u8], place: &mut Place) -> Flow {
+        let Some(first) = solid(text, &mut place.at) else { return Flow::Pause };
+        let scanned = match first {
+            b'"' => match short_string(text, place.at + 1) {
+                Scanned::Part(end) => {
+                    (place.at, place.state) = (end, State::InString);
+                    return Flow::Pause;
+                }
+                scanned => scanned,
+            },
+            b'{' | b'[' => {
+                self.open(place, first == b'{');
+                place.at += 1;
+                place.state = if place.is_object { State::FirstName } else { State::FirstValue };
+                return Flow::Continue;
+            }
+            b']' if place.state == State::FirstValue => Scanned::Whole(place.at),
+            b'-' | b'0'..=b'9' => number(text, first, place.at),
+            b't' => literal(text, place.at, b"true"),
+            b'f' => literal(text, place.at, b"false"),
+            b'n' => literal(text, place.at, b"null"),
+            _ => Scanned::Invalid,
+        };
+        match scanned {
+            Scanned::Whole(end) => {
+                (place.at, place.state) = (end, State::End);
+                Flow::Continue
+            }
+            // A number without end would be read again at each of its bytes.
+            Scanned::Part(end) if end - place.at <= LONGEST_NUMBER => Flow::Pause,
+            Scanned::Part(_) | Scanned::Invalid => {
+                place.state = State::Stopped;
+                Flow::Pause
+            }
+        }
+    }
+
+    /// Scans what stands behind a value: a comma or a closing bracket.
+    #[inline(always)]
+    fn scan_end(&mut self, text: &[u8], place: &mut Place) -> Flow {
+        if place.is_outermost() {
+            self.end_member(text, place.at);
+        }
+        match solid(text, &mut place.at) {
+            Some(b',') => place.state = if place.is_object { State::Name } else { State::Value },
+            Some(byte @ (b'}' | b']')) if (byte == b'}') == place.is_object => self.close(place),
+            Some(_) => {
+                place.state = State::Stopped;
+                return Flow::Pause;
+            }
+            None => return Flow::Pause,
+        }
+        place.at += 1;
+        Flow::Continue
+    }
+
+    #[inline(always)]
+    fn open(&mut self, place: &mut Place, is_object: bool) {
+        if place.open & FULL != 0 {
+            self.outer.push(std::mem::replace(&mut place.open, NOTHING_OPEN));
+        }
+        place.open = place.open << 1 | u64::from(place.is_object);
+        place.is_object = is_object;
+    }
+
+    #[inline(always)]
+    fn close(&mut self, place: &mut Place) {
+        place.is_object = place.open & 1 != 0;
+        place.open >>= 1;
+        if place.open == NOTHING_OPEN {
+            match self.outer.pop() {
+                Some(open) => place.open = open,
+                None => place.state = State::Behind,
+            }
+        }
+    }
+
+    /// Sees whether a name of the outermost object is one of those that are looked for. Returns whether it can tell.
+    #[cold]
+    fn end_name(&mut self, text: &[u8], end: usize) -> bool {
+        if !self.outer.is_empty() {
+            return true;
+        }
+        let name = text.get(self.name..end - 1).unwrap_or_default();
+        let found = self.names.iter().position(|wanted| wanted.as_bytes() == name);
+        self.member = found.map(|found| (found, end));
+        !name.contains(&b'\\')
+    }
+
+    /// Notes where the value of a member of the outermost object stands, which ends here.
+    #[cold]
+    fn end_member(&mut self, text: &[u8], end: usize) {
+        if self.outer.is_empty()
+            && let Some((found, name_end)) = self.member.take()
+            && let Some(member) = self.members.get_mut(found)
+        {
+            let colon = blanks(text, name_end);
+            *member = Some(blanks(text, colon + 1)..end);
+        }
+    }
+}
+
+impl Place {
+    /// Returns whether the innermost bracket may be that of the outermost object. It is unless full words are open around it.
+    #[inline(always)]
+    fn is_outermost(&self) -> bool {
+        self.open <= NOTHING_OPEN << 1
+    }
+}
+
+/// Scans the white space behind the object.
+fn scan_behind(text: &[u8], place: Place) -> Place {
+    let rest = text.get(place.at..).unwrap_or_default();
+    match rest.trim_ascii_start().is_empty() {
+        true => Place { at: text.len(), ..place },
+        false => Place { state: State::Stopped, ..place },
+    }
+}
+
+/// The first byte that is not white space. Moves to it.
+#[inline(always)]
+fn solid(text: &[u8], at: &mut usize) -> Option<u8> {
+    let byte = *text.get(*at)?;
+    if byte > b' ' {
+        return Some(byte);
+    }
+    *at = blanks(text, *at);
+    text.get(*at).copied()
+}
+
+/// Where the white space of JSON ends that begins here.
+#[inline(never)]
+fn blanks(text: &[u8], mut at: usize) -> usize {
+    loop {
+        // Lines of a document that is laid out begin with many of them.
+        while text.get(at..).is_some_and(|rest| rest.starts_with(&SPACES)) {
+            at += SPACES.len();
+        }
+        match text.get(at) {
+            Some(b' ' | b'\n' | b'\r' | b'\t') => at += 1,
+            _ => return at,
+        }
+    }
+}
+
+#[inline(always)]
+fn literal(text: &[u8], at: usize, word: &[u8]) -> Scanned {
+    match text.get(at..at + word.len()) {
+        Some(found) if found == word => Scanned::Whole(at + word.len()),
+        Some(_) => Scanned::Invalid,
+        None => Scanned::Part(text.len()),
+    }
+}
+
+/// Where digits end that begin here.
+#[inline(always)]
+fn digits(text: &[u8], mut at: usize) -> usize {
+    while text.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
+    }
+    at
+}
+
+/// Scans a number. It is whole once a byte follows that does not belong to it.
+#[inline(always)]
+fn number(text: &[u8], first: u8, at: usize) -> Scanned {
+    let integer = if first == b'-' { at + 1 } else { at };
+    let end = match text.get(integer) {
+        Some(b'0') => integer + 1,
+        Some(b'1'..=b'9') => digits(text, integer + 1),
+        Some(_) => return Scanned::Invalid,
+        None => return Scanned::Part(integer),
+    };
+    match text.get(end) {
+        Some(b',' | b'}' | b']') => Scanned::Whole(end),
+        Some(_) => fraction(text, end),
+        None => Scanned::Part(end),
+    }
+}
+
+/// Scans what follows the integer of a number.
+#[inline(never)]
+fn fraction(text: &[u8], integer: usize) -> Scanned {
+    let mut end = integer;
+    if text.get(end) == Some(&b'.') {
+        end = digits(text, integer + 1);
+        if end == integer + 1 {
+            return if text.len() == end { Scanned::Part(end) } else { Scanned::Invalid };
+        }
+    }
+    if let Some(b'e' | b'E') = text.get(end) {
+        let sign = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
+        let exponent = end + 1 + sign;
+        end = digits(text, exponent);
+        if end == exponent {
+            return if text.len() == end { Scanned::Part(end) } else { Scanned::Invalid };
+        }
+    }
+    match text.get(end) {
+        Some(byte) if byte.is_ascii_digit() => Scanned::Invalid,
+        Some(_) => Scanned::Whole(end),
+        None => Scanned::Part(end),
+    }
+}
+
+#[cfg(test)]
+mod tests;
