@@ -2,15 +2,14 @@
 //!
 //! Deliberately not here: how such a file is read (`config::dotenv`).
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::cli::UsageError;
 use crate::client_config::{Client, shown, usage};
 use crate::config::Environment;
-use crate::platform;
 use crate::secret::Secret;
+use crate::{files, platform};
 
 /// The folder of these files.
 pub(super) fn folder(environment: &Environment, system: &str) -> Option<PathBuf> {
@@ -44,11 +43,11 @@ pub(super) fn write(path: &Path, variables: &[(String, Secret)]) -> Result<(), U
     let lines = variables.iter().map(|(name, value)| format!("{name}={}\n", quoted(value.reveal())));
     let text =
         format!("# Written by mcp-tether for the entry that names this file.\n{}", lines.collect::<String>());
-    let written = path.parent().map_or(Ok(()), platform::create_private_folder).and_then(|()| {
-        let mut file =
-            platform::for_owner_alone(OpenOptions::new().write(true).create_new(true)).open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+    let folder = path.parent().map_or(Ok(()), platform::create_private_folder);
+    let written = folder.and_then(|()| {
+        let file = files::temporary(path, text.as_bytes())?;
+        file.as_file().sync_all()?;
+        Ok(file.persist_noclobber(path).map(drop)?)
     });
     written.map_err(|error| {
         let what = match error.kind() {
