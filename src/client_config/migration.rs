@@ -11,6 +11,7 @@ use super::dialect;
 use super::document::{self, Format};
 use super::entry::{self, Entry, placeholder};
 use super::launch_command::{self, LaunchCommand};
+use super::other_proxies;
 use super::secret_commands;
 use super::secrets::{self, EntryContext, RewrittenArgs, Variable};
 use super::sensitive::{self, MASKED, is_secret, is_secret_name, refers};
@@ -69,7 +70,7 @@ pub(super) fn all(
         let kind = if is_toml { "TOML" } else { "JSON" };
         usage(
             format!("{place}: {}", error.what),
-            format!("mend the {kind} there; the client cannot read it either"),
+            format!("correct the {kind} there; the client cannot read it either"),
         )
     })?;
     let found = servers(&file);
@@ -188,6 +189,7 @@ fn compare(
     for (name, value) in variables {
         own.set(&name, Value::Text(value));
     }
+    let arguments = other_proxies::with_token(&launcher, &own, arguments);
     let mut now = new.clone();
     let mut masked = own.clone();
     for (name, value) in &mut masked.members {

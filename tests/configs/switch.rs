@@ -7,31 +7,31 @@ use std::process::{Command, Output, Stdio};
 
 use super::support::server::Server;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_mcp-tether");
+pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_mcp-tether");
 const URL: &str = "https://mcp.example.com/mcp";
 
 /// A home folder.
-struct Home {
+pub(super) struct Home {
     folder: tempfile::TempDir,
 }
 
 impl Home {
-    fn new() -> Home {
+    pub(super) fn new() -> Home {
         Home { folder: tempfile::tempdir().expect("a folder") }
     }
 
-    fn path(&self, below: &str) -> PathBuf {
+    pub(super) fn path(&self, below: &str) -> PathBuf {
         self.folder.path().join(below)
     }
 
-    fn write(&self, below: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    pub(super) fn write(&self, below: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(below);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(&path, text).expect("written");
         path
     }
 
-    fn command(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Command {
         let mut command = Command::new(program.as_ref());
         let home = self.folder.path();
         command.args(arguments).env_clear().current_dir(home).stdin(Stdio::null());
@@ -40,7 +40,7 @@ impl Home {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Told {
+    pub(super) fn run(&self, arguments: &[&str]) -> Told {
         Told::of(self.command(BINARY, arguments).output().expect("it starts"))
     }
 
@@ -67,26 +67,26 @@ impl Home {
 }
 
 /// What a command said.
-struct Told {
-    code: Option<i32>,
-    out: String,
-    error: String,
+pub(super) struct Told {
+    pub(super) code: Option<i32>,
+    pub(super) out: String,
+    pub(super) error: String,
 }
 
 impl Told {
-    fn of(output: Output) -> Told {
+    pub(super) fn of(output: Output) -> Told {
         let text = |bytes| String::from_utf8(bytes).expect("Unicode");
         Told { code: output.status.code(), out: text(output.stdout), error: text(output.stderr) }
     }
 
     #[track_caller]
-    fn done(self) -> Told {
+    pub(super) fn done(self) -> Told {
         assert_eq!(self.code, Some(0), "{}\n{}", self.out, self.error);
         self
     }
 }
 
-fn text_of(path: &Path) -> String {
+pub(super) fn text_of(path: &Path) -> String {
     std::fs::read_to_string(path).expect("a file")
 }
 

@@ -125,7 +125,7 @@ impl ConfigFile {
     pub(super) fn uneditable(&self, error: &EditError) -> UsageError {
         let kind = if self.format == Format::Toml { "TOML" } else { "JSON" };
         let advice = match error {
-            EditError::Syntax(_) => format!("mend the {kind} there: the client cannot read it either"),
+            EditError::Syntax(_) => format!("correct the {kind} there: the client cannot read it either"),
             EditError::NotKept => {
                 "save it with one kind of line endings, or change it in an editor".to_owned()
             }

@@ -21,7 +21,9 @@ fn destination(environment: &Environment, system: &str) -> Option<PathBuf> {
                 .or_else(|| set("USERPROFILE").map(|home| home.join("AppData").join("Local")))?;
             Some(local.join("Programs").join("mcp-tether").join("mcp-tether.exe"))
         }
-        _ => Some(set("HOME")?.join(".local").join("bin").join("mcp-tether")),
+        _ => {
+            Some(set("HOME").filter(|home| home.is_absolute())?.join(".local").join("bin").join("mcp-tether"))
+        }
     }
 }
 
@@ -39,7 +41,7 @@ pub(super) fn install(
     is_agreed: bool,
     session: &mut SwitchSession<'_>,
 ) -> Result<Option<PathBuf>, UsageError> {
-    let unknown = || usage("the folder for programs is not known", "set HOME");
+    let unknown = || usage("the folder for programs is not known", "set HOME to your home folder");
     let to = destination(session.environment, session.system).ok_or_else(unknown)?;
     let from = channel::running()
         .ok_or_else(|| usage("the path of this program is unknown", "start it by its full path"))?;

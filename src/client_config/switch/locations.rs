@@ -48,7 +48,7 @@ impl Folders {
         let set = |name| environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let home = match system {
             "windows" => set("USERPROFILE"),
-            _ => set("HOME"),
+            _ => set("HOME").filter(|home| home.is_absolute()),
         }?;
         let settings =
             set("XDG_CONFIG_HOME").filter(|_| system == "linux").unwrap_or_else(|| home.join(".config"));

@@ -128,7 +128,10 @@ impl SwitchSession<'_> {
         let mut all = locations::of_client(client, self.environment, self.system);
         let at = all.iter().position(|location| location.path.exists()).unwrap_or_default();
         match all.is_empty() {
-            true => Err(usage("the home folder is not known", "set HOME, or name the file with --file")),
+            true => Err(usage(
+                "the home folder is not known",
+                "set HOME to your home folder, or name the file with --file",
+            )),
             false => Ok(all.swap_remove(at)),
         }
     }

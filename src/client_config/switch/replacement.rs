@@ -11,6 +11,7 @@ use crate::client_config::args::{self, Arg};
 use crate::client_config::entry::Entry;
 use crate::client_config::launch_command::{self, LaunchCommand, program};
 use crate::client_config::migration::Server;
+use crate::client_config::other_proxies;
 use crate::client_config::secrets::{EntryContext, Variable, rewrite_args};
 use crate::client_config::sensitive::{is_secret, refers};
 use crate::client_config::value::{Table, Value};
@@ -62,10 +63,6 @@ pub(super) fn of(
     });
     // The arguments of the others are translated already, and one remark says so.
     let is_whole = !is_other || remarks.len() <= 1;
-    let given = read_repaired(&arguments).len();
-    let words = launch_command::translated(arguments, &mut remarks);
-    let is_whole = is_whole && words.len() == given;
-
     let mut table = dialect::to_common(server.entry);
     if let Some(Value::Table(command)) = table.get("command").cloned() {
         if let Some(variables) = command.get("env") {
@@ -75,9 +72,13 @@ pub(super) fn of(
     }
     let mut own = table.get("env").and_then(Value::table).cloned().unwrap_or_default();
     variables.into_iter().for_each(|(name, value)| own.set(&name, Value::Text(value)));
+    let arguments = other_proxies::with_token(&launcher, &own, arguments);
     for (name, _) in &own.members {
         remarks.extend(launch_command::about(name));
     }
+    let given = read_repaired(&arguments).len();
+    let words = launch_command::translated(arguments, &mut remarks);
+    let is_whole = is_whole && words.len() == given;
     let text = |node: &Value| node.text().map(str::to_owned);
     let trial_variables = own
         .members
