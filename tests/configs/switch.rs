@@ -224,7 +224,11 @@ fn unsafe_change_is_refused_and_file_stays() {
     refused(&home, &add[..5], "there is no terminal to ask on");
     refused(&home, &["remove", "my-server", "--client", "cursor", "--yes"], "has no entry my-server");
     refused(&home, &["add", "my-server", URL, "--yes"], "--client is missing");
-    refused(&home, &["add", "my-server", URL, "--client", "goose", "--yes"], "YAML");
+    let goose = ["add", "my-server", URL, "--client", "goose", "--yes", "--header", "X-API-Key: marked-1"];
+    refused(&home, &goose, "YAML");
+    let told = home.run(&goose);
+    assert!(told.out.contains("extensions:\n  \"my-server\":\n    name: \"my-server\"\n"), "{}", told.out);
+    assert!(!told.out.contains("marked") && !told.error.contains("marked"), "{}", told.out);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o444)).expect("rights");
     refused(&home, &add, "is read-only");
     assert_eq!(text_of(&path), "{}\n");

@@ -269,6 +269,14 @@ export async function installScript({ packages, target }) {
       succeeded(await running.ended, 'the program that was replaced');
       server.close();
 
+      // Debian's shell, and that of Alpine and BusyBox.
+      for (const [name, ...shell] of [['dash'], ['busybox', 'sh'], ['bash', '--posix']]) {
+        if (execFileSync('sh', ['-c', `command -v ${name} || true`]).length === 0) continue;
+        const into = join(folder, `with-${name}`);
+        succeeded(await run(name, [...shell, script, '--to', into], { env, cwd: folder }), name);
+        check(existsSync(join(into, 'mcp-tether')), `${name} installed nothing`);
+      }
+
       const elsewhere = join(folder, 'a folder');
       succeeded(await install('--to', elsewhere), 'install.sh --to');
       check(existsSync(join(elsewhere, 'mcp-tether')), 'nothing is in the folder that was named');

@@ -73,6 +73,7 @@ const TESTS = [
   { name: 'clean_root_with_python_answers_through_uvx_and_pip', run: roots.python, needs: rootWith('python') },
   { name: 'clean_root_with_curl_answers_after_install_script', run: roots.curl, needs: rootWith('curl') },
   { name: 'linters_accept_the_workflows', run: linters.workflows },
+  { name: 'linter_accepts_install_script', run: linters.installScript, needs: { shellcheck: { name: 'ShellCheck', path: tool('shellcheck') } } },
   { name: 'cargo_deny_accepts_the_dependencies', run: linters.dependencies },
 ];
 

@@ -248,7 +248,9 @@ impl ConfigFile {
         let prepared = files::temporary(&self.target, bytes)?;
         if self.bytes.is_some() {
             let found = std::fs::metadata(&self.target)?;
-            platform::give_owner_of(prepared.as_file(), &found)?;
+            platform::give_owner_of(prepared.as_file(), &found).map_err(|error| {
+                std::io::Error::new(error.kind(), format!("its owner and group cannot be kept ({error})"))
+            })?;
             prepared.as_file().set_permissions(found.permissions())?;
         }
         prepared.as_file().sync_all()?;

@@ -65,7 +65,8 @@ pub(super) fn migrate(
             "run the same command with --yes to replace every entry that is certain",
         ));
     } else {
-        session.say(&format!("Replaced: {replaced} of {found}. To go back: mcp-tether migrate --undo\n"));
+        let back = if replaced > 0 { " To go back: mcp-tether migrate --undo" } else { "" };
+        session.say(&format!("Replaced: {replaced} of {found}.{back}\n"));
     }
     Ok(if replaced == found && failed == 0 { SwitchOutcome::Done } else { SwitchOutcome::Left })
 }

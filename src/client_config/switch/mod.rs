@@ -52,6 +52,9 @@ pub fn run(
 ) -> Result<SwitchOutcome, UsageError> {
     let mut session = SwitchSession { environment, console, system: std::env::consts::OS };
     match command {
+        SwitchCommand::Add(arguments) if arguments.client == Some(Client::Goose) => {
+            add::print_for_goose(*arguments, &mut session)
+        }
         SwitchCommand::Add(arguments) => add::add(*arguments, &mut session),
         SwitchCommand::Remove(arguments) => add::remove(&arguments, &mut session),
         SwitchCommand::Migrate(arguments) if arguments.undo => migrate::undo(&arguments, &mut session),
