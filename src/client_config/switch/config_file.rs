@@ -91,8 +91,13 @@ impl ConfigFile {
                 &format!("is not there, and neither is its folder: {title} does not seem to be installed"),
                 &format!("start {title} once, or name another file with --file"),
             )),
+            Creation::Named if !has_folder => Err(refused(
+                path,
+                "is not there, and neither is its folder",
+                "check the path of --file, or make the folder",
+            )),
             Creation::Never => Err(refused(path, "is not there", "check its path, or make an empty file")),
-            Creation::WithFolder | Creation::InFolder => Ok(ConfigFile {
+            Creation::WithFolder | Creation::InFolder | Creation::Named => Ok(ConfigFile {
                 client: location.client,
                 path: path.clone(),
                 target: path.clone(),

@@ -15,6 +15,8 @@ pub(super) enum Creation {
     WithFolder,
     /// The file alone: without the folder the client is not installed.
     InFolder,
+    /// The file alone, which the user has named.
+    Named,
     /// Nothing.
     Never,
 }

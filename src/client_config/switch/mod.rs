@@ -126,7 +126,7 @@ impl SwitchSession<'_> {
             ));
         }
         if let Some(file) = file {
-            return Ok(Location { client, path: config::home_expanded(file), creation: Creation::InFolder });
+            return Ok(Location { client, path: config::home_expanded(file), creation: Creation::Named });
         }
         let mut all = locations::of_client(client, self.environment, self.system);
         let at = all.iter().position(|location| location.path.exists()).unwrap_or_default();
