@@ -135,7 +135,7 @@ pub(super) fn recognize(command: &str, arguments: &[String]) -> LaunchCommand {
     }
     let runs = RUNNERS.contains(&first.as_str());
     // A path behind the name of another package is an argument of that package.
-    let runs_paths = !["npx", "bunx", "pnpx"].contains(&first.as_str());
+    let runs_paths = !["npx", "bunx", "pnpx", "npm", "pnpm", "yarn"].contains(&first.as_str());
     // `--package NAME` says what to install, and the program follows.
     let befores = std::iter::once("").chain(words.iter().map(String::as_str));
     let is_program = |(word, before): (&String, &str)| {
@@ -409,6 +409,7 @@ mod tests {
             ("npx -y mcp-remote-control URL", false),
             ("npx -y @modelcontextprotocol/server-filesystem /home/me/mcp-remote", false),
             ("npx -y @modelcontextprotocol/server-filesystem /home/me/mcp-proxy", false),
+            ("pnpm dlx server-filesystem /home/me/mcp-remote", false),
             ("npx.cmd -y server-filesystem C:\\src\\mcp-remote", false),
             ("docker run -i ghcr.io/x/mcp-proxy URL", true),
             ("uvx mcp-remote URL", false),

@@ -74,9 +74,22 @@ fn parted(words: Vec<String>) -> Vec<String> {
     parts.collect()
 }
 
+/// What a remark says about an option that mcp-tether does not have.
+const LEFT_OUT: &str = "is left out: mcp-tether has no such option";
+
+/// Returns whether a remark names an option whose effect is lost.
+pub(super) fn is_loss(remark: &str) -> bool {
+    remark.ends_with(LEFT_OUT)
+}
+
 fn left_out(option: &str, remarks: &mut Vec<String>) {
     let name = option.get(..2).filter(|_| !option.starts_with("--")).unwrap_or(option);
-    remarks.push(format!("{name} is left out: mcp-tether has no such option"));
+    remarks.push(format!("{name} {LEFT_OUT}"));
+}
+
+/// An option for the log changes nothing between client and server.
+fn log_option(option: &str, remarks: &mut Vec<String>) {
+    remarks.push(format!("{option} has no counterpart: --debug writes a log file"));
 }
 
 fn of_supergateway(words: Vec<String>) -> (Vec<String>, Vec<String>) {
@@ -91,9 +104,16 @@ fn of_supergateway(words: Vec<String>) -> (Vec<String>, Vec<String>) {
             "--oauth2Bearer" => {
                 arguments.extend(["--header".to_owned(), format!("Authorization: Bearer {}", value())]);
             }
-            option if option.starts_with('-') => {
-                left_out(option, &mut remarks);
+            "--logLevel" => {
+                log_option(&word, &mut remarks);
                 value();
+            }
+            option if option.starts_with('-') => {
+                let value = value();
+                // That is what it does with these servers anyway.
+                if (option, value.as_str()) != ("--outputTransport", "stdio") {
+                    left_out(option, &mut remarks);
+                }
             }
             _ => {}
         }
@@ -129,9 +149,10 @@ fn of_mcp_proxy(words: Vec<String>) -> (Vec<String>, Vec<String>) {
                 None => {}
             },
             "--log-level" => {
-                left_out(&word, &mut remarks);
+                log_option(&word, &mut remarks);
                 rest.next();
             }
+            "--debug" | "--no-debug" => log_option(&word, &mut remarks),
             option if option.starts_with('-') => left_out(option, &mut remarks),
             _ if is_url(&word) => arguments.push(word),
             // A program that it would start: the other direction.
@@ -177,6 +198,10 @@ mod tests {
                 "npx -y supergateway@3 --sse=https://h/sse --header X:y --logLevel none",
                 "https://h/sse --transport sse-only --header X:y",
             ),
+            (
+                "npx -y supergateway --sse https://h/sse --outputTransport stdio",
+                "https://h/sse --transport sse-only",
+            ),
             ("uvx mcp-proxy --transport=streamablehttp -H Authorization x https://h/mcp", "https://h/mcp"),
             (
                 "mcp-proxy --headers X-Key y --transport sse https://h/sse",
@@ -191,9 +216,11 @@ mod tests {
             ),
             ("mcp-proxy https://h/mcp --client-id i", "https://h/mcp"),
         ] {
-            let Some(LaunchCommand::Replaceable { arguments, .. }) = recognize(&words(line)) else {
+            let Some(LaunchCommand::Replaceable { arguments, remarks, .. }) = recognize(&words(line)) else {
                 panic!("{line}")
             };
+            let is_lossy = line.contains("verify-ssl https") || line.ends_with("--client-id i");
+            assert_eq!(remarks.iter().any(|remark| is_loss(remark)), is_lossy, "{line}: {remarks:?}");
             assert!(arguments.join(" ").ends_with(expected), "{line}: {arguments:?}");
         }
         for line in [

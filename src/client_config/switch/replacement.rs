@@ -61,8 +61,8 @@ pub(super) fn of(
         let name = program(word);
         name.starts_with("supergateway") || name.starts_with("mcp-proxy")
     });
-    // The arguments of the others are translated already, and one remark says so.
-    let is_whole = !is_other || remarks.len() <= 1;
+    // The arguments of the others are translated already.
+    let is_whole = !is_other || !remarks.iter().any(|remark| other_proxies::is_loss(remark));
     let mut table = dialect::to_common(server.entry);
     if let Some(Value::Table(command)) = table.get("command").cloned() {
         if let Some(variables) = command.get("env") {
