@@ -44,7 +44,7 @@ pub enum Part {
 
 /// What an entry with npx has against it.
 const ABOUT_NPX: &str = "the entry runs through npx, which prints and logs its arguments: put secrets into \"env\", or run \
-                         mcp-tether install and print the entry with that program, which starts 200 times faster";
+                         mcp-tether install and print the entry with that program, which starts 100 times faster";
 
 /// Where this program is installed, for entries that name it.
 #[derive(Clone, Debug)]
