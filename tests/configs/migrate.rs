@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use super::support::server::Server;
-use super::switch::{BINARY, Home, Told, text_of};
+use super::switch::{BINARY, Home, Told, URL, text_of};
 
 /// Sends `initialize` to what an entry of a file starts, in the environment that the entry gives it.
 fn start_entry(entry: &Value) {
@@ -55,6 +55,34 @@ fn token_of_mcp_proxy_still_reaches_the_server() {
         home.run(&["migrate", "--undo", "--yes"]).done();
         assert_eq!(text_of(&path), text);
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn entries_of_one_name_get_files_of_their_own() {
+    let entry = |secret: &str| serde_json::json!({ "command": "npx", "args": ["mcp-remote", URL, "--header", format!("X-API-Key: {secret}")] });
+    let home = Home::new();
+    let projects = serde_json::json!({
+        "projects": { "/a": { "mcpServers": { "s": entry("marked-1") } }, "/b": { "mcpServers": { "s": entry("marked-2") } } },
+        "mcpServers": { "s": entry("marked-3") },
+    });
+    let path = home.write(".claude.json", &format!("{projects:#}\n"));
+    home.run(&["migrate", "--yes", "--secrets", "env-file"]).done();
+    let written: Value = serde_json::from_str(&text_of(&path)).expect("JSON");
+    let entries = [
+        &written["projects"]["/a"]["mcpServers"]["s"],
+        &written["projects"]["/b"]["mcpServers"]["s"],
+        &written["mcpServers"]["s"],
+    ];
+    for (number, entry) in (1..).zip(entries) {
+        let arguments = entry["args"].as_array().expect("a list");
+        let file = arguments.last().and_then(Value::as_str).expect("a path");
+        let text = text_of(std::path::Path::new(file));
+        assert!(text.contains(&format!("'marked-{number}'")), "{file}: {text}");
+    }
+    home.run(&["migrate", "--undo", "--yes"]).done();
+    assert_eq!(text_of(&path), format!("{projects:#}\n"));
+    assert!(home.names(".config/mcp-tether/env").is_empty());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use super::support::server::Server;
 
 pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_mcp-tether");
-const URL: &str = "https://mcp.example.com/mcp";
+pub(super) const URL: &str = "https://mcp.example.com/mcp";
 
 /// A home folder.
 pub(super) struct Home {
@@ -56,7 +56,7 @@ impl Home {
     }
 
     /// The names in a folder.
-    fn names(&self, below: &str) -> Vec<String> {
+    pub(super) fn names(&self, below: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.path(below)).expect("a folder");
         let mut names: Vec<String> = entries
             .map(|entry| entry.expect("an entry").file_name().into_string().expect("Unicode"))

@@ -157,7 +157,7 @@ fn move_to_file(
         }
     }
     let Some(folder) = session.env_folder().filter(|_| !moved.is_empty()) else { return (Vec::new(), None) };
-    let path = env_file::free_path(&folder, &entry.name, client);
+    let path = env_file::free_path(&folder, &[], &entry.name, client);
     entry.variables.retain(|variable| !moved.iter().any(|(name, _)| *name == variable.name));
     entry.arguments.extend(["--env-file".to_owned(), shown(&path)]);
     (moved, Some(path))

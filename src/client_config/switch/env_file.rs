@@ -23,8 +23,8 @@ pub(super) fn folder(environment: &Environment, system: &str) -> Option<PathBuf>
     Some(settings.join("mcp-tether").join("env"))
 }
 
-/// A path in the folder that no file has yet.
-pub(super) fn free_path(folder: &Path, name: &str, client: Client) -> PathBuf {
+/// A path in the folder that no file has yet, and that is none of those `taken` for files still to be written.
+pub(super) fn free_path(folder: &Path, taken: &[PathBuf], name: &str, client: Client) -> PathBuf {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
     let plain: String =
         name.chars().take(64).map(|letter| if is_plain(letter) { letter } else { '-' }).collect();
@@ -32,7 +32,7 @@ pub(super) fn free_path(folder: &Path, name: &str, client: Client) -> PathBuf {
         1 => folder.join(format!("{plain}.{}.env", client.name())),
         _ => folder.join(format!("{plain}.{}-{number}.env", client.name())),
     };
-    (1..).map(path).find(|path| !path.exists()).unwrap_or_else(|| path(1))
+    (1..).map(path).find(|path| !path.exists() && !taken.contains(path)).unwrap_or_else(|| path(1))
 }
 
 /// Writes a new file.
@@ -88,8 +88,10 @@ mod tests {
     #[test]
     fn values_are_read_back_as_they_are() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = free_path(&folder.path().join("env"), "a b/..", Client::Cursor);
+        let path = free_path(&folder.path().join("env"), &[], "a b/..", Client::Cursor);
         assert_eq!(path, folder.path().join("env/a-b---.cursor.env"));
+        let second = free_path(&folder.path().join("env"), &[path.clone()], "a-b/..", Client::Cursor);
+        assert_eq!(second, folder.path().join("env/a-b---.cursor-2.env"));
         let values = ["plain", "with $HOME and ${X}", "it's \"q\" \\n $x", "two\nlines", "# no comment", ""];
         let variables: Vec<(String, Secret)> =
             values.iter().enumerate().map(|(at, value)| (format!("V{at}"), Secret::new(*value))).collect();
@@ -99,6 +101,6 @@ mod tests {
         let read = crate::config::dotenv::parse(&text).expect("variables");
         assert_eq!(read.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), values);
         assert!(write(&path, &variables).is_err());
-        assert_ne!(free_path(&folder.path().join("env"), "a b/..", Client::Cursor), path);
+        assert_ne!(free_path(&folder.path().join("env"), &[], "a b/..", Client::Cursor), path);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::add::{
     add_inputs, check_nothing_else_changed, is_own, remove_env_file, remove_unused_inputs, say_written,
@@ -20,6 +20,7 @@ use crate::client_config::launch_command::{LaunchCommand, recognize};
 use crate::client_config::migration::{Server, servers, started};
 use crate::client_config::value::Table;
 use crate::client_config::{Client, dialect, shown, unknown_client, usage};
+use crate::secret::Secret;
 use crate::{config, files, redact};
 
 /// How large a backup may be, in bytes.
@@ -181,7 +182,8 @@ fn migrate_file(
     let original = file.document()?;
     let whole = original.entry(&[]).unwrap_or_default();
     let all = servers(&whole);
-    let (mut text, mut paths, mut env_files) = (file.text.clone(), Vec::new(), Vec::new());
+    let (mut text, mut paths) = (file.text.clone(), Vec::new());
+    let mut env_files: Vec<(PathBuf, Vec<(String, Secret)>)> = Vec::new();
     let mut names = HashSet::new();
     for server in &all {
         let name = server.name.replace(redact::is_unprintable, "?");
@@ -205,7 +207,9 @@ fn migrate_file(
         }
         let program = command.clone().unwrap_or_default();
         session.say(&format!("{heading}\n\n"));
-        let Some(replacement) = with_secrets_placed(server, file.client, &program, arguments, session) else {
+        let taken: Vec<PathBuf> = env_files.iter().map(|(path, _)| path.clone()).collect();
+        let placed = with_secrets_placed(server, file.client, &program, &taken, arguments, session);
+        let Some(replacement) = placed else {
             continue;
         };
         let mut path = server.above.clone();
@@ -262,11 +266,13 @@ fn with_secrets_placed(
     server: &Server<'_>,
     client: Client,
     command: &str,
+    taken: &[PathBuf],
     arguments: &MigrateArgs,
     session: &mut SwitchSession<'_>,
 ) -> Option<Replacement> {
     let folder = session.env_folder();
-    let make = |place| replacement::of(server, launch_of(server), client, command, place, folder.as_deref());
+    let make =
+        |place| replacement::of(server, launch_of(server), client, command, place, folder.as_deref(), taken);
     if let Some(place) = arguments.secrets {
         return make(place);
     }

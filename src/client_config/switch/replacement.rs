@@ -40,7 +40,7 @@ pub(super) struct Replacement {
     pub(super) secret_count: usize,
 }
 
-/// Makes the new entry. None where `launch` has no replacement.
+/// Makes the new entry. `taken` are the files that earlier entries get. None where `launch` has no replacement.
 pub(super) fn of(
     server: &Server<'_>,
     launch: LaunchCommand,
@@ -48,6 +48,7 @@ pub(super) fn of(
     command: &str,
     place: SecretPlace,
     env_folder: Option<&Path>,
+    taken: &[PathBuf],
 ) -> Option<Replacement> {
     let LaunchCommand::Replaceable { launcher, arguments, variables, mut remarks } = launch else {
         return None;
@@ -93,7 +94,7 @@ pub(super) fn of(
     let mut arguments = arguments;
     let env_file = match (env_folder, secrets.is_empty()) {
         (Some(folder), false) => {
-            let path = env_file::free_path(folder, server.name, client);
+            let path = env_file::free_path(folder, taken, server.name, client);
             arguments.extend(["--env-file".to_owned(), path.display().to_string()]);
             Some((path, secrets))
         }
