@@ -293,6 +293,12 @@ fn link_and_rights_stay_and_secrets_have_one_reader() {
         let env_file = home.path(".config/mcp-tether/env/my-server.cursor.env");
         assert!(text_of(&env_file).contains("MY_SERVER_API_KEY='marked-2'"));
         assert_eq!(mode(&env_file), 0o600);
+        let replaced = ["add", "my-server", URL, "--client", "cursor", "--yes", "--replace", "--header"];
+        home.run(&[&replaced[..], &["X-API-Key: marked-3"]].concat()).done();
+        assert!(!env_file.exists(), "a replaced secret is still there");
+        let [env_file] = &home.names(".config/mcp-tether/env")[..] else { panic!("one file of secrets") };
+        let env_file = home.path(".config/mcp-tether/env").join(env_file);
+        assert!(text_of(&env_file).contains("MY_SERVER_API_KEY='marked-3'"));
         home.run(&["remove", "my-server", "--client", "cursor", "--yes"]).done();
         assert!(!env_file.exists());
     }

@@ -87,6 +87,9 @@ pub(super) fn add(arguments: AddArgs, session: &mut SwitchSession<'_>) -> Result
     }
     let backup = written?;
     say_written(session, &file, backup);
+    if let Some(old) = old.filter(is_own) {
+        remove_env_file(&old, &text, session);
+    }
     session.say(&format!("See that it works: mcp-tether check {}\n", first_url(&entry.arguments)));
     Ok(SwitchOutcome::Done)
 }
