@@ -66,7 +66,7 @@ fn entries_of_one_name_get_files_of_their_own() {
         "projects": { "/a": { "mcpServers": { "s": entry("marked-1") } }, "/b": { "mcpServers": { "s": entry("marked-2") } } },
         "mcpServers": { "s": entry("marked-3") },
     });
-    let path = home.write(".claude.json", &format!("{projects:#}\n"));
+    let path = home.write(".claude.json", format!("{projects:#}\n"));
     home.run(&["migrate", "--yes", "--secrets", "env-file"]).done();
     let written: Value = serde_json::from_str(&text_of(&path)).expect("JSON");
     let entries = [

@@ -90,7 +90,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = free_path(&folder.path().join("env"), &[], "a b/..", Client::Cursor);
         assert_eq!(path, folder.path().join("env/a-b---.cursor.env"));
-        let second = free_path(&folder.path().join("env"), &[path.clone()], "a-b/..", Client::Cursor);
+        let second =
+            free_path(&folder.path().join("env"), std::slice::from_ref(&path), "a-b/..", Client::Cursor);
         assert_eq!(second, folder.path().join("env/a-b---.cursor-2.env"));
         let values = ["plain", "with $HOME and ${X}", "it's \"q\" \\n $x", "two\nlines", "# no comment", ""];
         let variables: Vec<(String, Secret)> =
