@@ -267,6 +267,12 @@ fn checked(options: Box<Options>) -> Result<Invocation, UsageError> {
     // A URL or a file has other letters.
     let is_plain = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase());
     let first = options.positional.first().filter(|word| options.mode == Mode::Run && is_plain(word));
+    if first.is_some_and(|word| ["update", "upgrade"].contains(&word.as_str())) {
+        return Err(UsageError {
+            sentence: "mcp-tether does not update itself".to_owned(),
+            advice: "run mcp-tether --version: it names the command that updates this copy".to_owned(),
+        });
+    }
     if let Some(nearest) = first.and_then(|word| usage::nearest_subcommand(word)) {
         return Err(UsageError {
             sentence: "the first argument is neither the server's URL nor a subcommand".to_owned(),

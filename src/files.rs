@@ -214,9 +214,12 @@ pub fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(file.persist(path).map(drop)?)
 }
 
-/// Writes a file beside `path` under a name that nobody can guess. Dropping it removes it. Its name is `NAME.` and
-/// [`TEMPORARY`] letters and digits.
-fn temporary(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+/// Writes a file beside `path` under a name that nobody can guess, for its owner alone. Dropping it removes it. Its name is
+/// `NAME.` and [`TEMPORARY`] letters and digits.
+///
+/// # Errors
+/// When the system refuses.
+pub(crate) fn temporary(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut prefix = path.file_name().unwrap_or_default().to_owned();
     prefix.push(".");

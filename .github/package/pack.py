@@ -2,12 +2,14 @@
 """Makes every package of a release from the programs that were built.
 
     pack.py BINARIES OUT [--only TARGET]   packages of the programs BINARIES/TARGET/mcp-tether[.exe], in the new folder OUT
+    pack.py --flags                        flags for CARGO_ENCODED_RUSTFLAGS that keep the paths of this computer out of a program
     pack.py --matrix                       the targets as JSON, for the workflow
     pack.py --tag v1.2.3                   fails unless this is the version of Cargo.toml
 
 Wants Python 3.11, cargo and the repository. Names, versions and targets come from Cargo.toml alone. The same input gives the same bytes:
 entries are sorted and dates are fixed. With --only, the rehearsal, one target is packed; the bundle then holds that program alone, and
-the container image is left out if it needs another one. Without it, a missing program is an error.
+the container image is left out if it needs another one. Without it, these are errors: a missing program, one that wants a newer glibc,
+and one that holds paths of the computer that built it.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import struct
@@ -51,6 +54,11 @@ def cargo(*arguments):
     if done.returncode != 0:
         fail(f"cargo {' '.join(arguments)} failed:\n{done.stderr}")
     return done.stdout
+
+
+def cargo_home():
+    """The folder in which cargo keeps the sources of crates."""
+    return Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
 
 
 def sha256(content):
@@ -138,6 +146,23 @@ class Target:
         newest = max(wanted, key=version, default="0")
         return newest if "glibc" in self.row and version(newest) > version(self.row["glibc"]) else None
 
+    def foreign_path(self):
+        """A path of a computer that the program holds: the sources of crates below any cargo home, or a folder of this computer."""
+        folders = {str(folder).encode() for folder in (Path.home(), cargo_home(), ROOT) if len(folder.parts) > 1}
+        marks = [re.escape(folder) + rb"[/\\]" for folder in sorted(folders)] + [rb"[/\\]registry[/\\]src[/\\]"]
+        found = re.search(rb"[ -~]{,60}(?:%s)[ -~]{,40}" % b"|".join(marks), self.program)
+        return found and found[0].decode()
+
+    def objections(self):
+        """What keeps the program out of a release."""
+        if newer := self.newer_glibc():
+            yield f"wants glibc {newer}, and the table promises {self.row['glibc']}"
+        if found := self.foreign_path():
+            yield (
+                f"holds a path of the computer that built it: {found}\n"
+                'Build it again with CARGO_ENCODED_RUSTFLAGS="$(.github/package/pack.py --flags)"'
+            )
+
     def conditions(self):
         """The fields by which npm decides whether to install the package: `os`, `cpu`, and on Linux `libc`."""
         system, processor = self.npm.split("-")[:2]
@@ -155,6 +180,7 @@ class Project:
         self.packages = {(package["name"], package["version"]): package for package in metadata["packages"]}
         self.package = next(package for package in metadata["packages"] if package["id"] == metadata["resolve"]["root"])
         self.name, self.version = self.package["name"], self.package["version"]
+        self.build_folder = metadata["target_directory"]
         self.repository = self.package["repository"]
         lock = tomllib.loads((ROOT / "Cargo.lock").read_text())
         self.checksums = {(entry["name"], entry["version"]): entry.get("checksum") for entry in lock["package"]}
@@ -166,6 +192,14 @@ class Project:
         self.summary = self.package["description"].split(":")[0]
         self.readme = self.absolute_links((ROOT / "README.md").read_text(encoding="utf-8"))
         self.license = (ROOT / "LICENSE").read_bytes()
+
+    def flags(self):
+        """Flags of rustc that replace the folders of this computer in messages of panics; of several that apply, the last counts."""
+        manifests = (Path(package["manifest_path"]) for package in self.packages.values() if package["source"])
+        sources = {str(manifest.parent.parent) for manifest in manifests}
+        replaced = {str(cargo_home()): "/cargo", str(ROOT): f"/{self.name}", self.build_folder: f"/{self.name}/target"}
+        replaced |= {folder: "/crates" for folder in sorted(sources)}
+        return [f"--remap-path-prefix={folder}={name}" for folder, name in replaced.items()]
 
     def absolute_links(self, text):
         """The README with links that also work outside the repository."""
@@ -465,6 +499,7 @@ def main():
     parser.add_argument("binaries", nargs="?", type=Path, help="folder with TARGET/mcp-tether[.exe]")
     parser.add_argument("out", nargs="?", type=Path, help="folder to write to; must not exist")
     parser.add_argument("--only", metavar="TARGET", help="pack one target, to rehearse")
+    parser.add_argument("--flags", action="store_true", help="print the value of CARGO_ENCODED_RUSTFLAGS for a build")
     parser.add_argument("--matrix", action="store_true", help="print the targets as JSON")
     parser.add_argument("--tag", help="fail unless it is the version of Cargo.toml")
     chosen = parser.parse_args()
@@ -473,7 +508,10 @@ def main():
         fail(f"the tag {chosen.tag} is not v{project.version}, the version of Cargo.toml")
     if chosen.matrix:
         print(json.dumps([{"target": target.triple, "executable": target.executable} | target.row for target in project.targets]))
-    if chosen.matrix or chosen.tag is not None:
+    if chosen.flags:
+        # This separator is the one that cargo reads; a path may have spaces.
+        print("\x1f".join(project.flags()))
+    if chosen.flags or chosen.matrix or chosen.tag is not None:
         return
     if chosen.binaries is None or chosen.out is None:
         parser.error("BINARIES and OUT are needed")
@@ -485,10 +523,9 @@ def main():
         if not path.is_file():
             fail(f"{path} is not there")
         target.program = path.read_bytes()
-        if newer := target.newer_glibc():
-            message = f"{path} wants glibc {newer}, and the table promises {target.row['glibc']}"
+        for reason in target.objections():
             # A build of this computer is good enough to rehearse with.
-            print(f"pack.py: {message}", file=sys.stderr) if chosen.only else fail(message)
+            print(f"pack.py: {path} {reason}", file=sys.stderr) if chosen.only else fail(f"{path} {reason}")
     if chosen.out.exists():
         fail(f"{chosen.out} exists")
     packer = Packer(project, chosen.out)

@@ -34,6 +34,7 @@ fn misplaced_option_or_subcommand_suggests_its_place() {
             "--paste cannot be used with --device-code",
             "",
         ),
+        (&["update"], "mcp-tether does not update itself", "mcp-tether --version"),
         (&["chekc", "https://h"], "the first argument is neither", "did you mean mcp-tether check?"),
         (&["https://h", "--auth", "oath"], "the value of --auth is not valid", "did you mean oauth?"),
         (&["completions", "marked"], "the value of <SHELL> is not valid", "bash, fish"),

@@ -26,10 +26,10 @@ impl Entry {
     pub(super) fn table(&self, client: Client) -> Table {
         let kind = match client {
             Client::Copilot => Some(("type", "local")),
-            Client::VsCode => Some(("type", "stdio")),
+            // Claude Code runs an entry without it, but `claude mcp get` of 2.1.197 does not show its command.
+            Client::VsCode | Client::ClaudeCode => Some(("type", "stdio")),
             Client::Zed => Some(("source", "custom")),
-            Client::ClaudeCode
-            | Client::ClaudeDesktop
+            Client::ClaudeDesktop
             | Client::Cursor
             | Client::Windsurf
             | Client::Codex

@@ -60,9 +60,11 @@ pub(super) fn recognize(command: &str, arguments: &[String]) -> LaunchCommand {
     };
     let first = program(unwrapped.words.first().map_or("", String::as_str));
     if ["docker", "podman", "nerdctl", "wsl"].contains(&first.as_str()) {
-        let has_mcp_remote = unwrapped.words.iter().any(|word| word.contains("mcp-remote"));
-        return match has_mcp_remote {
-            true => LaunchCommand::NotReplaceable("mcp-remote runs in a container there: it is left alone"),
+        let is_proxy = |word: &String| {
+            ["mcp-remote", "supergateway", "mcp-proxy"].iter().any(|name| word.contains(name))
+        };
+        return match unwrapped.words.iter().any(is_proxy) {
+            true => LaunchCommand::NotReplaceable("the proxy runs in a container there: it is left alone"),
             false => LaunchCommand::Unrelated,
         };
     }
@@ -140,6 +142,9 @@ fn split_script(words: &[String]) -> Result<(usize, Vec<String>), LaunchCommand>
     if !script.contains("mcp-remote") {
         return Err(LaunchCommand::Unrelated);
     }
+    if script.contains("cloudflared access") {
+        return Err(LaunchCommand::NotReplaceable(other_proxies::CLOUDFLARED));
+    }
     let script = script.trim().trim_start_matches("exec ");
     if script.contains([';', '|', '<', '>', '`', '\n']) || script.contains("$(") || script.contains("&&") {
         return Err(LaunchCommand::NotReplaceable(
@@ -158,10 +163,15 @@ fn split_script(words: &[String]) -> Result<(usize, Vec<String>), LaunchCommand>
 fn recognize_package(first: &str, unwrapped: Unwrapped) -> LaunchCommand {
     let Unwrapped { mut launcher, variables, mut words } = unwrapped;
     let is_runner = RUNNERS.contains(&first);
+    // A path behind the name of another package is an argument of that package.
+    let runs_paths = !["npx", "bunx", "pnpx", "npm", "pnpm", "yarn"].contains(&first);
     // `--package NAME` names the package to install, and the program follows.
     let befores = std::iter::once("").chain(words.iter().map(String::as_str));
-    let is_program =
-        |(word, before): (&String, &str)| is_package(word) && !["-p", "--package"].contains(&before);
+    let is_program = |(word, before): (&String, &str)| {
+        is_package(word)
+            && !["-p", "--package"].contains(&before)
+            && (runs_paths || !word.contains(['/', '\\']))
+    };
     let Some(at) = words.iter().zip(befores).position(is_program).filter(|at| *at == 0 || is_runner) else {
         return without_package(is_runner, &words);
     };
@@ -301,7 +311,7 @@ fn is_package(word: &str) -> bool {
 fn is_within(words: &[String]) -> bool {
     let mut parts = words.iter().flat_map(|word| word.split_whitespace());
     parts.any(|part| RUNNERS.contains(&program(part).as_str()))
-        && parts.any(|part| is_package(part) && !part.contains("://"))
+        && parts.any(|part| is_package(part) && (!part.contains(['/', '\\']) || part.ends_with("js")))
 }
 
 /// Writes `$NAME` of a shell as `${NAME}`, except between single quotes.
@@ -421,6 +431,9 @@ mod tests {
         assert!(matches!(recognize("sh", &script), LaunchCommand::NotReplaceable(_)));
         let script = ["-c".to_owned(), "source ~/.env && npx mcp-remote https://h".to_owned()];
         assert!(matches!(recognize("sh", &script), LaunchCommand::NotReplaceable(_)));
+        let token = "npx mcp-remote https://h --header \"cf-access-token: $(cloudflared access token)\"";
+        let launch = recognize("bash", &["-c".to_owned(), token.to_owned()]);
+        assert_eq!(launch, LaunchCommand::NotReplaceable(other_proxies::CLOUDFLARED));
     }
 
     #[test]
@@ -429,6 +442,11 @@ mod tests {
             ("npx -y @modelcontextprotocol/server-everything", false),
             ("npx -y @someone/mcp-remote URL", false),
             ("npx -y mcp-remote-control URL", false),
+            ("npx -y @modelcontextprotocol/server-filesystem /home/me/mcp-remote", false),
+            ("npx -y @modelcontextprotocol/server-filesystem /home/me/mcp-proxy", false),
+            ("pnpm dlx server-filesystem /home/me/mcp-remote", false),
+            ("npx.cmd -y server-filesystem C:\\src\\mcp-remote", false),
+            ("docker run -i ghcr.io/x/mcp-proxy URL", true),
             ("uvx mcp-remote URL", false),
             ("mcp-tether URL", false),
             ("python mcp-remote URL", false),

@@ -11,6 +11,7 @@ use super::dialect;
 use super::document::{self, Format};
 use super::entry::{self, Entry, placeholder};
 use super::launch_command::{self, LaunchCommand};
+use super::other_proxies;
 use super::secret_commands;
 use super::secrets::{self, EntryContext, RewrittenArgs, Variable};
 use super::sensitive::{self, MASKED, is_secret, is_secret_name, refers};
@@ -187,6 +188,7 @@ fn compare(
     for (name, value) in variables {
         own.set(&name, Value::Text(value));
     }
+    let arguments = other_proxies::with_token(&launcher, &own, arguments);
     let old = masked_entry(&new, &launcher, &arguments, &own, client);
 
     let mut given: Vec<String> = own.members.iter().map(|(name, _)| name.clone()).collect();

@@ -43,7 +43,7 @@ pub enum Part {
 
 /// The disadvantage of an entry with npx.
 const ABOUT_NPX: &str = "the entry runs through npx, which prints and logs its arguments: put secrets into \"env\", or run \
-                         mcp-tether install and print the entry with that program, which starts 200 times faster";
+                         mcp-tether install and print the entry with that program, which starts 100 times faster";
 
 /// The paths of this program, for entries that name it.
 #[derive(Clone, Debug)]

@@ -2,7 +2,16 @@
 //!
 //! Deliberately not here: mcp-remote, and the shells and package runners around it (`launch_command`).
 
+use serde_json::json;
+
 use super::launch_command::{LaunchCommand, program};
+use super::value::Table;
+
+/// What replaces a command that goes through `cloudflared access`.
+pub(super) const CLOUDFLARED: &str = "cloudflared access forwards the connection there: use mcp-tether URL --access-token-command \"cloudflared access token --app=URL\" instead";
+
+/// The variable whose value mcp-proxy sends as a bearer token.
+const TOKEN: &str = "API_ACCESS_TOKEN";
 
 /// Programs that run packages of npm or Python.
 const RUNNERS: [&str; 12] =
@@ -12,16 +21,17 @@ const RUNNERS: [&str; 12] =
 pub(super) fn recognize(words: &[String]) -> Option<LaunchCommand> {
     let first = program(words.first()?);
     if first == "cloudflared" && words.get(1).is_some_and(|word| word == "access") {
-        return Some(LaunchCommand::NotReplaceable(
-            "cloudflared access forwards the connection there: use mcp-tether URL --access-token-command \"cloudflared access token --app=URL\" instead",
-        ));
+        return Some(LaunchCommand::NotReplaceable(CLOUDFLARED));
     }
     let package = |word: &String| {
         let name = program(word);
         let name = name.split(['@', '=']).next().unwrap_or_default().to_owned();
         ["supergateway", "mcp-proxy"].contains(&name.as_str()).then_some(name)
     };
-    let at = words.iter().position(|word| package(word).is_some())?;
+    // Behind npx and the like, a path is an argument of another package.
+    let is_path = |word: &str| word.contains(['/', '\\']) && first != "node";
+    let is_package = |(at, word): (usize, &String)| package(word).is_some() && (at == 0 || !is_path(word));
+    let at = words.iter().enumerate().position(is_package)?;
     if at > 0 && !RUNNERS.contains(&first.as_str()) {
         return None;
     }
@@ -39,6 +49,20 @@ pub(super) fn recognize(words: &[String]) -> Option<LaunchCommand> {
     Some(LaunchCommand::Replaceable { launcher, arguments, variables: Vec::new(), remarks })
 }
 
+/// The arguments, with the header that mcp-proxy makes of a variable of its entry.
+pub(super) fn with_token(
+    launcher: &[String],
+    environment: &Table,
+    mut arguments: Vec<String>,
+) -> Vec<String> {
+    let is_proxy = launcher.last().is_some_and(|word| program(word).starts_with("mcp-proxy"));
+    let has_header = arguments.iter().any(|word| word.to_ascii_lowercase().starts_with("authorization:"));
+    if is_proxy && environment.get(TOKEN).is_some() && !has_header {
+        arguments.extend(["--header".to_owned(), format!("Authorization: Bearer ${{{TOKEN}}}")]);
+    }
+    arguments
+}
+
 /// Splits `--name=value` into two words.
 fn split_options(words: Vec<String>) -> Vec<String> {
     let parts = words.into_iter().flat_map(|word| match word.split_once('=') {
@@ -48,9 +72,22 @@ fn split_options(words: Vec<String>) -> Vec<String> {
     parts.collect()
 }
 
+/// What a remark says about an option that mcp-tether does not have.
+const LEFT_OUT: &str = "is left out: mcp-tether has no such option";
+
+/// Returns whether a remark names an option whose effect is lost.
+pub(super) fn is_loss(remark: &str) -> bool {
+    remark.ends_with(LEFT_OUT)
+}
+
 fn left_out(option: &str, remarks: &mut Vec<String>) {
     let name = option.get(..2).filter(|_| !option.starts_with("--")).unwrap_or(option);
-    remarks.push(format!("{name} is left out: mcp-tether has no such option"));
+    remarks.push(format!("{name} {LEFT_OUT}"));
+}
+
+/// An option for the log changes nothing between client and server.
+fn log_option(option: &str, remarks: &mut Vec<String>) {
+    remarks.push(format!("{option} has no counterpart: --debug writes a log file"));
 }
 
 fn of_supergateway(words: Vec<String>) -> (Vec<String>, Vec<String>) {
@@ -65,9 +102,16 @@ fn of_supergateway(words: Vec<String>) -> (Vec<String>, Vec<String>) {
             "--oauth2Bearer" => {
                 arguments.extend(["--header".to_owned(), format!("Authorization: Bearer {}", value())]);
             }
-            option if option.starts_with('-') => {
-                left_out(option, &mut remarks);
+            "--logLevel" => {
+                log_option(&word, &mut remarks);
                 value();
+            }
+            option if option.starts_with('-') => {
+                let value = value();
+                // That is what it does with these servers anyway.
+                if (option, value.as_str()) != ("--outputTransport", "stdio") {
+                    left_out(option, &mut remarks);
+                }
             }
             _ => {}
         }
@@ -77,7 +121,8 @@ fn of_supergateway(words: Vec<String>) -> (Vec<String>, Vec<String>) {
 
 fn of_mcp_proxy(words: Vec<String>) -> (Vec<String>, Vec<String>) {
     let (mut arguments, mut remarks) = (Vec::new(), Vec::new());
-    let mut rest = split_options(words).into_iter();
+    let mut client = Vec::new();
+    let mut rest = split_options(words).into_iter().peekable();
     while let Some(word) = rest.next() {
         match word.as_str() {
             "-H" | "--headers" => {
@@ -89,17 +134,50 @@ fn of_mcp_proxy(words: Vec<String>) -> (Vec<String>, Vec<String>) {
                     arguments.extend(["--transport".to_owned(), "sse-first".to_owned()]);
                 }
             }
-            "--client-id" | "--client-secret" | "--token-url" | "--verify-ssl" => {
-                left_out(&word, &mut remarks);
+            "--client-id" | "--client-secret" | "--token-url" => {
+                client.push((word, rest.next().unwrap_or_default()));
+            }
+            // A file with the authorities, or true or false.
+            "--verify-ssl" => match rest.next_if(|next| !is_url(next) && !next.starts_with('-')) {
+                Some(file) if file.contains(['/', '\\', '.']) => {
+                    arguments.extend(["--ca-cert".to_owned(), file]);
+                }
+                Some(value) if value.eq_ignore_ascii_case("true") => {}
+                Some(_) => left_out(&word, &mut remarks),
+                None => {}
+            },
+            "--log-level" => {
+                log_option(&word, &mut remarks);
                 rest.next();
             }
+            "--debug" | "--no-debug" => log_option(&word, &mut remarks),
             option if option.starts_with('-') => left_out(option, &mut remarks),
-            _ if word.starts_with("https://") || word.starts_with("http://") => arguments.push(word),
-            // A program to start: mcp-proxy as a server.
+            _ if is_url(&word) => arguments.push(word),
+            // A program that it would start: the other direction.
             _ => return (Vec::new(), remarks),
         }
     }
+    arguments.extend(client_credentials(&client, &mut remarks));
     (arguments, remarks)
+}
+
+fn is_url(word: &str) -> bool {
+    word.starts_with("https://") || word.starts_with("http://")
+}
+
+/// The client credentials grant of mcp-proxy, which wants all three options.
+fn client_credentials(given: &[(String, String)], remarks: &mut Vec<String>) -> Vec<String> {
+    let value = |name: &str| given.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    let (Some(id), Some(secret), Some(url)) =
+        (value("--client-id"), value("--client-secret"), value("--token-url"))
+    else {
+        given.iter().for_each(|(name, _)| left_out(name, remarks));
+        return Vec::new();
+    };
+    let client = json!({ "client_id": id, "client_secret": secret }).to_string();
+    ["--client-credentials", "--static-oauth-client-info", &client, "--token-endpoint", url]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 #[cfg(test)]
@@ -118,15 +196,29 @@ mod tests {
                 "npx -y supergateway@3 --sse=https://h/sse --header X:y --logLevel none",
                 "https://h/sse --transport sse-only --header X:y",
             ),
+            (
+                "npx -y supergateway --sse https://h/sse --outputTransport stdio",
+                "https://h/sse --transport sse-only",
+            ),
             ("uvx mcp-proxy --transport=streamablehttp -H Authorization x https://h/mcp", "https://h/mcp"),
             (
                 "mcp-proxy --headers X-Key y --transport sse https://h/sse",
                 "--header X-Key: y --transport sse-first https://h/sse",
             ),
+            ("mcp-proxy --log-level DEBUG --debug https://h/mcp", "https://h/mcp"),
+            ("mcp-proxy --verify-ssl /etc/ca.pem https://h/mcp", "--ca-cert /etc/ca.pem https://h/mcp"),
+            ("mcp-proxy --verify-ssl https://h/mcp --no-verify-ssl", "https://h/mcp"),
+            (
+                "mcp-proxy https://h/mcp --client-id i --client-secret=s --token-url https://h/t",
+                "https://h/mcp --client-credentials --static-oauth-client-info {\"client_id\":\"i\",\"client_secret\":\"s\"} --token-endpoint https://h/t",
+            ),
+            ("mcp-proxy https://h/mcp --client-id i", "https://h/mcp"),
         ] {
-            let Some(LaunchCommand::Replaceable { arguments, .. }) = recognize(&words(line)) else {
+            let Some(LaunchCommand::Replaceable { arguments, remarks, .. }) = recognize(&words(line)) else {
                 panic!("{line}")
             };
+            let is_lossy = line.contains("verify-ssl https") || line.ends_with("--client-id i");
+            assert_eq!(remarks.iter().any(|remark| is_loss(remark)), is_lossy, "{line}: {remarks:?}");
             assert!(arguments.join(" ").ends_with(expected), "{line}: {arguments:?}");
         }
         for line in [
@@ -137,5 +229,19 @@ mod tests {
             assert!(matches!(recognize(&words(line)), Some(LaunchCommand::NotReplaceable(_))), "{line}");
         }
         assert_eq!(recognize(&words("python mcp-proxy https://h")), None);
+    }
+
+    #[test]
+    fn token_of_mcp_proxy_becomes_header_once() {
+        let environment = Table::of([(TOKEN, crate::client_config::value::Value::Text("t".to_owned()))]);
+        let empty = Table::default();
+        let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
+        let header = ["https://h/mcp", "--header", "Authorization: Bearer ${API_ACCESS_TOKEN}"];
+        let with = |launcher, environment| with_token(&words(launcher), environment, words("https://h/mcp"));
+        assert_eq!(with("uvx mcp-proxy@1.2", &environment), header);
+        assert_eq!(with("uvx mcp-proxy", &empty), ["https://h/mcp"]);
+        assert_eq!(with("npx mcp-remote", &environment), ["https://h/mcp"]);
+        let own = vec!["https://h/mcp".to_owned(), "--header".to_owned(), "Authorization: x".to_owned()];
+        assert_eq!(with_token(&words("mcp-proxy"), &environment, own.clone()), own);
     }
 }

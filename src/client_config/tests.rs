@@ -352,7 +352,7 @@ const FIXTURES: [Fixture; 13] = [
             "\"command\": \"mcp-tether\"",
             "\"settings\": {}",
             "\"API_TOKEN\": \"your-api-token\"",
-            "== d, line 1: mcp-remote runs in a container there",
+            "== d, line 1: the proxy runs in a container there",
             "1 to replace",
         ],
     },

@@ -1,5 +1,6 @@
-//! Real clients from npm, each started with the entry that `mcp-tether config` printed for it: they connect through the real binary to
-//! the example edge, find its tools, and call one. What they want from a model they get from one on this machine (`model`).
+//! Real clients from npm, each with an entry that `mcp-tether config` printed, that `mcp-tether add` wrote, or that `mcp-tether migrate`
+//! put in the place of one with mcp-remote. They connect through the real binary to the example edge, find its tools, and call one.
+//! A client that needs a model gets one on this machine (`model`).
 //!
 //! They are a gigabyte and a half, so this runs only when it is asked for:
 //!
@@ -31,43 +32,64 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What a header holds that only a variable of the client's environment does.
 const MARK: &str = "value-of-the-variable";
 
+/// The headers of an entry: one from a variable that is set, one from a variable that is not.
+const HEADERS: [&str; 4] =
+    ["--header", "X-Marked: ${MARK_KEY}", "--header", "X-Default: ${NOWHERE_SET:-default}"];
+
+/// The variables of an entry.
+const NAMES: [&str; 3] = ["CF_ACCESS_CLIENT_ID", "CF_ACCESS_CLIENT_SECRET", "MARK_KEY"];
+
+/// Where the entry of a client comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EntrySource {
+    /// `config` prints it, and the test pastes it.
+    Config,
+    /// `add` writes it into the client's own file.
+    Add,
+    /// `migrate` replaces an entry with mcp-remote in the client's own file.
+    Migrate,
+}
+
+impl EntrySource {
+    const ALL: [EntrySource; 3] = [EntrySource::Config, EntrySource::Add, EntrySource::Migrate];
+
+    /// The end of a test's name.
+    fn name(self) -> &'static str {
+        match self {
+            EntrySource::Config => "calls_tool_through_printed_entry",
+            EntrySource::Add => "calls_tool_through_added_entry",
+            EntrySource::Migrate => "calls_tool_through_migrated_entry",
+        }
+    }
+}
+
 /// A client, and how it is tried.
 struct Client {
-    /// The test's name.
+    /// The start of the names of its tests.
     name: &'static str,
     /// The program, below the folder of the packages.
     program: &'static str,
     /// Which Node it wants, if any.
     node: Option<u32>,
-    try_it: fn(&Place) -> Result<(), Failed>,
+    try_it: fn(&Place, EntrySource) -> Result<(), Failed>,
 }
 
 const CLIENTS: [Client; 5] = [
     Client {
-        name: "claude_code_2_1_329_connects_and_calls_a_tool",
+        name: "claude_code_2_1_329",
         program: "claude-code-2-1-329/node_modules/@anthropic-ai/claude-code-PLATFORM/claude",
         node: None,
         try_it: claude_code,
     },
     Client {
-        name: "claude_code_2_1_197_connects_and_calls_a_tool",
+        name: "claude_code_2_1_197",
         program: "@anthropic-ai/claude-code-PLATFORM/claude",
         node: None,
         try_it: claude_code,
     },
-    Client { name: "codex_connects_and_calls_a_tool", program: ".bin/codex", node: Some(18), try_it: codex },
-    Client {
-        name: "gemini_connects_and_calls_a_tool",
-        program: ".bin/gemini",
-        node: Some(20),
-        try_it: gemini,
-    },
-    Client {
-        name: "inspector_connects_and_calls_a_tool",
-        program: ".bin/mcp-inspector",
-        node: Some(22),
-        try_it: inspector,
-    },
+    Client { name: "codex", program: ".bin/codex", node: Some(18), try_it: codex },
+    Client { name: "gemini", program: ".bin/gemini", node: Some(20), try_it: gemini },
+    Client { name: "inspector", program: ".bin/mcp-inspector", node: Some(22), try_it: inspector },
 ];
 
 fn main() -> ExitCode {
@@ -78,19 +100,23 @@ fn main() -> ExitCode {
         // What is ignored from here on cannot be run.
         (arguments.ignored, arguments.include_ignored) = (false, false);
     }
-    let trials = CLIENTS.map(|client| {
+    let mut trials = Vec::new();
+    for client in &CLIENTS {
         let ready = packages.clone().and_then(|packages| client.ready(&packages));
         if let (Err(reason), true) = (&ready, is_asked_for) {
             tell(client.name, reason);
         }
-        let is_ignored = ready.is_err();
-        let trial = Trial::test(client.name, move || {
-            let (program, node) = ready?;
-            (client.try_it)(&Place::new(&program, node))
-        });
-        trial.with_ignored_flag(is_ignored)
-    });
-    libtest_mimic::run(&arguments, trials.into()).exit_code()
+        for source in EntrySource::ALL {
+            let (ready, try_it) = (ready.clone(), client.try_it);
+            let is_ignored = ready.is_err();
+            let trial = Trial::test(format!("{}_{}", client.name, source.name()), move || {
+                let (program, node) = ready?;
+                try_it(&Place::new(&program, node), source)
+            });
+            trials.push(trial.with_ignored_flag(is_ignored));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 #[expect(clippy::print_stderr, reason = "a test that does not run says why")]
@@ -236,28 +262,71 @@ impl Place {
         finish(command)
     }
 
-    /// What `config` prints for this client.
-    fn entry(&self, options: &[&str]) -> String {
+    /// Runs mcp-tether. Returns what it prints for pasting, and what it says about that.
+    fn tether(&self, arguments: &[&str]) -> Result<(String, String), Failed> {
         let mut command = self.command(env!("CARGO_BIN_EXE_mcp-tether"));
-        command
-            .args([
-                "config",
-                "my-server",
-                &self.edge.mcp_url(),
-                "--header",
-                "X-Marked: ${MARK_KEY}",
-                "--header",
-                "X-Default: ${NOWHERE_SET:-default}",
-            ])
-            .args(options);
-        let output = command.output().expect("the binary starts");
+        let output = command.args(arguments).output()?;
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{told}");
-        let printed = String::from_utf8(output.stdout).expect("Unicode");
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         for secret in [&self.edge.token().id, &self.edge.token().secret, MARK] {
             assert!(!printed.contains(secret) && !told.contains(secret), "a secret is printed");
         }
-        printed
+        match output.status.success() {
+            true => Ok((printed, told)),
+            false => {
+                Err(format!("mcp-tether {arguments:?} ended with {}:\n{printed}{told}", output.status).into())
+            }
+        }
+    }
+
+    /// What `config` prints for this client.
+    fn entry(&self, options: &[&str]) -> Result<String, Failed> {
+        let begin = ["config", "my-server", &self.edge.mcp_url()];
+        Ok(self.tether(&[&begin, &HEADERS[..], options].concat())?.0)
+    }
+
+    /// Has `add` write the entry into the file of a client.
+    fn add(&self, client: &str, file: &str) -> Result<(), Failed> {
+        let begin = ["add", "my-server", &self.edge.mcp_url()];
+        self.tether(&[&begin, &HEADERS[..], &["--client", client, "--yes"]].concat())?;
+        let text = std::fs::read_to_string(self.home(file))?;
+        has(&text, env!("CARGO_BIN_EXE_mcp-tether"))
+    }
+
+    /// Has `migrate` replace the entry with mcp-remote in a file, and move its secrets if there are any.
+    fn migrate(&self, file: &str) -> Result<(), Failed> {
+        has(&std::fs::read_to_string(self.home(file))?, "mcp-remote")?;
+        let (listed, _) = self.tether(&["migrate", "--yes", "--secrets", "env-file"])?;
+        has(&listed, "Replaced: 1 of 1")?;
+        let text = std::fs::read_to_string(self.home(file))?;
+        for gone in ["mcp-remote", &self.edge.token().secret, MARK] {
+            assert!(!text.contains(gone), "{gone:?} is still in {file}");
+        }
+        has(&text, env!("CARGO_BIN_EXE_mcp-tether"))
+    }
+
+    /// The arguments of an entry with mcp-remote, behind `npx`.
+    fn mcp_remote(&self) -> Vec<String> {
+        let mut arguments = vec!["-y".to_owned(), "mcp-remote@latest".to_owned(), self.edge.mcp_url()];
+        for header in [
+            "CF-Access-Client-Id:${CF_ACCESS_CLIENT_ID}",
+            "CF-Access-Client-Secret:${CF_ACCESS_CLIENT_SECRET}",
+            "X-Marked:${MARK_KEY}",
+            "X-Default:default",
+        ] {
+            arguments.extend(["--header".to_owned(), header.to_owned()]);
+        }
+        arguments
+    }
+
+    /// The variables of an entry with mcp-remote whose client fills nothing in: the values themselves.
+    fn values(&self) -> [(&'static str, String); 3] {
+        let token = self.edge.token();
+        [
+            ("CF_ACCESS_CLIENT_ID", token.id.clone()),
+            ("CF_ACCESS_CLIENT_SECRET", token.secret.clone()),
+            ("MARK_KEY", MARK.to_owned()),
+        ]
     }
 
     /// Looks at what reached the server: everything with what the entry is there for, and nothing left this machine.
@@ -320,37 +389,81 @@ fn has(told: &str, part: &str) -> Result<(), Failed> {
     }
 }
 
-/// The command as it was printed, given to a shell; then the entry for `.mcp.json`.
-fn claude_code(place: &Place) -> Result<(), Failed> {
+/// The command as it was printed, given to a shell; then the entry for `.mcp.json`. `add` writes for all projects. The entry with
+/// mcp-remote is one of the project, and Claude Code itself wrote it.
+fn claude_code(place: &Place, source: EntrySource) -> Result<(), Failed> {
     let bin = place.home("bin");
     std::fs::create_dir_all(&bin)?;
     #[cfg(unix)]
     std::os::unix::fs::symlink(&place.program, bin.join("claude"))?;
-    let printed = place.entry(&["--client", "claude-code"]);
-    let mut shell = place.command("sh");
-    shell.args(["-c", printed.lines().next().unwrap_or_default()]);
-    has(&finish(shell)?, "Added stdio MCP server my-server")?;
+    match source {
+        EntrySource::Config => {
+            let mut shell = place.command("sh");
+            let printed = place.entry(&["--client", "claude-code"])?;
+            shell.args(["-c", printed.lines().next().unwrap_or_default()]);
+            has(&finish(shell)?, "Added stdio MCP server my-server")?;
+        }
+        EntrySource::Add => {
+            // It writes its file at the first start.
+            place.run(&["mcp", "list"])?;
+            place.add("claude-code", ".claude.json")?;
+        }
+        EntrySource::Migrate => {
+            let variables = NAMES.map(|name| format!("{name}=${{{name}}}"));
+            let mut command = place.command(&place.program);
+            command.args(["mcp", "add", "my-server"]);
+            for variable in &variables {
+                command.args(["-e", variable]);
+            }
+            command.args(["--", "npx"]).args(place.mcp_remote());
+            has(&finish(command)?, "Added stdio MCP server my-server")?;
+            place.migrate(".claude.json")?;
+        }
+    }
     has(&place.run(&["mcp", "list"])?, "Connected")?;
     has(&place.run(&["mcp", "get", "my-server"])?, "CF_ACCESS_CLIENT_SECRET=${CF_ACCESS_CLIENT_SECRET}")?;
     let ask = ["-p", "Call the echo tool", "--allowedTools", "mcp__my-server__echo", "--model", "sonnet"];
     place.called(&place.run(&ask)?)?;
-
-    place.run(&["mcp", "remove", "my-server"])?;
-    place.write("project/entry.json", &place.entry(&["--client", "claude-code", "--json"]));
-    place
-        .called(&place.run(&[&ask[..], &["--strict-mcp-config", "--mcp-config", "entry.json"]].concat())?)?;
+    if source == EntrySource::Config {
+        place.run(&["mcp", "remove", "my-server"])?;
+        place.write("project/entry.json", &place.entry(&["--client", "claude-code", "--json"])?);
+        let file = ["--strict-mcp-config", "--mcp-config", "entry.json"];
+        place.called(&place.run(&[&ask[..], &file].concat())?)?;
+    }
     place.judge()
 }
 
-fn codex(place: &Place) -> Result<(), Failed> {
+fn codex(place: &Place, source: EntrySource) -> Result<(), Failed> {
+    let file = ".codex/config.toml";
     let settings = format!(
-        "model = \"none\"\nmodel_provider = \"local\"\napproval_policy = \"never\"\ncheck_for_update_on_startup = false\n\
+        "# The model of the test.\nmodel = \"none\"\nmodel_provider = \"local\"\napproval_policy = \"never\"\n\
+         check_for_update_on_startup = false\n\
          [analytics]\nenabled = false\n[features]\napps = false\nplugins = false\nremote_plugin = false\n\
          [model_providers.local]\nname = \"local\"\nbase_url = \"http://{}/v1\"\nenv_key = \"OPENAI_API_KEY\"\n\
          wire_api = \"responses\"\nrequest_max_retries = 0\nstream_max_retries = 0\n\n",
         place.model.address
     );
-    place.write(".codex/config.toml", &(settings + &place.entry(&["--client", "codex"])));
+    match source {
+        EntrySource::Config => {
+            place.write(file, &(settings + &place.entry(&["--client", "codex"])?));
+        }
+        EntrySource::Add => {
+            place.write(file, &settings);
+            place.add("codex", file)?;
+        }
+        EntrySource::Migrate => {
+            let mut entry = format!(
+                "[mcp_servers.my-server]\ncommand = 'npx' # slow\nargs = {}\n\n[mcp_servers.my-server.env]\n",
+                json!(place.mcp_remote())
+            );
+            place
+                .values()
+                .iter()
+                .for_each(|(name, value)| entry.push_str(&format!("{name} = \"{value}\"\n")));
+            place.write(file, &(settings + &entry));
+            place.migrate(file)?;
+        }
+    }
     let listed = place.run(&["mcp", "list"])?;
     has(&listed, "my-server")?;
     has(&listed, "enabled")?;
@@ -358,14 +471,30 @@ fn codex(place: &Place) -> Result<(), Failed> {
     place.judge()
 }
 
-fn gemini(place: &Place) -> Result<(), Failed> {
-    let mut settings: Value =
-        serde_json::from_str(&place.entry(&["--client", "gemini"])).map_err(|e| e.to_string())?;
+/// It fills in references in `env` and in `args`, and passes on no variable that looks like a secret.
+fn gemini(place: &Place, source: EntrySource) -> Result<(), Failed> {
+    let file = ".gemini/settings.json";
+    let mut settings: Value = match source {
+        EntrySource::Config => serde_json::from_str(&place.entry(&["--client", "gemini"])?)?,
+        EntrySource::Add => json!({}),
+        EntrySource::Migrate => {
+            let variables: serde_json::Map<String, Value> =
+                NAMES.map(|name| (name.to_owned(), json!(format!("${name}")))).into_iter().collect();
+            let entry = json!({ "command": "npx", "args": place.mcp_remote(), "env": variables });
+            json!({ "mcpServers": { "my-server": entry } })
+        }
+    };
     settings["security"] =
         json!({ "folderTrust": { "enabled": false }, "auth": { "selectedType": "gemini-api-key" } });
     settings["privacy"] = json!({ "usageStatisticsEnabled": false });
     settings["general"] = json!({ "enableAutoUpdate": false, "enableAutoUpdateNotification": false });
-    place.write(".gemini/settings.json", &settings.to_string());
+    // Gemini accepts comments.
+    place.write(file, &format!("// The settings of the test.\n{settings:#}\n"));
+    match source {
+        EntrySource::Config => {}
+        EntrySource::Add => place.add("gemini", file)?,
+        EntrySource::Migrate => place.migrate(file)?,
+    }
     has(&place.run(&["mcp", "list"])?, "Connected")?;
     let ask = ["-m", "gemini-2.5-flash", "-p", "Call the echo tool", "--approval-mode", "yolo"];
     place.called(&place.run(&ask)?)?;
@@ -373,15 +502,31 @@ fn gemini(place: &Place) -> Result<(), Failed> {
 }
 
 /// It has the form of Claude Desktop, and like it fills in nothing and passes nothing on.
-fn inspector(place: &Place) -> Result<(), Failed> {
-    let token = place.edge.token();
-    let entry = place
-        .entry(&["--client", "claude-desktop"])
-        .replace("your-cf-access-client-id", &token.id)
-        .replace("your-cf-access-client-secret", &token.secret)
-        .replace("your-mark-key", MARK);
-    place.write("project/entry.json", &entry);
-    let ask = ["--cli", "--config", "entry.json", "--server", "my-server", "--method"];
+fn inspector(place: &Place, source: EntrySource) -> Result<(), Failed> {
+    let file = ".config/Claude/claude_desktop_config.json";
+    match source {
+        EntrySource::Config => {
+            let mut entry = place.entry(&["--client", "claude-desktop"])?;
+            for (name, value) in place.values() {
+                let placeholder = format!("your-{}", name.to_lowercase().replace('_', "-"));
+                entry = entry.replace(&placeholder, &value);
+            }
+            place.write(file, &entry);
+        }
+        EntrySource::Add => {
+            place.write(file, "{}\n");
+            place.add("claude-desktop", file)?;
+        }
+        EntrySource::Migrate => {
+            let variables: serde_json::Map<String, Value> =
+                place.values().into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+            let entry = json!({ "command": "npx", "args": place.mcp_remote(), "env": variables });
+            place.write(file, &format!("{:#}", json!({ "mcpServers": { "my-server": entry } })));
+            place.migrate(file)?;
+        }
+    }
+    let path = place.home(file).display().to_string();
+    let ask = ["--cli", "--config", &path, "--server", "my-server", "--method"];
     has(&place.run(&[&ask[..], &["tools/list"]].concat())?, "\"echo\"")?;
     let call = ["tools/call", "--tool-name", "echo", "--tool-arg"];
     for era in ["legacy", "auto", "modern"] {

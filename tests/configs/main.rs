@@ -10,6 +10,7 @@
 #[expect(dead_code, reason = "each crate of tests uses a part of it")]
 mod support;
 
+mod migrate;
 mod printed;
 mod rules;
 mod secrets;

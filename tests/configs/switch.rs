@@ -7,31 +7,31 @@ use std::process::{Command, Output, Stdio};
 
 use super::support::server::Server;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_mcp-tether");
-const URL: &str = "https://mcp.example.com/mcp";
+pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_mcp-tether");
+pub(super) const URL: &str = "https://mcp.example.com/mcp";
 
 /// A home folder.
-struct Home {
+pub(super) struct Home {
     folder: tempfile::TempDir,
 }
 
 impl Home {
-    fn new() -> Home {
+    pub(super) fn new() -> Home {
         Home { folder: tempfile::tempdir().expect("a folder") }
     }
 
-    fn path(&self, below: &str) -> PathBuf {
+    pub(super) fn path(&self, below: &str) -> PathBuf {
         self.folder.path().join(below)
     }
 
-    fn write(&self, below: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    pub(super) fn write(&self, below: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(below);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(&path, text).expect("written");
         path
     }
 
-    fn command(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Command {
         let mut command = Command::new(program.as_ref());
         let home = self.folder.path();
         command.args(arguments).env_clear().current_dir(home).stdin(Stdio::null());
@@ -40,7 +40,7 @@ impl Home {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Told {
+    pub(super) fn run(&self, arguments: &[&str]) -> Told {
         Told::of(self.command(BINARY, arguments).output().expect("it starts"))
     }
 
@@ -56,7 +56,7 @@ impl Home {
     }
 
     /// The names in a folder.
-    fn names(&self, below: &str) -> Vec<String> {
+    pub(super) fn names(&self, below: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.path(below)).expect("a folder");
         let mut names: Vec<String> = entries
             .map(|entry| entry.expect("an entry").file_name().into_string().expect("Unicode"))
@@ -67,26 +67,26 @@ impl Home {
 }
 
 /// What a command said.
-struct Told {
-    code: Option<i32>,
-    out: String,
-    error: String,
+pub(super) struct Told {
+    pub(super) code: Option<i32>,
+    pub(super) out: String,
+    pub(super) error: String,
 }
 
 impl Told {
-    fn of(output: Output) -> Told {
+    pub(super) fn of(output: Output) -> Told {
         let text = |bytes| String::from_utf8(bytes).expect("Unicode");
         Told { code: output.status.code(), out: text(output.stdout), error: text(output.stderr) }
     }
 
     #[track_caller]
-    fn done(self) -> Told {
+    pub(super) fn done(self) -> Told {
         assert_eq!(self.code, Some(0), "{}\n{}", self.out, self.error);
         self
     }
 }
 
-fn text_of(path: &Path) -> String {
+pub(super) fn text_of(path: &Path) -> String {
     std::fs::read_to_string(path).expect("a file")
 }
 
@@ -224,7 +224,13 @@ fn unsafe_change_is_refused_and_file_stays() {
     refused(&home, &add[..5], "there is no terminal to ask on");
     refused(&home, &["remove", "my-server", "--client", "cursor", "--yes"], "has no entry my-server");
     refused(&home, &["add", "my-server", URL, "--yes"], "--client is missing");
-    refused(&home, &["add", "my-server", URL, "--client", "goose", "--yes"], "YAML");
+    let file = ["--file", "no-such-folder/mcp.json"];
+    refused(&home, &[&add[..], &file].concat(), "is not there, and neither is its folder\n");
+    let goose = ["add", "my-server", URL, "--client", "goose", "--yes", "--header", "X-API-Key: marked-1"];
+    refused(&home, &goose, "YAML");
+    let told = home.run(&goose);
+    assert!(told.out.contains("extensions:\n  \"my-server\":\n    name: \"my-server\"\n"), "{}", told.out);
+    assert!(!told.out.contains("marked") && !told.error.contains("marked"), "{}", told.out);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o444)).expect("rights");
     refused(&home, &add, "is read-only");
     assert_eq!(text_of(&path), "{}\n");
@@ -287,6 +293,12 @@ fn link_and_rights_stay_and_secrets_have_one_reader() {
         let env_file = home.path(".config/mcp-tether/env/my-server.cursor.env");
         assert!(text_of(&env_file).contains("MY_SERVER_API_KEY='marked-2'"));
         assert_eq!(mode(&env_file), 0o600);
+        let replaced = ["add", "my-server", URL, "--client", "cursor", "--yes", "--replace", "--header"];
+        home.run(&[&replaced[..], &["X-API-Key: marked-3"]].concat()).done();
+        assert!(!env_file.exists(), "a replaced secret is still there");
+        let [env_file] = &home.names(".config/mcp-tether/env")[..] else { panic!("one file of secrets") };
+        let env_file = home.path(".config/mcp-tether/env").join(env_file);
+        assert!(text_of(&env_file).contains("MY_SERVER_API_KEY='marked-3'"));
         home.run(&["remove", "my-server", "--client", "cursor", "--yes"]).done();
         assert!(!env_file.exists());
     }

@@ -23,6 +23,13 @@ export async function workflows({ root, modules, tool }) {
   }
 }
 
+/** ShellCheck finds nothing in install.sh, as it is and as it is released. */
+export async function installScript({ packages, root, shellcheck }) {
+  for (const script of [join(root, '.github/package/install.sh'), join(packages.out, 'install.sh')]) {
+    succeeded(await run(shellcheck, ['--shell=sh', script]), 'shellcheck');
+  }
+}
+
 /** The licences, duplicates and sources of the dependencies are those that .deny.toml allows. */
 export async function dependencies({ root, tool }) {
   const args = ['--offline', '--locked', '--config', '.deny.toml', 'check', '--hide-inclusion-graph', 'bans', 'licenses', 'sources'];

@@ -7,12 +7,19 @@
 //! cargo test --test packages -- --include-ignored
 //! ```
 //!
+//! The programs of clean systems without Rust ask the example edge, which starts here.
+//!
 //! A test whose tool is missing says so and counts as ignored. If none can run, one line says why. `run.mjs` holds the tests and
 //! their names.
+
+#[path = "../../examples/edge/edge/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "a part of it is used here")]
+mod edge;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use edge::{Config, Edge};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
@@ -52,7 +59,7 @@ fn trial(name: String, missing: &str, tools: &Path) -> Trial {
     }
     let tools = tools.to_owned();
     let test = name.clone();
-    Trial::test(name, move || run(&tools, &[&test])).with_ignored_flag(!missing.is_empty())
+    Trial::test(name, move || run(&tools, &test)).with_ignored_flag(!missing.is_empty())
 }
 
 #[expect(clippy::print_stderr, reason = "a test that does not run says why")]
@@ -153,12 +160,36 @@ fn finish(command: &mut Command) -> Result<String, String> {
     }
 }
 
-fn run(tools: &Path, names: &[&str]) -> Result<(), Failed> {
+fn run(tools: &Path, name: &str) -> Result<(), Failed> {
+    let edge = match name.starts_with("clean_root") {
+        true => Some(Edge::start(Config::default())?),
+        false => None,
+    };
     let mut node = Command::new("node");
-    node.arg(source().join("run.mjs")).arg("--tools").arg(tools).args(names);
+    node.arg(source().join("run.mjs")).arg("--tools").arg(tools).arg(name);
+    if let Some(edge) = &edge {
+        let token = edge.token();
+        node.env("EDGE_URL", edge.mcp_url())
+            .env("CF_ACCESS_CLIENT_ID", &token.id)
+            .env("CF_ACCESS_CLIENT_SECRET", &token.secret);
+    }
     let told = finish(&mut node)?;
-    match names.iter().all(|name| told.contains(&format!("{name}: ok"))) {
-        true => Ok(()),
-        false => Err(told.into()),
+    if !told.contains(&format!("{name}: ok")) {
+        return Err(told.into());
+    }
+    edge.map_or(Ok(()), |edge| check_requests(&edge))
+}
+
+/// Checks that every request that reached the edge had the service token.
+fn check_requests(edge: &Edge) -> Result<(), Failed> {
+    let requests = edge.requests();
+    let has_token = |request: &edge::Seen| {
+        let secret = request.headers.iter().find(|(name, _)| name == "cf-access-client-secret");
+        secret.is_some_and(|(_, value)| *value == edge.token().secret)
+    };
+    match requests.iter().find(|request| !has_token(request)) {
+        Some(request) => Err(format!("a request without the service token: {request}").into()),
+        None if requests.is_empty() => Err("nothing reached the edge".into()),
+        None => Ok(()),
     }
 }

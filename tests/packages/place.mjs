@@ -125,7 +125,7 @@ export function conversation(command, args, options) {
       isAnswered = true;
       const answers = lines.map((line) => JSON.parse(line));
       const tools = answers.find((answer) => answer.id === 2)?.result?.tools;
-      if (tools?.[0]?.name !== 'echo') fail('the answers are wrong');
+      if (!tools?.some(({ name }) => name === 'echo')) fail('the answers are wrong');
       else resolve({ child, ended });
     });
   });

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { check, environment, exchange, inFolder, mcpServer, conversation, run, serve, succeeded, text, untar, Packages } from './place.mjs';
@@ -69,6 +70,17 @@ export async function packAll({ packages, root, python }) {
     writeFileSync(linux, '\0GLIBC_2.9\0GLIBC_2.18\0GLIBC_2.2.5\0');
     const refused = await run(python, [pack, join(folder, 'binaries'), join(folder, 'newer')], { env: process.env });
     check(refused.code === 1 && refused.stderr.includes('wants glibc 2.18, and the table promises 2.17'), refused.stderr);
+
+    // A path of the computer that built the program, of this one and of others.
+    const homes = [join(homedir(), 'x.rs'), join(root, 'src/main.rs'), '/home/ci/.cargo/registry/src/index-1/a-1.0.0/x.rs', 'C:\\Users\\ci\\.cargo\\registry\\src\\index-1\\a.rs'];
+    for (const [number, path] of homes.entries()) {
+      writeFileSync(linux, `\0${path}\0`);
+      const held = await run(python, [pack, join(folder, 'binaries'), join(folder, `held-${number}`)], { env: process.env });
+      check(held.code === 1 && held.stderr.includes(`holds a path of the computer that built it: ${path}`), `${path}: ${held.stderr}`);
+      check(held.stderr.includes('pack.py --flags') && !existsSync(join(folder, `held-${number}`)), held.stderr);
+    }
+    writeFileSync(linux, '\0/crates/a-1.0.0/x.rs\0/rustc/0/library/core/src/x.rs\0');
+    succeeded(await run(python, [pack, join(folder, 'binaries'), join(folder, 'clean')], { env: process.env }), 'pack.py');
 
     const unpack = "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])";
     const bundle = join(folder, 'bundle');
@@ -256,6 +268,14 @@ export async function installScript({ packages, target }) {
       running.child.stdin.end();
       succeeded(await running.ended, 'the program that was replaced');
       server.close();
+
+      // Debian's shell, and that of Alpine and BusyBox.
+      for (const [name, ...shell] of [['dash'], ['busybox', 'sh'], ['bash', '--posix']]) {
+        if (execFileSync('sh', ['-c', `command -v ${name} || true`]).length === 0) continue;
+        const into = join(folder, `with-${name}`);
+        succeeded(await run(name, [...shell, script, '--to', into], { env, cwd: folder }), name);
+        check(existsSync(join(into, 'mcp-tether')), `${name} installed nothing`);
+      }
 
       const elsewhere = join(folder, 'a folder');
       succeeded(await install('--to', elsewhere), 'install.sh --to');

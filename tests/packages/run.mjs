@@ -10,6 +10,7 @@ import * as npm from './npm.mjs';
 import { Packages } from './place.mjs';
 import * as python from './python.mjs';
 import * as release from './release.mjs';
+import * as roots from './roots.mjs';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -39,6 +40,9 @@ const NPM_12 = { name: 'npm 12', path: join(modules, 'npm-12') };
 const PNPM = { name: 'pnpm', path: join(modules, 'pnpm/bin/pnpm.cjs') };
 const BUN = { name: 'bun', path: join(modules, `@oven/bun-linux-${{ x64: 'x64', arm64: 'aarch64' }[process.arch]}/bin/bun`) };
 
+/** A system without Rust, which has this alone. */
+const rootWith = (name) => ({ system: { why: `no clean system can be made: ${roots.obstacle() || 'debootstrap failed'}`, path: join(tools, 'roots', name) } });
+
 function canBecome(node) {
   if (!existsSync(node)) return false;
   return execFileSync(node, ['-p', 'typeof process.execve'], { encoding: 'utf8' }).trim() === 'function';
@@ -65,14 +69,18 @@ const TESTS = [
   { name: 'launcher_chooses_glibc_first_and_falls_back_to_musl', run: launcher.choice, needs: { node: NODE } },
   { name: 'pip_installs_program', run: python.pip },
   { name: 'uvx_runs_program_offline', run: python.uvx, needs: { uv: { name: 'uv', path: tool('uv') } } },
+  { name: 'clean_root_with_node_answers_through_npx', run: roots.node, needs: rootWith('node') },
+  { name: 'clean_root_with_python_answers_through_uvx_and_pip', run: roots.python, needs: rootWith('python') },
+  { name: 'clean_root_with_curl_answers_after_install_script', run: roots.curl, needs: rootWith('curl') },
   { name: 'linters_accept_the_workflows', run: linters.workflows },
+  { name: 'linter_accepts_install_script', run: linters.installScript, needs: { shellcheck: { name: 'ShellCheck', path: tool('shellcheck') } } },
   { name: 'cargo_deny_accepts_the_dependencies', run: linters.dependencies },
 ];
 
 /** The tools of a test that are missing, as one sentence; empty if it can run. */
 function missing({ needs = {} }) {
   const absent = Object.values(needs).filter(({ path }) => !path || !existsSync(path));
-  return absent.map(({ name }) => `${name} is not there`).join(', ');
+  return absent.map(({ name, why }) => why ?? `${name} is not there`).join(', ');
 }
 
 if (values.list) {
@@ -82,6 +90,7 @@ if (values.list) {
     mkdirSync(join(binaries, target), { recursive: true });
     copyFileSync(values.program, join(binaries, target, 'mcp-tether'));
     rmSync(out, { recursive: true, force: true });
+    roots.prepare({ tools, modules, tool });
     execFileSync(tool('python'), [join(root, '.github/package/pack.py'), binaries, out, '--only', target], { stdio: ['ignore', 'ignore', 'inherit'] });
   }
   const unknown = positionals.filter((name) => !TESTS.some((test) => test.name === name));

@@ -12,7 +12,7 @@ use super::{SwitchOutcome, SwitchSession, env_file, listed, needs_client};
 use crate::cli::{self, AddArgs, RemoveArgs, UsageError};
 use crate::client_config::clients::Passing;
 use crate::client_config::document::Document;
-use crate::client_config::entry::{Entry, quoted};
+use crate::client_config::entry::{Entry, quoted, render_document};
 use crate::client_config::launch_command::program;
 use crate::client_config::value::{Table, Value};
 use crate::client_config::{
@@ -87,8 +87,35 @@ pub(super) fn add(arguments: AddArgs, session: &mut SwitchSession<'_>) -> Result
     }
     let backup = written?;
     say_written(session, &file, backup);
+    if let Some(old) = old.filter(is_own) {
+        remove_env_file(&old, &text, session);
+    }
     session.say(&format!("Test it: {}\n", check_command(&entry.arguments, session.system == "windows")));
     Ok(SwitchOutcome::Done)
+}
+
+/// Prints the entry for the configuration of Goose, which is YAML and is not edited.
+///
+/// # Errors
+/// Always: nothing is added. The remedy says what to do with the entry.
+pub(super) fn print_for_goose(
+    arguments: AddArgs,
+    session: &mut SwitchSession<'_>,
+) -> Result<SwitchOutcome, UsageError> {
+    let client = Client::Goose;
+    let words = proxy_arguments(arguments.written, cli::add_takes_value);
+    let installation = Installation::of(session.environment);
+    let PreparedEntry { entry, hidden, remarks, .. } =
+        prepare(client, "add", arguments.variables, words, session.environment, &installation)?;
+    let document = render_document(client, &entry.name, &entry.table(client), Vec::new());
+    let mut all_remarks = about_variables(client, &entry, &hidden);
+    all_remarks.extend(remarks);
+    let places = client.places().join("\n  ");
+    session.say(&format!("{}:\n  {places}\n\n{document}\n{}", client.title(), listed(&all_remarks)));
+    Err(usage(
+        "the configuration of Goose is YAML, which mcp-tether does not change",
+        "paste the entry into that file, without the line extensions: if the file has that line",
+    ))
 }
 
 /// The command that tests an entry. The URL has no query, which may hold a secret.
@@ -137,7 +164,7 @@ fn move_to_file(
         }
     }
     let Some(folder) = session.env_folder().filter(|_| !moved.is_empty()) else { return (Vec::new(), None) };
-    let path = env_file::free_path(&folder, &entry.name, client);
+    let path = env_file::free_path(&folder, &[], &entry.name, client);
     entry.variables.retain(|variable| !moved.iter().any(|(name, _)| *name == variable.name));
     entry.arguments.extend(["--env-file".to_owned(), shown(&path)]);
     (moved, Some(path))

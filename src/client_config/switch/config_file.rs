@@ -8,6 +8,8 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use super::difference;
 use super::locations::{Creation, Location};
 use crate::cli::UsageError;
@@ -92,10 +94,15 @@ impl ConfigFile {
                 ),
                 &format!("start {title} once, or name another file with --file"),
             )),
+            Creation::Named if !has_folder => Err(refused(
+                path,
+                "does not exist, and neither does its folder",
+                "check the path of --file, or create the folder",
+            )),
             Creation::Never => {
                 Err(refused(path, "does not exist", "check its path, or create an empty file"))
             }
-            Creation::WithFolder | Creation::InFolder => Ok(ConfigFile {
+            Creation::WithFolder | Creation::InFolder | Creation::Named => Ok(ConfigFile {
                 client: location.client,
                 path: path.clone(),
                 target: path.clone(),
@@ -220,41 +227,44 @@ impl ConfigFile {
                 "check the rights of the file and its folder",
             )
         };
-        let own = beside(&self.target, &format!(".{}.tmp", std::process::id()));
-        let _ = std::fs::remove_file(&own);
-        let prepared = self.prepare(&own, bytes).map_err(cannot);
-        let replaced = prepared.and_then(|()| {
-            let now = match std::fs::read(&self.target) {
-                Ok(now) => Some(now),
-                Err(error) if error.kind() == ErrorKind::NotFound => None,
-                Err(error) => return Err(cannot(error)),
+        let prepared = self.prepare(bytes).map_err(cannot)?;
+        let changed = || {
+            refused(
+                &self.path,
+                "was changed by another program in the meantime, and is left as it is now",
+                "close the client and run the same command again",
+            )
+        };
+        let Some(old) = &self.bytes else {
+            // Only where there is still no file.
+            return match prepared.persist_noclobber(&self.target) {
+                Ok(_) => Ok(()),
+                Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => Err(changed()),
+                Err(failed) => Err(cannot(failed.error)),
             };
-            match now == self.bytes {
-                true => std::fs::rename(&own, &self.target).map_err(cannot),
-                false => Err(refused(
-                    &self.path,
-                    "was changed by another program in the meantime, and was not written",
-                    "close the client and run the same command again",
-                )),
+        };
+        match std::fs::read(&self.target) {
+            Ok(now) if now == *old => {
+                prepared.persist(&self.target).map(drop).map_err(|failed| cannot(failed.error))
             }
-        });
-        if replaced.is_err() {
-            let _ = std::fs::remove_file(&own);
+            Ok(_) => Err(changed()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(changed()),
+            Err(error) => Err(cannot(error)),
         }
-        replaced
     }
 
     /// Writes the new text beside the file, with the file's owner and rights.
-    fn prepare(&self, own: &Path, bytes: &[u8]) -> std::io::Result<()> {
-        let mut file =
-            platform::for_owner_alone(OpenOptions::new().write(true).create_new(true)).open(own)?;
-        file.write_all(bytes)?;
+    fn prepare(&self, bytes: &[u8]) -> std::io::Result<NamedTempFile> {
+        let prepared = files::temporary(&self.target, bytes)?;
         if self.bytes.is_some() {
             let found = std::fs::metadata(&self.target)?;
-            platform::give_owner_of(&file, &found)?;
-            file.set_permissions(found.permissions())?;
+            platform::give_owner_of(prepared.as_file(), &found).map_err(|error| {
+                std::io::Error::new(error.kind(), format!("its owner and group cannot be kept ({error})"))
+            })?;
+            prepared.as_file().set_permissions(found.permissions())?;
         }
-        file.sync_all()
+        prepared.as_file().sync_all()?;
+        Ok(prepared)
     }
 
     /// The backups of a kind that lie beside the file, the newest first.

@@ -2,7 +2,7 @@
 //!
 //! Deliberately not here: what a secret looks like (`sensitive`).
 
-use similar::TextDiff;
+use similar::{ChangeTag, TextDiff};
 
 use crate::client_config::Client;
 use crate::client_config::document::{self, Format};
@@ -13,7 +13,12 @@ use crate::{json, redact};
 /// Options of mcp-remote and mcp-tether that are named like a secret and hold none.
 const OPEN_OPTIONS: [&str; 3] = ["--auth", "--auth-timeout", "--token-endpoint"];
 
-/// A unified difference with three lines around each change.
+/// How many characters of a line are shown before only a part of it is.
+const LONG_LINE: usize = 400;
+/// How many characters of a long line are shown on each side of its change.
+const AROUND: usize = 80;
+
+/// A unified difference with three lines around each change. Of long lines, such as a file in one line, it has the part that changes.
 pub(super) fn unified(before: &str, after: &str, format: Format, client: Client) -> String {
     let texts = [before, after];
     let mut secrets = Vec::new();
@@ -28,14 +33,54 @@ pub(super) fn unified(before: &str, after: &str, format: Format, client: Client)
     let mut text = String::new();
     for hunk in difference.unified_diff().context_radius(3).iter_hunks() {
         text.push_str(&format!("{}\n", hunk.header()));
-        for change in hunk.iter_changes() {
-            let line = change.value().trim_end_matches(['\n', '\r']).trim_start_matches('\u{feff}');
-            text.push_str(&format!("{}{}\n", change.tag(), masked_line(line, &secrets, client)));
-        }
+        let masked = |line: &str| {
+            let line = line.trim_end_matches(['\n', '\r']).trim_start_matches('\u{feff}');
+            masked_line(line, &secrets, client)
+        };
+        let mut lines: Vec<(ChangeTag, String)> =
+            hunk.iter_changes().map(|change| (change.tag(), masked(change.value()))).collect();
+        shorten(&mut lines);
+        lines.iter().for_each(|(tag, line)| text.push_str(&format!("{tag}{line}\n")));
     }
     let printable =
         |letter: char| if letter != '\n' && redact::is_unprintable(letter) { ' ' } else { letter };
     text.chars().map(|letter| if letter == '\t' { '\t' } else { printable(letter) }).collect()
+}
+
+/// Cuts long lines: those that stay to their start, a removed one and the one that takes its place to what differs.
+fn shorten(lines: &mut [(ChangeTag, String)]) {
+    let of = |wanted: ChangeTag| {
+        let all = lines.iter().enumerate().filter(move |(_, (tag, _))| *tag == wanted);
+        all.map(|(at, (_, line))| (at, line.chars().collect::<Vec<char>>())).collect::<Vec<_>>()
+    };
+    let mut shown = Vec::new();
+    for ((old_at, old), (new_at, new)) in of(ChangeTag::Delete).into_iter().zip(of(ChangeTag::Insert)) {
+        if old.len().max(new.len()) <= LONG_LINE {
+            continue;
+        }
+        let start = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
+        let rest = old.len().min(new.len()).saturating_sub(start);
+        let end =
+            old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(old, new)| old == new).count();
+        shown.extend([(old_at, part(&old, start, end)), (new_at, part(&new, start, end))]);
+    }
+    for (at, line) in of(ChangeTag::Equal).into_iter().filter(|(_, line)| line.len() > LONG_LINE) {
+        shown.push((at, part(&line, 0, line.len())));
+    }
+    for (at, text) in shown {
+        if let Some((_, line)) = lines.get_mut(at) {
+            *line = text;
+        }
+    }
+}
+
+/// A line without most of its first `start` and last `end` characters.
+fn part(line: &[char], start: usize, end: usize) -> String {
+    let from = start.saturating_sub(AROUND);
+    let to = line.len().saturating_sub(end).saturating_add(AROUND).min(line.len());
+    let text: String = line.get(from..to).unwrap_or_default().iter().collect();
+    let ellipsis = |is_cut: bool| if is_cut { "…" } else { "" };
+    format!("{}{text}{}", ellipsis(from > 0), ellipsis(to < line.len()))
 }
 
 /// Returns whether a text of a configuration file holds a secret in clear text.
@@ -50,7 +95,12 @@ pub(super) fn holds_secrets(text: &str, format: Format, client: Client) -> bool 
 /// Collects every secret below a table.
 fn collect(table: &Table, above: &str, client: Client, found: &mut Vec<String>) {
     for (name, value) in &table.members {
-        let judged_by = if is_secret_name(above) && !is_secret_name(name) { above } else { name.as_str() };
+        let judged_by = match value {
+            // A server may be named after the secrets that it manages.
+            Value::Table(_) if above == client.key() => "",
+            _ if is_secret_name(above) && !is_secret_name(name) => above,
+            _ => name.as_str(),
+        };
         collect_value(judged_by, value, client, found);
     }
 }
@@ -105,6 +155,10 @@ fn masked_line(line: &str, secrets: &[String], client: Client) -> String {
         let inner = literal.get(1..literal.len().saturating_sub(1)).unwrap_or_default();
         let decoded = if quote == '"' { json::string(literal) } else { None };
         let decoded = decoded.unwrap_or_else(|| inner.to_owned());
+        if start.contains('{') {
+            // The name of a table says nothing about the names in it.
+            before.clear();
+        }
         text.push_str(start);
         let hidden = hidden_literal(&before, &decoded, secrets, client);
         text.push_str(&hidden.map_or_else(|| literal.to_owned(), |shown| format!("{quote}{shown}{quote}")));
@@ -182,6 +236,32 @@ mod tests {
         let text = unified("", toml, Format::Toml, Client::Codex);
         assert!(!text.contains("marked"), "{text}");
         assert!(text.contains("+[mcp_servers.a]"), "{text}");
+    }
+
+    #[test]
+    fn long_lines_are_shown_around_their_change() {
+        let filler = "\"x\": 1, ".repeat(100_000);
+        let line = |entry: &str| format!("{{{filler}\"mcpServers\": {{{entry}}}, {filler}\"z\": \"ä\"}}");
+        let change = unified(&line(""), &line("\"a\": {\"command\": \"é\"}"), Format::Json, Client::Cursor);
+        assert!(change.contains("{\"a\": {\"command\": \"é\"}}, \"x\": 1"), "{change}");
+        assert!(
+            change.chars().count() < 500 && change.contains("-…") && change.contains("…\n+…"),
+            "{change}"
+        );
+        let before = format!("{filler}\nold\n");
+        let change = unified(&before, &before.replace("old", "new"), Format::Json, Client::Cursor);
+        assert!(change.len() < 200 && change.contains("-old\n+new\n"), "{change}");
+    }
+
+    #[test]
+    fn server_named_after_secrets_is_shown() {
+        let entry = r#"{ "command": "npx", "args": ["mcp-remote"], "env": { "TOKEN": "marked" } }"#;
+        let shown = entry.replace("marked", MASKED);
+        for (key, client) in [("mcpServers", Client::Cursor), ("servers", Client::VsCode)] {
+            let text = |entry: &str| format!("{{ \"{key}\": {{ \"secret-tokens\": {entry} }} }}");
+            let change = unified("", &text(entry), Format::Json, client);
+            assert!(change.contains(&text(&shown)), "{change}");
+        }
     }
 
     #[test]

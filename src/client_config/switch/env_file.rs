@@ -2,15 +2,14 @@
 //!
 //! Deliberately not here: how such a file is read (`config::dotenv`).
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::cli::UsageError;
 use crate::client_config::{Client, shown, usage};
 use crate::config::Environment;
-use crate::platform;
 use crate::secret::Secret;
+use crate::{files, platform};
 
 /// The folder of these files.
 pub(super) fn folder(environment: &Environment, system: &str) -> Option<PathBuf> {
@@ -24,8 +23,8 @@ pub(super) fn folder(environment: &Environment, system: &str) -> Option<PathBuf>
     Some(settings.join("mcp-tether").join("env"))
 }
 
-/// An unused path in the folder.
-pub(super) fn free_path(folder: &Path, name: &str, client: Client) -> PathBuf {
+/// A path in the folder that no file has yet, and that is none of those `taken` for files still to be written.
+pub(super) fn free_path(folder: &Path, taken: &[PathBuf], name: &str, client: Client) -> PathBuf {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
     let plain: String =
         name.chars().take(64).map(|letter| if is_plain(letter) { letter } else { '-' }).collect();
@@ -33,7 +32,7 @@ pub(super) fn free_path(folder: &Path, name: &str, client: Client) -> PathBuf {
         1 => folder.join(format!("{plain}.{}.env", client.name())),
         _ => folder.join(format!("{plain}.{}-{number}.env", client.name())),
     };
-    (1..).map(path).find(|path| !path.exists()).unwrap_or_else(|| path(1))
+    (1..).map(path).find(|path| !path.exists() && !taken.contains(path)).unwrap_or_else(|| path(1))
 }
 
 /// Writes a new file.
@@ -44,11 +43,11 @@ pub(super) fn write(path: &Path, variables: &[(String, Secret)]) -> Result<(), U
     let lines = variables.iter().map(|(name, value)| format!("{name}={}\n", quoted(value.reveal())));
     let text =
         format!("# Written by mcp-tether for the entry that names this file.\n{}", lines.collect::<String>());
-    let written = path.parent().map_or(Ok(()), platform::create_private_folder).and_then(|()| {
-        let mut file =
-            platform::for_owner_alone(OpenOptions::new().write(true).create_new(true)).open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+    let folder = path.parent().map_or(Ok(()), platform::create_private_folder);
+    let written = folder.and_then(|()| {
+        let file = files::temporary(path, text.as_bytes())?;
+        file.as_file().sync_all()?;
+        Ok(file.persist_noclobber(path).map(drop)?)
     });
     written.map_err(|error| {
         let what = match error.kind() {
@@ -89,8 +88,11 @@ mod tests {
     #[test]
     fn values_are_read_back_as_they_are() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = free_path(&folder.path().join("env"), "a b/..", Client::Cursor);
+        let path = free_path(&folder.path().join("env"), &[], "a b/..", Client::Cursor);
         assert_eq!(path, folder.path().join("env/a-b---.cursor.env"));
+        let second =
+            free_path(&folder.path().join("env"), std::slice::from_ref(&path), "a-b/..", Client::Cursor);
+        assert_eq!(second, folder.path().join("env/a-b---.cursor-2.env"));
         let values = ["plain", "with $HOME and ${X}", "it's \"q\" \\n $x", "two\nlines", "# no comment", ""];
         let variables: Vec<(String, Secret)> =
             values.iter().enumerate().map(|(at, value)| (format!("V{at}"), Secret::new(*value))).collect();
@@ -100,6 +102,6 @@ mod tests {
         let read = crate::config::dotenv::parse(&text).expect("variables");
         assert_eq!(read.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), values);
         assert!(write(&path, &variables).is_err());
-        assert_ne!(free_path(&folder.path().join("env"), "a b/..", Client::Cursor), path);
+        assert_ne!(free_path(&folder.path().join("env"), &[], "a b/..", Client::Cursor), path);
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! Deliberately not here: other ways to install it (`channel`).
 
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use crate::channel::{self, Channel};
 use crate::cli::UsageError;
 use crate::client_config::{shown, usage};
 use crate::config::Environment;
-use crate::platform;
+use crate::{files, platform};
 
 /// The path of the installed program.
 fn destination(environment: &Environment, system: &str) -> Option<PathBuf> {
@@ -22,7 +21,9 @@ fn destination(environment: &Environment, system: &str) -> Option<PathBuf> {
                 .or_else(|| set("USERPROFILE").map(|home| home.join("AppData").join("Local")))?;
             Some(local.join("Programs").join("mcp-tether").join("mcp-tether.exe"))
         }
-        _ => Some(set("HOME")?.join(".local").join("bin").join("mcp-tether")),
+        _ => {
+            Some(set("HOME").filter(|home| home.is_absolute())?.join(".local").join("bin").join("mcp-tether"))
+        }
     }
 }
 
@@ -39,7 +40,7 @@ pub(super) fn install(
     is_agreed: bool,
     session: &mut SwitchSession<'_>,
 ) -> Result<Option<PathBuf>, UsageError> {
-    let unknown = || usage("the folder for programs is not known", "set HOME");
+    let unknown = || usage("the folder for programs is not known", "set HOME to your home folder");
     let to = destination(session.environment, session.system).ok_or_else(unknown)?;
     let from = channel::running()
         .ok_or_else(|| usage("the path of this program is unknown", "start it by its full path"))?;
@@ -115,18 +116,9 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if let Some(folder) = to.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let own = to.with_extension(format!("{}.tmp", std::process::id()));
-    let _ = std::fs::remove_file(&own);
-    let copied = File::open(from).and_then(|mut source| {
-        let mut file =
-            platform::for_owner_alone(OpenOptions::new().write(true).create_new(true)).open(&own)?;
-        io::copy(&mut source, &mut file)?;
-        platform::make_executable(&file)?;
-        file.sync_all()
-    });
-    let moved = copied.and_then(|()| std::fs::rename(&own, to));
-    if moved.is_err() {
-        let _ = std::fs::remove_file(&own);
-    }
-    moved
+    let file = files::temporary(to, &std::fs::read(from)?)?;
+    platform::make_executable(file.as_file())?;
+    file.as_file().sync_all()?;
+    // A program can be started only when it is no longer open for writing.
+    Ok(file.into_temp_path().persist(to)?)
 }

@@ -15,6 +15,8 @@ pub(super) enum Creation {
     WithFolder,
     /// The file alone: without the folder the client is not installed.
     InFolder,
+    /// The file alone, which the user has named.
+    Named,
     /// Nothing.
     Never,
 }
@@ -48,7 +50,7 @@ impl Folders {
         let set = |name| environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let home = match system {
             "windows" => set("USERPROFILE"),
-            _ => set("HOME"),
+            _ => set("HOME").filter(|home| home.is_absolute()),
         }?;
         let settings =
             set("XDG_CONFIG_HOME").filter(|_| system == "linux").unwrap_or_else(|| home.join(".config"));

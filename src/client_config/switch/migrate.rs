@@ -3,6 +3,7 @@
 //! Deliberately not here: how a new entry is made (`replacement`).
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::add::{
@@ -38,9 +39,9 @@ pub(super) fn migrate(
     arguments: &MigrateArgs,
     session: &mut SwitchSession<'_>,
 ) -> Result<SwitchOutcome, UsageError> {
-    let files = config_files(arguments, session)?;
+    let ConfigFiles { files, unreadable } = config_files(arguments, session)?;
     let can_write = arguments.yes || session.console.can_ask();
-    let mut count = Count::default();
+    let mut count = Count { failed: unreadable, ..Count::default() };
     let mut command = None;
     for file in &files {
         if let Err(error) = migrate_file(file, arguments, can_write, &mut command, &mut count, session) {
@@ -53,7 +54,9 @@ pub(super) fn migrate(
         }
     }
     let Count { found, replaced, failed } = count;
-    if found == 0 {
+    if files.is_empty() && failed == 0 {
+        session.say("No configuration file of a client was found.\n");
+    } else if found == 0 {
         let read = files.iter().map(|file| format!("  {}\n", shown(&file.path))).collect::<String>();
         session.say(&format!("No entry to replace was found in {} files.\n{read}", files.len()));
     } else if !can_write {
@@ -63,38 +66,59 @@ pub(super) fn migrate(
             "run the same command with --yes to replace every entry that is certain",
         ));
     } else {
-        session.say(&format!("Replaced: {replaced} of {found}. To undo: mcp-tether migrate --undo\n"));
+        let back = if replaced > 0 { " To undo: mcp-tether migrate --undo" } else { "" };
+        session.say(&format!("Replaced: {replaced} of {found}.{back}\n"));
     }
     Ok(if replaced == found && failed == 0 { SwitchOutcome::Done } else { SwitchOutcome::Left })
 }
 
-/// The files to read: the one of `--from`, or those of all clients that exist.
-fn config_files(
-    arguments: &MigrateArgs,
-    session: &mut SwitchSession<'_>,
-) -> Result<Vec<ConfigFile>, UsageError> {
+/// The files to look at.
+struct ConfigFiles {
+    files: Vec<ConfigFile>,
+    /// How many are there and cannot be read; each is reported.
+    unreadable: usize,
+}
+
+/// The file that is named, or those of all clients that are there.
+fn config_files(arguments: &MigrateArgs, session: &mut SwitchSession<'_>) -> Result<ConfigFiles, UsageError> {
     if let Some(from) = &arguments.from {
-        return Ok(vec![named_file(&config::home_expanded(from), arguments.client)?]);
+        let file = named_file(&config::home_expanded(from), arguments.client)?;
+        return Ok(ConfigFiles { files: vec![file], unreadable: 0 });
     }
     let all = Client::ALL.into_iter();
-    let own = all.flat_map(|client| locations::of_client(client, session.environment, session.system));
-    let (mut seen, mut files) = (HashSet::new(), Vec::new());
-    for location in own.chain(locations::of_project()) {
+    let own: Vec<Location> =
+        all.flat_map(|client| locations::of_client(client, session.environment, session.system)).collect();
+    if own.is_empty() {
+        return Err(usage(
+            "the home folder is not known",
+            "set HOME to your home folder, or name a file with --from",
+        ));
+    }
+    let (mut seen, mut found) = (HashSet::new(), ConfigFiles { files: Vec::new(), unreadable: 0 });
+    for location in own.into_iter().chain(locations::of_project()) {
         // The home folder may be the project.
-        let Ok(target) = std::fs::canonicalize(&location.path) else { continue };
-        if !seen.insert(target) {
-            continue;
+        match std::fs::canonicalize(&location.path) {
+            Ok(target) if seen.contains(&target) => continue,
+            Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
+                continue;
+            }
+            Ok(target) => drop(seen.insert(target)),
+            // Reading it says what is wrong.
+            Err(_) => {}
         }
         if location.client == Client::Goose {
             about_goose(&location.path, session);
             continue;
         }
         match ConfigFile::read(&location) {
-            Ok(file) => files.extend(file),
-            Err(error) => session.say_error("error", &error),
+            Ok(file) => found.files.extend(file),
+            Err(error) => {
+                found.unreadable = found.unreadable.saturating_add(1);
+                session.say_error("error", &error);
+            }
         }
     }
-    Ok(files)
+    Ok(found)
 }
 
 /// Reports a file of Goose that holds another proxy: YAML is not edited.
@@ -188,7 +212,8 @@ fn migrate_file(
         };
         *command = Some(program.clone());
         session.say(&format!("{heading}\n\n"));
-        let replacement = with_secrets_placed(server, file.client, &program, arguments, session);
+        let taken: Vec<PathBuf> = edits.env_files.iter().map(|(path, _)| path.clone()).collect();
+        let replacement = with_secrets_placed(server, file.client, &program, &taken, arguments, session);
         if let Some(replacement) = replacement {
             replace_entry(file, server, replacement, arguments, can_write, &mut edits, session);
         }
@@ -262,11 +287,13 @@ fn with_secrets_placed(
     server: &Server<'_>,
     client: Client,
     command: &str,
+    taken: &[PathBuf],
     arguments: &MigrateArgs,
     session: &mut SwitchSession<'_>,
 ) -> Option<Replacement> {
     let folder = session.env_folder();
-    let make = |place| replacement::of(server, launch_of(server), client, command, place, folder.as_deref());
+    let make =
+        |place| replacement::of(server, launch_of(server), client, command, place, folder.as_deref(), taken);
     if let Some(place) = arguments.secrets {
         return make(place);
     }
@@ -342,8 +369,8 @@ pub(super) fn undo(
     arguments: &MigrateArgs,
     session: &mut SwitchSession<'_>,
 ) -> Result<SwitchOutcome, UsageError> {
-    let files = config_files(arguments, session)?;
-    let (mut count, mut is_left) = (0_usize, false);
+    let ConfigFiles { files, unreadable } = config_files(arguments, session)?;
+    let (mut count, mut is_left) = (0_usize, unreadable > 0);
     for file in &files {
         match undo_file(file, arguments, session) {
             Ok(Some(restored)) => count = count.saturating_add(restored),

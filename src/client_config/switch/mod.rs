@@ -52,6 +52,9 @@ pub fn run(
 ) -> Result<SwitchOutcome, UsageError> {
     let mut session = SwitchSession { environment, console, system: std::env::consts::OS };
     match command {
+        SwitchCommand::Add(arguments) if arguments.client == Some(Client::Goose) => {
+            add::print_for_goose(*arguments, &mut session)
+        }
         SwitchCommand::Add(arguments) => add::add(*arguments, &mut session),
         SwitchCommand::Remove(arguments) => add::remove(&arguments, &mut session),
         SwitchCommand::Migrate(arguments) if arguments.undo => migrate::undo(&arguments, &mut session),
@@ -128,12 +131,15 @@ impl SwitchSession<'_> {
             ));
         }
         if let Some(file) = file {
-            return Ok(Location { client, path: config::home_expanded(file), creation: Creation::InFolder });
+            return Ok(Location { client, path: config::home_expanded(file), creation: Creation::Named });
         }
         let mut all = locations::of_client(client, self.environment, self.system);
         let at = all.iter().position(|location| location.path.exists()).unwrap_or_default();
         match all.is_empty() {
-            true => Err(usage("the home folder is not known", "set HOME, or name the file with --file")),
+            true => Err(usage(
+                "the home folder is not known",
+                "set HOME to your home folder, or name the file with --file",
+            )),
             false => Ok(all.swap_remove(at)),
         }
     }

@@ -11,6 +11,7 @@ use crate::client_config::args::{self, Arg};
 use crate::client_config::entry::Entry;
 use crate::client_config::launch_command::{self, LaunchCommand, program};
 use crate::client_config::migration::{Server, check_starts};
+use crate::client_config::other_proxies;
 use crate::client_config::secrets::{EntryContext, Variable, rewrite_args};
 use crate::client_config::sensitive::{is_secret, refers};
 use crate::client_config::value::{Table, Value};
@@ -39,7 +40,7 @@ pub(super) struct Replacement {
     pub(super) secret_count: usize,
 }
 
-/// Makes the new entry. None where `launch` has no replacement.
+/// Makes the new entry. `taken` are the files that earlier entries get. None where `launch` has no replacement.
 pub(super) fn of(
     server: &Server<'_>,
     launch: LaunchCommand,
@@ -47,6 +48,7 @@ pub(super) fn of(
     command: &str,
     place: SecretPlace,
     env_folder: Option<&Path>,
+    taken: &[PathBuf],
 ) -> Option<Replacement> {
     let LaunchCommand::Replaceable { launcher, arguments, variables, mut remarks } = launch else {
         return None;
@@ -56,19 +58,20 @@ pub(super) fn of(
         SecretPlace::EnvFile if env_folder.is_none() => SecretPlace::Keep,
         place => place,
     };
-    let (words, is_whole) = translated_words(&launcher, arguments, &mut remarks);
     let mut table = without_command_table(server.entry);
     let mut own = table.get("env").and_then(Value::table).cloned().unwrap_or_default();
     variables.into_iter().for_each(|(name, value)| own.set(&name, Value::Text(value)));
+    let arguments = other_proxies::with_token(&launcher, &own, arguments);
     for (name, _) in &own.members {
         remarks.extend(launch_command::about(name));
     }
+    let (words, is_whole) = translated_words(&launcher, arguments, &mut remarks);
     let trial = trial_of(&words, &own);
     let Moved { mut arguments, secrets, asked, count } =
         move_secrets(server.name, words, &mut own, client, place);
     let env_file = match (env_folder, secrets.is_empty()) {
         (Some(folder), false) => {
-            let path = env_file::free_path(folder, server.name, client);
+            let path = env_file::free_path(folder, taken, server.name, client);
             arguments.extend(["--env-file".to_owned(), path.display().to_string()]);
             Some((path, secrets))
         }
@@ -106,8 +109,8 @@ fn translated_words(
         let name = program(word);
         name.starts_with("supergateway") || name.starts_with("mcp-proxy")
     });
-    // The arguments of other proxies are translated already, and one remark says so.
-    let is_whole = !is_other || remarks.len() <= 1;
+    // The arguments of other proxies are translated already.
+    let is_whole = !is_other || !remarks.iter().any(|remark| other_proxies::is_loss(remark));
     let given = read_repaired(&arguments).len();
     let words = launch_command::translated(arguments, remarks);
     let is_whole = is_whole && words.len() == given;
