@@ -146,7 +146,9 @@ fn not_accepted(token: &Token<'_>) -> String {
     let reasons = match token.oddity {
         Some(oddity) => format!("copy the secret again, because it {oddity}; or {check}"),
         None => {
-            format!("{check}: it may be mistyped, expired, rotated, disabled, deleted or of another account")
+            format!(
+                "{check}: its form is right, but it may be mistyped, expired, rotated, disabled, deleted or of another account"
+            )
         }
     };
     match token.header {
