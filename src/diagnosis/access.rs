@@ -154,7 +154,7 @@ fn not_accepted(token: &Token<'_>) -> String {
     match token.header {
         Some(header) => {
             format!(
-                "{reasons}; or let the application read tokens from the header {header}, in which the token was sent"
+                "{reasons}; or have the application read tokens from the header {header}, in which the token was sent"
             )
         }
         None => reasons,

@@ -27,7 +27,7 @@ const LIMIT: u64 = 64 * 1024 * 1024;
 
 /// The numbers of entries.
 #[derive(Default)]
-struct Count {
+struct EntryCounts {
     found: usize,
     replaced: usize,
     failed: usize,
@@ -40,7 +40,7 @@ pub(super) fn migrate(
 ) -> Result<SwitchOutcome, UsageError> {
     let files = config_files(arguments, session)?;
     let can_write = arguments.yes || session.console.can_ask();
-    let mut count = Count::default();
+    let mut count = EntryCounts::default();
     let mut command = None;
     for file in &files {
         if let Err(error) = migrate_file(file, arguments, can_write, &mut command, &mut count, session) {
@@ -52,7 +52,7 @@ pub(super) fn migrate(
             session.say_error("error", &error);
         }
     }
-    let Count { found, replaced, failed } = count;
+    let EntryCounts { found, replaced, failed } = count;
     if found == 0 {
         let read = files.iter().map(|file| format!("  {}\n", shown(&file.path))).collect::<String>();
         session.say(&format!("No entry to replace was found in {} files.\n{read}", files.len()));
@@ -161,7 +161,7 @@ fn migrate_file(
     arguments: &MigrateArgs,
     can_write: bool,
     command: &mut Option<String>,
-    count: &mut Count,
+    count: &mut EntryCounts,
     session: &mut SwitchSession<'_>,
 ) -> Result<(), UsageError> {
     let original = file.document()?;
