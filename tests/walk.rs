@@ -28,7 +28,7 @@ const STEPS: u64 = 120;
 const MODERN: &str = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
 
 #[test]
-fn no_order_of_events_breaks_the_invariants() {
+fn random_event_orders_break_no_invariant() {
     let seeds = walking::seeds(3_000);
     let mut seen = Seen::default();
     walking::each(seeds, |seed| {

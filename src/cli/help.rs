@@ -52,7 +52,7 @@ const ENTRY_OPTIONS: &str =
     "All other options of mcp-tether are accepted, so that those of an entry can be pasted.";
 
 const ADD: &str = "All options of mcp-tether are accepted and become part of the entry (mcp-tether --help). The change is shown first and \
-     written when you agree; a backup stands beside the file.";
+     written when you agree; a backup is written beside the file.";
 
 const WRITES: &str = "The change is shown first and written when you agree. Everything else stays as it is.";
 
@@ -207,7 +207,7 @@ fn of_page(argument: Arg, page: &Page) -> Arg {
 /// The end of `config --help`.
 fn clients() -> String {
     let mut text = "All options of mcp-tether are accepted and become part of the entry (mcp-tether --help). A secret is not printed, \
-                    unless it is part of the URL's path: the entry refers to a variable in its place. The entry goes to the standard output, \
+                    unless it is part of the URL's path: the entry refers to a variable in its place. The entry goes to stdout, \
                     everything else to stderr.\n\nClients:\n"
         .to_owned();
     for client in Client::ALL {

@@ -30,9 +30,9 @@ pub struct Options {
     #[arg(skip)]
     pub mode: Mode,
 
-    /// Header for every request, "Name: value"; ${VAR} is filled in. Repeatable
+    /// Header for every request, "Name: value"; ${VAR} is expanded. Repeatable
     ///
-    /// Header for every request to the server, "Name: value". ${VAR} and ${VAR:-default} are filled in from the environment.
+    /// Header for every request to the server, "Name: value". ${VAR} and ${VAR:-default} are expanded from the environment.
     /// Repeatable; wins over --header-file
     #[arg(
         long = "header",
@@ -45,7 +45,7 @@ pub struct Options {
 
     /// File with one "Name: value" a line. Repeatable
     ///
-    /// File with one "Name: value" a line and # for comments. Values are filled in as in --header. The file is read again
+    /// File with one "Name: value" a line and # for comments. Variables are expanded as in --header. The file is read again
     /// when a value is refused. Repeatable
     #[arg(long = "header-file", value_name = "PATH", help_heading = "Credentials", value_hint = ValueHint::FilePath)]
     pub header_files: Vec<PathBuf>,
@@ -78,9 +78,9 @@ pub struct Options {
     #[arg(long, value_name = "NAME", help_heading = "Credentials", value_hint = ValueHint::Other)]
     pub access_header: Option<String>,
 
-    /// When to send the Cloudflare Access service token of the environment
+    /// Rule for the Cloudflare Access service token of the environment
     ///
-    /// When to send the Cloudflare Access service token of CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET, if CF_ACCESS_HOSTS
+    /// Rule for the Cloudflare Access service token of CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET, if CF_ACCESS_HOSTS
     /// does not name its hosts. The variables of the same names with _NEXT take over when the token is refused
     #[arg(long, value_name = "WHEN", help_heading = "Credentials", value_enum, default_value_t)]
     pub access: AccessMode,
@@ -93,10 +93,10 @@ pub struct Options {
     #[arg(long, value_name = "HOW", help_heading = "Sign-in", value_enum, default_value_t)]
     pub auth: AuthMode,
 
-    /// How long a request waits for the sign-in, in seconds
+    /// Longest wait of a request for the sign-in, in seconds
     ///
-    /// How long a request waits for the sign-in, in seconds, before its answer is the address of the page. The sign-in
-    /// continues after that [default: 45, for initialize 25]
+    /// Longest wait of a request for the sign-in, in seconds. After that its answer is the address of the page, and the
+    /// sign-in continues [default: 45, for initialize 25]
     #[arg(
         long,
         value_name = "SECONDS",
@@ -113,7 +113,7 @@ pub struct Options {
 
     /// Sign in without a user, as the client of --static-oauth-client-info
     ///
-    /// Sign in without a user: the client of --static-oauth-client-info proves itself with its client_secret or private_key
+    /// Sign in without a user: the client of --static-oauth-client-info authenticates with its client_secret or private_key
     #[arg(long, help_heading = "Sign-in")]
     pub client_credentials: bool,
 
@@ -247,7 +247,7 @@ pub struct Options {
     /// Registered client: JSON, or @FILE
     ///
     /// Registered client: JSON, or @FILE, with client_id and, if it has one, client_secret or private_key (PEM, or @FILE; with
-    /// kid if the key has an id). ${VAR} is filled in
+    /// kid if the key has an id). ${VAR} is expanded
     #[arg(long, value_name = "JSON", help_heading = "Sign-in", value_hint = ValueHint::Other)]
     pub static_oauth_client_info: Option<String>,
 

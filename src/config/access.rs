@@ -40,7 +40,7 @@ pub fn is_pair_among(names: &[String]) -> bool {
 }
 
 /// One half of the token, and what to call it in an error.
-struct Half {
+struct TokenHalf {
     what: String,
     value: Secret,
 }
@@ -96,7 +96,7 @@ pub(super) fn find(
 ) -> Result<Option<ServiceToken>, Error> {
     let mut take = |name: http::HeaderName, shown: &str| {
         let written = headers.extract_if(.., |header| header.name == name).last()?;
-        Some(Half { what: shown.to_owned(), value: written.value })
+        Some(TokenHalf { what: shown.to_owned(), value: written.value })
     };
     let (environment, rule) = environment.unzip();
     // A half that was written out was written for this server.
@@ -148,7 +148,7 @@ pub(super) fn in_one_header(
         let value = value.ok_or_else(|| wrong("one of its halves is missing"))?.1;
         let what = format!("{name} in {what}");
         let value = check(value, true).map_err(|problem| Error::Value { what: what.clone(), problem })?;
-        Ok(Half { what, value: Secret::new(value) })
+        Ok(TokenHalf { what, value: Secret::new(value) })
     };
     let token = token(half(&CLIENT_ID)?, half(&CLIENT_SECRET)?, warnings, described)?;
     Ok(Some((header.name, token)))
@@ -182,8 +182,8 @@ pub(super) fn next(
 
 /// Puts two halves together, unless one can tell that they are none.
 fn token(
-    id: Half,
-    secret: Half,
+    id: TokenHalf,
+    secret: TokenHalf,
     warnings: &mut Vec<String>,
     described: &mut Vec<String>,
 ) -> Result<ServiceToken, Error> {
@@ -215,7 +215,7 @@ fn token(
     Ok(token)
 }
 
-fn half_written(present: &Half, missing: &str) -> Error {
+fn half_written(present: &TokenHalf, missing: &str) -> Error {
     Error::HalfPair { present: present.what.clone(), missing: missing.to_owned() }
 }
 
@@ -223,7 +223,7 @@ fn half_written(present: &Half, missing: &str) -> Error {
 fn in_environment(
     environment: &Environment,
     warnings: &mut Vec<String>,
-) -> Result<Option<(Half, Half)>, Error> {
+) -> Result<Option<(TokenHalf, TokenHalf)>, Error> {
     let mut found: Option<([&str; 2], [&str; 2])> = None;
     let mut half_a_pair = None;
     for names in PAIRS {
@@ -256,17 +256,17 @@ fn in_environment(
 }
 
 /// The first id (0) or secret (1) that is set.
-fn half(environment: &Environment, index: usize) -> Option<Result<Half, Error>> {
+fn half(environment: &Environment, index: usize) -> Option<Result<TokenHalf, Error>> {
     PAIRS.iter().find_map(|names| {
         let name = names.get(index)?;
         Some(checked(environment, name, set(environment, name)?))
     })
 }
 
-fn checked(environment: &Environment, name: &str, value: &str) -> Result<Half, Error> {
+fn checked(environment: &Environment, name: &str, value: &str) -> Result<TokenHalf, Error> {
     let what = environment.place(name);
     let value = check(value, true).map_err(|problem| Error::Value { what: what.clone(), problem })?;
-    Ok(Half { what, value: Secret::new(value) })
+    Ok(TokenHalf { what, value: Secret::new(value) })
 }
 
 /// A variable that is set to something: a bundle of Claude Desktop passes an optional setting that was left out as an

@@ -34,35 +34,35 @@ const INPUT_WAIT: Duration = Duration::from_millis(100);
 
 /// The commands of this process.
 static COMMANDS: Commands =
-    Commands { running: Mutex::new(Running { count: 0, is_over: false }), ended: Condvar::new() };
+    Commands { running: Mutex::new(RunningCommands { count: 0, is_over: false }), ended: Condvar::new() };
 
 struct Commands {
-    running: Mutex<Running>,
+    running: Mutex<RunningCommands>,
     ended: Condvar,
 }
 
-struct Running {
+struct RunningCommands {
     count: usize,
     /// The process ends: none is started any more, and those that run are to be ended.
     is_over: bool,
 }
 
 /// Counts one command for as long as it runs.
-struct Counted;
+struct RunningCommand;
 
-impl Counted {
+impl RunningCommand {
     /// None when the process ends.
-    fn new() -> Option<Counted> {
+    fn new() -> Option<RunningCommand> {
         let mut running = COMMANDS.running.lock().unwrap_or_else(PoisonError::into_inner);
         if running.is_over {
             return None;
         }
         running.count += 1;
-        Some(Counted)
+        Some(RunningCommand)
     }
 }
 
-impl Drop for Counted {
+impl Drop for RunningCommand {
     fn drop(&mut self) {
         COMMANDS.running.lock().unwrap_or_else(PoisonError::into_inner).count -= 1;
         COMMANDS.ended.notify_all();
@@ -146,7 +146,7 @@ impl CommandRun<'_> {
         let words =
             shell_words::split(command).map_err(|_| "has a quotation mark that is not closed".to_owned())?;
         let Some((program, arguments)) = words.split_first() else { return Err("is empty".to_owned()) };
-        let Some(counted) = Counted::new() else { return Err("was stopped".to_owned()) };
+        let Some(counted) = RunningCommand::new() else { return Err("was stopped".to_owned()) };
         let stdin = match self.input {
             Some(text) => Stdio::from(filled_pipe(text).map_err(|error| cannot_start(error.kind()))?),
             None => Stdio::null(),

@@ -146,13 +146,15 @@ fn not_accepted(token: &Token<'_>) -> String {
     let reasons = match token.oddity {
         Some(oddity) => format!("copy the secret again, because it {oddity}; or {check}"),
         None => {
-            format!("{check}: it may be mistyped, expired, rotated, disabled, deleted or of another account")
+            format!(
+                "{check}: its form is right, but it may be mistyped, expired, rotated, disabled, deleted or of another account"
+            )
         }
     };
     match token.header {
         Some(header) => {
             format!(
-                "{reasons}; or let the application read tokens from the header {header}, in which the token was sent"
+                "{reasons}; or have the application read tokens from the header {header}, in which the token was sent"
             )
         }
         None => reasons,

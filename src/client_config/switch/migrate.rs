@@ -28,7 +28,7 @@ const LIMIT: u64 = 64 * 1024 * 1024;
 
 /// The numbers of entries.
 #[derive(Default)]
-struct Count {
+struct EntryCounts {
     found: usize,
     replaced: usize,
     failed: usize,
@@ -41,7 +41,7 @@ pub(super) fn migrate(
 ) -> Result<SwitchOutcome, UsageError> {
     let ConfigFiles { files, unreadable } = config_files(arguments, session)?;
     let can_write = arguments.yes || session.console.can_ask();
-    let mut count = Count { failed: unreadable, ..Count::default() };
+    let mut count = EntryCounts { failed: unreadable, ..EntryCounts::default() };
     let mut command = None;
     for file in &files {
         if let Err(error) = migrate_file(file, arguments, can_write, &mut command, &mut count, session) {
@@ -53,7 +53,7 @@ pub(super) fn migrate(
             session.say_error("error", &error);
         }
     }
-    let Count { found, replaced, failed } = count;
+    let EntryCounts { found, replaced, failed } = count;
     if files.is_empty() && failed == 0 {
         session.say("No configuration file of a client was found.\n");
     } else if found == 0 {
@@ -185,7 +185,7 @@ fn migrate_file(
     arguments: &MigrateArgs,
     can_write: bool,
     command: &mut Option<String>,
-    count: &mut Count,
+    count: &mut EntryCounts,
     session: &mut SwitchSession<'_>,
 ) -> Result<(), UsageError> {
     let original = file.document()?;

@@ -67,7 +67,7 @@ pub(super) fn of(
     }
     let (words, is_whole) = translated_words(&launcher, arguments, &mut remarks);
     let trial = trial_of(&words, &own);
-    let Moved { mut arguments, secrets, asked, count } =
+    let MovedSecrets { mut arguments, secrets, asked, count } =
         move_secrets(server.name, words, &mut own, client, place);
     let env_file = match (env_folder, secrets.is_empty()) {
         (Some(folder), false) => {
@@ -148,7 +148,7 @@ fn read_repaired(arguments: &[String]) -> Vec<Arg> {
 }
 
 /// The arguments of an entry after its secrets were moved.
-struct Moved {
+struct MovedSecrets {
     arguments: Vec<String>,
     /// The secrets for a file.
     secrets: Vec<(String, Secret)>,
@@ -158,9 +158,15 @@ struct Moved {
     count: usize,
 }
 
-fn move_secrets(name: &str, words: Vec<Arg>, own: &mut Table, client: Client, place: SecretPlace) -> Moved {
+fn move_secrets(
+    name: &str,
+    words: Vec<Arg>,
+    own: &mut Table,
+    client: Client,
+    place: SecretPlace,
+) -> MovedSecrets {
     let nothing_set = Environment::default();
-    let mut moved = Moved { arguments: Vec::new(), secrets: Vec::new(), asked: Vec::new(), count: 0 };
+    let mut moved = MovedSecrets { arguments: Vec::new(), secrets: Vec::new(), asked: Vec::new(), count: 0 };
     let mut taken: Vec<String> = own.members.iter().map(|(name, _)| name.clone()).collect();
     let mut found: Vec<(String, Secret)> = Vec::new();
     for word in words {
