@@ -207,7 +207,7 @@ fn of_page(argument: Arg, page: &Page) -> Arg {
 /// The end of `config --help`.
 fn clients() -> String {
     let mut text = "All options of mcp-tether are accepted and become part of the entry (mcp-tether --help). A secret is not printed, \
-                    unless it is part of the URL's path: the entry refers to a variable in its place. The entry goes to stdout, \
+                    unless it is part of the URL's path: the entry refers to a variable in its place. The entry goes to the standard output, \
                     everything else to stderr.\n\nClients:\n"
         .to_owned();
     for client in Client::ALL {
