@@ -8,8 +8,9 @@ use std::io::{BufRead, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use mcp_tether::http::{Family, Http, Settings};
+use mcp_tether::http::{Family, Http, HttpClient, Settings};
 use mcp_tether::tls::Trust;
+use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::task::JoinSet;
 use url::Url;
@@ -67,7 +68,7 @@ fn tell(times: &[u128]) -> Result<(), String> {
 
 #[derive(Clone)]
 struct Direct {
-    client: reqwest::Client,
+    client: HttpClient,
     url: Url,
 }
 
@@ -78,8 +79,8 @@ impl Direct {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert("mcp-session-id", HeaderValue::from_static(SESSION));
         headers.insert("mcp-protocol-version", HeaderValue::from_static(REVISION));
-        let request = self.client.post(self.url.clone()).headers(headers).body(body);
-        let response = request.send().await.map_err(|error| error.to_string())?;
+        let request = self.client.request(Method::POST, self.url.clone()).headers(headers).body(body);
+        let response = self.client.send(request).await.map_err(|error| error.to_string())?;
         let bytes = response.bytes().await.map_err(|error| error.to_string())?;
         match bytes.len() >= at_least {
             true => Ok(()),
