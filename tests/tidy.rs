@@ -79,7 +79,7 @@ fn modules_use_only_what_lies_below_them() {
             "main" | "lib" => &["start"],
             "channel" | "cli" | "early" | "json" | "orphan" | "platform" | "secret" => &[],
             "redact" => &["mcp"],
-            "tls" => &["files"],
+            "tls" => &["files", "platform"],
             "cookies" => &["redact"],
             "http" => &["cookies", "tls"],
             "jsonrpc" | "jwt" => &["json"],
