@@ -568,3 +568,16 @@ pub fn apart(command: &mut std::process::Command) -> &mut std::process::Command 
     }
     command
 }
+
+/// The file that holds all authorities of the operating system; none where the environment names other places, or authorities
+/// are not kept in files.
+pub fn authorities_bundle() -> Option<std::path::PathBuf> {
+    #[cfg(all(unix, not(target_os = "macos")))]
+    {
+        let is_named = |name| std::env::var_os(name).is_some();
+        let bundle = openssl_probe::probe().cert_file;
+        bundle.filter(|_| !is_named("SSL_CERT_FILE") && !is_named("SSL_CERT_DIR"))
+    }
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    None
+}

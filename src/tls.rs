@@ -28,7 +28,7 @@ use tracing::warn;
 pub use fingerprint::Fingerprint;
 pub(crate) use named::Pinned;
 
-use crate::files;
+use crate::{files, platform};
 
 /// How large a file of certificates may be, in bytes.
 pub const FILE_LIMIT: u64 = 16 * 1024 * 1024;
@@ -152,19 +152,11 @@ struct SystemRoots {
 
 impl SystemRoots {
     fn new() -> SystemRoots {
-        SystemRoots { bundle: bundle(), all: || rustls_native_certs::load_native_certs().certs }
+        SystemRoots {
+            bundle: platform::authorities_bundle(),
+            all: || rustls_native_certs::load_native_certs().certs,
+        }
     }
-}
-
-#[cfg(all(unix, not(target_os = "macos")))]
-fn bundle() -> Option<PathBuf> {
-    let is_named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());
-    openssl_probe::probe().cert_file.filter(|_| !is_named)
-}
-
-#[cfg(not(all(unix, not(target_os = "macos"))))]
-fn bundle() -> Option<PathBuf> {
-    None
 }
 
 /// What is trusted, loaded.

@@ -1,15 +1,17 @@
-//! What one call may allocate, in number and size, on its way through bridge and driver: a guard for the speed that no
-//! busy machine disturbs.
+//! What one call may allocate, in number and size, on its way through bridge and driver, and what a start may allocate for
+//! the command line: a guard for the speed that no busy machine disturbs.
 //!
 //! In memory: a remote that has its answers ready, a client that hands over and takes bytes. The bounds leave room for
 //! other versions of the libraries; one copy of a payload, or a few more allocations in each call, they do not let pass.
 
+use std::ffi::OsString;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use allocation_counter::AllocationInfo;
 use bytes::Bytes;
 use mcp_tether::bridge::{Config, Event, ExchangeId, ExchangeOutcome, Opening, Outgoing, SessionHeader};
+use mcp_tether::cli;
 use mcp_tether::jsonrpc::{Line, Message, MessageBuffer};
 use mcp_tether::proxy;
 use mcp_tether::remote::{EventSender, Remote};
@@ -182,4 +184,18 @@ fn text_that_arrives_in_parts_is_scanned_where_it_lies() {
 fn nothing_stays_behind() {
     let one = allocated(1000, 1000);
     assert!(one.bytes_current.unsigned_abs() <= 4096, "{one:?}");
+}
+
+/// The command line that a client has in its entry.
+const ENTRY: [&str; 4] = ["mcp-tether", "https://mcp.example.com/mcp", "--header", "X-API-Key: ${KEY}"];
+
+#[test]
+fn reading_the_command_line_takes_few_allocations() {
+    let parse = || drop(cli::parse(ENTRY.map(OsString::from)).expect("options"));
+    // What is made once in a process is not counted.
+    parse();
+    let one = allocation_counter::measure(parse);
+    // An option takes ten, and 2 KB. With the texts of the help it would be 300 KB.
+    assert!(one.count_total <= 1000, "{one:?}");
+    assert!(one.bytes_total <= 224 * 1024, "{one:?}");
 }

@@ -79,7 +79,7 @@ fn modules_use_only_lower_modules() {
             "main" | "lib" => &["start"],
             "channel" | "cli" | "early" | "json" | "orphan" | "platform" | "secret" => &[],
             "redact" => &["mcp"],
-            "tls" => &["files"],
+            "tls" => &["files", "platform"],
             "cookies" => &["redact"],
             "http" => &["cookies", "tls"],
             "jsonrpc" => &["json", "platform"],
