@@ -21,15 +21,15 @@ Register-ArgumentCompleter -Native -CommandName 'mcp-tether' -ScriptBlock {
 
     $completions = @(switch ($command) {
         'mcp-tether' {
-            [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable')
+            [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'Header for every request, "Name: value"; ${VAR} is expanded. Repeatable')
             [CompletionResult]::new('--header-file', '--header-file', [CompletionResultType]::ParameterName, 'File with one "Name: value" a line. Repeatable')
             [CompletionResult]::new('--env-file', '--env-file', [CompletionResultType]::ParameterName, 'File with one NAME=value a line, for variables that the environment does not set')
             [CompletionResult]::new('--header-from', '--header-from', [CompletionResultType]::ParameterName, 'Header whose value a command prints, "Name: COMMAND". Repeatable')
             [CompletionResult]::new('--access-token-command', '--access-token-command', [CompletionResultType]::ParameterName, 'Command that prints a Cloudflare Access token')
             [CompletionResult]::new('--access-header', '--access-header', [CompletionResultType]::ParameterName, 'Single header that carries the service token, such as Authorization')
-            [CompletionResult]::new('--access', '--access', [CompletionResultType]::ParameterName, 'When to send the Cloudflare Access service token of the environment')
+            [CompletionResult]::new('--access', '--access', [CompletionResultType]::ParameterName, 'Rule for the Cloudflare Access service token of the environment')
             [CompletionResult]::new('--auth', '--auth', [CompletionResultType]::ParameterName, 'Sign-in with a browser (OAuth)')
-            [CompletionResult]::new('--auth-timeout', '--auth-timeout', [CompletionResultType]::ParameterName, 'How long a request waits for the sign-in, in seconds')
+            [CompletionResult]::new('--auth-timeout', '--auth-timeout', [CompletionResultType]::ParameterName, 'Longest wait of a request for the sign-in, in seconds')
             [CompletionResult]::new('--workload-identity', '--workload-identity', [CompletionResultType]::ParameterName, 'Sign in with the token that the platform gives to this job')
             [CompletionResult]::new('--workload-audience', '--workload-audience', [CompletionResultType]::ParameterName, 'Audience of the platform''s token [default: the authorization server''s issuer]')
             [CompletionResult]::new('--enterprise-idp', '--enterprise-idp', [CompletionResultType]::ParameterName, 'Identity provider of your company, which signs you in for all servers')
@@ -109,7 +109,7 @@ Register-ArgumentCompleter -Native -CommandName 'mcp-tether' -ScriptBlock {
             break
         }
         'mcp-tether;check' {
-            [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable')
+            [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'Header for every request, "Name: value"; ${VAR} is expanded. Repeatable')
             [CompletionResult]::new('--auth', '--auth', [CompletionResultType]::ParameterName, 'Sign-in with a browser (OAuth)')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'File with further certificates to trust, in PEM form. Repeatable')
             [CompletionResult]::new('--proxy', '--proxy', [CompletionResultType]::ParameterName, 'Proxy to use, in place of the environment''s')
@@ -123,7 +123,7 @@ Register-ArgumentCompleter -Native -CommandName 'mcp-tether' -ScriptBlock {
             break
         }
         'mcp-tether;login' {
-            [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable')
+            [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'Header for every request, "Name: value"; ${VAR} is expanded. Repeatable')
             [CompletionResult]::new('--oauth-issuer', '--oauth-issuer', [CompletionResultType]::ParameterName, 'The only authorization server to accept, by its issuer')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Name of this sign-in, to keep several for one server')
             [CompletionResult]::new('--device-code', '--device-code', [CompletionResultType]::ParameterName, 'Sign in with a code, on any computer')
@@ -135,7 +135,7 @@ Register-ArgumentCompleter -Native -CommandName 'mcp-tether' -ScriptBlock {
             break
         }
         'mcp-tether;logout' {
-            [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable')
+            [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'Header for every request, "Name: value"; ${VAR} is expanded. Repeatable')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Name of this sign-in, to keep several for one server')
             [CompletionResult]::new('--resource', '--resource', [CompletionResultType]::ParameterName, 'Resource indicator of the server; "" for none')
             [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'Sign out of all profiles of the server; without a URL, of every server')
@@ -147,7 +147,7 @@ Register-ArgumentCompleter -Native -CommandName 'mcp-tether' -ScriptBlock {
             break
         }
         'mcp-tether;tokens' {
-            [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable')
+            [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'Header for every request, "Name: value"; ${VAR} is expanded. Repeatable')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Name of this sign-in, to keep several for one server')
             [CompletionResult]::new('--resource', '--resource', [CompletionResultType]::ParameterName, 'Resource indicator of the server; "" for none')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')

@@ -24,19 +24,19 @@ function __fish_mcp_tether_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l header -d 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l header -d 'Header for every request, "Name: value"; ${VAR} is expanded. Repeatable' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l header-file -d 'File with one "Name: value" a line. Repeatable' -r -F
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l env-file -d 'File with one NAME=value a line, for variables that the environment does not set' -r -F
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l header-from -d 'Header whose value a command prints, "Name: COMMAND". Repeatable' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l access-token-command -d 'Command that prints a Cloudflare Access token' -r -f -a "(__fish_complete_command)"
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l access-header -d 'Single header that carries the service token, such as Authorization' -r -f
-complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l access -d 'When to send the Cloudflare Access service token of the environment' -r -f -a "auto\t'To this computer, and to a host that refuses a request without it and proves that an Access application of the token\'s team protects it'
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l access -d 'Rule for the Cloudflare Access service token of the environment' -r -f -a "auto\t'To this computer, and to a host that refuses a request without it and proves that an Access application of the token\'s team protects it'
 always\t'With every request to the server'
 never\t'Same as --no-access'"
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l auth -d 'Sign-in with a browser (OAuth)' -r -f -a "auto\t'When the server asks for it, unless a header already authenticates the client'
 oauth\t'When the server asks for it, in place of such a header and of a service token that Access refuses'
 none\t'Never'"
-complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l auth-timeout -d 'How long a request waits for the sign-in, in seconds' -r
+complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l auth-timeout -d 'Longest wait of a request for the sign-in, in seconds' -r
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l workload-identity -d 'Sign in with the token that the platform gives to this job' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l workload-audience -d 'Audience of the platform\'s token [default: the authorization server\'s issuer]' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -l enterprise-idp -d 'Identity provider of your company, which signs you in for all servers' -r -f
@@ -112,7 +112,7 @@ complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -a "install" -d 'Cop
 complete -c mcp-tether -n "__fish_mcp_tether_needs_command" -a "completions" -d 'Print completions for a shell'
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand run" -s h -l help -d 'Print help'
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand run" -s V -l version -d 'Print version'
-complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -l header -d 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -l header -d 'Header for every request, "Name: value"; ${VAR} is expanded. Repeatable' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -l auth -d 'Sign-in with a browser (OAuth)' -r -f -a "auto\t'When the server asks for it, unless a header already authenticates the client'
 oauth\t'When the server asks for it, in place of such a header and of a service token that Access refuses'
 none\t'Never'"
@@ -123,21 +123,21 @@ complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -l allow-ht
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -l json -d 'Print the findings as JSON'
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand check" -s V -l version -d 'Print version'
-complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -l header -d 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -l header -d 'Header for every request, "Name: value"; ${VAR} is expanded. Repeatable' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -l oauth-issuer -d 'The only authorization server to accept, by its issuer' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -l profile -d 'Name of this sign-in, to keep several for one server' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -l device-code -d 'Sign in with a code, on any computer'
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -l paste -d 'Paste the address that the browser ends at'
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand login" -s V -l version -d 'Print version'
-complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand logout" -l header -d 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand logout" -l header -d 'Header for every request, "Name: value"; ${VAR} is expanded. Repeatable' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand logout" -l profile -d 'Name of this sign-in, to keep several for one server' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand logout" -l resource -d 'Resource indicator of the server; "" for none' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand logout" -l all -d 'Sign out of all profiles of the server; without a URL, of every server'
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand logout" -l yes -d 'Do not ask'
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand logout" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand logout" -s V -l version -d 'Print version'
-complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand tokens" -l header -d 'Header for every request, "Name: value"; ${VAR} is filled in. Repeatable' -r -f
+complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand tokens" -l header -d 'Header for every request, "Name: value"; ${VAR} is expanded. Repeatable' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand tokens" -l profile -d 'Name of this sign-in, to keep several for one server' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand tokens" -l resource -d 'Resource indicator of the server; "" for none' -r -f
 complete -c mcp-tether -n "__fish_mcp_tether_using_subcommand tokens" -s h -l help -d 'Print help (see more with \'--help\')'
