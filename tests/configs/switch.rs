@@ -134,7 +134,8 @@ fn add_keeps_everything_else_and_remove_undoes_it() {
         let home = Home::new();
         let path = home.write(file, text);
         let case = format!("{client} {text:?}");
-        home.run(&["add", "my-server", URL, "--client", client, "--yes", "--read-only"]).done();
+        let add = home.run(&["add", "my-server", URL, "--client", client, "--yes", "--read-only"]).done();
+        assert!(add.out.ends_with(&format!("Test it: mcp-tether check {URL} --read-only\n")), "{}", add.out);
         let added = text_of(&path);
         assert!(
             added.contains("my-server") && added.contains("--read-only") && added.contains(&home.program()),
@@ -281,6 +282,8 @@ fn link_and_rights_stay_and_secrets_have_one_reader() {
         ]);
         let told = told.done();
         assert!(!told.out.contains("marked") && !told.error.contains("marked"), "{}{}", told.out, told.error);
+        let check = told.out.lines().last().expect("a check command");
+        assert!(check.contains("'X-API-Key:${MY_SERVER_API_KEY}' --env-file "), "{check}");
         assert!(home.path(".cursor/mcp.json").is_symlink());
         let written = text_of(&target);
         assert!(
