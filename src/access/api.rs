@@ -17,7 +17,7 @@ use super::output::AccessOutput;
 use super::stop::Stop;
 use crate::config::Environment;
 use crate::diagnosis;
-use crate::http::{Family, Http, Patience, Settings, is_loopback, transport_error};
+use crate::http::{Family, Http, Patience, Settings, is_loopback};
 use crate::redact;
 use crate::secret::Secret;
 use crate::tls::Trust;
@@ -375,7 +375,7 @@ impl<'a> Api<'a> {
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) if error.is_connect() || error.is_builder() => {
-                let report = diagnosis::transport(&self.base, &transport_error(&error));
+                let report = diagnosis::transport(&self.base, &self.http.transport_error(&self.base, &error));
                 let (reason, advice) = (report.to_string(), report.advice.as_deref().map(str::to_owned));
                 Err(ApiError::Unsent { call: named(), reason, advice })
             }

@@ -16,9 +16,7 @@ use url::{Host, Url};
 use crate::auth::Credentials;
 use crate::http::body::Body;
 use crate::http::redirect::{Followed, RedirectPolicy, ResponseHead, SendRequest, follow};
-use crate::http::{
-    Http, HttpClient, TransportError, is_loopback, notice_closed_connections, transport_error,
-};
+use crate::http::{Http, HttpClient, TransportError, is_loopback, notice_closed_connections};
 use crate::oauth::http::interception::unreachable;
 use crate::oauth::local_network;
 use crate::oauth::local_network::{Locality, is_plain, locality};
@@ -167,7 +165,7 @@ impl OAuthHttp<'_> {
                 if let Some(body) = &body {
                     request = request.body(body.clone());
                 }
-                match client.send(request).await.map_err(|error| transport_error(&error)) {
+                match client.send(request).await.map_err(|error| self.http.transport_error(url, &error)) {
                     Ok(response) => break response,
                     Err(TransportError::Connection(_)) if may_repeat => may_repeat = false,
                     Err(error) => return Err(unreachable(url, &error)),

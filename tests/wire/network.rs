@@ -171,12 +171,14 @@ fn unreachable_proxy_has_the_sentence_of_check() {
         let line = asked(&arguments, &[]);
         assert!(line.contains(&format!("mcp-tether: {expected} (4 attempts)\"")), "{url} {proxy}: {line}");
         assert!(line.contains("\"cause\":\"proxy_connect\"") && !line.contains("marked"), "{line}");
-        let check = std::process::Command::new(env!("CARGO_BIN_EXE_mcp-tether"))
-            .arg("check")
-            .args(arguments)
-            .env_clear()
-            .output()
-            .expect("it starts");
+        let run = |command: &str| {
+            let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_mcp-tether"));
+            program.arg(command).args(arguments).env_clear().output().expect("it starts")
+        };
+        let login = run("login");
+        let login = String::from_utf8_lossy(&login.stderr);
+        assert!(login.contains(expected.as_str()) || url.starts_with("http:"), "{url} {proxy}: {login}");
+        let check = run("check");
         let check = String::from_utf8_lossy(&check.stdout);
         assert!(check.contains(&format!("FAILED  {expected}\n")), "{url} {proxy}: {check}");
     };
