@@ -6,7 +6,7 @@
 use crate::Bench;
 use crate::board::Unit;
 use crate::contender::Peer;
-use crate::messages::Large;
+use crate::messages::{Large, PAYLOADS};
 use crate::payloads::Payload;
 
 const GROUP: &str = "Large messages (direct: with one pass through the same pipes)";
@@ -41,7 +41,7 @@ impl Way {
 /// Measures results and requests of several sizes.
 pub(crate) fn measure(bench: &mut Bench) {
     for way in [Way::Json, Way::OneEvent, Way::ManyLines, Way::Request] {
-        for payload in Payload::ALL {
+        for payload in PAYLOADS {
             for megabytes in bench.options.sizes.clone() {
                 one(bench, way, payload, megabytes);
             }
