@@ -4,6 +4,10 @@
 //! Callgrind counts them, so that valgrind has to be there, and the build has to be optimized: `cargo test --release --test
 //! instructions`. Otherwise the tests say so and check nothing. The bounds leave room for other versions of the libraries; a
 //! second pass over a message they do not let pass.
+#![expect(
+    clippy::print_stderr,
+    reason = "a test that checks nothing says why, and the others what they count"
+)]
 
 #[path = "../examples/bench/payloads.rs"]
 mod payloads;

@@ -34,13 +34,15 @@ pub(crate) struct Row {
     pub(crate) group: &'static str,
     pub(crate) title: String,
     pub(crate) unit: Unit,
+    /// Whether it stands in the picture as well, and not in the table alone.
+    pub(crate) is_drawn: bool,
     /// Those of each contender, in the order of the board.
     pub(crate) samples: Vec<Vec<f64>>,
 }
 
 impl Row {
     pub(crate) fn new(group: &'static str, title: impl Into<String>, unit: Unit, contenders: usize) -> Row {
-        Row { group, title: title.into(), unit, samples: vec![Vec::new(); contenders] }
+        Row { group, title: title.into(), unit, is_drawn: true, samples: vec![Vec::new(); contenders] }
     }
 
     /// The middle of a contender's samples.

@@ -6,10 +6,10 @@
 use crate::Bench;
 use crate::board::Unit;
 use crate::contender::Peer;
-use crate::messages::Large;
+use crate::messages::{Large, PAYLOADS};
 use crate::payloads::Payload;
 
-const GROUP: &str = "Large messages, the floor included a pass through a pipe";
+const GROUP: &str = "Large messages (direct: with one pass through the same pipes)";
 const MEGABYTE: usize = 1_000_000;
 /// The size whose work and peak are told, in megabytes.
 const TYPICAL: usize = 10;
@@ -41,7 +41,7 @@ impl Way {
 /// Measures results and requests of several sizes.
 pub(crate) fn measure(bench: &mut Bench) {
     for way in [Way::Json, Way::OneEvent, Way::ManyLines, Way::Request] {
-        for payload in Payload::ALL {
+        for payload in PAYLOADS {
             for megabytes in bench.options.sizes.clone() {
                 one(bench, way, payload, megabytes);
             }
@@ -60,6 +60,8 @@ fn one(bench: &mut Bench, way: Way, payload: Payload, megabytes: usize) {
     let mut took = bench.row(GROUP, told.as_str(), Unit::Time);
     let mut work = bench.row(GROUP, format!("{told}: processor time of 1 MB"), Unit::Time);
     let mut peak = bench.row(GROUP, format!("{told}: peak memory"), Unit::Memory);
+    took.is_drawn = megabytes == TYPICAL;
+    (work.is_drawn, peak.is_drawn) = (false, false);
     let kind = if matches!(way, Way::Json | Way::Request) { "json" } else { "sse" };
     let url = bench.server.url("http", kind);
     let mut peers: Vec<Option<Peer>> = bench.peers(&url);

@@ -18,8 +18,6 @@ pub(crate) enum Payload {
 }
 
 impl Payload {
-    pub(crate) const ALL: [Payload; 4] = [Payload::Base64, Payload::Log, Payload::Prose, Payload::Structure];
-
     /// Its name in tables and requests.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -25,7 +25,7 @@ pub(crate) fn draw(board: &Board) -> String {
         put(&mut body, column(at), y, "head", name);
     }
     let mut group = "";
-    for row in &board.rows {
+    for row in board.rows.iter().filter(|row| row.is_drawn) {
         if row.group != group {
             group = row.group;
             y += LINE * 1.4;
