@@ -9,7 +9,7 @@ use super::MESSAGE_LIMIT;
 use crate::platform::PagedMemory;
 
 /// From this size on a text has pages of its own, in bytes.
-const LARGE: usize = 1024 * 1024;
+const LARGE: usize = 256 * 1024;
 
 /// A text that grows.
 pub(super) enum Storage {
@@ -19,10 +19,16 @@ pub(super) enum Storage {
 }
 
 impl Storage {
-    /// Makes room on the heap for a text of this length.
+    /// Makes room for a text of this length. A large one is given pages at once: they do not count before they are written to.
     pub(super) fn reserve(&mut self, length: usize) {
         if let Storage::Heap(text) = self {
-            text.reserve(length.min(LARGE).saturating_sub(text.len()));
+            if length > LARGE
+                && let Some(pages) = Storage::in_pages(text)
+            {
+                *self = pages;
+            } else {
+                text.reserve(length.min(LARGE).saturating_sub(text.len()));
+            }
         }
     }
 
