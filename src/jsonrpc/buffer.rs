@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::Line;
 use super::envelope::{Envelope, EnvelopeScanner, NAMES};
-use super::storage::Storage;
+use super::storage::TextStorage;
 use crate::json::replace_line_breaks;
 
 /// Scans the text of one message as it grows.
@@ -41,16 +41,16 @@ impl MessageScanner {
 
 /// Collects the text of one message, and scans it on the way. A handle of one word, because exchanges hold several, and are moved.
 #[derive(Clone, Default)]
-pub struct MessageBuffer(Option<Box<Contents>>);
+pub struct MessageBuffer(Option<Box<BufferContents>>);
 
 #[derive(Clone, Default)]
-struct Contents {
-    text: Storage,
+struct BufferContents {
+    text: TextStorage,
     scanner: MessageScanner,
 }
 
 impl MessageBuffer {
-    fn contents(&mut self) -> &mut Contents {
+    fn contents(&mut self) -> &mut BufferContents {
         self.0.get_or_insert_default()
     }
 
@@ -87,7 +87,7 @@ impl MessageBuffer {
     /// The whole text, and what it holds, as [`MessageScanner::finish`] knows it.
     pub fn finish(mut self) -> (Bytes, Option<Line>) {
         self.scan();
-        let Contents { text, scanner } = *self.0.unwrap_or_default();
+        let BufferContents { text, scanner } = *self.0.unwrap_or_default();
         let text = text.freeze();
         let line = scanner.finish(&text);
         (text, line)
