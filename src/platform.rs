@@ -2,58 +2,13 @@
 //!
 //! Deliberately not here: code that is the same on every system.
 
+mod paged_memory;
+
 use std::io;
 use std::process::Child;
 use std::time::Duration;
 
-/// Memory whose pages count only once they are written to, and go back to the system with it.
-#[derive(Debug)]
-pub struct PagedMemory(Pages);
-
-#[cfg(unix)]
-type Pages = memmap2::MmapMut;
-#[cfg(not(unix))]
-type Pages = Box<[u8]>;
-
-impl PagedMemory {
-    /// Memory of this length in bytes, filled with zeros. None where addresses are scarce (32 bits), where the system counts it
-    /// from the beginning, and where it refuses (a limit on addresses).
-    pub fn new(length: usize) -> Option<PagedMemory> {
-        #[cfg(unix)]
-        {
-            if cfg!(not(target_pointer_width = "64")) {
-                return None;
-            }
-            let pages = memmap2::MmapOptions::new().len(length).no_reserve_swap().map_anon();
-            pages.ok().map(PagedMemory)
-        }
-        #[cfg(not(unix))]
-        {
-            let _ = length;
-            None
-        }
-    }
-}
-
-impl std::ops::Deref for PagedMemory {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl std::ops::DerefMut for PagedMemory {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-}
-
-impl AsRef<[u8]> for PagedMemory {
-    fn as_ref(&self) -> &[u8] {
-        self
-    }
-}
+pub use paged_memory::PagedMemory;
 
 /// Returns whether a file can be read by others than its owner, where the system has such a notion.
 pub fn others_can_read(path: &std::path::Path) -> bool {

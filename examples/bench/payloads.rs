@@ -35,10 +35,13 @@ impl Payload {
         let item_size = if line_break.is_some() { LINE } else { size };
         let item_size = if self == Payload::Structure { 1 } else { item_size };
         value.text.push('[');
-        while value.text.len() < size {
+        // Line breaks do not count: they are written in several ways.
+        let mut broken = 0;
+        while value.text.len() - broken < size {
             if value.text.len() > 1 {
                 value.text.push(',');
                 value.text.push_str(line_break.unwrap_or_default());
+                broken += line_break.map_or(0, str::len);
             }
             value.item(self, item_size);
         }

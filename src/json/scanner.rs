@@ -25,7 +25,7 @@ const MARK: &[u8] = b"\xEF\xBB\xBF";
 pub struct ObjectScanner<'name, const N: usize> {
     names: [&'name str; N],
     members: [Option<Range<usize>>; N],
-    place: Place,
+    place: ScanPosition,
     /// Full words of open brackets, the outermost first.
     outer: Vec<u64>,
     /// How much of the text is valid UTF-8, in bytes.
@@ -49,10 +49,10 @@ pub struct ScannedObject<const N: usize> {
 
 /// Where the scanner stands.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct ScanPosition {
     /// Everything before is scanned.
     at: usize,
-    state: State,
+    state: ScanState,
     /// Whether the innermost bracket is that of an object.
     is_object: bool,
     /// A bit for each bracket around the innermost one, set for an object, behind [`NOTHING_OPEN`]. The word holds up to 63.
@@ -61,7 +61,7 @@ struct Place {
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ScanState {
     /// The name of a member, or the end of the object.
     FirstName,
     Name,
@@ -85,7 +85,7 @@ enum State {
 
 /// Whether the scanner goes on with the text that is there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Flow {
+enum ScanStep {
     Continue,
     Pause,
 }
@@ -96,7 +96,7 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
         ObjectScanner {
             names,
             members: std::array::from_fn(|_| None),
-            place: Place { at: 0, state: State::Before, is_object: false, open: NOTHING_OPEN },
+            place: ScanPosition { at: 0, state: ScanState::Before, is_object: false, open: NOTHING_OPEN },
             outer: Vec::new(),
             checked: 0,
             start: 0,
@@ -107,7 +107,7 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
 
     /// Scans what has been added to the text since the last call. `text` is the whole text so far.
     pub fn push(&mut self, text: &[u8]) {
-        if self.place.state == State::Stopped {
+        if self.place.state == ScanState::Stopped {
             return;
         }
         match simdutf8::compat::from_utf8(text.get(self.checked..).unwrap_or_default()) {
@@ -115,7 +115,7 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
             Err(error) if error.error_len().is_none() => self.checked += error.valid_up_to(),
             Err(_) => return self.stop(),
         }
-        if self.place.state == State::Before && !self.begin(text) {
+        if self.place.state == ScanState::Before && !self.begin(text) {
             return;
         }
         self.place = self.scan(text, self.place);
@@ -124,12 +124,12 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
     /// The object, if the text is nothing else. `None` does not mean that the text is not JSON.
     pub fn finish(self, text: &[u8]) -> Option<ScannedObject<N>> {
         let end = text.len() - text.iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let is_whole = self.place.state == State::Behind && self.checked == text.len();
+        let is_whole = self.place.state == ScanState::Behind && self.checked == text.len();
         is_whole.then_some(ScannedObject { place: self.start..end, members: self.members })
     }
 
     fn stop(&mut self) {
-        self.place.state = State::Stopped;
+        self.place.state = ScanState::Stopped;
     }
 
     /// Looks for the bracket of the object. Returns whether it was found.
@@ -145,8 +145,12 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
         match text.get(self.start) {
             None => self.place.at = self.start,
             Some(b'{') => {
-                self.place =
-                    Place { at: self.start + 1, state: State::FirstName, is_object: true, ..self.place };
+                self.place = ScanPosition {
+                    at: self.start + 1,
+                    state: ScanState::FirstName,
+                    is_object: true,
+                    ..self.place
+                };
                 // The bit of the object's own surroundings.
                 self.place.open = NOTHING_OPEN << 1;
                 return true;
@@ -158,40 +162,40 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
 
     /// Scans from a place to the end of the text. Never inlined: it needs all registers.
     #[inline(never)]
-    fn scan(&mut self, text: &[u8], mut place: Place) -> Place {
+    fn scan(&mut self, text: &[u8], mut place: ScanPosition) -> ScanPosition {
         loop {
-            if matches!(place.state, State::FirstName | State::Name | State::InName)
-                && self.scan_name(text, &mut place) == Flow::Pause
+            if matches!(place.state, ScanState::FirstName | ScanState::Name | ScanState::InName)
+                && self.scan_name(text, &mut place) == ScanStep::Pause
             {
                 return place;
             }
-            if place.state == State::Colon {
+            if place.state == ScanState::Colon {
                 match solid(text, &mut place.at) {
-                    Some(b':') => (place.at, place.state) = (place.at + 1, State::Value),
-                    Some(_) => place.state = State::Stopped,
+                    Some(b':') => (place.at, place.state) = (place.at + 1, ScanState::Value),
+                    Some(_) => place.state = ScanState::Stopped,
                     None => return place,
                 }
             }
-            while matches!(place.state, State::FirstValue | State::Value) {
-                if self.scan_value(text, &mut place) == Flow::Pause {
+            while matches!(place.state, ScanState::FirstValue | ScanState::Value) {
+                if self.scan_value(text, &mut place) == ScanStep::Pause {
                     return place;
                 }
             }
-            if place.state == State::InString {
+            if place.state == ScanState::InString {
                 match long_string(text, place.at) {
-                    Scanned::Whole(end) => (place.at, place.state) = (end, State::End),
-                    Scanned::Part(end) => return Place { at: end, ..place },
-                    Scanned::Invalid => place.state = State::Stopped,
+                    Scanned::Whole(end) => (place.at, place.state) = (end, ScanState::End),
+                    Scanned::Part(end) => return ScanPosition { at: end, ..place },
+                    Scanned::Invalid => place.state = ScanState::Stopped,
                 }
             }
-            while place.state == State::End {
-                if self.scan_end(text, &mut place) == Flow::Pause {
+            while place.state == ScanState::End {
+                if self.scan_end(text, &mut place) == ScanStep::Pause {
                     return place;
                 }
             }
             match place.state {
-                State::Behind => return scan_behind(text, place),
-                State::Stopped => return place,
+                ScanState::Behind => return scan_behind(text, place),
+                ScanState::Stopped => return place,
                 _ => {}
             }
         }
@@ -199,9 +203,9 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
 
     /// Scans a name, or the end of an empty object.
     #[inline(always)]
-    fn scan_name(&mut self, text: &[u8], place: &mut Place) -> Flow {
+    fn scan_name(&mut self, text: &[u8], place: &mut ScanPosition) -> ScanStep {
         let scanned = match place.state {
-            State::InName => long_string(text, place.at),
+            ScanState::InName => long_string(text, place.at),
             _ => match solid(text, &mut place.at) {
                 Some(b'"') => {
                     if place.is_outermost() {
@@ -209,53 +213,53 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
                     }
                     short_string(text, place.at + 1)
                 }
-                Some(b'}') if place.state == State::FirstName => {
-                    place.state = State::End;
-                    return Flow::Continue;
+                Some(b'}') if place.state == ScanState::FirstName => {
+                    place.state = ScanState::End;
+                    return ScanStep::Continue;
                 }
                 Some(_) => Scanned::Invalid,
-                None => return Flow::Pause,
+                None => return ScanStep::Pause,
             },
         };
         match scanned {
             Scanned::Whole(end) => {
-                (place.at, place.state) = (end, State::Colon);
+                (place.at, place.state) = (end, ScanState::Colon);
                 if place.is_outermost() && !self.end_name(text, end) {
-                    place.state = State::Stopped;
-                    return Flow::Pause;
+                    place.state = ScanState::Stopped;
+                    return ScanStep::Pause;
                 }
-                Flow::Continue
+                ScanStep::Continue
             }
             Scanned::Part(end) => {
-                (place.at, place.state) = (end, State::InName);
-                Flow::Pause
+                (place.at, place.state) = (end, ScanState::InName);
+                ScanStep::Pause
             }
             Scanned::Invalid => {
-                place.state = State::Stopped;
-                Flow::Pause
+                place.state = ScanState::Stopped;
+                ScanStep::Pause
             }
         }
     }
 
     /// Scans a value, or the bracket that begins it.
     #[inline(always)]
-    fn scan_value(&mut self, text: &[u8], place: &mut Place) -> Flow {
-        let Some(first) = solid(text, &mut place.at) else { return Flow::Pause };
+    fn scan_value(&mut self, text: &[u8], place: &mut ScanPosition) -> ScanStep {
+        let Some(first) = solid(text, &mut place.at) else { return ScanStep::Pause };
         let scanned = match first {
             b'"' => match short_string(text, place.at + 1) {
                 Scanned::Part(end) => {
-                    (place.at, place.state) = (end, State::InString);
-                    return Flow::Pause;
+                    (place.at, place.state) = (end, ScanState::InString);
+                    return ScanStep::Pause;
                 }
                 scanned => scanned,
             },
             b'{' | b'[' => {
                 self.open(place, first == b'{');
                 place.at += 1;
-                place.state = if place.is_object { State::FirstName } else { State::FirstValue };
-                return Flow::Continue;
+                place.state = if place.is_object { ScanState::FirstName } else { ScanState::FirstValue };
+                return ScanStep::Continue;
             }
-            b']' if place.state == State::FirstValue => Scanned::Whole(place.at),
+            b']' if place.state == ScanState::FirstValue => Scanned::Whole(place.at),
             b'-' | b'0'..=b'9' => number(text, first, place.at),
             b't' => literal(text, place.at, b"true"),
             b'f' => literal(text, place.at, b"false"),
@@ -264,39 +268,39 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
         };
         match scanned {
             Scanned::Whole(end) => {
-                (place.at, place.state) = (end, State::End);
-                Flow::Continue
+                (place.at, place.state) = (end, ScanState::End);
+                ScanStep::Continue
             }
             // A number without end would be read again at each of its bytes.
-            Scanned::Part(end) if end - place.at <= LONGEST_NUMBER => Flow::Pause,
+            Scanned::Part(end) if end - place.at <= LONGEST_NUMBER => ScanStep::Pause,
             Scanned::Part(_) | Scanned::Invalid => {
-                place.state = State::Stopped;
-                Flow::Pause
+                place.state = ScanState::Stopped;
+                ScanStep::Pause
             }
         }
     }
 
     /// Scans what stands behind a value: a comma or a closing bracket.
     #[inline(always)]
-    fn scan_end(&mut self, text: &[u8], place: &mut Place) -> Flow {
+    fn scan_end(&mut self, text: &[u8], place: &mut ScanPosition) -> ScanStep {
         if place.is_outermost() {
             self.end_member(text, place.at);
         }
         match solid(text, &mut place.at) {
-            Some(b',') => place.state = if place.is_object { State::Name } else { State::Value },
+            Some(b',') => place.state = if place.is_object { ScanState::Name } else { ScanState::Value },
             Some(byte @ (b'}' | b']')) if (byte == b'}') == place.is_object => self.close(place),
             Some(_) => {
-                place.state = State::Stopped;
-                return Flow::Pause;
+                place.state = ScanState::Stopped;
+                return ScanStep::Pause;
             }
-            None => return Flow::Pause,
+            None => return ScanStep::Pause,
         }
         place.at += 1;
-        Flow::Continue
+        ScanStep::Continue
     }
 
     #[inline(always)]
-    fn open(&mut self, place: &mut Place, is_object: bool) {
+    fn open(&mut self, place: &mut ScanPosition, is_object: bool) {
         if place.open & FULL != 0 {
             self.outer.push(std::mem::replace(&mut place.open, NOTHING_OPEN));
         }
@@ -305,13 +309,13 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
     }
 
     #[inline(always)]
-    fn close(&mut self, place: &mut Place) {
+    fn close(&mut self, place: &mut ScanPosition) {
         place.is_object = place.open & 1 != 0;
         place.open >>= 1;
         if place.open == NOTHING_OPEN {
             match self.outer.pop() {
                 Some(open) => place.open = open,
-                None => place.state = State::Behind,
+                None => place.state = ScanState::Behind,
             }
         }
     }
@@ -341,7 +345,7 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
     }
 }
 
-impl Place {
+impl ScanPosition {
     /// Returns whether the innermost bracket may be that of the outermost object. It is unless full words are open around it.
     #[inline(always)]
     fn is_outermost(&self) -> bool {
@@ -350,11 +354,11 @@ impl Place {
 }
 
 /// Scans the white space behind the object.
-fn scan_behind(text: &[u8], place: Place) -> Place {
+fn scan_behind(text: &[u8], place: ScanPosition) -> ScanPosition {
     let rest = text.get(place.at..).unwrap_or_default();
     match rest.trim_ascii_start().is_empty() {
-        true => Place { at: text.len(), ..place },
-        false => Place { state: State::Stopped, ..place },
+        true => ScanPosition { at: text.len(), ..place },
+        false => ScanPosition { state: ScanState::Stopped, ..place },
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::Line;
 use super::envelope::{Envelope, EnvelopeScanner, NAMES};
-use super::storage::Storage;
+use super::storage::TextStorage;
 use crate::json::replace_line_breaks;
 
 /// Scans the text of one message as it grows.
@@ -39,46 +39,57 @@ impl MessageScanner {
     }
 }
 
-/// Collects the text of one message, and scans it on the way.
+/// Collects the text of one message, and scans it on the way. A handle of one word, because exchanges hold several, and are moved.
 #[derive(Clone, Default)]
-pub struct MessageBuffer {
-    text: Storage,
+pub struct MessageBuffer(Option<Box<BufferContents>>);
+
+#[derive(Clone, Default)]
+struct BufferContents {
+    text: TextStorage,
     scanner: MessageScanner,
 }
 
 impl MessageBuffer {
-    /// Makes room for a text of this length in bytes, up to where a text counts as large.
+    fn contents(&mut self) -> &mut BufferContents {
+        self.0.get_or_insert_default()
+    }
+
+    /// Makes room for a text of this length, in bytes.
     pub fn reserve(&mut self, length: usize) {
-        self.text.reserve(length);
+        self.contents().text.reserve(length);
     }
 
     /// How much memory the text holds, in bytes.
     pub fn capacity(&self) -> usize {
-        self.text.capacity()
+        self.0.as_ref().map_or(0, |contents| contents.text.capacity())
     }
 
     /// Adds a part to the text.
     pub fn push(&mut self, part: &[u8]) {
-        self.text.extend(part);
+        self.contents().text.extend(part);
     }
 
     /// Adds a part to the text, with spaces in place of line breaks.
     pub fn push_without_line_breaks(&mut self, part: &[u8]) {
         let from = self.len();
-        self.text.extend(part);
-        replace_line_breaks(self.text.tail_mut(from));
+        let text = &mut self.contents().text;
+        text.extend(part);
+        replace_line_breaks(text.tail_mut(from));
     }
 
     /// Scans what has been added. To be called once for as much as arrives at once.
     pub fn scan(&mut self) {
-        self.scanner.push(self.text.as_slice());
+        if let Some(contents) = &mut self.0 {
+            contents.scanner.push(contents.text.as_slice());
+        }
     }
 
     /// The whole text, and what it holds, as [`MessageScanner::finish`] knows it.
     pub fn finish(mut self) -> (Bytes, Option<Line>) {
         self.scan();
-        let text = self.text.freeze();
-        let line = self.scanner.finish(&text);
+        let BufferContents { text, scanner } = *self.0.unwrap_or_default();
+        let text = text.freeze();
+        let line = scanner.finish(&text);
         (text, line)
     }
 }
@@ -95,7 +106,7 @@ impl Deref for MessageBuffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.text.as_slice()
+        self.0.as_ref().map_or(&[], |contents| contents.text.as_slice())
     }
 }
 
