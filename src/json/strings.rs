@@ -1,5 +1,7 @@
 //! Where a JSON string ends: plain bytes are skipped by the word and by the block, escapes are checked one by one.
 
+use wide::u8x16;
+
 /// How many bytes are looked at together.
 const BLOCK: usize = 64;
 /// How many words of a string are looked at before it counts as long.
@@ -45,10 +47,7 @@ pub(super) fn long_string(text: &[u8], mut at: usize) -> Scanned {
     // One byte more than a block, for the second byte of an escape.
     'blocks: while let Some(window) = text.get(at..).and_then(|rest| rest.first_chunk::<{ BLOCK + 1 }>()) {
         let Some(block) = window.first_chunk() else { break };
-        let mut bits = match special_columns(block) {
-            0 => 0,
-            columns => transposed(columns),
-        };
+        let mut bits = special_bits(block);
         while bits != 0 {
             let place = bits.trailing_zeros() as usize % BLOCK;
             match (window.get(place), window.get(place + 1)) {
@@ -135,29 +134,16 @@ fn special_bytes(word: u64) -> u64 {
     (is_quote | is_backslash | is_control) & HIGH
 }
 
-/// A bit for each byte of a block that is a quote, a backslash or a control character: bit `8 * (n % 8) + n / 8` for byte `n`.
-/// In this order the compiler finds them with few vector instructions.
+/// A bit for each byte of a block that is a quote, a backslash or a control character, the first one lowest.
+///
+/// Vector types and not a loop that the compiler vectorizes: it does not where it optimizes for size.
 #[inline(always)]
-fn special_columns(block: &[u8; BLOCK]) -> u64 {
-    let mut columns = [0_u8; 16];
-    for (row, bytes) in block.as_chunks::<16>().0.iter().enumerate() {
-        for (n, (column, byte)) in columns.iter_mut().zip(bytes).enumerate() {
-            let is_special = u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20);
-            *column |= is_special.wrapping_neg() & 1 << (row * 2 + n / 8);
-        }
-    }
-    let columns = u128::from_le_bytes(columns);
-    columns as u64 | (columns >> 64) as u64
-}
-
-/// The bits of [`special_columns`] in the order of the bytes: eight times eight bits, mirrored at the diagonal.
-#[inline(always)]
-fn transposed(mut bits: u64) -> u64 {
-    for (shift, mask) in
-        [(7, 0x00AA_00AA_00AA_00AA), (14, 0x0000_CCCC_0000_CCCC), (28, 0x0000_0000_F0F0_F0F0)]
-    {
-        let moved = (bits ^ bits >> shift) & mask;
-        bits ^= moved ^ moved << shift;
-    }
-    bits
+fn special_bits(block: &[u8; BLOCK]) -> u64 {
+    block.as_chunks().0.iter().rev().fold(0, |bits, bytes| {
+        let bytes = u8x16::new(*bytes);
+        let is_quote = bytes.simd_eq(u8x16::splat(b'"'));
+        let is_backslash = bytes.simd_eq(u8x16::splat(b'\\'));
+        let is_control = bytes.simd_eq(bytes.min(u8x16::splat(0x1f)));
+        bits << 16 | u64::from((is_quote | is_backslash | is_control).to_bitmask())
+    })
 }

@@ -226,7 +226,7 @@ fn unsafe_change_is_refused_and_file_stays() {
     refused(&home, &["remove", "my-server", "--client", "cursor", "--yes"], "has no entry my-server");
     refused(&home, &["add", "my-server", URL, "--yes"], "--client is missing");
     let file = ["--file", "no-such-folder/mcp.json"];
-    refused(&home, &[&add[..], &file].concat(), "is not there, and neither is its folder\n");
+    refused(&home, &[&add[..], &file].concat(), "does not exist, and neither does its folder\n");
     let goose = ["add", "my-server", URL, "--client", "goose", "--yes", "--header", "X-API-Key: marked-1"];
     refused(&home, &goose, "YAML");
     let told = home.run(&goose);
