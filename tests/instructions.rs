@@ -189,17 +189,18 @@ fn base64_takes_few_instructions_a_byte() {
 
 #[test]
 fn log_lines_take_few_instructions_a_byte() {
-    check(Payload::Log, [(Way::Json, 4.0), (Way::Event, 4.0), (Way::Lines, 4.5)], 4.5);
+    check(Payload::Log, [(Way::Json, 4.0), (Way::Event, 4.0), (Way::Lines, 4.5)], 4.0);
 }
 
 #[test]
 fn prose_takes_few_instructions_a_byte() {
-    check(Payload::Prose, [(Way::Json, 4.0), (Way::Event, 4.0), (Way::Lines, 4.5)], 4.5);
+    check(Payload::Prose, [(Way::Json, 4.0), (Way::Event, 4.0), (Way::Lines, 4.0)], 4.0);
 }
 
 #[test]
 fn structure_takes_bounded_instructions_a_byte() {
-    check(Payload::Structure, [(Way::Json, 20.0), (Way::Event, 20.0), (Way::Lines, 22.0)], 20.0);
+    // Two bytes to a token: `src/speed.md` says where they go.
+    check(Payload::Structure, [(Way::Json, 23.0), (Way::Event, 23.0), (Way::Lines, 28.0)], 23.0);
 }
 
 #[test]
@@ -210,5 +211,5 @@ fn call_takes_bounded_instructions() {
     let url = serve(SMALL.to_owned(), Way::Json);
     let each = (instructions(&url, 300, "0") - instructions(&url, 100, "0")) / 200.0;
     eprintln!("a small call: {each:.0} instructions");
-    assert!(each <= 80_000.0, "{each:.0}");
+    assert!(each <= 165_000.0, "{each:.0}");
 }
