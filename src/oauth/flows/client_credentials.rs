@@ -70,17 +70,28 @@ pub(in crate::oauth) async fn sign_in(
         state.held().found = Some(found);
         return Ok(tokens);
     }
-    let client = OAuthClient { issuer: found.authorization.issuer.clone(), ..state.storable(&client) };
+    store(state, found.authorization, &client, resource, &tokens).await;
+    Ok(tokens)
+}
+
+/// Stores the tokens of a grant that asks no user, with the server and the client that they belong to.
+pub(in crate::oauth) async fn store(
+    state: &SignInState,
+    authorization: AuthorizationServer,
+    client: &OAuthClient,
+    resource: Option<String>,
+    tokens: &Tokens,
+) {
+    let client = OAuthClient { issuer: authorization.issuer.clone(), ..state.storable(client) };
     state
         .record(|stored| {
             stored.resource = resource;
-            stored.authorization = Some(found.authorization);
+            stored.authorization = Some(authorization);
             stored.client = Some(client);
             stored.tokens = Some(tokens.clone());
             (stored.omits_resource, stored.refused_at) = (false, None);
         })
         .await;
-    Ok(tokens)
 }
 
 /// What is known of an earlier token: what is stored, or what this process remembers where nothing is.

@@ -16,7 +16,7 @@ use crate::oauth::challenge::SignInChallenge;
 use crate::oauth::client::OAuthClient;
 use crate::oauth::clock::wall_clock;
 use crate::oauth::discovery::DiscoveredServer;
-use crate::oauth::flows::client_credentials::authorization_server;
+use crate::oauth::flows::client_credentials::{self, authorization_server};
 use crate::oauth::flows::registration;
 use crate::oauth::flows::token::{self, GrantFailure, JWT_BEARER_GRANT, TokenRequestError};
 use crate::oauth::http::OAuthHttp;
@@ -218,16 +218,7 @@ pub(in crate::oauth) async fn redeem(
     let tokens = Tokens { refresh_token: None, requested: scope, ..tokens };
     tokens.register_secrets();
     info!("{} gave a token for {}", foreign(&found.authorization.issuer), place(&settings.url));
-    let client = OAuthClient { issuer: found.authorization.issuer.clone(), ..state.storable(&client) };
-    state
-        .record(|stored| {
-            stored.resource = resource;
-            stored.authorization = Some(found.authorization);
-            stored.client = Some(client);
-            stored.tokens = Some(tokens.clone());
-            (stored.omits_resource, stored.refused_at) = (false, None);
-        })
-        .await;
+    client_credentials::store(state, found.authorization, &client, resource, &tokens).await;
     Ok(tokens)
 }
 
