@@ -2,7 +2,7 @@
 //!
 //! Outside of files, one sign-in is one text under one key. A command is started with `get`, `store` or `erase` as its last
 //! argument and reads `name=value` lines up to an empty line from stdin, in the manner of git's credential helpers. In place of
-//! the document, the file of the sign-in holds a [`Stub`] then, which names the store and changes with each write, so that
+//! the document, the file of the sign-in holds a stub then, which names the store and changes with each write, so that
 //! other processes need not run the command to see that something is new. Deliberately not here: how a command is run
 //! (`config::command`).
 
