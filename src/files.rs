@@ -214,7 +214,7 @@ pub fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(file.persist(path).map(drop)?)
 }
 
-/// Writes a file beside `path` under a name that nobody can guess, for its owner alone. Dropping it removes it. Its name is
+/// Writes a file beside `path` under an unpredictable name, for its owner alone. Dropping it removes it. Its name is
 /// `NAME.` and [`TEMPORARY`] letters and digits.
 ///
 /// # Errors

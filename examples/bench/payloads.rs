@@ -84,7 +84,7 @@ const GERMAN: [&str; 9] =
     ["Die", "größten", "Möglichkeiten", "für", "Änderungen", "übertrafen", "alle", "Erwartungen", "außer"];
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Xorshift64: fast, and nobody has to guess it.
+/// Xorshift64: fast, and predictable, which does no harm here.
 struct Random(u64);
 
 impl Random {

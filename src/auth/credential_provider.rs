@@ -230,7 +230,7 @@ impl CredentialProvider {
             let renewed = held.found.in_order(&held.chosen).first().copied().cloned();
             let renewed = renewed.filter(|renewed| !held.was_refused(&sent(renewed, proof)));
             if let Some(renewed) = renewed.filter(|renewed| *renewed != held.chosen) {
-                info!("the credentials were about to run out; others were found where they come from");
+                info!("the credentials were about to expire and have been replaced from their source");
                 held.replace(renewed, proof);
             }
         }
@@ -266,7 +266,7 @@ impl CredentialProvider {
             Some(token) if held.found.next.as_ref() == Some(&another) => {
                 info!(token = token.id(), "the service token was refused; the next one takes its place");
             }
-            _ => info!("the credentials were refused; others were found where they come from"),
+            _ => info!("the credentials were rejected and have been replaced from their source"),
         }
         held.replace(another, proof);
         // What is new may be refused as well, and then be asked for again.

@@ -351,7 +351,7 @@ pub enum Notice {
     Resending {
         /// What it is.
         title: String,
-        /// Why the last attempt was in vain.
+        /// Why the last attempt failed.
         report: ErrorReport,
     },
     /// A stream broke and is resumed where it was.

@@ -384,7 +384,7 @@ fn command_is_run_again_before_token_expires() {
                 assert_eq!(expected, "marked-two", "{form}");
             }
             let told = proxy.finish().stderr;
-            assert_eq!(told.contains("about to run out"), expected == "marked-two", "{form}: {told}");
+            assert_eq!(told.contains("about to expire"), expected == "marked-two", "{form}: {told}");
             assert!(!told.contains("marked"), "{form}: {told}");
         }
     }

@@ -109,7 +109,7 @@ impl SignInState {
         }
     }
 
-    /// Uses tokens that were stored outside of files while others were refreshed in vain: by the command of a process that was
+    /// Uses tokens that were stored outside of files while the refresh of others failed: by the command of a process that was
     /// killed, whose lock is free already, or on another computer. Returns whether there are any.
     async fn has_arrived_late(&self, used: &Arc<Bearer>, began_at: u64) -> bool {
         if self.store.token_store().is_file() {
