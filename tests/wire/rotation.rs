@@ -58,7 +58,7 @@ fn file_is_read_again_when_its_credentials_are_rejected() {
     let sent: Vec<Request> = server.requests();
     assert!(sent.len() <= 1 + 2 * 28, "each at most twice: {}", sent.len());
     let ended = proxy.finish();
-    assert!(ended.stderr.contains("others were found"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("have been replaced from their source"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("marked"), "{}", ended.stderr);
 }
 
