@@ -297,7 +297,7 @@ fn endless_demands_for_nonces_end_in_an_error() {
     );
     assert!(line.contains("--dpop never"), "{line}");
     assert_eq!((authority.count("/mcp"), authority.count("/token")), (3, 1));
-    // The token is not to blame: nobody signs in again, and it is used as soon as it is accepted.
+    // The token is valid: no sign-in follows, and the token is used as soon as the server accepts it.
     assert!(proxy.ask(&call(2)).contains("\"cause\":\"dpop_proof\""));
     assert_eq!((authority.count("/mcp"), authority.count("/token")), (5, 1));
     authority.change(|set| set.dpop = Some(usual()));
@@ -383,7 +383,7 @@ fn keys_are_used_as_offered_and_as_the_option_says() {
             false,
         ),
         ("both, and never", plain(), &["--dpop", "never"], false),
-        ("nobody, and always", Set { dpop: Some(usual()), ..Set::default() }, &["--dpop", "always"], true),
+        ("neither, and always", Set { dpop: Some(usual()), ..Set::default() }, &["--dpop", "always"], true),
     ];
     for (what, set, arguments, expected) in cases {
         let (home, authority) = (Home::new(), Authority::start(set));

@@ -83,7 +83,7 @@ fn logout_all_without_url_ends_everything_after_yes() {
     let kept = home.kept();
     let (code, told) = run(&home, &["logout", "--all"]);
     assert!(code == Some(2) && told.contains("add --yes"), "{told}");
-    assert_eq!(home.kept(), kept, "nobody was asked");
+    assert_eq!(home.kept(), kept, "the user was asked");
     for wrong in [&["logout", "--yes"][..], &["logout", "--all", "--profile", "work"], &["tokens", "--all"]] {
         assert_eq!(run(&home, wrong).0, Some(2), "{wrong:?}");
     }

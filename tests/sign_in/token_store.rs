@@ -131,7 +131,7 @@ fn command_keeps_tokens_in_place_of_files() {
     assert!(vault.kept().contains("marked-refresh-1"));
     let files = vault.files();
     assert!(files.contains(r#""token_store":"command""#) && !files.contains("marked"), "{files}");
-    // The next process needs nobody, and stores what it refreshes.
+    // The next process asks no user, and stores the tokens that it refreshes.
     authority.forget(false);
     let mut proxy = vault.start(&authority);
     assert!(proxy.ask(&call(2)).contains("\"result\""));
@@ -325,7 +325,7 @@ fn failing_command_is_named_and_loses_nothing() {
     let (vault, authority) = (Vault::new(), Authority::start(Set::default()));
     let mut proxy = vault.signed_in(&authority);
     std::fs::write(vault.path("fail"), "").expect("written");
-    // A process that has a token uses it; one without asks nobody to sign in.
+    // A process with a token uses it; a process without one opens no sign-in page.
     assert!(proxy.ask(&call(2)).contains("\"result\""));
     let mut other = vault.start(&authority);
     let line = other.ask(&call(3));
