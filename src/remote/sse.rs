@@ -113,9 +113,14 @@ impl Parser {
                 self.take(chunk)?;
                 break;
             };
-            self.take(line)?;
             self.after_cr = *end == b'\r';
             chunk = rest;
+            if let Some(value) = self.whole_data(line) {
+                self.begin_value(Field::Data)?;
+                self.add_data(value)?;
+                continue;
+            }
+            self.take(line)?;
             if let Some(event) = self.end_line()? {
                 sink(event);
             }
@@ -139,6 +144,15 @@ impl Parser {
         self.has_data = false;
         let event = std::mem::take(&mut self.event);
         (!event.data.is_empty()).then_some(event)
+    }
+
+    /// The value of a line of data that is there as a whole. A large event may have thousands of them, and they are nothing else.
+    fn whole_data<'line>(&self, line: &'line [u8]) -> Option<&'line [u8]> {
+        if self.state != ParserState::Name || !self.field.is_empty() {
+            return None;
+        }
+        let value = line.strip_prefix(b"data:")?;
+        Some(value.strip_prefix(b" ").unwrap_or(value))
     }
 
     /// Takes a part of a line, without its end.
