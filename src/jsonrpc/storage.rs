@@ -1,7 +1,7 @@
 //! Where the text of a message lies while it grows: a small one on the heap, a large one in pages of its own.
 //!
 //! A large text on the heap leaves a hole behind that the next one seldom fits, so that the process holds two of them. Pages of
-//! their own are taken from the system when the text reaches them, are never copied, and go back to it with the text.
+//! their own are taken from the system when the text reaches them, and are never copied.
 
 use bytes::{Bytes, BytesMut};
 
@@ -14,8 +14,7 @@ const LARGE: usize = 256 * 1024;
 /// A text that grows.
 pub(super) enum TextStorage {
     Heap(BytesMut),
-    /// The memory, and how much of it the text fills.
-    Pages(PagedMemory, usize),
+    Pages(PagedMemory),
 }
 
 impl TextStorage {
@@ -23,9 +22,9 @@ impl TextStorage {
     pub(super) fn reserve(&mut self, length: usize) {
         if let TextStorage::Heap(text) = self {
             if length > LARGE
-                && let Some(pages) = TextStorage::in_pages(text)
+                && let Some(pages) = in_pages(text, length)
             {
-                *self = pages;
+                *self = TextStorage::Pages(pages);
             } else {
                 text.reserve(length.min(LARGE).saturating_sub(text.len()));
             }
@@ -36,14 +35,14 @@ impl TextStorage {
     pub(super) fn capacity(&self) -> usize {
         match self {
             TextStorage::Heap(text) => text.capacity(),
-            TextStorage::Pages(_, length) => *length,
+            TextStorage::Pages(memory) => memory.len(),
         }
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {
         match self {
             TextStorage::Heap(text) => text,
-            TextStorage::Pages(memory, length) => memory.get(..*length).unwrap_or_default(),
+            TextStorage::Pages(memory) => memory,
         }
     }
 
@@ -51,39 +50,30 @@ impl TextStorage {
     pub(super) fn tail_mut(&mut self, from: usize) -> &mut [u8] {
         match self {
             TextStorage::Heap(text) => text.get_mut(from..),
-            TextStorage::Pages(memory, length) => memory.get_mut(from..*length),
+            TextStorage::Pages(memory) => memory.get_mut(from..),
         }
         .unwrap_or_default()
     }
 
     pub(super) fn extend(&mut self, part: &[u8]) {
         match self {
-            TextStorage::Heap(text) if text.len().saturating_add(part.len()) > LARGE => {
-                if let Some(pages) = TextStorage::in_pages(text) {
-                    *self = pages;
-                    return self.extend(part);
+            TextStorage::Heap(text) => {
+                let length = text.len().saturating_add(part.len());
+                if length > LARGE
+                    && let Some(mut pages) = in_pages(text, length)
+                    && pages.push(part)
+                {
+                    *self = TextStorage::Pages(pages);
+                } else {
+                    text.extend_from_slice(part);
                 }
-                text.extend_from_slice(part);
             }
-            TextStorage::Heap(text) => text.extend_from_slice(part),
-            TextStorage::Pages(memory, length) => {
-                let end = length.saturating_add(part.len());
-                match memory.get_mut(*length..end) {
-                    Some(room) => {
-                        room.copy_from_slice(part);
-                        *length = end;
-                    }
-                    None => *self = TextStorage::Heap(BytesMut::from(&*[self.as_slice(), part].concat())),
+            TextStorage::Pages(memory) => {
+                if !memory.push(part) {
+                    *self = TextStorage::Heap(BytesMut::from(&*[memory, part].concat()));
                 }
             }
         }
-    }
-
-    /// A copy of a text that can grow up to the limit; none if it would not fit, or if the system has no such memory.
-    fn in_pages(text: &[u8]) -> Option<TextStorage> {
-        let mut memory = PagedMemory::new(MESSAGE_LIMIT)?;
-        memory.get_mut(..text.len())?.copy_from_slice(text);
-        Some(TextStorage::Pages(memory, text.len()))
     }
 
     pub(super) fn freeze(self) -> Bytes {
@@ -93,9 +83,15 @@ impl TextStorage {
                 Bytes::copy_from_slice(&text)
             }
             TextStorage::Heap(text) => text.freeze(),
-            TextStorage::Pages(memory, length) => Bytes::from_owner(memory).slice(..length),
+            TextStorage::Pages(memory) => Bytes::from_owner(memory),
         }
     }
+}
+
+/// A copy of a text that can grow up to the limit; none if the system has no such memory.
+fn in_pages(text: &[u8], expected: usize) -> Option<PagedMemory> {
+    let mut memory = PagedMemory::new(MESSAGE_LIMIT, expected)?;
+    memory.push(text).then_some(memory)
 }
 
 impl Default for TextStorage {
@@ -126,7 +122,7 @@ mod tests {
             expected.extend_from_slice(&part);
             assert_eq!(storage.as_slice().len(), expected.len());
         }
-        assert_eq!(matches!(storage, TextStorage::Pages(..)), cfg!(all(unix, target_pointer_width = "64")));
+        assert_eq!(matches!(storage, TextStorage::Pages(_)), cfg!(all(unix, target_pointer_width = "64")));
         storage.tail_mut(LARGE).fill(b'x');
         expected[LARGE..].fill(b'x');
         assert_eq!(storage.clone().freeze(), expected);
@@ -135,8 +131,8 @@ mod tests {
 
     #[test]
     fn text_beyond_pages_moves_to_heap() {
-        let Some(memory) = PagedMemory::new(5) else { return };
-        let mut storage = TextStorage::Pages(memory, 0);
+        let Some(memory) = PagedMemory::new(5, 0) else { return };
+        let mut storage = TextStorage::Pages(memory);
         storage.extend(b"12345");
         storage.extend(b"6");
         assert!(matches!(storage, TextStorage::Heap(_)));
