@@ -14,6 +14,7 @@ use mcp_tether::bridge::{Config, Event, ExchangeId, ExchangeOutcome, Opening, Ou
 use mcp_tether::cli;
 use mcp_tether::jsonrpc::{Line, Message, MessageBuffer};
 use mcp_tether::proxy;
+use mcp_tether::remote::sse::Parser;
 use mcp_tether::remote::{EventSender, Remote};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
@@ -67,10 +68,11 @@ impl AsyncRead for Input {
     }
 }
 
-/// The client's reading side: it counts what comes and tells how long each line was.
+/// The client's reading side: it counts what comes and tells how long each line was, and in how many parts it came.
 struct Output {
-    lines: mpsc::UnboundedSender<usize>,
+    lines: mpsc::UnboundedSender<(usize, usize)>,
     length: usize,
+    parts: usize,
 }
 
 impl AsyncWrite for Output {
@@ -80,9 +82,10 @@ impl AsyncWrite for Output {
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
         self.length += bytes.len();
+        self.parts += 1;
         if bytes.last() == Some(&b'\n') {
-            let length = std::mem::take(&mut self.length);
-            self.lines.send(length).expect("somebody reads");
+            let line = (std::mem::take(&mut self.length), std::mem::take(&mut self.parts));
+            self.lines.send(line).expect("somebody reads");
         }
         Poll::Ready(Ok(bytes.len()))
     }
@@ -111,7 +114,7 @@ fn allocated(said: usize, answered: usize) -> AllocationInfo {
     let (texts, input) = mpsc::unbounded_channel();
     let (lines, mut answers) = mpsc::unbounded_channel();
     let input = Input { texts: input, current: Bytes::new() };
-    let output = Output { lines, length: 0 };
+    let output = Output { lines, length: 0, parts: 0 };
     let mut proxy = JoinSet::new();
     proxy.spawn_on(
         proxy::run(input, output, std::future::pending(), Ready(answer.clone()), Config::default()),
@@ -120,8 +123,10 @@ fn allocated(said: usize, answered: usize) -> AllocationInfo {
     let mut calls = || {
         for _ in 0..CALLS {
             texts.send(request.clone()).expect("the proxy runs");
-            let length = runtime.block_on(answers.recv()).expect("an answer");
+            let (length, parts) = runtime.block_on(answers.recv()).expect("an answer");
             assert_eq!(length, answer.len() + 1);
+            // A large one is written from where it is, and its line break behind it.
+            assert!(parts <= 2, "{parts} writes");
         }
     };
     calls();
@@ -178,6 +183,21 @@ fn text_that_arrives_in_parts_is_scanned_where_it_lies() {
     });
     let bound = if cfg!(all(unix, target_pointer_width = "64")) { 3 } else { 64 };
     assert!(one.bytes_total <= bound * MEGABYTE as u64, "{one:?}");
+}
+
+#[test]
+fn event_of_many_lines_allocates_nothing_for_each() {
+    let line = format!("data: {{\"text\":\"{}\"}},\n", "x".repeat(1000));
+    let stream = format!("data: [\n{}data: {{}}]\n\n", line.repeat(4 * MEGABYTE / line.len()));
+    let one = allocation_counter::measure(|| {
+        let (mut parser, mut events) = (Parser::default(), 0);
+        for part in stream.as_bytes().chunks(64 * 1024) {
+            parser.push(part, |_| events += 1).expect("small");
+        }
+        assert_eq!(events, 1);
+    });
+    // Beside the buffer: the lines that lie in two parts, of which the name is kept.
+    assert!(one.count_total <= 200, "{one:?}");
 }
 
 #[test]

@@ -117,10 +117,15 @@ mod tests {
         let part: Vec<u8> = (0..=255).cycle().take(100_003).collect();
         let (mut storage, mut expected) = (TextStorage::default(), Vec::new());
         storage.reserve(10);
+        let mut place = None;
         while expected.len() < 3 * LARGE {
             storage.extend(&part);
             expected.extend_from_slice(&part);
             assert_eq!(storage.as_slice().len(), expected.len());
+            if matches!(storage, TextStorage::Pages(_)) {
+                let found = storage.as_slice().as_ptr();
+                assert_eq!(*place.get_or_insert(found), found, "a text in pages is never moved");
+            }
         }
         assert_eq!(matches!(storage, TextStorage::Pages(_)), cfg!(all(unix, target_pointer_width = "64")));
         storage.tail_mut(LARGE).fill(b'x');

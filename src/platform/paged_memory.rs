@@ -31,7 +31,8 @@ impl PagedMemory {
     /// (32 bits), where the system counts memory from the beginning, and where it refuses (a limit on addresses).
     pub fn new(limit: usize, expected: usize) -> Option<PagedMemory> {
         let is_large = expected > HUGE_PAGE;
-        let spare = if is_large { None } else { SPARE.take().filter(|pages| pages.len() == limit) };
+        // Beside a large text there is none: it would count as well.
+        let spare = SPARE.take().filter(|pages| !is_large && pages.len() == limit);
         let pages = match spare {
             Some(pages) => pages,
             // Behind the first huge page, one fault for each of them instead of 512, where the system has such pages.
