@@ -45,32 +45,44 @@ pub(super) fn short_string(text: &[u8], mut at: usize) -> Scanned {
 #[inline(never)]
 pub(super) fn long_string(text: &[u8], mut at: usize) -> Scanned {
     // One byte more than a block, for the second byte of an escape.
-    'blocks: while let Some(window) = text.get(at..).and_then(|rest| rest.first_chunk::<{ BLOCK + 1 }>()) {
-        let Some(block) = window.first_chunk() else { break };
-        let mut bits = special_bits(block);
-        while bits != 0 {
-            let place = bits.trailing_zeros() as usize % BLOCK;
-            match (window.get(place), window.get(place + 1)) {
-                (Some(b'\\'), Some(escaped)) if is_simple_escape(*escaped) => {
-                    // Neither of the two bytes counts again.
-                    bits &= u64::MAX << place << 2;
-                    if place == BLOCK - 1 {
-                        at += BLOCK + 1;
-                        continue 'blocks;
-                    }
-                }
-                (Some(b'"'), _) => return Scanned::Whole(at + place + 1),
-                (Some(b'\\'), _) => match escape(text, at + place) {
-                    Scanned::Whole(end) => {
-                        at = end;
-                        continue 'blocks;
-                    }
+    while let Some(window) = text.get(at..).and_then(|rest| rest.first_chunk::<{ BLOCK + 1 }>()) {
+        let Some(block) = window.first_chunk().and_then(Block::new) else { break };
+        if block.is_plain() {
+            at += BLOCK;
+            continue;
+        }
+        let backslashes = block.backslashes();
+        let escaped = escaped_bits(backslashes);
+        // A single one is looked up. Several are compared by vectors, because the end of a loop over them cannot be predicted.
+        let is_single = escaped & escaped.wrapping_sub(1) == 0;
+        let rare = match window.get(escaped.trailing_zeros() as usize) {
+            Some(byte) if is_single && is_simple_escape(*byte) => 0,
+            Some(_) if is_single => escaped,
+            _ => escaped & !(backslashes | block.common_escapes()),
+        };
+        // Also quotes that are not escaped, and control characters.
+        let stops = block.ends() & !escaped | rare;
+        if stops != 0 {
+            let place = stops.trailing_zeros() as usize;
+            let is_escape = escaped >> place & 1 != 0;
+            match text.get(at + place) {
+                Some(_) if is_escape => match escape(text, at + place - 1) {
+                    Scanned::Whole(end) => at = end,
                     other => return other,
                 },
-                _ => return Scanned::Invalid,
+                Some(b'"') => return Scanned::Whole(at + place + 1),
+                Some(_) | None => return Scanned::Invalid,
             }
+            continue;
         }
         at += BLOCK;
+        // The last byte is a backslash that is not escaped.
+        if (backslashes & !escaped) >> (BLOCK - 1) != 0 {
+            match escape(text, at - 1) {
+                Scanned::Whole(end) => at = end,
+                other => return other,
+            }
+        }
     }
     string_end(text, at)
 }
@@ -134,16 +146,84 @@ fn special_bytes(word: u64) -> u64 {
     (is_quote | is_backslash | is_control) & HIGH
 }
 
-/// A bit for each byte of a block that is a quote, a backslash or a control character, the first one lowest.
+/// A bit for each byte that a backslash before it escapes, of a block that begins outside an escape.
+///
+/// A run of backslashes is a carry: subtracted from the odd places, it turns over every second bit and ends behind its last byte.
+#[inline(always)]
+fn escaped_bits(backslashes: u64) -> u64 {
+    const ODD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
+    ((backslashes << 1 | ODD).wrapping_sub(backslashes) ^ ODD) ^ backslashes
+}
+
+/// 64 bytes of a string, and which of them are special.
 ///
 /// Vector types and not a loop that the compiler vectorizes: it does not where it optimizes for size.
+struct Block {
+    bytes: [u8x16; 4],
+    /// Quotes and control characters.
+    ends: [u8x16; 4],
+    backslashes: [u8x16; 4],
+}
+
+impl Block {
+    #[inline(always)]
+    fn new(block: &[u8; BLOCK]) -> Option<Block> {
+        let [a, b, c, d] = block.as_chunks().0 else { return None };
+        let bytes = [u8x16::new(*a), u8x16::new(*b), u8x16::new(*c), u8x16::new(*d)];
+        Some(Block { bytes, ends: each(bytes, is_end), backslashes: each(bytes, is_backslash) })
+    }
+
+    /// Returns whether no byte is special.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        let [a, b, c, d] = self.ends;
+        let [e, f, g, h] = self.backslashes;
+        ((a | b) | (c | d) | (e | f) | (g | h)).to_bitmask() == 0
+    }
+
+    #[inline(always)]
+    fn ends(&self) -> u64 {
+        bits(self.ends)
+    }
+
+    #[inline(always)]
+    fn backslashes(&self) -> u64 {
+        bits(self.backslashes)
+    }
+
+    /// The second bytes of the escapes that most texts have, beside the backslash.
+    #[inline(always)]
+    fn common_escapes(&self) -> u64 {
+        bits(each(self.bytes, is_common_escape))
+    }
+}
+
+/// Applies a function to all parts of a block. `array::map` is not inlined where the compiler optimizes for size.
 #[inline(always)]
-fn special_bits(block: &[u8; BLOCK]) -> u64 {
-    block.as_chunks().0.iter().rev().fold(0, |bits, bytes| {
-        let bytes = u8x16::new(*bytes);
-        let is_quote = bytes.simd_eq(u8x16::splat(b'"'));
-        let is_backslash = bytes.simd_eq(u8x16::splat(b'\\'));
-        let is_control = bytes.simd_eq(bytes.min(u8x16::splat(0x1f)));
-        bits << 16 | u64::from((is_quote | is_backslash | is_control).to_bitmask())
-    })
+fn each([a, b, c, d]: [u8x16; 4], function: impl Fn(u8x16) -> u8x16) -> [u8x16; 4] {
+    [function(a), function(b), function(c), function(d)]
+}
+
+#[inline(always)]
+fn is_end(bytes: u8x16) -> u8x16 {
+    bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(bytes.min(u8x16::splat(0x1f)))
+}
+
+#[inline(always)]
+fn is_backslash(bytes: u8x16) -> u8x16 {
+    bytes.simd_eq(u8x16::splat(b'\\'))
+}
+
+#[inline(always)]
+fn is_common_escape(bytes: u8x16) -> u8x16 {
+    let is_letter = bytes.simd_eq(u8x16::splat(b'n')) | bytes.simd_eq(u8x16::splat(b't'));
+    is_letter | bytes.simd_eq(u8x16::splat(b'r')) | bytes.simd_eq(u8x16::splat(b'"'))
+}
+
+/// A bit for each byte of which the highest bit is set, the first one lowest.
+#[inline(always)]
+fn bits([a, b, c, d]: [u8x16; 4]) -> u64 {
+    let (a, b) = (u64::from(a.to_bitmask()), u64::from(b.to_bitmask()));
+    let (c, d) = (u64::from(c.to_bitmask()), u64::from(d.to_bitmask()));
+    a | b << 16 | c << 32 | d << 48
 }
