@@ -227,3 +227,55 @@ fn bits([a, b, c, d]: [u8x16; 4]) -> u64 {
     let (c, d) = (u64::from(c.to_bitmask()), u64::from(d.to_bitmask()));
     a | b << 16 | c << 32 | d << 48
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn escapes_count_wherever_blocks_begin() {
+        for run in [
+            "\\\\",
+            "\\\"",
+            "\\n\\t\\r",
+            "\\/\\b\\f",
+            "\\u00e9",
+            "\\\\\\\"",
+            "\\x",
+            "\\",
+            "\u{1f}",
+            "\\\u{1}",
+        ] {
+            for (before, behind) in (0..200).map(|before| (before, 80)).chain([(0, 0), (63, 0), (64, 1)]) {
+                let text = format!("{}{run}{}\"tail", "a".repeat(before), "é\\n".repeat(behind));
+                assert_eq!(
+                    long_string(text.as_bytes(), 0),
+                    string_end(text.as_bytes(), 0),
+                    "{before}, {run:?}"
+                );
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_agree_with_single_bytes(
+            parts in prop::collection::vec(
+                prop_oneof![
+                    8 => "[a-z]{0,40}",
+                    8 => Just("\\n".to_owned()),
+                    4 => Just("\\\"".to_owned()),
+                    4 => r"(\\\\){1,4}",
+                    1 => r"\\(u00e9|u|u12|/|b|x|u12g4)",
+                    1 => "[\"\\\\\u{1f}é]",
+                ],
+                0..60,
+            ),
+        ) {
+            let text = parts.concat();
+            prop_assert_eq!(long_string(text.as_bytes(), 0), string_end(text.as_bytes(), 0));
+        }
+    }
+}
