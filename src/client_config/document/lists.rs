@@ -84,9 +84,14 @@ pub(super) fn unique_below(object: &CstObject, new: &Table) -> Result<(), EditEr
     {
         return Err(EditError::Duplicate(name.clone()));
     }
-    for (name, value) in &new.members {
-        let below = object.get(name).and_then(|property| property.object_value());
-        if let (Some(below), Value::Table(table)) = (below, value) {
+    let tables = new.by_name();
+    for property in object.properties() {
+        let Some(Value::Table(table)) =
+            property.decoded_name().and_then(|name| tables.get(name.as_str()).copied())
+        else {
+            continue;
+        };
+        if let Some(below) = property.object_value() {
             unique_below(&below, table)?;
         }
     }
