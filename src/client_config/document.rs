@@ -434,6 +434,7 @@ fn update_json(object: &CstObject, old: Option<&Table>, new: &Table) -> Result<(
         };
         match (property.object_value(), before.and_then(Value::table), value) {
             (Some(below), Some(before), Value::Table(table)) => update_json(&below, Some(before), table)?,
+            _ if lists::update_json(property, before, value)? => {}
             _ => property.clone().set_value(json_input(value)?),
         }
     }
@@ -479,6 +480,11 @@ fn update_toml(table: &mut dyn TableLike, old: Option<&Table>, new: &Table) -> R
                 }
             }
             (Some(Item::Value(written)), _) => {
+                if let toml_edit::Value::Array(list) = written
+                    && lists::update_toml(list, before, value)?
+                {
+                    continue;
+                }
                 let mut value = toml_input(value)?;
                 *value.decor_mut() = written.decor().clone();
                 *written = value;
@@ -652,6 +658,43 @@ mod tests {
         assert!(before.is_same_except(&document, &[vec!["t", "a"]]));
         assert!(!before.is_same_except(&document, &[]));
         assert_eq!(document.to_string(), text.replace("\"z\": 2", "\"z\": 3"));
+    }
+
+    #[test]
+    fn list_on_several_lines_keeps_lines_and_comments_of_items_that_stay() {
+        let with = |items: &[&str]| {
+            let items: Vec<String> = items.iter().map(|item| (*item).to_owned()).collect();
+            Table::of([("command", Value::Text("x".to_owned())), ("args", Value::from_iter(&items))])
+        };
+        let json = |lines: &str| {
+            format!(
+                "{{\n  \"s\": {{\n    \"a\": {{\n      \"command\": \"x\",\n      \"args\": [{lines}]\n    }}\n  }}\n}}\n"
+            )
+        };
+        let toml = |lines: &str| format!("[s.a]\ncommand = \"x\"\nargs = [{lines}]\n");
+        let old = "\n        \"-y\", # yes\n        \"npx\", # old\n        # the server\n        \"url\", # prod\n        \"-v\" # more\n      ";
+        let comments = |text: &str| text.replace('#', "//");
+        for (items, new) in [
+            (
+                &["url", "-v"][..],
+                "\n        # the server\n        \"url\", # prod\n        \"-v\" # more\n      ",
+            ),
+            (
+                &["new", "url", "-v"],
+                "\n        \"new\",\n        # the server\n        \"url\", # prod\n        \"-v\" # more\n      ",
+            ),
+            (
+                &["-y", "npx", "new", "url", "-v"],
+                "\n        \"-y\", # yes\n        \"npx\", # old\n        \"new\",\n        # the server\n        \"url\", # prod\n        \"-v\" # more\n      ",
+            ),
+        ] {
+            edited(&json(&comments(old)), Format::Json, &json(&comments(new)), |document| {
+                document.set_entry(&["s", "a"], &with(items)).expect("a table");
+            });
+            edited(&toml(old), Format::Toml, &toml(new), |document| {
+                document.set_entry(&["s", "a"], &with(items)).expect("a table");
+            });
+        }
     }
 
     const JSONC: &str = "{\n    // all servers\n    \"mcpServers\": {\n      \"a\": { \"command\": \"npx\", /* why */ \"args\": [\"x\",], },\n\n      // the second\n      \"b\": {\n        \"command\": \"npx\", // old\n        \"env\": {\"K\": \"v\"}, // kept\n        \"disabled\": false,\n      },\n    },\n\t\"theme\" : 'X',\n}\n";

@@ -307,6 +307,26 @@ fn link_and_rights_stay_and_secrets_have_one_reader() {
     }
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn migrate_keeps_lines_of_arguments() {
+    let home = Home::new();
+    let path = home.write(
+        ".cursor/mcp.json",
+        format!(
+            "{{\n  \"mcpServers\": {{\n    \"a\": {{\n      \"command\": \"npx\",\n      \"args\": [\n        \"-y\",\n        \"mcp-remote\",\n        \"{URL}\",\n        \"--transport\",\n        \"http-only\"\n      ]\n    }}\n  }}\n}}\n"
+        ),
+    );
+    home.run(&["migrate", "--yes"]).done();
+    let program = home.program();
+    assert_eq!(
+        text_of(&path),
+        format!(
+            "{{\n  \"mcpServers\": {{\n    \"a\": {{\n      \"command\": \"{program}\",\n      \"args\": [\n        \"{URL}\",\n        \"--transport\",\n        \"http-only\"\n      ]\n    }}\n  }}\n}}\n"
+        )
+    );
+}
+
 /// A terminal with a command on it. Gets what it prints, and types what it asks for.
 #[cfg(target_os = "linux")]
 fn on_terminal(mut command: Command, answer: impl Fn(&str) -> &'static str) -> Told {
