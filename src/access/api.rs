@@ -479,6 +479,11 @@ fn envelope(method: &Method, path: &str, answer: Answer) -> Result<Map<String, V
         };
     }
     match status {
+        // A server may do as it is asked, and then send the program on (RFC 9110, 15.4.4).
+        300..400 if *method != Method::GET => {
+            let reason = format!("it answered HTTP {status}, a redirect, which is never followed");
+            Err(ApiError::Ambiguous { call: named, reason, ray, status: Some(status) })
+        }
         408 | 500.. => {
             let detail = parsed.as_ref().and_then(|members| first_error(members).1);
             let detail = detail.map(|detail| format!(", \"{}\"", shown(&detail))).unwrap_or_default();
@@ -537,7 +542,8 @@ mod tests {
             (200, r#"{"success":false,"errors":[{"code":12130,"message":"no"}]}"#, false),
             (400, r#"{"success":false,"errors":[{"code":12130,"message":"no"}]}"#, false),
             (403, "<html>error code: 1010</html>", false),
-            (302, "", false),
+            (302, "", true),
+            (307, "", true),
             (408, "", true),
             (500, "", true),
             (504, "<html>", true),
@@ -552,6 +558,9 @@ mod tests {
         let answer = Answer { status: 200, ray: None, wait: None, text: "<html>".to_owned() };
         let error = envelope(&Method::GET, "/zones", answer).expect_err("no JSON").to_string();
         assert!(error.contains("no usable answer to GET /zones") && !error.contains("effect"), "{error}");
+        let answer = Answer { status: 302, ray: None, wait: None, text: String::new() };
+        let error = envelope(&Method::GET, "/zones", answer).expect_err("a redirect");
+        assert!(!error.is_ambiguous(), "{error}");
     }
 
     #[test]
