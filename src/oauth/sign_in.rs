@@ -192,7 +192,13 @@ impl OAuth {
         let mut wanted = bearer_challenge
             .and_then(|bearer_challenge| bearer_challenge.scope.as_deref().map(token::without_secrets));
         match (more, refused) {
-            (Some(_), Some(bearer)) => wanted = Some(state.step_up(bearer, wanted.as_deref())?),
+            (Some(_), Some(bearer)) => {
+                let missing = match wanted.filter(|scope| !scope.trim().is_empty()) {
+                    Some(scope) => Some(scope),
+                    None => state.offered_scopes(challenge, credentials).await,
+                };
+                wanted = Some(state.step_up(bearer, missing.as_deref())?);
+            }
             (None, Some(bearer)) => match bearer.origin() {
                 TokenOrigin::SignedIn if asking == Interaction::Nobody => {
                     return Err(SignInError::NotOffered);
