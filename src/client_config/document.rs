@@ -12,6 +12,7 @@ use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
 use jsonc_parser::{CollectOptions, ParseOptions, ast, errors::ParseError, parse_to_ast};
 use toml_edit::{DocumentMut, Item, TableLike};
 
+use self::lists::is_same;
 use super::one_line;
 use super::value::{Table, Value};
 
@@ -527,24 +528,6 @@ fn toml_input(value: &Value) -> Result<toml_edit::Value, EditError> {
         }
         Value::Literal(written) => written.parse().map_err(|_| EditError::Value)?,
     })
-}
-
-/// Returns whether two values are the same, wherever they stand.
-fn is_same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Table(one), Value::Table(other)) => {
-            let found = other.by_name();
-            one.members.len() == other.members.len()
-                && one
-                    .members
-                    .iter()
-                    .all(|(name, value)| found.get(name.as_str()).is_some_and(|found| is_same(value, found)))
-        }
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
-        }
-        (one, other) => one == other,
-    }
 }
 
 /// A text, and where its lines end: a file may have as many tables as lines.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use jsonc_parser::cst::{CstInputValue, CstObject, CstObjectProp};
 
-use super::{Document, EditError, Tree, is_same, json_input, toml_input, unique};
+use super::{Document, EditError, Tree, json_input, toml_input, unique};
 use crate::client_config::value::{Table, Value};
 
 impl Document {
@@ -151,6 +151,24 @@ fn set_space_before(list: &mut toml_edit::Array, index: usize, space: String) {
     match list.get_mut(index) {
         Some(item) => item.decor_mut().set_prefix(space),
         None => list.set_trailing(space),
+    }
+}
+
+/// Returns whether two values are the same, wherever they stand.
+pub(super) fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Table(one), Value::Table(other)) => {
+            let found = other.by_name();
+            one.members.len() == other.members.len()
+                && one
+                    .members
+                    .iter()
+                    .all(|(name, value)| found.get(name.as_str()).is_some_and(|found| is_same(value, found)))
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (one, other) => one == other,
     }
 }
 
