@@ -148,6 +148,11 @@ impl EventSender {
         }
     }
 
+    /// Sends an event without a message if there is room for it now. Returns whether there was.
+    fn try_send(&self, event: Event) -> bool {
+        self.sender.try_send(event).is_ok()
+    }
+
     /// Sends an event. When the driver is gone, the event is dropped.
     pub async fn send(&self, event: Event) {
         let weight = weight(&event);

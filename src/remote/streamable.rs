@@ -4,21 +4,19 @@
 //! sessions, order and meaning (the bridge), and the words for a failure (`diagnosis`).
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use http::header::HeaderMap;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 use url::Url;
 
 use super::credential_retry::{ProofAttempts, is_json_rpc_answer};
 use super::exchange_outcome::{lost, map_texts};
 use super::initialize_progress::{InitializeProgress, InitializeStage};
-use super::request_body::RequestBody;
+use super::request_body::{RequestBody, RequestProgress};
 use super::request_headers::headers;
 use super::response_body::{BodyForm, ResponseBody};
 use super::response_head::{ResponseKind, classify, media_type, retry_after};
@@ -313,19 +311,19 @@ impl HttpExchange<'_> {
             let has_cookies = self.context.http.has_cookies_for(url);
             witness.asked(&method, url, &headers, has_cookies);
         }
-        let written = Arc::new(AtomicBool::new(false));
-        let (announce, announced) = oneshot::channel();
-        let body = RequestBody { text, written: Arc::clone(&written), announce: Some(announce), turn };
-        let client = self.context.http.client();
-        let request = client.request(method, url.clone()).headers(headers);
-        let request = request.body(reqwest::Body::wrap(body));
-        let mut answer = std::pin::pin!(client.send(request));
         let patience = self.context.patience().head;
+        // Where nothing else begins with it, the connection itself reports that it has the request.
+        let is_awaited = patience.is_some() || is_initialize(self.outgoing);
+        let reports_to = (!is_awaited).then(|| (self.events.clone(), self.id));
+        let progress = RequestProgress::default();
+        let body = RequestBody::new(text, &progress, reports_to, turn);
+        let client = self.context.http.client();
+        let mut answer = std::pin::pin!(client.send_whole(method, url, headers, reqwest::Body::wrap(body)));
         let result = tokio::select! {
             biased;
             // The connection does not report that a request without a body was sent.
             result = within(patience.filter(|_| !matches!(self.outgoing.ask, Ask::Post(_))), &mut answer) => result,
-            Ok(()) = announced => {
+            () = progress.unreported() => {
                 self.note_stage(InitializeStage::Head);
                 self.events.send(Event::Sent(self.id)).await;
                 within(patience, answer).await
@@ -343,7 +341,7 @@ impl HttpExchange<'_> {
         result.map_err(|error| {
             let report = diagnosis::transport(url, &self.context.http.transport_error(url, &error));
             // A request without a body is written with its head, which the connection does not report.
-            let is_written = written.load(Ordering::Relaxed) || !matches!(self.outgoing.ask, Ask::Post(_));
+            let is_written = progress.is_written() || !matches!(self.outgoing.ask, Ask::Post(_));
             let is_unprocessed = is_unprocessed(&error);
             let written = if is_written && !is_unprocessed { Written::Maybe } else { Written::No };
             ExchangeOutcome::Lost { written, report }
