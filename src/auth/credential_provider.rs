@@ -219,6 +219,12 @@ impl CredentialProvider {
         if !runs_out || self.source.is_none() {
             return current;
         }
+        // Rare, and large.
+        Box::pin(self.renewed(current, still_holds)).await
+    }
+
+    /// Reads credentials again that run out. `still_holds` says whether the present ones can be used meanwhile.
+    async fn renewed(&self, current: CredentialSnapshot, still_holds: bool) -> CredentialSnapshot {
         let proof = self.proof.as_deref();
         let _asking = match self.asking.try_lock() {
             Ok(asking) => asking,

@@ -228,6 +228,20 @@ impl Body {
     }
 }
 
+impl Body {
+    /// Returns whether everything has come that the head has announced, so that the end need not be waited for. A body that is
+    /// over may still say no. Over HTTP/2 the end is a frame of its own, without which the stream would be reset.
+    pub fn is_known_to_be_over(&self) -> bool {
+        match &self.0 {
+            // The library counts down what is to come.
+            BodySource::Plain(response) => {
+                response.version() <= http::Version::HTTP_11 && response.content_length() == Some(0)
+            }
+            BodySource::Encoded(_) => false,
+        }
+    }
+}
+
 impl Encoding {
     fn name(self) -> &'static str {
         match self {

@@ -360,11 +360,11 @@ impl HttpSse {
 async fn open_stream(exchange: &HttpExchange<'_>) -> Result<SseStream, ExchangeOutcome> {
     let (url, response) = exchange.request(&exchange.context.url).await?;
     let status = response.status().as_u16();
-    let media_type = media_type(response.headers());
+    let kind = classify(status, media_type(response.headers()).as_deref(), true);
     let multiplexed = response.version() == http::Version::HTTP_2;
-    let problem = match classify(status, media_type.as_deref(), true) {
+    let problem = match kind {
         ResponseKind::EventStream => {
-            return Ok(SseStream::new(Body::new(response), url, status, multiplexed));
+            return Ok(SseStream::new(Body::new(response), url.into_owned(), status, multiplexed));
         }
         ResponseKind::Redirect | ResponseKind::Refusal => return Err(exchange.refusal(&url, response).await),
         kind @ (ResponseKind::Json | ResponseKind::Unknown) => {
@@ -373,7 +373,7 @@ async fn open_stream(exchange: &HttpExchange<'_>) -> Result<SseStream, ExchangeO
             match exchange.read_untyped(&url, &mut reading).await? {
                 Some(BodyForm::Events) => {
                     let (body, beginning) = reading.into_body();
-                    let mut stream = SseStream::new(body, url, status, multiplexed);
+                    let mut stream = SseStream::new(body, url.into_owned(), status, multiplexed);
                     stream.take(&beginning);
                     return Ok(stream);
                 }
@@ -449,13 +449,14 @@ async fn post_once(
     let (url, response) = exchange.request(address).await?;
     let status = response.status().as_u16();
     let media_type = media_type(response.headers());
+    let is_page = media_type.as_deref() == Some("text/html");
     match classify(status, media_type.as_deref(), false) {
         ResponseKind::Redirect => return Ok(exchange.refusal(&url, response).await),
         ResponseKind::Refusal => return Ok(with_address(exchange.refusal(&url, response).await, &url)),
         ResponseKind::EventStream | ResponseKind::Json | ResponseKind::Nothing | ResponseKind::Unknown => {}
     }
     let multiplexed = response.version() == http::Version::HTTP_2;
-    if media_type.as_deref() == Some("text/html") {
+    if is_page {
         // A page is all the same, unless it is the one to sign in at: then the message got nowhere.
         let outcome = page_outcome(exchange, &url, response).await;
         if rejected_by(&outcome).is_some() {

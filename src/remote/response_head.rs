@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: reading anything (`streamable`), and what a refusal means (`diagnosis`).
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{CONTENT_TYPE, HeaderMap};
@@ -47,10 +48,12 @@ pub(super) fn classify(status: u16, media_type: Option<&str>, is_request: bool) 
 }
 
 /// The media type of a body, in lower case and without parameters.
-pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
+pub(super) fn media_type(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    (!essence.is_empty()).then_some(essence)
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    let is_lowercase = !essence.bytes().any(|byte| byte.is_ascii_uppercase());
+    let essence = if is_lowercase { essence.into() } else { essence.to_ascii_lowercase().into() };
+    Some(essence).filter(|essence: &Cow<'_, str>| !essence.is_empty())
 }
 
 /// The character set that a body is said to be in, in lower case, unless that is UTF-8 or a part of it.

@@ -192,13 +192,16 @@ impl HttpExchange<'_> {
         notice_closed_connections().await;
         let (url, response) = self.request(&self.context.url).await?;
         let status = response.status().as_u16();
-        let media_type = media_type(response.headers());
+        let kind = classify(status, media_type(response.headers()).as_deref(), self.awaits_answer());
         let patience = self.context.patience().gap;
-        match classify(status, media_type.as_deref(), self.awaits_answer()) {
-            ResponseKind::Redirect | ResponseKind::Refusal => Ok(self.refusal(&url, response).await),
+        match kind {
+            // What is not the response to a call is boxed, so that the future of a call is small: it is moved several times.
+            ResponseKind::Redirect | ResponseKind::Refusal => {
+                Ok(Box::pin(self.refusal(&url, response)).await)
+            }
             ResponseKind::Nothing => {
                 self.report_opening_of(&response).await;
-                read_bounded(response, LINGER).await;
+                Box::pin(read_bounded(response, LINGER)).await;
                 Ok(ExchangeOutcome::Accepted(status))
             }
             ResponseKind::EventStream => {
@@ -210,13 +213,13 @@ impl HttpExchange<'_> {
                 if !may_be_older {
                     self.report_opening(opening).await;
                 }
-                self.read_stream(&url, ResponseBody::new(response, patience), unopened).await
+                Box::pin(self.read_stream(&url, ResponseBody::new(response, patience), unopened)).await
             }
             ResponseKind::Json if !self.is_listening() => {
                 self.report_opening_of(&response).await;
-                self.read_json(&url, ResponseBody::new(response, patience)).await
+                self.read_json(&url, &mut ResponseBody::new(response, patience)).await
             }
-            ResponseKind::Json | ResponseKind::Unknown => self.read_unknown(&url, response).await,
+            ResponseKind::Json | ResponseKind::Unknown => Box::pin(self.read_unknown(&url, response)).await,
         }
     }
 
@@ -232,15 +235,15 @@ impl HttpExchange<'_> {
         match self.read_untyped(url, &mut reading).await? {
             Some(BodyForm::Events) => {
                 self.report_opening(opening).await;
-                self.read_events(url, reading, None).await
+                self.read_events(url, &mut reading, None).await
             }
             Some(BodyForm::Json) if !self.is_listening() => {
                 self.report_opening(opening).await;
-                self.json(url, reading).await
+                self.json(url, &mut reading).await
             }
             // Servers that know no stream answer a GET with a page about themselves, too.
             Some(_) => {
-                self.json(url, reading).await?;
+                self.json(url, &mut reading).await?;
                 Ok(lost(diagnosis::unusable(url, status, "with JSON instead of a stream")))
             }
             None => Ok(self.unknown_body(url, &headers, reading).await),
@@ -248,7 +251,10 @@ impl HttpExchange<'_> {
     }
 
     /// Sends the request to `start` and follows redirects. Returns the response and the address that sent it.
-    pub(super) async fn request(&self, start: &Url) -> Result<(Url, reqwest::Response), ExchangeOutcome> {
+    pub(super) async fn request<'start>(
+        &self,
+        start: &'start Url,
+    ) -> Result<(Cow<'start, Url>, reqwest::Response), ExchangeOutcome> {
         match redirect::follow(self, start, RedirectPolicy::Message).await? {
             Followed::Response { url, response } => Ok((url, response)),
             Followed::TooMany { url, status } => Err(lost(diagnosis::redirect_loop(&url, status))),
@@ -360,20 +366,26 @@ impl HttpExchange<'_> {
 
     /// Passes messages on. Returns whether the answer to the request was among them.
     pub(super) async fn deliver(&self, line: Line) -> bool {
-        let messages = match line {
-            Line::One(message) => vec![message],
-            Line::Batch(elements) => elements.into_iter().filter_map(Result::ok).collect(),
-            Line::Invalid(_) => vec![],
-        };
-        let mut answered = false;
-        for message in messages {
-            if self.is_answered_by(&message) {
-                answered = true;
-                self.note_stage(InitializeStage::Answered);
+        match line {
+            Line::One(message) => self.deliver_one(message).await,
+            Line::Batch(elements) => {
+                let mut is_answered = false;
+                for message in elements.into_iter().flatten() {
+                    is_answered |= Box::pin(self.deliver_one(message)).await;
+                }
+                is_answered
             }
-            self.events.send(Event::Server(self.id, message)).await;
+            Line::Invalid(_) => false,
         }
-        answered
+    }
+
+    async fn deliver_one(&self, message: Message) -> bool {
+        let is_answered = self.is_answered_by(&message);
+        if is_answered {
+            self.note_stage(InitializeStage::Answered);
+        }
+        self.events.send(Event::Server(self.id, message)).await;
+        is_answered
     }
 
     /// Returns whether a message is the answer to the request of this exchange, as far as the ids tell.
