@@ -212,9 +212,10 @@ impl CredentialProvider {
     /// use what is still valid.
     pub async fn current(&self) -> CredentialSnapshot {
         let (current, runs_out, still_holds) = {
-            let (held, now) = (self.held(), wall_clock());
-            let runs_out = held.renewal.is_some_and(|renewal| renewal <= now);
-            (held.current.clone(), runs_out, held.found.expires.is_some_and(|expires| expires > now))
+            let held = self.held();
+            let runs_out = held.renewal.is_some_and(|renewal| renewal <= wall_clock());
+            let still_holds = runs_out && held.found.expires.is_some_and(|expires| expires > wall_clock());
+            (held.current.clone(), runs_out, still_holds)
         };
         if !runs_out || self.source.is_none() {
             return current;

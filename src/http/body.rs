@@ -56,6 +56,9 @@ enum ContentEncoding {
 
 impl ContentEncoding {
     fn of(headers: &HeaderMap) -> ContentEncoding {
+        if !headers.contains_key(CONTENT_ENCODING) {
+            return ContentEncoding::Not;
+        }
         let values = headers.get_all(CONTENT_ENCODING).iter();
         let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         let names = names.map(|name| String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase());

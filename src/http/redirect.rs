@@ -33,6 +33,9 @@ impl RedirectPolicy {
 
     /// Where a request is sent again after a redirect from `from`; none where the redirect is not followed.
     fn next_hop(self, from: &Url, status: u16, headers: &HeaderMap) -> Option<Url> {
+        if !(300..400).contains(&status) {
+            return None;
+        }
         let target = target(from, headers).filter(|target| target.origin() == from.origin())?;
         let is_followed = match (self, status) {
             (RedirectPolicy::Document, 300..=399) => true,

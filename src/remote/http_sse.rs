@@ -25,8 +25,8 @@ use super::send_order::SendTurn;
 use super::sse;
 use super::sse_stream::{SseStream, address_in, with_address};
 use super::streamable::{
-    HttpExchange, LINGER, REFUSAL_PATIENCE, RemoteContext, Streamable, printable_part, read_bounded,
-    silence_report,
+    HttpExchange, LINGER, REFUSAL_PATIENCE, RemoteContext, Streamable, is_initialize, printable_part,
+    read_bounded, silence_report,
 };
 use super::{EventSender, Remote};
 use crate::bridge::{
@@ -156,7 +156,7 @@ impl Remote for HttpSse {
                     Box::pin(context.progress.watch(&context.url, session)).await
                 }
             };
-            events.send(Event::Ended(exchange, outcome)).await;
+            events.report(Event::Ended(exchange, outcome)).await;
         }
     }
 }
@@ -209,7 +209,7 @@ impl HttpSse {
             multiplexed: stream.multiplexed,
         };
         events.send(Event::Opened(id, opening)).await;
-        let mut exchange = HttpExchange { outgoing, ..get };
+        let mut exchange = HttpExchange { outgoing, is_initialize: is_initialize(outgoing), ..get };
         let credentials = exchange.credentials.clone();
         // A second exchange reads the stream, because the first is busy with the POST.
         let listener = HttpExchange::new(&self.context, id, outgoing, events, credentials, None);
@@ -465,7 +465,7 @@ async fn post_once(
     } else {
         if opening_report == OpeningReport::Sent {
             let opening = Opening { status, session: SessionHeader::Absent, multiplexed };
-            exchange.events.send(Event::Opened(exchange.id, opening)).await;
+            exchange.events.report(Event::Opened(exchange.id, opening)).await;
         }
         read_bounded(response, LINGER).await;
     }

@@ -92,7 +92,7 @@ impl RequestBody {
             return;
         }
         let is_reported = match self.reports_to.take() {
-            Some((events, exchange)) => events.try_send(Event::Sent(exchange)),
+            Some((events, exchange)) => events.try_send(Event::Sent(exchange)).is_ok(),
             None => false,
         };
         if is_reported {

@@ -305,7 +305,7 @@ impl HttpExchange<'_> {
         let (body, line) = parse_line(body).await;
         if let Line::Invalid(fault) = &line {
             self.session_error(url, status, &body).map_or(Ok(()), Err)?;
-            self.events.send_invalid(self.id, fault).await;
+            Box::pin(self.events.send_invalid(self.id, fault)).await;
             return Err(lost(diagnosis::unreadable(url, description, &body, &fault.to_string())));
         }
         drop(body);
@@ -435,7 +435,7 @@ impl HttpExchange<'_> {
                 (data, Line::Invalid(fault)) => {
                     self.session_error(url, status, &data).map_or(Ok(()), Err)?;
                     non_messages.log(&fault);
-                    self.events.send_invalid(self.id, &fault).await;
+                    Box::pin(self.events.send_invalid(self.id, &fault)).await;
                     if self.awaits_answer() && is_broken_answer(&data, &fault) {
                         let problem = format!("its answer is not a JSON-RPC message: {fault}");
                         return Err(lost(diagnosis::unusable(url, status, &problem)));
@@ -489,7 +489,7 @@ impl HttpExchange<'_> {
 
     async fn advance(&self, cursor: Option<Cursor>) {
         if let Some(cursor) = cursor {
-            self.events.send(Event::Cursor(self.id, cursor)).await;
+            self.events.report(Event::Cursor(self.id, cursor)).await;
         }
     }
 }

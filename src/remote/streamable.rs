@@ -17,7 +17,7 @@ use super::credential_retry::{ProofAttempts, is_json_rpc_answer};
 use super::exchange_outcome::{lost, map_texts};
 use super::initialize_progress::{InitializeProgress, InitializeStage};
 use super::request_body::{RequestBody, RequestProgress};
-use super::request_headers::headers;
+use super::request_headers::{SESSION_ID, headers};
 use super::response_body::{BodyForm, ResponseBody};
 use super::response_head::{ResponseKind, classify, media_type, retry_after};
 use super::send_order::{SendOrder, SendTurn};
@@ -31,8 +31,8 @@ use crate::http::body::{Body, unknown_encoding};
 use crate::http::redirect::{self, Followed, RedirectPolicy, SendRequest};
 use crate::http::{Http, Patience, is_unprocessed, notice_closed_connections, within};
 use crate::json::replace_line_breaks;
-use crate::jsonrpc::{Kind, Line, Message};
-use crate::mcp::{header, method};
+use crate::jsonrpc::{Fault, Kind, Line, Message};
+use crate::mcp::method;
 use crate::oauth::{OAuth, RequestCredentials, RequestSnapshot, SignInChallenge};
 use crate::redact;
 
@@ -104,7 +104,7 @@ impl Remote for Streamable {
                     Box::pin(context.progress.watch(&context.url, whole)).await
                 }
             };
-            events.send(Event::Ended(exchange, outcome)).await;
+            events.report(Event::Ended(exchange, outcome)).await;
         }
     }
 }
@@ -137,6 +137,8 @@ pub(super) struct HttpExchange<'a> {
     pub(super) id: ExchangeId,
     pub(super) outgoing: &'a Outgoing,
     pub(super) events: &'a EventSender,
+    /// Whether it POSTs `initialize`.
+    pub(super) is_initialize: bool,
     pub(super) credentials: RequestSnapshot,
     /// When its first request may go out; none once it has.
     pub(super) turn: Mutex<Option<SendTurn>>,
@@ -167,6 +169,7 @@ impl<'a> HttpExchange<'a> {
             id,
             outgoing,
             events,
+            is_initialize: is_initialize(outgoing),
             credentials,
             turn: Mutex::new(turn),
             challenge: Mutex::default(),
@@ -208,7 +211,7 @@ impl HttpExchange<'_> {
                 let opening = opening(&response);
                 self.token_accepted().await;
                 // The older transport may answer `initialize` with its own stream, which names no session.
-                let may_be_older = is_initialize(self.outgoing) && opening.session == SessionHeader::Absent;
+                let may_be_older = self.is_initialize && opening.session == SessionHeader::Absent;
                 let unopened = may_be_older.then_some(opening.clone());
                 if !may_be_older {
                     self.report_opening(opening).await;
@@ -285,7 +288,7 @@ impl HttpExchange<'_> {
 
     /// Notes what an `initialize` waits for.
     pub(super) fn note_stage(&self, stage: InitializeStage) {
-        if is_initialize(self.outgoing) {
+        if self.is_initialize {
             self.context.progress.set(stage);
         }
     }
@@ -319,7 +322,7 @@ impl HttpExchange<'_> {
         }
         let patience = self.context.patience().head;
         // Where nothing else begins with it, the connection itself reports that it has the request.
-        let is_awaited = patience.is_some() || is_initialize(self.outgoing);
+        let is_awaited = patience.is_some() || self.is_initialize;
         let reports_to = (!is_awaited).then(|| (self.events.clone(), self.id));
         let progress = RequestProgress::default();
         let body = RequestBody::new(text, &progress, reports_to, turn);
@@ -331,7 +334,7 @@ impl HttpExchange<'_> {
             result = within(patience.filter(|_| !matches!(self.outgoing.ask, Ask::Post(_))), &mut answer) => result,
             () = progress.unreported() => {
                 self.note_stage(InitializeStage::Head);
-                self.events.send(Event::Sent(self.id)).await;
+                self.events.report(Event::Sent(self.id)).await;
                 within(patience, answer).await
             }
         };
@@ -361,31 +364,36 @@ impl HttpExchange<'_> {
 
     /// Reports the head of an answer.
     pub(super) async fn report_opening(&self, opening: Opening) {
-        self.events.send(Event::Opened(self.id, opening)).await;
+        self.events.report(Event::Opened(self.id, opening)).await;
     }
 
     /// Passes messages on. Returns whether the answer to the request was among them.
     pub(super) async fn deliver(&self, line: Line) -> bool {
         match line {
             Line::One(message) => self.deliver_one(message).await,
-            Line::Batch(elements) => {
-                let mut is_answered = false;
-                for message in elements.into_iter().flatten() {
-                    is_answered |= Box::pin(self.deliver_one(message)).await;
-                }
-                is_answered
-            }
+            Line::Batch(elements) => Box::pin(self.deliver_batch(elements)).await,
             Line::Invalid(_) => false,
         }
     }
 
-    async fn deliver_one(&self, message: Message) -> bool {
+    async fn deliver_batch(&self, elements: Vec<Result<Message, Fault>>) -> bool {
+        let mut is_answered = false;
+        for message in elements.into_iter().flatten() {
+            is_answered |= self.deliver_one(message).await;
+        }
+        is_answered
+    }
+
+    fn deliver_one(&self, message: Message) -> impl Future<Output = bool> {
         let is_answered = self.is_answered_by(&message);
         if is_answered {
             self.note_stage(InitializeStage::Answered);
         }
-        self.events.send(Event::Server(self.id, message)).await;
-        is_answered
+        let reported = self.events.report(Event::Server(self.id, message));
+        async move {
+            reported.await;
+            is_answered
+        }
     }
 
     /// Returns whether a message is the answer to the request of this exchange, as far as the ids tell.
@@ -483,7 +491,7 @@ impl SendRequest for HttpExchange<'_> {
             return Ok(response);
         }
         // The server has not processed the request. Its connection can be used again.
-        read_bounded(response, LINGER).await;
+        Box::pin(read_bounded(response, LINGER)).await;
         let response = self.send(url).await?;
         credentials.note_response(url, response.status(), response.headers());
         Ok(response)
@@ -493,7 +501,7 @@ impl SendRequest for HttpExchange<'_> {
 /// What the head of a 2xx answer says.
 fn opening(response: &reqwest::Response) -> Opening {
     let register = |id: &SessionId| redact::register_issued(id.reveal());
-    let session = match response.headers().get(header::SESSION_ID) {
+    let session = match response.headers().get(&SESSION_ID) {
         None => SessionHeader::Absent,
         Some(value) if value.is_empty() => SessionHeader::Absent,
         Some(value) => match value.to_str().ok().and_then(SessionId::new).inspect(register) {
@@ -547,4 +555,42 @@ fn without_line_breaks(body: &Bytes) -> Bytes {
     let mut text = body.to_vec();
     replace_line_breaks(&mut text);
     text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Credentials;
+    use crate::auth::credential_provider::CredentialProvider;
+    use crate::bridge::Facts;
+    use crate::http::{Family, Settings};
+    use crate::remote::HttpRemote;
+    use crate::tls::Trust;
+
+    #[test]
+    fn future_of_a_call_is_small() {
+        let url: Url = "http://127.0.0.1:1/mcp".parse().expect("a URL");
+        let settings = Settings {
+            connect_timeout: None,
+            patience: Patience::default(),
+            trust: Trust::default(),
+            proxy: None,
+            family: Family::Any,
+            cookies: true,
+            inspect: false,
+        };
+        let http = Http::new(&url, settings).expect("a client");
+        let provider = CredentialProvider::fixed(Credentials::new(&url, Vec::new()));
+        let streamable = Streamable::new(url, http, RequestCredentials::new(provider, None));
+        let call = || {
+            let message = Message::parse(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#.into());
+            Outgoing { ask: Ask::Post(message.expect("a message")), facts: Facts::default() }
+        };
+        let (events, _received) = EventSender::channel(1);
+        let size = size_of_val(&streamable.start(ExchangeId(1), call(), events.clone()));
+        assert!(size <= 3000, "{size}: what is not the response to a call belongs in a box");
+        let remote = HttpRemote::new(streamable, Duration::ZERO);
+        let size = size_of_val(&remote.start(ExchangeId(2), call(), events));
+        assert!(size <= 16, "{size}");
+    }
 }
