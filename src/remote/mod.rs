@@ -6,6 +6,7 @@
 #![doc = include_str!("README.md")]
 
 mod credential_retry;
+mod delivery;
 mod exchange_outcome;
 pub mod http_sse;
 mod initialize_progress;
@@ -152,7 +153,7 @@ impl EventSender {
     /// Sends an event like [`EventSender::send`], by a smaller future: most often there is room, and an event that has to wait does so
     /// in a box.
     fn report(&self, event: Event) -> impl Future<Output = ()> {
-        let waiting = self.try_send(event).err().map(|event| Box::pin(self.send(event)));
+        let waiting = self.try_send(event).map(|event| Box::pin(self.send(event)));
         async move {
             if let Some(waiting) = waiting {
                 waiting.await;
@@ -160,24 +161,21 @@ impl EventSender {
         }
     }
 
-    /// Sends an event at once. When the driver is gone, the event is dropped.
-    ///
-    /// # Errors
-    /// The event, where it has to wait.
-    fn try_send(&self, event: Event) -> Result<(), Event> {
+    /// Sends an event at once. When the driver is gone, the event is dropped. Returns the event if it has to wait.
+    fn try_send(&self, event: Event) -> Option<Event> {
         let room = match weight(&event) {
             0 => None,
             weight => match self.room.try_acquire_many(weight) {
                 Ok(room) => Some(room),
-                Err(_) => return Err(event),
+                Err(_) => return Some(event),
             },
         };
         match self.sender.try_send(event) {
             Ok(()) => room.into_iter().for_each(SemaphorePermit::forget),
-            Err(TrySendError::Full(event)) => return Err(event),
+            Err(TrySendError::Full(event)) => return Some(event),
             Err(TrySendError::Closed(_)) => {}
         }
-        Ok(())
+        None
     }
 
     /// Sends an event. When the driver is gone, the event is dropped.

@@ -92,7 +92,7 @@ impl RequestBody {
             return;
         }
         let is_reported = match self.reports_to.take() {
-            Some((events, exchange)) => events.try_send(Event::Sent(exchange)).is_ok(),
+            Some((events, exchange)) => events.try_send(Event::Sent(exchange)).is_none(),
             None => false,
         };
         if is_reported {
@@ -121,5 +121,62 @@ impl http_body::Body for RequestBody {
 
     fn size_hint(&self) -> http_body::SizeHint {
         http_body::SizeHint::with_exact(self.text.as_ref().map_or(0, |text| text.len() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use futures_util::FutureExt;
+    use http_body::Body as _;
+
+    use super::*;
+    use crate::remote::EventReceiver;
+
+    fn read(body: &mut RequestBody) {
+        let frame = Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(frame, Poll::Ready(Some(Ok(_)))));
+    }
+
+    fn received(events: &mut EventReceiver) -> Option<Event> {
+        events.recv().now_or_never().flatten()
+    }
+
+    #[test]
+    fn body_reports_itself_where_there_is_room() {
+        let (events, mut receiver) = EventSender::channel(1);
+        let progress = RequestProgress::default();
+        let mut body = RequestBody::new(Some("x".into()), &progress, Some((events, ExchangeId(1))), None);
+        assert!(!progress.is_written());
+        read(&mut body);
+        assert!(progress.is_written());
+        assert!(matches!(received(&mut receiver), Some(Event::Sent(ExchangeId(1)))));
+        assert!(progress.unreported().now_or_never().is_none(), "it was reported");
+    }
+
+    #[test]
+    fn exchange_reports_body_where_there_is_no_room() {
+        let (events, _receiver) = EventSender::channel(1);
+        events.send(Event::ClientClosed).now_or_never().expect("there is room");
+        for reports_to in [Some((events, ExchangeId(1))), None] {
+            let progress = RequestProgress::default();
+            let mut body = RequestBody::new(Some("x".into()), &progress, reports_to, None);
+            assert!(progress.unreported().now_or_never().is_none());
+            read(&mut body);
+            assert!(progress.is_written());
+            assert!(progress.unreported().now_or_never().is_some());
+            assert!(progress.unreported().now_or_never().is_none(), "once");
+        }
+    }
+
+    #[test]
+    fn body_of_ended_exchange_reports_nothing() {
+        let (events, mut receiver) = EventSender::channel(1);
+        let progress = RequestProgress::default();
+        let mut body = RequestBody::new(Some("x".into()), &progress, Some((events, ExchangeId(1))), None);
+        drop(progress);
+        read(&mut body);
+        assert!(received(&mut receiver).is_none());
     }
 }

@@ -19,18 +19,18 @@ const LONGEST_TURN: Duration = Duration::from_secs(1);
 
 /// Hands out turns in the order in which exchanges are opened.
 #[derive(Debug, Default)]
-pub(super) struct SendOrder(Arc<Mutex<Queue>>);
+pub(super) struct SendOrder(Arc<Mutex<TurnQueue>>);
 
 /// The place of one exchange in the order. Dropping it lets the next one send.
 #[derive(Debug)]
 pub(super) struct SendTurn {
-    queue: Arc<Mutex<Queue>>,
+    queue: Arc<Mutex<TurnQueue>>,
     number: u64,
 }
 
 /// The turns from the first to the last that is not over.
 #[derive(Debug, Default)]
-struct Queue {
+struct TurnQueue {
     turns: VecDeque<QueuedTurn>,
     /// The number of the first.
     first: u64,
@@ -92,7 +92,7 @@ impl Drop for SendTurn {
     }
 }
 
-impl Queue {
+impl TurnQueue {
     fn turn(&mut self, number: u64) -> Option<&mut QueuedTurn> {
         self.turns.get_mut(self.place(number))
     }
@@ -124,7 +124,7 @@ impl Queue {
     }
 }
 
-fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+fn lock(queue: &Mutex<TurnQueue>) -> MutexGuard<'_, TurnQueue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

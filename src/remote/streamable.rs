@@ -31,7 +31,7 @@ use crate::http::body::{Body, unknown_encoding};
 use crate::http::redirect::{self, Followed, RedirectPolicy, SendRequest};
 use crate::http::{Http, Patience, is_unprocessed, notice_closed_connections, within};
 use crate::json::replace_line_breaks;
-use crate::jsonrpc::{Fault, Kind, Line, Message};
+use crate::jsonrpc::{Kind, Line, Message};
 use crate::mcp::method;
 use crate::oauth::{OAuth, RequestCredentials, RequestSnapshot, SignInChallenge};
 use crate::redact;
@@ -365,46 +365,6 @@ impl HttpExchange<'_> {
     /// Reports the head of an answer.
     pub(super) async fn report_opening(&self, opening: Opening) {
         self.events.report(Event::Opened(self.id, opening)).await;
-    }
-
-    /// Passes messages on. Returns whether the answer to the request was among them.
-    pub(super) async fn deliver(&self, line: Line) -> bool {
-        match line {
-            Line::One(message) => self.deliver_one(message).await,
-            Line::Batch(elements) => Box::pin(self.deliver_batch(elements)).await,
-            Line::Invalid(_) => false,
-        }
-    }
-
-    async fn deliver_batch(&self, elements: Vec<Result<Message, Fault>>) -> bool {
-        let mut is_answered = false;
-        for message in elements.into_iter().flatten() {
-            is_answered |= self.deliver_one(message).await;
-        }
-        is_answered
-    }
-
-    fn deliver_one(&self, message: Message) -> impl Future<Output = bool> {
-        let is_answered = self.is_answered_by(&message);
-        if is_answered {
-            self.note_stage(InitializeStage::Answered);
-        }
-        let reported = self.events.report(Event::Server(self.id, message));
-        async move {
-            reported.await;
-            is_answered
-        }
-    }
-
-    /// Returns whether a message is the answer to the request of this exchange, as far as the ids tell.
-    pub(super) fn is_answered_by(&self, message: &Message) -> bool {
-        let Ask::Post(asked) = &self.outgoing.ask else { return false };
-        match (asked.kind(), message.kind()) {
-            (Kind::Request { id, .. }, Kind::Response { id: answered, .. }) => {
-                answered.as_ref().is_none_or(|answered| answered.is_same_value(id))
-            }
-            _ => false,
-        }
     }
 
     /// Redacts the words about a failure: they may repeat what a server echoed in a body, an address or a media type.
