@@ -218,16 +218,44 @@ impl HttpClient {
         &self,
         request: reqwest::RequestBuilder,
     ) -> impl Future<Output = Result<reqwest::Response, reqwest::Error>> + use<> {
+        self.execute(request.build())
+    }
+
+    /// The same with a request of which every part is there. It is not taken apart and put together again.
+    ///
+    /// # Errors
+    /// When the request cannot be built, or no response comes.
+    pub fn send_whole(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: reqwest::Body,
+    ) -> impl Future<Output = Result<reqwest::Response, reqwest::Error>> + use<> {
+        // A name and a password in the URL are for the builder to move into a header.
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        self.execute(match has_user {
+            true => self.request(method, url.clone()).headers(headers).body(body).build(),
+            false => {
+                let mut request = reqwest::Request::new(method, url.clone());
+                *request.headers_mut() = headers;
+                *request.body_mut() = Some(body);
+                Ok(request)
+            }
+        })
+    }
+
+    fn execute(
+        &self,
+        request: Result<reqwest::Request, reqwest::Error>,
+    ) -> impl Future<Output = Result<reqwest::Response, reqwest::Error>> + use<> {
         let cookies = self.cookies.clone();
-        let (library, request) = request.build_split();
         let sent = request.map(|mut request| {
-            let has_own = request.headers().contains_key(COOKIE);
-            let value =
-                cookies.as_ref().filter(|_| !has_own).and_then(|cookies| cookies.cookies(request.url()));
-            if let Some(value) = value {
+            let cookies = cookies.as_ref().filter(|_| !request.headers().contains_key(COOKIE));
+            if let Some(value) = cookies.and_then(|cookies| cookies.cookies(request.url())) {
                 request.headers_mut().insert(COOKIE, value);
             }
-            library.execute(request)
+            self.library.execute(request)
         });
         async move {
             let response = sent?.await?;

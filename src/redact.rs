@@ -343,7 +343,8 @@ impl Secrets {
     }
 
     fn issue(&mut self, value: &str) {
-        if is_random(value) && !is_word(value) {
+        // Many servers repeat the session's id in each response.
+        if !self.issued.holds(value) && is_random(value) && !is_word(value) {
             self.remember(value);
         }
     }
@@ -375,6 +376,11 @@ fn beginning(value: &str, longest: usize) -> SecretPattern {
 }
 
 impl Recent {
+    /// Returns whether the whole of a value is among them.
+    fn holds(&self, value: &str) -> bool {
+        self.values.iter().any(|known| !known.is_beginning && known.text == value.as_bytes())
+    }
+
     /// Makes a value the latest. Returns whether it was there.
     fn renew(&mut self, value: &SecretPattern) -> bool {
         let at = self.values.iter().position(|other| other == value);

@@ -212,13 +212,20 @@ impl CredentialProvider {
     /// use what is still valid.
     pub async fn current(&self) -> CredentialSnapshot {
         let (current, runs_out, still_holds) = {
-            let (held, now) = (self.held(), wall_clock());
-            let runs_out = held.renewal.is_some_and(|renewal| renewal <= now);
-            (held.current.clone(), runs_out, held.found.expires.is_some_and(|expires| expires > now))
+            let held = self.held();
+            let runs_out = held.renewal.is_some_and(|renewal| renewal <= wall_clock());
+            let still_holds = runs_out && held.found.expires.is_some_and(|expires| expires > wall_clock());
+            (held.current.clone(), runs_out, still_holds)
         };
         if !runs_out || self.source.is_none() {
             return current;
         }
+        // Rare, and large.
+        Box::pin(self.renewed(current, still_holds)).await
+    }
+
+    /// Reads credentials again that run out. `still_holds` says whether the present ones can be used meanwhile.
+    async fn renewed(&self, current: CredentialSnapshot, still_holds: bool) -> CredentialSnapshot {
         let proof = self.proof.as_deref();
         let _asking = match self.asking.try_lock() {
             Ok(asking) => asking,

@@ -56,6 +56,9 @@ enum ContentEncoding {
 
 impl ContentEncoding {
     fn of(headers: &HeaderMap) -> ContentEncoding {
+        if !headers.contains_key(CONTENT_ENCODING) {
+            return ContentEncoding::Not;
+        }
         let values = headers.get_all(CONTENT_ENCODING).iter();
         let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         let names = names.map(|name| String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase());
@@ -224,6 +227,20 @@ impl Body {
         match &mut self.0 {
             BodySource::Plain(response) => response.chunk().await.map_err(BodyError::Transport),
             BodySource::Encoded(compressed) => compressed.chunk().await,
+        }
+    }
+}
+
+impl Body {
+    /// Returns whether everything has come that the head has announced, so that the end need not be waited for. A body that is
+    /// over may still say no. Over HTTP/2 the end is a frame of its own, without which the stream would be reset.
+    pub fn is_known_to_be_over(&self) -> bool {
+        match &self.0 {
+            // The library counts down what is to come.
+            BodySource::Plain(response) => {
+                response.version() <= http::Version::HTTP_11 && response.content_length() == Some(0)
+            }
+            BodySource::Encoded(_) => false,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! A security boundary. Every policy stays within the origin, so all credentials are sent again, the name and password of the
 //! URL among them. `diagnosis` explains a redirect that is not followed.
 
+use std::borrow::Cow;
+
 use http::header::{HeaderMap, LOCATION};
 use url::Url;
 
@@ -31,6 +33,9 @@ impl RedirectPolicy {
 
     /// Where a request is sent again after a redirect from `from`; none where the redirect is not followed.
     fn next_hop(self, from: &Url, status: u16, headers: &HeaderMap) -> Option<Url> {
+        if !(300..400).contains(&status) {
+            return None;
+        }
         let target = target(from, headers).filter(|target| target.origin() == from.origin())?;
         let is_followed = match (self, status) {
             (RedirectPolicy::Document, 300..=399) => true,
@@ -76,11 +81,11 @@ pub trait SendRequest {
 
 /// Where redirects led.
 #[derive(Debug)]
-pub enum Followed<R> {
+pub enum Followed<'start, R> {
     /// To a response that is no redirect, or one that is not followed.
     Response {
         /// The address that sent it.
-        url: Url,
+        url: Cow<'start, Url>,
         /// The response.
         response: R,
     },
@@ -97,21 +102,21 @@ pub enum Followed<R> {
 ///
 /// # Errors
 /// The first error of `sender`.
-pub async fn follow<S: SendRequest>(
+pub async fn follow<'start, S: SendRequest>(
     sender: &S,
-    start: &Url,
+    start: &'start Url,
     policy: RedirectPolicy,
-) -> Result<Followed<S::Response>, S::Error> {
-    let (mut url, mut status) = (start.clone(), 0);
+) -> Result<Followed<'start, S::Response>, S::Error> {
+    let (mut url, mut status) = (Cow::Borrowed(start), 0);
     for _ in 0..=policy.limit() {
         let response = sender.send_request(&url).await?;
         status = response.status_code();
         match policy.next_hop(&url, status, response.header_map()) {
-            Some(target) => url = target,
+            Some(target) => url = Cow::Owned(target),
             None => return Ok(Followed::Response { url, response }),
         }
     }
-    Ok(Followed::TooMany { url, status })
+    Ok(Followed::TooMany { url: url.into_owned(), status })
 }
 
 /// Where a redirect leads. A name and a password that the server writes into it are replaced by those of `from`, because
@@ -152,6 +157,8 @@ fn decoded(segment: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
 
     fn hop(from: &str, status: u16, location: &str) -> Option<String> {
@@ -264,12 +271,12 @@ mod tests {
         }
     }
 
-    fn followed(paths: Vec<&'static str>, policy: RedirectPolicy) -> (Followed<Response>, usize) {
+    fn followed(paths: Vec<&'static str>, policy: RedirectPolicy) -> (Followed<'static, Response>, usize) {
         use futures_util::FutureExt;
 
+        static START: LazyLock<Url> = LazyLock::new(|| "https://h.test/mcp".parse().expect("a URL"));
         let server = Server { paths, asked: std::sync::Mutex::default() };
-        let start = "https://h.test/mcp".parse().expect("a URL");
-        let Ok(followed) = follow(&server, &start, policy).now_or_never().expect("nothing waits");
+        let Ok(followed) = follow(&server, &START, policy).now_or_never().expect("nothing waits");
         let asked = server.asked.lock().expect("no panic").len();
         (followed, asked)
     }

@@ -68,7 +68,8 @@ impl RequestCredentials {
 
     async fn with_token(&self, own: CredentialSnapshot) -> RequestSnapshot {
         let (credentials, bearer) = match &self.sign_in {
-            Some(sign_in) => sign_in.join(&own.credentials).await,
+            // Large, and an entry without a sign-in needs no room for it.
+            Some(sign_in) => Box::pin(sign_in.join(&own.credentials)).await,
             None => (Arc::clone(&own.credentials), None),
         };
         RequestSnapshot { own, credentials, bearer }

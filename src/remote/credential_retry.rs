@@ -45,6 +45,15 @@ impl HttpExchange<'_> {
     /// Changes to credentials that may be accepted where those of the last attempt were not. Returns whether there are any;
     /// otherwise `outcome` stands, and explains why.
     pub(super) async fn retry_with_other_credentials(&mut self, outcome: &mut ExchangeOutcome) -> bool {
+        if matches!(outcome, ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_)) {
+            self.accepted();
+            return false;
+        }
+        // Rare, and large.
+        Box::pin(self.replace_credentials(outcome)).await
+    }
+
+    async fn replace_credentials(&mut self, outcome: &mut ExchangeOutcome) -> bool {
         if self.is_about_the_session(outcome) {
             return false;
         }
@@ -89,8 +98,7 @@ impl HttpExchange<'_> {
         self.proof_attempts.count += 1;
         // An application is found by host and path.
         refused_at.set_query(None);
-        // Rare, and large.
-        let proved = Box::pin(self.context.request_credentials.prove(&self.credentials, &refused_at)).await;
+        let proved = self.context.request_credentials.prove(&self.credentials, &refused_at).await;
         let Ok(proved) = proved else { return false };
         self.credentials = proved;
         self.challenge.get_mut().unwrap_or_else(PoisonError::into_inner).take();
@@ -173,18 +181,13 @@ impl HttpExchange<'_> {
                     && refusal.refuses_credentials()
                     && challenge.document.is_none();
                 let asking = if is_in_doubt { Interaction::Nobody } else { Interaction::User };
-                // Rare, and large.
-                match Box::pin(self.sign_in(&challenge, status, asking)).await {
+                match self.sign_in(&challenge, status, asking).await {
                     Ok(is_signed_in) => is_signed_in,
                     Err(told) => {
                         (*outcome, self.reports_sign_in) = (told, true);
                         false
                     }
                 }
-            }
-            (_, ExchangeOutcome::Complete | ExchangeOutcome::Accepted(_)) => {
-                self.accepted();
-                false
             }
             _ => false,
         }

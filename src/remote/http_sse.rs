@@ -25,8 +25,8 @@ use super::send_order::SendTurn;
 use super::sse;
 use super::sse_stream::{SseStream, address_in, with_address};
 use super::streamable::{
-    HttpExchange, LINGER, REFUSAL_PATIENCE, RemoteContext, Streamable, printable_part, read_bounded,
-    silence_report,
+    HttpExchange, LINGER, REFUSAL_PATIENCE, RemoteContext, Streamable, is_initialize, printable_part,
+    read_bounded, silence_report,
 };
 use super::{EventSender, Remote};
 use crate::bridge::{
@@ -156,7 +156,7 @@ impl Remote for HttpSse {
                     Box::pin(context.progress.watch(&context.url, session)).await
                 }
             };
-            events.send(Event::Ended(exchange, outcome)).await;
+            events.report(Event::Ended(exchange, outcome)).await;
         }
     }
 }
@@ -209,7 +209,7 @@ impl HttpSse {
             multiplexed: stream.multiplexed,
         };
         events.send(Event::Opened(id, opening)).await;
-        let mut exchange = HttpExchange { outgoing, ..get };
+        let mut exchange = HttpExchange { outgoing, is_initialize: is_initialize(outgoing), ..get };
         let credentials = exchange.credentials.clone();
         // A second exchange reads the stream, because the first is busy with the POST.
         let listener = HttpExchange::new(&self.context, id, outgoing, events, credentials, None);
@@ -360,11 +360,11 @@ impl HttpSse {
 async fn open_stream(exchange: &HttpExchange<'_>) -> Result<SseStream, ExchangeOutcome> {
     let (url, response) = exchange.request(&exchange.context.url).await?;
     let status = response.status().as_u16();
-    let media_type = media_type(response.headers());
+    let kind = classify(status, media_type(response.headers()).as_deref(), true);
     let multiplexed = response.version() == http::Version::HTTP_2;
-    let problem = match classify(status, media_type.as_deref(), true) {
+    let problem = match kind {
         ResponseKind::EventStream => {
-            return Ok(SseStream::new(Body::new(response), url, status, multiplexed));
+            return Ok(SseStream::new(Body::new(response), url.into_owned(), status, multiplexed));
         }
         ResponseKind::Redirect | ResponseKind::Refusal => return Err(exchange.refusal(&url, response).await),
         kind @ (ResponseKind::Json | ResponseKind::Unknown) => {
@@ -373,7 +373,7 @@ async fn open_stream(exchange: &HttpExchange<'_>) -> Result<SseStream, ExchangeO
             match exchange.read_untyped(&url, &mut reading).await? {
                 Some(BodyForm::Events) => {
                     let (body, beginning) = reading.into_body();
-                    let mut stream = SseStream::new(body, url, status, multiplexed);
+                    let mut stream = SseStream::new(body, url.into_owned(), status, multiplexed);
                     stream.take(&beginning);
                     return Ok(stream);
                 }
@@ -449,13 +449,14 @@ async fn post_once(
     let (url, response) = exchange.request(address).await?;
     let status = response.status().as_u16();
     let media_type = media_type(response.headers());
+    let is_page = media_type.as_deref() == Some("text/html");
     match classify(status, media_type.as_deref(), false) {
         ResponseKind::Redirect => return Ok(exchange.refusal(&url, response).await),
         ResponseKind::Refusal => return Ok(with_address(exchange.refusal(&url, response).await, &url)),
         ResponseKind::EventStream | ResponseKind::Json | ResponseKind::Nothing | ResponseKind::Unknown => {}
     }
     let multiplexed = response.version() == http::Version::HTTP_2;
-    if media_type.as_deref() == Some("text/html") {
+    if is_page {
         // A page is all the same, unless it is the one to sign in at: then the message got nowhere.
         let outcome = page_outcome(exchange, &url, response).await;
         if rejected_by(&outcome).is_some() {
@@ -464,7 +465,7 @@ async fn post_once(
     } else {
         if opening_report == OpeningReport::Sent {
             let opening = Opening { status, session: SessionHeader::Absent, multiplexed };
-            exchange.events.send(Event::Opened(exchange.id, opening)).await;
+            exchange.events.report(Event::Opened(exchange.id, opening)).await;
         }
         read_bounded(response, LINGER).await;
     }

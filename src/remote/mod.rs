@@ -6,6 +6,7 @@
 #![doc = include_str!("README.md")]
 
 mod credential_retry;
+mod delivery;
 mod exchange_outcome;
 pub mod http_sse;
 mod initialize_progress;
@@ -25,7 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::Either;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use crate::bridge::{ErrorReport, Event, ExchangeId, ExchangeOutcome, Outgoing, Via, Written};
 use crate::jsonrpc::{Fault, Id};
@@ -67,9 +69,9 @@ impl Remote for HttpRemote {
         outgoing: Outgoing,
         events: EventSender,
     ) -> impl Future<Output = ()> + Send + 'static {
-        // The rare future is boxed, so that the frequent one stays small.
+        // Boxed: as it is, it has several kilobytes, and on its way into a task it is moved a dozen times.
         match outgoing.facts.via {
-            Via::Endpoint => Either::Left(self.streamable.start(exchange, outgoing, events)),
+            Via::Endpoint => Either::Left(Box::pin(self.streamable.start(exchange, outgoing, events))),
             Via::NewStream | Via::Stream(_) => {
                 Either::Right(Box::pin(self.http_sse.start(exchange, outgoing, events)))
             }
@@ -146,6 +148,34 @@ impl EventSender {
         if !fault.requests.is_empty() {
             self.send(Event::ServerInvalid(exchange, fault.clone())).await;
         }
+    }
+
+    /// Sends an event like [`EventSender::send`], by a smaller future: most often there is room, and an event that has to wait does so
+    /// in a box.
+    fn report(&self, event: Event) -> impl Future<Output = ()> {
+        let waiting = self.try_send(event).map(|event| Box::pin(self.send(event)));
+        async move {
+            if let Some(waiting) = waiting {
+                waiting.await;
+            }
+        }
+    }
+
+    /// Sends an event at once. When the driver is gone, the event is dropped. Returns the event if it has to wait.
+    fn try_send(&self, event: Event) -> Option<Event> {
+        let room = match weight(&event) {
+            0 => None,
+            weight => match self.room.try_acquire_many(weight) {
+                Ok(room) => Some(room),
+                Err(_) => return Some(event),
+            },
+        };
+        match self.sender.try_send(event) {
+            Ok(()) => room.into_iter().for_each(SemaphorePermit::forget),
+            Err(TrySendError::Full(event)) => return Some(event),
+            Err(TrySendError::Closed(_)) => {}
+        }
+        None
     }
 
     /// Sends an event. When the driver is gone, the event is dropped.

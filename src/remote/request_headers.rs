@@ -10,6 +10,9 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName};
 use crate::bridge::{Ask, Facts};
 use crate::mcp::header;
 
+pub(super) const SESSION_ID: HeaderName = HeaderName::from_static(header::SESSION_ID);
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(header::PROTOCOL_VERSION);
+
 /// The headers that the specification asks for (2025-11-25, basic/transports, sending and listening).
 pub(super) fn headers(ask: &Ask, facts: &Facts) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
@@ -31,13 +34,13 @@ pub(super) fn headers(ask: &Ask, facts: &Facts) -> HeaderMap {
         && let Ok(mut value) = HeaderValue::from_str(session.reveal())
     {
         value.set_sensitive(true);
-        headers.insert(HeaderName::from_static(header::SESSION_ID), value);
+        headers.insert(SESSION_ID, value);
     }
     // A server may name a revision that no header can carry; then there is nothing to repeat.
     if let Some(revision) = &facts.revision
         && let Ok(value) = HeaderValue::from_str(revision)
     {
-        headers.insert(HeaderName::from_static(header::PROTOCOL_VERSION), value);
+        headers.insert(PROTOCOL_VERSION, value);
     }
     if let Some(mirror) = &facts.mirror {
         // A method that no header can carry has no encoding; the bridge does not let it come here.

@@ -169,8 +169,7 @@ impl ResponseBody {
 
 /// How long a body says it is, where that is its own length.
 fn announced(headers: &HeaderMap) -> Option<usize> {
-    let length = headers.get(CONTENT_LENGTH).filter(|_| !is_encoded(headers))?;
-    length.to_str().ok()?.parse().ok()
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok().filter(|_| !is_encoded(headers))
 }
 
 impl HttpExchange<'_> {
@@ -178,12 +177,12 @@ impl HttpExchange<'_> {
     pub(super) async fn read_json(
         &self,
         url: &Url,
-        mut reading: ResponseBody,
+        reading: &mut ResponseBody,
     ) -> Result<ExchangeOutcome, ExchangeOutcome> {
         match reading.form().await {
-            Ok(BodyForm::Events) => self.read_events(url, reading, None).await,
+            Ok(BodyForm::Events) => Box::pin(self.read_events(url, reading, None)).await,
             Ok(BodyForm::Json | BodyForm::Other) => self.json(url, reading).await,
-            Err(ended) => Err(ended_early(url, &reading, ended)),
+            Err(ended) => Err(ended_early(url, reading, ended)),
         }
     }
 
@@ -196,7 +195,7 @@ impl HttpExchange<'_> {
         unopened: Option<Opening>,
     ) -> Result<ExchangeOutcome, ExchangeOutcome> {
         if !matches!(self.outgoing.ask, Ask::Post(_)) || !self.awaits_answer() {
-            return self.read_events(url, reading, unopened).await;
+            return self.read_events(url, &mut reading, unopened).await;
         }
         let form = reading.form().await;
         if !matches!(form, Ok(BodyForm::Events))
@@ -205,15 +204,15 @@ impl HttpExchange<'_> {
             self.report_opening(opening).await;
         }
         match form {
-            Ok(BodyForm::Events) => self.read_events(url, reading, unopened).await,
-            Ok(BodyForm::Json) => self.json(url, reading).await,
+            Ok(BodyForm::Events) => self.read_events(url, &mut reading, unopened).await,
+            Ok(BodyForm::Json) => self.json(url, &mut reading).await,
             Ok(BodyForm::Other) => {
                 if let Some(report) =
                     diagnosis::undecodable_body(url, &reading.description, &reading.beginning)
                 {
                     return Err(lost(report));
                 }
-                self.read_events(url, reading, None).await
+                self.read_events(url, &mut reading, None).await
             }
             Err(BodyEvent::Silent) => {
                 Err(self.silence_outcome(silence_report(url, reading.description.status, reading.patience)))
@@ -240,7 +239,7 @@ impl HttpExchange<'_> {
     pub(super) async fn json(
         &self,
         url: &Url,
-        mut reading: ResponseBody,
+        reading: &mut ResponseBody,
     ) -> Result<ExchangeOutcome, ExchangeOutcome> {
         let status = reading.description.status;
         let mut body = MessageBuffer::default();
@@ -254,6 +253,9 @@ impl HttpExchange<'_> {
                 BodyEvent::Part(part) => {
                     body.push_without_line_breaks(&part);
                     body.scan();
+                    if reading.body.is_known_to_be_over() {
+                        break;
+                    }
                 }
                 BodyEvent::End => break,
                 BodyEvent::Silent => return Err(lost(silence_report(url, status, reading.patience))),
@@ -261,7 +263,7 @@ impl HttpExchange<'_> {
                     if let Some(line) = self.whole_answer(&body).await {
                         warn!(
                             "the answer is whole, but the server has not ended it{}",
-                            lengths(&reading, &body)
+                            lengths(reading, &body)
                         );
                         self.deliver(line).await;
                         return Ok(ExchangeOutcome::Complete);
@@ -273,14 +275,14 @@ impl HttpExchange<'_> {
                     {
                         warn!(
                             "the connection broke behind an answer that is whole{}",
-                            lengths(&reading, &body)
+                            lengths(reading, &body)
                         );
                         self.deliver(line).await;
                         return Ok(ExchangeOutcome::Complete);
                     }
                     let mut report = broken(url, status, &error);
                     if matches!(error, BodyError::Transport(_)) {
-                        report.sentence.push_str(&lengths(&reading, &body));
+                        report.sentence.push_str(&lengths(reading, &body));
                     }
                     return Err(lost(report));
                 }
@@ -303,7 +305,7 @@ impl HttpExchange<'_> {
         let (body, line) = parse_line(body).await;
         if let Line::Invalid(fault) = &line {
             self.session_error(url, status, &body).map_or(Ok(()), Err)?;
-            self.events.send_invalid(self.id, fault).await;
+            Box::pin(self.events.send_invalid(self.id, fault)).await;
             return Err(lost(diagnosis::unreadable(url, description, &body, &fault.to_string())));
         }
         drop(body);
@@ -329,7 +331,7 @@ impl HttpExchange<'_> {
     pub(super) async fn read_events(
         &self,
         url: &Url,
-        mut reading: ResponseBody,
+        reading: &mut ResponseBody,
         mut unopened: Option<Opening>,
     ) -> Result<ExchangeOutcome, ExchangeOutcome> {
         let status = reading.description.status;
@@ -433,7 +435,7 @@ impl HttpExchange<'_> {
                 (data, Line::Invalid(fault)) => {
                     self.session_error(url, status, &data).map_or(Ok(()), Err)?;
                     non_messages.log(&fault);
-                    self.events.send_invalid(self.id, &fault).await;
+                    Box::pin(self.events.send_invalid(self.id, &fault)).await;
                     if self.awaits_answer() && is_broken_answer(&data, &fault) {
                         let problem = format!("its answer is not a JSON-RPC message: {fault}");
                         return Err(lost(diagnosis::unusable(url, status, &problem)));
@@ -487,7 +489,7 @@ impl HttpExchange<'_> {
 
     async fn advance(&self, cursor: Option<Cursor>) {
         if let Some(cursor) = cursor {
-            self.events.send(Event::Cursor(self.id, cursor)).await;
+            self.events.report(Event::Cursor(self.id, cursor)).await;
         }
     }
 }

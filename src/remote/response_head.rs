@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: reading anything (`streamable`), and what a refusal means (`diagnosis`).
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{CONTENT_TYPE, HeaderMap};
@@ -47,15 +48,23 @@ pub(super) fn classify(status: u16, media_type: Option<&str>, is_request: bool) 
 }
 
 /// The media type of a body, in lower case and without parameters.
-pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    (!essence.is_empty()).then_some(essence)
+pub(super) fn media_type(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let value = headers.get(CONTENT_TYPE)?;
+    // Most often it is exactly one of these.
+    let usual = [header::JSON, header::EVENT_STREAM].into_iter().find(|usual| value == usual);
+    if let Some(usual) = usual {
+        return Some(usual.into());
+    }
+    let value = value.to_str().ok()?;
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    let is_lowercase = !essence.bytes().any(|byte| byte.is_ascii_uppercase());
+    let essence = if is_lowercase { essence.into() } else { essence.to_ascii_lowercase().into() };
+    Some(essence).filter(|essence: &Cow<'_, str>| !essence.is_empty())
 }
 
 /// The character set that a body is said to be in, in lower case, unless that is UTF-8 or a part of it.
 pub(super) fn charset(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let value = headers.get(CONTENT_TYPE).filter(|value| value.as_bytes().contains(&b';'))?.to_str().ok()?;
     let parameters = value.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
     let (_, charset) =
         parameters.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
@@ -189,8 +198,16 @@ mod tests {
 
     #[test]
     fn media_types_are_compared_without_case_and_parameters() {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, "Application/JSON; charset=utf-8".parse().expect("a value"));
-        assert_eq!(media_type(&headers).as_deref(), Some("application/json"));
+        for (value, expected) in [
+            ("Application/JSON; charset=utf-8", Some("application/json")),
+            ("application/json", Some("application/json")),
+            (" text/event-stream ;charset=utf-8", Some("text/event-stream")),
+            ("text/HTML", Some("text/html")),
+            (";", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, value.parse().expect("a value"));
+            assert_eq!(media_type(&headers).as_deref(), expected, "{value}");
+        }
     }
 }

@@ -6,10 +6,12 @@
 //! its connection failed, or its exchange was closed. No turn waits for a response. Deliberately not here: which exchange
 //! comes first (the bridge).
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 /// How long an exchange may hold up those behind it, from the moment it was opened.
@@ -17,31 +19,40 @@ const LONGEST_TURN: Duration = Duration::from_secs(1);
 
 /// Hands out turns in the order in which exchanges are opened.
 #[derive(Debug, Default)]
-pub(super) struct SendOrder {
-    last: Mutex<Option<Predecessor>>,
-}
+pub(super) struct SendOrder(Arc<Mutex<TurnQueue>>);
 
 /// The place of one exchange in the order. Dropping it lets the next one send.
 #[derive(Debug)]
 pub(super) struct SendTurn {
-    before: Option<Predecessor>,
-    next: Option<oneshot::Sender<Option<Predecessor>>>,
+    queue: Arc<Mutex<TurnQueue>>,
+    number: u64,
 }
 
-/// The exchange that sends first. It resolves to the one before it if that is still to send.
+/// The turns from the first to the last that is not over.
+#[derive(Debug, Default)]
+struct TurnQueue {
+    turns: VecDeque<QueuedTurn>,
+    /// The number of the first.
+    first: u64,
+}
+
 #[derive(Debug)]
-struct Predecessor {
-    is_over: oneshot::Receiver<Option<Predecessor>>,
+struct QueuedTurn {
+    /// How long it may hold up those behind it.
     until: Instant,
+    is_over: bool,
+    /// Wakes the exchange that waits for this turn.
+    waker: Option<Waker>,
 }
 
 impl SendOrder {
     /// The next turn.
     pub(super) fn turn(&self) -> SendTurn {
-        let (next, is_over) = oneshot::channel();
-        let last = Predecessor { is_over, until: Instant::now() + LONGEST_TURN };
-        let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(last);
-        SendTurn { before, next: Some(next) }
+        let turn = QueuedTurn { until: Instant::now() + LONGEST_TURN, is_over: false, waker: None };
+        let mut queue = lock(&self.0);
+        let number = queue.first + queue.turns.len() as u64;
+        queue.turns.push_back(turn);
+        SendTurn { queue: Arc::clone(&self.0), number }
     }
 }
 
@@ -49,21 +60,72 @@ impl SendTurn {
     /// Waits until every exchange before this one has sent its request, failed to, or taken too long. May be dropped and
     /// called again.
     pub(super) async fn wait(&mut self) {
-        while let Some(before) = &mut self.before {
-            let result = timeout_at(before.until, &mut before.is_over).await;
-            // A sender never goes without a word, and an elapsed time is the end of waiting.
-            self.before = result.ok().and_then(Result::ok).flatten();
+        loop {
+            let before = lock(&self.queue).before(self.number);
+            // Most often the request before was sent long ago, and no alarm need be set.
+            let Some(until) = before.filter(|until| *until > Instant::now()) else { return };
+            // An elapsed time is the end of waiting as well.
+            let _ = timeout_at(until, poll_fn(|context| self.poll_change(until, context))).await;
         }
+    }
+
+    /// Waits until the turn is over that may hold this one up until then.
+    fn poll_change(&self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let mut queue = lock(&self.queue);
+        if queue.before(self.number) != Some(until) {
+            return Poll::Ready(());
+        }
+        if let Some(turn) = queue.turn(self.number) {
+            turn.waker = Some(context.waker().clone());
+        }
+        Poll::Pending
     }
 }
 
 impl Drop for SendTurn {
     fn drop(&mut self) {
-        if let Some(next) = self.next.take() {
-            // One that is given up while it waits leaves its predecessor to the one behind it.
-            let _ = next.send(self.before.take());
+        // Woken without the lock.
+        let next = lock(&self.queue).end(self.number);
+        if let Some(next) = next {
+            next.wake();
         }
     }
+}
+
+impl TurnQueue {
+    fn turn(&mut self, number: u64) -> Option<&mut QueuedTurn> {
+        self.turns.get_mut(self.place(number))
+    }
+
+    fn place(&self, number: u64) -> usize {
+        usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX)
+    }
+
+    /// How long the last turn before this one may hold it up; none where all are over. Those before that one have no longer.
+    fn before(&self, number: u64) -> Option<Instant> {
+        let before = self.turns.range(..self.place(number).min(self.turns.len()));
+        before.rev().find(|turn| !turn.is_over).map(|turn| turn.until)
+    }
+
+    /// Ends a turn. Returns what wakes the one behind it, which may have others before it.
+    fn end(&mut self, number: u64) -> Option<Waker> {
+        let place = self.place(number);
+        self.turns.get_mut(place)?.is_over = true;
+        let mut behind = self.turns.range_mut(place..).filter(|turn| !turn.is_over);
+        let waker = behind.next().and_then(|turn| turn.waker.take());
+        while self.turns.front().is_some_and(|turn| turn.is_over) {
+            self.turns.pop_front();
+            self.first += 1;
+        }
+        while self.turns.back().is_some_and(|turn| turn.is_over) {
+            self.turns.pop_back();
+        }
+        waker
+    }
+}
+
+fn lock(queue: &Mutex<TurnQueue>) -> MutexGuard<'_, TurnQueue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

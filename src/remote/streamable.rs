@@ -4,22 +4,20 @@
 //! sessions, order and meaning (the bridge), and the words for a failure (`diagnosis`).
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use http::header::HeaderMap;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 use url::Url;
 
 use super::credential_retry::{ProofAttempts, is_json_rpc_answer};
 use super::exchange_outcome::{lost, map_texts};
 use super::initialize_progress::{InitializeProgress, InitializeStage};
-use super::request_body::RequestBody;
-use super::request_headers::headers;
+use super::request_body::{RequestBody, RequestProgress};
+use super::request_headers::{SESSION_ID, headers};
 use super::response_body::{BodyForm, ResponseBody};
 use super::response_head::{ResponseKind, classify, media_type, retry_after};
 use super::send_order::{SendOrder, SendTurn};
@@ -34,7 +32,7 @@ use crate::http::redirect::{self, Followed, RedirectPolicy, SendRequest};
 use crate::http::{Http, Patience, is_unprocessed, notice_closed_connections, within};
 use crate::json::replace_line_breaks;
 use crate::jsonrpc::{Kind, Line, Message};
-use crate::mcp::{header, method};
+use crate::mcp::method;
 use crate::oauth::{OAuth, RequestCredentials, RequestSnapshot, SignInChallenge};
 use crate::redact;
 
@@ -106,7 +104,7 @@ impl Remote for Streamable {
                     Box::pin(context.progress.watch(&context.url, whole)).await
                 }
             };
-            events.send(Event::Ended(exchange, outcome)).await;
+            events.report(Event::Ended(exchange, outcome)).await;
         }
     }
 }
@@ -139,6 +137,8 @@ pub(super) struct HttpExchange<'a> {
     pub(super) id: ExchangeId,
     pub(super) outgoing: &'a Outgoing,
     pub(super) events: &'a EventSender,
+    /// Whether it POSTs `initialize`.
+    pub(super) is_initialize: bool,
     pub(super) credentials: RequestSnapshot,
     /// When its first request may go out; none once it has.
     pub(super) turn: Mutex<Option<SendTurn>>,
@@ -169,6 +169,7 @@ impl<'a> HttpExchange<'a> {
             id,
             outgoing,
             events,
+            is_initialize: is_initialize(outgoing),
             credentials,
             turn: Mutex::new(turn),
             challenge: Mutex::default(),
@@ -194,31 +195,34 @@ impl HttpExchange<'_> {
         notice_closed_connections().await;
         let (url, response) = self.request(&self.context.url).await?;
         let status = response.status().as_u16();
-        let media_type = media_type(response.headers());
+        let kind = classify(status, media_type(response.headers()).as_deref(), self.awaits_answer());
         let patience = self.context.patience().gap;
-        match classify(status, media_type.as_deref(), self.awaits_answer()) {
-            ResponseKind::Redirect | ResponseKind::Refusal => Ok(self.refusal(&url, response).await),
+        match kind {
+            // What is not the response to a call is boxed, so that the future of a call is small: it is moved several times.
+            ResponseKind::Redirect | ResponseKind::Refusal => {
+                Ok(Box::pin(self.refusal(&url, response)).await)
+            }
             ResponseKind::Nothing => {
                 self.report_opening_of(&response).await;
-                read_bounded(response, LINGER).await;
+                Box::pin(read_bounded(response, LINGER)).await;
                 Ok(ExchangeOutcome::Accepted(status))
             }
             ResponseKind::EventStream => {
                 let opening = opening(&response);
                 self.token_accepted().await;
                 // The older transport may answer `initialize` with its own stream, which names no session.
-                let may_be_older = is_initialize(self.outgoing) && opening.session == SessionHeader::Absent;
+                let may_be_older = self.is_initialize && opening.session == SessionHeader::Absent;
                 let unopened = may_be_older.then_some(opening.clone());
                 if !may_be_older {
                     self.report_opening(opening).await;
                 }
-                self.read_stream(&url, ResponseBody::new(response, patience), unopened).await
+                Box::pin(self.read_stream(&url, ResponseBody::new(response, patience), unopened)).await
             }
             ResponseKind::Json if !self.is_listening() => {
                 self.report_opening_of(&response).await;
-                self.read_json(&url, ResponseBody::new(response, patience)).await
+                self.read_json(&url, &mut ResponseBody::new(response, patience)).await
             }
-            ResponseKind::Json | ResponseKind::Unknown => self.read_unknown(&url, response).await,
+            ResponseKind::Json | ResponseKind::Unknown => Box::pin(self.read_unknown(&url, response)).await,
         }
     }
 
@@ -234,15 +238,15 @@ impl HttpExchange<'_> {
         match self.read_untyped(url, &mut reading).await? {
             Some(BodyForm::Events) => {
                 self.report_opening(opening).await;
-                self.read_events(url, reading, None).await
+                self.read_events(url, &mut reading, None).await
             }
             Some(BodyForm::Json) if !self.is_listening() => {
                 self.report_opening(opening).await;
-                self.json(url, reading).await
+                self.json(url, &mut reading).await
             }
             // Servers that know no stream answer a GET with a page about themselves, too.
             Some(_) => {
-                self.json(url, reading).await?;
+                self.json(url, &mut reading).await?;
                 Ok(lost(diagnosis::unusable(url, status, "with JSON instead of a stream")))
             }
             None => Ok(self.unknown_body(url, &headers, reading).await),
@@ -250,7 +254,10 @@ impl HttpExchange<'_> {
     }
 
     /// Sends the request to `start` and follows redirects. Returns the response and the address that sent it.
-    pub(super) async fn request(&self, start: &Url) -> Result<(Url, reqwest::Response), ExchangeOutcome> {
+    pub(super) async fn request<'start>(
+        &self,
+        start: &'start Url,
+    ) -> Result<(Cow<'start, Url>, reqwest::Response), ExchangeOutcome> {
         match redirect::follow(self, start, RedirectPolicy::Message).await? {
             Followed::Response { url, response } => Ok((url, response)),
             Followed::TooMany { url, status } => Err(lost(diagnosis::redirect_loop(&url, status))),
@@ -281,7 +288,7 @@ impl HttpExchange<'_> {
 
     /// Notes what an `initialize` waits for.
     pub(super) fn note_stage(&self, stage: InitializeStage) {
-        if is_initialize(self.outgoing) {
+        if self.is_initialize {
             self.context.progress.set(stage);
         }
     }
@@ -313,21 +320,21 @@ impl HttpExchange<'_> {
             let has_cookies = self.context.http.has_cookies_for(url);
             witness.asked(&method, url, &headers, has_cookies);
         }
-        let written = Arc::new(AtomicBool::new(false));
-        let (announce, announced) = oneshot::channel();
-        let body = RequestBody { text, written: Arc::clone(&written), announce: Some(announce), turn };
-        let client = self.context.http.client();
-        let request = client.request(method, url.clone()).headers(headers);
-        let request = request.body(reqwest::Body::wrap(body));
-        let mut answer = std::pin::pin!(client.send(request));
         let patience = self.context.patience().head;
+        // Where nothing else begins with it, the connection itself reports that it has the request.
+        let is_awaited = patience.is_some() || self.is_initialize;
+        let reports_to = (!is_awaited).then(|| (self.events.clone(), self.id));
+        let progress = RequestProgress::default();
+        let body = RequestBody::new(text, &progress, reports_to, turn);
+        let client = self.context.http.client();
+        let mut answer = std::pin::pin!(client.send_whole(method, url, headers, reqwest::Body::wrap(body)));
         let result = tokio::select! {
             biased;
             // The connection does not report that a request without a body was sent.
             result = within(patience.filter(|_| !matches!(self.outgoing.ask, Ask::Post(_))), &mut answer) => result,
-            Ok(()) = announced => {
+            () = progress.unreported() => {
                 self.note_stage(InitializeStage::Head);
-                self.events.send(Event::Sent(self.id)).await;
+                self.events.report(Event::Sent(self.id)).await;
                 within(patience, answer).await
             }
         };
@@ -343,7 +350,7 @@ impl HttpExchange<'_> {
         result.map_err(|error| {
             let report = diagnosis::transport(url, &self.context.http.transport_error(url, &error));
             // A request without a body is written with its head, which the connection does not report.
-            let is_written = written.load(Ordering::Relaxed) || !matches!(self.outgoing.ask, Ask::Post(_));
+            let is_written = progress.is_written() || !matches!(self.outgoing.ask, Ask::Post(_));
             let is_unprocessed = is_unprocessed(&error);
             let written = if is_written && !is_unprocessed { Written::Maybe } else { Written::No };
             ExchangeOutcome::Lost { written, report }
@@ -357,36 +364,7 @@ impl HttpExchange<'_> {
 
     /// Reports the head of an answer.
     pub(super) async fn report_opening(&self, opening: Opening) {
-        self.events.send(Event::Opened(self.id, opening)).await;
-    }
-
-    /// Passes messages on. Returns whether the answer to the request was among them.
-    pub(super) async fn deliver(&self, line: Line) -> bool {
-        let messages = match line {
-            Line::One(message) => vec![message],
-            Line::Batch(elements) => elements.into_iter().filter_map(Result::ok).collect(),
-            Line::Invalid(_) => vec![],
-        };
-        let mut answered = false;
-        for message in messages {
-            if self.is_answered_by(&message) {
-                answered = true;
-                self.note_stage(InitializeStage::Answered);
-            }
-            self.events.send(Event::Server(self.id, message)).await;
-        }
-        answered
-    }
-
-    /// Returns whether a message is the answer to the request of this exchange, as far as the ids tell.
-    pub(super) fn is_answered_by(&self, message: &Message) -> bool {
-        let Ask::Post(asked) = &self.outgoing.ask else { return false };
-        match (asked.kind(), message.kind()) {
-            (Kind::Request { id, .. }, Kind::Response { id: answered, .. }) => {
-                answered.as_ref().is_none_or(|answered| answered.is_same_value(id))
-            }
-            _ => false,
-        }
+        self.events.report(Event::Opened(self.id, opening)).await;
     }
 
     /// Redacts the words about a failure: they may repeat what a server echoed in a body, an address or a media type.
@@ -473,7 +451,7 @@ impl SendRequest for HttpExchange<'_> {
             return Ok(response);
         }
         // The server has not processed the request. Its connection can be used again.
-        read_bounded(response, LINGER).await;
+        Box::pin(read_bounded(response, LINGER)).await;
         let response = self.send(url).await?;
         credentials.note_response(url, response.status(), response.headers());
         Ok(response)
@@ -483,7 +461,7 @@ impl SendRequest for HttpExchange<'_> {
 /// What the head of a 2xx answer says.
 fn opening(response: &reqwest::Response) -> Opening {
     let register = |id: &SessionId| redact::register_issued(id.reveal());
-    let session = match response.headers().get(header::SESSION_ID) {
+    let session = match response.headers().get(&SESSION_ID) {
         None => SessionHeader::Absent,
         Some(value) if value.is_empty() => SessionHeader::Absent,
         Some(value) => match value.to_str().ok().and_then(SessionId::new).inspect(register) {
@@ -537,4 +515,42 @@ fn without_line_breaks(body: &Bytes) -> Bytes {
     let mut text = body.to_vec();
     replace_line_breaks(&mut text);
     text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Credentials;
+    use crate::auth::credential_provider::CredentialProvider;
+    use crate::bridge::Facts;
+    use crate::http::{Family, Settings};
+    use crate::remote::HttpRemote;
+    use crate::tls::Trust;
+
+    #[test]
+    fn future_of_a_call_is_small() {
+        let url: Url = "http://127.0.0.1:1/mcp".parse().expect("a URL");
+        let settings = Settings {
+            connect_timeout: None,
+            patience: Patience::default(),
+            trust: Trust::default(),
+            proxy: None,
+            family: Family::Any,
+            cookies: true,
+            inspect: false,
+        };
+        let http = Http::new(&url, settings).expect("a client");
+        let provider = CredentialProvider::fixed(Credentials::new(&url, Vec::new()));
+        let streamable = Streamable::new(url, http, RequestCredentials::new(provider, None));
+        let call = || {
+            let message = Message::parse(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#.into());
+            Outgoing { ask: Ask::Post(message.expect("a message")), facts: Facts::default() }
+        };
+        let (events, _received) = EventSender::channel(1);
+        let size = size_of_val(&streamable.start(ExchangeId(1), call(), events.clone()));
+        assert!(size <= 3000, "{size}: what is not the response to a call belongs in a box");
+        let remote = HttpRemote::new(streamable, Duration::ZERO);
+        let size = size_of_val(&remote.start(ExchangeId(2), call(), events));
+        assert!(size <= 16, "{size}");
+    }
 }
