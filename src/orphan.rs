@@ -26,6 +26,8 @@ pub struct WatchedInput<R, P> {
     at_start: Option<u32>,
     look: Pin<Box<Sleep>>,
     silent_looks: u32,
+    /// Whether something was read since the last look. The timer is not set again for each read.
+    was_heard: bool,
     has_ended: bool,
 }
 
@@ -38,6 +40,7 @@ impl<R, P: Fn() -> Option<u32>> WatchedInput<R, P> {
             at_start,
             look: Box::pin(sleep(LOOK)),
             silent_looks: 0,
+            was_heard: false,
             has_ended: false,
         }
     }
@@ -53,14 +56,16 @@ impl<R: AsyncRead + Unpin, P: Fn() -> Option<u32> + Unpin> AsyncRead for Watched
             return Poll::Ready(Ok(()));
         }
         if let Poll::Ready(read) = Pin::new(&mut self.input).poll_read(context, buffer) {
-            self.silent_looks = 0;
-            // From here on it is silent anew.
-            self.look.as_mut().reset(Instant::now() + LOOK);
+            self.was_heard = true;
             return Poll::Ready(read);
         }
         loop {
             ready!(self.look.as_mut().poll(context));
-            self.silent_looks = self.silent_looks.saturating_add(1);
+            // Between the last read and the first look that counts there may be less than the time from look to look.
+            self.silent_looks = match std::mem::take(&mut self.was_heard) {
+                true => 0,
+                false => self.silent_looks.saturating_add(1),
+            };
             if self.silent_looks >= SILENT_LOOKS && (self.parent)() != self.at_start {
                 warn!("the process that started mcp-tether is gone, and its input is silent: it ends");
                 self.has_ended = true;

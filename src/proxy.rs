@@ -1,18 +1,22 @@
 //! The driver: one event loop that connects the client's lines, the exchanges and the bridge. It contains no MCP logic.
 //!
-//! It feeds events to the bridge and carries out its actions. Exchanges are tasks that it owns: dropping one cancels it,
-//! and a defect in one ends that one alone. Bounds: neither exchanges nor the client are heard while 8 MiB wait for
-//! the client, and the client is not heard while 256 MiB wait to be sent. Deliberately not here: any decision.
+//! It feeds events to the bridge and carries out its actions. All that has come is taken in before anything is written, so that
+//! answers leave together. Exchanges are tasks that it owns: dropping one cancels it, and a defect in one ends that one alone.
+//! Bounds: neither exchanges nor the client are heard while 8 MiB wait for the client, and the client is not heard while
+//! 256 MiB wait to be sent. Deliberately not here: any decision.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{Instrument as _, Span, debug, info, warn};
 
 use crate::bridge::{
@@ -31,6 +35,8 @@ const OUTPUT_BOUND: usize = 8 * 1024 * 1024;
 const INPUT_BOUND: usize = 256 * 1024 * 1024;
 /// How many events may wait; each exchange holds at most one more.
 const EVENTS_BOUND: usize = 64;
+/// How many events, and how many lines, are taken in before the client gets what they brought and everything else its turn.
+const TAKEN_AT_ONCE: usize = 64;
 /// How long a client that closed its side may stand still before it has read the rest.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long it may take to read the rest after a signal.
@@ -69,51 +75,42 @@ pub async fn run_keeping<R: Remote>(
     let mut client_open = true;
     let mut stop = pin!(stop);
     let mut stopped = false;
-    let mut output_open = true;
+    let mut alarm = Alarm::default();
     let mut driver = Driver::new(remote, Writer::new(output), config, keeping);
     loop {
-        driver.act();
         if let Some(reason) = driver.ended {
             if let Some(traffic) = &mut driver.traffic {
                 traffic.log_open_exchanges(now());
             }
-            driver.say_last_words(reason, output_open).await;
+            driver.say_last_words(reason).await;
             return reason;
         }
-        let due = driver.bridge.poll_timeout();
-        let alarm = async {
-            match due {
-                Some((at, what)) => {
-                    tokio::time::sleep_until(Instant::from_std(at)).await;
-                    debug!(what, "time is up");
-                }
-                None => std::future::pending().await,
-            }
-        };
-        let is_read = !output_open || driver.writer.pending() < OUTPUT_BOUND;
+        alarm.set(driver.bridge.poll_timeout());
+        // In this order: what comes often does not hold up what is rare, because everything that has come is taken below.
         tokio::select! {
-            line = lines.next(), if client_open && is_read && driver.bridge.waiting_cost() < INPUT_BOUND => {
-                client_open = line.is_some();
-                driver.feed(line.map_or(Event::ClientClosed, Event::Client));
-            }
-            Some(event) = driver.events.recv(), if is_read => {
-                driver.feed(event);
-            }
-            written = driver.writer.flush(), if output_open && !driver.writer.is_idle() => {
-                if written.is_err() {
-                    output_open = false;
-                    driver.feed(Event::Stop(StopReason::OutputClosed));
-                }
-            }
-            Some(finished) = driver.exchanges.join_next_with_id(), if !driver.exchanges.is_empty() => {
-                driver.finished(finished);
-            }
-            () = alarm => driver.wake(),
+            biased;
+            written = driver.writer.flush(), if driver.is_stalled() => driver.written(&written),
             () = &mut stop, if !stopped => {
                 stopped = true;
                 driver.feed(Event::Stop(StopReason::Signal));
             }
+            what = poll_fn(|context| alarm.poll_ring(context)) => {
+                debug!(what, "time is up");
+                driver.wake();
+            }
+            line = lines.next(), if client_open && driver.takes_lines() => {
+                client_open = line.is_some();
+                driver.feed(line.map_or(Event::ClientClosed, Event::Client));
+            }
+            Some(event) = driver.events.recv(), if driver.takes_events() => driver.feed(event),
+            Some(finished) = driver.exchanges.join_next(), if !driver.exchanges.is_empty() => {
+                driver.finished(finished);
+            }
         }
+        driver.take_events();
+        driver.take_lines(&mut lines);
+        driver.take_finished();
+        driver.write();
     }
 }
 
@@ -122,10 +119,13 @@ struct Driver<R, W> {
     bridge: Bridge,
     remote: R,
     writer: Writer<W>,
+    /// Whether the client may still read.
+    output_open: bool,
+    /// Whether the writer waits for the client to read.
+    stalled: bool,
     exchanges: JoinSet<()>,
-    /// The task of each exchange, and the exchange of each task.
-    handles: HashMap<ExchangeId, AbortHandle>,
-    tasks: HashMap<Id, ExchangeId>,
+    /// The task of each exchange that has not ended.
+    handles: HashMap<ExchangeId, AbortHandle, NumberHash>,
     sender: EventSender,
     events: EventReceiver,
     /// Tells of each message, where somebody wants to know.
@@ -144,9 +144,10 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
             bridge: Bridge::new(config),
             remote,
             writer,
+            output_open: true,
+            stalled: false,
             exchanges: JoinSet::new(),
-            handles: HashMap::new(),
-            tasks: HashMap::new(),
+            handles: HashMap::default(),
             sender,
             events,
             traffic,
@@ -156,7 +157,74 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
         }
     }
 
+    /// Returns whether the client has yet to read before more can be written.
+    fn is_stalled(&self) -> bool {
+        self.output_open && self.stalled
+    }
+
+    /// Writes what waits for the client. Most often the client reads, and nothing has to be waited for.
+    fn write(&mut self) {
+        if self.output_open && !self.stalled && !self.writer.is_idle() {
+            match self.writer.flush().now_or_never() {
+                Some(written) => self.written(&written),
+                None => self.stalled = true,
+            }
+        }
+    }
+
+    /// The client has taken what waited for it, or takes nothing any more.
+    fn written(&mut self, written: &io::Result<()>) {
+        self.stalled = false;
+        if written.is_err() {
+            self.output_open = false;
+            self.feed(Event::Stop(StopReason::OutputClosed));
+        }
+    }
+
+    /// Returns whether the exchanges are heard.
+    fn takes_events(&self) -> bool {
+        self.ended.is_none() && (!self.output_open || self.writer.pending() < OUTPUT_BOUND)
+    }
+
+    /// Returns whether the client is heard.
+    fn takes_lines(&self) -> bool {
+        self.takes_events() && self.bridge.waiting_cost() < INPUT_BOUND
+    }
+
+    /// Takes in events that have come.
+    fn take_events(&mut self) {
+        for _ in 0..TAKEN_AT_ONCE {
+            if !self.takes_events() {
+                return;
+            }
+            let Some(event) = self.events.try_recv() else { return };
+            self.feed(event);
+        }
+    }
+
+    /// Takes in lines that have been read.
+    fn take_lines(&mut self, lines: &mut LineReader<impl AsyncRead + Unpin>) {
+        for _ in 0..TAKEN_AT_ONCE {
+            if !self.takes_lines() {
+                return;
+            }
+            let Some(line) = lines.next_read() else { return };
+            self.feed(Event::Client(line));
+        }
+    }
+
+    /// Clears up behind the exchanges that are over.
+    fn take_finished(&mut self) {
+        while let Some(finished) = self.exchanges.try_join_next() {
+            self.finished(finished);
+        }
+    }
+
+    /// Hands an event to the bridge, and carries out what it asks for.
     fn feed(&mut self, event: Event) {
+        if let Event::Ended(exchange, _) = &event {
+            self.handles.remove(exchange);
+        }
         let now = self.pass();
         if let Some(traffic) = &mut self.traffic {
             traffic.log_event(&event, now);
@@ -165,6 +233,7 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
             recorder.record_event(&event);
         }
         self.bridge.handle(event, now);
+        self.act();
     }
 
     /// Does what is due.
@@ -174,6 +243,7 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
             None => now(),
         };
         self.bridge.handle_timeout(now);
+        self.act();
     }
 
     /// The time as the bridge is to have it. In a recording time goes by in steps, at each of which what is due is done.
@@ -199,7 +269,7 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
                     if let Some(traffic) = &mut self.traffic {
                         traffic.closed(exchange, now());
                     }
-                    if let Some(handle) = self.handles.get(&exchange) {
+                    if let Some(handle) = self.handles.remove(&exchange) {
                         handle.abort();
                     }
                 }
@@ -226,37 +296,33 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
         };
         let started = self.remote.start(exchange, outgoing, self.sender.clone());
         let handle = self.exchanges.spawn(started.instrument(span));
-        self.tasks.insert(handle.id(), exchange);
         self.handles.insert(exchange, handle);
     }
 
-    /// Clears up behind an exchange. One that ended in a defect has not said so itself.
-    fn finished(&mut self, finished: Result<(Id, ()), JoinError>) {
-        let task = match &finished {
-            Ok((task, ())) => *task,
-            Err(failed) => failed.id(),
+    /// Reports the end of an exchange that ended in a defect, and has not said so itself.
+    fn finished(&mut self, finished: Result<(), JoinError>) {
+        let Err(failed) = finished else { return };
+        let of_task = |(exchange, handle): (&ExchangeId, &AbortHandle)| {
+            (handle.id() == failed.id()).then_some(*exchange)
         };
-        let Some(exchange) = self.tasks.remove(&task) else { return };
-        self.handles.remove(&exchange);
-        if finished.is_err_and(|failed| failed.is_panic()) {
-            let report = ErrorReport::new(
-                ErrorKind::Internal,
-                "a defect of mcp-tether ended this exchange",
-                "report it with the output on stderr",
-            );
-            self.feed(Event::Ended(exchange, ExchangeOutcome::Lost { written: Written::Maybe, report }));
-        }
+        let Some(exchange) = self.handles.iter().find_map(of_task) else { return };
+        let report = ErrorReport::new(
+            ErrorKind::Internal,
+            "a defect of mcp-tether ended this exchange",
+            "report it with the output on stderr",
+        );
+        self.feed(Event::Ended(exchange, ExchangeOutcome::Lost { written: Written::Maybe, report }));
     }
 
     /// Lets the client read what it was still told, as long as it reads at all. Whether it did: there is nobody left
     /// to tell.
-    async fn say_last_words(&mut self, reason: ExitReason, output_open: bool) {
+    async fn say_last_words(&mut self, reason: ExitReason) {
         let (patience, may_go_on) = match reason {
             ExitReason::ClientClosed => (LAST_WORDS, true),
             ExitReason::Stopped(StopReason::Signal) => (LAST_WORDS_STOPPED, false),
             ExitReason::Stopped(StopReason::OutputClosed) => return,
         };
-        if !output_open {
+        if !self.output_open {
             return;
         }
         loop {
@@ -266,6 +332,73 @@ impl<R: Remote, W: AsyncWrite + Unpin> Driver<R, W> {
                 return;
             }
         }
+    }
+}
+
+/// Rings when the bridge has something to do. The timer of the runtime is set only where it has to ring earlier than it would, because
+/// most of what will be due is done before.
+#[derive(Default)]
+struct Alarm {
+    /// When something is due, and what it is (for the log).
+    due: Option<(std::time::Instant, &'static str)>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Alarm {
+    fn set(&mut self, due: Option<(std::time::Instant, &'static str)>) {
+        self.due = due;
+        let Some((at, _)) = due else { return };
+        let at = Instant::from_std(at);
+        match &mut self.timer {
+            Some(timer) if timer.deadline() <= at && !timer.is_elapsed() => {}
+            Some(timer) => timer.as_mut().reset(at),
+            None => self.timer = Some(Box::pin(sleep_until(at))),
+        }
+    }
+
+    /// Resolves to what is due, once it is.
+    fn poll_ring(&mut self, context: &mut Context<'_>) -> Poll<&'static str> {
+        let (Some((at, what)), Some(timer)) = (self.due, &mut self.timer) else { return Poll::Pending };
+        let at = Instant::from_std(at);
+        loop {
+            ready!(timer.as_mut().poll(context));
+            if timer.deadline() >= at {
+                return Poll::Ready(what);
+            }
+            timer.as_mut().reset(at);
+        }
+    }
+}
+
+/// Hashes the numbers of exchanges, which nobody else chooses.
+#[derive(Clone, Copy, Default)]
+struct NumberHash;
+
+/// See [`NumberHash`].
+struct NumberHasher(u64);
+
+impl BuildHasher for NumberHash {
+    type Hasher = NumberHasher;
+
+    fn build_hasher(&self) -> NumberHasher {
+        NumberHasher(0)
+    }
+}
+
+impl Hasher for NumberHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    /// The table takes the upper bits and the lower ones: 2^64 divided by the golden ratio fills both.
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -302,6 +302,8 @@ mod direct {
     #[derive(Clone, Copy, PartialEq, Eq)]
     enum DescriptorKind {
         Socket,
+        /// A socket that gives one packet in each read.
+        PacketSocket,
         Pipe,
         /// A pipe that was made to hold more, or that cannot be.
         LargePipe,
@@ -333,7 +335,7 @@ mod direct {
             interest: Interest,
         ) -> Option<Descriptor> {
             let (fd, kind) = match FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode) {
-                FileType::Socket => (fd.try_clone_to_owned().ok()?, DescriptorKind::Socket),
+                FileType::Socket => (fd.try_clone_to_owned().ok()?, socket_kind(fd)),
                 // Opened again, because "non-blocking" belongs to the open file, which others may share. Where that
                 // cannot be done (macOS, another user's pipe), a thread serves.
                 FileType::Fifo => {
@@ -358,7 +360,7 @@ mod direct {
 
         fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
             match self.kind {
-                DescriptorKind::Socket => {
+                DescriptorKind::Socket | DescriptorKind::PacketSocket => {
                     rustix::net::recv(self.fd.get_ref(), buffer, rustix::net::RecvFlags::DONTWAIT)
                         .map(|(read, _)| read)
                 }
@@ -368,16 +370,31 @@ mod direct {
             }
         }
 
+        /// Returns whether a read shows that nothing is left, which saves the next one. The system reports what comes later, and the end
+        /// of input stays reported (epoll(7), questions and answers, 9).
+        fn is_emptied_by(&self, read: usize, room: usize) -> bool {
+            let is_stream = self.kind != DescriptorKind::PacketSocket;
+            is_stream && cfg!(any(target_os = "linux", target_os = "macos")) && 0 < read && read < room
+        }
+
         fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
             // Rust ignores SIGPIPE, so that a client that is gone shows as an error.
             match self.kind {
-                DescriptorKind::Socket => {
+                DescriptorKind::Socket | DescriptorKind::PacketSocket => {
                     rustix::net::send(self.fd.get_ref(), bytes, rustix::net::SendFlags::DONTWAIT)
                 }
                 DescriptorKind::Pipe | DescriptorKind::LargePipe => {
                     rustix::io::write(self.fd.get_ref(), bytes)
                 }
             }
+        }
+    }
+
+    /// Returns which kind of socket this is.
+    fn socket_kind(fd: BorrowedFd<'_>) -> DescriptorKind {
+        match rustix::net::sockopt::socket_type(fd) {
+            Ok(rustix::net::SocketType::STREAM) => DescriptorKind::Socket,
+            Ok(_) | Err(_) => DescriptorKind::PacketSocket,
         }
     }
 
@@ -390,8 +407,12 @@ mod direct {
             loop {
                 // Asked only when something came: the loop looks here between any two events.
                 let mut ready = ready!(self.fd.poll_read_ready(context))?;
+                let room = buffer.remaining();
                 match self.read(buffer.initialize_unfilled()) {
                     Ok(read) => {
+                        if self.is_emptied_by(read, room) {
+                            ready.clear_ready();
+                        }
                         buffer.advance(read);
                         self.make_room(read);
                         return Poll::Ready(Ok(()));
@@ -427,6 +448,72 @@ mod direct {
 
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Ready(Ok(()))
+        }
+    }
+
+    #[cfg(test)]
+    // Elsewhere a pipe cannot be opened again.
+    #[cfg(target_os = "linux")]
+    mod tests {
+        use futures_util::FutureExt;
+        use rustix::fs::OFlags;
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+        use rustix::pipe::pipe;
+        use tokio::io::AsyncReadExt;
+
+        use super::*;
+
+        fn readable(fd: OwnedFd) -> Descriptor {
+            use std::os::fd::AsRawFd;
+            let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            Descriptor::new(fd.as_fd(), &path, OFlags::RDONLY, Interest::READABLE).expect("it can be opened")
+        }
+
+        fn stream_sockets() -> (OwnedFd, OwnedFd) {
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).expect("a pair")
+        }
+
+        /// How many bytes come.
+        async fn read(input: &mut Descriptor) -> usize {
+            AsyncReadExt::read(input, &mut [0; 64]).await.expect("it can be read")
+        }
+
+        #[tokio::test]
+        async fn short_read_is_not_tried_again() {
+            for (from, to) in [pipe().expect("a pipe"), stream_sockets()] {
+                let mut input = readable(from);
+                rustix::io::write(&to, b"one").expect("room");
+                assert_eq!(read(&mut input).await, 3);
+                rustix::io::write(&to, b"other").expect("room");
+                // Only a system call would show these bytes before the event loop has heard of them.
+                assert!(read(&mut input).now_or_never().is_none());
+                assert_eq!(read(&mut input).await, 5);
+            }
+        }
+
+        #[tokio::test]
+        async fn end_of_input_is_seen_behind_short_read() {
+            for (from, to) in [pipe().expect("a pipe"), stream_sockets()] {
+                let mut input = readable(from);
+                rustix::io::write(&to, b"last").expect("room");
+                drop(to);
+                assert_eq!(read(&mut input).await, 4);
+                assert_eq!(read(&mut input).await, 0);
+            }
+        }
+
+        #[tokio::test]
+        async fn each_packet_of_a_socket_is_read() {
+            let flags = SocketFlags::CLOEXEC;
+            let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+            let (from, to) = pair.expect("a pair");
+            let mut input = readable(from);
+            for packet in [b"one", b"two"] {
+                rustix::io::write(&to, packet).expect("room");
+            }
+            for _ in 0..2 {
+                assert_eq!(read(&mut input).await, 3);
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use mcp_tether::bridge::{
@@ -14,7 +15,8 @@ use mcp_tether::jsonrpc::{Kind, Message};
 use mcp_tether::proxy;
 use mcp_tether::remote::{EventSender, Remote};
 use tokio::io::{
-    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
+    AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf,
+    WriteHalf,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -391,4 +393,59 @@ async fn nothing_is_written_after_last_line() {
     let mut rest = String::new();
     session.output.get_mut().read_to_string(&mut rest).await.expect("UTF-8");
     assert_eq!(rest.lines().count(), 1, "{rest}");
+}
+
+/// The client's reading side: it tells of each write.
+struct Writes(mpsc::UnboundedSender<Vec<u8>>);
+
+impl AsyncWrite for Writes {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        self.0.send(bytes.to_vec()).expect("the test reads");
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_come_together_leave_in_one_write() {
+    const CALLS: usize = 20;
+    let (sender, mut writes) = mpsc::unbounded_channel();
+    let (asked, _asked) = mpsc::unbounded_channel();
+    let remote = Scripted { script: answering(Duration::ZERO), asked };
+    let lines: String = (0..CALLS).map(|id| format!("{{\"id\":{id},\"method\":\"a\"}}\n")).collect();
+    let input = std::io::Cursor::new(lines);
+    proxy::run(input, Writes(sender), std::future::pending(), remote, Config::default()).await;
+    let written = writes.recv().await.expect("the answers");
+    assert_eq!(written.iter().filter(|byte| **byte == b'\n').count(), CALLS);
+    assert_eq!(writes.recv().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn flood_of_events_does_not_hold_up_stop() {
+    let mut session = Session::start(|exchange, _, events| {
+        Box::pin(async move {
+            loop {
+                let text = r#"{"method":"notifications/n"}"#;
+                events.send(Event::Server(exchange, Message::parse(text.into()).expect("a message"))).await;
+            }
+        })
+    });
+    session.write(r#"{"id":1,"method":"a"}"#).await;
+    for _ in 0..1_000 {
+        session.line().await;
+    }
+    session.stop.take().expect("not stopped yet").send(()).expect("listening");
+    let mut rest = 0;
+    while let Some(line) = session.output.next_line().await.expect("readable") {
+        rest += 1;
+        assert!(rest < 5_000, "{line}");
+    }
+    assert_eq!(session.ended().await, ExitReason::Stopped(StopReason::Signal));
 }

@@ -30,6 +30,9 @@ const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialize
 const SESSION: &str = r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"test","version":"1"}}"#;
 const SMALL: &str = r#"{"content":[]}"#;
 
+/// How many calls are under way at once where many are.
+const AT_ONCE: usize = 64;
+
 /// How an answer is sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -115,6 +118,11 @@ fn answer_all(mut stream: &TcpStream, result: &str, way: Way) -> Option<()> {
 
 /// How many instructions the program executes for some calls, each with this value, one after the other.
 fn instructions(program: &OsString, url: &str, calls: usize, value: &str) -> f64 {
+    instructions_at_once(program, url, calls, 1, value)
+}
+
+/// The same for calls of which so many are under way at once.
+fn instructions_at_once(program: &OsString, url: &str, calls: usize, at_once: usize, value: &str) -> f64 {
     let mut program = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(program)
@@ -128,8 +136,8 @@ fn instructions(program: &OsString, url: &str, calls: usize, value: &str) -> f64
         .expect("valgrind starts");
     let mut input = program.stdin.take().expect("it is piped");
     let mut output = BufReader::new(program.stdout.take().expect("it is piped"));
-    let mut exchange = |line: &str| {
-        writeln!(input, "{line}").expect("it reads");
+    let mut write = |line: &str| writeln!(input, "{line}").expect("it reads");
+    let mut read = || {
         let mut answer = Vec::new();
         output.read_until(b'\n', &mut answer).expect("it writes");
         assert!(
@@ -138,13 +146,18 @@ fn instructions(program: &OsString, url: &str, calls: usize, value: &str) -> f64
             String::from_utf8_lossy(&answer)
         );
     };
-    exchange(INITIALIZE);
+    write(INITIALIZE);
+    read();
     for id in 1..=calls {
         let initialized = if id == 1 { format!("{INITIALIZED}\n") } else { String::new() };
-        exchange(&format!(
+        write(&format!(
             r#"{initialized}{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"say","arguments":{{"value":{value}}}}}}}"#
         ));
+        if id >= at_once {
+            read();
+        }
     }
+    (1..at_once.min(calls + 1)).for_each(|_| read());
     drop(input);
     let told = program.wait_with_output().expect("it ends").stderr;
     let told = String::from_utf8_lossy(&told);
@@ -247,4 +260,14 @@ fn call_takes_bounded_instructions() {
     let each = (instructions(&program, &url, 300, "0") - instructions(&program, &url, 100, "0")) / 200.0;
     eprintln!("a small call: {each:.0} instructions");
     assert!(each <= 135_000.0, "{each:.0}");
+}
+
+#[test]
+fn call_among_many_takes_no_more_instructions() {
+    let Some(program) = program() else { return };
+    let url = serve(SMALL.to_owned(), Way::Json);
+    let count = |calls| instructions_at_once(&program, &url, calls, AT_ONCE, "0");
+    let each = (count(16 * AT_ONCE) - count(4 * AT_ONCE)) / (12 * AT_ONCE) as f64;
+    eprintln!("a small call, {AT_ONCE} at once: {each:.0} instructions");
+    assert!(each <= 128_000.0, "{each:.0}");
 }

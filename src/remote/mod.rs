@@ -106,6 +106,13 @@ impl EventReceiver {
         self.room.add_permits(weight(&event) as usize);
         Some(event)
     }
+
+    /// The next event, if it has come already.
+    pub fn try_recv(&mut self) -> Option<Event> {
+        let event = self.receiver.try_recv().ok()?;
+        self.room.add_permits(weight(&event) as usize);
+        Some(event)
+    }
 }
 
 /// What an event takes of the room, in KiB.
@@ -186,9 +193,12 @@ impl EventSender {
             // It is never closed.
             weight => self.room.acquire_many(weight).await.ok(),
         };
-        if self.sender.send(event).await.is_ok()
-            && let Some(room) = room
-        {
+        // Most often there is room, and nothing to wait for.
+        let is_sent = match self.sender.try_send(event) {
+            Err(TrySendError::Full(event)) => self.sender.send(event).await.is_ok(),
+            sent => sent.is_ok(),
+        };
+        if is_sent && let Some(room) = room {
             // Given back where the event is received.
             room.forget();
         }

@@ -77,7 +77,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             match self.buffered() {
                 Some(Buffered::Line(line)) => return Some(line),
                 Some(Buffered::Large(text)) => {
-                    self.parsing = Some(tokio::task::spawn_blocking(|| Line::parse(text)));
+                    self.parse_beside(text);
                     continue;
                 }
                 None if self.ended => return None,
@@ -88,6 +88,24 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
                 Ok(_) | Err(_) => self.ended = true,
             }
         }
+    }
+
+    /// The next line, if it was read already and does not take long to parse.
+    pub fn next_read(&mut self) -> Option<Line> {
+        if self.parsing.is_some() || self.unread.is_empty() {
+            return None;
+        }
+        match self.buffered()? {
+            Buffered::Line(line) => Some(line),
+            Buffered::Large(text) => {
+                self.parse_beside(text);
+                None
+            }
+        }
+    }
+
+    fn parse_beside(&mut self, text: Bytes) {
+        self.parsing = Some(tokio::task::spawn_blocking(|| Line::parse(text)));
     }
 
     /// The next line that has been read as a whole. The last line counts also without its end.

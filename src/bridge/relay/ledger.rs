@@ -4,7 +4,7 @@
 //! stores could be lost or sent twice. Nothing else stores a message. Deliberately not here: when a message may go (the
 //! bridge) and what becomes of it (likewise).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
 use super::stream_position::StreamPosition;
@@ -12,6 +12,9 @@ use crate::bridge::event::{Cursor, ExchangeId};
 use crate::bridge::revision::Era;
 use crate::jsonrpc::{Id, Kind, Message};
 use crate::mcp::method;
+
+/// How many tickets an empty queue keeps room for.
+const KEPT_ROOM: usize = 256;
 
 /// The place of a message in the order in which the client wrote them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,28 +138,37 @@ pub(super) enum RetryKind {
 /// The ledger.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    entries: BTreeMap<Ticket, LedgerEntry>,
+    /// Boxed, because the map moves its entries about.
+    entries: BTreeMap<Ticket, Box<LedgerEntry>>,
     /// The request of each id. Of two with the same id, which no client should have, the later one.
     requests: HashMap<Id, Ticket>,
     next: u64,
-    at_gate: BTreeSet<Ticket>,
-    for_slot: BTreeSet<Ticket>,
+    index: LedgerIndex,
+    /// The cost of the responses among all messages.
+    replies_cost: usize,
+}
+
+/// What waits, by its state.
+#[derive(Debug, Default)]
+struct LedgerIndex {
+    at_gate: TicketQueue,
+    for_slot: TicketQueue,
     /// Requests whose cancellation waits until they were sent.
     cancellations: BTreeMap<Ticket, Ticket>,
     resting: BTreeSet<(Instant, Ticket)>,
     requests_sent: usize,
-    waiting_cost: usize,
-    /// The cost of the responses among all messages.
-    replies_cost: usize,
+    cost: usize,
 }
+
+/// Tickets in order. Most enter at the end and leave at the front, which takes no memory once there is room for them.
+#[derive(Debug, Default)]
+struct TicketQueue(VecDeque<Ticket>);
 
 impl Ledger {
     /// Takes a message in, at the gate.
     pub(super) fn enter(&mut self, message: Message, era: Era) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
-        self.waiting_cost += message.cost();
-        self.at_gate.insert(ticket);
         self.replies_cost += reply_cost(&message);
         let entry = LedgerEntry {
             message,
@@ -171,18 +183,19 @@ impl Ledger {
         if let Some(id) = entry.request_id() {
             self.requests.insert(id.clone(), ticket);
         }
-        self.entries.insert(ticket, entry);
+        self.index.add(ticket, &entry);
+        self.entries.insert(ticket, Box::new(entry));
         ticket
     }
 
     /// The message at a place, if it is still in the ledger.
     pub(super) fn get(&self, ticket: Ticket) -> Option<&LedgerEntry> {
-        self.entries.get(&ticket)
+        self.entries.get(&ticket).map(|entry| &**entry)
     }
 
     /// The messages whose wait is over, in order.
     pub(super) fn due_for_retry(&self, now: Instant) -> Vec<Ticket> {
-        let due = self.resting.iter().take_while(|(until, _)| *until <= now);
+        let due = self.index.resting.iter().take_while(|(until, _)| *until <= now);
         let mut due: Vec<Ticket> = due.map(|(_, ticket)| *ticket).collect();
         due.sort_unstable();
         due
@@ -190,17 +203,17 @@ impl Ledger {
 
     /// When the first has rested long enough.
     pub(super) fn next_to_wake(&self) -> Option<Instant> {
-        self.resting.first().map(|(until, _)| *until)
+        self.index.resting.first().map(|(until, _)| *until)
     }
 
     /// The first message at the gate.
     pub(super) fn first_at_gate(&self) -> Option<Ticket> {
-        self.at_gate.first().copied()
+        self.index.at_gate.first()
     }
 
     /// The first request that waits for a slot.
     pub(super) fn first_for_slot(&self) -> Option<Ticket> {
-        self.for_slot.first().copied()
+        self.index.for_slot.first()
     }
 
     /// A message waits until everything before it has an answer.
@@ -231,7 +244,10 @@ impl Ledger {
 
     /// The server has, or may have, the whole message, whose answer comes in this exchange.
     pub(super) fn set_written(&mut self, ticket: Ticket, exchange: ExchangeId) {
-        self.put(ticket, MessageState::Sent { exchange, written: true });
+        let is_written = |entry: &LedgerEntry| matches!(entry.state, MessageState::Sent { exchange: sent, written: true } if sent == exchange);
+        if !self.get(ticket).is_some_and(is_written) {
+            self.put(ticket, MessageState::Sent { exchange, written: true });
+        }
     }
 
     /// The head of the answer came.
@@ -341,26 +357,16 @@ impl Ledger {
 
     /// Moves a message to another state.
     fn put(&mut self, ticket: Ticket, state: MessageState) {
-        let Some(mut entry) = self.take_out(ticket) else { return };
+        let Some(entry) = self.entries.get_mut(&ticket) else { return };
+        self.index.remove(ticket, entry);
         entry.state = state;
-        match &entry.state {
-            MessageState::AtGate => drop(self.at_gate.insert(ticket)),
-            MessageState::ForSlot { .. } => drop(self.for_slot.insert(ticket)),
-            MessageState::Behind(request) => drop(self.cancellations.insert(*request, ticket)),
-            MessageState::BackingOff { until, .. } => drop(self.resting.insert((*until, ticket))),
-            MessageState::Learning { .. } => {}
-            MessageState::Sent { .. } if entry.holds_slot() => self.requests_sent += 1,
-            MessageState::Sent { .. } => {}
-        }
-        if !matches!(entry.state, MessageState::Sent { .. }) {
-            self.waiting_cost += entry.message.cost();
-        }
-        self.entries.insert(ticket, entry);
+        self.index.add(ticket, entry);
     }
 
     /// Removes a message that was answered, delivered, or is no longer wanted.
-    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<LedgerEntry> {
-        let entry = self.take_out(ticket)?;
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Box<LedgerEntry>> {
+        let entry = self.entries.remove(&ticket)?;
+        self.index.remove(ticket, &entry);
         self.replies_cost -= reply_cost(&entry.message);
         if let Some(id) = entry.request_id()
             && self.requests.get(id) == Some(&ticket)
@@ -377,44 +383,87 @@ impl Ledger {
 
     /// The cancellation that waits for a request to be sent.
     pub(super) fn cancellation_of(&self, request: Ticket) -> Option<Ticket> {
-        self.cancellations.get(&request).copied()
+        self.index.cancellations.get(&request).copied()
     }
 
     /// Everything in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Ticket, &LedgerEntry)> {
-        self.entries.iter().map(|(ticket, entry)| (*ticket, entry))
+        self.entries.iter().map(|(ticket, entry)| (*ticket, &**entry))
     }
 
     /// How many requests are in exchanges.
     pub(super) fn requests_sent(&self) -> usize {
-        self.requests_sent
+        self.index.requests_sent
     }
 
     /// The cost of the messages that wait to be sent, in bytes of memory.
     pub(super) fn waiting_cost(&self) -> usize {
-        self.waiting_cost
+        self.index.cost
     }
 
     /// The cost of the unfinished responses, in bytes of memory.
     pub(super) fn replies_cost(&self) -> usize {
         self.replies_cost
     }
+}
 
-    fn take_out(&mut self, ticket: Ticket) -> Option<LedgerEntry> {
-        let entry = self.entries.remove(&ticket)?;
-        match entry.state {
-            MessageState::AtGate => drop(self.at_gate.remove(&ticket)),
-            MessageState::ForSlot { .. } => drop(self.for_slot.remove(&ticket)),
-            MessageState::Behind(request) => drop(self.cancellations.remove(&request)),
-            MessageState::BackingOff { until, .. } => drop(self.resting.remove(&(until, ticket))),
+impl LedgerIndex {
+    /// Takes in a message, in the state that it has.
+    fn add(&mut self, ticket: Ticket, entry: &LedgerEntry) {
+        match &entry.state {
+            MessageState::AtGate => self.at_gate.insert(ticket),
+            MessageState::ForSlot { .. } => self.for_slot.insert(ticket),
+            MessageState::Behind(request) => drop(self.cancellations.insert(*request, ticket)),
+            MessageState::BackingOff { until, .. } => drop(self.resting.insert((*until, ticket))),
+            MessageState::Learning { .. } => {}
+            MessageState::Sent { .. } if entry.holds_slot() => self.requests_sent += 1,
+            MessageState::Sent { .. } => {}
+        }
+        if !matches!(entry.state, MessageState::Sent { .. }) {
+            self.cost += entry.message.cost();
+        }
+    }
+
+    /// Takes out a message, in the state that it has.
+    fn remove(&mut self, ticket: Ticket, entry: &LedgerEntry) {
+        match &entry.state {
+            MessageState::AtGate => self.at_gate.remove(ticket),
+            MessageState::ForSlot { .. } => self.for_slot.remove(ticket),
+            MessageState::Behind(request) => drop(self.cancellations.remove(request)),
+            MessageState::BackingOff { until, .. } => drop(self.resting.remove(&(*until, ticket))),
             MessageState::Learning { .. } => {}
             MessageState::Sent { .. } if entry.holds_slot() => self.requests_sent -= 1,
             MessageState::Sent { .. } => {}
         }
         if !matches!(entry.state, MessageState::Sent { .. }) {
-            self.waiting_cost -= entry.message.cost();
+            self.cost -= entry.message.cost();
         }
-        Some(entry)
+    }
+}
+
+impl TicketQueue {
+    fn first(&self) -> Option<Ticket> {
+        self.0.front().copied()
+    }
+
+    fn insert(&mut self, ticket: Ticket) {
+        match self.0.back() {
+            Some(last) if *last >= ticket => {
+                if let Err(at) = self.0.binary_search(&ticket) {
+                    self.0.insert(at, ticket);
+                }
+            }
+            Some(_) | None => self.0.push_back(ticket),
+        }
+    }
+
+    fn remove(&mut self, ticket: Ticket) {
+        if let Ok(at) = self.0.binary_search(&ticket) {
+            self.0.remove(at);
+        }
+        if self.0.is_empty() {
+            self.0.shrink_to(KEPT_ROOM);
+        }
     }
 }
 

@@ -105,9 +105,9 @@ struct Streams {
 #[derive(Debug)]
 enum Settled {
     /// A message whose outcome the client wants to know.
-    Wanted(ledger::LedgerEntry),
+    Wanted(Box<ledger::LedgerEntry>),
     /// A request that the client has cancelled.
-    Cancelled(ledger::LedgerEntry),
+    Cancelled(Box<ledger::LedgerEntry>),
     /// Nothing: it was removed before.
     Unknown,
 }

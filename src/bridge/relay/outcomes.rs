@@ -217,7 +217,7 @@ impl Relay {
     }
 
     /// Removes a message. No other message waits for it any more.
-    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<ledger::LedgerEntry> {
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Box<ledger::LedgerEntry>> {
         self.sessions.stop_waiting_for(ticket);
         self.ledger.remove(ticket)
     }

@@ -150,8 +150,6 @@ impl Relay {
             return self.reject(ticket, report);
         }
         let Some(entry) = self.ledger.get(ticket) else { return };
-        let message = entry.message.clone();
-        let title = entry.message.title().into_owned();
         let is_request = entry.request_id().is_some();
         let (is_legacy, is_subscription) = (entry.era == Era::Legacy, entry.is_subscription());
         match (entry.message.method().filter(|_| is_legacy), is_request) {
@@ -161,10 +159,12 @@ impl Relay {
                 self.sessions.open(ticket, exchange);
             }
             (Some(method::SET_LEVEL), true) => {
+                let title = entry.message.title().into_owned();
                 self.post(ticket, Purpose::Answer(ticket), now);
                 self.sessions.hold_for(ticket, title, now + GATE_PATIENCE);
             }
             (Some(method::INITIALIZED), false) => {
+                let (message, title) = (entry.message.clone(), entry.message.title().into_owned());
                 self.sessions.remember_ready(message);
                 self.deliver(ticket, now);
                 self.sessions.hold_for(ticket, title, now + GATE_PATIENCE);
