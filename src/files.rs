@@ -89,7 +89,7 @@ fn open_for_reading(
 
 fn read_whole(file: File, found: &std::fs::Metadata, limit: u64) -> io::Result<Vec<u8>> {
     check_size(found, limit)?;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
     // A file of /proc has no size, and any may grow.
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > limit {

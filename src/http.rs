@@ -114,7 +114,7 @@ impl Http {
         let roots = LateRoots::new(authorities, late_authorities);
         let roots = Arc::new(if inspect { roots.remembering() } else { roots });
         if url.scheme() == "https" {
-            roots.begin_loading();
+            roots.read_ahead();
         }
         let tls = tls::config(Arc::clone(&roots), &pins, identity);
         let cookies = cookies.then(Arc::<Cookies>::default);

@@ -524,14 +524,14 @@ pub fn apart(command: &mut std::process::Command) -> &mut std::process::Command 
     command
 }
 
-/// The file that holds all authorities of the operating system; none where the environment names other places, or authorities
-/// are not kept in files.
+/// The file that holds all authorities of the operating system, or the one that the environment names; none where it names folders
+/// alone, or authorities are not kept in files.
 pub fn authorities_bundle() -> Option<std::path::PathBuf> {
     #[cfg(all(unix, not(target_os = "macos")))]
     {
-        let is_named = |name| std::env::var_os(name).is_some();
-        let bundle = openssl_probe::probe().cert_file;
-        bundle.filter(|_| !is_named("SSL_CERT_FILE") && !is_named("SSL_CERT_DIR"))
+        let is_folder_named = std::env::var_os("SSL_CERT_DIR").is_some();
+        let system = || openssl_probe::probe().cert_file.filter(|_| !is_folder_named);
+        std::env::var_os("SSL_CERT_FILE").map(Into::into).or_else(system)
     }
     #[cfg(not(all(unix, not(target_os = "macos"))))]
     None

@@ -1,23 +1,25 @@
 //! TLS: trusted roots, pins, client certificates, and the classification of failed handshakes.
 //!
-//! Loading the operating system's roots takes longer than everything else at start, so a thread begins it while the
-//! name is looked up, and only for https. Deliberately not here: HTTP, and the words for a failure (`diagnosis`).
+//! Reading the operating system's roots takes longer than everything else at start, so a thread does it while the name is looked
+//! up, and only for https. Of hundreds of roots a server needs one or two, and only these are kept. Deliberately not here: HTTP, and
+//! the words for a failure (`diagnosis`).
 
+mod certificates;
 mod fingerprint;
 mod named;
 
-use std::collections::HashSet;
+use std::iter::once;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
+use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     AlertDescription, CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore,
@@ -25,6 +27,7 @@ use rustls::{
 };
 use tracing::warn;
 
+use self::certificates::Certificates;
 pub use fingerprint::Fingerprint;
 pub(crate) use named::Pinned;
 
@@ -124,27 +127,37 @@ pub(crate) fn config(
     config
 }
 
-/// The standard verifier, made when the first certificate has to be judged.
+/// The verifier. It reads authorities when a certificate has to be judged, and keeps those that a server needed.
 #[derive(Debug)]
 pub(crate) struct LateRoots {
     provider: Arc<CryptoProvider>,
+    /// The user's authorities.
     authorities: Vec<CertificateDer<'static>>,
     late_authorities: Option<PathBuf>,
+    /// The certificates of [`Self::late_authorities`].
+    late: OnceLock<Vec<CertificateDer<'static>>>,
     system: SystemRoots,
     algorithms: WebPkiSupportedAlgorithms,
-    /// Trusts the system's bundle, where there is one.
-    bundled: OnceLock<Option<Loaded>>,
-    /// Trusts all that the system has.
-    loaded: OnceLock<Result<Loaded, String>>,
+    ahead: Mutex<Ahead>,
+    /// Certificates of the system by which a server was accepted.
+    needed: Mutex<Vec<CertificateDer<'static>>>,
     /// The chain that a server showed last, if it is inspected.
     shown: Option<Mutex<Vec<CertificateDer<'static>>>>,
+}
+
+/// The system's bundle, read before a server shows its certificate. It is released when the first server is judged.
+#[derive(Debug)]
+enum Ahead {
+    NotRead,
+    Read(Certificates),
+    Released,
 }
 
 /// Where the operating system has its authorities.
 #[derive(Debug)]
 struct SystemRoots {
     /// The file that has them all on most systems. Those have each authority in a file of its own as well, and reading these takes
-    /// another 2 ms and 0.2 MB, so they are read when the bundle does not suffice. None where the environment names other places.
+    /// another 2 ms, so they are read when the bundle does not suffice.
     bundle: Option<PathBuf>,
     /// Loads everything.
     all: fn() -> Vec<CertificateDer<'static>>,
@@ -159,12 +172,12 @@ impl SystemRoots {
     }
 }
 
-/// What is trusted, loaded.
-#[derive(Debug)]
-struct Loaded {
-    standard: Arc<WebPkiServerVerifier>,
-    /// Every certificate that was loaded: a server may show one of them for its own.
-    named: HashSet<Fingerprint>,
+/// What a server shows, and what it is asked for.
+struct ServerChain<'a> {
+    end_entity: &'a CertificateDer<'a>,
+    intermediates: &'a [CertificateDer<'a>],
+    name: &'a ServerName<'a>,
+    now: UnixTime,
 }
 
 impl LateRoots {
@@ -179,9 +192,10 @@ impl LateRoots {
             provider: Arc::new(provider),
             authorities,
             late_authorities,
+            late: OnceLock::new(),
             system: SystemRoots::new(),
-            bundled: OnceLock::new(),
-            loaded: OnceLock::new(),
+            ahead: Mutex::new(Ahead::NotRead),
+            needed: Mutex::default(),
             shown: None,
         }
     }
@@ -198,58 +212,74 @@ impl LateRoots {
         shown.unwrap_or_default()
     }
 
-    /// Begins to load on a thread of its own.
-    pub(crate) fn begin_loading(self: &Arc<Self>) {
+    /// Reads the system's bundle on a thread of its own.
+    pub(crate) fn read_ahead(self: &Arc<Self>) {
         let roots = Arc::clone(self);
         std::thread::spawn(move || {
-            if roots.bundled().is_none() {
-                drop(roots.loaded());
+            // A server that has to be judged meanwhile waits for the lock.
+            let mut ahead = roots.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Ahead::NotRead = *ahead {
+                *ahead = Ahead::Read(roots.read_bundle());
             }
         });
     }
 
-    fn bundled(&self) -> Option<&Loaded> {
-        let loaded = self.bundled.get_or_init(|| {
-            let bundle =
-                rustls_native_certs::load_certs_from_paths(self.system.bundle.as_deref(), None).certs;
-            if bundle.is_empty() { None } else { self.trust(bundle).ok() }
+    fn read_bundle(&self) -> Certificates {
+        self.system.bundle.as_deref().map(Certificates::read).unwrap_or_default()
+    }
+
+    /// The certificates of the system's bundle: those that were read ahead, if it is the first time.
+    fn bundle(&self) -> Certificates {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *ahead, Ahead::Released) {
+            Ahead::Read(certificates) => certificates,
+            Ahead::NotRead | Ahead::Released => self.read_bundle(),
+        }
+    }
+
+    /// The authorities that the user named.
+    fn named(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        let late = self.late.get_or_init(|| {
+            let Some(path) = &self.late_authorities else { return Vec::new() };
+            read_certificates(path).unwrap_or_else(|reason| {
+                warn!(path = %path.display(), reason, "a file of authorities is left out");
+                Vec::new()
+            })
         });
-        loaded.as_ref()
+        self.authorities.iter().chain(late)
     }
 
-    fn loaded(&self) -> Result<&Loaded, Error> {
-        let loaded = self.loaded.get_or_init(|| self.trust((self.system.all)()));
-        loaded.as_ref().map_err(|reason| {
-            Error::General(format!("the operating system has no usable root certificates ({reason})"))
-        })
-    }
-
-    /// Trusts these authorities of the operating system, and those that the user named.
-    fn trust(&self, system: Vec<CertificateDer<'static>>) -> Result<Loaded, String> {
+    /// Judges a server by the user's authorities and these certificates of the system, and keeps those that it needed.
+    fn judge(
+        &self,
+        server: &ServerChain<'_>,
+        system: &[CertificateDer<'_>],
+        built_in: &[TrustAnchor<'static>],
+    ) -> Result<ServerCertVerified, Error> {
         let mut roots = RootCertStore::empty();
-        let mut named = HashSet::new();
-        let mut add = |certificates: Vec<CertificateDer<'static>>| {
-            named.extend(certificates.iter().map(Fingerprint::of));
-            roots.add_parsable_certificates(certificates);
-            roots.is_empty()
+        let mut is_named = false;
+        for certificate in self.named().map(AsRef::as_ref).chain(system.iter().map(AsRef::as_ref)) {
+            is_named |= certificate == server.end_entity.as_ref();
+            // One that cannot be read is left out.
+            let _ = roots.add(CertificateDer::from(certificate));
+        }
+        roots.extend(built_in.iter().cloned());
+        let judged = server.verify(&roots, &self.algorithms);
+        let judged = match judged {
+            Err(_) if is_named => {
+                named::verify_alone(server.end_entity, server.name, server.now, &self.algorithms)
+            }
+            judged => judged.map_err(|error| named::with_fingerprint(error, server.end_entity)),
         };
-        // A slim container has none; then those that come along have to do.
-        let has_none = add(system);
-        add(self.authorities.clone());
-        if let Some(path) = &self.late_authorities {
-            match read_certificates(path) {
-                Ok(certificates) => drop(add(certificates)),
-                Err(reason) => warn!(path = %path.display(), reason, "a file of authorities is left out"),
+        if judged.is_ok() {
+            let mut needed = self.needed.lock().unwrap_or_else(PoisonError::into_inner);
+            for certificate in system {
+                if !needed.contains(certificate) {
+                    needed.push(certificate.clone().into_owned());
+                }
             }
         }
-        if has_none {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        let standard =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
-                .build()
-                .map_err(|error| error.to_string())?;
-        Ok(Loaded { standard, named })
+        judged
     }
 
     /// Keeps the chain that a server shows, if it is inspected.
@@ -261,29 +291,63 @@ impl LateRoots {
     }
 }
 
+impl ServerChain<'_> {
+    /// Judges by the issuer, the dates, the purpose and the name.
+    fn verify(
+        &self,
+        roots: &RootCertStore,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<ServerCertVerified, Error> {
+        let parsed = ParsedCertificate::try_from(self.end_entity)?;
+        verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            roots,
+            self.intermediates,
+            self.now,
+            algorithms.all,
+        )?;
+        verify_server_name(&parsed, self.name)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    /// Selects the certificates that can vouch for this server: those of its issuers, and its own.
+    fn select<'a>(&self, certificates: impl Iterator<Item = &'a [u8]>) -> Vec<CertificateDer<'a>> {
+        let chain = once(self.end_entity).chain(self.intermediates);
+        let read: Vec<_> =
+            chain.filter_map(|certificate| webpki::EndEntityCert::try_from(certificate).ok()).collect();
+        let issuers: Vec<_> = read.iter().map(|read| memchr::memmem::Finder::new(read.issuer())).collect();
+        let vouches = |certificate: &&[u8]| {
+            *certificate == self.end_entity.as_ref()
+                || issuers.iter().any(|issuer| issuer.find(certificate).is_some())
+        };
+        certificates.filter(vouches).map(CertificateDer::from).collect()
+    }
+}
+
 impl ServerCertVerifier for LateRoots {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         self.remember(end_entity, intermediates);
-        let judge = |loaded: &Loaded| {
-            let standard = &loaded.standard;
-            match standard.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-                Err(_) if loaded.named.contains(&Fingerprint::of(end_entity)) => {
-                    named::verify_alone(end_entity, server_name, now, &self.algorithms)
-                }
-                judged => judged.map_err(|error| named::with_fingerprint(error, end_entity)),
-            }
-        };
-        match self.bundled().map(judge) {
-            Some(Ok(verified)) => Ok(verified),
-            Some(Err(_)) | None => judge(self.loaded()?),
+        let server = ServerChain { end_entity, intermediates, name: server_name, now };
+        let needed = self.needed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Ok(verified) = self.judge(&server, &needed, &[]) {
+            return Ok(verified);
         }
+        let bundle = self.bundle();
+        if let Ok(verified) = self.judge(&server, &server.select(bundle.iter()), &[]) {
+            return Ok(verified);
+        }
+        drop(bundle);
+        let all = (self.system.all)();
+        // A slim container has none; then those that come along have to do.
+        let built_in = if all.is_empty() { webpki_roots::TLS_SERVER_ROOTS } else { &[] };
+        self.judge(&server, &server.select(all.iter().map(AsRef::as_ref)), built_in)
     }
 
     fn verify_tls12_signature(
@@ -463,6 +527,8 @@ fn in_words(variant: &impl std::fmt::Debug) -> String {
 mod tests {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     /// An authority, and the certificate of a server that it issued.
@@ -477,6 +543,7 @@ mod tests {
     }
 
     static IN_ITS_OWN_FILE: OnceLock<CertificateDer<'static>> = OnceLock::new();
+    static WAS_ASKED: AtomicBool = AtomicBool::new(false);
 
     #[test]
     fn authorities_outside_the_bundle_are_read_when_needed() {
@@ -487,12 +554,18 @@ mod tests {
         let text = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &bundled);
         let text = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
         std::fs::write(&bundle, text).expect("a file");
-        let all = || IN_ITS_OWN_FILE.get().cloned().into_iter().collect();
+        let file = bundle.clone();
+        let all = || {
+            WAS_ASKED.store(true, Ordering::Relaxed);
+            IN_ITS_OWN_FILE.get().cloned().into_iter().collect()
+        };
         let system = SystemRoots { bundle: Some(bundle), all };
         let roots = LateRoots { system, ..LateRoots::new(Vec::new(), None) };
         let name = ServerName::try_from("mcp.example.com").expect("a name");
         let is_trusted = |server| roots.verify_server_cert(server, &[], &name, &[], UnixTime::now()).is_ok();
-        assert!(is_trusted(&one) && roots.loaded.get().is_none(), "the bundle suffices");
+        assert!(is_trusted(&one) && !WAS_ASKED.load(Ordering::Relaxed), "the bundle suffices");
+        std::fs::remove_file(file).expect("it is there");
+        assert!(is_trusted(&one) && !WAS_ASKED.load(Ordering::Relaxed), "what a server needed is kept");
         assert!(is_trusted(&two), "the bundle does not suffice");
         assert!(!is_trusted(&authority().1), "no authority is known");
     }
