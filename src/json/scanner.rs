@@ -13,8 +13,10 @@ use super::strings::{Scanned, long_string, short_string};
 const SPACES: [u8; 8] = [b' '; 8];
 /// The longest number that may be read again when more of it arrives, in bytes.
 const LONGEST_NUMBER: usize = 1024;
-/// The set of open brackets where none is open: one bit that marks the end.
+/// The word of open brackets where none is open: one bit that marks the end.
 const NOTHING_OPEN: u64 = 1;
+/// The same where the object is open and nothing in it.
+const OBJECT_OPEN: u64 = NOTHING_OPEN << 1 | 1;
 /// The highest bit, which is set once a word of open brackets is full.
 const FULL: u64 = 1 << 63;
 /// A byte order mark.
@@ -53,10 +55,8 @@ struct ScanPosition {
     /// Everything before is scanned.
     at: usize,
     state: ScanState,
-    /// Whether the innermost bracket is that of an object.
-    is_object: bool,
-    /// A bit for each bracket around the innermost one, set for an object, behind [`NOTHING_OPEN`]. The word holds up to 63.
-    open: u64,
+    /// A bit for each open bracket behind [`NOTHING_OPEN`], the innermost one lowest, set for an object. The word holds up to 63.
+    brackets: u64,
 }
 
 /// What comes next.
@@ -96,7 +96,7 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
         ObjectScanner {
             names,
             members: std::array::from_fn(|_| None),
-            place: ScanPosition { at: 0, state: ScanState::Before, is_object: false, open: NOTHING_OPEN },
+            place: ScanPosition { at: 0, state: ScanState::Before, brackets: NOTHING_OPEN },
             outer: Vec::new(),
             checked: 0,
             start: 0,
@@ -145,14 +145,8 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
         match text.get(self.start) {
             None => self.place.at = self.start,
             Some(b'{') => {
-                self.place = ScanPosition {
-                    at: self.start + 1,
-                    state: ScanState::FirstName,
-                    is_object: true,
-                    ..self.place
-                };
-                // The bit of the object's own surroundings.
-                self.place.open = NOTHING_OPEN << 1;
+                self.place =
+                    ScanPosition { at: self.start + 1, state: ScanState::FirstName, brackets: OBJECT_OPEN };
                 return true;
             }
             Some(_) => self.stop(),
@@ -256,7 +250,7 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
             b'{' | b'[' => {
                 self.open(place, first == b'{');
                 place.at += 1;
-                place.state = if place.is_object { ScanState::FirstName } else { ScanState::FirstValue };
+                place.state = if first == b'{' { ScanState::FirstName } else { ScanState::FirstValue };
                 return ScanStep::Continue;
             }
             b']' if place.state == ScanState::FirstValue => Scanned::Whole(place.at),
@@ -287,8 +281,8 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
             self.end_member(text, place.at);
         }
         match solid(text, &mut place.at) {
-            Some(b',') => place.state = if place.is_object { ScanState::Name } else { ScanState::Value },
-            Some(byte @ (b'}' | b']')) if (byte == b'}') == place.is_object => self.close(place),
+            Some(b',') => place.state = if place.is_in_object() { ScanState::Name } else { ScanState::Value },
+            Some(byte @ (b'}' | b']')) if (byte == b'}') == place.is_in_object() => self.close(place),
             Some(_) => {
                 place.state = ScanState::Stopped;
                 return ScanStep::Pause;
@@ -301,20 +295,18 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
 
     #[inline(always)]
     fn open(&mut self, place: &mut ScanPosition, is_object: bool) {
-        if place.open & FULL != 0 {
-            self.outer.push(std::mem::replace(&mut place.open, NOTHING_OPEN));
+        if place.brackets & FULL != 0 {
+            self.outer.push(std::mem::replace(&mut place.brackets, NOTHING_OPEN));
         }
-        place.open = place.open << 1 | u64::from(place.is_object);
-        place.is_object = is_object;
+        place.brackets = place.brackets << 1 | u64::from(is_object);
     }
 
     #[inline(always)]
     fn close(&mut self, place: &mut ScanPosition) {
-        place.is_object = place.open & 1 != 0;
-        place.open >>= 1;
-        if place.open == NOTHING_OPEN {
+        place.brackets >>= 1;
+        if place.brackets == NOTHING_OPEN {
             match self.outer.pop() {
-                Some(open) => place.open = open,
+                Some(brackets) => place.brackets = brackets,
                 None => place.state = ScanState::Behind,
             }
         }
@@ -349,7 +341,13 @@ impl ScanPosition {
     /// Returns whether the innermost bracket may be that of the outermost object. It is unless full words are open around it.
     #[inline(always)]
     fn is_outermost(&self) -> bool {
-        self.open <= NOTHING_OPEN << 1
+        self.brackets <= OBJECT_OPEN
+    }
+
+    /// Returns whether the innermost bracket is that of an object.
+    #[inline(always)]
+    fn is_in_object(&self) -> bool {
+        self.brackets & 1 != 0
     }
 }
 
