@@ -1,11 +1,15 @@
 //! One pass over a JSON object while its bytes arrive: whether it is valid JSON in valid UTF-8, and where the members are that
 //! the caller has named.
 //!
-//! Strings are skipped 64 bytes at a time, in loops that the compiler vectorizes. Nothing is decoded, and only one bit is kept for
-//! each open bracket. The scanner accepts nothing that `serde_json` rejects. It gives up on texts that are rare (an array, a
+//! Strings are skipped 64 bytes at a time, and where tokens are short, they are scanned in blocks of 64 bytes (`blocks`). Nothing is
+//! decoded, and only one bit is kept for each open bracket. The scanner accepts nothing that `serde_json` rejects. It gives up on texts that are rare (an array, a
 //! name with an escape), so that a text it does not accept is for `serde_json` to judge.
 
+mod blocks;
+
 use std::ops::Range;
+
+use blocks::{TWO_OPEN, scan_blocks};
 
 use super::strings::{Scanned, long_string, short_string};
 
@@ -19,6 +23,10 @@ const NOTHING_OPEN: u64 = 1;
 const OBJECT_OPEN: u64 = NOTHING_OPEN << 1 | 1;
 /// The highest bit, which is set once a word of open brackets is full.
 const FULL: u64 = 1 << 63;
+/// A member or element is short if it has fewer bytes.
+const SHORT: usize = 32;
+/// How many of them in a row are taken for the first of many.
+const MANY: u32 = 3;
 /// A byte order mark.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -157,6 +165,7 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
     /// Scans from a place to the end of the text. Never inlined: it needs all registers.
     #[inline(never)]
     fn scan(&mut self, text: &[u8], mut place: ScanPosition) -> ScanPosition {
+        let (mut last, mut short) = (place.at, 0);
         loop {
             if matches!(place.state, ScanState::FirstName | ScanState::Name | ScanState::InName)
                 && self.scan_name(text, &mut place) == ScanStep::Pause
@@ -192,6 +201,12 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
                 ScanState::Stopped => return place,
                 _ => {}
             }
+            short = if place.at - last < SHORT { short + 1 } else { 0 };
+            if short == MANY {
+                place.scan_many(text);
+                short = 0;
+            }
+            last = place.at;
         }
     }
 
@@ -338,6 +353,26 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
 }
 
 impl ScanPosition {
+    /// Scans many short tokens at once, from behind a comma or an opening bracket.
+    #[inline(never)]
+    fn scan_many(&mut self, text: &[u8]) {
+        if self.brackets < TWO_OPEN {
+            return;
+        }
+        let Some((at, brackets)) = scan_blocks(text, self.at - 1, self.brackets) else {
+            self.state = ScanState::Stopped;
+            return;
+        };
+        (self.at, self.brackets) = (at + 1, brackets);
+        self.state = match text.get(at) {
+            Some(b',') if self.is_in_object() => ScanState::Name,
+            Some(b',' | b':') => ScanState::Value,
+            Some(b'{') => ScanState::FirstName,
+            Some(b'[') => ScanState::FirstValue,
+            _ => ScanState::End,
+        };
+    }
+
     /// Returns whether the innermost bracket may be that of the outermost object. It is unless full words are open around it.
     #[inline(always)]
     fn is_outermost(&self) -> bool {
