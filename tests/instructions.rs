@@ -250,7 +250,7 @@ fn prose_takes_few_instructions_a_byte() {
 #[test]
 fn structure_takes_bounded_instructions_a_byte() {
     // Two bytes to a token: `src/speed.md` says where they go.
-    check(Payload::Structure, [(Way::Json, 23.0), (Way::Event, 23.0), (Way::Lines, 25.0)], 23.0);
+    check(Payload::Structure, [(Way::Json, 12.5), (Way::Event, 12.5), (Way::Lines, 17.5)], 12.5);
 }
 
 #[test]

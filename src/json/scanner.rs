@@ -1,11 +1,15 @@
 //! One pass over a JSON object while its bytes arrive: whether it is valid JSON in valid UTF-8, and where the members are that
 //! the caller has named.
 //!
-//! Strings are skipped 64 bytes at a time, in loops that the compiler vectorizes. Nothing is decoded, and only one bit is kept for
-//! each open bracket. The scanner accepts nothing that `serde_json` rejects. It gives up on texts that are rare (an array, a
+//! Strings are skipped 64 bytes at a time, and where tokens are short, they are scanned in blocks of 64 bytes (`blocks`). Nothing is
+//! decoded, and only one bit is kept for each open bracket. The scanner accepts nothing that `serde_json` rejects. It gives up on texts that are rare (an array, a
 //! name with an escape), so that a text it does not accept is for `serde_json` to judge.
 
+mod blocks;
+
 use std::ops::Range;
+
+use blocks::{TWO_OPEN, scan_blocks};
 
 use super::strings::{Scanned, long_string, short_string};
 
@@ -13,10 +17,16 @@ use super::strings::{Scanned, long_string, short_string};
 const SPACES: [u8; 8] = [b' '; 8];
 /// The longest number that may be read again when more of it arrives, in bytes.
 const LONGEST_NUMBER: usize = 1024;
-/// The set of open brackets where none is open: one bit that marks the end.
+/// The word of open brackets where none is open: one bit that marks the end.
 const NOTHING_OPEN: u64 = 1;
+/// The same where the object is open and nothing in it.
+const OBJECT_OPEN: u64 = NOTHING_OPEN << 1 | 1;
 /// The highest bit, which is set once a word of open brackets is full.
 const FULL: u64 = 1 << 63;
+/// A member or element is short if it has fewer bytes.
+const SHORT: usize = 32;
+/// How many of them in a row are taken for the first of many.
+const MANY: u32 = 3;
 /// A byte order mark.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -53,10 +63,8 @@ struct ScanPosition {
     /// Everything before is scanned.
     at: usize,
     state: ScanState,
-    /// Whether the innermost bracket is that of an object.
-    is_object: bool,
-    /// A bit for each bracket around the innermost one, set for an object, behind [`NOTHING_OPEN`]. The word holds up to 63.
-    open: u64,
+    /// A bit for each open bracket behind [`NOTHING_OPEN`], the innermost one lowest, set for an object. The word holds up to 63.
+    brackets: u64,
 }
 
 /// What comes next.
@@ -96,7 +104,7 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
         ObjectScanner {
             names,
             members: std::array::from_fn(|_| None),
-            place: ScanPosition { at: 0, state: ScanState::Before, is_object: false, open: NOTHING_OPEN },
+            place: ScanPosition { at: 0, state: ScanState::Before, brackets: NOTHING_OPEN },
             outer: Vec::new(),
             checked: 0,
             start: 0,
@@ -145,14 +153,8 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
         match text.get(self.start) {
             None => self.place.at = self.start,
             Some(b'{') => {
-                self.place = ScanPosition {
-                    at: self.start + 1,
-                    state: ScanState::FirstName,
-                    is_object: true,
-                    ..self.place
-                };
-                // The bit of the object's own surroundings.
-                self.place.open = NOTHING_OPEN << 1;
+                self.place =
+                    ScanPosition { at: self.start + 1, state: ScanState::FirstName, brackets: OBJECT_OPEN };
                 return true;
             }
             Some(_) => self.stop(),
@@ -163,6 +165,7 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
     /// Scans from a place to the end of the text. Never inlined: it needs all registers.
     #[inline(never)]
     fn scan(&mut self, text: &[u8], mut place: ScanPosition) -> ScanPosition {
+        let (mut last, mut short) = (place.at, 0);
         loop {
             if matches!(place.state, ScanState::FirstName | ScanState::Name | ScanState::InName)
                 && self.scan_name(text, &mut place) == ScanStep::Pause
@@ -198,6 +201,12 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
                 ScanState::Stopped => return place,
                 _ => {}
             }
+            short = if place.at - last < SHORT { short + 1 } else { 0 };
+            if short == MANY {
+                place.scan_many(text);
+                short = 0;
+            }
+            last = place.at;
         }
     }
 
@@ -256,7 +265,7 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
             b'{' | b'[' => {
                 self.open(place, first == b'{');
                 place.at += 1;
-                place.state = if place.is_object { ScanState::FirstName } else { ScanState::FirstValue };
+                place.state = if first == b'{' { ScanState::FirstName } else { ScanState::FirstValue };
                 return ScanStep::Continue;
             }
             b']' if place.state == ScanState::FirstValue => Scanned::Whole(place.at),
@@ -287,8 +296,8 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
             self.end_member(text, place.at);
         }
         match solid(text, &mut place.at) {
-            Some(b',') => place.state = if place.is_object { ScanState::Name } else { ScanState::Value },
-            Some(byte @ (b'}' | b']')) if (byte == b'}') == place.is_object => self.close(place),
+            Some(b',') => place.state = if place.is_in_object() { ScanState::Name } else { ScanState::Value },
+            Some(byte @ (b'}' | b']')) if (byte == b'}') == place.is_in_object() => self.close(place),
             Some(_) => {
                 place.state = ScanState::Stopped;
                 return ScanStep::Pause;
@@ -301,20 +310,18 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
 
     #[inline(always)]
     fn open(&mut self, place: &mut ScanPosition, is_object: bool) {
-        if place.open & FULL != 0 {
-            self.outer.push(std::mem::replace(&mut place.open, NOTHING_OPEN));
+        if place.brackets & FULL != 0 {
+            self.outer.push(std::mem::replace(&mut place.brackets, NOTHING_OPEN));
         }
-        place.open = place.open << 1 | u64::from(place.is_object);
-        place.is_object = is_object;
+        place.brackets = place.brackets << 1 | u64::from(is_object);
     }
 
     #[inline(always)]
     fn close(&mut self, place: &mut ScanPosition) {
-        place.is_object = place.open & 1 != 0;
-        place.open >>= 1;
-        if place.open == NOTHING_OPEN {
+        place.brackets >>= 1;
+        if place.brackets == NOTHING_OPEN {
             match self.outer.pop() {
-                Some(open) => place.open = open,
+                Some(brackets) => place.brackets = brackets,
                 None => place.state = ScanState::Behind,
             }
         }
@@ -346,10 +353,36 @@ impl<'name, const N: usize> ObjectScanner<'name, N> {
 }
 
 impl ScanPosition {
+    /// Scans many short tokens at once, from behind a comma or an opening bracket.
+    #[inline(never)]
+    fn scan_many(&mut self, text: &[u8]) {
+        if self.brackets < TWO_OPEN {
+            return;
+        }
+        let Some((at, brackets)) = scan_blocks(text, self.at - 1, self.brackets) else {
+            self.state = ScanState::Stopped;
+            return;
+        };
+        (self.at, self.brackets) = (at + 1, brackets);
+        self.state = match text.get(at) {
+            Some(b',') if self.is_in_object() => ScanState::Name,
+            Some(b',' | b':') => ScanState::Value,
+            Some(b'{') => ScanState::FirstName,
+            Some(b'[') => ScanState::FirstValue,
+            _ => ScanState::End,
+        };
+    }
+
     /// Returns whether the innermost bracket may be that of the outermost object. It is unless full words are open around it.
     #[inline(always)]
     fn is_outermost(&self) -> bool {
-        self.open <= NOTHING_OPEN << 1
+        self.brackets <= OBJECT_OPEN
+    }
+
+    /// Returns whether the innermost bracket is that of an object.
+    #[inline(always)]
+    fn is_in_object(&self) -> bool {
+        self.brackets & 1 != 0
     }
 }
 

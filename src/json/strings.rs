@@ -104,7 +104,7 @@ fn string_end(text: &[u8], mut at: usize) -> Scanned {
 }
 
 /// Scans an escape from its backslash. Half a surrogate pair is one like any other (RFC 8259, 8.2).
-fn escape(text: &[u8], at: usize) -> Scanned {
+pub(super) fn escape(text: &[u8], at: usize) -> Scanned {
     match text.get(at + 1) {
         Some(b'u') => match text.get(at + 2..at + 6) {
             Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => Scanned::Whole(at + 6),

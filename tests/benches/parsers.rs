@@ -45,6 +45,13 @@ fn envelope_of_many_values(bencher: Bencher<'_, '_>, size: usize) {
     parse(bencher, &format!(r#"{{"jsonrpc":"2.0","id":7,"result":[{values}null]}}"#).into());
 }
 
+#[divan::bench(args = SIZES)]
+fn envelope_of_nested_values(bencher: Bencher<'_, '_>, size: usize) {
+    let row = r#"{"nr":17,"on":true,"name":"cache","tags":["a","bc"],"at":{"x":-3,"y":0.5},"next":null,"sub":[{"v":[[2]]}]},"#;
+    let rows = row.repeat(size / row.len());
+    parse(bencher, &format!(r#"{{"jsonrpc":"2.0","id":7,"result":[{rows}null]}}"#).into());
+}
+
 /// Reads a stream in chunks, as a connection brings them.
 fn read(bencher: Bencher<'_, '_>, stream: &str, events: usize) {
     bencher.counter(BytesCount::new(stream.len())).bench(|| {

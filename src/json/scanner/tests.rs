@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::blocks::scan_blocks;
 use super::{LONGEST_NUMBER, ObjectScanner, ScannedObject};
 
 const NAMES: [&str; 2] = ["id", "result"];
@@ -80,12 +81,18 @@ fn oracle(text: &[u8]) -> Option<Oracle> {
 
 /// Compares the scanner with `serde_json`, wherever the parts of the text end.
 fn compare(text: &[u8], sizes: &[usize]) {
+    let found = compare_whole(text);
+    for sizes in [&[1][..], sizes] {
+        let shown = String::from_utf8_lossy(text);
+        assert_eq!(scan(text, sizes), found, "the result depends on where the parts end: {shown:?}");
+    }
+}
+
+/// The same for a text that arrives at once. Returns what the scanner finds.
+fn compare_whole(text: &[u8]) -> Option<ScannedObject<2>> {
     let found = scan(text, &[usize::MAX]);
     let shown = || String::from_utf8_lossy(text).into_owned();
-    for sizes in [&[1][..], sizes] {
-        assert_eq!(scan(text, sizes), found, "the result depends on where the parts end: {:?}", shown());
-    }
-    match (oracle(text), found) {
+    match (oracle(text), found.clone()) {
         (Some(oracle), Some(found)) => {
             assert_eq!(found.members, oracle.members, "{:?}", shown());
             assert_eq!(&text[found.place], text.trim_ascii(), "{:?}", shown());
@@ -94,78 +101,221 @@ fn compare(text: &[u8], sizes: &[usize]) {
         (None, Some(_)) => panic!("it accepts what is not JSON: {:?}", shown()),
         (None, None) => {}
     }
+    found
 }
+
+/// The frames of a value among many short ones, so that it is scanned in blocks, behind so many bytes of them.
+fn dense_frames(value: &str, before: usize) -> [String; 3] {
+    // A comma more or less than an even number of bytes.
+    let elements = "0,".repeat(before / 2) + if before % 2 == 1 { "00," } else { "" };
+    let elements = elements.replace("00", "10");
+    let members = "\"a\":0,".repeat(4);
+    let (more_elements, more_members) = (",0".repeat(40), ",\"b\":[0]".repeat(12));
+    [
+        format!("{{\"result\":[0,0,0,0,{elements}{value}{more_elements}],\"id\":1}}"),
+        format!("{{\"result\":{{{members}\"x\":[{elements}1],\"b\":{value}{more_members}}},\"id\":1}}"),
+        format!("{{\"result\":{{{members}\"x\":[{elements}1],{value}{more_members}}},\"id\":1}}"),
+    ]
+}
+
+/// Values, and what looks like one.
+const PARTS: &[&str] = &[
+    "0",
+    "-0",
+    "00",
+    "01",
+    "-",
+    "-01",
+    "1.",
+    "1.5",
+    ".5",
+    "1.e1",
+    "1e",
+    "1e+",
+    "1E-7",
+    "1e400",
+    "+1",
+    "1a",
+    "12 ",
+    "true",
+    "tru",
+    "truee",
+    "false",
+    "null",
+    "nul",
+    "nulll",
+    "True",
+    "{}",
+    "[]",
+    "[ ]",
+    "{ }",
+    "[,]",
+    "[1,]",
+    "{,}",
+    "[1 2]",
+    "[1,,2]",
+    "{\"a\"}",
+    "{\"a\":}",
+    "{\"a\":1,}",
+    "{1:2}",
+    "{\"a\" 1}",
+    "[}",
+    "{]",
+    "[[[[{}]]]]",
+    "",
+    "\"\"",
+    "\"",
+    "\"a",
+    "\"\\",
+    "\"\\\"",
+    "\"\\x\"",
+    "\"\\u12\"",
+    "\"\\u12G4\"",
+    "\"\\ud800\"",
+    "\"\\uDEAD\\n\"",
+    "\"\t\"",
+    "\"\u{1f}\"",
+    "\"\u{7f}\"",
+    "\"é\u{2028}𝄞\"",
+    "\t\r\n 1 \t",
+    "\u{b}1",
+    "\u{a0}1",
+    "\u{0}",
+    "1\u{c}",
+    "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\\n0123456789\\\\\"",
+    "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\\\"0123456789\\\\\"",
+    "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\\u00e9012345678\u{1}\"",
+    "1.2.3",
+    "1.2e3.4",
+    "1e5e3",
+    "1e-5e3",
+    "1e+5.3",
+    "12e34",
+    "-0.0E+00",
+    "0e1",
+    "0.",
+    "-e1",
+    "-.5",
+    "--1",
+    "1-2",
+    "1+2",
+    "1e--1",
+    "1e+-1",
+    "1e.5",
+    "1.-5",
+    "1.+5",
+    "-1-",
+    "10",
+    "-10",
+    "100.001",
+    "0x10",
+    "1_000",
+    "truefalse",
+    "true1",
+    "1true",
+    "true false",
+    "trae",
+    "truE",
+    "falsa",
+    "fals",
+    "falsee",
+    "fals\"",
+    "nule",
+    "null0",
+    "tnull",
+    "eee",
+    "e1",
+    "é",
+    "'a'",
+    "/**/1",
+    "1,",
+    ",1",
+    "1,2",
+    ":1",
+    "1:2",
+    "]",
+    "}",
+    "[1}",
+    "{\"a\":1]",
+    "[[1],{\"a\":[]}]",
+    "{\"a\":{\"b\":{}},\"c\":[{}]}",
+    "[]1",
+    "1[]",
+    "{}[]",
+    "[]{}",
+    "[1]\"a\"",
+    "{}\"a\"",
+    "\"a\"1",
+    "1\"a\"",
+    "\"a\"\"b\"",
+    "\"a\"[]",
+    "\"a\":1",
+    "\"a\" : 1",
+    "\"a\"\n:\t\"b\"",
+    "\"a\":\"b\":1",
+    "\"a\":1:2",
+    "\"a\"::1",
+    "\"a\",\"b\"",
+    "\"a\":1,\"b\"",
+    "\"a\":1,2",
+    "\"a\":1,[]",
+    "\"a\":1,{}",
+    "\"a\":1,true",
+    "\"a\":[1,2",
+    "\"a\":[\"b\":1]",
+    "\"a\":[1,\"b\":1]",
+    "\"a\":[{},\"b\":1]",
+    "\"a\":[[],\"b\",[]]",
+    "\"a\":{\"b\",\"c\":1}",
+    "\"a\":{[]:1}",
+    "\"a\":{1}",
+    "{\"a\":1,\"b\":2",
+    "[\"a\":1]",
+    "{\"a\" :1 , \"b\" : [ ] , \"c\" : { } }",
+    "[ 1 , 2 , \"a\" , true ]",
+    "[1 ,]",
+    "{\"a\":1 ,}",
+    "[ ,1]",
+    "[\n\n]",
+    "[ \r\n\t1\r\n ]",
+    "\u{9}\u{a}\u{d}1",
+    "\u{19}1",
+    "\u{1a}1",
+    "\u{1d}1",
+    "\u{8}1",
+    "\u{e}1",
+    "\u{1b}1",
+    "\u{7f}1",
+    "!1",
+    "#1",
+    "(1)",
+    "*1",
+    "/1",
+    "1;",
+    "1<",
+    "1=",
+    "1?",
+    "@",
+    "K",
+    "k",
+    "\\",
+    "\\n",
+    "\"\\\\\"",
+    "\"\\\\\\\"\"",
+    "\"a\\",
+    "\"\\\"\\\"\":1",
+    "\"{[,:]}\"",
+    "\"\\u00e9\\ud83d\\ude00\"",
+    "\"\\u00\"",
+    "\"\u{0}\"",
+    "\"\u{a}\"",
+    "\"𝄞é\"",
+    "[\"\\\"]\",\"[\\\"\"]",
+];
 
 #[test]
 fn accepts_and_rejects_like_serde_json() {
-    let parts = [
-        "0",
-        "-0",
-        "00",
-        "01",
-        "-",
-        "-01",
-        "1.",
-        "1.5",
-        ".5",
-        "1.e1",
-        "1e",
-        "1e+",
-        "1E-7",
-        "1e400",
-        "+1",
-        "1a",
-        "12 ",
-        "true",
-        "tru",
-        "truee",
-        "false",
-        "null",
-        "nul",
-        "nulll",
-        "True",
-        "{}",
-        "[]",
-        "[ ]",
-        "{ }",
-        "[,]",
-        "[1,]",
-        "{,}",
-        "[1 2]",
-        "[1,,2]",
-        "{\"a\"}",
-        "{\"a\":}",
-        "{\"a\":1,}",
-        "{1:2}",
-        "{\"a\" 1}",
-        "[}",
-        "{]",
-        "[[[[{}]]]]",
-        "",
-        "\"\"",
-        "\"",
-        "\"a",
-        "\"\\",
-        "\"\\\"",
-        "\"\\x\"",
-        "\"\\u12\"",
-        "\"\\u12G4\"",
-        "\"\\ud800\"",
-        "\"\\uDEAD\\n\"",
-        "\"\t\"",
-        "\"\u{1f}\"",
-        "\"\u{7f}\"",
-        "\"é\u{2028}𝄞\"",
-        "\t\r\n 1 \t",
-        "\u{b}1",
-        "\u{a0}1",
-        "\u{0}",
-        "1\u{c}",
-        "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\\n0123456789\\\\\"",
-        "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\\\"0123456789\\\\\"",
-        "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\\u00e9012345678\u{1}\"",
-    ];
-    for part in parts {
+    for part in PARTS {
         for frame in [
             "{\"id\":?}",
             "{\"id\":[?],\"x\":0}",
@@ -190,6 +340,104 @@ fn accepts_and_rejects_like_serde_json() {
         b"{\"id\":1}\xe2\x80",
     ] {
         compare(text, &[2]);
+    }
+}
+
+#[test]
+fn accepts_and_rejects_like_serde_json_among_short_values() {
+    for part in PARTS {
+        for before in 0..70 {
+            for text in dense_frames(part, before) {
+                compare_whole(text.as_bytes());
+            }
+        }
+    }
+}
+
+#[test]
+fn each_character_counts_as_what_it_is_among_short_values() {
+    for character in (0..=0x7f).map(char::from).chain(['\u{a2}', '\u{700}', '\u{2c2d}', '\u{1f3fb}']) {
+        for value in [
+            format!("{character}"),
+            format!("{character}1"),
+            format!("1{character}"),
+            format!("1{character}1"),
+            format!("\"{character}\""),
+            format!("\"\\{character}\""),
+            format!("[{character}]"),
+            format!("\"a\"{character}1"),
+            format!("tru{character}"),
+        ] {
+            for text in dense_frames(&value, 8) {
+                compare_whole(text.as_bytes());
+            }
+        }
+    }
+}
+
+#[test]
+fn result_is_same_wherever_text_is_divided() {
+    let value = "{\"a\":-1.5e3,\"b c\":[true,null],\"\\\"\":\"é\\n\", \"d\" : { } ,\"e\":[[0]]}";
+    for text in dense_frames(value, 9).into_iter().take(2) {
+        let (text, found) = (text.as_bytes(), compare_whole(text.as_bytes()));
+        assert!(found.is_some());
+        for end in 0..text.len() {
+            let mut scanner = ObjectScanner::new(NAMES);
+            scanner.push(&text[..end]);
+            scanner.push(text);
+            assert_eq!(scanner.finish(text), found, "divided at {end}");
+        }
+    }
+}
+
+#[test]
+fn blocks_end_at_last_structural_character() {
+    let zeros = "0,".repeat(100);
+    for (text, brackets, expected) in [
+        // The next block would reach beyond the text.
+        (format!("[{zeros}"), 0b110, Some((186, 0b110))),
+        (format!("[{{}},{{\"a\":[{zeros}"), 0b110, Some((187, 0b1_1010))),
+        (format!("[\"\\n\",{zeros}"), 0b110, Some((187, 0b110))),
+        (format!("[\"\\u00e9\",{zeros}"), 0b110, Some((187, 0b110))),
+        // The outermost bracket of the word stays open.
+        (format!("[[1],0,0,0]],2,2,{zeros}"), 0b110, Some((10, 0b11))),
+        (format!("[[1],0,0,0]],2,2,{zeros}"), 0b1100, Some((11, 0b11))),
+        // A long token is left alone, and so is what is not in a block of its own.
+        (format!("[0,\"{}\",{zeros}", "x".repeat(70)), 0b110, Some((2, 0b110))),
+        (format!("[0,{}", " ".repeat(60)), 0b110, Some((0, 0b110))),
+        (format!("[0,\"\\u00\",{zeros}"), 0b110, Some((2, 0b110))),
+        // The word has no room for another bracket.
+        (format!("[[{zeros}"), 1 << 63, Some((0, 1 << 63))),
+        (format!("[[0]{zeros}"), 0b110, None),
+        (format!("[1,}}{zeros}"), 0b110, None),
+        (format!("[0,trie,{zeros}"), 0b110, None),
+    ] {
+        assert_eq!(scan_blocks(text.as_bytes(), 0, brackets), expected, "{text}");
+    }
+}
+
+#[test]
+fn brackets_among_short_values_are_matched_at_any_depth() {
+    for depth in [1, 28, 29, 30, 31, 58, 59, 60, 61, 62, 63, 64, 65, 66, 125, 126, 127, 128, 129, 200] {
+        for (values, members) in [("", ""), ("0,0,0,0,", "\"a\":0,\"b\":0,\"c\":0,\"d\":0,")] {
+            let is_object = |at: usize| at.is_multiple_of(3) || at % 64 == 5;
+            let open = |at| if is_object(at) { format!("{{{members}\"id\":") } else { format!("[{values}") };
+            let close = |at| if is_object(at) { ",\"e\":0,\"f\":0}" } else { ",0,0,0,0]" };
+            let opened: String = (0..depth).map(open).collect();
+            let closed: String = (0..depth).rev().map(close).collect();
+            let text = |opened: &str, closed: &str| {
+                format!(
+                    "{{\"result\":[0,0,0,0,{opened}0{closed},0,0],\"id\":1,\"x\":[{}0]}}",
+                    "0,".repeat(60)
+                )
+            };
+            assert!(compare_whole(text(&opened, &closed).as_bytes()).is_some(), "{depth}");
+            for (at, bracket) in closed.match_indices(['}', ']']) {
+                let other = if bracket == "}" { "]" } else { "}" };
+                let wrong = format!("{}{other}{}", &closed[..at], &closed[at + 1..]);
+                compare_whole(text(&opened, &wrong).as_bytes());
+            }
+        }
     }
 }
 
@@ -261,19 +509,61 @@ fn json() -> impl Strategy<Value = String> {
     })
 }
 
+/// Many short values in each other, in arrays and objects.
+fn short_values() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|value| value.to_string()),
+        "-?(0|[1-9][0-9]{0,2})(\\.[0-9]{1,2})?([eE][-+]?[0-9])?",
+        "\"([a-z{}\\[\\],:]|\\\\n|\\\\\"){0,4}\"",
+    ];
+    leaf.prop_recursive(6, 256, 8, |inner| {
+        let members = prop::collection::vec(("\"[a-z]{0,3}\" ?: ?", inner.clone()), 0..8);
+        prop_oneof![
+            prop::collection::vec(inner, 0..8).prop_map(|elements| format!("[{}]", elements.join(","))),
+            members.prop_map(|members| {
+                let members = members.iter().map(|(name, value)| format!("{name}{value}"));
+                format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+            }),
+        ]
+    })
+}
+
+/// A byte that changes what a text means.
+fn damaging_byte() -> impl Strategy<Value = u8> {
+    prop_oneof![any::<u8>(), prop::sample::select(&b"\"\\{}[],:0e.-+ \n"[..])]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn agrees_with_serde_json(result in json(), name in "id|result|x", size in 1_usize..80) {
         compare(format!("{{\"{name}\":{result},\"id\":7}}").as_bytes(), &[size, 64, 3]);
+        for text in dense_frames(&result, size).iter().take(2) {
+            compare(text.as_bytes(), &[size, 64, 300]);
+        }
+    }
+
+    #[test]
+    fn agrees_with_serde_json_on_short_values(
+        result in short_values(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), damaging_byte()), 0..2),
+        size in 64_usize..200,
+    ) {
+        let mut text = format!("{{\"result\":{result},\"id\":7}}").into_bytes();
+        for (at, byte) in damage {
+            let at = at.index(text.len());
+            text[at] = byte;
+        }
+        compare(&text, &[size]);
     }
 
     /// One byte that is lost, added or changed makes most texts invalid.
     #[test]
     fn agrees_with_serde_json_on_damaged_texts(
         result in json(),
-        damage in prop::collection::vec((any::<prop::sample::Index>(), 0..3, prop_oneof![any::<u8>(), prop::sample::select(&b"\"\\{}[],:0e.-"[..])]), 1..3),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), 0..3, damaging_byte()), 1..3),
         size in 1_usize..80,
     ) {
         let mut text = format!("{{\"result\":{result},\"id\":7}}").into_bytes();
@@ -294,5 +584,8 @@ proptest! {
         size in 1_usize..9,
     ) {
         compare(format!("{{{}}}", tokens.concat()).as_bytes(), &[size]);
+        for text in dense_frames(&tokens.concat(), size) {
+            compare_whole(text.as_bytes());
+        }
     }
 }
