@@ -60,6 +60,8 @@ struct Seen {
 struct Exchange {
     /// The id of the request in it.
     request: Option<String>,
+    /// The mark of the message in it, which tells notifications from each other.
+    mark: Option<u64>,
     /// Its method.
     method: Option<String>,
     /// Whether this is a GET, and the event behind which it goes on.
@@ -93,7 +95,7 @@ struct Walk {
     /// Sessions in which the server has answered a request.
     known: BTreeSet<String>,
     /// The others may be new to a part of the server: what each message was refused there once, it may say once more.
-    doubted: BTreeSet<(String, Option<String>)>,
+    doubted: BTreeSet<(String, Option<String>, Option<u64>)>,
     sessions: u64,
     gone: bool,
 }
@@ -321,7 +323,7 @@ impl Walk {
         if let (ExchangeOutcome::Refused(Refusal { status: 404, .. }), Some(session), true) =
             (outcome, &known.session, is_blamed)
         {
-            let is_first = self.doubted.insert((session.clone(), known.request.clone()));
+            let is_first = self.doubted.insert((session.clone(), known.request.clone(), known.mark));
             if self.known.contains(session) || !is_first {
                 self.dead.insert(session.clone());
             }
@@ -435,8 +437,9 @@ impl Walk {
             return Err("two handshakes at once".to_owned());
         }
         let text = std::str::from_utf8(message.text()).expect("UTF-8");
-        if let Some(mark) = mcp_tether::json::member(text, "mark") {
-            let mark = mark.parse().expect("a number");
+        let mark: Option<u64> =
+            mcp_tether::json::member(text, "mark").map(|mark| mark.parse().expect("a number"));
+        if let Some(mark) = mark {
             let is_first = self.started.insert(mark);
             if is_first && mark <= self.last_started {
                 return Err(format!("message {mark} was started after message {}", self.last_started));
@@ -445,7 +448,7 @@ impl Walk {
         }
         let method = message.method().map(str::to_owned);
         let Kind::Request { id, .. } = message.kind() else {
-            return Ok(Exchange { method, session, ..Exchange::default() });
+            return Ok(Exchange { mark, method, session, ..Exchange::default() });
         };
         let id = id.to_string();
         seen.pings += u64::from(method.as_deref() == Some("ping"));
@@ -461,7 +464,7 @@ impl Walk {
         if self.may_have_run.contains(&id) && !only_reads {
             return Err(format!("request {id} was sent again although it may have run"));
         }
-        Ok(Exchange { request: Some(id), method, session, ..Exchange::default() })
+        Ok(Exchange { request: Some(id), mark, method, session, ..Exchange::default() })
     }
 
     fn delivered(&mut self, message: &Message, seen: &mut Seen) -> Result<(), String> {

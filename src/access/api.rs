@@ -4,6 +4,7 @@
 //! process it (429). Members of answers are optional but for ids. Deliberately not here: what the calls are for.
 
 use std::cell::Cell;
+use std::num::IntErrorKind;
 use std::time::Duration;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
@@ -32,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a rate limit is waited for altogether: the API's own lasts five minutes.
 const LONGEST_WAIT: Duration = Duration::from_secs(330);
+/// The shortest wait, so that every one counts towards the longest: an API may say 0.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// How long it is waited for where the API does not say.
 const USUAL_WAIT: Duration = Duration::from_secs(10);
 /// How long a read waits before it is repeated.
@@ -300,7 +303,7 @@ impl<'a> Api<'a> {
             if answer.status != 429 {
                 return envelope(method, path, answer);
             }
-            let wait = answer.wait.unwrap_or(USUAL_WAIT).max(Duration::from_millis(100));
+            let wait = wait(answer.wait);
             let total = self.waited.get().saturating_add(wait);
             if total > LONGEST_WAIT {
                 self.output.note(&format!(
@@ -435,10 +438,17 @@ pub(super) fn base(environment: &Environment) -> Result<(Url, bool), AccessFailu
     Ok((url, true))
 }
 
+/// How long a rate limit is waited for.
+fn wait(asked: Option<Duration>) -> Duration {
+    asked.unwrap_or(USUAL_WAIT).max(SHORTEST_WAIT)
+}
+
 /// How long `Retry-After` asks to wait: seconds, or a date (RFC 9110, 10.2.3).
 fn delay(text: &str) -> Option<Duration> {
     match text.parse::<u64>() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
+        // More than any command waits.
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => Some(Duration::MAX),
         Err(_) => {
             let date = httpdate::parse_http_date(text).ok()?;
             Some(date.duration_since(super::time::now()).unwrap_or_default())
@@ -479,6 +489,11 @@ fn envelope(method: &Method, path: &str, answer: Answer) -> Result<Map<String, V
         };
     }
     match status {
+        // A server may do as it is asked, and then send the program on (RFC 9110, 15.4.4).
+        300..400 if *method != Method::GET => {
+            let reason = format!("it answered HTTP {status}, a redirect, which is never followed");
+            Err(ApiError::Ambiguous { call: named, reason, ray, status: Some(status) })
+        }
         408 | 500.. => {
             let detail = parsed.as_ref().and_then(|members| first_error(members).1);
             let detail = detail.map(|detail| format!(", \"{}\"", shown(&detail))).unwrap_or_default();
@@ -537,7 +552,8 @@ mod tests {
             (200, r#"{"success":false,"errors":[{"code":12130,"message":"no"}]}"#, false),
             (400, r#"{"success":false,"errors":[{"code":12130,"message":"no"}]}"#, false),
             (403, "<html>error code: 1010</html>", false),
-            (302, "", false),
+            (302, "", true),
+            (307, "", true),
             (408, "", true),
             (500, "", true),
             (504, "<html>", true),
@@ -552,6 +568,9 @@ mod tests {
         let answer = Answer { status: 200, ray: None, wait: None, text: "<html>".to_owned() };
         let error = envelope(&Method::GET, "/zones", answer).expect_err("no JSON").to_string();
         assert!(error.contains("no usable answer to GET /zones") && !error.contains("effect"), "{error}");
+        let answer = Answer { status: 302, ray: None, wait: None, text: String::new() };
+        let error = envelope(&Method::GET, "/zones", answer).expect_err("a redirect");
+        assert!(!error.is_ambiguous(), "{error}");
     }
 
     #[test]
@@ -592,5 +611,8 @@ mod tests {
         assert_eq!(delay("7"), Some(Duration::from_secs(7)));
         assert_eq!(delay("Thu, 01 Jan 1970 00:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(delay("soon"), None);
+        assert_eq!(delay("99999999999999999999"), Some(Duration::MAX));
+        assert_eq!(wait(Some(Duration::ZERO)), SHORTEST_WAIT);
+        assert!(wait(delay("99999999999999999999")) > LONGEST_WAIT);
     }
 }

@@ -26,14 +26,21 @@ pub(super) async fn run(options: &Revoke, context: &Context<'_>) -> Result<bool,
     }
     let token = existing.required_token()?;
     let output = context.output;
+    let ours: Vec<&Policy> =
+        existing.policies_of(token).filter(|policy| is_ours(&existing, policy, token)).collect();
+    let uses = other_uses(&existing, token, &ours);
     if !options.delete {
-        let lines = [match token.is_enabled {
+        let mut lines = vec![match token.is_enabled {
             true => PlanLine::new(
                 PlanMark::Changed,
                 format!("service token \"{}\": enabled true -> false", token.name),
             ),
             false => PlanLine::new(PlanMark::Same, format!("service token \"{}\" is disabled", token.name)),
         }];
+        if token.is_enabled && !uses.is_empty() {
+            let text = format!("the token is refused everywhere; it is also used by {}", uses.join(", "));
+            lines.push(PlanLine::new(PlanMark::Warning, text));
+        }
         if !context.approve(&lines, &options.change).await? {
             return Ok(true);
         }
@@ -55,9 +62,12 @@ pub(super) async fn run(options: &Revoke, context: &Context<'_>) -> Result<bool,
         ));
         return Ok(true);
     }
-    let ours: Vec<&Policy> =
-        existing.policies_of(token).filter(|policy| is_ours(&existing, policy, token)).collect();
-    check_others(&existing, token, &ours)?;
+    if !uses.is_empty() {
+        return Err(AccessFailure::new(
+            format!("the service token \"{}\" is used elsewhere: {}", token.name, uses.join(", ")),
+            "remove it there first, or leave out --delete to disable the token everywhere",
+        ));
+    }
     let lines = lines(options, &existing, token, &ours);
     if options.change.dry_run {
         context.approve(&lines, &options.change).await?;
@@ -160,8 +170,8 @@ fn is_ours(existing: &Existing, policy: &Policy, token: &TokenRecord) -> bool {
     is_exact && is_remembered
 }
 
-/// Refuses while something else uses the token.
-fn check_others(existing: &Existing, token: &TokenRecord, ours: &[&Policy]) -> Result<(), AccessFailure> {
+/// The policies that use the token beside those that setup made.
+fn other_uses(existing: &Existing, token: &TokenRecord, ours: &[&Policy]) -> Vec<String> {
     let is_our = |policy: &Policy| ours.iter().any(|our| our.id == policy.id);
     let here = existing.application.as_ref().map(|application| application.id.as_str());
     let own = existing.application.iter().flat_map(|application| &application.policies);
@@ -186,13 +196,7 @@ fn check_others(existing: &Existing, token: &TokenRecord, ours: &[&Policy]) -> R
     }
     uses.sort();
     uses.dedup();
-    match uses.is_empty() {
-        true => Ok(()),
-        false => Err(AccessFailure::new(
-            format!("the service token \"{}\" is used elsewhere: {}", token.name, uses.join(", ")),
-            "remove it there first, or leave out --delete to disable the token everywhere",
-        )),
-    }
+    uses
 }
 
 fn lines(options: &Revoke, existing: &Existing, token: &TokenRecord, ours: &[&Policy]) -> Vec<PlanLine> {

@@ -12,6 +12,7 @@ use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
 use jsonc_parser::{CollectOptions, ParseOptions, ast, errors::ParseError, parse_to_ast};
 use toml_edit::{DocumentMut, Item, TableLike};
 
+use self::lists::is_same;
 use super::one_line;
 use super::value::{Table, Value};
 
@@ -408,26 +409,34 @@ fn unique(object: &CstObject, name: &str) -> Result<Option<jsonc_parser::cst::Cs
 
 /// Makes an object hold what a table holds. Members that hold it already keep their text.
 fn update_json(object: &CstObject, old: Option<&Table>, new: &Table) -> Result<(), EditError> {
-    for (name, _) in &new.members {
-        unique(object, name)?;
+    let (old, wanted) = (old.map(Table::by_name).unwrap_or_default(), new.by_name());
+    let mut written = HashMap::new();
+    for property in object.properties() {
+        if let Some(name) = property.decoded_name()
+            && let Some((name, _)) = wanted.get_key_value(name.as_str())
+            && written.insert(*name, property).is_some()
+        {
+            return Err(EditError::Duplicate((*name).to_owned()));
+        }
     }
     for property in object.properties() {
-        if property.decoded_name().is_none_or(|name| new.get(&name).is_none()) {
+        if property.decoded_name().is_none_or(|name| !wanted.contains_key(name.as_str())) {
             property.remove();
         }
     }
     for (name, value) in &new.members {
-        let before = old.and_then(|old| old.get(name));
+        let before = old.get(name.as_str()).copied();
         if before.is_some_and(|before| is_same(before, value)) {
             continue;
         }
-        let Some(property) = object.get(name) else {
+        let Some(property) = written.get(name.as_str()) else {
             object.append(name, json_input(value)?);
             continue;
         };
         match (property.object_value(), before.and_then(Value::table), value) {
             (Some(below), Some(before), Value::Table(table)) => update_json(&below, Some(before), table)?,
-            _ => property.set_value(json_input(value)?),
+            _ if lists::update_json(property, before, value)? => {}
+            _ => property.clone().set_value(json_input(value)?),
         }
     }
     Ok(())
@@ -455,12 +464,13 @@ fn json_input(value: &Value) -> Result<CstInputValue, EditError> {
 
 /// The same for TOML.
 fn update_toml(table: &mut dyn TableLike, old: Option<&Table>, new: &Table) -> Result<(), EditError> {
+    let (old, wanted) = (old.map(Table::by_name).unwrap_or_default(), new.by_name());
     let names: Vec<String> = table.iter().map(|(name, _)| name.to_owned()).collect();
-    for name in names.iter().filter(|name| new.get(name).is_none()) {
+    for name in names.iter().filter(|name| !wanted.contains_key(name.as_str())) {
         table.remove(name);
     }
     for (name, value) in &new.members {
-        let before = old.and_then(|old| old.get(name));
+        let before = old.get(name.as_str()).copied();
         if before.is_some_and(|before| is_same(before, value)) {
             continue;
         }
@@ -471,6 +481,11 @@ fn update_toml(table: &mut dyn TableLike, old: Option<&Table>, new: &Table) -> R
                 }
             }
             (Some(Item::Value(written)), _) => {
+                if let toml_edit::Value::Array(list) = written
+                    && lists::update_toml(list, before, value)?
+                {
+                    continue;
+                }
                 let mut value = toml_input(value)?;
                 *value.decor_mut() = written.decor().clone();
                 *written = value;
@@ -513,23 +528,6 @@ fn toml_input(value: &Value) -> Result<toml_edit::Value, EditError> {
         }
         Value::Literal(written) => written.parse().map_err(|_| EditError::Value)?,
     })
-}
-
-/// Returns whether two values are the same, wherever they stand.
-fn is_same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Table(one), Value::Table(other)) => {
-            one.members.len() == other.members.len()
-                && one
-                    .members
-                    .iter()
-                    .all(|(name, value)| other.get(name).is_some_and(|found| is_same(value, found)))
-        }
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
-        }
-        (one, other) => one == other,
-    }
 }
 
 /// A text, and where its lines end: a file may have as many tables as lines.
@@ -623,6 +621,63 @@ mod tests {
         let table = read(&text, Format::Json).expect("JSON");
         let Some(Value::Array(items)) = table.get("a") else { panic!("a list") };
         assert_eq!(items.last().and_then(Value::table).map(|last| last.line), Some(100_002));
+    }
+
+    #[test]
+    fn compares_and_edits_tables_of_many_members_in_linear_time() {
+        let members = |last: &str| -> String {
+            (0..32_000).map(|number| format!("\"K{number}\": \"{number}\",\n")).collect::<String>() + last
+        };
+        let text = format!(
+            "{{\"other\": {{\n{}}},\n\"t\": {{\"a\": {{\n{}}}}}}}",
+            members("\"z\": 1"),
+            members("\"z\": 2")
+        );
+        let mut document = Document::parse(&text, Format::Json).expect("a file");
+        let before = Document::parse(&text, Format::Json).expect("a file");
+        let mut entry = document.entry(&["t", "a"]).expect("an entry");
+        entry.set("z", Value::Literal("3".to_owned()));
+        document.set_entry(&["t", "a"], &entry).expect("a table");
+        assert!(before.is_same_except(&document, &[vec!["t", "a"]]));
+        assert!(!before.is_same_except(&document, &[]));
+        assert_eq!(document.to_string(), text.replace("\"z\": 2", "\"z\": 3"));
+    }
+
+    #[test]
+    fn list_on_several_lines_keeps_lines_and_comments_of_items_that_stay() {
+        let with = |items: &[&str]| {
+            let items: Vec<String> = items.iter().map(|item| (*item).to_owned()).collect();
+            Table::of([("command", Value::Text("x".to_owned())), ("args", Value::from_iter(&items))])
+        };
+        let json = |lines: &str| {
+            format!(
+                "{{\n  \"s\": {{\n    \"a\": {{\n      \"command\": \"x\",\n      \"args\": [{lines}]\n    }}\n  }}\n}}\n"
+            )
+        };
+        let toml = |lines: &str| format!("[s.a]\ncommand = \"x\"\nargs = [{lines}]\n");
+        let old = "\n        \"-y\", # yes\n        \"npx\", # old\n        # the server\n        \"url\", # prod\n        \"-v\" # more\n      ";
+        let comments = |text: &str| text.replace('#', "//");
+        for (items, new) in [
+            (
+                &["url", "-v"][..],
+                "\n        # the server\n        \"url\", # prod\n        \"-v\" # more\n      ",
+            ),
+            (
+                &["new", "url", "-v"],
+                "\n        \"new\",\n        # the server\n        \"url\", # prod\n        \"-v\" # more\n      ",
+            ),
+            (
+                &["-y", "npx", "new", "url", "-v"],
+                "\n        \"-y\", # yes\n        \"npx\", # old\n        \"new\",\n        # the server\n        \"url\", # prod\n        \"-v\" # more\n      ",
+            ),
+        ] {
+            edited(&json(&comments(old)), Format::Json, &json(&comments(new)), |document| {
+                document.set_entry(&["s", "a"], &with(items)).expect("a table");
+            });
+            edited(&toml(old), Format::Toml, &toml(new), |document| {
+                document.set_entry(&["s", "a"], &with(items)).expect("a table");
+            });
+        }
     }
 
     const JSONC: &str = "{\n    // all servers\n    \"mcpServers\": {\n      \"a\": { \"command\": \"npx\", /* why */ \"args\": [\"x\",], },\n\n      // the second\n      \"b\": {\n        \"command\": \"npx\", // old\n        \"env\": {\"K\": \"v\"}, // kept\n        \"disabled\": false,\n      },\n    },\n\t\"theme\" : 'X',\n}\n";

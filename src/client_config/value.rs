@@ -2,6 +2,8 @@
 //!
 //! They can be written as JSON and TOML. Deliberately not here: reading and editing a file (`document`).
 
+use std::collections::HashMap;
+
 use crate::{json, redact};
 
 /// A value.
@@ -69,6 +71,11 @@ impl Table {
     /// A member by its name.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.members.iter().rev().find(|(key, _)| key == name).map(|(_, node)| node)
+    }
+
+    /// All members by their names, for as many lookups as there are members.
+    pub fn by_name(&self) -> HashMap<&str, &Value> {
+        self.members.iter().map(|(name, node)| (name.as_str(), node)).collect()
     }
 
     /// Puts a member into its place, or behind the others where there is none of this name yet.

@@ -17,8 +17,11 @@ pub fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
     loop {
         rest = rest.trim_start();
         // How many lines there are, less how many are left.
-        let left = rest.matches('\n').count();
-        let at_fault = text.matches('\n').count().saturating_sub(left).saturating_add(1);
+        let left = rest;
+        let at_fault = || {
+            let lines = text.matches('\n').count();
+            lines.saturating_sub(left.matches('\n').count()).saturating_add(1)
+        };
         if rest.is_empty() {
             return Ok(variables);
         }
@@ -27,19 +30,19 @@ pub fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
             rest = rest.strip_prefix(line).unwrap_or_default();
             continue;
         }
-        let (name, _) = line.split_once('=').ok_or(at_fault)?;
-        let (_, value) = rest.split_once('=').ok_or(at_fault)?;
+        let (name, _) = line.split_once('=').ok_or_else(at_fault)?;
+        let (_, value) = rest.split_once('=').ok_or_else(at_fault)?;
         let name = name.trim();
         let name = name.strip_prefix("export ").map_or(name, str::trim_start);
         if !is_name(name) {
-            return Err(at_fault);
+            return Err(at_fault());
         }
         let is_space = |letter: char| letter.is_whitespace() && letter != '\n';
-        let (value, behind) = value_at(value.trim_start_matches(is_space)).ok_or(at_fault)?;
+        let (value, behind) = value_at(value.trim_start_matches(is_space)).ok_or_else(at_fault)?;
         let (line, behind) = behind.split_once('\n').unwrap_or((behind, ""));
         let line = line.trim_start();
         if !line.is_empty() && !line.starts_with('#') {
-            return Err(at_fault);
+            return Err(at_fault());
         }
         rest = behind;
         variables.push((name.to_owned(), value));
@@ -122,6 +125,14 @@ mod tests {
             let found: Vec<(&str, &str)> = found.iter().map(|(name, value)| (&**name, &**value)).collect();
             assert_eq!(found, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn reads_many_lines_in_linear_time() {
+        // Counting the lines for each of them took a minute.
+        let text = "A=b\n".repeat(250_000);
+        assert_eq!(parse(&text).map(|found| found.len()), Ok(250_000));
+        assert_eq!(parse(&format!("{text}marked")), Err(250_001));
     }
 
     #[test]

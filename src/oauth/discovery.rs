@@ -123,10 +123,23 @@ fn found(
         );
     }
     let resource = document.resource.unwrap_or_else(|| metadata::canonical(server));
-    let scopes = document.scopes_supported;
-    let scopes =
-        scopes.map(|scopes| scopes.into_iter().filter(|word| !redact::repeats_secret(word)).collect());
+    let scopes = document.scopes_supported.map(without_secrets);
     DiscoveredServer { authorization, resource: Some(resource), scopes, offers_dpop }
+}
+
+fn without_secrets(scopes: Vec<String>) -> Vec<String> {
+    scopes.into_iter().filter(|word| !redact::repeats_secret(word)).collect()
+}
+
+/// The scopes that a server offers, separated by spaces; none where it does not say.
+pub(super) async fn scopes(
+    http: &OAuthHttp<'_>,
+    server: &Url,
+    challenge: &SignInChallenge,
+) -> Option<String> {
+    let document = resource(http, server, challenge).await.ok()?.document?;
+    let scopes = without_secrets(document.scopes_supported?).join(" ");
+    Some(scopes).filter(|scopes| !scopes.is_empty())
 }
 
 /// The issuers that a server names now; none where it does not say.

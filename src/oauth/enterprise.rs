@@ -49,7 +49,8 @@ pub(super) fn provider(settings: &SignInSettings, http: &Arc<Http>) -> Option<Ar
     let provider = settings.enterprise.as_deref()?;
     let provider =
         SignInSettings { asks: settings.asks, pasted: settings.pasted.clone(), ..provider.clone() };
-    let oauth = OAuth::new(provider, Arc::clone(http));
+    // The server's sign-in fails with it, and logs the error.
+    let oauth = OAuth::new(provider, Arc::clone(http)).without_failure_log();
     // Without one the user signs in again: nothing else is ever sent.
     oauth.state.held().lacks_id_token = true;
     Some(Arc::new(oauth))

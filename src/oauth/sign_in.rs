@@ -38,6 +38,8 @@ pub struct OAuth {
     pub(super) flows: Arc<Mutex<JoinSet<()>>>,
     /// The sign-in at the company's identity provider, where that vouches for the user.
     pub(super) provider: Option<Arc<OAuth>>,
+    /// Whether a failed sign-in is logged here, and not reported by the caller.
+    logs_failures: bool,
 }
 
 impl std::fmt::Debug for OAuth {
@@ -70,7 +72,12 @@ impl OAuth {
             loaded: tokio::sync::OnceCell::new(),
         });
         state.begin();
-        OAuth { state, flows: Arc::default(), provider: None }
+        OAuth { state, flows: Arc::default(), provider: None, logs_failures: true }
+    }
+
+    /// The same for a caller that reports a failed sign-in itself, so that it is not logged as well.
+    pub fn without_failure_log(self) -> OAuth {
+        OAuth { logs_failures: false, ..self }
     }
 
     /// What the program waits for before it ends.
@@ -192,7 +199,13 @@ impl OAuth {
         let mut wanted = bearer_challenge
             .and_then(|bearer_challenge| bearer_challenge.scope.as_deref().map(token::without_secrets));
         match (more, refused) {
-            (Some(_), Some(bearer)) => wanted = Some(state.step_up(bearer, wanted.as_deref())?),
+            (Some(_), Some(bearer)) => {
+                let missing = match wanted.filter(|scope| !scope.trim().is_empty()) {
+                    Some(scope) => Some(scope),
+                    None => state.offered_scopes(challenge, credentials).await,
+                };
+                wanted = Some(state.step_up(bearer, missing.as_deref())?);
+            }
             (None, Some(bearer)) => match bearer.origin() {
                 TokenOrigin::SignedIn if asking == Interaction::Nobody => {
                     return Err(SignInError::NotOffered);
@@ -246,6 +259,7 @@ impl OAuth {
         let (state, challenge, credentials) =
             (Arc::clone(&self.state), challenge.clone(), Arc::clone(credentials));
         let (refused, provider) = (refused.map(str::to_owned), self.provider.clone());
+        let logs_failures = self.logs_failures;
         self.spawn(Box::pin(async move {
             let (refused, wanted) = (refused.as_deref(), wanted.as_deref());
             let signed_in = match &provider {
@@ -260,6 +274,7 @@ impl OAuth {
             if let Err(failure) = &signed_in {
                 match failure {
                     SignInError::NotOffered => debug!("{failure}"),
+                    _ if !logs_failures => debug!("the sign-in failed"),
                     _ => warn!(advice = failure.advice(), "{failure}"),
                 }
                 let failed = Some((monotonic_clock(), failure.clone()));

@@ -5,8 +5,12 @@
 //! one page serves all of them and no permission is lost. Scopes that were requested already are not requested again. Deliberately
 //! not here: which refusals ask for more (`remote::credential_retry`), and how often a call tries (there).
 
+use crate::auth::Credentials;
 use crate::oauth::authorization_request::union;
 use crate::oauth::bearer::Bearer;
+use crate::oauth::challenge::SignInChallenge;
+use crate::oauth::discovery;
+use crate::oauth::http::OAuthHttp;
 use crate::oauth::sign_in_error::{SignInError, foreign, place};
 use crate::oauth::state::SignInState;
 use crate::oauth::store::Tokens;
@@ -15,6 +19,20 @@ use crate::oauth::store::Tokens;
 const LIMIT: usize = 4096;
 
 impl SignInState {
+    /// All scopes that the server offers by its metadata, where its refusal names none that is missing (MCP 2025-11-25, basic,
+    /// authorization, scope selection). None where the options say which scopes are requested.
+    pub(super) async fn offered_scopes(
+        &self,
+        challenge: &SignInChallenge,
+        credentials: &Credentials,
+    ) -> Option<String> {
+        if self.settings.scope.is_some() {
+            return None;
+        }
+        let http = OAuthHttp { http: &self.http, server: &self.settings.url, credentials };
+        Box::pin(discovery::scopes(&http, &self.settings.url, challenge)).await
+    }
+
     /// The scopes to request where `challenged` ones are missing.
     ///
     /// # Errors

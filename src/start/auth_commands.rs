@@ -91,7 +91,7 @@ fn sign_in_of(config: Config, command: AuthCommand) -> Result<(OAuth, Credential
     let http = Arc::new(Http::new(&config.url, config.connection).map_err(StartupError::setup)?);
     let proof = AccessProof::of(&config.url, &http, config.folder, config.found.needs_proof());
     let provider = CredentialProvider::fixed(config.found.credentials).with_proof(proof);
-    Ok((OAuth::new(settings, http), provider))
+    Ok((OAuth::new(settings, http).without_failure_log(), provider))
 }
 
 /// Does the work of a command. None when a signal comes first.

@@ -230,6 +230,11 @@ fn redirects_of_the_api_are_not_followed() {
     let scene = Scene::new();
     scene.api.change(|state| state.faults.push(Fault::always("GET", "/zones", Spoiled::Redirect)));
     scene.run(&["setup", "URL", "--yes"]).ended(1).says(&["302", "never followed"]);
+    // Whether a write was done is not known, so that it is looked up.
+    let scene = Scene::set_up();
+    scene.api.change(|state| state.faults.push(Fault::always("PUT", "*/service_tokens/", Spoiled::Redirect)));
+    let ran = scene.run(&["revoke", "URL", "--yes"]);
+    ran.ended(1).says(&["did not say whether PUT", "took effect", "302", "never followed"]);
 }
 
 #[test]

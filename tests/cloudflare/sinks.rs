@@ -208,6 +208,12 @@ fn one_token_serves_several_servers() {
     scene.run(&["rotate", "URL", "--finish", "--yes"]).ended(0);
     scene.run(&["rotate", &whole, "--finish", "--yes"]).ended(0).says(&["no grace period"]);
     scene.run(&["revoke", "URL", "--delete", "--yes"]).ended(1).says(&["used elsewhere"]);
+    // Without --delete it is disabled for the other server as well, which the plan says.
+    let ran = scene.run(&["revoke", "URL", "--yes"]);
+    ran.ended(0)
+        .says(&["~ service token", "! the token is refused everywhere; it is also used by the policy"]);
+    let ran = scene.run(&["revoke", "URL", "--yes"]);
+    assert!(!ran.marks().contains('!'), "it is disabled already: {ran:?}");
 }
 
 #[test]

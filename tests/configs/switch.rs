@@ -307,6 +307,41 @@ fn link_and_rights_stay_and_secrets_have_one_reader() {
     }
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn full_disk_leaves_file_and_no_half_backup() {
+    let home = Home::new();
+    let text = "{\"mcpServers\":{\"a\":{\"command\":\"npx\",\"args\":[\"mcp-remote\",\"URL\"]}}}";
+    let path = home.write(".cursor/mcp.json", text.replace("URL", URL));
+    // Every file may hold no byte.
+    let limited = format!("ulimit -f 0; exec '{BINARY}' add other {URL} --client cursor --yes");
+    let told = Told::of(home.command("/bin/sh", &["-c", &limited]).output().expect("it starts"));
+    assert_eq!(told.code, Some(2), "{}\n{}", told.out, told.error);
+    assert!(told.error.contains("cannot be written") && told.error.contains("make room"), "{}", told.error);
+    assert_eq!(text_of(&path), text.replace("URL", URL));
+    assert_eq!(home.names(".cursor"), ["mcp.json"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn migrate_keeps_lines_of_arguments() {
+    let home = Home::new();
+    let path = home.write(
+        ".cursor/mcp.json",
+        format!(
+            "{{\n  \"mcpServers\": {{\n    \"a\": {{\n      \"command\": \"npx\",\n      \"args\": [\n        \"-y\",\n        \"mcp-remote\",\n        \"{URL}\",\n        \"--transport\",\n        \"http-only\"\n      ]\n    }}\n  }}\n}}\n"
+        ),
+    );
+    home.run(&["migrate", "--yes"]).done();
+    let program = home.program();
+    assert_eq!(
+        text_of(&path),
+        format!(
+            "{{\n  \"mcpServers\": {{\n    \"a\": {{\n      \"command\": \"{program}\",\n      \"args\": [\n        \"{URL}\",\n        \"--transport\",\n        \"http-only\"\n      ]\n    }}\n  }}\n}}\n"
+        )
+    );
+}
+
 /// A terminal with a command on it. Gets what it prints, and types what it asks for.
 #[cfg(target_os = "linux")]
 fn on_terminal(mut command: Command, answer: impl Fn(&str) -> &'static str) -> Told {

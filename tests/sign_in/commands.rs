@@ -58,7 +58,11 @@ fn a_login_that_comes_to_nothing_says_why() {
         (Home::new(), Authority::start(Set { registration: Some((403, "no")), ..Set::default() }));
     let output = run(&home, &["login", &authority.server.url]);
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(1) && text.contains("instead of a registration"), "{text}");
+    assert_eq!(
+        (output.status.code(), text.matches("instead of a registration").count()),
+        (Some(1), 1),
+        "{text}"
+    );
 }
 
 #[test]

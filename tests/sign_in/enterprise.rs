@@ -348,6 +348,21 @@ fn refusal_of_provider_is_told_without_another_page() {
     }
 }
 
+#[test]
+fn failed_sign_in_at_provider_is_logged_once() {
+    let (home, server, provider) = (Home::new(), Authority::start(Set::default()), honest());
+    provider.change(|set| set.back = "error=access_denied&state=STATE".to_owned());
+    let mut proxy = start(&home, &server, &provider, &[]);
+    proxy.send(&call(1));
+    visit(&page(&proxy, 1));
+    let line = proxy.line();
+    assert!(line.contains("access_denied"), "{line}");
+    let told = proxy.finish().stderr;
+    // The request that failed with it has a line of its own.
+    let is_sign_in = |line: &&str| line.contains("access_denied") && !line.contains("request 1 ");
+    assert_eq!(told.lines().filter(is_sign_in).count(), 1, "{told}");
+}
+
 /// A secret that a server repeats.
 const AT_MARK: &str = "marked-desk";
 

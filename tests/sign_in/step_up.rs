@@ -1,6 +1,8 @@
 //! A token that lacks a scope in the middle of a session: what is missing is requested once, and nothing is lost.
 
-use super::support::authority::{Authority, Set, value, visit};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::support::authority::{Authority, Instead, Set, value, visit};
 use super::support::proxy::Proxy;
 use super::{Home, call, page};
 
@@ -83,6 +85,38 @@ fn scope_that_does_not_suffice_is_named_without_loop() {
     assert!(proxy.ask(&list(5)).contains("\"result\""), "the token is still of use for other requests");
     proxy.finish();
     assert_eq!((authority.count("/authorize"), authority.count("/token")), (2, 2));
+}
+
+#[test]
+fn refusal_that_names_no_scope_leads_to_all_that_server_offers() {
+    for (offered, expected) in
+        [("", None), (r#","scopes_supported":["read","files","mail"]"#, Some("read files mail"))]
+    {
+        let (home, authority) = (Home::new(), authority("mail"));
+        let mut proxy = signed_in(&home, &authority, &[]);
+        let is_refused = AtomicBool::new(false);
+        authority.change(|set| {
+            set.resource.push_str(offered);
+            set.instead = Instead::new(move |request, reply| {
+                let refuses = request.title() == "tools/call" && !is_refused.swap(true, Ordering::Relaxed);
+                if refuses {
+                    let challenge = "Bearer error=\"insufficient_scope\", scope=\" \"";
+                    reply.answer(403, &[("www-authenticate", challenge)], "");
+                }
+                refuses
+            });
+        });
+        proxy.send(&call(2));
+        if let Some(expected) = expected {
+            let address = page(&proxy, 2);
+            assert_eq!(scope(&address), expected);
+            visit(&address);
+        }
+        let line = proxy.line();
+        assert_eq!(line.contains("\"result\""), expected.is_some(), "{line}");
+        proxy.finish();
+        assert_eq!(authority.count("/authorize"), if expected.is_some() { 2 } else { 1 });
+    }
 }
 
 #[test]

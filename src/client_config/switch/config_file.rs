@@ -4,7 +4,7 @@
 //! Deliberately not here: what changes in it (`document`).
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -170,19 +170,23 @@ impl ConfigFile {
         }
     }
 
+    fn unwritable(&self, error: &std::io::Error) -> UsageError {
+        let advice = match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                "make room on its disk, then run the same command again"
+            }
+            _ => "check the rights of the file and its folder",
+        };
+        refused(&self.path, &format!("cannot be written: {error}"), advice)
+    }
+
     /// Writes a new text, if the file has not changed since it was read. Returns the path of the backup.
     ///
     /// # Errors
     /// [`UsageError`]; the file is unchanged then.
     pub(super) fn write(&self, text: &str, done: &str) -> Result<Option<PathBuf>, UsageError> {
         self.check_writable()?;
-        let cannot = |error: std::io::Error| {
-            refused(
-                &self.path,
-                &format!("cannot be written: {error}"),
-                "check the rights of the file and its folder",
-            )
-        };
+        let cannot = |error: std::io::Error| self.unwritable(&error);
         if let (None, Creation::WithFolder, Some(folder)) = (&self.bytes, self.creation, self.target.parent())
         {
             platform::create_private_folder(folder).map_err(cannot)?;
@@ -207,26 +211,29 @@ impl ConfigFile {
             match platform::for_owner_alone(options.write(true).create_new(true)).open(&backup) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => number = number.saturating_add(1),
                 Err(error) => return Err(error),
-                Ok(mut file) => {
-                    file.write_all(bytes)?;
-                    if !difference::holds_secrets(&self.text, self.format, self.client) {
-                        let rights = std::fs::metadata(&self.target)?.permissions();
-                        std::fs::set_permissions(&backup, rights)?;
+                Ok(file) => {
+                    let filled = self.fill_backup(file, &backup, bytes);
+                    if filled.is_err() {
+                        // Half a backup would be taken for a whole one.
+                        let _ = std::fs::remove_file(&backup);
                     }
-                    return Ok(backup);
+                    return filled.map(|()| backup);
                 }
             }
         }
     }
 
+    fn fill_backup(&self, mut file: File, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+        file.write_all(bytes)?;
+        if !difference::holds_secrets(&self.text, self.format, self.client) {
+            let rights = std::fs::metadata(&self.target)?.permissions();
+            std::fs::set_permissions(path, rights)?;
+        }
+        Ok(())
+    }
+
     fn write_over(&self, bytes: &[u8]) -> Result<(), UsageError> {
-        let cannot = |error: std::io::Error| {
-            refused(
-                &self.path,
-                &format!("cannot be written: {error}"),
-                "check the rights of the file and its folder",
-            )
-        };
+        let cannot = |error: std::io::Error| self.unwritable(&error);
         let prepared = self.prepare(bytes).map_err(cannot)?;
         let changed = || {
             refused(

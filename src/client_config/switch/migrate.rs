@@ -201,7 +201,7 @@ fn migrate_file(
             continue;
         }
         count.found = count.found.saturating_add(1);
-        if let Err(error) = file.check_writable().and_then(|()| check_name(server, file)) {
+        if let Err(error) = file.check_writable().and_then(|()| check_name(server)) {
             session.say_error(&heading, &error);
             continue;
         }
@@ -275,10 +275,10 @@ fn write_edits(file: &ConfigFile, edits: &Edits<'_>) -> Result<Option<PathBuf>, 
 }
 
 /// Checks that the entry has a name.
-fn check_name(server: &Server<'_>, file: &ConfigFile) -> Result<(), UsageError> {
+fn check_name(server: &Server<'_>) -> Result<(), UsageError> {
     match server.name.is_empty() {
         true => Err(usage("the entry has no name", "give it one in the client")),
-        false => Ok(()).and_then(|()| file.document().map(drop)),
+        false => Ok(()),
     }
 }
 
