@@ -250,11 +250,6 @@ impl Walk {
                 let id = self.dice.roll(self.asked) + 1;
                 let known = self.exchanges.get_mut(&exchange).expect("picked above");
                 known.answered |= known.request.as_ref() == Some(&id.to_string());
-                // An exchange that goes on behind an answer which came elsewhere is no handshake any more.
-                for other in self.exchanges.values_mut() {
-                    let is_handshake = other.method.as_deref() == Some("initialize");
-                    other.answered |= is_handshake && other.request.as_ref() == Some(&id.to_string());
-                }
                 Event::Server(exchange, message(format!(r#"{{"id":{id},"result":{{}}}}"#)))
             }
             8 | 9 if request.is_some() => {

@@ -314,6 +314,10 @@ impl Relay {
         message: Message,
         now: Instant,
     ) {
+        // An answer here says nothing about the session that the own exchange is to name or to carry.
+        if self.sessions.is_opened_by(ticket) {
+            return self.dropped(&message, "a session is opened only by an answer in its own exchange");
+        }
         let on_stream = self.sessions.stream() == Some(exchange);
         if let (Some(_), true) = (sent, on_stream) {
             self.streams.sse_session.note_message();
@@ -321,16 +325,18 @@ impl Relay {
         self.answer(sent, ticket, message, now);
         match sent {
             Some(posted) if on_stream => self.await_acknowledgement(posted, now),
-            // The own exchange of the request brings nothing more, unless it carries a session from now on.
-            Some(sent) if self.sessions.stream() != Some(sent) => self.close(sent),
-            Some(_) | None => {}
+            // The own exchange of the request brings nothing more.
+            Some(sent) => self.close(sent),
+            None => {}
         }
     }
 
     /// The request that a response with a changed id answers, on the stream of a session, if only one can be meant.
     fn only_request_like(&self, id: &Id) -> Option<(ExchangeId, Ticket, Id)> {
         let mut alike = self.ledger.iter().filter_map(|(ticket, entry)| match entry.state {
-            MessageState::Sent { exchange, .. } if entry.era == Era::Legacy => {
+            MessageState::Sent { exchange, .. }
+                if entry.era == Era::Legacy && !self.sessions.is_opened_by(ticket) =>
+            {
                 let own = entry.request_id().filter(|own| own.is_same_value(id))?;
                 Some((exchange, ticket, own.clone()))
             }
@@ -389,6 +395,9 @@ impl Relay {
             },
         };
         if let Some(evidence) = self.evidence(ticket, Some(&message), None) {
+            if exchange.is_some_and(|exchange| self.sessions.is_opening(exchange)) {
+                self.abandon_handshake();
+            }
             self.report_era_mismatch(ticket, evidence, message, None);
             return exchange.into_iter().for_each(|exchange| self.after_exchange(exchange));
         }

@@ -292,6 +292,7 @@ impl Relay {
         for exchange in others.map(|(exchange, _)| exchange).collect::<Vec<_>>() {
             self.close(exchange);
         }
+        self.sessions.fail_renewal();
         self.end_all_superfluous();
         // The facts name no lost session, which needs no end.
         if facts.session.is_some() {

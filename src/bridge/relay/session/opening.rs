@@ -74,6 +74,11 @@ impl Sessions {
         }
     }
 
+    /// Returns whether the client opens a session by this `initialize`.
+    pub(in crate::bridge::relay) fn is_opened_by(&self, ticket: Ticket) -> bool {
+        matches!(&self.current, Session::Opening(opening) if opening.ticket == ticket)
+    }
+
     /// Nothing waits for this message any more. An `initialize` has opened no session then: one that was open before still
     /// is.
     pub(in crate::bridge::relay) fn stop_waiting_for(&mut self, ticket: Ticket) {
