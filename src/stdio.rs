@@ -338,6 +338,7 @@ mod direct {
                 FileType::Socket => (fd.try_clone_to_owned().ok()?, socket_kind(fd)),
                 // Opened again, because "non-blocking" belongs to the open file, which others may share. Where that
                 // cannot be done (macOS, another user's pipe), a thread serves.
+                FileType::Fifo if gives_packets(fd) => return None,
                 FileType::Fifo => {
                     let flags = access | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
                     (rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?, DescriptorKind::Pipe)
@@ -387,6 +388,19 @@ mod direct {
                     rustix::io::write(self.fd.get_ref(), bytes)
                 }
             }
+        }
+    }
+
+    /// Returns whether a pipe gives one packet in each read (pipe(2), `O_DIRECT`), so that a short one does not show that nothing is left.
+    fn gives_packets(fd: BorrowedFd<'_>) -> bool {
+        #[cfg(target_os = "linux")]
+        {
+            rustix::fs::fcntl_getfl(fd).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::DIRECT))
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = fd;
+            false
         }
     }
 
@@ -500,6 +514,13 @@ mod direct {
                 assert_eq!(read(&mut input).await, 4);
                 assert_eq!(read(&mut input).await, 0);
             }
+        }
+
+        #[tokio::test]
+        async fn pipe_of_packets_is_served_by_a_thread() {
+            let (from, _to) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::DIRECT).expect("a pipe");
+            let opened = Descriptor::new(from.as_fd(), "/proc/self/fd/0", OFlags::RDONLY, Interest::READABLE);
+            assert!(opened.is_none());
         }
 
         #[tokio::test]
