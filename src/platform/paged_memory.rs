@@ -3,7 +3,8 @@
 //! Apart from the heap, whose holes cost as much as the messages that left them behind.
 
 #[cfg(unix)]
-type Pages = memmap2::MmapMut;
+use memmap2::MmapMut as Pages;
+
 #[cfg(not(unix))]
 type Pages = Box<[u8]>;
 
