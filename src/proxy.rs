@@ -370,7 +370,7 @@ impl Alarm {
     }
 }
 
-/// Hashes the numbers of exchanges, which nobody else chooses.
+/// Hashes the numbers of exchanges, which only the bridge chooses.
 #[derive(Clone, Copy, Default)]
 struct NumberHash;
 

@@ -85,7 +85,7 @@ impl AsyncWrite for Output {
         self.parts += 1;
         if bytes.last() == Some(&b'\n') {
             let line = (std::mem::take(&mut self.length), std::mem::take(&mut self.parts));
-            self.lines.send(line).expect("somebody reads");
+            self.lines.send(line).expect("it is read");
         }
         Poll::Ready(Ok(bytes.len()))
     }
