@@ -16,8 +16,8 @@ pub fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
     let mut variables = Vec::new();
     loop {
         rest = rest.trim_start();
-        // How many lines there are, less how many are left.
         let left = rest;
+        // Counted only for an error: how many lines there are, less how many are left.
         let at_fault = || {
             let lines = text.matches('\n').count();
             lines.saturating_sub(left.matches('\n').count()).saturating_add(1)
